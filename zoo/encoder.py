@@ -1,0 +1,70 @@
+"""The contract between the worker and a family's code. Runs inside every family's environment: numpy only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One molecule, material or protein, as an encoder sees it. What a system lacks is None."""
+
+    system_id: str
+    content_hash: str
+    numbers: np.ndarray | None = None  # (n,) int64, atomic numbers
+    positions: np.ndarray | None = None  # (n, 3) float64, Å
+    cell: np.ndarray | None = None  # (3, 3) float64, Å, rows are lattice vectors
+    pbc: np.ndarray | None = None  # (3,) bool
+    charge: int | None = None  # elementary charges
+    spin: int | None = None  # multiplicity, 2S + 1
+    smiles: str | None = None
+    sequence: str | None = None  # one-letter amino acids
+    backbone: np.ndarray | None = None  # (residues, 4, 3) float64, Å: N, CA, C, O
+
+
+class NotApplicable(Exception):
+    """The model cannot take this system by its nature (not an error); the message is the reason that is stored."""
+
+
+class Encoder(ABC):
+    """One model of a family, loaded once, that turns prepared systems into vectors.
+
+    A family's `encoder.py` defines one subclass named `FamilyEncoder`; the worker constructs it with the model's card.
+    The card's own limits (input kind, elements, sizes) are enforced by the worker before `prepare` is called.
+    """
+
+    def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
+        """Load the model.
+
+        model: the model's card as a plain mapping. device: 'cpu', 'cuda', 'cuda:1'. dtype: 'float32', 'float64', …
+        untrained_seed: None loads the published weights; an integer draws every weight at random from that seed
+        with the same architecture and code (the untrained twin).
+        """
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.untrained_seed = untrained_seed
+
+    def survey(self, systems: Iterable[System]) -> None:
+        """See every system of the job once, before the first is encoded. Most encoders need not."""
+
+    @abstractmethod
+    def prepare(self, system: System) -> Any:
+        """Turn one system into the model's own input (a graph, tokens). Raise NotApplicable with a reason."""
+
+    def size(self, item: Any) -> int:
+        """What one prepared item adds to the batch budget, in the unit of the card's `compute.scales_with`."""
+        return 1
+
+    @abstractmethod
+    def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+        """Vectors of each prepared item, in the order given, for each representation asked for.
+
+        An array of shape (n_nodes, d) where the card says level 'node' (the worker pools it), (d,) where it says
+        'system'.
+        """
