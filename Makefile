@@ -1,0 +1,107 @@
+# Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help install demo list info datasets ingest query shell rebuild du clean envs env lock check test test-gpu bench lint
+
+PYTHON  ?= python3
+PY      := .venv/bin/python
+MODEL   ?=
+DATASET ?=
+SQL     ?=
+FAMILY  ?= all
+RUNTIME ?=
+STORE   ?= matter.duckdb
+export MATTERZOO_STORE = $(STORE)
+
+# uv reads its own variables; a machine set up for pip (mirror, folder of wheels) is set up for uv too.
+ifdef PIP_INDEX_URL
+export UV_INDEX_URL ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+# `auto` takes PyTorch's CPU build where there is no GPU driver. A folder of wheels of one's own decides for itself.
+TORCH_BACKEND := $(if $(ZOO_TORCH_BACKEND),$(ZOO_TORCH_BACKEND),$(if $(UV_FIND_LINKS),,auto))
+
+given = $(if $($(1)),,$(error $(1) is missing: $(2)))
+flag  = $(if $($(1)),--$(2) "$($(1))")
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv: about 1.5 GB on disk, once."
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o 'uv==[0-9.]*' pyproject.toml)"
+	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[test]'
+	@touch $@
+
+demo: install  ## embed 288 crystals with every model at hand and show how alike they are
+	@$(PY) -m ingest run all,all@untrained aflow
+	@$(PY) -m query matrix aflow
+	@echo
+	@echo 'Next:'
+	@echo "  make query SQL=\"FROM nearest_models('chgnet-0.3.0', dataset := 'aflow')\""
+	@echo '  make shell                                       a SQL prompt; .help lists the functions'
+	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
+	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
+
+list: install  ## every model: family, input, dimension, licence
+	@$(PY) -m zoo list
+
+info: install  ## one model's card: MODEL=…
+	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
+	@$(PY) -m zoo info "$(MODEL)"
+
+datasets: install  ## the datasets that need no download
+	@$(PY) -m ingest datasets
+
+ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= REPRESENTATION= VECTORS= LICENCE=]
+	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
+	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
+	@$(PY) -m ingest run "$(MODEL)" "$(DATASET)" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
+	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
+	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,LICENCE,licence)
+
+query: install  ## run SQL="…" on the store
+	$(call given,SQL,make query SQL="FROM models")
+	@$(PY) -m query "$$SQL"
+export SQL
+
+shell: install  ## a SQL prompt with history and completion
+	@$(PY) -m query shell
+
+rebuild: install  ## make the store again from its shards
+	@$(PY) -m ingest rebuild
+
+du: install  ## what takes how much disk
+	@$(PY) -m ingest du
+
+clean: install  ## remove MODEL=…'s vectors and shards from the store
+	$(call given,MODEL,make clean MODEL=chgnet-0.3.0)
+	@$(PY) -m ingest clean "$(MODEL)"
+
+env: install  ## build one family's local environment from its lock: FAMILY=…|all
+	@$(PY) -m ingest env "$(FAMILY)"
+
+lock: install  ## resolve FAMILY=…'s requirements.in into its lock
+	@$(PY) -m zoo lock "$(FAMILY)"
+
+check: install  ## are all cards valid?
+	@$(PY) -m zoo check
+
+test: install env lint  ## everything that needs no GPU, network or container engine
+	@$(PY) -m pytest -m "not gpu"
+
+test-gpu: install env  ## the tests that need an NVIDIA GPU
+	@$(PY) -m pytest -m gpu
+
+lint: install  ## style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+bench: install env  ## speed and memory, as ratios in one run
+	@$(PY) -m tests.bench
