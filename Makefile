@@ -10,7 +10,7 @@ DATASET ?=
 SQL     ?=
 FAMILY  ?= all
 RUNTIME ?=
-STORE   ?= matter.duckdb
+STORE   ?= $(or $(MATTERZOO_STORE),matter.duckdb)
 export MATTERZOO_STORE = $(STORE)
 
 # uv reads its own variables; a machine set up for pip (mirror, folder of wheels) is set up for uv too.
