@@ -1,0 +1,1 @@
+"""From a dataset and a model to vectors in the store: datasets, systems, plan, runtimes, shards, load."""

@@ -1,0 +1,387 @@
+"""Systems on disk: entries of a dataset checked, hashed and written as a folder of Parquet files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FORMAT = 1  # of the folder that materialise writes; part of every fingerprint
+ROW_GROUP = 512
+QUANTUM = 1e-8  # Å; see content_hash
+FARTHEST = 1e6  # Å; a coordinate beyond this is a broken file, and its hash would overflow
+
+SYSTEMS = pa.schema(
+    [
+        pa.field("system_id", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        pa.field("numbers", pa.list_(pa.int16())),
+        pa.field("positions", pa.list_(pa.list_(pa.float64()))),
+        pa.field("cell", pa.list_(pa.list_(pa.float64()))),
+        pa.field("pbc", pa.list_(pa.bool_())),
+        pa.field("charge", pa.int32()),
+        pa.field("spin", pa.int32()),
+        pa.field("smiles", pa.string()),
+        pa.field("sequence", pa.string()),
+        pa.field("backbone", pa.list_(pa.list_(pa.list_(pa.float64())))),
+    ]
+)
+UNREADABLE = pa.schema([(name, pa.string()) for name in ("source_id", "system_id", "reason")])
+LABELS = pa.schema(
+    [("system_id", pa.string()), ("property", pa.string()), ("value", pa.float64())]
+    + [("unit", pa.string()), ("source", pa.string())]
+)
+IDS = pa.schema([("system_id", pa.string()), ("content_hash", pa.string()), ("ordinal", pa.int64())])
+
+
+class DatasetError(Exception):
+    """A dataset that does not exist, or a source that cannot be read as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A property of a system: its value, unit ('1' if it has none) and where the value comes from."""
+
+    property: str
+    value: float
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One system as its source gives it, before it is checked. What a system lacks is None."""
+
+    source_id: str
+    numbers: np.ndarray | None = None  # (n,) atomic numbers
+    positions: np.ndarray | None = None  # (n, 3) Å
+    cell: np.ndarray | None = None  # (3, 3) Å, rows are lattice vectors
+    pbc: np.ndarray | None = None  # (3,) bool
+    charge: int | None = None  # elementary charges
+    spin: int | None = None  # multiplicity, 2S + 1
+    smiles: str | None = None  # canonical, by RDKit
+    sequence: str | None = None  # one-letter amino acids
+    backbone: np.ndarray | None = None  # (residues, 4, 3) Å: N, CA, C, O
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry of a source that could not be read, and why."""
+
+    source_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named, fixed list of systems.
+
+    `made_from`: every file, of code or of data, whose bytes decide the entries; with the versions of `packages` they
+    make the fingerprint by which a folder written earlier is known to be up to date.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    packages: tuple[str, ...]
+    entries: Callable[[], Iterator[Entry | Unreadable]]
+    made_from: tuple[str, ...]
+    approx_systems: int | None = None  # None: not known before it is read
+    approx_seconds: float | None = None  # to materialise it, on 2 CPU cores
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {package: version(package) for package in self.packages}
+
+    @property
+    def fingerprint(self) -> str:
+        files = [file_hash(Path(path)) for path in self.made_from]
+        return hashlib.sha256(json.dumps([FORMAT, self.name, files, self.versions]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """A dataset's folder: systems.parquet, unreadable.parquet, labels.parquet, dataset.json."""
+
+    folder: Path
+    dataset: str
+    title: str
+    source: str
+    licence: str
+    n_systems: int
+    n_unreadable: int
+    dataset_hash: str
+    versions: dict[str, str]
+    fingerprint: str
+
+    @property
+    def systems(self) -> Path:
+        return self.folder / "systems.parquet"
+
+    @property
+    def unreadable(self) -> Path:
+        return self.folder / "unreadable.parquet"
+
+    @property
+    def labels(self) -> Path:
+        return self.folder / "labels.parquet"
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(entry: Entry) -> str:
+    """sha256 (hex) of what an entry holds, without its id and labels; the same on every platform.
+
+    Each field that is not None adds its name, its shape and its bytes: integers and booleans as little-endian int64,
+    text as UTF-8, coordinates as little-endian int64 counts of 1e-8 Å. That precision is what text formats keep (extxyz
+    writes 8 decimals), so a system survives a round trip through a file, and -0.0 is 0.0.
+    """
+    digest = hashlib.sha256()
+    for name in ("numbers", "positions", "cell", "pbc", "charge", "spin", "smiles", "sequence", "backbone"):
+        value = getattr(entry, name)
+        if value is not None:
+            data = value.encode() if isinstance(value, str) else _as_integers(name, value).tobytes()
+            shape = [len(data)] if isinstance(value, str) else list(np.shape(value))
+            digest.update(json.dumps([name, shape]).encode() + data)
+    return digest.hexdigest()
+
+
+def _as_integers(name: str, value: Any) -> np.ndarray:
+    if name in ("positions", "cell", "backbone"):
+        value = np.rint(np.asarray(value, dtype=np.float64) / QUANTUM)
+    return np.asarray(value).astype("<i8")
+
+
+def checked(entry: Entry) -> Entry | Unreadable:
+    """The entry with plain arrays, or why it cannot be embedded by anything.
+
+    Without periodicity a cell means nothing, so both are dropped: a molecule in a box is the molecule.
+    """
+    try:
+        entry = _with_arrays(entry)
+    except (TypeError, ValueError, OverflowError) as error:
+        return Unreadable(entry.source_id, f"not numbers of one shape: {error}")
+    reason = _fault(entry)
+    return Unreadable(entry.source_id, reason) if reason else entry
+
+
+def _with_arrays(entry: Entry) -> Entry:
+    kinds = {"numbers": np.int64, "positions": np.float64, "cell": np.float64, "pbc": np.bool_, "backbone": np.float64}
+    given = {name: getattr(entry, name) for name in kinds}
+    arrays = {name: None if v is None else np.asarray(v, dtype=kinds[name]) for name, v in given.items()}
+    if arrays["pbc"] is not None and not arrays["pbc"].any():
+        arrays["pbc"] = arrays["cell"] = None
+    return replace(entry, **arrays)
+
+
+def _fault(entry: Entry) -> str | None:
+    if entry.numbers is None and not (entry.smiles or entry.sequence):
+        return "nothing to embed: neither atoms, nor a SMILES string, nor a sequence"
+    return _atoms_fault(entry) or _cell_fault(entry) or _backbone_fault(entry)
+
+
+def _atoms_fault(entry: Entry) -> str | None:
+    numbers, positions = entry.numbers, entry.positions
+    if numbers is None or positions is None:
+        return None if numbers is positions else "atomic numbers and positions must come together; one is missing"
+    if numbers.ndim != 1 or not len(numbers):
+        return f"a structure without atoms (atomic numbers of shape {numbers.shape})"
+    if positions.shape != (len(numbers), 3):
+        return f"{len(numbers)} atomic numbers need positions of shape ({len(numbers)}, 3), got {positions.shape}"
+    strange = numbers[(numbers < 1) | (numbers > 118)]
+    if len(strange):
+        return f"atomic number {strange[0]} is not between 1 and 118"
+    return _coordinates_fault("position of atom", positions)
+
+
+def _coordinates_fault(what: str, array: np.ndarray) -> str | None:
+    bad = np.argwhere(~(np.abs(array) < FARTHEST))  # catches NaN as well
+    if not len(bad):
+        return None
+    return f"{what} {bad[0][0]} is {array[tuple(bad[0])]}; expected finite Å within ±{FARTHEST:.0e}"
+
+
+def _cell_fault(entry: Entry) -> str | None:
+    cell, pbc = entry.cell, entry.pbc
+    if cell is None or pbc is None:
+        return None if cell is pbc else "cell and pbc must come together; one is missing"
+    if entry.numbers is None or cell.shape != (3, 3) or pbc.shape != (3,):
+        return f"a cell needs atoms and shapes (3, 3) and (3,), got {cell.shape} and {pbc.shape}"
+    fault = _coordinates_fault("cell vector", cell)
+    if fault is None and np.linalg.matrix_rank(cell[pbc], tol=1e-3) < pbc.sum():
+        return f"the periodic cell vectors span no volume: {cell.tolist()}"
+    return fault
+
+
+def _backbone_fault(entry: Entry) -> str | None:
+    if entry.backbone is None:
+        return None
+    expected = (len(entry.sequence or ""), 4, 3)
+    if entry.backbone.shape != expected:
+        return f"a backbone of shape {entry.backbone.shape} does not fit its sequence, expected {expected}"
+    return _coordinates_fault("backbone of residue", entry.backbone)
+
+
+def materialise(dataset: Dataset, folder: Path, progress: Callable[[int], None] | None = None) -> Materialised:
+    """Write a dataset's folder, or reuse it where its fingerprint still holds.
+
+    Streams: memory does not grow with the number of systems. The folder appears whole or not at all; `progress` is
+    called with the number of entries read so far. Raises DatasetError where an id appears twice or nothing is readable.
+    """
+    fingerprint = dataset.fingerprint
+    existing = read_materialised(folder)
+    if existing is not None and existing.fingerprint == fingerprint:
+        return existing
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        counts = _write_entries(dataset, partial, progress)
+        dataset_hash = _dataset_hash(dataset, partial)
+        _write_description(dataset, partial, dataset_hash, fingerprint, counts)
+        _swap(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return _reread(folder)
+
+
+def read_materialised(folder: Path) -> Materialised | None:
+    """The dataset that was written to a folder, None where there is none."""
+    try:
+        return Materialised(folder=folder, **json.loads((folder / "dataset.json").read_text()))
+    except FileNotFoundError:
+        return None
+    except (TypeError, ValueError):  # written by another version: it is made again
+        return None
+
+
+def _reread(folder: Path) -> Materialised:
+    found = read_materialised(folder)
+    if found is None:
+        raise DatasetError(f"{folder} vanished while it was being written; start again")
+    return found
+
+
+class _Table:
+    """A Parquet file that rows are appended to, a row group at a time."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self.schema = schema
+        self.rows: list[dict[str, Any]] = []
+        self.count = 0
+
+    def append(self, **row: Any) -> None:
+        self.rows.append(row)
+        self.count += 1
+        if len(self.rows) == ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
+        self.rows.clear()
+
+    def close(self) -> None:
+        if self.rows:
+            self._flush()
+        self.writer.close()
+
+
+def _write_entries(dataset: Dataset, folder: Path, progress: Callable[[int], None] | None) -> dict[str, int]:
+    """Stream the entries to the folder's tables. Returns the counts of dataset.json."""
+    schemas = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
+    tables = {name: _Table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()}
+    first_reason = "it has no entries"
+    try:
+        for ordinal, entry in enumerate(dataset.entries(), start=1):
+            outcome = checked(entry) if isinstance(entry, Entry) else entry
+            if isinstance(outcome, Unreadable) and not tables["unreadable"].count:
+                first_reason = f"the first of its entries, {outcome.source_id}: {outcome.reason}"
+            _append(dataset.name, outcome, ordinal, tables)
+            if progress is not None:
+                progress(ordinal)
+    finally:
+        for table in tables.values():
+            table.close()
+    if not tables["systems"].count:
+        raise DatasetError(f"nothing in {dataset.source} can be read: {first_reason}")
+    return {"n_systems": tables["systems"].count, "n_unreadable": tables["unreadable"].count}
+
+
+def _append(dataset: str, outcome: Entry | Unreadable, ordinal: int, tables: dict[str, _Table]) -> None:
+    system_id = f"{dataset}/{outcome.source_id}"
+    if isinstance(outcome, Unreadable):
+        tables["unreadable"].append(source_id=outcome.source_id, system_id=system_id, reason=outcome.reason)
+        tables["ids"].append(system_id=system_id, content_hash=None, ordinal=ordinal)
+        return
+    fields = {name: getattr(outcome, name) for name in SYSTEMS.names[2:]}
+    row = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+    digest = content_hash(outcome)
+    tables["systems"].append(system_id=system_id, content_hash=digest, **row)
+    tables["ids"].append(system_id=system_id, content_hash=digest, ordinal=ordinal)
+    for label in outcome.labels:
+        tables["labels"].append(
+            system_id=system_id, property=label.property, value=label.value, unit=label.unit, source=label.source
+        )
+
+
+def _dataset_hash(dataset: Dataset, folder: Path) -> str:
+    """sha256 over the content hashes in order of system_id. Refuses ids that appear twice.
+
+    DuckDB sorts and groups on disk beyond the memory limit, so neither needs every id in memory.
+    """
+    ids = folder / "ids.parquet"
+    spill = {"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
+    with duckdb.connect(config=spill) as con:
+        con.read_parquet(str(ids)).create_view("ids")
+        twice = con.sql(
+            "SELECT system_id, min(ordinal), max(ordinal) FROM ids GROUP BY system_id HAVING count(*) > 1"
+            " ORDER BY min(ordinal) LIMIT 1"
+        ).fetchone()
+        if twice is not None:
+            source_id = twice[0].removeprefix(dataset.name + "/")
+            raise DatasetError(
+                f"{dataset.source}: the id {source_id!r} appears twice, as entry {twice[1]} and entry {twice[2]};"
+                " ids must be unique"
+            )
+        digest = hashlib.sha256()
+        con.execute("SELECT content_hash FROM ids WHERE content_hash IS NOT NULL ORDER BY system_id")
+        for (content,) in chain.from_iterable(iter(lambda: con.fetchmany(10_000), [])):
+            digest.update(content.encode())
+    ids.unlink()
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    return digest.hexdigest()
+
+
+def _write_description(
+    dataset: Dataset, folder: Path, dataset_hash: str, fingerprint: str, counts: dict[str, int]
+) -> None:
+    about = {"dataset": dataset.name, "title": dataset.title, "source": dataset.source, "licence": dataset.licence}
+    made = {"dataset_hash": dataset_hash, "versions": dataset.versions, "fingerprint": fingerprint}
+    (folder / "dataset.json").write_text(json.dumps(about | counts | made, indent=2) + "\n")
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put a finished folder in the place of an older one (or of none)."""
+    old = new.with_suffix(".old")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
