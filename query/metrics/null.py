@@ -1,0 +1,48 @@
+"""What a value would be by chance: permutation null, p-value and calibrated score.
+
+Reference: Gröger, Wen, Brbić, "Revisiting the Platonic Representation Hypothesis: An Aristotelian View", 2026
+(arXiv 2602.14486), algorithm 1. Tested against their package `calibrated-similarity`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """A value set against B values of the same vectors, wrongly paired."""
+
+    mean: float
+    std: float | None  # of the B values, B − 1 in the denominator; None for B = 1
+    p_value: float  # (1 + #{null ≥ value}) / (1 + B)
+    calibrated: float  # max(0, value − τ) / (1 − τ)
+
+
+def permutations(n: int, count: int, seed: int) -> Tensor:
+    """`count` random orders of n systems, (count, n) int64, always the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
+
+
+def compare_with_null(value: float, null: Tensor) -> Null:
+    """Set a value against its null, (B,) float64.
+
+    τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05: what the authors' code does. So with
+    fewer than 19 permutations no value can rise above τ, and the calibrated score is 0.
+    """
+    count = null.numel()
+    ordered = torch.cat([null, null.new_tensor([value])]).sort().values
+    tau = ordered[math.ceil((1 - ALPHA) * (count + 1)) - 1].item()
+    return Null(
+        mean=null.mean().item(),
+        std=null.std().item() if count > 1 else None,
+        p_value=(1 + int((null >= value).sum())) / (1 + count),
+        calibrated=max(0.0, value - tau) / (1 - tau) if tau < 1 else 0.0,
+    )
