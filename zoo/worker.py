@@ -1,0 +1,631 @@
+"""The one program that runs inside every family's environment: a job folder in, shards and run.json out.
+
+    python -m zoo.worker JOB OUT --family FOLDER
+
+Standard library, numpy and pyarrow only; the family's own code is the rest. Events go to standard error as JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import random
+import re
+import resource
+import signal
+import socket
+import sys
+import sysconfig
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoo.encoder import SYMBOLS, Encoder, NotApplicable, System
+
+JOB_VERSION = 1
+WINDOW = 1024  # systems that are sorted by size together, and at most this many in a shard
+FLUSH_SECONDS = 60.0  # a slow model writes a shard at least this often, so that little is lost
+EVENT_SECONDS = 0.2
+NEEDS = {
+    "structure": ("numbers", "positions"),
+    "smiles": ("smiles",),
+    "selfies": ("smiles",),  # the encoder translates
+    "sequence": ("sequence",),
+    "backbone": ("backbone",),
+}
+SHARD = pa.schema(
+    [
+        ("system_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("representation", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("vector", pa.list_(pa.float32())),
+    ]
+)
+
+
+class WorkerError(Exception):
+    """The whole run cannot go on; the message is what the host shows."""
+
+
+class Stopped(Exception):
+    """A signal asked the worker to end."""
+
+
+class Faulty(Exception):
+    """One system's vector cannot be used; the message is the reason that is stored."""
+
+
+class Outcome(NamedTuple):
+    """What became of one system in one representation: one row of a shard."""
+
+    system_id: str
+    content_hash: str
+    representation: str
+    status: str  # ok | failed | not_applicable
+    reason: str | None
+    vector: np.ndarray | None
+
+
+class Prepared(NamedTuple):
+    system: System
+    item: Any
+    size: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """job.json and the systems beside it."""
+
+    folder: Path
+    run_id: str
+    model_id: str
+    model: Mapping[str, Any]
+    untrained_seed: int | None
+    representations: tuple[str, ...]
+    device: str
+    dtype: str
+    batch: int | None
+    seed: int
+    card_hash: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        content = json.loads((folder / "job.json").read_text())
+        if content.get("job_version") != JOB_VERSION:
+            found = content.get("job_version")
+            raise WorkerError(f"{folder / 'job.json'}: job_version is {found!r}, this worker reads {JOB_VERSION}")
+        content["representations"] = tuple(content["representations"])
+        job = cls(folder=folder, **{name: content[name] for name in cls.__dataclass_fields__ if name != "folder"})
+        known = [r["name"] for r in job.model["representation"]]
+        for name in job.representations:
+            if name not in known:
+                raise WorkerError(f"{job.model_id} has no representation {name!r}; it has {', '.join(known)}")
+        return job
+
+    @property
+    def systems(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.folder / "systems.parquet")
+
+    def stream(self) -> Iterator[System]:
+        """Every system of the job in order, holding one row group at a time."""
+        with self.systems as file:
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, use_threads=False).to_batches()
+                for batch in rows:
+                    yield from (to_system(batch, i) for i in range(batch.num_rows))
+
+
+def to_system(batch: pa.RecordBatch, row: int) -> System:
+    cell = {name: batch.column(name)[row] for name in batch.schema.names}
+    return System(
+        system_id=cell["system_id"].as_py(),
+        content_hash=cell["content_hash"].as_py(),
+        numbers=to_array(cell["numbers"], np.int64, (-1,)),
+        positions=to_array(cell["positions"], np.float64, (-1, 3)),
+        cell=to_array(cell["cell"], np.float64, (3, 3)),
+        pbc=to_array(cell["pbc"], np.bool_, (3,)),
+        backbone=to_array(cell["backbone"], np.float64, (-1, 4, 3)),
+        **{name: cell[name].as_py() for name in ("charge", "spin", "smiles", "sequence")},
+    )
+
+
+def to_array(scalar: pa.Scalar, dtype: type, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A nested list as one array, without a Python object for each number."""
+    if not scalar.is_valid:
+        return None
+    values = scalar.values
+    while pa.types.is_list(values.type):
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False).astype(dtype).reshape(shape)
+
+
+def refuse(system: System, model: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(status, reason) for a system that the card or plain sense keeps from the encoder; None if it may go on."""
+    for name in NEEDS.get(model["input"], ()):
+        value = getattr(system, name)
+        if value is None or len(value) == 0:
+            return "not_applicable", f"has no {name}, and the model's input is {model['input']}"
+    if system.numbers is None:
+        return None
+    if model["elements"] is not None:
+        unknown = sorted(set(system.numbers.tolist()) - set(model["elements"]))
+        if unknown:
+            return "not_applicable", f"the model does not know {', '.join(map(symbol, unknown))}"
+    n_atoms = len(system.numbers)
+    if model["max_atoms"] is not None and n_atoms > model["max_atoms"]:
+        return "not_applicable", f"{n_atoms} atoms; the model takes at most {model['max_atoms']}"
+    return find_fault(system, n_atoms)
+
+
+def find_fault(system: System, n_atoms: int) -> tuple[str, str] | None:
+    if system.positions is not None and len(system.positions) != n_atoms:
+        return "failed", f"{n_atoms} atomic numbers but {len(system.positions)} positions"
+    for name in ("positions", "cell"):
+        value = getattr(system, name)
+        if value is not None and not np.isfinite(value).all():
+            return "failed", f"{name} has {np.count_nonzero(~np.isfinite(value))} numbers that are not finite"
+    return None
+
+
+def symbol(number: int) -> str:
+    return SYMBOLS[number - 1] if 0 < number <= len(SYMBOLS) else f"atomic number {number}"
+
+
+def extent(system: System) -> int:
+    """Rough size, known before the system is prepared: systems of like size share a batch."""
+    for value in (system.numbers, system.sequence, system.backbone, system.smiles):
+        if value is not None:
+            return len(value)
+    return 0
+
+
+def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
+    """One float32 vector from what an encoder returned, pooled if it is one of nodes. Raises Faulty."""
+    array = np.asarray(value)
+    if array.ndim != (2 if level == "node" else 1) or array.shape[-1] != dimension or 0 in array.shape:
+        expected = f"(n_nodes, {dimension})" if level == "node" else f"({dimension},)"
+        raise Faulty(f"the encoder returned an array of shape {array.shape}, expected {expected}")
+    if level == "node":
+        array = array.mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        vector = array.astype(np.float32)
+    bad = np.count_nonzero(~np.isfinite(vector))
+    if bad:
+        raise Faulty(f"{bad} of the vector's {dimension} numbers are not finite")
+    if not vector.any():
+        raise Faulty("the vector is all zeros")
+    return vector
+
+
+def describe(error: BaseException) -> str:
+    """'ValueError: message' on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500].rstrip(": ")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+
+
+@dataclass
+class Counts:
+    """System × representation. sent = ok + failed + not_applicable when a run is finished."""
+
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    not_applicable: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.failed + self.not_applicable
+
+    def add(self, status: str) -> None:
+        setattr(self, status, getattr(self, status) + 1)
+
+
+class Events:
+    """JSON lines on standard error. A leading newline ends whatever half line a package left there."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def send(self, event: str, **content: Any) -> None:
+        sys.stderr.write(("" if event == "progress" else "\n") + json.dumps({"event": event, **content}) + "\n")
+        sys.stderr.flush()
+
+    def progress(self, counts: Counts) -> None:
+        if time.monotonic() - self.last >= EVENT_SECONDS:
+            self.last = time.monotonic()
+            self.send("progress", done=counts.done, **asdict(counts))
+
+
+class Shards:
+    """The shards of one run: those there already, and those written now. A shard appears whole or not at all."""
+
+    def __init__(self, out: Path, job: Job, counts: Counts) -> None:
+        self.out, self.job, self.counts = out, job, counts
+        self.rows: list[Outcome] = []
+        self.next = 0
+        self.flushed = time.monotonic()
+        self.by_window: dict[int, list[Path]] = {}
+        out.mkdir(parents=True, exist_ok=True)
+        for left_over in out.glob(".*.tmp"):
+            left_over.unlink()
+        for path in sorted(out.glob("shard-*.parquet")):
+            self._recognise(path)
+
+    def _recognise(self, path: Path) -> None:
+        metadata = pq.read_schema(path).metadata or {}
+        run_id = metadata.get(b"run_id", b"").decode()
+        if run_id != self.job.run_id:
+            raise WorkerError(f"{path} belongs to run {run_id!r}, not {self.job.run_id!r}; give each run its own folder")
+        self.by_window.setdefault(int(metadata[b"window"]), []).append(path)
+        self.next = int(path.stem.removeprefix("shard-")) + 1
+        for status in pq.read_table(path, columns=["status"])["status"].to_pylist():
+            self.counts.add(status)
+
+    def finished(self, window: int) -> set[str]:
+        """system_ids of that window that an earlier start of the worker has already finished."""
+        paths = self.by_window.get(window, [])
+        return {s for path in paths for s in pq.read_table(path, columns=["system_id"])["system_id"].to_pylist()}
+
+    def add(self, rows: Sequence[Outcome]) -> None:
+        self.rows.extend(rows)
+        for row in rows:
+            self.counts.add(row.status)
+
+    def flush(self, window: int, *, every: float = 0.0) -> None:
+        """Write what has been added, unless the last shard is younger than `every` seconds."""
+        if not self.rows or time.monotonic() - self.flushed < every:
+            return
+        columns = [pa.array(values, type=kind.type) for values, kind in zip(zip(*self.rows), SHARD)]
+        job = self.job
+        metadata = {"run_id": job.run_id, "model_id": job.model_id, "card_hash": job.card_hash, "window": str(window)}
+        table = pa.table(columns, schema=SHARD.with_metadata(metadata))
+        path = self.out / f"shard-{self.next:05d}.parquet"
+        dictionary = ["representation", "status", "reason"]
+        appear(path, lambda temporary: pq.write_table(table, temporary, use_dictionary=dictionary))
+        self.rows, self.next, self.flushed = [], self.next + 1, time.monotonic()
+
+
+def appear(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write under a temporary name, make sure it is on the disk, then rename."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Clock(dict[str, float]):
+    """Seconds spent in each part of a run."""
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self[part] = self.get(part, 0.0) + time.perf_counter() - start
+
+
+class Signals:
+    """SIGTERM and SIGINT end the run between two batches; a second signal ends it at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.received = number
+        signal.signal(number, signal.SIG_DFL)
+
+    def check(self) -> None:
+        if self.received is not None:
+            raise Stopped(signal.Signals(self.received).name)
+
+
+class Batcher:
+    """Takes windows of systems through the encoder, within the batch budget, and adds every outcome to the shards."""
+
+    def __init__(self, job: Job, encoder: Encoder, shards: Shards, events: Events, clock: Clock, stop: Signals) -> None:
+        self.job, self.encoder, self.shards, self.events, self.clock, self.stop = job, encoder, shards, events, clock, stop
+        self.budget: int = job.batch or job.model["compute"]["batch"]
+        self.known = {r["name"]: r for r in job.model["representation"]}
+
+    def run(self) -> None:
+        stream = self.job.stream()
+        windows = iter(lambda: list(islice(stream, WINDOW)), [])
+        for number, window in enumerate(windows):
+            finished = self.shards.finished(number)
+            todo = sorted((s for s in window if s.system_id not in finished), key=extent)
+            try:
+                for batch in self._batches(todo):
+                    self._encode(batch)
+                    self.events.progress(self.shards.counts)
+                    self.shards.flush(number, every=FLUSH_SECONDS)
+            finally:  # a run that stops keeps what it has
+                self.shards.flush(number)
+
+    def _batches(self, systems: Sequence[System]) -> Iterator[list[Prepared]]:
+        """Pack prepared systems up to the budget; no more than one batch is prepared at a time."""
+        batch: list[Prepared] = []
+        for system in systems:
+            self.stop.check()
+            with self.clock.measure("prepare"):
+                prepared = self._prepare(system)
+            if prepared is None:
+                continue
+            if batch and sum(p.size for p in batch) + prepared.size > self.budget:
+                yield batch
+                batch = []
+            batch.append(prepared)
+        if batch:
+            yield batch
+
+    def _prepare(self, system: System) -> Prepared | None:
+        refused = refuse(system, self.job.model)
+        if refused is None:
+            try:
+                item = self.encoder.prepare(system)
+                return Prepared(system, item, int(self.encoder.size(item)))
+            except NotApplicable as error:
+                refused = "not_applicable", " ".join(str(error).split())
+            except Exception as error:
+                refused = "failed", describe(error)
+        self._without_vector(system, *refused)
+        return None
+
+    def _encode(self, batch: Sequence[Prepared]) -> None:
+        """Encode a batch; if it fails, its halves, down to the guilty system."""
+        names = list(self.job.representations)
+        try:
+            with self.clock.measure("encode"):
+                vectors = self.encoder.encode([p.item for p in batch], names)
+        except Exception as error:
+            self._explain(batch, error)
+        else:
+            self._check_shape(vectors, len(batch))
+            for i, prepared in enumerate(batch):
+                self.shards.add([self._outcome(prepared.system, name, vectors[name][i]) for name in names])
+            return
+        # outside the except block, so that the failed attempt's memory is free
+        self.stop.check()
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            self._encode(batch[:middle])
+            self._encode(batch[middle:])
+
+    def _explain(self, batch: Sequence[Prepared], error: Exception) -> None:
+        """Put a failure down to the system if the batch holds but one; out of memory halves the budget."""
+        memory = is_out_of_memory(error)
+        if "CUDA error" in str(error) and not memory:
+            ids = ", ".join(p.system.system_id for p in batch[:3])
+            raise WorkerError(f"the GPU can no longer be used, from a batch that begins with {ids}: {describe(error)}")
+        if memory and "torch" in sys.modules:
+            sys.modules["torch"].cuda.empty_cache()
+        if len(batch) == 1:
+            not_applicable = isinstance(error, NotApplicable)
+            reason = " ".join(str(error).split()) if not_applicable else describe(error)
+            self._without_vector(batch[0].system, "not_applicable" if not_applicable else "failed", reason)
+        elif memory:
+            self.budget = max(1, min(self.budget, sum(p.size for p in batch) // 2))
+            self.events.send("warning", message=f"out of memory; the batch budget is now {self.budget}")
+
+    def _check_shape(self, vectors: Mapping[str, Sequence[Any]], expected: int) -> None:
+        for name in self.job.representations:
+            if name not in vectors or len(vectors[name]) != expected:
+                found = f"{len(vectors[name])} vectors" if name in vectors else "nothing"
+                raise WorkerError(f"encode() returned {found} of {name!r} for {expected} systems: a fault of the encoder")
+
+    def _outcome(self, system: System, name: str, value: Any) -> Outcome:
+        card = self.known[name]
+        try:
+            vector = to_vector(value, card["level"], card["dimension"])
+        except Faulty as fault:
+            return Outcome(system.system_id, system.content_hash, name, "failed", str(fault), None)
+        return Outcome(system.system_id, system.content_hash, name, "ok", None, vector)
+
+    def _without_vector(self, system: System, status: str, reason: str) -> None:
+        names = self.job.representations
+        self.shards.add([Outcome(system.system_id, system.content_hash, n, status, reason, None) for n in names])
+
+
+def refuse_network() -> None:
+    """Make every attempt to reach a network an error that says so; nothing in a run needs one."""
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        internet = event in ("socket.connect", "socket.sendto") and args[0].family in (socket.AF_INET, socket.AF_INET6)
+        if internet or event == "socket.getaddrinfo":
+            target = args[0] if event == "socket.getaddrinfo" else args[1]
+            raise ConnectionRefusedError(f"a run has no network, but something tried to reach {target!r}")
+
+    sys.addaudithook(hook)
+
+
+def check_device(device: str) -> None:
+    """Raise unless the device is there: asking for a GPU never ends on a CPU."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
+    if match is None:
+        raise WorkerError(f"device {device!r} is not one of cpu, cuda, cuda:0, cuda:1, …")
+    if device == "cpu":
+        return
+    if importlib.util.find_spec("torch") is None:
+        raise WorkerError(f"device {device!r} was asked for, but this family computes without torch, on the CPU only")
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(match[1] or 0) >= count:
+        raise WorkerError(f"device {device!r} was asked for, but {count} GPUs are there; see nvidia-smi, or ask for cpu")
+
+
+def check_weights(model: Mapping[str, Any]) -> dict[str, str]:
+    """{path: sha256} of the files that the family's package carries. Raises if one is not what the card says."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    found = {}
+    for file in model["weights"]["files"]:
+        path = site / file["path"]
+        if not path.is_file():
+            raise WorkerError(f"weights {path} are not there; install the environment of the family again")
+        found[file["path"]] = sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if (path.stat().st_size, sha256) != (file["size"], file["sha256"]):
+            expected = f"{file['size']} bytes with sha256 {file['sha256']}"
+            raise WorkerError(f"weights {path}: expected {expected}, found {path.stat().st_size} bytes with {sha256}")
+    return found
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def load_encoder(folder: Path, job: Job) -> Encoder:
+    """Construct the FamilyEncoder of a family's folder. Raises WorkerError if there is none or it cannot load."""
+    spec = importlib.util.spec_from_file_location("family_encoder", folder / "encoder.py")
+    if spec is None or spec.loader is None or not (folder / "encoder.py").is_file():
+        raise WorkerError(f"{folder} holds no encoder.py")
+    module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        encoder = module.FamilyEncoder(
+            job.model, device=job.device, dtype=job.dtype, untrained_seed=job.untrained_seed
+        )
+    except Exception as error:
+        traceback.print_exc()
+        raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
+    if not isinstance(encoder, Encoder):
+        raise WorkerError(f"{folder / 'encoder.py'}: FamilyEncoder is not an Encoder")
+    return encoder
+
+
+def survey(encoder: Encoder, job: Job, stop: Signals) -> None:
+    """Show the encoder every system that it may be given, if it cares."""
+
+    def applicable() -> Iterator[System]:
+        for system in job.stream():
+            stop.check()
+            if refuse(system, job.model) is None:
+                yield system
+
+    if type(encoder).survey is not Encoder.survey:
+        encoder.survey(applicable())
+
+
+def describe_device(device: str) -> dict[str, Any]:
+    if device == "cpu":
+        return {"device": device, "device_name": cpu_name(), "driver": None}
+    import torch
+
+    version = Path("/proc/driver/nvidia/version")
+    driver = re.search(r"\d+\.\d+(\.\d+)?", version.read_text()) if version.exists() else None
+    return {"device": device, "device_name": torch.cuda.get_device_name(device), "driver": driver and driver[0]}
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return name[1] if name else platform.processor() or platform.machine()
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has held at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def work(job: Job, out: Path, family: Path, events: Events) -> None:
+    """Do the whole job, or what an earlier start has left of it, and write run.json."""
+    started, clock, counts = datetime.now(UTC), Clock(), Counts()
+    with clock.measure("total"):
+        refuse_network()
+        check_device(job.device)
+        with job.systems as systems:
+            counts.sent = systems.metadata.num_rows * len(job.representations)
+        shards = Shards(out, job, counts)
+        events.send("start", sent=counts.sent, done=counts.done)
+        with clock.measure("load"):
+            weights = check_weights(job.model)
+            seed_everything(job.seed)
+            encoder = load_encoder(family, job)
+        stop = Signals()
+        with clock.measure("survey"):
+            survey(encoder, job, stop)
+        Batcher(job, encoder, shards, events, clock, stop).run()
+    if counts.sent != counts.done:
+        raise WorkerError(f"counts do not add up: {counts.sent} sent, {counts.done} done; remove {out} and start again")
+    record = {
+        "run_id": job.run_id,
+        "model_id": job.model_id,
+        "status": "ok",
+        **describe_device(job.device),
+        "dtype": job.dtype,
+        "python": platform.python_version(),
+        "versions": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions())),
+        "weights": weights,
+        "started": started.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
+        "seconds": {part: clock.get(part, 0.0) for part in ("load", "survey", "prepare", "encode", "total")},
+        "peak_memory_bytes": peak_memory(),
+        "counts": asdict(counts),
+    }
+    appear(out / "run.json", lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
+    events.send("finish", counts=asdict(counts))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m zoo.worker", description=__doc__.splitlines()[0])
+    parser.add_argument("job", type=Path, help="folder with job.json and systems.parquet")
+    parser.add_argument("out", type=Path, help="folder for the shards and run.json")
+    parser.add_argument("--family", type=Path, required=True, help="the family's folder, with encoder.py")
+    options = parser.parse_args(arguments)
+    events = Events()
+    try:
+        work(Job.read(options.job), options.out, options.family, events)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        name = str(stopped) or "SIGINT"
+        events.send("error", message=f"stopped by {name}; the shards so far are kept, and the same run continues from them")
+        return 128 + signal.Signals[name]
+    except WorkerError as error:
+        events.send("error", message=" ".join(str(error).split()))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        events.send("error", message=describe(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
