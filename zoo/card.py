@@ -58,7 +58,7 @@ class WeightsFile(Card):
 
 
 class Weights(Card):
-    """Where the weights come from. 'package': the family's own package carries them; 'none': there is nothing to learn."""
+    """Where the weights come from: 'package', the family's own package carries them; 'none', nothing is learned."""
 
     source: Literal["package", "none"]
     package: str | None = None

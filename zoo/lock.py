@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from zoo.card import Family
@@ -75,10 +76,9 @@ def oldest_python(family: Family) -> str:
 def read_blocks(path: Path) -> tuple[list[str], list[Block]]:
     """The comment lines that a lock begins with, and its blocks; nothing of a lock that does not exist."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z0-9]", line)]
-    ends = [*starts[1:], len(lines)]
-    blocks = [Block(tuple(lines[start:end])) for start, end in zip(starts, ends, strict=True)]
-    return lines[: starts[0]] if starts else lines, blocks
+    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z0-9]", line)] or [len(lines)]
+    blocks = [Block(tuple(lines[start:end])) for start, end in pairwise([*starts, len(lines)]) if start < end]
+    return lines[: starts[0]], blocks
 
 
 def without_cuda_runtime(blocks: list[Block]) -> list[Block]:
