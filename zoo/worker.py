@@ -48,28 +48,16 @@ NEEDS = {
     "sequence": ("sequence",),
     "backbone": ("backbone",),
 }
-SHARD = pa.schema(
-    [
-        ("system_id", pa.string()),
-        ("content_hash", pa.string()),
-        ("representation", pa.string()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("vector", pa.list_(pa.float32())),
-    ]
-)
+STRINGS = ("system_id", "content_hash", "representation", "status", "reason")
+SHARD = pa.schema([*((name, pa.string()) for name in STRINGS), ("vector", pa.list_(pa.float32()))])
 
 
 class WorkerError(Exception):
     """The whole run cannot go on; the message is what the host shows."""
 
 
-class Stopped(Exception):
-    """A signal asked the worker to end."""
-
-
-class Faulty(Exception):
-    """One system's vector cannot be used; the message is the reason that is stored."""
+class Stopped(BaseException):
+    """A signal asked the worker to end. No Exception, lest an encoder catches it."""
 
 
 class Outcome(NamedTuple):
@@ -127,8 +115,7 @@ class Job:
         """Every system of the job in order, holding one row group at a time."""
         with self.systems as file:
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, use_threads=False).to_batches()
-                for batch in rows:
+                for batch in file.read_row_group(group, use_threads=False).to_batches():
                     yield from (to_system(batch, i) for i in range(batch.num_rows))
 
 
@@ -153,7 +140,8 @@ def to_array(scalar: pa.Scalar, dtype: type, shape: tuple[int, ...]) -> np.ndarr
     values = scalar.values
     while pa.types.is_list(values.type):
         values = values.flatten()
-    return values.to_numpy(zero_copy_only=False).astype(dtype).reshape(shape)
+    array: np.ndarray = values.to_numpy(zero_copy_only=False)
+    return array.astype(dtype).reshape(shape)
 
 
 def refuse(system: System, model: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -197,20 +185,20 @@ def extent(system: System) -> int:
 
 
 def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
-    """One float32 vector from what an encoder returned, pooled if it is one of nodes. Raises Faulty."""
+    """One float32 vector from what an encoder returned, pooled if it is one of nodes. ValueError: the stored reason."""
     array = np.asarray(value)
     if array.ndim != (2 if level == "node" else 1) or array.shape[-1] != dimension or 0 in array.shape:
         expected = f"(n_nodes, {dimension})" if level == "node" else f"({dimension},)"
-        raise Faulty(f"the encoder returned an array of shape {array.shape}, expected {expected}")
+        raise ValueError(f"the encoder returned an array of shape {array.shape}, expected {expected}")
     if level == "node":
         array = array.mean(axis=0, dtype=np.float64)
     with np.errstate(over="ignore"):
         vector = array.astype(np.float32)
     bad = np.count_nonzero(~np.isfinite(vector))
     if bad:
-        raise Faulty(f"{bad} of the vector's {dimension} numbers are not finite")
+        raise ValueError(f"{bad} of the vector's {dimension} numbers are not finite")
     if not vector.any():
-        raise Faulty("the vector is all zeros")
+        raise ValueError("the vector is all zeros")
     return vector
 
 
@@ -242,20 +230,10 @@ class Counts:
         setattr(self, status, getattr(self, status) + 1)
 
 
-class Events:
-    """JSON lines on standard error. A leading newline ends whatever half line a package left there."""
-
-    def __init__(self) -> None:
-        self.last = 0.0
-
-    def send(self, event: str, **content: Any) -> None:
-        sys.stderr.write(("" if event == "progress" else "\n") + json.dumps({"event": event, **content}) + "\n")
-        sys.stderr.flush()
-
-    def progress(self, counts: Counts) -> None:
-        if time.monotonic() - self.last >= EVENT_SECONDS:
-            self.last = time.monotonic()
-            self.send("progress", done=counts.done, **asdict(counts))
+def send(event: str, **content: Any) -> None:
+    """One JSON line on standard error. The leading newline ends a half line that a package may have left there."""
+    sys.stderr.write(("" if event == "progress" else "\n") + json.dumps({"event": event, **content}) + "\n")
+    sys.stderr.flush()
 
 
 class Shards:
@@ -277,7 +255,7 @@ class Shards:
         metadata = pq.read_schema(path).metadata or {}
         run_id = metadata.get(b"run_id", b"").decode()
         if run_id != self.job.run_id:
-            raise WorkerError(f"{path} belongs to run {run_id!r}, not {self.job.run_id!r}; give each run its own folder")
+            raise WorkerError(f"{path} is of run {run_id!r}, not {self.job.run_id!r}; give each run its own folder")
         self.by_window.setdefault(int(metadata[b"window"]), []).append(path)
         self.next = int(path.stem.removeprefix("shard-")) + 1
         for status in pq.read_table(path, columns=["status"])["status"].to_pylist():
@@ -297,13 +275,12 @@ class Shards:
         """Write what has been added, unless the last shard is younger than `every` seconds."""
         if not self.rows or time.monotonic() - self.flushed < every:
             return
-        columns = [pa.array(values, type=kind.type) for values, kind in zip(zip(*self.rows), SHARD)]
         job = self.job
         metadata = {"run_id": job.run_id, "model_id": job.model_id, "card_hash": job.card_hash, "window": str(window)}
+        columns = [list(column) for column in zip(*self.rows, strict=True)]
         table = pa.table(columns, schema=SHARD.with_metadata(metadata))
         path = self.out / f"shard-{self.next:05d}.parquet"
-        dictionary = ["representation", "status", "reason"]
-        appear(path, lambda temporary: pq.write_table(table, temporary, use_dictionary=dictionary))
+        appear(path, lambda temporary: pq.write_table(table, temporary, use_dictionary=list(STRINGS[2:])))
         self.rows, self.next, self.flushed = [], self.next + 1, time.monotonic()
 
 
@@ -356,8 +333,9 @@ class Signals:
 class Batcher:
     """Takes windows of systems through the encoder, within the batch budget, and adds every outcome to the shards."""
 
-    def __init__(self, job: Job, encoder: Encoder, shards: Shards, events: Events, clock: Clock, stop: Signals) -> None:
-        self.job, self.encoder, self.shards, self.events, self.clock, self.stop = job, encoder, shards, events, clock, stop
+    def __init__(self, job: Job, encoder: Encoder, shards: Shards, clock: Clock, stop: Signals) -> None:
+        self.job, self.encoder, self.shards = job, encoder, shards
+        self.clock, self.stop, self.reported = clock, stop, 0.0
         self.budget: int = job.batch or job.model["compute"]["batch"]
         self.known = {r["name"]: r for r in job.model["representation"]}
 
@@ -370,10 +348,16 @@ class Batcher:
             try:
                 for batch in self._batches(todo):
                     self._encode(batch)
-                    self.events.progress(self.shards.counts)
+                    self._report()
                     self.shards.flush(number, every=FLUSH_SECONDS)
             finally:  # a run that stops keeps what it has
                 self.shards.flush(number)
+
+    def _report(self) -> None:
+        counts = self.shards.counts
+        if time.monotonic() - self.reported >= EVENT_SECONDS:
+            self.reported = time.monotonic()
+            send("progress", done=counts.done, **asdict(counts))
 
     def _batches(self, systems: Sequence[System]) -> Iterator[list[Prepared]]:
         """Pack prepared systems up to the budget; no more than one batch is prepared at a time."""
@@ -401,7 +385,7 @@ class Batcher:
                 refused = "not_applicable", " ".join(str(error).split())
             except Exception as error:
                 refused = "failed", describe(error)
-        self._without_vector(system, *refused)
+        self._add(system, *refused)
         return None
 
     def _encode(self, batch: Sequence[Prepared]) -> None:
@@ -413,9 +397,7 @@ class Batcher:
         except Exception as error:
             self._explain(batch, error)
         else:
-            self._check_shape(vectors, len(batch))
-            for i, prepared in enumerate(batch):
-                self.shards.add([self._outcome(prepared.system, name, vectors[name][i]) for name in names])
+            self._keep(batch, vectors)
             return
         # outside the except block, so that the failed attempt's memory is free
         self.stop.check()
@@ -432,29 +414,33 @@ class Batcher:
             raise WorkerError(f"the GPU can no longer be used, from a batch that begins with {ids}: {describe(error)}")
         if memory and "torch" in sys.modules:
             sys.modules["torch"].cuda.empty_cache()
-        if len(batch) == 1:
-            not_applicable = isinstance(error, NotApplicable)
-            reason = " ".join(str(error).split()) if not_applicable else describe(error)
-            self._without_vector(batch[0].system, "not_applicable" if not_applicable else "failed", reason)
+        if len(batch) == 1 and isinstance(error, NotApplicable):
+            self._add(batch[0].system, "not_applicable", " ".join(str(error).split()))
+        elif len(batch) == 1:
+            self._add(batch[0].system, "failed", describe(error))
         elif memory:
             self.budget = max(1, min(self.budget, sum(p.size for p in batch) // 2))
-            self.events.send("warning", message=f"out of memory; the batch budget is now {self.budget}")
+            send("warning", message=f"out of memory; the batch budget is now {self.budget}")
 
-    def _check_shape(self, vectors: Mapping[str, Sequence[Any]], expected: int) -> None:
+    def _keep(self, batch: Sequence[Prepared], vectors: Mapping[str, Sequence[Any]]) -> None:
         for name in self.job.representations:
-            if name not in vectors or len(vectors[name]) != expected:
-                found = f"{len(vectors[name])} vectors" if name in vectors else "nothing"
-                raise WorkerError(f"encode() returned {found} of {name!r} for {expected} systems: a fault of the encoder")
+            found = len(vectors.get(name, ()))
+            if found != len(batch):
+                what = f"{found} vectors of {name!r} for {len(batch)} systems"
+                raise WorkerError(f"encode() returned {what}: a fault of the family's encoder")
+        for i, prepared in enumerate(batch):
+            self.shards.add([self._outcome(prepared.system, n, vectors[n][i]) for n in self.job.representations])
 
     def _outcome(self, system: System, name: str, value: Any) -> Outcome:
         card = self.known[name]
         try:
             vector = to_vector(value, card["level"], card["dimension"])
-        except Faulty as fault:
+        except ValueError as fault:
             return Outcome(system.system_id, system.content_hash, name, "failed", str(fault), None)
         return Outcome(system.system_id, system.content_hash, name, "ok", None, vector)
 
-    def _without_vector(self, system: System, status: str, reason: str) -> None:
+    def _add(self, system: System, status: str, reason: str) -> None:
+        """Note a system that has no vector, in every representation."""
         names = self.job.representations
         self.shards.add([Outcome(system.system_id, system.content_hash, n, status, reason, None) for n in names])
 
@@ -463,9 +449,11 @@ def refuse_network() -> None:
     """Make every attempt to reach a network an error that says so; nothing in a run needs one."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        internet = event in ("socket.connect", "socket.sendto") and args[0].family in (socket.AF_INET, socket.AF_INET6)
-        if internet or event == "socket.getaddrinfo":
-            target = args[0] if event == "socket.getaddrinfo" else args[1]
+        if event in ("socket.connect", "socket.sendto"):
+            target = args[1] if args[0].family in (socket.AF_INET, socket.AF_INET6) else None
+        else:
+            target = args[0] if event == "socket.getaddrinfo" else None
+        if target is not None:
             raise ConnectionRefusedError(f"a run has no network, but something tried to reach {target!r}")
 
     sys.addaudithook(hook)
@@ -484,7 +472,7 @@ def check_device(device: str) -> None:
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(match[1] or 0) >= count:
-        raise WorkerError(f"device {device!r} was asked for, but {count} GPUs are there; see nvidia-smi, or ask for cpu")
+        raise WorkerError(f"device {device!r} was asked for, but torch finds {count} GPUs; try nvidia-smi")
 
 
 def check_weights(model: Mapping[str, Any]) -> dict[str, str]:
@@ -519,9 +507,7 @@ def load_encoder(folder: Path, job: Job) -> Encoder:
     module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        encoder = module.FamilyEncoder(
-            job.model, device=job.device, dtype=job.dtype, untrained_seed=job.untrained_seed
-        )
+        encoder = module.FamilyEncoder(job.model, device=job.device, dtype=job.dtype, untrained_seed=job.untrained_seed)
     except Exception as error:
         traceback.print_exc()
         raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
@@ -543,29 +529,7 @@ def survey(encoder: Encoder, job: Job, stop: Signals) -> None:
         encoder.survey(applicable())
 
 
-def describe_device(device: str) -> dict[str, Any]:
-    if device == "cpu":
-        return {"device": device, "device_name": cpu_name(), "driver": None}
-    import torch
-
-    version = Path("/proc/driver/nvidia/version")
-    driver = re.search(r"\d+\.\d+(\.\d+)?", version.read_text()) if version.exists() else None
-    return {"device": device, "device_name": torch.cuda.get_device_name(device), "driver": driver and driver[0]}
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    name = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return name[1] if name else platform.processor() or platform.machine()
-
-
-def peak_memory() -> int:
-    """Bytes of memory that this process has held at most."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
-
-
-def work(job: Job, out: Path, family: Path, events: Events) -> None:
+def work(job: Job, out: Path, family: Path) -> None:
     """Do the whole job, or what an earlier start has left of it, and write run.json."""
     started, clock, counts = datetime.now(UTC), Clock(), Counts()
     with clock.measure("total"):
@@ -574,7 +538,7 @@ def work(job: Job, out: Path, family: Path, events: Events) -> None:
         with job.systems as systems:
             counts.sent = systems.metadata.num_rows * len(job.representations)
         shards = Shards(out, job, counts)
-        events.send("start", sent=counts.sent, done=counts.done)
+        send("start", sent=counts.sent, done=counts.done)
         with clock.measure("load"):
             weights = check_weights(job.model)
             seed_everything(job.seed)
@@ -582,47 +546,69 @@ def work(job: Job, out: Path, family: Path, events: Events) -> None:
         stop = Signals()
         with clock.measure("survey"):
             survey(encoder, job, stop)
-        Batcher(job, encoder, shards, events, clock, stop).run()
+        Batcher(job, encoder, shards, clock, stop).run()
     if counts.sent != counts.done:
-        raise WorkerError(f"counts do not add up: {counts.sent} sent, {counts.done} done; remove {out} and start again")
-    record = {
-        "run_id": job.run_id,
-        "model_id": job.model_id,
-        "status": "ok",
-        **describe_device(job.device),
-        "dtype": job.dtype,
-        "python": platform.python_version(),
-        "versions": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions())),
+        raise WorkerError(f"{counts.sent} were sent but {counts.done} are done; remove {out} and start again")
+    record = describe_run(job) | {
         "weights": weights,
         "started": started.isoformat(),
         "finished": datetime.now(UTC).isoformat(),
         "seconds": {part: clock.get(part, 0.0) for part in ("load", "survey", "prepare", "encode", "total")},
-        "peak_memory_bytes": peak_memory(),
         "counts": asdict(counts),
     }
     appear(out / "run.json", lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
-    events.send("finish", counts=asdict(counts))
+    send("finish", counts=asdict(counts))
+
+
+def describe_run(job: Job) -> dict[str, Any]:
+    """What was run, and on what."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "run_id": job.run_id,
+        "model_id": job.model_id,
+        "status": "ok",
+        "device": job.device,
+        "device_name": cpu_name(),
+        "driver": None,
+        "dtype": job.dtype,
+        "python": platform.python_version(),
+        "versions": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions() if d.name)),
+        "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,  # Linux counts in KiB
+    } | (describe_gpu(job.device) if job.device != "cpu" else {})
+
+
+def describe_gpu(device: str) -> dict[str, Any]:
+    import torch
+
+    version = Path("/proc/driver/nvidia/version")
+    driver = re.search(r"\d+\.\d+(\.\d+)?", version.read_text()) if version.exists() else None
+    return {"device_name": torch.cuda.get_device_name(device), "driver": driver[0] if driver else None}
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return name[1] if name else platform.processor() or platform.machine()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m zoo.worker", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m zoo.worker", description=str(__doc__).splitlines()[0])
     parser.add_argument("job", type=Path, help="folder with job.json and systems.parquet")
     parser.add_argument("out", type=Path, help="folder for the shards and run.json")
     parser.add_argument("--family", type=Path, required=True, help="the family's folder, with encoder.py")
     options = parser.parse_args(arguments)
-    events = Events()
     try:
-        work(Job.read(options.job), options.out, options.family, events)
+        work(Job.read(options.job), options.out, options.family)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
-        events.send("error", message=f"stopped by {name}; the shards so far are kept, and the same run continues from them")
+        send("error", message=f"stopped by {name}; finished shards are kept, and the same run continues from them")
         return 128 + signal.Signals[name]
     except WorkerError as error:
-        events.send("error", message=" ".join(str(error).split()))
+        send("error", message=" ".join(str(error).split()))
         return 1
     except Exception as error:
         traceback.print_exc()
-        events.send("error", message=describe(error))
+        send("error", message=describe(error))
         return 1
     return 0
 
