@@ -1,0 +1,210 @@
+"""python -m ingest: bring the store to hold the vectors of a model over a dataset, and keep house."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import duckdb
+
+from ingest.arguments import parse
+from ingest.cost import Task, duration, estimate, say_cost
+from ingest.datasets import find_dataset, load_datasets
+from ingest.disk import clean_environment, clean_model, megabytes, usage
+from ingest.execute import Ingest, say
+from ingest.layout import Layout
+from ingest.load import rebuild
+from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
+from ingest.runtimes import NoRuntime, RunError, Runtime, choose_runtime
+from ingest.shards import ShardError
+from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
+from ingest.vectors import Brought, VectorsError, land_vectors
+from schemas.store import StoreError
+from zoo.card import TWIN, CardError, Selection, find_family, find_model, load_families, load_models
+
+AT_HAND = ("package", "none")  # sources of weights that need no download of their own
+USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, NoRuntime)
+RUN_ERRORS = (RunError, ShardError)
+
+
+def choose_models(names: str) -> list[Selection]:
+    """'a,b@untrained', 'all' (all models whose weights are at hand), 'all@untrained' (their twins); each once."""
+    chosen: dict[str, Selection] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name in ("all", "all" + TWIN):
+            models = load_models().values()
+            ids = [s.model_id for s in models if s.model.weights.source in AT_HAND]
+            if name != "all":
+                ids = [model_id + TWIN for model_id in ids if find_model(model_id).model.trainable]
+        else:
+            ids = [name]
+        chosen |= {model_id: find_model(model_id) for model_id in ids}
+    if not chosen:
+        raise CardError("no model is named; give ids separated by commas, or all. `make list` shows them")
+    return list(chosen.values())
+
+
+def run(options: argparse.Namespace) -> int:
+    layout = Layout.find(options.store)
+    if options.vectors is not None:
+        return run_vectors(layout, options)
+    runtime, why = choose_runtime(options.runtime)
+    selections = choose_models(options.model)
+    chosen = [(s, representations_of(s, options.representation)) for s in selections]
+    dataset = find_dataset(options.dataset)
+    say(f"runtime {runtime.name}: {why}")
+    made = prepare(layout, dataset)
+    wishes = [
+        Wish(s, made, names, options.limit, options.device, options.dtype, options.batch, runtime.name)
+        for s, names in chosen
+    ]
+    if len(wishes) > 1:
+        tell_cost(layout, runtime, wishes)
+    return run_all(Ingest(layout, runtime), wishes)
+
+
+def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
+    """What is still to be done will take; nothing is said where nothing is."""
+    possible = [wish for wish in wishes if not_for(wish.selection, wish.dataset) is None]
+    work = [Task(wish.selection, wish.representations, count_missing(layout, wish)) for wish in possible]
+    work = [task for task in work if task.systems]
+    if work:
+        say_cost(estimate(layout, runtime, work), say)
+
+
+def run_all(ingest: Ingest, wishes: Sequence[Wish]) -> int:
+    """One after another. Where several are asked for, one that fails does not keep the rest from being done."""
+    failed = []
+    for wish in wishes:
+        try:
+            ingest(wish)
+        except RUN_ERRORS as error:
+            print(f"error: {wish.selection.model_id} on {wish.dataset.dataset}: {error}", file=sys.stderr, flush=True)
+            failed.append(wish.selection.model_id)
+    if failed and len(wishes) > 1:
+        print(f"error: {len(failed)} of {len(wishes)} models failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def prepare(layout: Layout, dataset: Dataset) -> Materialised:
+    """The dataset on disk, made now if it is not there yet."""
+    seconds = f"; about {duration(dataset.approx_seconds)} where it is not there yet" if dataset.approx_seconds else ""
+    say(f"dataset {dataset.name}: {dataset.title}{seconds}")
+    folder = layout.dataset(dataset.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = materialise(dataset, folder)
+    if made.n_unreadable:
+        say(f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures")
+    return made
+
+
+def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
+    brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
+    made = prepare(layout, find_dataset(options.dataset))
+    landed = land_vectors(layout, brought, made)
+    if landed is None:
+        say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
+        return 0
+    _, counts = landed
+    say(f"{options.model} on {made.dataset}: {counts.ok} of {made.n_systems} systems have a vector -> {layout.store}")
+    return 0
+
+
+def cost(options: argparse.Namespace) -> int:
+    layout = Layout.find(options.store)
+    runtime, _ = choose_runtime(options.runtime)
+    dataset = find_dataset(options.dataset)
+    made = read_materialised(layout.dataset(dataset.name))
+    systems = made.n_systems if made else dataset.approx_systems
+    if systems is None:
+        systems = prepare(layout, dataset).n_systems
+    each = min(systems, options.limit or systems)
+    work = [Task(s, (s.model.default_representation,), each) for s in choose_models(options.model)]
+    say_cost(estimate(layout, runtime, work), say)
+    return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    runtime, _ = choose_runtime(options.runtime)
+    families = load_families().values() if options.family == "all" else [find_family(options.family)]
+    for family in families:
+        if runtime.ready(family):
+            say(f"{family.name}: its environment is there and up to date")
+        runtime.ensure(family, say)
+    return 0
+
+
+def make_again(options: argparse.Namespace) -> int:
+    layout = Layout.find(options.store)
+    count = rebuild(layout, say)
+    say(f"{layout.store} is made again from {count} runs")
+    return 0
+
+
+def du(options: argparse.Namespace) -> int:
+    rows = usage(Layout.find(options.store))
+    for kind, name, count in rows:
+        say(f"{kind:<12} {megabytes(count):>14}  {name}")
+    say(f"{'in all':<12} {megabytes(sum(row[2] for row in rows)):>14}")
+    return 0
+
+
+def clean(options: argparse.Namespace) -> int:
+    if (options.model is None) == (options.env is None):
+        raise PlanError("say what to remove: clean MODEL, or clean --env FAMILY")
+    if options.env is not None:
+        removed = clean_environment(options.env)
+    else:
+        removed = clean_model(Layout.find(options.store), options.model)
+    for what in removed:
+        say(f"removed {what}")
+    return 0
+
+
+def datasets(options: argparse.Namespace) -> int:
+    for dataset in sorted(load_datasets().values(), key=lambda d: d.approx_systems or 0):
+        count = f"{dataset.approx_systems:,}" if dataset.approx_systems else "?"
+        say(f"{dataset.name:<12} {count:>7} systems  {dataset.title} ({dataset.licence})")
+    return 0
+
+
+COMMANDS = {
+    "run": run,
+    "cost": cost,
+    "env": env,
+    "rebuild": make_again,
+    "du": du,
+    "clean": clean,
+    "datasets": datasets,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 a run failed, 2 something asked for is wrong, 130 interrupted."""
+    options = parse(arguments)
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return COMMANDS[options.command](options)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RUN_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, duckdb.InterruptException):
+        print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The command line of `python -m ingest`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+
+EXAMPLES = """examples:
+  python -m ingest run chgnet-0.3.0 aflow
+  python -m ingest run all,all@untrained aflow --limit 50
+  python -m ingest run my-model aflow --vectors my-vectors.parquet --licence CC-BY-4.0
+  python -m ingest cost all aflow
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, with the command's name as `command`. Ends the program where they are wrong (exit code 2)."""
+    about = "Bring the store to hold the vectors of a model over a dataset, and keep house."
+    top = argparse.ArgumentParser(
+        prog="python -m ingest",
+        description=about,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    stored, started, asked = _stored(), _started(), _asked()
+    _add_run(commands.add_parser("run", parents=[asked, stored, started], help="embed a dataset with models"))
+    commands.add_parser("cost", parents=[asked, stored, started], help="what `run` would take: time and disk")
+    env = commands.add_parser("env", parents=[started], help="build a family's environment from its lock")
+    env.add_argument("family", help="a family's name, or all")
+    commands.add_parser("rebuild", parents=[stored], help="make the store again from its shards")
+    commands.add_parser("du", parents=[stored], help="what takes how much disk")
+    clean = commands.add_parser("clean", parents=[stored], help="remove a model's vectors, or a family's environment")
+    clean.add_argument("model", nargs="?", help="a model's id: its rows in the store and its shards go")
+    clean.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
+    commands.add_parser("datasets", help="the datasets that need no download")
+    return top.parse_args(arguments)
+
+
+def _stored() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--store", help="the DuckDB file (default: MATTERZOO_STORE, else matter.duckdb here)")
+    return options
+
+
+def _started() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--runtime", help="how the worker is started, such as venv (default: the best there is)")
+    return options
+
+
+def _asked() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("model", help="ids separated by commas, 'x@untrained' for x's twin, 'all', 'all@untrained'")
+    options.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
+    options.add_argument("--limit", type=positive, help="only so many systems; a larger limit contains a smaller one's")
+    return options
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--device", type=device, default="cpu", help="cpu (default), cuda, cuda:N; never another instead")
+    run.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16", "float16"])
+    run.add_argument("--batch", type=positive, help="batch budget, in the unit of the card (default: the card's)")
+    run.add_argument("--representation", help="names separated by commas, or 'all' (default: the card's default)")
+    run.add_argument("--vectors", help="a .parquet, .npz or .csv of system_id and vector, instead of computing them")
+    run.add_argument("--title", help="with --vectors: what the model is")
+    run.add_argument("--licence", help="with --vectors: the vectors' licence (default: recorded as not stated)")
+
+
+def positive(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def device(text: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not cpu, cuda or cuda:N")
+    return text

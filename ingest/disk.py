@@ -1,0 +1,100 @@
+"""What takes how much disk, and how to have it back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from ingest.layout import Layout, Run
+from ingest.load import opened, transaction
+from ingest.plan import PlanError
+from ingest.runtimes import environment
+from zoo.card import load_families, nearest
+
+
+def usage(layout: Layout) -> list[tuple[str, str, int]]:
+    """(kind, name, bytes) of the store, each dataset, each model and each environment; the largest first."""
+    rows = [("store", layout.store.name, size(layout.store))] if layout.store.exists() else []
+    rows += _sorted("dataset", {folder.name: size(folder) for folder in _folders(layout.data / "datasets")})
+    runs: Counter[str] = Counter()
+    for run in layout.runs():
+        runs[_model_id(run)] += size(run.folder)
+    rows += _sorted("shards", runs)
+    return rows + _sorted("environment", {folder.name: size(folder) for folder in _folders(environment.folder())})
+
+
+def size(path: Path) -> int:
+    """Bytes on disk of a file or folder; what is hard-linked into it from elsewhere counts for its share."""
+    if path.is_file():
+        return _bytes(path.lstat())
+    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return sum(_bytes(file.lstat()) for file in files)
+
+
+def clean_model(layout: Layout, model_id: str) -> list[str]:
+    """Remove a model's vectors, failures and runs from the store, and its runs' folders. Returns what was removed."""
+    runs = [run for run in layout.runs() if _model_id(run) == model_id]
+    removed = []
+    if layout.store.exists():
+        with opened(layout) as connection:
+            stored = {name for (name,) in connection.execute("SELECT model_id FROM models").fetchall()}
+            if model_id in stored:
+                removed = _forget(connection, model_id)
+    else:
+        stored = set()
+    if not removed and not runs:
+        known = stored | {_model_id(run) for run in layout.runs()}
+        hint = nearest(model_id, known) if known else "there is no model at all"
+        raise PlanError(f"nothing of a model {model_id!r} is in {layout.store} or beside it; {hint}")
+    for run in runs:
+        removed.append(f"{run.folder} ({megabytes(size(run.folder))})")
+        shutil.rmtree(run.folder)
+    return removed
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, model_id: str) -> list[str]:
+    """Delete a model's rows from every table that has them, in one transaction."""
+    removed = []
+    with transaction(connection):
+        for table in ("embeddings", "failures", "runs", "scores", "models"):
+            query = f"DELETE FROM {table} WHERE model_id = ? RETURNING 1"
+            rows = len(connection.execute(query, [model_id]).fetchall())
+            removed.append(f"{rows} rows of {table}")
+    connection.execute("CHECKPOINT")
+    return removed
+
+
+def clean_environment(name: str) -> list[str]:
+    """Remove a family's environment. Returns what was removed."""
+    there = {folder.name for folder in _folders(environment.folder())}
+    if name not in there:
+        raise PlanError(f"no environment is named {name!r}; {nearest(name, there | set(load_families()))}")
+    path = environment.folder() / name
+    removed = f"{path} ({megabytes(size(path))})"
+    environment.remove(name)
+    return [removed]
+
+
+def megabytes(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB"
+
+
+def _model_id(run: Run) -> str:
+    return str(run.read("job/job.json")["model_id"])
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("[!.]*") if path.is_dir())
+
+
+def _sorted(kind: str, sizes: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    return [(kind, name, count) for name, count in sorted(sizes.items(), key=lambda item: -item[1])]
+
+
+def _bytes(status: os.stat_result) -> int:
+    return status.st_blocks * 512 // status.st_nlink

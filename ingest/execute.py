@@ -1,0 +1,124 @@
+"""One model over one dataset: plan, environment, worker, store."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+
+import duckdb
+
+from ingest.layout import Layout, Run
+from ingest.load import land, land_failure
+from ingest.plan import PlanError, Wish, not_for, plan
+from ingest.progress import Progress
+from ingest.runtimes import RunError, Runtime
+from schemas.store import StoreError
+
+PATIENCE = 30.0  # s that a finished run waits for a store that others use
+SHOWN = 3  # reasons of each kind in a summary
+REASONS = """
+SELECT status, reason, count(*) AS n FROM read_parquet(?)
+WHERE status != 'ok' GROUP BY ALL ORDER BY status, n DESC, reason
+"""
+
+
+def say(text: str) -> None:
+    """Each line as it comes, also where the output goes into a file."""
+    print(text, flush=True)
+
+
+@dataclass
+class Ingest:
+    """Ingests wishes one after another. An environment that cannot be built is tried once."""
+
+    layout: Layout
+    runtime: Runtime
+    unbuildable: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, wish: Wish) -> None:
+        """Bring the store to hold what is wished for. Raises RunError, ShardError, StoreError."""
+        name = f"{wish.selection.model_id} on {wish.dataset.dataset}"
+        reason = not_for(wish.selection, wish.dataset)
+        if reason is not None:
+            say(f"{name}: skipped, {reason}")
+            return
+        planned = plan(self.layout, wish)
+        if planned.run is None:
+            say(f"{name}: {planned.wanted} of {planned.wanted} systems already stored; nothing to do")
+            return
+        stored = planned.wanted - planned.sent
+        say(f"{name}: {planned.sent} systems on {wish.device}" + (f" ({stored} more already stored)" if stored else ""))
+        with working_on(planned.run):
+            if planned.run.finished:
+                say(f"  computed by an earlier start, {planned.run.folder}")
+            else:
+                self._ensure(wish)
+            started = monotonic()
+            if not planned.run.finished:
+                self._compute(wish, planned.run)
+            self._land(planned.run, monotonic() - started)
+
+    def _compute(self, wish: Wish, run: Run) -> None:
+        """Have the worker write the shards."""
+        began = datetime.now(UTC)
+        representations = len(run.read("job/job.json")["representations"])
+        with Progress(wish.selection.model_id, representations) as progress:
+            try:
+                self.runtime.run(wish.selection.family, run.job, run.out, progress)
+            except RunError as error:
+                self._record(run, str(error), began)
+                raise
+
+    def _ensure(self, wish: Wish) -> None:
+        family = wish.selection.family
+        if family.name in self.unbuildable:
+            raise RunError(f"the environment of {family.name} could not be built, see above")
+        try:
+            self.runtime.ensure(family, lambda text: say(f"  {text}"))
+        except RunError as error:
+            self.unbuildable[family.name] = str(error)
+            raise
+
+    def _record(self, run: Run, reason: str, began: datetime) -> None:
+        try:
+            land_failure(self.layout, run, reason, began)
+        except StoreError as error:
+            say(f"  (this failure is not in the table runs: {error})")
+
+    def _land(self, run: Run, seconds: float) -> None:
+        try:
+            counts = land(self.layout, run, patience=PATIENCE, say=lambda text: say(f"  {text}"))
+        except StoreError as error:
+            raise StoreError(f"{error}. All vectors are computed: repeat the command and they land at once") from error
+        outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
+        say(f"  {outcome} in {seconds:.1f} s -> {self.layout.store}")
+        for line in reasons(run):
+            say(f"    {line}")
+
+
+@contextmanager
+def working_on(run: Run) -> Iterator[None]:
+    """Keep two processes from the same run."""
+    with (run.folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlanError(f"another process is working on run {run.run_id}; wait until it is done") from None
+        yield
+
+
+def reasons(run: Run) -> list[str]:
+    """Why systems have no vector: the commonest reasons of each kind."""
+    with duckdb.connect() as connection:
+        rows = connection.execute(REASONS, [[str(shard) for shard in run.shards]]).fetchall()
+    lines = []
+    for status in dict.fromkeys(row[0] for row in rows):
+        mine = [(reason, count) for kind, reason, count in rows if kind == status]
+        lines += [f"{status}, {count} times: {reason}" for reason, count in mine[:SHOWN]]
+        if len(mine) > SHOWN:
+            lines.append(f"{status}, {sum(count for _, count in mine[SHOWN:])} more: see table failures")
+    return lines

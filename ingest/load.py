@@ -1,0 +1,276 @@
+"""Land runs in the store, each in one transaction; and make the store again from the runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingest.layout import MEMORY_LIMIT, Layout, Run
+from ingest.shards import Counts, ShardError, check
+from ingest.systems import Materialised, read_materialised
+from schemas.store import StoreBroken, StoreError, StoreLocked, connect
+from zoo.encoder import SYMBOLS
+
+# Hill's order: carbon, then hydrogen, then the alphabet; the alphabet alone where there is no carbon.
+SYSTEM_ROWS = """
+SELECT system_id, $dataset AS dataset, content_hash,
+    list_aggregate(list_transform(
+        list_sort(list_transform(map_entries(list_histogram(numbers)), lambda e: {
+            'rank': CASE WHEN list_contains(numbers, 6) THEN coalesce(list_position([6, 1], e.key), 3) END,
+            'symbol': $symbols[e.key],
+            'count': e.value})),
+        lambda e: e.symbol || CASE WHEN e.count = 1 THEN '' ELSE e.count::VARCHAR END), 'string_agg', '') AS formula,
+    len(numbers) AS n_atoms, numbers, positions, cell, pbc, charge, spin, smiles, sequence, backbone
+FROM read_parquet($systems)
+"""
+SAME_SYSTEM = "SELECT 1 FROM dataset_systems AS d WHERE d.system_id = t.system_id AND d.content_hash = t.content_hash"
+SAME_ROW = """
+SELECT 1 FROM shards AS s WHERE s.system_id = t.system_id AND s.representation = t.representation
+"""
+OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
+
+
+def land(layout: Layout, run: Run, *, patience: float = 0.0, say: Callable[[str], None] = print) -> Counts:
+    """Check a finished run and put it into the store: its dataset, model, vectors and failures, or nothing at all.
+
+    Twice is once. `patience`: how many seconds to wait for a store that others use. Raises ShardError, StoreError.
+    """
+    with opened(layout, patience, say) as connection:
+        counts = _land(connection, layout, run)
+    run.write("landed.json", {"landed": datetime.now(UTC).isoformat()})
+    (run.folder / "failed.json").unlink(missing_ok=True)
+    return counts
+
+
+def land_failure(layout: Layout, run: Run, reason: str, started: datetime) -> None:
+    """Record that a run ended early, and why; nothing else changes."""
+    run.write(
+        "failed.json", {"reason": reason, "started": started.isoformat(), "finished": datetime.now(UTC).isoformat()}
+    )
+    with opened(layout) as connection, transaction(connection):
+        _put_failed_run(connection, run)
+
+
+def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
+    """Make the store again from the folder beside it. The old one stays until the new one is whole.
+
+    Returns the number of runs. Runs land in the order in which they landed before, so the contents are the same.
+    """
+    runs = _in_order(layout)
+    if not runs:
+        raise StoreError(f"{layout.data} holds no run, so there is nothing to make a store from")
+    new = Layout(layout.store.with_name(f".{layout.store.name}.new"))
+    _discard(new.store)
+    broken = _guard(layout)
+    try:
+        with opened(new, spill=layout.spill) as connection:
+            for number, run in enumerate(runs, start=1):
+                say(f"{number}/{len(runs)} {run.run_id}")
+                if run.finished:
+                    _land(connection, layout, run)
+                else:
+                    with transaction(connection):
+                        _put_failed_run(connection, run)
+        if broken:
+            layout.store.replace(layout.store.with_name(f"{layout.store.name}.broken"))
+        new.store.replace(layout.store)
+    finally:
+        _discard(new.store)
+    return len(runs)
+
+
+@contextmanager
+def opened(
+    layout: Layout, patience: float = 0.0, say: Callable[[str], None] = print, spill: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The store, open for writing, with DuckDB's memory bounded."""
+    connection = _connect(layout, patience, say)
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET temp_directory = ?", [str(spill or layout.spill)])
+        connection.execute("SET preserve_insertion_order = false")  # else whole row groups wait for their turn
+        yield connection
+    finally:
+        connection.close()
+
+
+def _connect(layout: Layout, patience: float, say: Callable[[str], None]) -> duckdb.DuckDBPyConnection:
+    end = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return connect(layout.store)
+        except StoreLocked as error:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                say(f"waiting up to {patience:.0f} s: {error}")
+            told = True
+            time.sleep(0.2)
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _land(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+    job = run.read("job/job.json")
+    dataset = read_materialised(layout.dataset(job["dataset"]))
+    if dataset is None:
+        raise ShardError(f"run {run.run_id} needs the dataset {job['dataset']}, and {layout.data} does not hold it")
+    counts = check(connection, run)
+    with transaction(connection):
+        _put_dataset(connection, dataset)
+        _put_model(connection, run)
+        _put_run(connection, run, counts)
+        _put_rows(connection, job)
+    return counts
+
+
+def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -> None:
+    """Make systems, labels and unreadable entries of a dataset what its folder says; what fits already stays."""
+    name = {"dataset": dataset.dataset}
+    connection.execute("CREATE OR REPLACE TEMP TABLE dataset_systems (system_id VARCHAR, content_hash VARCHAR)")
+    copy = "INSERT INTO dataset_systems SELECT system_id, content_hash FROM read_parquet(?)"
+    connection.execute(copy, [str(dataset.systems)])
+    for table, mine in (
+        ("systems", "t.dataset = $dataset"),
+        ("embeddings", "starts_with(t.system_id, $dataset || '/')"),
+        ("failures", "t.dataset = $dataset AND t.status != 'unreadable'"),
+    ):
+        connection.execute(f"DELETE FROM {table} AS t WHERE {mine} AND NOT EXISTS ({SAME_SYSTEM})", name)
+    rows = f"{SYSTEM_ROWS} WHERE system_id NOT IN (SELECT system_id FROM systems WHERE dataset = $dataset)"
+    connection.execute(
+        f"INSERT INTO systems BY NAME {rows}", name | {"systems": str(dataset.systems), "symbols": list(SYMBOLS)}
+    )
+    connection.execute("DELETE FROM labels WHERE starts_with(system_id, $dataset || '/')", name)
+    connection.execute("INSERT INTO labels BY NAME FROM read_parquet(?)", [str(dataset.labels)])
+    connection.execute("DELETE FROM failures WHERE dataset = $dataset AND status = 'unreadable'", name)
+    connection.execute(
+        "INSERT INTO failures BY NAME SELECT system_id, $dataset AS dataset, 'unreadable' AS status, reason "
+        "FROM read_parquet($unreadable)",
+        name | {"unreadable": str(dataset.unreadable)},
+    )
+    _put_dataset_row(connection, dataset)
+
+
+def _put_dataset_row(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -> None:
+    added = datetime.fromtimestamp((dataset.folder / "dataset.json").stat().st_mtime, UTC)
+    row = {name: getattr(dataset, name) for name in ("dataset", "title", "source", "licence", "n_systems")}
+    more = {"n_unreadable": dataset.n_unreadable, "dataset_hash": dataset.dataset_hash}
+    _put(connection, "datasets", row | more | {"versions": json.dumps(dataset.versions), "added": added})
+
+
+def _put_model(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    rows = run.read("model.json")
+    model = rows["model"]
+    _put(connection, "models", model | {"card": json.dumps(model["card"])})
+    connection.execute("DELETE FROM scores WHERE model_id = ?", [model["model_id"]])
+    for score in rows["scores"]:
+        _put(connection, "scores", {"model_id": model["model_id"], "score": score.pop("name")} | score)
+    # A vector made by another version of the card is not one of this model; side by side they would mislead.
+    values = {"model_id": model["model_id"], "card_hash": model["card_hash"]}
+    for table in ("embeddings", "failures"):
+        connection.execute(f"DELETE FROM {table} WHERE model_id = $model_id AND {OF_ANOTHER_CARD}", values)
+
+
+def _put_run(connection: duckdb.DuckDBPyConnection, run: Run, counts: Counts) -> None:
+    said = run.read("out/run.json")
+    made = {name: said[name] for name in ("device", "device_name", "driver", "started", "finished")}
+    more = {
+        "status": "ok",
+        "weights": json.dumps(said["weights"]),
+        "versions": json.dumps(said["versions"]),
+        "seconds": said["seconds"]["total"],
+        "peak_memory": said["peak_memory_bytes"],
+    }
+    _put(connection, "runs", _run_row(run) | made | more | vars(counts))
+
+
+def _put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    nothing = {"status": "failed", "sent": 0, "ok": 0, "failed": 0, "not_applicable": 0}
+    _put(connection, "runs", _run_row(run) | nothing | run.read("failed.json"))
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    """What the host knew of a run before it began."""
+    job = run.read("job/job.json")
+    names = ["run_id", "model_id", "dataset", "representations", "device", "dtype", "untrained_seed"]
+    names += ["card_hash", "encoder_hash", "lock_hash"]
+    return {name: job[name] for name in names} | {"runtime": run.read("model.json")["runtime"]}
+
+
+def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:
+    """Vectors and failures of the view `shards` take the place of those of the same model, system, representation.
+
+    Vectors a user brought are all there are of their model on the dataset: those of an earlier file go.
+    """
+    values = {"model_id": job["model_id"]}
+    earlier = f"EXISTS ({SAME_ROW})"
+    if job.get("replaces_all"):
+        values["dataset"] = job["dataset"]
+        earlier = "starts_with(t.system_id, $dataset || '/')"
+    for table in ("embeddings", "failures"):
+        connection.execute(f"DELETE FROM {table} AS t WHERE model_id = $model_id AND {earlier}", values)
+    # A system that has left the dataset, or changed in it, since the run was planned has no place in the store.
+    current = "FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)"
+    values = {"model_id": job["model_id"], "run_id": job["run_id"]}
+    connection.execute(
+        "INSERT INTO embeddings BY NAME SELECT system_id, $model_id AS model_id, representation, content_hash, "
+        f"$run_id AS run_id, vector {current} WHERE status = 'ok'",
+        values,
+    )
+    connection.execute(
+        "INSERT INTO failures BY NAME SELECT system_id, $dataset AS dataset, $model_id AS model_id, representation, "
+        f"content_hash, $run_id AS run_id, status, reason {current} WHERE status != 'ok'",
+        values | {"dataset": job["dataset"]},
+    )
+
+
+def _put(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
+    """Insert one row, or replace the one with its key."""
+    names, holes = ", ".join(row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({holes})", list(row.values()))
+
+
+def _in_order(layout: Layout) -> list[Run]:
+    """Finished and failed runs, in the order in which they landed; those that never did come last."""
+
+    def landed(run: Run) -> tuple[bool, str]:
+        for name, key, late in (("landed.json", "landed", False), ("failed.json", "finished", False)):
+            if (run.folder / name).exists():
+                return late, str(run.read(name)[key])
+        return True, str(run.read("out/run.json")["finished"])
+
+    ended = [run for run in layout.runs() if run.finished or (run.folder / "failed.json").exists()]
+    return sorted(ended, key=landed)
+
+
+def _guard(layout: Layout) -> bool:
+    """Refuse to replace a store that others use, or that newer code made. Returns whether it is a broken one."""
+    if not layout.store.exists():
+        return False
+    try:
+        connect(layout.store).close()
+    except StoreBroken:
+        return True
+    return False
+
+
+def _discard(store: Path) -> None:
+    for path in (store, store.with_name(store.name + ".wal")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""Is a finished run what it says it is? Nothing lands that does not pass here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from ingest.layout import Run
+
+COLUMNS = {
+    "system_id": "VARCHAR",
+    "content_hash": "VARCHAR",
+    "representation": "VARCHAR",
+    "status": "VARCHAR",
+    "reason": "VARCHAR",
+    "vector": "FLOAT[]",
+}
+STATUSES = ("ok", "failed", "not_applicable")
+# Each finds rows that must not be; the first of them, and how many, go into the message.
+FAULTS = {
+    "has a status other than ok, failed and not_applicable": "status NOT IN ('ok', 'failed', 'not_applicable')",
+    "is ok but has no vector, or has a vector but is not ok": "(status = 'ok') != (vector IS NOT NULL)",
+    "is not ok and gives no reason": "status != 'ok' AND coalesce(reason, '') = ''",
+    "has a vector of another length than the card says": "len(vector) != dimensions[representation]",
+    # The sum (in double precision) of finite float32 numbers is finite; one NaN or infinity spoils it.
+    "has a vector that is not finite": "NOT isfinite(list_sum(vector))",
+}
+UNEXPECTED = """
+SELECT count(*), min(system_id) FROM (
+    SELECT system_id, content_hash FROM shards ANTI JOIN expected USING (system_id, content_hash, representation)
+)
+"""
+REPEATED = """
+SELECT count(*), min(system_id) FROM (
+    SELECT system_id FROM shards GROUP BY system_id, representation HAVING count(*) > 1
+)
+"""
+MISSING = "SELECT count(*), min(system_id) FROM expected ANTI JOIN shards USING (system_id, representation)"
+
+
+class ShardError(Exception):
+    """A run whose shards are not what its job and its run.json say; it does not land."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Systems × representations by outcome."""
+
+    sent: int
+    ok: int
+    failed: int
+    not_applicable: int
+
+
+def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
+    """Check a finished run; leaves its rows as the temporary view `shards`. Raises ShardError.
+
+    Every system sent is there once for each representation, every vector is finite and as long as the card says, and
+    the counts are those of run.json. Works through DuckDB: memory does not grow with the number of systems.
+    """
+    job, said = run.read("job/job.json"), run.read("out/run.json")
+    try:
+        for file in run.shards:
+            _check_file(file, job)
+        _make_views(connection, run, job)
+        _check_rows(connection)
+        counts = _count(connection)
+    except (duckdb.Error, OSError) as error:
+        raise _refusal(run, str(error).splitlines()[0]) from error
+    except ShardError as error:
+        raise _refusal(run, str(error)) from error
+    if vars(counts) != said["counts"]:
+        raise _refusal(run, f"its shards hold {vars(counts)}, but its run.json says {said['counts']}")
+    return counts
+
+
+def _refusal(run: Run, reason: str) -> ShardError:
+    return ShardError(
+        f"run {run.run_id} does not land: {reason}. The store is as it was; "
+        f"remove {run.folder} and repeat the command to compute it again"
+    )
+
+
+def _check_file(file: Path, job: dict[str, Any]) -> None:
+    """A shard is Parquet, and of this run."""
+    try:
+        metadata = pq.read_metadata(file).metadata or {}
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{file.name} is not a whole Parquet file ({error})") from error
+    for key in ("run_id", "model_id", "card_hash"):
+        found = metadata.get(key.encode(), b"").decode()
+        if found != job[key]:
+            raise ShardError(f"{file.name} was written with {key} {found!r}, expected {job[key]!r}")
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, Any]) -> None:
+    """Temporary views `shards` (what came) and `expected` (what was sent)."""
+    if not run.shards:
+        raise ShardError("it has no shards")
+    dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
+    keys, values = list(dimensions), list(dimensions.values())
+    columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in COLUMNS.items())
+    files = _literals([str(file) for file in run.shards])
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW shards AS SELECT {columns} FROM read_parquet({files})")
+    connection.execute("CREATE OR REPLACE TEMP TABLE card (dimensions MAP(VARCHAR, INTEGER))")
+    connection.execute("INSERT INTO card SELECT map(?::VARCHAR[], ?::INTEGER[])", [keys, values])
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW expected AS SELECT system_id, content_hash, representation "
+        f"FROM read_parquet({_literals([str(run.systems)])}), "
+        f"(SELECT unnest({_literals(job['representations'])}) AS representation)"
+    )
+
+
+def _check_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    sums = ", ".join(f"count_if({fault}), min(system_id) FILTER ({fault})" for fault in FAULTS.values())
+    found = connection.execute(f"SELECT {sums} FROM shards, card").fetchall()[0]
+    for what, count, first in zip(FAULTS, found[::2], found[1::2], strict=True):
+        _refuse(count, first, what)
+    for what, query in (
+        ("is there more than once", REPEATED),
+        ("was not sent, or not with this content", UNEXPECTED),
+        ("was sent and is not there", MISSING),
+    ):
+        ((count, first),) = connection.execute(query).fetchall()
+        _refuse(count, first, what)
+
+
+def _refuse(count: int, first: str, what: str) -> None:
+    if count:
+        raise ShardError(f"{first} {what}" + (f" (and {count - 1} more)" if count > 1 else ""))
+
+
+def _count(connection: duckdb.DuckDBPyConnection) -> Counts:
+    query = "SELECT status, count(*) FROM shards GROUP BY status"
+    found = dict.fromkeys(STATUSES, 0) | dict(connection.execute(query).fetchall())
+    return Counts(sent=sum(found.values()), **found)
+
+
+def _literals(values: list[str]) -> str:
+    """A list of SQL strings; a view cannot hold parameters."""
+    return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
