@@ -491,12 +491,11 @@ def check_weights(model: Mapping[str, Any]) -> dict[str, str]:
 
 
 def seed_everything(seed: int) -> None:
+    """Seed every generator that is there; torch is not imported for families that do without it."""
     random.seed(seed)
     np.random.seed(seed)
-    if importlib.util.find_spec("torch") is not None:
-        import torch
-
-        torch.manual_seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
 
 
 def load_encoder(folder: Path, job: Job) -> Encoder:
@@ -507,6 +506,7 @@ def load_encoder(folder: Path, job: Job) -> Encoder:
     module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        seed_everything(job.seed)  # after the imports, so that torch is there if the family uses it
         encoder = module.FamilyEncoder(job.model, device=job.device, dtype=job.dtype, untrained_seed=job.untrained_seed)
     except Exception as error:
         traceback.print_exc()
@@ -541,8 +541,8 @@ def work(job: Job, out: Path, family: Path) -> None:
         send("start", sent=counts.sent, done=counts.done)
         with clock.measure("load"):
             weights = check_weights(job.model)
-            seed_everything(job.seed)
             encoder = load_encoder(family, job)
+            seed_everything(job.seed)
         stop = Signals()
         with clock.measure("survey"):
             survey(encoder, job, stop)
