@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.metrics.base import Metric, Undefined
 from query.metrics.normalize import normalize as scale
-from query.metrics.null import compare_with_null, permutations
+from query.metrics.null import Null, compare_with_null
+from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
 
 
@@ -55,9 +57,10 @@ def prepare(
     chosen = find_metric(metric)
     _require_k(k)
     used_k = k if chosen.uses_k else None
-    n = len(x)
+    table = x if isinstance(x, Tensor) else np.asarray(x)
+    n = table.shape[0] if table.ndim else 0
     try:
-        state, reason = _survey(chosen, x, k, normalize, name), None
+        state, reason = _survey(chosen, table, k, normalize, name), None
     except Undefined as undefined:
         state, reason = None, str(undefined)
     return Prepared(chosen, normalize, used_k, n, state, reason)
@@ -76,12 +79,21 @@ def align_prepared(
     if permutations < 0:
         raise ValueError(f"permutations = {permutations}, expected 0 or more")
     chosen = choose_estimator(a.metric, estimator)
-    known = {"metric": a.metric.name, "estimator": chosen, "normalization": a.normalization, "k": a.k, "n": a.n}
-    try:
-        value = _value(a, b, chosen)
-    except Undefined as undefined:
-        return Alignment(value=None, reason=str(undefined), **known)
-    return Alignment(value=value, reason=None, **known, **_null(a, b, chosen, value, permutations, seed))
+    value, reason = _value(a, b, chosen)
+    null = None if value is None or permutations == 0 else _null(a, b, chosen, value, permutations, seed)
+    return Alignment(
+        value=value,
+        reason=reason,
+        metric=a.metric.name,
+        estimator=chosen,
+        normalization=a.normalization,
+        k=a.k,
+        n=min(a.n, b.n),
+        null_mean=null.mean if null else None,
+        null_std=null.std if null else None,
+        p_value=null.p_value if null else None,
+        calibrated=null.calibrated if null else None,
+    )
 
 
 def align(
@@ -123,29 +135,24 @@ def _survey(metric: Metric, x: ArrayLike | Tensor, k: int, normalization: str, n
     return metric.prepare(scaled, k, name)
 
 
-def _value(a: Prepared, b: Prepared, estimator: str | None) -> float:
-    for side in (a, b):
-        if side.reason is not None:
-            raise Undefined(side.reason)
+def _value(a: Prepared, b: Prepared, estimator: str | None) -> tuple[float | None, str | None]:
+    """Value and reason: one of them is None."""
     if a.n != b.n:
-        raise Undefined(f"a has {a.n} systems and b {b.n}: they cannot be paired")
-    value = a.metric.value(a.state, b.state, estimator)
-    if not math.isfinite(value):
-        raise Undefined(f"the value is {value}: the vectors are too large or too small for float64")
-    return value
+        return None, f"a has {a.n} systems and b {b.n}: they cannot be paired"
+    if a.reason is not None or b.reason is not None:
+        return None, a.reason or b.reason
+    try:
+        value = a.metric.value(a.state, b.state, estimator)
+    except Undefined as undefined:
+        return None, str(undefined)
+    if math.isfinite(value):
+        return value, None
+    return None, f"the value is {value}: the vectors are too large or too small for float64"
 
 
-def _null(a: Prepared, b: Prepared, estimator: str | None, value: float, count: int, seed: int) -> dict[str, Any]:
-    if count == 0:
-        return {}
-    values = a.metric.null(a.state, b.state, estimator, permutations(a.n, count, seed))
-    null = compare_with_null(value, values)
-    return {
-        "null_mean": null.mean,
-        "null_std": null.std,
-        "p_value": null.p_value,
-        "calibrated": null.calibrated,
-    }
+def _null(a: Prepared, b: Prepared, estimator: str | None, value: float, count: int, seed: int) -> Null:
+    orders = draw_orders(a.n, count, seed)
+    return compare_with_null(value, a.metric.null(a.state, b.state, estimator, orders))
 
 
 def _require_k(k: int) -> None:

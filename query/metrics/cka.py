@@ -1,25 +1,24 @@
 """Linear CKA, centered kernel alignment: how alike two models' matrices of inner products are, as a whole.
 
-References: Kornblith, Norouzi, Lee, Hinton, ICML 2019 (biased); Song et al., JMLR 13 (2012), equation 5 (unbiased HSIC).
+References: Kornblith, Norouzi, Lee, Hinton, ICML 2019 (biased); Song et al., JMLR 13 (2012), equation 5 (unbiased).
 Definition: HSIC(K, L) / √(HSIC(K, K) · HSIC(L, L)) with K = X Xᵀ, L = Y Yᵀ.
 
 'unbiased' (default): Song's U-statistic; 0 on average for unrelated models whatever their dimensions.
 'biased': ‖XᵀY‖² with centred features over ‖XᵀX‖ ‖YᵀY‖ (Frobenius); rises towards 1 by itself as d approaches n.
 
 Range: 'unbiased' -1 to 1, 'biased' 0 to 1. Hardly depends on n.
-Invariant to: rotations and reflections, shifts (under normalization 'none' and 'zscore'), scale, the order of the systems.
+Invariant to: rotations and reflections, scale, shifts (under normalization 'none'), the order of the systems.
 Undefined: fewer than 4 systems, constant vectors, an unbiased self-alignment that is not positive (all inner products
 between different systems alike, as with one-hot vectors).
 Tested against: both formulas restated densely.
 
-Computed from feature cross-products, N·d_a·d_b, where those are cheaper than kernel tiles, N²·(d_a + d_b); features are
-centred first, so that no digits cancel. With centred features the rows of K sum to 0, so a row without its diagonal sums
-to −|x_i|², which is all that the unbiased estimator needs besides.
+Computed from feature cross-products, n·d_a·d_b, where those are cheaper than kernel tiles, n²·(d_a + d_b); features
+are centred first, so that no digits cancel. With centred features the rows of K sum to 0, so a row without its diagonal
+sums to −|x_i|², which is all that the unbiased estimator needs besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +32,7 @@ from query.metrics.base import Metric, Undefined
 
 # A self-alignment smaller than this part of the terms it is the difference of is rounding.
 ROUNDING = 1e-10
+GATHER = 30  # multiplications of a matrix product in the time of fetching one shuffled element
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ class Cka(Metric):
         return _normalised(a, b, estimator, products, b.squares[None]).item()
 
     def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:
-        product = _shuffled_product(a.x, b.x)
-        products = torch.stack([product(order) for order in permutations])
+        products = _shuffled_products(a.x, b.x, permutations)
         return _normalised(a, b, estimator, products, b.squares[permutations])
 
 
@@ -75,7 +74,7 @@ METRIC = Cka()
 
 
 def cka(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, estimator: str | None = None, normalize: str = "l2") -> float:
-    """Linear CKA of two models' vectors over the same systems, (n, d_a) and (n, d_b). See the module. Raises Undefined."""
+    """Linear CKA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return measure(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
@@ -88,17 +87,20 @@ def kernel_product(x: Tensor, y: Tensor) -> float:
     return sum(torch.sum((x[rows] @ x.T) * (y[rows] @ y.T)).item() for rows in tiles.tile_rows(n))
 
 
-def _shuffled_product(x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
-    """The kernel product as a function of the order in which y's rows are taken.
+def _shuffled_products(x: Tensor, y: Tensor, permutations: Tensor) -> Tensor:
+    """The kernel product for every order in which y's rows are taken, (B,), several orders at a time.
 
-    Where both kernels fit in one tile and their n² elements are fewer than the features' multiplications they are made
-    once; else every order costs n·d_x·d_y.
+    Where both kernels fit in one tile and gathering their n² elements costs less than n·d_x·d_y multiplications they
+    are made once; else each order costs that product.
     """
     n, d_x, d_y = len(x), x.shape[1], y.shape[1]
-    if n * n * tiles.FLOAT64_BYTES > tiles.TILE_BYTES or n > d_x * d_y:
-        return lambda order: (x.T @ y[order]).square().sum()
-    kernel, other = x @ x.T, y @ y.T
-    return lambda order: torch.sum(kernel * other[order][:, order])
+    if n * n * tiles.FLOAT64_BYTES <= tiles.TILE_BYTES and n * GATHER < d_x * d_y:
+        kernel, other = (x @ x.T).flatten(), y @ y.T
+        parts = tiles.blocks(len(permutations), n * n * tiles.FLOAT64_BYTES)
+        shuffled = (other[order[:, :, None], order[:, None, :]] for order in (permutations[p] for p in parts))
+        return torch.cat([block.flatten(1) @ kernel for block in shuffled])
+    parts = tiles.blocks(len(permutations), (n * d_y + d_x * d_y) * tiles.FLOAT64_BYTES)
+    return torch.cat([(x.T @ y[permutations[p]]).square().sum(dim=(1, 2)) for p in parts])
 
 
 def _normalised(a: State, b: State, estimator: str | None, products: Tensor, b_squares: Tensor) -> Tensor:

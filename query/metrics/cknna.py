@@ -3,26 +3,28 @@
 Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their code `metrics.cknna`);
 Edamadaka et al., arXiv 2512.03750, equations A3–A8. HSIC: Song et al., JMLR 13 (2012), equation 5.
 
-K_ij = <a_i, a_j> and L_ij = <b_i, b_j>; N_k(i) are the k systems j ≠ i with the largest K_ij (L_ij); α_ij is 1 where j is
+K_ij = <a_i, a_j>, L_ij = <b_i, b_j>; N_k(i) are the k systems j ≠ i with the largest K_ij (L_ij); α_ij is 1 where j is
 in N_k(i) of both models, else 0. The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
 
-'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first term
-    counts only pairs that are neighbours in both directions, its last pairs columns of one with rows of the other. Huh's
-    code takes one order of the arguments; this is the mean of both, so that the value is symmetric. Their code also adds
-    1e-6 to the denominator, which is a bias (0.5 % at 10,000 systems) and breaks scale invariance; this does not.
-'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, with K̄_ij = K_ij − mean_l K_il. The mean runs over
-    all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>. It is not symmetrised.
+'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first
+    term counts only pairs that are neighbours in both directions, its last pairs columns of one with rows of the other.
+    Huh's code takes one order of the arguments; this is the mean of both, so the value is symmetric. Their code also
+    adds 1e-6 to the denominator: a bias (0.5 % at 10,000 systems) that breaks scale invariance, left out here.
+'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, K̄_ij = K_ij − mean_l K_il. The mean runs over
+    all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrised.
 
-Range: 1 for the same geometry, about 0 for unrelated ones. 'centered' lies in [-1, 1]; 'unbiased' may fall slightly below 0
-and, as the masks of its three terms differ, is not strictly bounded by 1.
-Invariant to: rotations and reflections, scale, the order of the systems (ties: the first in the table win); not to shifts.
-Depends on n at fixed k: compare only values of equal n and k. At k = n − 1 'unbiased' is the unbiased linear CKA.
+Range: 1 for the same geometry, about 0 for unrelated ones. 'centered' lies in [-1, 1]; 'unbiased' may fall slightly
+below 0 and, as the masks of its three terms differ, is not strictly bounded by 1.
+Invariant to: rotations and reflections, scale, the order of the systems (of tied neighbours the first in the table
+win); not to shifts. Depends on n at fixed k: compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased
+CKA.
 Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignment with itself not positive.
 Tested against: both formulas restated densely.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -66,7 +68,7 @@ class Cknna(Metric):
         return self.null(a, b, estimator, identity(a.neighbours.index)).item()
 
     def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:
-        scale = (_self_alignment(a, estimator) * _self_alignment(b, estimator)) ** 0.5
+        scale = math.sqrt(_self_alignment(a, estimator)) * math.sqrt(_self_alignment(b, estimator))
         parts = pairing_blocks(permutations.shape[0], a.neighbours.index)
         return torch.cat([_align(a, b, estimator, permutations[part])[0] for part in parts]) / scale
 
@@ -82,9 +84,9 @@ def cknna(
 
 
 def _self_alignment(state: State, estimator: str | None) -> float:
-    value, terms = (x.item() for x in _align(state, state, estimator, identity(state.neighbours.index)))
+    value, terms = (float(x) for x in _align(state, state, estimator, identity(state.neighbours.index)))
     if value > ROUNDING * terms:
-        return float(value)
+        return value
     raise Undefined(f"the {estimator} alignment of {state.name} with itself is {value:.3g}, which is not positive")
 
 
@@ -95,7 +97,8 @@ def _align(a: State, b: State, estimator: str | None, permutations: Tensor) -> t
     l_values = b.neighbours.value[shared.partner, shared.partner_place]
     if estimator == "centered":
         products = (k_values - a.row_mean[shared.row]) * (l_values - b.row_mean[shared.partner])
-        return _sum(products, shared.pairing, len(permutations)), _sum(products.abs(), shared.pairing, len(permutations))
+        count = len(permutations)
+        return _sum(products, shared.pairing, count), _sum(products.abs(), shared.pairing, count)
     both_ways = a.mutual[shared.row, shared.place] & b.mutual[shared.partner, shared.partner_place]
     column = a.neighbours.index[shared.row, shared.place]
     return _hsic(k_values, l_values, both_ways, column, shared, permutations.shape)
@@ -119,4 +122,4 @@ def _hsic(
 
 def _sum(values: Tensor, group: Tensor, groups: int) -> Tensor:
     """Sums of float64 values by group number."""
-    return torch.bincount(group, weights=values, minlength=groups)
+    return torch.bincount(group, weights=values, minlength=groups).to(values.dtype)

@@ -1,10 +1,11 @@
 """Mutual k-nearest-neighbour overlap: the mean share of a system's neighbours that two models agree on.
 
-Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their code `metrics.mutual_knn`).
-Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product (under
-'l2': the largest cosine, which is also the smallest Euclidean distance).
+Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their `metrics.mutual_knn`).
+Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product
+(under 'l2': the largest cosine, which is also the smallest Euclidean distance).
 Range: 0 to 1; k / (n − 1) for unrelated models. Depends on n at fixed k.
-Invariant to: rotations and reflections, scale, the order of the systems (ties: the first in the table win); not to shifts.
+Invariant to: rotations and reflections, scale, the order of the systems (of tied neighbours the first in the table
+win); not to shifts.
 Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 everybody is everybody's neighbour), constant vectors.
 Tested against: scikit-learn's NearestNeighbors.
 """

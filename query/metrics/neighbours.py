@@ -14,6 +14,7 @@ from query.metrics.tiles import blocks, tile_rows
 TIE = 1e-12
 MARGIN = 8  # candidates kept beyond k; where a tie reaches further, the whole row is looked at
 MATCH_BYTES = 16 * 2**20  # of one (B, n, k) index array; a handful of them live at once
+FILTER_BYTES = 4 * 2**20  # about what stays in a core's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,8 @@ def _choose(values: Tensor, columns: Tensor, k: int, slack: Tensor) -> Tensor:
 def reciprocated(neighbours: Neighbours) -> Tensor:
     """(n, k) bool: whether the neighbour also counts the row among its own."""
     n, index = neighbours.n, neighbours.index
-    row = torch.arange(n, device=index.device)[:, None]
-    edges = (row * n + index).flatten()  # ascending, as rows and lists are
-    mirrored = (index * n + row).flatten()
+    edges = _edges(index)
+    mirrored = (index * n + torch.arange(n, device=index.device)[:, None]).flatten()
     place = torch.searchsorted(edges, mirrored).clamp_(max=edges.numel() - 1)
     return (edges[place] == mirrored).view_as(index)
 
@@ -102,11 +102,37 @@ def match(a: Tensor, b: Tensor, permutations: Tensor) -> Matches:
 
     a, b: (n, k) neighbour lists. permutations: (B, n) int64, B small enough for `pairing_blocks`.
     """
-    sought = permutations[:, a]  # (B, n, k): a's neighbours in b's numbering
-    lists = b[permutations]  # (B, n, k): what they are sought in
-    places = torch.searchsorted(lists, sought).clamp_(max=b.shape[1] - 1)
-    pairing, row, place = (lists.gather(2, places) == sought).nonzero(as_tuple=True)
-    return Matches(pairing, row, place, permutations[pairing, row], places[pairing, row, place])
+    n, k = b.shape
+    sought = permutations.index_select(1, a.flatten())  # (B, n·k): a's neighbours in b's numbering
+    candidates = _probable(b, sought, permutations)
+    pairing, edge = candidates // (n * k), candidates % (n * k)
+    row = edge // k
+    partner = permutations[pairing, row]
+    edges = _edges(b)
+    wanted = partner * n + sought.flatten()[candidates]
+    place = torch.searchsorted(edges, wanted).clamp_(max=n * k - 1)
+    found = edges[place] == wanted
+    return Matches(pairing[found], row[found], (edge % k)[found], partner[found], (place % k)[found])
+
+
+def _probable(b: Tensor, sought: Tensor, permutations: Tensor) -> Tensor:
+    """Places in `sought` whose edge b may have, (m,) int64; none that it has is left out.
+
+    One look at a table of bits instead of a search: under a permutation nearly every edge is dismissed here.
+    """
+    n, k = b.shape
+    slots = 1 << max(0, min((n - 1).bit_length(), (FILTER_BYTES // n).bit_length() - 1))
+    row = torch.arange(n, device=b.device)[:, None]
+    table = torch.zeros(n * slots, dtype=torch.bool, device=b.device)
+    table[(row * slots + (b & (slots - 1))).flatten()] = True
+    cells = (sought & (slots - 1)).view(-1, n, k).add_((permutations * slots)[:, :, None])
+    return table.take(cells).flatten().nonzero().flatten()
+
+
+def _edges(index: Tensor) -> Tensor:
+    """Every edge i → j as one number, ascending, as rows and lists are; (n·k,) int64."""
+    n = index.shape[0]
+    return (torch.arange(n, device=index.device)[:, None] * n + index).flatten()
 
 
 def pairing_blocks(count: int, index: Tensor) -> list[slice]:

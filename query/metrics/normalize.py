@@ -25,8 +25,8 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
     'zscore': every feature has mean 0 and deviation 1 (population) over the systems; constant features are dropped.
     'none': as they are.
 
-    Raises Undefined: no vectors, not a table of numbers, NaN or infinity, zero vectors under 'l2' and 'max', all vectors
-    the same. Raises ValueError on an unknown `how`.
+    Raises Undefined: no vectors, not a table of numbers, NaN or infinity, zero vectors under 'l2' and 'max', all
+    vectors the same. Raises ValueError on an unknown `how`.
     """
     if how not in NORMALIZATIONS:
         raise ValueError(unknown("normalization", how, NORMALIZATIONS))

@@ -34,8 +34,8 @@ def permutations(n: int, count: int, seed: int) -> Tensor:
 def compare_with_null(value: float, null: Tensor) -> Null:
     """Set a value against its null, (B,) float64.
 
-    τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05: what the authors' code does. So with
-    fewer than 19 permutations no value can rise above τ, and the calibrated score is 0.
+    τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05: what the authors' code does. So
+    with fewer than 19 permutations no value can rise above τ, and the calibrated score is 0.
     """
     count = null.numel()
     ordered = torch.cat([null, null.new_tensor([value])]).sort().values
