@@ -1,0 +1,73 @@
+-- What a query can call beside the aggregates of the metrics. A NULL option is its default; `systems` narrows a dataset to a
+-- list of system_ids. Every row of an alignment carries what is needed to read its value, or the reason why there is none.
+
+CREATE OR REPLACE TEMP MACRO intrinsic_dimension(a, method := 'mle', k := 50, normalize := 'none') AS
+    __intrinsic_dimension(list(a::FLOAT[]), method, k, normalize);
+COMMENT ON MACRO intrinsic_dimension IS
+'Aggregate over rows of one vector: in how many directions they vary';
+
+CREATE OR REPLACE TEMP MACRO alignment(
+    model_a, model_b, dataset := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
+    permutations := 100, seed := 0, systems := NULL
+) AS TABLE
+    SELECT unnest(__alignment(getvariable('matterzoo_connection'), model_a, model_b, dataset, systems, {
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE alignment IS
+'How alike two models see a dataset; without one, every dataset that either has seen';
+
+CREATE OR REPLACE TEMP MACRO alignment_matrix(
+    dataset := NULL, models := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
+    permutations := 100, seed := 0, systems := NULL, missing := 'pairwise'
+) AS TABLE
+    SELECT unnest(__alignment_matrix(getvariable('matterzoo_connection'), dataset, models, systems, missing, {
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE alignment_matrix IS
+'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
+
+CREATE OR REPLACE TEMP MACRO intrinsic_dimensions(
+    dataset := NULL, models := NULL, method := 'mle', k := 50, normalize := 'none', systems := NULL
+) AS TABLE
+    SELECT unnest(__intrinsic_dimensions(
+        getvariable('matterzoo_connection'), dataset, models, systems, method, k, normalize
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE intrinsic_dimensions IS
+'In how many directions each model''s vectors vary';
+
+CREATE OR REPLACE TEMP MACRO nearest_models(
+    model, dataset := NULL, metric := 'cknna', k := 25, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
+    permutations := 100, seed := 0
+) AS TABLE
+    SELECT unnest(__nearest_models(getvariable('matterzoo_connection'), model, dataset, top, models, {
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE nearest_models IS
+'The models that see a dataset most like this one does, best first';
+
+CREATE OR REPLACE TEMP MACRO nearest_systems(model, system_id, k := 10, dataset := NULL) AS TABLE
+    SELECT unnest(__nearest_systems(
+        getvariable('matterzoo_connection'), model, system_id, k, dataset
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE nearest_systems IS
+'The systems that a model sees as most like this one, by cosine similarity; without a dataset, from all of them';
+
+CREATE OR REPLACE TEMP MACRO model_tree(
+    dataset := NULL, metric := 'cknna', k := 25, models := NULL, estimator := NULL, normalize := 'l2',
+    missing := 'pairwise'
+) AS TABLE
+    SELECT unnest(__model_tree(getvariable('matterzoo_connection'), dataset, models, missing, {
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'seed': 0
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE model_tree IS
+'Neighbour joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
+
+CREATE OR REPLACE TEMP MACRO convergence(
+    dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := 25, test_set := NULL, source := NULL,
+    estimator := NULL, normalize := 'l2', permutations := 100, seed := 0
+) AS TABLE
+    SELECT unnest(__convergence(getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, {
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE convergence IS
+'Do better models see matter more like the reference? Scores beside alignments, with their rank correlation';

@@ -1,0 +1,165 @@
+"""What the table functions answer, as lists of rows. Arguments come from SQL, where NULL means the default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import duckdb
+import numpy as np
+
+from query import tree
+from query.alignment import How, Row, align_pairs
+from query.metrics import Undefined
+from query.metrics.intrinsic_dimension import intrinsic_dimension
+from query.vectors import (
+    Selection,
+    Source,
+    at_least_one,
+    check_dataset,
+    choose_datasets,
+    choose_sources,
+    find_source,
+    read_keys,
+    read_vectors,
+)
+
+Connection = duckdb.DuckDBPyConnection
+Names = Sequence[str] | None
+
+DIMENSION = (
+    "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, n BIGINT, method VARCHAR, "
+    "normalisation VARCHAR, k BIGINT, reason VARCHAR)"
+)
+NEAREST_MODEL = (
+    "STRUCT(rank BIGINT, model_id VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
+    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalisation VARCHAR, k BIGINT, "
+    "null_mean DOUBLE, null_std DOUBLE, reason VARCHAR)"
+)
+TREE = (
+    "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
+)
+
+
+def alignment(
+    connection: Connection, model_a: str, model_b: str, dataset: str | None, systems: Names, how: How
+) -> list[Row]:
+    """Two models: one row of `alignment.ROW` a dataset."""
+    pair = (find_source(connection, model_a), find_source(connection, model_b))
+    rows = []
+    for name in choose_datasets(connection, dataset, pair):
+        rows += align_pairs(connection, [pair], select(name, systems), how)
+    return rows
+
+
+def alignment_matrix(
+    connection: Connection, dataset: str | None, models: Names, systems: Names, missing: str | None, how: How
+) -> list[Row]:
+    """All ordered pairs of models, also of a model with itself: rows of `alignment.ROW`."""
+    rows = []
+    for name in datasets_of(connection, dataset, models):
+        sources = choose_sources(connection, models, name)
+        pairs = list(product(sources, sources))
+        rows += align_pairs(connection, pairs, select(name, systems), how, missing or "pairwise")
+    return rows
+
+
+def intrinsic_dimensions(
+    connection: Connection,
+    dataset: str | None,
+    models: Names,
+    systems: Names,
+    method: str | None,
+    k: int | None,
+    normalize: str | None,
+) -> list[Row]:
+    """One row of `DIMENSION` a model and dataset."""
+    how = {"method": method or "mle", "k": 50 if k is None else k, "normalize": normalize or "none"}
+    rows = []
+    for name in datasets_of(connection, dataset, models):
+        selection = select(name, systems)
+        for source in choose_sources(connection, models, name):
+            rows.append(_dimension(connection, source, selection, how))
+    return rows
+
+
+def nearest_models(
+    connection: Connection, model: str, dataset: str | None, top: int | None, models: Names, how: How
+) -> list[Row]:
+    """The models most aligned with this one, the best first, undefined ones last: rows of `NEAREST_MODEL`."""
+    count = at_least_one("top", top, default=10)
+    asked = find_source(connection, model)
+    rows = []
+    for name in choose_datasets(connection, dataset, [asked]):
+        others = [source for source in choose_sources(connection, models, name) if source != asked]
+        found = align_pairs(connection, [(asked, other) for other in others], select(name, None), how)
+        # Rounded, so that of models equally aligned the first by name comes first.
+        found.sort(key=lambda row: (row["value"] is None, -round(row["value"] or 0.0, 12), row["model_b"]))
+        rows += [_ranked(place, row) for place, row in enumerate(found[: count], start=1)]
+    return rows
+
+
+def model_tree(connection: Connection, dataset: str | None, models: Names, missing: str | None, how: How) -> list[Row]:
+    """The tree's nodes, depth first, then the models that have no place in it with the reason: rows of `TREE`."""
+    name = check_dataset(connection, dataset)
+    rows = alignment_matrix(connection, name, models, None, missing, how)
+    labels = list(dict.fromkeys(row["model_a"] for row in rows))
+    size = (len(labels), len(labels))
+    values = np.array([np.nan if row["value"] is None else row["value"] for row in rows]).reshape(size)
+    reasons = np.array([row["reason"] for row in rows], dtype=object).reshape(size)
+    kept, left_out = _without_undefined(labels, values, reasons)
+    if len(kept) < 2:
+        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+        raise ValueError(f"a tree needs two models aligned on {name}, found {len(kept)} ({why or 'no vectors'})")
+    nodes, newick = tree.join([labels[i] for i in kept], values[np.ix_(kept, kept)])
+    drawn = [(node.number, node.parent, node.name, node.branch_length, None, newick) for node in nodes]
+    outside = [(None, None, label, None, reason, newick) for label, reason in left_out.items()]
+    columns = ("node", "parent", "model_id", "branch_length", "reason", "newick")
+    return [dict(zip(columns, values, strict=True)) for values in (*drawn, *outside)]
+
+
+def select(dataset: str, systems: Names) -> Selection:
+    return Selection(dataset, None if systems is None else tuple(systems))
+
+
+def datasets_of(connection: Connection, dataset: str | None, models: Names) -> list[str]:
+    """The dataset asked for, or all on which the named models (without names: any) have vectors."""
+    named = None if models is None else [find_source(connection, model) for model in models]
+    return choose_datasets(connection, dataset, named)
+
+
+def _dimension(connection: Connection, source: Source, selection: Selection, how: Row) -> Row:
+    n = read_keys(connection, [source], selection)[source].size
+    value, reason = None, None if n else f"no vectors on {selection.dataset}"
+    try:
+        value = intrinsic_dimension(read_vectors(connection, source, selection), **how, name=source.label)
+    except Undefined as undefined:
+        reason = reason or str(undefined)
+    return {
+        "model_id": source.label,
+        "dataset": selection.dataset,
+        "value": value,
+        "n": n,
+        "method": how["method"],
+        "normalisation": how["normalize"],
+        "k": how["k"] if how["method"] == "mle" else None,
+        "reason": reason,
+    }
+
+
+def _ranked(place: int, row: Row) -> Row:
+    model_id = {"rank": None if row["value"] is None else place, "model_id": row["model_b"]}
+    return model_id | {name: value for name, value in row.items() if name not in ("model_a", "model_b")}
+
+
+def _without_undefined(
+    labels: list[str], values: tree.Matrix, reasons: np.ndarray
+) -> tuple[list[int], dict[str, str]]:
+    """The models that are aligned with each other, and the rest with a reason; the one with most gaps goes first."""
+    kept = list(range(len(labels)))
+    left_out: dict[str, str] = {}
+    while kept and np.isnan(values[np.ix_(kept, kept)]).any():
+        gaps = np.isnan(values[np.ix_(kept, kept)]).sum(axis=1)
+        worst = kept.pop(int(gaps.argmax()))
+        left_out[labels[worst]] = next(reason for reason in reasons[worst] if reason is not None)
+    return kept, left_out

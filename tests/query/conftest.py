@@ -1,0 +1,103 @@
+"""A small store of synthetic models whose alignments are known in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import query
+from schemas import store
+
+SIZES = {"crystals": 60, "molecules": 40}
+DIMENSION = 16
+K = 5
+
+
+def system_ids(dataset: str) -> list[str]:
+    return [f"{dataset}/{i:03d}" for i in range(SIZES[dataset])]
+
+
+def make_vectors(dataset: str) -> dict[str, NDArray[np.float32]]:
+    """Vectors by model (or model#representation), one row a system."""
+    rng = np.random.default_rng(len(dataset))
+    base = rng.normal(size=(SIZES[dataset], DIMENSION))
+    turn, _ = np.linalg.qr(rng.normal(size=(DIMENSION, DIMENSION)))
+    tables = {
+        "base": base,
+        "base#all": np.hstack([base, rng.normal(size=base.shape)]),
+        "rotated": base @ turn,
+        "scaled": base * 1e6,
+        "near": base + 0.3 * rng.normal(size=base.shape),
+        "far": base + 1.5 * rng.normal(size=base.shape),
+        "noise": rng.normal(size=(SIZES[dataset], 8)),
+        "constant": np.ones((SIZES[dataset], 4)),
+        "partial": base,
+        "stale": base,
+        "ragged": base,
+        "poisoned": np.where(np.arange(len(base))[:, None] == 3, np.nan, base),
+    }
+    return {name: table.astype(np.float32) for name, table in tables.items()}
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
+    for dataset in SIZES:
+        ids = system_ids(dataset)
+        connection.execute(
+            "INSERT INTO datasets VALUES (?, 'Synthetic', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
+            [dataset, len(ids)],
+        )
+        connection.execute(
+            "INSERT INTO systems (system_id, dataset, content_hash, formula) "
+            "SELECT unnest($ids) AS id, $dataset, 'content of ' || id, 'X' || split_part(id, '/', 2)",
+            {"ids": ids, "dataset": dataset},
+        )
+        for name, table in make_vectors(dataset).items():
+            columns = [list(column) for column in zip(*embeddings(dataset, name, table), strict=True)]
+            unnested = "unnest(?), unnest(?), unnest(?), unnest(?), 'run', unnest(?)"
+            connection.execute(f"INSERT INTO embeddings SELECT {unnested}", columns)
+    for name in [*make_vectors("crystals"), "empty"]:
+        if "#" not in name:
+            connection.execute(
+                "INSERT INTO models VALUES "
+                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, 'MIT', 'MIT', '{}', 'hash')",
+                [name],
+            )
+    connection.execute(
+        "INSERT INTO failures VALUES ('crystals/000', 'crystals', 'partial', 'last', 'x', 'run', 'not_applicable', "
+        "'does not know Xx')"
+    )
+    for model, value in {"near": 0.1, "far": 0.5, "noise": 0.9, "rotated": 0.05, "elsewhere": 0.2}.items():
+        connection.execute("INSERT INTO scores VALUES (?, 'energy_mae', ?, 'eV/atom', 'test', 'paper')", [model, value])
+
+
+def embeddings(dataset: str, name: str, table: NDArray[np.float32]) -> list[tuple[object, ...]]:
+    """'partial' lacks ten systems, 'stale' saw other content in five, 'ragged' has a short vector."""
+    model, _, representation = name.partition("#")
+    rows = []
+    for i, (system, vector) in enumerate(zip(system_ids(dataset), table.tolist(), strict=True)):
+        if model == "partial" and i < 10:
+            continue
+        content = "old content" if model == "stale" and i < 5 else f"content of {system}"
+        short = vector[:-1] if model == "ragged" and i == 7 else vector
+        rows.append((system, model, representation or "last", content, short))
+    # Neither the store nor a query promises an order of rows.
+    return rows[::-1]
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "matter.duckdb"
+    with store.connect(path) as connection:
+        fill(connection)
+    return path
+
+
+@pytest.fixture
+def con(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with query.connect(store_path) as connection:
+        yield connection
