@@ -243,6 +243,11 @@ def search_path() -> list[Path]:
     return [ROOT, *(Path(p) for p in extra.split(os.pathsep) if p)]
 
 
+def family_folders() -> list[Path]:
+    """Every family on the search path. A family is a folder that holds family.toml."""
+    return [file.parent for root in search_path() for file in sorted(root.glob("*/family.toml"))]
+
+
 def load_family(path: Path) -> Family:
     """Read one family's folder. Raises CardError with every fault of both files."""
     try:
@@ -250,22 +255,22 @@ def load_family(path: Path) -> Family:
         models = tomllib.loads((path / "models.toml").read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"family {path.name}: {error}") from error
+    faults = [f"  family.toml: unknown key {key!r}" for key in sorted(set(family) & {"path", "models"})]
+    faults += [f"  models.toml: unknown key {key!r}, expected [[model]]" for key in sorted(set(models) - {"model"})]
     try:
-        unknown = set(models) - {"model"}
-        if unknown:
-            raise CardError(f"family {path.name}: models.toml has unknown keys {sorted(unknown)}; expected [[model]]")
-        card = Family(**family, path=path, models=models.get("model", []))
+        card = Family.model_validate({**family, "path": path, "models": models.get("model", [])})
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()]
-        raise CardError(f"family {path.name}: {len(faults)} faults in its cards:\n" + "\n".join(faults)) from error
-    if card.name != path.name:
-        raise CardError(f"family {path.name}: family.toml says name = {card.name!r}; they must be the same")
+        faults += [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()]
+    if family.get("name", path.name) != path.name:
+        faults.append(f"  name: {family['name']!r} is not the name of its folder, {path.name!r}")
+    if faults:
+        raise CardError(f"family {path.name}: {len(faults)} faults in its cards:\n" + "\n".join(faults))
     return card
 
 
 def load_families() -> dict[str, Family]:
-    """Every family on the search path, by name. A family is a folder that holds family.toml."""
-    found = [load_family(f.parent) for root in search_path() for f in sorted(root.glob("*/family.toml"))]
+    """Every family on the search path, by name."""
+    found = [load_family(folder) for folder in family_folders()]
     families = {family.name: family for family in found}
     ids = [model.id for family in found for model in family.models]
     for kind, names in (("family", [f.name for f in found]), ("model", ids)):
@@ -288,7 +293,7 @@ def find_family(name: str) -> Family:
     """The family of that name, or CardError with the nearest right one."""
     families = load_families()
     if name not in families:
-        raise CardError(f"no family is named {name!r}; {nearest(name, families)}. `make list` shows all")
+        raise CardError(f"no family is named {name!r}; {nearest(name, families)} (`make list` shows all)")
     return families[name]
 
 
@@ -297,7 +302,7 @@ def find_model(model_id: str) -> Selection:
     models = load_models()
     base = model_id.removesuffix(TWIN)
     if base not in models:
-        raise CardError(f"no model is named {base!r}; {nearest(base, models)}. `make list` shows all")
+        raise CardError(f"no model is named {base!r}; {nearest(base, models)} (`make list` shows all)")
     selection = models[base]
     if model_id.endswith(TWIN):
         if not selection.model.trainable:

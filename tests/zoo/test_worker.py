@@ -258,7 +258,7 @@ def test_shard_has_the_contract_s_columns_and_metadata(toy: Toy) -> None:
         "card_hash": "c",
         "window": "0",
     }
-    assert table.column("vector").to_pylist() == [None, None, [1.0, 2.5], [1.0, 2.5]]
+    assert table.column("vector").to_pylist() == [[1.0, 2.5], [1.0, 2.5], None, None]
     assert set(table.column("content_hash").to_pylist()) == {"hash of a", "hash of guilty"}
 
 
