@@ -35,10 +35,12 @@ def fill(store: Path, models: dict[str, np.ndarray]) -> None:
     connection = connect(store, read_only=False)
     for model_id, rows in models.items():
         offsets = pa.array(np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32))
-        table = pa.table({
-            "system_id": [f"bench/{i:05}" for i in range(len(rows))],
-            "vector": pa.ListArray.from_arrays(offsets, pa.array(rows.ravel())),
-        })
+        table = pa.table(
+            {
+                "system_id": [f"bench/{i:05}" for i in range(len(rows))],
+                "vector": pa.ListArray.from_arrays(offsets, pa.array(rows.ravel())),
+            }
+        )
         connection.register("incoming", table)
         connection.execute(
             "INSERT INTO embeddings SELECT system_id, ?, 'v', 'hash', 'bench', vector FROM incoming", [model_id]
@@ -65,10 +67,12 @@ def run() -> Iterator[Row]:
         fill(store, {"a": a, "b": b})
         connection = query.connect(store)
         for metric in METRICS:
-            ours, rival = median_seconds([
-                lambda metric=metric: connection.sql(AGGREGATE.format(metric=metric)).fetchone(),
-                lambda metric=metric: align(a, b, metric),
-            ])
+            ours, rival = median_seconds(
+                [
+                    lambda metric=metric: connection.sql(AGGREGATE.format(metric=metric)).fetchone(),
+                    lambda metric=metric: align(a, b, metric),
+                ]
+            )
             measure = f"{metric} in SQL, store on disk / on arrays, {SYSTEMS} × {DIMENSIONS}"
             yield Row(measure, ours, rival, "s", 1.25)
         connection.close()

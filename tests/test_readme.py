@@ -1,0 +1,64 @@
+"""The README's own blocks, executed: every command runs, every printed result is what the demo's store gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+DEMO = ROOT / "matter.duckdb"
+
+needs_demo = pytest.mark.skipif(not DEMO.exists(), reason="needs the demo's store: run `make demo` first")
+
+SQL_BLOCKS = re.findall(r"```sql\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("make ")
+]
+RUN_ELSEWHERE = {"make demo", "make test", "make shell", "make bench"}  # .ci/run, test_shell.py, by hand
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the demo's store, so that the README's commands may write to it."""
+    copy = tmp_path_factory.mktemp("readme") / "matter.duckdb"
+    shutil.copy(DEMO, copy)
+    shutil.copytree(DEMO.with_suffix(".data"), copy.with_suffix(".data"), copy_function=os.link)
+    return copy
+
+
+def test_the_readme_shows_sql_and_commands() -> None:
+    assert SQL_BLOCKS
+    assert {"make demo", "make test"} <= set(COMMANDS)
+
+
+@needs_demo
+@pytest.mark.parametrize(("sql", "printed"), SQL_BLOCKS, ids=range(len(SQL_BLOCKS)))
+def test_sql_prints_what_the_readme_shows(store: Path, sql: str, printed: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "query", "--store", store, sql], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == printed.strip()
+
+
+@needs_demo
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in RUN_ELSEWHERE])
+def test_commands_run(store: Path, command: str) -> None:
+    answer = subprocess.run(
+        f"{command} STORE={store}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_readme_stays_under_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
