@@ -1,16 +1,23 @@
-"""Readers of users' files, one module a format, found by suffix or file name."""
+"""Readers of users' files, one module a format, found by suffix or file name.
+
+Each yields entries one at a time, so that memory does not grow with the file. What concerns one entry makes that entry
+unreadable; what concerns the file is a DatasetError.
+"""
 
 from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ingest.systems import Dataset, DatasetError, Entry, Unreadable
+
+ID_KEYS = ("id", "system_id", "material_id", "mat_id", "mol_id", "uid")
 
 
 @dataclass(frozen=True)
@@ -20,8 +27,15 @@ class Reader:
     suffixes: tuple[str, ...]  # lower case, with the dot
     entries: Callable[[Path], Iterator[Entry | Unreadable]]
     packages: tuple[str, ...]
-    code: str  # the module's file
+    code: tuple[str, ...]  # the files whose code decides the entries
     names: tuple[str, ...] = ()  # upper case; files known by how their name begins rather than how it ends
+
+    def suffix_of(self, path: Path) -> str:
+        """The suffix of this reader that the file has, '' if none."""
+        return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
+
+    def knows(self, path: Path) -> bool:
+        return bool(self.suffix_of(path)) or any(path.name.upper().startswith(name) for name in self.names)
 
 
 def load_readers() -> list[Reader]:
@@ -40,25 +54,50 @@ def read_file(path: Path) -> Dataset:
         raise DatasetError(f"{path} is a folder; give one file ({', '.join(suffixes())})")
     if not path.stat().st_size:
         raise DatasetError(f"{path} is empty (0 bytes)")
-    reader = _reader_of(path)
-    name = re.sub(r"[^a-z0-9._-]+", "-", path.name.lower().removesuffix(_suffix_of(path, reader))).strip("-._")
+    reader = next((reader for reader in load_readers() if reader.knows(path)), None)
+    if reader is None:
+        raise DatasetError(f"{path}: no reader for {path.suffix or path.name!r}; expected {', '.join(suffixes())}")
     return Dataset(
-        name=name or "file",
+        name=_dataset_name(path, reader),
         title=f"Systems of {path.name}",
         source=str(path),
         licence="the user's own file",
         packages=reader.packages,
-        entries=partial(reader.entries, path),
-        made_from=(reader.code, str(path)),
+        entries=partial(_text_checked, reader, path),
+        made_from=(__file__, *reader.code, str(path)),
     )
 
 
-def _reader_of(path: Path) -> Reader:
-    for reader in load_readers():
-        if _suffix_of(path, reader) or path.name.upper().startswith(reader.names or ("\0",)):
-            return reader
-    raise DatasetError(f"{path}: no reader for {path.suffix or path.name!r}; expected {', '.join(suffixes())}")
+def _dataset_name(path: Path, reader: Reader) -> str:
+    stem = path.name.lower().removesuffix(reader.suffix_of(path))
+    return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._") or "file"
 
 
-def _suffix_of(path: Path, reader: Reader) -> str:
-    return next((s for s in reader.suffixes if path.name.lower().endswith(s)), "")
+def _text_checked(reader: Reader, path: Path) -> Iterator[Entry | Unreadable]:
+    try:
+        yield from reader.entries(path)
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is not a text file, which {path.suffix or path.name} must be (byte {error.start}: {error.reason})"
+        ) from error
+
+
+def id_of(fields: Mapping[str, Any], otherwise: object) -> str:
+    """The id that an entry's own fields give, or else another."""
+    given = (str(fields[key]).strip() for key in ID_KEYS if fields.get(key) is not None)
+    return next((value for value in given if value), str(otherwise))
+
+
+def integer_of(fields: Mapping[str, Any], key: str) -> int | None:
+    """A whole number among an entry's fields, None where it has none. Raises ValueError for 0.5 or 'none'."""
+    value = fields.get(key)
+    if value is None:
+        return None
+    if float(value) != int(float(value)):
+        raise ValueError(f"{key} = {value!r} is not a whole number")
+    return int(float(value))
+
+
+def reason(error: Exception) -> str:
+    """A parser's exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
