@@ -186,7 +186,9 @@ def checked(entry: Entry) -> Entry | Unreadable:
 def _with_arrays(entry: Entry) -> Entry:
     kinds = {"numbers": np.int64, "positions": np.float64, "cell": np.float64, "pbc": np.bool_, "backbone": np.float64}
     given = {name: getattr(entry, name) for name in kinds}
-    arrays = {name: None if v is None else np.asarray(v, dtype=kinds[name]) for name, v in given.items()}
+    arrays: dict[str, Any] = {
+        name: None if value is None else np.asarray(value, dtype=kinds[name]) for name, value in given.items()
+    }
     if arrays["pbc"] is not None and not arrays["pbc"].any():
         arrays["pbc"] = arrays["cell"] = None
     return replace(entry, **arrays)
@@ -348,8 +350,7 @@ def _dataset_hash(dataset: Dataset, folder: Path) -> str:
     DuckDB sorts and groups on disk beyond the memory limit, so neither needs every id in memory.
     """
     ids = folder / "ids.parquet"
-    spill = {"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": "1"}
-    with duckdb.connect(config=spill) as con:
+    with duckdb.connect(config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": 1}) as con:
         con.read_parquet(str(ids)).create_view("ids")
         twice = con.sql(
             "SELECT system_id, min(ordinal), max(ordinal) FROM ids GROUP BY system_id HAVING count(*) > 1"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def load_prototypes() -> list[Prototype]:
         return [_prototype(record) for record in json.load(file)]
 
 
-def _prototype(record: dict[str, dict]) -> Prototype:
+def _prototype(record: dict[str, Any]) -> Prototype:
     sites = record["snl"]["sites"]
     symbols = [site["species"][0]["element"] for site in sites]
     return Prototype(

@@ -31,7 +31,7 @@ def entries() -> Iterator[Entry]:
         )
 
 
-def _labels(record: dict[str, Any], n_atoms: int) -> Iterator[Label]:
+def _labels(record: Any, n_atoms: int) -> Iterator[Label]:
     """Experimental values in the units that ase.data.g2 keeps them in. Its enthalpies of atoms are those at 0 K."""
     temperature = "0K" if n_atoms == 1 else "298K"
     yield Label(f"formation_enthalpy_{temperature}", record["enthalpy"], "kcal/mol", SOURCE)

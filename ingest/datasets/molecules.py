@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdDetermineBonds, rdDistGeom, rdForceFieldHelpers
@@ -59,7 +61,7 @@ def conformer(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(full):
         symbols = sorted({atom.GetSymbol() for atom in full.GetAtoms()})
         raise ValueError(f"MMFF94 has no parameters for an atom of this molecule (of {' '.join(symbols)})")
-    settings = rdDistGeom.ETKDGv3()
+    settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = SEED
     settings.maxIterations = EMBED_ITERATIONS
     with rdBase.BlockLogs():

@@ -27,7 +27,7 @@ MAX_SITES = 20
 DECORATIONS = 10
 TIGHTEST = 1.35  # radii's sum / distance; beyond are errors of the library (NiSbS: 2.6) and actinides under 5f bonding
 VOLUMES = (4.0, 100.0)  # Å^3 an atom; diamond has 5.7, solid caesium 117
-CONTACT_CUTOFF = 8.0  # Å; pairs that never come closer do not touch
+CONTACT_CUTOFF = 5.0  # Å; no two covalent radii add up to more (caesium's: 4.88)
 
 ROLES = tuple(
     tuple(role.split())
@@ -57,12 +57,11 @@ def role_of(symbol: str) -> tuple[str, ...]:
 
 def decorations(prototype: aflow.Prototype) -> list[Entry]:
     """The prototype's decorated crystals, at most DECORATIONS, fewer where its roles have few elements."""
+    if len(prototype.numbers) > MAX_SITES:
+        return []
     elements, counts = _elements(prototype)
     contacts = closest(prototype)
-    if (
-        len(prototype.numbers) > MAX_SITES
-        or _tightness(contacts, dict(zip(elements, elements, strict=True))) > TIGHTEST
-    ):
+    if _tightness(contacts, elements, elements) > TIGHTEST:
         return []
     used = {_composition(elements, counts)}
     chosen: list[Entry] = []
@@ -81,6 +80,8 @@ def decorations(prototype: aflow.Prototype) -> list[Entry]:
 
 def _volume(crystal: Entry) -> float:
     """Å^3 an atom."""
+    assert crystal.cell is not None
+    assert crystal.numbers is not None
     return float(abs(np.linalg.det(crystal.cell)) / len(crystal.numbers))
 
 
@@ -110,22 +111,22 @@ def closest(prototype: aflow.Prototype) -> dict[tuple[str, str], float]:
     return shortest
 
 
-def _tightness(contacts: dict[tuple[str, str], float], stands_for: dict[str, str]) -> float:
-    """Largest (sum of covalent radii) / distance over the contacts, each element replaced."""
+def _tightness(contacts: dict[tuple[str, str], float], old: tuple[str, ...], new: tuple[str, ...]) -> float:
+    """Largest (sum of covalent radii) / distance over the contacts of the old elements, the new in their places."""
     from ase.data import covalent_radii
 
-    radius = {old: covalent_radii[SYMBOLS.index(new) + 1] for old, new in stands_for.items()}
-    return max((radius[a] + radius[b]) / distance for (a, b), distance in contacts.items())
+    radius = {a: covalent_radii[SYMBOLS.index(b) + 1] for a, b in zip(old, new, strict=True)}
+    return float(max((radius[a] + radius[b]) / distance for (a, b), distance in contacts.items()))
 
 
 def decorate(prototype: aflow.Prototype, new: tuple[str, ...], contacts: dict[tuple[str, str], float]) -> Entry:
     """One decorated, rescaled crystal. Its id adds the new elements, in the order of those they replace."""
-    elements, _ = _elements(prototype)
-    stands_for = dict(zip(elements, new, strict=True))
-    scale = _tightness(contacts, stands_for) / _tightness(contacts, {element: element for element in elements})
+    old, _ = _elements(prototype)
+    scale = _tightness(contacts, old, new) / _tightness(contacts, old, old)
+    replacement = {SYMBOLS.index(a) + 1: SYMBOLS.index(b) + 1 for a, b in zip(old, new, strict=True)}
     return Entry(
         f"{prototype.tag}:{'-'.join(new)}",
-        np.array([SYMBOLS.index(stands_for[SYMBOLS[number - 1]]) + 1 for number in prototype.numbers]),
+        np.array([replacement[number] for number in prototype.numbers.tolist()]),
         prototype.positions * scale,
         prototype.cell * scale,
         np.ones(3, dtype=bool),
@@ -145,6 +146,6 @@ DATASET = Dataset(
     packages=("pymatgen", "ase"),
     entries=entries,
     made_from=(__file__, aflow.__file__),
-    approx_systems=2_000,
+    approx_systems=2_107,
     approx_seconds=10,
 )

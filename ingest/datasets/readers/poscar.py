@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ingest.datasets.readers import Reader, reason
 from ingest.systems import Entry, Unreadable
@@ -13,7 +14,7 @@ def entries(path: Path) -> Iterator[Entry | Unreadable]:
     import ase.io  # here, not above: listing formats should not import their packages
 
     try:
-        atoms = ase.io.read(path, format="vasp")
+        atoms: Any = ase.io.read(path, format="vasp")
     except UnicodeDecodeError:
         raise
     except Exception as error:  # a parser's faults have no common type

@@ -19,7 +19,8 @@ BACKBONE = ("N", "CA", "C", "O")
 
 
 def entries(path: Path) -> Iterator[Entry | Unreadable]:
-    from Bio.PDB import MMCIFParser, PDBParser  # here, not above: listing formats should not import their packages
+    from Bio.PDB.MMCIFParser import MMCIFParser  # here, not above: listing formats should not import their packages
+    from Bio.PDB.PDBParser import PDBParser
 
     # QUIET: Biopython warns of chains that are not in one piece, which is usual.
     parser = MMCIFParser(QUIET=True) if path.suffix.lower() in (".cif", ".mmcif") else PDBParser(QUIET=True)

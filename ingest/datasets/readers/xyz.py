@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ingest.datasets.readers import Reader, id_of, integer_of, reason
 from ingest.systems import Entry, Label, Unreadable
@@ -44,7 +44,7 @@ def _entry(index: int, block: str, source: str) -> Entry | Unreadable:
     import ase.io  # here, not above: listing formats should not import their packages
 
     try:
-        atoms = ase.io.read(StringIO(block), format="extxyz")
+        atoms: Any = ase.io.read(StringIO(block), format="extxyz")
         results = atoms.calc.results if atoms.calc else {}
         energy = [Label("energy", float(results["energy"]), "eV", source)] if "energy" in results else []
         return Entry(
