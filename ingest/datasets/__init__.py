@@ -14,9 +14,9 @@ __all__ = ["Dataset", "find_dataset", "load_datasets"]
 
 
 def load_datasets() -> dict[str, Dataset]:
-    """Every embedded dataset, by name. A dataset exists because a module here defines DATASET."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__) if not found.ispkg]
-    found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
+    """Every embedded dataset, by name. A dataset exists because its module is here and defines DATASET."""
+    modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if not m.ispkg]
+    found = [module.DATASET for module in modules]
     return {dataset.name: dataset for dataset in found}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ingest.systems import Dataset, Entry, Label
@@ -15,7 +16,7 @@ def entries() -> Iterator[Entry]:
     from ase.collections import g2  # here, not above: listing datasets should not import their packages
     from ase.data.g2 import data
 
-    from ingest.datasets.molecules import perceived_smiles
+    from ingest.molecules import perceived_smiles
 
     for name in g2.names:
         atoms = g2[name]
@@ -46,7 +47,7 @@ DATASET = Dataset(
     licence="LGPL-2.1-or-later (ASE)",
     packages=("ase", "rdkit"),
     entries=entries,
-    made_from=(__file__, __file__.replace("g2.py", "molecules.py")),
+    made_from=(__file__, str(Path(__file__).parents[1] / "molecules.py")),
     approx_systems=162,
     approx_seconds=2,
 )

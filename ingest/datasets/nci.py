@@ -23,7 +23,7 @@ def sample() -> Iterator[tuple[str, str]]:
 
 def distinct() -> Iterator[tuple[str, str] | Unreadable]:
     """NCI number and canonical SMILES of each molecule the first time it appears (99 lines repeat one)."""
-    from ingest.datasets.molecules import canonical_smiles, parse_smiles
+    from ingest.molecules import canonical_smiles, parse_smiles
 
     seen: set[str] = set()
     for number, given in sample():
@@ -43,7 +43,7 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
     Salts and mixtures (several fragments) are unreadable: how their parts lie to each other is nothing that a
     conformer search knows, so that the geometry would be an invention.
     """
-    from ingest.datasets.molecules import charge_of, conformer, multiplicity_of, parse_smiles
+    from ingest.molecules import charge_of, conformer, multiplicity_of, parse_smiles
 
     if isinstance(molecule, Unreadable):
         return molecule
@@ -72,7 +72,7 @@ DATASET = Dataset(
     licence="BSD-3-Clause (RDKit)",
     packages=("rdkit",),
     entries=entries,
-    made_from=(__file__, __file__.replace("nci.py", "molecules.py")),
+    made_from=(__file__, str(Path(__file__).parents[1] / "molecules.py")),
     approx_systems=4_574,
     approx_seconds=90,
 )

@@ -33,7 +33,7 @@ _END = object()
 
 
 def _entry(index: int, record: Any) -> Entry | Unreadable:
-    from ingest.datasets import molecules
+    from ingest import molecules
 
     if record is None:
         return Unreadable(str(index), f"record {index} is not a complete MOL block")
@@ -59,5 +59,5 @@ READER = Reader(
     suffixes=(".sdf", ".mol"),
     entries=entries,
     packages=("rdkit",),
-    code=(__file__, str(Path(__file__).parent.with_name("molecules.py"))),
+    code=(__file__, str(Path(__file__).parents[2] / "molecules.py")),
 )

@@ -36,7 +36,7 @@ def _column(path: Path, header: list[str], keys: tuple[str, ...]) -> int:
 
 
 def _entry(row: list[str], line: int, smiles: int, name: int) -> Entry | Unreadable:
-    from ingest.datasets import molecules  # here, not above: listing formats should not import RDKit
+    from ingest import molecules  # here, not above: listing formats should not import RDKit
 
     source_id = row[name].strip() if name < len(row) else ""
     if not source_id or smiles >= len(row):
@@ -53,5 +53,5 @@ READER = Reader(
     suffixes=(".csv", ".tsv"),
     entries=entries,
     packages=("rdkit",),
-    code=(__file__, str(Path(__file__).parent.with_name("molecules.py"))),
+    code=(__file__, str(Path(__file__).parents[2] / "molecules.py")),
 )
