@@ -21,6 +21,7 @@ from zoo.card import (
     family_folders,
     find_family,
     find_model,
+    load_families,
     load_models,
     nearest,
 )
@@ -180,9 +181,10 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def lock_family(options: argparse.Namespace) -> None:
-    family = find_family(options.family)
-    changes = lock(family, upgrade=options.upgrade)
-    print(f"{family.lock}: {', '.join(changes) if changes else 'nothing has changed'}")
+    families = load_families().values() if options.family == "all" else [find_family(options.family)]
+    for family in families:
+        changes = lock(family, upgrade=options.upgrade)
+        print(f"{family.lock}: {', '.join(changes) if changes else 'nothing is new'}")
 
 
 def new_family(options: argparse.Namespace) -> None:
@@ -227,7 +229,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("model", help=f"a model's id, or MODEL{TWIN} for its untrained twin")
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")
     sub = command("lock", lock_family, "resolve a family's requirements.in into its requirements.lock, with hashes")
-    sub.add_argument("family", help="the family's name")
+    sub.add_argument("family", help="the family's name, or all")
     sub.add_argument("--upgrade", action="store_true", help="take the newest versions, not those of the old lock")
     sub = command("new", new_family, "begin a new family: a folder that runs as it is, to be filled in")
     sub.add_argument("name", help="lower-case letters, digits, dots and dashes")

@@ -248,19 +248,26 @@ def family_folders() -> list[Path]:
     return [file.parent for root in search_path() for file in sorted(root.glob("*/family.toml"))]
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"family {path.parent.name}: {path} cannot be read: {error}") from error
+
+
 def load_family(path: Path) -> Family:
     """Read one family's folder. Raises CardError with every fault of both files."""
-    try:
-        family = tomllib.loads((path / "family.toml").read_text())
-        models = tomllib.loads((path / "models.toml").read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"family {path.name}: {error}") from error
+    family, models = read_toml(path / "family.toml"), read_toml(path / "models.toml")
     faults = [f"  family.toml: unknown key {key!r}" for key in sorted(set(family) & {"path", "models"})]
     faults += [f"  models.toml: unknown key {key!r}, expected [[model]]" for key in sorted(set(models) - {"model"})]
     try:
         card = Family.model_validate({**family, "path": path, "models": models.get("model", [])})
     except ValidationError as error:
-        faults += [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors()]
+        for fault in error.errors():
+            follows = fault["type"] == "too_short" and fault["input"]  # its items are wrong, and listed themselves
+            if not follows:
+                where = ".".join(map(str, fault["loc"]))
+                faults.append(f"  {where}: {fault['msg']} (got {fault['input']!r:.60})")
     if family.get("name", path.name) != path.name:
         faults.append(f"  name: {family['name']!r} is not the name of its folder, {path.name!r}")
     if faults:

@@ -20,7 +20,7 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class System:
     """One molecule, material or protein, as an encoder sees it. What a system lacks is None."""
 

@@ -42,7 +42,7 @@ SYSTEMS = pa.schema(
 )
 
 # What a system's SMILES says, this encoder does. Every system that it encodes is a line of encoded.txt.
-TOY = '''
+TOY = """
 import socket, time
 from pathlib import Path
 import numpy as np
@@ -92,7 +92,7 @@ class FamilyEncoder(Encoder):
         if system.smiles in DEEDS:
             return np.array(DEEDS[system.smiles])
         return np.array([1.0, 0.0 if system.positions is None else system.positions.sum()])
-'''
+"""
 
 
 def model_card(**changes: Any) -> dict[str, Any]:
@@ -173,7 +173,9 @@ class Toy:
         return sorted(self.out.glob("shard-*.parquet"))
 
     def reasons(self, representation: str = "first") -> dict[str, tuple[str, str | None]]:
-        return {r["system_id"]: (r["status"], r["reason"]) for r in self.rows() if r["representation"] == representation}
+        return {
+            r["system_id"]: (r["status"], r["reason"]) for r in self.rows() if r["representation"] == representation
+        }
 
     def encoded(self) -> list[str]:
         return (self.folder / "toy" / "encoded.txt").read_text().splitlines()
@@ -206,22 +208,26 @@ def wait_for(condition: Any, seconds: float = 30.0) -> None:
 def test_every_system_has_an_outcome_in_every_representation(toy: Toy) -> None:
     words = ["good", "guilty", "nan", "zero", "short", "huge", "matrix", "unreadable", "unsuitable", "late", "network"]
     events = toy.write([said(w) for w in words]).run()
-    assert toy.reasons() == toy.reasons("second") == {
-        "good": ("ok", None),
-        "guilty": ("failed", "KeyError: 'guilty'"),
-        "nan": ("failed", "1 of the vector's 2 numbers are not finite"),
-        "zero": ("failed", "the vector is all zeros"),
-        "short": ("failed", "the encoder returned an array of shape (1,), expected (2,)"),
-        "huge": ("failed", "1 of the vector's 2 numbers are not finite"),
-        "matrix": ("failed", "the encoder returned an array of shape (1, 2), expected (2,)"),
-        "unreadable": ("failed", "ValueError: cannot read this"),
-        "unsuitable": ("not_applicable", "it does not suit"),
-        "late": ("not_applicable", "seen too late"),
-        "network": (
-            "failed",
-            "ConnectionRefusedError: a run has no network, but something tried to reach '192.0.2.1'",
-        ),
-    }
+    assert (
+        toy.reasons()
+        == toy.reasons("second")
+        == {
+            "good": ("ok", None),
+            "guilty": ("failed", "KeyError: 'guilty'"),
+            "nan": ("failed", "1 of the vector's 2 numbers are not finite"),
+            "zero": ("failed", "the vector is all zeros"),
+            "short": ("failed", "the encoder returned an array of shape (1,), expected (2,)"),
+            "huge": ("failed", "1 of the vector's 2 numbers are not finite"),
+            "matrix": ("failed", "the encoder returned an array of shape (1, 2), expected (2,)"),
+            "unreadable": ("failed", "ValueError: cannot read this"),
+            "unsuitable": ("not_applicable", "it does not suit"),
+            "late": ("not_applicable", "seen too late"),
+            "network": (
+                "failed",
+                "ConnectionRefusedError: a run has no network, but something tried to reach '192.0.2.1'",
+            ),
+        }
+    )
     counts = {"sent": 22, "ok": 2, "failed": 16, "not_applicable": 4}
     assert events[-1] == {"event": "finish", "counts": counts}
     assert toy.record()["counts"] == counts
@@ -304,7 +310,11 @@ def test_out_of_memory_halves_the_budget_and_fails_only_what_never_fits(toy: Toy
 @pytest.mark.parametrize(
     ("systems", "changes", "message"),
     [
-        ([said("lost")], {}, r"encode\(\) returned 0 vectors of 'first' for 1 systems: a fault of the family's encoder"),
+        (
+            [said("lost")],
+            {},
+            r"encode\(\) returned 0 vectors of 'first' for 1 systems: a fault of the family's encoder",
+        ),
         ([], {"device": "cuda"}, r"device 'cuda' was asked for, but"),
         ([], {"device": "gpu"}, r"device 'gpu' is not one of cpu, cuda, cuda:0"),
         ([], {"job_version": 2}, r"job_version is 2, this worker reads 1"),
@@ -454,8 +464,10 @@ class Moody(Encoder):
                 raise ValueError("encode")
             if item.smiles == "N":
                 raise NotApplicable("no")
-        return {name: [np.array([float(item.system_id), np.nan if item.smiles == "V" else 1]) for item in items]
-                for name in representations}
+        return {
+            name: [np.array([float(item.system_id), np.nan if item.smiles == "V" else 1]) for item in items]
+            for name in representations
+        }
 
 
 @pytest.fixture(scope="module")

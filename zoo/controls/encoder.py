@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -68,29 +68,33 @@ class Shuffled(Control):
     """
 
     def survey(self, systems: Iterable[System]) -> None:
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the encoder
-        self.hashes = np.array(list(self._store(systems)), dtype="S32")
-        self.hashes, self.rows = np.unique(self.hashes, return_index=True)
+        with tempfile.TemporaryFile() as file:
+            hashes = np.array(list(self._store(systems, file)), dtype="S32")
+            self.hashes, self.rows = np.unique(hashes, return_index=True)
+            if len(hashes):
+                self.vectors = np.memmap(
+                    file, dtype=np.float64, mode="r", shape=(len(hashes), self.dimension)
+                )  # outlives the name
         cycle = np.random.default_rng(0).permutation(len(self.hashes))  # each is followed by another: no fixed point
         self.partner = np.empty_like(cycle)
         self.partner[cycle] = np.roll(cycle, -1)
 
-    def _store(self, systems: Iterable[System]) -> Iterator[bytes]:
+    def _store(self, systems: Iterable[System], file: IO[bytes]) -> Iterator[bytes]:
         for system in systems:
             try:
                 vector = describe(system)
             except Exception:
                 continue  # prepare() meets this system again and gives the reason
-            self.file.write(vector.tobytes())
+            file.write(vector.tobytes())
             yield to_key(system)
+        file.flush()
 
     def vector(self, system: System) -> np.ndarray:
         describe(system)  # a system without a descriptor has no shuffled one either, and says why
         if len(self.hashes) < 2:
             raise NotApplicable("the run holds no other system to exchange it with")
         partner = self.partner[np.searchsorted(self.hashes, to_key(system))]
-        self.file.seek(int(self.rows[partner]) * self.dimension * 8)
-        return np.frombuffer(self.file.read(self.dimension * 8))
+        return np.array(self.vectors[self.rows[partner]])
 
 
 class Rotated(Control):

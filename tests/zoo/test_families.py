@@ -1,0 +1,119 @@
+"""The contract of every family, as far as it needs no environment; families are found, never listed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from zoo.card import ROOT, TWIN, Input, family_folders, find_model, load_families, load_family
+from zoo.check import find_faults, read_requirements
+from zoo.lock import CUDA_RUNTIME, read_blocks
+
+REPOSITORY = ROOT.parent
+FOLDERS = [folder for folder in family_folders() if folder.parent == ROOT]
+family_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+@family_folder
+def test_no_faults(folder: Path) -> None:
+    assert find_faults([folder]) == []
+
+
+@family_folder
+def test_lock_leaves_torch_and_its_cuda_runtime_to_the_machine(folder: Path) -> None:
+    _, blocks = read_blocks(load_family(folder).lock)
+    heavy = [b.name for b in blocks if b.name == "torch" or (CUDA_RUNTIME.fullmatch(b.name) and b.via == {"torch"})]
+    assert heavy == []
+
+
+@family_folder
+def test_lock_says_how_it_was_made(folder: Path) -> None:
+    header, _ = read_blocks(load_family(folder).lock)
+    assert f"python -m zoo lock {folder.name}" in "".join(header)
+
+
+@family_folder
+def test_every_package_with_weights_is_required(folder: Path) -> None:
+    required = read_requirements(folder / "requirements.in")
+    for model in load_family(folder).models:
+        if model.weights.package:
+            assert model.weights.package in required
+
+
+@family_folder
+def test_every_trainable_model_has_a_twin(folder: Path) -> None:
+    for model in load_family(folder).models:
+        if model.trainable:
+            assert find_model(model.id + TWIN).untrained_seed is not None
+            assert model.compute.parameters > 0
+
+
+@family_folder
+def test_the_folder_holds_nothing_else(folder: Path) -> None:
+    allowed = {"family.toml", "models.toml", "encoder.py", "requirements.in", "requirements.lock", "golden.parquet"}
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} <= allowed
+
+
+def code_files() -> list[Path]:
+    """Python and SQL of the pipeline, without the families' own folders."""
+    found = [path for part in ("zoo", "schemas", "ingest", "query") for path in (REPOSITORY / part).rglob("*.py")]
+    found += [path for part in ("schemas", "query") for path in (REPOSITORY / part).rglob("*.sql")]
+    return [path for path in found if not any(folder in path.parents for folder in FOLDERS)]
+
+
+def words_of_python(text: str) -> Iterator[str]:
+    """Names, and strings without a blank: what code can act upon. Prose may give examples."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.alias):
+            yield node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.search(r"\s", node.value):
+            yield node.value
+
+
+def words(path: Path) -> list[str]:
+    text = path.read_text()
+    if path.suffix == ".py":
+        return list(words_of_python(text))
+    return [re.sub(r"--.*", "", line) for line in text.splitlines()]
+
+
+def test_the_scan_sees_a_name_in_code() -> None:
+    found = list(words_of_python("import zoo.toy.encoder\nif family == 'toy-1': toy()\n'prose about toy'"))
+    assert {"zoo.toy.encoder", "toy-1", "toy"} <= set(found)
+    assert "prose about toy" not in found
+
+
+@family_folder
+def test_its_name_appears_in_no_code_outside_its_folder(folder: Path) -> None:
+    if folder.name in get_args(Input):
+        pytest.skip(f"{folder.name!r} is also a kind of input, a word of the cards; only renaming the family would do")
+    pattern = re.compile(rf"\b{re.escape(folder.name)}\b")
+    found = [
+        (path.relative_to(REPOSITORY), word) for path in code_files() for word in words(path) if pattern.search(word)
+    ]
+    assert found == []
+
+
+@family_folder
+def test_its_name_decides_nothing_in_the_makefile(folder: Path) -> None:
+    """Messages may name a model as an example; a recipe may not."""
+    messages = ("@echo", "#", "$(call given")
+    lines = (REPOSITORY / "Makefile").read_text().splitlines()
+    acting = [line for line in lines if not line.strip().startswith(messages)]
+    acting = [re.sub(r"##.*", "", line) for line in acting]
+    assert [line for line in acting if re.search(rf"\b{re.escape(folder.name)}\b", line)] == []
+
+
+def test_there_are_families_and_no_two_share_a_name() -> None:
+    assert load_families()

@@ -1,0 +1,131 @@
+"""python -m zoo: what it prints, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.__main__ import main
+from zoo.card import family_folders, load_family
+from zoo.check import find_faults
+from zoo.encoder import SYMBOLS, Encoder, System
+
+
+@pytest.fixture(autouse=True)
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The only family is one that `new` has written."""
+    monkeypatch.setattr("zoo.card.ROOT", tmp_path)
+    assert main(["new", "toy", "--folder", str(tmp_path)]) == 0
+    assert "python -m zoo lock toy" in capsys.readouterr().out
+    return tmp_path / "toy"
+
+
+def test_a_new_family_has_no_fault_but_the_missing_lock(toy: Path) -> None:
+    assert find_faults([toy]) == ["family toy: there is no requirements.lock; run `python -m zoo lock toy`"]
+
+
+def test_a_new_family_s_encoder_runs(toy: Path) -> None:
+    spec = importlib.util.spec_from_file_location("toy_encoder", toy / "encoder.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    [card] = load_family(toy).models
+    encoder: Encoder = module.FamilyEncoder(card.for_worker(), device="cpu", dtype="float32", untrained_seed=None)
+    water = encoder.prepare(System("water", "0", numbers=np.array([1, 8, 1])))
+    [vector] = encoder.encode([water], ["composition"])["composition"]
+    assert vector.shape == (card.representation[0].dimension,)
+    assert {SYMBOLS[i]: vector[i] for i in np.flatnonzero(vector)} == {"H": 2 / 3, "O": 1 / 3}
+    assert encoder.size(water) == 3
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    heading, row, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split()[:5] == ["model", "family", "input", "dimension", "parameters"]
+    assert row.split()[:5] == ["toy-composition", "toy", "structure", "118", "-"]
+    assert heading.index("family") == row.index("toy ")
+
+
+def test_list_as_json_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json", "--family", "toy", "--input", "structure"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["model_id"] == found["card"]["id"] == "toy-composition"
+    assert main(["list", "--json", "--input", "text"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "toy-composition"]) == 0
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+    said = {name: text.strip() for name, text in lines.items()}
+    assert said["elements"] == "H-Og"
+    assert said["licence of code"] == "MIT, commercial use allowed; it is written in this folder"
+    assert said["representation"].startswith("composition, default: 118 numbers, of the system, invariant channels")
+    assert said["untrained twin"] == "none: there is nothing to train"
+    assert said["environment"].endswith("no torch, CPU only, NOT LOCKED: run `python -m zoo lock toy`")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "toy-compositon"], "no model is named 'toy-compositon'; did you mean toy-composition?"),
+        (["list", "--family", "toi"], "no family is named 'toi'; did you mean toy?"),
+        (["list", "--input", "strcture"], "no model's input is named 'strcture'; did you mean structure?"),
+        (["check", "toi"], "no family is named 'toi'; did you mean toy?"),
+        (["lock", "toi"], "no family is named 'toi'; did you mean toy?"),
+        (["new", "toy"], "a family named 'toy' is there already; choose another name"),
+        (["new", "Toy!"], "a family's name has lower-case letters, digits, dots and dashes, unlike 'Toy!'"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert error.startswith(f"python -m zoo: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lis"], "python -m zoo: no command is named 'lis'; did you mean list?"),
+        (["info"], "python -m zoo info: the following arguments are required: model; see --help"),
+        ([], "python -m zoo: the following arguments are required: COMMAND; see --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+
+
+def test_check_lists_the_faults_of_every_family(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["new", "joy", "--folder", str(toy.parent)])
+    (toy / "encoder.py").write_text("class Encoder: ...\n")
+    (toy.parent / "joy" / "family.toml").write_text("")
+    capsys.readouterr()
+    assert main(["check"]) == 2
+    error = capsys.readouterr().err
+    assert "family toy: encoder.py defines no class FamilyEncoder" in error
+    assert "family toy: there is no requirements.lock" in error
+    assert "family joy: 6 faults in its cards:\n  name: Field required" in error
+
+
+def test_every_command_explains_itself() -> None:
+    for command in ("list", "info", "lock", "new", "check"):
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith(f"usage: python -m zoo {command}")
+
+
+def test_discovery_follows_the_search_path(toy: Path) -> None:
+    assert family_folders() == [toy]
