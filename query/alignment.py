@@ -124,18 +124,14 @@ def _align_shared(
             yield (a, b), align_prepared(surveyed[a], surveyed[b], **how.aligning)
 
 
-def _read(
-    connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection
-) -> Vectors | Undefined:
+def _read(connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection) -> Vectors | Undefined:
     try:
         return read_vectors(connection, source, selection)
     except Undefined as undefined:
         return undefined
 
 
-def _survey(
-    vectors: Vectors | Undefined, codes: Codes, common: Codes, name: str, how: How
-) -> Prepared:
+def _survey(vectors: Vectors | Undefined, codes: Codes, common: Codes, name: str, how: How) -> Prepared:
     """One model over the common systems, or the reason why it has no survey."""
     if isinstance(vectors, Undefined):
         nothing = prepare(np.empty((common.size, 0)), how.metric, **how.preparing, name=name)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import permutation_test, rankdata
 
 from query.alignment import How, Row, align_pairs
 from query.vectors import Selection, Source, check_dataset, find_source, unknown
@@ -64,6 +63,8 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | No
 
     The p-value is by permutation: all of them for up to 7 models, else 9,999 with a fixed seed.
     """
+    from scipy.stats import permutation_test, rankdata  # takes a second to import, which other questions need not wait
+
     a, b = rankdata(x), rankdata(y)
     if len(a) < LEAST_MODELS or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None

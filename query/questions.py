@@ -36,9 +36,7 @@ NEAREST_MODEL = (
     "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalisation VARCHAR, k BIGINT, "
     "null_mean DOUBLE, null_std DOUBLE, reason VARCHAR)"
 )
-TREE = (
-    "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
-)
+TREE = "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
 
 
 def alignment(
@@ -95,7 +93,7 @@ def nearest_models(
         found = align_pairs(connection, [(asked, other) for other in others], select(name, None), how)
         # Rounded, so that of models equally aligned the first by name comes first.
         found.sort(key=lambda row: (row["value"] is None, -round(row["value"] or 0.0, 12), row["model_b"]))
-        rows += [_ranked(place, row) for place, row in enumerate(found[: count], start=1)]
+        rows += [_ranked(place, row) for place, row in enumerate(found[:count], start=1)]
     return rows
 
 
@@ -152,9 +150,7 @@ def _ranked(place: int, row: Row) -> Row:
     return model_id | {name: value for name, value in row.items() if name not in ("model_a", "model_b")}
 
 
-def _without_undefined(
-    labels: list[str], values: tree.Matrix, reasons: np.ndarray
-) -> tuple[list[int], dict[str, str]]:
+def _without_undefined(labels: list[str], values: tree.Matrix, reasons: np.ndarray) -> tuple[list[int], dict[str, str]]:
     """The models that are aligned with each other, and the rest with a reason; the one with most gaps goes first."""
     kept = list(range(len(labels)))
     left_out: dict[str, str] = {}

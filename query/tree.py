@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from Bio.Phylo.BaseTree import Clade, Tree
-from Bio.Phylo.TreeConstruction import DistanceMatrix, DistanceTreeConstructor
 from numpy.typing import NDArray
 
 # Added to every alignment before a profile is made, so that a model unlike all others still has one. The paper does
 # not print its value.
 EPSILON = 1e-12
 SPECIAL = re.compile(r"[^\w.@+-]")  # what Newick wants quoted, and '#', which some readers take for a comment
+
+if TYPE_CHECKING:
+    from Bio.Phylo.BaseTree import Clade, Tree
 
 Matrix = NDArray[np.float64]
 
@@ -38,6 +40,8 @@ def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
     values: (n, n), row i the alignments of model i with all models, itself included; finite. The root is only where the
     drawing begins: neighbour joining does not say which model came first. Branches may come out slightly negative.
     """
+    from Bio.Phylo.TreeConstruction import DistanceMatrix, DistanceTreeConstructor  # slow to import, and rarely needed
+
     distances = profile_distances(values)
     lower = [[float(distances[i, j]) for j in range(i)] + [0.0] for i in range(len(names))]
     # Biopython has no annotations.

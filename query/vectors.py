@@ -102,9 +102,7 @@ def choose_datasets(
     return [row[0] for row in ran]
 
 
-def choose_sources(
-    connection: duckdb.DuckDBPyConnection, names: Sequence[str] | None, dataset: str
-) -> list[Source]:
+def choose_sources(connection: duckdb.DuckDBPyConnection, names: Sequence[str] | None, dataset: str) -> list[Source]:
     """The models asked for, each once; without names every model's default representation that has vectors here."""
     if names is not None:
         return list(dict.fromkeys(find_source(connection, name) for name in names))
@@ -140,9 +138,7 @@ def read_keys(
     return keys
 
 
-def read_vectors(
-    connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection
-) -> Vectors:
+def read_vectors(connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection) -> Vectors:
     """One model's vectors (n, d) in order of system_id. Raises Undefined where they differ in length."""
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(VECTORS, chosen | selection.parameters()).to_arrow_table()
@@ -170,13 +166,19 @@ def unequal(name: str, shortest: int, longest: int) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], todo: str) -> str:
-    """One sentence for a name that the store does not have, with the nearest that it has and what to do."""
+    """One sentence for a name that the store does not have, with the nearest that it has or what to do."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = nearest_name(name, names)
     if near:
-        return f"no {kind} '{name}' in this store; did you mean '{near[0]}'?"
+        return f"no {kind} '{name}' in this store{near}"
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"no {kind} '{name}' in this store, which has: {listed or 'none'}; {todo}"
+
+
+def nearest_name(name: str, known: Sequence[str]) -> str:
+    """The words '; did you mean …?', empty where nothing is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def at_least_one(name: str, value: int | None, *, default: int) -> int:

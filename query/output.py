@@ -1,0 +1,73 @@
+"""Run SQL and show what comes back: a boxed table, CSV, JSON, Parquet, or one clear sentence."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+# What DuckDB puts around an exception of ours, and the ValueError that our sentences come in.
+WRAPPER = re.compile(
+    r"^Invalid Input Error: Python exception occurred while executing the UDF: (?:ValueError: )?(.*?)(?:\n+At:\n.*)?$",
+    re.DOTALL,
+)
+UNLIMITED = 100_000  # characters; a result that goes to a file or a pipe is not cut to fit a screen
+SHOWN_ROWS = 100
+
+
+def sentence(error: Exception) -> str:
+    """An error as a user should read it: ours without DuckDB's wrapping and the traceback, DuckDB's as it is."""
+    text = str(error).strip()
+    ours = WRAPPER.match(text)
+    return ours[1].strip() if ours else text
+
+
+def statements(text: str) -> Iterator[str]:
+    """The statements of a text, without their semicolons; what is no SQL at all comes back as it is."""
+    begin = 0
+    for end in _semicolons(text):
+        yield text[begin:end]
+        begin = end + 1
+    if duckdb.tokenize(text[begin:]):
+        yield text[begin:]
+
+
+def is_complete(text: str) -> bool:
+    """Does the text end in a semicolon that ends a statement?"""
+    ends = _semicolons(text)
+    return bool(ends) and not duckdb.tokenize(text[ends[-1] + 1 :])
+
+
+def show(relation: duckdb.DuckDBPyRelation | None) -> None:
+    """Print a boxed table, as wide as the terminal; EXPLAIN's plan as text; nothing where there is no result."""
+    if relation is None:
+        return
+    if relation.columns == ["explain_key", "explain_value"]:
+        for _, plan in relation.fetchall():
+            print(plan)
+    elif sys.stdout.isatty():
+        relation.show(max_width=shutil.get_terminal_size().columns, max_rows=SHOWN_ROWS)
+    else:
+        relation.show(max_width=UNLIMITED, max_col_width=UNLIMITED, max_rows=SHOWN_ROWS)
+
+
+def write(relation: duckdb.DuckDBPyRelation, form: str) -> None:
+    """All rows to standard output, form: 'csv' with a header, or 'json', one array of objects."""
+    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT json, ARRAY true"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result"
+        relation.query("result", f"COPY (FROM result) TO '{file}' ({options})")
+        with file.open(encoding="utf-8") as lines:
+            shutil.copyfileobj(lines, sys.stdout)
+
+
+def _semicolons(text: str) -> list[int]:
+    """Where statements end: not in strings, names or comments. Offsets are those of the text's characters."""
+    data = text.encode()
+    places = [place for place, kind in duckdb.tokenize(text) if data[place : place + 1] == b";"]
+    return [len(data[:place].decode()) for place in places]

@@ -1,0 +1,184 @@
+"""A SQL prompt on a store: history, completion, several lines until a semicolon; or a batch from standard input."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import duckdb
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import Output
+
+from query.functions import signatures
+from query.output import is_complete, sentence, show, statements
+
+HISTORY = Path.home() / ".matterzoo_history"
+OPEN_STRING = re.compile(r"^(?:[^']*'[^']*')*[^']*'([^']*)$", re.DOTALL)
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+COMMANDS = {
+    ".help": "the functions of this project and these commands",
+    ".tables": "the tables, with their size and meaning",
+    ".schema": "the columns, with their units and shapes; .schema TABLE for one table",
+    ".quit": "leave (or Ctrl-D)",
+}
+TABLES = 'SELECT table_name AS "table", estimated_size AS "rows", comment FROM duckdb_tables() ORDER BY table_name'
+COLUMNS = """
+    SELECT table_name AS "table", column_name AS "column", data_type AS type, comment
+    FROM duckdb_columns() WHERE NOT internal AND coalesce(table_name = $table, true) ORDER BY table_name, column_index
+"""
+
+
+class Words(Completer):
+    """Names to complete: inside quotes the models and datasets, elsewhere tables, columns, functions and keywords."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        ours = signatures()
+        self.strings = {
+            **_column(connection, "SELECT model_id, title FROM models"),
+            **_column(connection, "SELECT dataset, title FROM datasets"),
+        }
+        self.names = {
+            **_column(connection, "SELECT DISTINCT function_name, 'function' FROM duckdb_functions()"),
+            **_column(connection, "SELECT keyword_name, 'keyword' FROM duckdb_keywords()"),
+            **_column(connection, "SELECT DISTINCT column_name, 'column' FROM duckdb_columns() WHERE NOT internal"),
+            **_column(connection, "SELECT table_name, 'table' FROM duckdb_tables()"),
+            **ours,
+        }
+        self.first = {*ours, *_column(connection, "SELECT table_name, '' FROM duckdb_tables()")}
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        before = document.text_before_cursor
+        string = OPEN_STRING.match(before)
+        if before.startswith("."):
+            yield from self._matching(before, COMMANDS)
+        elif string is not None:
+            yield from self._matching(string[1], self.strings)
+        elif (word := IDENTIFIER.search(before)) is not None:
+            yield from self._matching(word[0], self.names)
+
+    def _matching(self, typed: str, known: dict[str, str]) -> Iterator[Completion]:
+        """Ours and the tables first, then by name; our functions come with their arguments beside them."""
+        fitting = [name for name in known if name.lower().startswith(typed.lower()) and not name.startswith("__")]
+        for name in sorted(fitting, key=lambda name: (name not in self.first, name)):
+            yield Completion(name, start_position=-len(typed), display_meta=known[name])
+
+
+def shell(connection: duckdb.DuckDBPyConnection, *, input: Input | None = None, output: Output | None = None) -> None:
+    """Prompt until the end; where standard input is no terminal, run what it holds. Errors are shown and do not end it.
+
+    input, output: what to talk to instead of the terminal.
+    """
+    if input is None and not sys.stdin.isatty():
+        batch(connection, sys.stdin.read())
+        return
+    session: PromptSession[str] = PromptSession(
+        "matterzoo> ",
+        history=_history(),
+        completer=Words(connection),
+        complete_while_typing=False,
+        multiline=True,
+        prompt_continuation="      ...> ",
+        key_bindings=_keys(),
+        input=input,
+        output=output,
+    )
+    print("SQL, ended by a semicolon. .help lists the functions, Tab completes, Ctrl-D leaves.")
+    for text in _lines(session):
+        if not _respond(connection, text):
+            return
+
+
+def batch(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Run statements and dot commands, a command on a line of its own between statements."""
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(".") and not pending.strip():
+            if not _respond(connection, line):
+                return
+            continue
+        pending += line
+        if is_complete(pending):
+            _respond(connection, pending)
+            pending = ""
+    _respond(connection, pending)
+
+
+def _lines(session: PromptSession[str]) -> Iterator[str]:
+    while True:
+        try:
+            yield session.prompt()
+        except KeyboardInterrupt:
+            continue  # drop the line
+        except EOFError:
+            return
+
+
+def _respond(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    """Do what was typed; False to leave."""
+    words = text.split()
+    if words and words[0] in (".quit", ".exit"):
+        return False
+    try:
+        if words and words[0].startswith("."):
+            _command(connection, *words)
+        else:
+            for statement in statements(text):
+                show(connection.sql(statement))
+    except duckdb.Error as error:
+        print(sentence(error), file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    return True
+
+
+def _command(connection: duckdb.DuckDBPyConnection, command: str, *words: str) -> None:
+    if command == ".help":
+        _help(connection)
+    elif command == ".tables":
+        show(connection.sql(TABLES))
+    elif command == ".schema":
+        show(connection.sql(COLUMNS, params={"table": words[0] if words else None}))
+    else:
+        print(f"no command {command}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+
+
+def _help(connection: duckdb.DuckDBPyConnection) -> None:
+    about = _column(connection, "SELECT function_name, comment FROM duckdb_functions() WHERE comment IS NOT NULL")
+    for name, signature in signatures().items():
+        print(f"{signature}\n    {about[name]}")
+    print()
+    for command, meaning in COMMANDS.items():
+        print(f"{command:8} {meaning}")
+
+
+def _keys() -> KeyBindings:
+    """Enter ends a statement or a dot command, and begins a new line in an unfinished statement."""
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def enter(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if not buffer.text.strip() or buffer.text.startswith(".") or is_complete(buffer.text):
+            buffer.validate_and_handle()
+        else:
+            buffer.insert_text("\n")
+
+    return keys
+
+
+def _history() -> History:
+    """Kept between sessions where the home folder can be written."""
+    return FileHistory(HISTORY) if os.access(HISTORY.parent, os.W_OK) else InMemoryHistory()
+
+
+def _column(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, str]:
+    rows: Iterable[tuple[str, str]] = connection.execute(sql).fetchall()
+    return dict(rows)
