@@ -16,9 +16,12 @@ VECTORS = """
     SELECT system_id, formula, vector FROM embeddings LEFT JOIN systems USING (system_id)
     WHERE model_id = $model AND representation = $representation
 """
-OTHERS = VECTORS + """
+OTHERS = (
+    VECTORS
+    + """
     AND system_id != $system AND ($dataset IS NULL OR starts_with(system_id, $dataset || '/')) ORDER BY system_id
 """
+)
 FAILURE = "SELECT status, reason FROM failures WHERE model_id = ? AND system_id = ?"
 NEAREST_NAME = "SELECT system_id FROM systems ORDER BY jaro_winkler_similarity(system_id, ?) DESC, system_id LIMIT 1"
 
