@@ -55,14 +55,14 @@ class Cka(Metric):
         x = x - x.mean(dim=0)
         squares = x.square().sum(dim=1)
         biased = kernel_product(x, x)
-        unbiased = _hsic(torch.tensor([biased]), squares, squares[None]).item()
+        unbiased = _hsic(x.new_tensor([biased]), squares, squares[None]).item()
         scale = {"biased": biased**0.5}
         if unbiased > ROUNDING * biased / len(x) ** 2:
             scale["unbiased"] = unbiased**0.5
         return State(x, squares, scale, name)
 
     def value(self, a: State, b: State, estimator: str | None) -> float:
-        products = torch.tensor([kernel_product(a.x, b.x)], dtype=torch.float64, device=a.x.device)
+        products = a.x.new_tensor([kernel_product(a.x, b.x)])
         return _normalised(a, b, estimator, products, b.squares[None]).item()
 
     def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:

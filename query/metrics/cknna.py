@@ -13,8 +13,9 @@ in N_k(i) of both models, else 0. The value is align(K, L) / √(align(K, K) · 
 'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, K̄_ij = K_ij − mean_l K_il. The mean runs over
     all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrised.
 
-Range: 1 for the same geometry, about 0 for unrelated ones. 'centered' lies in [-1, 1]; 'unbiased' may fall slightly
-below 0 and, as the masks of its three terms differ, is not strictly bounded by 1.
+Range: 1 for the same geometry, near k / n for unrelated ones. 'centered' lies in [-1, 1]. 'unbiased' may fall below 0
+and, as each alignment has its own mask, is not bounded by 1: with few systems, or lengths that vary strongly (as 'max'
+and 'none' leave them), it can exceed 1; 2.9 was seen at n = 60.
 Invariant to: rotations and reflections, scale, the order of the systems (of tied neighbours the first in the table
 win); not to shifts. Depends on n at fixed k: compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased
 CKA.

@@ -11,6 +11,7 @@ from query.metrics.base import Undefined
 from query.metrics.registry import unknown
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
+SMALLEST, LARGEST = 1e-60, 1e60  # float32 fits twice over; fourth powers, summed over all pairs, stay in float64
 CONSTANT = 1e-12  # relative spread below which float64 rounding alone explains that vectors differ
 
 
@@ -24,6 +25,8 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
         absolute value is taken because a signed maximum may be zero or negative, and would flip or blow up the vector).
     'zscore': every feature has mean 0 and deviation 1 (population) over the systems; constant features are dropped.
     'none': as they are.
+    Under all four a model may be scaled as a whole; 'max' and 'zscore' depend on the axes, so a metric's invariance to
+    rotations holds under 'l2' and 'none' only.
 
     Raises Undefined: no vectors, not a table of numbers, NaN or infinity, zero vectors under 'l2' and 'max', all
     vectors the same. Raises ValueError on an unknown `how`.
@@ -37,7 +40,7 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
         scaled = table
     else:
         scaled = _by_row(table, how, name)
-    _require_varied(scaled, name, how)
+    _require_usable(scaled, name, how)
     return scaled
 
 
@@ -78,9 +81,14 @@ def _zscore(x: Tensor, name: str) -> Tensor:
     return x.div_(x.square().mean(dim=0).sqrt())
 
 
-def _require_varied(x: Tensor, name: str, how: str) -> None:
+def _require_usable(x: Tensor, name: str, how: str) -> None:
+    largest = x.abs().amax().item()
+    if not SMALLEST < largest < LARGEST and largest > 0:
+        raise Undefined(
+            f"the largest element of {name} is {largest:.3g}: float64 cannot hold the products of such vectors"
+        )
     spread = (x.amax(dim=0) - x.amin(dim=0)).amax()
-    if spread <= CONSTANT * x.abs().amax():
+    if spread <= CONSTANT * largest:
         suffix = "" if how == "none" else f" after '{how}' normalization"
         raise Undefined(f"every vector of {name} is the same{suffix}")
 

@@ -42,6 +42,6 @@ def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
 
 def unknown(kind: str, name: object, known: dict[str, Metric] | tuple[str, ...]) -> str:
     """The sentence for a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
+    near = difflib.get_close_matches(str(name).lower(), list(known), n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"unknown {kind} '{name}'; {hint}there are: {', '.join(known)}"
