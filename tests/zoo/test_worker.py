@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -327,8 +329,7 @@ def test_fatal(toy: Toy, systems: list[dict[str, Any]], changes: dict[str, Any],
         pytest.skip("this machine has a GPU")
     events = toy.write(systems, **changes).run(code=1)
     assert events[-1]["event"] == "error"
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(events[-1]["message"])
+    assert re.search(message, events[-1]["message"])
     assert not (toy.out / "run.json").exists()
 
 
@@ -336,7 +337,7 @@ def test_weights_must_be_what_the_card_says(toy: Toy) -> None:
     path = Path(np.__file__).with_name("version.py")
     file = {"path": "numpy/version.py", "size": path.stat().st_size, "sha256": "0" * 64}
     events = toy.write([], model_card(weights={"source": "package", "files": [file]})).run(code=1)
-    found = worker.hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
     expected = f"weights {path}: expected {size} bytes with sha256 {'0' * 64}, found {size} bytes with {found}"
     assert events[-1]["message"] == expected
