@@ -59,9 +59,14 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
     return Entry(number, numbers, positions, charge=charge_of(parsed), spin=multiplicity_of(parsed), smiles=smiles)
 
 
+def _cores() -> int:
+    """Those this process may use; macOS cannot say and gives all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def entries() -> Iterator[Entry | Unreadable]:
     """All cores, in the file's order. Processes are spawned: forking a host that runs threads may hang it."""
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(entry, distinct(), chunksize=16)
 
 

@@ -98,6 +98,6 @@ def integer_of(fields: Mapping[str, Any], key: str) -> int | None:
     return int(float(value))
 
 
-def reason(error: Exception) -> str:
+def reason(parser: str, error: Exception) -> str:
     """A parser's exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{parser} cannot read it: {type(error).__name__}: {error}".split())

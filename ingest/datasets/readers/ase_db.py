@@ -40,7 +40,7 @@ def _entry(row: Any, source: str) -> Entry | Unreadable:
             labels=() if energy is None else (Label("energy", float(energy), "eV", source),),
         )
     except (TypeError, ValueError) as error:
-        return Unreadable(name, reason(error))
+        return Unreadable(name, reason("ASE", error))
 
 
 READER = Reader(suffixes=(".db",), entries=entries, packages=("ase",), code=(__file__,))

@@ -50,18 +50,27 @@ def _entry(name: str, block: str) -> Entry | Unreadable:
     from pymatgen.io.cif import CifParser  # here, not above: listing formats should not import their packages
 
     try:
-        with warnings.catch_warnings():
-            # pymatgen warns that it rounds 0.3333 to 1/3, or of what it raises in the next moment.
-            warnings.filterwarnings("ignore", category=UserWarning, module="pymatgen")
-            structure = CifParser.from_str(block).parse_structures(primitive=False)[0]
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            structure = CifParser.from_str(block).parse_structures(primitive=False, on_error="raise")[0]
     except Exception as error:  # a parser's faults have no common type
-        return Unreadable(name, reason(error))
+        return Unreadable(name, reason("pymatgen", error))
     for site in structure:
         if not site.is_ordered:
             where = f"{site.label} ({site.species_string})"
             return Unreadable(name, f"partial occupancy at site {where}: give an ordered cell")
+    fault = _fault([" ".join(str(warning.message).split()) for warning in said], block)
+    if fault:
+        return Unreadable(name, f"pymatgen reads another crystal than the file describes: {fault}")
     numbers = np.array([site.specie.Z for site in structure])
     return Entry(name, numbers, structure.cart_coords, structure.lattice.matrix, np.ones(3, dtype=bool))
+
+
+def _fault(said: list[str], block: str) -> str | None:
+    """The warning that means a wrong crystal. The others tell of rounding (0.3333 to 1/3) or of optional keys."""
+    unknown_group = ("Defaulting to P1",) if "_space_group" in block.lower() else ()
+    fatal = ("Missing elements", "Incorrect stoichiometry", "implicit hydrogens", *unknown_group)
+    return next((text for text in said if any(words in text for words in fatal)), None)
 
 
 READER = Reader(

@@ -18,7 +18,7 @@ def entries(path: Path) -> Iterator[Entry | Unreadable]:
     except UnicodeDecodeError:
         raise
     except Exception as error:  # a parser's faults have no common type
-        yield Unreadable(path.stem, reason(error))
+        yield Unreadable(path.stem, reason("ASE", error))
         return
     yield Entry(path.stem, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
 

@@ -32,7 +32,7 @@ def entries(path: Path) -> Iterator[Entry | Unreadable]:
         yield Unreadable(path.stem, "no ATOM records; expected a protein structure")
         return
     except Exception as error:  # a parser's faults have no common type
-        yield Unreadable(path.stem, reason(error))
+        yield Unreadable(path.stem, reason("Biopython", error))
         return
     for chain in model:
         yield from _chain(f"{path.stem}_{chain.id}", chain)

@@ -7,34 +7,39 @@ drawing, or one without its hydrogens, gives the SMILES string alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ingest.datasets.readers import Reader, id_of
 from ingest.systems import Entry, Unreadable
 
 
 def entries(path: Path) -> Iterator[Entry | Unreadable]:
+    with path.open("rb") as file:
+        for index, record in enumerate(_records(file)):
+            yield _entry(index, record)
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of each record. RDKit's own reader may lose the record after a broken one."""
+    lines: list[bytes] = []
+    for line in file:
+        lines.append(line)
+        if line.startswith(b"$$$$"):
+            yield b"".join(lines)
+            lines = []
+    if b"".join(lines).strip():
+        yield b"".join(lines)
+
+
+def _entry(index: int, text: bytes) -> Entry | Unreadable:
     from rdkit import Chem, rdBase  # here, not above: listing formats should not import their packages
 
-    with path.open("rb") as file:
-        records = iter(Chem.ForwardSDMolSupplier(file, sanitize=False, removeHs=False))
-        index = 0
-        while True:
-            with rdBase.BlockLogs():  # RDKit prints its reasons to stderr
-                record = next(records, _END)
-            if record is _END:
-                return
-            yield _entry(index, record)
-            index += 1
-
-
-_END = object()
-
-
-def _entry(index: int, record: Any) -> Entry | Unreadable:
     from ingest import molecules
 
+    with rdBase.BlockLogs():  # RDKit prints its reasons to stderr
+        record = next(Chem.ForwardSDMolSupplier(BytesIO(text), sanitize=False, removeHs=False), None)
     if record is None:
         return Unreadable(str(index), f"record {index} is not a complete MOL block")
     fields = {key.lower(): value for key, value in record.GetPropsAsDict(autoConvertStrings=False).items()}

@@ -58,7 +58,7 @@ def _entry(index: int, block: str, source: str) -> Entry | Unreadable:
             labels=tuple(energy),
         )
     except Exception as error:  # a parser's faults have no common type
-        return Unreadable(str(index), reason(error))
+        return Unreadable(str(index), reason("ASE", error))
 
 
 READER = Reader(suffixes=(".extxyz", ".xyz"), entries=entries, packages=("ase",), code=(__file__,))
