@@ -67,7 +67,7 @@ def test_elements_volumes_fit_their_labels() -> None:
         labels = {(label.property, label.source[:7]): label for label in entry.labels}
         label = labels["volume_per_atom", "WIEN2k "]
         assert label.unit == "Å^3"
-        assert abs(np.linalg.det(entry.cell)) / len(entry.numbers) == pytest.approx(label.value, rel=0.03)
+        assert abs(np.linalg.det(entry.cell)) / len(entry.numbers) == pytest.approx(label.value, rel=0.10)
 
 
 def test_g2_smiles_are_those_of_known_molecules() -> None:
