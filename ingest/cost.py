@@ -47,10 +47,10 @@ class Cost:
         return sum(family.installed_mb for family in self.build)
 
     def lines(self) -> list[str]:
-        size = f"{self.systems:,} systems to embed with {self.models} model{'s' if self.models != 1 else ''}"
-        lines = [f"{size} (a system counts once a model): about {duration(self.seconds)} of computing on 2 CPU cores"]
+        size = f"{self.systems:,} vectors by {self.models} model{'s' if self.models != 1 else ''}"
+        lines = [f"to compute: {size}, about {duration(self.seconds)} on 2 CPU cores"]
         if self.unmeasured:
-            lines[0] += f", and an unknown time for {', '.join(self.unmeasured)}"
+            lines[0] += f", without {', '.join(self.unmeasured)}, whose speed is not measured"
         if self.build:
             names = ", ".join(f"{family.name} {family.installed_mb:,} MB" for family in self.build)
             lines.append(f"environments to build first, once: {names}")

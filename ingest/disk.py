@@ -19,21 +19,27 @@ from zoo.card import load_families, nearest
 
 def usage(layout: Layout) -> list[tuple[str, str, int]]:
     """(kind, name, bytes) of the store, each dataset, each model and each environment; the largest first."""
-    rows = [("store", layout.store.name, size(layout.store))] if layout.store.exists() else []
-    rows += _sorted("dataset", {folder.name: size(folder) for folder in _folders(layout.data / "datasets")})
+    seen: set[int] = set()  # a job's systems are a hard link to the dataset's; they count once
+    rows = [("store", layout.store.name, size(layout.store, seen))] if layout.store.exists() else []
+    rows += _sorted("dataset", {folder.name: size(folder, seen) for folder in _folders(layout.data / "datasets")})
     runs: Counter[str] = Counter()
     for run in layout.runs():
-        runs[_model_id(run)] += size(run.folder)
+        runs[_model_id(run)] += size(run.folder, seen)
     rows += _sorted("shards", runs)
-    return rows + _sorted("environment", {folder.name: size(folder) for folder in _folders(environment.folder())})
+    environments = {folder.name: size(folder, seen) for folder in _folders(environment.folder())}
+    return rows + _sorted("environment", environments)
 
 
-def size(path: Path) -> int:
-    """Bytes on disk of a file or folder; what is hard-linked into it from elsewhere counts for its share."""
-    if path.is_file():
-        return _bytes(path.lstat())
-    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    return sum(_bytes(file.lstat()) for file in files)
+def size(path: Path, seen: set[int] | None = None) -> int:
+    """Bytes on disk of a file or folder, without the files whose inodes have been seen before."""
+    seen = set() if seen is None else seen
+    files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names] or [path]
+    total = 0
+    for status in (file.lstat() for file in files):
+        if status.st_ino not in seen:
+            total += status.st_blocks * 512
+        seen.add(status.st_ino)
+    return total
 
 
 def clean_model(layout: Layout, model_id: str) -> list[str]:
@@ -94,7 +100,3 @@ def _folders(root: Path) -> list[Path]:
 
 def _sorted(kind: str, sizes: Mapping[str, int]) -> list[tuple[str, str, int]]:
     return [(kind, name, count) for name, count in sorted(sizes.items(), key=lambda item: -item[1])]
-
-
-def _bytes(status: os.stat_result) -> int:
-    return status.st_blocks * 512 // status.st_nlink

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.store import StoreError
+
 MEMORY_LIMIT = "512MB"  # of DuckDB while it plans, checks and lands; beyond it, it works on disk
 
 
@@ -72,7 +74,10 @@ class Layout:
     @classmethod
     def find(cls, store: str | None = None) -> Layout:
         """The store that was named, or MATTERZOO_STORE, or matter.duckdb in this folder."""
-        return cls(Path(store or os.environ.get("MATTERZOO_STORE") or "matter.duckdb").absolute())
+        path = Path(store or os.environ.get("MATTERZOO_STORE") or "matter.duckdb").absolute()
+        if not path.parent.is_dir():
+            raise StoreError(f"there is no folder {path.parent} to hold the store {path.name}; make it first")
+        return cls(path)
 
     @property
     def data(self) -> Path:

@@ -181,7 +181,7 @@ def _put_model(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     _put(connection, "models", model | {"card": json.dumps(model["card"])})
     connection.execute("DELETE FROM scores WHERE model_id = ?", [model["model_id"]])
     for score in rows["scores"]:
-        _put(connection, "scores", {"model_id": model["model_id"], "score": score.pop("name")} | score)
+        _insert(connection, "scores", {"model_id": model["model_id"], "score": score.pop("name")} | score)
     # A vector made by another version of the card is not one of this model; side by side they would mislead.
     values = {"model_id": model["model_id"], "card_hash": model["card_hash"]}
     for table in ("embeddings", "failures"):
@@ -242,9 +242,15 @@ def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> Non
 
 
 def _put(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
-    """Insert one row, or replace the one with its key."""
+    """Insert one row, in the place of the one with the same key, its first column."""
+    key, value = next(iter(row.items()))
+    connection.execute(f"DELETE FROM {table} WHERE {key} = ?", [value])
+    _insert(connection, table, row)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
     names, holes = ", ".join(row), ", ".join("?" * len(row))
-    connection.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({holes})", list(row.values()))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({holes})", list(row.values()))
 
 
 def _in_order(layout: Layout) -> list[Run]:

@@ -200,6 +200,7 @@ def _write_systems(connection: duckdb.DuckDBPyConnection, dataset: Materialised,
         return
     columns = ", ".join(SYSTEMS.names)
     query = f"SELECT {columns} FROM read_parquet(?) SEMI JOIN sent USING (system_id)"
+    connection.execute("SET threads = 1")  # several would mix up the order
     reader = connection.execute(query, [str(dataset.systems)]).to_arrow_reader(ROW_GROUP)
     with pq.ParquetWriter(partial, SYSTEMS, compression="zstd") as writer:
         for batch in reader:

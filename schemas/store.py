@@ -128,7 +128,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, files: dict[int, Path]) -> Non
         )
         for version, file in files.items():
             connection.execute(file.read_text())
-            connection.execute("INSERT INTO schema_version VALUES (?, now())", [version])
+            connection.execute(f"INSERT INTO schema_version VALUES ({version}, now())")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -55,7 +55,8 @@ def choose_runtime(name: str | None) -> tuple[Runtime, str]:
     if name is None:
         usable = [runtime for runtime in runtimes.values() if runtime.unavailable() is None]
         if usable:
-            return usable[0], f"the first of {', '.join(runtimes)} that this machine has"
+            why = "the only one" if len(usable) == 1 else f"the first of {', '.join(r.name for r in usable)}"
+            return usable[0], f"{why} that this machine can use"
         raise NoRuntime("; ".join(f"{r.name}: {r.unavailable()}" for r in runtimes.values()))
     if name not in runtimes:
         raise NoRuntime(f"no runtime is named {name!r}; {nearest(name, runtimes)}")

@@ -1,0 +1,204 @@
+"""A family made up for the tests, in a folder of its own, with a real environment; and runs written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest.layout import Layout, Run
+from ingest.plan import Plan, Wish, plan
+from ingest.runtimes import environment
+from ingest.systems import Dataset, Entry, Label, Materialised, Unreadable, materialise
+from schemas.store import connect
+from zoo.card import find_family, find_model, load_families
+
+FAMILY = """
+name = "toy"
+title = "A family of the tests"
+homepage = "https://example.org/toy"
+requires_python = ">=3.11"
+installed_mb = 100
+licence_code = { name = "MIT", no_url_because = "made up", commercial = true }
+"""
+MODEL = """
+[[model]]
+id = "%s"
+title = "Toy"
+input = "structure"
+default_representation = "nodes"
+weights = { source = "none" }
+licence_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
+compute = { parameters = 0, scales_with = "systems", batch = 8 }
+provenance = { architecture = "sums", training_sets = [], citation = "none" }
+tolerance = { batch = 1e-6 }
+representation = [
+    { name = "nodes", layer = "a row an atom", level = "node", pooling = "mean", channels = "all", dimension = 3 },
+    { name = "whole", layer = "the mean", level = "system", pooling = "none", channels = "all", dimension = 2 },
+]
+%s
+"""
+MODELS = {"toy": "", "toy-picky": 'elements = "H-Xe"', "toy-broken": "options = { broken = true }"}
+ENCODER = '''
+"""Sums, and on request the troubles a real model may have."""
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from zoo.encoder import Encoder
+
+
+class FamilyEncoder(Encoder):
+    seen = 0
+
+    def __init__(self, model, **rest):
+        super().__init__(model, **rest)
+        if model["options"].get("broken"):
+            raise ValueError("broken on purpose")
+        if "TOY_PID" in os.environ:
+            Path(os.environ["TOY_PID"]).write_text(str(os.getpid()))
+
+    def prepare(self, system):
+        if set(system.numbers) == {26}:
+            raise ValueError("no iron today")
+        return np.column_stack([system.numbers, system.positions[:, :2]]).astype(float)
+
+    def encode(self, items, representations):
+        self.seen += len(items)
+        kill = Path(os.environ.get("TOY_KILL", "/nowhere"))
+        if kill.exists() and self.seen > int(kill.read_text()):
+            kill.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+        vectors = {"nodes": items, "whole": [item.mean(axis=0)[:2] for item in items]}
+        return {name: vectors[name] for name in representations}
+'''
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """zoo/toy, a family's folder and nothing else, and envs/toy, built from its lock."""
+    root = tmp_path_factory.mktemp("toy")
+    family = root / "zoo" / "toy"
+    family.mkdir(parents=True)
+    (family / "family.toml").write_text(FAMILY)
+    (family / "models.toml").write_text("".join(MODEL % item for item in MODELS.items()))
+    (family / "encoder.py").write_text(ENCODER)
+    smallest = min(load_families().values(), key=lambda f: f.installed_mb)  # needs numpy and pyarrow alone
+    (family / "requirements.in").write_text("numpy\npyarrow\n")
+    (family / "requirements.lock").write_bytes(smallest.lock.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_PATH", str(root / "zoo"))
+        patch.setenv("ZOO_ENVS", str(root / "envs"))
+        environment.build(find_family("toy"), print)
+    return root
+
+
+@pytest.fixture
+def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
+    """An empty place for a store, in a zoo that holds the toy family."""
+    monkeypatch.setenv("ZOO_PATH", str(toy_folder / "zoo"))
+    monkeypatch.setenv("ZOO_ENVS", str(toy_folder / "envs"))
+    monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
+    monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.chdir(tmp_path)
+    return Layout.find()
+
+
+@pytest.fixture
+def dataset(layout: Layout) -> Callable[..., Materialised]:
+    """Materialise n small molecules as dataset `tiny`; `shift` moves the atoms of the first `moved` of them."""
+
+    def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> Materialised:
+        def entries() -> Iterator[Entry | Unreadable]:
+            for i in range(n):
+                positions = np.zeros((2, 3))
+                positions[1, 0] = 0.7 + 0.001 * i + (shift if i < moved else 0.0)
+                labels = (Label("distance", float(positions[1, 0]), "Å", "made up"),)
+                yield Entry(f"s{i:04}", numbers=np.array([1, 1 + i % 9]), positions=positions, labels=labels)
+            yield Unreadable("torn", "half a line")
+
+        recipe = layout.data / f"recipe-{n}-{moved}-{shift}"
+        recipe.parent.mkdir(exist_ok=True)
+        recipe.write_text(recipe.name)
+        tiny = Dataset("tiny", "Tiny", "made up", "CC0-1.0", ("numpy",), entries, (str(recipe),))
+        layout.dataset("tiny").parent.mkdir(parents=True, exist_ok=True)
+        return materialise(tiny, layout.dataset("tiny"))
+
+    return make
+
+
+@pytest.fixture
+def planned(layout: Layout) -> Callable[..., Plan]:
+    """Plan a toy model over a dataset."""
+
+    def make(dataset: Materialised, model_id: str = "toy", names: tuple[str, ...] = ("nodes",), **more: object) -> Plan:
+        return plan(layout, Wish(find_model(model_id), dataset, names, **more))
+
+    return make
+
+
+@pytest.fixture
+def finish() -> Callable[..., Run]:
+    """Write the shards and run.json that a worker would: random vectors, the last system failed."""
+
+    def write(run: Run | None, *, seed: int = 0, shard_rows: int = 7) -> Run:
+        assert run is not None
+        job = run.read("job/job.json")
+        dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
+        systems = pq.read_table(run.systems, columns=["system_id", "content_hash"]).to_pylist()
+        draw = np.random.default_rng(seed)
+        rows = [
+            system | {"representation": name, "status": "ok", "reason": None, "vector": draw.normal(size=size)}
+            for system in systems
+            for name, size in dimensions.items()
+            if name in job["representations"]
+        ]
+        for row in rows[-len(job["representations"]) :]:
+            row |= {"status": "failed", "reason": "ValueError: made up", "vector": None}
+        run.out.mkdir(exist_ok=True)
+        for number, start in enumerate(range(0, len(rows), shard_rows)):
+            write_shard(run, number, rows[start : start + shard_rows])
+        run.write("out/run.json", run_json(job, len(rows)))
+        return run
+
+    return write
+
+
+def write_shard(run: Run, number: int, rows: list[dict[str, object]]) -> None:
+    kinds = [("system_id", pa.string()), ("content_hash", pa.string()), ("representation", pa.string())]
+    kinds += [("status", pa.string()), ("reason", pa.string()), ("vector", pa.list_(pa.float32()))]
+    job = run.read("job/job.json")
+    metadata = {key: job[key] for key in ("run_id", "model_id", "card_hash")}
+    table = pa.Table.from_pylist(rows, pa.schema(kinds).with_metadata(metadata))
+    pq.write_table(table, run.out / f"shard-{number:05}.parquet")
+
+
+def run_json(job: dict[str, object], sent: int) -> dict[str, object]:
+    failed = len(job["representations"])  # type: ignore[arg-type]
+    counts = {"sent": sent, "ok": sent - failed, "failed": failed, "not_applicable": 0}
+    times = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:09+00:00"}
+    where = {"device": "cpu", "device_name": "made up", "driver": None, "dtype": job["dtype"], "python": "3.11"}
+    found = {"versions": {"numpy": "2"}, "weights": {}, "seconds": {"total": 9.0}, "peak_memory_bytes": 1}
+    names = {"run_id": job["run_id"], "model_id": job["model_id"]}
+    return names | {"status": "ok", "counts": counts} | times | where | found
+
+
+@pytest.fixture
+def contents() -> Callable[[Path], dict[str, list[str]]]:
+    """Every row of every table of a store, sorted, to compare stores with."""
+
+    def read(store: Path) -> dict[str, list[str]]:
+        with connect(store, read_only=True) as connection:
+            names = [n for (n,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+            tables = {n: connection.execute(f"FROM {n}").fetchall() for n in names if n != "schema_version"}
+        return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
+
+    return read

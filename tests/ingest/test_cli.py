@@ -1,0 +1,158 @@
+"""The command line: every mistake gets one clear sentence and leaves the store as it was."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import choose_models, main
+from ingest.layout import Layout, Run
+from ingest.load import land
+from ingest.plan import Plan
+from ingest.runtimes import environment
+from ingest.systems import Materialised
+from schemas.store import connect
+from zoo.card import CardError, load_models
+
+Make = Callable[..., Materialised]
+Planned = Callable[..., Plan]
+Finish = Callable[..., Run]
+Said = pytest.CaptureFixture[str]
+
+WRONG = {
+    "model": (["run", "toi", "elements"], "no model is named 'toi'; did you mean toy"),
+    "twin": (["run", "toy@untrained", "elements"], "toy has no weights to draw at random"),
+    "dataset": (["run", "toy", "elments"], "did you mean elements"),
+    "file": (["run", "toy", "none.extxyz"], "is neither a dataset nor a file"),
+    "runtime": (["run", "toy", "elements", "--runtime", "vnv"], "no runtime is named 'vnv'; did you mean venv"),
+    "representation": (["run", "toy", "g2", "--representation", "x"], "no representation 'x'; it has nodes, whole"),
+    "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
+    "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
+    "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
+    "clean nothing": (["clean"], "say what to remove: clean MODEL, or clean --env FAMILY"),
+    "clean environment": (["clean", "--env", "ty"], "no environment is named 'ty'; did you mean toy"),
+    "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
+    "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
+    "store": (["run", "toy", "elements", "--store", "/no/such/folder/x.duckdb"], "there is no folder /no/such/folder to hold the store"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_mistake_is_told_in_one_sentence(wrong: str, layout: Layout, capfd: Said) -> None:
+    arguments, message = WRONG[wrong]
+    assert main(arguments) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert not layout.store.exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--limit=0", "--limit=many", "--batch=-1", "--device=gpu", "--device=cuda:x", "--dtype=float8"]
+)
+def test_options_that_cannot_be(option: str, layout: Layout, capfd: Said) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "toy", "elements", option])
+    assert option.split("=")[1] in capfd.readouterr().err
+
+
+def test_all_means_every_model_that_needs_no_download() -> None:
+    every = load_models()
+    assert {s.model_id for s in choose_models("all")} == set(every)
+    twins = {s.model_id for s in choose_models("all@untrained")}
+    assert twins == {f"{s.model_id}@untrained" for s in every.values() if s.model.trainable}
+    assert len(choose_models("all,all@untrained,all")) == len(every) + len(twins)
+    with pytest.raises(CardError, match="no model is named"):
+        choose_models("")
+
+
+def test_models_that_can_take_nothing_are_skipped(layout: Layout, dataset: Make, capfd: Said, tmp_path: Path) -> None:
+    (tmp_path / "words.fasta").write_text(">a\nMKV\n>b\nGGG\n")
+    assert main(["run", "toy,toy-picky", "words.fasta"]) == 0
+    said = capfd.readouterr().out
+    assert "toy on words: skipped, it takes a structure, and no system of words has one" in said
+    assert "to compute" not in said
+
+
+def test_what_is_there_is_shown_removed_and_made_again(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, capfd: Said
+) -> None:
+    made = dataset(20)
+    for model_id in ("toy", "toy-picky"):
+        land(layout, finish(planned(made, model_id=model_id).run))
+    assert main(["du"]) == 0
+    said = capfd.readouterr().out
+    assert all(word in said for word in ("matter.duckdb", "tiny", "toy-picky", "environment", "in all"))
+    assert main(["clean", "toy"]) == 0
+    assert "removed 19 rows of embeddings" in capfd.readouterr().out
+    assert [run.read("job/job.json")["model_id"] for run in layout.runs()] == ["toy-picky"]
+    assert main(["clean", "toy"]) == 2
+    assert "did you mean toy-picky?" in capfd.readouterr().err
+    assert main(["rebuild"]) == 0
+    with connect(layout.store, read_only=True) as connection:
+        rows = connection.execute("SELECT model_id, count(*) FROM embeddings GROUP BY 1").fetchall()
+    assert rows == [("toy-picky", 19)]
+
+
+def test_an_environment_is_removed(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(environment.folder() / "toy", tmp_path / "envs" / "toy", symlinks=True)
+    monkeypatch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
+    assert main(["clean", "--env", "toy"]) == 0
+    assert not (tmp_path / "envs" / "toy").exists()
+
+
+def test_a_store_that_is_written_elsewhere(layout: Layout, capfd: Said) -> None:
+    connect(layout.store).close()
+    before = layout.store.read_bytes()
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(layout.store)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert main(["run", "toy", "elements", "--limit", "2"]) == 2
+        process.communicate()
+    assert f"is being written by process {process.pid}" in capfd.readouterr().err
+    assert layout.store.read_bytes() == before
+
+
+def test_a_store_of_a_newer_version(layout: Layout, capfd: Said) -> None:
+    with connect(layout.store) as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99, now())")
+    before = layout.store.read_bytes()
+    for arguments in (["run", "toy", "elements", "--limit", "2"], ["clean", "toy"]):
+        assert main(arguments) == 2
+        assert "made by matterzoo schema 99" in capfd.readouterr().err
+    assert layout.store.read_bytes() == before
+
+
+def test_cost_is_told_without_doing_anything(layout: Layout, capfd: Said) -> None:
+    assert main(["cost", "toy", "elements", "--limit", "10"]) == 0
+    said = capfd.readouterr().out
+    assert "to compute: 10 vectors by 1 model" in said
+    assert "environments that are there already: toy" in said
+    assert not layout.data.exists()
+
+
+def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("system_id,a,b\nFe,1,2\nelements/Cu,3,4\n")
+    arguments = ["run", "mine", "elements", "--vectors", "mine.csv", "--licence", "CC0-1.0"]
+    assert main(arguments) == 0
+    assert "mine on elements: 2 of 71 systems have a vector" in capfd.readouterr().out
+    assert main(arguments) == 0
+    assert "stored already; nothing to do" in capfd.readouterr().out
+
+
+def test_every_command_explains_itself(capfd: Said) -> None:
+    for command in ([], ["run"], ["cost"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"]):
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--help"])
+        assert "usage: python -m ingest" in capfd.readouterr().out
+
+
+def test_datasets_are_listed(capfd: Said) -> None:
+    assert main(["datasets"]) == 0
+    assert "elements          71 systems" in capfd.readouterr().out

@@ -1,0 +1,149 @@
+"""A folder on ZOO_PATH is a family: nothing else has to change for its models to end up in the store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import main
+from ingest.layout import Layout
+from ingest.runtimes import environment
+from schemas.store import connect
+
+XYZ = '2\nname="{name}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\n{other} 0 0 {length}\n'
+
+
+@pytest.fixture
+def molecules(layout: Layout, tmp_path: Path) -> Callable[[int], Path]:
+    """A file of that many small molecules, a user's own."""
+
+    def write(n: int) -> Path:
+        file = tmp_path / "molecules.extxyz"
+        entries = [XYZ.format(name=f"m{i:04}", other="HCNOF"[i % 5], length=0.7 + i / 1000) for i in range(n)]
+        file.write_text("".join(entries))
+        return file
+
+    return write
+
+
+def count(layout: Layout, table: str = "embeddings") -> int:
+    with connect(layout.store, read_only=True) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def test_from_a_folder_to_the_store(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "toy,toy-picky", "elements", "--representation", "all"]) == 0
+    said = capfd.readouterr().out
+    assert "runtime venv: " in said.splitlines()[0]
+    assert "to compute: 142 vectors by 2 models" in said
+    assert "failed, 1 times: ValueError: no iron today" in said or "failed, 2 times: ValueError: no iron today" in said
+    assert "not_applicable, 2 times: the model does not know" in said
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT e.vector, s.numbers, s.positions FROM embeddings AS e JOIN systems AS s USING (system_id) "
+        rows = connection.execute(query + "WHERE model_id = 'toy' AND representation = 'nodes'").fetchall()
+        query = "SELECT bool_and(sent = ok + failed + not_applicable), sum(sent) FROM runs"
+        sums = connection.execute(query).fetchall()
+    assert len(rows) == 70
+    for vector, numbers, positions in rows:
+        mean = [sum(numbers) / len(numbers)] + [sum(p[axis] for p in positions) / len(positions) for axis in (0, 1)]
+        assert vector == pytest.approx(mean, rel=1e-6, abs=1e-6)
+    assert sums == [(True, 2 * 2 * 71)]
+
+
+def test_a_second_ingest_starts_no_worker(
+    layout: Layout, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run", "toy", "elements", "--limit", "9"]) == 0
+    before = layout.store.read_bytes()
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started"))
+    assert main(["run", "toy", "elements", "--limit", "9"]) == 0
+    assert main(["run", "toy", "elements", "--limit", "4"]) == 0
+    assert "9 of 9 systems already stored; nothing to do" in capfd.readouterr().out
+    assert layout.store.read_bytes() == before
+
+
+def test_a_killed_worker_goes_on_from_its_shards(
+    layout: Layout, molecules: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = str(molecules(1100))
+    kill = layout.store.with_name("kill")
+    kill.write_text("1050")
+    monkeypatch.setenv("TOY_KILL", str(kill))
+    assert main(["run", "toy", file]) == 1
+    assert "killed by SIGKILL" in capfd.readouterr().err
+    (run,) = layout.runs()
+    kept = {shard.name: shard.stat().st_mtime_ns for shard in run.shards}
+    assert len(kept) == 1
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT status FROM runs").fetchall() == [("failed",)]
+    assert main(["run", "toy", file]) == 0
+    assert "going on from the 1024 of 1100 systems" in capfd.readouterr().err
+    assert kept.items() <= {shard.name: shard.stat().st_mtime_ns for shard in run.shards}.items()
+    assert count(layout) == 1100 and layout.runs() == [run]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_worker_and_loses_nothing(
+    how: signal.Signals, layout: Layout, molecules: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, pid_file = str(molecules(40)), layout.store.with_name("pid")
+    monkeypatch.setenv("TOY_SLEEP", "0.5")
+    monkeypatch.setenv("TOY_PID", str(pid_file))
+    command = [sys.executable, "-m", "ingest", "run", "toy", file]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pid = wait_for(pid_file)
+        process.send_signal(how)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; what is done is kept, and the same command goes on from there" in err
+    with pytest.raises(ProcessLookupError, match="No such process"):
+        os.kill(pid, 0)
+    assert not layout.store.exists()
+    monkeypatch.delenv("TOY_SLEEP")
+    assert main(["run", "toy", file]) == 0
+    assert count(layout) == 40
+
+
+def wait_for(file: Path) -> int:
+    """The worker's process id, as soon as it has written it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if file.exists() and file.read_text():
+            return int(file.read_text())
+        time.sleep(0.02)
+    raise AssertionError(f"{file} did not appear")
+
+
+def test_one_model_that_fails_does_not_keep_the_rest(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "toy-broken,toy", "elements", "--limit", "3"]) == 1
+    err = capfd.readouterr().err
+    assert "error: toy-broken on elements: toy-broken could not be loaded: ValueError: broken on purpose" in err
+    assert "error: 1 of 2 models failed: toy-broken" in err
+    assert count(layout) == 3
+    with connect(layout.store, read_only=True) as connection:
+        rows = connection.execute("SELECT status, reason FROM runs WHERE model_id = 'toy-broken'").fetchall()
+    assert rows == [("failed", "toy-broken could not be loaded: ValueError: broken on purpose")]
+
+
+def test_a_run_that_could_not_land_lands_without_a_worker(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "toy", "elements", "--limit", "3"]) == 0
+    layout.store.unlink()
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started"))
+    assert main(["run", "toy", "elements", "--limit", "3"]) == 0
+    assert "computed by an earlier start" in capfd.readouterr().out
+    assert count(layout) == 3
+
+
+def test_environments_build_on_demand(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "toy"]) == 0
+    assert "toy: its environment is there and up to date" in capfd.readouterr().out
+    assert environment.folder().parent.joinpath("zoo", "toy").is_dir()
