@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel
 from transformers.utils.logging import disable_progress_bar
 
-from zoo.encoder import SYMBOLS, Encoder, System
+from zoo.encoder import SYMBOLS, Encoder, NotApplicable, System
 
 Options = Mapping[str, Any]
 
@@ -95,6 +95,7 @@ class FamilyEncoder(Encoder):
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()  # the file pads to 128 word pieces; encode pads to the batch's longest
         self.tokenizer.enable_truncation(self.options["max_tokens"])
+        self.unknown = self.tokenizer.token_to_id("[UNK]")
         self.network = load(folder, untrained_seed).to(device=device, dtype=getattr(torch, dtype)).eval()
 
     def prompt(self, system: System) -> str:
@@ -102,7 +103,11 @@ class FamilyEncoder(Encoder):
         return self.options["template"].format(**{f: FIELDS[f](system, self.options) for f in self.fields})
 
     def prepare(self, system: System) -> torch.Tensor:
-        return torch.tensor(self.tokenizer.encode(self.prompt(system)).ids)
+        text = self.prompt(system)
+        tokens = self.tokenizer.encode(text).ids
+        if self.unknown in tokens:
+            raise NotApplicable(f"the tokeniser cannot read all of it (words of over 100 letters): {text[:60]!r}")
+        return torch.tensor(tokens)
 
     def size(self, item: torch.Tensor) -> int:
         return len(item)
