@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,12 +141,9 @@ def _value(a: Prepared, b: Prepared, estimator: str | None) -> tuple[float | Non
     if a.reason is not None or b.reason is not None:
         return None, a.reason or b.reason
     try:
-        value = a.metric.value(a.state, b.state, estimator)
+        return a.metric.value(a.state, b.state, estimator), None
     except Undefined as undefined:
         return None, str(undefined)
-    if math.isfinite(value):
-        return value, None
-    return None, f"the value is {value}: the vectors are too large or too small for float64"
 
 
 def _null(a: Prepared, b: Prepared, estimator: str | None, value: float, count: int, seed: int) -> Null:

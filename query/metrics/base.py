@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 
 class Undefined(Exception):
     """The value does not exist for these vectors. The message is the reason, one clause, fit for a result table."""
+
+
+# A self-alignment smaller than this part of the terms it is the difference of is rounding.
+ROUNDING = 1e-10
+
+
+class Scaled(Protocol):
+    """A model's state with the root of its alignment with itself, by estimator; absent where that is not positive."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def scale(self) -> Mapping[str, float]: ...
+
+
+def joint_scale(a: Scaled, b: Scaled, estimator: str | None) -> float:
+    """√(align(a, a) · align(b, b)), what normalised metrics divide by. Raises Undefined."""
+    for state in (a, b):
+        if estimator not in state.scale:
+            raise Undefined(f"the {estimator} alignment of {state.name} with itself is not positive")
+    return a.scale[str(estimator)] * b.scale[str(estimator)]
 
 
 class Metric(ABC):

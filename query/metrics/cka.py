@@ -28,10 +28,8 @@ from torch import Tensor
 
 from query.metrics import tiles
 from query.metrics.alignment import measure
-from query.metrics.base import Metric, Undefined
+from query.metrics.base import ROUNDING, Metric, joint_scale
 
-# A self-alignment smaller than this part of the terms it is the difference of is rounding.
-ROUNDING = 1e-10
 GATHER = 30  # multiplications of a matrix product in the time of fetching one shuffled element
 
 
@@ -105,11 +103,8 @@ def _shuffled_products(x: Tensor, y: Tensor, permutations: Tensor) -> Tensor:
 
 def _normalised(a: State, b: State, estimator: str | None, products: Tensor, b_squares: Tensor) -> Tensor:
     """(B,) values from (B,) kernel products and b's squared lengths in the order of each pairing, (B, n)."""
-    for state in (a, b):
-        if estimator not in state.scale:
-            raise Undefined(f"the {estimator} alignment of {state.name} with itself is not positive")
     hsic = products if estimator == "biased" else _hsic(products, a.squares, b_squares)
-    return hsic / (a.scale[str(estimator)] * b.scale[str(estimator)])
+    return hsic / joint_scale(a, b, estimator)
 
 
 def _hsic(products: Tensor, a_squares: Tensor, b_squares: Tensor) -> Tensor:

@@ -34,11 +34,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.metrics.alignment import measure
-from query.metrics.base import Metric, Undefined
-from query.metrics.neighbours import Matches, Neighbours, identity, match, nearest, pairing_blocks, reciprocated
-
-# A self-alignment smaller than this part of the terms it is the difference of is rounding.
-ROUNDING = 1e-10
+from query.metrics.base import ROUNDING, Metric, joint_scale
+from query.metrics.neighbours import Matches, Neighbours, identity, itself, match, nearest, pairing_blocks, reciprocated
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,7 @@ class State:
     neighbours: Neighbours
     mutual: Tensor  # (n, k) bool: the neighbour counts the row among its own
     row_mean: Tensor  # (n,) float64: mean of the kernel's row
+    scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
 
 
 class Cknna(Metric):
@@ -63,15 +61,21 @@ class Cknna(Metric):
 
     def prepare(self, x: Tensor, k: int, name: str = "a") -> State:
         neighbours = nearest(x, k)
-        return State(name, neighbours, reciprocated(neighbours), x @ x.mean(dim=0))
+        state = State(name, neighbours, reciprocated(neighbours), x @ x.mean(dim=0), {})
+        for estimator in self.estimators:
+            own, terms = (float(part) for part in _align(state, state, estimator, itself(neighbours.index), 1))
+            if own > ROUNDING * terms:
+                state.scale[estimator] = math.sqrt(own)
+        return state
 
     def value(self, a: State, b: State, estimator: str | None) -> float:
         return self.null(a, b, estimator, identity(a.neighbours.index)).item()
 
     def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:
-        scale = math.sqrt(_self_alignment(a, estimator)) * math.sqrt(_self_alignment(b, estimator))
-        parts = pairing_blocks(permutations.shape[0], a.neighbours.index)
-        return torch.cat([_align(a, b, estimator, permutations[part])[0] for part in parts]) / scale
+        parts = (permutations[part] for part in pairing_blocks(permutations.shape[0], a.neighbours.index))
+        shared = ((match(a.neighbours.index, b.neighbours.index, part), len(part)) for part in parts)
+        aligned = [_align(a, b, estimator, matches, count)[0] for matches, count in shared]
+        return torch.cat(aligned) / joint_scale(a, b, estimator)
 
 
 METRIC = Cknna()
@@ -84,29 +88,20 @@ def cknna(
     return measure(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
 
 
-def _self_alignment(state: State, estimator: str | None) -> float:
-    value, terms = (float(x) for x in _align(state, state, estimator, identity(state.neighbours.index)))
-    if value > ROUNDING * terms:
-        return value
-    raise Undefined(f"the {estimator} alignment of {state.name} with itself is {value:.3g}, which is not positive")
-
-
-def _align(a: State, b: State, estimator: str | None, permutations: Tensor) -> tuple[Tensor, Tensor]:
-    """The numerator for B pairings, and the size of the terms that it is the sum of; both (B,)."""
-    shared = match(a.neighbours.index, b.neighbours.index, permutations)
+def _align(a: State, b: State, estimator: str | None, shared: Matches, count: int) -> tuple[Tensor, Tensor]:
+    """The numerator for `count` pairings, and the size of the terms that it is the sum of; both (count,)."""
     k_values = a.neighbours.value[shared.row, shared.place]
     l_values = b.neighbours.value[shared.partner, shared.partner_place]
     if estimator == "centered":
         products = (k_values - a.row_mean[shared.row]) * (l_values - b.row_mean[shared.partner])
-        count = len(permutations)
         return _sum(products, shared.pairing, count), _sum(products.abs(), shared.pairing, count)
     both_ways = a.mutual[shared.row, shared.place] & b.mutual[shared.partner, shared.partner_place]
     column = a.neighbours.index[shared.row, shared.place]
-    return _hsic(k_values, l_values, both_ways, column, shared, permutations.shape)
+    return _hsic(k_values, l_values, both_ways, column, shared, (count, a.neighbours.n))
 
 
 def _hsic(
-    k_values: Tensor, l_values: Tensor, both_ways: Tensor, column: Tensor, shared: Matches, shape: torch.Size
+    k_values: Tensor, l_values: Tensor, both_ways: Tensor, column: Tensor, shared: Matches, shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Song's equation 5 for B sparse kernels with m entries in all, mean of both orders. shape: (B, n)."""
     count, n = shape

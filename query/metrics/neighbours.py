@@ -48,7 +48,8 @@ def nearest(x: Tensor, k: int) -> Neighbours:
     """The k other rows with the largest inner product.
 
     x: (n, d) float64, k < n. Of tied candidates those that come first in the table are taken, so that neither tiling
-    nor the order in which a product sums changes a list.
+    nor the order in which a product sums changes a list. Where two models tie they therefore take the same systems:
+    duplicated systems raise the overlap.
     """
     n = x.shape[0]
     lengths = torch.linalg.vector_norm(x, dim=1)
@@ -113,6 +114,12 @@ def match(a: Tensor, b: Tensor, permutations: Tensor) -> Matches:
     place = torch.searchsorted(edges, wanted).clamp_(max=n * k - 1)
     found = edges[place] == wanted
     return Matches(pairing[found], row[found], (edge % k)[found], partner[found], (place % k)[found])
+
+
+def itself(index: Tensor) -> Matches:
+    """What `match` finds between a model and itself, paired as it stands: every edge."""
+    row, place = torch.ones_like(index).nonzero(as_tuple=True)
+    return Matches(torch.zeros_like(row), row, place, row, place)
 
 
 def _probable(b: Tensor, sought: Tensor, permutations: Tensor) -> Tensor:

@@ -105,14 +105,12 @@ def test_ranges(how: str, seed: int) -> None:
     assert -1 <= value(a, b, "cka", "unbiased", how) <= 1
 
 
-@ways
+@pytest.mark.parametrize("estimator", METRICS["cka"].estimators)
 @laws
 @given(seed=seeds)
-def test_shifts_change_nothing_in_cka(metric: str, estimator: str | None, seed: int) -> None:
-    if metric != "cka":
-        return
+def test_shifts_change_nothing_in_cka(estimator: str, seed: int) -> None:
     a, b = two_models(seed)
-    before, after = value(a, b, metric, estimator, "none"), value(a, b + 1000.0, metric, estimator, "none")
+    before, after = value(a, b, "cka", estimator, "none"), value(a, b + 1000.0, "cka", estimator, "none")
     assert after == pytest.approx(before, rel=1e-7, abs=1e-9)
 
 

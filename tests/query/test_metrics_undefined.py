@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ REASONS: list[tuple[Any, Any, dict[str, Any], str]] = [
     (A[:, :0], B, {}, "a has 40 systems of 0 dimensions"),
     ([], [], {}, "a has shape (0,), expected (systems, dimensions)"),
     (A[:, 0], B, {}, "a has shape (40,), expected (systems, dimensions)"),
-    (A * 1e200, B, {"normalize": "none"}, "the largest element of a is 2.27e+200: float64 cannot hold"),
+    (A * 1e200, B, {"normalize": "none"}, "the largest element of a is 2.55e+200: float64 cannot hold"),
     (A, B * 1e-100, {"normalize": "none"}, "the largest element of b is "),
 ]
 
@@ -86,9 +85,7 @@ def test_enough_systems() -> None:
 def test_one_hot_vectors_have_no_unbiased_alignment() -> None:
     one_hot = np.eye(40)
     assert align(one_hot, A, "cka").reason == "the unbiased alignment of a with itself is not positive"
-    assert re.match(
-        "the unbiased alignment of b with itself is .*, which is not positive", str(align(A, one_hot).reason)
-    )
+    assert align(A, one_hot, "cknna").reason == "the unbiased alignment of b with itself is not positive"
 
 
 def test_functions_raise_the_reason() -> None:
