@@ -19,6 +19,7 @@ from prompt_toolkit.output import Output
 
 from query.functions import signatures
 from query.output import is_complete, sentence, show, statements
+from query.vectors import nearest_name
 
 HISTORY = Path.home() / ".matterzoo_history"
 OPEN_STRING = re.compile(r"^(?:[^']*'[^']*')*[^']*'([^']*)$", re.DOTALL)
@@ -30,6 +31,7 @@ COMMANDS = {
     ".quit": "leave (or Ctrl-D)",
 }
 TABLES = 'SELECT table_name AS "table", estimated_size AS "rows", comment FROM duckdb_tables() ORDER BY table_name'
+TABLES_ONLY = "SELECT table_name, 'table' FROM duckdb_tables()"
 COLUMNS = """
     SELECT table_name AS "table", column_name AS "column", data_type AS type, comment
     FROM duckdb_columns() WHERE NOT internal AND coalesce(table_name = $table, true) ORDER BY table_name, column_index
@@ -49,10 +51,10 @@ class Words(Completer):
             **_column(connection, "SELECT DISTINCT function_name, 'function' FROM duckdb_functions()"),
             **_column(connection, "SELECT keyword_name, 'keyword' FROM duckdb_keywords()"),
             **_column(connection, "SELECT DISTINCT column_name, 'column' FROM duckdb_columns() WHERE NOT internal"),
-            **_column(connection, "SELECT table_name, 'table' FROM duckdb_tables()"),
+            **_column(connection, TABLES_ONLY),
             **ours,
         }
-        self.first = {*ours, *_column(connection, "SELECT table_name, '' FROM duckdb_tables()")}
+        self.first = {*ours, *_column(connection, TABLES_ONLY)}
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         before = document.text_before_cursor
@@ -145,9 +147,17 @@ def _command(connection: duckdb.DuckDBPyConnection, command: str, *words: str) -
     elif command == ".tables":
         show(connection.sql(TABLES))
     elif command == ".schema":
-        show(connection.sql(COLUMNS, params={"table": words[0] if words else None}))
+        _schema(connection, *words)
     else:
         print(f"no command {command}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+
+
+def _schema(connection: duckdb.DuckDBPyConnection, table: str | None = None, *_: str) -> None:
+    known = list(_column(connection, TABLES_ONLY))
+    if table is not None and table not in known:
+        print(f"no table '{table}'{nearest_name(table, known)}", file=sys.stderr)
+        return
+    show(connection.sql(COLUMNS, params={"table": table}))
 
 
 def _help(connection: duckdb.DuckDBPyConnection) -> None:

@@ -15,7 +15,6 @@ from schemas import store
 
 SIZES = {"crystals": 60, "molecules": 40}
 DIMENSION = 16
-K = 5
 
 
 def system_ids(dataset: str) -> list[str]:
@@ -95,6 +94,12 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with store.connect(path) as connection:
         fill(connection)
     return path
+
+
+@pytest.fixture(scope="session")
+def vectors() -> dict[str, NDArray[np.float32]]:
+    """The crystals' vectors by model, rows in order of system_id; complete also for 'partial', 'stale' and 'ragged'."""
+    return make_vectors("crystals")
 
 
 @pytest.fixture

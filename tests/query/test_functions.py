@@ -1,0 +1,230 @@
+"""Layer 1: the metrics as aggregates over any rows that a query selects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+import query
+from query.aggregates import canonical_order
+from query.functions import signatures
+from query.metrics import METRICS, Undefined, align
+from query.metrics.intrinsic_dimension import intrinsic_dimension
+from query.vectors import dense
+
+K = 5
+PAIRS = """
+    FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
+    WHERE a.representation = 'last' AND b.representation = 'last'
+"""
+
+Vectors = dict[str, NDArray[np.float32]]
+
+
+def options(metric: str) -> str:
+    return f", k := {K}" if METRICS[metric].uses_k else ""
+
+
+def one(con: duckdb.DuckDBPyConnection, sql: str) -> object:
+    rows = con.sql(sql).fetchall()
+    assert len(rows) == 1
+    return rows[0][0]
+
+
+def value_of(con: duckdb.DuckDBPyConnection, metric: str, a: str, b: str, more: str = "") -> float | None:
+    where = f"{PAIRS} AND a.model_id = '{a}' AND b.model_id = '{b}' AND starts_with(system_id, 'crystals/')"
+    return one(con, f"SELECT {metric}(a.vector, b.vector{options(metric)}{more}) {where}")  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("other", ["near", "far", "noise"])
+def test_an_aggregate_is_the_metric(con: duckdb.DuckDBPyConnection, vectors: Vectors, metric: str, other: str) -> None:
+    expected = align(vectors["base"], vectors[other], metric, k=K).value
+    assert value_of(con, metric, "base", other) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("same", ["base", "rotated", "scaled", "partial"])
+def test_the_same_geometry_is_one(con: duckdb.DuckDBPyConnection, metric: str, same: str) -> None:
+    assert value_of(con, metric, "base", same) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("other", ["constant", "ragged", "poisoned", "empty"])
+def test_what_is_undefined_is_null(con: duckdb.DuckDBPyConnection, metric: str, other: str) -> None:
+    assert value_of(con, metric, "base", other) is None
+    assert value_of(con, metric, other, "base") is None
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_options_reach_the_metric(con: duckdb.DuckDBPyConnection, vectors: Vectors, metric: str) -> None:
+    for estimator in METRICS[metric].estimators or (None,):
+        for normalize in ("l2", "max", "zscore", "none"):
+            given = f", normalize := '{normalize}'" + (f", estimator := '{estimator}'" if estimator else "")
+            expected = align(
+                vectors["base"], vectors["far"], metric, k=K, estimator=estimator, normalize=normalize
+            ).value
+            assert value_of(con, metric, "base", "far", given) == pytest.approx(expected, abs=1e-12)
+
+
+def test_null_options_are_defaults(con: duckdb.DuckDBPyConnection) -> None:
+    sql = f"FROM (SELECT a.vector a, b.vector b {PAIRS} AND a.model_id = 'base' AND b.model_id = 'far')"
+    named = one(con, f"SELECT cknna(a, b, k := NULL, estimator := NULL, normalize := NULL) {sql}")
+    assert named == one(con, f"SELECT cknna(a, b) {sql}")
+    assert one(con, f"SELECT intrinsic_dimension(a, k := NULL, method := NULL) {sql}") == one(
+        con, f"SELECT intrinsic_dimension(a) {sql}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("cknna(vector, vector, k := 0)", "k = 0, expected at least 1"),
+        ("cknna(vector, vector, estimator := 'unbiasd')", "did you mean 'unbiased'"),
+        ("cka(vector, vector, normalize := 'zscor')", "did you mean 'zscore'"),
+        ("intrinsic_dimension(vector, method := 'ml')", "did you mean 'mle'"),
+    ],
+)
+@pytest.mark.parametrize("where", ["true", "false"])
+def test_senseless_options_are_errors_even_without_rows(
+    con: duckdb.DuckDBPyConnection, call: str, message: str, where: str
+) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=message):
+        con.sql(f"SELECT {call} FROM embeddings WHERE {where}").fetchall()
+
+
+def test_group_by_having_order_by(con: duckdb.DuckDBPyConnection) -> None:
+    rows = con.sql(f"""
+        SELECT s.dataset, b.model_id, cknna(a.vector, b.vector, k := {K}) AS value, count(*) AS n
+        FROM embeddings a JOIN embeddings b USING (system_id, content_hash) JOIN systems s USING (system_id)
+        WHERE a.model_id = 'base' AND a.representation = 'last' AND b.representation = 'last'
+        GROUP BY ALL HAVING value > 0.5 ORDER BY dataset, model_id
+    """).fetchall()
+    assert [row[:2] for row in rows] == [
+        (dataset, model)
+        for dataset in ("crystals", "molecules")
+        for model in ("base", "near", "partial", "rotated", "scaled", "stale")
+    ]
+    assert {row[1]: row[3] for row in rows if row[0] == "crystals"} == {
+        "base": 60, "near": 60, "partial": 50, "rotated": 60, "scaled": 60, "stale": 55,
+    }  # fmt: skip
+
+
+def test_a_row_with_a_null_on_either_side_is_skipped(con: duckdb.DuckDBPyConnection) -> None:
+    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' AND starts_with(system_id, 'crystals/')"
+    some = "system_id > 'crystals/019'"
+    skipped = one(con, f"SELECT cknna(CASE WHEN {some} THEN a.vector END, b.vector, k := {K}) {pairs}")
+    also = one(con, f"SELECT cknna(a.vector, CASE WHEN {some} THEN b.vector END, k := {K}) {pairs}")
+    assert skipped == also == one(con, f"SELECT cknna(a.vector, b.vector, k := {K}) {pairs} AND {some}")
+    assert one(con, f"SELECT cknna(NULL, b.vector) {pairs}") is None
+
+
+def test_it_is_an_expression_like_any_other(con: duckdb.DuckDBPyConnection) -> None:
+    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'base' AND starts_with(system_id, 'crystals/')"
+    text = one(con, f"SELECT printf('%.2f of %d', 2 * cknna(a.vector, b.vector, k := {K}), count(*)) {pairs}")
+    assert text == "2.00 of 60"
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE[]", "FLOAT[16]", "DOUBLE[16]"])
+def test_other_types_of_vectors(con: duckdb.DuckDBPyConnection, kind: str) -> None:
+    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' AND starts_with(system_id, 'crystals/')"
+    cast = one(con, f"SELECT cknna(a.vector::{kind}, b.vector::{kind}, k := {K}) {pairs}")
+    assert cast == value_of(con, "cknna", "base", "far")
+
+
+def test_filter_distinct_and_over_are_refused(con: duckdb.DuckDBPyConnection) -> None:
+    for suffix in ("(vector, vector) FILTER (WHERE true)", "(DISTINCT vector, vector)", "(vector, vector) OVER ()"):
+        with pytest.raises(duckdb.Error, match="aggregate|FILTER|DISTINCT"):
+            con.sql(f"SELECT cknna{suffix} FROM embeddings").fetchall()
+
+
+@pytest.fixture
+def many(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """150,000 rows in 60 groups, enough for DuckDB to use its threads; one in thirty has b. Integers make ties."""
+    with query.connect(store_path) as connection:
+        rng = np.random.default_rng(0)
+        rows = 150_000
+        table = {"bucket": pa.array(rng.integers(0, 60, rows)), "place": pa.array(rng.permutation(rows))}
+        for name in "ab":
+            numbers = pa.array(rng.integers(1, 4, rows * 4).astype(np.float32))
+            table[name] = pa.ListArray.from_arrays(pa.array(np.arange(0, rows * 4 + 1, 4, dtype=np.int32)), numbers)
+        connection.register("arriving", pa.table(table))
+        connection.execute(
+            "CREATE TEMP TABLE many AS SELECT * REPLACE (if(place % 30 = 0, b, NULL) AS b) FROM arriving"
+        )
+        yield connection
+
+
+def test_threads_and_order_change_nothing(many: duckdb.DuckDBPyConnection) -> None:
+    sql = "SELECT bucket, cknna(a, b, k := 5), cka(a, b) FROM {} GROUP BY bucket ORDER BY bucket"
+    answers = []
+    for threads, rows in ((1, "many"), (4, "many"), (4, "(FROM many ORDER BY place)")):
+        many.execute(f"SET threads = {threads}")
+        answers.append(many.sql(sql.format(rows)).fetchall())
+    assert answers[0] == answers[1] == answers[2]
+    values = [value for _, value, _ in answers[0]]
+    assert len(values) == 60
+    assert None not in values
+    assert abs(np.mean(values)) < 0.2
+
+
+def test_intrinsic_dimension(con: duckdb.DuckDBPyConnection, vectors: Vectors) -> None:
+    rows = con.sql("""
+        SELECT model_id, intrinsic_dimension(vector, k := 10), intrinsic_dimension(vector, method := 'twonn')
+        FROM embeddings WHERE starts_with(system_id, 'crystals/') AND representation = 'last' GROUP BY ALL
+    """).fetchall()
+    found = {model: values for model, *values in rows}
+    for model in ("base", "near", "noise"):
+        expected = [intrinsic_dimension(vectors[model], k=10), intrinsic_dimension(vectors[model], method="twonn")]
+        assert found[model] == pytest.approx(expected, rel=1e-9)
+    assert found["constant"] == found["ragged"] == found["poisoned"] == [None, None]
+
+
+def test_every_function_says_what_it_takes_and_does(con: duckdb.DuckDBPyConnection) -> None:
+    rows = con.sql("""
+        SELECT DISTINCT function_name, comment FROM duckdb_functions()
+        WHERE database_name = 'temp' AND NOT internal
+    """).fetchall()
+    assert dict(rows).keys() == signatures().keys() >= METRICS.keys()
+    assert all(comment for _, comment in rows)
+    assert signatures()["mutual_knn"] == "mutual_knn(a, b, k := 25, normalize := 'l2')"
+
+
+def lists(rows: list[list[float | None] | None]) -> pa.Array:
+    return pa.array(rows, pa.list_(pa.float32()))
+
+
+def test_dense_is_a_view() -> None:
+    array = lists([[9, 9], [1, 2], [3, 4]])[1:]
+    found = dense(array, "a")
+    assert found.tolist() == [[1, 2], [3, 4]]
+    assert np.shares_memory(found, array.values.to_numpy())
+    assert dense(lists([]), "a").shape == (0, 0)
+    assert np.isnan(dense(lists([[1, None]]), "a")).tolist() == [[False, True]]
+
+
+def test_dense_refuses_unequal_lengths() -> None:
+    with pytest.raises(Undefined, match=r"vectors of base differ in length \(1 to 2\)"):
+        dense(lists([[1, 2], [3]]), "base")
+
+
+@pytest.mark.parametrize("values", ["normal", "integers", "bits"])
+def test_canonical_order_depends_on_content_alone(values: str) -> None:
+    rng = np.random.default_rng(1)
+    draw: dict[str, NDArray[np.float64]] = {
+        "normal": rng.normal(size=(2_000, 7)),
+        "integers": rng.integers(0, 9, (2_000, 7)).astype(float),
+        "bits": rng.integers(0, 2, (2_000, 64)).astype(float),
+    }
+    a = np.unique(draw[values], axis=0).astype(np.float32)
+    b = rng.normal(size=(len(a), 3)).astype(np.float32)
+    shuffled = rng.permutation(len(a))
+    order, again = canonical_order(a, b), canonical_order(a[shuffled], b[shuffled])
+    assert np.array_equal(a[order], a[shuffled][again])
+    assert np.array_equal(order, canonical_order(b, a))
