@@ -1,0 +1,236 @@
+"""python -m query: answers in four forms, examples, and one clear sentence where there is no answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from query.__main__ import EXAMPLES, Example, examples, main
+from query.output import is_complete, sentence, statements
+
+ROOT = Path(__file__).resolve().parents[2]
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(store_path: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run the command line on the store; its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["--store", str(store_path), *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_it_prints_a_boxed_table(ask: Ask) -> None:
+    code, out, err = ask("SELECT model_id, title FROM models ORDER BY 1 LIMIT 1")
+    assert (code, err) == (0, "")
+    assert "│ base     │ A model │" in out
+
+
+def test_what_goes_to_a_file_is_not_cut(ask: Ask) -> None:
+    _, out, _ = ask(f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, repeat('x', 300) AS long")
+    assert "column_number_20" in out
+    assert "x" * 300 in out
+
+
+def test_csv(ask: Ask) -> None:
+    code, out, _ = ask("--csv", "SELECT system_id, NULL AS nothing, [1, 2] AS list FROM systems ORDER BY 1 LIMIT 2")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert code == 0
+    assert rows == [["system_id", "nothing", "list"]] + [[f"crystals/00{i}", "", "[1, 2]"] for i in range(2)]
+
+
+def test_json(ask: Ask) -> None:
+    code, out, _ = ask("--json", "FROM nearest_systems('base', 'crystals/000', k := 2)")
+    assert code == 0
+    assert [set(row) for row in json.loads(out)] == [{"rank", "system_id", "formula", "similarity"}] * 2
+
+
+def test_parquet(ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    code, out, _ = ask("--parquet", str(file), "FROM alignment('base', 'near', k := 5)")
+    assert (code, out) == (0, "")
+    assert pq.read_table(file).column("dataset").to_pylist() == ["crystals", "molecules"]
+
+
+def test_sql_from_standard_input(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 1 + 1 AS two;\nSELECT 3 AS three;"))
+    code, out, _ = ask("--csv", "-")
+    assert (code, out) == (0, "three\n3\n")
+
+
+def test_explain_shows_the_plan_as_text(ask: Ask) -> None:
+    _, out, _ = ask("EXPLAIN FROM models")
+    assert "explain_value" not in out
+    assert "SEQ_SCAN" in out
+
+
+def test_a_statement_without_a_result_prints_nothing(ask: Ask) -> None:
+    assert ask("SET threads = 1") == (0, "", "")
+    assert ask("") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("FROM alignment('bose', 'near')", "no model 'bose' in this store; did you mean 'base'?\n"),
+        ("SELECT cknna(vector, vector, k := 0) FROM embeddings", "k = 0, expected at least 1 neighbour\n"),
+        ("FROM alignmnt('base', 'near')", 'does not exist!\nDid you mean "alignment"?\n'),
+        ("FROM modls", "Did you mean"),
+        ("INSERT INTO labels VALUES ('a', 'b', 1, 'c', 'd')", "read-only mode"),
+    ],
+)
+def test_an_error_is_a_sentence_without_a_traceback(ask: Ask, sql: str, says: str) -> None:
+    code, out, err = ask(sql)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "Traceback" not in err
+    assert "UDF" not in err
+    assert "\nAt:" not in err
+
+
+def test_an_error_that_is_not_ours_keeps_its_name() -> None:
+    text = (
+        "Invalid Input Error: Python exception occurred while executing the UDF: KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
+    )
+    assert sentence(duckdb.InvalidInputException(text)) == "KeyError: 'x'"
+    assert sentence(duckdb.BinderException("Binder Error: no")) == "Binder Error: no"
+
+
+def test_it_writes_only_when_told(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    insert = "INSERT INTO labels VALUES ('crystals/000', 'energy', 1, 'eV', 'by hand')"
+    assert main(["--store", str(copy), "--write", insert]) == 0
+    assert main(["--store", str(copy), "--csv", "SELECT count(*) AS n FROM labels"]) == 0
+    assert capsys.readouterr().out == "n\n1\n"
+
+
+def test_a_store_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", str(tmp_path / "no.duckdb"), "FROM models"]) == 2
+    assert "there is no store at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "what to ask is missing"),
+        (["--csv", "--json", "FROM models"], "not allowed with"),
+        (["--nonsense", "FROM models"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_matrix_shows_every_model_in_the_order_of_the_tree(ask: Ask) -> None:
+    code, out, _ = ask("--json", "matrix", "crystals", "k=5")
+    heading, *lines = json.loads(out)
+    assert code == 0
+    assert heading["alignment × 100"].split() == [str(i) for i in range(1, 12)]
+    assert [line["#"] for line in lines] == [str(i) for i in range(1, 12)]
+    cells = {line["model"]: line["alignment × 100"].split() for line in lines}
+    places = {line["model"]: int(line["#"]) - 1 for line in lines}
+    assert cells["constant"] == ["·"] * 11
+    for model in ("base", "near", "noise", "partial"):
+        assert cells[model][places[model]] == "100"
+        assert cells[model][places["far"]] == cells["far"][places[model]]
+    assert {places[model] for model in ("constant", "poisoned", "ragged")} == {8, 9, 10}
+    assert {line["model"]: line["n"] for line in lines}["partial"] == "50"
+
+
+def test_matrix_takes_a_metric(ask: Ask) -> None:
+    _, by_default, _ = ask("matrix", "crystals", "k=5")
+    _, by_cka, _ = ask("matrix", "crystals", "metric=cka")
+    assert by_default != by_cka
+    code, _, err = ask("matrix", "crystals", "metric=cknn")
+    assert (code, err) == (2, "unknown metric 'cknn'; did you mean 'cknna'? there are: cka, cknna, mutual_knn\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["matrix"], "usage: python -m query matrix DATASET"),
+        (["matrix", "crystals", "molecules"], "usage: python -m query matrix DATASET"),
+        (["matrix", "crystals", "metrik=cka"], "no option 'metrik'; did you mean 'metric'?"),
+        (["matrx", "crystals"], "did you mean 'matrix'?"),
+        (["SELECT", "1"], "put the SQL in quotes"),
+    ],
+)
+def test_a_wrong_call_of_an_example(ask: Ask, arguments: list[str], says: str) -> None:
+    code, out, err = ask(*arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.sql")), ids=lambda file: file.stem)
+def test_an_example_says_how_it_is_called(file: Path) -> None:
+    example = Example(file)
+    assert example.usage.split()[0] == file.stem
+    assert example.about.endswith(".")
+    assert all(f"getvariable('{name}')" in example.text for name in (*example.words, *example.options))
+
+
+def test_a_file_that_does_not_say_how_it_is_called_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.sql"
+    file.write_text("SELECT 1;\nSELECT 2;\n")
+    with pytest.raises(ValueError, match="the first line is 'SELECT 1;', expected '-- mine WORD"):
+        Example(file)
+
+
+def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", *examples()):
+        assert word in text
+
+
+def test_as_a_program(store_path: Path) -> None:
+    command = [sys.executable, "-m", "query", "--csv", "SELECT count(*) AS n FROM systems"]
+    environment = os.environ | {"MATTERZOO_STORE": str(store_path)}
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "n\n100\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT 1;", ["SELECT 1"]),
+        ("SELECT ';'; SELECT 2 -- ;\n; ", ["SELECT ';'", " SELECT 2 -- ;\n"]),
+        ("SELECT 'é;', \"ü;\"; SELECT 2;", ["SELECT 'é;', \"ü;\"", " SELECT 2"]),
+        ("SELECT $$;$$ /* ; */;", ["SELECT $$;$$ /* ; */"]),
+        ("-- only a comment", []),
+        ("", []),
+    ],
+)
+def test_statements(text: str, parts: list[str]) -> None:
+    assert list(statements(text)) == parts
+
+
+@pytest.mark.parametrize("text", ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "SELECT 1 -- ;", ""])
+def test_incomplete(text: str) -> None:
+    assert not is_complete(text)
+
+
+@pytest.mark.parametrize("text", ["SELECT 1;", "SELECT 1; ", "SELECT 'é'; -- done"])
+def test_complete(text: str) -> None:
+    assert is_complete(text)
