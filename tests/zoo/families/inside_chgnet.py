@@ -1,0 +1,134 @@
+"""Runs inside the environment of CHGNet: what the encoder gives, and what the package gives without it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from chgnet.model import CHGNet
+from pymatgen.core import Structure
+from scipy.spatial.transform import Rotation
+
+from zoo.encoder import System
+
+torch.set_num_threads(1)  # small systems: threads wait for each other longer than they work
+given = json.load(sys.stdin)
+spec = importlib.util.spec_from_file_location("family_encoder", f"{given['folder']}/encoder.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+
+
+def encoder(model_id: str, seed: int | None = None, dtype: str = "float32") -> Any:
+    return module.FamilyEncoder(given["models"][model_id], device="cpu", dtype=dtype, untrained_seed=seed)
+
+
+def system(atoms: Atoms) -> System:
+    return System("x/1", "0" * 64, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+
+
+def rows(model: Any, *structures: Atoms) -> list[np.ndarray]:
+    """Per-atom vectors of structures that share a batch, as float64."""
+    items = [model.prepare(system(atoms)) for atoms in structures]
+    return [array.astype(float) for array in model.encode(items, ["last_hidden"])["last_hidden"]]
+
+
+def rattled() -> Atoms:
+    atoms = bulk("ZnS", "wurtzite", 3.82, 6.26) * (2, 1, 1)
+    atoms.rattle(0.1, seed=0)
+    return atoms
+
+
+def to_structure(atoms: Atoms) -> Structure:
+    return Structure(atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Of the means over atoms, relative to the second."""
+    return float(np.linalg.norm(a.mean(0) - b.mean(0)) / np.linalg.norm(b.mean(0)))
+
+
+def fault(action: Any) -> str:
+    try:
+        action()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
+def against_package(model_id: str) -> dict[str, Any]:
+    """The package's documented calls on its own copy of the model, beside our rows."""
+    model, package = encoder(model_id), CHGNet.load(model_name=model_id.partition("-")[2], use_device="cpu")
+    crystal, atoms = rattled(), rows(encoder(model_id), rattled())[0]
+    prediction = package.predict_structure(to_structure(crystal), task="e", return_crystal_feas=True)
+    with torch.no_grad():
+        readout = package.mlp(torch.tensor(atoms, dtype=torch.float32)).sum() / len(crystal)
+        reference = package.composition_model([package.graph_converter(to_structure(crystal))])
+    ours, theirs = model.network.state_dict(), package.state_dict()
+    return {
+        "same weights": ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours),
+        "parameters": sum(p.numel() for p in package.parameters()),
+        "sum over atoms": float(np.abs(atoms.sum(0) - prediction["crystal_fea"]).max()),
+        "energy from rows": float(readout + reference),
+        "energy": float(prediction["e"]),
+    }
+
+
+def lone_bond(model_id: str) -> dict[str, float]:
+    """H2 has a bond and no angle. Does a crystal in its batch change it, in our encoder and in the plain package?"""
+    model = encoder(model_id)
+    alone, together = rows(model, molecule("H2"))[0], rows(model, rattled(), molecule("H2"))[1]
+    with torch.no_grad():
+        model.network([model.prepare(system(atoms)) for atoms in (rattled(), molecule("H2"))], task="e")
+    return {"ours": distance(together, alone), "package": distance(model._rows[-2:].double().numpy(), alone)}
+
+
+def geometry() -> dict[str, float]:
+    """One structure written in different ways; the distance to how it was written first."""
+    model, crystal, ethanol = encoder("chgnet-0.3.0"), rattled(), molecule("CH3CH2OH")
+    turned = Atoms(crystal.numbers, crystal.positions + [1, 2, 3], cell=crystal.cell, pbc=True)
+    rotation = Rotation.random(random_state=0).as_matrix()
+    turned.set_cell(turned.cell @ rotation, scale_atoms=True)
+    boxed = Atoms(ethanol.numbers, ethanol.positions, cell=np.diag([40.0] * 3), pbc=True)
+    slab = Atoms("Au", cell=[[2.9, 0, 0], [0, 2.9, 0], [0, 0, 0]], pbc=(True, True, False))
+    thick = Atoms("Au", cell=np.diag([2.9, 2.9, 30.0]), pbc=True)
+    pairs = {"turned and moved": (turned, crystal), "supercell": (crystal * (1, 2, 1), crystal)}
+    pairs |= {"molecule in a box of 40 Å": (boxed, ethanol), "slab": (slab, thick)}
+    return {name: distance(rows(model, a)[0], rows(model, b)[0]) for name, (a, b) in pairs.items()}
+
+
+def twins() -> dict[str, float]:
+    structures = [rattled(), bulk("Si"), bulk("NaCl", "rocksalt", 5.64), molecule("C6H6")]
+
+    def means(seed: int | None) -> np.ndarray:
+        return np.array([array.mean(0) for array in rows(encoder("chgnet-0.3.0", seed), *structures)])
+
+    zero, again, one, trained = means(0), means(0), means(1), means(None)
+    scale = np.linalg.norm(zero)
+    spread = np.linalg.svd(zero - zero.mean(0), compute_uv=False)
+    apart = {"again": again, "other seed": one, "trained": trained}
+    return {name: float(np.linalg.norm(zero - x) / scale) for name, x in apart.items()} | {"rank": float(spread[2])}
+
+
+def never_trained() -> list[int]:
+    """Elements whose embedding fine-tuning left alone, bit by bit."""
+    first, second = (encoder(m).network.atom_embedding.embedding.weight for m in ("chgnet-0.3.0", "chgnet-r2scan"))
+    return [z + 1 for z in range(len(first)) if torch.equal(first[z], second[z])]
+
+
+result = {
+    "package": {model_id: against_package(model_id) for model_id in given["models"]},
+    "lone bond": {model_id: lone_bond(model_id) for model_id in given["models"]},
+    "geometry": geometry(),
+    "twins": twins(),
+    "never trained": never_trained(),
+    "single atom": float(np.linalg.norm(rows(encoder("chgnet-0.3.0"), Atoms("Ar"))[0])),
+    "float64": fault(lambda: encoder("chgnet-0.3.0", dtype="float64")),
+    "no volume": fault(lambda: rows(encoder("chgnet-0.3.0"), Atoms("Si", pbc=True))),
+}
+print(json.dumps(result))
