@@ -68,8 +68,7 @@ def _forget(connection: duckdb.DuckDBPyConnection, model_id: str) -> list[str]:
     removed = []
     with transaction(connection):
         for table in ("embeddings", "failures", "runs", "scores", "models"):
-            query = f"DELETE FROM {table} WHERE model_id = ? RETURNING 1"
-            rows = len(connection.execute(query, [model_id]).fetchall())
+            ((rows,),) = connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id]).fetchall()
             removed.append(f"{rows} rows of {table}")
     connection.execute("CHECKPOINT")
     return removed

@@ -10,7 +10,14 @@ from typing import Any
 
 from schemas.store import StoreError
 
-MEMORY_LIMIT = "512MB"  # of DuckDB while it plans, checks and lands; beyond it, it works on disk
+
+def memory_limit(systems: int, dimension: int = 0) -> str:
+    """DuckDB's memory while it plans, checks and lands; beyond it, it works on disk.
+
+    What has to be in memory: the index over system ids, about 200 bytes a system; and of vectors of that dimension a
+    few row groups (a shard has about 1024 rows, so 4 KiB a number and row group).
+    """
+    return f"{128 + systems // 4000 + dimension // 32}MB"
 
 
 @dataclass(frozen=True)

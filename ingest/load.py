@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from ingest.layout import MEMORY_LIMIT, Layout, Run
+from ingest.layout import Layout, Run, memory_limit
 from ingest.shards import Counts, ShardError, check
 from ingest.systems import Materialised, read_materialised
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect
@@ -93,10 +93,16 @@ def opened(
     """The store, open for writing, with DuckDB's memory bounded."""
     connection = _connect(layout, patience, say)
     try:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        _bound_memory(connection)
+        connection.execute("SET threads = 2")  # each holds row groups of its own
         connection.execute("SET temp_directory = ?", [str(spill or layout.spill)])
         connection.execute("SET preserve_insertion_order = false")  # else whole row groups wait for their turn
         yield connection
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{layout.store} could not be written and is as it was: {reason}") from error
     finally:
         connection.close()
 
@@ -116,6 +122,12 @@ def _connect(layout: Layout, patience: float, say: Callable[[str], None]) -> duc
             time.sleep(0.2)
 
 
+def _bound_memory(connection: duckdb.DuckDBPyConnection, more: int = 0, dimension: int = 0) -> None:
+    """Enough for the systems that the store holds and some more, with vectors of that dimension."""
+    ((stored,),) = connection.execute("SELECT count(*) FROM systems").fetchall()
+    connection.execute(f"SET memory_limit = '{memory_limit(stored + more, dimension)}'")
+
+
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("BEGIN")
@@ -132,6 +144,8 @@ def _land(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Co
     dataset = read_materialised(layout.dataset(job["dataset"]))
     if dataset is None:
         raise ShardError(f"run {run.run_id} needs the dataset {job['dataset']}, and {layout.data} does not hold it")
+    dimensions = [r["dimension"] for r in job["model"]["representation"] if r["name"] in job["representations"]]
+    _bound_memory(connection, dataset.n_systems, max(dimensions))
     counts = check(connection, run)
     with transaction(connection):
         _put_dataset(connection, dataset)

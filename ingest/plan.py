@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import MEMORY_LIMIT, Layout, Run
+from ingest.layout import Layout, Run, memory_limit
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
 from schemas.store import MEMORY, connect
 from zoo.card import TWIN, Selection
@@ -109,14 +109,14 @@ def not_for(selection: Selection, dataset: Materialised) -> str | None:
 
 def count_missing(layout: Layout, wish: Wish) -> int:
     """How many systems lack a vector that is wished for."""
-    with _store(layout) as connection:
+    with _store(layout, wish.dataset) as connection:
         _find_missing(connection, wish)
         return _count(connection, "sent")
 
 
 def plan(layout: Layout, wish: Wish) -> Plan:
     """Find what is missing and write the job for it. The store is read, never written; it need not exist."""
-    with _store(layout) as connection:
+    with _store(layout, wish.dataset) as connection:
         lacking = _find_missing(connection, wish)
         sent = _count(connection, "sent")
         if not sent:
@@ -130,10 +130,10 @@ def plan(layout: Layout, wish: Wish) -> Plan:
 
 
 @contextmanager
-def _store(layout: Layout) -> Iterator[duckdb.DuckDBPyConnection]:
+def _store(layout: Layout, dataset: Materialised) -> Iterator[duckdb.DuckDBPyConnection]:
     exists = layout.store.exists()
     with connect(layout.store if exists else MEMORY, read_only=exists) as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         yield connection
 

@@ -69,6 +69,8 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
         _make_views(connection, run, job)
         _check_rows(connection)
         counts = _count(connection)
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise  # says nothing about the shards
     except (duckdb.Error, OSError) as error:
         raise _refusal(run, str(error).splitlines()[0]) from error
     except ShardError as error:

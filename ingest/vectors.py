@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import MEMORY_LIMIT, Layout, Run
+from ingest.layout import Layout, Run, memory_limit
 from ingest.load import land
 from ingest.plan import JOB_VERSION, name_run
 from ingest.shards import Counts
@@ -27,6 +27,7 @@ from zoo.card import load_models
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed
 NOT_STATED = "not stated"
 SHARD_ROWS = 1024
+LONGEST = 16_384  # numbers in a vector, as far as memory is planned for
 FORMATS = (".parquet", ".npz", ".csv")
 SHARD = pa.schema(
     [(name, pa.string()) for name in ("system_id", "content_hash", "representation", "status", "reason")]
@@ -86,7 +87,8 @@ def land_vectors(layout: Layout, brought: Brought, dataset: Materialised) -> tup
     if _landed(layout, run):
         return None
     started = datetime.now(UTC)
-    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(layout.spill)}) as connection:
+    limit = memory_limit(dataset.n_systems, LONGEST)
+    with duckdb.connect(config={"memory_limit": limit, "temp_directory": str(layout.spill)}) as connection:
         _read(connection, brought.file)
         dimension = _check(connection, brought, dataset)
         count = _write(connection, run, brought, dataset, dimension)

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingest.entries import Entry, Label, Unreadable
 from ingest.layout import Layout, Run
 from ingest.plan import Plan, Wish, plan
 from ingest.runtimes import environment
-from ingest.systems import Dataset, Entry, Label, Materialised, Unreadable, materialise
+from ingest.systems import Dataset, Materialised, materialise
 from schemas.store import connect
 from zoo.card import find_family, find_model, load_families
 

@@ -38,7 +38,7 @@ WRONG = {
     "clean environment": (["clean", "--env", "ty"], "no environment is named 'ty'; did you mean toy"),
     "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
     "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
-    "store": (["run", "toy", "elements", "--store", "/no/such/folder/x.duckdb"], "there is no folder /no/such/folder to hold the store"),
+    "store": (["du", "--store", "/no/such/folder/x.duckdb"], "there is no folder /no/such/folder to hold the store"),
 }
 
 
