@@ -23,7 +23,6 @@ from query.metrics import METRICS, Metric
 
 MACROS = Path(__file__).with_name("macros.sql")
 SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
-PAIRS = "STRUCT(a FLOAT[], b FLOAT[])[]"
 SQL_TYPES: dict[Any, str] = {
     str: "VARCHAR",
     str | None: "VARCHAR",
@@ -86,8 +85,8 @@ def _aggregate(metric: Metric) -> Iterator[str]:
     passed = ", ".join(name if name in options else "NULL" for name in ("k", "estimator", "normalize"))
     yield (
         f"CREATE OR REPLACE TEMP MACRO {metric.name}(a, b{declared}) AS "
-        # One list of pairs and not two lists, so that a row keeps a and b together whatever the threads do.
-        f"__align(list({{'a': a::FLOAT[], 'b': b::FLOAT[]}}), '{metric.name}', {passed})"
+        # DuckDB fills the lists of one aggregation in one order, as its own PIVOT relies on.
+        f"__align(list(__pack(a::FLOAT[])), list(__pack(b::FLOAT[])), '{metric.name}', {passed})"
     )
     yield f"COMMENT ON MACRO {metric.name} IS 'Aggregate over rows of two vectors: how alike a and b place the systems'"
 
@@ -124,11 +123,12 @@ def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Functi
 
 
 FUNCTIONS = {
+    "__pack": Function(aggregates.pack, ("FLOAT[]",), "BLOB", arrow=True),
     "__align": Function(
-        aggregates.align_groups, (PAIRS, "VARCHAR", "BIGINT", "VARCHAR", "VARCHAR"), "DOUBLE", arrow=True
+        aggregates.align_groups, ("BLOB[]", "BLOB[]", "VARCHAR", "BIGINT", "VARCHAR", "VARCHAR"), "DOUBLE", arrow=True
     ),
     "__intrinsic_dimension": Function(
-        aggregates.dimension_groups, ("FLOAT[][]", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
+        aggregates.dimension_groups, ("BLOB[]", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
     ),
     "__alignment": _reads_store(questions.alignment, alignment.ROW),
     "__alignment_matrix": _reads_store(questions.alignment_matrix, alignment.ROW),

@@ -2,7 +2,7 @@
 -- list of system_ids. Every row of an alignment carries what is needed to read its value, or the reason why there is none.
 
 CREATE OR REPLACE TEMP MACRO intrinsic_dimension(a, method := 'mle', k := 50, normalize := 'none') AS
-    __intrinsic_dimension(list(a::FLOAT[]), method, k, normalize);
+    __intrinsic_dimension(list(__pack(a::FLOAT[])), method, k, normalize);
 COMMENT ON MACRO intrinsic_dimension IS
 'Aggregate over rows of one vector: in how many directions they vary';
 

@@ -44,9 +44,8 @@ def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
 
     distances = profile_distances(values)
     lower = [[float(distances[i, j]) for j in range(i)] + [0.0] for i in range(len(names))]
-    # Biopython has no annotations.
-    matrix = DistanceMatrix(list(names), lower)  # type: ignore[no-untyped-call]
-    tree = DistanceTreeConstructor().nj(matrix)  # type: ignore[no-untyped-call]
+    matrix = DistanceMatrix(list(names), lower)
+    tree = DistanceTreeConstructor().nj(matrix)
     tree.ladderize()
     nodes = _number(tree)
     return nodes, f"{_newick(nodes, nodes[0])};"

@@ -151,14 +151,17 @@ def read_vectors(connection: duckdb.DuckDBPyConnection, source: Source, selectio
 
 def dense(lists: pa.Array, name: str) -> Vectors:
     """A list array without NULL rows as (n, d), without a copy; a NULL element is NaN. Raises Undefined if ragged."""
-    offsets = lists.offsets.to_numpy()
-    widths = np.diff(offsets)
+    return table(lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy(), name)
+
+
+def table(values: Vectors, ends: NDArray[np.integer[Any]], name: str) -> Vectors:
+    """Vectors that follow each other in `values` as a view (n, d); the i-th from ends[i] to ends[i + 1]."""
+    widths = np.diff(ends)
     if widths.size == 0:
         return NOTHING
     if widths.min() != widths.max():
         raise Undefined(unequal(name, widths.min(), widths.max()))
-    values: Vectors = lists.values.to_numpy(zero_copy_only=False)
-    return values[offsets[0] : offsets[-1]].reshape(widths.size, widths[0])
+    return values[ends[0] : ends[-1]].reshape(widths.size, widths[0])
 
 
 def unequal(name: str, shortest: int, longest: int) -> str:

@@ -151,6 +151,13 @@ def test_grouping_and_joining_its_rows(con: Connection) -> None:
     assert rows == [("crystals", 60, 55, True), ("molecules", 40, 55, True)]
 
 
+def test_a_matrix_can_be_pivoted(con: Connection) -> None:
+    pairs = f"FROM alignment_matrix({HOW}, models := ['base', 'constant', 'rotated'], permutations := 0)"
+    pivoted = con.sql(f"PIVOT ({pairs}) ON model_b USING first(round(value, 5)) GROUP BY model_a ORDER BY model_a")
+    assert pivoted.columns == ["model_a", "base", "constant", "rotated"]
+    assert pivoted.fetchall() == [("base", 1, None, 1), ("constant", None, None, None), ("rotated", 1, None, 1)]
+
+
 def test_arguments_may_come_from_a_table(con: Connection) -> None:
     rows = con.sql(f"""
         SELECT m.model_id, a.value FROM models m, alignment('base', m.model_id, {HOW}, permutations := 0) a

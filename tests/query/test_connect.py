@@ -19,6 +19,12 @@ def test_it_is_an_ordinary_connection(con: duckdb.DuckDBPyConnection) -> None:
     assert con.sql("SELECT count(*) FROM systems").fetchall() == [(100,)]
 
 
+def test_duckdb_leaves_the_cores_to_the_metrics_until_told_otherwise(con: duckdb.DuckDBPyConnection) -> None:
+    assert con.sql("SELECT current_setting('threads')").fetchall() == [(1,)]
+    con.execute("SET threads = 2")
+    assert con.sql(ASK).fetchall() == [(1.0,)]
+
+
 def test_it_reads_only_unless_told(store_path: Path, tmp_path: Path) -> None:
     with query.connect(store_path) as con, pytest.raises(duckdb.InvalidInputException, match="read-only"):
         con.execute("DELETE FROM labels")
