@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import Any
@@ -49,14 +50,16 @@ class Progress:
         if done:
             self.say(f"going on from the {done} of {total} systems that an earlier start finished")
         if sys.stderr.isatty():
-            self.bar = tqdm(total=total, initial=done, desc=f"  {self.label}", unit=" systems", leave=False)
+            width = min(100, shutil.get_terminal_size().columns)
+            size = {"ncols": width, "nrows": 20}  # not left to tqdm, which shows nothing on a terminal of size 0
+            self.bar = tqdm(total=total, initial=done, desc=f"  {self.label}", unit=" systems", leave=False, **size)
 
     def _move(self, done: int) -> None:
         if self.bar is not None:
             self.bar.update(done - self.done)
         self.done = done
         now = time.monotonic()
-        if self.bar is None and now - self.shown >= EVERY:
+        if self.bar is None and done < self.total and now - self.shown >= EVERY:
             self.shown = now
             rate = (done - self.first) / (now - self.started)
             left = f", about {(self.total - done) / rate:.0f} s left" if rate else ""
