@@ -10,8 +10,8 @@ DATASET ?=
 SQL     ?=
 FAMILY  ?= all
 RUNTIME ?=
-STORE   ?= $(or $(MATTERZOO_STORE),matter.duckdb)
-export MATTERZOO_STORE = $(STORE)
+STORE   := $(or $(MATTERZOO_STORE),matter.duckdb)
+export MATTERZOO_STORE := $(STORE)
 
 # uv reads its own variables; a machine set up for pip (mirror, folder of wheels) is set up for uv too.
 ifdef PIP_INDEX_URL

@@ -156,3 +156,21 @@ def test_every_command_explains_itself(capfd: Said) -> None:
 def test_datasets_are_listed(capfd: Said) -> None:
     assert main(["datasets"]) == 0
     assert "elements          71 systems" in capfd.readouterr().out
+
+
+def test_two_files_of_one_name_do_not_mix(layout: Layout, capfd: Said, tmp_path: Path) -> None:
+    for folder, length in (("a", 0.7), ("b", 0.8)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "h2.extxyz").write_text(
+            f'2\nname="h2" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nH 0 0 {length}\n'
+        )
+    assert main(["run", "toy", "a/h2.extxyz"]) == 0
+    before = layout.store.read_bytes()
+    assert main(["run", "toy", "b/h2.extxyz"]) == 2
+    assert "a dataset named 'h2' is there already, from " in capfd.readouterr().err
+    assert layout.store.read_bytes() == before
+    (tmp_path / "a" / "h2.extxyz").write_text((tmp_path / "b" / "h2.extxyz").read_text())  # changed: embedded again
+    assert main(["run", "toy", "a/h2.extxyz"]) == 0
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT positions[2][3] FROM systems").fetchall() == [(0.8,)]
+        assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(1,)]

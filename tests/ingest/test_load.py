@@ -62,9 +62,7 @@ def test_formulas_are_in_hills_order(layout: Layout, dataset: Make, planned: Pla
     assert found["tiny/s0008"] == "FH"
 
 
-def test_twice_is_once(
-    layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
-) -> None:
+def test_twice_is_once(layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents) -> None:
     run = finish(planned(dataset(20)).run)
     land(layout, run)
     before = contents(layout.store)

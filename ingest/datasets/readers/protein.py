@@ -23,7 +23,7 @@ def entries(path: Path) -> Iterator[Entry | Unreadable]:
     from Bio.PDB.PDBParser import PDBParser
 
     # QUIET: Biopython warns of chains that are not in one piece, which is usual.
-    parser = MMCIFParser(QUIET=True) if path.suffix.lower() in (".cif", ".mmcif") else PDBParser(QUIET=True)
+    parser: Any = MMCIFParser(QUIET=True) if path.suffix.lower() in (".cif", ".mmcif") else PDBParser(QUIET=True)
     try:
         model = next(iter(parser.get_structure(path.stem, path)))
     except UnicodeDecodeError:
