@@ -23,7 +23,7 @@ from ingest.runtimes import NoRuntime, RunError, Runtime, choose_runtime
 from ingest.shards import ShardError
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
-from schemas.store import StoreError
+from schemas.store import StoreError, update
 from zoo.card import TWIN, CardError, Selection, find_family, find_model, load_families, load_models
 
 AT_HAND = ("package", "none")  # sources of weights that need no download of their own
@@ -92,14 +92,26 @@ def run_all(ingest: Ingest, wishes: Sequence[Wish]) -> int:
 
 def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     """The dataset on disk, made now if it is not there yet."""
+    update(layout.store)
     seconds = f"; about {duration(dataset.approx_seconds)} where it is not there yet" if dataset.approx_seconds else ""
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_namesake(dataset, read_materialised(folder))
     made = materialise(dataset, folder)
     if made.n_unreadable:
         say(f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures")
     return made
+
+
+def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
+    """Two files of one name in two folders are two datasets; the second must not take the place of the first."""
+    if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
+        return
+    if Path(there.source).is_absolute() and Path(there.source).exists():
+        raise DatasetError(
+            f"a dataset named {dataset.name!r} is there already, from {there.source}; rename {dataset.source}"
+        )
 
 
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:

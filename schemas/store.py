@@ -21,6 +21,10 @@ class StoreLocked(StoreError):
     """Another process uses it."""
 
 
+class StoreOld(StoreError):
+    """Its tables are of an older version, and it was opened to be read only."""
+
+
 class StoreBroken(StoreError):
     """It is no file that DuckDB can read."""
 
@@ -38,6 +42,15 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         connection.close()
         raise
     return connection
+
+
+def update(path: str | Path) -> None:
+    """Bring the tables of a store up to date, if there is one and they are not; only then it is opened for writing."""
+    if Path(path).exists():
+        try:
+            connect(path, read_only=True).close()
+        except StoreOld:
+            connect(path).close()
 
 
 def migrations() -> dict[int, Path]:
@@ -101,7 +114,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, read_only:
         )
     missing = [v for v in known if v > version]
     if missing and read_only:
-        raise StoreError(
+        raise StoreOld(
             f"{path} has matterzoo schema {version}, this one reads {max(known)}; any `make ingest` updates it"
         )
     if missing:

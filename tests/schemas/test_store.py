@@ -75,8 +75,16 @@ def test_a_migration_that_fails_leaves_no_trace(path: Path, tmp_path: Path, monk
     (folder / "002_more.sql").write_text("CREATE TABLE more (a INTEGER);")
     with pytest.raises(StoreError, match="has matterzoo schema 1, this one reads 2"):
         connect(path, read_only=True)
-    with connect(path) as connection:
+    store.update(path)
+    with connect(path, read_only=True) as connection:
         assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [(2,)]
+
+
+def test_an_update_opens_for_writing_only_what_is_old(path: Path, tmp_path: Path) -> None:
+    with held(path, "reads"):
+        store.update(path)
+    store.update(tmp_path / "none.duckdb")
+    assert not (tmp_path / "none.duckdb").exists()
 
 
 def test_a_newer_store_is_left_alone(path: Path) -> None:

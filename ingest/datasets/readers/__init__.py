@@ -60,7 +60,7 @@ def read_file(path: Path) -> Dataset:
     return Dataset(
         name=_dataset_name(path, reader),
         title=f"Systems of {path.name}",
-        source=str(path),
+        source=str(path.resolve()),  # tells two files of one name apart
         licence="the user's own file",
         packages=reader.packages,
         entries=partial(_text_checked, reader, path),
