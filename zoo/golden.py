@@ -60,7 +60,8 @@ def compute(model: Model, family: Family, systems: pa.Table, python: Path) -> pa
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "job.json").write_text(json.dumps(job))
         pq.write_table(systems, Path(folder, "systems.parquet"))
-        command = [python, "-P", "-m", "zoo.worker", folder, f"{folder}/out", "--family", family.path.resolve()]
+        command = [str(python), "-P", "-m", "zoo.worker", folder, f"{folder}/out"]
+        command += ["--family", str(family.path.resolve())]
         environment = os.environ | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

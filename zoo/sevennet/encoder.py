@@ -28,9 +28,10 @@ GATES = {"last_hidden": -1, "equivariant": -2}
 class FamilyEncoder(Encoder):
     """Representations `last_hidden` (last gate, invariant) and `equivariant` (gate before it, all irreps), per atom.
 
-    The untrained twin has every trainable parameter as the package's own constructor draws it after
-    torch.manual_seed. What stays from the checkpoint are its fixed statistics: per-element energy shift and scale
-    (they enter after the representations are read) and the convolutions' mean number of neighbours.
+    The untrained twin has every trainable parameter as the package's own constructor sets it after torch.manual_seed:
+    weights drawn at random, Bessel frequencies at integer multiples. What stays from the checkpoint are its fixed
+    statistics: per-element energy shift and scale (they enter after the representations are read) and the
+    convolutions' mean number of neighbours.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 
 
+@cache
 def encoder(model_id: str, seed: int | None = None, dtype: str = "float32") -> Any:
     return module.FamilyEncoder(given["models"][model_id], device="cpu", dtype=dtype, untrained_seed=seed)
 
