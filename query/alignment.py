@@ -19,7 +19,7 @@ from query.vectors import NOTHING, Selection, Source, Vectors, read_keys, read_v
 # In this order, so that a terminal too narrow for all shows the value and the reason.
 ROW = (
     "STRUCT(model_a VARCHAR, model_b VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
-    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalisation VARCHAR, k BIGINT, "
+    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
     "null_mean DOUBLE, null_std DOUBLE, reason VARCHAR)"
 )
 HOW = "STRUCT(metric VARCHAR, k BIGINT, estimator VARCHAR, normalize VARCHAR, permutations BIGINT, seed BIGINT)"
@@ -155,7 +155,7 @@ def _row(pair: Pair, keys: dict[Source, Codes], selection: Selection, found: Ali
         "dropped_b": keys[b].size - found.n,
         "metric": found.metric,
         "estimator": found.estimator,
-        "normalisation": found.normalization,
+        "normalization": found.normalization,
         "k": found.k,
         "null_mean": found.null_mean,
         "null_std": found.null_std,

@@ -14,7 +14,7 @@ from query.vectors import Selection, Source, check_dataset, find_source, unknown
 ROW = (
     "STRUCT(model_id VARCHAR, score_value DOUBLE, unit VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
     "n BIGINT, spearman DOUBLE, spearman_p DOUBLE, n_models BIGINT, reference VARCHAR, dataset VARCHAR, "
-    "score VARCHAR, test_set VARCHAR, source VARCHAR, metric VARCHAR, estimator VARCHAR, normalisation VARCHAR, "
+    "score VARCHAR, test_set VARCHAR, source VARCHAR, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, "
     "k BIGINT, reason VARCHAR)"
 )
 SCORES = """
@@ -27,7 +27,7 @@ SCORES = """
 HOW_TO_ADD = (
     "`python -m query --write \"INSERT INTO scores VALUES ('model', 'score', 0.1, 'unit', 'test set', 'source')\"`"
 )
-COPIED = ("value", "calibrated", "p_value", "n", "metric", "estimator", "normalisation", "k", "reason")
+COPIED = ("value", "calibrated", "p_value", "n", "metric", "estimator", "normalization", "k", "reason")
 LEAST_MODELS = 3
 RESAMPLES = 9999
 

@@ -29,11 +29,11 @@ Names = Sequence[str] | None
 
 DIMENSION = (
     "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, n BIGINT, method VARCHAR, "
-    "normalisation VARCHAR, k BIGINT, reason VARCHAR)"
+    "normalization VARCHAR, k BIGINT, reason VARCHAR)"
 )
 NEAREST_MODEL = (
     "STRUCT(rank BIGINT, model_id VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
-    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalisation VARCHAR, k BIGINT, "
+    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
     "null_mean DOUBLE, null_std DOUBLE, reason VARCHAR)"
 )
 TREE = "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
@@ -139,7 +139,7 @@ def _dimension(connection: Connection, source: Source, selection: Selection, how
         "value": value,
         "n": n,
         "method": how["method"],
-        "normalisation": how["normalize"],
+        "normalization": how["normalize"],
         "k": how["k"] if how["method"] == "mle" else None,
         "reason": reason,
     }

@@ -19,7 +19,7 @@ K = 5
 HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
     "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "dropped_a", "dropped_b", "metric",
-    "estimator", "normalisation", "k", "null_mean", "null_std", "reason",
+    "estimator", "normalization", "k", "null_mean", "null_std", "reason",
 )  # fmt: skip
 
 Connection = duckdb.DuckDBPyConnection
@@ -41,7 +41,7 @@ def assert_same(row: dict[str, Any], expected: Alignment) -> None:
         assert row[column] == pytest.approx(getattr(expected, column), abs=1e-12), column
     for column in ("reason", "metric", "estimator", "k", "n"):
         assert row[column] == getattr(expected, column), column
-    assert row["normalisation"] == expected.normalization
+    assert row["normalization"] == expected.normalization
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -31,7 +31,7 @@ def test_nearest_models_come_best_first(con: Connection) -> None:
 
 def test_nearest_models_are_alignments(con: Connection) -> None:
     shared = (
-        "value, calibrated, p_value, n, dropped_a, dropped_b, metric, estimator, normalisation, k, null_mean, reason"
+        "value, calibrated, p_value, n, dropped_a, dropped_b, metric, estimator, normalization, k, null_mean, reason"
     )
     asked = f"FROM nearest_models('near', {HOW}) WHERE model_id = 'partial'"
     aligned = f"FROM alignment('near', 'partial', {HOW})"
