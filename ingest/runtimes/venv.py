@@ -66,6 +66,8 @@ def _child(command: list[str], folder: Path, log: Any) -> Iterator[subprocess.Po
     """The worker in a process group of its own, which ends when this block does."""
     variables = os.environ | OFFLINE | {"PYTHONPATH": str(environment.REPOSITORY)}
     variables.pop("VIRTUAL_ENV", None)
+    # The environment is ours to write to, and without its bytecode a large family takes 15 s longer to start.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     worker = subprocess.Popen(
         command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.PIPE,
         start_new_session=True,
