@@ -23,6 +23,11 @@ endif
 # `auto` takes PyTorch's CPU build where there is no GPU driver. A folder of wheels of one's own decides for itself.
 TORCH_BACKEND := $(if $(ZOO_TORCH_BACKEND),$(ZOO_TORCH_BACKEND),$(if $(UV_FIND_LINKS),,auto))
 
+# .venv is ours to write bytecode to; without it every command starts seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+# See POLITE in ingest/runtimes/venv.py.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 flag  = $(if $($(1)),--$(2) "$($(1))")
 

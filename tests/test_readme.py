@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from query.functions import signatures
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DEMO = ROOT / "matter.duckdb"
@@ -58,6 +60,11 @@ def test_commands_run(store: Path, command: str) -> None:
         f"{command} STORE={store}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_every_sql_function_is_named() -> None:
+    missing = [name for name in signatures() if f"{name}(" not in README]
+    assert not missing
 
 
 def test_the_readme_stays_under_150_lines() -> None:
