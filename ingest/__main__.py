@@ -79,9 +79,9 @@ def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
 def run_all(ingest: Ingest, wishes: Sequence[Wish]) -> int:
     """One after another. Where several are asked for, one that fails does not keep the rest from being done."""
     failed = []
-    for wish in wishes:
+    for number, wish in enumerate(wishes, start=1):
         try:
-            ingest(wish)
+            ingest(wish, f"[{number} of {len(wishes)}] " if len(wishes) > 1 else "")
         except RUN_ERRORS as error:
             print(f"error: {wish.selection.model_id} on {wish.dataset.dataset}: {error}", file=sys.stderr, flush=True)
             failed.append(wish.selection.model_id)

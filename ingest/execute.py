@@ -39,9 +39,12 @@ class Ingest:
     runtime: Runtime
     unbuildable: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, wish: Wish) -> None:
-        """Bring the store to hold what is wished for. Raises RunError, ShardError, StoreError."""
-        name = f"{wish.selection.model_id} on {wish.dataset.dataset}"
+    def __call__(self, wish: Wish, place: str = "") -> None:
+        """Bring the store to hold what is wished for. Raises RunError, ShardError, StoreError.
+
+        place: which of how many wishes this is, said before the model's name.
+        """
+        name = f"{place}{wish.selection.model_id} on {wish.dataset.dataset}"
         reason = not_for(wish.selection, wish.dataset)
         if reason is not None:
             say(f"{name}: skipped, {reason}")
@@ -53,12 +56,12 @@ class Ingest:
         stored = planned.wanted - planned.sent
         say(f"{name}: {planned.sent} systems on {wish.device}" + (f" ({stored} more already stored)" if stored else ""))
         with working_on(planned.run):
+            started = monotonic()
             if planned.run.finished:
                 say(f"  computed by an earlier start, {planned.run.folder}")
             else:
                 self._ensure(wish)
-            started = monotonic()
-            if not planned.run.finished:
+                started = monotonic()
                 self._compute(wish, planned.run)
             self._land(planned.run, monotonic() - started)
 
