@@ -14,6 +14,7 @@ from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.vectors import NOTHING, Vectors, table
 
 BYTES = 4  # of a float32
+HEAD = 16  # elements that tell most rows apart, at a small part of the cost of all
 
 
 def pack(vectors: pa.ChunkedArray) -> pa.Array:
@@ -90,6 +91,9 @@ def canonical_order(a: Vectors, b: Vectors) -> NDArray[np.intp]:
     a: (n, d_a), b: (n, d_b), row i of both one system. It is the same for (b, a), so that symmetric metrics stay so
     where there are ties. Rows of equal content come in any order, which changes nothing.
     """
+    head = _hash_rows(a[:, :HEAD]) + _hash_rows(b[:, :HEAD])
+    if len(np.unique(head)) == len(head):
+        return np.argsort(head)
     hashes = _hash_rows(a), _hash_rows(b)
     return np.lexsort((hashes[0], hashes[0] + hashes[1]))
 
