@@ -20,15 +20,8 @@ from ingest.layout import Layout, Run, memory_limit
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
 from schemas.store import MEMORY, connect
 from zoo.card import TWIN, Selection
+from zoo.worker import JOB_VERSION, NEEDS
 
-JOB_VERSION = 1
-NEEDS = {  # the columns of systems.parquet that an input kind is made from; what is absent can be made from any
-    "structure": "numbers",
-    "smiles": "smiles",
-    "selfies": "smiles",
-    "sequence": "sequence",
-    "backbone": "backbone",
-}
 WANTED = """
 CREATE TEMP TABLE wanted AS
 SELECT system_id, content_hash FROM read_parquet($systems)
@@ -98,11 +91,11 @@ def representations_of(selection: Selection, asked: str | None) -> tuple[str, ..
 
 def not_for(selection: Selection, dataset: Materialised) -> str | None:
     """Why a model can take no system of a dataset at all, None where it can."""
-    column = NEEDS.get(selection.model.input)
-    if column is None:
+    columns = NEEDS.get(selection.model.input)
+    if columns is None:
         return None
     with duckdb.connect() as connection:
-        query = f"SELECT count({column}) FROM read_parquet(?)"
+        query = f"SELECT count({columns[0]}) FROM read_parquet(?)"
         ((given,),) = connection.execute(query, [str(dataset.systems)]).fetchall()
     return None if given else f"it takes a {selection.model.input}, and no system of {dataset.dataset} has one"
 

@@ -18,21 +18,18 @@ import pyarrow.parquet as pq
 
 from ingest.layout import Layout, Run, memory_limit
 from ingest.load import land
-from ingest.plan import JOB_VERSION, name_run
+from ingest.plan import name_run
 from ingest.shards import Counts
 from ingest.systems import SYSTEMS, Materialised, file_hash
 from schemas.store import connect
 from zoo.card import load_models
+from zoo.worker import JOB_VERSION, SHARD
 
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed
 NOT_STATED = "not stated"
 SHARD_ROWS = 1024
 LONGEST = 16_384  # numbers in a vector, as far as memory is planned for
 FORMATS = (".parquet", ".npz", ".csv")
-SHARD = pa.schema(
-    [(name, pa.string()) for name in ("system_id", "content_hash", "representation", "status", "reason")]
-    + [("vector", pa.list_(pa.float32()))]
-)
 # Ids may be given in full or without the dataset's name.
 KNOWN = """
 CREATE TEMP TABLE known AS
@@ -218,9 +215,7 @@ def card_hash(brought: Brought, dimension: int) -> str:
     return hashlib.sha256(json.dumps([brought.model_id, GIVEN, dimension]).encode()).hexdigest()
 
 
-def _describe(
-    run: Run, brought: Brought, dataset: Materialised, dimension: int, count: int, started: datetime
-) -> None:
+def _describe(run: Run, brought: Brought, dataset: Materialised, dimension: int, count: int, started: datetime) -> None:
     """The JSON files of a run, run.json last: with it the run is finished."""
     card = {"id": brought.model_id, "input": GIVEN, "representation": [{"name": GIVEN, "dimension": dimension}]}
     names = {"run_id": run.run_id, "model_id": brought.model_id}
