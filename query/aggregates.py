@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from query.metrics import Undefined, align
-from query.metrics.intrinsic_dimension import intrinsic_dimension
+from query.metrics import Undefined, align, measure
 from query.vectors import NOTHING, Vectors, table
 
 BYTES = 4  # of a float32
@@ -56,21 +55,20 @@ def align_groups(
     return _each(value, (left, right), (metric, k, estimator, normalize))
 
 
-def dimension_groups(groups: pa.Array, method: pa.Array, k: pa.Array, normalize: pa.Array) -> pa.Array:
-    """The intrinsic dimension of each group's vectors. groups: lists of packed vectors."""
+def measure_groups(groups: pa.Array, name: pa.Array, method: pa.Array, k: pa.Array, normalize: pa.Array) -> pa.Array:
+    """A measure of each group's vectors. groups: lists of packed vectors. An option that is NULL is the default."""
 
-    def value(rows: pa.Array | None, method: str | None, k: int | None, normalize: str | None) -> float | None:
-        k = 50 if k is None else k
+    def value(
+        rows: pa.Array | None, name: str, method: str | None, k: int | None, normalize: str | None
+    ) -> float | None:
         try:
             x = NOTHING if rows is None else unpack(rows.drop_null(), "a")
         except Undefined:
             x = NOTHING
-        try:
-            return intrinsic_dimension(x, method or "mle", k=k, normalize=normalize or "none")
-        except Undefined:
-            return None
+        ordered = x[canonical_order(x, x)]
+        return measure(ordered, name, method=method, k=k, normalize=normalize or "none").value
 
-    return _each(value, (groups,), (method, k, normalize))
+    return _each(value, (groups,), (name, method, k, normalize))
 
 
 def paired(left: pa.Array | None, right: pa.Array | None) -> tuple[Vectors, Vectors]:

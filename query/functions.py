@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from query import aggregates, alignment, convergence, questions, systems
-from query.metrics import METRICS, Metric
+from query import aggregates, alignment, convergence, dimensions, questions, systems
+from query.metrics import MEASURES, METRICS, Measure, Metric
 
 MACROS = Path(__file__).with_name("macros.sql")
 SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
@@ -63,9 +63,11 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
 
 
 def macros() -> Iterator[str]:
-    """The SQL that defines what can be called: an aggregate for each metric, then macros.sql."""
+    """The SQL that defines what can be called: an aggregate for each metric and measure, then macros.sql."""
     for metric in METRICS.values():
         yield from _aggregate(metric)
+    for measure in MEASURES.values():
+        yield from _measure_aggregate(measure)
     yield MACROS.read_text(encoding="utf-8")
 
 
@@ -89,6 +91,17 @@ def _aggregate(metric: Metric) -> Iterator[str]:
         f"__align(list(__pack(a::FLOAT[])), list(__pack(b::FLOAT[])), '{metric.name}', {passed})"
     )
     yield f"COMMENT ON MACRO {metric.name} IS 'Aggregate over rows of two vectors: how alike a and b place the systems'"
+
+
+def _measure_aggregate(measure: Measure) -> Iterator[str]:
+    """The measure as an aggregate macro, and what `.help` says of it."""
+    neighbours = "" if measure.k is None else f", k := {measure.k}"
+    yield (
+        f"CREATE OR REPLACE TEMP MACRO {measure.name}"
+        f"(a, method := '{measure.methods[0]}'{neighbours}, normalize := 'none') AS "
+        f"__measure(list(__pack(a::FLOAT[])), '{measure.name}', method, {'k' if neighbours else 'NULL'}, normalize)"
+    )
+    yield f"COMMENT ON MACRO {measure.name} IS 'Aggregate over rows of one vector: {measure.about}'"
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, function: Function) -> None:
@@ -127,12 +140,12 @@ FUNCTIONS = {
     "__align": Function(
         aggregates.align_groups, ("BLOB[]", "BLOB[]", "VARCHAR", "BIGINT", "VARCHAR", "VARCHAR"), "DOUBLE", arrow=True
     ),
-    "__intrinsic_dimension": Function(
-        aggregates.dimension_groups, ("BLOB[]", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
+    "__measure": Function(
+        aggregates.measure_groups, ("BLOB[]", "VARCHAR", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
     ),
     "__alignment": _reads_store(questions.alignment, alignment.ROW),
     "__alignment_matrix": _reads_store(questions.alignment_matrix, alignment.ROW),
-    "__intrinsic_dimensions": _reads_store(questions.intrinsic_dimensions, questions.DIMENSION),
+    "__dimensions": _reads_store(dimensions.dimensions, dimensions.ROW),
     "__nearest_models": _reads_store(questions.nearest_models, questions.NEAREST_MODEL),
     "__nearest_systems": _reads_store(systems.nearest_systems, systems.ROW),
     "__model_tree": _reads_store(questions.model_tree, questions.TREE),

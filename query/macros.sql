@@ -1,10 +1,5 @@
--- What a query can call beside the aggregates of the metrics. A NULL option is its default; `systems` narrows a dataset to a
--- list of system_ids. Every row of an alignment carries what is needed to read its value, or the reason why there is none.
-
-CREATE OR REPLACE TEMP MACRO intrinsic_dimension(a, method := 'mle', k := 50, normalize := 'none') AS
-    __intrinsic_dimension(list(__pack(a::FLOAT[])), method, k, normalize);
-COMMENT ON MACRO intrinsic_dimension IS
-'Aggregate over rows of one vector: in how many directions they vary';
+-- What a query can call beside the aggregates of metrics and measures. A NULL option is its default; `systems` narrows a
+-- dataset to a list of system_ids. Every row carries what is needed to read its value, or the reason why there is none.
 
 CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
@@ -26,14 +21,15 @@ CREATE OR REPLACE TEMP MACRO alignment_matrix(
 COMMENT ON MACRO TABLE alignment_matrix IS
 'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
 
-CREATE OR REPLACE TEMP MACRO intrinsic_dimensions(
-    dataset := NULL, models := NULL, method := 'mle', k := 50, normalize := 'none', systems := NULL
+CREATE OR REPLACE TEMP MACRO dimensions(
+    dataset := NULL, models := NULL, measure := 'intrinsic_dimension', method := NULL, k := NULL, normalize := 'none',
+    subsamples := 0, seed := 0, systems := NULL
 ) AS TABLE
-    SELECT unnest(__intrinsic_dimensions(
-        getvariable('matterzoo_connection'), dataset, models, systems, method, k, normalize
+    SELECT unnest(__dimensions(
+        getvariable('matterzoo_connection'), dataset, models, measure, method, k, normalize, subsamples, seed, systems
     ), max_depth := 2);
-COMMENT ON MACRO TABLE intrinsic_dimensions IS
-'In how many directions each model''s vectors vary';
+COMMENT ON MACRO TABLE dimensions IS
+'In how many directions each model''s vectors vary, by any measure of one model; low to high from subsamples';
 
 CREATE OR REPLACE TEMP MACRO nearest_models(
     model, dataset := NULL, metric := 'cknna', k := 25, top := 10, models := NULL, estimator := NULL, normalize := 'l2',

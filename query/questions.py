@@ -10,27 +10,11 @@ import numpy as np
 
 from query import tree
 from query.alignment import How, Row, align_pairs
-from query.metrics import Undefined
-from query.metrics.intrinsic_dimension import intrinsic_dimension
-from query.vectors import (
-    Selection,
-    Source,
-    at_least_one,
-    check_dataset,
-    choose_datasets,
-    choose_sources,
-    find_source,
-    read_keys,
-    read_vectors,
-)
+from query.vectors import Selection, at_least_one, check_dataset, choose_datasets, choose_sources, find_source
 
 Connection = duckdb.DuckDBPyConnection
 Names = Sequence[str] | None
 
-DIMENSION = (
-    "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, n BIGINT, method VARCHAR, "
-    "normalization VARCHAR, k BIGINT, reason VARCHAR)"
-)
 NEAREST_MODEL = (
     "STRUCT(rank BIGINT, model_id VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
     "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
@@ -59,25 +43,6 @@ def alignment_matrix(
         sources = choose_sources(connection, models, name)
         pairs = list(product(sources, sources))
         rows += align_pairs(connection, pairs, select(name, systems), how, missing or "pairwise")
-    return rows
-
-
-def intrinsic_dimensions(
-    connection: Connection,
-    dataset: str | None,
-    models: Names,
-    systems: Names,
-    method: str | None,
-    k: int | None,
-    normalize: str | None,
-) -> list[Row]:
-    """One row of `DIMENSION` a model and dataset."""
-    how = {"method": method or "mle", "k": 50 if k is None else k, "normalize": normalize or "none"}
-    rows = []
-    for name in datasets_of(connection, dataset, models):
-        selection = select(name, systems)
-        for source in choose_sources(connection, models, name):
-            rows.append(_dimension(connection, source, selection, how))
     return rows
 
 
@@ -124,25 +89,6 @@ def datasets_of(connection: Connection, dataset: str | None, models: Names) -> l
     """The dataset asked for, or all on which the named models (without names: any) have vectors."""
     named = None if models is None else [find_source(connection, model) for model in models]
     return choose_datasets(connection, dataset, named)
-
-
-def _dimension(connection: Connection, source: Source, selection: Selection, how: Row) -> Row:
-    n = read_keys(connection, [source], selection)[source].size
-    value, reason = None, None if n else f"no vectors on {selection.dataset}"
-    try:
-        value = intrinsic_dimension(read_vectors(connection, source, selection), **how, name=source.label)
-    except Undefined as undefined:
-        reason = reason or str(undefined)
-    return {
-        "model_id": source.label,
-        "dataset": selection.dataset,
-        "value": value,
-        "n": n,
-        "method": how["method"],
-        "normalization": how["normalize"],
-        "k": how["k"] if how["method"] == "mle" else None,
-        "reason": reason,
-    }
 
 
 def _ranked(place: int, row: Row) -> Row:

@@ -3,25 +3,32 @@
 - `align(a, b, "cknna", k=25, permutations=100)`: one value with everything needed to read it.
 - `prepare(x, ...)`, then `align_prepared(a, b, ...)`: the same for many pairs; each model is surveyed once.
 - `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`: the bare value; raise Undefined.
-- `intrinsic_dimension(x)`: of one model; raises Undefined.
-- `METRICS`, `find_metric(name)`: what there is.
+- `measure(x, "effective_rank", subsamples=100)`: one value of one model with everything needed to read it.
+- `intrinsic_dimension(x)`, `effective_rank(x)`: the bare value; raise Undefined.
+- `METRICS`, `find_metric(name)`, `MEASURES`, `find_measure(name)`: what there is.
 """
 
 from query.metrics.alignment import Alignment, Prepared, align, align_prepared, prepare
 from query.metrics.base import Metric, Undefined
 from query.metrics.cka import cka
 from query.metrics.cknna import cknna
+from query.metrics.effective_rank import effective_rank
 from query.metrics.intrinsic_dimension import intrinsic_dimension
+from query.metrics.measure import Measure, Measured, measure
 from query.metrics.mutual_knn import mutual_knn
 from query.metrics.normalize import NORMALIZATIONS, normalize
-from query.metrics.registry import choose_estimator, discover, find_metric
+from query.metrics.registry import choose_estimator, discover, discover_measures, find_measure, find_metric
 
 METRICS: dict[str, Metric] = discover()
+MEASURES: dict[str, Measure] = discover_measures()
 
 __all__ = [
+    "MEASURES",
     "METRICS",
     "NORMALIZATIONS",
     "Alignment",
+    "Measure",
+    "Measured",
     "Metric",
     "Prepared",
     "Undefined",
@@ -30,8 +37,11 @@ __all__ = [
     "choose_estimator",
     "cka",
     "cknna",
+    "effective_rank",
+    "find_measure",
     "find_metric",
     "intrinsic_dimension",
+    "measure",
     "mutual_knn",
     "normalize",
     "prepare",

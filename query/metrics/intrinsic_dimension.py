@@ -14,6 +14,8 @@ unlike in the alignment metrics: projecting on a sphere takes one dimension away
 Bias: 'mle' falls below the truth where few systems fill many dimensions (4.2 for 1,000 points of a 5-cube at k = 50).
 Duplicates: systems with identical vectors count once, as a zero distance has no logarithm. Vectors that are almost
 identical (rounding of the model's float32) stay and lower the value.
+Subsamples: of m of the n systems 'mle' takes k·m/n neighbours, rounded, at least 2: they reach as far as k among all,
+so that the value does not drift with the size.
 Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbours equally far (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
 """
@@ -21,19 +23,54 @@ Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimens
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.metrics.base import Undefined
-from query.metrics.normalize import normalize as scale
-from query.metrics.registry import unknown
+from query.metrics.measure import Measure, bare
 from query.metrics.tiles import FLOAT64_BYTES, blocks, tile_rows
 
-METHODS = ("mle", "twonn")
+LEAST_K = 2
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
+
+
+class IntrinsicDimension(Measure):
+    """See the module."""
+
+    name: ClassVar[str] = "intrinsic_dimension"
+    about: ClassVar[str] = "how many coordinates they need, seen from close ones"
+    methods: ClassVar[tuple[str, ...]] = ("mle", "twonn")
+    k: ClassVar[int] = 50
+
+    def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
+        different = torch.unique(x + 0.0, dim=0)  # + 0.0: -0.0 and 0.0 are the same
+        least = 4 if k is None else k + 1
+        if len(different) < least:
+            needs = f"{method} needs" if k is None else f"k = {k} needs"
+            raise Undefined(f"{name} has {len(different)} different vectors, but {needs} at least {least}")
+        logs = neighbour_distances(different, k or 2).log()
+        if not torch.isfinite(logs).all():
+            raise Undefined(f"two different vectors of {name} are too close for float64 to tell their distance from 0")
+        if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
+            raise Undefined(f"all neighbours of a system are equally far in {name}")
+        return _mle(logs) if method == "mle" else _twonn(logs, name)
+
+    def choose_k(self, method: str, k: int | None) -> int | None:
+        if method == "twonn":
+            return None
+        if k is not None and k < LEAST_K:
+            raise ValueError(f"k = {k}, expected at least {LEAST_K} neighbours")
+        return self.k if k is None else k
+
+    def subsample_k(self, k: int | None, n: int, size: int) -> int | None:
+        return None if k is None else max(LEAST_K, round(k * size / n))
+
+
+MEASURE = IntrinsicDimension()
 
 
 def intrinsic_dimension(
@@ -43,21 +80,7 @@ def intrinsic_dimension(
 
     name: how reasons call the model. Raises Undefined; ValueError on an unknown method, or k < 2 for 'mle'.
     """
-    if method not in METHODS:
-        raise ValueError(unknown("method of intrinsic_dimension", method, METHODS))
-    if method == "mle" and k < 2:
-        raise ValueError(f"k = {k}, expected at least 2 neighbours")
-    different = torch.unique(scale(x, normalize, name) + 0.0, dim=0)  # + 0.0: -0.0 and 0.0 are the same
-    least = k + 1 if method == "mle" else 4
-    if len(different) < least:
-        needs = f"k = {k} needs" if method == "mle" else "twonn needs"
-        raise Undefined(f"{name} has {len(different)} different vectors, but {needs} at least {least}")
-    logs = neighbour_distances(different, k if method == "mle" else 2).log()
-    if not torch.isfinite(logs).all():
-        raise Undefined(f"two different vectors of {name} are too close for float64 to tell their distance from 0")
-    if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
-        raise Undefined(f"all neighbours of a system are equally far in {name}")
-    return _mle(logs) if method == "mle" else _twonn(logs, name)
+    return bare(x, MEASURE, method=method, k=k, normalization=normalize, name=name)
 
 
 def _mle(logs: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Finds the metrics: every module of this folder that has a `METRIC`."""
+"""Finds the metrics and measures: every module of this folder that has a `METRIC` or a `MEASURE`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ import difflib
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from query.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from query.metrics.measure import Measure
 
 
 @functools.cache
 def discover() -> dict[str, Metric]:
-    """All metrics by name, in alphabetical order."""
+    """All metrics of two models by name, in alphabetical order."""
+    return {metric.name: metric for metric in _found("METRIC")}
+
+
+@functools.cache
+def discover_measures() -> dict[str, Measure]:
+    """All measures of one model by name, in alphabetical order."""
+    return {measure.name: measure for measure in _found("MEASURE")}
+
+
+def _found(attribute: str) -> list[Any]:
+    """This attribute of every module of this folder that has it."""
     package = __name__.rpartition(".")[0]
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     modules = (importlib.import_module(f"{package}.{name}") for name in names)
-    found = [module.METRIC for module in modules if hasattr(module, "METRIC")]
-    return {metric.name: metric for metric in found}
+    return [getattr(module, attribute) for module in modules if hasattr(module, attribute)]
 
 
 def find_metric(name: str) -> Metric:
@@ -27,6 +42,14 @@ def find_metric(name: str) -> Metric:
     if name in metrics:
         return metrics[name]
     raise ValueError(unknown("metric", name, metrics))
+
+
+def find_measure(name: str) -> Measure:
+    """The measure of this name. Raises ValueError that suggests the nearest one."""
+    measures = discover_measures()
+    if name in measures:
+        return measures[name]
+    raise ValueError(unknown("measure", name, measures))
 
 
 def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
@@ -40,8 +63,18 @@ def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
     raise ValueError(unknown(f"estimator of {metric.name}", estimator, metric.estimators))
 
 
-def unknown(kind: str, name: object, known: dict[str, Metric] | tuple[str, ...]) -> str:
+def choose_method(measure: Measure, method: str | None) -> str:
+    """The method asked for, or the measure's default. Raises ValueError on one that it does not have."""
+    if method is None:
+        return measure.methods[0]
+    if method in measure.methods:
+        return method
+    raise ValueError(unknown(f"method of {measure.name}", method, measure.methods))
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    known = list(known)
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"unknown {kind} '{name}'; {hint}there are: {', '.join(known)}"

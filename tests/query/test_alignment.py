@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import query
 from query.metrics import METRICS, Alignment, align
-from query.metrics.intrinsic_dimension import intrinsic_dimension
 
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
@@ -236,7 +235,7 @@ def test_a_representation_of_its_own(con: Connection, vectors: Vectors) -> None:
         ("alignment('base', 'near', permutations := -1)", "permutations = -1, expected 0 or more"),
         ("alignment_matrix(models := ['base', 'fer'])", "did you mean 'far'?"),
         ("alignment_matrix(missing := 'comon')", "did you mean 'common'?"),
-        ("intrinsic_dimensions(method := 'twon')", "did you mean 'twonn'?"),
+        ("dimensions(method := 'twon')", "did you mean 'twonn'?"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_answered_with_the_nearest_right_one(con: Connection, sql: str, message: str) -> None:
@@ -265,21 +264,6 @@ def test_order_of_the_stored_rows_and_threads_change_nothing(con: Connection) ->
     once = rows_of(con, sql)
     con.execute("SET threads = 4")
     assert rows_of(con, sql) == once
-
-
-def test_intrinsic_dimensions(con: Connection, vectors: Vectors) -> None:
-    rows = {row["model_id"]: row for row in rows_of(con, "FROM intrinsic_dimensions(dataset := 'crystals', k := 10)")}
-    assert rows["near"]["value"] == pytest.approx(intrinsic_dimension(vectors["near"], k=10))
-    assert (rows["near"]["n"], rows["near"]["k"], rows["near"]["reason"]) == (60, 10, None)
-    assert rows["partial"]["n"] == 50
-    assert rows["constant"]["value"] is None
-    assert "every vector of constant is the same" in rows["constant"]["reason"]
-    assert rows["ragged"]["reason"] == "the vectors of ragged differ in length (15 to 16)"
-    twonn = row_of(con, "FROM intrinsic_dimensions(dataset := 'crystals', models := ['far'], method := 'twonn')")
-    assert twonn["value"] == pytest.approx(intrinsic_dimension(vectors["far"], method="twonn"))
-    assert twonn["k"] is None
-    empty = row_of(con, "FROM intrinsic_dimensions(dataset := 'crystals', models := ['empty'])")
-    assert (empty["value"], empty["n"], empty["reason"]) == (None, 0, "no vectors on crystals")
 
 
 def test_connections_in_threads_answer_alike(store_path: Path) -> None:
