@@ -3,20 +3,67 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
-from tests.bench import ingest, sql
+from tests.bench import engine, ingest, paper, sql
+from tests.bench.report import Report, Row
 
-BENCHES = {"sql": sql.run, "memory": ingest.memory, "ingest": ingest.overhead}
+BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
+    "sql": (lambda options: sql.run(), "aggregates and table functions against arrays in memory"),
+    "engine": (
+        lambda options: engine.run(_size(options, engine.Size())),
+        f"all pairs of models at once against one pair at a time ({engine.Size()})",
+    ),
+    "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
+    "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
+}
+NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
+    "paper": (
+        lambda options: paper.run(_size(options, paper.SIZE), options.store),
+        f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); needs --store",
+    ),
+    "all-metrics": (
+        lambda options: engine.all_metrics(_size(options, paper.SIZE), options.device),
+        f"every metric of all pairs on a device ({paper.SIZE})",
+    ),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("bench", nargs="*", help=f"which ({', '.join(BENCHES)}); all if none is named")
-    chosen = parser.parse_args().bench or list(BENCHES)
-    print(f"{'measure':<62} {'ours':>10} {'rival':>10} {'ratio':>7} {'limit':>7}")
+    options = _parse()
+    chosen = options.bench or list(BENCHES)
+    report = Report(", ".join(chosen), options.record)
     for name in chosen:
-        for row in BENCHES[name]():
-            print(row, flush=True)
+        report.add((BENCHES | NAMED)[name][0](options))
+    report.close()
+
+
+def _parse() -> argparse.Namespace:
+    told = "\n".join(f"  {name:<12} {what}" for name, (_, what) in BENCHES.items())
+    named = "\n".join(f"  {name:<12} {what}" for name, (_, what) in NAMED.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        epilog=f"run where none is named:\n{told}\nonly where named:\n{named}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bench", nargs="*", choices=[*BENCHES, *NAMED], help="which", metavar="bench")
+    for name in ("models", "systems", "dimensions"):
+        parser.add_argument(f"--{name}", type=int, help="for a trial with less")
+    parser.add_argument("--device", default="cpu", help="of all-metrics: cpu or cuda")
+    parser.add_argument("--store", type=Path, help="of paper: the file to make, or made by an earlier run")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the report to this Markdown file")
+    options = parser.parse_args()
+    if "paper" in options.bench and options.store is None:
+        parser.error("paper needs --store PATH")
+    return options
+
+
+def _size(options: argparse.Namespace, default: engine.Size) -> engine.Size:
+    given = {name: getattr(options, name) for name in ("models", "systems", "dimensions")}
+    return replace(default, **{name: value for name, value in given.items() if value is not None})
 
 
 if __name__ == "__main__":

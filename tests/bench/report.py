@@ -1,22 +1,121 @@
-"""One line of the report."""
+"""The report: the machine, then lines that each set a figure of ours against a rival's."""
 
 from __future__ import annotations
 
+import datetime
+import math
+import os
+import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+HEADER = f"{'measure':<62} {'ours':>12} {'rival':>12} {'ratio':>9} {'limit':>9}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """ours and rival in the same unit; limit is the largest ratio the project accepts."""
+    """ours and rival in the same unit; limit is the largest ratio the project accepts, None where it sets none."""
 
     measure: str
     ours: float
     rival: float
     unit: str
-    limit: float
+    limit: float | None
+    note: str = ""  # how the figures came about, where that is not plain
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.rival
+
+    @property
+    def missed(self) -> bool:
+        return self.limit is not None and self.ratio > self.limit
 
     def __str__(self) -> str:
-        ratio = self.ours / self.rival
-        verdict = "" if ratio <= self.limit else "  MISSED"
-        ours, rival = f"{self.ours:.2f} {self.unit}", f"{self.rival:.2f} {self.unit}"
-        return f"{self.measure:<62} {ours:>10} {rival:>10} {ratio:>7.3f} {self.limit:>7.2f}{verdict}"
+        verdict = "  MISSED" if self.missed else ""
+        figures = f"{_quantity(self.ours, self.unit):>12} {_quantity(self.rival, self.unit):>12}"
+        limit = "" if self.limit is None else f"{self.limit:.2f}"
+        note = f"\n    {self.note}" if self.note else ""
+        return f"{self.measure:<62} {figures} {self._ratio():>9} {limit:>9}{verdict}{note}"
+
+    def _ratio(self) -> str:
+        return f"{self.ratio:.3f}"
+
+
+@dataclass(frozen=True)
+class Faster(Row):
+    """limit is the smallest factor by which ours must be the faster one."""
+
+    @property
+    def ratio(self) -> float:
+        return self.rival / self.ours
+
+    @property
+    def missed(self) -> bool:
+        return self.limit is not None and self.ratio < self.limit
+
+    def _ratio(self) -> str:
+        return f"{self.ratio:,.0f} ×"
+
+
+@dataclass(frozen=True)
+class Growth(Row):
+    """How ours grew from rival, the same on less, as a power of how much more it was; limit is the largest exponent."""
+
+    factor: float = 2.0
+
+    @property
+    def ratio(self) -> float:
+        return math.log(self.ours / self.rival) / math.log(self.factor)
+
+
+class Report:
+    """Prints, and where a file is named appends the same to it as one section."""
+
+    def __init__(self, title: str, record: Path | None) -> None:
+        self.record = record
+        self._write(f"\n## {title}\n\n```\n", file_only=True)
+        self._write("\n".join([*machine(), HEADER]) + "\n")
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._write(f"{row}\n")
+
+    def close(self) -> None:
+        self._write("```\n", file_only=True)
+
+    def _write(self, text: str, *, file_only: bool = False) -> None:
+        if not file_only:
+            print(text, end="", flush=True)
+        if self.record is not None:
+            with self.record.open("a") as file:
+                file.write(text)
+
+
+def machine() -> list[str]:
+    """What the figures were measured on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    lines = [
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {platform.platform()}, Python "
+        f"{platform.python_version()}",
+        f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}",
+    ]
+    if torch.cuda.is_available():
+        lines.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    return lines
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    described = dict(tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line)
+    name = described.get("model name", platform.processor() or platform.machine())
+    family, model = described.get("cpu family"), described.get("model")
+    return f"{name} (family {family}, model {model})" if family else name
+
+
+def _quantity(value: float, unit: str) -> str:
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.2f} {unit}"

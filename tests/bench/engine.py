@@ -1,0 +1,163 @@
+"""All pairs at once, against one pair at a time as published, and against the bare matrix products."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from query.metrics import METRICS, Study
+from query.metrics.null import permutations as draw_orders
+from tests.bench import products
+from tests.bench.report import Faster, Growth, Row
+from tests.bench.rivals import dense, packaged
+from tests.bench.stores import vectors
+
+K = 25
+PERMUTATIONS = 200
+TOGETHER = ("cknna", "mutual_knn", "distance_correlation", "information_imbalance", "cka")
+WARM_UP = 2_500  # systems; above what the engine treats as few
+REPEATS = 3  # of what takes a few seconds
+
+Tables = list[NDArray[np.float32]]
+Matrix = dict[tuple[int, int], float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Size:
+    models: int = 60
+    systems: int = 10_000
+    dimensions: int = 512
+
+    @property
+    def pairs(self) -> int:
+        return math.comb(self.models, 2)
+
+    def __str__(self) -> str:
+        return f"{self.models} × {self.systems:,} × {self.dimensions}"
+
+    def tables(self) -> Tables:
+        return [vectors(seed, self.systems, self.dimensions) for seed in range(1, self.models + 1)]
+
+
+def run(size: Size) -> Iterator[Row]:
+    _matrix(Size(3, WARM_UP, size.dimensions).tables(), TOGETHER)
+    tables = size.tables()
+    pair = [_unit(table) for table in tables[:2]]
+    yield from _against_products_and_rivals(tables, pair, size)
+    yield _permutations(tables[:2])
+    del tables
+    yield from _growth(size)
+
+
+def all_metrics(size: Size, device: str) -> Iterator[Row]:
+    """Every metric of every pair on a device, against the products on the same."""
+    _matrix(Size(3, WARM_UP, size.dimensions).tables(), list(METRICS), device=device)
+    tables = size.tables()
+    products.seconds(tables[:1], device)
+    before = products.seconds(tables[::2], device)
+    ours, _ = _timed(lambda: _matrix(tables, list(METRICS), device=device), device)
+    bare = before + products.seconds(tables[1::2], device)
+    yield Row(f"all {len(METRICS)} metrics on {device}, {size} / products", ours, bare, "s", None)
+
+
+def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> Iterator[Row]:
+    """Products are timed half before and half after ours, so that a drift of the machine meets both."""
+    products.seconds(tables[:1])
+    halves = [products.seconds(tables[::2])]
+    cknna, found = _timed(lambda: _matrix(tables, ["cknna"]))
+    halves.append(products.seconds(tables[1::2]))
+    together, _ = _timed(lambda: _matrix(tables, TOGETHER))
+    halves.append(products.seconds(tables[::2]))
+    yield Row(f"cknna, all pairs, {size} / bare products", cknna, halves[0] + halves[1], "s", 1.3)
+    yield Row(f"{' + '.join(TOGETHER)} / bare products", together, halves[1] + halves[2], "s", 2.0)
+
+    yield _faster("cknna", "the dense way", 1000, cknna, found, _dense_cknna(pair), size)
+    ours, found = _timed(lambda: _matrix(tables, ["distance_correlation"], estimator="biased"))
+    float32 = _timed(lambda: [dense.distance_correlation(*pair)])
+    dcor = packaged.time_pair("dcor", *pair)
+    yield _faster("distance_correlation", "float32, dense", 60, ours, found, float32, size)
+    yield _faster("distance_correlation", f"dcor {dcor.version}", 500, ours, found, (dcor.seconds, dcor.values), size)
+    ours, found = _timed(lambda: _matrix(tables, ["information_imbalance"], k=1))
+    dadapy = packaged.time_pair("dadapy", *pair)
+    rival = (dadapy.seconds, dadapy.values)
+    yield _faster("information_imbalance", f"dadapy {dadapy.version}", 200, ours, found, rival, size)
+
+
+def _dense_cknna(pair: Tables) -> tuple[float, list[float]]:
+    a, b = (torch.from_numpy(table) for table in pair)
+    return _timed(lambda: [dense.cknna(a, b, K)])
+
+
+def _faster(
+    metric: str, rival: str, limit: float, ours: float, found: Matrix, theirs: tuple[float, list[float]], size: Size
+) -> Row:
+    """ours: seconds for all pairs. theirs: seconds and values of the first pair, in both orders where they differ."""
+    seconds, values = theirs
+    apart = max(abs(found[pair] - value) for pair, value in zip([(0, 1), (1, 0)], values, strict=False))
+    note = f"the rival: {seconds:.2f} s a pair, times {size.pairs:,} pairs; that pair's values differ by {apart:.0e}"
+    return Faster(f"{metric}, all pairs / {rival}", ours, seconds * size.pairs, "s", limit, note)
+
+
+def _permutations(tables: Tables) -> Row:
+    """The null of one pair against finding both models' neighbours."""
+    testing, finding = (statistics.median(times) for times in zip(*map(_null, [tables] * REPEATS), strict=True))
+    return Row(f"{PERMUTATIONS} permutations of a cknna pair / its neighbours", testing, finding, "s", 0.5)
+
+
+def _null(tables: Tables) -> tuple[float, float]:
+    """Seconds for the null and for the neighbours."""
+    study, metric = Study(tables, k=K), METRICS["cknna"]
+    finding, _ = _timed(lambda: [study.neighbours(i, "inner") for i in range(len(tables))])
+    study.value(metric, 0, 1, "unbiased")
+    testing, _ = _timed(lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0)))
+    return testing, finding
+
+
+def _growth(size: Size) -> Iterator[Row]:
+    """Seconds for cknna of all pairs at half and twice the systems, and at few and four times the models."""
+    models, systems = min(8, size.models), size.systems
+    few = _seconds_of(Size(models, systems // 2, size.dimensions), REPEATS)
+    many = _seconds_of(Size(models, systems * 2, size.dimensions), 1)
+    measure = f"cknna, {models} models: {systems * 2:,} / {systems // 2:,} systems, exponent"
+    yield Growth(measure, many, few, "s", 2.1, factor=4)
+    more = _seconds_of(Size(4 * models, systems // 2, size.dimensions), REPEATS)
+    measure = f"cknna, {systems // 2:,} systems: {4 * models} / {models} models, exponent"
+    yield Growth(measure, more, few, "s", 1.1, factor=4)
+
+
+def _seconds_of(size: Size, repeats: int) -> float:
+    tables = size.tables()
+    return statistics.median(_timed(lambda: _matrix(tables, ["cknna"]))[0] for _ in range(repeats))
+
+
+def _matrix(
+    tables: Tables, metrics: Sequence[str], k: int = K, estimator: str | None = None, device: str = "cpu"
+) -> Matrix:
+    """The values of the last metric by pair of models, from nothing but the tables."""
+    study = Study(tables, k=k, device=device)
+    chosen = [METRICS[name] for name in metrics]
+    study.compute(frozenset().union(*(metric.needs for metric in chosen)))
+    for metric in chosen:
+        pairs = (itertools.combinations if metric.symmetric else itertools.permutations)(range(len(tables)), 2)
+        which = estimator or next(iter(metric.estimators), None)
+        found = {pair: study.value(metric, *pair, which) for pair in pairs}
+    return found
+
+
+def _timed(call: Callable[[], T], device: str = "cpu") -> tuple[float, T]:
+    start = products.now(device)
+    found = call()
+    return products.now(device) - start, found
+
+
+def _unit(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    return table / np.linalg.norm(table, axis=1, keepdims=True)

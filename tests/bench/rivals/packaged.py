@@ -1,0 +1,69 @@
+"""Rivals from PyPI whose pins do not fit ours, in `.envs/bench-rivals`, built once from requirements.lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.runtimes import environment
+
+HERE = Path(__file__).resolve().parent
+LOCK = HERE / "requirements.lock"
+NAME = "bench-rivals"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One pair of models, by one package."""
+
+    seconds: float
+    values: list[float]
+    version: str
+
+
+def time_pair(rival: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> Timed:
+    """rival: 'dcor' (biased distance correlation) or 'dadapy' (information imbalance, both directions, all ranks)."""
+    python = build()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("a.npy", "b.npy")]
+        for path, table in zip(paths, (a, b), strict=True):
+            np.save(path, table)
+        command = [str(python), "-P", str(HERE / "timed.py"), rival, *map(str, paths)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Timed(**json.loads(done.stdout))
+
+
+def build() -> Path:
+    """The environment's python. Built where it is missing or was built from another lock; it appears whole."""
+    target = environment.folder() / NAME
+    python, marker = target / "bin" / "python", target / "requirements.lock"
+    if marker.exists() and marker.read_bytes() == LOCK.read_bytes():
+        return python
+    print(f"building {target} (about 1 GB, once)", file=sys.stderr)
+    partial = environment.folder() / f".{NAME}.partial"
+    for old in (partial, target):
+        shutil.rmtree(old, ignore_errors=True)
+    _uv("venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(partial))
+    install = ["pip", "install", "--quiet", "--python", str(partial / "bin" / "python")]
+    _uv(*install, "--no-deps", "--require-hashes", "-r", str(LOCK))
+    shutil.copy(LOCK, partial / LOCK.name)
+    partial.rename(target)
+    return python
+
+
+def _uv(*arguments: str) -> None:
+    variables = dict(os.environ)
+    variables.pop("VIRTUAL_ENV", None)
+    for pip, uv in environment.TWINS.items():
+        if variables.get(pip):
+            variables.setdefault(uv[0], variables[pip])
+    subprocess.run([sys.executable, "-m", "uv", *arguments], env=variables, check=True)

@@ -1,0 +1,52 @@
+"""Made-up models for the benches, and stores that hold them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.store import connect
+
+LATENT = 32
+DATASET = "bench"
+
+
+def vectors(seed: int, systems: int, dimensions: int) -> NDArray[np.float32]:
+    """One model, (systems, dimensions): 32 latent directions that all seeds share, and noise of its own."""
+    shared = np.random.default_rng(0).standard_normal((systems, LATENT), dtype=np.float32)
+    own = np.random.default_rng(seed)
+    mixed: NDArray[np.float32] = shared @ own.standard_normal((LATENT, dimensions), dtype=np.float32)
+    mixed += 2 * own.standard_normal((systems, dimensions), dtype=np.float32)
+    return mixed
+
+
+def create(path: Path, systems: int) -> duckdb.DuckDBPyConnection:
+    """A store to write to that knows the dataset 'bench', still without models."""
+    connection = connect(path, read_only=False)
+    connection.execute(
+        "INSERT INTO datasets VALUES (?, 'bench', 'made', 'none', ?, 0, '', NULL, now())", [DATASET, systems]
+    )
+    return connection
+
+
+def add(connection: duckdb.DuckDBPyConnection, model_id: str, rows: NDArray[np.float32]) -> None:
+    offsets = pa.array(np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32))
+    table = pa.table(
+        {
+            "system_id": [f"{DATASET}/{i:05}" for i in range(len(rows))],
+            "vector": pa.ListArray.from_arrays(offsets, pa.array(rows.ravel())),
+        }
+    )
+    connection.register("incoming", table)
+    connection.execute(
+        "INSERT INTO embeddings SELECT system_id, ?, 'v', 'hash', 'bench', vector FROM incoming", [model_id]
+    )
+    connection.unregister("incoming")
+    connection.execute(
+        "INSERT INTO models VALUES (?, 'bench', ?, 'any', 'v', NULL, NULL, NULL, NULL, 'none', 'none', '{}', '')",
+        [model_id, model_id],
+    )
