@@ -3,20 +3,22 @@
 
 CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
-    permutations := 100, seed := 0, systems := NULL
+    permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL
 ) AS TABLE
     SELECT unnest(__alignment(getvariable('matterzoo_connection'), model_a, model_b, dataset, systems, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
+        'subsamples': subsamples, 'seed': seed, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE alignment IS
 'How alike two models see a dataset; without one, every dataset that either has seen';
 
 CREATE OR REPLACE TEMP MACRO alignment_matrix(
     dataset := NULL, models := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
-    permutations := 100, seed := 0, systems := NULL, missing := 'pairwise'
+    permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL, missing := 'pairwise'
 ) AS TABLE
     SELECT unnest(__alignment_matrix(getvariable('matterzoo_connection'), dataset, models, systems, missing, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
+        'subsamples': subsamples, 'seed': seed, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE alignment_matrix IS
 'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
@@ -33,10 +35,11 @@ COMMENT ON MACRO TABLE dimensions IS
 
 CREATE OR REPLACE TEMP MACRO nearest_models(
     model, dataset := NULL, metric := 'cknna', k := 25, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
-    permutations := 100, seed := 0
+    permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
 ) AS TABLE
     SELECT unnest(__nearest_models(getvariable('matterzoo_connection'), model, dataset, top, models, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
+        'subsamples': subsamples, 'seed': seed, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE nearest_models IS
 'The models that see a dataset most like this one does, best first';
@@ -50,20 +53,22 @@ COMMENT ON MACRO TABLE nearest_systems IS
 
 CREATE OR REPLACE TEMP MACRO model_tree(
     dataset := NULL, metric := 'cknna', k := 25, models := NULL, estimator := NULL, normalize := 'l2',
-    missing := 'pairwise'
+    missing := 'pairwise', device := 'cpu'
 ) AS TABLE
     SELECT unnest(__model_tree(getvariable('matterzoo_connection'), dataset, models, missing, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'seed': 0
+        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
+        'seed': 0, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE model_tree IS
 'Neighbour joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
 
 CREATE OR REPLACE TEMP MACRO convergence(
     dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := 25, test_set := NULL, source := NULL,
-    estimator := NULL, normalize := 'l2', permutations := 100, seed := 0
+    estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
 ) AS TABLE
     SELECT unnest(__convergence(getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations, 'seed': seed
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
+        'subsamples': subsamples, 'seed': seed, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE convergence IS
 'Do better models see matter more like the reference? Scores beside alignments, with their rank correlation';

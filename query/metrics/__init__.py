@@ -1,23 +1,27 @@
-"""How alike two sets of vectors over the same systems are. Pure torch; knows no SQL.
+"""How alike two sets of vectors over the same systems are. Knows no SQL.
 
 - `align(a, b, "cknna", k=25, permutations=100)`: one value with everything needed to read it.
-- `prepare(x, ...)`, then `align_prepared(a, b, ...)`: the same for many pairs; each model is surveyed once.
-- `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`: the bare value; raise Undefined.
+- `Study(tables, ...)`, then `align_all(study, metrics, pairs, ...)`: many models, pairs and metrics at once.
+- `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`, …: the bare value; raise Undefined.
 - `measure(x, "effective_rank", subsamples=100)`: one value of one model with everything needed to read it.
 - `intrinsic_dimension(x)`, `effective_rank(x)`: the bare value; raise Undefined.
 - `METRICS`, `find_metric(name)`, `MEASURES`, `find_measure(name)`: what there is.
 """
 
-from query.metrics.alignment import Alignment, Prepared, align, align_prepared, prepare
+from query.metrics.alignment import Alignment, align, align_all
 from query.metrics.base import Metric, Undefined
 from query.metrics.cka import cka
 from query.metrics.cknna import cknna
+from query.metrics.distance_correlation import distance_correlation
 from query.metrics.effective_rank import effective_rank
+from query.metrics.information_imbalance import information_imbalance
 from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.metrics.measure import Measure, Measured, measure
 from query.metrics.mutual_knn import mutual_knn
 from query.metrics.normalize import NORMALIZATIONS, normalize
 from query.metrics.registry import choose_estimator, discover, discover_measures, find_measure, find_metric
+from query.metrics.rsa import rsa
+from query.metrics.study import Study
 
 METRICS: dict[str, Metric] = discover()
 MEASURES: dict[str, Measure] = discover_measures()
@@ -30,19 +34,21 @@ __all__ = [
     "Measure",
     "Measured",
     "Metric",
-    "Prepared",
+    "Study",
     "Undefined",
     "align",
-    "align_prepared",
+    "align_all",
     "choose_estimator",
     "cka",
     "cknna",
+    "distance_correlation",
     "effective_rank",
     "find_measure",
     "find_metric",
+    "information_imbalance",
     "intrinsic_dimension",
     "measure",
     "mutual_knn",
     "normalize",
-    "prepare",
+    "rsa",
 ]

@@ -1,19 +1,23 @@
-"""The alignment of two models by any metric: vectors in, value or reason out, with the permutation null beside it."""
+"""The alignment of models by any metric: vectors in, value or reason out, with null and interval beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.metrics import threads
 from query.metrics.base import Metric, Undefined
-from query.metrics.normalize import normalize as scale
+from query.metrics.interval import DEVIATIONS, deviation, subsets
 from query.metrics.null import Null, compare_with_null
 from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
+from query.metrics.study import Study
+
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,68 +35,57 @@ class Alignment:
     null_std: float | None = None
     p_value: float | None = None
     calibrated: float | None = None
+    low: float | None = None  # of the 95 % interval
+    high: float | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """One model made ready for any number of pairs with models over the same systems in the same order."""
+class Statistics:
+    """What is asked beside the value. permutations: size of the null; subsamples: of the interval; 0 leaves it out."""
 
-    metric: Metric
-    normalization: str
-    k: int | None
-    n: int
-    state: Any  # None where there is a reason
-    reason: str | None
+    permutations: int = 0
+    subsamples: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.permutations < 0:
+            raise ValueError(f"permutations = {self.permutations}, expected 0 or more")
+        if self.subsamples < 0 or self.subsamples == 1:
+            raise ValueError(f"subsamples = {self.subsamples}, expected 0, or 2 and more")
 
 
-def prepare(
-    x: ArrayLike | Tensor, metric: str = "cknna", *, k: int = 25, normalize: str = "l2", name: str = "a"
-) -> Prepared:
-    """Check, normalise and survey one model's vectors once.
+def align_all(
+    study: Study,
+    metrics: Sequence[str],
+    pairs: Iterable[Pair],
+    *,
+    estimator: str | None = None,
+    permutations: int = 0,
+    subsamples: int = 0,
+    seed: int = 0,
+) -> Iterator[tuple[str, Pair, Alignment]]:
+    """Every metric of every pair of the study's models, as metric, pair and alignment.
 
-    x: (n, d). name: how reasons call the model. Data that give no value are recorded as the reason, never raised.
-    Raises ValueError on an unknown metric or normalization, or k < 1.
+    What the metrics share, neighbour lists and sums over all pairs of systems, is found first and once. The null and
+    the subsets are the same for the same seed and n. Raises ValueError on parameters that make no sense.
     """
-    chosen = find_metric(metric)
-    _require_k(k)
-    used_k = k if chosen.uses_k else None
-    table = x if isinstance(x, Tensor) else np.asarray(x)
-    n = table.shape[0] if table.ndim else 0
-    try:
-        state, reason = _survey(chosen, table, k, normalize, name), None
-    except Undefined as undefined:
-        state, reason = None, str(undefined)
-    return Prepared(chosen, normalize, used_k, n, state, reason)
-
-
-def align_prepared(
-    a: Prepared, b: Prepared, *, estimator: str | None = None, permutations: int = 0, seed: int = 0
-) -> Alignment:
-    """The alignment of two prepared models over the same systems in the same order.
-
-    permutations: size of the null; 0 leaves its columns None. The null is the same for the same seed and n.
-    Raises ValueError on an unknown estimator, or where the two were prepared differently.
-    """
-    if (a.metric, a.normalization, a.k) != (b.metric, b.normalization, b.k):
-        raise ValueError(f"prepared differently: {_how(a)} and {_how(b)}; prepare both the same way")
-    if permutations < 0:
-        raise ValueError(f"permutations = {permutations}, expected 0 or more")
-    chosen = choose_estimator(a.metric, estimator)
-    value, reason = _value(a, b, chosen)
-    null = None if value is None or permutations == 0 else _null(a, b, chosen, value, permutations, seed)
-    return Alignment(
-        value=value,
-        reason=reason,
-        metric=a.metric.name,
-        estimator=chosen,
-        normalization=a.normalization,
-        k=a.k,
-        n=min(a.n, b.n),
-        null_mean=null.mean if null else None,
-        null_std=null.std if null else None,
-        p_value=null.p_value if null else None,
-        calibrated=null.calibrated if null else None,
-    )
+    statistics = Statistics(permutations, subsamples, seed)
+    chosen = [(find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics]
+    wanted = list(pairs)
+    each_pair = study.n * study.k * (1 + permutations)
+    study.expect(study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair)
+    study.survey([metric for metric, _ in chosen])
+    orders = draw_orders(study.n, permutations, seed) if permutations and study.n else None
+    for metric, how in chosen:
+        intervals = _deviations(study, metric, how, wanted, statistics)
+        for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
+            null = None
+            if value is not None and orders is not None:
+                shuffled = metric.null(study, *pair, how, orders)
+                null = compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
+            study.advance(each_pair)
+            yield metric.name, pair, _alignment(study, metric, how, pair, value, reason, null, intervals.get(pair))
 
 
 def align(
@@ -104,18 +97,22 @@ def align(
     estimator: str | None = None,
     normalize: str = "l2",
     permutations: int = 0,
+    subsamples: int = 0,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Alignment:
     """How alike two models see the same systems.
 
     a: (n, d_a), b: (n, d_b), row i of both the same system. estimator: the metric's first where None.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """
-    prepared = (prepare(x, metric, k=k, normalize=normalize, name=name) for x, name in ((a, "a"), (b, "b")))
-    return align_prepared(*prepared, estimator=estimator, permutations=permutations, seed=seed)
+    study = Study([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
+    statistics = {"permutations": permutations, "subsamples": subsamples, "seed": seed}
+    ((_, _, found),) = align_all(study, [metric], [(0, 1)], estimator=estimator, **statistics)
+    return found
 
 
-def measure(
+def bare_value(
     metric: Metric, a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, k: int, estimator: str | None, normalization: str
 ) -> float:
     """The bare value. Raises Undefined where there is none, ValueError on parameters that make no sense."""
@@ -125,36 +122,62 @@ def measure(
     return result.value
 
 
-def _survey(metric: Metric, x: ArrayLike | Tensor, k: int, normalization: str, name: str) -> Any:
-    scaled = scale(x, normalization, name)
-    least = metric.least_systems(k)
-    if len(scaled) < least:
-        because = f"k = {k}" if metric.uses_k else metric.name
-        raise Undefined(f"n = {len(scaled)} systems in common, but {because} needs at least {least}")
-    return metric.prepare(scaled, k, name)
+def _values(
+    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair]
+) -> list[tuple[float | None, str | None]]:
+    """Value and reason of every pair: one of them is None."""
+
+    def value(pair: Pair) -> tuple[float | None, str | None]:
+        try:
+            return study.value(metric, *pair, estimator), None
+        except Undefined as undefined:
+            return None, str(undefined)
+
+    if metric.lists is None:
+        return [value(pair) for pair in pairs]
+    return threads.each(value, pairs)  # their states are there since the survey
 
 
-def _value(a: Prepared, b: Prepared, estimator: str | None) -> tuple[float | None, str | None]:
-    """Value and reason: one of them is None."""
-    if a.n != b.n:
-        return None, f"a has {a.n} systems and b {b.n}: they cannot be paired"
-    if a.reason is not None or b.reason is not None:
-        return None, a.reason or b.reason
-    try:
-        return a.metric.value(a.state, b.state, estimator), None
-    except Undefined as undefined:
-        return None, str(undefined)
+def _deviations(
+    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair], statistics: Statistics
+) -> dict[Pair, float | None]:
+    """The deviation of every pair's value; none where it was not asked for or too few systems are left."""
+    size = metric.subsample_size(study.n)
+    if not statistics.subsamples or size < metric.least_systems(study.k):
+        return {}
+    drawn = subsets(study.n, size, statistics.subsamples, statistics.seed)
+    usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
+    values = metric.resampled(study, usable, estimator, drawn)
+    return {pair: deviation(values[:, p], study.n, size) for p, pair in enumerate(usable)}
 
 
-def _null(a: Prepared, b: Prepared, estimator: str | None, value: float, count: int, seed: int) -> Null:
-    orders = draw_orders(a.n, count, seed)
-    return compare_with_null(value, a.metric.null(a.state, b.state, estimator, orders))
+def _alignment(
+    study: Study,
+    metric: Metric,
+    estimator: str | None,
+    pair: Pair,
+    value: float | None,
+    reason: str | None,
+    null: Null | None,
+    spread: float | None,
+) -> Alignment:
+    statistics: dict[str, Any] = {}
+    if null is not None:
+        statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
+    if value is not None and spread is not None:
+        statistics |= {"low": value - DEVIATIONS * spread, "high": value + DEVIATIONS * spread}
+    warnings = [study.warnings[i] for i in dict.fromkeys(pair) if i in study.warnings]
+    return Alignment(
+        value=value,
+        reason=reason,
+        metric=metric.name,
+        estimator=estimator,
+        normalization=study.normalization,
+        k=study.k if metric.uses_k else None,
+        n=study.n,
+        warning="; ".join(warnings) or None,
+        **statistics,
+    )
 
 
-def _require_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k = {k}, expected at least 1 neighbour")
-
-
-def _how(prepared: Prepared) -> str:
-    return f"{prepared.metric.name} with k = {prepared.k}, normalization '{prepared.normalization}'"
+NULL_COLUMNS = {"null_mean": "mean", "null_std": "std", "p_value": "p_value", "calibrated": "calibrated"}

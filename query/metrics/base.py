@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 
 class Undefined(Exception):
@@ -37,35 +42,56 @@ def joint_scale(a: Scaled, b: Scaled, estimator: str | None) -> float:
 class Metric(ABC):
     """One alignment metric; one file of this folder each, found by its module attribute `METRIC`.
 
-    A metric sees vectors that `alignment.prepare` has checked and normalised. What concerns one model alone is found
-    once, by `prepare`; every pair and every permutation then starts from two such states.
+    A metric works on a `Study`: models over the same systems, whose vectors are checked and normalised, and whose
+    neighbour lists and sums over all pairs of systems are found once for every metric and pair that needs them.
     """
 
     name: ClassVar[str]
     estimators: ClassVar[tuple[str, ...]] = ()  # the first is the default; none where there is only one way
     uses_k: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
+    lower_is_closer: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()  # of sums.KINDS: what one pass over all pairs of systems finds
+    lists: ClassVar[str | None] = None  # geometry of the neighbour lists it starts from
 
     def least_systems(self, k: int) -> int:
         """The smallest number of systems for which the metric says anything."""
         return 4
 
-    @abstractmethod
-    def prepare(self, x: Tensor, k: int, name: str = "a") -> Any:
-        """Find what pairs need from one model.
-
-        x: (n, d) float64, normalised. k: neighbours, ignored where `uses_k` is false. name: how reasons call the model.
-        Raises Undefined.
-        """
+    def prepare(self, study: Study, i: int) -> Any:
+        """What pairs need from model i alone; asked for through `study.state`, which keeps it. Raises Undefined."""
+        return None
 
     @abstractmethod
-    def value(self, a: Any, b: Any, estimator: str | None) -> float:
-        """The metric of two states over the same systems in the same order. Raises Undefined."""
+    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
+        """The metric of models a and b of the study. Raises Undefined."""
 
     @abstractmethod
-    def null(self, a: Any, b: Any, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
         """The metric with the pairing shuffled.
 
         permutations: (B, n) int64; in the p-th, row i of a is paired with row permutations[p, i] of b.
-        Returns (B,) float64. The states are reused: neighbours and distances are never found again. Raises Undefined.
+        Returns (B,) float64. Neighbours and distances are never found again. Raises Undefined.
         """
+
+    def subsample_size(self, n: int) -> int:
+        """How many of n systems a subsample has: at most half, and no more than say how the value scatters."""
+        return min(n // 2, 1000)
+
+    def resampled(
+        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The metric of every pair on every subset, NaN where undefined.
+
+        subsets: (S, m) row numbers, ascending. Returns (S, pairs).
+        """
+        found = np.full((len(subsets), len(pairs)), np.nan)
+        for s, rows in enumerate(subsets):
+            part = study.subset(rows)
+            part.compute(self.needs)
+            for p, (a, b) in enumerate(pairs):
+                try:
+                    found[s, p] = part.value(self, a, b, estimator)
+                except Undefined:
+                    continue
+        return found

@@ -12,60 +12,66 @@ Undefined: fewer than 4 systems, constant vectors, an unbiased self-alignment th
 between different systems alike, as with one-hot vectors).
 Tested against: both formulas restated densely.
 
-Computed from feature cross-products, n·d_a·d_b, where those are cheaper than kernel tiles, n²·(d_a + d_b); features
-are centred first, so that no digits cancel. With centred features the rows of K sum to 0, so a row without its diagonal
+Computed from feature cross-products, n·d_a·d_b, where those are cheaper than the kernels' tiles, n²·d; features are
+centred first, so that no digits cancel. With centred features the rows of K sum to 0, so a row without its diagonal
 sums to −|x_i|², which is all that the unbiased estimator needs besides.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics import tiles
-from query.metrics.alignment import measure
-from query.metrics.base import ROUNDING, Metric, joint_scale
+from query.metrics.alignment import bare_value
+from query.metrics.base import ROUNDING
+from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State, double_centred, u_centred
 
-GATHER = 30  # multiplications of a matrix product in the time of fetching one shuffled element
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class KernelState(State):
     """What CKA keeps of one model."""
 
-    x: Tensor  # (n, d) float64, features centred
-    squares: Tensor  # (n,) squared lengths
-    scale: dict[str, float]  # by estimator: √HSIC(K, K); absent where that is not positive
-    name: str
+    squares: NDArray[np.float64]  # (n,): squared lengths of the centred features
 
 
-class Cka(Metric):
+class Cka(MatrixCorrelation):
     """See the module."""
 
     name: ClassVar[str] = "cka"
     estimators: ClassVar[tuple[str, ...]] = ("unbiased", "biased")
+    needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
+    with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
-    def prepare(self, x: Tensor, k: int, name: str = "a") -> State:
-        x = x - x.mean(dim=0)
-        squares = x.square().sum(dim=1)
-        biased = kernel_product(x, x)
-        unbiased = _hsic(x.new_tensor([biased]), squares, squares[None]).item()
-        scale = {"biased": biased**0.5}
-        if unbiased > ROUNDING * biased / len(x) ** 2:
+    def prepare(self, study: Study, i: int) -> KernelState:
+        squares = study.squares(i)
+        own = study.kernel_product(i, i)
+        unbiased = _off_diagonal(own, squares, squares)
+        moments = {
+            "biased": Moments(study.n, own, 0.0, float(squares.sum()), float(squares @ squares)),
+            "unbiased": Moments(study.n, unbiased, 0.0),
+        }
+        scale = {"biased": own**0.5}
+        if unbiased > ROUNDING * own:
             scale["unbiased"] = unbiased**0.5
-        return State(x, squares, scale, name)
+        return KernelState(study.names[i], moments, scale, squares)
 
-    def value(self, a: State, b: State, estimator: str | None) -> float:
-        products = a.x.new_tensor([kernel_product(a.x, b.x)])
-        return _normalised(a, b, estimator, products, b.squares[None]).item()
+    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
+        together = study.kernel_product(a, b)
+        if estimator == "biased":
+            return together
+        return _off_diagonal(together, study.state(self, a).squares, study.state(self, b).squares)
 
-    def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:
-        products = _shuffled_products(a.x, b.x, permutations)
-        return _normalised(a, b, estimator, products, b.squares[permutations])
+    def matrix(self, x: Tensor, estimator: str) -> Matrix:
+        x = x - x.mean(dim=0)
+        kernel: Matrix = (x @ x.T).cpu().numpy()
+        return double_centred(kernel) if estimator == "biased" else u_centred(kernel)
 
 
 METRIC = Cka()
@@ -73,43 +79,12 @@ METRIC = Cka()
 
 def cka(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, estimator: str | None = None, normalize: str = "l2") -> float:
     """Linear CKA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return measure(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
+    return bare_value(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
-def kernel_product(x: Tensor, y: Tensor) -> float:
-    """Σ_ij K_ij L_ij = ‖XᵀY‖² for x (n, d_x), y (n, d_y), by the cheaper of two ways; neither holds an N × N matrix."""
-    n, d_x, d_y = len(x), x.shape[1], y.shape[1]
-    if d_x * d_y <= n * (d_x + d_y):
-        parts = tiles.blocks(d_x, d_y * tiles.FLOAT64_BYTES)
-        return sum((x[:, part].T @ y).square().sum().item() for part in parts)
-    return sum(torch.sum((x[rows] @ x.T) * (y[rows] @ y.T)).item() for rows in tiles.tile_rows(n))
-
-
-def _shuffled_products(x: Tensor, y: Tensor, permutations: Tensor) -> Tensor:
-    """The kernel product for every order in which y's rows are taken, (B,), several orders at a time.
-
-    Where both kernels fit in one tile and gathering their n² elements costs less than n·d_x·d_y multiplications they
-    are made once; else each order costs that product.
-    """
-    n, d_x, d_y = len(x), x.shape[1], y.shape[1]
-    if n * n * tiles.FLOAT64_BYTES <= tiles.TILE_BYTES and n * GATHER < d_x * d_y:
-        kernel, other = (x @ x.T).flatten(), y @ y.T
-        parts = tiles.blocks(len(permutations), n * n * tiles.FLOAT64_BYTES)
-        shuffled = (other[order[:, :, None], order[:, None, :]] for order in (permutations[p] for p in parts))
-        return torch.cat([block.flatten(1) @ kernel for block in shuffled])
-    parts = tiles.blocks(len(permutations), (n * d_y + d_x * d_y) * tiles.FLOAT64_BYTES)
-    return torch.cat([(x.T @ y[permutations[p]]).square().sum(dim=(1, 2)) for p in parts])
-
-
-def _normalised(a: State, b: State, estimator: str | None, products: Tensor, b_squares: Tensor) -> Tensor:
-    """(B,) values from (B,) kernel products and b's squared lengths in the order of each pairing, (B, n)."""
-    hsic = products if estimator == "biased" else _hsic(products, a.squares, b_squares)
-    return hsic / joint_scale(a, b, estimator)
-
-
-def _hsic(products: Tensor, a_squares: Tensor, b_squares: Tensor) -> Tensor:
-    """Song's equation 5 for centred features. products: (B,) Σ_ij K_ij L_ij; a_squares: (n,); b_squares: (B, n)."""
+def _off_diagonal(product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]) -> float:
+    """n (n − 3) times Song's equation 5 for centred features. product: Σ_ij K_ij L_ij; squares: (n,)."""
     n = len(a_squares)
-    diagonal = b_squares @ a_squares  # Σ_i K_ii L_ii, and also Σ_i (row sum of K)(row sum of L) off the diagonal
-    total = a_squares.sum() * b_squares.sum(dim=1) / ((n - 1) * (n - 2))
-    return (products - diagonal + total - 2 * diagonal / (n - 2)) / (n * (n - 3))
+    diagonal = float(a_squares @ b_squares)  # Σ_i K_ii L_ii, and also Σ_i (row sum of K)(row sum of L) off the diagonal
+    total = float(a_squares.sum() * b_squares.sum()) / ((n - 1) * (n - 2))
+    return product - diagonal + total - 2 * diagonal / (n - 2)

@@ -27,15 +27,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics.alignment import measure
+from query.metrics import kernels
+from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING, Metric, joint_scale
-from query.metrics.neighbours import Matches, Neighbours, identity, itself, match, nearest, pairing_blocks, reciprocated
+from query.metrics.edges import Orders, as_they_are, over_pairings
+from query.metrics.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,8 @@ class State:
 
     name: str
     neighbours: Neighbours
-    mutual: Tensor  # (n, k) bool: the neighbour counts the row among its own
-    row_mean: Tensor  # (n,) float64: mean of the kernel's row
+    mutual: NDArray[np.bool_]  # (n, k): the neighbour counts the row among its own
+    row_mean: NDArray[np.float64]  # (n,): mean of the kernel's row
     scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
 
 
@@ -55,27 +61,33 @@ class Cknna(Metric):
     name: ClassVar[str] = "cknna"
     estimators: ClassVar[tuple[str, ...]] = ("unbiased", "centered")
     uses_k: ClassVar[bool] = True
+    lists: ClassVar[str | None] = "inner"
 
     def least_systems(self, k: int) -> int:
         return max(k + 1, 4)
 
-    def prepare(self, x: Tensor, k: int, name: str = "a") -> State:
-        neighbours = nearest(x, k)
-        state = State(name, neighbours, reciprocated(neighbours), x @ x.mean(dim=0), {})
+    def prepare(self, study: Study, i: int) -> State:
+        neighbours = study.neighbours(i, "inner")
+        mutual = np.empty(neighbours.index.shape, np.bool_)
+        kernels.reciprocated(neighbours.index, mutual)
+        x = study.vectors(i)
+        state = State(study.names[i], neighbours, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
         for estimator in self.estimators:
-            own, terms = (float(part) for part in _align(state, state, estimator, itself(neighbours.index), 1))
-            if own > ROUNDING * terms:
-                state.scale[estimator] = math.sqrt(own)
+            own, terms = _align(state, state, estimator, as_they_are(study.n))
+            if own[0] > ROUNDING * terms[0]:
+                state.scale[estimator] = math.sqrt(own[0])
         return state
 
-    def value(self, a: State, b: State, estimator: str | None) -> float:
-        return self.null(a, b, estimator, identity(a.neighbours.index)).item()
+    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
+        left, right = study.state(self, a), study.state(self, b)
+        return float(_align(left, right, estimator, as_they_are(study.n))[0][0] / joint_scale(left, right, estimator))
 
-    def null(self, a: State, b: State, estimator: str | None, permutations: Tensor) -> Tensor:
-        parts = (permutations[part] for part in pairing_blocks(permutations.shape[0], a.neighbours.index))
-        shared = ((match(a.neighbours.index, b.neighbours.index, part), len(part)) for part in parts)
-        aligned = [_align(a, b, estimator, matches, count)[0] for matches, count in shared]
-        return torch.cat(aligned) / joint_scale(a, b, estimator)
+    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+        left, right = study.state(self, a), study.state(self, b)
+        return torch.from_numpy(_align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator))
+
+    def subsample_size(self, n: int) -> int:
+        return n - max(1, n // 10)  # k stays, so most neighbours have to
 
 
 METRIC = Cknna()
@@ -85,37 +97,26 @@ def cknna(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, estimator: str | None = None, normalize: str = "l2"
 ) -> float:
     """CKNNA of two models' vectors over the same systems, (n, d_a) and (n, d_b). See the module. Raises Undefined."""
-    return measure(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
+    return bare_value(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
 
 
-def _align(a: State, b: State, estimator: str | None, shared: Matches, count: int) -> tuple[Tensor, Tensor]:
-    """The numerator for `count` pairings, and the size of the terms that it is the sum of; both (count,)."""
-    k_values = a.neighbours.value[shared.row, shared.place]
-    l_values = b.neighbours.value[shared.partner, shared.partner_place]
+def _align(
+    a: State, b: State, estimator: str | None, orders: Tensor | Orders
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The numerator for every pairing, and the size of the terms that it is the sum of; both (B,)."""
+    left, right = (a.neighbours.index, a.neighbours.value), (b.neighbours.index, b.neighbours.value)
     if estimator == "centered":
-        products = (k_values - a.row_mean[shared.row]) * (l_values - b.row_mean[shared.partner])
-        return _sum(products, shared.pairing, count), _sum(products.abs(), shared.pairing, count)
-    both_ways = a.mutual[shared.row, shared.place] & b.mutual[shared.partner, shared.partner_place]
-    column = a.neighbours.index[shared.row, shared.place]
-    return _hsic(k_values, l_values, both_ways, column, shared, (count, a.neighbours.n))
-
-
-def _hsic(
-    k_values: Tensor, l_values: Tensor, both_ways: Tensor, column: Tensor, shared: Matches, shape: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Song's equation 5 for B sparse kernels with m entries in all, mean of both orders. shape: (B, n)."""
-    count, n = shape
-    row_sums, column_sums = [], []
-    for values in (k_values, l_values):
-        row_sums.append(_sum(values, shared.pairing * n + shared.row, count * n).view(count, n))
-        column_sums.append(_sum(values, shared.pairing * n + column, count * n).view(count, n))
-    trace = _sum(k_values * l_values * both_ways, shared.pairing, count)
-    total = row_sums[0].sum(1) * row_sums[1].sum(1) / ((n - 1) * (n - 2))
-    crossed = ((column_sums[0] * row_sums[1]).sum(1) + (column_sums[1] * row_sums[0]).sum(1)) / (n - 2)
-    scale = n * (n - 3)
-    return (trace + total - crossed) / scale, (trace.abs() + total.abs() + crossed.abs()) / scale
-
-
-def _sum(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    """Sums of float64 values by group number."""
-    return torch.bincount(group, weights=values, minlength=groups).to(values.dtype)
+        found = over_pairings(
+            orders, 2, lambda order, place, out: kernels.centred_products(
+                *left, a.row_mean, *right, b.row_mean, order, place, out
+            )
+        )
+        return found[:, 0], found[:, 1]
+    found = over_pairings(
+        orders, 3, lambda order, place, out: kernels.unbiased_terms(
+            *left, a.mutual, *right, b.mutual, order, place, out
+        )
+    )
+    n = len(a.mutual)
+    weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))
+    return weighted.sum(axis=1), np.abs(weighted).sum(axis=1)

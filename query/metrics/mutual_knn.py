@@ -12,36 +12,47 @@ Tested against: scikit-learn's NearestNeighbors.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.metrics.alignment import measure
+from query.metrics import kernels
+from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
-from query.metrics.neighbours import identity, match, nearest, pairing_blocks
+from query.metrics.edges import Orders, as_they_are, over_pairings
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 
 class MutualKnn(Metric):
-    """See the module. A model's state is its neighbour lists, (n, k) int64."""
+    """See the module."""
 
     name: ClassVar[str] = "mutual_knn"
     uses_k: ClassVar[bool] = True
+    lists: ClassVar[str | None] = "inner"
 
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)
 
-    def prepare(self, x: Tensor, k: int, name: str = "a") -> Tensor:
-        return nearest(x, k).index
+    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
+        return self._overlap(study, a, b, as_they_are(study.n)).item()
 
-    def value(self, a: Tensor, b: Tensor, estimator: str | None) -> float:
-        return self.null(a, b, estimator, identity(a)).item()
+    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+        return self._overlap(study, a, b, permutations)
 
-    def null(self, a: Tensor, b: Tensor, estimator: str | None, permutations: Tensor) -> Tensor:
-        parts = pairing_blocks(permutations.shape[0], a)
-        counts = [match(a, b, permutations[p]).pairing.bincount(minlength=p.stop - p.start) for p in parts]
-        return torch.cat(counts).to(torch.float64) / a.numel()
+    def subsample_size(self, n: int) -> int:
+        return n - max(1, n // 10)  # k stays, so most neighbours have to
+
+    def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
+        left, right = (study.neighbours(i, "inner").index for i in (a, b))
+
+        def count(order: Orders, place: Orders, out: Orders) -> None:
+            out[0] = kernels.count_shared(left, right, order, place)
+
+        return torch.from_numpy(over_pairings(orders, 1, count)[:, 0] / left.size)
 
 
 METRIC = MutualKnn()
@@ -49,4 +60,4 @@ METRIC = MutualKnn()
 
 def mutual_knn(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2") -> float:
     """Mutual k-NN overlap of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return measure(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+    return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)

@@ -1,73 +1,212 @@
-"""The k nearest neighbours of every system by inner product, found tile by tile, ties broken by row order."""
+"""The k nearest neighbours of every system, exact in float64, found in float32 tiles of half of all pairs.
+
+A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
+needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of float32
+could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the machine
+nor the order of the systems decides who is a neighbour; exact ties go to the system that comes first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics.tiles import blocks, tile_rows
+from query.metrics import kernels, threads
+from query.metrics.tiles import FLOAT64_BYTES, blocks, product_tile, upper
 
-# Kernel values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements
-# are good to about 1e-14, so which of two equal values a matrix product happens to round up never decides.
+GEOMETRIES = ("inner", "euclidean")
+# Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
+# to about 1e-14, so which of two equal values happens to be rounded up never decides.
 TIE = 1e-12
-MARGIN = 8  # candidates kept beyond k; where a tie reaches further, the whole row is looked at
-MATCH_BYTES = 16 * 2**20  # of one (B, n, k) index array; a handful of them live at once
-FILTER_BYTES = 4 * 2**20  # about what stays in a core's cache
+MARGIN = 8  # candidates kept beyond those asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Neighbour lists of one model."""
+    """Neighbour lists of one model, the closest first."""
 
-    index: Tensor  # (n, k) int64, ascending in every row; never the row itself
-    value: Tensor  # (n, k) float64, the inner products with them
-
-    @property
-    def n(self) -> int:
-        return self.index.shape[0]
+    index: NDArray[np.int32]  # (n, k), never the row itself
+    value: NDArray[np.float64]  # (n, k): inner products, falling; or squared Euclidean distances, rising
 
     @property
     def k(self) -> int:
         return self.index.shape[1]
 
+    def first(self, k: int) -> Neighbours:
+        """The lists for a smaller k."""
+        if k == self.k:
+            return self
+        return Neighbours(np.ascontiguousarray(self.index[:, :k]), np.ascontiguousarray(self.value[:, :k]))
+
 
 @dataclass(frozen=True, slots=True)
-class Matches:
-    """Edges that two models share, for each of B pairings. All (m,) int64."""
+class _Frame:
+    """One model's vectors about their mean, in the precision of the tiles: values are z_i·z_j + bonus_j + c_i."""
 
-    pairing: Tensor  # which of the B
-    row: Tensor  # the system, numbered as in a
-    place: Tensor  # where a's list of that row holds the neighbour
-    partner: Tensor  # the row of b that is paired with it
-    partner_place: Tensor  # where b's list of that row holds the neighbour
+    z: Tensor  # (n, d)
+    bonus: Tensor  # (n,)
+    constant: Tensor  # (n,) float64: c, what every value of a row has in common
+    error: Tensor  # (n,) float64: how far a value of a row may be off
 
 
-def nearest(x: Tensor, k: int) -> Neighbours:
-    """The k other rows with the largest inner product.
+def nearest(
+    x: Tensor,
+    k: int,
+    geometry: str = "inner",
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
+) -> Neighbours:
+    """The k other rows with the largest inner product ('inner') or the smallest distance ('euclidean').
 
-    x: (n, d) float64, k < n. Of tied candidates those that come first in the table are taken, so that neither tiling
-    nor the order in which a product sums changes a list. Where two models tie they therefore take the same systems:
-    duplicated systems raise the overlap.
+    x: (n, d) float64, k < n. dtype: of the tiles. advance: called with the number of pairs that each tile covered. Of
+    tied candidates those that come first in the table are taken: where two models tie they therefore take the same
+    systems, so that duplicated systems raise the overlap.
     """
-    n = x.shape[0]
-    lengths = torch.linalg.vector_norm(x, dim=1)
-    slack = TIE * lengths * lengths.amax()
-    index = torch.empty(n, k, dtype=torch.int64, device=x.device)
-    value = torch.empty(n, k, dtype=x.dtype, device=x.device)
-    for rows in tile_rows(n):
-        tile = x[rows] @ x.T
-        tile.diagonal(rows.start).fill_(-torch.inf)
-        index[rows] = top(tile, k, slack[rows])
-        value[rows] = tile.gather(1, index[rows])
-    return Neighbours(index, value)
+    device = x.device if device is None else device
+    frame = _frame(x, geometry, dtype, device)
+    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
+    index, exact = _score(x, index, geometry)
+    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
+    slack = _slack(x, geometry)
+    unsure = limit.numpy() >= exact[:, k - 1] - slack if index.shape[1] < len(x) - 1 else np.zeros(len(x), bool)
+    index, exact = index[:, :k], exact[:, :k]
+    if unsure.any():
+        rows = np.flatnonzero(unsure)
+        index[rows] = _whole_rows(x, rows, k, geometry, slack)
+        index[rows], exact[rows] = _score(x, index[rows], geometry, rows)
+    value = exact if geometry == "inner" else -exact
+    return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
+
+
+def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -> _Frame:
+    mean = x.mean(dim=0)
+    centred = x - mean
+    squares = centred.square().sum(dim=1)
+    if geometry == "inner":
+        bonus = centred @ mean
+        constant = bonus + mean @ mean
+    else:
+        bonus = squares / -2
+        constant = bonus
+    # Rounding to the tile's precision, then of a sum of d products, which grows about as √d.
+    precision = torch.finfo(dtype).eps
+    largest = squares.sqrt().amax()
+    error = precision * ((4 + x.shape[1] ** 0.5) * squares.sqrt() * largest + 2 * bonus.abs().amax())
+    return _Frame(centred.to(device, dtype), bonus.to(device, dtype), constant, error)
+
+
+def _candidates(
+    frame: _Frame, count: int, advance: Callable[[int], object]
+) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
+    """The `count` best of every row by the tiles, in no order; the least of their values (n,), and their index."""
+    n, device = len(frame.z), frame.z.device
+    search = _search_cpu if device.type == "cpu" else _search_torch
+    values = torch.full((n, count), -torch.inf, dtype=frame.z.dtype, device=device)
+    index = torch.zeros((n, count), dtype=torch.int32, device=device)
+    rows, columns = product_tile(device)
+    buffer = torch.empty(rows * max(rows, columns), dtype=frame.z.dtype, device=device)
+    for part, other in upper(n, rows, columns):
+        shape = (part.stop - part.start, other.stop - other.start)
+        tile = buffer[: shape[0] * shape[1]].view(shape)
+        torch.mm(frame.z[part], frame.z[other].T, out=tile)
+        search(tile, frame.bonus, part, other, values, index)
+        advance(shape[0] * shape[1] * (1 if part == other else 2))
+    return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
+
+
+def _search_cpu(tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor) -> None:
+    table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
+    own = 0 if part == other else -len(table) - table.shape[1]
+
+    def push_rows(rows: slice) -> None:
+        there = slice(part.start + rows.start, part.start + rows.stop)
+        kernels.push_rows(table[rows], add[other], own + rows.start, other.start, heap[there], names[there])
+
+    def push_columns(columns: slice) -> None:
+        there = slice(other.start + columns.start, other.start + columns.stop)
+        kernels.push_columns(table[:, columns], add[part], part.start, heap[there], names[there])
+
+    tasks = [(push_rows, rows) for rows in threads.parts(table.shape[0])]
+    if part != other:
+        tasks += [(push_columns, columns) for columns in threads.parts(table.shape[1])]
+    threads.each(lambda task: task[0](task[1]), tasks)
+
+
+def _search_torch(tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor) -> None:
+    if part == other:
+        tile.fill_diagonal_(-torch.inf)
+    else:
+        _merge(tile.T + bonus[part], part.start, values[other], index[other])
+    _merge(tile + bonus[other], other.start, values[part], index[part])
+
+
+def _merge(found: Tensor, first: int, values: Tensor, index: Tensor) -> None:
+    """Keep the largest of what every row has and is offered, in place. found: (b, w), named first … first + w."""
+    count = values.shape[1]
+    best, place = found.topk(min(count, found.shape[1]), dim=1)
+    best = torch.cat([values, best], dim=1)
+    names = torch.cat([index, (place + first).to(torch.int32)], dim=1)
+    best, place = best.topk(count, dim=1)
+    values.copy_(best)
+    index.copy_(names.gather(1, place))
+
+
+def _score(
+    x: Tensor, index: NDArray[np.int32], geometry: str, rows: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The lists with their values in float64, negative for distances, best first. rows: whose lists; None for all."""
+    exact = np.empty(index.shape)
+    table = x.cpu().numpy()
+    compute = kernels.inner_products if geometry == "inner" else kernels.squared_distances
+    slack = _slack(x, geometry)
+
+    def score(part: slice) -> None:
+        owners = np.arange(part.start, part.stop) if rows is None else rows[part]
+        compute(table, owners, index[part], exact[part])
+        if geometry == "euclidean":
+            np.negative(exact[part], out=exact[part])
+        kernels.order_by_value(exact[part], index[part], slack[owners])
+
+    threads.each(score, threads.parts(len(index), 64))
+    return index, exact
+
+
+def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
+    """How close two values of a row are that count as tied, (n,)."""
+    if geometry == "inner":
+        lengths = torch.linalg.vector_norm(x, dim=1)
+    else:
+        lengths = torch.linalg.vector_norm(x - x.mean(dim=0), dim=1)
+    tied: NDArray[np.float64] = (TIE * lengths * lengths.amax()).cpu().numpy()
+    return tied
+
+
+def _whole_rows(
+    x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """The k best of whole rows in float64, (len(rows), k)."""
+    centred = x - x.mean(dim=0) if geometry == "euclidean" else x
+    bonus = centred.square().sum(dim=1) / -2 if geometry == "euclidean" else torch.zeros(len(x), dtype=x.dtype)
+    found = []
+    for part in blocks(len(rows), len(x) * FLOAT64_BYTES):
+        chosen = torch.from_numpy(rows[part])
+        tile = centred[chosen] @ centred.T + bonus.to(x.device)
+        tile[torch.arange(len(chosen)), chosen] = -torch.inf
+        found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
+    return torch.cat(found).to(torch.int32).cpu().numpy()
 
 
 def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
-    """Columns of the k largest values of each row, ascending; of values within `slack` of the k-th, the first columns.
+    """Columns of the k largest values of each row; of values within `slack` of the k-th, the first columns.
 
-    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64.
+    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64, in no order.
     """
     width = tile.shape[1] - 1  # the row itself is no candidate
     values, columns = tile.topk(min(k + MARGIN, width), dim=1)
@@ -76,7 +215,7 @@ def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
     if values.shape[1] < width and reaches_end.any():
         values, columns = tile[reaches_end].topk(width, dim=1)
         chosen[reaches_end] = _choose(values, columns, k, slack[reaches_end])
-    return chosen.sort(dim=1).values
+    return chosen
 
 
 def _choose(values: Tensor, columns: Tensor, k: int, slack: Tensor) -> Tensor:
@@ -89,64 +228,21 @@ def _choose(values: Tensor, columns: Tensor, k: int, slack: Tensor) -> Tensor:
     return columns.gather(1, priority.topk(k, dim=1, largest=False).indices)
 
 
-def reciprocated(neighbours: Neighbours) -> Tensor:
-    """(n, k) bool: whether the neighbour also counts the row among its own."""
-    n, index = neighbours.n, neighbours.index
-    edges = _edges(index)
-    mirrored = (index * n + torch.arange(n, device=index.device)[:, None]).flatten()
-    place = torch.searchsorted(edges, mirrored).clamp_(max=edges.numel() - 1)
-    return (edges[place] == mirrored).view_as(index)
+def complete(lists: Neighbours, rows: NDArray[np.int64], x: Tensor, k: int, geometry: str) -> Neighbours:
+    """The lists among some of the systems, cut from those among all; where too few are left the row is searched again.
 
-
-def match(a: Tensor, b: Tensor, permutations: Tensor) -> Matches:
-    """Edges i → j of a such that b has permutation[i] → permutation[j].
-
-    a, b: (n, k) neighbour lists. permutations: (B, n) int64, B small enough for `pairing_blocks`.
+    lists: (n, at least k). rows: (m,) ascending, the systems that are left. x: (m, d) float64, their vectors.
     """
-    n, k = b.shape
-    sought = permutations.index_select(1, a.flatten())  # (B, n·k): a's neighbours in b's numbering
-    candidates = _probable(b, sought, permutations)
-    pairing, edge = candidates // (n * k), candidates % (n * k)
-    row = edge // k
-    partner = permutations[pairing, row]
-    edges = _edges(b)
-    wanted = partner * n + sought.flatten()[candidates]
-    place = torch.searchsorted(edges, wanted).clamp_(max=n * k - 1)
-    found = edges[place] == wanted
-    return Matches(pairing[found], row[found], (edge % k)[found], partner[found], (place % k)[found])
-
-
-def itself(index: Tensor) -> Matches:
-    """What `match` finds between a model and itself, paired as it stands: every edge."""
-    row, place = torch.ones_like(index).nonzero(as_tuple=True)
-    return Matches(torch.zeros_like(row), row, place, row, place)
-
-
-def _probable(b: Tensor, sought: Tensor, permutations: Tensor) -> Tensor:
-    """Places in `sought` whose edge b may have, (m,) int64; none that it has is left out.
-
-    One look at a table of bits instead of a search: under a permutation nearly every edge is dismissed here.
-    """
-    n, k = b.shape
-    slots = 1 << max(0, min((n - 1).bit_length(), (FILTER_BYTES // n).bit_length() - 1))
-    row = torch.arange(n, device=b.device)[:, None]
-    table = torch.zeros(n * slots, dtype=torch.bool, device=b.device)
-    table[(row * slots + (b & (slots - 1))).flatten()] = True
-    cells = (sought & (slots - 1)).view(-1, n, k).add_((permutations * slots)[:, :, None])
-    return table.take(cells).flatten().nonzero().flatten()
-
-
-def _edges(index: Tensor) -> Tensor:
-    """Every edge i → j as one number, ascending, as rows and lists are; (n·k,) int64."""
-    n = index.shape[0]
-    return (torch.arange(n, device=index.device)[:, None] * n + index).flatten()
-
-
-def pairing_blocks(count: int, index: Tensor) -> list[slice]:
-    """Blocks of `count` pairings such that `match` stays small in memory."""
-    return list(blocks(count, index.numel() * index.element_size(), MATCH_BYTES))
-
-
-def identity(index: Tensor) -> Tensor:
-    """The pairing of every row with itself, (1, n)."""
-    return torch.arange(index.shape[0], device=index.device)[None]
+    number = np.full(len(lists.index), -1, np.int32)
+    number[rows] = np.arange(len(rows), dtype=np.int32)
+    index, value = number[lists.index[rows]], lists.value[rows]
+    left = index >= 0
+    first = np.argsort(~left, axis=1, kind="stable")[:, :k]
+    index = np.ascontiguousarray(np.take_along_axis(index, first, axis=1))
+    value = np.ascontiguousarray(np.take_along_axis(value, first, axis=1))
+    short = np.flatnonzero(left.sum(axis=1) < k)
+    if short.size:
+        index[short] = _whole_rows(x, short, k, geometry, _slack(x, geometry))
+        index[short], exact = _score(x, index[short], geometry, short)
+        value[short] = exact if geometry == "inner" else -exact
+    return Neighbours(index, value)

@@ -12,6 +12,7 @@ from query.metrics.registry import unknown
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
 SMALLEST, LARGEST = 1e-60, 1e60  # float32 fits twice over; fourth powers, summed over all pairs, stay in float64
+UNEVEN = 10.0  # times the median length, from which a vector is called long
 CONSTANT = 1e-12  # relative spread below which float64 rounding alone explains that vectors differ
 
 
@@ -42,6 +43,17 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
         scaled = _by_row(table, how, name)
     _require_usable(scaled, name, how)
     return scaled
+
+
+def norm_warning(x: Tensor, name: str, how: str) -> str | None:
+    """A sentence where a few long vectors rule every inner product and distance, else None. x: (n, d), normalised."""
+    if how == "l2":
+        return None
+    lengths = torch.linalg.vector_norm(x, dim=1)
+    middle, longest = lengths.median().item(), lengths.amax().item()
+    if longest <= UNEVEN * middle:
+        return None
+    return f"vectors of {name} differ much in length (median {middle:.3g}, longest {longest:.3g}): a few rule '{how}'"
 
 
 def as_float64(x: ArrayLike | Tensor, name: str = "a") -> Tensor:
@@ -87,8 +99,15 @@ def _require_usable(x: Tensor, name: str, how: str) -> None:
         raise Undefined(
             f"the largest element of {name} is {largest:.3g}: float64 cannot hold the products of such vectors"
         )
+    require_different(x, name, how)
+
+
+def require_different(x: Tensor, name: str, how: str) -> None:
+    """Raises Undefined where all vectors are the same, or none are left. x: (n, d), normalised."""
+    if not len(x):
+        raise Undefined(f"{name} has no systems")
     spread = (x.amax(dim=0) - x.amin(dim=0)).amax()
-    if spread <= CONSTANT * largest:
+    if spread <= CONSTANT * x.abs().amax():
         suffix = "" if how == "none" else f" after '{how}' normalization"
         raise Undefined(f"every vector of {name} is the same{suffix}")
 

@@ -21,8 +21,8 @@ class Null:
 
     mean: float
     std: float | None  # of the B values, B − 1 in the denominator; None for B = 1
-    p_value: float  # (1 + #{null ≥ value}) / (1 + B)
-    calibrated: float  # max(0, value − τ) / (1 − τ)
+    p_value: float  # (1 + #{null at least as close as the value}) / (1 + B)
+    calibrated: float  # 0 for what chance gives, 1 for the same geometry
 
 
 def permutations(n: int, count: int, seed: int) -> Tensor:
@@ -31,18 +31,23 @@ def permutations(n: int, count: int, seed: int) -> Tensor:
     return torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
 
 
-def compare_with_null(value: float, null: Tensor) -> Null:
+def compare_with_null(value: float, null: Tensor, *, lower_is_closer: bool = False) -> Null:
     """Set a value against its null, (B,) float64.
 
     τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05: what the authors' code does. So
-    with fewer than 19 permutations no value can rise above τ, and the calibrated score is 0.
+    with fewer than 19 permutations no value can rise above τ, and the calibrated score is 0; else it is
+    max(0, value − τ) / (1 − τ). Where lower is closer, 0 being the same, τ is the ⌈…⌉-th largest and the score is
+    max(0, τ − value) / τ.
     """
     count = null.numel()
-    ordered = torch.cat([null, null.new_tensor([value])]).sort().values
+    ordered = torch.cat([null, null.new_tensor([value])]).sort(descending=lower_is_closer).values
     tau = ordered[math.ceil((1 - ALPHA) * (count + 1)) - 1].item()
+    as_close = null <= value if lower_is_closer else null >= value
+    best = 0.0 if lower_is_closer else 1.0
+    above = (value - tau) / (best - tau) if abs(best - tau) > 0 else 0.0
     return Null(
         mean=null.mean().item(),
         std=null.std().item() if count > 1 else None,
-        p_value=(1 + int((null >= value).sum())) / (1 + count),
-        calibrated=max(0.0, value - tau) / (1 - tau) if tau < 1 else 0.0,
+        p_value=(1 + int(as_close.sum())) / (1 + count),
+        calibrated=max(0.0, above) if (best - tau) * (best - 0.5) > 0 else 0.0,
     )

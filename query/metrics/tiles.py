@@ -1,19 +1,51 @@
-"""Products of all pairs of rows, a few rows at a time: no N × N matrix is ever held."""
+"""How much of a table of all pairs of systems is looked at in one go: no N × N matrix is ever held."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-TILE_BYTES = 64 * 2**20
+import torch
+
 FLOAT64_BYTES = 8
+TILE_BYTES = 64 * 2**20  # of a tile in float64, where few are made
+CPU_TILE = (1024, 2048)  # rows and columns of a product tile: large enough for the product, small enough for the cache
+CUDA_TILE = (4096, 16384)
+CPU_STACK_BYTES = 256 * 2**20  # the tiles of all models that lie side by side
+SMALL = 2048  # systems up to which float64 products cost nothing that anyone would notice
 
 
 def blocks(n_rows: int, bytes_per_row: int, limit: int | None = None) -> Iterator[slice]:
     """Slices that cover `n_rows`, each of at most `limit` bytes (TILE_BYTES where None) and at least one row."""
     step = max(1, (TILE_BYTES if limit is None else limit) // max(1, bytes_per_row))
-    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
+    return cut(n_rows, step)
 
 
 def tile_rows(n: int) -> Iterator[slice]:
     """Row blocks whose (rows, n) float64 tile fits in TILE_BYTES."""
     return blocks(n, n * FLOAT64_BYTES)
+
+
+def cut(n: int, step: int, start: int = 0) -> Iterator[slice]:
+    """start … n in pieces of `step`."""
+    return (slice(i, min(i + step, n)) for i in range(start, n, step))
+
+
+def upper(n: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Tiles that cover every pair i ≤ j once; those on the diagonal are square and hold their pairs both ways."""
+    for part in cut(n, rows):
+        yield part, part
+        yield from ((part, other) for other in cut(n, columns, part.stop))
+
+
+def product_tile(device: torch.device) -> tuple[int, int]:
+    """Rows and columns of one model's product tile."""
+    return CUDA_TILE if device.type == "cuda" else CPU_TILE
+
+
+def stacked_tile(device: torch.device, models: int, itemsize: int) -> int:
+    """Side of the square tiles of which every model has one at a time; from the memory at hand on a GPU."""
+    limit = CPU_STACK_BYTES
+    if device.type == "cuda":
+        limit = torch.cuda.mem_get_info(device)[0] // 4
+    side = int((limit / (models * itemsize)) ** 0.5)
+    return max(64, min(2048 if device.type == "cpu" else 8192, side // 64 * 64))

@@ -1,0 +1,89 @@
+"""Information imbalance Δ(a → b): how far apart b places the systems that are close in a. Asymmetric, lower is closer.
+
+Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's `return_information_imbalace`.
+Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1) that
+j has among i's neighbours in b. Distances are Euclidean. Of tied neighbours in a the first systems of the table are
+taken; systems tied in b share the mean of their places.
+
+Range: (k + 1)/n for b that keeps all of a's neighbours, 1 on average for unrelated models; up to 2. a predicts b where
+Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
+models: compare only values of equal n and k.
+Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
+Undefined: fewer than max(k + 2, 4) systems, constant vectors.
+Tested against: DADApy 0.3.4, and the ranks of SciPy's rankdata over dense distances.
+
+Its null: the place of a random system is any place, so pairings shuffled at random give 1 on average, and the more
+systems the closer to it. Places are not kept for all pairs of systems, so pairings are run among at most `LARGEST` of
+them, and what comes out is drawn towards 1 by √(m/n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from query.metrics.alignment import bare_value
+from query.metrics.base import Metric
+from query.metrics.matrices import few_systems
+from query.metrics.neighbours import nearest
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
+
+
+class InformationImbalance(Metric):
+    """See the module."""
+
+    name: ClassVar[str] = "information_imbalance"
+    uses_k: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = False
+    lower_is_closer: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"ranks"})
+    lists: ClassVar[str | None] = "euclidean"
+
+    def least_systems(self, k: int) -> int:
+        return max(k + 2, 4)
+
+    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
+        return 2 / study.n * float(self._ranks(study, a, b).mean(dtype=np.float64))
+
+    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+        rows, orders = few_systems(permutations.numpy())
+        m = len(rows)
+        left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))
+        index = nearest(left, min(study.k, m - 2), "euclidean").index
+        distances = torch.cdist(right, right).fill_diagonal_(-1.0)
+        ranks = rankdata(distances.numpy(), axis=1) - 1  # the system itself has place 0
+        shuffled = [2 / m * ranks[order[:, None], order[index]].mean() for order in orders]
+        return 1 + (torch.tensor(shuffled, dtype=torch.float64) - 1) * (m / study.n) ** 0.5
+
+    def subsample_size(self, n: int) -> int:
+        return n // 2
+
+    def resampled(
+        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The mean place over some systems only, among all: what a system's place is depends on n, not on the others."""
+        means = [self._ranks(study, a, b)[subsets].mean(axis=1, dtype=np.float64) for a, b in pairs]
+        return 2 / study.n * np.stack(means, axis=1)
+
+    def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float32]:
+        """(n,): the mean place in b of each system's nearest in a."""
+        ranks: NDArray[np.float32] = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
+        return ranks
+
+
+METRIC = InformationImbalance()
+
+
+def information_imbalance(
+    a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2"
+) -> float:
+    """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)

@@ -1,0 +1,82 @@
+"""Procrustes disparity: what remains between two models after the best shift, scale, rotation and reflection.
+
+References: Gower, Psychometrika 40 (1975); Schönemann, Psychometrika 31 (1966).
+Definition: features centred, each model scaled to ‖X‖ = 1 (Frobenius): min over rotations R and scales s of
+‖X − s Y R‖² = 1 − ‖XᵀY‖_*², ‖·‖_* the sum of singular values. The narrower model is padded with zeros.
+
+Range: 0 (the same shape) to 1; lower is closer. Unrelated models are near 1 only where n is far above the dimensions:
+with n near d or below, a rotation that fits always exists and the value falls, so read it beside its null.
+Invariant to: rotations and reflections, scale, shifts (under normalization 'none'), the order of the systems.
+Undefined: fewer than 4 systems, constant vectors.
+Tested against: scipy.spatial.procrustes.
+
+Computed from the product XᵀY, n·d_a·d_b, and its singular values. Models with more dimensions than systems are first
+turned into n coordinates that hold the same shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from query.metrics.base import Metric
+from query.metrics.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What Procrustes keeps of one model."""
+
+    size: float  # ‖X‖, features centred
+    few: Tensor | None  # (n, n) coordinates of a model with more dimensions than systems
+
+
+class Procrustes(Metric):
+    """See the module."""
+
+    name: ClassVar[str] = "procrustes"
+    lower_is_closer: ClassVar[bool] = True
+
+    def prepare(self, study: Study, i: int) -> State:
+        x = coordinates(study.vectors(i).to(study.device))
+        return State(torch.linalg.matrix_norm(x).item(), x if x.shape[1] < study.vectors(i).shape[1] else None)
+
+    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
+        x, y = self._scaled(study, a), self._scaled(study, b)
+        return _disparity(x.T @ y).item()
+
+    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+        x, y = self._scaled(study, a), self._scaled(study, b)
+        orders = permutations.to(study.device)
+        return torch.stack([_disparity(x.T @ y.index_select(0, order)) for order in orders]).cpu()
+
+    def subsample_size(self, n: int) -> int:
+        """Half: how the value scatters depends on how n compares with the dimensions."""
+        return n // 2
+
+    def _scaled(self, study: Study, i: int) -> Tensor:
+        state: State = study.state(self, i)
+        x = coordinates(study.vectors(i).to(study.device)) if state.few is None else state.few
+        return x / state.size
+
+
+METRIC = Procrustes()
+
+
+def coordinates(x: Tensor) -> Tensor:
+    """Centred vectors in at most n coordinates: those of x, (n, d), or, where d > n, (n, n) turned ones.
+
+    Lengths and angles stay to rounding.
+    """
+    x = x - x.mean(dim=0)
+    n, d = x.shape
+    return x if d <= n else torch.linalg.qr(x.T, mode="r").R.T.contiguous()
+
+
+def _disparity(product: Tensor) -> Tensor:
+    """From XᵀY of two centred models of size 1."""
+    nuclear: Tensor = torch.linalg.svdvals(product).sum()
+    return (1.0 - nuclear.square()).clamp(min=0.0)

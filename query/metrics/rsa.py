@@ -1,0 +1,93 @@
+"""RSA, representational similarity analysis: do two models find the same pairs of systems unlike?
+
+Reference: Kriegeskorte, Mur, Bandettini, Front. Syst. Neurosci. 2:4 (2008).
+Definition: the Pearson correlation, over all pairs i < j, of the two models' dissimilarities |x_i − x_j|². Under 'l2'
+that is twice the cosine distance, the usual choice. (Spearman's correlation, also in use, needs the ranks of all n²/2
+dissimilarities, and is not offered.)
+
+Range: -1 to 1; 0 for unrelated models. Hardly depends on n.
+Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
+Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other (one-hot vectors).
+Unlike CKA it does not centre rows: one system far from all others weighs in n pairs.
+Tested against: SciPy's pdist and pearsonr.
+
+Computed from the sums that CKA needs: with centred features Σ_ij |x_i − x_j|² |y_i − y_j|² is made of Σ_ij K_ij L_ij
+and the squared lengths alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from query.metrics.alignment import bare_value
+from query.metrics.base import ROUNDING
+from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class DissimilarityState(State):
+    """What RSA keeps of one model."""
+
+    squares: NDArray[np.float64]  # (n,): squared lengths of the centred features
+
+
+class Rsa(MatrixCorrelation):
+    """See the module."""
+
+    name: ClassVar[str] = "rsa"
+    estimators: ClassVar[tuple[str, ...]] = ("pearson",)
+    needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
+
+    def prepare(self, study: Study, i: int) -> DissimilarityState:
+        squares = study.squares(i)
+        n, total = study.n, float(squares.sum())
+        own = study.kernel_product(i, i)
+        product, size = _centred_product(own, squares, squares)
+        rows = n * squares + total - 2 * total  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
+        scale = {"pearson": product**0.5} if product > ROUNDING * size else {}
+        moments = {"pearson": Moments(n, product, float(rows @ rows))}
+        return DissimilarityState(study.names[i], moments, scale, squares)
+
+    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
+        together = study.kernel_product(a, b)
+        return _centred_product(together, study.state(self, a).squares, study.state(self, b).squares)[0]
+
+    def matrix(self, x: Tensor, estimator: str) -> Matrix:
+        x = x - x.mean(dim=0)
+        squares = x.square().sum(dim=1)
+        table: Matrix = (squares[:, None] + squares[None] - 2 * (x @ x.T)).cpu().numpy()
+        np.fill_diagonal(table, 0.0)
+        n = len(table)
+        table -= table.sum() / (n * (n - 1))
+        np.fill_diagonal(table, 0.0)
+        return table
+
+
+METRIC = Rsa()
+
+
+def rsa(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
+    """RSA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
+
+
+def _centred_product(
+    product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Σ_{i≠j} of the products of dissimilarities less their means, and the size of the terms it is made of.
+
+    product: Σ_ij K_ij L_ij of centred features; squares: (n,). A dissimilarity is a_i + a_j − 2 K_ij; 0 for i = j.
+    """
+    n = len(a_squares)
+    a_total, b_total = float(a_squares.sum()), float(b_squares.sum())
+    crossed = 2 * n * float(a_squares @ b_squares) + 2 * a_total * b_total
+    means = (2 * n * a_total) * (2 * n * b_total) / (n * (n - 1))
+    return crossed + 4 * product - means, crossed + 4 * product + means

@@ -1,0 +1,379 @@
+"""Models over the same systems, and what is found about them once, whatever is asked of it afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from query.metrics.base import Metric, Undefined
+from query.metrics.neighbours import Neighbours, complete, nearest
+from query.metrics.normalize import norm_warning, require_different
+from query.metrics.normalize import normalize as scale
+from query.metrics.sums import Centred, Sums, feature_products, features_are_cheaper, sum_pairs
+from query.metrics.tiles import SMALL
+
+Table = ArrayLike | Tensor
+KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question
+
+
+_numbers = itertools.count()
+
+
+class Cache(Protocol):
+    """Where neighbour lists outlive a study."""
+
+    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Neighbours | None: ...
+    def keep(self, table: Table, normalize: str, geometry: str, neighbours: Neighbours) -> None: ...
+
+
+class Progress(Protocol):
+    """Told what is ahead and what is done, in products of two vectors."""
+
+    def expect(self, products: int) -> object: ...
+    def advance(self, products: int) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One model of a study on some of its systems."""
+
+    study: Study
+    model: int
+    rows: NDArray[np.int64]  # (m,) ascending
+
+    def read(self) -> Table:
+        table = self.study.read(self.model)
+        return (table.cpu().numpy() if isinstance(table, Tensor) else np.asarray(table))[self.rows]
+
+    def vectors(self) -> Tensor:
+        x = self.study.vectors(self.model)
+        return x if len(self.rows) == len(x) else x[torch.from_numpy(self.rows)]
+
+
+class Shelf:
+    """Normalised vectors that are kept for the next question, those asked for last, up to KEPT_BYTES."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
+
+    def get(self, key: tuple[int, int]) -> Tensor | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: tuple[int, int], x: Tensor) -> None:
+        self._kept[key] = x
+        while len(self._kept) > 1 and sum(vectors.nbytes for vectors in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+
+
+class Study:
+    """M models over the same n systems, under one normalization.
+
+    tables: (n, d_i) each, row i of all the same system; or functions that return one, called when it is needed and as
+        often as that is, so that not all need to fit in memory. n: needed where the first is such a function.
+    names: how reasons call the models. k: neighbours; lists are a little longer, so that subsets can reuse them.
+    device: 'cpu', 'cuda' or 'cuda:1'. dtype: of product tiles; None is float64 up to 2,048 systems and float32 beyond.
+    Data that give no value are a reason, never raised. Raises ValueError on parameters that make no sense, RuntimeError
+    where the device is not there.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table | Callable[[], Table]],
+        *,
+        names: Sequence[str] | None = None,
+        k: int = 25,
+        normalize: str = "l2",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        n: int | None = None,
+        progress: Progress | None = None,
+        cache: Cache | None = None,
+        shelf: Shelf | None = None,
+    ) -> None:
+        if k < 1:
+            raise ValueError(f"k = {k}, expected at least 1 neighbour")
+        self._tables = list(tables)
+        self.names = list(names) if names is not None else [f"model {i}" for i in range(len(self._tables))]
+        self.n = _rows(self._tables[0]) if n is None else n
+        self.k, self.normalization = k, normalize
+        self.device = find_device(device)
+        self.dtype = dtype or (torch.float64 if self.n <= SMALL else torch.float32)
+        self.tile_side: int | None = None
+        self._progress, self._cache = progress, cache
+        self._reasons: dict[int, str | None] = {}
+        self.warnings: dict[int, str] = {}
+        self._shelf = Shelf() if shelf is None else shelf
+        self._number = next(_numbers)
+        self._lists: dict[tuple[int, str], Neighbours] = {}
+        self._states: dict[tuple[str, int], Any] = {}
+        self._sums: dict[str, Sums] = {}
+        self._squares: dict[int, NDArray[np.float64]] = {}
+        self._places: dict[int, int] = {}
+        self._origins: list[Origin] | None = None
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def reason(self, i: int) -> str | None:
+        """Why model i has no values, None where it has."""
+        if i not in self._reasons:
+            self._normalise(i)
+        return self._reasons[i]
+
+    def vectors(self, i: int) -> Tensor:
+        """Model i's vectors, normalised, not centred: (n, d) float64 on the CPU. Raises Undefined."""
+        kept = self._shelf.get((self._number, i))
+        if kept is None:
+            if self._reasons.get(i) is None:
+                self._normalise(i)
+            if (reason := self._reasons[i]) is not None:
+                raise Undefined(reason)
+            kept = self._shelf.get((self._number, i))
+        assert kept is not None
+        return kept
+
+    def neighbours(self, i: int, geometry: str) -> Neighbours:
+        """Model i's k nearest systems by 'inner' product or 'euclidean' distance. Raises Undefined.
+
+        Among vectors of length 1 both are the same, and are found once.
+        """
+        return self._long_lists(i, geometry).first(min(self.k, self.n - 1))
+
+    def state(self, metric: Metric, i: int) -> Any:
+        """What the metric prepares of model i, kept. Raises Undefined."""
+        key = (metric.name, i)
+        if key not in self._states:
+            self._states[key] = metric.prepare(self, i)
+        return self._states[key]
+
+    def value(self, metric: Metric, a: int, b: int, estimator: str | None) -> float:
+        """The metric of two models. Raises Undefined."""
+        for i in (a, b):
+            if (reason := self.reason(i)) is not None:
+                raise Undefined(reason)
+        least = metric.least_systems(self.k)
+        if self.n < least:
+            because = f"k = {self.k}" if metric.uses_k else metric.name
+            raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
+        return metric.value(self, a, b, estimator)
+
+    def compute(self, kinds: Iterable[str]) -> None:
+        """Find sums of these kinds for all models in one pass; those that are there already are not found again."""
+        missing = frozenset(kinds) - self._sums.keys()
+        if not missing:
+            return
+        with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
+            models = self._centred(Path(folder))
+            self._places = {i: place for place, i in enumerate(models)}
+            self._sums |= dict.fromkeys(missing, self._sum(models, missing))
+            models.clear()
+
+    def _sum(self, models: dict[int, Centred], kinds: frozenset[str]) -> Sums:
+        if not models:
+            return Sums()
+        if kinds == {"kernels"} and features_are_cheaper(list(models.values())):
+            self.advance(len(models) * self.n**2)
+            return Sums(kernels=feature_products(list(models.values()), self.device))
+        lists = [self.neighbours(i, "euclidean").index for i in models] if "ranks" in kinds else []
+        found = list(models.values())
+        return sum_pairs(found, kinds, lists, device=self.device, advance=self.advance, side=self.tile_side)
+
+    def squares(self, i: int) -> NDArray[np.float64]:
+        """Squared lengths of model i's vectors about their mean, (n,). Raises Undefined."""
+        if i not in self._squares:
+            x = self.vectors(i)
+            self._squares[i] = (x - x.mean(dim=0)).square().sum(dim=1).cpu().numpy()
+        return self._squares[i]
+
+    def kernel_product(self, a: int, b: int) -> float:
+        """Σ_ij K_ij L_ij of the centred kernels of two models, i = j included. Raises Undefined."""
+        return float(self.sums("kernels").kernels[self.place(a), self.place(b)])
+
+    def sums(self, kind: str) -> Sums:
+        """The sums of one kind; models are numbered by `place`."""
+        self.compute({kind})
+        return self._sums[kind]
+
+    def place(self, i: int) -> int:
+        """Where model i is found in `sums`."""
+        return self._places[i]
+
+    @classmethod
+    def join(cls, origins: Sequence[Origin]) -> Study:
+        """Models of other studies on systems that all of them have; see `Origin`. Lists are cut from theirs."""
+        first = origins[0].study
+        found = cls(
+            [origin.read for origin in origins],
+            names=[origin.study.names[origin.model] for origin in origins],
+            n=len(origins[0].rows),
+            k=first.k,
+            normalize=first.normalization,
+            device=first.device,
+            progress=first._progress,
+            shelf=first._shelf,
+        )
+        if first.normalization != "zscore":  # which depends on the systems
+            found._origins = list(origins)
+        return found
+
+    def subset(self, rows: NDArray[np.int64]) -> Study:
+        """The same models on some systems. rows: (m,) ascending."""
+        return Study.join([Origin(self, i, rows) for i in range(len(self))])
+
+    def read(self, i: int) -> Table:
+        """Model i's vectors as they were given."""
+        table = self._tables[i]
+        return table() if callable(table) else table
+
+    def _normalise(self, i: int) -> None:
+        try:
+            if self._origins is not None:
+                x = self._origins[i].vectors()
+            else:
+                x = scale(self.read(i), self.normalization, self.names[i])
+            self._check(i, x)
+            self._reasons[i] = None
+            self._shelf.put((self._number, i), x)
+        except Undefined as undefined:
+            self._reasons[i] = str(undefined)
+
+    def _check(self, i: int, x: Tensor) -> None:
+        name = self.names[i]
+        if len(x) != self.n:
+            raise Undefined(f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired")
+        require_different(x, name, self.normalization)
+        if i not in self._reasons and (warning := norm_warning(x, name, self.normalization)):
+            self.warnings[i] = warning
+
+    def _long_lists(self, i: int, geometry: str) -> Neighbours:
+        if self.normalization == "l2":
+            geometry = "inner"
+        if (i, geometry) not in self._lists:
+            self._lists[i, geometry] = self._find_lists(i, geometry)
+        return self._lists[i, geometry]
+
+    def _find_lists(self, i: int, geometry: str) -> Neighbours:
+        if self._origins is not None:
+            origin = self._origins[i]
+            lists = origin.study._long_lists(origin.model, geometry)
+            if len(lists.index) == self.n:
+                return lists
+            return complete(lists, origin.rows, self.vectors(i), min(self.k, self.n - 1), geometry)
+        k = min(self.n - 1, self.k + max(8, self.k // 4))
+        table = self.read(i) if self._cache is not None else None
+        if self._cache is not None and (found := self._cache.find(table, self.normalization, geometry, k)) is not None:
+            self.advance(self.n**2)
+            return found
+        x = self.vectors(i)
+        lists = nearest(x, k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
+        if self._cache is not None:
+            self._cache.keep(table, self.normalization, geometry, lists)
+        return lists
+
+    def _centred(self, folder: Path) -> dict[int, Centred]:
+        """Every usable model's vectors about their mean; on disk beyond a third of the memory."""
+        found: dict[int, Centred] = {}
+        in_memory, on_device = _memory() // 3, _free(self.device) // 2
+        for i in range(len(self)):
+            if self.reason(i) is not None:
+                continue
+            x = self.vectors(i)
+            x = x - x.mean(dim=0)
+            self._squares[i] = x.square().sum(dim=1).numpy()
+            z = x.to(self.dtype)
+            if z.nbytes < on_device:
+                on_device -= z.nbytes
+                z = z.to(self.device)
+            elif z.nbytes < in_memory:
+                in_memory -= z.nbytes
+            else:
+                stored = np.memmap(folder / str(i), z.numpy().dtype, "w+", shape=tuple(z.shape))
+                stored[:] = z.numpy()
+                z = torch.from_numpy(stored)
+            found[i] = Centred(z, torch.from_numpy(self._squares[i]))
+        return found
+
+    def foresee(self, metrics: Sequence[Metric]) -> int:
+        """How many products of two vectors these metrics have yet to make."""
+        geometries = {metric.lists for metric in metrics if metric.lists}
+        if self.normalization == "l2" and geometries:
+            geometries = {"inner"}
+        usable = [i for i in range(len(self)) if self._reasons.get(i) is None]
+        lists = sum(self._ahead(i, geometry) for i in usable for geometry in geometries)
+        kinds = frozenset().union(*(metric.needs for metric in metrics)) - self._sums.keys()
+        return lists + (len(usable) if kinds else 0) * self.n**2
+
+    def _ahead(self, i: int, geometry: str) -> int:
+        """Products that finding these lists takes."""
+        if (i, geometry) in self._lists:
+            return 0
+        if self._origins is not None:
+            return self._origins[i].study._ahead(self._origins[i].model, geometry)
+        return self.n**2
+
+    def survey(self, metrics: Sequence[Metric]) -> None:
+        """Find everything that these metrics need of all models: lists, then sums."""
+        metrics = [metric for metric in metrics if self.n >= metric.least_systems(self.k)]
+        for i in range(len(self)):
+            if self.reason(i) is None:  # one model after the other, so that its vectors are read once
+                for metric in metrics:
+                    if metric.lists is not None:
+                        self.neighbours(i, metric.lists)
+                        self.state(metric, i)
+        self.compute(frozenset().union(*(metric.needs for metric in metrics)))
+
+    def expect(self, products: int) -> None:
+        """Tell the progress of what is ahead."""
+        if self._progress is not None:
+            self._progress.expect(products)
+
+    def advance(self, products: int) -> None:
+        """Tell the progress of what is done."""
+        if self._progress is not None:
+            self._progress.advance(products)
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """The device of this name. Raises RuntimeError where it is not there, ValueError where there is no such name."""
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device '{device}', expected 'cpu', 'cuda' or 'cuda:1'") from error
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device '{device}', expected 'cpu', 'cuda' or 'cuda:1'")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise RuntimeError(f"no device '{device}': torch sees {torch.cuda.device_count()} NVIDIA GPUs; use 'cpu'")
+    return found
+
+
+def _rows(table: Table | Callable[[], Table]) -> int:
+    if callable(table):
+        raise ValueError("say n, the number of systems, where the first table is a function")
+    shape = table.shape if isinstance(table, Tensor) else np.shape(table)
+    return shape[0] if shape else 0
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of free memory on a GPU; 0 for the CPU."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def _memory() -> int:
+    """Bytes of memory that this machine has free for a new process."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 8 * 2**30

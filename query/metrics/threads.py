@@ -1,0 +1,58 @@
+"""Work spread over as many threads as torch uses. Python's own threads: compiled kernels let go of the interpreter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_inside = threading.local()
+_pools: dict[int, ThreadPoolExecutor] = {}
+_making = threading.Lock()
+
+
+def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function of every item, in their order. Called from one of its own threads, it works there and then."""
+    items = list(items)
+    count = torch.get_num_threads()
+    if count == 1 or len(items) < 2 or getattr(_inside, "yes", False):
+        return [function(item) for item in items]
+    futures = [_pool(count).submit(function, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        _abandon(futures)
+        raise
+
+
+def parts(n: int, least: int = 256) -> list[slice]:
+    """0 … n cut in about one piece a thread, none much smaller than `least`."""
+    count = max(1, min(torch.get_num_threads(), n // least))
+    ends = [n * i // count for i in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+
+
+def _abandon(futures: list[Future[R]]) -> None:
+    """Leave nothing running that writes into arrays which the caller is about to give up."""
+    for future in futures:
+        future.cancel()
+    for future in futures:
+        if not future.cancelled():
+            future.exception()
+
+
+def _pool(count: int) -> ThreadPoolExecutor:
+    with _making:
+        if count not in _pools:
+            _pools[count] = ThreadPoolExecutor(count, "matterzoo", initializer=_mark)
+        return _pools[count]
+
+
+def _mark() -> None:
+    _inside.yes = True
