@@ -49,7 +49,6 @@ def align_groups(
             pair = paired(a, b)
         except Undefined:
             pair = NOTHING, NOTHING
-        k = 25 if k is None else k
         return align(*pair, metric, k=k, estimator=estimator, normalize=normalize or "l2").value
 
     return _each(value, (left, right), (metric, k, estimator, normalize))

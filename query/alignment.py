@@ -42,7 +42,7 @@ class How:
     """
 
     metric: str = "cknna"
-    k: int = 25
+    k: int | None = None
     estimator: str | None = None
     normalize: str = "l2"
     permutations: int = 100

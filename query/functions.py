@@ -79,7 +79,7 @@ def signatures() -> dict[str, str]:
 
 def _aggregate(metric: Metric) -> Iterator[str]:
     """The metric as an aggregate macro, and what `.help` says of it."""
-    options = {"k": "25"} if metric.uses_k else {}
+    options = {"k": str(metric.default_k)} if metric.uses_k else {}
     if metric.estimators:
         options["estimator"] = f"'{metric.estimators[0]}'"
     options["normalize"] = "'l2'"

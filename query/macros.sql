@@ -2,7 +2,7 @@
 -- dataset to a list of system_ids. Every row carries what is needed to read its value, or the reason why there is none.
 
 CREATE OR REPLACE TEMP MACRO alignment(
-    model_a, model_b, dataset := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
+    model_a, model_b, dataset := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL
 ) AS TABLE
     SELECT unnest(__alignment(getvariable('matterzoo_connection'), model_a, model_b, dataset, systems, {
@@ -13,7 +13,7 @@ COMMENT ON MACRO TABLE alignment IS
 'How alike two models see a dataset; without one, every dataset that either has seen';
 
 CREATE OR REPLACE TEMP MACRO alignment_matrix(
-    dataset := NULL, models := NULL, metric := 'cknna', k := 25, estimator := NULL, normalize := 'l2',
+    dataset := NULL, models := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL, missing := 'pairwise'
 ) AS TABLE
     SELECT unnest(__alignment_matrix(getvariable('matterzoo_connection'), dataset, models, systems, missing, {
@@ -34,7 +34,7 @@ COMMENT ON MACRO TABLE dimensions IS
 'In how many directions each model''s vectors vary, by any measure of one model; low to high from subsamples';
 
 CREATE OR REPLACE TEMP MACRO nearest_models(
-    model, dataset := NULL, metric := 'cknna', k := 25, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
+    model, dataset := NULL, metric := 'cknna', k := NULL, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
 ) AS TABLE
     SELECT unnest(__nearest_models(getvariable('matterzoo_connection'), model, dataset, top, models, {
@@ -52,7 +52,7 @@ COMMENT ON MACRO TABLE nearest_systems IS
 'The systems that a model sees as most like this one, by cosine similarity; without a dataset, from all of them';
 
 CREATE OR REPLACE TEMP MACRO model_tree(
-    dataset := NULL, metric := 'cknna', k := 25, models := NULL, estimator := NULL, normalize := 'l2',
+    dataset := NULL, metric := 'cknna', k := NULL, models := NULL, estimator := NULL, normalize := 'l2',
     missing := 'pairwise', device := 'cpu'
 ) AS TABLE
     SELECT unnest(__model_tree(getvariable('matterzoo_connection'), dataset, models, missing, {
@@ -63,7 +63,7 @@ COMMENT ON MACRO TABLE model_tree IS
 'Neighbour joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
 
 CREATE OR REPLACE TEMP MACRO convergence(
-    dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := 25, test_set := NULL, source := NULL,
+    dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := NULL, test_set := NULL, source := NULL,
     estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
 ) AS TABLE
     SELECT unnest(__convergence(getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, {

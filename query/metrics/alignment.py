@@ -73,7 +73,7 @@ def align_all(
     statistics = Statistics(permutations, subsamples, seed)
     chosen = [(find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics]
     wanted = list(pairs)
-    each_pair = study.n * study.k * (1 + permutations)
+    each_pair = study.n * max(study.k_of(metric) for metric, _ in chosen) * (1 + permutations)
     study.expect(study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair)
     study.survey([metric for metric, _ in chosen])
     orders = draw_orders(study.n, permutations, seed) if permutations and study.n else None
@@ -93,7 +93,7 @@ def align(
     b: ArrayLike | Tensor,
     metric: str = "cknna",
     *,
-    k: int = 25,
+    k: int | None = None,
     estimator: str | None = None,
     normalize: str = "l2",
     permutations: int = 0,
@@ -103,7 +103,7 @@ def align(
 ) -> Alignment:
     """How alike two models see the same systems.
 
-    a: (n, d_a), b: (n, d_b), row i of both the same system. estimator: the metric's first where None.
+    a: (n, d_a), b: (n, d_b), row i of both the same system. k, estimator: the metric's own where None.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """
     study = Study([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
@@ -143,7 +143,7 @@ def _deviations(
 ) -> dict[Pair, float | None]:
     """The deviation of every pair's value; none where it was not asked for or too few systems are left."""
     size = metric.subsample_size(study.n)
-    if not statistics.subsamples or size < metric.least_systems(study.k):
+    if not statistics.subsamples or size < metric.least_systems(study.k_of(metric)):
         return {}
     drawn = subsets(study.n, size, statistics.subsamples, statistics.seed)
     usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
@@ -173,7 +173,7 @@ def _alignment(
         metric=metric.name,
         estimator=estimator,
         normalization=study.normalization,
-        k=study.k if metric.uses_k else None,
+        k=study.k_of(metric) if metric.uses_k else None,
         n=study.n,
         warning="; ".join(warnings) or None,
         **statistics,

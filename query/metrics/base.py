@@ -49,6 +49,7 @@ class Metric(ABC):
     name: ClassVar[str]
     estimators: ClassVar[tuple[str, ...]] = ()  # the first is the default; none where there is only one way
     uses_k: ClassVar[bool] = False
+    default_k: ClassVar[int] = 25  # what Edamadaka et al. (2025) use throughout
     symmetric: ClassVar[bool] = True
     lower_is_closer: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()  # of sums.KINDS: what one pass over all pairs of systems finds

@@ -67,7 +67,7 @@ class Cknna(Metric):
         return max(k + 1, 4)
 
     def prepare(self, study: Study, i: int) -> State:
-        neighbours = study.neighbours(i, "inner")
+        neighbours = study.neighbours(i, "inner", study.k_of(self))
         mutual = np.empty(neighbours.index.shape, np.bool_)
         kernels.reciprocated(neighbours.index, mutual)
         x = study.vectors(i)

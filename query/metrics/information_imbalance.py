@@ -32,6 +32,7 @@ from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
 from query.metrics.matrices import few_systems
 from query.metrics.neighbours import nearest
+from query.metrics.sums import RANKED
 
 if TYPE_CHECKING:
     from query.metrics.study import Study
@@ -42,6 +43,7 @@ class InformationImbalance(Metric):
 
     name: ClassVar[str] = "information_imbalance"
     uses_k: ClassVar[bool] = True
+    default_k: ClassVar[int] = RANKED  # as Glielmo et al. define it; Edamadaka et al. show 50, 200 and 500
     symmetric: ClassVar[bool] = False
     lower_is_closer: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ranks"})
@@ -57,7 +59,7 @@ class InformationImbalance(Metric):
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
         left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))
-        index = nearest(left, min(study.k, m - 2), "euclidean").index
+        index = nearest(left, min(study.k_of(self), m - 2), "euclidean").index
         distances = torch.cdist(right, right).fill_diagonal_(-1.0)
         ranks = rankdata(distances.numpy(), axis=1) - 1  # the system itself has place 0
         shuffled = [2 / m * ranks[order[:, None], order[index]].mean() for order in orders]

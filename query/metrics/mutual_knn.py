@@ -47,7 +47,7 @@ class MutualKnn(Metric):
         return n - max(1, n // 10)  # k stays, so most neighbours have to
 
     def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
-        left, right = (study.neighbours(i, "inner").index for i in (a, b))
+        left, right = (study.neighbours(i, "inner", study.k_of(self)).index for i in (a, b))
 
         def count(order: Orders, place: Orders, out: Orders) -> None:
             out[0] = kernels.count_shared(left, right, order, place)

@@ -4,8 +4,8 @@ Reference: Goscinski, Fraux, Imbalzano, Ceriotti, Mach. Learn.: Sci. Technol. 2 
 reconstruction error, with the choices of their code (scikit-matter, `global_reconstruction_error`).
 Definition: √(Σ ‖y_i − x_i P‖² / n_test) over the test half. Each model is shifted by the means and divided by the root
 of the total variance of its training half. P is the least-squares map of the training half on its leading singular
-vectors; weaker than λ times the strongest is left out, λ one of 20 from 1e-9 to 0.9 in equal ratios, that with the
-least squared error when each half of the training half predicts the other.
+vectors: those weaker than λ times the strongest of its own two halves are left out, λ one of 20 from 1e-9 to 0.9 in
+equal ratios, that with the least squared error when each of these two predicts the other.
 
 Halves: the systems in their order alternately, the first, third, … for training; of these again every other one.
 Vectors from the store come in order of system_id; an aggregate knows no ids and sorts rows by content, so its value

@@ -19,7 +19,7 @@ from query.metrics.base import Metric, Undefined
 from query.metrics.neighbours import Neighbours, complete, nearest
 from query.metrics.normalize import norm_warning, require_different
 from query.metrics.normalize import normalize as scale
-from query.metrics.sums import Centred, Sums, feature_products, features_are_cheaper, sum_pairs
+from query.metrics.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
 from query.metrics.tiles import SMALL
 
 Table = ArrayLike | Tensor
@@ -82,7 +82,7 @@ class Study:
 
     tables: (n, d_i) each, row i of all the same system; or functions that return one, called when it is needed and as
         often as that is, so that not all need to fit in memory. n: needed where the first is such a function.
-    names: how reasons call the models. k: neighbours; lists are a little longer, so that subsets can reuse them.
+    names: how reasons call the models. k: neighbours; None is each metric's own default. Lists are a little longer, so that subsets can reuse them.
     device: 'cpu', 'cuda' or 'cuda:1'. dtype: of product tiles; None is float64 up to 2,048 systems and float32 beyond.
     Data that give no value are a reason, never raised. Raises ValueError on parameters that make no sense, RuntimeError
     where the device is not there.
@@ -93,7 +93,7 @@ class Study:
         tables: Sequence[Table | Callable[[], Table]],
         *,
         names: Sequence[str] | None = None,
-        k: int = 25,
+        k: int | None = None,
         normalize: str = "l2",
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
@@ -102,12 +102,13 @@ class Study:
         cache: Cache | None = None,
         shelf: Shelf | None = None,
     ) -> None:
-        if k < 1:
+        if k is not None and k < 1:
             raise ValueError(f"k = {k}, expected at least 1 neighbour")
         self._tables = list(tables)
         self.names = list(names) if names is not None else [f"model {i}" for i in range(len(self._tables))]
         self.n = _rows(self._tables[0]) if n is None else n
         self.k, self.normalization = k, normalize
+        self._longest = Metric.default_k if k is None else k
         self.device = find_device(device)
         self.dtype = dtype or (torch.float64 if self.n <= SMALL else torch.float32)
         self.tile_side: int | None = None
@@ -144,12 +145,16 @@ class Study:
         assert kept is not None
         return kept
 
-    def neighbours(self, i: int, geometry: str) -> Neighbours:
+    def k_of(self, metric: Metric) -> int:
+        """How many neighbours this metric takes."""
+        return metric.default_k if self.k is None else self.k
+
+    def neighbours(self, i: int, geometry: str, k: int) -> Neighbours:
         """Model i's k nearest systems by 'inner' product or 'euclidean' distance. Raises Undefined.
 
         Among vectors of length 1 both are the same, and are found once.
         """
-        return self._long_lists(i, geometry).first(min(self.k, self.n - 1))
+        return self._long_lists(i, geometry).first(min(k, self.n - 1))
 
     def state(self, metric: Metric, i: int) -> Any:
         """What the metric prepares of model i, kept. Raises Undefined."""
@@ -163,9 +168,10 @@ class Study:
         for i in (a, b):
             if (reason := self.reason(i)) is not None:
                 raise Undefined(reason)
-        least = metric.least_systems(self.k)
+        k = self.k_of(metric)
+        least = metric.least_systems(k)
         if self.n < least:
-            because = f"k = {self.k}" if metric.uses_k else metric.name
+            because = f"k = {k}" if metric.uses_k else metric.name
             raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
         return metric.value(self, a, b, estimator)
 
@@ -186,7 +192,8 @@ class Study:
         if kinds == {"kernels"} and features_are_cheaper(list(models.values())):
             self.advance(len(models) * self.n**2)
             return Sums(kernels=feature_products(list(models.values()), self.device))
-        lists = [self.neighbours(i, "euclidean").index for i in models] if "ranks" in kinds else []
+        k = self.k if self.k is not None else RANKED
+        lists = [self.neighbours(i, "euclidean", k).index for i in models] if "ranks" in kinds else []
         found = list(models.values())
         return sum_pairs(found, kinds, lists, device=self.device, advance=self.advance, side=self.tile_side)
 
@@ -270,8 +277,8 @@ class Study:
             lists = origin.study._long_lists(origin.model, geometry)
             if len(lists.index) == self.n:
                 return lists
-            return complete(lists, origin.rows, self.vectors(i), min(self.k, self.n - 1), geometry)
-        k = min(self.n - 1, self.k + max(8, self.k // 4))
+            return complete(lists, origin.rows, self.vectors(i), min(self._longest, self.n - 1), geometry)
+        k = min(self.n - 1, self._longest + max(8, self._longest // 4))
         table = self.read(i) if self._cache is not None else None
         if self._cache is not None and (found := self._cache.find(table, self.normalization, geometry, k)) is not None:
             self.advance(self.n**2)
@@ -325,12 +332,12 @@ class Study:
 
     def survey(self, metrics: Sequence[Metric]) -> None:
         """Find everything that these metrics need of all models: lists, then sums."""
-        metrics = [metric for metric in metrics if self.n >= metric.least_systems(self.k)]
+        metrics = [metric for metric in metrics if self.n >= metric.least_systems(self.k_of(metric))]
         for i in range(len(self)):
             if self.reason(i) is None:  # one model after the other, so that its vectors are read once
                 for metric in metrics:
                     if metric.lists is not None:
-                        self.neighbours(i, metric.lists)
+                        self.neighbours(i, metric.lists, self.k_of(metric))
                         self.state(metric, i)
         self.compute(frozenset().union(*(metric.needs for metric in metrics)))
 

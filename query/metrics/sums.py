@@ -25,6 +25,7 @@ from query.metrics import kernels, threads
 from query.metrics.tiles import stacked_tile, upper
 
 KINDS = ("kernels", "distances", "ranks")
+RANKED = 1  # of each model's nearest systems are ranked, where nobody says how many
 LANDMARKS = 256
 CHUNK = 8192  # elements that are summed in the tiles' precision
 BAND = 4.0  # roundings that two values computed in different ways may be apart and yet be the same
