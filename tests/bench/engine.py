@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, Study
+from query.metrics import METRICS, Study, align_all
 from query.metrics.null import permutations as draw_orders
 from tests.bench import products
 from tests.bench.report import Faster, Growth, Row
 from tests.bench.rivals import dense, packaged
 from tests.bench.stores import vectors
 
-K = 25
+K = METRICS["cknna"].default_k
 PERMUTATIONS = 200
 TOGETHER = ("cknna", "mutual_knn", "distance_correlation", "information_imbalance", "cka")
 WARM_UP = 2_500  # systems; above what the engine treats as few
 REPEATS = 3  # of what takes a few seconds
 
 Tables = list[NDArray[np.float32]]
-Matrix = dict[tuple[int, int], float]
+Matrix = dict[tuple[int, int], float | None]
 T = TypeVar("T")
 
 
@@ -78,23 +78,25 @@ def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> It
     together, _ = _timed(lambda: _matrix(tables, TOGETHER))
     halves.append(products.seconds(tables[::2]))
     yield Row(f"cknna, all pairs, {size} / bare products", cknna, halves[0] + halves[1], "s", 1.3)
-    yield Row(f"{' + '.join(TOGETHER)} / bare products", together, halves[1] + halves[2], "s", 2.0)
+    note = ", ".join(TOGETHER)
+    yield Row(f"{len(TOGETHER)} metrics together / bare products", together, halves[1] + halves[2], "s", 2.0, note)
 
-    yield _faster("cknna", "the dense way", 1000, cknna, found, _dense_cknna(pair), size)
+    yield _faster("cknna", "Huh et al.'s dense way", 1000, cknna, found, _dense_cknna(pair), size)
     ours, found = _timed(lambda: _matrix(tables, ["distance_correlation"], estimator="biased"))
     float32 = _timed(lambda: [dense.distance_correlation(*pair)])
     dcor = packaged.time_pair("dcor", *pair)
-    yield _faster("distance_correlation", "float32, dense", 60, ours, found, float32, size)
+    yield _faster("distance_correlation", "ReSi's float32 way", 60, ours, found, float32, size)
     yield _faster("distance_correlation", f"dcor {dcor.version}", 500, ours, found, (dcor.seconds, dcor.values), size)
-    ours, found = _timed(lambda: _matrix(tables, ["information_imbalance"], k=1))
+    ours, found = _timed(lambda: _matrix(tables, ["information_imbalance"]))
     dadapy = packaged.time_pair("dadapy", *pair)
     rival = (dadapy.seconds, dadapy.values)
     yield _faster("information_imbalance", f"dadapy {dadapy.version}", 200, ours, found, rival, size)
 
 
 def _dense_cknna(pair: Tables) -> tuple[float, list[float]]:
+    """Without what it adds to its denominator, so that the values can be compared."""
     a, b = (torch.from_numpy(table) for table in pair)
-    return _timed(lambda: [dense.cknna(a, b, K)])
+    return _timed(lambda: [dense.cknna(a, b, K, epsilon=0)])
 
 
 def _faster(
@@ -115,8 +117,8 @@ def _permutations(tables: Tables) -> Row:
 
 def _null(tables: Tables) -> tuple[float, float]:
     """Seconds for the null and for the neighbours."""
-    study, metric = Study(tables, k=K), METRICS["cknna"]
-    finding, _ = _timed(lambda: [study.neighbours(i, "inner") for i in range(len(tables))])
+    study, metric = Study(tables), METRICS["cknna"]
+    finding, _ = _timed(lambda: [study.neighbours(i, "inner", K) for i in range(len(tables))])
     study.value(metric, 0, 1, "unbiased")
     testing, _ = _timed(lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0)))
     return testing, finding
@@ -139,17 +141,13 @@ def _seconds_of(size: Size, repeats: int) -> float:
     return statistics.median(_timed(lambda: _matrix(tables, ["cknna"]))[0] for _ in range(repeats))
 
 
-def _matrix(
-    tables: Tables, metrics: Sequence[str], k: int = K, estimator: str | None = None, device: str = "cpu"
-) -> Matrix:
-    """The values of the last metric by pair of models, from nothing but the tables."""
-    study = Study(tables, k=k, device=device)
-    chosen = [METRICS[name] for name in metrics]
-    study.compute(frozenset().union(*(metric.needs for metric in chosen)))
-    for metric in chosen:
-        pairs = (itertools.combinations if metric.symmetric else itertools.permutations)(range(len(tables)), 2)
-        which = estimator or next(iter(metric.estimators), None)
-        found = {pair: study.value(metric, *pair, which) for pair in pairs}
+def _matrix(tables: Tables, metrics: Sequence[str], estimator: str | None = None, device: str = "cpu") -> Matrix:
+    """The values of the last metric by pair of models, from nothing but the tables; each with its default k."""
+    study = Study(tables, device=device)
+    study.survey([METRICS[name] for name in metrics])
+    for name in metrics:
+        pairs = (itertools.combinations if METRICS[name].symmetric else itertools.permutations)(range(len(tables)), 2)
+        found = {pair: alignment.value for _, pair, alignment in align_all(study, [name], pairs, estimator=estimator)}
     return found
 
 
