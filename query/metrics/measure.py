@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Undefined
+from query.metrics.interval import DEVIATIONS, deviation, subsets
 from query.metrics.normalize import normalize as scale
 from query.metrics.registry import choose_method, find_measure
-
-DEVIATIONS = 1.959964  # either side of the value: 95 % of a normal distribution
 
 
 class Measure(ABC):
@@ -60,7 +58,7 @@ class Measured:
     normalization: str
     k: int | None  # None for methods without neighbours
     n: int
-    low: float | None = None
+    low: float | None = None  # of the 95 % interval
     high: float | None = None
 
 
@@ -77,18 +75,16 @@ def measure(
 ) -> Measured:
     """A measure of one model's vectors, (n, d); method and k: the measure's defaults where None.
 
-    subsamples: how many random halves of the systems, drawn without replacement and always the same for a seed, the
-    interval low to high comes from: the value ± 1.96 deviations, where the deviation is that of the delete-d jackknife
-    (Shao & Wu, Ann. Stat. 17, 1989), √(m / (n − m)) times the deviation over subsamples of m = ⌊n / 2⌋ systems. It is
-    the scatter over samples of n independent systems, not the bias at n. None for fewer than 2 subsamples, and
-    where the measure of one of them is undefined. name: how reasons call the model.
+    subsamples: how many random halves of the systems the 95 % interval, low to high, comes from (see `interval`), each
+    normalised by itself; halves where the measure is undefined are left out. seed: of the halves. name: how reasons
+    call the model.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """
     chosen = find_measure(measure)
     way = choose_method(chosen, method)
     used_k = chosen.choose_k(way, k)
-    if subsamples < 0:
-        raise ValueError(f"subsamples = {subsamples}, expected 0 or more")
+    if subsamples < 0 or subsamples == 1:
+        raise ValueError(f"subsamples = {subsamples}, expected 0, or 2 and more")
     table = x if isinstance(x, Tensor) else np.asarray(x)
     n = table.shape[0] if table.ndim else 0
     value = low = high = reason = None
@@ -96,10 +92,11 @@ def measure(
         value = chosen.value(scale(table, normalize, name), way, used_k, name)
     except Undefined as undefined:
         reason = str(undefined)
-    if value is not None and subsamples > 1:
-        deviation = _deviation(table, chosen, way, used_k, normalize, subsamples, seed)
-        if deviation is not None:
-            low, high = value - DEVIATIONS * deviation, value + DEVIATIONS * deviation
+    if value is not None and subsamples:
+        halves = subsets(n, n // 2, subsamples, seed)
+        spread = deviation(_resampled(table, halves, chosen, way, used_k, normalize), n, n // 2)
+        if spread is not None:
+            low, high = value - DEVIATIONS * spread, value + DEVIATIONS * spread
     return Measured(value, reason, chosen.name, way, normalize, used_k, n, low, high)
 
 
@@ -113,17 +110,13 @@ def bare(
     return found.value
 
 
-def _deviation(
-    x: Tensor | np.ndarray, chosen: Measure, method: str, k: int | None, normalization: str, count: int, seed: int
-) -> float | None:
-    """The delete-d jackknife deviation from `count` halves, each normalised by itself."""
-    n = len(x)
-    size = n // 2
-    generator = torch.Generator().manual_seed(seed)
-    halves = [torch.randperm(n, generator=generator)[:size].sort().values.numpy() for _ in range(count)]
-    fewer = chosen.subsample_k(k, n, size)
-    try:
-        values = [chosen.value(scale(x[half], normalization), method, fewer, "a subsample") for half in halves]
-    except Undefined:
-        return None
-    return math.sqrt(size / (n - size)) * float(np.std(values, ddof=1))
+def _resampled(
+    x: Tensor | NDArray[Any], halves: NDArray[np.int64], chosen: Measure, method: str, k: int | None, normalization: str
+) -> NDArray[np.float64]:
+    """The measure of each half, NaN where undefined. halves: (S, m) row numbers. Returns (S,)."""
+    fewer = chosen.subsample_k(k, len(x), halves.shape[1])
+    found = np.full(len(halves), np.nan)
+    for s, half in enumerate(halves):
+        with contextlib.suppress(Undefined):
+            found[s] = chosen.value(scale(x[half], normalization), method, fewer, "a subsample")
+    return found
