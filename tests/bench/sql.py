@@ -48,7 +48,7 @@ def run() -> Iterator[Row]:
                     lambda metric=metric: align(a, b, metric),
                 ]
             )
-            against = f"store on disk / arrays, {SYSTEMS} × {DIMENSIONS}"
-            yield Row(f"aggregate {metric}(a, b), {against}", aggregate, rival, "s", 1.25)
-            yield Row(f"FROM alignment(… '{metric}'), {against}", by_name, rival, "s", 1.25)
+            size = f"arrays, {SYSTEMS:,} × {DIMENSIONS}"
+            yield Row(f"aggregate {metric}(a, b) / {size}", aggregate, rival, "s", 1.25)
+            yield Row(f"alignment(… '{metric}') / {size}", by_name, rival, "s", 1.25)
         connection.close()
