@@ -19,6 +19,8 @@ from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.metrics.measure import Measure, Measured, measure
 from query.metrics.mutual_knn import mutual_knn
 from query.metrics.normalize import NORMALIZATIONS, normalize
+from query.metrics.procrustes import procrustes
+from query.metrics.reconstruction_error import reconstruction_error
 from query.metrics.registry import choose_estimator, discover, discover_measures, find_measure, find_metric
 from query.metrics.rsa import rsa
 from query.metrics.study import Study
@@ -50,5 +52,7 @@ __all__ = [
     "measure",
     "mutual_knn",
     "normalize",
+    "procrustes",
+    "reconstruction_error",
     "rsa",
 ]

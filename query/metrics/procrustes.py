@@ -17,13 +17,17 @@ turned into n coordinates that hold the same shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
-from query.metrics.study import Study
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,11 @@ class Procrustes(Metric):
 
 
 METRIC = Procrustes()
+
+
+def procrustes(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
+    """Procrustes disparity of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def coordinates(x: Tensor) -> Tensor:

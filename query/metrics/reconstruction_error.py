@@ -28,14 +28,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.metrics.alignment import bare_value
 from query.metrics.base import Metric, Undefined
 from query.metrics.procrustes import coordinates
-from query.metrics.study import Study
+
+if TYPE_CHECKING:
+    from query.metrics.study import Study
 
 TRAIN, TEST = slice(0, None, 2), slice(1, None, 2)
 FOLDS = slice(0, None, 4), slice(2, None, 4)  # of all systems; together TRAIN
@@ -114,6 +118,11 @@ class ReconstructionError(Metric):
 
 
 METRIC = ReconstructionError()
+
+
+def reconstruction_error(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
+    """What of b, (n, d_b), a linear map from a, (n, d_a), leaves unexplained. Raises Undefined."""
+    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def _singular(x: Tensor) -> tuple[Tensor, Tensor]:
