@@ -8,7 +8,7 @@ References: Székely, Rizzo, Bakirov, Ann. Stat. 35, 2769 (2007) ('biased'); Sz�
 'biased': √(Σ A B / √(Σ A² Σ B²)) with double-centred distances, the textbook statistic; for unrelated models it is well
     above 0, and rises towards 1 with the dimension.
 
-Range: 'unbiased' -1 to 1, 'biased' 0 to 1; the two are not on one scale, as 'unbiased' is a square. Hardly depends on n.
+Range: 'unbiased' -1 to 1, 'biased' 0 to 1; not on one scale, as 'unbiased' is a square. Hardly depends on n.
 Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
 Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other ('unbiased').
 Tested against: dcor 0.6, and both formulas restated densely.

@@ -1,9 +1,9 @@
 """Information imbalance Δ(a → b): how far apart b places the systems that are close in a. Asymmetric, lower is closer.
 
 Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's `return_information_imbalace`.
-Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1) that
-j has among i's neighbours in b. Distances are Euclidean. Of tied neighbours in a the first systems of the table are
-taken; systems tied in b share the mean of their places.
+Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1)
+that j has among i's neighbours in b. Distances are Euclidean. Of tied neighbours in a the first systems of the table
+are taken; systems tied in b share the mean of their places.
 
 Range: (k + 1)/n for b that keeps all of a's neighbours, 1 on average for unrelated models; up to 2. a predicts b where
 Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
@@ -53,17 +53,21 @@ class InformationImbalance(Metric):
         return max(k + 2, 4)
 
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        return 2 / study.n * float(self._ranks(study, a, b).mean(dtype=np.float64))
+        return 2 / study.n * float(self._ranks(study, a, b).mean())
 
     def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
         left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))
         index = nearest(left, min(study.k_of(self), m - 2), "euclidean").index
-        distances = torch.cdist(right, right).fill_diagonal_(-1.0)
-        ranks = rankdata(distances.numpy(), axis=1) - 1  # the system itself has place 0
+        distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(-1.0)
+        ranks = rankdata(distances.numpy(), axis=1)
+        ranks -= 1  # of the system itself
         shuffled = [2 / m * ranks[order[:, None], order[index]].mean() for order in orders]
-        return 1 + (torch.tensor(shuffled, dtype=torch.float64) - 1) * (m / study.n) ** 0.5
+        if m == study.n:
+            return torch.tensor(shuffled, dtype=torch.float64)
+        drawn_in: float = (m / study.n) ** 0.5
+        return 1 + (torch.tensor(shuffled, dtype=torch.float64) - 1) * drawn_in
 
     def subsample_size(self, n: int) -> int:
         return n // 2
@@ -71,14 +75,15 @@ class InformationImbalance(Metric):
     def resampled(
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The mean place over some systems only, among all: what a system's place is depends on n, not on the others."""
-        means = [self._ranks(study, a, b)[subsets].mean(axis=1, dtype=np.float64) for a, b in pairs]
+        """The mean place of some systems' neighbours, the place among all: it depends on n, not on the others."""
+        means = [self._ranks(study, a, b)[subsets].mean(axis=1) for a, b in pairs]
         return 2 / study.n * np.stack(means, axis=1)
 
-    def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float32]:
+    def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
-        ranks: NDArray[np.float32] = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
-        return ranks
+        counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
+        places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
+        return places
 
 
 METRIC = InformationImbalance()

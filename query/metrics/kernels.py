@@ -110,7 +110,7 @@ def squared_distances(x, owners, index, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def order_by_value(values, index, slack):  # type: ignore[no-untyped-def]
-    """Sort every row by falling value; values that follow each other within slack[i] are tied and go by rising index."""
+    """Sort every row by falling value; values that follow each other within slack[i] are tied: by rising index."""
     rows, count = values.shape
     for i in range(rows):
         order = np.argsort(-values[i])
@@ -282,7 +282,7 @@ def count_closer_columns(tile, bonus, limit, band, counts):  # type: ignore[no-u
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
 def thresholds(z, half_squares, index, out):  # type: ignore[no-untyped-def]
-    """out[i, t] = half_squares[j] − <z[i], z[j]> with j = index[i, t]: half the squared distance but for a row constant."""
+    """out[i, t] = half_squares[j] − <z[i], z[j]>, j = index[i, t]: half the squared distance but for a row constant."""
     rows, count = index.shape
     for i in range(rows):
         own = z[i]

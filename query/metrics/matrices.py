@@ -7,8 +7,9 @@ on the spectra of the matrices, not on n. So the pairings are run on at most `LA
 fixed seed, and what comes out is moved and stretched to the exact mean and deviation for all n. Up to `LARGEST` systems
 this is the plain permutation null.
 
-References: Mantel, Cancer Res. 27, 209 (1967), for zero diagonals; Kazi-Aoual, Hitier, Sabatier, Lebreton, Comput. Stat.
-Data Anal. 20, 643 (1995), for matrices with a diagonal whose rows sum to 0. Tested against all n! pairings of small n.
+References: Mantel, Cancer Res. 27, 209 (1967), for zero diagonals; Kazi-Aoual, Hitier, Sabatier, Lebreton, Comput.
+Stat. Data Anal. 20, 643 (1995), for matrices with a diagonal whose rows sum to 0. Tested against all n! pairings of
+small n.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class MatrixCorrelation(Metric):
         scale = joint_scale(left, right, estimator)
         rows, orders = few_systems(permutations.numpy())
         few = [self.matrix(study.vectors(i)[torch.from_numpy(rows)], chosen) for i in (a, b)]
-        shuffled = np.array(threads.each(lambda order: kernels.shuffled_product(*few, order), orders))
+        left_few, right_few = few
+        shuffled = np.array(threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders))
         if len(rows) < study.n:
             diagonal = chosen in self.with_diagonal
             mean, deviation = null_moments(*(Moments.of(matrix) for matrix in few), diagonal=diagonal)
@@ -137,7 +139,7 @@ def u_centred(matrix: Matrix) -> Matrix:
     n = len(matrix)
     hollow = matrix - np.diag(matrix.diagonal())
     rows = hollow.sum(axis=1)
-    centred = hollow - (rows[:, None] + rows[None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    centred: Matrix = hollow - (rows[:, None] + rows[None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(centred, 0.0)
     return centred
 

@@ -1,15 +1,16 @@
 """The k nearest neighbours of every system, exact in float64, found in float32 tiles of half of all pairs.
 
 A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
-needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of float32
-could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the machine
-nor the order of the systems decides who is a neighbour; exact ties go to the system that comes first.
+needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of
+float32 could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the
+machine nor the order of the systems decides who is a neighbour; exact ties go to the system that comes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Neighbours:
 
     @property
     def k(self) -> int:
-        return self.index.shape[1]
+        return int(self.index.shape[1])
 
     def first(self, k: int) -> Neighbours:
         """The lists for a smaller k."""
@@ -133,10 +134,10 @@ def _search_cpu(tile: Tensor, bonus: Tensor, part: slice, other: slice, values: 
         there = slice(other.start + columns.start, other.start + columns.stop)
         kernels.push_columns(table[:, columns], add[part], part.start, heap[there], names[there])
 
-    tasks = [(push_rows, rows) for rows in threads.parts(table.shape[0])]
+    tasks = [partial(push_rows, rows) for rows in threads.parts(table.shape[0])]
     if part != other:
-        tasks += [(push_columns, columns) for columns in threads.parts(table.shape[1])]
-    threads.each(lambda task: task[0](task[1]), tasks)
+        tasks += [partial(push_columns, columns) for columns in threads.parts(table.shape[1])]
+    threads.each(lambda task: task(), tasks)
 
 
 def _search_torch(tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor) -> None:

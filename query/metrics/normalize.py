@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -45,6 +47,20 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
     return scaled
 
 
+def near_one(x: Tensor) -> Tensor:
+    """All vectors over one power of two, in place, so that the largest element is between ½ and 1: no digit is lost.
+
+    No metric depends on it, and the products fit float32 whatever the units of the model.
+    """
+    return x.mul_(2.0 ** -math.frexp(largest(x))[1])
+
+
+def largest(x: Tensor) -> float:
+    """The largest absolute element; NaN where there is one. Unlike x.abs().amax() it makes no copy."""
+    least, most = torch.aminmax(x)
+    return max(-least.item(), most.item()) if not torch.isnan(most) else math.nan
+
+
 def norm_warning(x: Tensor, name: str, how: str) -> str | None:
     """A sentence where a few long vectors rule every inner product and distance, else None. x: (n, d), normalised."""
     if how == "l2":
@@ -67,19 +83,20 @@ def as_float64(x: ArrayLike | Tensor, name: str = "a") -> Tensor:
         raise Undefined(f"{name} has shape {tuple(table.shape)}, expected (systems, dimensions)")
     if 0 in table.shape:
         raise Undefined(f"{name} has {table.shape[0]} systems of {table.shape[1]} dimensions")
-    bad = (~torch.isfinite(table).all(dim=1)).nonzero().flatten().tolist()
-    if bad:
+    if not math.isfinite(largest(table)):
+        bad = (~torch.isfinite(table).all(dim=1)).nonzero().flatten().tolist()
         raise Undefined(f"{_rows(bad)} of {name} {'is' if len(bad) == 1 else 'are'} not finite (NaN or infinity)")
     return table
 
 
 def _by_row(x: Tensor, how: str, name: str) -> Tensor:
     # The largest element goes first: the squares of float64 extremes would overflow or vanish.
-    largest = x.abs().amax(dim=1, keepdim=True)
-    zero = (largest == 0).flatten().nonzero().flatten().tolist()
+    least, most = torch.aminmax(x, dim=1, keepdim=True)
+    longest = torch.maximum(-least, most)
+    zero = (longest == 0).flatten().nonzero().flatten().tolist()
     if zero:
         raise Undefined(f"{_rows(zero)} of {name} {'is' if len(zero) == 1 else 'are'} zero, which '{how}' cannot scale")
-    x = x.div_(largest)
+    x = x.div_(longest)
     return x if how == "max" else x.div_(torch.linalg.vector_norm(x, dim=1, keepdim=True))
 
 
@@ -94,10 +111,10 @@ def _zscore(x: Tensor, name: str) -> Tensor:
 
 
 def _require_usable(x: Tensor, name: str, how: str) -> None:
-    largest = x.abs().amax().item()
-    if not SMALLEST < largest < LARGEST and largest > 0:
+    most = largest(x)
+    if not SMALLEST < most < LARGEST and most > 0:
         raise Undefined(
-            f"the largest element of {name} is {largest:.3g}: float64 cannot hold the products of such vectors"
+            f"the largest element of {name} is {most:.3g}: float64 cannot hold the products of such vectors"
         )
     require_different(x, name, how)
 
@@ -106,8 +123,8 @@ def require_different(x: Tensor, name: str, how: str) -> None:
     """Raises Undefined where all vectors are the same, or none are left. x: (n, d), normalised."""
     if not len(x):
         raise Undefined(f"{name} has no systems")
-    spread = (x.amax(dim=0) - x.amin(dim=0)).amax()
-    if spread <= CONSTANT * x.abs().amax():
+    least, most = torch.aminmax(x, dim=0)
+    if (most - least).amax() <= CONSTANT * torch.maximum(-least, most).amax():
         suffix = "" if how == "none" else f" after '{how}' normalization"
         raise Undefined(f"every vector of {name} is the same{suffix}")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from query.metrics.base import Metric, Undefined
 from query.metrics.neighbours import Neighbours, complete, nearest
-from query.metrics.normalize import norm_warning, require_different
+from query.metrics.normalize import near_one, norm_warning, require_different
 from query.metrics.normalize import normalize as scale
 from query.metrics.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
 from query.metrics.tiles import SMALL
@@ -82,7 +82,8 @@ class Study:
 
     tables: (n, d_i) each, row i of all the same system; or functions that return one, called when it is needed and as
         often as that is, so that not all need to fit in memory. n: needed where the first is such a function.
-    names: how reasons call the models. k: neighbours; None is each metric's own default. Lists are a little longer, so that subsets can reuse them.
+    names: how reasons call the models. k: neighbours; None is each metric's own default. Lists are a little longer, so
+        that subsets can reuse them.
     device: 'cpu', 'cuda' or 'cuda:1'. dtype: of product tiles; None is float64 up to 2,048 systems and float32 beyond.
     Data that give no value are a reason, never raised. Raises ValueError on parameters that make no sense, RuntimeError
     where the device is not there.
@@ -248,8 +249,9 @@ class Study:
         try:
             if self._origins is not None:
                 x = self._origins[i].vectors()
+                require_different(x, self.names[i], self.normalization)
             else:
-                x = scale(self.read(i), self.normalization, self.names[i])
+                x = near_one(scale(self.read(i), self.normalization, self.names[i]))
             self._check(i, x)
             self._reasons[i] = None
             self._shelf.put((self._number, i), x)
@@ -260,7 +262,6 @@ class Study:
         name = self.names[i]
         if len(x) != self.n:
             raise Undefined(f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired")
-        require_different(x, name, self.normalization)
         if i not in self._reasons and (warning := norm_warning(x, name, self.normalization)):
             self.warnings[i] = warning
 
@@ -279,15 +280,19 @@ class Study:
                 return lists
             return complete(lists, origin.rows, self.vectors(i), min(self._longest, self.n - 1), geometry)
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
-        table = self.read(i) if self._cache is not None else None
-        if self._cache is not None and (found := self._cache.find(table, self.normalization, geometry, k)) is not None:
+        if self._cache is None:
+            return self._search(i, k, geometry)
+        table = self.read(i)
+        found = self._cache.find(table, self.normalization, geometry, k)
+        if found is not None:
             self.advance(self.n**2)
             return found
-        x = self.vectors(i)
-        lists = nearest(x, k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
-        if self._cache is not None:
-            self._cache.keep(table, self.normalization, geometry, lists)
+        lists = self._search(i, k, geometry)
+        self._cache.keep(table, self.normalization, geometry, lists)
         return lists
+
+    def _search(self, i: int, k: int, geometry: str) -> Neighbours:
+        return nearest(self.vectors(i), k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
 
     def _centred(self, folder: Path) -> dict[int, Centred]:
         """Every usable model's vectors about their mean; on disk beyond a third of the memory."""

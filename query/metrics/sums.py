@@ -14,7 +14,8 @@ float64. Memory: one tile a model, the vectors, and with 'ranks' a number for ev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from torch import Tensor
 from query.metrics import kernels, threads
 from query.metrics.tiles import stacked_tile, upper
 
+Matrix = NDArray[np.float64]
+
+NOTHING: Matrix = np.empty((0, 0))
 KINDS = ("kernels", "distances", "ranks")
 RANKED = 1  # of each model's nearest systems are ranked, where nobody says how many
 LANDMARKS = 256
@@ -39,15 +43,16 @@ class Centred:
     squares: Tensor  # (n,) float64, squared lengths
 
 
-@dataclass(frozen=True)
-class Sums:
-    """What the pass found. Models are numbered as given. All float64."""
+class Sums(NamedTuple):
+    """What the pass found; what was not asked for is empty. Models are numbered as given."""
 
-    kernels: NDArray[np.float64] | None = None  # (M, M): Σ_ij K_ij L_ij, i = j included
-    distances: NDArray[np.float64] | None = None  # (M, M): Σ_ij E_ij F_ij, with the shifted distances E, i = j included
-    distance_rows: NDArray[np.float64] | None = None  # (M, n): Σ_j E_ij, i = j included
-    distance_diagonal: NDArray[np.float64] | None = None  # (M, n): E_ii
-    ranks: NDArray[np.float32] | None = field(default=None, repr=False)  # (M of b, n, M of a): mean rank of a's nearest
+    kernels: Matrix = NOTHING  # (M, M): Σ_ij K_ij L_ij, i = j included
+    distances: Matrix = NOTHING  # (M, M): Σ_ij E_ij F_ij, with the shifted distances E, i = j included
+    distance_rows: Matrix = NOTHING  # (M, n): Σ_j E_ij, i = j included
+    distance_diagonal: Matrix = NOTHING  # (M, n): E_ii
+    # (M of b, n, M of a, k): how many systems are closer in b than a's nearest, counted twice, without and with those
+    # that are as close; as the nearest itself is one of these, its place is half of this and a half.
+    ranks: NDArray[np.int32] = np.empty((0, 0, 0, 0), np.int32)
 
 
 def sum_pairs(
@@ -129,7 +134,7 @@ class _Pass:
         self.counts = torch.zeros(self.count, *wanted.shape, dtype=torch.int32, device=self.device)
 
     def _found(self) -> Sums:
-        sums = {}
+        sums: dict[str, Any] = {}
         if "kernels" in self.kinds:
             sums["kernels"] = self.kernels.cpu().numpy()
         if "distances" in self.kinds:
@@ -137,10 +142,7 @@ class _Pass:
             sums["distance_rows"] = self.rows.cpu().numpy()
             sums["distance_diagonal"] = (-2 * self.shift).to(torch.float64).cpu().numpy()
         if "ranks" in self.kinds:
-            # Of both counts the band holds the neighbour itself, once; others in it are tied and share their ranks.
-            k = self.counts.shape[2] // self.count
-            counts = self.counts.view(self.count, self.n, self.count, k)
-            sums["ranks"] = (counts.sum(dim=3, dtype=torch.float32) / (2 * k) + 0.5).cpu().numpy()
+            sums["ranks"] = self.counts.view(self.count, self.n, self.count, -1).cpu().numpy()
         return Sums(**sums)
 
 

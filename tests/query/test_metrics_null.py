@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, align, align_prepared, find_metric, normalize, prepare
+from query.metrics import METRICS, Study, align, align_all, find_metric
 from query.metrics.null import compare_with_null, permutations
 
 Matrix = NDArray[np.float64]
@@ -28,8 +28,9 @@ def test_a_null_value_is_the_value_of_shuffled_vectors(metric: str, estimator: s
     a, b = models(80, seed=1, shared=1.0)
     orders = permutations(80, 5, seed=3)
     chosen = find_metric(metric)
-    states = [chosen.prepare(normalize(x), 9) for x in (a, b)]
-    null = chosen.null(*states, estimator or "", orders)
+    study = Study([a, b], k=9)
+    study.survey([chosen])
+    null = chosen.null(study, 0, 1, estimator, orders)
     again = [align(a, b[order.numpy()], metric, k=9, estimator=estimator).value for order in orders]
     assert null.dtype == torch.float64
     assert null.tolist() == pytest.approx(again, rel=1e-11, abs=1e-13)
@@ -49,8 +50,9 @@ def test_related_models_stand_out(metric: str, estimator: str | None) -> None:
     result = align(*models(80, seed=2, shared=2.0), metric, k=9, estimator=estimator, permutations=99)
     assert result.p_value == 0.01
     assert result.value is not None and result.null_mean is not None and result.null_std is not None
-    assert result.value > result.null_mean + 5 * result.null_std
-    assert result.calibrated is not None and 0 < result.calibrated < result.value
+    closer = -1 if METRICS[metric].lower_is_closer else 1
+    assert closer * (result.value - result.null_mean) > 5 * result.null_std
+    assert result.calibrated is not None and 0 < result.calibrated < (1 if closer < 0 else result.value)
 
 
 @ways
@@ -102,9 +104,23 @@ def test_without_permutations_there_is_no_null() -> None:
 
 
 @ways
-def test_a_model_prepared_once_serves_many_pairs(metric: str, estimator: str | None) -> None:
+def test_many_models_at_once_give_what_two_give(metric: str, estimator: str | None) -> None:
     a, b = models(60, seed=1, shared=1.0)
-    ready = [prepare(x, metric, k=9) for x in (a, b)]
-    options = {"estimator": estimator, "permutations": 19, "seed": 2}
-    assert align_prepared(*ready, **options) == align(a, b, metric, k=9, **options)
-    assert align_prepared(*ready[::-1], **options).value == pytest.approx(align(b, a, metric, k=9, **options).value)
+    c, _ = models(60, seed=2, shared=1.0)
+    tables = {"a": a, "b": b, "c": c}
+    options = {"estimator": estimator, "permutations": 19, "subsamples": 3, "seed": 2}
+    study = Study(list(tables.values()), names=list(tables), k=9)
+    for _, (i, j), found in align_all(study, [metric], [(0, 1), (2, 1), (2, 2)], **options):
+        names = list(tables)
+        alone = align(tables[names[i]], tables[names[j]], metric, k=9, **options)
+        for field in ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high"):
+            assert getattr(found, field) == pytest.approx(getattr(alone, field), rel=1e-9, abs=1e-11)
+
+
+def test_lower_is_closer_the_other_way_round() -> None:
+    null = 1 - torch.arange(19, dtype=torch.float64) / 20
+    mirrored = compare_with_null(0.05, null, lower_is_closer=True)
+    assert mirrored.p_value == 1 / 20
+    assert mirrored.calibrated == pytest.approx(0.5)
+    assert compare_with_null(0.1, null, lower_is_closer=True).calibrated == 0.0
+    assert compare_with_null(0.0, null, lower_is_closer=True).calibrated == 1.0

@@ -11,14 +11,14 @@ import torch
 
 from query.metrics import (
     METRICS,
+    Study,
     Undefined,
     align,
-    align_prepared,
+    align_all,
     cka,
     cknna,
     intrinsic_dimension,
     mutual_knn,
-    prepare,
 )
 
 metrics = pytest.mark.parametrize("metric", METRICS)
@@ -114,8 +114,9 @@ def test_intrinsic_dimension_raises_a_reason(x: np.ndarray, method: str, reason:
 
 
 def test_the_reason_names_the_model() -> None:
-    ready = prepare(A, name="alpha"), prepare(np.ones_like(B), name="beta")
-    assert align_prepared(*ready).reason == "every vector of beta is the same after 'l2' normalization"
+    study = Study([A, np.ones_like(B)], names=["alpha", "beta"])
+    ((_, _, found),) = align_all(study, ["cknna"], [(0, 1)])
+    assert found.reason == "every vector of beta is the same after 'l2' normalization"
     with pytest.raises(Undefined, match="alpha has 40 different vectors"):
         intrinsic_dimension(A, name="alpha")
 
@@ -141,11 +142,6 @@ def test_wrong_parameters_of_intrinsic_dimension_are_errors() -> None:
         intrinsic_dimension(A, "two-nn")
     with pytest.raises(ValueError, match="k = 1, expected at least 2 neighbours"):
         intrinsic_dimension(A, k=1)
-
-
-def test_models_prepared_differently_are_not_compared() -> None:
-    with pytest.raises(ValueError, match="cknna with k = 25, normalization 'l2' and cknna with k = 5"):
-        align_prepared(prepare(A), prepare(B, k=5))
 
 
 @metrics
