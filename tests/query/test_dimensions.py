@@ -82,6 +82,7 @@ def test_aggregates_say_what_they_take() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        ("intrinsic_dimension(vector, method := 'ml')", "did you mean 'mle'"),
         ("intrinsic_dimension(vector, k := 1)", "k = 1, expected at least 2 neighbours"),
         ("effective_rank(vector, method := 'entropi')", "did you mean 'entropy'"),
         ("effective_rank(vector, normalize := 'zscor')", "did you mean 'zscore'"),

@@ -15,7 +15,6 @@ import query
 from query.aggregates import canonical_order
 from query.functions import signatures
 from query.metrics import METRICS, Undefined, align
-from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.vectors import dense
 
 K = 5
@@ -88,7 +87,6 @@ def test_null_options_are_defaults(con: duckdb.DuckDBPyConnection) -> None:
         ("cknna(vector, vector, k := 0)", "k = 0, expected at least 1"),
         ("cknna(vector, vector, estimator := 'unbiasd')", "did you mean 'unbiased'"),
         ("cka(vector, vector, normalize := 'zscor')", "did you mean 'zscore'"),
-        ("intrinsic_dimension(vector, method := 'ml')", "did you mean 'mle'"),
     ],
 )
 @pytest.mark.parametrize("where", ["true", "false"])
@@ -172,18 +170,6 @@ def test_threads_and_order_change_nothing(many: duckdb.DuckDBPyConnection) -> No
     assert len(values) == 60
     assert None not in values
     assert abs(np.mean(values)) < 0.2
-
-
-def test_intrinsic_dimension(con: duckdb.DuckDBPyConnection, vectors: Vectors) -> None:
-    rows = con.sql("""
-        SELECT model_id, intrinsic_dimension(vector, k := 10), intrinsic_dimension(vector, method := 'twonn')
-        FROM embeddings WHERE starts_with(system_id, 'crystals/') AND representation = 'last' GROUP BY ALL
-    """).fetchall()
-    found = {model: values for model, *values in rows}
-    for model in ("base", "near", "noise"):
-        expected = [intrinsic_dimension(vectors[model], k=10), intrinsic_dimension(vectors[model], method="twonn")]
-        assert found[model] == pytest.approx(expected, rel=1e-9)
-    assert found["constant"] == found["ragged"] == found["poisoned"] == [None, None]
 
 
 def test_every_function_says_what_it_takes_and_does(con: duckdb.DuckDBPyConnection) -> None:

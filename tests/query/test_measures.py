@@ -22,6 +22,7 @@ from query.metrics import (
     intrinsic_dimension,
     measure,
     normalize,
+    tiles,
 )
 from query.metrics.interval import DEVIATIONS, subsets
 
@@ -56,6 +57,53 @@ def spectrum(*sizes: float, n: int = 50) -> Matrix:
     left = np.linalg.qr(columns - columns.mean(axis=0))[0]
     right = np.linalg.qr(random.normal(size=(12, len(sizes))))[0]
     return left * np.array(sizes) @ right.T + 3.0
+
+
+def cube(n: int, dimension: int, embedded: int) -> Matrix:
+    """Points drawn evenly from a hypercube, put into more dimensions."""
+    random = np.random.RandomState(0)
+    return random.uniform(size=(n, dimension)) @ random.normal(size=(dimension, embedded))
+
+
+@pytest.mark.parametrize(
+    ("shape", "method", "k", "expected"),
+    [
+        ((400, 5, 50), "mle", 5, 4.443991833008216),
+        ((400, 5, 50), "mle", 50, 3.9211773878675165),
+        ((400, 5, 50), "twonn", 50, 4.284764973585787),
+        ((400, 2, 20), "mle", 5, 1.885486138523512),
+        ((400, 2, 20), "mle", 50, 1.8246640240727077),
+        ((400, 2, 20), "twonn", 50, 2.0320108690338787),
+    ],
+)
+def test_intrinsic_dimension_agrees_with_scikit_dimension(
+    shape: tuple[int, int, int], method: str, k: int, expected: float
+) -> None:
+    """scikit-dimension 0.5.0: MLE().fit(x, n_neighbors=k) and TwoNN().fit(x), recorded."""
+    assert intrinsic_dimension(cube(*shape), method, k=k) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("method", "k"), [("mle", 10), ("twonn", 2)])
+def test_intrinsic_dimension_of_a_5_cube_is_5(method: str, k: int) -> None:
+    assert intrinsic_dimension(cube(3000, 5, 50), method, k=k) == pytest.approx(5, rel=0.1)
+
+
+@laws
+@given(seed=seeds)
+def test_intrinsic_dimension_counts_copies_once(seed: int) -> None:
+    x = model(seed)
+    for method in ("mle", "twonn"):
+        copied = np.concatenate([x, x[:5], x[:5]])
+        assert intrinsic_dimension(copied, method, k=8) == pytest.approx(intrinsic_dimension(x, method, k=8), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mle", "twonn"])
+def test_intrinsic_dimension_does_not_depend_on_tiles(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = model(3, n=50)
+    whole = intrinsic_dimension(x, method, k=8)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 7 * 50 * tiles.FLOAT64_BYTES)
+    monkeypatch.setattr(tiles, "CPU_TILE", (7, 5))
+    assert intrinsic_dimension(x, method, k=8) == pytest.approx(whole, rel=1e-12)
 
 
 def test_the_measures_are_found() -> None:

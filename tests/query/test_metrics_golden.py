@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from query.metrics import METRICS, NORMALIZATIONS, align, cka, cknna, intrinsic_dimension, mutual_knn, normalize
+from query.metrics import METRICS, NORMALIZATIONS, align, cka, cknna, mutual_knn, normalize
 
 Matrix = NDArray[np.float64]
 
@@ -128,32 +128,3 @@ def test_normalizing_beforehand_changes_nothing(metric: str, how: str) -> None:
     direct = align(a, b, metric, k=10, normalize=how)
     assert direct.value == pytest.approx(align(*ready, metric, k=10, normalize="none").value, rel=1e-12)
     assert direct.normalization == how
-
-
-def cube(n: int, dimension: int, embedded: int) -> Matrix:
-    """Points drawn evenly from a hypercube, put into more dimensions."""
-    random = np.random.RandomState(0)
-    return random.uniform(size=(n, dimension)) @ random.normal(size=(dimension, embedded))
-
-
-@pytest.mark.parametrize(
-    ("shape", "method", "k", "expected"),
-    [
-        ((400, 5, 50), "mle", 5, 4.443991833008216),
-        ((400, 5, 50), "mle", 50, 3.9211773878675165),
-        ((400, 5, 50), "twonn", 50, 4.284764973585787),
-        ((400, 2, 20), "mle", 5, 1.885486138523512),
-        ((400, 2, 20), "mle", 50, 1.8246640240727077),
-        ((400, 2, 20), "twonn", 50, 2.0320108690338787),
-    ],
-)
-def test_intrinsic_dimension_agrees_with_scikit_dimension(
-    shape: tuple[int, int, int], method: str, k: int, expected: float
-) -> None:
-    """scikit-dimension 0.5.0: MLE().fit(x, n_neighbors=k) and TwoNN().fit(x), recorded."""
-    assert intrinsic_dimension(cube(*shape), method, k=k) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(("method", "k"), [("mle", 10), ("twonn", 2)])
-def test_intrinsic_dimension_of_a_5_cube_is_5(method: str, k: int) -> None:
-    assert intrinsic_dimension(cube(3000, 5, 50), method, k=k) == pytest.approx(5, rel=0.1)

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, NORMALIZATIONS, align, intrinsic_dimension, tiles
+from query.metrics import METRICS, NORMALIZATIONS, align, tiles
 from query.metrics.neighbours import nearest
 
 Matrix = NDArray[np.float64]
 
 WAYS = [(name, way) for name, metric in METRICS.items() for way in metric.estimators or (None,)]
 ways = pytest.mark.parametrize(("metric", "estimator"), WAYS)
+# It learns from one half of the systems and is judged on the other; its own laws are in its own tests.
+exact_ways = pytest.mark.parametrize(("metric", "estimator"), [w for w in WAYS if w[0] != "reconstruction_error"])
 laws = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -56,7 +58,7 @@ def test_both_orders_give_the_same(metric: str, estimator: str | None, seed: int
 
 
 @pytest.mark.parametrize("how", NORMALIZATIONS)
-@ways
+@exact_ways
 @laws
 @given(seed=seeds)
 def test_a_model_aligns_fully_with_itself(metric: str, estimator: str | None, how: str, seed: int) -> None:
@@ -65,7 +67,7 @@ def test_a_model_aligns_fully_with_itself(metric: str, estimator: str | None, ho
 
 
 @pytest.mark.parametrize("how", ["l2", "none"])
-@ways
+@exact_ways
 @laws
 @given(seed=seeds)
 def test_rotations_and_reflections_change_nothing(metric: str, estimator: str | None, how: str, seed: int) -> None:
@@ -93,7 +95,7 @@ def test_the_whole_range_of_float32_is_safe(metric: str, estimator: str | None, 
     assert after == pytest.approx(before, rel=1e-9, abs=1e-12)
 
 
-@ways
+@exact_ways
 @laws
 @given(seed=seeds)
 def test_the_order_of_systems_changes_nothing(metric: str, estimator: str | None, seed: int) -> None:
@@ -180,7 +182,7 @@ def test_ties_of_different_vectors_are_ties() -> None:
             assert nearest(torch.from_numpy(counts * factor), 9, dtype=dtype).index.tolist() == expected
 
 
-@ways
+@exact_ways
 def test_duplicated_systems_keep_the_laws(metric: str, estimator: str | None) -> None:
     a, b = two_models(13, n=30)
     a, b = np.repeat(a, 3, axis=0), np.repeat(b, 3, axis=0)
@@ -190,24 +192,3 @@ def test_duplicated_systems_keep_the_laws(metric: str, estimator: str | None) ->
         assert value(a, b, metric, estimator) == pytest.approx(value(b, a, metric, estimator), rel=1e-12)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(a.shape[1],) * 2))[0]
     assert value(a, a @ turn, metric, estimator) == pytest.approx(own, abs=1e-9)
-
-
-@pytest.mark.parametrize("method", ["mle", "twonn"])
-@laws
-@given(seed=seeds)
-def test_intrinsic_dimension_is_of_the_shape_alone(method: str, seed: int) -> None:
-    """Not of where it lies, how it is turned, its size, the order of its systems, or how often one occurs."""
-    a, _ = two_models(seed)
-    random = np.random.default_rng(seed)
-    turn = np.linalg.qr(random.normal(size=(a.shape[1],) * 2))[0]
-    before = intrinsic_dimension(a, method, k=8)
-    for same in (a @ turn, a + 10.0, 1e-6 * a, 1e6 * a, random.permutation(a), np.concatenate([a, a[:5], a[:5]])):
-        assert intrinsic_dimension(same, method, k=8) == pytest.approx(before, rel=1e-6)
-
-
-@pytest.mark.parametrize("method", ["mle", "twonn"])
-def test_intrinsic_dimension_does_not_depend_on_tiles(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    a, _ = two_models(3, n=50)
-    whole = intrinsic_dimension(a, method, k=8)
-    few_rows_at_a_time(monkeypatch, 50)
-    assert intrinsic_dimension(a, method, k=8) == pytest.approx(whole, rel=1e-12)

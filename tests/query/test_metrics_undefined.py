@@ -17,7 +17,6 @@ from query.metrics import (
     align_all,
     cka,
     cknna,
-    intrinsic_dimension,
     mutual_knn,
 )
 
@@ -97,28 +96,10 @@ def test_functions_raise_the_reason() -> None:
         cka(A, np.ones_like(B))
 
 
-@pytest.mark.parametrize(
-    ("x", "method", "reason"),
-    [
-        (A, "mle", "a has 40 different vectors, but k = 50 needs at least 51"),
-        (np.repeat(A[:3], 20, axis=0), "twonn", "a has 3 different vectors, but twonn needs at least 4"),
-        (np.eye(60), "mle", "all neighbours of a system are equally far in a"),
-        (np.eye(60), "twonn", "all neighbours of a system are equally far in a"),
-        (np.ones((60, 3)), "mle", "every vector of a is the same"),
-        (with_rows(A, [0], np.nan), "mle", r"row 0 of a is not finite \(NaN or infinity\)"),
-    ],
-)
-def test_intrinsic_dimension_raises_a_reason(x: np.ndarray, method: str, reason: str) -> None:
-    with pytest.raises(Undefined, match=f"^{reason}$"):
-        intrinsic_dimension(x, method)
-
-
 def test_the_reason_names_the_model() -> None:
     study = Study([A, np.ones_like(B)], names=["alpha", "beta"])
     ((_, _, found),) = align_all(study, ["cknna"], [(0, 1)])
     assert found.reason == "every vector of beta is the same after 'l2' normalization"
-    with pytest.raises(Undefined, match="alpha has 40 different vectors"):
-        intrinsic_dimension(A, name="alpha")
 
 
 @pytest.mark.parametrize(
@@ -135,13 +116,6 @@ def test_the_reason_names_the_model() -> None:
 def test_wrong_parameters_are_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         align(A, B, **options)
-
-
-def test_wrong_parameters_of_intrinsic_dimension_are_errors() -> None:
-    with pytest.raises(ValueError, match="unknown method of intrinsic_dimension 'two-nn'; did you mean 'twonn'"):
-        intrinsic_dimension(A, "two-nn")
-    with pytest.raises(ValueError, match="k = 1, expected at least 2 neighbours"):
-        intrinsic_dimension(A, k=1)
 
 
 @metrics
