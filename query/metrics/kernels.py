@@ -239,9 +239,10 @@ def distances(tile, row_squares, column_squares, row_shift, column_shift, own, r
 
 
 @njit(nogil=True, cache=True)
-def _count_below(values, limit, band, counts):  # type: ignore[no-untyped-def]
-    """counts[t] += #{values < limit[t] − band} + #{values < limit[t] + band}."""
+def _count_below(values, limit, square, precision, counts):  # type: ignore[no-untyped-def]
+    """counts[t] += #{values < limit[t] − band} + #{values < limit[t] + band}, the band what rounding may do."""
     for t in range(limit.shape[0]):
+        band = precision * (square + abs(limit[t]))
         lower, upper = limit[t] - band, limit[t] + band
         found = np.int32(0)
         for j in range(values.shape[0]):
@@ -250,10 +251,11 @@ def _count_below(values, limit, band, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def count_closer_rows(tile, bonus, own, limit, band, counts):  # type: ignore[no-untyped-def]
-    """For every row i and threshold t: counts[i, t] += #{j: bonus[j] − tile[i, j] < limit[i, t] ∓ band[i]}, both added.
+def count_closer_rows(tile, bonus, own, limit, squares, precision, counts):  # type: ignore[no-untyped-def]
+    """For every row i and threshold t: counts[i, t] += #{j: bonus[j] − tile[i, j] < limit[i, t] ∓ band}, both added.
 
-    tile: (b, w). bonus: (w,). own: as in `push_rows`. limit: (b, t). band: (b,). counts: (b, t) int32.
+    The band is precision · (squares[i] + |limit[i, t]|). tile: (b, w). bonus: (w,). own: as in `push_rows`. limit:
+    (b, t). squares: (b,). counts: (b, t) int32.
     """
     rows, width = tile.shape
     values = np.empty(width, tile.dtype)
@@ -262,12 +264,12 @@ def count_closer_rows(tile, bonus, own, limit, band, counts):  # type: ignore[no
             values[j] = bonus[j] - tile[i, j]
         if 0 <= own + i < width:
             values[own + i] = np.inf
-        _count_below(values, limit[i], band[i], counts[i])
+        _count_below(values, limit[i], squares[i], precision, counts[i])
 
 
 @njit(nogil=True, cache=True)
-def count_closer_columns(tile, bonus, limit, band, counts):  # type: ignore[no-untyped-def]
-    """The same for every column j: bonus[i] − tile[i, j] against limit[j, t] ∓ band[j]. bonus: (b,)."""
+def count_closer_columns(tile, bonus, limit, squares, precision, counts):  # type: ignore[no-untyped-def]
+    """The same for every column j: bonus[i] − tile[i, j] against limit[j, t] ∓ band. bonus: (b,), squares: (w,)."""
     rows, width = tile.shape
     together = 16  # one cache line of float32
     values = np.empty((together, rows), tile.dtype)
@@ -277,7 +279,7 @@ def count_closer_columns(tile, bonus, limit, band, counts):  # type: ignore[no-u
             for j in range(start, stop):
                 values[j - start, i] = bonus[i] - tile[i, j]
         for j in range(start, stop):
-            _count_below(values[j - start], limit[j], band[j], counts[j])
+            _count_below(values[j - start], limit[j], squares[j], precision, counts[j])
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)

@@ -118,15 +118,14 @@ class _Pass:
 
     def _model(self, m: int, tile: Tensor, part: slice, other: slice) -> None:
         if "ranks" in self.kinds:
-            count_closer(tile, self.squares[m] / 2, part, other, self.limits[m], self.band[m], self.counts[m])
+            count_closer(tile, self.squares[m], part, other, self.limits[m], self.precision[m], self.counts[m])
         if "distances" in self.kinds:
             become_distances(tile, self.squares[m], self.shift[m], part, other, self.rows[m])
 
     def _prepare_ranks(self, models: Sequence[Centred], nearest: Sequence[NDArray[np.int32]]) -> None:
         wanted = np.concatenate(nearest, axis=1)  # (n, M·k): every model's nearest systems
-        precision = torch.finfo(self.dtype).eps * (BAND + max(z.shape[1] for z in self.z) ** 0.5 / 8)
-        lengths = [model.squares.sqrt() for model in models]
-        self.band = [(precision * length * length.amax()).to(self.device, self.dtype) for length in lengths]
+        precision = torch.finfo(self.dtype).eps
+        self.precision = [precision * (BAND + z.shape[1] ** 0.5 / 8) for z in self.z]
         found = threads.each(
             lambda m: _thresholds(self.z[m], self.squares[m] / 2, wanted, self.device), range(self.count)
         )
@@ -208,35 +207,37 @@ def become_distances_torch(tile: Tensor, squares: Tensor, shift: Tensor, part: s
 
 
 def count_closer(
-    tile: Tensor, half_squares: Tensor, part: slice, other: slice, limits: Tensor, band: Tensor, counts: Tensor
+    tile: Tensor, squares: Tensor, part: slice, other: slice, limits: Tensor, precision: float, counts: Tensor
 ) -> None:
-    """Add to `counts` how many systems of the tile are closer than each limit, less the band and plus the band.
+    """Add to `counts` how many systems of the tile are closer than each limit, less and plus what rounding may do.
 
-    tile: (b, w) inner products, left as they are. half_squares, band: (n,). limits: (n, t). counts: (n, t) int32.
+    tile: (b, w) inner products, left as they are. squares: (n,). limits: (n, t). counts: (n, t) int32.
     """
-    if tile.device.type == "cpu":
-        table, bonus, limit, width, found = (x.numpy() for x in (tile, half_squares, limits, band, counts))
-        own = 0 if part == other else -tile.shape[0] - tile.shape[1]
-        kernels.count_closer_rows(table, bonus[other], own, limit[part], width[part], found[part])
-        if part != other:
-            kernels.count_closer_columns(table, bonus[part], limit[other], width[other], found[other])
+    if tile.device.type != "cpu":
+        count_closer_torch(tile, squares, part, other, limits, precision, counts)
         return
-    count_closer_torch(tile, half_squares, part, other, limits, band, counts)
+    table, square, limit, found = (x.numpy() for x in (tile, squares, limits, counts))
+    bonus, precision = square / 2, square.dtype.type(precision)
+    own = 0 if part == other else -tile.shape[0] - tile.shape[1]
+    kernels.count_closer_rows(table, bonus[other], own, limit[part], square[part], precision, found[part])
+    if part != other:
+        kernels.count_closer_columns(table, bonus[part], limit[other], square[other], precision, found[other])
 
 
 def count_closer_torch(
-    tile: Tensor, half_squares: Tensor, part: slice, other: slice, limits: Tensor, band: Tensor, counts: Tensor
+    tile: Tensor, squares: Tensor, part: slice, other: slice, limits: Tensor, precision: float, counts: Tensor
 ) -> None:
-    closeness = half_squares[other] - tile
+    closeness = squares[other] / 2 - tile
     if part == other:
         closeness.fill_diagonal_(torch.inf)
     else:
-        _count_torch(half_squares[part] - tile.T, limits[other], band[other], counts[other])
-    _count_torch(closeness, limits[part], band[part], counts[part])
+        _count_torch(squares[part] / 2 - tile.T, limits[other], squares[other], precision, counts[other])
+    _count_torch(closeness, limits[part], squares[part], precision, counts[part])
 
 
-def _count_torch(values: Tensor, limits: Tensor, band: Tensor, counts: Tensor) -> None:
+def _count_torch(values: Tensor, limits: Tensor, squares: Tensor, precision: float, counts: Tensor) -> None:
     for t in range(limits.shape[1]):
+        band = precision * (squares + limits[:, t].abs())
         for limit in (limits[:, t] - band, limits[:, t] + band):
             counts[:, t] += (values < limit[:, None]).sum(dim=1, dtype=torch.int32)
 
