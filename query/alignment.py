@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.metrics import Alignment, Study, align, align_all, find_metric
+from query.how import How
+from query.metrics import Alignment, Study, align_all, find_metric
 from query.metrics.registry import unknown
 from query.metrics.study import Origin, Shelf
-from query.vectors import NOTHING, Selection, Source, read_keys, read_vectors
+from query.vectors import NOTHING, Reader, Selection, Source, read_keys
 
 # In this order, so that a terminal too narrow for all shows the value and the reason.
 ROW = (
@@ -23,97 +23,80 @@ ROW = (
     "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
     "null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, reason VARCHAR)"
 )
-HOW = (
-    "STRUCT(metric VARCHAR, k BIGINT, estimator VARCHAR, normalize VARCHAR, permutations BIGINT, subsamples BIGINT, "
-    "seed BIGINT, device VARCHAR)"
-)
 MISSING = ("pairwise", "common")
 
 Row = dict[str, Any]
 Pair = tuple[Source, Source]
 Codes = NDArray[np.int64]
+Shared = tuple[Codes, dict[str, list[Pair]]]  # the pairs that share just these systems, by metric
 
 
-@dataclass(frozen=True)
-class How:
-    """How to compare. Raises ValueError on an option that makes no sense, before any vector is read.
-
-    metric: one name, or several as 'cknna, cka' or '[cknna, cka]', which is how SQL spells a list as text.
-    """
-
-    metric: str = "cknna"
-    k: int | None = None
-    estimator: str | None = None
-    normalize: str = "l2"
-    permutations: int = 100
-    subsamples: int = 0
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for metric in self.metrics:
-            align(NOTHING, NOTHING, metric, **self.studying, **self.aligning)
-
-    @classmethod
-    def of(cls, **given: Any) -> How:
-        """From SQL's arguments, where NULL means the default."""
-        return cls(**{name: value for name, value in given.items() if value is not None})
-
-    @property
-    def metrics(self) -> list[str]:
-        """Each once, in the order asked for."""
-        names = (name.strip() for name in self.metric.strip("[] ").split(","))
-        return list(dict.fromkeys(names))
-
-    @property
-    def studying(self) -> dict[str, Any]:
-        return {"k": self.k, "normalize": self.normalize, "device": self.device}
-
-    @property
-    def aligning(self) -> dict[str, Any]:
-        return {
-            "estimator": self.estimator,
-            "permutations": self.permutations,
-            "subsamples": self.subsamples,
-            "seed": self.seed,
-        }
-
-
-def align_pairs(
-    connection: duckdb.DuckDBPyConnection,
-    pairs: Sequence[Pair],
-    selection: Selection,
-    how: How,
-    missing: str = "pairwise",
-) -> list[Row]:
-    """One row of `ROW` a metric and pair, in their order.
+class Plan:
+    """The alignments that are asked for on some systems: who shares what is known, no vector has been read.
 
     missing: 'pairwise' compares two models on all systems that they share, 'common' on those that all models share, so
     that the values of a matrix are of equal n and comparable. A model without any vector takes no part in 'common'.
     """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair], how: How, missing: str
+    ) -> None:
+        self.connection, self.selection, self.how = connection, selection, how
+        self.keys = read_keys(connection, unique(pairs), selection)
+        # A symmetric metric is computed once, in one fixed order: the null depends on which side is shuffled.
+        self.asked = [(pair, (metric, _fixed(metric, pair))) for metric in how.metrics for pair in pairs]
+        self.shared = _share({wanted for _, wanted in self.asked}, self.keys, missing)
+
+    def products(self) -> int:
+        """About how many products of two vectors it takes."""
+        metrics = [find_metric(name) for name in self.how.metrics]
+        lists = {"inner" if self.how.normalize == "l2" else metric.lists for metric in metrics if metric.lists}
+        sums = any(metric.needs for metric in metrics)
+        # 'zscore' depends on the systems, so that lists among all do not serve some.
+        whole = [] if self.how.normalize == "zscore" else list(self.keys.values())
+        total = sum(codes.size**2 * len(lists) for codes in whole)
+        for common, wanted in self.shared:
+            models = len(unique(pair for pairs in wanted.values() for pair in pairs))
+            total += models * common.size**2 * (sums + (0 if whole else len(lists)))
+            for metric, pairs in wanted.items():
+                k = self.how.k or find_metric(metric).default_k
+                total += len(pairs) * common.size * k * (1 + self.how.permutations)
+        return total
+
+    def rows(self) -> list[Row]:
+        """One row of `ROW` a metric and pair, in their order."""
+        studies = make_studies(Reader(self.connection, self.selection), self.keys, self.how)
+        values = dict(_align_shared(studies, self.shared, self.keys, self.how))
+        return [_row(pair, self.keys, self.selection, values[wanted]) for pair, wanted in self.asked]
+
+
+def align_pairs(
+    connection: duckdb.DuckDBPyConnection,
+    pairs: Mapping[Selection, Sequence[Pair]],
+    how: How,
+    missing: str | None = None,
+) -> list[Row]:
+    """One row of `ROW` a selection of systems, metric and pair, in their order. missing: see `Plan`."""
+    missing = missing or MISSING[0]
     if missing not in MISSING:
         raise ValueError(unknown("way to treat missing systems", missing, MISSING))
-    keys = read_keys(connection, unique(pairs), selection)
-    # A symmetric metric is computed once, in one fixed order: the null depends on which side is shuffled.
-    todo = {(metric, pair): _fixed(metric, pair) for metric in how.metrics for pair in pairs}
-    shared = _share(set(todo.values()), keys, missing)
-    values = dict(_align_shared(_studies(connection, keys, selection, how), shared, keys, how))
-    return [_row(pair, keys, selection, values[todo[metric, pair]]) for metric, pair in todo]
+    plans = [Plan(connection, selection, asked, how, missing) for selection, asked in pairs.items()]
+    if how.progress is not None:
+        how.progress.expect(sum(plan.products() for plan in plans))
+    return [row for plan in plans for row in plan.rows()]
 
 
-def _fixed(metric: str, pair: Pair) -> tuple[str, Pair]:
+def _fixed(metric: str, pair: Pair) -> Pair:
     a, b = pair
-    return metric, (b, a) if b < a and find_metric(metric).symmetric else pair
+    return (b, a) if b < a and find_metric(metric).symmetric else pair
 
 
-def _studies(
-    connection: duckdb.DuckDBPyConnection, keys: dict[Source, Codes], selection: Selection, how: How
-) -> dict[Source, Study]:
+def make_studies(reader: Reader, keys: dict[Source, Codes], how: How) -> dict[Source, Study]:
     """Every model on all its systems, to be read when it is its turn."""
     shelf = Shelf()
     return {
         source: Study(
-            [lambda source=source: read_vectors(connection, source, selection) if keys[source].size else NOTHING],
+            [partial(reader.read, source) if keys[source].size else NOTHING],
             names=[source.label],
             n=keys[source].size,
             shelf=shelf,
@@ -130,11 +113,11 @@ def unique(pairs: Iterable[Pair]) -> list[Source]:
 
 def _share(
     wanted: Iterable[tuple[str, Pair]], keys: dict[Source, Codes], missing: str
-) -> list[tuple[Codes, dict[str, list[Pair]]]]:
+) -> list[Shared]:
     """The distinct sets of shared systems, each with the pairs that share just these, by metric."""
     present = [codes for codes in keys.values() if codes.size]
     everywhere = reduce(_intersect, present) if present and missing == "common" else None
-    groups: dict[bytes, tuple[Codes, dict[str, list[Pair]]]] = {}
+    groups: dict[bytes, Shared] = {}
     for metric, (a, b) in sorted(wanted):
         common = _intersect(keys[a], keys[b])
         if everywhere is not None:
@@ -150,7 +133,7 @@ def _intersect(a: Codes, b: Codes) -> Codes:
 
 def _align_shared(
     studies: dict[Source, Study],
-    shared: Iterable[tuple[Codes, dict[str, list[Pair]]]],
+    shared: Iterable[Shared],
     keys: dict[Source, Codes],
     how: How,
 ) -> Iterator[tuple[tuple[str, Pair], Alignment]]:

@@ -8,7 +8,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.alignment import How, Row, align_pairs
+from query.alignment import Row, align_pairs
+from query.how import How
 from query.vectors import Selection, Source, check_dataset, find_source, unknown
 
 ROW = (
@@ -27,6 +28,7 @@ SCORES = """
 HOW_TO_ADD = (
     "`python -m query --write \"INSERT INTO scores VALUES ('model', 'score', 0.1, 'unit', 'test set', 'source')\"`"
 )
+GROUP = ("metric", "test_set", "unit")
 COPIED = ("value", "calibrated", "p_value", "n", "metric", "estimator", "normalization", "k", "reason")
 LEAST_MODELS = 3
 RESAMPLES = 9999
@@ -41,19 +43,22 @@ def convergence(
     source: str | None,
     how: How,
 ) -> list[Row]:
-    """One row of `ROW` a scored model, the reference left out.
+    """One row of `ROW` a metric and scored model, the reference left out.
 
     spearman: rank correlation of score and alignment over the models of one test set and unit that have both, n_models
-    of them; NULL below 3, or where all scores or alignments are equal. The score's name
-    says whether high is good.
+    of them; NULL below 3, or where all scores or alignments are equal. It is of the numbers as they are: for an error
+    (low is good) and a metric that grows with likeness it is negative where better models are more like the reference;
+    a score of which high is good turns the sign, and so does a metric that falls with likeness. Asymmetric metrics are
+    taken from the reference to the model.
     """
     name = check_dataset(connection, dataset)
     asked = find_source(connection, reference)
     scores = _scores(connection, score, test_set, source)
     scored = [row for row in scores if row["model_id"] != asked.model_id]
     pairs = [(asked, Source(row["model_id"], row.pop("representation"), True)) for row in scored]
-    aligned = align_pairs(connection, pairs, Selection(name), how)
+    aligned = align_pairs(connection, {Selection(name): pairs}, how)
     known = {"reference": asked.label, "dataset": name}
+    scored *= len(how.metrics)
     rows = [a | known | {column: b[column] for column in COPIED} for a, b in zip(scored, aligned, strict=True)]
     return [row | correlation for row, correlation in zip(rows, _correlations(rows), strict=True)]
 
@@ -104,12 +109,12 @@ def _scores(
 
 
 def _correlations(rows: list[Row]) -> list[Row]:
-    """For each row the correlation over its test set and unit."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    """For each row the correlation over its metric, test set and unit."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["test_set"], row["unit"]), []).append(row)
+        groups.setdefault(tuple(row[column] for column in GROUP), []).append(row)
     found = {group: _correlation(members) for group, members in groups.items()}
-    return [found[row["test_set"], row["unit"]] for row in rows]
+    return [found[tuple(row[column] for column in GROUP)] for row in rows]
 
 
 def _correlation(rows: list[Row]) -> Row:

@@ -19,6 +19,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from query import aggregates, alignment, convergence, dimensions, questions, systems
+from query.how import HOW, How
 from query.metrics import MEASURES, METRICS, Measure, Metric
 
 MACROS = Path(__file__).with_name("macros.sql")
@@ -28,7 +29,7 @@ SQL_TYPES: dict[Any, str] = {
     str | None: "VARCHAR",
     int | None: "BIGINT",
     questions.Names: "VARCHAR[]",
-    alignment.How: alignment.HOW,
+    How: HOW,
 }
 
 # DuckDB keeps a function for the whole database, whichever connection registered it, and does not keep it alive. So
@@ -126,7 +127,7 @@ def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Functi
         connection = _connections.get(-1 if number is None else number)
         if connection is None:
             raise ValueError("this connection has no store: make it with query.connect(), or query.register() it")
-        given = [alignment.How.of(**a) if isinstance(a, dict) else a for a in arguments]
+        given = [How.of(**a) if isinstance(a, dict) else a for a in arguments]
         with connection.cursor() as cursor:
             return answer(cursor, *given)
 

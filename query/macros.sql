@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
-    permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL
+    permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL
 ) AS TABLE
     SELECT unnest(__alignment(getvariable('matterzoo_connection'), model_a, model_b, dataset, systems, {
         'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
@@ -14,7 +14,7 @@ COMMENT ON MACRO TABLE alignment IS
 
 CREATE OR REPLACE TEMP MACRO alignment_matrix(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
-    permutations := 100, subsamples := 0, seed := 0, device := 'cpu', systems := NULL, missing := 'pairwise'
+    permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
     SELECT unnest(__alignment_matrix(getvariable('matterzoo_connection'), dataset, models, systems, missing, {
         'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
@@ -35,7 +35,7 @@ COMMENT ON MACRO TABLE dimensions IS
 
 CREATE OR REPLACE TEMP MACRO nearest_models(
     model, dataset := NULL, metric := 'cknna', k := NULL, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
-    permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
+    permutations := 100, subsamples := 0, seed := 0, device := NULL
 ) AS TABLE
     SELECT unnest(__nearest_models(getvariable('matterzoo_connection'), model, dataset, top, models, {
         'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
@@ -53,10 +53,10 @@ COMMENT ON MACRO TABLE nearest_systems IS
 
 CREATE OR REPLACE TEMP MACRO model_tree(
     dataset := NULL, metric := 'cknna', k := NULL, models := NULL, estimator := NULL, normalize := 'l2',
-    missing := 'pairwise', device := 'cpu'
+    missing := 'pairwise', device := NULL
 ) AS TABLE
     SELECT unnest(__model_tree(getvariable('matterzoo_connection'), dataset, models, missing, {
-        'metric': metric, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
         'seed': 0, 'device': device
     }), max_depth := 2);
 COMMENT ON MACRO TABLE model_tree IS
@@ -64,7 +64,7 @@ COMMENT ON MACRO TABLE model_tree IS
 
 CREATE OR REPLACE TEMP MACRO convergence(
     dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := NULL, test_set := NULL, source := NULL,
-    estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0, device := 'cpu'
+    estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0, device := NULL
 ) AS TABLE
     SELECT unnest(__convergence(getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, {
         'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import groupby, product
 
 import duckdb
 import numpy as np
 
 from query import tree
-from query.alignment import How, Row, align_pairs
+from query.alignment import Row, align_pairs
+from query.how import How
+from query.metrics import find_metric
 from query.vectors import Selection, at_least_one, check_dataset, choose_datasets, choose_sources, find_source
 
 Connection = duckdb.DuckDBPyConnection
@@ -26,45 +28,47 @@ TREE = "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBL
 def alignment(
     connection: Connection, model_a: str, model_b: str, dataset: str | None, systems: Names, how: How
 ) -> list[Row]:
-    """Two models: one row of `alignment.ROW` a dataset."""
+    """Two models: one row of `alignment.ROW` a dataset and metric."""
     pair = (find_source(connection, model_a), find_source(connection, model_b))
-    rows = []
-    for name in choose_datasets(connection, dataset, pair):
-        rows += align_pairs(connection, [pair], select(name, systems), how)
-    return rows
+    datasets = choose_datasets(connection, dataset, pair)
+    return align_pairs(connection, {select(name, systems): [pair] for name in datasets}, how)
 
 
 def alignment_matrix(
     connection: Connection, dataset: str | None, models: Names, systems: Names, missing: str | None, how: How
 ) -> list[Row]:
     """All ordered pairs of models, also of a model with itself: rows of `alignment.ROW`."""
-    rows = []
+    pairs = {}
     for name in datasets_of(connection, dataset, models):
         sources = choose_sources(connection, models, name)
-        pairs = list(product(sources, sources))
-        rows += align_pairs(connection, pairs, select(name, systems), how, missing or "pairwise")
-    return rows
+        pairs[select(name, systems)] = list(product(sources, sources))
+    return align_pairs(connection, pairs, how, missing)
 
 
 def nearest_models(
     connection: Connection, model: str, dataset: str | None, top: int | None, models: Names, how: How
 ) -> list[Row]:
-    """The models most aligned with this one, the best first, undefined ones last: rows of `NEAREST_MODEL`."""
+    """The models most aligned with this one, the closest first, undefined ones last: rows of `NEAREST_MODEL`.
+
+    `top` of them a dataset and metric.
+    """
     count = at_least_one("top", top, default=10)
     asked = find_source(connection, model)
-    rows = []
+    pairs = {}
     for name in choose_datasets(connection, dataset, [asked]):
         others = [source for source in choose_sources(connection, models, name) if source != asked]
-        found = align_pairs(connection, [(asked, other) for other in others], select(name, None), how)
-        # Rounded, so that of models equally aligned the first by name comes first.
-        found.sort(key=lambda row: (row["value"] is None, -round(row["value"] or 0.0, 12), row["model_b"]))
-        rows += [_ranked(place, row) for place, row in enumerate(found[:count], start=1)]
-    return rows
+        pairs[select(name, None)] = [(asked, other) for other in others]
+    found = align_pairs(connection, pairs, how)
+    groups = groupby(found, lambda row: (row["dataset"], row["metric"]))
+    return [row for _, rows in groups for row in _closest(list(rows), count)]
 
 
 def model_tree(connection: Connection, dataset: str | None, models: Names, missing: str | None, how: How) -> list[Row]:
     """The tree's nodes, depth first, then the models that have no place in it with the reason: rows of `TREE`."""
     name = check_dataset(connection, dataset)
+    metric = how.one_metric("model_tree")
+    if find_metric(metric).lower_is_closer:
+        raise ValueError(f"model_tree needs a metric that grows with likeness, and {metric} falls: take cknna, or cka")
     rows = alignment_matrix(connection, name, models, None, missing, how)
     labels = list(dict.fromkeys(row["model_a"] for row in rows))
     size = (len(labels), len(labels))
@@ -89,6 +93,14 @@ def datasets_of(connection: Connection, dataset: str | None, models: Names) -> l
     """The dataset asked for, or all on which the named models (without names: any) have vectors."""
     named = None if models is None else [find_source(connection, model) for model in models]
     return choose_datasets(connection, dataset, named)
+
+
+def _closest(rows: list[Row], count: int) -> list[Row]:
+    """The first few of one metric's rows as rows of `NEAREST_MODEL`."""
+    sign = 1 if find_metric(rows[0]["metric"]).lower_is_closer else -1
+    # Rounded, so that of models equally aligned the first by name comes first.
+    rows.sort(key=lambda row: (row["value"] is None, sign * round(row["value"] or 0.0, 12), row["model_b"]))
+    return [_ranked(place, row) for place, row in enumerate(rows[:count], start=1)]
 
 
 def _ranked(place: int, row: Row) -> Row:

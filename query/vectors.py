@@ -149,6 +149,21 @@ def read_vectors(connection: duckdb.DuckDBPyConnection, source: Source, selectio
     return np.concatenate(parts) if parts else NOTHING
 
 
+class Reader:
+    """Reads models on a selection of systems. The one read last is at hand: a cache of lists asks for it once more."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+        self._connection, self._selection = connection, selection
+        self._last: tuple[Source, Vectors] | None = None
+
+    def read(self, source: Source) -> Vectors:
+        """See `read_vectors`."""
+        if self._last is None or self._last[0] != source:
+            self._last = None
+            self._last = source, read_vectors(self._connection, source, self._selection)
+        return self._last[1]
+
+
 def dense(lists: pa.Array, name: str) -> Vectors:
     """A list array without NULL rows as (n, d), without a copy; a NULL element is NaN. Raises Undefined if ragged."""
     return table(lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy(), name)

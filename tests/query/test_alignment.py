@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,20 @@ K = 5
 HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
     "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "dropped_a", "dropped_b", "metric",
-    "estimator", "normalization", "k", "null_mean", "null_std", "reason",
+    "estimator", "normalization", "k", "null_mean", "null_std", "low", "high", "warning", "reason",
 )  # fmt: skip
+NUMBERS = ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high")
 
 Connection = duckdb.DuckDBPyConnection
 Vectors = dict[str, NDArray[np.float32]]
+
+
+@pytest.fixture
+def writable(store_path: Path, tmp_path: Path) -> Iterator[Connection]:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    with query.connect(copy, read_only=False) as connection:
+        yield connection
 
 
 def rows_of(con: Connection, sql: str) -> list[dict[str, Any]]:
@@ -36,11 +46,16 @@ def row_of(con: Connection, sql: str) -> dict[str, Any]:
 
 
 def assert_same(row: dict[str, Any], expected: Alignment) -> None:
-    for column in ("value", "null_mean", "null_std", "p_value", "calibrated"):
+    for column in NUMBERS:
         assert row[column] == pytest.approx(getattr(expected, column), abs=1e-12), column
-    for column in ("reason", "metric", "estimator", "k", "n"):
+    for column in ("reason", "warning", "metric", "estimator", "k", "n"):
         assert row[column] == getattr(expected, column), column
     assert row["normalization"] == expected.normalization
+
+
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Without the digits that depend on which models are summed together."""
+    return row | {column: None if row[column] is None else round(row[column], 10) for column in NUMBERS}
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -53,14 +68,15 @@ def test_a_row_is_the_alignment_of_the_arrays(con: Connection, vectors: Vectors,
 
 
 def test_every_option_reaches_the_metric(con: Connection, vectors: Vectors) -> None:
-    given = "estimator := 'centered', normalize := 'max', permutations := 30, seed := 7"
+    given = "estimator := 'centered', normalize := 'max', permutations := 30, subsamples := 20, seed := 7"
     row = row_of(con, f"FROM alignment('base', 'far', {HOW}, {given})")
-    how = {"estimator": "centered", "normalize": "max", "permutations": 30, "seed": 7}
+    how = {"estimator": "centered", "normalize": "max", "permutations": 30, "subsamples": 20, "seed": 7}
+    assert row["low"] < row["value"] < row["high"]
     assert_same(row, align(vectors["base"], vectors["far"], "cknna", k=K, **how))
 
 
 def test_null_options_are_defaults(con: Connection) -> None:
-    names = ("metric", "k", "estimator", "normalize", "permutations", "seed", "systems")
+    names = ("metric", "k", "estimator", "normalize", "permutations", "subsamples", "seed", "device", "systems")
     nulls = ", ".join(f"{name} := NULL" for name in names)
     asked = "FROM alignment('base', 'near', dataset := 'crystals'"
     assert rows_of(con, f"{asked}, {nulls})") == rows_of(con, f"{asked})")
@@ -70,6 +86,34 @@ def test_without_permutations_there_is_no_null(con: Connection) -> None:
     row = row_of(con, f"FROM alignment('base', 'near', {HOW}, permutations := 0)")
     assert row["value"] is not None
     assert row["null_mean"] is row["null_std"] is row["p_value"] is row["calibrated"] is None
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_k_is_the_metrics_own_unless_given(con: Connection, metric: str) -> None:
+    row = row_of(con, f"FROM alignment('base', 'near', dataset := 'crystals', metric := '{metric}', k := NULL)")
+    assert row["k"] == (METRICS[metric].default_k if METRICS[metric].uses_k else None)
+
+
+@pytest.mark.parametrize("metrics", ["'information_imbalance, cka'", "['information_imbalance', 'cka']"])
+def test_several_metrics_at_once(con: Connection, metrics: str) -> None:
+    rows = rows_of(con, f"FROM alignment_matrix({HOW}, models := ['base', 'far'], metric := {metrics})")
+    assert [(row["metric"], row["k"]) for row in rows] == 4 * [("information_imbalance", K)] + 4 * [("cka", None)]
+    for row in rows:
+        pair = f"'{row['model_a']}', '{row['model_b']}'"
+        alone = row_of(con, f"FROM alignment({pair}, {HOW}, metric := '{row['metric']}')")
+        assert rounded(row) == rounded(alone)
+
+
+def test_vectors_of_very_different_lengths_are_warned_of(writable: Connection) -> None:
+    stretched = "[x * if(system_id = 'crystals/007', 100, 1) FOR x IN vector] AS vector"
+    writable.execute(f"""
+        INSERT INTO embeddings SELECT * REPLACE ('uneven' AS model_id, {stretched}) FROM embeddings
+        WHERE model_id = 'near'
+    """)
+    writable.execute("INSERT INTO models SELECT * REPLACE ('uneven' AS model_id) FROM models WHERE model_id = 'near'")
+    asked = f"FROM alignment('base', 'uneven', {HOW}, normalize := '{{}}')"
+    assert row_of(writable, asked.format("none"))["warning"].startswith("vectors of uneven differ much in length")
+    assert row_of(writable, asked.format("l2"))["warning"] is None
 
 
 def test_both_layers_agree(con: Connection) -> None:
@@ -173,10 +217,11 @@ def test_a_matrix_has_every_ordered_pair(con: Connection, metric: str) -> None:
     assert [(row["model_a"], row["model_b"]) for row in rows] == [(a, b) for a in models for b in models]
     by_pair = {(row["model_a"], row["model_b"]): row for row in rows}
     for a in models:
-        assert by_pair[a, a]["value"] == pytest.approx(1, abs=1e-5)
         for b in models:
-            assert by_pair[a, b] == row_of(con, f"FROM alignment('{a}', '{b}', {HOW}, metric := '{metric}')")
-            assert by_pair[a, b]["value"] == by_pair[b, a]["value"]
+            alone = row_of(con, f"FROM alignment('{a}', '{b}', {HOW}, metric := '{metric}')")
+            assert rounded(by_pair[a, b]) == rounded(alone)
+            same = by_pair[a, b]["value"] == by_pair[b, a]["value"]
+            assert same == (METRICS[metric].symmetric or a == b or {a, b} == {"base", "partial"})
             assert by_pair[a, b]["dropped_a"] == by_pair[b, a]["dropped_b"]
 
 
@@ -244,13 +289,10 @@ def test_a_wrong_argument_is_answered_with_the_nearest_right_one(con: Connection
     assert message in str(caught.value)
 
 
-def test_two_vectors_of_one_system_are_refused(store_path: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "matter.duckdb"
-    copy.write_bytes(store_path.read_bytes())
-    with query.connect(copy, read_only=False) as con:
-        con.execute("INSERT INTO embeddings FROM embeddings WHERE model_id = 'near' AND system_id = 'crystals/003'")
-        with pytest.raises(duckdb.InvalidInputException, match="near has two vectors of one system of crystals"):
-            con.sql(f"FROM alignment('base', 'near', {HOW})").fetchall()
+def test_two_vectors_of_one_system_are_refused(writable: Connection) -> None:
+    writable.execute("INSERT INTO embeddings FROM embeddings WHERE model_id = 'near' AND system_id = 'crystals/003'")
+    with pytest.raises(duckdb.InvalidInputException, match="near has two vectors of one system of crystals"):
+        writable.sql(f"FROM alignment('base', 'near', {HOW})").fetchall()
 
 
 def test_explaining_does_not_run_it(con: Connection) -> None:

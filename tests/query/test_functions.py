@@ -44,14 +44,34 @@ def value_of(con: duckdb.DuckDBPyConnection, metric: str, a: str, b: str, more: 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("other", ["near", "far", "noise"])
 def test_an_aggregate_is_the_metric(con: duckdb.DuckDBPyConnection, vectors: Vectors, metric: str, other: str) -> None:
-    expected = align(vectors["base"], vectors[other], metric, k=K).value
-    assert value_of(con, metric, "base", other) == pytest.approx(expected, abs=1e-12)
+    assert value_of(con, metric, "base", other) == pytest.approx(expected(vectors, other, metric), abs=1e-12)
+
+
+def expected(vectors: Vectors, other: str, metric: str, **options: str | None) -> float | None:
+    """The metric of base and another, in the order in which an aggregate sees rows: reconstruction_error knows it."""
+    a, b = vectors["base"], vectors[other]
+    order = canonical_order(a, b)
+    return align(a[order], b[order], metric, k=K, **options).value
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("same", ["base", "rotated", "scaled", "partial"])
-def test_the_same_geometry_is_one(con: duckdb.DuckDBPyConnection, metric: str, same: str) -> None:
-    assert value_of(con, metric, "base", same) == pytest.approx(1, abs=1e-5)
+def test_the_same_geometry_is_the_best_there_is(con: duckdb.DuckDBPyConnection, metric: str, same: str) -> None:
+    best = 0 if METRICS[metric].lower_is_closer else 1
+    if metric == "information_imbalance":
+        best = (K + 1) / (50 if same == "partial" else 60)
+    assert value_of(con, metric, "base", same) == pytest.approx(best, abs=1e-5)
+
+
+def test_information_imbalance_has_a_direction(con: duckdb.DuckDBPyConnection, vectors: Vectors) -> None:
+    sql = f"SELECT information_imbalance({{}}, k := 1) {PAIRS} AND a.model_id = 'base' AND b.model_id = 'near'"
+    forth, back = (
+        one(con, f"{sql.format(sides)} AND starts_with(system_id, 'crystals/')")
+        for sides in ("a.vector, b.vector", "b.vector, a.vector")
+    )
+    assert forth == pytest.approx(align(vectors["base"], vectors["near"], "information_imbalance").value, abs=1e-12)
+    assert back == pytest.approx(align(vectors["near"], vectors["base"], "information_imbalance").value, abs=1e-12)
+    assert forth != back
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -66,10 +86,8 @@ def test_options_reach_the_metric(con: duckdb.DuckDBPyConnection, vectors: Vecto
     for estimator in METRICS[metric].estimators or (None,):
         for normalize in ("l2", "max", "zscore", "none"):
             given = f", normalize := '{normalize}'" + (f", estimator := '{estimator}'" if estimator else "")
-            expected = align(
-                vectors["base"], vectors["far"], metric, k=K, estimator=estimator, normalize=normalize
-            ).value
-            assert value_of(con, metric, "base", "far", given) == pytest.approx(expected, abs=1e-12)
+            right = expected(vectors, "far", metric, estimator=estimator, normalize=normalize)
+            assert value_of(con, metric, "base", "far", given) == pytest.approx(right, abs=1e-12)
 
 
 def test_null_options_are_defaults(con: duckdb.DuckDBPyConnection) -> None:
@@ -159,17 +177,17 @@ def many(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_threads_and_order_change_nothing(many: duckdb.DuckDBPyConnection) -> None:
-    sql = "SELECT bucket, cknna(a, b, k := 5), cka(a, b) FROM {} GROUP BY bucket ORDER BY bucket"
+def test_threads_and_order_change_no_bit(many: duckdb.DuckDBPyConnection) -> None:
+    values = ", ".join(f"{metric}(a, b{options(metric)})" for metric in ("cknna", *METRICS))
+    sql = f"SELECT bucket, {values} FROM {{}} GROUP BY bucket ORDER BY bucket"
     answers = []
     for threads, rows in ((1, "many"), (4, "many"), (4, "(FROM many ORDER BY place)")):
         many.execute(f"SET threads = {threads}")
         answers.append(many.sql(sql.format(rows)).fetchall())
     assert answers[0] == answers[1] == answers[2]
-    values = [value for _, value, _ in answers[0]]
-    assert len(values) == 60
-    assert None not in values
-    assert abs(np.mean(values)) < 0.2
+    assert len(answers[0]) == 60
+    assert all(None not in row for row in answers[0])
+    assert abs(np.mean([cknna for _, cknna, *_ in answers[0]])) < 0.2
 
 
 def test_every_function_says_what_it_takes_and_does(con: duckdb.DuckDBPyConnection) -> None:
