@@ -6,7 +6,6 @@ pair of models takes about ten seconds there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +50,7 @@ def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
         ("cka", "biased"): _normalised(whole, unbiased=False),
         ("distance_correlation", "unbiased"): _normalised(distances, unbiased=True),
         ("distance_correlation", "biased"): _normalised(distances, unbiased=False) ** 0.5,
-        ("rsa", None): _pearson(squares),
+        ("rsa", "pearson"): _pearson(squares),
         ("mutual_knn", None): float((lists[0] != 0).multiply(lists[1] != 0).sum()) / (len(a) * k),
         ("cknna", "unbiased"): _cknna(*lists),
         ("cknna", "centered"): _centered_cknna(*lists, *means),
@@ -87,8 +86,10 @@ def _largest(values: Matrix, k: int, slack: Matrix, own: NDArray[np.int64]) -> N
     limit = np.partition(values, -k, axis=1)[:, -k]
     above = values > (limit + slack)[:, None]
     tied = (values >= (limit - slack)[:, None]) & ~above
-    room = k - above.sum(axis=1, keepdims=True)
-    return above | (tied & (np.cumsum(tied, axis=1) <= room))
+    room = k - above.sum(axis=1)
+    crowded = tied.sum(axis=1) > room
+    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded, None]
+    return above | tied
 
 
 def _ranks(distances: Matrix, near: NDArray[np.bool_], slack: Matrix) -> Matrix:
@@ -157,8 +158,3 @@ def _centered_cknna(kernel: csr_array, other: csr_array, mean: Matrix, other_mea
 
     p, q = centred(kernel, mean), centred(other, other_mean)
     return float(p.multiply(q).sum() / np.sqrt(p.multiply(p).sum() * q.multiply(q).sum()))
-
-
-def disagreements(found: dict[Value, float], expected: dict[Value, float]) -> Iterator[tuple[Value, float]]:
-    """The relative error of every value."""
-    return ((name, abs(found[name] - value) / abs(value)) for name, value in expected.items())
