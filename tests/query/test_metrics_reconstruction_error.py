@@ -107,7 +107,7 @@ def test_what_b_lacks_it_cannot_reconstruct(seed: int) -> None:
     a, _ = any_two(seed)
     b = a[:, 1:]
     assert reconstruction_error(a, b, normalize="none") < 1e-9
-    assert reconstruction_error(b, a, normalize="none") > 0.01
+    assert reconstruction_error(b, a, normalize="none") > 1e-3
 
 
 @laws
