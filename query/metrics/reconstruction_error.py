@@ -17,7 +17,8 @@ Range: 0 to about 1; 1 is what predicting the mean gives, unrelated models may l
 from a to b; b may hold all that a has and a not all that b has. 0 for a model and itself needs d < n / 2.
 Invariant to: rotations and reflections, scale, shifts of either model (under normalization 'none'); not to the order
 of the systems. Depends on n: more systems find a better map.
-Undefined: fewer than 8 systems; at least half of the systems have the same vector.
+Duplicates: a system whose copy is in the training half is known rather than predicted, which lowers the value.
+Undefined: fewer than 8 systems, constant vectors, the same vector for at least half of the systems.
 Null: each pairing chooses its λ anew, as the value did; singular vectors of a are found once.
 Tested against: scikit-matter 0.4.1, and the definition restated.
 
