@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.store import StoreError
+from schemas.store import StoreError, cache_folder, data_folder
 
 
 def memory_limit(systems: int, dimension: int = 0) -> str:
@@ -88,7 +88,12 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        return self.store.with_suffix(".data")
+        return data_folder(self.store)
+
+    @property
+    def cache(self) -> Path:
+        """Neighbour lists that questions keep."""
+        return cache_folder(self.store)
 
     @property
     def spill(self) -> Path:

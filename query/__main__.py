@@ -12,6 +12,7 @@ from typing import NoReturn
 import duckdb
 
 from query import connect, default_store
+from query.interrupt import interruptible
 from query.output import sentence, show, write
 from query.shell import shell
 from query.vectors import nearest_name
@@ -20,7 +21,7 @@ from schemas.store import StoreError
 EXAMPLES = Path(__file__).with_name("examples")
 # The first line of an example says how it is called: -- matrix DATASET [metric=cknna]
 USAGE = re.compile(r"^-- (\w+)((?: [A-Z_]+)*)((?: \[\w+=.*?\])*)$")
-EXIT_ERROR = 2
+EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -119,13 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.sql is None:
         parser.error("what to ask is missing")
     try:
-        answer(options, known)
+        with interruptible():
+            answer(options, known)
     except (duckdb.Error, StoreError, ValueError) as error:
         print(sentence(error), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
     return 0
 
 

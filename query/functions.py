@@ -19,8 +19,11 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from query import aggregates, alignment, convergence, dimensions, questions, systems
+from query.cache import Cache
 from query.how import HOW, How
+from query.interrupt import interruptible
 from query.metrics import MEASURES, METRICS, Measure, Metric
+from query.progress import Progress
 
 MACROS = Path(__file__).with_name("macros.sql")
 SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
@@ -127,8 +130,9 @@ def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Functi
         connection = _connections.get(-1 if number is None else number)
         if connection is None:
             raise ValueError("this connection has no store: make it with query.connect(), or query.register() it")
-        given = [How.of(**a) if isinstance(a, dict) else a for a in arguments]
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, Progress() as progress, interruptible():
+            tools = {"progress": progress, "cache": Cache.beside(cursor)}
+            given = [How.of(**a, **tools) if isinstance(a, dict) else a for a in arguments]
             return answer(cursor, *given)
 
     # DuckDB counts the parameters of what it is given.

@@ -18,6 +18,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output
 
 from query.functions import signatures
+from query.interrupt import interruptible
 from query.output import is_complete, sentence, show, statements
 from query.vectors import nearest_name
 
@@ -129,16 +130,21 @@ def _respond(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
     if words and words[0] in (".quit", ".exit"):
         return False
     try:
-        if words and words[0].startswith("."):
-            _command(connection, *words)
-        else:
-            for statement in statements(text):
-                show(connection.sql(statement))
+        with interruptible():
+            _run(connection, text, words)
     except duckdb.Error as error:
         print(sentence(error), file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
     return True
+
+
+def _run(connection: duckdb.DuckDBPyConnection, text: str, words: list[str]) -> None:
+    if words and words[0].startswith("."):
+        _command(connection, *words)
+    else:
+        for statement in statements(text):
+            show(connection.sql(statement))
 
 
 def _command(connection: duckdb.DuckDBPyConnection, command: str, *words: str) -> None:

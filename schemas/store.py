@@ -44,6 +44,16 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     return connection
 
 
+def data_folder(path: str | Path) -> Path:
+    """Beside the store `matter.duckdb`, `matter.data`: all that the store can be made again from, and the cache."""
+    return Path(path).with_suffix(".data")
+
+
+def cache_folder(path: str | Path) -> Path:
+    """What questions found and may find again; can be removed at any time."""
+    return data_folder(path) / "cache"
+
+
 def update(path: str | Path) -> None:
     """Bring the tables of a store up to date, if there is one and they are not; only then it is opened for writing."""
     if Path(path).exists():
