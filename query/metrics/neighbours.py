@@ -24,7 +24,7 @@ GEOMETRIES = ("inner", "euclidean")
 # Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
 # to about 1e-14, so which of two equal values happens to be rounded up never decides.
 TIE = 1e-12
-MARGIN = 8  # candidates kept beyond those asked for
+MARGIN = 8  # candidates kept beyond those asked for, so that rounding near the last one does no harm
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ def nearest(
     values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
     index, exact = _score(x, index, geometry)
     limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
+    limit *= 1 if geometry == "inner" else 2  # half the squared distance is what a product and lengths give
     slack = _slack(x, geometry)
     unsure = limit.numpy() >= exact[:, k - 1] - slack if index.shape[1] < len(x) - 1 else np.zeros(len(x), bool)
     index, exact = index[:, :k], exact[:, :k]
@@ -207,26 +208,14 @@ def _whole_rows(
 def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
     """Columns of the k largest values of each row; of values within `slack` of the k-th, the first columns.
 
-    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64, in no order.
+    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64, ascending.
     """
-    width = tile.shape[1] - 1  # the row itself is no candidate
-    values, columns = tile.topk(min(k + MARGIN, width), dim=1)
-    chosen = _choose(values, columns, k, slack)
-    reaches_end = values[:, -1] >= values[:, k - 1] - slack
-    if values.shape[1] < width and reaches_end.any():
-        values, columns = tile[reaches_end].topk(width, dim=1)
-        chosen[reaches_end] = _choose(values, columns, k, slack[reaches_end])
-    return chosen
-
-
-def _choose(values: Tensor, columns: Tensor, k: int, slack: Tensor) -> Tensor:
-    """The k candidates of lowest priority number: clear winners, then ties by column, then the rest."""
-    limit = values[:, k - 1 : k]
-    slack = slack[:, None]
-    n = int(columns.max()) + 1
-    priority = torch.where(values > limit + slack, columns - n, columns)
-    priority = torch.where(values < limit - slack, columns + n, priority)
-    return columns.gather(1, priority.topk(k, dim=1, largest=False).indices)
+    limit = tile.topk(k, dim=1).values[:, -1:]
+    larger = tile > limit + slack[:, None]
+    tied = (tile >= limit - slack[:, None]) & ~larger
+    free = k - larger.sum(dim=1, keepdim=True)
+    chosen = larger | (tied & (tied.cumsum(dim=1) <= free))
+    return chosen.nonzero()[:, 1].view(-1, k)
 
 
 def complete(lists: Neighbours, rows: NDArray[np.int64], x: Tensor, k: int, geometry: str) -> Neighbours:
