@@ -22,7 +22,6 @@ Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimens
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -31,7 +30,9 @@ from torch import Tensor
 
 from query.metrics.base import Undefined
 from query.metrics.measure import Measure, bare
-from query.metrics.tiles import FLOAT64_BYTES, blocks, tile_rows
+from query.metrics.neighbours import nearest
+from query.metrics.normalize import near_one
+from query.metrics.tiles import tile_dtype
 
 LEAST_K = 2
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
@@ -101,25 +102,10 @@ def _twonn(logs: Tensor, name: str) -> float:
 
 
 def neighbour_distances(x: Tensor, k: int) -> Tensor:
-    """Euclidean distances to the k nearest other rows, ascending.
+    """Euclidean distances to the k nearest other rows, ascending, but for one factor.
 
     x: (n, d) float64, k < n. Returns (n, k) float64.
     """
-    # Squares of extremes would overflow or vanish. A power of two keeps every digit; every use is a ratio of distances.
-    x = x / 2.0 ** (math.frexp(x.abs().amax().item())[1] - 1)
-    centred = x - x.mean(dim=0)
-    squares = centred.square().sum(dim=1)
-    distances = torch.empty(len(x), k, dtype=x.dtype, device=x.device)
-    for rows in tile_rows(len(x)):
-        tile = torch.addmm(squares, centred[rows], centred.T, alpha=-2)  # squared, less a constant of each row
-        tile.diagonal(rows.start).fill_(torch.inf)
-        nearest = tile.topk(k, dim=1, largest=False).indices
-        distances[rows] = _distances(x[rows], x, nearest)
-    return distances.sort(dim=1).values
-
-
-def _distances(queries: Tensor, x: Tensor, index: Tensor) -> Tensor:
-    """|queries_i − x_index_ij|, from differences: the products above lose the digits of small distances."""
-    k, d = index.shape[1], x.shape[1]
-    parts = blocks(len(queries), k * d * FLOAT64_BYTES)
-    return torch.cat([torch.linalg.vector_norm(queries[p, None] - x[index[p]], dim=2) for p in parts])
+    # Squares of extremes would overflow or vanish; every use is a ratio of distances.
+    lists = nearest(near_one(x.clone()), k, "euclidean", dtype=tile_dtype(len(x)))
+    return torch.from_numpy(lists.value).sqrt()

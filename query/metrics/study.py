@@ -20,7 +20,7 @@ from query.metrics.neighbours import Neighbours, complete, nearest
 from query.metrics.normalize import near_one, norm_warning, require_different
 from query.metrics.normalize import normalize as scale
 from query.metrics.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
-from query.metrics.tiles import SMALL
+from query.metrics.tiles import tile_dtype
 
 Table = ArrayLike | Tensor
 KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question
@@ -111,7 +111,7 @@ class Study:
         self.k, self.normalization = k, normalize
         self._longest = Metric.default_k if k is None else k
         self.device = find_device(device)
-        self.dtype = dtype or (torch.float64 if self.n <= SMALL else torch.float32)
+        self.dtype = dtype or tile_dtype(self.n)
         self.tile_side: int | None = None
         self._progress, self._cache = progress, cache
         self._reasons: dict[int, str | None] = {}

@@ -21,9 +21,9 @@ def blocks(n_rows: int, bytes_per_row: int, limit: int | None = None) -> Iterato
     return cut(n_rows, step)
 
 
-def tile_rows(n: int) -> Iterator[slice]:
-    """Row blocks whose (rows, n) float64 tile fits in TILE_BYTES."""
-    return blocks(n, n * FLOAT64_BYTES)
+def tile_dtype(n: int) -> torch.dtype:
+    """The precision of products over n systems: float32 where float64 would cost time."""
+    return torch.float64 if n <= SMALL else torch.float32
 
 
 def cut(n: int, step: int, start: int = 0) -> Iterator[slice]:
