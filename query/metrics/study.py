@@ -219,14 +219,17 @@ class Study:
         return self._places[i]
 
     @classmethod
-    def join(cls, origins: Sequence[Origin]) -> Study:
-        """Models of other studies on systems that all of them have; see `Origin`. Lists are cut from theirs."""
+    def join(cls, origins: Sequence[Origin], k: int | None = None) -> Study:
+        """Models of other studies on systems that all of them have; see `Origin`. Lists are cut from theirs.
+
+        k: theirs where None.
+        """
         first = origins[0].study
         found = cls(
             [origin.read for origin in origins],
             names=[origin.study.names[origin.model] for origin in origins],
             n=len(origins[0].rows),
-            k=first.k,
+            k=first.k if k is None else k,
             normalize=first.normalization,
             device=first.device,
             progress=first._progress,
@@ -278,7 +281,10 @@ class Study:
             lists = origin.study._long_lists(origin.model, geometry)
             if len(lists.index) == self.n:
                 return lists
-            return complete(lists, origin.rows, self.vectors(i), min(self._longest, self.n - 1), geometry)
+            k = min(self._longest, self.n - 1)
+            if lists.k * self.n < k * len(lists.index):  # most would be too short once cut
+                return nearest(self.vectors(i), k, geometry, dtype=self.dtype, device=self.device)
+            return complete(lists, origin.rows, self.vectors(i), k, geometry)
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
         if self._cache is None:
             return self._search(i, k, geometry)
