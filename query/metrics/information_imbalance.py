@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from query.metrics.study import Study
 
 
+DECIMALS = 12  # of the largest distance, to which equal ones are equal
+
+
 class InformationImbalance(Metric):
     """See the module."""
 
@@ -60,7 +63,8 @@ class InformationImbalance(Metric):
         m = len(rows)
         left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))
         index = nearest(left, min(study.k_of(self), m - 2), "euclidean").index
-        distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(-1.0)
+        distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
         ranks = rankdata(distances.numpy(), axis=1)
         ranks -= 1  # of the system itself
         shuffled = [2 / m * ranks[order[:, None], order[index]].mean() for order in orders]

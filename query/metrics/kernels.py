@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+TWIN = 8.0  # roundings that a squared distance of 0 comes out as: its root would be 1e-3 in float32
 REASSOCIATE = {"reassoc", "contract", "nsz"}  # lets sums run in vector registers; NaN and infinity keep their meaning
 STEP = 64  # candidates looked at in one go before any is taken in hand
 
@@ -218,14 +219,18 @@ def distances(tile, row_squares, column_squares, row_shift, column_shift, own, r
     """Turn a tile of inner products into shifted Euclidean distances, in place, and add up rows and columns.
 
     tile[i, j] becomes √(row_squares[i] + column_squares[j] − 2 tile[i, j]) − row_shift[i] − column_shift[j], the root 0
-    for a system with itself (column own + i). row_sums (b,) and column_sums (w,) are float64 and added to.
+    for a system with itself (column own + i) and for twins, whose squared distance is no more than rounding. row_sums
+    (b,) and column_sums (w,) are float64 and added to.
     """
     rows, width = tile.shape
     columns = np.zeros(width, tile.dtype)
+    twin = TWIN * np.finfo(tile.dtype).eps
     for i in range(rows):
         square, shift = row_squares[i], row_shift[i]
         for j in range(width):
-            tile[i, j] = np.sqrt(max(square + column_squares[j] - 2 * tile[i, j], 0)) - shift - column_shift[j]
+            both = square + column_squares[j]
+            apart = both - 2 * tile[i, j]
+            tile[i, j] = np.sqrt(apart if apart > twin * both else 0) - shift - column_shift[j]
         j = own + i
         if 0 <= j < width:
             tile[i, j] = -shift - column_shift[j]

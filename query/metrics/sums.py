@@ -200,7 +200,9 @@ def become_distances(tile: Tensor, squares: Tensor, shift: Tensor, part: slice, 
 
 
 def become_distances_torch(tile: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice) -> None:
-    tile.mul_(-2).add_(squares[other]).add_(squares[part, None]).clamp_(min=0).sqrt_()
+    both = squares[part, None] + squares[other]
+    tile.mul_(-2).add_(both)
+    tile.masked_fill_(tile <= both.mul_(kernels.TWIN * torch.finfo(tile.dtype).eps), 0).sqrt_()
     if part == other:
         tile.fill_diagonal_(0)
     tile.sub_(shift[other]).sub_(shift[part, None])
