@@ -127,6 +127,18 @@ def _share(
     return list(groups.values())
 
 
+def common_rows(pair: Pair, keys: dict[Source, Codes]) -> tuple[Codes, Codes]:
+    """Of two models, which of their systems the other has too: row numbers, ascending."""
+    a, b = (keys[source] for source in pair)
+    common = _intersect(a, b)
+    return _places(a, common), _places(b, common)
+
+
+def _places(codes: Codes, common: Codes) -> Codes:
+    """Where in the codes of a model those are that it shares."""
+    return np.flatnonzero(np.isin(codes, common, assume_unique=True))
+
+
 def _intersect(a: Codes, b: Codes) -> Codes:
     return a if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
 
@@ -140,8 +152,7 @@ def _align_shared(
     """Every metric and pair with its alignment. A model's neighbour lists serve every set of systems it shares."""
     for common, wanted in shared:
         sources = unique(pair for pairs in wanted.values() for pair in pairs)
-        rows = (np.flatnonzero(np.isin(keys[source], common, assume_unique=True)) for source in sources)
-        study = Study.join([Origin(studies[source], 0, r) for source, r in zip(sources, rows, strict=True)])
+        study = Study.join([Origin(studies[source], 0, _places(keys[source], common)) for source in sources])
         number = {source: i for i, source in enumerate(sources)}
         for metrics, pairs in _together(wanted):
             numbered = [(number[a], number[b]) for a, b in pairs]
@@ -178,11 +189,12 @@ def _row(pair: Pair, keys: dict[Source, Codes], selection: Selection, found: Ali
         "low": found.low,
         "high": found.high,
         "warning": found.warning,
-        "reason": found.reason if found.n else _why_nothing(pair, keys, selection),
+        "reason": found.reason if found.n else why_nothing(pair, keys, selection),
     }
 
 
-def _why_nothing(pair: Pair, keys: dict[Source, Codes], selection: Selection) -> str:
+def why_nothing(pair: Pair, keys: dict[Source, Codes], selection: Selection) -> str:
+    """The reason why two models have no systems in common."""
     absent = [source.label for source in dict.fromkeys(pair) if not keys[source].size]
     where = selection.dataset if selection.systems is None else f"the chosen systems of {selection.dataset}"
     if not absent:

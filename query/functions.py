@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from query import aggregates, alignment, convergence, dimensions, questions, systems
+from query import aggregates, alignment, convergence, curve, dimensions, questions, systems
 from query.cache import Cache
 from query.how import HOW, How
 from query.interrupt import interruptible
@@ -32,6 +32,7 @@ SQL_TYPES: dict[Any, str] = {
     str | None: "VARCHAR",
     int | None: "BIGINT",
     questions.Names: "VARCHAR[]",
+    curve.Numbers: "BIGINT[]",
     How: HOW,
 }
 
@@ -149,6 +150,7 @@ FUNCTIONS = {
         aggregates.measure_groups, ("BLOB[]", "VARCHAR", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
     ),
     "__alignment": _reads_store(questions.alignment, alignment.ROW),
+    "__alignment_curve": _reads_store(curve.alignment_curve, curve.ROW),
     "__alignment_matrix": _reads_store(questions.alignment_matrix, alignment.ROW),
     "__dimensions": _reads_store(dimensions.dimensions, dimensions.ROW),
     "__nearest_models": _reads_store(questions.nearest_models, questions.NEAREST_MODEL),

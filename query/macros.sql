@@ -23,6 +23,19 @@ CREATE OR REPLACE TEMP MACRO alignment_matrix(
 COMMENT ON MACRO TABLE alignment_matrix IS
 'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
 
+CREATE OR REPLACE TEMP MACRO alignment_curve(
+    model_a, model_b, dataset := NULL, metric := 'cknna', ns := NULL, ks := NULL, repeats := 5, k := NULL,
+    estimator := NULL, normalize := 'l2', seed := 0, device := NULL, systems := NULL
+) AS TABLE
+    SELECT unnest(__alignment_curve(
+        getvariable('matterzoo_connection'), model_a, model_b, dataset, ns, ks, repeats, systems, {
+            'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 10,
+            'subsamples': 0, 'seed': seed, 'device': device
+        }
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE alignment_curve IS
+'How the value of two models depends on the number of systems and on k: compare values at equal k and n, or k / n';
+
 CREATE OR REPLACE TEMP MACRO dimensions(
     dataset := NULL, models := NULL, measure := 'intrinsic_dimension', method := NULL, k := NULL, normalize := 'none',
     subsamples := 0, seed := 0, systems := NULL

@@ -283,7 +283,8 @@ class Study:
                 return lists
             k = min(self._longest, self.n - 1)
             if lists.k * self.n < k * len(lists.index):  # most would be too short once cut
-                return nearest(self.vectors(i), k, geometry, dtype=self.dtype, device=self.device)
+                x = self.vectors(i)
+                return nearest(x, k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
             return complete(lists, origin.rows, self.vectors(i), k, geometry)
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
         if self._cache is None:
