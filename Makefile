@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info datasets ingest query shell rebuild du clean envs env lock check test test-gpu bench lint
+.PHONY: help install demo list info datasets ingest query shell rebuild du clean clean-cache envs env lock check test test-gpu bench lint
 
 PYTHON  ?= python3
 PY      := .venv/bin/python
@@ -32,7 +32,7 @@ given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 flag  = $(if $($(1)),--$(2) "$($(1))")
 
 help:  ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
 
@@ -88,6 +88,9 @@ du: install  ## what takes how much disk
 clean: install  ## remove MODEL=…'s vectors and shards from the store
 	$(call given,MODEL,make clean MODEL=chgnet-0.3.0)
 	@$(PY) -m ingest clean "$(MODEL)"
+
+clean-cache: install  ## remove the neighbours kept from earlier questions; the next finds them again
+	@$(PY) -m ingest clean --cache
 
 env: install  ## build one family's local environment from its lock: FAMILY=…|all
 	@$(PY) -m ingest env "$(FAMILY)"

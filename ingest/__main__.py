@@ -14,7 +14,7 @@ import duckdb
 from ingest.arguments import parse
 from ingest.cost import Task, duration, estimate, say_cost
 from ingest.datasets import find_dataset, load_datasets
-from ingest.disk import clean_environment, clean_model, megabytes, usage
+from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
 from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
@@ -166,10 +166,12 @@ def du(options: argparse.Namespace) -> int:
 
 
 def clean(options: argparse.Namespace) -> int:
-    if (options.model is None) == (options.env is None):
-        raise PlanError("say what to remove: clean MODEL, or clean --env FAMILY")
+    if sum((options.model is not None, options.env is not None, options.cache)) != 1:
+        raise PlanError("say what to remove: clean MODEL, clean --env FAMILY, or clean --cache")
     if options.env is not None:
         removed = clean_environment(options.env)
+    elif options.cache:
+        removed = clean_cache(Layout.find(options.store))
     else:
         removed = clean_model(Layout.find(options.store), options.model)
     for what in removed:

@@ -31,9 +31,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     env.add_argument("family", help="a family's name, or all")
     commands.add_parser("rebuild", parents=[stored], help="make the store again from its shards")
     commands.add_parser("du", parents=[stored], help="what takes how much disk")
-    clean = commands.add_parser("clean", parents=[stored], help="remove a model's vectors, or a family's environment")
+    clean = commands.add_parser("clean", parents=[stored], help="remove a model, an environment, or the cache")
     clean.add_argument("model", nargs="?", help="a model's id: its rows in the store and its shards go")
     clean.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
+    clean.add_argument("--cache", action="store_true", help="remove the neighbour lists that questions keep instead")
     commands.add_parser("datasets", help="the datasets that need no download")
     return top.parse_args(arguments)
 

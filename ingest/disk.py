@@ -18,7 +18,7 @@ from zoo.card import load_families, nearest
 
 
 def usage(layout: Layout) -> list[tuple[str, str, int]]:
-    """(kind, name, bytes) of the store, each dataset, each model and each environment; the largest first."""
+    """(kind, name, bytes) of the store, each dataset, model and environment, the largest first, and of the cache."""
     seen: set[int] = set()  # a job's systems are a hard link to the dataset's; they count once
     rows = [("store", layout.store.name, size(layout.store, seen))] if layout.store.exists() else []
     rows += _sorted("dataset", {folder.name: size(folder, seen) for folder in _folders(layout.data / "datasets")})
@@ -26,6 +26,8 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
     for run in layout.runs():
         runs[_model_id(run)] += size(run.folder, seen)
     rows += _sorted("shards", runs)
+    if layout.cache.exists():
+        rows.append(("cache", "neighbours", size(layout.cache, seen)))
     environments = {folder.name: size(folder, seen) for folder in _folders(environment.folder())}
     return rows + _sorted("environment", environments)
 
@@ -72,6 +74,15 @@ def _forget(connection: duckdb.DuckDBPyConnection, model_id: str) -> list[str]:
             removed.append(f"{rows} rows of {table}")
     connection.execute("CHECKPOINT")
     return removed
+
+
+def clean_cache(layout: Layout) -> list[str]:
+    """Remove the neighbour lists that questions kept. Returns what was removed."""
+    if not layout.cache.exists():
+        raise PlanError(f"there is no cache beside {layout.store}")
+    removed = f"{layout.cache} ({megabytes(size(layout.cache))})"
+    shutil.rmtree(layout.cache)
+    return [removed]
 
 
 def clean_environment(name: str) -> list[str]:

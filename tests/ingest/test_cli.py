@@ -34,7 +34,7 @@ WRONG = {
     "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
     "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
     "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
-    "clean nothing": (["clean"], "say what to remove: clean MODEL, or clean --env FAMILY"),
+    "clean nothing": (["clean"], "say what to remove: clean MODEL, clean --env FAMILY, or clean --cache"),
     "clean environment": (["clean", "--env", "ty"], "no environment is named 'ty'; did you mean toy"),
     "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
     "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
@@ -97,6 +97,18 @@ def test_what_is_there_is_shown_removed_and_made_again(
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute("SELECT model_id, count(*) FROM embeddings GROUP BY 1").fetchall()
     assert rows == [("toy-picky", 19)]
+
+
+def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
+    assert main(["clean", "--cache"]) == 2
+    assert "there is no cache beside" in capfd.readouterr().err
+    layout.cache.mkdir(parents=True)
+    (layout.cache / "lists").write_bytes(bytes(3 * 10**6))
+    assert main(["du"]) == 0
+    assert "cache                3.0 MB  neighbours" in capfd.readouterr().out
+    assert main(["clean", "--cache"]) == 0
+    assert f"removed {layout.cache} (3.0 MB)" in capfd.readouterr().out
+    assert not layout.cache.exists()
 
 
 def test_an_environment_is_removed(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_the_largest_k_is_unbiased_cka(con: duckdb.DuckDBPyConnection) -> None:
         ("'base', 'near'", "ns := [5], ks := []", "n = 5 systems in common, but k = 25 needs at least 26"),
         ("'base', 'near'", "ns := [60], k := 60, ks := []", "n = 60 systems in common, but k = 60 needs at least 61"),
         ("'base', 'empty'", "k := 5", "nothing in common: no vectors of empty on crystals"),
-        ("'base', 'near'", "systems := ['crystals/001', 'crystals/002']", "n = 2 systems in common, but k = 25 needs at least 26"),
+        ("'base', 'near'", "systems := ['crystals/001', 'crystals/002']", "n = 2 systems in common"),
     ],
 )
 def test_what_is_undefined_has_a_reason(
