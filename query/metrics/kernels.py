@@ -276,15 +276,15 @@ def count_closer_rows(tile, bonus, own, limit, squares, precision, counts):  # t
 def count_closer_columns(tile, bonus, limit, squares, precision, counts):  # type: ignore[no-untyped-def]
     """The same for every column j: bonus[i] − tile[i, j] against limit[j, t] ∓ band. bonus: (b,), squares: (w,)."""
     rows, width = tile.shape
-    together = 16  # one cache line of float32
-    values = np.empty((together, rows), tile.dtype)
+    together = 16  # columns, one cache line of float32
+    values = np.empty((together, rows + together), tile.dtype)  # not a power of two apart, which caches do not like
     for start in range(0, width, together):
         stop = min(start + together, width)
         for i in range(rows):
             for j in range(start, stop):
                 values[j - start, i] = bonus[i] - tile[i, j]
         for j in range(start, stop):
-            _count_below(values[j - start], limit[j], squares[j], precision, counts[j])
+            _count_below(values[j - start, :rows], limit[j], squares[j], precision, counts[j])
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)

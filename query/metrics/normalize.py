@@ -111,7 +111,7 @@ def _zscore(x: Tensor, name: str) -> Tensor:
 
 
 def _require_usable(x: Tensor, name: str, how: str) -> None:
-    most = largest(x)
+    most = largest(x) if how in ("none", "zscore") else 1.0
     if not SMALLEST < most < LARGEST and most > 0:
         raise Undefined(
             f"the largest element of {name} is {most:.3g}: float64 cannot hold the products of such vectors"

@@ -77,6 +77,38 @@ class Shelf:
             self._kept.popitem(last=False)
 
 
+class _Scratch:
+    """Holds centred vectors during a pass: on the GPU, else in memory, beyond a third of either on disk."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._on_device, self._in_memory = _free(device) // 3, _memory() // 3
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files = 0
+
+    def __enter__(self) -> _Scratch:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def hold(self, z: Tensor) -> Tensor:
+        if z.nbytes < self._on_device:
+            self._on_device -= z.nbytes
+            return z.to(self._device)
+        if z.nbytes < self._in_memory:
+            self._in_memory -= z.nbytes
+            return z
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="matterzoo-")
+        self._files += 1
+        file = Path(self._folder.name) / str(self._files)
+        stored = np.memmap(file, z.numpy().dtype, "w+", shape=tuple(z.shape))
+        stored[:] = z.numpy()
+        return torch.from_numpy(stored)
+
+
 class Study:
     """M models over the same n systems, under one normalization.
 
@@ -176,16 +208,39 @@ class Study:
             raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
         return metric.value(self, a, b, estimator)
 
+    def survey(self, metrics: Sequence[Metric]) -> None:
+        """Find everything that these metrics need of all models: lists, then sums."""
+        metrics = [metric for metric in metrics if self.n >= metric.least_systems(self.k_of(metric))]
+        self._find(metrics, frozenset().union(*(metric.needs for metric in metrics)))
+
     def compute(self, kinds: Iterable[str]) -> None:
         """Find sums of these kinds for all models in one pass; those that are there already are not found again."""
-        missing = frozenset(kinds) - self._sums.keys()
-        if not missing:
-            return
-        with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
-            models = self._centred(Path(folder))
-            self._places = {i: place for place, i in enumerate(models)}
-            self._sums |= dict.fromkeys(missing, self._sum(models, missing))
+        self._find([], frozenset(kinds))
+
+    def _find(self, metrics: Sequence[Metric], kinds: frozenset[str]) -> None:
+        kinds -= self._sums.keys()
+        with _Scratch(self.device) as scratch:
+            models: dict[int, Centred] = {}
+            for i in range(len(self)):  # one model after the other, so that its vectors are read once
+                if self.reason(i) is not None:
+                    continue
+                for metric in metrics:
+                    if metric.lists is not None:
+                        self.neighbours(i, metric.lists, self.k_of(metric))
+                        self.state(metric, i)
+                if kinds:
+                    models[i] = self._centre(i, scratch)
+            if kinds:
+                self._places = {i: place for place, i in enumerate(models)}
+                self._sums |= dict.fromkeys(kinds, self._sum(models, kinds))
             models.clear()
+
+    def _centre(self, i: int, scratch: _Scratch) -> Centred:
+        """Model i's vectors about their mean."""
+        x = self.vectors(i)
+        z = x - x.mean(dim=0)
+        self._squares[i] = torch.linalg.vecdot(z, z).numpy()
+        return Centred(scratch.hold(z.to(self.dtype)), torch.from_numpy(self._squares[i]))
 
     def _sum(self, models: dict[int, Centred], kinds: frozenset[str]) -> Sums:
         if not models:
@@ -249,24 +304,23 @@ class Study:
         return table() if callable(table) else table
 
     def _normalise(self, i: int) -> None:
+        name, how = self.names[i], self.normalization
         try:
             if self._origins is not None:
                 x = self._origins[i].vectors()
-                require_different(x, self.names[i], self.normalization)
+                require_different(x, name, how)
             else:
-                x = near_one(scale(self.read(i), self.normalization, self.names[i]))
-            self._check(i, x)
+                x = scale(self.read(i), how, name)
+            if len(x) != self.n:
+                raise Undefined(f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired")
+            if i not in self._reasons and (warning := norm_warning(x, name, how)):
+                self.warnings[i] = warning
+            if self._origins is None and how in ("none", "zscore"):  # the others leave no large elements
+                near_one(x)
             self._reasons[i] = None
             self._shelf.put((self._number, i), x)
         except Undefined as undefined:
             self._reasons[i] = str(undefined)
-
-    def _check(self, i: int, x: Tensor) -> None:
-        name = self.names[i]
-        if len(x) != self.n:
-            raise Undefined(f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired")
-        if i not in self._reasons and (warning := norm_warning(x, name, self.normalization)):
-            self.warnings[i] = warning
 
     def _long_lists(self, i: int, geometry: str) -> Neighbours:
         if self.normalization == "l2":
@@ -301,29 +355,6 @@ class Study:
     def _search(self, i: int, k: int, geometry: str) -> Neighbours:
         return nearest(self.vectors(i), k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
 
-    def _centred(self, folder: Path) -> dict[int, Centred]:
-        """Every usable model's vectors about their mean; on disk beyond a third of the memory."""
-        found: dict[int, Centred] = {}
-        in_memory, on_device = _memory() // 3, _free(self.device) // 2
-        for i in range(len(self)):
-            if self.reason(i) is not None:
-                continue
-            x = self.vectors(i)
-            x = x - x.mean(dim=0)
-            self._squares[i] = x.square().sum(dim=1).numpy()
-            z = x.to(self.dtype)
-            if z.nbytes < on_device:
-                on_device -= z.nbytes
-                z = z.to(self.device)
-            elif z.nbytes < in_memory:
-                in_memory -= z.nbytes
-            else:
-                stored = np.memmap(folder / str(i), z.numpy().dtype, "w+", shape=tuple(z.shape))
-                stored[:] = z.numpy()
-                z = torch.from_numpy(stored)
-            found[i] = Centred(z, torch.from_numpy(self._squares[i]))
-        return found
-
     def foresee(self, metrics: Sequence[Metric]) -> int:
         """How many products of two vectors these metrics have yet to make."""
         geometries = {metric.lists for metric in metrics if metric.lists}
@@ -341,17 +372,6 @@ class Study:
         if self._origins is not None:
             return self._origins[i].study._ahead(self._origins[i].model, geometry)
         return self.n**2
-
-    def survey(self, metrics: Sequence[Metric]) -> None:
-        """Find everything that these metrics need of all models: lists, then sums."""
-        metrics = [metric for metric in metrics if self.n >= metric.least_systems(self.k_of(metric))]
-        for i in range(len(self)):
-            if self.reason(i) is None:  # one model after the other, so that its vectors are read once
-                for metric in metrics:
-                    if metric.lists is not None:
-                        self.neighbours(i, metric.lists, self.k_of(metric))
-                        self.state(metric, i)
-        self.compute(frozenset().union(*(metric.needs for metric in metrics)))
 
     def expect(self, products: int) -> None:
         """Tell the progress of what is ahead."""
