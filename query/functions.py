@@ -22,6 +22,7 @@ from query import aggregates, alignment, convergence, curve, dimensions, questio
 from query.cache import Cache
 from query.how import HOW, How
 from query.interrupt import interruptible
+from query.memory import modest
 from query.metrics import MEASURES, METRICS, Measure, Metric
 from query.progress import Progress
 
@@ -131,7 +132,7 @@ def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Functi
         connection = _connections.get(-1 if number is None else number)
         if connection is None:
             raise ValueError("this connection has no store: make it with query.connect(), or query.register() it")
-        with connection.cursor() as cursor, Progress() as progress, interruptible():
+        with connection.cursor() as cursor, modest(cursor), Progress() as progress, interruptible():
             tools = {"progress": progress, "cache": Cache.beside(cursor)}
             given = [How.of(**a, **tools) if isinstance(a, dict) else a for a in arguments]
             return answer(cursor, *given)

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 import query
+from query.memory import modest
 from schemas.store import StoreError
 
 ASK = "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', k := 5, permutations := 0)"
@@ -95,3 +96,32 @@ def test_an_open_transaction_is_not_seen_yet(store_path: Path, tmp_path: Path) -
         assert con.sql(ASK).fetchall() == [(1.0,)]
         con.execute("COMMIT")
         assert con.sql(ASK).fetchall() == [(None,)]
+
+
+def memory_limit(con: duckdb.DuckDBPyConnection) -> str:
+    ((limit,),) = con.sql("SELECT current_setting('memory_limit')").fetchall()
+    return str(limit)
+
+
+@pytest.mark.parametrize("limit", ["3GB", "500MB"])
+def test_the_limit_of_memory_is_what_it_was(con: duckdb.DuckDBPyConnection, limit: str) -> None:
+    con.execute(f"SET memory_limit = '{limit}'")
+    before = memory_limit(con)
+    for _ in range(3):
+        assert con.sql(ASK).fetchall() == [(1.0,)]
+    with pytest.raises(duckdb.InvalidInputException, match="no model 'x'"):
+        con.sql("FROM nearest_models('x')").fetchall()
+    assert memory_limit(con) == before
+
+
+def test_reading_is_modest_however_many_read(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("SET memory_limit = '3GB'")
+    before = memory_limit(con)
+    with modest(con):
+        with modest(con):
+            assert memory_limit(con) == "953.6 MiB"
+        assert memory_limit(con) == "953.6 MiB"
+    assert memory_limit(con) == before
+    con.execute("SET memory_limit = '500MB'")
+    with modest(con):
+        assert memory_limit(con) == "476.8 MiB"
