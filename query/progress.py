@@ -48,16 +48,17 @@ class Progress:
             self.bar.update(products)
         elif sys.stderr.isatty():
             if now - self.started >= PATIENCE:
-                self._draw()
+                self._draw(now)
         elif now - self.said >= EVERY:
             self._say(now)
 
-    def _draw(self) -> None:
+    def _draw(self, now: float) -> None:
         width = min(100, shutil.get_terminal_size().columns)
         size = {"ncols": width, "nrows": 20}  # not left to tqdm, which shows nothing on a terminal of size 0
-        self.bar = tqdm(
-            total=self.total, initial=self.done, desc=LABEL, bar_format=BAR, leave=False, smoothing=0.1, **size
-        )
+        self.bar = tqdm(total=self.total, desc=LABEL, bar_format=BAR, leave=False, smoothing=0.1, delay=1e9, **size)
+        self.bar.delay = 0
+        self.bar.n, self.bar.start_t = self.done, self.bar.start_t - (now - self.started)
+        self.bar.refresh()
 
     def _say(self, now: float) -> None:
         speed = (self.done - self.done_then) / (now - self.said)

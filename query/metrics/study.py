@@ -290,7 +290,8 @@ class Study:
             progress=first._progress,
             shelf=first._shelf,
         )
-        if first.normalization != "zscore":  # which depends on the systems
+        everywhere = all(len(origin.rows) == origin.study.n for origin in origins)
+        if everywhere or first.normalization != "zscore":  # which depends on the systems
             found._origins = list(origins)
         return found
 

@@ -1,0 +1,53 @@
+"""Stores of enough systems that questions take a while, and that neighbour lists are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas import store
+
+DATASET = "many"
+Table = NDArray[np.float32]
+
+
+def tables(models: int, n: int, dimension: int, seed: int = 0) -> dict[str, Table]:
+    """Vectors by model, m0, m1, …; all see the same 4 coordinates, each with noise of its own."""
+    rng = np.random.default_rng(seed)
+    seen = rng.normal(size=(n, 4))
+    return {
+        f"m{i}": (seen @ rng.normal(size=(4, dimension)) + rng.normal(size=(n, dimension))).astype(np.float32)
+        for i in range(models)
+    }
+
+
+def make(path: Path, vectors: dict[str, Table]) -> Path:
+    """A store of these models on one dataset."""
+    n = len(next(iter(vectors.values())))
+    with store.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO datasets VALUES (?, 'Many', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [DATASET, n]
+        )
+        for model in vectors:
+            connection.execute(
+                "INSERT INTO models VALUES "
+                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, 'MIT', 'MIT', '{}', 'hash')",
+                [model],
+            )
+    put(path, vectors)
+    return path
+
+
+def put(path: Path, vectors: dict[str, Table]) -> None:
+    """Vectors of models in place of those that the store has."""
+    with store.connect(path) as connection:
+        for model, x in vectors.items():
+            ids = pa.array([f"{DATASET}/{i:05d}" for i in range(len(x))])
+            lists = pa.ListArray.from_arrays(np.arange(0, x.size + 1, x.shape[1], dtype=np.int32), x.ravel())
+            connection.register("arriving", pa.table({"id": ids, "vector": lists}))
+            connection.execute("DELETE FROM embeddings WHERE model_id = ?", [model])
+            connection.execute(f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving")
+            connection.unregister("arriving")
