@@ -1,0 +1,101 @@
+"""Ctrl-C while a question runs, sent to real processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import query
+from tests.query import stores
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS, N, DIMENSION = 24, 4000, 64
+ASK = "SELECT count(value) AS n FROM alignment_matrix(metric := 'cknna, distance_correlation', permutations := 0)"
+IN_PYTHON = f"""
+import sys, duckdb, query
+con = query.connect(sys.argv[1])
+try:
+    con.sql("{ASK}").fetchall()
+except duckdb.Error as error:
+    print(str(error).splitlines()[0])
+print(con.sql("SELECT 41 + 1").fetchall())
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stores.make(tmp_path_factory.mktemp("many") / "matter.duckdb", stores.tables(MODELS, N, DIMENSION))
+
+
+@pytest.fixture
+def path(made: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(made.read_bytes())
+    return copy
+
+
+def kept(path: Path) -> dict[Path, int]:
+    """The lists of finished models, each with the file's number: one that is written again has another."""
+    return {file: file.stat().st_ino for file in path.with_suffix(".data").joinpath("cache").glob("*")}
+
+
+def interrupted(command: list[str], path: Path, text: str = "") -> tuple[int, str, str, float]:
+    """Send Ctrl-C as soon as two models' lists are kept; exit code, output, errors, and the seconds to the end."""
+    typed = path.with_name("typed")
+    typed.write_text(text)
+    with (
+        typed.open() as stdin,
+        subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, text=True, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        end = time.monotonic() + 120
+        while len(kept(path)) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        out, err = process.communicate()
+    return process.returncode, out, err, time.monotonic() - sent
+
+
+def assert_goes_on(path: Path) -> None:
+    """What is kept is whole and not found again."""
+    before = kept(path)
+    assert 2 <= len(before) < MODELS
+    assert {file.suffix for file in before} == {".lists"}
+    with query.connect(path) as con:
+        assert con.sql(ASK).fetchall() == [(2 * MODELS**2,)]
+    after = kept(path)
+    assert len(after) == MODELS
+    assert before.items() <= after.items()
+
+
+def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
+    code, out, err, seconds = interrupted(["-m", "query", "--store", str(path), ASK], path)
+    assert (code, out, err) == (130, "", "interrupted\n")
+    assert seconds < 10
+    assert_goes_on(path)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_shell_stays(path: Path, threads: int) -> None:
+    text = f"SET threads = {threads};\n{ASK};\nSELECT 41 + 1 AS answer;\n"
+    code, out, err, _ = interrupted(["-m", "query", "--store", str(path), "shell"], path, text)
+    assert (code, err) == (0, "interrupted\n")
+    assert "42" in out
+    if threads == 1:
+        assert_goes_on(path)
+
+
+def test_a_connection_in_python_stays_usable(path: Path) -> None:
+    code, out, err, _ = interrupted(["-c", IN_PYTHON, str(path)], path)
+    assert (code, err) == (0, "")
+    error, answer = out.splitlines()
+    assert "KeyboardInterrupt: interrupted; the neighbours of models that are done are kept" in error
+    assert answer == "[(42,)]"
+    assert_goes_on(path)
