@@ -10,10 +10,12 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import query
 from query.metrics import METRICS, Alignment, align
+from query.output import sentence
 
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
@@ -225,6 +227,40 @@ def test_a_matrix_has_every_ordered_pair(con: Connection, metric: str) -> None:
             assert by_pair[a, b]["dropped_a"] == by_pair[b, a]["dropped_b"]
 
 
+CUT = {  # which rows each pair has in common, by hand
+    ("partial", "stale"): np.arange(10, 60),
+    ("partial", "near"): np.arange(10, 60),
+    ("near", "stale"): np.arange(5, 60),
+    ("near", "far"): np.arange(60),
+}
+
+
+@pytest.mark.parametrize("normalize", ["l2", "zscore"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_each_pair_is_compared_on_what_it_shares(
+    con: Connection, vectors: Vectors, metric: str, normalize: str
+) -> None:
+    how = f"{HOW}, metric := '{metric}', normalize := '{normalize}', permutations := 5, subsamples := 5"
+    matrix = rows_of(con, f"FROM alignment_matrix({how}, models := ['partial', 'stale', 'near', 'far'])")
+    by_pair = {(row["model_a"], row["model_b"]): row for row in matrix}
+    for (a, b), rows in CUT.items():
+        # Which side is shuffled for the null of a symmetric metric does not depend on the order asked for.
+        first, second = sorted((a, b)) if METRICS[metric].symmetric else (a, b)
+        cut = (vectors[first][rows], vectors[second][rows])
+        expected = align(*cut, metric, k=K, normalize=normalize, permutations=5, subsamples=5)
+        assert_same(by_pair[a, b], expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_in_common_every_metric_has_the_same_n(con: Connection, vectors: Vectors, metric: str) -> None:
+    how = f"{HOW}, metric := '{metric}', permutations := 0, missing := 'common'"
+    matrix = rows_of(con, f"FROM alignment_matrix({how}, models := ['partial', 'stale', 'near', 'far'])")
+    assert {row["n"] for row in matrix} == {50}
+    for row in matrix:
+        cut = (vectors[row[side]][10:] for side in ("model_a", "model_b"))
+        assert row["value"] == pytest.approx(align(*cut, metric, k=K).value, abs=1e-12)
+
+
 def test_common_compares_all_on_the_same_systems(con: Connection, vectors: Vectors) -> None:
     models = ["base", "near", "partial", "empty"]
     rows = rows_of(con, f"FROM alignment_matrix({HOW}, models := {models}, missing := 'common', permutations := 0)")
@@ -280,6 +316,9 @@ def test_a_representation_of_its_own(con: Connection, vectors: Vectors) -> None:
         ("alignment('base', 'near', permutations := -1)", "permutations = -1, expected 0 or more"),
         ("alignment_matrix(models := ['base', 'fer'])", "did you mean 'far'?"),
         ("alignment_matrix(missing := 'comon')", "did you mean 'common'?"),
+        ("alignment('base', 'near', subsamples := 1)", "subsamples = 1, expected 0, or 2 and more"),
+        ("alignment('base', 'near', device := 'gpu')", "unknown device 'gpu', expected 'cpu', 'cuda' or 'cuda:1'"),
+        ("alignment('base', 'near', metric := ['cka', 'mutual_kn'])", "did you mean 'mutual_knn'?"),
         ("dimensions(method := 'twon')", "did you mean 'twonn'?"),
     ],
 )  # fmt: skip
@@ -287,6 +326,39 @@ def test_a_wrong_argument_is_answered_with_the_nearest_right_one(con: Connection
     with pytest.raises(duckdb.InvalidInputException) as caught:
         con.sql(f"FROM {sql}").fetchall()
     assert message in str(caught.value)
+
+
+ASKED = {
+    "alignment": "FROM alignment('base', 'near', device := {})",
+    "alignment_matrix": "FROM alignment_matrix(models := ['base', 'near'], device := {})",
+    "alignment_curve": "FROM alignment_curve('base', 'near', device := {})",
+    "nearest_models": "FROM nearest_models('base', device := {})",
+    "model_tree": "FROM model_tree(dataset := 'crystals', device := {})",
+    "convergence": "FROM convergence(dataset := 'crystals', reference := 'base', score := 'energy_mae', device := {})",
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_a_device_that_is_not_there_is_one_clear_error(
+    con: Connection, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = f"no device 'cuda:99': torch sees {torch.cuda.device_count()} NVIDIA GPUs; use 'cpu'"
+    with pytest.raises(duckdb.InvalidInputException, match=message) as caught:
+        con.sql(asked.format("'cuda:99'")).fetchall()
+    assert sentence(caught.value) == message
+    monkeypatch.setenv("MATTERZOO_DEVICE", "cuda:99")
+    with pytest.raises(duckdb.InvalidInputException, match=message):
+        con.sql(asked.format("NULL")).fetchall()
+    assert con.sql(asked.format("'cpu'")).fetchall()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_a_gpu_gives_what_the_cpu_gives(con: Connection, asked: str) -> None:
+    for metric in ("cknna", "cka") if "model_tree" in asked else METRICS:
+        answers = [rows_of(con, asked.format(f"'{device}', metric := '{metric}'")) for device in ("cpu", "cuda")]
+        for cpu, cuda in zip(*answers, strict=True):
+            assert cuda == {c: pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for c, v in cpu.items()}
 
 
 def test_two_vectors_of_one_system_are_refused(writable: Connection) -> None:

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 import query
 from query.convergence import spearman
+from query.metrics import METRICS
 
 HOW = "dataset := 'crystals', k := 5"
 
@@ -46,6 +47,25 @@ def test_nearest_models_may_be_chosen_and_few(con: Connection) -> None:
     assert both.fetchall() == [("crystals", 3), ("molecules", 3)]
     with pytest.raises(duckdb.InvalidInputException, match="top = 0, expected at least 1"):
         con.sql("FROM nearest_models('base', top := 0)").fetchall()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_nearest_come_first_whatever_the_metric(con: Connection, metric: str) -> None:
+    chosen = f"models := ['noise', 'far', 'near', 'rotated'], metric := '{metric}', {HOW}"
+    rows = con.sql(f"SELECT rank, model_id, value FROM nearest_models('base', {chosen})").fetchall()
+    assert [rank for rank, *_ in rows] == [1, 2, 3, 4]
+    assert [model for _, model, _ in rows] == ["rotated", "near", "far", "noise"]
+    values = [value for *_, value in rows]
+    assert values == sorted(values, reverse=not METRICS[metric].lower_is_closer)
+
+
+def test_each_metric_has_nearest_models_of_its_own(con: Connection) -> None:
+    both = f"FROM nearest_models('base', {HOW}, top := 2, metric := ['procrustes', 'cka'])"
+    alone = [f"FROM nearest_models('base', {HOW}, top := 2, metric := '{metric}')" for metric in ("procrustes", "cka")]
+    assert [row[1] for row in con.sql(both).fetchall()] == [
+        row[1] for sql in alone for row in con.sql(sql).fetchall()
+    ]
+    assert [row[0] for row in con.sql(both).fetchall()] == [1, 2, 1, 2]
 
 
 def test_nearest_systems_have_the_largest_cosine(con: Connection, vectors: Vectors) -> None:
@@ -121,6 +141,13 @@ def test_convergence_has_the_rank_correlation(con: Connection) -> None:
     assert rho == pytest.approx(-1)
     assert p == pytest.approx(2 / math.factorial(4))
     assert rest == [4, "base", "crystals", "energy_mae"]
+
+
+def test_the_correlation_is_of_the_numbers_as_they_are(con: Connection) -> None:
+    asked = CONVERGENCE.replace("(", "(metric := ['cka', 'procrustes'], ", 1)
+    rows = con.sql(f"SELECT DISTINCT metric, round(spearman, 9), n_models FROM {asked} ORDER BY 1").fetchall()
+    # A low error is good: of better models, the likeness is high and the disparity low.
+    assert rows == [("cka", -1.0, 4), ("procrustes", 1.0, 4)]
 
 
 @pytest.mark.parametrize("n", [5, 30])

@@ -122,8 +122,13 @@ def test_two_models_that_share_nothing_cost_only_one(con: duckdb.DuckDBPyConnect
         ),
         ("model_tree(dataset := 'crystals', models := ['base', 'constant'])", "found 1.*constant is the same"),
         ("model_tree(dataset := 'crystals', models := [])", "found 0"),
+        (
+            "model_tree(dataset := 'crystals', metric := 'information_imbalance')",
+            "model_tree needs a metric that grows with likeness, and information_imbalance falls: take cknna",
+        ),
+        ("model_tree(dataset := 'crystals', metric := 'cka, rsa')", "model_tree takes one metric, but 2 were given"),
     ],
 )
-def test_a_tree_needs_two_models(con: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
+def test_a_tree_needs_two_models_and_a_likeness(con: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=message):
         con.sql(f"FROM {sql}").fetchall()
