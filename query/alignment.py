@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -118,12 +120,13 @@ def _share(
     present = [codes for codes in keys.values() if codes.size]
     everywhere = reduce(_intersect, present) if present and missing == "common" else None
     groups: dict[bytes, Shared] = {}
-    for metric, (a, b) in sorted(wanted):
-        common = _intersect(keys[a], keys[b])
+    for pair, metrics in groupby(sorted((pair, metric) for metric, pair in wanted), itemgetter(0)):
+        common = _intersect(*(keys[source] for source in pair))
         if everywhere is not None:
             common = _intersect(common, everywhere)
         digest = hashlib.blake2b(common.tobytes()).digest()
-        groups.setdefault(digest, (common, {}))[1].setdefault(metric, []).append((a, b))
+        for _, metric in metrics:
+            groups.setdefault(digest, (common, {}))[1].setdefault(metric, []).append(pair)
     return list(groups.values())
 
 

@@ -96,7 +96,10 @@ def _aggregate(metric: Metric) -> Iterator[str]:
         # DuckDB fills the lists of one aggregation in one order, as its own PIVOT relies on.
         f"__align(list(__pack(a::FLOAT[])), list(__pack(b::FLOAT[])), '{metric.name}', {passed})"
     )
-    yield f"COMMENT ON MACRO {metric.name} IS 'Aggregate over rows of two vectors: how alike a and b place the systems'"
+    how = "differently (0 is alike)" if metric.lower_is_closer else "alike"
+    direction = "" if metric.symmetric else ", from a to b"
+    about = f"Aggregate over rows of two vectors: how {how} a and b place the systems{direction}"
+    yield f"COMMENT ON MACRO {metric.name} IS '{about}'"
 
 
 def _measure_aggregate(measure: Measure) -> Iterator[str]:

@@ -37,6 +37,8 @@ class Progress:
             self.bar.close()
 
     def expect(self, products: int) -> None:
+        if not self.total:
+            self.said = time.monotonic()  # finding out what to do says nothing about the speed
         self.total = max(self.total, self.done + products)
 
     def advance(self, products: int) -> None:

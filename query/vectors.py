@@ -18,7 +18,9 @@ Vectors = NDArray[np.float32]
 NOTHING: Vectors = np.empty((0, 0), dtype=np.float32)
 
 # A system_id begins with its dataset. The column `systems.dataset` says the same but would cost a join.
-OF_DATASET = "starts_with(system_id, $dataset || '/') AND ($systems IS NULL OR list_contains($systems, system_id))"
+OF_DATASET = """
+    starts_with(system_id, $dataset || '/') AND ($systems IS NULL OR system_id IN (SELECT unnest($systems)))
+"""
 
 KEYS = f"""
     WITH found AS (

@@ -86,9 +86,9 @@ def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
 def test_the_shell_stays(path: Path, threads: int) -> None:
     text = f"SET threads = {threads};\n{ASK};\nSELECT 41 + 1 AS answer;\n"
     code, out, err, _ = interrupted(["-m", "query", "--store", str(path), "shell"], path, text)
-    assert (code, err) == (0, "interrupted\n")
+    assert (code, err.splitlines()[0]) == (0, "interrupted")
     assert "42" in out
-    if threads == 1:
+    if threads == 1:  # else what was asked goes on behind the scenes; see query/interrupt.py
         assert_goes_on(path)
 
 
