@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from query.metrics.alignment import bare_value
@@ -59,6 +58,8 @@ class InformationImbalance(Metric):
         return 2 / study.n * float(self._ranks(study, a, b).mean())
 
     def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+        from scipy.stats import rankdata  # slow to import, and rarely needed
+
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
         left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))

@@ -35,6 +35,49 @@ def _replace_least(values, index, value, name):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def scale_rows(x, to_length, out, largest):  # type: ignore[no-untyped-def]
+    """out[i] = x[i] over its largest absolute element, and then over its length if `to_length`; out is float64.
+
+    x: (n, d). largest: (n,), filled with that element: 0 for a zero row, NaN or infinity where x has one; such rows of
+    out mean nothing. The largest element goes first: the squares of float64 extremes would overflow or vanish.
+    """
+    rows, width = x.shape
+    for i in range(rows):
+        row, scaled = x[i], out[i]
+        most = 0.0
+        total = 0.0
+        for j in range(width):
+            value = abs(np.float64(row[j]))
+            most = max(most, value)
+            total += value
+        largest[i] = most if total - total == 0.0 else np.nan
+        if not most > 0.0 or total - total != 0.0:
+            continue
+        squares = 0.0
+        for j in range(width):
+            value = np.float64(row[j]) / most
+            scaled[j] = value
+            squares += value * value
+        if to_length:
+            length = np.sqrt(squares)
+            for j in range(width):
+                scaled[j] /= length
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def centre_rows(x, mean, z, squares):  # type: ignore[no-untyped-def]
+    """z[i] = x[i] − mean in z's precision, squares[i] = |x[i] − mean|². x: (n, d) float64."""
+    rows, width = x.shape
+    for i in range(rows):
+        total = 0.0
+        for j in range(width):
+            value = x[i, j] - mean[j]
+            z[i, j] = value
+            total += value * value
+        squares[i] = total
+
+
+@njit(nogil=True, cache=True)
 def push_rows(tile, bonus, own, first_column, values, index):  # type: ignore[no-untyped-def]
     """Offer tile[i, j] + bonus[j] to the heap of row i under the name first_column + j.
 

@@ -87,12 +87,19 @@ def nearest(
     return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
 
 
+def centre(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The rows less their mean, (n, d) in this precision, and their squared lengths, (n,) float64. x: float64."""
+    z, squares = torch.empty(x.shape, dtype=dtype), torch.empty(len(x), dtype=torch.float64)
+    table, about, out, lengths = x.numpy(), mean.numpy(), z.numpy(), squares.numpy()
+    threads.each(lambda p: kernels.centre_rows(table[p], about, out[p], lengths[p]), threads.parts(len(x)))
+    return z, squares
+
+
 def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -> _Frame:
     mean = x.mean(dim=0)
-    centred = x - mean
-    squares = centred.square().sum(dim=1)
+    z, squares = centre(x, mean, dtype)
     if geometry == "inner":
-        bonus = centred @ mean
+        bonus = x @ mean - mean @ mean
         constant = bonus + mean @ mean
     else:
         bonus = squares / -2
@@ -101,7 +108,7 @@ def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -
     precision = torch.finfo(dtype).eps
     largest = squares.sqrt().amax()
     error = precision * ((4 + x.shape[1] ** 0.5) * squares.sqrt() * largest + 2 * bonus.abs().amax())
-    return _Frame(centred.to(device, dtype), bonus.to(device, dtype), constant, error)
+    return _Frame(z.to(device), bonus.to(device, dtype), constant, error)
 
 
 def _candidates(

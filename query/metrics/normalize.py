@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from query.metrics import kernels, threads
 from query.metrics.base import Undefined
 from query.metrics.registry import unknown
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
 SMALLEST, LARGEST = 1e-60, 1e60  # float32 fits twice over; fourth powers, summed over all pairs, stay in float64
 UNEVEN = 10.0  # times the median length, from which a vector is called long
+FEW = 8  # rows that nearly always show that not all are the same
 CONSTANT = 1e-12  # relative spread below which float64 rounding alone explains that vectors differ
 
 
@@ -36,13 +39,12 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
     """
     if how not in NORMALIZATIONS:
         raise ValueError(unknown("normalization", how, NORMALIZATIONS))
-    table = as_float64(x, name)
     if how == "zscore":
-        scaled = _zscore(table, name)
+        scaled = _zscore(as_float64(x, name), name)
     elif how == "none":
-        scaled = table
+        scaled = as_float64(x, name)
     else:
-        scaled = _by_row(table, how, name)
+        scaled = _by_row(x, how, name)
     _require_usable(scaled, name, how)
     return scaled
 
@@ -74,30 +76,44 @@ def norm_warning(x: Tensor, name: str, how: str) -> str | None:
 
 def as_float64(x: ArrayLike | Tensor, name: str = "a") -> Tensor:
     """A fresh (n, d) float64 copy of finite numbers. Raises Undefined where x is anything else."""
-    if isinstance(x, Tensor):
-        table = x.detach().to(torch.float64, copy=True)
-    else:
-        # np.array copies: Arrow hands out read-only buffers, of which torch warns.
-        table = torch.from_numpy(np.array(x, dtype=np.float64))
+    # np.array copies: Arrow hands out read-only buffers, of which torch warns.
+    table = torch.from_numpy(np.array(_table(x, name), dtype=np.float64))
+    if not math.isfinite(largest(table)):
+        _refuse_not_finite(torch.isfinite(table).all(dim=1).numpy(), name)
+    return table
+
+
+def _table(x: ArrayLike | Tensor, name: str) -> NDArray[Any]:
+    """x as an array of some real type, (n, d), without a copy where it is one."""
+    table = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
     if table.ndim != 2:
         raise Undefined(f"{name} has shape {tuple(table.shape)}, expected (systems, dimensions)")
     if 0 in table.shape:
         raise Undefined(f"{name} has {table.shape[0]} systems of {table.shape[1]} dimensions")
-    if not math.isfinite(largest(table)):
-        bad = (~torch.isfinite(table).all(dim=1)).nonzero().flatten().tolist()
-        raise Undefined(f"{_rows(bad)} of {name} {'is' if len(bad) == 1 else 'are'} not finite (NaN or infinity)")
     return table
 
 
-def _by_row(x: Tensor, how: str, name: str) -> Tensor:
-    # The largest element goes first: the squares of float64 extremes would overflow or vanish.
-    least, most = torch.aminmax(x, dim=1, keepdim=True)
-    longest = torch.maximum(-least, most)
-    zero = (longest == 0).flatten().nonzero().flatten().tolist()
+def _refuse_not_finite(finite: NDArray[np.bool_], name: str) -> None:
+    bad = np.flatnonzero(~finite).tolist()
+    raise Undefined(f"{_rows(bad)} of {name} {'is' if len(bad) == 1 else 'are'} not finite (NaN or infinity)")
+
+
+def _by_row(x: ArrayLike | Tensor, how: str, name: str) -> Tensor:
+    table = np.ascontiguousarray(_table(x, name))
+    if table.dtype not in (np.float32, np.float64):
+        table = table.astype(np.float64)
+    scaled, longest = np.empty(table.shape), np.empty(len(table))
+
+    def scale(part: slice) -> None:
+        kernels.scale_rows(table[part], how == "l2", scaled[part], longest[part])
+
+    threads.each(scale, threads.parts(len(table)))
+    if not np.isfinite(longest).all():
+        _refuse_not_finite(np.isfinite(longest), name)
+    zero = np.flatnonzero(longest == 0).tolist()
     if zero:
         raise Undefined(f"{_rows(zero)} of {name} {'is' if len(zero) == 1 else 'are'} zero, which '{how}' cannot scale")
-    x = x.div_(longest)
-    return x if how == "max" else x.div_(torch.linalg.vector_norm(x, dim=1, keepdim=True))
+    return torch.from_numpy(scaled)
 
 
 def _zscore(x: Tensor, name: str) -> Tensor:
@@ -123,10 +139,18 @@ def require_different(x: Tensor, name: str, how: str) -> None:
     """Raises Undefined where all vectors are the same, or none are left. x: (n, d), normalised."""
     if not len(x):
         raise Undefined(f"{name} has no systems")
-    least, most = torch.aminmax(x, dim=0)
-    if (most - least).amax() <= CONSTANT * torch.maximum(-least, most).amax():
+    bound = 1.0 if how in ("l2", "max") else largest(x)
+    if _spread(x[:FEW]) > CONSTANT * bound:  # then so is that of all
+        return
+    if _spread(x) <= CONSTANT * largest(x):
         suffix = "" if how == "none" else f" after '{how}' normalization"
         raise Undefined(f"every vector of {name} is the same{suffix}")
+
+
+def _spread(x: Tensor) -> float:
+    """How far the values of a feature lie apart, at most."""
+    least, most = torch.aminmax(x, dim=0)
+    return (most - least).amax().item()
 
 
 def _rows(rows: list[int], shown: int = 3) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Metric, Undefined
-from query.metrics.neighbours import Neighbours, complete, nearest
+from query.metrics.neighbours import Neighbours, centre, complete, nearest
 from query.metrics.normalize import near_one, norm_warning, require_different
 from query.metrics.normalize import normalize as scale
 from query.metrics.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
@@ -238,9 +238,9 @@ class Study:
     def _centre(self, i: int, scratch: _Scratch) -> Centred:
         """Model i's vectors about their mean."""
         x = self.vectors(i)
-        z = x - x.mean(dim=0)
-        self._squares[i] = torch.linalg.vecdot(z, z).numpy()
-        return Centred(scratch.hold(z.to(self.dtype)), torch.from_numpy(self._squares[i]))
+        z, squares = centre(x, x.mean(dim=0), self.dtype)
+        self._squares[i] = squares.numpy()
+        return Centred(scratch.hold(z), squares)
 
     def _sum(self, models: dict[int, Centred], kinds: frozenset[str]) -> Sums:
         if not models:

@@ -10,8 +10,7 @@ FLOAT64_BYTES = 8
 TILE_BYTES = 64 * 2**20  # of a tile in float64, where few are made
 CPU_TILE = (1024, 2048)  # rows and columns of a product tile: large enough for the product, small enough for the cache
 CUDA_TILE = (4096, 16384)
-CPU_STACK, CUDA_STACK = 2048, 8192  # largest side of the square tiles of all models that lie side by side
-CPU_STACK_BYTES = 256 * 2**20  # what those may take on the CPU; on a GPU a quarter of what is free
+CPU_STACK, CUDA_STACK = 512, 8192  # largest side of the square tiles of all models that lie side by side
 SMALL = 2048  # systems up to which float64 products cost nothing that anyone would notice
 
 
@@ -44,8 +43,8 @@ def product_tile(device: torch.device) -> tuple[int, int]:
 
 
 def stacked_tile(device: torch.device, models: int, itemsize: int) -> int:
-    """Side of the square tiles of which every model has one at a time, from the memory at hand."""
-    cuda = device.type == "cuda"
-    limit = torch.cuda.mem_get_info(device)[0] // 4 if cuda else CPU_STACK_BYTES
-    side = int((limit / (models * itemsize)) ** 0.5)
-    return min(CUDA_STACK if cuda else CPU_STACK, max(64, side // 64 * 64))
+    """Side of the square tiles of which every model has one at a time; on a GPU from the memory at hand."""
+    if device.type == "cpu":
+        return CPU_STACK
+    side = int((torch.cuda.mem_get_info(device)[0] / 4 / (models * itemsize)) ** 0.5)
+    return min(CUDA_STACK, max(64, side // 64 * 64))
