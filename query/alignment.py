@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from query.how import How
 from query.metrics import Alignment, Study, align_all, find_metric
+from query.metrics.engine.study import Origin, Shelf
 from query.metrics.registry import unknown
-from query.metrics.study import Origin, Shelf
 from query.vectors import NOTHING, Reader, Selection, Source, read_keys
 
 # In this order, so that a terminal too narrow for all shows the value and the reason.

@@ -24,11 +24,11 @@ import duckdb
 import numpy as np
 import torch
 
-from query.metrics.neighbours import Neighbours
-from query.metrics.study import Table
+from query.metrics.engine.neighbours import Neighbours
+from query.metrics.engine.study import Table
 from schemas import store
 
-VERSION = 1  # raise it where query/metrics/neighbours.py or normalize.py come to other lists
+VERSION = 1  # raise it where query/metrics/engine/neighbours.py or normalize.py come to other lists
 MAGIC = b"mzlists1"
 DIGEST = 32  # bytes
 SHAPE = struct.Struct("<qq")

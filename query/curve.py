@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from query.alignment import Pair, Row, common_rows, make_studies, why_nothing
 from query.how import How
 from query.metrics import Alignment, Metric, Study, align_all, find_metric
+from query.metrics.engine.study import Origin
 from query.metrics.interval import subsets
-from query.metrics.study import Origin
 from query.questions import Names, select
 from query.vectors import Reader, Selection, at_least_one, choose_datasets, find_source, read_keys
 

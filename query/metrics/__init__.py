@@ -14,6 +14,7 @@ from query.metrics.cka import cka
 from query.metrics.cknna import cknna
 from query.metrics.distance_correlation import distance_correlation
 from query.metrics.effective_rank import effective_rank
+from query.metrics.engine.study import Study
 from query.metrics.information_imbalance import information_imbalance
 from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.metrics.measure import Measure, Measured, measure
@@ -23,7 +24,6 @@ from query.metrics.procrustes import procrustes
 from query.metrics.reconstruction_error import reconstruction_error
 from query.metrics.registry import choose_estimator, discover, discover_measures, find_measure, find_metric
 from query.metrics.rsa import rsa
-from query.metrics.study import Study
 
 METRICS: dict[str, Metric] = discover()
 MEASURES: dict[str, Measure] = discover_measures()

@@ -9,13 +9,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.metrics import threads
 from query.metrics.base import Metric, Undefined
+from query.metrics.engine import threads
+from query.metrics.engine.study import Study
 from query.metrics.interval import DEVIATIONS, deviation, subsets
 from query.metrics.null import Null, compare_with_null
 from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
-from query.metrics.study import Study
 
 Pair = tuple[int, int]
 

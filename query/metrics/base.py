@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 class Undefined(Exception):

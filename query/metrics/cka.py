@@ -31,7 +31,7 @@ from query.metrics.base import ROUNDING
 from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State, double_centred, u_centred
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 @dataclass(frozen=True, slots=True)

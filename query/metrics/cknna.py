@@ -34,14 +34,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics import kernels
 from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING, Metric, joint_scale
-from query.metrics.edges import Orders, as_they_are, over_pairings
-from query.metrics.neighbours import Neighbours
+from query.metrics.engine import kernels
+from query.metrics.engine.edges import Orders, as_they_are, over_pairings
+from query.metrics.engine.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 @dataclass(frozen=True, slots=True)

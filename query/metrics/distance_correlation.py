@@ -13,7 +13,7 @@ Invariant to: rotations and reflections, shifts (under normalization 'none'), sc
 Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other ('unbiased').
 Tested against: dcor 0.6, and both formulas restated densely.
 
-In the sums, distances come without an estimate of their row and column means (see sums.py), which no centring notices.
+In the sums, distances come less an estimate of their row and column means (engine/sums.py), which no centring notices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from query.metrics.base import ROUNDING
 from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State, double_centred, u_centred
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 @dataclass(frozen=True, slots=True)

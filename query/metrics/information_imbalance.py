@@ -29,12 +29,12 @@ from torch import Tensor
 
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
+from query.metrics.engine.neighbours import nearest
+from query.metrics.engine.sums import RANKED
 from query.metrics.matrices import few_systems
-from query.metrics.neighbours import nearest
-from query.metrics.sums import RANKED
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 DECIMALS = 12  # of the largest distance, to which equal ones are equal

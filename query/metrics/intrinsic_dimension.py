@@ -29,10 +29,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.metrics.base import Undefined
+from query.metrics.engine.neighbours import nearest
+from query.metrics.engine.tiles import tile_dtype
 from query.metrics.measure import Measure, bare
-from query.metrics.neighbours import nearest
 from query.metrics.normalize import near_one
-from query.metrics.tiles import tile_dtype
 
 LEAST_K = 2
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal

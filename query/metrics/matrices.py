@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics import kernels, threads
 from query.metrics.base import Metric, Undefined, joint_scale
+from query.metrics.engine import kernels, threads
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 LARGEST = 1024
 Matrix = NDArray[np.float64]

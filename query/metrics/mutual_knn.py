@@ -18,13 +18,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.metrics import kernels
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
-from query.metrics.edges import Orders, as_they_are, over_pairings
+from query.metrics.engine import kernels
+from query.metrics.engine.edges import Orders, as_they_are, over_pairings
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 class MutualKnn(Metric):

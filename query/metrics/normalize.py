@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics import kernels, threads
 from query.metrics.base import Undefined
+from query.metrics.engine import kernels, threads
 from query.metrics.registry import unknown
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")

@@ -27,7 +27,7 @@ from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 
 @dataclass(frozen=True, slots=True)

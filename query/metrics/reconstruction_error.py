@@ -40,7 +40,7 @@ from query.metrics.base import Metric, Undefined
 from query.metrics.procrustes import coordinates
 
 if TYPE_CHECKING:
-    from query.metrics.study import Study
+    from query.metrics.engine.study import Study
 
 TRAIN, TEST = slice(0, None, 2), slice(1, None, 2)
 FOLDS = slice(0, None, 4), slice(2, None, 4)  # of all systems; together TRAIN

@@ -20,8 +20,8 @@ from query.alignment import align_pairs
 from query.cache import Cache
 from query.how import How
 from query.metrics import align
-from query.metrics.neighbours import Neighbours
-from query.metrics.study import Table
+from query.metrics.engine.neighbours import Neighbours
+from query.metrics.engine.study import Table
 from query.vectors import Selection, Source
 from tests.query import stores
 

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from query.metrics import METRICS, Study, Undefined, align, align_all, matrices, study, sums, tiles
+from query.metrics import METRICS, Study, Undefined, align, align_all, matrices
+from query.metrics.engine import study, sums, tiles
+from query.metrics.engine.neighbours import _search_cpu, _search_torch, nearest
 from query.metrics.interval import deviation, subsets
 from query.metrics.matrices import Moments, double_centred, null_moments, u_centred
-from query.metrics.neighbours import _search_cpu, _search_torch, nearest
 from query.metrics.null import permutations
 from tests.query.cases import related
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, NORMALIZATIONS, align, tiles
-from query.metrics.neighbours import nearest
+from query.metrics import METRICS, NORMALIZATIONS, align
+from query.metrics.engine import tiles
+from query.metrics.engine.neighbours import nearest
 
 Matrix = NDArray[np.float64]
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from query.metrics import METRICS, Undefined, align, choose_estimator, tiles
-from query.metrics.study import Study
+from query.metrics import METRICS, Undefined, align, choose_estimator
+from query.metrics.engine import tiles
+from query.metrics.engine.study import Study
 from tests.query.cases import CASES, COPIES, benign, collapsed, many_copies, many_lengths, with_row
 from tests.query.dense import REVERSED, Matrix, Value, dense_values
 from tests.query.golden.vectors import pairs, recorded, scaled

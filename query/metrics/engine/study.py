@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Metric, Undefined
-from query.metrics.neighbours import Neighbours, centre, complete, nearest
+from query.metrics.engine.neighbours import Neighbours, centre, complete, nearest
+from query.metrics.engine.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
+from query.metrics.engine.tiles import tile_dtype
 from query.metrics.normalize import near_one, norm_warning, require_different
 from query.metrics.normalize import normalize as scale
-from query.metrics.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
-from query.metrics.tiles import tile_dtype
 
 Table = ArrayLike | Tensor
 KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question

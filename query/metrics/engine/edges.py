@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics import threads
+from query.metrics.engine import threads
 
 Orders = NDArray[np.int64]
 

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics import kernels, threads
-from query.metrics.tiles import stacked_tile, upper
+from query.metrics.engine import kernels, threads
+from query.metrics.engine.tiles import stacked_tile, upper
 
 Matrix = NDArray[np.float64]
 

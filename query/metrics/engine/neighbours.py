@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics import kernels, threads
-from query.metrics.tiles import FLOAT64_BYTES, blocks, product_tile, upper
+from query.metrics.engine import kernels, threads
+from query.metrics.engine.tiles import FLOAT64_BYTES, blocks, product_tile, upper
 
 GEOMETRIES = ("inner", "euclidean")
 # Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
