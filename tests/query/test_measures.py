@@ -22,8 +22,8 @@ from query.metrics import (
     intrinsic_dimension,
     measure,
     normalize,
-    tiles,
 )
+from query.metrics.engine import tiles
 from query.metrics.interval import DEVIATIONS, subsets
 
 Matrix = NDArray[np.float64]
