@@ -323,9 +323,10 @@ def count_closer_columns(tile, bonus, limit, squares, precision, counts):  # typ
     values = np.empty((together, rows + together), tile.dtype)  # not a power of two apart, which caches do not like
     for start in range(0, width, together):
         stop = min(start + together, width)
-        for i in range(rows):
+        for first in range(0, rows, together):
             for j in range(start, stop):
-                values[j - start, i] = bonus[i] - tile[i, j]
+                for i in range(first, min(first + together, rows)):
+                    values[j - start, i] = bonus[i] - tile[i, j]
         for j in range(start, stop):
             _count_below(values[j - start, :rows], limit[j], squares[j], precision, counts[j])
 
