@@ -19,7 +19,6 @@ sums to −|x_i|², which is all that the unbiased estimator needs besides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -34,13 +33,6 @@ if TYPE_CHECKING:
     from query.metrics.engine.study import Study
 
 
-@dataclass(frozen=True, slots=True)
-class KernelState(State):
-    """What CKA keeps of one model."""
-
-    squares: NDArray[np.float64]  # (n,): squared lengths of the centred features
-
-
 class Cka(MatrixCorrelation):
     """See the module."""
 
@@ -49,7 +41,7 @@ class Cka(MatrixCorrelation):
     needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
-    def prepare(self, study: Study, i: int) -> KernelState:
+    def prepare(self, study: Study, i: int) -> State:
         squares = study.squares(i)
         own = study.kernel_product(i, i)
         unbiased = _off_diagonal(own, squares, squares)
@@ -60,13 +52,13 @@ class Cka(MatrixCorrelation):
         scale = {"biased": own**0.5}
         if unbiased > ROUNDING * own:
             scale["unbiased"] = unbiased**0.5
-        return KernelState(study.names[i], moments, scale, squares)
+        return State(study.names[i], moments, scale)
 
     def product(self, study: Study, a: int, b: int, estimator: str) -> float:
         together = study.kernel_product(a, b)
         if estimator == "biased":
             return together
-        return _off_diagonal(together, study.state(self, a).squares, study.state(self, b).squares)
+        return _off_diagonal(together, study.squares(a), study.squares(b))
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)

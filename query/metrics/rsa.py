@@ -17,7 +17,6 @@ and the squared lengths alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -32,13 +31,6 @@ if TYPE_CHECKING:
     from query.metrics.engine.study import Study
 
 
-@dataclass(frozen=True, slots=True)
-class DissimilarityState(State):
-    """What RSA keeps of one model."""
-
-    squares: NDArray[np.float64]  # (n,): squared lengths of the centred features
-
-
 class Rsa(MatrixCorrelation):
     """See the module."""
 
@@ -46,7 +38,7 @@ class Rsa(MatrixCorrelation):
     estimators: ClassVar[tuple[str, ...]] = ("pearson",)
     needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
 
-    def prepare(self, study: Study, i: int) -> DissimilarityState:
+    def prepare(self, study: Study, i: int) -> State:
         squares = study.squares(i)
         n, total = study.n, float(squares.sum())
         own = study.kernel_product(i, i)
@@ -54,11 +46,11 @@ class Rsa(MatrixCorrelation):
         rows = n * squares + total - 2 * total  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
         scale = {"pearson": product**0.5} if product > ROUNDING * size else {}
         moments = {"pearson": Moments(n, product, float(rows @ rows))}
-        return DissimilarityState(study.names[i], moments, scale, squares)
+        return State(study.names[i], moments, scale)
 
     def product(self, study: Study, a: int, b: int, estimator: str) -> float:
         together = study.kernel_product(a, b)
-        return _centred_product(together, study.state(self, a).squares, study.state(self, b).squares)[0]
+        return _centred_product(together, study.squares(a), study.squares(b))[0]
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)

@@ -81,8 +81,8 @@ def centre_rows(x, mean, z, squares):  # type: ignore[no-untyped-def]
 def push_rows(tile, bonus, own, first_column, values, index):  # type: ignore[no-untyped-def]
     """Offer tile[i, j] + bonus[j] to the heap of row i under the name first_column + j.
 
-    tile: (b, w). bonus: (w,). own: the column of row 0's own system, the next one's is one further; out of reach where
-    the tile has none. values, index: (b, c), a min-heap a row, changed in place.
+    tile: (b, w). bonus: (w,). own: the column of row 0's own system, the next one's is one further; below 0 and out
+    of reach where the tile has none. values, index: (b, c), a min-heap a row, changed in place.
     """
     rows, width = tile.shape
     for i in range(rows):

@@ -20,7 +20,6 @@ from torch import Tensor
 from query.metrics.engine import kernels, threads
 from query.metrics.engine.tiles import FLOAT64_BYTES, blocks, product_tile, upper
 
-GEOMETRIES = ("inner", "euclidean")
 # Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
 # to about 1e-14, so which of two equal values happens to be rounded up never decides.
 TIE = 1e-12
@@ -132,7 +131,7 @@ def _candidates(
 
 def _search_cpu(tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor) -> None:
     table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
-    own = 0 if part == other else -len(table) - table.shape[1]
+    own = part.start - other.start
 
     def push_rows(rows: slice) -> None:
         there = slice(part.start + rows.start, part.start + rows.stop)

@@ -254,10 +254,8 @@ class Study:
         return sum_pairs(found, kinds, lists, device=self.device, advance=self.advance, side=self.tile_side)
 
     def squares(self, i: int) -> NDArray[np.float64]:
-        """Squared lengths of model i's vectors about their mean, (n,). Raises Undefined."""
-        if i not in self._squares:
-            x = self.vectors(i)
-            self._squares[i] = (x - x.mean(dim=0)).square().sum(dim=1).cpu().numpy()
+        """Squared lengths of model i's vectors about their mean, (n,); found with the sums of kernels."""
+        self.compute({"kernels"})
         return self._squares[i]
 
     def kernel_product(self, a: int, b: int) -> float:
@@ -338,8 +336,7 @@ class Study:
                 return lists
             k = min(self._longest, self.n - 1)
             if lists.k * self.n < k * len(lists.index):  # most would be too short once cut
-                x = self.vectors(i)
-                return nearest(x, k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
+                return self._search(i, k, geometry)
             return complete(lists, origin.rows, self.vectors(i), k, geometry)
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
         if self._cache is None:

@@ -185,7 +185,7 @@ def become_distances(tile: Tensor, squares: Tensor, shift: Tensor, part: slice, 
     tile: (b, w), of the systems `part` with `other`. squares, shift: (n,). rows: (n,) float64.
     """
     if tile.device.type == "cpu":
-        own = 0 if part == other else -tile.shape[0] - tile.shape[1]
+        own = part.start - other.start
         columns = torch.zeros(tile.shape[1], dtype=torch.float64)
         table, square, move, total = tile.numpy(), squares.numpy(), shift.numpy(), rows.numpy()
         kernels.distances(
@@ -220,7 +220,7 @@ def count_closer(
         return
     table, square, limit, found = (x.numpy() for x in (tile, squares, limits, counts))
     bonus, precision = square / 2, square.dtype.type(precision)
-    own = 0 if part == other else -tile.shape[0] - tile.shape[1]
+    own = part.start - other.start
     kernels.count_closer_rows(table, bonus[other], own, limit[part], square[part], precision, found[part])
     if part != other:
         kernels.count_closer_columns(table, bonus[part], limit[other], square[other], precision, found[other])

@@ -14,10 +14,9 @@ CPU_STACK, CUDA_STACK = 512, 8192  # largest side of the square tiles of all mod
 SMALL = 2048  # systems up to which float64 products cost nothing that anyone would notice
 
 
-def blocks(n_rows: int, bytes_per_row: int, limit: int | None = None) -> Iterator[slice]:
-    """Slices that cover `n_rows`, each of at most `limit` bytes (TILE_BYTES where None) and at least one row."""
-    step = max(1, (TILE_BYTES if limit is None else limit) // max(1, bytes_per_row))
-    return cut(n_rows, step)
+def blocks(n_rows: int, bytes_per_row: int) -> Iterator[slice]:
+    """Slices that cover `n_rows`, each of at most TILE_BYTES and at least one row."""
+    return cut(n_rows, max(1, TILE_BYTES // max(1, bytes_per_row)))
 
 
 def tile_dtype(n: int) -> torch.dtype:
