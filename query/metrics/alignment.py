@@ -12,7 +12,7 @@ from torch import Tensor
 from query.metrics.base import Metric, Undefined
 from query.metrics.engine import threads
 from query.metrics.engine.study import Study
-from query.metrics.interval import DEVIATIONS, deviation, subsets
+from query.metrics.interval import DEVIATIONS, deviation, require_subsamples, subsets
 from query.metrics.null import Null, compare_with_null
 from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
@@ -40,21 +40,6 @@ class Alignment:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What is asked beside the value. permutations: size of the null; subsamples: of the interval; 0 leaves it out."""
-
-    permutations: int = 0
-    subsamples: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.permutations < 0:
-            raise ValueError(f"permutations = {self.permutations}, expected 0 or more")
-        if self.subsamples < 0 or self.subsamples == 1:
-            raise ValueError(f"subsamples = {self.subsamples}, expected 0, or 2 and more")
-
-
 def align_all(
     study: Study,
     metrics: Sequence[str],
@@ -67,10 +52,14 @@ def align_all(
 ) -> Iterator[tuple[str, Pair, Alignment]]:
     """Every metric of every pair of the study's models, as metric, pair and alignment.
 
+    permutations: size of the null; subsamples: of the interval; 0 leaves it out.
+
     What the metrics share, neighbour lists and sums over all pairs of systems, is found first and once. The null and
     the subsets are the same for the same seed and n. Raises ValueError on parameters that make no sense.
     """
-    statistics = Statistics(permutations, subsamples, seed)
+    if permutations < 0:
+        raise ValueError(f"permutations = {permutations}, expected 0 or more")
+    require_subsamples(subsamples)
     chosen = [(find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics]
     wanted = list(pairs)
     each_pair = study.n * max(study.k_of(metric) for metric, _ in chosen) * (1 + permutations)
@@ -78,7 +67,7 @@ def align_all(
     study.survey([metric for metric, _ in chosen])
     orders = draw_orders(study.n, permutations, seed) if permutations and study.n else None
     for metric, how in chosen:
-        intervals = _deviations(study, metric, how, wanted, statistics)
+        intervals = _deviations(study, metric, how, wanted, subsamples, seed)
         for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
             null = None
             if value is not None and orders is not None:
@@ -139,13 +128,13 @@ def _values(
 
 
 def _deviations(
-    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair], statistics: Statistics
+    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair], count: int, seed: int
 ) -> dict[Pair, float | None]:
     """The deviation of every pair's value; none where it was not asked for or too few systems are left."""
     size = metric.subsample_size(study.n)
-    if not statistics.subsamples or size < metric.least_systems(study.k_of(metric)):
+    if not count or size < metric.least_systems(study.k_of(metric)):
         return {}
-    drawn = subsets(study.n, size, statistics.subsamples, statistics.seed)
+    drawn = subsets(study.n, size, count, seed)
     usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
     values = metric.resampled(study, usable, estimator, drawn)
     return {pair: deviation(values[:, p], study.n, size) for p, pair in enumerate(usable)}

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 DEVIATIONS = 1.959964  # either side of the value: 95 % of a normal distribution
 
 
+def require_subsamples(count: int) -> None:
+    """Raises ValueError on a number of subsamples that gives no deviation; 0 asks for none."""
+    if count < 0 or count == 1:
+        raise ValueError(f"subsamples = {count}, expected 0, or 2 and more")
+
+
 def subsets(n: int, size: int, count: int, seed: int) -> NDArray[np.int64]:
     """`count` random subsets of `size` of n systems, (count, size), rows ascending, always the same for a seed."""
     generator = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Undefined
-from query.metrics.interval import DEVIATIONS, deviation, subsets
+from query.metrics.interval import DEVIATIONS, deviation, require_subsamples, subsets
 from query.metrics.normalize import normalize as scale
 from query.metrics.registry import choose_method, find_measure
 
@@ -83,8 +83,7 @@ def measure(
     chosen = find_measure(measure)
     way = choose_method(chosen, method)
     used_k = chosen.choose_k(way, k)
-    if subsamples < 0 or subsamples == 1:
-        raise ValueError(f"subsamples = {subsamples}, expected 0, or 2 and more")
+    require_subsamples(subsamples)
     table = x if isinstance(x, Tensor) else np.asarray(x)
     n = table.shape[0] if table.ndim else 0
     value = low = high = reason = None

@@ -72,16 +72,15 @@ def nearest(
     device = x.device if device is None else device
     frame = _frame(x, geometry, dtype, device)
     values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
-    index, exact = _score(x, index, geometry)
+    slack = _slack(x, geometry)
+    index, exact = _score(x, index, geometry, slack)
     limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
     limit *= 1 if geometry == "inner" else 2  # half the squared distance is what a product and lengths give
-    slack = _slack(x, geometry)
     unsure = limit.numpy() >= exact[:, k - 1] - slack if index.shape[1] < len(x) - 1 else np.zeros(len(x), bool)
     index, exact = index[:, :k], exact[:, :k]
     if unsure.any():
         rows = np.flatnonzero(unsure)
-        index[rows] = _whole_rows(x, rows, k, geometry, slack)
-        index[rows], exact[rows] = _score(x, index[rows], geometry, rows)
+        index[rows], exact[rows] = _whole_rows(x, rows, k, geometry, slack)
     value = exact if geometry == "inner" else -exact
     return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
 
@@ -167,13 +166,16 @@ def _merge(found: Tensor, first: int, values: Tensor, index: Tensor) -> None:
 
 
 def _score(
-    x: Tensor, index: NDArray[np.int32], geometry: str, rows: NDArray[np.intp] | None = None
+    x: Tensor,
+    index: NDArray[np.int32],
+    geometry: str,
+    slack: NDArray[np.float64],
+    rows: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The lists with their values in float64, negative for distances, best first. rows: whose lists; None for all."""
     exact = np.empty(index.shape)
     table = x.cpu().numpy()
     compute = kernels.inner_products if geometry == "inner" else kernels.squared_distances
-    slack = _slack(x, geometry)
 
     def score(part: slice) -> None:
         owners = np.arange(part.start, part.stop) if rows is None else rows[part]
@@ -198,8 +200,8 @@ def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
 
 def _whole_rows(
     x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
-) -> NDArray[np.int32]:
-    """The k best of whole rows in float64, (len(rows), k)."""
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
     centred = x - x.mean(dim=0) if geometry == "euclidean" else x
     bonus = centred.square().sum(dim=1) / -2 if geometry == "euclidean" else torch.zeros(len(x), dtype=x.dtype)
     found = []
@@ -208,7 +210,7 @@ def _whole_rows(
         tile = centred[chosen] @ centred.T + bonus.to(x.device)
         tile[torch.arange(len(chosen)), chosen] = -torch.inf
         found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
-    return torch.cat(found).to(torch.int32).cpu().numpy()
+    return _score(x, torch.cat(found).to(torch.int32).cpu().numpy(), geometry, slack, rows)
 
 
 def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
@@ -238,7 +240,6 @@ def complete(lists: Neighbours, rows: NDArray[np.int64], x: Tensor, k: int, geom
     value = np.ascontiguousarray(np.take_along_axis(value, first, axis=1))
     short = np.flatnonzero(left.sum(axis=1) < k)
     if short.size:
-        index[short] = _whole_rows(x, short, k, geometry, _slack(x, geometry))
-        index[short], exact = _score(x, index[short], geometry, short)
+        index[short], exact = _whole_rows(x, short, k, geometry, _slack(x, geometry))
         value[short] = exact if geometry == "inner" else -exact
     return Neighbours(index, value)
