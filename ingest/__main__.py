@@ -19,12 +19,12 @@ from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
 from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
-from ingest.runtimes import NoRuntime, RunError, Runtime, choose_runtime
+from ingest.runtimes import NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
-from zoo.card import TWIN, CardError, Selection, find_family, find_model, load_families, load_models
+from zoo.card import TWIN, CardError, Family, Selection, find_family, find_model, load_families, load_models
 
 AT_HAND = ("package", "none")  # sources of weights that need no download of their own
 USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, NoRuntime)
@@ -48,12 +48,17 @@ def choose_models(names: str) -> list[Selection]:
     return list(chosen.values())
 
 
+def families_of(selections: Sequence[Selection]) -> list[Family]:
+    """The families of these models, each once."""
+    return list({s.family.name: s.family for s in selections}.values())
+
+
 def run(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     if options.vectors is not None:
         return run_vectors(layout, options)
-    runtime, why = choose_runtime(options.runtime)
     selections = choose_models(options.model)
+    runtime, why = choose_runtime(options.runtime, families_of(selections))
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
     dataset = find_dataset(options.dataset)
     say(f"runtime {runtime.name}: {why}")
@@ -128,25 +133,25 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
 
 def cost(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
-    runtime, _ = choose_runtime(options.runtime)
+    selections = choose_models(options.model)
+    runtime, _ = choose_runtime(options.runtime, families_of(selections))
     dataset = find_dataset(options.dataset)
     made = read_materialised(layout.dataset(dataset.name))
     systems = made.n_systems if made else dataset.approx_systems
     if systems is None:
         systems = prepare(layout, dataset).n_systems
     each = min(systems, options.limit or systems)
-    work = [Task(s, (s.model.default_representation,), each) for s in choose_models(options.model)]
+    work = [Task(s, (s.model.default_representation,), each) for s in selections]
     say_cost(estimate(layout, runtime, work), say)
     return 0
 
 
 def env(options: argparse.Namespace) -> int:
-    runtime, _ = choose_runtime(options.runtime)
     families = load_families().values() if options.family == "all" else [find_family(options.family)]
     for family in families:
-        if runtime.ready(family):
+        if environment.ready(family):
             say(f"{family.name}: its environment is there and up to date")
-        runtime.ensure(family, say)
+        environment.build(family, say)
     return 0
 
 

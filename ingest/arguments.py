@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     stored, started, asked = _stored(), _started(), _asked()
     _add_run(commands.add_parser("run", parents=[asked, stored, started], help="embed a dataset with models"))
     commands.add_parser("cost", parents=[asked, stored, started], help="what `run` would take: time and disk")
-    env = commands.add_parser("env", parents=[started], help="build a family's environment from its lock")
+    env = commands.add_parser("env", help="build a family's local environment from its lock")
     env.add_argument("family", help="a family's name, or all")
     commands.add_parser("rebuild", parents=[stored], help="make the store again from its shards")
     commands.add_parser("du", parents=[stored], help="what takes how much disk")

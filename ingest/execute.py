@@ -15,7 +15,7 @@ from ingest.layout import Layout, Run
 from ingest.load import land, land_failure
 from ingest.plan import PlanError, Wish, not_for, plan
 from ingest.progress import Progress
-from ingest.runtimes import RunError, Runtime
+from ingest.runtimes import Limits, RunError, Runtime
 from schemas.store import StoreError
 
 PATIENCE = 30.0  # s that a finished run waits for a store that others use
@@ -37,6 +37,7 @@ class Ingest:
 
     layout: Layout
     runtime: Runtime
+    limits: Limits = Limits()
     unbuildable: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, wish: Wish, place: str = "") -> None:
@@ -71,7 +72,7 @@ class Ingest:
         representations = len(run.read("job/job.json")["representations"])
         with Progress(wish.selection.model_id, representations) as progress:
             try:
-                self.runtime.run(wish.selection.family, run.job, run.out, progress)
+                self.runtime.run(wish.selection.family, run.job, run.out, progress, self.limits)
             except RunError as error:
                 self._record(run, str(error), began)
                 raise

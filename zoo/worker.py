@@ -1,6 +1,6 @@
 """The one program that runs inside every family's environment: a job folder in, shards and run.json out.
 
-    python -m zoo.worker JOB OUT --family FOLDER
+    python -m zoo.worker JOB OUT --family FOLDER [--tied] [--device NAME]
 
 Standard library, numpy and pyarrow only; the family's own code is the rest. Events go to standard error as JSON lines.
 """
@@ -8,6 +8,8 @@ Standard library, numpy and pyarrow only; the family's own code is the rest. Eve
 from __future__ import annotations
 
 import argparse
+import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -21,10 +23,11 @@ import signal
 import socket
 import sys
 import sysconfig
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -41,6 +44,9 @@ JOB_VERSION = 1
 WINDOW = 1024  # systems that are sorted by size together, and at most this many in a shard
 FLUSH_SECONDS = 60.0  # a slow model writes a shard at least this often, so that little is lost
 EVENT_SECONDS = 0.2
+LOCK_SECONDS = 30.0  # that an earlier worker gets to end before a second one gives up on its folder
+ORPHAN_SECONDS = 20.0  # that a worker whose host is gone gets to finish its batch; less than LOCK_SECONDS
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NEEDS = {
     "structure": ("numbers", "positions"),
     "smiles": ("smiles",),
@@ -58,6 +64,16 @@ class WorkerError(Exception):
 
 class Stopped(BaseException):
     """A signal asked the worker to end. No Exception, lest an encoder catches it."""
+
+
+class DiskFull(WorkerError):
+    """A disk, or what the user may take of it, is full."""
+
+    def __init__(self, error: OSError, folder: Path) -> None:
+        super().__init__(
+            f"no space left ({describe(error)}): free space on the disk of {folder}, then repeat; "
+            "finished shards are kept, and the same run continues from them"
+        )
 
 
 class Outcome(NamedTuple):
@@ -287,10 +303,15 @@ class Shards:
 def appear(path: Path, write: Callable[[Path], Any]) -> None:
     """Write under a temporary name, make sure it is on the disk, then rename."""
     temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
-    sync(temporary)
-    temporary.replace(path)
-    sync(path.parent)
+    try:
+        write(temporary)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except BaseException:
+        with suppress(OSError):  # else the next start removes it
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync(path: Path) -> None:
@@ -314,16 +335,22 @@ class Clock(dict[str, float]):
 
 
 class Signals:
-    """SIGTERM and SIGINT end the run between two batches; a second signal ends it at once."""
+    """SIGTERM and SIGINT end the run: at once while it loads, later between two batches. A second one ends it at once.
+
+    They are always handled: the first process of a container gets no signal that it does not ask for.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.between_batches = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
+        if not self.between_batches:
+            self.check()
 
     def check(self) -> None:
         if self.received is not None:
@@ -340,6 +367,7 @@ class Batcher:
         self.known = {r["name"]: r for r in job.model["representation"]}
 
     def run(self) -> None:
+        self.stop.between_batches = True
         stream = self.job.stream()
         windows = iter(lambda: list(islice(stream, WINDOW)), [])
         for number, window in enumerate(windows):
@@ -384,6 +412,7 @@ class Batcher:
             except NotApplicable as error:
                 refused = "not_applicable", " ".join(str(error).split())
             except Exception as error:
+                self._refuse_full_disk(error)
                 refused = "failed", describe(error)
         self._add(system, *refused)
         return None
@@ -408,6 +437,7 @@ class Batcher:
 
     def _explain(self, batch: Sequence[Prepared], error: Exception) -> None:
         """Put a failure down to the system if the batch holds but one; out of memory halves the budget."""
+        self._refuse_full_disk(error)
         memory = is_out_of_memory(error)
         if "CUDA error" in str(error) and not memory:
             ids = ", ".join(p.system.system_id for p in batch[:3])
@@ -421,6 +451,11 @@ class Batcher:
         elif memory:
             self.budget = max(1, min(self.budget, sum(p.size for p in batch) // 2))
             send("warning", message=f"out of memory; the batch budget is now {self.budget}")
+
+    def _refuse_full_disk(self, error: Exception) -> None:
+        """A disk that is full is no fault of the system: stored as its failure, it would stay."""
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise DiskFull(error, Path(error.filename or self.shards.out)) from error
 
     def _keep(self, batch: Sequence[Prepared], vectors: Mapping[str, Sequence[Any]]) -> None:
         for name in self.job.representations:
@@ -459,20 +494,26 @@ def refuse_network() -> None:
     sys.addaudithook(hook)
 
 
-def check_device(device: str) -> None:
-    """Raise unless the device is there: asking for a GPU never ends on a CPU."""
+def check_device(device: str, asked: str) -> None:
+    """Raise unless the device is there: asking for a GPU never ends on a CPU. asked: what the job calls it."""
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
     if match is None:
         raise WorkerError(f"device {device!r} is not one of cpu, cuda, cuda:0, cuda:1, …")
     if device == "cpu":
         return
+    wish = f"device {asked!r} was asked for"
     if importlib.util.find_spec("torch") is None:
-        raise WorkerError(f"device {device!r} was asked for, but this family computes without torch, on the CPU only")
+        raise WorkerError(f"{wish}, but this family computes without torch, on the CPU only")
     import torch
 
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise WorkerError(
+            f"{wish}, but torch {torch.__version__} is a build for the CPU only; remove the family's environment or "
+            "image, and make it again with a CUDA build of torch"
+        )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(match[1] or 0) >= count:
-        raise WorkerError(f"device {device!r} was asked for, but torch finds {count} GPUs; try nvidia-smi")
+        raise WorkerError(f"{wish}, but torch finds {count} GPUs; try nvidia-smi")
 
 
 def check_weights(model: Mapping[str, Any]) -> dict[str, str]:
@@ -498,7 +539,7 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def load_encoder(folder: Path, job: Job) -> Encoder:
+def load_encoder(folder: Path, job: Job, device: str) -> Encoder:
     """Construct the FamilyEncoder of a family's folder. Raises WorkerError if there is none or it cannot load."""
     spec = importlib.util.spec_from_file_location("family_encoder", folder / "encoder.py")
     if spec is None or spec.loader is None or not (folder / "encoder.py").is_file():
@@ -507,7 +548,7 @@ def load_encoder(folder: Path, job: Job) -> Encoder:
     try:
         spec.loader.exec_module(module)
         seed_everything(job.seed)  # after the imports, so that torch is there if the family uses it
-        encoder = module.FamilyEncoder(job.model, device=job.device, dtype=job.dtype, untrained_seed=job.untrained_seed)
+        encoder = module.FamilyEncoder(job.model, device=device, dtype=job.dtype, untrained_seed=job.untrained_seed)
     except Exception as error:
         traceback.print_exc()
         raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
@@ -516,12 +557,11 @@ def load_encoder(folder: Path, job: Job) -> Encoder:
     return encoder
 
 
-def survey(encoder: Encoder, job: Job, stop: Signals) -> None:
+def survey(encoder: Encoder, job: Job) -> None:
     """Show the encoder every system that it may be given, if it cares."""
 
     def applicable() -> Iterator[System]:
         for system in job.stream():
-            stop.check()
             if refuse(system, job.model) is None:
                 yield system
 
@@ -529,27 +569,54 @@ def survey(encoder: Encoder, job: Job, stop: Signals) -> None:
         encoder.survey(applicable())
 
 
-def work(job: Job, out: Path, family: Path) -> None:
-    """Do the whole job, or what an earlier start has left of it, and write run.json."""
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the folder: two workers never write to the same one. The lock ends with the process, however it ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + LOCK_SECONDS
+    with (out / ".lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    waited = f"is still at work after {LOCK_SECONDS:.0f} s"
+                    raise WorkerError(f"another worker writes to {out} and {waited}; wait for it, or end it") from None
+                time.sleep(0.1)
+        yield
+
+
+def work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None:
+    """Do the whole job, or what an earlier start has left of it, and write run.json. device: the job's, by its name here."""
+    try:
+        with alone(out):
+            _work(job, out, family, device, stop)
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull(error, out) from error
+        raise
+
+
+def _work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None:
     started, clock, counts = datetime.now(UTC), Clock(), Counts()
     with clock.measure("total"):
         refuse_network()
-        check_device(job.device)
+        check_device(device, job.device)
         with job.systems as systems:
             counts.sent = systems.metadata.num_rows * len(job.representations)
         shards = Shards(out, job, counts)
         send("start", sent=counts.sent, done=counts.done)
         with clock.measure("load"):
             weights = check_weights(job.model)
-            encoder = load_encoder(family, job)
+            encoder = load_encoder(family, job, device)
             seed_everything(job.seed)
-        stop = Signals()
         with clock.measure("survey"):
-            survey(encoder, job, stop)
+            survey(encoder, job)
         Batcher(job, encoder, shards, clock, stop).run()
     if counts.sent != counts.done:
         raise WorkerError(f"{counts.sent} were sent but {counts.done} are done; remove {out} and start again")
-    record = describe_run(job) | {
+    record = describe_run(job, device) | {
         "weights": weights,
         "started": started.isoformat(),
         "finished": datetime.now(UTC).isoformat(),
@@ -560,7 +627,7 @@ def work(job: Job, out: Path, family: Path) -> None:
     send("finish", counts=asdict(counts))
 
 
-def describe_run(job: Job) -> dict[str, Any]:
+def describe_run(job: Job, device: str) -> dict[str, Any]:
     """What was run, and on what."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -572,9 +639,18 @@ def describe_run(job: Job) -> dict[str, Any]:
         "driver": None,
         "dtype": job.dtype,
         "python": platform.python_version(),
-        "versions": dict(sorted((d.name, d.version) for d in importlib.metadata.distributions() if d.name)),
+        "versions": versions(),
         "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,  # Linux counts in KiB
-    } | (describe_gpu(job.device) if job.device != "cpu" else {})
+    } | (describe_gpu(device) if device != "cpu" else {})
+
+
+def versions() -> dict[str, str]:
+    """Version of every distribution; of one that is there twice, the first that is found, as when it is imported."""
+    found: dict[str, tuple[str, str]] = {}
+    for distribution in importlib.metadata.distributions():
+        if name := distribution.name:
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, distribution.version))
+    return dict(sorted(found.values()))
 
 
 def describe_gpu(device: str) -> dict[str, Any]:
@@ -591,14 +667,34 @@ def cpu_name() -> str:
     return name[1] if name else platform.processor() or platform.machine()
 
 
+def tie() -> None:
+    """End as by SIGTERM when standard input ends: whoever started this process holds it open, and is gone then."""
+
+    def wait() -> None:
+        with suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)  # it hangs, and nobody is left to notice
+
+    threading.Thread(target=wait, name="tie", daemon=True).start()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m zoo.worker", description=str(__doc__).splitlines()[0])
     parser.add_argument("job", type=Path, help="folder with job.json and systems.parquet")
     parser.add_argument("out", type=Path, help="folder for the shards and run.json")
     parser.add_argument("--family", type=Path, required=True, help="the family's folder, with encoder.py")
+    parser.add_argument("--tied", action="store_true", help="end, as by SIGTERM, when standard input ends")
+    parser.add_argument("--device", help="what the job's device is called in here (default: as in the job)")
     options = parser.parse_args(arguments)
     try:
-        work(Job.read(options.job), options.out, options.family)
+        stop = Signals()
+        if options.tied:
+            tie()
+        job = Job.read(options.job)
+        work(job, options.out, options.family, options.device or job.device, stop)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
         send("error", message=f"stopped by {name}; finished shards are kept, and the same run continues from them")

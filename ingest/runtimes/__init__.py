@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,26 +20,49 @@ class RunError(Exception):
     """An environment that cannot be built, or a worker that ended early; the message says why and what to do."""
 
 
+class OutOfMemory(RunError):
+    """The worker was killed because memory ran out; a smaller batch budget may do."""
+
+
 class NoRuntime(RunError):
     """A runtime that does not exist, or that this machine cannot use."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may take. None: as much as there is."""
+
+    memory: int | None = None  # bytes
+    cpus: float | None = None
+    silence: float = 1800.0  # s without a sign of life, after which the worker is taken for hung
+
+
 class Runtime(Protocol):
-    """One way to run the worker. `preference`: the lowest that is available is taken where the user names none."""
+    """One way to run the worker. `preference`: the lowest that can be used is taken where the user names none.
+
+    `confines`: whether it can keep a worker within Limits.memory and Limits.cpus.
+    """
 
     name: str
     preference: int
+    confines: bool
 
     def unavailable(self) -> str | None:
         """Why it cannot be used on this machine, None where it can."""
 
+    def lacking(self, family: Family) -> str | None:
+        """Why the family cannot be run with what is at hand or can be had unasked, None where it can."""
+
     def ready(self, family: Family) -> bool:
-        """Whether the family's environment is built and matches its lock."""
+        """Whether the family's environment is there and matches its lock."""
 
-    def ensure(self, family: Family, say: Say) -> None:
-        """Build the family's environment where it is missing or stale. Raises RunError."""
+    def ensure(self, family: Family, say: Say) -> str | None:
+        """Make the family's environment ready. Returns its image's digest or id, None where there is no image.
 
-    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent) -> None:
+        Raises RunError.
+        """
+
+    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
         """Run the worker to its end, its events passed on as they come. Raises RunError where it ends early."""
 
 
@@ -49,18 +73,33 @@ def load_runtimes() -> dict[str, Runtime]:
     return {runtime.name: runtime for runtime in sorted(runtimes, key=lambda r: r.preference)}
 
 
-def choose_runtime(name: str | None) -> tuple[Runtime, str]:
-    """The runtime of that name, or the best this machine has; and why it was chosen."""
+def choose_runtime(name: str | None, families: Iterable[Family]) -> tuple[Runtime, str]:
+    """The runtime of that name, or the best that this machine has for these families; and why it was chosen."""
     runtimes = load_runtimes()
     if name is None:
-        usable = [runtime for runtime in runtimes.values() if runtime.unavailable() is None]
-        if usable:
-            why = "the only one" if len(usable) == 1 else f"the first of {', '.join(r.name for r in usable)}"
-            return usable[0], f"{why} that this machine can use"
-        raise NoRuntime("; ".join(f"{r.name}: {r.unavailable()}" for r in runtimes.values()))
+        return _first(runtimes.values(), list(families))
     if name not in runtimes:
         raise NoRuntime(f"no runtime is named {name!r}; {nearest(name, runtimes)}")
     reason = runtimes[name].unavailable()
     if reason is not None:
         raise NoRuntime(f"runtime {name} cannot be used here: {reason}")
     return runtimes[name], "asked for"
+
+
+def _first(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[Runtime, str]:
+    passed: list[str] = []
+    for runtime in runtimes:
+        reason = runtime.unavailable() or _lacking(runtime, families)
+        if reason is None:
+            return runtime, "; ".join(passed) or "the first choice, and this machine can use it"
+        passed.append(reason)
+    raise NoRuntime("; ".join(passed))
+
+
+def _lacking(runtime: Runtime, families: list[Family]) -> str | None:
+    """'docker answers, but no image of …': what it lacks first, and how much more."""
+    reasons = [reason for family in families if (reason := runtime.lacking(family)) is not None]
+    if not reasons:
+        return None
+    more = f" (and the like for {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{runtime.name} answers, but {reasons[0]}{more}"

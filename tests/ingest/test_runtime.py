@@ -12,7 +12,7 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.plan import Plan
-from ingest.runtimes import NoRuntime, RunError, choose_runtime, environment, load_runtimes
+from ingest.runtimes import Limits, NoRuntime, RunError, choose_runtime, environment, load_runtimes
 from ingest.systems import Materialised
 from zoo.card import Family, find_family, load_families
 
@@ -35,9 +35,9 @@ def other(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_runtimes_are_found_in_their_folder() -> None:
     names = {file.stem for file in Path(environment.__file__).parent.glob("*.py") if "RUNTIME = " in file.read_text()}
     assert set(load_runtimes()) == names
-    assert choose_runtime("venv") == (load_runtimes()["venv"], "asked for")
+    assert choose_runtime("venv", []) == (load_runtimes()["venv"], "asked for")
     with pytest.raises(NoRuntime, match="no runtime is named 'vnv'; did you mean venv"):
-        choose_runtime("vnv")
+        choose_runtime("vnv", [])
 
 
 def test_the_environment_holds_what_the_lock_says_and_nothing_else(layout: Layout) -> None:
@@ -123,31 +123,31 @@ def test_torch_is_named_where_requirements_name_it() -> None:
 
 
 def test_a_worker_that_cannot_start_tells_why(layout: Layout, dataset: Make, planned: Planned) -> None:
-    runtime, _ = choose_runtime("venv")
+    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(3), model_id="toy-broken").run
     assert run is not None
     with pytest.raises(RunError, match="toy-broken could not be loaded: ValueError: broken on purpose"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None)
+        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
     assert "Traceback" in run.log.read_text()
     assert not run.finished
 
 
 def test_a_gpu_that_is_not_there_is_an_error(layout: Layout, dataset: Make, planned: Planned) -> None:
-    runtime, _ = choose_runtime("venv")
+    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(3), device="cuda:7").run
     assert run is not None
     with pytest.raises(RunError, match="device 'cuda:7' was asked for"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None)
+        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
     assert run.shards == []
 
 
 def test_a_worker_that_vanishes_is_told_with_its_log(
     layout: Layout, dataset: Make, planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime, _ = choose_runtime("venv")
+    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(20)).run
     assert run is not None
     (tmp_path / "kill").write_text("5")
     monkeypatch.setenv("TOY_KILL", str(tmp_path / "kill"))
-    with pytest.raises(RunError, match=rf"killed by SIGKILL, .*try a smaller BATCH.*all it said is in {run.log}"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None)
+    with pytest.raises(RunError, match=rf"killed by SIGKILL from outside.*all it said is in {run.log}"):
+        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
