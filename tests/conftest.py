@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import duckdb
 import numpy
@@ -24,3 +28,28 @@ def one_torch_thread() -> None:
 def ctrl_c_reaches_what_tests_start() -> None:
     """A shell lets its background jobs ignore it, and every process that these start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can be mounted only by root on Linux: sudo .venv/bin/python -m pytest …")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def fill() -> Callable[[Path, int], Path]:
+    """Fill the file system of a folder but for that many bytes; returns the file that does."""
+
+    def write(folder: Path, left: int = 0) -> Path:
+        free = os.statvfs(folder)
+        file = folder / "filler"
+        file.write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - left)))
+        return file
+
+    return write

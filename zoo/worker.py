@@ -588,7 +588,7 @@ def alone(out: Path) -> Iterator[None]:
 
 
 def work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None:
-    """Do the whole job, or what an earlier start has left of it, and write run.json. device: the job's, by its name here."""
+    """Do the whole job, or what an earlier start has left, and write run.json. device: the job's, by its name here."""
     try:
         with alone(out):
             _work(job, out, family, device, stop)

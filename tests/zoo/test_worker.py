@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ SYSTEMS = pa.schema(
 
 # What a system's SMILES says, this encoder does. Every system that it encodes is a line of encoded.txt.
 TOY = """
-import socket, time
+import errno, socket, time
 from pathlib import Path
 import numpy as np
 from zoo.encoder import Encoder, NotApplicable
@@ -60,6 +61,9 @@ class FamilyEncoder(Encoder):
         super().__init__(model, **options)
         if model["options"].get("broken"):
             raise OSError("no\\n  such   weights")
+        if model["options"].get("slow"):
+            (FOLDER / "loading").touch()
+            time.sleep(60)
 
     def prepare(self, system):
         if system.smiles == "unreadable":
@@ -77,6 +81,8 @@ class FamilyEncoder(Encoder):
             raise KeyError("guilty")
         if "late" in said:
             raise NotApplicable("seen too late")
+        if "full" in said:
+            raise OSError(errno.ENOSPC, "No space left on device", "/scratch/neighbours")
         if "network" in said:
             socket.create_connection(("192.0.2.1", 80), timeout=1)
         if sum(map(self.size, systems)) > self.model["options"].get("memory", 1e9):
@@ -152,21 +158,25 @@ class Toy:
         (self.folder / "toy" / "encoder.py").write_text(TOY)
         return self
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *options: str, sooner: str = "", path: str = "") -> subprocess.Popen[str]:
+        """Start the worker. sooner: constants of it that a test cannot wait for."""
+        program = f"import sys; from zoo import worker; {sooner}; sys.exit(worker.main())" if sooner else ""
+        start = ["-c", program] if sooner else ["-m", "zoo.worker"]
         folders = [str(self.folder / "job"), str(self.out), "--family", str(self.folder / "toy")]
         return subprocess.Popen(
-            [sys.executable, "-m", "zoo.worker", *folders],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            [sys.executable, *start, *folders, *options],
+            env=os.environ | {"PYTHONPATH": f"{path}:{ROOT}", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *, code: int = 0) -> list[dict[str, Any]]:
-        """Run the worker to its end; its events."""
-        with self.start() as process:
+    def run(self, *options: str, code: int = 0, **more: Any) -> list[dict[str, Any]]:
+        """Run the worker to its end, with nothing on standard input; its events."""
+        with self.start(*options, **more) as process:
             errors = process.communicate(timeout=60)[1]
         assert process.returncode == code, errors
-        return [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+        return events(errors)
 
     def rows(self) -> list[dict[str, Any]]:
         return [row for shard in self.shards() for row in pq.read_table(shard).to_pylist()]
@@ -184,6 +194,10 @@ class Toy:
 
     def record(self) -> dict[str, Any]:
         return json.loads((self.out / "run.json").read_text())
+
+
+def events(errors: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
@@ -399,6 +413,109 @@ def test_a_terminated_run_keeps_what_it_has(toy: Toy) -> None:
     toy.run()
     assert set(Counter(toy.encoded()).values()) == {1}
     assert toy.record()["counts"]["ok"] == 80
+
+
+def test_a_signal_ends_a_worker_that_loads(toy: Toy) -> None:
+    toy.write([said("a")], model_card(options={"slow": True}))
+    with toy.start() as process:
+        wait_for((toy.folder / "toy" / "loading").exists)
+        process.send_signal(signal.SIGTERM)
+        errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert events(errors)[-1]["message"].startswith("stopped by SIGTERM; finished shards are kept")
+
+
+def test_a_tied_worker_ends_with_its_standard_input(toy: Toy) -> None:
+    toy.write(many(40, 39), batch=5)
+    encoded = toy.folder / "toy" / "encoded.txt"
+    with toy.start("--tied") as process:
+        wait_for(lambda: encoded.exists() and len(toy.encoded()) > 10)
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()
+        time.sleep(0.2)
+        (toy.folder / "toy" / "go").touch()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert {row["system_id"] for row in toy.rows()} == set(toy.encoded())
+
+
+def test_a_tied_worker_that_hangs_ends_too(toy: Toy) -> None:
+    toy.write([said("wait")])
+    with toy.start("--tied", sooner="worker.ORPHAN_SECONDS = 0.5") as process:
+        assert process.stderr is not None and "start" in process.stderr.readline() + process.stderr.readline()
+        time.sleep(0.5)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == -signal.SIGKILL
+
+
+def test_a_second_worker_waits_for_the_first(toy: Toy) -> None:
+    toy.write([said("a"), said("wait")], batch=1)
+    encoded = toy.folder / "toy" / "encoded.txt"
+    with toy.start() as first:
+        wait_for(lambda: encoded.exists())
+        message = toy.run(code=1, sooner="worker.LOCK_SECONDS = 0.3")[-1]["message"]
+        expected = f"another worker writes to {toy.out} and is still at work after 0 s; wait for it, or end it"
+        assert message == expected
+        with toy.start() as second:
+            time.sleep(1)
+            assert second.poll() is None
+            (toy.folder / "toy" / "go").touch()
+            assert first.communicate(timeout=30) and first.returncode == 0
+            said_second = events(second.communicate(timeout=30)[1])
+    assert second.returncode == 0
+    assert said_second[0] == {"event": "start", "sent": 4, "done": 4}
+    assert sorted(toy.encoded()) == ["a", "wait"]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_there(
+    toy: Toy, small_disk: Path, fill: Callable[[Path, int], Path]
+) -> None:
+    toy.write(many(), batch=50)
+    toy.out.symlink_to(small_disk)
+    with toy.start() as process:
+        wait_for(lambda: toy.shards())
+        filler = fill(small_disk, 4096)
+        (toy.folder / "toy" / "go").touch()
+        errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    message = events(errors)[-1]["message"]
+    assert re.search(rf"no space left .*No space left on device.* on the disk of {toy.out}, then repeat; ", message)
+    assert {path.name for path in small_disk.iterdir()} == {"shard-00000.parquet", "filler", ".lock"}
+    kept = {row["system_id"] for row in toy.rows()}
+    filler.unlink()
+    assert toy.run()[0]["done"] == 2048
+    assert toy.record()["counts"]["ok"] == 3000
+    assert {Counter(toy.encoded())[name] for name in kept} == {1}
+
+
+def test_a_full_disk_is_never_the_fault_of_a_system(toy: Toy) -> None:
+    message = toy.write([said("a"), said("full")], batch=1).run(code=1)[-1]["message"]
+    assert "on the disk of /scratch/neighbours, then repeat" in message
+    assert [row["system_id"] for row in toy.rows()] == ["a", "a"]
+
+
+def test_of_a_distribution_that_is_there_twice_the_one_that_is_imported_counts(toy: Toy) -> None:
+    for folder, name, version in (("first", "two_of_it", "2.0"), ("second", "Two.of-it", "1.0")):
+        about = toy.folder / folder / f"{name}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    toy.write([]).run(path=f"{toy.folder / 'first'}:{toy.folder / 'second'}")
+    found = {name: version for name, version in toy.record()["versions"].items() if name.lower().startswith("two")}
+    assert found == {"two_of_it": "2.0"}
+
+
+def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
+    toy.write([said("a")], device="cuda:GPU-1-2").run("--device", "cpu")
+    assert toy.record()["device"] == "cuda:GPU-1-2"
+    message = toy.run("--device", "cuda:99", code=1)[-1]["message"]
+    assert message.startswith("device 'cuda:GPU-1-2' was asked for, but torch ")
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="needs a build of torch for the CPU only")
+def test_a_build_of_torch_without_cuda_says_so(toy: Toy) -> None:
+    message = toy.write([], device="cuda").run(code=1)[-1]["message"]
+    assert f"'cuda' was asked for, but torch {torch.__version__} is a build for the CPU only; remove" in message
 
 
 def test_a_finished_run_has_nothing_left_to_do(toy: Toy) -> None:
