@@ -64,11 +64,12 @@ info: install  ## one model's card: MODEL=…
 datasets: install  ## the datasets that need no download
 	@$(PY) -m ingest datasets
 
-ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= REPRESENTATION= VECTORS= LICENCE=]
+ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= LICENCE=]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(PY) -m ingest run "$(MODEL)" "$(DATASET)" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
 	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
+	    $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) $(call flag,TIMEOUT,timeout) \
 	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,LICENCE,licence)
 
 query: install  ## run SQL="…" on the store

@@ -19,12 +19,13 @@ from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
 from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
-from ingest.runtimes import NoRuntime, RunError, Runtime, choose_runtime, environment
+from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
 from zoo.card import TWIN, CardError, Family, Selection, find_family, find_model, load_families, load_models
+from zoo.worker import FULL, DiskFull
 
 AT_HAND = ("package", "none")  # sources of weights that need no download of their own
 USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, NoRuntime)
@@ -62,14 +63,19 @@ def run(options: argparse.Namespace) -> int:
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
     dataset = find_dataset(options.dataset)
     say(f"runtime {runtime.name}: {why}")
+    limits = limits_of(options, runtime)
     made = prepare(layout, dataset)
-    wishes = [
-        Wish(s, made, names, options.limit, options.device, options.dtype, options.batch, runtime.name)
-        for s, names in chosen
-    ]
+    wishes = [Wish(s, made, names, options.limit, options.device, options.dtype, options.batch) for s, names in chosen]
     if len(wishes) > 1:
         tell_cost(layout, runtime, wishes)
-    return run_all(Ingest(layout, runtime), wishes)
+    return run_all(Ingest(layout, runtime, limits), wishes)
+
+
+def limits_of(options: argparse.Namespace, runtime: Runtime) -> Limits:
+    """What the worker may take. Raises PlanError where the runtime cannot see to it."""
+    if not runtime.confines and (options.memory or options.cpus):
+        raise PlanError(f"runtime {runtime.name} cannot keep a worker within MEMORY= or CPUS=; RUNTIME=docker can")
+    return Limits(options.memory, options.cpus, options.timeout)
 
 
 def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
@@ -213,6 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except RUN_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: {DiskFull(error, Layout.find(vars(options).get('store')).data)}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, duckdb.InterruptException):
         print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)

@@ -6,6 +6,9 @@ import argparse
 import re
 from collections.abc import Sequence
 
+from ingest.runtimes import Limits
+
+UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 EXAMPLES = """examples:
   python -m ingest run chgnet-0.3.0 aflow
   python -m ingest run all,all@untrained aflow --limit 50
@@ -60,10 +63,15 @@ def _asked() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--device", type=device, default="cpu", help="cpu (default), cuda, cuda:N; never another instead")
+    which = "cpu (default), cuda, cuda:N, cuda:GPU-<uuid>, cuda:MIG-<uuid>; never another instead"
+    run.add_argument("--device", type=device, default="cpu", help=which)
     run.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16", "float16"])
     run.add_argument("--batch", type=positive, help="batch budget, in the unit of the card (default: the card's)")
     run.add_argument("--representation", help="names separated by commas, or 'all' (default: the card's default)")
+    run.add_argument("--memory", type=memory, help="what the worker may take, such as 512m or 8g (in a container)")
+    run.add_argument("--cpus", type=amount, help="how many CPU cores the worker may take, such as 2 (in a container)")
+    silence = "s without a sign of life, after which the worker is taken for hung (default: %(default)g)"
+    run.add_argument("--timeout", type=amount, default=Limits.silence, help=silence)
     run.add_argument("--vectors", help="a .parquet, .npz or .csv of system_id and vector, instead of computing them")
     run.add_argument("--title", help="with --vectors: what the model is")
     run.add_argument("--licence", help="with --vectors: the vectors' licence (default: recorded as not stated)")
@@ -75,7 +83,22 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def amount(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return float(text)
+
+
+def memory(text: str) -> int:
+    """'8g' in bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg])", text.lower())
+    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory with its unit (k, m, g), such as 8g")
+    return size
+
+
 def device(text: str) -> str:
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not cpu, cuda or cuda:N")
+    if not re.fullmatch(r"cpu|cuda(:(\d+|(GPU|MIG)-[0-9A-Za-z/-]+))?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not cpu, cuda, cuda:N, cuda:GPU-<uuid> or cuda:MIG-<uuid>")
     return text

@@ -15,7 +15,7 @@ from ingest.layout import Layout, Run
 from ingest.load import land, land_failure
 from ingest.plan import PlanError, Wish, not_for, plan
 from ingest.progress import Progress
-from ingest.runtimes import Limits, RunError, Runtime
+from ingest.runtimes import Limits, OutOfMemory, RunError, Runtime
 from schemas.store import StoreError
 
 PATIENCE = 30.0  # s that a finished run waits for a store that others use
@@ -61,37 +61,58 @@ class Ingest:
             if planned.run.finished:
                 say(f"  computed by an earlier start, {planned.run.folder}")
             else:
-                self._ensure(wish)
-                started = monotonic()
-                self._compute(wish, planned.run)
+                with self._recorded(wish, planned.run):
+                    self._ensure(wish, planned.run)
+                    started = monotonic()
+                    self._compute(wish, planned.run)
             self._land(planned.run, monotonic() - started)
 
-    def _compute(self, wish: Wish, run: Run) -> None:
-        """Have the worker write the shards."""
+    @contextmanager
+    def _recorded(self, wish: Wish, run: Run) -> Iterator[None]:
+        """Note in the store why a run ended early."""
         began = datetime.now(UTC)
-        representations = len(run.read("job/job.json")["representations"])
-        with Progress(wish.selection.model_id, representations) as progress:
+        try:
+            yield
+        except RunError as error:
+            reason = self.unbuildable.get(wish.selection.family.name, str(error))
             try:
-                self.runtime.run(wish.selection.family, run.job, run.out, progress, self.limits)
-            except RunError as error:
-                self._record(run, str(error), began)
-                raise
+                land_failure(self.layout, run, reason, began)
+            except (StoreError, OSError) as fault:
+                say(f"  (this failure is not in the table runs: {fault})")
+            raise
 
-    def _ensure(self, wish: Wish) -> None:
+    def _ensure(self, wish: Wish, run: Run) -> None:
+        """Have the environment ready, and note in the run's folder what it runs in."""
+        run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         family = wish.selection.family
         if family.name in self.unbuildable:
-            raise RunError(f"the environment of {family.name} could not be built, see above")
+            raise RunError(f"the environment of {family.name} could not be made ready, see above")
         try:
-            self.runtime.ensure(family, lambda text: say(f"  {text}"))
+            image = self.runtime.ensure(family, lambda text: say(f"  {text}"))
         except RunError as error:
             self.unbuildable[family.name] = str(error)
             raise
+        run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _record(self, run: Run, reason: str, began: datetime) -> None:
-        try:
-            land_failure(self.layout, run, reason, began)
-        except StoreError as error:
-            say(f"  (this failure is not in the table runs: {error})")
+    def _compute(self, wish: Wish, run: Run) -> None:
+        """Have the worker write the shards; where memory runs out, go on with half the batch budget."""
+        while True:
+            try:
+                self._work(wish, run)
+                return
+            except OutOfMemory as error:
+                budget = _halve(run)
+                if budget is None:
+                    raise RunError(
+                        f"{error}\nThe batch budget is 1 already. More memory may help (MEMORY=, a larger machine), or "
+                        "fewer systems (LIMIT=) where one of them is too large"
+                    ) from error
+                say(f"  memory ran out: going on from the finished shards with half the batch budget, {budget}")
+
+    def _work(self, wish: Wish, run: Run) -> None:
+        representations = len(run.read("job/job.json")["representations"])
+        with Progress(wish.selection.model_id, representations) as progress:
+            self.runtime.run(wish.selection.family, run.job, run.out, progress, self.limits)
 
     def _land(self, run: Run, seconds: float) -> None:
         try:
@@ -102,6 +123,16 @@ class Ingest:
         say(f"  {outcome} in {seconds:.1f} s -> {self.layout.store}")
         for line in reasons(run):
             say(f"    {line}")
+
+
+def _halve(run: Run) -> int | None:
+    """Halve the batch budget of a run's job, not below 1. Returns the new one, None where it is 1 already."""
+    job = run.read("job/job.json")
+    budget: int = job["batch"] or job["model"]["compute"]["batch"]
+    if budget == 1:
+        return None
+    run.write("job/job.json", job | {"batch": budget // 2})
+    return budget // 2
 
 
 @contextmanager

@@ -25,7 +25,8 @@ class Run:
     """A run's folder: what the worker is given, what it wrote, and what the host noted.
 
     job/systems.parquet, job/job.json; out/shard-*.parquet, out/run.json, out/worker.log; model.json (the rows of
-    `models` and `scores`), landed.json (when it last landed), failed.json (why the worker ended early).
+    `models` and `scores`), runtime.json (what started the worker, in which image), landed.json (when it last landed),
+    failed.json (why the worker ended early).
     """
 
     folder: Path

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from ingest.layout import Layout, Run, memory_limit
-from ingest.shards import Counts, ShardError, check
+from ingest.shards import Counts, ShardError, check, count_rows
 from ingest.systems import Materialised, read_materialised
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect
 from zoo.encoder import SYMBOLS
@@ -50,7 +50,7 @@ def land(layout: Layout, run: Run, *, patience: float = 0.0, say: Callable[[str]
 
 
 def land_failure(layout: Layout, run: Run, reason: str, started: datetime) -> None:
-    """Record that a run ended early, and why; nothing else changes."""
+    """Record that a run ended early, why, and how far it came; nothing else changes."""
     run.write(
         "failed.json", {"reason": reason, "started": started.isoformat(), "finished": datetime.now(UTC).isoformat()}
     )
@@ -216,8 +216,11 @@ def _put_run(connection: duckdb.DuckDBPyConnection, run: Run, counts: Counts) ->
 
 
 def _put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-    nothing = {"status": "failed", "sent": 0, "ok": 0, "failed": 0, "not_applicable": 0}
-    _put(connection, "runs", _run_row(run) | nothing | run.read("failed.json"))
+    representations = len(run.read("job/job.json")["representations"])
+    ((systems,),) = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(run.systems)]).fetchall()
+    counts = count_rows(connection, run)
+    came = {"status": "failed", **vars(counts), "sent": systems * representations}
+    _put(connection, "runs", _run_row(run) | came | run.read("failed.json"))
 
 
 def _run_row(run: Run) -> dict[str, Any]:
@@ -225,7 +228,15 @@ def _run_row(run: Run) -> dict[str, Any]:
     job = run.read("job/job.json")
     names = ["run_id", "model_id", "dataset", "representations", "device", "dtype", "untrained_seed"]
     names += ["card_hash", "encoder_hash", "lock_hash"]
-    return {name: job[name] for name in names} | {"runtime": run.read("model.json")["runtime"]}
+    return {name: job[name] for name in names} | _runtime(run)
+
+
+def _runtime(run: Run) -> dict[str, Any]:
+    """What started its worker, and in which image."""
+    if (run.folder / "runtime.json").exists():
+        return run.read("runtime.json")
+    # Vectors that a user brought; and runs of before there were images, which all were in local environments.
+    return {"runtime": run.read("model.json").get("runtime", "venv"), "image": None}
 
 
 def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:

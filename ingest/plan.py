@@ -60,7 +60,6 @@ class Wish:
     device: str = "cpu"
     dtype: str = "float32"
     batch: int | None = None
-    runtime: str = "venv"
 
     @property
     def systems(self) -> int:
@@ -117,7 +116,7 @@ def plan(layout: Layout, wish: Wish) -> Plan:
         job = _job(wish, lacking, _fingerprint(connection))
         run = layout.run(job["run_id"])
         _write_systems(connection, wish.dataset, sent, run.systems)
-    run.write("model.json", model_rows(wish.selection) | {"runtime": wish.runtime})
+    run.write("model.json", model_rows(wish.selection))
     run.write("job/job.json", job)
     return Plan(run, wish.systems, sent)
 

@@ -68,7 +68,7 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
             _check_file(file, job)
         _make_views(connection, run, job)
         _check_rows(connection)
-        counts = _count(connection)
+        counts = count_rows(connection, run)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise  # says nothing about the shards
     except (duckdb.Error, OSError) as error:
@@ -78,6 +78,15 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     if vars(counts) != said["counts"]:
         raise _refusal(run, f"its shards hold {vars(counts)}, but its run.json says {said['counts']}")
     return counts
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
+    """What the shards of a run hold, finished or not."""
+    found = {}
+    if run.shards:
+        query = "SELECT status, count(*) FROM read_parquet(?) GROUP BY status"
+        found = dict(connection.execute(query, [[str(shard) for shard in run.shards]]).fetchall())
+    return Counts(sent=sum(found.values()), **{status: found.get(status, 0) for status in STATUSES})
 
 
 def _refusal(run: Run, reason: str) -> ShardError:
@@ -134,12 +143,6 @@ def _check_rows(connection: duckdb.DuckDBPyConnection) -> None:
 def _refuse(count: int, first: str, what: str) -> None:
     if count:
         raise ShardError(f"{first} {what}" + (f" (and {count - 1} more)" if count > 1 else ""))
-
-
-def _count(connection: duckdb.DuckDBPyConnection) -> Counts:
-    query = "SELECT status, count(*) FROM shards GROUP BY status"
-    found = dict.fromkeys(STATUSES, 0) | dict(connection.execute(query).fetchall())
-    return Counts(sent=sum(found.values()), **found)
 
 
 def _literals(values: list[str]) -> str:

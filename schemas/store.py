@@ -38,6 +38,9 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     connection = _open(path, read_only)
     try:
         _migrate(connection, path, read_only)
+    except (duckdb.IOException, duckdb.TransactionException) as error:
+        connection.close()
+        raise _why_not(path, read_only, str(error)) from error
     except BaseException:
         connection.close()
         raise
@@ -94,6 +97,8 @@ def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:
             f"{path} {does} {_holder(message)}; wait until it is done, or end it "
             "(one process writes alone; several may read at once with read_only)"
         )
+    if "No space left" in message or "quota exceeded" in message:
+        return StoreError(f"no space left for {path}: free space on its disk, then repeat; the store is as it was")
     kind = StoreBroken if re.search("(?i)corrupt|checksum|serialization", message) else StoreError
     return kind(f"{path} cannot be opened by DuckDB {duckdb.__version__}: {message.splitlines()[0]}")
 
@@ -152,7 +157,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, files: dict[int, Path]) -> Non
         for version, file in files.items():
             connection.execute(file.read_text())
             connection.execute(f"INSERT INTO schema_version VALUES ({version}, now())")
-        connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    connection.execute("COMMIT")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,18 +67,46 @@ def test_a_second_opening_changes_nothing(path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_no_trace(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "sql"
-    folder.mkdir()
-    (folder / "001_store.sql").write_text((store.FOLDER / "001_store.sql").read_text())
-    (folder / "002_more.sql").write_text("CREATE TABLE more (a INTEGER); CREATE TABLE systems (b INTEGER);")
+    shutil.copytree(store.FOLDER, folder)
+    now = max(store.migrations())
+    more = folder / f"{now + 1:03}_more.sql"
+    more.write_text("CREATE TABLE more (a INTEGER); CREATE TABLE systems (b INTEGER);")
     monkeypatch.setattr(store, "FOLDER", folder)
     with pytest.raises(duckdb.CatalogException, match="already exists"):
         connect(path)
-    (folder / "002_more.sql").write_text("CREATE TABLE more (a INTEGER);")
-    with pytest.raises(StoreError, match="has matterzoo schema 1, this one reads 2"):
+    more.write_text("CREATE TABLE more (a INTEGER);")
+    with pytest.raises(StoreError, match=f"has matterzoo schema {now}, this one reads {now + 1}"):
         connect(path, read_only=True)
     store.update(path)
     with connect(path, read_only=True) as connection:
-        assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [(2,)]
+        assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [(now + 1,)]
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.duckdb"
+    folder = tmp_path / "sql"
+    folder.mkdir()
+    shutil.copy(store.FOLDER / "001_store.sql", folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "FOLDER", folder)
+        with connect(path) as connection:
+            connection.execute(
+                "INSERT INTO runs BY NAME "
+                "SELECT 'r' AS run_id, 'm' AS model_id, 'd' AS dataset, ['x'] AS representations, "
+                "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, 'c' AS card_hash, "
+                "1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
+            )
+    store.update(path)
+    with connect(path, read_only=True) as connection:
+        assert connection.execute("SELECT run_id, runtime, image FROM runs").fetchall() == [("r", "venv", None)]
+
+
+def test_a_full_disk(small_disk: Path, fill: Callable[[Path, int], Path]) -> None:
+    filler = fill(small_disk, 12_288)
+    with pytest.raises(StoreError, match=r"no space left for .*/s.duckdb: free space on its disk, then repeat"):
+        connect(small_disk / "s.duckdb")
+    filler.unlink()
+    connect(small_disk / "s.duckdb").close()
 
 
 def test_an_update_opens_for_writing_only_what_is_old(path: Path, tmp_path: Path) -> None:
