@@ -1,0 +1,87 @@
+# One image a family of models: its lock, the worker's three files, its own folder, and nothing else.
+#
+#   make build FAMILY=chgnet            puts the context together (ingest/images/build.py) and builds
+#   docker run --rm --network none --read-only --tmpfs /tmp -v $PWD/job:/job:ro -v $PWD/out:/out IMAGE /job /out
+#
+# Every instruction is one that Docker's classic builder, BuildKit and Podman know alike: no mounts, no heredocs.
+# The base is a plain Python. CUDA's libraries come with torch's own wheels and the driver with the host, so a vendor's
+# base image would only bring a second copy of them, several GB large.
+
+ARG BASE=python:3.11-slim-bookworm
+# Where packages are built. It may hold compilers, or a company's certificates: nothing of it stays in the image.
+ARG BUILDER=${BASE}
+
+
+FROM ${BASE} AS base
+LABEL org.matterzoo.part=base
+# HOME and the user's name are those of nobody: whoever starts the image gives it their own uid.
+ENV PATH=/opt/env/bin:${PATH} \
+    PYTHONPATH=/opt/matterzoo \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    USER=matterzoo \
+    LOGNAME=matterzoo \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+WORKDIR /opt/matterzoo
+
+
+FROM ${BUILDER} AS tools
+LABEL org.matterzoo.part=build
+ARG UV
+ARG OFFLINE
+ARG PIP_INDEX_URL
+# uv reads the certificates of the image, not its own, so that a BUILDER's are heard.
+ENV PIP_FIND_LINKS=/wheels UV_FIND_LINKS=/wheels UV_NO_CACHE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+COPY wheels/shared/ /wheels/
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+        ${OFFLINE:+--no-index} ${UV}
+
+
+# torch and the CUDA libraries that only it asks for, without the family's name: families of one torch share this layer.
+# Files get one date, and bytecode that does not depend on it, so that two machines make the same layer. (Packages carry
+# templates that are not Python; that these cannot be compiled is no fault.)
+FROM tools AS torch
+ARG TORCH
+ARG TORCH_BACKEND
+ARG OFFLINE
+ARG UV_DEFAULT_INDEX
+RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /opt/torch \
+    && if [ -n "${TORCH}" ]; then \
+        /opt/uv/bin/uv pip install --quiet --python /opt/torch \
+            ${OFFLINE:+--no-index} ${TORCH_BACKEND:+--torch-backend ${TORCH_BACKEND}} ${TORCH} \
+        && /opt/uv/bin/uv pip freeze --python /opt/torch | sed 's/[= @].*//' \
+            | grep -vixE 'torch|triton|(nvidia|cuda)-.*' \
+            | xargs -r /opt/uv/bin/uv pip uninstall --quiet --python /opt/torch; \
+    fi \
+    && rm -rf /opt/torch/lib/python*/site-packages/torch/test /opt/torch/lib/python*/site-packages/torch/include \
+    && { /opt/torch/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/torch/lib || true; } \
+    && find /opt/torch -exec touch --no-dereference --date=@0 {} +
+
+
+# The family's lock, every file checked against its hash. The packages' own tests, a tenth of the size, are left out, as
+# are torch's headers above: there is no compiler to read them.
+FROM torch AS install
+ARG FAMILY
+ARG OFFLINE
+COPY wheels/family/ /wheels/
+COPY zoo/${FAMILY}/requirements.lock /tmp/
+RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /opt/env \
+    && /opt/uv/bin/uv pip install --quiet --python /opt/env ${OFFLINE:+--no-index} \
+        --no-deps --require-hashes -r /tmp/requirements.lock \
+    && site='import sysconfig; print(sysconfig.get_path("purelib"))' \
+    && /opt/torch/bin/python -c "${site}" > "$(/opt/env/bin/python -c "${site}")/torch.pth" \
+    && find /opt/env/lib -depth -type d -name tests -exec rm -rf {} + \
+    && { /opt/env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/env/lib || true; } \
+    && find /opt/env -exec touch --no-dereference --date=@0 {} +
+
+
+FROM base AS family
+COPY --from=torch /opt/torch /opt/torch
+COPY --from=install /opt/env /opt/env
+ARG FAMILY
+COPY zoo/__init__.py zoo/encoder.py zoo/worker.py zoo/
+COPY zoo/${FAMILY}/ family/
+USER 65532:65532
+ENTRYPOINT ["/opt/env/bin/python", "-P", "-m", "zoo.worker", "--family", "/opt/matterzoo/family"]

@@ -1,0 +1,150 @@
+"""Build a family's image on the local engine, from a context that holds what the Dockerfile copies and nothing else."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+from docker.models.images import Image
+
+from ingest.images import wheels
+from ingest.images.recipe import DOCKERFILE, RECIPE, WORKER, default_base, files_of, labels, torch_of
+from ingest.images.registry import pull_image
+from ingest.runtimes import RunError, Say
+from zoo.card import ROOT, Family
+
+TAIL = 15  # lines of a failed build that are shown
+STEP = re.compile(r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE)  # Docker's and Podman's
+COMMAND = re.compile(r"The command '.*' returned a non-zero code", re.DOTALL)  # is in the log already
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an image is built; each None stands for its default."""
+
+    base: str | None = None  # the Dockerfile's
+    builder: str | None = None  # the base
+    torch_backend: str | None = None  # what the package index itself serves, which for Linux is the CUDA build
+    offline: bool = False  # from the wheels that `make wheels` fetched
+
+
+def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say) -> Image:
+    """Build the family's image. Layers that are there already are not built again."""
+    base = choice.base or default_base()
+    if choice.offline and not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
+        raise RunError(f"there are no wheels in {wheels.own(family)}; `make wheels FAMILY={family.name}` fetches them")
+    about = labels(family, base, _digest(client, base, say))
+    name = f"matterzoo/{family.name}:{about[RECIPE][:12]}"
+    with context(family, offline=choice.offline) as file:
+        lines = client.api.build(
+            fileobj=file,
+            custom_context=True,
+            buildargs=_arguments(family, choice, base),
+            labels=about,
+            tag=name,
+            target="family",
+            network_mode="none" if choice.offline else None,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        _follow(lines, family, say)
+    image = client.images.get(name)
+    wrong = {key: image.labels.get(key) for key, value in about.items() if image.labels.get(key) != value}
+    if wrong:
+        raise RunError(f"the engine built {name} with labels {wrong} instead of {about}; it is not used")
+    return image
+
+
+def _arguments(family: Family, choice: Choice, base: str) -> dict[str, str]:
+    found = {"BASE": base, "BUILDER": choice.builder or base, "FAMILY": family.name, "UV": wheels.uv()}
+    found |= {"TORCH": torch_of(family) or "", "TORCH_BACKEND": choice.torch_backend or ""}
+    if choice.offline:
+        return found | {"OFFLINE": "1", "TORCH_BACKEND": ""}
+    index = os.environ.get("PIP_INDEX_URL")
+    return found | ({"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index} if index else {})
+
+
+def _digest(client: docker.DockerClient, base: str, say: Say) -> str | None:
+    """The registry's digest of the base image, which is pulled if it is not there; None for one made here."""
+    try:
+        image = client.images.get(base)
+    except ImageNotFound:
+        try:
+            image = pull_image(client, base, say)
+        except RunError as error:
+            raise RunError(f"{error}. BASE=… names another base image, such as one of this machine") from error
+    return next((str(name).partition("@")[2] for name in image.attrs.get("RepoDigests") or ()), None)
+
+
+def context(family: Family, *, offline: bool) -> IO[bytes]:
+    """The build context as an open tar file: the Dockerfile, the worker, the family's folder, its wheels if asked for.
+
+    Dates and owners are fixed, so that equal content is an equal context.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, path in _contents(family, offline=offline):
+            _add(tar, name, path)
+        for folder in ("wheels/shared", "wheels/family"):  # COPY wants them, be they empty
+            _add_folder(tar, folder)
+    file.seek(0)
+    return file
+
+
+def _contents(family: Family, *, offline: bool) -> Iterator[tuple[str, Path]]:
+    yield "Dockerfile", DOCKERFILE
+    for name in WORKER:
+        yield f"zoo/{name}", ROOT / name
+    for file in files_of(family):
+        yield f"zoo/{family.name}/{file.relative_to(family.path).as_posix()}", file
+    if offline:
+        for part, folder in (("shared", wheels.shared(family)), ("family", wheels.own(family))):
+            for file in sorted(folder.iterdir()):
+                yield f"wheels/{part}/{file.name}", file
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = path.stat().st_size, 0o644
+    with path.open("rb") as content:
+        tar.addfile(member, content)
+
+
+def _add_folder(tar: tarfile.TarFile, name: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(member, io.BytesIO())
+
+
+def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Say) -> None:
+    """Say each step as it begins. RunError with the end of the log where one fails."""
+    log: list[str] = []
+    try:
+        for line in lines:
+            text = str(line.get("stream", "")).rstrip()
+            log += text.splitlines()
+            step = STEP.match(text)
+            if step is not None:
+                say(f"  {step[0]}")
+            if "error" in line:
+                raise RunError(_why(family, str(line["error"]).strip(), log))
+    except DockerException as error:
+        raise RunError(_why(family, str(error), log)) from error
+
+
+def _why(family: Family, error: str, log: list[str]) -> str:
+    full = "no space left" in error.lower()
+    parts = [f"the image of {family.name} could not be built: {COMMAND.sub('a step ended with exit code', error)}"]
+    parts += [f"  {line}" for line in log[-TAIL:] if line.strip()]
+    parts += ["The engine's disk is full: `make clean` removes every image of matterzoo"] if full else []
+    return "\n".join(parts)

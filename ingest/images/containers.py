@@ -1,0 +1,55 @@
+"""Our containers: whose they are, and those that a host process left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from ingest.images.recipe import HOST, RUN
+
+
+def me() -> str:
+    """The process that a container belongs to: machine, process id, and when it began, since ids are used again."""
+    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())}"
+
+
+def left_behind(client: docker.DockerClient, run: str) -> list[str]:
+    """Remove the containers of that run, which nobody else works on, and those whose process is gone. Returns names."""
+    removed = []
+    for container in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True):
+        if container.labels.get(RUN) == run or not _alive(container.labels.get(HOST, "")):
+            remove(container)
+            removed.append(str(container.name))
+    return removed
+
+
+def remove(container: Container) -> None:
+    """Kill it if it runs, and remove it; one that is gone already is fine."""
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
+
+
+def _alive(owner: str) -> bool:
+    """Whether a container's process still runs. That of another machine is none of our business, so it does."""
+    parts = owner.rsplit(" ", 2)
+    if len(parts) != 3 or parts[0] != socket.gethostname():
+        return True
+    return _began(int(parts[1])) == parts[2]
+
+
+def _began(pid: int) -> str:
+    """When a process began, in clock ticks since the machine did; '-' if the system does not tell, '' if it is gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.read_text().rsplit(")", 1)[1].split()[19] if stat.exists() else "-"

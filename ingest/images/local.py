@@ -1,0 +1,53 @@
+"""The images of ours that the engine holds: which of them a family may run in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import docker
+from docker.errors import ImageNotFound
+from docker.models.images import Image
+
+from ingest.images.published import current, why_not
+from ingest.images.recipe import FAMILY, RECIPE, recipe
+from zoo.card import Family
+
+
+@dataclass(frozen=True)
+class Local:
+    """An image that is here. name: 'registry/name@sha256:…' for a published one, its id for one built here."""
+
+    image: Image
+    name: str
+
+
+def find(client: docker.DockerClient, family: Family) -> Local | None:
+    """The image to run a family in: the published one, by its digest, else one built here; both of today's recipe."""
+    entry = current(family)
+    if entry is not None:
+        try:
+            image = client.images.get(entry.reference)
+        except ImageNotFound:
+            pass
+        else:
+            return Local(image, entry.reference) if is_of(image, family) else None
+    image = built(client, family)
+    return None if image is None else Local(image, str(image.id))
+
+
+def built(client: docker.DockerClient, family: Family) -> Image | None:
+    """An image whose labels say that it is made of what the family is made of now."""
+    # One label in the filter: Podman 4.3 finds nothing for two.
+    found = client.images.list(filters={"label": f"{RECIPE}={recipe(family)}"})
+    return next((image for image in found if is_of(image, family)), None)
+
+
+def is_of(image: Image, family: Family) -> bool:
+    return (image.labels.get(FAMILY), image.labels.get(RECIPE)) == (family.name, recipe(family))
+
+
+def lacking(client: docker.DockerClient, family: Family) -> str | None:
+    """Why there is no image to run the family in; None where one is here or can be pulled."""
+    if find(client, family) is not None or current(family) is not None:
+        return None
+    return why_not(family)

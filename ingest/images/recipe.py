@@ -1,0 +1,86 @@
+"""What an image is made of, and how an image says so: its recipe, its labels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.card import ROOT, Family
+from zoo.check import read_requirements
+
+REPOSITORY = ROOT.parent
+DOCKERFILE = REPOSITORY / "Dockerfile"
+WORKER = ("__init__.py", "encoder.py", "worker.py")  # of zoo/; all that an image holds besides its family
+PREFIX = "org.matterzoo."
+FAMILY, RECIPE, LOCK, RUN, HOST, PART = (PREFIX + n for n in ("family", "recipe", "lock", "run", "host", "part"))
+
+
+def recipe(family: Family) -> str:
+    """sha256 of what decides an image's vectors: the lock, torch's version, the worker, the family's own code."""
+    digest = hashlib.sha256()
+    for name, content in _ingredients(family):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
+    yield "torch", (torch_of(family) or "").encode()
+    yield family.lock.name, family.lock.read_bytes()
+    for name in WORKER:
+        yield f"zoo/{name}", (ROOT / name).read_bytes()
+    for file in files_of(family):
+        if file.suffix == ".py":
+            yield file.relative_to(family.path).as_posix(), file.read_bytes()
+
+
+def files_of(family: Family) -> list[Path]:
+    """The files of a family's folder that its image holds."""
+    found = sorted(path for path in family.path.rglob("*") if path.is_file())
+    return [path for path in found if not any(p.startswith((".", "__pycache__")) for p in path.parts[-2:])]
+
+
+def torch_of(family: Family) -> str | None:
+    """'torch==2.13.0' where the family uses torch. The lock leaves it out: its build depends on the machine."""
+    pin = read_requirements(family.path / "requirements.in").get("torch")
+    return None if pin is None else f"torch{pin}"
+
+
+def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]:
+    """What an image tells about itself: ours, and those that the OCI image specification names."""
+    oci = {
+        "title": f"matterzoo {family.name}",
+        "description": family.title,
+        "url": family.homepage,
+        "licenses": family.licence_code.name,
+        "base.name": base,
+        "base.digest": base_digest,
+        "revision": git("rev-parse", "HEAD"),
+        "source": _source(),
+    }
+    ours = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}
+    return ours | {f"org.opencontainers.image.{name}": value for name, value in oci.items() if value}
+
+
+def default_base() -> str:
+    """The base image that the Dockerfile names."""
+    found = re.search(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert found is not None, DOCKERFILE
+    return found[1]
+
+
+def git(*arguments: str) -> str | None:
+    """What git says in this repository; None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _source() -> str | None:
+    """The repository's address, without what a password may stand in."""
+    url = git("remote", "get-url", "origin")
+    return url if url and re.fullmatch(r"https://[^@]+", url) else None
