@@ -1,0 +1,198 @@
+"""The worker in a container of the family's image: no network, nothing to write but its output, no privilege."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import docker
+from docker.errors import APIError
+from docker.models.containers import Container
+from docker.types import DeviceRequest, LogConfig, Mount
+from docker.utils.socket import frames_iter
+
+from ingest.images import engine, local, registry
+from ingest.images.containers import left_behind, me, remove
+from ingest.images.engine import BROKEN, Engine, connected
+from ingest.images.recipe import FAMILY, HOST, RUN
+from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say
+from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
+from ingest.runtimes.watch import Watch
+from zoo.card import Family
+
+HERE = ("localhost", "127.0.0.1", "::1")
+SHARE = 0.9  # of the engine's memory that a worker may take where no limit is asked for
+PIDS = 2048  # processes and threads; a worker has one process and some threads a core
+SCRATCH = "rw,exec,nosuid,nodev,size=2g,mode=1777"  # of /tmp; kernels that are compiled there are also run from there
+KILLED = 137  # exit code of a process that SIGKILL ended
+STDERR = 2
+
+
+class Docker:
+    """Docker, or Podman through its Docker-compatible socket."""
+
+    name = "docker"
+    preference = 1
+    confines = True
+
+    def unavailable(self) -> str | None:
+        reason = engine.unavailable()
+        if reason is not None:
+            return reason
+        asked = urlsplit(engine.address())
+        if asked.hostname in (None, *HERE):
+            return None
+        return f"the engine at {asked.hostname} is on another machine, which does not see the folders of a run"
+
+    def lacking(self, family: Family) -> str | None:
+        with connected() as client:
+            return local.lacking(client, family)
+
+    def ready(self, family: Family) -> bool:
+        with connected() as client:
+            return local.find(client, family) is not None
+
+    def ensure(self, family: Family, say: Say) -> str | None:
+        with connected(timeout=600) as client:
+            found = local.find(client, family) or registry.pull(client, family, say)
+        say(f"image {found.name}")
+        return found.name
+
+    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        with connected() as client, (out / "worker.log").open("ab", buffering=0) as log:
+            about = Engine.ask(client)
+            image = local.find(client, family)
+            if image is None:
+                raise RunError(local.lacking(client, family) or f"the image of {family.name} is not here any more")
+            left_behind(client, job.parent.name)
+            options = _confinement(about, limits) | _labels(family, job) | _gpu(job)
+            with _container(client, image.name, job, out, options) as container, _attached(client, container) as stream:
+                with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
+                    _start(container)
+                    _follow(stream, watch)
+                    code = int(container.wait()["StatusCode"])
+                container.reload()
+            if code or not (out / "run.json").exists():
+                raise _failure(code, container.attrs["State"], watch, about, options)
+
+
+RUNTIME = Docker()
+
+
+def _confinement(about: Engine, limits: Limits) -> dict[str, Any]:
+    """What every container is kept from, and the limits asked for."""
+    if limits.cpus is not None and limits.cpus > about.cpus:
+        raise RunError(f"CPUS={limits.cpus:g} is more than the {about.cpus} that {about.name} has")
+    memory = limits.memory or int(SHARE * about.memory)
+    # In a rootless engine the container's root is the caller; any other user would be one that owns none of the files.
+    user = "0:0" if about.rootless else f"{os.getuid()}:{os.getgid()}"
+    threads = {} if limits.cpus is None else {"OMP_NUM_THREADS": str(math.ceil(limits.cpus))}
+    return {
+        "user": user,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": SCRATCH},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "nano_cpus": int((limits.cpus or about.cpus) * 1e9),
+        "pids_limit": PIDS,
+        "init": True,
+        "log_config": LogConfig(type="none"),
+        "environment": POLITE | OFFLINE | threads,
+    }
+
+
+def _labels(family: Family, job: Path) -> dict[str, Any]:
+    return {"labels": {FAMILY: family.name, RUN: job.parent.name, HOST: me()}}
+
+
+def _gpu(job: Path) -> dict[str, Any]:
+    """The one GPU that the job names, by number or UUID; inside it is the first."""
+    kind, _, which = json.loads((job / "job.json").read_text())["device"].partition(":")
+    if kind == "cpu":
+        return {"command": ["/job", "/out", "--tied"]}
+    request = DeviceRequest(driver="nvidia", device_ids=[which or "0"], capabilities=[["gpu"]])
+    return {"command": ["/job", "/out", "--tied", "--device", f"{kind}:0"], "device_requests": [request]}
+
+
+@contextmanager
+def _container(
+    client: docker.DockerClient, image: str, job: Path, out: Path, options: dict[str, Any]
+) -> Iterator[Container]:
+    """A container that is made and not started yet; stopped, politely first, and removed when this block ends."""
+    mounts = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
+    container = client.containers.create(image, mounts=mounts, stdin_open=True, **options)
+    try:
+        if "device_requests" in options and not container.attrs["HostConfig"].get("DeviceRequests"):
+            raise RunError("this engine passes no GPU to a container that is asked for through its Docker socket")
+        yield container
+    finally:
+        with suppress(*BROKEN):  # it has ended, or the engine has: then the next run removes it
+            container.stop(timeout=PATIENCE)
+        with suppress(*BROKEN):
+            remove(container)
+
+
+@contextmanager
+def _attached(client: docker.DockerClient, container: Container) -> Iterator[socket.SocketIO]:
+    """All that the container says; and its standard input, which ends when this process does, however it ends."""
+    parts = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+    stream = client.api.attach_socket(container.id, params=parts)
+    try:
+        yield stream
+    finally:
+        stream._response.close()  # of the SDK, which would leave it open
+        stream.close()
+
+
+def _start(container: Container) -> None:
+    try:
+        container.start()
+    except APIError as error:
+        if "device driver" in str(error.explanation):
+            raise RunError(
+                f"the engine cannot give a container a GPU ({error.explanation}); install NVIDIA's container toolkit, "
+                "`make doctor` says more"
+            ) from error
+        raise
+
+
+def _follow(stream: socket.SocketIO, watch: Watch) -> None:
+    """Pass on what the container says, line by line, to its end."""
+    rest = {1: b"", STDERR: b""}
+    for number, chunk in frames_iter(stream, tty=False):
+        *lines, rest[number] = (rest[number] + chunk).split(b"\n")
+        for line in lines:
+            watch.line(line + b"\n")
+    for line in filter(None, rest.values()):
+        watch.line(line + b"\n")
+
+
+def _kill(container: Container, stream: socket.SocketIO) -> None:
+    """End a container that hangs, and the wait for what it says, should the engine hang as well."""
+    with suppress(*BROKEN):
+        container.kill()
+    with suppress(OSError):
+        stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+
+def _failure(code: int, state: dict[str, Any], watch: Watch, about: Engine, options: dict[str, Any]) -> RunError:
+    """Podman 4.3 never says that a container ran out of memory; one killed by none of us most likely has."""
+    limit = f"its limit of {options['mem_limit'] / 2**20:,.0f} MiB"
+    if code == KILLED and not watch.hung:
+        if state.get("OOMKilled"):
+            return OutOfMemory(watch.why(f"killed because memory ran out, {limit}"))
+        if about.name == "Podman":
+            return OutOfMemory(watch.why(f"killed, and Podman does not say why; most likely memory ran out, {limit}"))
+        return RunError(watch.why("killed by SIGKILL from outside"))
+    return RunError(watch.why(f"exit code {code}" if code else "exit code 0, but no run.json"))
