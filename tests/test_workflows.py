@@ -147,6 +147,14 @@ def test_python_knows_the_command(command: tuple[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("since", ["", "0" * 40], ids=["a schedule", "a new branch"])
+def test_compared_with_nothing_every_family_is_new(since: str, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    bash(run_of("images", "changed", "Compare the recipes"), ROOT, SINCE=since, GITHUB_OUTPUT=str(output))
+    name, _, families = output.read_text().rstrip("\n").partition("=")
+    assert (name, sorted(json.loads(families))) == ("families", sorted(load_families()))
+
+
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq on the PATH")
 def test_joined_entries_are_what_one_push_after_the_other_would_record(tmp_path: Path) -> None:
     tagged, main, expected = (tmp_path / name for name in ("tagged", "main", "expected"))
@@ -158,11 +166,11 @@ def test_joined_entries_are_what_one_push_after_the_other_would_record(tmp_path:
         checkout = tmp_path / f"push-{name}"
         shutil.copytree(tagged, checkout)
         push(checkout, name, "new")
-        bash(run_of("push", "Take its entry"), checkout, FAMILY=name)
+        bash(run_of("publish", "push", "Take its entry"), checkout, FAMILY=name)
         (main / "entries").mkdir(exist_ok=True)
         shutil.move(checkout / f"{name}.json", main / "entries")
         push(expected, name, "new")
-    bash(run_of("propose", "Join the entries"), main)
+    bash(run_of("publish", "propose", "Join the entries"), main)
     assert (main / "zoo" / "images.lock").read_text() == (expected / "zoo" / "images.lock").read_text()
 
 
@@ -174,8 +182,8 @@ def push(checkout: Path, name: str, said: str) -> None:
     record(load_family(folder), Published(**{field.name: f"{said} {field.name}" for field in fields(Published)}))
 
 
-def run_of(job: str, name: str) -> str:
-    return next(str(step["run"]) for step in jobs("publish")[job]["steps"] if step.get("name") == name)
+def run_of(workflow: str, job: str, name: str) -> str:
+    return next(str(step["run"]) for step in jobs(workflow)[job]["steps"] if step.get("name") == name)
 
 
 def bash(script: str, folder: Path, **environment: str) -> None:
