@@ -149,7 +149,7 @@ def _client(where: dict[str, Any], timeout: float) -> docker.DockerClient:
     asked = where["base_url"]
     try:
         _knock(asked)
-        client = docker.DockerClient(**where, timeout=min(ANSWER, timeout))
+        client = docker.DockerClient(**where, timeout=ANSWER)
     except (OSError, ValueError, *BROKEN) as error:
         raise EngineError(f"no container engine answers at {asked}: {_reason(error, _path(asked))}") from error
     client.api.timeout = timeout
