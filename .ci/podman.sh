@@ -69,6 +69,7 @@ start() {
         configure
         mkdir -p "$D/tmp"
         rm -f "$D/podman.sock"
+        cd "$D" # where its monitors drop a file `oom`
         setsid podman system service --time=0 "unix://$D/podman.sock" </dev/null >"$D/podman.log" 2>&1 &
         echo $! >"$D/podman.pid"
         i=0
@@ -89,7 +90,7 @@ stop() {
     i=0
     while runs "$pid" && [ $i -lt 75 ]; do sleep 0.2; i=$((i + 1)); done
     awk -v d="$D/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r | while read -r m; do umount "$m"; done
-    rm -rf "$D/storage" "$D/run" "$D/tmp" "$D"/*.conf "$D"/podman.* "$D/apt.log"
+    rm -rf "$D/storage" "$D/run" "$D/tmp" "$D"/*.conf "$D"/podman.* "$D/apt.log" "$D/oom"
     rmdir "$D" 2>/dev/null || say "$D holds other things and stays"
 }
 
