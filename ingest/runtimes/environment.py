@@ -63,11 +63,6 @@ def build(family: Family, say: Say) -> None:
             (partial / "matterzoo.json").write_text(json.dumps(_recipe(family)))
             _remove(folder() / family.name)
             partial.rename(folder() / family.name)
-        except OSError as error:
-            raise RunError(
-                f"the environment of {family.name} could not be written to {folder()} ({error}); it needs about "
-                f"{family.installed_mb:,} MB there. Free the space, or name another folder in ZOO_ENVS, then repeat"
-            ) from error
         finally:
             _remove(partial)
 

@@ -63,6 +63,8 @@ class FamilyEncoder(Encoder):
         super().__init__(model, **rest)
         if model["options"].get("broken"):
             raise ValueError("broken on purpose")
+        if "TOY_CGROUP" in os.environ:
+            Path(os.environ["TOY_CGROUP"], "cgroup.procs").write_text(str(os.getpid()))
         if "TOY_PID" in os.environ:
             Path(os.environ["TOY_PID"]).write_text(str(os.getpid()))
 
@@ -78,6 +80,10 @@ class FamilyEncoder(Encoder):
             kill.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+        ballast = np.ones((len(items), int(os.environ.get("TOY_MEGABYTES", "0")), 2**17))
+        if "TOY_FILL" in os.environ:
+            free = os.statvfs(os.environ["TOY_FILL"])
+            Path(os.environ["TOY_FILL"], "filler").write_bytes(bytes(free.f_bavail * free.f_frsize))
         vectors = {"nodes": items, "whole": [item.mean(axis=0)[:2] for item in items]}
         return {name: vectors[name] for name in representations}
 '''

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from ingest.__main__ import choose_models, main
+from ingest.arguments import parse
 from ingest.layout import Layout, Run
 from ingest.load import land
 from ingest.plan import Plan
-from ingest.runtimes import environment
+from ingest.runtimes import Limits, environment
 from ingest.systems import Materialised
 from schemas.store import connect
 from zoo.card import CardError, load_models
@@ -30,6 +31,8 @@ WRONG = {
     "dataset": (["run", "toy", "elments"], "did you mean elements"),
     "file": (["run", "toy", "none.extxyz"], "is neither a dataset nor a file"),
     "runtime": (["run", "toy", "elements", "--runtime", "vnv"], "no runtime is named 'vnv'; did you mean venv"),
+    "memory": (["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"], "venv cannot keep a worker within MEMORY="),
+    "cpus": (["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"], "or CPUS=; RUNTIME=docker can"),
     "representation": (["run", "toy", "g2", "--representation", "x"], "no representation 'x'; it has nodes, whole"),
     "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
     "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
@@ -53,12 +56,24 @@ def test_a_mistake_is_told_in_one_sentence(wrong: str, layout: Layout, capfd: Sa
 
 
 @pytest.mark.parametrize(
-    "option", ["--limit=0", "--limit=many", "--batch=-1", "--device=gpu", "--device=cuda:x", "--dtype=float8"]
+    "option",
+    ["--limit=0", "--limit=many", "--batch=-1", "--device=gpu", "--device=cuda:x", "--device=cuda:GPU"]
+    + ["--dtype=float8", "--memory=8", "--memory=0g", "--memory=8t", "--cpus=0", "--cpus=two"]
+    + ["--timeout=0", "--timeout=1h"],
 )
 def test_options_that_cannot_be(option: str, layout: Layout, capfd: Said) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["run", "toy", "elements", option])
     assert option.split("=")[1] in capfd.readouterr().err
+
+
+def test_options_become_limits_and_devices() -> None:
+    options = parse(["run", "toy", "g2", "--memory", "1.5G", "--cpus", "0.5", "--timeout", "60"])
+    assert (options.memory, options.cpus, options.timeout) == (3 * 2**29, 0.5, 60.0)
+    options = parse(["run", "toy", "g2", "--memory=512m"])
+    assert (options.memory, options.cpus, options.timeout) == (2**29, None, Limits().silence)
+    for device in ("cpu", "cuda", "cuda:1", "cuda:GPU-5fb2ad4c-90ab", "cuda:MIG-GPU-5fb2ad4c/1/0"):
+        assert parse(["run", "toy", "g2", "--device", device]).device == device
 
 
 def test_all_means_every_model_that_needs_no_download() -> None:

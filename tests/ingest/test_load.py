@@ -180,6 +180,39 @@ def test_a_failed_run_is_recorded_until_it_succeeds(
     assert query(layout, "SELECT status, reason FROM runs") == [("ok", None)]
 
 
+def test_a_failed_run_tells_how_far_it_came(layout: Layout, dataset: Make, planned: Planned, finish: Finish) -> None:
+    run = finish(planned(dataset(20), names=("nodes", "whole")).run)
+    (run.out / "run.json").unlink()
+    run.shards[-1].unlink()  # 5 rows, of 40
+    land_failure(layout, run, "the worker ended early", datetime.now(UTC))
+    rows = query(layout, "SELECT status, sent, ok, failed, not_applicable FROM runs")
+    assert rows == [("failed", 40, 35, 0, 0)]
+    assert query(layout, "SELECT count(*) FROM embeddings") == [(0,)]
+
+
+def test_what_ran_it_is_what_the_store_says(layout: Layout, dataset: Make, planned: Planned, finish: Finish) -> None:
+    made = dataset(20)
+    first, second = planned(made).run, planned(made, dtype="float64").run
+    assert first is not None and second is not None
+    first.write("runtime.json", {"runtime": "docker", "image": "sha256:1f"})
+    second.write("runtime.json", {"runtime": "venv", "image": None})
+    for run in (first, second):
+        land(layout, finish(run))
+    expected = [("docker", "sha256:1f"), ("venv", None)]
+    assert query(layout, "SELECT runtime, image FROM runs ORDER BY runtime") == expected
+    rebuild(layout, lambda text: None)
+    assert query(layout, "SELECT runtime, image FROM runs ORDER BY runtime") == expected
+
+
+def test_a_run_of_before_there_were_images_was_in_a_local_environment(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish
+) -> None:
+    run = finish(planned(dataset(20)).run)
+    run.write("model.json", run.read("model.json") | {"runtime": "venv"})
+    land(layout, run)
+    assert query(layout, "SELECT runtime, image FROM runs") == [("venv", None)]
+
+
 def test_a_store_made_again_holds_the_same(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:

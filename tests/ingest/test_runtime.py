@@ -12,7 +12,8 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.plan import Plan
-from ingest.runtimes import Limits, NoRuntime, RunError, choose_runtime, environment, load_runtimes
+from ingest.runtimes import Limits, NoRuntime, RunError, _first, choose_runtime, environment, load_runtimes
+from ingest.runtimes.venv import Venv, _device
 from ingest.systems import Materialised
 from zoo.card import Family, find_family, load_families
 
@@ -38,6 +39,37 @@ def test_runtimes_are_found_in_their_folder() -> None:
     assert choose_runtime("venv", []) == (load_runtimes()["venv"], "asked for")
     with pytest.raises(NoRuntime, match="no runtime is named 'vnv'; did you mean venv"):
         choose_runtime("vnv", [])
+
+
+class Elsewhere(Venv):
+    """A local environment that an answer of its own may keep from being used."""
+
+    name = "elsewhere"
+
+    def __init__(self, unavailable: str | None = None, lacking: str | None = None) -> None:
+        self.answers = unavailable, lacking
+
+    def unavailable(self) -> str | None:
+        return self.answers[0]
+
+    def lacking(self, family: Family) -> str | None:
+        return self.answers[1] and self.answers[1].format(family.name)
+
+
+def test_the_first_runtime_that_lacks_nothing_is_taken_and_the_reason_is_why_not_the_ones_before() -> None:
+    families = list(load_families().values())[:3]
+    last = Elsewhere()
+    assert _first([last], families) == (last, "the first choice, and this machine can use it")
+    assert _first([Elsewhere("no engine answers"), last], families) == (last, "no engine answers")
+    lacks = Elsewhere(lacking="no image of {} is built")
+    assert _first([Elsewhere("no engine answers"), lacks, last], families[:1]) == (
+        last,
+        f"no engine answers; elsewhere answers, but no image of {families[0].name} is built",
+    )
+    said = f"elsewhere answers, but no image of {families[0].name} is built (and the like for 2 more)"
+    assert _first([lacks, last], families) == (last, said)
+    with pytest.raises(NoRuntime, match="no engine answers; elsewhere answers, but no image"):
+        _first([Elsewhere("no engine answers"), lacks], families)
 
 
 def test_the_environment_holds_what_the_lock_says_and_nothing_else(layout: Layout) -> None:
@@ -116,6 +148,18 @@ def test_uv_is_told_what_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment._torch_build() == []
 
 
+def test_an_environment_that_finds_no_room(
+    layout: Layout, other: Family, small_disk: Path, fill: Callable[[Path, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other.lock.write_text("# nothing at all\n")
+    monkeypatch.setenv("ZOO_ENVS", str(small_disk / "envs"))
+    (small_disk / "envs").mkdir()
+    fill(small_disk, 8192)
+    with pytest.raises(RunError, match=r"(?s)could not be built.*No space left on device.*and the free disk"):
+        environment.build(other, lambda text: None)
+    assert [path.name for path in environment.folder().iterdir()] == [".toy.lock"]
+
+
 def test_torch_is_named_where_requirements_name_it() -> None:
     for family in load_families().values():
         named = "torch==" in (family.path / "requirements.in").read_text()
@@ -139,6 +183,25 @@ def test_a_gpu_that_is_not_there_is_an_error(layout: Layout, dataset: Make, plan
     with pytest.raises(RunError, match="device 'cuda:7' was asked for"):
         runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
     assert run.shards == []
+
+
+def test_cuda_is_told_the_name_of_a_gpu_and_torch_its_number(dataset: Make, planned: Planned) -> None:
+    devices = {
+        "cpu": ([], {}),
+        "cuda": ([], {}),
+        "cuda:1": ([], {}),
+        "cuda:MIG-5f-0a": (["--device", "cuda:0"], {"CUDA_VISIBLE_DEVICES": "MIG-5f-0a"}),
+    }
+    for device, expected in devices.items():
+        run = planned(dataset(3), device=device).run
+        assert run is not None and _device(run.job) == expected
+
+
+def test_a_gpu_goes_by_its_own_name_in_what_is_said(layout: Layout, dataset: Make, planned: Planned) -> None:
+    run = planned(dataset(3), device="cuda:GPU-00-11").run
+    assert run is not None
+    with pytest.raises(RunError, match="device 'cuda:GPU-00-11' was asked for, but this family computes without torch"):
+        Venv().run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
 
 
 def test_a_worker_that_vanishes_is_told_with_its_log(

@@ -1,0 +1,213 @@
+"""What may go wrong while a model runs: one clear message, a row of runs that is true, and the next start goes on.
+
+Real processes, real memory limits, a real disk that is full.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import main
+from ingest.layout import Layout, Run
+from ingest.plan import Plan
+from ingest.systems import Materialised
+from schemas.store import connect
+
+Make = Callable[..., Materialised]
+Planned = Callable[..., Plan]
+Finish = Callable[..., Run]
+Fill = Callable[[Path, int], Path]
+Said = pytest.CaptureFixture[str]
+XYZ = '2\nname="m{number:03}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 {length}\n'
+GROUPS = Path("/sys/fs/cgroup")
+
+
+@pytest.fixture
+def molecules(layout: Layout) -> str:
+    """A file of 40 small molecules."""
+    file = layout.store.with_name("molecules.extxyz")
+    file.write_text("".join(XYZ.format(number=i, length=0.7 + i / 1000) for i in range(40)))
+    return str(file)
+
+
+@pytest.fixture
+def pid_file(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the worker writes its process id once it has loaded."""
+    monkeypatch.setenv("TOY_PID", str(layout.store.with_name("pid")))
+    return layout.store.with_name("pid")
+
+
+@pytest.fixture
+def confined(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers get 200 MB of memory from the kernel."""
+    first = (GROUPS / "memory" / "memory.limit_in_bytes").exists()  # version 1 of the kernel's control groups
+    group = (GROUPS / "memory" if first else GROUPS) / f"matterzoo-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(200 * 2**20))
+    except OSError as error:
+        pytest.skip(f"only root on Linux may limit memory ({error}): sudo .venv/bin/python -m pytest …")
+    monkeypatch.setenv("TOY_CGROUP", str(group))
+    yield
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there, and is not one that has ended and that nobody has asked after."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return state.stdout.strip()[:1] not in ("", "Z")
+
+
+def rows(layout: Layout, columns: str) -> list[tuple[object, ...]]:
+    with connect(layout.store, read_only=True) as connection:
+        return connection.execute(f"SELECT {columns} FROM runs").fetchall()
+
+
+def goes_on(layout: Layout, molecules: str) -> None:
+    """The same command, with nothing in its way, brings all to the store."""
+    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 0
+    assert rows(layout, "status, reason, runtime, image, sent, ok") == [("ok", None, "venv", None, 40, 40)]
+
+
+def test_a_host_that_is_killed_leaves_no_worker_behind(
+    layout: Layout, molecules: str, pid_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("TOY_SLEEP", "0.5")
+    command = [sys.executable, "-m", "ingest", "run", "toy", molecules, "--runtime", "venv"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as host:
+        wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
+        time.sleep(0.75)  # into the first batches
+        host.kill()
+    wait_for(lambda: not runs(int(pid_file.read_text())))
+    (run,) = layout.runs()
+    assert len(run.shards) == 1 and not run.finished
+    monkeypatch.delenv("TOY_SLEEP")
+    goes_on(layout, molecules)
+    assert "of 40 systems that an earlier start finished" in capfd.readouterr().err
+    assert len(run.shards) == 2
+
+
+def test_a_worker_that_hangs_is_ended(
+    layout: Layout, molecules: str, pid_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("TOY_SLEEP", "600")
+    assert main(["run", "toy", molecules, "--runtime", "venv", "--timeout", "3"]) == 1
+    assert not runs(int(pid_file.read_text()))
+    said = "no sign of life for 3 s: taken for hung and ended; TIMEOUT=… allows more"
+    assert capfd.readouterr().err.count(said) == 1
+    ((status, reason, sent, ok),) = rows(layout, "status, reason, sent, ok")
+    assert (status, sent, ok) == ("failed", 40, 0) and said in str(reason)
+    monkeypatch.delenv("TOY_SLEEP")
+    goes_on(layout, molecules)
+
+
+def test_where_memory_runs_out_a_smaller_budget_is_tried(
+    layout: Layout, molecules: str, confined: None, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("TOY_MEGABYTES", "60")  # a system; the card's budget is 8
+    goes_on(layout, molecules)
+    lines = [line.strip() for line in capfd.readouterr().out.splitlines() if "memory ran out" in line]
+    assert lines == [
+        f"memory ran out: going on from the finished shards with half the batch budget, {budget}" for budget in (4, 2)
+    ]
+
+
+def test_memory_that_is_too_little_for_one_system(
+    layout: Layout, molecules: str, confined: None, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("TOY_MEGABYTES", "300")
+    assert main(["run", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 1
+    said = capfd.readouterr()
+    assert said.out.count("memory ran out: ") == 1
+    assert "killed by the kernel because this machine's memory ran out" in said.err
+    assert "The batch budget is 1 already. More memory may help (MEMORY=" in said.err
+    assert rows(layout, "status, sent, ok, failed") == [("failed", 40, 0, 0)]
+    monkeypatch.setenv("TOY_MEGABYTES", "1")
+    goes_on(layout, molecules)
+
+
+def test_a_worker_that_is_killed_by_someone_has_not_run_out_of_memory(
+    layout: Layout, molecules: str, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    kill = layout.store.with_name("kill")
+    kill.write_text("10")
+    monkeypatch.setenv("TOY_KILL", str(kill))
+    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+    said = capfd.readouterr()
+    assert "killed by SIGKILL from outside" in said.err and "memory" not in said.out + said.err
+    goes_on(layout, molecules)
+
+
+def test_an_environment_that_cannot_be_built_is_a_failed_run(
+    layout: Layout, molecules: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
+        patch.setenv("UV_OFFLINE", "1")
+        patch.setenv("UV_NO_CACHE", "1")
+        patch.setenv("UV_FIND_LINKS", str(tmp_path))
+        assert main(["run", "toy,toy-picky", molecules, "--runtime", "venv"]) == 1
+    assert "the environment of toy could not be made ready, see above" in capfd.readouterr().err
+    found = rows(layout, "model_id, status, runtime, starts_with(reason, 'the environment of toy could not be built.')")
+    assert sorted(found) == [("toy", "failed", "venv", True), ("toy-picky", "failed", "venv", True)]
+
+
+def test_a_disk_that_fills_up_during_a_run(
+    layout: Layout, molecules: str, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    there = on(small_disk, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setenv("TOY_FILL", str(small_disk))
+        assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+    said = capfd.readouterr()
+    assert said.err.count("error: ") == 1 and "no space left" in said.err
+    assert said.out.count("(this failure is not in the table runs: ") == 1
+    (small_disk / "filler").unlink()
+    goes_on(there, molecules)
+
+
+def test_a_disk_that_is_full_before_anything(
+    layout: Layout, molecules: str, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    there = on(small_disk, monkeypatch)
+    filler = fill(small_disk, 0)
+    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("error: ") and f"the disk of {there.data}, then repeat" in said
+    filler.unlink()
+    goes_on(there, molecules)
+
+
+def test_a_disk_without_room_for_the_store(
+    layout: Layout, molecules: str, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    there = on(small_disk, monkeypatch)
+    goes_on(there, molecules)
+    there.store.unlink()
+    filler = fill(small_disk, 16_384)
+    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 2
+    said = capfd.readouterr().err
+    assert "no space left for" in said and "All vectors are computed: repeat the command" in said
+    filler.unlink()
+    goes_on(there, molecules)
+
+
+def on(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A store on another disk."""
+    monkeypatch.setenv("MATTERZOO_STORE", str(disk / "matter.duckdb"))
+    return Layout.find()
