@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -22,7 +23,7 @@ from ingest.runtimes import RunError
 ANSWER = 5.0  # s that an engine gets for its first answer
 TIMEOUT = 60.0  # s for every other
 DOCKER_SOCKET = "/var/run/docker.sock"
-CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")  # where nvidia-ctk describes GPUs and Podman looks
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 BROKEN = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, ConnectionResetError)
 
 
@@ -85,8 +86,8 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        """Whether it is reached through a socket of this machine."""
-        return self.address.startswith(("unix://", "http+unix://"))
+        """Whether it runs on this machine, as far as its address tells."""
+        return _path(self.address) is not None or urlsplit(self.address).hostname in LOOPBACK
 
     @classmethod
     def ask(cls, client: docker.DockerClient) -> Engine:
@@ -106,16 +107,15 @@ class Engine:
             memory=info["MemTotal"],
             cpus=info["NCPU"],
             root=Path(info["DockerRootDir"]),
-            gpus=_knows_gpus(info, CDI_FOLDERS if podman else ()),
+            gpus=_knows_gpus(info),
             lacks=tuple(name for name, key in limits.items() if not info.get(key)),
         )
 
 
-def _knows_gpus(info: dict[str, Any], folders: tuple[str, ...]) -> bool:
+def _knows_gpus(info: dict[str, Any]) -> bool:
     """NVIDIA's runtime is set up, or its devices are described to the engine (CDI)."""
     described = [str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()]
-    described += [file.name for folder in folders for file in Path(folder).glob("*.[yj]*")]
-    return "nvidia" in (info.get("Runtimes") or ()) or any(name.startswith("nvidia") for name in described)
+    return "nvidia" in (info.get("Runtimes") or ()) or any(name.startswith("nvidia.com/gpu") for name in described)
 
 
 def _find() -> dict[str, Any]:
