@@ -1,7 +1,8 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info datasets ingest query shell rebuild du clean clean-cache envs env lock check test test-gpu bench lint
+.PHONY: help install demo list info datasets ingest query shell rebuild du clean clean-cache env \
+    images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
 PY      := .venv/bin/python
@@ -10,6 +11,7 @@ DATASET ?=
 SQL     ?=
 FAMILY  ?= all
 RUNTIME ?=
+REGISTRY ?=
 STORE   := $(or $(MATTERZOO_STORE),matter.duckdb)
 export MATTERZOO_STORE := $(STORE)
 
@@ -86,15 +88,37 @@ rebuild: install  ## make the store again from its shards
 du: install  ## what takes how much disk
 	@$(PY) -m ingest du
 
-clean: install  ## remove MODEL=…'s vectors and shards from the store
-	$(call given,MODEL,make clean MODEL=chgnet-0.3.0)
-	@$(PY) -m ingest clean "$(MODEL)"
+clean: install  ## remove MODEL=…'s vectors and shards; without MODEL, our images and containers [FAMILY=]
+	@$(if $(MODEL),$(PY) -m ingest clean "$(MODEL)",$(PY) -m ingest.images clean "$(FAMILY)")
 
 clean-cache: install  ## remove the neighbours kept from earlier questions; the next finds them again
 	@$(PY) -m ingest clean --cache
 
 env: install  ## build one family's local environment from its lock: FAMILY=…|all
 	@$(PY) -m ingest env "$(FAMILY)"
+
+images: install  ## each family's container image: here, published, stale
+	@$(PY) -m ingest.images list
+
+build: install  ## build FAMILY=…'s image [BASE= BUILDER= TORCH=cpu|cu126|… OFFLINE=1]
+	@$(PY) -m ingest.images build "$(FAMILY)" $(call flag,BASE,base) $(call flag,BUILDER,builder) \
+	    $(call flag,TORCH,torch) $(if $(OFFLINE),--offline)
+
+push: install  ## push FAMILY=…'s image to REGISTRY=… and record its digest in zoo/images.lock
+	$(call given,REGISTRY,make push FAMILY=$(FAMILY) REGISTRY=ghcr.io/owner)
+	@$(PY) -m ingest.images push "$(FAMILY)" "$(REGISTRY)"
+
+pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its digest
+	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$(MODEL)",--family "$(FAMILY)")
+
+wheels: install  ## download what FAMILY=…'s image is built from; then OFFLINE=1 builds without a network
+	@$(PY) -m ingest.images wheels "$(FAMILY)"
+
+check-image: install  ## do FAMILY=…'s models give their golden vectors inside the image?
+	@$(PY) -m ingest.images check "$(FAMILY)"
+
+doctor: install  ## what can this machine run models with, and what would mend the rest?
+	@$(PY) -m ingest.images doctor
 
 lock: install  ## resolve FAMILY=…'s requirements.in into its lock
 	@$(PY) -m zoo lock "$(FAMILY)"
@@ -103,7 +127,10 @@ check: install  ## are all cards valid?
 	@$(PY) -m zoo check
 
 test: install env lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu"
+	@$(PY) -m pytest -m "not gpu and not container"
+
+test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
+	@$(PY) -m pytest -m container
 
 test-gpu: install env  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu

@@ -19,14 +19,18 @@ def me() -> str:
     return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())}"
 
 
-def left_behind(client: docker.DockerClient, run: str) -> list[str]:
-    """Remove the containers of that run, which nobody else works on, and those whose process is gone. Returns names."""
-    removed = []
-    for container in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True):
-        if container.labels.get(RUN) == run or not _alive(container.labels.get(HOST, "")):
-            remove(container)
-            removed.append(str(container.name))
-    return removed
+def ours(client: docker.DockerClient) -> list[Container]:
+    """Every container of a run, of whatever state."""
+    found: list[Container] = client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)
+    return found
+
+
+def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str]:
+    """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names."""
+    left = [c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))]
+    for container in left:
+        remove(container)
+    return [str(container.name) for container in left]
 
 
 def remove(container: Container) -> None:

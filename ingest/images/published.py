@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,8 +27,9 @@ class Published:
 
 
 def lock_file(family: Family) -> Path:
-    """Beside the families' folders: zoo/images.lock."""
-    return family.path.parent / "images.lock"
+    """ZOO_IMAGES, for a registry of one's own; else beside the families' folders: zoo/images.lock."""
+    named = os.environ.get("ZOO_IMAGES")
+    return Path(named) if named else family.path.parent / "images.lock"
 
 
 def published(family: Family) -> Published | None:

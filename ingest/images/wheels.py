@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -18,7 +19,8 @@ NEWEST_GLIBC = 36  # Debian 12's, the default base
 
 
 def folder() -> Path:
-    return REPOSITORY / "wheels"
+    """Where the wheels lie: ZOO_WHEELS, or wheels in the repository."""
+    return Path(os.environ.get("ZOO_WHEELS") or REPOSITORY / "wheels").absolute()
 
 
 def own(family: Family) -> Path:

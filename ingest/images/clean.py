@@ -1,0 +1,37 @@
+"""Remove what carries our labels from the engine, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import docker
+from docker.errors import APIError, ImageNotFound
+from docker.models.images import Image
+
+from ingest.images.containers import left_behind, ours
+from ingest.images.recipe import FAMILY, PART, RUN
+
+
+def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[str]:
+    """Remove the images of one family, or every image of ours with the layers kept for the next build.
+
+    Containers whose process is gone go first; one that works stays, and so does its image. Yields what was done.
+    """
+    for name in left_behind(client):
+        yield f"removed container {name}"
+    for container in ours(client):
+        yield f"container {container.name} is working on run {container.labels.get(RUN)}; it stays, and its image"
+    for image in client.images.list(filters={"label": PART}):
+        if family in (None, image.labels.get(FAMILY)):
+            yield from _remove(client, image)
+
+
+def _remove(client: docker.DockerClient, image: Image) -> Iterator[str]:
+    name = next(iter(image.tags), image.short_id)
+    try:
+        client.api.remove_image(image.id, force=True)
+        yield f"removed image {name} ({image.attrs['Size'] / 1e6:,.0f} MB, what it shares with others included)"
+    except ImageNotFound:  # it went with another
+        pass
+    except APIError as error:
+        yield f"image {name} stays: {error.explanation}"
