@@ -1,0 +1,200 @@
+"""A family made up for the tests, with an image of its own on a real engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from ingest.__main__ import main
+from ingest.images import wheels
+from ingest.images.build import Choice, build
+from ingest.images.clean import clean
+from ingest.images.containers import ours
+from ingest.images.engine import EngineError, connected
+from ingest.images.recipe import default_base
+from ingest.layout import Layout, Run
+from ingest.runtimes import environment
+from zoo.card import Family, find_family, load_families
+
+FAMILY = """
+name = "boxed"
+title = "A family of the tests, in a container"
+homepage = "https://example.org/boxed"
+requires_python = ">=3.11"
+installed_mb = 250
+licence_code = { name = "MIT", no_url_because = "made up", commercial = true }
+"""
+MODEL = """
+[[model]]
+id = "boxed-%s"
+title = "Boxed"
+input = "structure"
+default_representation = "nodes"
+weights = { source = "none" }
+licence_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
+compute = { parameters = 0, scales_with = "systems", batch = 16 }
+provenance = { architecture = "sums", training_sets = [], citation = "none" }
+tolerance = { batch = 1e-6 }
+representation = [
+    { name = "nodes", layer = "a row an atom", level = "node", pooling = "mean", channels = "all", dimension = 3 },
+]
+options = { %s }
+"""
+MODELS = {
+    "plain": "",
+    "slow": "sleep = 0.4",  # s a batch
+    "hungry": "megabytes = 40",  # a system of a batch
+    "starving": "megabytes = 2000",
+    "stuck": "sleep = 3600.0",
+    "probe": "probe = true",
+}
+ENCODER = '''
+"""Sums, and on request the troubles a real model may have."""
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+
+from zoo.encoder import Encoder
+
+
+def attempt(act):
+    try:
+        return str(act())
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+class FamilyEncoder(Encoder):
+    def __init__(self, model, **rest):
+        super().__init__(model, **rest)
+        if model["options"].get("probe"):
+            status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            print(json.dumps({
+                "uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(),
+                "capabilities": status["CapEff"], "bounding": status["CapBnd"], "no_new_privileges": status["NoNewPrivs"],
+                "interfaces": sorted(name for _, name in socket.if_nameindex()),
+                "root": attempt(lambda: Path("/opt/here").write_text("x")),
+                "job": attempt(lambda: Path("/job/here").write_text("x")),
+                "scratch": attempt(lambda: Path("/tmp/here").write_text("x")),
+                "environment": sorted(os.environ),
+            }), flush=True)
+
+    def prepare(self, system):
+        return np.column_stack([system.numbers, system.positions[:, :2]]).astype(float)
+
+    def encode(self, items, representations):
+        time.sleep(self.model["options"].get("sleep", 0.0))
+        eaten = np.ones(len(items) * self.model["options"].get("megabytes", 0) * 2**17)
+        return {"nodes": [item + 0.0 * eaten[:1].sum() for item in items]}
+'''
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[docker.DockerClient]:
+    """The engine that DOCKER_HOST names, or this machine's own."""
+    try:
+        with connected(timeout=600) as client:
+            yield client
+    except EngineError as error:
+        pytest.skip(f"{error}; with an engine: make test-containers")
+
+
+@pytest.fixture(scope="session")
+def base(client: docker.DockerClient) -> str:
+    """The base image, which must be here or be had."""
+    name = os.environ.get("ZOO_BASE") or default_base()
+    try:
+        client.images.get(name)
+    except DockerException:
+        try:
+            client.images.pull(name)
+        except DockerException as error:
+            pytest.skip(f"no base image {name} ({error}); ZOO_BASE=… names one that is here")
+    return name
+
+
+@pytest.fixture(scope="session")
+def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """zoo/boxed, a family that needs numpy and pyarrow alone; and its wheels, where those of its like were fetched."""
+    root = tmp_path_factory.mktemp("boxed")
+    folder = root / "zoo" / "boxed"
+    folder.mkdir(parents=True)
+    (folder / "family.toml").write_text(FAMILY)
+    (folder / "models.toml").write_text("".join(MODEL % item for item in MODELS.items()))
+    (folder / "encoder.py").write_text(ENCODER)
+    (folder / "requirements.in").write_text("numpy\npyarrow\n")
+    smallest = min(load_families().values(), key=lambda family: family.installed_mb)
+    (folder / "requirements.lock").write_bytes(smallest.lock.read_bytes())
+    (root / "wheels").mkdir()
+    for source, name in ((wheels.own(smallest), "boxed"), (wheels.shared(smallest), wheels.shared(smallest).name)):
+        if source.is_dir():
+            (root / "wheels" / name).symlink_to(source)
+    return root
+
+
+@pytest.fixture(scope="session")
+def zoo(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A zoo that holds the family, and a list of published images that is nobody's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_PATH", str(boxed_folder / "zoo"))
+        patch.setenv("ZOO_ENVS", str(boxed_folder / "envs"))
+        patch.setenv("ZOO_WHEELS", str(boxed_folder / "wheels"))
+        patch.setenv("ZOO_IMAGES", str(tmp_path_factory.mktemp("published") / "images.lock"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def choice(zoo: None, base: str) -> Choice:
+    """From wheels where there are any, else from the package index."""
+    return Choice(base=base, offline=wheels.own(find_family("boxed")).is_dir())
+
+
+@pytest.fixture(scope="session")
+def boxed(client: docker.DockerClient, choice: Choice) -> Iterator[Family]:
+    """The family, its image built."""
+    family = find_family("boxed")
+    build(client, family, choice, print)
+    yield family
+    assert ours(client) == []
+    list(clean(client, family.name))
+
+
+@pytest.fixture
+def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """An empty place for a store, and processes that find the zoo."""
+    monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
+    monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.chdir(tmp_path)
+    return Layout.find()
+
+
+@pytest.fixture
+def ingest(layout: Layout, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`python -m ingest run boxed-MODEL elements …`: its exit code, and what it said on the two outputs."""
+
+    def run(model: str, *options: str, runtime: str = "docker", limit: int = 40) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main(["run", f"boxed-{model}", "elements", "--limit", str(limit), "--runtime", runtime, *options])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def only_run(layout: Layout) -> Callable[[], Run]:
+    """The one run that there is."""
+
+    def find() -> Run:
+        (run,) = layout.runs()
+        return run
+
+    return find
