@@ -58,6 +58,11 @@ def address() -> str:
     return str(_find()["base_url"])
 
 
+def is_local(address: str) -> bool:
+    """Whether an engine runs on this machine, as far as its address tells."""
+    return _path(address) is not None or urlsplit(address).hostname in LOOPBACK
+
+
 def explained(error: Exception) -> EngineError:
     """One sentence about what went wrong with an engine that had answered."""
     if isinstance(error, APIError):
@@ -87,7 +92,7 @@ class Engine:
     @property
     def local(self) -> bool:
         """Whether it runs on this machine, as far as its address tells."""
-        return _path(self.address) is not None or urlsplit(self.address).hostname in LOOPBACK
+        return is_local(self.address)
 
     @classmethod
     def ask(cls, client: docker.DockerClient) -> Engine:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import docker
 from docker.errors import APIError
@@ -27,7 +26,6 @@ from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
 
-HERE = ("localhost", "127.0.0.1", "::1")
 SHARE = 0.9  # of the engine's memory that a worker may take where no limit is asked for
 PIDS = 2048  # processes and threads; a worker has one process and some threads a core
 SCRATCH = "rw,exec,nosuid,nodev,size=2g,mode=1777"  # of /tmp; kernels that are compiled there are also run from there
@@ -44,12 +42,9 @@ class Docker:
 
     def unavailable(self) -> str | None:
         reason = engine.unavailable()
-        if reason is not None:
-            return reason
-        asked = urlsplit(engine.address())
-        if asked.hostname in (None, *HERE):
-            return None
-        return f"the engine at {asked.hostname} is on another machine, which does not see the folders of a run"
+        if reason is None and not engine.is_local(engine.address()):
+            reason = f"the engine at {engine.address()} is on another machine, which does not see the folders of a run"
+        return reason
 
     def lacking(self, family: Family) -> str | None:
         with connected() as client:
