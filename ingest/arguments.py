@@ -50,7 +50,7 @@ def _stored() -> argparse.ArgumentParser:
 
 def _started() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--runtime", help="how the worker is started, such as venv (default: the best there is)")
+    options.add_argument("--runtime", help="how the worker is started: docker, venv (default: the best there is)")
     return options
 
 

@@ -53,7 +53,7 @@ class Cost:
             lines[0] += f", without {', '.join(self.unmeasured)}, whose speed is not measured"
         if self.build:
             names = ", ".join(f"{family.name} {family.installed_mb:,} MB" for family in self.build)
-            lines.append(f"environments to build first, once: {names}")
+            lines.append(f"environments to make ready first, once: {names}")
         if self.ready:
             lines.append(f"environments that are there already: {', '.join(family.name for family in self.ready)}")
         needed = self.build_mb + self.vectors_mb

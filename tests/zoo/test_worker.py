@@ -515,7 +515,7 @@ def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
 @pytest.mark.skipif(torch.version.cuda is not None, reason="needs a build of torch for the CPU only")
 def test_a_build_of_torch_without_cuda_says_so(toy: Toy) -> None:
     message = toy.write([], device="cuda").run(code=1)[-1]["message"]
-    assert f"'cuda' was asked for, but torch {torch.__version__} is a build for the CPU only; remove" in message
+    assert f"'cuda' was asked for, but torch {torch.__version__} is a build for the CPU only; make the" in message
 
 
 def test_a_finished_run_has_nothing_left_to_do(toy: Toy) -> None:
