@@ -22,7 +22,8 @@ from ingest.images.registry import pull_image
 from ingest.runtimes import RunError, Say
 from zoo.card import ROOT, Family
 
-TAIL = 15  # lines of a failed build that are shown
+TAIL = 8  # lines that are shown of how a failed step began, and of how it ended
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STEP = re.compile(r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE)  # Docker's and Podman's
 COMMAND = re.compile(r"The command '.*' returned a non-zero code", re.DOTALL)  # is in the log already
 
@@ -143,8 +144,14 @@ def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Say) -> None:
 
 
 def _why(family: Family, error: str, log: list[str]) -> str:
-    full = "no space left" in error.lower()
+    """The error, and how the step that failed began and ended."""
+    last = max((i for i, line in enumerate(log) if STEP.match(line)), default=-1)
+    said = [COLOUR.sub("", line) for line in log[last + 1 :]]
+    said = [line for line in said if line.strip() and not line.startswith((" --->", "Removing intermediate"))]
+    if len(said) > 2 * TAIL:
+        said = [*said[:TAIL], "…", *said[-TAIL:]]
     parts = [f"the image of {family.name} could not be built: {COMMAND.sub('a step ended with exit code', error)}"]
-    parts += [f"  {line}" for line in log[-TAIL:] if line.strip()]
+    parts += [f"  {line}" for line in [*log[last : last + 1], *said]]
+    full = "no space left" in error.lower()
     parts += ["The engine's disk is full: `make clean` removes every image of matterzoo"] if full else []
     return "\n".join(parts)

@@ -57,7 +57,7 @@ def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]
         "licenses": family.licence_code.name,
         "base.name": base,
         "base.digest": base_digest,
-        "revision": git("rev-parse", "HEAD"),
+        "revision": git("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"),
         "source": _source(),
     }
     ours = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}

@@ -62,7 +62,9 @@ def test_a_container_has_no_network_no_privilege_and_nothing_to_write_but_its_ou
         assert file.stat().st_uid == os.getuid()
 
 
-def test_limits_are_those_asked_for(ingest: Ingest, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_are_those_asked_for(
+    ingest: Ingest, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[dict[str, object]] = []
     create = docker.models.containers.ContainerCollection.create
 

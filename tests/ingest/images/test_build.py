@@ -1,0 +1,193 @@
+"""An image holds a family's lock, the worker and the family's folder, says so, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+import pytest
+
+from ingest.images import wheels
+from ingest.images.build import Choice, build, context
+from ingest.images.local import built, find
+from ingest.images.recipe import (
+    DOCKERFILE,
+    FAMILY,
+    LOCK,
+    PART,
+    RECIPE,
+    default_base,
+    labels,
+    recipe,
+    torch_of,
+)
+from ingest.runtimes import RunError, environment
+from zoo.card import Family, load_families, load_family
+from zoo.lock import read_blocks
+
+PROBE = """
+import importlib.metadata, json, os, pathlib, sys
+walk = [pathlib.Path(folder, name) for folder, _, names in os.walk("/opt") for name in names]
+print(json.dumps({
+    "packages": sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()),
+    "files": sorted(str(path) for path in walk if "matterzoo" in path.parts),
+    "caches": [p for p in ("/root/.cache", "/tmp/requirements.lock", "/wheels", "/opt/uv") if os.path.lexists(p)],
+    "tools": [n for n in ("uv", "pip", "cc", "gcc") for part in ("env", "torch") if os.path.exists(f"/opt/{part}/bin/{n}")],
+    "bytecode": len([p for p in walk if p.suffix == ".pyc"]),
+}))
+"""
+
+
+@pytest.mark.container
+def test_an_image_holds_the_lock_the_worker_and_the_family(boxed: Family, client: docker.DockerClient) -> None:
+    image = built(client, boxed)
+    assert image is not None
+    said = client.containers.run(
+        image.id, ["-c", PROBE], entrypoint="python", remove=True, network_mode="none", mem_limit="512m"
+    )
+    found = json.loads(said)
+    locked = [block.lines[0].split(" ")[0] for block in read_blocks(boxed.lock)[1]]
+    assert found["packages"] == sorted(locked)
+    names = ["family/encoder.py", "family/family.toml", "family/models.toml", "family/requirements.in"]
+    names += ["family/requirements.lock", "zoo/__init__.py", "zoo/encoder.py", "zoo/worker.py"]
+    assert found["files"] == [f"/opt/matterzoo/{name}" for name in names]
+    assert (found["caches"], found["tools"]) == ([], [])
+    assert found["bytecode"] > 100  # without it every start of a large family takes seconds longer
+    assert image.attrs["Config"]["User"] == "65532:65532"
+    assert "Healthcheck" not in image.attrs["Config"] or not image.attrs["Config"]["Healthcheck"]
+
+
+@pytest.mark.container
+def test_an_image_says_what_it_is(boxed: Family, choice: Choice, client: docker.DockerClient) -> None:
+    image = built(client, boxed)
+    assert image is not None
+    ours = {FAMILY: "boxed", RECIPE: recipe(boxed), LOCK: boxed.lock_hash, PART: "family"}
+    assert ours.items() <= image.labels.items()
+    oci = {name.removeprefix("org.opencontainers.image."): value for name, value in image.labels.items()}
+    assert oci["licenses"] == "MIT" and oci["title"] == "matterzoo boxed" and oci["base.name"] == choice.base
+    assert len(oci["revision"].removesuffix("-dirty")) == 40
+    found = find(client, boxed)
+    assert found is not None and found.name == image.id
+
+
+@pytest.mark.container
+def test_a_second_build_takes_its_layers_from_the_first(
+    boxed: Family, choice: Choice, client: docker.DockerClient
+) -> None:
+    first = built(client, boxed)
+    assert first is not None
+    second = build(client, boxed, choice, lambda text: None)
+    assert second.attrs["RootFS"] == first.attrs["RootFS"]
+
+
+@pytest.mark.container
+def test_a_wheel_that_is_not_the_locks_fails_the_build(
+    boxed: Family, choice: Choice, client: docker.DockerClient, other: Callable[[str], Family]
+) -> None:
+    family = other("forged")
+    text = family.lock.read_text()
+    lines = [
+        line[: line.index("sha256:") + 7] + "0" * 64 + " \\" if "sha256:" in line else line
+        for line in text.splitlines()
+    ]
+    family.lock.write_text("\n".join(lines).rstrip("\\ ") + "\n")
+    with pytest.raises(RunError, match=r"(?s)^the image of forged could not be built: .*RUN .*Hash mismatch"):
+        build(client, family, choice, lambda text: None)
+    assert built(client, family) is None
+
+
+@pytest.fixture
+def other(boxed_folder: Path, tmp_path: Path) -> Callable[[str], Family]:
+    """The family of the tests under another name."""
+
+    def make(name: str) -> Family:
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in (boxed_folder / "zoo" / "boxed").glob("*.*"):
+            (folder / file.name).write_text(file.read_text().replace('name = "boxed"', f'name = "{name}"'))
+        (boxed_folder / "wheels" / name).symlink_to(wheels.own(load_family(boxed_folder / "zoo" / "boxed")))
+        return load_family(folder)
+
+    return make
+
+
+@pytest.mark.container
+def test_without_wheels_a_build_without_a_network_says_how_to_get_them(
+    boxed: Family, client: docker.DockerClient, base: str
+) -> None:
+    lost = boxed.model_copy(update={"name": "lost"})
+    with pytest.raises(RunError, match=r"there are no wheels in .*/lost; `make wheels FAMILY=lost` fetches them"):
+        build(client, lost, Choice(base=base, offline=True), print)
+
+
+@pytest.mark.container
+def test_a_base_that_is_not_to_be_had(boxed: Family, client: docker.DockerClient) -> None:
+    with pytest.raises(RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*BASE=… names another base"):
+        build(client, boxed, Choice(base="127.0.0.1:9/nothing:1"), lambda text: None)
+
+
+def test_a_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
+    for family in load_families().values():
+        with context(family, offline=False) as file, tarfile.open(fileobj=file) as tar:
+            members = tar.getmembers()
+        names = {member.name for member in members}
+        folder = f"zoo/{family.name}/"
+        assert {n for n in names if not n.startswith(folder)} == {
+            "Dockerfile", "zoo/__init__.py", "zoo/encoder.py", "zoo/worker.py", "wheels/shared", "wheels/family",
+        }  # fmt: skip
+        own = {n.removeprefix(folder) for n in names if n.startswith(folder)}
+        assert {"family.toml", "models.toml", "encoder.py", "requirements.lock"} <= own
+        assert not any("__pycache__" in name or "/." in name for name in names)
+        assert {(member.mtime, member.uid) for member in members} == {(0, 0)}
+
+
+def test_equal_content_is_an_equal_context() -> None:
+    family = next(iter(load_families().values()))
+    with context(family, offline=False) as first, context(family, offline=False) as second:
+        assert first.read() == second.read()
+
+
+def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(tmp_path: Path) -> None:
+    original = next(family for family in load_families().values() if torch_of(family))
+    folder = tmp_path / original.name
+    folder.mkdir()
+    for file in original.path.glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    family = load_family(folder)
+    before = recipe(family)
+    assert before == recipe(original)
+    (folder / "golden.parquet").write_bytes(b"")
+    (folder / "models.toml").write_text((folder / "models.toml").read_text() + "\n# a remark\n")
+    assert recipe(family) == before
+    for name in ("requirements.lock", "encoder.py"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text + "# a remark\n")
+        assert recipe(family) != before
+        (folder / name).write_text(text)
+    requirements = (folder / "requirements.in").read_text()
+    (folder / "requirements.in").write_text(requirements.replace("torch==2", "torch==1"))
+    assert recipe(family) != before
+
+
+def test_images_and_environments_are_built_with_one_torch_and_one_uv() -> None:
+    for family in load_families().values():
+        assert torch_of(family) == environment._torch(family)
+    assert wheels.uv() in (environment.REPOSITORY / "pyproject.toml").read_text()
+
+
+def test_the_dockerfile_is_one_that_every_builder_reads() -> None:
+    text = DOCKERFILE.read_text()
+    assert default_base().startswith("python:3.11")
+    for instruction in ("--mount", "<<", "# syntax", "--chmod", "ADD ", "HEALTHCHECK"):
+        assert instruction not in text, instruction
+
+
+def test_labels_hold_no_password_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = next(iter(load_families().values()))
+    monkeypatch.setattr("ingest.images.recipe.git", lambda *a: "https://user:secret@example.org/zoo.git")
+    assert "org.opencontainers.image.source" not in labels(family, "base", None)
+    monkeypatch.setattr("ingest.images.recipe.git", lambda *a: "https://example.org/zoo.git")
+    assert labels(family, "base", None)["org.opencontainers.image.source"] == "https://example.org/zoo.git"

@@ -1,0 +1,190 @@
+"""Images are pushed and pulled by digest, and nothing else is taken for one of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+
+from ingest.images.__main__ import main
+from ingest.images.build import Choice, build
+from ingest.images.listing import rows, stale
+from ingest.images.local import built, find
+from ingest.images.published import Published, current, lock_file, published, record, why_not
+from ingest.images.recipe import recipe
+from ingest.images.registry import Layers, pull, push
+from ingest.layout import Layout
+from ingest.runtimes import RunError
+from tests.ingest.images.registry import serving
+from zoo.card import Family, find_family
+
+Ingest = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+@pytest.fixture
+def pushed(boxed: Family, choice: Choice, client: docker.DockerClient, registry: str) -> Iterator[Published]:
+    """The family's image in the registry, and none here. Afterwards it is here, and nothing is published."""
+    if built(client, boxed) is None:
+        build(client, boxed, choice, lambda text: None)
+    entry = push(client, boxed, registry, lambda text: None)
+    forget(client, boxed)
+    yield entry
+    lock_file(boxed).unlink()
+    forget(client, boxed)
+    build(client, boxed, choice, lambda text: None)
+
+
+def forget(client: docker.DockerClient, family: Family) -> None:
+    """Remove the family's image under all its names."""
+    while (image := built(client, family)) is not None:
+        client.api.remove_image(image.id, force=True)
+
+
+@pytest.mark.container
+def test_what_was_pushed_is_pulled_by_its_digest_and_run(
+    pushed: Published, boxed: Family, client: docker.DockerClient, ingest: Ingest
+) -> None:
+    assert json.loads(lock_file(boxed).read_text()) == {"boxed": vars(pushed)}
+    assert find(client, boxed) is None and stale().count("boxed") == 0
+    code, out, _ = ingest("plain")
+    assert code == 0
+    assert f"pulling {pushed.reference}" in out and f"image {pushed.reference}" in out
+    found = find(client, boxed)
+    assert found is not None and found.name == pushed.reference
+    assert any(pushed.digest in row for row in rows(client) if row.startswith("boxed"))
+
+
+@pytest.mark.container
+def test_the_run_tells_the_digest(pushed: Published, ingest: Ingest, layout: Layout) -> None:
+    from schemas.store import connect
+
+    assert ingest("plain")[0] == 0
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT image FROM runs").fetchall() == [(pushed.reference,)]
+
+
+@pytest.mark.container
+def test_make_pull(pushed: Published, boxed: Family, layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["pull", "--model", "boxed-plain"]) == 0
+    assert f"boxed: {pushed.reference} pulled" in capfd.readouterr().out
+    assert main(["pull", "--family", "boxed"]) == 0
+    assert f"boxed: {pushed.reference} is here" in capfd.readouterr().out
+
+
+@pytest.mark.container
+def test_a_digest_that_the_registry_does_not_hold(
+    pushed: Published, boxed: Family, client: docker.DockerClient, ingest: Ingest
+) -> None:
+    record(boxed, replace(pushed, digest="sha256:" + "0" * 64))
+    with pytest.raises(RunError, match=rf"the pull of {pushed.image}@sha256:0000.* failed: .*manifest"):
+        pull(client, boxed, lambda text: None)
+    code, _, err = ingest("plain")
+    assert code == 1 and err.count("error: ") == 1 and "Traceback" not in err
+
+
+@pytest.mark.container
+def test_a_registry_that_is_not_there(pushed: Published, boxed: Family, client: docker.DockerClient) -> None:
+    record(boxed, replace(pushed, image="127.0.0.1:9/matterzoo-boxed"))
+    with pytest.raises(RunError, match=r"the pull of 127.0.0.1:9/matterzoo-boxed@.* failed: .*refused"):
+        pull(client, boxed, lambda text: None)
+
+
+@pytest.mark.container
+def test_a_push_that_fails_records_nothing(boxed: Family, client: docker.DockerClient) -> None:
+    with pytest.raises(RunError, match=r"the push of 127.0.0.1:9/matterzoo-boxed failed: .*refused"):
+        push(client, boxed, "127.0.0.1:9", lambda text: None)
+    assert published(boxed) is None
+
+
+@pytest.mark.container
+def test_an_image_of_another_recipe_is_not_pulled(
+    pushed: Published, boxed: Family, client: docker.DockerClient
+) -> None:
+    record(boxed, replace(pushed, recipe="0" * 64))
+    with pytest.raises(
+        RunError, match=rf"published image of boxed, {pushed.reference}, is stale: .*`make build FAMILY="
+    ):
+        pull(client, boxed, lambda text: None)
+
+
+@pytest.mark.container
+def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
+    pushed: Published, boxed: Family, base: str, client: docker.DockerClient, registry: str
+) -> None:
+    client.images.get(base).tag(f"{registry}/foreign", "1")
+    digest = ""
+    for event in client.api.push(f"{registry}/foreign", tag="1", stream=True, decode=True):
+        words = str(event.get("status", "")).split()
+        digest = next((word for word in words if word.startswith("sha256:")), digest)
+    client.api.remove_image(f"{registry}/foreign:1")
+    entry = Published(f"{registry}/foreign", digest, recipe(boxed), None)
+    record(boxed, entry)
+    with pytest.raises(
+        RunError, match=rf"{entry.reference} says of itself .* that it is not boxed with recipe .*not used"
+    ):
+        pull(client, boxed, lambda text: None)
+    assert find(client, boxed) is None
+
+
+@pytest.mark.container
+def test_what_is_not_built_is_not_pushed(client: docker.DockerClient, boxed: Family, registry: str) -> None:
+    with pytest.raises(RunError, match=r"no image of unbuilt .*`make build FAMILY=unbuilt` builds it"):
+        push(client, boxed.model_copy(update={"name": "unbuilt"}), registry, print)
+
+
+def test_nothing_published_is_said_plainly(
+    zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    said = why_not(find_family("boxed"))
+    assert said.startswith("no image of boxed has been published (") and "images.lock has no entry" in said
+    assert current(find_family("boxed")) is None
+
+
+def test_entries_of_other_families_stay(zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    family = find_family("boxed")
+    one, two = (Published("example.org/x", f"sha256:{n * 64}", recipe(family), None) for n in "12")
+    record(family, one)
+    record(family.model_copy(update={"name": "another"}), two)
+    assert published(family) == one
+    record(family, two)
+    assert list(json.loads((tmp_path / "images.lock").read_text())) == ["another", "boxed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON: .*restore it from the repository"),
+        ("[]", "holds a list, expected an object"),
+        ('{"boxed": {"image": "x"}}', "the entry of boxed is not one that `make push` writes"),
+        ('{"boxed": "x"}', "the entry of boxed is not one that `make push` writes"),
+    ],
+)
+def test_an_images_lock_that_cannot_be_read(
+    zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    (tmp_path / "images.lock").write_text(content)
+    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    with pytest.raises(RunError, match=message):
+        published(find_family("boxed"))
+
+
+def test_progress_is_counted_by_layer() -> None:
+    with Layers() as layers:
+        layers({"status": "Pulling from x"})
+        layers({"id": "a", "status": "Downloading", "progressDetail": {"current": 1_000_000, "total": 4_000_000}})
+        layers({"id": "b", "status": "Downloading", "progressDetail": {"current": 2_000_000, "total": 2_000_000}})
+        layers({"id": "b", "status": "Pull complete", "progressDetail": {}})
+        layers({"id": "c", "status": "Already exists", "progressDetail": {}})
+        assert str(layers) == "2 of 3 layers, 3 of 6 MB"

@@ -1,0 +1,78 @@
+"""The zoo's own images: built, pushed, deleted here, pulled by digest, run with the network off, compared with venv."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import duckdb
+import numpy as np
+import pytest
+
+from ingest.__main__ import main
+from ingest.images import wheels
+from ingest.images.build import Choice, build
+from ingest.images.check import check
+from ingest.images.local import built, find
+from ingest.images.registry import pull, push
+from ingest.runtimes import environment, load_runtimes
+from tests.ingest.images.registry import serving
+from zoo.card import Family, load_families
+
+pytestmark = pytest.mark.container
+PLACES = ("ZOO_PATH", "ZOO_ENVS", "ZOO_WHEELS")
+FOUND = {name: os.environ.get(name) for name in PLACES}  # before other tests make a zoo of their own
+SYSTEMS = 40
+FAMILIES = load_families().values()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
+def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
+    for name, value in FOUND.items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    family: Family = request.param
+    if not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
+        pytest.skip(f"needs what its image is built from: make wheels FAMILY={family.name}")
+    if not environment.ready(family):
+        pytest.skip(f"needs the local environment to compare with: make env FAMILY={family.name}")
+    return family
+
+
+def test_a_published_image_gives_what_the_local_environment_gives(
+    family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    build(client, family, Choice(base=base, offline=True), print)
+    entry = push(client, family, registry, print)
+    while (image := built(client, family)) is not None:
+        client.api.remove_image(image.id, force=True)
+    assert find(client, family) is None
+    assert pull(client, family, print).name == entry.reference
+
+    monkeypatch.chdir(tmp_path)
+    model = family.models[0].id
+    for runtime in ("docker", "venv"):
+        options = ["--runtime", runtime, "--limit", str(SYSTEMS), "--store", str(tmp_path / f"{runtime}.duckdb")]
+        assert main(["run", model, "aflow", *options]) == 0
+    inside, outside = (vectors(tmp_path / f"{runtime}.duckdb") for runtime in ("docker", "venv"))
+    assert inside.keys() == outside.keys() and len(inside) >= SYSTEMS // 2
+    for system_id, vector in outside.items():
+        assert np.linalg.norm(inside[system_id] - vector) <= 1e-6 * np.linalg.norm(vector), system_id
+    assert check(load_runtimes()["docker"], family, print) == []
+
+
+def vectors(store: Path) -> dict[str, np.ndarray]:
+    with duckdb.connect(str(store), read_only=True) as connection:
+        rows = connection.execute("SELECT system_id, vector FROM embeddings").fetchall()
+    return {system_id: np.array(vector, dtype=np.float64) for system_id, vector in rows}
