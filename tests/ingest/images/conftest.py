@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,10 +20,11 @@ from ingest.images import wheels
 from ingest.images.build import Choice, build
 from ingest.images.clean import clean
 from ingest.images.containers import ours
-from ingest.images.engine import EngineError, connected
+from ingest.images.engine import EngineError, address, connected
 from ingest.images.recipe import default_base
 from ingest.layout import Layout, Run
 from ingest.runtimes import environment
+from tests.ingest.images.relay import Relay
 from zoo.card import Family, find_family, load_families
 
 FAMILY = """
@@ -48,11 +54,15 @@ options = { %s }
 MODELS = {
     "plain": "",
     "slow": "sleep = 0.4",  # s a batch
+    "late": "after = 1024, sleep = 2.0",  # systems that are done before any trouble begins: the first shard's
+    "stuck": "after = 1024, sleep = 3600.0",
+    "crashing": "after = 1024, exit = 3",
+    "filling": "after = 1024, leave = 4096",  # bytes of the disk
     "hungry": "megabytes = 40",  # a system of a batch
-    "starving": "megabytes = 2000",
-    "stuck": "sleep = 3600.0",
+    "starving": "megabytes = 400",
     "probe": "probe = true",
 }
+XYZ = '2\nname="m{number:04}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 {length}\n'
 ENCODER = '''
 """Sums, and on request the troubles a real model may have."""
 import json
@@ -73,14 +83,22 @@ def attempt(act):
         return f"{type(error).__name__}: {error}"
 
 
+def fill(folder, leave):
+    free = os.statvfs(folder)
+    Path(folder, "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - leave))
+
+
 class FamilyEncoder(Encoder):
+    seen = 0
+
     def __init__(self, model, **rest):
         super().__init__(model, **rest)
         if model["options"].get("probe"):
             status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
             print(json.dumps({
                 "uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(),
-                "capabilities": status["CapEff"], "bounding": status["CapBnd"], "no_new_privileges": status["NoNewPrivs"],
+                "capabilities": status["CapEff"], "bounding": status["CapBnd"],
+                "no_new_privileges": status["NoNewPrivs"],
                 "interfaces": sorted(name for _, name in socket.if_nameindex()),
                 "root": attempt(lambda: Path("/opt/here").write_text("x")),
                 "job": attempt(lambda: Path("/job/here").write_text("x")),
@@ -92,8 +110,15 @@ class FamilyEncoder(Encoder):
         return np.column_stack([system.numbers, system.positions[:, :2]]).astype(float)
 
     def encode(self, items, representations):
-        time.sleep(self.model["options"].get("sleep", 0.0))
-        eaten = np.ones(len(items) * self.model["options"].get("megabytes", 0) * 2**17)
+        self.seen += len(items)
+        options = self.model["options"]
+        trouble = options if self.seen > options.get("after", 0) else {}
+        time.sleep(trouble.get("sleep", 0.0))
+        if "exit" in trouble:
+            os._exit(trouble["exit"])
+        if "leave" in trouble:
+            fill("/out", trouble["leave"])
+        eaten = np.ones(len(items) * trouble.get("megabytes", 0) * 2**17)
         return {"nodes": [item + 0.0 * eaten[:1].sum() for item in items]}
 '''
 
@@ -106,6 +131,24 @@ def client() -> Iterator[docker.DockerClient]:
             yield client
     except EngineError as error:
         pytest.skip(f"{error}; with an engine: make test-containers")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that every user may enter, of a short name: a socket's path holds 107 characters."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def relay(client: docker.DockerClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """What DOCKER_HOST names now: the same engine, until the test cuts the line."""
+    with Relay(folder / "relay.sock", address().removeprefix("unix://")) as relay:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.path}")
+        yield relay
+    gc.collect()  # the SDK leaves its socket open where an engine refuses it
 
 
 @pytest.fixture(scope="session")
@@ -179,11 +222,13 @@ def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> La
 
 @pytest.fixture
 def ingest(layout: Layout, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`python -m ingest run boxed-MODEL elements …`: its exit code, and what it said on the two outputs."""
+    """`python -m ingest run boxed-MODEL DATASET …`: its exit code, and what it said on the two outputs."""
 
-    def run(model: str, *options: str, runtime: str = "docker", limit: int = 40) -> tuple[int, str, str]:
+    def run(
+        model: str, *options: str, dataset: str = "elements", runtime: str = "docker", limit: int = 40
+    ) -> tuple[int, str, str]:
         capfd.readouterr()
-        code = main(["run", f"boxed-{model}", "elements", "--limit", str(limit), "--runtime", runtime, *options])
+        code = main(["run", f"boxed-{model}", dataset, "--limit", str(limit), "--runtime", runtime, *options])
         return code, *capfd.readouterr()
 
     return run
@@ -198,3 +243,32 @@ def only_run(layout: Layout) -> Callable[[], Run]:
         return run
 
     return find
+
+
+@pytest.fixture
+def molecules(layout: Layout) -> str:
+    """A file of 1100 small molecules: a shard's worth, and some more."""
+    file = layout.store.with_name("molecules.extxyz")
+    file.write_text("".join(XYZ.format(number=i, length=0.7 + i / 10_000) for i in range(1100)))
+    return str(file)
+
+
+@pytest.fixture
+def meanwhile(layout: Layout) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Do something while a run goes on, as soon as it has written its first shard."""
+    threads = []
+
+    def wait_and_do(act: Callable[[], object]) -> None:
+        end = time.monotonic() + 60
+        while not any(run.shards for run in layout.runs()):
+            assert time.monotonic() < end, "no shard in 60 s"
+            time.sleep(0.02)
+        act()
+
+    def start(act: Callable[[], object]) -> None:
+        threads.append(threading.Thread(target=wait_and_do, args=(act,)))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +19,7 @@ from docker.errors import APIError
 
 from ingest.images import engine
 from ingest.images.engine import Engine, EngineError, address, connected, explained, unavailable
+from tests.ingest.images.relay import Relay
 
 # From /version and /info of Docker 20.10.24 and Podman 4.3.1 on Debian 12, shortened.
 DOCKER = {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}, {"Name": "runc"}]}
@@ -43,15 +41,6 @@ Ask = Callable[[str], None]
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask the engine at this address."""
     return lambda url: monkeypatch.setenv("DOCKER_HOST", url)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """One that every user may enter, of a short name: a socket's path holds 107 characters."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -243,88 +232,20 @@ def test_what_it_refuses() -> None:
         client.containers.create("no-such-image")
 
 
-@pytest.fixture
-def lost_sockets() -> Iterator[None]:
-    """The SDK leaves its socket open where an engine refuses it; such sockets are closed before the next test."""
-    yield
-    gc.collect()
+@pytest.mark.container
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_it_stops_while_it_is_asked(relay: Relay) -> None:
+    with pytest.raises(EngineError, match=rf"at unix://{relay.path} stopped answering: "), connected() as client:
+        assert client.ping()
+        relay.cut()
+        client.ping()
+    assert "connection refused" in str(unavailable())
 
 
 @pytest.mark.container
-@pytest.mark.usefixtures("lost_sockets")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_it_stops_while_it_is_asked(folder: Path, ask: Ask) -> None:
-    with Relay(folder / "relay.sock", address().removeprefix("unix://")) as relay:
-        ask(f"unix://{relay.path}")
-        with pytest.raises(EngineError, match=rf"at unix://{relay.path} stopped answering: "), connected() as client:
-            assert client.ping()
-            relay.cut()
-            client.ping()
-        assert "connection refused" in str(unavailable())
-
-
-@pytest.mark.container
-@pytest.mark.usefixtures("lost_sockets")
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_a_stream_of_an_engine_that_stops_ends_as_if_all_were_told(folder: Path, ask: Ask) -> None:
-    with Relay(folder / "relay.sock", address().removeprefix("unix://")) as relay:
-        ask(f"unix://{relay.path}")
-        with pytest.raises(EngineError, match="stopped answering: "), connected() as client:
-            threading.Timer(0.5, relay.cut).start()
-            assert list(client.events()) == []
-            client.ping()
-
-
-class Relay:
-    """Stands between us and the engine, so that the engine can seem to stop."""
-
-    def __init__(self, path: Path, engine: str) -> None:
-        self.path, self.engine = path, engine
-        self.ends: list[socket.socket] = []
-        self.threads: list[threading.Thread] = []
-
-    def __enter__(self) -> Relay:
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(str(self.path))
-        self.listening.listen()
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cut()
-        for thread in self.threads:
-            thread.join()
-        for end in (self.listening, *self.ends):
-            end.close()
-
-    def cut(self) -> None:
-        """Both sides hear nothing more, and nobody else is let in."""
-        for end in (self.listening, *self.ends):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the other side was first
-                continue
-
-    def _start(self, work: Callable[..., None], *ends: socket.socket) -> None:
-        self.threads.append(threading.Thread(target=work, args=ends))
-        self.threads[-1].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                here, _ = self.listening.accept()
-            except OSError:  # cut
-                return
-            there = socket.socket(socket.AF_UNIX)
-            there.connect(self.engine)
-            self.ends += [here, there]
-            self._start(self._pass_on, here, there)
-            self._start(self._pass_on, there, here)
-
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:  # cut
-            return
+def test_a_stream_of_an_engine_that_stops_ends_as_if_all_were_told(relay: Relay) -> None:
+    with pytest.raises(EngineError, match="stopped answering: "), connected() as client:
+        threading.Timer(0.5, relay.cut).start()
+        assert list(client.events()) == []
+        client.ping()
