@@ -26,7 +26,10 @@ def ours(client: docker.DockerClient) -> list[Container]:
 
 
 def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str]:
-    """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names."""
+    """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names.
+
+    run: its folder. Its name would not do: two stores on one engine may compute the same.
+    """
     left = [c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))]
     for container in left:
         remove(container)

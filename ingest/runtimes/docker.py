@@ -67,7 +67,7 @@ class Docker:
             image = local.find(client, family)
             if image is None:
                 raise RunError(local.lacking(client, family) or f"the image of {family.name} is not here any more")
-            left_behind(client, job.parent.name)
+            left_behind(client, str(job.parent))
             options = _confinement(about, limits) | _labels(family, job) | _gpu(job)
             with _container(client, image.name, job, out, options) as container, _attached(client, container) as stream:
                 with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
@@ -108,7 +108,7 @@ def _confinement(about: Engine, limits: Limits) -> dict[str, Any]:
 
 
 def _labels(family: Family, job: Path) -> dict[str, Any]:
-    return {"labels": {FAMILY: family.name, RUN: job.parent.name, HOST: me()}}
+    return {"labels": {FAMILY: family.name, RUN: str(job.parent), HOST: me()}}
 
 
 def _gpu(job: Path) -> dict[str, Any]:
