@@ -12,6 +12,7 @@ SQL     ?=
 FAMILY  ?= all
 RUNTIME ?=
 REGISTRY ?=
+TESTS   ?=
 STORE   := $(or $(MATTERZOO_STORE),matter.duckdb)
 export MATTERZOO_STORE := $(STORE)
 
@@ -130,7 +131,7 @@ test: install env lint  ## everything that needs no GPU, network or container en
 	@$(PY) -m pytest -m "not gpu and not container"
 
 test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
-	@$(PY) -m pytest -m container
+	@$(PY) -m pytest -m container $(TESTS)
 
 test-gpu: install env  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu

@@ -6,7 +6,7 @@
 # `start` put in DIR. Both may be repeated. What stays: the firewall's chains and /run/netns of a container that had a
 # network, which any Podman may need; ours have none.
 # Why: RUNTIME=docker also speaks to Podman's socket, and a mock would not show what that socket gets wrong.
-# When: before and after the tests marked `podman`. Exit code 77: Podman cannot be had here, with the reason.
+# When: before and after the tests that need a container engine are run on Podman. Exit code 77: Podman cannot be had here, with the reason.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 export PATH

@@ -20,6 +20,10 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
 }
 NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
+    "containers": (
+        lambda options: ingest.containers(),
+        "ingest in a container against the local environment; needs an engine and sevennet's image (`make build`)",
+    ),
     "paper": (
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
         f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); needs --store",

@@ -35,15 +35,25 @@ def overhead() -> Iterator[Row]:
             ours, rival = [], []
             for _ in range(REPEATS):
                 rival.append(seconds(bare))
-                ours.append(seconds(ingest_command(store, model_id, "prototypes")))
-                subprocess.run(
-                    [sys.executable, "-m", "ingest", "clean", model_id, "--store", store],
-                    cwd=ROOT,
-                    check=True,
-                    stdout=subprocess.DEVNULL,
-                )
+                ours.append(seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", "venv"]))
+                clean(store, model_id)
             measure = f"ingest prototypes with {model_id} / plain loop over the bare model"
             yield Row(measure, statistics.median(ours), statistics.median(rival), "s", 1.10)
+
+
+def containers() -> Iterator[Row]:
+    """`prototypes` in a container against the same worker in its local environment, from the command to its end."""
+    model_id = "sevennet-0"
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "bench.duckdb"
+        run_ingest(store, "constant", "prototypes")  # makes the dataset, which either way needs
+        times: dict[str, list[float]] = {"docker": [], "venv": []}
+        for _ in range(REPEATS):
+            for runtime, taken in times.items():
+                taken.append(seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", runtime]))
+                clean(store, model_id)
+        measure = f"ingest prototypes with {model_id} in a container / in its local environment"
+        yield Row(measure, statistics.median(times["docker"]), statistics.median(times["venv"]), "s", 1.05)
 
 
 def memory() -> Iterator[Row]:
@@ -64,6 +74,11 @@ def ingest_command(store: Path, model_id: str, dataset: str) -> list[object]:
 
 def run_ingest(store: Path, model_id: str, dataset: str) -> None:
     subprocess.run(ingest_command(store, model_id, dataset), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def clean(store: Path, model_id: str) -> None:
+    command = [sys.executable, "-m", "ingest", "clean", model_id, "--store", store]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def seconds(command: Sequence[object]) -> float:
