@@ -25,7 +25,7 @@ from zoo.card import (
     load_models,
     nearest,
 )
-from zoo.check import find_faults, read_requirements
+from zoo.check import find_faults
 from zoo.lock import LockError, lock
 from zoo.new import write_family
 
@@ -154,9 +154,8 @@ def explain_licence(licence: Licence) -> str:
 
 def explain_environment(selection: Selection) -> str:
     family = selection.family
-    torch = read_requirements(family.path / "requirements.in").get("torch")
     parts = [f"Python {family.requires_python}", f"{family.installed_mb:,} MB installed"]
-    parts.append("no torch, CPU only" if torch is None else f"torch {torch.removeprefix('==')}, CPU or GPU")
+    parts.append("no torch, CPU only" if family.torch is None else f"{family.torch.replace('==', ' ')}, CPU or GPU")
     if family.cuda_capability:
         parts.append(f"GPU of compute capability {family.cuda_capability} or newer")
     parts.append("locked" if family.lock.exists() else f"NOT LOCKED: run `python -m zoo lock {family.name}`")

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -198,6 +199,13 @@ class Family(Card):
     @property
     def lock_hash(self) -> str:
         return hashlib.sha256(self.lock.read_bytes()).hexdigest()
+
+    @property
+    def torch(self) -> str | None:
+        """'torch==2.13.0' where requirements.in names it. The lock leaves it out: its build depends on the machine."""
+        requirements = (self.path / "requirements.in").read_text()
+        found = re.search(r"^torch(?![\w.\-\[]) *(==[^\s;#]+)?", requirements, re.MULTILINE)
+        return None if found is None else f"torch{found[1] or ''}"
 
     @property
     def encoder_hash(self) -> str:

@@ -17,7 +17,7 @@ from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
 from ingest.images import wheels
-from ingest.images.recipe import DOCKERFILE, RECIPE, WORKER, default_base, files_of, labels, torch_of
+from ingest.images.recipe import DOCKERFILE, RECIPE, WORKER, default_base, files_of, labels
 from ingest.images.registry import pull_image
 from ingest.runtimes import RunError, Say
 from zoo.card import ROOT, Family
@@ -68,7 +68,7 @@ def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say)
 
 def _arguments(family: Family, choice: Choice, base: str) -> dict[str, str]:
     found = {"BASE": base, "BUILDER": choice.builder or base, "FAMILY": family.name, "UV": wheels.uv()}
-    found |= {"TORCH": torch_of(family) or "", "TORCH_BACKEND": choice.torch_backend or ""}
+    found |= {"TORCH": family.torch or "", "TORCH_BACKEND": choice.torch_backend or ""}
     if choice.offline:
         return found | {"OFFLINE": "1", "TORCH_BACKEND": ""}
     index = os.environ.get("PIP_INDEX_URL")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.card import ROOT, Family
-from zoo.check import read_requirements
 
 REPOSITORY = ROOT.parent
 DOCKERFILE = REPOSITORY / "Dockerfile"
@@ -27,7 +26,7 @@ def recipe(family: Family) -> str:
 
 
 def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
-    yield "torch", (torch_of(family) or "").encode()
+    yield "torch", (family.torch or "").encode()
     yield family.lock.name, family.lock.read_bytes()
     for name in WORKER:
         yield f"zoo/{name}", (ROOT / name).read_bytes()
@@ -40,12 +39,6 @@ def files_of(family: Family) -> list[Path]:
     """The files of a family's folder that its image holds."""
     found = sorted(path for path in family.path.rglob("*") if path.is_file())
     return [path for path in found if not any(p.startswith((".", "__pycache__")) for p in path.parts[-2:])]
-
-
-def torch_of(family: Family) -> str | None:
-    """'torch==2.13.0' where the family uses torch. The lock leaves it out: its build depends on the machine."""
-    pin = read_requirements(family.path / "requirements.in").get("torch")
-    return None if pin is None else f"torch{pin}"
 
 
 def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ingest.images.recipe import REPOSITORY, torch_of
+from ingest.images.recipe import REPOSITORY
 from ingest.runtimes import RunError, Say
 from zoo.card import Family
 
@@ -30,7 +30,7 @@ def own(family: Family) -> Path:
 
 def shared(family: Family) -> Path:
     """Wheels of uv, and of torch and all that it asks for."""
-    return folder() / (torch_of(family) or "no-torch").replace("==", "-")
+    return folder() / (family.torch or "no-torch").replace("==", "-")
 
 
 def uv() -> str:
@@ -46,7 +46,7 @@ def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None
     for path, what, packages in (
         (own(family), "the lock", ["--no-deps", "--require-hashes", "-r", str(family.lock)]),
         (own(family), "build tools", ["--only-binary=:all:", *BUILD_TOOLS]),
-        (shared(family), torch_of(family) or "uv", ["--only-binary=:all:", *filter(None, (uv(), torch_of(family)))]),
+        (shared(family), family.torch or "uv", ["--only-binary=:all:", *filter(None, (uv(), family.torch))]),
     ):
         say(f"{family.name}: downloading {what} -> {path}")
         _pip(["download", "--quiet", "--disable-pip-version-check", "--dest", str(path), *target, *packages])

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from ingest.runtimes import RunError, Say
@@ -92,14 +91,7 @@ def held(family: Family, *, exclusive: bool, say: Say) -> Iterator[int]:
 
 def _recipe(family: Family) -> dict[str, str | None]:
     """What decides an environment."""
-    return {"lock_hash": family.lock_hash, "torch": _torch(family)}
-
-
-def _torch(family: Family) -> str | None:
-    """'torch==2.13.0' as requirements.in names it. The lock leaves it out: its build depends on the machine."""
-    lines = [line.split("#")[0].strip() for line in (family.path / "requirements.in").read_text().splitlines()]
-    named = [Requirement(line) for line in lines if line and not line.startswith("-")]
-    return next((str(requirement) for requirement in named if requirement.name == "torch"), None)
+    return {"lock_hash": family.lock_hash, "torch": family.torch}
 
 
 def _check_python(family: Family) -> None:
@@ -116,9 +108,8 @@ def _install(family: Family, target: Path) -> None:
     _uv(family, ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(target)])
     install = ["pip", "install", "--python", python]
     _uv(family, [*install, "--no-deps", "--require-hashes", "-r", str(family.lock)])
-    torch = _torch(family)
-    if torch is not None:
-        _uv(family, [*install, *_torch_build(), torch])
+    if family.torch is not None:
+        _uv(family, [*install, *_torch_build(), family.torch])
 
 
 def _torch_build() -> list[str]:

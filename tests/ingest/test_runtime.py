@@ -160,12 +160,6 @@ def test_an_environment_that_finds_no_room(
     assert [path.name for path in environment.folder().iterdir()] == [".toy.lock"]
 
 
-def test_torch_is_named_where_requirements_name_it() -> None:
-    for family in load_families().values():
-        named = "torch==" in (family.path / "requirements.in").read_text()
-        assert (environment._torch(family) is not None) == named
-
-
 def test_a_worker_that_cannot_start_tells_why(layout: Layout, dataset: Make, planned: Planned) -> None:
     runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(3), model_id="toy-broken").run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -189,3 +190,10 @@ def test_a_model_with_weights_has_a_twin(family: Path) -> None:
     assert (twin.model_id, twin.untrained_seed) == ("toy-composition@untrained", card.TWIN_SEED)
     assert (model.model_id, model.untrained_seed) == ("toy-composition", None)
     assert twin.model == model.model
+
+
+def test_torch_is_named_where_requirements_name_it() -> None:
+    for family in load_families().values():
+        named = "torch==" in (family.path / "requirements.in").read_text().replace("torch-", "")
+        assert (family.torch is not None) == named
+        assert family.torch is None or re.fullmatch(r"torch==[0-9.]+", family.torch)

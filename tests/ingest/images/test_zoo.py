@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from ingest.images.local import built, find
 from ingest.images.registry import pull, push
 from ingest.runtimes import environment, load_runtimes
 from tests.ingest.images.registry import serving
-from zoo.card import Family, load_families
+from tests.test_readme import IN_CONTAINERS
+from zoo.card import Family, find_model, load_families
 
 pytestmark = pytest.mark.container
 PLACES = ("ZOO_PATH", "ZOO_ENVS", "ZOO_WHEELS")
@@ -70,6 +72,22 @@ def test_a_published_image_gives_what_the_local_environment_gives(
     for system_id, vector in outside.items():
         assert np.linalg.norm(inside[system_id] - vector) <= 1e-6 * np.linalg.norm(vector), system_id
     assert check(load_runtimes()["docker"], family, print) == []
+
+
+@pytest.mark.parametrize("family", [find_model(IN_CONTAINERS[1].rpartition("=")[2]).family], indirect=True)
+def test_the_readmes_block(
+    family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    build(client, family, Choice(base=base, offline=True), print)
+    entry = push(client, family, registry, print)
+    for command in IN_CONTAINERS:
+        command += f" STORE={tmp_path / 'matter.duckdb'}"
+        done = subprocess.run(
+            command, shell=True, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    with duckdb.connect(str(tmp_path / "matter.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT runtime, image FROM runs").fetchall() == [("docker", entry.reference)]
 
 
 def vectors(store: Path) -> dict[str, np.ndarray]:
