@@ -15,15 +15,15 @@ ARG BUILDER=${BASE}
 FROM ${BASE} AS base
 LABEL org.matterzoo.part=base
 # HOME and the user's name are those of nobody: whoever starts the image gives it their own uid.
-ENV PATH=/opt/env/bin:${PATH} \
-    PYTHONPATH=/opt/matterzoo \
+ENV PATH=/env/bin:${PATH} \
+    PYTHONPATH=/matterzoo \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     USER=matterzoo \
     LOGNAME=matterzoo \
     NUMBA_CACHE_DIR=/tmp/numba \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-WORKDIR /opt/matterzoo
+WORKDIR /matterzoo
 
 
 FROM ${BUILDER} AS tools
@@ -39,25 +39,29 @@ RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --
         ${OFFLINE:+--no-index} ${UV}
 
 
-# torch and the CUDA libraries that only it asks for, without the family's name: families of one torch share this layer.
-# Files get one date, and bytecode that does not depend on it, so that two machines make the same layer. (Packages carry
+# torch and the CUDA libraries that only it asks for, without the family's name: families of one torch share this layer,
+# even when two machines build them. So files get one date and bytecode that does not depend on it, uv's own notes go, and
+# the whole is copied as a folder of the root, because a folder above would bring the date of its copying. (Packages carry
 # templates that are not Python; that these cannot be compiled is no fault.)
 FROM tools AS torch
 ARG TORCH
 ARG TORCH_BACKEND
 ARG OFFLINE
 ARG UV_DEFAULT_INDEX
-RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /opt/torch \
+RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /torch \
     && if [ -n "${TORCH}" ]; then \
-        /opt/uv/bin/uv pip install --quiet --python /opt/torch \
+        /opt/uv/bin/uv pip install --quiet --python /torch \
             ${OFFLINE:+--no-index} ${TORCH_BACKEND:+--torch-backend ${TORCH_BACKEND}} ${TORCH} \
-        && /opt/uv/bin/uv pip freeze --python /opt/torch | sed 's/[= @].*//' \
+        && /opt/uv/bin/uv pip freeze --python /torch | sed 's/[= @].*//' \
             | grep -vixE 'torch|triton|(nvidia|cuda)-.*' \
-            | xargs -r /opt/uv/bin/uv pip uninstall --quiet --python /opt/torch; \
+            | xargs -r /opt/uv/bin/uv pip uninstall --quiet --python /torch; \
     fi \
-    && rm -rf /opt/torch/lib/python*/site-packages/torch/test /opt/torch/lib/python*/site-packages/torch/include \
-    && { /opt/torch/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/torch/lib || true; } \
-    && find /opt/torch -exec touch --no-dereference --date=@0 {} +
+    && rm -rf /torch/lib/python*/site-packages/torch/test /torch/lib/python*/site-packages/torch/include \
+    && find /torch -name uv_cache.json -delete \
+    && find /torch -name RECORD -exec sed -i /uv_cache.json/d {} + \
+    && { /torch/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /torch/lib || true; } \
+    && find /torch -exec touch --no-dereference --date=@0 {} + \
+    && mkdir -p /built/torch && mv /torch /built/torch/
 
 
 # The family's lock, every file checked against its hash. The packages' own tests, a tenth of the size, are left out, as
@@ -67,21 +71,24 @@ ARG FAMILY
 ARG OFFLINE
 COPY wheels/family/ /wheels/
 COPY zoo/${FAMILY}/requirements.lock /tmp/
-RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /opt/env \
-    && /opt/uv/bin/uv pip install --quiet --python /opt/env ${OFFLINE:+--no-index} \
+RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
+    && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} \
         --no-deps --require-hashes -r /tmp/requirements.lock \
-    && site='import sysconfig; print(sysconfig.get_path("purelib"))' \
-    && /opt/torch/bin/python -c "${site}" > "$(/opt/env/bin/python -c "${site}")/torch.pth" \
-    && find /opt/env/lib -depth -type d -name tests -exec rm -rf {} + \
-    && { /opt/env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/env/lib || true; } \
-    && find /opt/env -exec touch --no-dereference --date=@0 {} +
+    && site="lib/$(basename /env/lib/python*)/site-packages" \
+    && echo "/torch/${site}" > "/env/${site}/torch.pth" \
+    && find /env/lib -depth -type d -name tests -exec rm -rf {} + \
+    && find /env -name uv_cache.json -delete \
+    && find /env -name RECORD -exec sed -i /uv_cache.json/d {} + \
+    && { /env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /env/lib || true; } \
+    && find /env -exec touch --no-dereference --date=@0 {} + \
+    && mkdir -p /built/env && mv /env /built/env/
 
 
 FROM base AS family
-COPY --from=torch /opt/torch /opt/torch
-COPY --from=install /opt/env /opt/env
+COPY --from=torch /built/torch/ /
+COPY --from=install /built/env/ /
 ARG FAMILY
 COPY zoo/__init__.py zoo/encoder.py zoo/worker.py zoo/
 COPY zoo/${FAMILY}/ family/
 USER 65532:65532
-ENTRYPOINT ["/opt/env/bin/python", "-P", "-m", "zoo.worker", "--family", "/opt/matterzoo/family"]
+ENTRYPOINT ["/env/bin/python", "-P", "-m", "zoo.worker", "--family", "/matterzoo/family"]

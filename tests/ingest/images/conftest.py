@@ -100,7 +100,7 @@ class FamilyEncoder(Encoder):
                 "capabilities": status["CapEff"], "bounding": status["CapBnd"],
                 "no_new_privileges": status["NoNewPrivs"],
                 "interfaces": sorted(name for _, name in socket.if_nameindex()),
-                "root": attempt(lambda: Path("/opt/here").write_text("x")),
+                "root": attempt(lambda: Path("/matterzoo/here").write_text("x")),
                 "job": attempt(lambda: Path("/job/here").write_text("x")),
                 "scratch": attempt(lambda: Path("/tmp/here").write_text("x")),
                 "environment": sorted(os.environ),

@@ -29,12 +29,13 @@ from zoo.lock import read_blocks
 
 PROBE = """
 import importlib.metadata, json, os, pathlib, sys
-walk = [pathlib.Path(folder, name) for folder, _, names in os.walk("/opt") for name in names]
+parts = [os.walk(f"/{part}") for part in ("torch", "env", "matterzoo")]
+walk = [pathlib.Path(folder, name) for part in parts for folder, _, names in part for name in names]
 print(json.dumps({
     "packages": sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()),
     "files": sorted(str(path) for path in walk if "matterzoo" in path.parts),
     "caches": [p for p in ("/root/.cache", "/tmp/requirements.lock", "/wheels", "/opt/uv") if os.path.lexists(p)],
-    "tools": [n for n in ("uv", "pip", "cc", "gcc") for p in ("env", "torch") if os.path.exists(f"/opt/{p}/bin/{n}")],
+    "tools": [n for n in ("uv", "pip", "cc", "gcc") for p in ("env", "torch") if os.path.exists(f"/{p}/bin/{n}")],
     "bytecode": len([p for p in walk if p.suffix == ".pyc"]),
 }))
 """
@@ -52,7 +53,7 @@ def test_an_image_holds_the_lock_the_worker_and_the_family(boxed: Family, client
     assert found["packages"] == sorted(locked)
     names = ["family/encoder.py", "family/family.toml", "family/models.toml", "family/requirements.in"]
     names += ["family/requirements.lock", "zoo/__init__.py", "zoo/encoder.py", "zoo/worker.py"]
-    assert found["files"] == [f"/opt/matterzoo/{name}" for name in names]
+    assert found["files"] == [f"/matterzoo/{name}" for name in names]
     assert (found["caches"], found["tools"]) == ([], [])
     assert found["bytecode"] > 100  # without it every start of a large family takes seconds longer
     assert image.attrs["Config"]["User"] == "65532:65532"
