@@ -30,7 +30,7 @@ def families(name: str) -> list[Family]:
 
 
 def build_images(options: argparse.Namespace) -> int:
-    choice = Choice(options.base, options.builder, options.torch, options.offline)
+    choice = Choice(options.base, options.builder, options.torch, options.offline, not options.no_cache)
     with connected(timeout=LONG) as client:
         for family in families(options.family):
             say(f"building the image of {family.name}")
@@ -128,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="PyTorch's build: cpu, cu126, … (default: the index's own, CUDA)",
     )
     sub.add_argument("--offline", action="store_true", help="without a network, from the wheels that `wheels` fetched")
+    sub.add_argument("--no-cache", action="store_true", help="build every layer again")
     sub = of_a_family(command("push", push_images, "push a family's image and record its digest in images.lock"))
     sub.add_argument("registry", help="such as ghcr.io/owner or 127.0.0.1:5000")
     sub = command("pull", pull_images, "pull the published image, by the digest in images.lock")

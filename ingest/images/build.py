@@ -36,10 +36,11 @@ class Choice:
     builder: str | None = None  # the base
     torch_backend: str | None = None  # what the package index itself serves, which for Linux is the CUDA build
     offline: bool = False  # from the wheels that `make wheels` fetched
+    cache: bool = True  # take the layers that are there already from builds before
 
 
 def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say) -> Image:
-    """Build the family's image. Layers that are there already are not built again."""
+    """Build the family's image."""
     base = choice.base or default_base()
     if choice.offline and not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
         raise RunError(f"there are no wheels in {wheels.own(family)}; `make wheels FAMILY={family.name}` fetches them")
@@ -54,6 +55,7 @@ def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say)
             tag=name,
             target="family",
             network_mode="none" if choice.offline else None,
+            nocache=not choice.cache,
             rm=True,
             forcerm=True,
             decode=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -81,6 +82,19 @@ def test_a_second_build_takes_its_layers_from_the_first(
     assert first is not None
     second = build(client, boxed, choice, lambda text: None)
     assert second.attrs["RootFS"] == first.attrs["RootFS"]
+
+
+@pytest.mark.container
+def test_the_environment_is_the_same_layer_whoever_builds_it(
+    boxed: Family, choice: Choice, client: docker.DockerClient
+) -> None:
+    first = built(client, boxed)
+    assert first is not None
+    second = build(client, boxed, replace(choice, cache=False), lambda text: None)
+    assert second.id != first.id
+    torch_and_environment = slice(-4, -2)  # before the worker and the family's folder
+    layers = [image.attrs["RootFS"]["Layers"] for image in (first, second)]
+    assert layers[0][torch_and_environment] == layers[1][torch_and_environment]
 
 
 @pytest.mark.container
