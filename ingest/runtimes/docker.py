@@ -124,7 +124,7 @@ def _gpu(job: Path) -> dict[str, Any]:
 def _container(
     client: docker.DockerClient, image: str, job: Path, out: Path, options: dict[str, Any]
 ) -> Iterator[Container]:
-    """A container that is made and not started yet; stopped, politely first, and removed when this block ends."""
+    """A container that is made and not started yet; removed when this block ends."""
     mounts = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
     container = client.containers.create(image, mounts=mounts, stdin_open=True, **options)
     try:
@@ -132,20 +132,24 @@ def _container(
             raise RunError("this engine passes no GPU to a container that is asked for through its Docker socket")
         yield container
     finally:
-        with suppress(*BROKEN):  # it has ended, or the engine has: then the next run removes it
-            container.stop(timeout=PATIENCE)
-        with suppress(*BROKEN):
+        with suppress(*BROKEN):  # the engine has ended: then the next run removes it
             remove(container)
 
 
 @contextmanager
 def _attached(client: docker.DockerClient, container: Container) -> Iterator[socket.SocketIO]:
-    """All that the container says; and its standard input, which ends when this process does, however it ends."""
+    """All that the container says; and its standard input, which ends when this process does, however it ends.
+
+    When this block ends the container is stopped, politely first, and only then its input: both are a signal to the
+    worker, and a second one ends it before it has written what it holds.
+    """
     parts = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
     stream = client.api.attach_socket(container.id, params=parts)
     try:
         yield stream
     finally:
+        with suppress(*BROKEN):
+            container.stop(timeout=int(PATIENCE))  # Docker takes whole seconds only
         stream._response.close()  # of the SDK, which would leave it open
         stream.close()
 
