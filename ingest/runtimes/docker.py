@@ -73,7 +73,7 @@ class Docker:
                 with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
                     _start(container)
                     _follow(stream, watch)
-                    code = int(container.wait()["StatusCode"])
+                    code = int(container.wait(timeout=client.api.timeout)["StatusCode"])  # the SDK's default: for ever
                 container.reload()
             if code or not (out / "run.json").exists():
                 raise _failure(code, container.attrs["State"], watch, about, options)
