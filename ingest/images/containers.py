@@ -51,7 +51,10 @@ def _alive(owner: str) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in clock ticks since the machine did; '-' if the system does not tell, '' if it is gone."""
+    """When a process began, in clock ticks since the machine did; '-' if the system does not tell, '' if it is gone.
+
+    One that has ended and that its parent has not asked after is gone too.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -59,4 +62,7 @@ def _began(pid: int) -> str:
     except PermissionError:
         pass
     stat = Path(f"/proc/{pid}/stat")
-    return stat.read_text().rsplit(")", 1)[1].split()[19] if stat.exists() else "-"
+    if not stat.exists():
+        return "-"
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return "" if fields[0] in "ZX" else fields[19]
