@@ -161,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `make images | head`
+        sys.stderr.close()
+        return 0
     except KeyboardInterrupt:
         print("interrupted; layers that are done are kept, and the same command goes on from there", file=sys.stderr)
         return 130

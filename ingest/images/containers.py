@@ -11,7 +11,10 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from ingest.images.engine import BROKEN
 from ingest.images.recipe import HOST, RUN
+
+PATIENCE = 10.0  # s
 
 
 def me() -> str:
@@ -28,10 +31,13 @@ def ours(client: docker.DockerClient) -> list[Container]:
 def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str]:
     """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names.
 
-    run: its folder. Its name would not do: two stores on one engine may compute the same.
+    The worker of one that still runs has lost its host, and gets some time to write what it holds. run: its folder. Its name would not do: two stores on one engine may compute the same.
     """
     left = [c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))]
     for container in left:
+        if container.status == "running":
+            with suppress(*BROKEN):
+                container.wait(timeout=PATIENCE)
         remove(container)
     return [str(container.name) for container in left]
 

@@ -126,7 +126,7 @@ class Layers:
         if layer not in self.bars:
             width = min(100, shutil.get_terminal_size().columns)
             size = {"ncols": width, "nrows": 40, "unit": "B", "unit_scale": True}
-            self.bars[layer] = tqdm(position=len(self.bars), leave=False, **size)
+            self.bars[layer] = tqdm(position=len(self.bars), leave=False, total=total, initial=current, **size)
         bar = self.bars[layer]
         bar.total, bar.n = total, total if layer in self.finished else current
-        bar.set_description_str(f"  {layer[:12]} {status[:16]:<16}")
+        bar.set_description_str(f"  {layer[:12]} {status[:17]:<17}")
