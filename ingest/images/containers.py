@@ -13,8 +13,7 @@ from docker.models.containers import Container
 
 from ingest.images.engine import BROKEN
 from ingest.images.recipe import HOST, RUN
-
-PATIENCE = 10.0  # s
+from ingest.runtimes.venv import PATIENCE
 
 
 def me() -> str:
@@ -31,7 +30,8 @@ def ours(client: docker.DockerClient) -> list[Container]:
 def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str]:
     """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names.
 
-    The worker of one that still runs has lost its host, and gets some time to write what it holds. run: its folder. Its name would not do: two stores on one engine may compute the same.
+    The worker of one that still runs has lost its host, and gets some time to write what it holds.
+    run: its folder. Its name would not do: two stores on one engine may compute the same.
     """
     left = [c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))]
     for container in left:
