@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
 from docker.utils.socket import frames_iter
@@ -76,7 +77,7 @@ class Docker:
                     code = int(container.wait(timeout=client.api.timeout)["StatusCode"])  # the SDK's default: for ever
                 container.reload()
             if code or not (out / "run.json").exists():
-                raise _failure(code, container.attrs["State"], watch, about, options)
+                raise _failure(code, container, watch, about)
 
 
 RUNTIME = Docker()
@@ -126,7 +127,12 @@ def _container(
 ) -> Iterator[Container]:
     """A container that is made and not started yet; removed when this block ends."""
     mounts = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
-    container = client.containers.create(image, mounts=mounts, stdin_open=True, **options)
+    try:
+        container = client.containers.create(image, mounts=mounts, stdin_open=True, **options)
+    except ImageNotFound as error:
+        family = options["labels"][FAMILY]
+        again = f"`make pull FAMILY={family}` or `make build FAMILY={family}` brings it back"
+        raise RunError(f"image {image} has just been removed; {again}") from error
     try:
         if "device_requests" in options and not container.attrs["HostConfig"].get("DeviceRequests"):
             raise RunError("this engine passes no GPU to a container that is asked for through its Docker socket")
@@ -185,13 +191,23 @@ def _kill(container: Container, stream: socket.SocketIO) -> None:
         stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
 
-def _failure(code: int, state: dict[str, Any], watch: Watch, about: Engine, options: dict[str, Any]) -> RunError:
+def _failure(code: int, container: Container, watch: Watch, about: Engine) -> RunError:
     """Podman 4.3 never says that a container ran out of memory; one killed by none of us most likely has."""
-    limit = f"its limit of {options['mem_limit'] / 2**20:,.0f} MiB"
+    limit = f"its limit of {container.attrs['HostConfig']['Memory'] / 2**20:,.0f} MiB"
+    kind, ending = RunError, f"exit code {code}" if code else "exit code 0, but no run.json"
     if code == KILLED and not watch.hung:
-        if state.get("OOMKilled"):
-            return OutOfMemory(watch.why(f"killed because memory ran out, {limit}"))
-        if about.name == "Podman":
-            return OutOfMemory(watch.why(f"killed, and Podman does not say why; most likely memory ran out, {limit}"))
-        return RunError(watch.why("killed by SIGKILL from outside"))
-    return RunError(watch.why(f"exit code {code}" if code else "exit code 0, but no run.json"))
+        kind, ending = RunError, "killed by SIGKILL from outside"
+        if container.attrs["State"].get("OOMKilled"):
+            kind, ending = OutOfMemory, f"killed because memory ran out, {limit}"
+        elif about.name == "Podman":
+            kind, ending = OutOfMemory, f"killed, and Podman does not say why; most likely memory ran out, {limit}"
+    elif not watch.began:
+        family, image = container.labels[FAMILY], container.attrs["Config"]["Image"]
+        ending += f", and it never began; if {image} is no image of ours, remove it, and `make build FAMILY={family}`"
+    return kind(_named_as_here(watch.why(ending), container))
+
+
+def _named_as_here(text: str, container: Container) -> str:
+    """What a worker says, with the names that its folders have outside of the container."""
+    folders = {mount["Destination"]: mount["Source"] for mount in container.attrs["Mounts"] if mount["Type"] == "bind"}
+    return re.sub(r"(?<![\w./-])(/job|/out)(?![\w.-])", lambda found: folders[found[1]], text)

@@ -21,12 +21,13 @@ TAIL = 8  # lines of the log that an error shows
 class Watch:
     """Takes what a worker says, line by line, and calls kill() once if it says nothing for `silence` seconds.
 
-    A context manager. `fatal`: the worker's own last word, if it sent an error event. `hung`: it was silent too long.
-    kill() is called by a thread of the watch; it must not raise.
+    A context manager. `began`: the worker has sent an event. `fatal`: its own last word, if it sent an error event.
+    `hung`: it was silent too long. kill() is called by a thread of the watch; it must not raise.
     """
 
     def __init__(self, on_event: OnEvent, log: BinaryIO, silence: float, kill: Callable[[], None]) -> None:
         self.on_event, self.log, self.silence, self.kill = on_event, log, silence, kill
+        self.began = False
         self.fatal: str | None = None
         self.hung = False
         self._begins = log.seek(0, os.SEEK_END)
@@ -49,6 +50,7 @@ class Watch:
         self._heard = time.monotonic()
         event = _event(line)
         if event is not None:
+            self.began = True
             if event["event"] == "error":
                 self.fatal = str(event.get("message"))
             self.on_event(event)
