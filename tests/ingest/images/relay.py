@@ -15,6 +15,7 @@ class Relay:
         self.path, self.engine = path, engine
         self.ends: list[socket.socket] = []
         self.threads: list[threading.Thread] = []
+        self.frozen = False
 
     def __enter__(self) -> Relay:
         self.listening = socket.socket(socket.AF_UNIX)
@@ -38,6 +39,10 @@ class Relay:
             except OSError:  # the other side was first
                 continue
 
+    def freeze(self) -> None:
+        """All lines stay open, and nothing comes through any more."""
+        self.frozen = True
+
     def _start(self, work: Callable[..., None], *ends: socket.socket) -> None:
         self.threads.append(threading.Thread(target=work, args=ends))
         self.threads[-1].start()
@@ -57,6 +62,8 @@ class Relay:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65_536):
+                if self.frozen:
+                    return
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:  # cut
