@@ -15,19 +15,30 @@ from ingest.images.recipe import FAMILY, PART, RUN
 def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[str]:
     """Remove the images of one family, or every image of ours with the layers kept for the next build.
 
-    Containers whose process is gone go first; one that works stays, and so does its image. Yields what was done.
+    Containers whose process is gone go first; one that works stays. So does an image that a container is made of, ours
+    or anybody's: Docker would remove it from under one that has ended, Podman the container with it. Yields what was
+    done.
     """
     for name in left_behind(client):
         yield f"removed container {name}"
     for container in ours(client):
-        yield f"container {container.name} is working on run {container.labels.get(RUN)}; it stays, and its image"
+        yield f"container {container.name} is working on run {container.labels.get(RUN)}; it stays"
+    users = {_digits(c.attrs["Image"]): c.name for c in client.containers.list(all=True, ignore_removed=True)}
     for image in client.images.list(filters={"label": PART}):
         if family in (None, image.labels.get(FAMILY)):
-            yield from _remove(client, image)
+            yield from _remove(client, image, users.get(_digits(image.id)))
 
 
-def _remove(client: docker.DockerClient, image: Image) -> Iterator[str]:
+def _digits(image: str) -> str:
+    """An image's id, as Docker and Podman both write it."""
+    return image.removeprefix("sha256:")
+
+
+def _remove(client: docker.DockerClient, image: Image, user: str | None) -> Iterator[str]:
     name = next(iter(image.tags), image.short_id)
+    if user is not None:
+        yield f"image {name} stays: container {user} is made of it"
+        return
     try:
         client.api.remove_image(image.id, force=True)
         yield f"removed image {name} ({image.attrs['Size'] / 1e6:,.0f} MB, what it shares with others included)"

@@ -1,0 +1,134 @@
+"""`make clean` removes what carries our labels and nothing else.
+
+The images that a test removes carry a label of its own: those of whoever runs it are foreign to it, and stay.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable, Iterator
+
+import docker
+import pytest
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+from docker.models.images import Image
+
+from ingest.images import __main__ as command_line
+from ingest.images import clean as clean_module
+from ingest.images import local
+from ingest.images.build import Choice, build
+from ingest.images.clean import clean
+from ingest.images.containers import me, remove
+from ingest.images.recipe import FAMILY, HOST, RUN
+from zoo.card import Family
+
+pytestmark = pytest.mark.container
+Make = Callable[..., Image]
+Start = Callable[..., Container]
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The label by which images are taken for ours."""
+    name = f"org.matterzoo.test-{uuid.uuid4().hex[:12]}"
+    monkeypatch.setattr(clean_module, "PART", name)
+    return name
+
+
+@pytest.fixture
+def make(client: docker.DockerClient, base: str) -> Iterator[Make]:
+    """A small image with these labels; without a name it is dangling."""
+    made: list[str] = []
+
+    def image(labels: dict[str, str], name: str | None = None) -> Image:
+        file = f"FROM {base}\nLABEL org.example.number={uuid.uuid4().hex}\n"
+        found, _ = client.images.build(fileobj=io.BytesIO(file.encode()), labels=labels, tag=name, rm=True)
+        made.append(found.id)
+        return found
+
+    yield image
+    for number in made:
+        try:
+            client.api.remove_image(number, force=True)
+        except ImageNotFound:  # as it should be
+            continue
+
+
+@pytest.fixture
+def start(client: docker.DockerClient) -> Iterator[Start]:
+    """A container of an image, at work until the test ends."""
+    made: list[Container] = []
+
+    def container(image: str, labels: dict[str, str], command: str = "sleep 600") -> Container:
+        # With an init, since a first process does not end when it is asked to.
+        options = {"labels": labels, "network_mode": "none", "init": True, "detach": True}
+        made.append(client.containers.run(image, command.split(), **options))
+        return made[-1]
+
+    yield container
+    for one in made:
+        remove(one)
+
+
+def images(client: docker.DockerClient) -> set[str]:
+    return {str(image.id) for image in client.images.list()}
+
+
+def test_nothing_but_ours_is_removed(
+    client: docker.DockerClient, base: str, part: str, make: Make, start: Start
+) -> None:
+    foreign = {make({}, "example/foreign:1").id, make({"org.example.part": "family"}).id}
+    ours = {make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean").id, make({part: "build"}).id}
+    running, ended = start(base, {"org.example.run": "x"}), start(base, {}, "true")
+    assert foreign | ours <= images(client)
+    done = list(clean(client))
+    assert len([line for line in done if line.startswith("removed image ")]) == 2
+    assert any("matterzoo/boxed:clean" in line for line in done)
+    left = images(client)
+    assert foreign <= left and not ours & left
+    for container, status in ((running, "running"), (ended, "exited")):
+        container.reload()
+        assert container.status == status
+    assert list(clean(client)) == []
+
+
+def test_what_is_at_work_stays(client: docker.DockerClient, part: str, make: Make, start: Start) -> None:
+    image = make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean")
+    work = start("matterzoo/boxed:clean", {RUN: "/elsewhere/runs/r1", HOST: me()})
+    first, second = clean(client)
+    assert first == f"container {work.name} is working on run /elsewhere/runs/r1; it stays"
+    assert second == f"image {image.tags[0]} stays: container {work.name} is made of it"
+    work.reload()
+    assert work.status == "running" and image.id in images(client)
+    remove(work)
+    assert [line.startswith(f"removed image {image.tags[0]} (") for line in clean(client)] == [True]
+
+
+def test_somebody_elses_container_of_our_image_stays(
+    client: docker.DockerClient, part: str, make: Make, start: Start
+) -> None:
+    make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean")
+    theirs = start("matterzoo/boxed:clean", {}, "true")
+    theirs.wait()
+    (line,) = clean(client)
+    assert line.endswith(f" stays: container {theirs.name} is made of it")
+    theirs.reload()
+
+
+def test_one_familys(
+    client: docker.DockerClient, boxed: Family, choice: Choice, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make({clean_module.PART: "family", FAMILY: "unbuilt"}, "matterzoo/unbuilt:clean")
+    before = images(client)
+    found = local.built(client, boxed)
+    assert found is not None and {found.id, other.id} <= before
+    try:
+        assert command_line.main(["clean", "boxed"]) == 0
+        assert before - images(client) == {found.id}
+        assert capsys.readouterr().out.splitlines()[-1].startswith(f"removed image {found.tags[0]} (")
+        assert command_line.main(["clean", "boxed"]) == 0
+        assert "removed image" not in capsys.readouterr().out
+    finally:
+        build(client, boxed, choice, lambda text: None)
