@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, NotFound
 from docker.models.images import Image
 
 from ingest.images.containers import left_behind, ours
@@ -42,7 +42,7 @@ def _remove(client: docker.DockerClient, image: Image, user: str | None) -> Iter
     try:
         client.api.remove_image(image.id, force=True)
         yield f"removed image {name} ({image.attrs['Size'] / 1e6:,.0f} MB, what it shares with others included)"
-    except ImageNotFound:  # it went with another
+    except NotFound:  # it went with another
         pass
     except APIError as error:
         yield f"image {name} stays: {error.explanation}"
