@@ -668,14 +668,18 @@ def cpu_name() -> str:
     return name[1] if name else platform.processor() or platform.machine()
 
 
-def tie() -> None:
-    """End as by SIGTERM when standard input ends: whoever started this process holds it open, and is gone then."""
+def tie(stop: Signals) -> None:
+    """End as by SIGTERM when standard input ends: whoever started this process holds it open, and is gone then.
+
+    One that has been asked to end already is left to it: a second signal would end it before it has written.
+    """
 
     def wait() -> None:
         with suppress(OSError):
             while os.read(0, 4096):
                 pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        if stop.received is None:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(ORPHAN_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)  # it hangs, and nobody is left to notice
 
@@ -693,7 +697,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stop = Signals()
         if options.tied:
-            tie()
+            tie(stop)
         job = Job.read(options.job)
         work(job, options.out, options.family, options.device or job.device, stop)
     except (Stopped, KeyboardInterrupt) as stopped:

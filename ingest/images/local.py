@@ -43,7 +43,9 @@ def built(client: docker.DockerClient, family: Family) -> Image | None:
 
 
 def is_of(image: Image, family: Family) -> bool:
-    return (image.labels.get(FAMILY), image.labels.get(RECIPE)) == (family.name, recipe(family))
+    """Whether it is the whole image of the family as it is now. Podman labels what is left of earlier stages, too."""
+    said = (image.labels.get(FAMILY), image.labels.get(RECIPE))
+    return said == (family.name, recipe(family)) and "zoo.worker" in (image.attrs["Config"].get("Entrypoint") or ())
 
 
 def lacking(client: docker.DockerClient, family: Family) -> str | None:

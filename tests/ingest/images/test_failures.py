@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -328,7 +329,8 @@ def test_the_host_process_is_killed_and_started_again_at_once(
     host.wait()
     result = ingest("late", dataset=molecules, limit=ALL)
     landed(layout, result)
-    assert f"going on from the {DONE + 16} of {ALL} systems" in result[2]
+    found = re.search(rf"going on from the (\d+) of {ALL} systems", result[2])
+    assert found is not None and DONE < int(found[1]) < ALL
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
