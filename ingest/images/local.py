@@ -39,7 +39,9 @@ def built(client: docker.DockerClient, family: Family) -> Image | None:
     """An image whose labels say that it is made of what the family is made of now."""
     # One label in the filter: Podman 4.3 finds nothing for two.
     found = client.images.list(filters={"label": f"{RECIPE}={recipe(family)}"})
-    return next((image for image in found if is_of(image, family)), None)
+    fitting = [image for image in found if is_of(image, family)]
+    # A build that took nothing from the one before leaves that one's image behind, without a name.
+    return max(fitting, key=lambda image: (bool(image.tags), image.attrs["Created"]), default=None)
 
 
 def is_of(image: Image, family: Family) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from ingest.images import wheels
 from ingest.images.build import Choice, build, context
+from ingest.images.engine import Engine
 from ingest.images.local import built, find
 from ingest.images.recipe import (
     DOCKERFILE,
@@ -88,6 +89,8 @@ def test_a_second_build_takes_its_layers_from_the_first(
 def test_the_environment_is_the_same_layer_whoever_builds_it(
     boxed: Family, choice: Choice, client: docker.DockerClient
 ) -> None:
+    if Engine.ask(client).name == "Podman":
+        pytest.skip("Podman gives the folders that it copies the date of the copy; run with Docker")
     first = built(client, boxed)
     assert first is not None
     second = build(client, boxed, replace(choice, cache=False), lambda text: None)
