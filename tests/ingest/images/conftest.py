@@ -185,27 +185,38 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def zoo(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A zoo that holds the family, and a list of published images that is nobody's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_PATH", str(boxed_folder / "zoo"))
-        patch.setenv("ZOO_ENVS", str(boxed_folder / "envs"))
-        patch.setenv("ZOO_WHEELS", str(boxed_folder / "wheels"))
-        patch.setenv("ZOO_IMAGES", str(tmp_path_factory.mktemp("published") / "images.lock"))
-        yield
+def places(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a zoo that holds the family, and of a list of published images that is nobody's."""
+    return {
+        "ZOO_PATH": str(boxed_folder / "zoo"),
+        "ZOO_ENVS": str(boxed_folder / "envs"),
+        "ZOO_WHEELS": str(boxed_folder / "wheels"),
+        "ZOO_IMAGES": str(tmp_path_factory.mktemp("published") / "images.lock"),
+    }
+
+
+@pytest.fixture(autouse=True)
+def zoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those variables, for the tests that have to do with the family."""
+    if "places" in request.fixturenames:
+        for name, value in request.getfixturevalue("places").items():
+            monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
-def choice(zoo: None, base: str) -> Choice:
+def choice(boxed_folder: Path, base: str) -> Choice:
     """From wheels where there are any, else from the package index."""
-    return Choice(base=base, offline=wheels.own(find_family("boxed")).is_dir())
+    return Choice(base=base, offline=(boxed_folder / "wheels" / "boxed").is_dir())
 
 
 @pytest.fixture(scope="session")
-def boxed(client: docker.DockerClient, choice: Choice) -> Iterator[Family]:
+def boxed(places: dict[str, str], client: docker.DockerClient, choice: Choice) -> Iterator[Family]:
     """The family, its image built."""
-    family = find_family("boxed")
-    build(client, family, choice, print)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in places.items():
+            patch.setenv(name, value)
+        family = find_family("boxed")
+        build(client, family, choice, print)
     yield family
     assert ours(client) == []
     list(clean(client, family.name))

@@ -143,7 +143,7 @@ def test_what_is_not_built_is_not_pushed(client: docker.DockerClient, boxed: Fam
 
 
 def test_nothing_published_is_said_plainly(
-    zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
     said = why_not(find_family("boxed"))
@@ -151,7 +151,9 @@ def test_nothing_published_is_said_plainly(
     assert current(find_family("boxed")) is None
 
 
-def test_entries_of_other_families_stay(zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_of_other_families_stay(
+    places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
     family = find_family("boxed")
     one, two = (Published("example.org/x", f"sha256:{n * 64}", recipe(family), None) for n in "12")
@@ -172,7 +174,7 @@ def test_entries_of_other_families_stay(zoo: None, tmp_path: Path, monkeypatch: 
     ],
 )
 def test_an_images_lock_that_cannot_be_read(
-    zoo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+    places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
 ) -> None:
     (tmp_path / "images.lock").write_text(content)
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))

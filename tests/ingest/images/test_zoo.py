@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +23,6 @@ from tests.test_readme import IN_CONTAINERS
 from zoo.card import Family, find_model, load_families
 
 pytestmark = pytest.mark.container
-PLACES = ("ZOO_PATH", "ZOO_ENVS", "ZOO_WHEELS")
-FOUND = {name: os.environ.get(name) for name in PLACES}  # before other tests make a zoo of their own
 SYSTEMS = 40
 FAMILIES = load_families().values()
 
@@ -38,10 +35,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
 def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
-    for name, value in FOUND.items():
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
     family: Family = request.param
     if not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
