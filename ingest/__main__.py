@@ -24,7 +24,7 @@ from ingest.shards import ShardError
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
-from zoo.card import TWIN, CardError, Family, Selection, find_family, find_model, load_families, load_models
+from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
 from zoo.worker import FULL, DiskFull
 
 AT_HAND = ("package", "none")  # sources of weights that need no download of their own
@@ -153,8 +153,7 @@ def cost(options: argparse.Namespace) -> int:
 
 
 def env(options: argparse.Namespace) -> int:
-    families = load_families().values() if options.family == "all" else [find_family(options.family)]
-    for family in families:
+    for family in find_families(options.family):
         if environment.ready(family):
             say(f"{family.name}: its environment is there and up to date")
         environment.build(family, say)

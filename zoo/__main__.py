@@ -19,9 +19,9 @@ from zoo.card import (
     Selection,
     Weights,
     family_folders,
+    find_families,
     find_family,
     find_model,
-    load_families,
     load_models,
     nearest,
 )
@@ -180,8 +180,7 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def lock_family(options: argparse.Namespace) -> None:
-    families = load_families().values() if options.family == "all" else [find_family(options.family)]
-    for family in families:
+    for family in find_families(options.family):
         changes = lock(family, upgrade=options.upgrade)
         print(f"{family.lock}: {', '.join(changes) if changes else 'nothing is new'}")
 

@@ -312,6 +312,11 @@ def find_family(name: str) -> Family:
     return families[name]
 
 
+def find_families(name: str) -> list[Family]:
+    """The family of that name, or every one for 'all'. CardError as find_family."""
+    return list(load_families().values()) if name == "all" else [find_family(name)]
+
+
 def find_model(model_id: str) -> Selection:
     """The model of that id, 'x@untrained' its untrained twin; CardError with the nearest right id otherwise."""
     models = load_models()

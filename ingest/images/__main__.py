@@ -20,19 +20,15 @@ from ingest.images.registry import pull, push
 from ingest.layout import Layout
 from ingest.runtimes import NoRuntime, RunError, choose_runtime
 from schemas.store import StoreError
-from zoo.card import CardError, Family, find_family, find_model, load_families
+from zoo.card import CardError, find_families, find_family, find_model
 
 LONG = 3600.0  # s that a step of a build may take without a word
-
-
-def families(name: str) -> list[Family]:
-    return list(load_families().values()) if name == "all" else [find_family(name)]
 
 
 def build_images(options: argparse.Namespace) -> int:
     choice = Choice(options.base, options.builder, options.torch, options.offline, not options.no_cache)
     with connected(timeout=LONG) as client:
-        for family in families(options.family):
+        for family in find_families(options.family):
             say(f"building the image of {family.name}")
             image = build(client, family, choice, say)
             say(f"{image.tags[0]}: {image.attrs['Size'] / 1e6:,.0f} MB, {image.id}")
@@ -41,7 +37,7 @@ def build_images(options: argparse.Namespace) -> int:
 
 def push_images(options: argparse.Namespace) -> int:
     with connected(timeout=LONG) as client:
-        for family in families(options.family):
+        for family in find_families(options.family):
             push(client, family, options.registry, say)
     return 0
 
@@ -49,11 +45,11 @@ def push_images(options: argparse.Namespace) -> int:
 def pull_images(options: argparse.Namespace) -> int:
     if (options.family is None) == (options.model is None):
         raise RunError("say what to pull: --family chgnet, --family all, or --model chgnet-0.3.0")
-    wanted = families(options.family) if options.family else [find_model(options.model).family]
+    wanted = find_families(options.family) if options.family else [find_model(options.model).family]
     with connected(timeout=LONG) as client:
         for family in wanted:
             found = local.find(client, family)
-            say(f"{family.name}: " + (f"{found.name} is here" if found else f"{pull(client, family, say).name} pulled"))
+            say(f"{family.name}: " + (f"{found} is here" if found else f"{pull(client, family, say)} pulled"))
     return 0
 
 
@@ -65,7 +61,7 @@ def list_images(options: argparse.Namespace) -> int:
 
 
 def fetch_wheels(options: argparse.Namespace) -> int:
-    for family in families(options.family):
+    for family in find_families(options.family):
         wheels.fetch(family, say, python=options.python, machine=options.machine)
     return 0
 
