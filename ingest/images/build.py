@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import tarfile
@@ -126,7 +125,7 @@ def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
 def _add_folder(tar: tarfile.TarFile, name: str) -> None:
     member = tarfile.TarInfo(name)
     member.type, member.mode = tarfile.DIRTYPE, 0o755
-    tar.addfile(member, io.BytesIO())
+    tar.addfile(member)
 
 
 def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Say) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import docker
 from docker.errors import ImageNotFound
 from docker.models.images import Image
@@ -13,16 +11,11 @@ from ingest.images.recipe import FAMILY, RECIPE, recipe
 from zoo.card import Family
 
 
-@dataclass(frozen=True)
-class Local:
-    """An image that is here. name: 'registry/name@sha256:…' for a published one, its id for one built here."""
+def find(client: docker.DockerClient, family: Family) -> str | None:
+    """The image to run a family in: the published one, by its digest, else one built here; both of today's recipe.
 
-    image: Image
-    name: str
-
-
-def find(client: docker.DockerClient, family: Family) -> Local | None:
-    """The image to run a family in: the published one, by its digest, else one built here; both of today's recipe."""
+    Returns 'registry/name@sha256:…' for a published one, the id of one built here.
+    """
     entry = current(family)
     if entry is not None:
         try:
@@ -30,9 +23,9 @@ def find(client: docker.DockerClient, family: Family) -> Local | None:
         except ImageNotFound:
             pass
         else:
-            return Local(image, entry.reference) if is_of(image, family) else None
+            return entry.reference if is_of(image, family) else None
     image = built(client, family)
-    return None if image is None else Local(image, str(image.id))
+    return None if image is None else str(image.id)
 
 
 def built(client: docker.DockerClient, family: Family) -> Image | None:

@@ -14,7 +14,7 @@ from docker.errors import APIError
 from docker.models.images import Image
 from tqdm import tqdm
 
-from ingest.images.local import Local, built, is_of
+from ingest.images.local import built, is_of
 from ingest.images.published import Published, current, record, why_not
 from ingest.images.recipe import recipe
 from ingest.runtimes import RunError, Say
@@ -46,8 +46,11 @@ def push(client: docker.DockerClient, family: Family, registry: str, say: Say) -
     return entry
 
 
-def pull(client: docker.DockerClient, family: Family, say: Say) -> Local:
-    """Pull the family's published image, by its digest and no other way. RunError where there is none that fits."""
+def pull(client: docker.DockerClient, family: Family, say: Say) -> str:
+    """Pull the family's published image, by its digest and no other way. Returns 'registry/name@sha256:…'.
+
+    RunError where there is none that fits.
+    """
     entry = current(family)
     if entry is None:
         raise RunError(why_not(family))
@@ -57,7 +60,7 @@ def pull(client: docker.DockerClient, family: Family, say: Say) -> Local:
             f"{entry.reference} says of itself (its labels: {image.labels}) that it is not {family.name} with recipe "
             f"{entry.recipe[:12]}, so it is not used. images.lock is wrong: `make push FAMILY={family.name}` writes it"
         )
-    return Local(image, entry.reference)
+    return entry.reference
 
 
 def pull_image(client: docker.DockerClient, reference: str, say: Say) -> Image:

@@ -40,7 +40,7 @@ def uv() -> str:
     return found[1]
 
 
-def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None = None) -> tuple[Path, Path]:
+def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None = None) -> None:
     """Download everything an image of the family is built from, each file of the lock checked against its hash."""
     target = _target(python, machine or platform.machine())
     for path, what, packages in (
@@ -50,7 +50,6 @@ def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None
     ):
         say(f"{family.name}: downloading {what} -> {path}")
         _pip(["download", "--quiet", "--disable-pip-version-check", "--dest", str(path), *target, *packages])
-    return own(family), shared(family)
 
 
 def _target(python: str, machine: str) -> list[str]:

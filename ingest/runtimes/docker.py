@@ -58,8 +58,8 @@ class Docker:
     def ensure(self, family: Family, say: Say) -> str | None:
         with connected(timeout=600) as client:
             found = local.find(client, family) or registry.pull(client, family, say)
-        say(f"image {found.name}")
-        return found.name
+        say(f"image {found}")
+        return found
 
     def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class Docker:
                 raise RunError(local.lacking(client, family) or f"the image of {family.name} is not here any more")
             left_behind(client, str(job.parent))
             options = _confinement(about, limits) | _labels(family, job) | _gpu(job)
-            with _container(client, image.name, job, out, options) as container, _attached(client, container) as stream:
+            with _container(client, image, job, out, options) as container, _attached(client, container) as stream:
                 with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
                     _start(container)
                     _follow(stream, watch)

@@ -72,7 +72,7 @@ def test_an_image_says_what_it_is(boxed: Family, choice: Choice, client: docker.
     assert oci["licenses"] == "MIT" and oci["title"] == "matterzoo boxed" and oci["base.name"] == choice.base
     assert len(oci["revision"].removesuffix("-dirty")) == 40
     found = find(client, boxed)
-    assert found is not None and found.name == image.id
+    assert found is not None and found == image.id
 
 
 @pytest.mark.container

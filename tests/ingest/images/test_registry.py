@@ -60,7 +60,7 @@ def test_what_was_pushed_is_pulled_by_its_digest_and_run(
     assert code == 0
     assert f"pulling {pushed.reference}" in out and f"image {pushed.reference}" in out
     found = find(client, boxed)
-    assert found is not None and found.name == pushed.reference
+    assert found is not None and found == pushed.reference
     assert any(pushed.digest in row for row in rows(client) if row.startswith("boxed"))
 
 

@@ -53,7 +53,7 @@ def test_a_published_image_gives_what_the_local_environment_gives(
     while (image := built(client, family)) is not None:
         client.api.remove_image(image.id, force=True)
     assert find(client, family) is None
-    assert pull(client, family, print).name == entry.reference
+    assert pull(client, family, print) == entry.reference
 
     monkeypatch.chdir(tmp_path)
     model = family.models[0].id
