@@ -40,8 +40,12 @@ def path(made: Path, tmp_path: Path) -> Path:
 
 
 def kept(path: Path) -> dict[Path, int]:
-    """The lists of finished models, each with the file's number: one that is written again has another."""
-    return {file: file.stat().st_ino for file in path.with_suffix(".data").joinpath("cache").glob("*")}
+    """What the cache holds, each file with its number: one that is written again has another."""
+    return {file: file.stat().st_ino for file in cache(path).glob("*")}
+
+
+def cache(path: Path) -> Path:
+    return path.with_suffix(".data") / "cache"
 
 
 def interrupted(command: list[str], path: Path, text: str = "") -> tuple[int, str, str, float]:
@@ -55,7 +59,7 @@ def interrupted(command: list[str], path: Path, text: str = "") -> tuple[int, st
         ) as process,
     ):
         end = time.monotonic() + 120
-        while len(kept(path)) < 2 and time.monotonic() < end:
+        while len(list(cache(path).glob("*.lists"))) < 2 and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         sent = time.monotonic()
