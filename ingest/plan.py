@@ -135,7 +135,7 @@ def _find_missing(connection: duckdb.DuckDBPyConnection, wish: Wish) -> list[str
     values: dict[str, Any] = {"systems": str(wish.dataset.systems), "limit": wish.systems}
     connection.execute(WANTED, values)
     connection.execute("CREATE TEMP TABLE sent (system_id VARCHAR, content_hash VARCHAR)")
-    card = {"model_id": wish.selection.model_id, "card_hash": wish.selection.model.hash, "dtype": wish.dtype}
+    card = {"model_id": wish.selection.model_id, "card_hash": wish.selection.card_hash, "dtype": wish.dtype}
     lacking = []
     for name in wish.representations:
         connection.execute(MISSING, card | {"representation": name})
@@ -165,7 +165,7 @@ def _job(wish: Wish, representations: list[str], systems_hash: str) -> dict[str,
         "dataset": wish.dataset.dataset,
         "dtype": wish.dtype,
         "seed": 0,
-        "card_hash": selection.model.hash,
+        "card_hash": selection.card_hash,
         "encoder_hash": selection.family.encoder_hash,
         "lock_hash": selection.family.lock_hash,
     }
@@ -226,7 +226,7 @@ def model_rows(selection: Selection) -> dict[str, Any]:
         "licence_code": family.licence_code.name,
         "licence_weights": "none: drawn at random" if selection.untrained else model.licence_weights.name,
         "card": model.model_dump(mode="json"),
-        "card_hash": model.hash,
+        "card_hash": selection.card_hash,
     }
     scores = [] if selection.untrained else [score.model_dump(mode="json") for score in model.score]
     return {"model": row, "scores": scores}

@@ -143,7 +143,8 @@ def explain_weights(weights: Weights, *, untrained: bool) -> Iterator[Row]:
     else:
         yield "weights", f"carried by the package {weights.package} ({weights.format})"
     for file in weights.files:
-        yield "", f"{file.path}, {file.size / 1e6:,.1f} MB, sha256 {file.sha256}"
+        size = f"{file.size / 1e6:,.1f} MB, sha256 {file.sha256}" if file.size else "not pinned"
+        yield "", f"{file.path}, {size}"
 
 
 def explain_licence(licence: Licence) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ TWIN_SEED = 0
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Input = Literal["structure", "smiles", "selfies", "sequence", "backbone", "text", "any"]
 
 
@@ -51,28 +53,96 @@ class Licence(Card):
 
 
 class WeightsFile(Card):
-    """path: relative to site-packages where source is 'package'."""
+    """One file of weights, by the name that the encoder opens it with.
 
-    path: str
-    sha256: Sha256
-    size: int = Field(gt=0, description="bytes")
+    path: in the hub's repository, or under site-packages where source is 'package'. twin: whether the untrained twin
+    needs it too (a vocabulary, a configuration). What nobody could look up, sha256 and size, stands in weights.lock.
+    """
+
+    path: str = Field(pattern=r"^[^/]")
+    url: str | None = Field(default=None, pattern=r"^https://")
+    sha256: Sha256 | None = None
+    size: int | None = Field(default=None, gt=0, description="bytes")
+    git_blob: Commit | None = Field(default=None, description="git's own SHA-1 of the content")
+    twin: bool = True
+
+    @field_validator("path")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str) -> str:
+        if ".." in Path(value).parts:
+            raise ValueError("a path may not leave its folder")
+        return value
+
+    @property
+    def pinned(self) -> bool:
+        return self.sha256 is not None and self.size is not None
 
 
 class Weights(Card):
-    """Where the weights come from: 'package', the family's own package carries them; 'none', nothing is learned."""
+    """Where the weights come from.
 
-    source: Literal["package", "none"]
+    'hub': a repository of the Hugging Face hub, at one revision; 'url': files that somebody serves; 'package': the
+    family's own package carries them; 'none': nothing is learned.
+    """
+
+    source: Literal["hub", "url", "package", "none"]
     package: str | None = None
-    format: str | None = None
+    repo: str | None = Field(default=None, pattern=r"^[\w.\-]+/[\w.\-]+$")
+    revision: Commit | None = None
+    format: Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip"] | None = None
     files: tuple[WeightsFile, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Weights:
-        if self.source == "package" and not (self.package and self.format and self.files):
-            raise ValueError("source 'package' needs package, format and at least one file")
-        if self.source == "none" and (self.package or self.format or self.files):
-            raise ValueError("source 'none' has no package, format or files")
+        needed = {"hub": {"repo"}, "url": set(), "package": {"package"}, "none": set()}[self.source]
+        for name in ("repo", "package"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"source {self.source!r} {'needs a' if name in needed else 'has no'} {name}")
+        if self.revision is not None and self.source != "hub":
+            raise ValueError(f"source {self.source!r} has no revision")
+        if (self.source == "none") != (self.format is None) or (self.source == "none") != (not self.files):
+            verb = "has no" if self.source == "none" else "needs a"
+            raise ValueError(f"source {self.source!r} {verb} format and files")
+        if any((file.url is not None) != (self.source == "url") for file in self.files):
+            raise ValueError("each file of source 'url', and of no other, has a url")
+        if self.source == "package" and not all(file.pinned for file in self.files):
+            raise ValueError("each file of source 'package' needs sha256 and size")
         return self
+
+    def needed(self, *, untrained: bool) -> tuple[WeightsFile, ...]:
+        """The files that a model needs, or its untrained twin."""
+        return tuple(file for file in self.files if file.twin or not untrained)
+
+    def pinned(self, *, untrained: bool) -> bool:
+        """Whether it is fixed, to the byte, what is loaded."""
+        files = self.needed(untrained=untrained)
+        fixed = self.source != "hub" or self.revision is not None
+        return not files or (fixed and all(file.pinned for file in files))
+
+    def with_pins(self, pins: Mapping[str, Any]) -> Weights:
+        """With what `make pin` found out. ValueError where a card says something else."""
+        if self.source not in ("hub", "url"):
+            return self
+        revision = self.revision
+        if self.repo is not None and self.repo in pins:
+            revision = _agreed("revision", self.revision, pins[self.repo]["revision"])
+        files = tuple(self._pinned_file(file, pins) for file in self.files)
+        return self.model_copy(update={"revision": revision, "files": files})
+
+    def _pinned_file(self, file: WeightsFile, pins: Mapping[str, Any]) -> WeightsFile:
+        found = pins.get(self.repo or "", {}).get("files", {}).get(file.path) if self.source == "hub" else None
+        found = pins.get(file.url or "") if self.source == "url" else found
+        if found is None:
+            return file
+        checked = WeightsFile.model_validate({"path": file.path, "sha256": found["sha256"], "size": found["size"]})
+        facts = {name: _agreed(name, getattr(file, name), getattr(checked, name)) for name in ("sha256", "size")}
+        return file.model_copy(update=facts)
+
+
+def _agreed(name: str, card: Any, lock: Any) -> Any:
+    if card is not None and card != lock:
+        raise ValueError(f"models.toml says {name} {card}, but weights.lock says {lock}")
+    return lock
 
 
 class Representation(Card):
@@ -84,6 +154,7 @@ class Representation(Card):
     pooling: Literal["mean", "none"]
     channels: Literal["invariant", "all"]
     dimension: int = Field(gt=0)
+    paper_row: int | None = Field(default=None, ge=1, le=59, description="of the paper's Table 1, which this is")
 
     @model_validator(mode="after")
     def _pooling_fits_level(self) -> Representation:
@@ -163,13 +234,12 @@ class Model(Card):
     def trainable(self) -> bool:
         return self.weights.source != "none"
 
-    @property
-    def hash(self) -> str:
-        """sha256 of what decides the vectors: input, limits, weights, representations, options."""
-        deciding = self.model_dump(
-            mode="json",
-            include={"id", "input", "elements", "max_atoms", "weights", "representation", "options"},
-        )
+    def hash(self, *, untrained: bool) -> str:
+        """sha256 of what decides the vectors: input, limits, files of weights, representations, options."""
+        names = {"id", "input", "elements", "max_atoms", "options"}
+        deciding = self.model_dump(mode="json", include=names)
+        deciding["representation"] = [r.model_dump(mode="json", exclude={"paper_row"}) for r in self.representation]
+        deciding["weights"] = {file.path: file.sha256 for file in self.weights.needed(untrained=untrained)}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def for_worker(self) -> dict[str, Any]:
@@ -197,6 +267,10 @@ class Family(Card):
         return self.path / "requirements.lock"
 
     @property
+    def pins(self) -> Path:
+        return self.path / "weights.lock"
+
+    @property
     def lock_hash(self) -> str:
         return hashlib.sha256(self.lock.read_bytes()).hexdigest()
 
@@ -206,6 +280,12 @@ class Family(Card):
         requirements = (self.path / "requirements.in").read_text()
         found = re.search(r"^torch(?![\w.\-\[]) *(==[^\s;#]+)?", requirements, re.MULTILINE)
         return None if found is None else f"torch{found[1] or ''}"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Requirements that no index has: 'name @ git+https://…@<40 hex>', whose commit is their hash."""
+        requirements = (self.path / "requirements.in").read_text()
+        return tuple(re.findall(r"^[\w.\-]+ *@ *git\+https://\S+@[0-9a-f]{40}(?=\s|$)", requirements, re.MULTILINE))
 
     @property
     def encoder_hash(self) -> str:
@@ -224,6 +304,10 @@ class Selection(BaseModel):
     @property
     def model_id(self) -> str:
         return self.model.id + (TWIN if self.untrained else "")
+
+    @property
+    def card_hash(self) -> str:
+        return self.model.hash(untrained=self.untrained)
 
     @property
     def untrained_seed(self) -> int | None:
@@ -270,7 +354,10 @@ def load_family(path: Path) -> Family:
     faults += [f"  models.toml: unknown key {key!r}, expected [[model]]" for key in sorted(set(models) - {"model"})]
     try:
         card = Family.model_validate({**family, "path": path, "models": models.get("model", [])})
-    except ValidationError as error:
+        card = with_pins(card)
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise CardError(f"family {path.name}: {error}") from error
         for fault in error.errors():
             follows = fault["type"] == "too_short" and fault["input"]  # its items are wrong, and listed themselves
             if not follows:
@@ -281,6 +368,18 @@ def load_family(path: Path) -> Family:
     if faults:
         raise CardError(f"family {path.name}: {len(faults)} faults in its cards:\n" + "\n".join(faults))
     return card
+
+
+def with_pins(family: Family) -> Family:
+    """The family with the hashes that `make pin` has written to its weights.lock. ValueError if they do not fit."""
+    if not family.pins.exists():
+        return family
+    try:
+        pins = json.loads(family.pins.read_text())
+        pinned = [model.model_copy(update={"weights": model.weights.with_pins(pins)}) for model in family.models]
+    except (KeyError, TypeError, AttributeError, OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{family.pins} cannot be read: {error!r}; `make pin` writes it") from error
+    return family.model_copy(update={"models": tuple(pinned)})
 
 
 def load_families() -> dict[str, Family]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Encoder(ABC):
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
-        """Load the model.
+        """Load the model, from the files in `self.weights` and from nowhere else.
 
         model: the model's card as a plain mapping. device: 'cpu', 'cuda', 'cuda:1'. dtype: 'float32', 'float64', …
         untrained_seed: None loads the published weights; an integer draws every weight at random from that seed
@@ -59,6 +60,11 @@ class Encoder(ABC):
         self.device = device
         self.dtype = dtype
         self.untrained_seed = untrained_seed
+
+    @property
+    def weights(self) -> Path:
+        """The folder that holds the card's files of weights, by the names that they have there."""
+        return Path(self.model["weights"]["folder"])
 
     def survey(self, systems: Iterable[System]) -> None:  # noqa: B027 - most encoders need not
         """See every system of the job that the card's limits let through once, before the first is encoded."""

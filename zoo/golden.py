@@ -78,7 +78,7 @@ def compute(model: Model, family: Family, systems: pa.Table, start: Start) -> pa
     """The rows of one model, by the worker that `start` runs. GoldenError if it or a system fails."""
     job = {"job_version": JOB_VERSION, "run_id": "golden", "model_id": model.id, "model": model.for_worker()}
     job |= {"untrained_seed": None, "representations": [r.name for r in model.representation], "device": "cpu"}
-    job |= {"dtype": "float32", "batch": None, "seed": 0, "card_hash": model.hash}
+    job |= {"dtype": "float32", "batch": None, "seed": 0, "card_hash": model.hash(untrained=False)}
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary, "golden", "job"), Path(temporary, "golden", "out")
         folder.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """The one program that runs inside every family's environment: a job folder in, shards and run.json out.
 
-    python -m zoo.worker JOB OUT --family FOLDER [--tied] [--device NAME]
+    python -m zoo.worker JOB OUT --family FOLDER [--weights FOLDER] [--tied] [--device NAME]
 
 Standard library, numpy and pyarrow only; the family's own code is the rest. Events go to standard error as JSON lines.
 """
@@ -517,18 +517,36 @@ def check_device(device: str, asked: str) -> None:
         raise WorkerError(f"{wish}, but torch finds {count} GPUs; try nvidia-smi")
 
 
-def check_weights(model: Mapping[str, Any]) -> dict[str, str]:
-    """{path: sha256} of the files that the family's package carries. Raises if one is not what the card says."""
-    site = Path(sysconfig.get_paths()["purelib"])
+def find_weights(job: Job, given: Path | None) -> Path:
+    """The folder of the files that the card names: site-packages, or the one that the host has verified and given."""
+    if job.model["weights"]["source"] == "package":
+        return Path(sysconfig.get_paths()["purelib"])
+    return given or job.folder  # of a model without files
+
+
+def check_weights(job: Job, folder: Path) -> dict[str, str]:
+    """{path: sha256} of the files that are loaded. Raises if one is not what the card says.
+
+    What the family's package carries is read and hashed here. Other files the host has hashed; here, their size is
+    looked at.
+    """
     found = {}
-    for file in model["weights"]["files"]:
-        path = site / file["path"]
+    for file in job.model["weights"]["files"]:
+        if job.untrained_seed is not None and not file["twin"]:
+            continue
+        path = folder / file["path"]
+        if file["sha256"] is None:
+            raise WorkerError(f"weights {path} are not pinned; `make pin MODEL={job.model['id']}` pins them")
         if not path.is_file():
-            raise WorkerError(f"weights {path} are not there; install the environment of the family again")
-        found[file["path"]] = sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        if (path.stat().st_size, sha256) != (file["size"], file["sha256"]):
+            mend = "install the environment of the family again, or see `make weights`"
+            raise WorkerError(f"weights {path} are not there; {mend}")
+        size, sha256 = path.stat().st_size, file["sha256"]
+        if job.model["weights"]["source"] == "package":
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if (size, sha256) != (file["size"], file["sha256"]):
             expected = f"{file['size']} bytes with sha256 {file['sha256']}"
-            raise WorkerError(f"weights {path}: expected {expected}, found {path.stat().st_size} bytes with {sha256}")
+            raise WorkerError(f"weights {path}: expected {expected}, found {size} bytes with {sha256}")
+        found[file["path"]] = sha256
     return found
 
 
@@ -540,8 +558,9 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def load_encoder(folder: Path, job: Job, device: str) -> Encoder:
+def load_encoder(folder: Path, job: Job, device: str, weights: Path) -> Encoder:
     """Construct the FamilyEncoder of a family's folder. Raises WorkerError if there is none or it cannot load."""
+    card = {**job.model, "weights": {**job.model["weights"], "folder": str(weights)}}
     spec = importlib.util.spec_from_file_location("family_encoder", folder / "encoder.py")
     if spec is None or spec.loader is None or not (folder / "encoder.py").is_file():
         raise WorkerError(f"{folder} holds no encoder.py")
@@ -549,7 +568,7 @@ def load_encoder(folder: Path, job: Job, device: str) -> Encoder:
     try:
         spec.loader.exec_module(module)
         seed_everything(job.seed)  # after the imports, so that torch is there if the family uses it
-        encoder = module.FamilyEncoder(job.model, device=device, dtype=job.dtype, untrained_seed=job.untrained_seed)
+        encoder = module.FamilyEncoder(card, device=device, dtype=job.dtype, untrained_seed=job.untrained_seed)
     except Exception as error:
         traceback.print_exc()
         raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
@@ -588,18 +607,18 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None:
+def work(job: Job, out: Path, family: Path, weights: Path | None, device: str, stop: Signals) -> None:
     """Do the whole job, or what an earlier start has left, and write run.json. device: the job's, by its name here."""
     try:
         with alone(out):
-            _work(job, out, family, device, stop)
+            _work(job, out, family, find_weights(job, weights), device, stop)
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(error, out) from error
         raise
 
 
-def _work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None:
+def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: Signals) -> None:
     started, clock, counts = datetime.now(UTC), Clock(), Counts()
     with clock.measure("total"):
         refuse_network()
@@ -609,8 +628,8 @@ def _work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None
         shards = Shards(out, job, counts)
         send("start", sent=counts.sent, done=counts.done)
         with clock.measure("load"):
-            weights = check_weights(job.model)
-            encoder = load_encoder(family, job, device)
+            loaded = check_weights(job, weights)
+            encoder = load_encoder(family, job, device, weights)
             seed_everything(job.seed)
         with clock.measure("survey"):
             survey(encoder, job)
@@ -618,7 +637,7 @@ def _work(job: Job, out: Path, family: Path, device: str, stop: Signals) -> None
     if counts.sent != counts.done:
         raise WorkerError(f"{counts.sent} were sent but {counts.done} are done; remove {out} and start again")
     record = describe_run(job, device) | {
-        "weights": weights,
+        "weights": loaded,
         "started": started.isoformat(),
         "finished": datetime.now(UTC).isoformat(),
         "seconds": {part: clock.get(part, 0.0) for part in ("load", "survey", "prepare", "encode", "total")},
@@ -691,6 +710,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("job", type=Path, help="folder with job.json and systems.parquet")
     parser.add_argument("out", type=Path, help="folder for the shards and run.json")
     parser.add_argument("--family", type=Path, required=True, help="the family's folder, with encoder.py")
+    parser.add_argument("--weights", type=Path, help="the folder with the model's files, verified by the host")
     parser.add_argument("--tied", action="store_true", help="end, as by SIGTERM, when standard input ends")
     parser.add_argument("--device", help="what the job's device is called in here (default: as in the job)")
     options = parser.parse_args(arguments)
@@ -699,7 +719,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.tied:
             tie(stop)
         job = Job.read(options.job)
-        work(job, options.out, options.family, options.device or job.device, stop)
+        work(job, options.out, options.family, options.weights, options.device or job.device, stop)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
         send("error", message=f"stopped by {name}; finished shards are kept, and the same run continues from them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -105,6 +106,12 @@ def test_two_models_may_not_share_an_id(family: Path, tmp_path: Path) -> None:
         load_families()
 
 
+HUB = {"source": "hub", "repo": "a/b", "format": "safetensors", "files": [{"path": "c"}, {"path": "w", "twin": False}]}
+URL = {"source": "url", "format": "pickle", "files": [{"path": "w.pt", "url": "https://a.org/w.pt"}]}
+TOML_HUB = 'weights = { source = "hub", repo = "a/b", revision = "%s", format = "pickle", files = [{ path = "c" }] }'
+PIN = {"sha256": "1" * 64, "size": 7}
+
+
 def change(**changes: object) -> dict[str, object]:
     return MODEL | changes
 
@@ -124,8 +131,19 @@ def without(key: str) -> dict[str, object]:
         (change(default_representation="first"), r"default_representation 'first' is not one of \['last'\]"),
         (change(representation=MODEL["representation"] * 2), r"representation names repeat: \['last', 'last'\]"),
         (change(representation=[MODEL["representation"][0] | {"pooling": "none"}]), "pooling is 'mean' for level"),
-        (change(weights={"source": "package", "package": "toy"}), "needs package, format and at least one file"),
-        (change(weights=MODEL["weights"] | {"source": "none"}), "source 'none' has no package, format or files"),
+        (change(weights={"source": "package", "package": "toy"}), "source 'package' needs a format and files"),
+        (change(weights=MODEL["weights"] | {"source": "none"}), "source 'none' has no package"),
+        (change(weights={"source": "none", "format": "pickle"}), "source 'none' has no format and files"),
+        (change(weights=MODEL["weights"] | {"files": [{"path": "a"}]}), "source 'package' needs sha256 and size"),
+        (change(weights=MODEL["weights"] | {"repo": "a/b"}), "source 'package' has no repo"),
+        (change(weights=HUB | {"repo": None}), "source 'hub' needs a repo"),
+        (change(weights=HUB | {"repo": "no-owner"}), "weights.repo\n  String should match pattern"),
+        (change(weights=HUB | {"revision": "main"}), "weights.revision\n  String should match pattern"),
+        (change(weights=HUB | {"files": [{"path": "../a"}]}), "a path may not leave its folder"),
+        (change(weights=HUB | {"files": [{"path": "/a"}]}), "weights.files.0.path\n  String should match pattern"),
+        (change(weights=URL | {"files": [{"path": "a"}]}), "each file of source 'url', and of no other, has a url"),
+        (change(weights=URL | {"revision": "0" * 40}), "source 'url' has no revision"),
+        (change(weights=URL | {"files": [{"path": "a", "url": "http://a.org/a"}]}), "String should match pattern"),
         (change(elements="H-Zz"), "'Zz' is not a chemical symbol"),
         (change(id="Toy 1"), "String should match pattern"),
     ],
@@ -137,9 +155,45 @@ def test_a_card_that_leaves_something_open_is_refused(content: dict[str, object]
 
 def test_the_hash_changes_with_what_decides_the_vectors_and_nothing_else() -> None:
     first = Model.model_validate(MODEL)
-    assert Model.model_validate(change(title="Other", score=[])).hash == first.hash
-    assert Model.model_validate(change(max_atoms=5)).hash != first.hash
-    assert Model.model_validate(change(options={"a": 1})).hash != first.hash
+    assert Model.model_validate(change(title="Other", score=[])).hash(untrained=False) == first.hash(untrained=False)
+    assert Model.model_validate(change(max_atoms=5)).hash(untrained=False) != first.hash(untrained=False)
+    assert Model.model_validate(change(options={"a": 1})).hash(untrained=False) != first.hash(untrained=False)
+
+
+def hub_model(**pins: object) -> Model:
+    model = Model.model_validate(change(weights=HUB))
+    return model.model_copy(update={"weights": model.weights.with_pins(pins)})
+
+
+def test_pins_fix_what_the_card_leaves_open() -> None:
+    assert not hub_model().weights.pinned(untrained=True)
+    half = hub_model(**{"a/b": {"revision": "2" * 40, "files": {"c": PIN}}}).weights
+    assert (half.pinned(untrained=True), half.pinned(untrained=False)) == (True, False)
+    whole = hub_model(**{"a/b": {"revision": "2" * 40, "files": {"c": PIN, "w": PIN}}}).weights
+    assert whole.pinned(untrained=False)
+    assert whole.revision == "2" * 40
+    assert [file.path for file in whole.needed(untrained=True)] == ["c"]
+    url = Model.model_validate(change(weights=URL)).weights
+    assert url.with_pins({"https://a.org/w.pt": PIN}).files[0].sha256 == "1" * 64
+
+
+def test_a_twin_is_not_embedded_again_because_weights_were_pinned_that_it_does_without() -> None:
+    half, whole = ({"a/b": {"revision": "2" * 40, "files": dict.fromkeys(names, PIN)}} for names in ("c", "cw"))
+    assert hub_model(**half).hash(untrained=True) == hub_model(**whole).hash(untrained=True)
+    assert hub_model(**half).hash(untrained=False) != hub_model(**whole).hash(untrained=False)
+
+
+def test_a_pin_that_contradicts_the_card_is_a_fault(family: Path) -> None:
+    spoil(family / "models.toml", 'weights = { source = "none" }', TOML_HUB % ("1" * 40))
+    (family / "weights.lock").write_text(json.dumps({"a/b": {"revision": "2" * 40, "files": {}}}))
+    with pytest.raises(CardError, match=f"models.toml says revision {'1' * 40}, but weights.lock says {'2' * 40}"):
+        load_families()
+    (family / "weights.lock").write_text(json.dumps({"a/b": {"revision": "1" * 40, "files": {"c": PIN}}}))
+    [model] = load_families()["toy"].models
+    assert model.weights.files[0].sha256 == "1" * 64
+    (family / "weights.lock").write_text("[]")
+    with pytest.raises(CardError, match="weights.lock cannot be read: .*`make pin` writes it"):
+        load_families()
 
 
 def test_the_worker_gets_plain_data_and_atomic_numbers() -> None:
@@ -184,7 +238,7 @@ def test_a_model_with_weights_has_a_twin(family: Path) -> None:
     with pytest.raises(CardError, match="toy-composition has no weights to draw at random"):
         find_model("toy-composition@untrained")
     files = 'files = [{ path = "a", sha256 = "%s", size = 1 }]' % ("0" * 64)
-    weights = f'weights = {{ source = "package", package = "a", format = "b", {files} }}'
+    weights = f'weights = {{ source = "package", package = "a", format = "pickle", {files} }}'
     spoil(family / "models.toml", 'weights = { source = "none" }', weights)
     twin, model = find_model("toy-composition@untrained"), find_model("toy-composition")
     assert (twin.model_id, twin.untrained_seed) == ("toy-composition@untrained", card.TWIN_SEED)

@@ -6,9 +6,7 @@ one layer early, and a batch without a single angle skips layers that a batch wi
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +34,7 @@ class FamilyEncoder(Encoder):
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         if dtype != "float32":
             raise ValueError(f"dtype {dtype!r}: this package builds its graphs in float32; use DTYPE=float32")
-        checkpoint = Path(sysconfig.get_paths()["purelib"]) / model["weights"]["files"][0]["path"]
+        checkpoint = self.weights / model["weights"]["files"][0]["path"]
         network = CHGNet.from_file(str(checkpoint), mlp_out_bias=model["options"]["mlp_out_bias"])
         if untrained_seed is not None:
             torch.manual_seed(untrained_seed)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +36,7 @@ class FamilyEncoder(Encoder):
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         if dtype != "float32":
             raise ValueError(f"dtype {dtype!r}: this package embeds atoms in float32; use DTYPE=float32")
-        path = Path(sysconfig.get_paths()["purelib"]) / model["weights"]["files"][0]["path"]
+        path = self.weights / model["weights"]["files"][0]["path"]
         checkpoint = load_checkpoint(str(path))
         network = checkpoint.build_model()
         if untrained_seed is not None:

