@@ -64,16 +64,22 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /torch \
     && mkdir -p /built/torch && mv /torch /built/torch/
 
 
-# The family's lock, every file checked against its hash. The packages' own tests, a tenth of the size, are left out, as
+# The family's lock, every file checked against its hash; then what no index has, from its repository at a commit, which
+# is git's own hash of it. The packages' own tests, a tenth of the size, are left out, as
 # are torch's headers above: there is no compiler to read them.
 FROM torch AS install
 ARG FAMILY
 ARG OFFLINE
+ARG SOURCES
 COPY wheels/family/ /wheels/
 COPY zoo/${FAMILY}/requirements.lock /tmp/
 RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
     && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} \
         --no-deps --require-hashes -r /tmp/requirements.lock \
+    && if [ -n "${SOURCES}" ]; then \
+        { [ -n "${OFFLINE}" ] || command -v git || { apt-get -qq update && apt-get -qq install -y git; }; } \
+        && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} --no-deps ${SOURCES}; \
+    fi \
     && site="lib/$(basename /env/lib/python*)/site-packages" \
     && echo "/torch/${site}" > "/env/${site}/torch.pth" \
     && find /env/lib -depth -type d -name tests -exec rm -rf {} + \

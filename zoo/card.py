@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ from zoo.encoder import SYMBOLS as SYMBOLS
 ROOT = Path(__file__).resolve().parent
 TWIN = "@untrained"
 TWIN_SEED = 0
+
+SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"  # a line of requirements.in
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -283,9 +286,13 @@ class Family(Card):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Requirements that no index has: 'name @ git+https://…@<40 hex>', whose commit is their hash."""
+        """Requirements that no index has: 'name@git+https://…@<40 hex>', whose commit is their hash.
+
+        The lock leaves them out, as it does torch.
+        """
         requirements = (self.path / "requirements.in").read_text()
-        return tuple(re.findall(r"^[\w.\-]+ *@ *git\+https://\S+@[0-9a-f]{40}(?=\s|$)", requirements, re.MULTILINE))
+        found = re.findall(SOURCE, requirements, re.MULTILINE)
+        return tuple(line.replace(" ", "") for line in found)
 
     @property
     def encoder_hash(self) -> str:
@@ -404,11 +411,11 @@ def load_models() -> dict[str, Selection]:
 
 
 def find_family(name: str) -> Family:
-    """The family of that name, or CardError with the nearest right one."""
-    families = load_families()
-    if name not in families:
-        raise CardError(f"no family is named {name!r}; {nearest(name, families)} (`make list` shows all)")
-    return families[name]
+    """The family of that name, or CardError with the nearest right one. What is wrong with others is no matter."""
+    folders = {folder.name: folder for folder in family_folders()}
+    if name not in folders:
+        raise CardError(f"no family is named {name!r}; {nearest(name, folders)} (`make list` shows all)")
+    return load_family(folders[name])
 
 
 def find_families(name: str) -> list[Family]:
@@ -416,13 +423,23 @@ def find_families(name: str) -> list[Family]:
     return list(load_families().values()) if name == "all" else [find_family(name)]
 
 
+def _sound_models() -> dict[str, Selection]:
+    """The models of every family without faults, by id."""
+    found: dict[str, Selection] = {}
+    for folder in family_folders():
+        with suppress(CardError):
+            family = load_family(folder)
+            found |= {model.id: Selection(family=family, model=model, untrained=False) for model in family.models}
+    return found
+
+
 def find_model(model_id: str) -> Selection:
     """The model of that id, 'x@untrained' its untrained twin; CardError with the nearest right id otherwise."""
-    models = load_models()
     base = model_id.removesuffix(TWIN)
-    if base not in models:
+    selection = _sound_models().get(base)
+    if selection is None:
+        models = load_models()  # raises where a family has faults: it may be one of its models
         raise CardError(f"no model is named {base!r}; {nearest(base, models)} (`make list` shows all)")
-    selection = models[base]
     if model_id.endswith(TWIN):
         if not selection.model.trainable:
             raise CardError(f"{base} has no weights to draw at random, so it has no untrained twin")

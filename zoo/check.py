@@ -54,8 +54,9 @@ def lock_faults(family: Family) -> Iterator[str]:
         yield f"there is no requirements.lock; run `python -m zoo lock {family.name}`"
         return
     blocks = {normalise(block.name): block for block in read_blocks(family.lock)[1]}
+    outside = {"torch", *(normalise(source.partition("@")[0]) for source in family.sources)}
     for name, pin in direct.items():
-        if name != "torch" and (name not in blocks or (pin and pin not in blocks[name].lines[0])):
+        if name not in outside and (name not in blocks or (pin and pin not in blocks[name].lines[0])):
             yield f"requirements.lock does not hold {name}{pin}; run `python -m zoo lock {family.name}`"
     yield from (f"requirements.lock has no hash for {name}" for name, block in blocks.items() if not is_hashed(block))
     if "torch" in direct and not direct["torch"]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from zoo.card import Family
+from zoo.card import SOURCE, Family
 
 CUDA_RUNTIME = re.compile(r"(nvidia|cuda)-.+|triton")
 
@@ -41,7 +41,8 @@ def lock(family: Family, *, upgrade: bool = False) -> list[str]:
     """Write the family's requirements.lock and return the packages that are not in the old one, 'name==version'.
 
     Versions in the old lock stay unless `upgrade`. torch is left out, because its build (CPU or CUDA) depends on the
-    machine and its version on requirements.in; so is the CUDA runtime that only torch asks for.
+    machine and its version on requirements.in; so is the CUDA runtime that only torch asks for, and what comes from a
+    repository at a commit.
     """
     before = {block.lines[0] for block in read_blocks(family.lock)[1]}
     header, blocks = resolve(family, upgrade=upgrade)
@@ -52,7 +53,8 @@ def lock(family: Family, *, upgrade: bool = False) -> list[str]:
 
 def resolve(family: Family, *, upgrade: bool) -> tuple[list[str], list[Block]]:
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / family.lock.name
+        output, indexed = Path(folder) / family.lock.name, Path(folder) / "requirements.in"
+        indexed.write_text(re.sub(SOURCE, "", (family.path / "requirements.in").read_text(), flags=re.MULTILINE))
         if family.lock.exists():
             shutil.copy(family.lock, output)
         command = [sys.executable, "-m", "uv", "pip", "compile", "requirements.in", "--output-file", str(output)]
@@ -60,7 +62,7 @@ def resolve(family: Family, *, upgrade: bool) -> tuple[list[str], list[Block]]:
         command += ["--no-emit-package", "torch", "--quiet"]
         command += ["--custom-compile-command", f"python -m zoo lock {family.name}"]
         command += ["--upgrade"] if upgrade else []
-        done = subprocess.run(command, cwd=family.path, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise LockError(f"uv could not lock family {family.name}: {done.stderr.strip()}")
         return read_blocks(output)

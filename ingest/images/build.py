@@ -70,8 +70,10 @@ def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say)
 def _arguments(family: Family, choice: Choice, base: str) -> dict[str, str]:
     found = {"BASE": base, "BUILDER": choice.builder or base, "FAMILY": family.name, "UV": wheels.uv()}
     found |= {"TORCH": family.torch or "", "TORCH_BACKEND": choice.torch_backend or ""}
+    found |= {"SOURCES": " ".join(family.sources)}
     if choice.offline:
-        return found | {"OFFLINE": "1", "TORCH_BACKEND": ""}
+        names = " ".join(source.partition("@")[0] for source in family.sources)
+        return found | {"OFFLINE": "1", "TORCH_BACKEND": "", "SOURCES": names}
     index = os.environ.get("PIP_INDEX_URL")
     return found | ({"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index} if index else {})
 

@@ -18,7 +18,7 @@ FAMILY, RECIPE, LOCK, RUN, HOST, PART = (PREFIX + n for n in ("family", "recipe"
 
 
 def recipe(family: Family) -> str:
-    """sha256 of what decides an image's vectors: the lock, torch's version, the worker, the family's own code."""
+    """sha256 of what decides an image's vectors: lock, torch's version, sources, worker, the family's own code."""
     digest = hashlib.sha256()
     for name, content in _ingredients(family):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -28,6 +28,8 @@ def recipe(family: Family) -> str:
 def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
     yield "torch", (family.torch or "").encode()
     yield family.lock.name, family.lock.read_bytes()
+    for source in family.sources:
+        yield "source", source.encode()
     for name in WORKER:
         yield f"zoo/{name}", (ROOT / name).read_bytes()
     for file in files_of(family):

@@ -50,6 +50,9 @@ def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None
     ):
         say(f"{family.name}: downloading {what} -> {path}")
         _pip(["download", "--quiet", "--disable-pip-version-check", "--dest", str(path), *target, *packages])
+    if family.sources:
+        say(f"{family.name}: building {', '.join(family.sources)} -> {own(family)}")
+        _pip(["wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "-w", str(own(family)), *family.sources])
 
 
 def _target(python: str, machine: str) -> list[str]:

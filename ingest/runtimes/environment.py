@@ -89,9 +89,9 @@ def held(family: Family, *, exclusive: bool, say: Say) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _recipe(family: Family) -> dict[str, str | None]:
+def _recipe(family: Family) -> dict[str, str | list[str] | None]:
     """What decides an environment."""
-    return {"lock_hash": family.lock_hash, "torch": family.torch}
+    return {"lock_hash": family.lock_hash, "torch": family.torch, "sources": list(family.sources)}
 
 
 def _check_python(family: Family) -> None:
@@ -110,6 +110,8 @@ def _install(family: Family, target: Path) -> None:
     _uv(family, [*install, "--no-deps", "--require-hashes", "-r", str(family.lock)])
     if family.torch is not None:
         _uv(family, [*install, *_torch_build(), family.torch])
+    if family.sources:
+        _uv(family, [*install, "--no-deps", *family.sources])
 
 
 def _torch_build() -> list[str]:

@@ -16,6 +16,7 @@ from ingest.runtimes import Limits, NoRuntime, RunError, _first, choose_runtime,
 from ingest.runtimes.venv import Venv, _device
 from ingest.systems import Materialised
 from zoo.card import Family, find_family, load_families
+from zoo.check import find_faults
 
 Make = Callable[..., Materialised]
 Planned = Callable[..., Plan]
@@ -111,6 +112,37 @@ def test_a_wheel_with_another_hash_is_refused(layout: Layout, other: Family) -> 
     lines = other.lock.read_text().splitlines()
     other.lock.write_text("\n".join(f"{line[:30]}{'0' * 40} \\" if "--hash" in line else line for line in lines) + "\n")
     with pytest.raises(RunError, match="could not be built"):
+        environment.build(other, lambda text: None)
+
+
+def repository(folder: Path) -> str:
+    """A package in a git repository, as a requirement at its newest commit."""
+    folder.mkdir()
+    (folder / "nowhere_else.py").write_text("ANSWER = 42\n")
+    (folder / "pyproject.toml").write_text('[project]\nname = "nowhere-else"\nversion = "1.0"\n')
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    return f"nowhere-else @ git+file://{folder}@{commit}"
+
+
+def test_a_package_that_no_index_has_comes_from_its_commit(layout: Layout, other: Family, tmp_path: Path) -> None:
+    with (other.path / "requirements.in").open("a") as requirements:
+        requirements.write(repository(tmp_path / "package") + "\n")
+    assert not find_faults([other.path])
+    environment.build(other, lambda text: None)
+    said = subprocess.run(
+        [environment.python_of(other), "-Ic", "import nowhere_else as n; print(n.ANSWER)"],
+        capture_output=True,
+        check=True,
+    )
+    assert said.stdout == b"42\n"
+    assert environment.ready(other)
+    text = (other.path / "requirements.in").read_text()
+    (other.path / "requirements.in").write_text(text[:-41] + "0" * 40 + "\n")
+    assert not environment.ready(other)
+    with pytest.raises(RunError, match=r"(?s)environment of toy could not be built. uv pip .*0000"):
         environment.build(other, lambda text: None)
 
 

@@ -234,6 +234,15 @@ def test_names_that_do_not_exist_are_answered_with_the_nearest() -> None:
         find_family("qqqqqq")
 
 
+def test_what_is_wrong_with_one_family_is_no_matter_to_another(family: Path) -> None:
+    write_family("broken", family.parent)
+    (family.parent / "broken" / "models.toml").unlink()
+    assert find_model("toy-composition").family == find_family("toy")
+    for find in (load_families, lambda: find_family("broken"), lambda: find_model("broken-composition")):
+        with pytest.raises(CardError, match="family broken: .*models.toml cannot be read"):
+            find()
+
+
 def test_a_model_with_weights_has_a_twin(family: Path) -> None:
     with pytest.raises(CardError, match="toy-composition has no weights to draw at random"):
         find_model("toy-composition@untrained")
