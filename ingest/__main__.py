@@ -61,11 +61,12 @@ def run(options: argparse.Namespace) -> int:
     selections = choose_models(options.model)
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
-    dataset = find_dataset(options.dataset)
+    dataset = find_dataset(options.dataset).drawn(options.limit, say)
     say(f"runtime {runtime.name}: {why}")
     limits = limits_of(options, runtime)
     made = prepare(layout, dataset)
-    wishes = [Wish(s, made, names, options.limit, options.device, options.dtype, options.batch) for s, names in chosen]
+    limit = options.limit or dataset.sample
+    wishes = [Wish(s, made, names, limit, options.device, options.dtype, options.batch) for s, names in chosen]
     if len(wishes) > 1:
         tell_cost(layout, runtime, wishes)
     return run_all(Ingest(layout, runtime, limits), wishes)

@@ -13,6 +13,10 @@ QUANTUM = 1e-8  # Å; see content_hash
 FARTHEST = 1e6  # Å; a coordinate beyond this is a broken file, and its hash would overflow
 
 
+class DatasetError(Exception):
+    """A dataset that does not exist, or a source that cannot be read as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A property of a system: its value, unit ('1' if it has none) and where the value comes from."""

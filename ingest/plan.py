@@ -17,15 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.layout import Layout, Run, memory_limit
+from ingest.sample import IN_SQL
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
 from schemas.store import MEMORY, connect
 from zoo.card import TWIN, Selection
 from zoo.worker import JOB_VERSION, NEEDS
 
-WANTED = """
+WANTED = f"""
 CREATE TEMP TABLE wanted AS
 SELECT system_id, content_hash FROM read_parquet($systems)
-ORDER BY sha256(substr(system_id, strpos(system_id, '/') + 1)), system_id
+ORDER BY {IN_SQL}
 LIMIT $limit
 """
 # A failure is an answer too: the same card would fail again.

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.entries import Entry, Label, Unreadable, checked, content_hash
+from ingest.entries import DatasetError, Entry, Label, Unreadable, checked, content_hash
 
 __all__ = [
     "Dataset",
@@ -59,10 +59,6 @@ LABELS = pa.schema(
 IDS = pa.schema([("system_id", pa.string()), ("content_hash", pa.string()), ("ordinal", pa.int64())])
 
 
-class DatasetError(Exception):
-    """A dataset that does not exist, or a source that cannot be read as a whole."""
-
-
 @dataclass(frozen=True)
 class Dataset:
     """A named, fixed list of systems.
@@ -80,6 +76,11 @@ class Dataset:
     made_from: tuple[str, ...]
     approx_systems: int | None = None  # None: not known before it is read
     approx_seconds: float | None = None  # to materialise it, on 2 CPU cores
+    sample: int | None = None  # only so many systems of it, see ingest.sample; None: all
+
+    def drawn(self, limit: int | None, say: Callable[[str], None]) -> Dataset:
+        """The dataset as it is materialised where `limit` systems are asked for: whole, as what we carry is small."""
+        return self
 
     @property
     def versions(self) -> dict[str, str]:
@@ -105,6 +106,13 @@ class Materialised:
     dataset_hash: str
     versions: dict[str, str]
     fingerprint: str
+    sample: int | None = None  # how many were asked for; None: all
+
+    def covers(self, sample: int | None) -> bool:
+        """Does it hold a sample of that size? A source that gave fewer than were asked for has given all."""
+        if self.sample is None or self.n_systems < self.sample:
+            return True
+        return sample is not None and sample <= self.sample
 
     @property
     def systems(self) -> Path:
@@ -126,14 +134,14 @@ def file_hash(path: Path) -> str:
 
 
 def materialise(dataset: Dataset, folder: Path, progress: Callable[[int], None] | None = None) -> Materialised:
-    """Write a dataset's folder, or reuse it where its fingerprint still holds.
+    """Write a dataset's folder, or reuse it where its fingerprint still holds and it has the sample asked for.
 
     Streams: memory does not grow with the number of systems. The folder appears whole or not at all; `progress` is
     called with the number of entries read so far. Raises DatasetError where an id appears twice or nothing is readable.
     """
     fingerprint = dataset.fingerprint
     existing = read_materialised(folder)
-    if existing is not None and existing.fingerprint == fingerprint:
+    if existing is not None and existing.fingerprint == fingerprint and existing.covers(dataset.sample):
         return existing
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
@@ -259,7 +267,8 @@ def _write_description(
 ) -> None:
     about = {"dataset": dataset.name, "title": dataset.title, "source": dataset.source, "licence": dataset.licence}
     made = {"dataset_hash": dataset_hash, "versions": dataset.versions, "fingerprint": fingerprint}
-    (folder / "dataset.json").write_text(json.dumps(about | counts | made, indent=2) + "\n")
+    drawn = {"sample": dataset.sample}
+    (folder / "dataset.json").write_text(json.dumps(about | counts | made | drawn, indent=2) + "\n")
 
 
 def _swap(new: Path, folder: Path) -> None:

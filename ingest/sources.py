@@ -1,0 +1,165 @@
+"""Published datasets' files: the facts of ingest/datasets/<name>.toml, and the files themselves, fetched and verified.
+
+They lie in $ZOO_DATASETS/<name>, by default in <user's cache>/matterzoo/datasets/<name>. A user who has them already
+puts them there, under the paths of the TOML. What a publisher tells of a file (size, sha256, md5) stands in the TOML;
+where no checksum was published, `python -m ingest pin <name>` writes what it finds into <name>.lock beside it, once,
+and only that content is taken from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from ingest.entries import DatasetError
+from zoo.card import Card, Licence, Sha256
+from zoo.content import Content, cache, remembered
+from zoo.download import DownloadError, download
+
+Say = Callable[[str], None]
+Https = Annotated[str, Field(pattern=r"^(https://|http://127\.0\.0\.1:)")]  # loopback: the tests' own server
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class SourceFile(Card):
+    """One published file. path: where it lies in the dataset's folder. What the publisher does not tell is left out."""
+
+    path: str = Field(pattern=r"^[^/]")
+    url: Https
+    size: int | None = Field(default=None, gt=0, description="bytes")
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    note: str = Field(default="", description="where the checksum was read, or that none is published")
+
+    @field_validator("path")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str) -> str:
+        if ".." in Path(value).parts:
+            raise ValueError("a path may not leave its folder")
+        return value
+
+    @property
+    def pinned(self) -> bool:
+        """Is it known by a checksum?"""
+        return self.sha256 is not None or self.md5 is not None
+
+    @property
+    def content(self) -> Content:
+        return Content(size=self.size, sha256=self.sha256, md5=self.md5)
+
+
+class LabelColumn(Card):
+    """A property that the source gives for its systems."""
+
+    key: str = Field(description="what the source calls it")
+    property: str = Field(description="what table `labels` calls it")
+    unit: str = Field(description="'1' if it has none")
+    source: str = Field(description="level of theory or kind of measurement, and the dataset")
+
+
+class About(Card):
+    """<name>.toml. `options` are the loader's own facts (a template of addresses, a list of parts)."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]*$")
+    title: str
+    description: str
+    homepage: Https
+    citation: str
+    doi: str | None = Field(default=None, pattern=r"^10\.")
+    licence: Licence
+    systems: int = Field(gt=0, description="how many the source lists, about")
+    seconds: float = Field(gt=0, description="to read a sample of the default size on 2 CPU cores, about")
+    file: tuple[SourceFile, ...]
+    label: tuple[LabelColumn, ...] = ()
+    options: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published dataset: its TOML file, and the folder of its files on this machine."""
+
+    toml: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.toml.with_suffix(".lock")
+
+    @cached_property
+    def about(self) -> About:
+        """The TOML with what its lock pins. Every fault is listed at once."""
+        facts = tomllib.loads(self.toml.read_text(encoding="utf-8"))
+        pins = json.loads(self.lock.read_text()) if self.lock.exists() else {}
+        facts["file"] = [pins.get(file.get("path"), {}) | file for file in facts.get("file", [])]
+        try:
+            return About.model_validate(facts)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise DatasetError(f"{self.toml} is wrong:\n  " + "\n  ".join(faults)) from error
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are kept, or were put by hand."""
+        return Path(os.environ.get("ZOO_DATASETS") or cache() / "datasets").expanduser() / self.about.name
+
+    def path(self, name: str) -> Path:
+        """One of the files of the TOML, by its path there."""
+        if name not in {file.path for file in self.about.file}:
+            raise DatasetError(f"{self.toml.name} names no file {name!r}")
+        return self.folder / name
+
+    @property
+    def missing(self) -> list[SourceFile]:
+        """The files still to be downloaded."""
+        return [file for file in self.about.file if not (self.folder / file.path).exists()]
+
+    def fetch(self, say: Say) -> Path:
+        """Download what is missing, verify everything, and return the folder. DatasetError with what to do."""
+        unpinned = [file.path for file in self.about.file if not file.pinned]
+        if unpinned:
+            name = self.about.name
+            raise DatasetError(
+                f"no checksum of {unpinned[0]} of dataset {name} is known, so nobody could tell it from another file;"
+                f" `python -m ingest pin {name}` downloads it once and writes its checksum into {self.lock.name}"
+            )
+        self._tell(say)
+        for file in self.about.file:
+            self._fetch(file, say)
+        return self.folder
+
+    def _tell(self, say: Say) -> None:
+        """What is about to be downloaded, and on which terms."""
+        if not self.missing:
+            return
+        sizes = [file.size for file in self.missing]
+        size = f"{sum(filter(None, sizes)) / 1e6:,.0f} MB" + (" and more" if None in sizes else "")
+        licence = self.about.licence
+        terms = "" if licence.commercial else ", not for commercial use"
+        say(f"  downloading {len(sizes)} files, {size}, to {self.folder}")
+        say(f"  licence of {self.about.name}: {licence.name}{terms}, {licence.url or licence.no_url_because}")
+
+    def _fetch(self, file: SourceFile, say: Say) -> Path:
+        try:
+            return download(file.url, self.folder / file.path, file.content, say=lambda text: say(f"  {text}"))
+        except DownloadError as error:
+            raise DatasetError(f"dataset {self.about.name}: {error}") from error
+
+    def pin(self, say: Say) -> Path:
+        """Write size and sha256 of every file whose publisher tells no checksum into the lock, which is returned."""
+        pins = json.loads(self.lock.read_text()) if self.lock.exists() else {}
+        for file in self.about.file:
+            if not file.pinned:
+                path = self._fetch(file, say)
+                pins[file.path] = {"sha256": remembered(path, ["sha256"])["sha256"], "size": path.stat().st_size}
+                say(f"{file.path}: {pins[file.path]['sha256']}, {pins[file.path]['size']:,} bytes")
+        partial = self.lock.with_name(f".{self.lock.name}.partial")
+        partial.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
+        partial.replace(self.lock)
+        return self.lock
