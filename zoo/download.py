@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from zoo.content import ANYTHING, BLOCK, Content, fault
+from zoo.content import ANYTHING, Content, fault
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # s before another try, while no byte arrives; every byte begins them again
+BLOCK = 1 << 18  # bytes taken from a connection at most at once
 SILENCE = 30.0  # s without a byte after which a connection counts as broken
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may answer otherwise in a moment
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError)
@@ -215,7 +216,7 @@ class Transfer:
         with self.partial.open("ab" if begin else "wb") as file:
             self.etag.write_text("" if etag.startswith("W/") else etag)
             done = begin
-            while block := answer.read(BLOCK):
+            while block := answer.read1(BLOCK):  # what has arrived; a killed process keeps it
                 file.write(block)
                 done += len(block)
                 self.progress(done, total)

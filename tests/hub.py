@@ -1,0 +1,338 @@
+"""A hub on loopback: the part of the Hugging Face hub's HTTP API that its client speaks, with faults on demand.
+
+A real server for the real client: `HF_ENDPOINT=hub.url`. It also serves plain files under /files/, as release pages do.
+What one request needs is a route, a method marked with the addresses that it answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+BLOCK = 1 << 14
+IN_LFS = re.compile(r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$")  # as .gitattributes of a new repository
+ROUTES: list[tuple[re.Pattern[str], Callable[..., None]]] = []
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file's content, in git itself or in large-file storage."""
+
+    data: bytes
+    lfs: bool = False
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def git_blob(self) -> str:
+        return hashlib.sha1(b"blob %d\0" % len(self.data) + self.data).hexdigest()
+
+    @property
+    def etag(self) -> str:
+        return self.sha256 if self.lfs else self.git_blob
+
+
+@dataclass
+class Repository:
+    """Commits, each a mapping of paths to blobs, and branches. gated: only `members` (tokens) may read files."""
+
+    kind: str  # models | datasets
+    name: str
+    gated: bool = False
+    members: set[str] = field(default_factory=set)
+    commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+
+    def commit(self, files: Mapping[str, bytes], branch: str = "main") -> str:
+        """Add files to a branch, and return the new commit's 40 hex digits."""
+        parent = self.branches.get(branch, "")
+        blobs = {path: Blob(data, lfs=bool(IN_LFS.search(path))) for path, data in files.items()}
+        tree = {**self.commits.get(parent, {}), **blobs}
+        content = parent + "".join(f"{path} {blob.etag}\n" for path, blob in sorted(tree.items()))
+        sha = hashlib.sha1(content.encode()).hexdigest()
+        self.commits[sha] = tree
+        self.branches[branch] = sha
+        return sha
+
+    def find(self, revision: str) -> str | None:
+        """The commit of a branch's name or of itself."""
+        sha = self.branches.get(revision, revision)
+        return sha if sha in self.commits else None
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests whose method is `method` and whose path contains `where`."""
+
+    where: str
+    status: int | None = None  # answered instead
+    cut: int | None = None  # bytes of body, after which the connection is closed
+    data: bytes | None = None  # sent instead of the file, with headers that fit it
+    wait: float = 0.0  # s before each block of the body
+    times: int = 1
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+class Hub:
+    """What the server holds, what it was asked, and what shall go wrong."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[tuple[str, str], Repository] = {}
+        self.files: dict[str, Blob] = {}  # under /files/
+        self.ranges = True  # may a part of a file be asked for
+        self.etags = True  # of the files under /files/
+        self.faults: list[Fault] = []
+        self.log: list[Request] = []
+        self.lock = threading.Lock()
+        self.url = ""
+
+    def repository(self, name: str, kind: str = "models", **facts: Any) -> Repository:
+        """Create a repository."""
+        made = self.repositories[kind, name] = Repository(kind, name, **facts)
+        return made
+
+    def asked(self, where: str, method: str = "GET") -> list[Request]:
+        """The requests so far of that method whose path contains `where`."""
+        return [request for request in self.log if request.method == method and where in request.path]
+
+    def fault(self, request: Request) -> Fault | None:
+        """The fault that this request meets, counted."""
+        with self.lock:
+            self.log.append(request)
+            for fault in self.faults:
+                if fault.times and fault.method == request.method and fault.where in request.path:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def blob(self, sha256: str) -> Blob | None:
+        """A blob of large-file storage."""
+        every = (
+            blob for repo in self.repositories.values() for tree in repo.commits.values() for blob in tree.values()
+        )
+        return next((blob for blob in every if blob.lfs and blob.sha256 == sha256), None)
+
+
+def route(pattern: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Mark a method of Handler as what answers these addresses; the pattern's groups are its arguments."""
+
+    def mark(act: Callable[..., None]) -> Callable[..., None]:
+        ROUTES.append((re.compile(pattern), act))
+        return act
+
+    return mark
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request. Every answer has a length, so that the connection can be used again."""
+
+    hub: Hub
+    current: Fault | None
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.current = self.hub.fault(Request(self.command, self.path, dict(self.headers)))
+        if self.current is not None and self.current.status is not None:
+            self.send(self.current.status, b"", self.current.headers)
+            return
+        path = unquote(urlsplit(self.path).path)
+        for pattern, act in ROUTES:
+            if match := pattern.fullmatch(path):
+                act(self, *match.groups())
+                return
+        self.refuse(404, "NotFound", f"no route for {path}")
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Into hub.log, not onto the terminal."""
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
+
+    @property
+    def token(self) -> str:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
+
+    # Repositories
+
+    @route(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/revision/([^/]+))?")
+    def info(self, kind: str, name: str, revision: str | None) -> None:
+        found = self.find(kind, name, revision or "main")
+        if found is not None:
+            repo, sha = found
+            blobs = self.query.get("blobs", "").lower() == "true"
+            files = [{"rfilename": path, **(facts(blob) if blobs else {})} for path, blob in repo.commits[sha].items()]
+            gate = "auto" if repo.gated else False
+            self.send_json({"id": name, "sha": sha, "private": False, "gated": gate, "tags": [], "siblings": files})
+
+    @route(r"/api/(models|datasets)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?")
+    def tree(self, kind: str, name: str, revision: str, folder: str | None) -> None:
+        found = self.find(kind, name, revision)
+        if found is not None:
+            repo, sha = found
+            inside = {p: b for p, b in repo.commits[sha].items() if folder is None or p.startswith(f"{folder}/")}
+            self.send_json([{"type": "file", "path": path, **tree_facts(blob)} for path, blob in inside.items()])
+
+    @route(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+    def resolve(self, kind: str | None, name: str, revision: str, path: str) -> None:
+        """A large file is somewhere else, on a host that takes no tokens; a small one elsewhere on this host."""
+        found = self.find(kind or "models", name, revision)
+        if found is None or not self.may_read(found[0]):
+            return
+        repo, sha = found
+        blob = repo.commits[sha].get(path)
+        if blob is None:
+            self.refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": sha})
+            return
+        headers = {"X-Repo-Commit": sha, "X-Linked-Etag": f'"{blob.etag}"', "X-Linked-Size": str(len(blob.data))}
+        if blob.lfs:
+            storage = self.hub.url.replace("127.0.0.1", "localhost")
+            self.send(302, b"", {**headers, "Location": f"{storage}/storage/{blob.sha256}"})
+        else:
+            self.send(307, b"", {**headers, "Location": f"/api/resolve-cache/{repo.kind}/{name}/{sha}/{path}"})
+
+    @route(r"/api/resolve-cache/(models|datasets)/([^/]+/[^/]+)/([^/]+)/(.+)")
+    def resolved(self, kind: str, name: str, sha: str, path: str) -> None:
+        blob = self.hub.repositories[kind, name].commits[sha][path]
+        self.send_file(blob, {"X-Repo-Commit": sha, "ETag": f'"{blob.etag}"'})
+
+    @route(r"/storage/([0-9a-f]{64})")
+    def storage(self, sha256: str) -> None:
+        """As storage with signed addresses does, it refuses who sends a token as well."""
+        blob = self.hub.blob(sha256)
+        if self.token or blob is None:
+            self.send(400 if self.token else 404, b"only one way of authorisation is allowed")
+        else:
+            self.send_file(blob, {"ETag": f'"{blob.sha256}"'})
+
+    # Plain files
+
+    @route(r"/files/(.+)")
+    def plain(self, name: str) -> None:
+        blob = self.hub.files.get(name)
+        if blob is None:
+            self.send(404, b"no such file")
+        else:
+            self.send_file(blob, {"ETag": f'"{blob.sha256[:16]}"'} if self.hub.etags else {})
+
+    @route(r"/moved/(.+)")
+    def moved(self, address: str) -> None:
+        self.send(302, b"", {"Location": address})
+
+    # Answers
+
+    def find(self, kind: str, name: str, revision: str) -> tuple[Repository, str] | None:
+        """The repository and its commit; what is not there has been answered."""
+        repo = self.hub.repositories.get((kind, name))
+        if repo is None:
+            self.refuse(404 if self.token else 401, "RepoNotFound", "Repository not found")
+            return None
+        sha = repo.find(revision)
+        if sha is None:
+            self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            return None
+        return repo, sha
+
+    def may_read(self, repo: Repository) -> bool:
+        if repo.gated and self.token not in repo.members:
+            wish = "ask for access" if self.token else "log in"
+            self.refuse(403 if self.token else 401, "GatedRepo", f"Access to {repo.name} is restricted: {wish}")
+            return False
+        return True
+
+    def refuse(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        body = json.dumps({"error": message}).encode()
+        self.send(status, body, {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})})
+
+    def send_json(self, content: Any) -> None:
+        self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def send_file(self, blob: Blob, headers: dict[str, str]) -> None:
+        """The whole file, or the rest that was asked for if it is still of the same file."""
+        fault = self.current
+        data = blob.data if fault is None or fault.data is None else fault.data
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.hub.ranges else None
+        unchanged = self.headers.get("If-Range") in (None, headers.get("ETag"))
+        if asked is None or not unchanged:
+            self.send(200, data, headers)
+            return
+        begin = int(asked[1])
+        if begin >= len(data):
+            self.send(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
+        else:
+            span = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+            self.send(206, data[begin:], {**headers, "Content-Range": span})
+
+    def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.write(body)
+
+    def write(self, body: bytes) -> None:
+        fault = self.current or Fault("")
+        end = len(body) if fault.cut is None else fault.cut
+        for begin in range(0, end, BLOCK):
+            time.sleep(fault.wait)
+            self.wfile.write(body[begin : min(begin + BLOCK, end)])
+        if fault.cut is not None:
+            self.wfile.flush()
+            self.close_connection = True
+
+
+def facts(blob: Blob) -> dict[str, Any]:
+    """Of a file, as the hub lists those of a repository."""
+    lfs = {"lfs": {"sha256": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
+    return {"size": len(blob.data), "blobId": blob.git_blob, **lfs}
+
+
+def tree_facts(blob: Blob) -> dict[str, Any]:
+    """Of a file, as the hub lists those of a folder."""
+    lfs = {"lfs": {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
+    return {"oid": blob.git_blob, "size": len(blob.data), **lfs}
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the tests."""
+
+
+@contextmanager
+def serving() -> Iterator[Hub]:
+    """A hub on a free port of 127.0.0.1, until the block ends."""
+    hub = Hub()
+    server = Server(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
