@@ -12,6 +12,7 @@ from types import FrameType
 import duckdb
 
 from ingest.arguments import parse
+from ingest.check import check
 from ingest.cost import Task, duration, estimate, say_cost
 from ingest.datasets import find_dataset, load_datasets
 from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
@@ -161,6 +162,19 @@ def env(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_models(options: argparse.Namespace) -> int:
+    failed = []
+    for selection in choose_models(options.model):
+        try:
+            check(selection, say, small=options.miniature, device=options.device)
+        except RunError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            failed.append(selection.model_id)
+    if failed:
+        print(f"error: {len(failed)} models failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def make_again(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     count = rebuild(layout, say)
@@ -201,6 +215,7 @@ COMMANDS = {
     "run": run,
     "cost": cost,
     "env": env,
+    "check": check_models,
     "rebuild": make_again,
     "du": du,
     "clean": clean,

@@ -9,7 +9,6 @@ system's own columns, as in a job's systems.parquet. A file that is there alread
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -21,18 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ase import Atoms
-from ase.build import bulk, molecule
 
 from zoo.card import ROOT, Family, Model, find_family
+from zoo.examples import SCHEMA, SYSTEM, default_systems
 from zoo.worker import JOB_VERSION
 
 Start = Callable[[Family, Path, Path], None]  # runs the worker on a job's folder to its end
 
-ROWS = pa.list_(pa.list_(pa.float64()))
-SYSTEM = {"system_id": pa.string(), "content_hash": pa.string(), "numbers": pa.list_(pa.int16()), "positions": ROWS}
-SYSTEM |= {"cell": ROWS, "pbc": pa.list_(pa.bool_()), "charge": pa.int32(), "spin": pa.int32()}
-SYSTEM |= {"smiles": pa.string(), "sequence": pa.string(), "backbone": pa.list_(ROWS)}
 GOLDEN = pa.schema({"model_id": pa.string(), "representation": pa.string(), "vector": pa.list_(pa.float32())} | SYSTEM)
 
 
@@ -40,32 +34,18 @@ class GoldenError(Exception):
     """A model that gives no golden vectors at all."""
 
 
-def default_systems() -> pa.Table:
-    """Crystals, one of them distorted; molecules; a single atom."""
-    distorted = bulk("Fe", cubic=True) * (2, 1, 1)
-    distorted.rattle(0.1, seed=0)
-    found = {"Si": bulk("Si"), "ZnS": bulk("ZnS", "wurtzite", 3.82, 6.26), "Fe": distorted}
-    found |= {"CCO": molecule("CH3CH2OH"), "c1ccccc1": molecule("C6H6"), "[Ar]": Atoms("Ar")}
-    rows = []
-    for name, atoms in found.items():
-        row = {"system_id": f"golden/{name}", "content_hash": hashlib.sha256(name.encode()).hexdigest()}
-        row |= {"numbers": atoms.numbers, "positions": atoms.positions.tolist()}
-        row |= {"cell": atoms.cell.tolist(), "pbc": atoms.pbc} if atoms.pbc.any() else {"smiles": name}
-        rows.append(row)
-    return pa.Table.from_pylist(rows, schema=pa.schema(SYSTEM))
-
-
 def systems_of(golden: Path) -> pa.Table:
     """The systems of a golden file, each once."""
     rows = {row["system_id"]: row for row in pq.read_table(golden, columns=list(SYSTEM)).to_pylist()}
-    return pa.Table.from_pylist(list(rows.values()), schema=pa.schema(SYSTEM))
+    return pa.Table.from_pylist(list(rows.values()), schema=SCHEMA)
 
 
-def in_environment(python: Path) -> Start:
-    """Start the worker with the Python of the family's local environment."""
+def in_environment(python: Path, weights: Path | None = None) -> Start:
+    """Start the worker with the Python of the family's local environment, and the folder of the model's weights."""
 
     def start(family: Family, job: Path, out: Path) -> None:
         command = [str(python), "-P", "-m", "zoo.worker", str(job), str(out), "--family", str(family.path.resolve())]
+        command += [] if weights is None else ["--weights", str(weights)]
         environment = os.environ | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, cwd=job, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -74,21 +54,36 @@ def in_environment(python: Path) -> Start:
     return start
 
 
-def compute(model: Model, family: Family, systems: pa.Table, start: Start) -> pa.Table:
-    """The rows of one model, by the worker that `start` runs. GoldenError if it or a system fails."""
+def embed(
+    model: Model,
+    family: Family,
+    systems: pa.Table,
+    start: Start,
+    *,
+    batch: int | None = None,
+    untrained_seed: int | None = None,
+    device: str = "cpu",
+) -> list[dict[str, Any]]:
+    """The rows of the worker's shards, in every representation. GoldenError if it or a system fails."""
     job = {"job_version": JOB_VERSION, "run_id": "golden", "model_id": model.id, "model": model.for_worker()}
-    job |= {"untrained_seed": None, "representations": [r.name for r in model.representation], "device": "cpu"}
-    job |= {"dtype": "float32", "batch": None, "seed": 0, "card_hash": model.hash(untrained=False)}
+    job |= {"untrained_seed": untrained_seed, "representations": [r.name for r in model.representation]}
+    job |= {"device": device, "dtype": "float32", "batch": batch, "seed": 0, "card_hash": ""}
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary, "golden", "job"), Path(temporary, "golden", "out")
         folder.mkdir(parents=True)
         (folder / "job.json").write_text(json.dumps(job))
         pq.write_table(systems, folder / "systems.parquet")
         start(family, folder, out)
-        rows = pq.read_table(sorted(out.glob("shard-*.parquet"))).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(sorted(out.glob("shard-*.parquet"))).to_pylist()
     failed = [f"{row['system_id']}: {row['reason']}" for row in rows if row["status"] == "failed"]
     if failed:
         raise GoldenError(f"{model.id} failed on {'; '.join(failed)}")
+    return rows
+
+
+def compute(model: Model, family: Family, systems: pa.Table, start: Start) -> pa.Table:
+    """The golden rows of one model. GoldenError if it or a system fails."""
+    rows = embed(model, family, systems, start)
     known = {row["system_id"]: row for row in systems.to_pylist()}
     kept = [{"model_id": model.id, **row, **known[row["system_id"]]} for row in rows if row["status"] == "ok"]
     kept.sort(key=lambda row: (row["representation"], row["system_id"]))

@@ -55,7 +55,8 @@ def test_every_trainable_model_has_a_twin(folder: Path) -> None:
 
 @family_folder
 def test_the_folder_holds_nothing_else(folder: Path) -> None:
-    allowed = {"family.toml", "models.toml", "encoder.py", "requirements.in", "requirements.lock", "golden.parquet"}
+    allowed = {"family.toml", "models.toml", "encoder.py", "miniature.py", "requirements.in", "golden.parquet"}
+    allowed |= {"requirements.lock", "weights.lock", "checked.lock"}
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} <= allowed
 
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from zoo.card import ROOT, family_folders, load_family
-from zoo.golden import GOLDEN, SYSTEM, default_systems, differences, in_environment, systems_of
+from zoo.examples import SYSTEM
+from zoo.golden import GOLDEN, differences, in_environment, systems_of
 
 ENVIRONMENTS = Path(os.environ.get("ZOO_ENVS") or ROOT.parent / ".envs")
 FOLDERS = [folder for folder in family_folders() if (folder / "golden.parquet").exists()]
@@ -39,9 +40,3 @@ def test_first_model_gives_them_again(folder: Path) -> None:
         pytest.skip(f"needs the family's environment: make env FAMILY={folder.name}")
     family = load_family(folder)
     assert differences(family.models[0], family, in_environment(python)) == []
-
-
-def test_default_systems_are_varied() -> None:
-    rows = default_systems().to_pylist()
-    assert {len(row["numbers"]) for row in rows} >= {1, 2, 4}
-    assert sum(row["cell"] is None for row in rows) == sum(row["smiles"] is not None for row in rows) == 3

@@ -1,0 +1,25 @@
+"""Does a model behave as its card says, on this machine? In the family's local environment."""
+
+from __future__ import annotations
+
+from ingest.runtimes import RunError, Say, environment
+from zoo.behaviour import examine, keep
+from zoo.card import Selection
+from zoo.golden import GoldenError
+
+
+def check(selection: Selection, say: Say, *, small: bool, device: str) -> None:
+    """Examine one model and record what was found in its family's checked.lock. RunError with every fault.
+
+    small: with a miniature of its weights, also where the published ones are at hand.
+    """
+    family, name = selection.family, selection.model_id
+    environment.build(family, say)
+    try:
+        found = examine(selection, environment.python_of(family), small=small, device=device)
+    except GoldenError as error:
+        raise RunError(str(error)) from error
+    if found.faults:
+        raise RunError(f"{name} is not what its card says:\n" + "\n".join(f"  {fault}" for fault in found.faults))
+    what = "the published weights" if found.real else "a small checkpoint in the published format"
+    say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {keep(found)}")

@@ -1,0 +1,234 @@
+"""Does a model behave as its card says? What `make check MODEL=…` finds out, and the record that it keeps.
+
+With the published weights where they are at hand; else with a small checkpoint in the published format, which the
+family's `miniature.py` makes and which is loaded through the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoo.card import ROOT, TWIN_SEED, Family, Model, Selection, Weights, WeightsFile
+from zoo.examples import default_systems, turned
+from zoo.golden import GoldenError, Start, differences, embed, in_environment
+
+Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
+LEAST = 2  # systems that a model has to take; a check on fewer tells nothing
+
+
+@dataclass
+class Examination:
+    """One model, what it is loaded from, and what was found."""
+
+    model: Model  # with the dimensions and hashes of what is loaded
+    family: Family
+    python: Path  # of the family's environment
+    weights: Path | None  # the folder of its files
+    real: bool  # the published weights, or nothing is learned
+    device: str = "cpu"
+    faults: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    systems: int = 0
+
+    def run(self) -> None:
+        """Every check. What fails is in `faults`, what was tried and is well in `passed`."""
+        given = default_systems()
+        systems = pa.concat_tables([given, turned(given)])
+        first = self.embed(systems)
+        self.systems = len({system_id for system_id, _ in first})
+        if self.systems < LEAST:
+            self.faults.append(f"takes {self.systems} of {len(systems)} small systems; at least {LEAST} are needed")
+            return
+        self.passed.append("finite, of the stated dimension")  # else the worker makes it a failure, and embed raises
+        again = self.embed(systems.take(pa.array(range(len(systems) - 1, -1, -1))), batch=1)
+        self.note("batch, order and repeat", self.compare(first, again, self.model.tolerance.batch))
+        self.rotation(first)
+        self.reference(first, given)
+        if self.model.trainable:
+            self.twin(first, given)
+        if self.real and (self.family.path / "golden.parquet").exists():
+            self.note("golden vectors", differences(self.model, self.family, self.start()))
+
+    def start(self) -> Start:
+        return in_environment(self.python, self.weights)
+
+    def embed(self, systems: pa.Table, batch: int | None = None) -> Vectors:
+        return _vectors(embed(self.model, self.family, systems, self.start(), batch=batch, device=self.device))
+
+    def note(self, what: str, faults: Sequence[str]) -> None:
+        self.faults += [f"{what}: {fault}" for fault in faults]
+        self.passed += [] if faults else [what]
+
+    def compare(self, expected: Vectors, found: Vectors, tolerance: float) -> list[str]:
+        """Where two sets of vectors differ by more than a part of their norm."""
+        faults = [f"{' '.join(key)} is there only once" for key in sorted(expected.keys() ^ found.keys())]
+        for key in sorted(expected.keys() & found.keys()):
+            distance = np.linalg.norm(found[key] - expected[key]) / np.linalg.norm(expected[key])
+            if not distance <= tolerance:
+                faults.append(f"{' '.join(key)} differs by {distance:.2g} of its norm, {tolerance:g} is allowed")
+        return faults
+
+    def rotation(self, vectors: Vectors) -> None:
+        """Turned and moved in space, an invariant representation stays as it is."""
+        if self.model.tolerance.rotation is None:
+            return
+        names = {r.name for r in self.model.representation if r.channels == "invariant"}
+        there = {key: v for key, v in vectors.items() if key[0].endswith("~turned") and key[1] in names}
+        here = {key: vectors[key[0].removesuffix("~turned"), key[1]] for key in there}
+        if there:
+            self.note("rotation and translation", self.compare(here, there, self.model.tolerance.rotation))
+
+    def reference(self, vectors: Vectors, systems: pa.Table) -> None:
+        """The package's own way to the same vectors, where the family's miniature.py has one."""
+        if not (self.family.path / "miniature.py").exists() or self.weights is None:
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            files = [Path(temporary, "systems.parquet"), Path(temporary, "vectors.parquet")]
+            pq.write_table(systems, files[0])
+            inside(self.python, self.family, self.model, "reference", self.weights, *files)
+            if files[1].exists():
+                expected = _vectors([row | {"status": "ok"} for row in pq.read_table(files[1]).to_pylist()])
+                found = {key: vectors[key] for key in expected.keys() & vectors.keys()}
+                tolerance = self.model.tolerance.rotation or self.model.tolerance.batch
+                self.note("the package's own result", self.compare(expected, found, tolerance))
+
+    def twin(self, vectors: Vectors, systems: pa.Table) -> None:
+        """The untrained twin runs, with the files that the card grants it alone, and is another network."""
+        with self.files_of_the_twin() as folder:
+            start = in_environment(self.python, folder)
+            rows = embed(self.model, self.family, systems, start, untrained_seed=TWIN_SEED, device=self.device)
+        found = _vectors(rows)
+        same = [" ".join(key) for key in found if np.allclose(found[key], vectors[key], rtol=1e-4, atol=0.0)]
+        faults = [f"{key} is that of the trained model" for key in same]
+        faults += [] if found else ["takes none of the systems"]
+        self.note("untrained twin", faults)
+
+    @contextlib.contextmanager
+    def files_of_the_twin(self) -> Iterator[Path | None]:
+        if self.weights is None:
+            yield None
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            for file in self.model.weights.needed(untrained=True):
+                link = Path(temporary, file.path)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to((self.weights / file.path).resolve())
+            yield Path(temporary)
+
+    def record(self) -> dict[str, Any]:
+        """What the family's checked.lock holds of this model."""
+        return {
+            "weights": "real" if self.real else "miniature",
+            "date": datetime.now(UTC).date().isoformat(),
+            "device": self.device,
+            "systems": self.systems,
+            "passed": self.passed,
+            **evidence(self.family, self.model, real=self.real),
+        }
+
+
+def _vectors(rows: Sequence[Mapping[str, Any]]) -> Vectors:
+    ok = [row for row in rows if row["status"] == "ok"]
+    return {(row["system_id"], row["representation"]): np.array(row["vector"], dtype=np.float64) for row in ok}
+
+
+def inside(python: Path, family: Family, model: Model, action: str, *paths: Path) -> str:
+    """Run the family's miniature in its environment; what it printed. GoldenError with what it said if it fails."""
+    with tempfile.TemporaryDirectory() as temporary:
+        card = Path(temporary, "card.json")
+        card.write_text(json.dumps(model.for_worker()))
+        command = [str(python), "-P", "-m", "zoo.miniature", action, str(family.path.resolve()), str(card)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
+        command += [str(path) for path in paths]
+        done = subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GoldenError(f"{family.path / 'miniature.py'}, {action} of {model.id}, failed:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def miniature(family: Family, model: Model, python: Path, folder: Path) -> Model:
+    """Write a model's miniature into a folder. Returns the model with the dimensions and hashes of what was written."""
+    dimensions = json.loads(inside(python, family, model, "write", folder).splitlines()[-1])
+    names = {r.name for r in model.representation}
+    if set(dimensions) != names:
+        raise GoldenError(
+            f"the miniature of {model.id} told the dimensions of {sorted(dimensions)}, not {sorted(names)}"
+        )
+    shown = [r.model_copy(update={"dimension": dimensions[r.name]}) for r in model.representation]
+    files = tuple(_written(file, folder) for file in model.weights.files)
+    weights = model.weights.model_copy(update={"files": files, "revision": model.weights.revision or "0" * 40})
+    return model.model_copy(update={"representation": tuple(shown), "weights": weights})
+
+
+def _written(file: WeightsFile, folder: Path) -> WeightsFile:
+    path = folder / file.path
+    if not path.is_file():
+        raise GoldenError(f"the miniature wrote no {file.path}, which the card names")
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return file.model_copy(update={"sha256": sha256, "size": path.stat().st_size})
+
+
+def examine(selection: Selection, python: Path, *, small: bool = False, device: str = "cpu") -> Examination:
+    """Check one model. small: with its miniature, also where the published weights are at hand. Raises GoldenError."""
+    model, family = selection.model, selection.family
+    if model.weights.source in ("package", "none"):
+        examination = Examination(model, family, python, None, real=True, device=device)
+        examination.run()
+        return examination
+    from zoo.weights import at_hand
+
+    place = None if small else at_hand(selection)
+    if place is not None:
+        examination = Examination(model, family, python, place.folder, real=True, device=device)
+        examination.run()
+        return examination
+    with tempfile.TemporaryDirectory() as temporary:
+        reduced = miniature(family, model, python, Path(temporary))
+        examination = Examination(reduced, family, python, Path(temporary), real=False, device=device)
+        examination.run()
+    examination.model = model
+    return examination
+
+
+def evidence(family: Family, model: Model, *, real: bool) -> dict[str, str]:
+    """What a record holds for: the lock, the encoder, the card. A miniature's is no matter of the weights' hashes."""
+    without = model.model_copy(update={"weights": Weights(source="none")})
+    card = (model if real else without).hash(untrained=False)
+    return {"lock_hash": family.lock_hash, "encoder_hash": family.encoder_hash, "card_hash": card}
+
+
+def records(family: Family) -> dict[str, dict[str, Any]]:
+    """{model id: what the family's checked.lock says of it}; nothing if there is none."""
+    path = family.path / "checked.lock"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def holds(family: Family, model: Model, record: Mapping[str, Any]) -> bool:
+    """Whether a record is of the family and the card as they are now."""
+    return all(record[k] == v for k, v in evidence(family, model, real=record["weights"] == "real").items())
+
+
+def keep(examination: Examination) -> Path:
+    """Write what was found to the family's checked.lock."""
+    path = examination.family.path / "checked.lock"
+    kept = records(examination.family) | {examination.model.id: examination.record()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    partial.replace(path)
+    return path
