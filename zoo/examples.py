@@ -71,11 +71,13 @@ def _next(last: list[np.ndarray], length: float, angle: float, torsion: float) -
     normal = _unit(np.cross(b - a, along))
     bend, turn = np.radians(180.0 - angle), np.radians(torsion)
     steps = np.array([np.cos(bend), np.sin(bend) * np.cos(turn), np.sin(bend) * np.sin(turn)])
-    return c + length * steps @ np.array([along, np.cross(normal, along), normal])
+    moved: np.ndarray = c + length * steps @ np.array([along, np.cross(normal, along), normal])
+    return moved
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return scaled
 
 
 def turned(systems: pa.Table) -> pa.Table:
