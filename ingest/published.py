@@ -86,7 +86,7 @@ def published(
     code: tuple[str, ...] = (),
 ) -> Published:
     """The dataset of a loader, from the TOML file beside its module. `code`: other files that decide the entries."""
-    loader = Loader(Source(Path(module).with_suffix(".toml")), ids, read)
+    loader = Loader(Source.load(Path(module).with_suffix(".toml")), ids, read)
     files, about = loader.files, loader.files.about
     pins = (str(files.lock),) if files.lock.exists() else ()
     return Published(

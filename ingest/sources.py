@@ -13,7 +13,6 @@ import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,8 +74,8 @@ class About(Card):
     citation: str
     doi: str | None = Field(default=None, pattern=r"^10\.")
     licence: Licence
-    systems: int = Field(gt=0, description="how many the source lists, about")
-    seconds: float = Field(gt=0, description="to read a sample of the default size on 2 CPU cores, about")
+    systems: int | None = Field(default=None, gt=0, description="how many the source lists")
+    seconds: float | None = Field(default=None, gt=0, description="to read a sample of 50,000 on 2 CPU cores, about")
     file: tuple[SourceFile, ...]
     label: tuple[LabelColumn, ...] = ()
     options: dict[str, Any] = {}
@@ -84,25 +83,27 @@ class About(Card):
 
 @dataclass(frozen=True)
 class Source:
-    """A published dataset: its TOML file, and the folder of its files on this machine."""
+    """A published dataset: its facts, the TOML file they are from, and the folder of its files on this machine."""
 
+    about: About
     toml: Path
+
+    @classmethod
+    def load(cls, toml: Path) -> Source:
+        """The TOML with what its lock pins. Raises DatasetError, which lists every fault at once."""
+        lock = toml.with_suffix(".lock")
+        facts = tomllib.loads(toml.read_text(encoding="utf-8"))
+        pins = json.loads(lock.read_text()) if lock.exists() else {}
+        facts["file"] = [pins.get(file.get("path"), {}) | file for file in facts.get("file", [])]
+        try:
+            return cls(About.model_validate(facts), toml)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise DatasetError(f"{toml} is wrong:\n  " + "\n  ".join(faults)) from error
 
     @property
     def lock(self) -> Path:
         return self.toml.with_suffix(".lock")
-
-    @cached_property
-    def about(self) -> About:
-        """The TOML with what its lock pins. Every fault is listed at once."""
-        facts = tomllib.loads(self.toml.read_text(encoding="utf-8"))
-        pins = json.loads(self.lock.read_text()) if self.lock.exists() else {}
-        facts["file"] = [pins.get(file.get("path"), {}) | file for file in facts.get("file", [])]
-        try:
-            return About.model_validate(facts)
-        except ValidationError as error:
-            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise DatasetError(f"{self.toml} is wrong:\n  " + "\n  ".join(faults)) from error
 
     @property
     def folder(self) -> Path:
@@ -142,7 +143,8 @@ class Source:
         size = f"{sum(filter(None, sizes)) / 1e6:,.0f} MB" + (" and more" if None in sizes else "")
         licence = self.about.licence
         terms = "" if licence.commercial else ", not for commercial use"
-        say(f"  downloading {len(sizes)} files, {size}, to {self.folder}")
+        files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
+        say(f"  downloading {files}, {size}, to {self.folder}")
         say(f"  licence of {self.about.name}: {licence.name}{terms}, {licence.url or licence.no_url_because}")
 
     def _fetch(self, file: SourceFile, say: Say) -> Path:
