@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info datasets ingest query shell rebuild du clean clean-cache env \
+.PHONY: help install demo list info weights pin datasets ingest query shell rebuild du clean clean-cache env \
     images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
@@ -57,12 +57,20 @@ demo: install  ## embed 288 crystals with every model at hand and show how alike
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-list: install  ## every model: family, input, dimension, licence
+list: install  ## every model: family, input, dimension, weights at hand, when checked, licence
 	@$(PY) -m zoo list
 
 info: install  ## one model's card: MODEL=…
 	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
 	@$(PY) -m zoo info "$(MODEL)"
+
+weights: install  ## download MODEL=a,b|all's weights at their pinned revision and verify them
+	$(call given,MODEL,make weights MODEL=esm2-8m)
+	@$(PY) -m zoo weights "$(MODEL)"
+
+pin: install  ## download MODEL=a,b|all's weights once and record revision and hashes [AGAIN=1]
+	$(call given,MODEL,make pin MODEL=esm2-8m)
+	@$(PY) -m zoo pin "$(MODEL)" $(if $(AGAIN),--again)
 
 datasets: install  ## the datasets that need no download
 	@$(PY) -m ingest datasets

@@ -45,8 +45,8 @@ def test_a_new_family_s_encoder_runs(toy: Path) -> None:
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     heading, row, *_ = capsys.readouterr().out.splitlines()
-    assert heading.split()[:5] == ["model", "family", "input", "dimension", "parameters"]
-    assert row.split()[:5] == ["toy-composition", "toy", "structure", "118", "-"]
+    assert heading.split()[:5] == ["model", "family", "input", "dim", "parameters"]
+    assert row.split() == ["toy-composition", "toy", "structure", "118", "-", "none", "needed", "-", "none"]
     assert heading.index("family") == row.index("toy ")
 
 
@@ -91,7 +91,7 @@ def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lis"], "python -m zoo: no command is named 'lis'; did you mean list?"),
+        (["liste"], "python -m zoo: no command is named 'liste'; did you mean list?"),
         (["info"], "python -m zoo info: the following arguments are required: model; see --help"),
         ([], "python -m zoo: the following arguments are required: COMMAND; see --help"),
     ],
@@ -117,7 +117,7 @@ def test_check_lists_the_faults_of_every_family(toy: Path, capsys: pytest.Captur
     assert "family joy: 6 faults in its cards:\n  name: Field required" in error
 
 
-@pytest.mark.parametrize("command", ["list", "info", "lock", "new", "check"])
+@pytest.mark.parametrize("command", ["list", "info", "weights", "pin", "lock", "new", "check"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
