@@ -26,9 +26,9 @@ from ingest.systems import Dataset, DatasetError, Materialised, materialise, rea
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
 from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
+from zoo.weights import at_hand, needed
 from zoo.worker import FULL, DiskFull
 
-AT_HAND = ("package", "none")  # sources of weights that need no download of their own
 USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, NoRuntime)
 RUN_ERRORS = (RunError, ShardError)
 
@@ -39,7 +39,7 @@ def choose_models(names: str) -> list[Selection]:
     for name in filter(None, (part.strip() for part in names.split(","))):
         if name in ("all", "all" + TWIN):
             models = load_models().values()
-            ids = [s.model_id for s in models if s.model.weights.source in AT_HAND]
+            ids = [s.model_id for s in models if not needed(s) or at_hand(s)]
             if name != "all":
                 ids = [model_id + TWIN for model_id in ids if find_model(model_id).model.trainable]
         else:

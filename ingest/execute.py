@@ -17,6 +17,7 @@ from ingest.plan import PlanError, Wish, not_for, plan
 from ingest.progress import Progress
 from ingest.runtimes import Limits, OutOfMemory, RunError, Runtime
 from schemas.store import StoreError
+from zoo.weights import Place, WeightsError, fetch
 
 PATIENCE = 30.0  # s that a finished run waits for a store that others use
 SHOWN = 3  # reasons of each kind in a summary
@@ -62,9 +63,10 @@ class Ingest:
                 say(f"  computed by an earlier start, {planned.run.folder}")
             else:
                 with self._recorded(wish, planned.run):
+                    weights = self._fetch(wish, planned.run)
                     self._ensure(wish, planned.run)
                     started = monotonic()
-                    self._compute(wish, planned.run)
+                    self._compute(wish, planned.run, weights)
             self._land(planned.run, monotonic() - started)
 
     @contextmanager
@@ -81,9 +83,16 @@ class Ingest:
                 say(f"  (this failure is not in the table runs: {fault})")
             raise
 
+    def _fetch(self, wish: Wish, run: Run) -> Place | None:
+        """Have the weights at hand, verified. First of all: it asks for no gigabytes of an environment."""
+        run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
+        try:
+            return fetch(wish.selection, lambda text: say(f"  {text}"))
+        except WeightsError as error:
+            raise RunError(str(error)) from error
+
     def _ensure(self, wish: Wish, run: Run) -> None:
         """Have the environment ready, and note in the run's folder what it runs in."""
-        run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         family = wish.selection.family
         if family.name in self.unbuildable:
             raise RunError(f"the environment of {family.name} could not be made ready, see above")
@@ -94,11 +103,11 @@ class Ingest:
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _compute(self, wish: Wish, run: Run) -> None:
+    def _compute(self, wish: Wish, run: Run, weights: Place | None) -> None:
         """Have the worker write the shards; where memory runs out, go on with half the batch budget."""
         while True:
             try:
-                self._work(wish, run)
+                self._work(wish, run, weights)
                 return
             except OutOfMemory as error:
                 budget = _halve(run)
@@ -109,10 +118,10 @@ class Ingest:
                     ) from error
                 say(f"  memory ran out: going on from the finished shards with half the batch budget, {budget}")
 
-    def _work(self, wish: Wish, run: Run) -> None:
+    def _work(self, wish: Wish, run: Run, weights: Place | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
         with Progress(wish.selection.model_id, representations) as progress:
-            self.runtime.run(wish.selection.family, run.job, run.out, progress, self.limits)
+            self.runtime.run(wish.selection.family, run.job, run.out, weights, progress, self.limits)
 
     def _land(self, run: Run, seconds: float) -> None:
         try:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from zoo.card import ROOT, TWIN_SEED, Family, Model, Selection, Weights, WeightsFile
 from zoo.examples import default_systems, turned
 from zoo.golden import GoldenError, Start, differences, embed, in_environment
+from zoo.weights import at_hand
 
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
 LEAST = 2  # systems that a model has to take; a check on fewer tells nothing
@@ -190,8 +191,6 @@ def examine(selection: Selection, python: Path, *, small: bool = False, device: 
         examination = Examination(model, family, python, None, real=True, device=device)
         examination.run()
         return examination
-    from zoo.weights import at_hand
-
     place = None if small else at_hand(selection)
     if place is not None:
         examination = Examination(model, family, python, place.folder, real=True, device=device)

@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zoo.card import ROOT, Family, Model, find_family
+from zoo.card import ROOT, Family, Model, Selection, find_family
 from zoo.examples import SCHEMA, SYSTEM, default_systems
+from zoo.weights import at_hand, needed
 from zoo.worker import JOB_VERSION
 
 Start = Callable[[Family, Path, Path], None]  # runs the worker on a job's folder to its end
@@ -113,10 +115,22 @@ def _by_key(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], np.nda
 
 
 def write(family: Family, python: Path) -> Path:
-    """Compute the golden vectors of every model of the family and write its golden.parquet."""
+    """Compute the golden vectors of the family's models and write its golden.parquet.
+
+    A model whose weights are not at hand keeps those that are there.
+    """
     golden = family.path / "golden.parquet"
+    before = pq.read_table(golden) if golden.exists() else GOLDEN.empty_table()
     systems = systems_of(golden) if golden.exists() else default_systems()
-    tables = [compute(model, family, systems, in_environment(python)) for model in family.models]
+    tables = []
+    for model in family.models:
+        selection = Selection(family=family, model=model, untrained=False)
+        place = at_hand(selection)
+        if needed(selection) and place is None:
+            tables.append(before.filter(pc.field("model_id") == model.id))
+        else:
+            start = in_environment(python, place.folder if place else None)
+            tables.append(compute(model, family, systems, start))
     pq.write_table(pa.concat_tables(tables), golden, compression="zstd")
     return golden
 

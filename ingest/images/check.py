@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingest.runtimes import Limits, RunError, Runtime, Say
-from zoo.card import Family
-from zoo.golden import GoldenError, differences
+from zoo.card import Family, Selection
+from zoo.golden import GoldenError, Start, differences
+from zoo.weights import Place, at_hand, needed
 
 
 def check(runtime: Runtime, family: Family, say: Say) -> list[str]:
@@ -15,16 +16,21 @@ def check(runtime: Runtime, family: Family, say: Say) -> list[str]:
         say(f"{family.name} has no golden.parquet, so there is nothing to compare with")
         return []
     runtime.ensure(family, say)
-
-    def start(family: Family, job: Path, out: Path) -> None:
-        runtime.run(family, job, out, lambda event: None, Limits())
-
     faults = []
     for model in family.models:
+        selection = Selection(family=family, model=model, untrained=False)
+        place = at_hand(selection)
+        if needed(selection) and place is None:
+            say(f"{model.id}: its weights are not at hand; `make weights MODEL={model.id}` downloads them")
+            continue
         try:
-            found = differences(model, family, start)
+            found = differences(model, family, _start(runtime, place))
         except (GoldenError, RunError) as error:
             found = [str(error)]
         say(f"{model.id}: {'differs from' if found else 'gives'} its golden vectors")
         faults += [f"{model.id}: {fault}" for fault in found]
     return faults
+
+
+def _start(runtime: Runtime, place: Place | None) -> Start:
+    return lambda family, job, out: runtime.run(family, job, out, place, lambda event: None, Limits())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from zoo.card import Family, nearest
+from zoo.weights import Place
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -62,8 +63,13 @@ class Runtime(Protocol):
         Raises RunError.
         """
 
-    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
-        """Run the worker to its end, its events passed on as they come. Raises RunError where it ends early."""
+    def run(
+        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+    ) -> None:
+        """Run the worker to its end, its events passed on as they come. Raises RunError where it ends early.
+
+        weights: where the files of weights lie that the family's package does not carry; they are only read.
+        """
 
 
 def load_runtimes() -> dict[str, Runtime]:

@@ -26,6 +26,7 @@ from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say
 from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
+from zoo.weights import Place
 
 SHARE = 0.9  # of the engine's memory that a worker may take where no limit is asked for
 PIDS = 2048  # processes and threads; a worker has one process and some threads a core
@@ -61,7 +62,9 @@ class Docker:
         say(f"image {found}")
         return found
 
-    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
+    def run(
+        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+    ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with connected() as client, (out / "worker.log").open("ab", buffering=0) as log:
             about = Engine.ask(client)
@@ -70,7 +73,11 @@ class Docker:
                 raise RunError(local.lacking(client, family) or f"the image of {family.name} is not here any more")
             left_behind(client, str(job.parent))
             options = _confinement(about, limits) | _labels(family, job) | _gpu(job)
-            with _container(client, image, job, out, options) as container, _attached(client, container) as stream:
+            options["command"] = ["/job", "/out", "--tied", *_inside(weights), *options.get("command", [])]
+            with (
+                _container(client, image, _mounts(job, out, weights), options) as container,
+                _attached(client, container) as stream,
+            ):
                 with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
                     _start(container)
                     _follow(stream, watch)
@@ -116,17 +123,29 @@ def _gpu(job: Path) -> dict[str, Any]:
     """The one GPU that the job names, by number or UUID; inside it is the first."""
     kind, _, which = json.loads((job / "job.json").read_text())["device"].partition(":")
     if kind == "cpu":
-        return {"command": ["/job", "/out", "--tied"]}
+        return {}
     request = DeviceRequest(driver="nvidia", device_ids=[which or "0"], capabilities=[["gpu"]])
-    return {"command": ["/job", "/out", "--tied", "--device", f"{kind}:0"], "device_requests": [request]}
+    return {"command": ["--device", f"{kind}:0"], "device_requests": [request]}
+
+
+def _mounts(job: Path, out: Path, weights: Place | None) -> list[Mount]:
+    """What the container sees of this machine; of it all, it writes to /out only."""
+    found = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
+    return found + ([] if weights is None else [Mount("/weights", str(weights.root), type="bind", read_only=True)])
+
+
+def _inside(weights: Place | None) -> list[str]:
+    """What the worker is told of where the weights lie."""
+    if weights is None:
+        return []
+    return ["--weights", str(Path("/weights") / weights.folder.relative_to(weights.root))]
 
 
 @contextmanager
 def _container(
-    client: docker.DockerClient, image: str, job: Path, out: Path, options: dict[str, Any]
+    client: docker.DockerClient, image: str, mounts: list[Mount], options: dict[str, Any]
 ) -> Iterator[Container]:
     """A container that is made and not started yet; removed when this block ends."""
-    mounts = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
     try:
         container = client.containers.create(image, mounts=mounts, stdin_open=True, **options)
     except ImageNotFound as error:
@@ -210,4 +229,4 @@ def _failure(code: int, container: Container, watch: Watch, about: Engine) -> Ru
 def _named_as_here(text: str, container: Container) -> str:
     """What a worker says, with the names that its folders have outside of the container."""
     folders = {mount["Destination"]: mount["Source"] for mount in container.attrs["Mounts"] if mount["Type"] == "bind"}
-    return re.sub(r"(?<![\w./-])(/job|/out)(?![\w.-])", lambda found: folders[found[1]], text)
+    return re.sub(r"(?<![\w./-])(/job|/out|/weights)(?![\w.-])", lambda found: folders[found[1]], text)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say, environment
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
+from zoo.weights import Place
 
 PATIENCE = 10.0  # s that a worker gets to end after SIGTERM
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
@@ -41,12 +42,14 @@ class Venv:
     def ensure(self, family: Family, say: Say) -> None:
         environment.build(family, say)
 
-    def run(self, family: Family, job: Path, out: Path, on_event: OnEvent, limits: Limits) -> None:
+    def run(
+        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+    ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         quiet: Say = lambda message: on_event({"event": "warning", "message": message})  # noqa: E731
         with environment.held(family, exclusive=False, say=quiet), (out / "worker.log").open("ab", buffering=0) as log:
             with (
-                _child(family, job, out, log) as worker,
+                _child(family, job, out, weights, log) as worker,
                 Watch(on_event, log, limits.silence, lambda: _end(worker)) as watch,
             ):
                 assert worker.stderr is not None
@@ -61,7 +64,9 @@ RUNTIME = Venv()
 
 
 @contextmanager
-def _child(family: Family, job: Path, out: Path, log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    family: Family, job: Path, out: Path, weights: Place | None, log: BinaryIO
+) -> Iterator[subprocess.Popen[bytes]]:
     """The worker in a process group of its own, which ends when this block does, or this process, however it ends."""
     device, seen = _device(job)
     variables = POLITE | os.environ | OFFLINE | seen | {"PYTHONPATH": str(environment.REPOSITORY)}
@@ -71,7 +76,8 @@ def _child(family: Family, job: Path, out: Path, log: BinaryIO) -> Iterator[subp
     # -P: the folder that the worker runs in is not a place to import from.
     start = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
     # --tied: it ends with its standard input, a pipe that nothing is written to and that this process holds open.
-    command = [*start, str(job), str(out), "--family", str(family.path), "--tied", *device]
+    files = [] if weights is None else ["--weights", str(weights.folder)]
+    command = [*start, str(job), str(out), "--family", str(family.path), "--tied", *files, *device]
     with subprocess.Popen(
         command, cwd=out, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE,
         start_new_session=True,

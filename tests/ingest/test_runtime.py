@@ -197,7 +197,7 @@ def test_a_worker_that_cannot_start_tells_why(layout: Layout, dataset: Make, pla
     run = planned(dataset(3), model_id="toy-broken").run
     assert run is not None
     with pytest.raises(RunError, match="toy-broken could not be loaded: ValueError: broken on purpose"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
+        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
     assert "Traceback" in run.log.read_text()
     assert not run.finished
 
@@ -207,7 +207,7 @@ def test_a_gpu_that_is_not_there_is_an_error(layout: Layout, dataset: Make, plan
     run = planned(dataset(3), device="cuda:7").run
     assert run is not None
     with pytest.raises(RunError, match="device 'cuda:7' was asked for"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
+        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
     assert run.shards == []
 
 
@@ -227,7 +227,7 @@ def test_a_gpu_goes_by_its_own_name_in_what_is_said(layout: Layout, dataset: Mak
     run = planned(dataset(3), device="cuda:GPU-00-11").run
     assert run is not None
     with pytest.raises(RunError, match="device 'cuda:GPU-00-11' was asked for, but this family computes without torch"):
-        Venv().run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
+        Venv().run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
 
 
 def test_a_worker_that_vanishes_is_told_with_its_log(
@@ -239,4 +239,4 @@ def test_a_worker_that_vanishes_is_told_with_its_log(
     (tmp_path / "kill").write_text("5")
     monkeypatch.setenv("TOY_KILL", str(tmp_path / "kill"))
     with pytest.raises(RunError, match=rf"killed by SIGKILL from outside.*all it said is in {run.log}"):
-        runtime.run(find_family("toy"), run.job, run.out, lambda event: None, Limits())
+        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
