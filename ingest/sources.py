@@ -77,6 +77,7 @@ class About(Card):
     systems: int | None = Field(default=None, gt=0, description="how many the source lists")
     seconds: float | None = Field(default=None, gt=0, description="to read a sample of 50,000 on 2 CPU cores, about")
     file: tuple[SourceFile, ...]
+    besides: str = Field(default="", description="what is downloaded besides these files")
     label: tuple[LabelColumn, ...] = ()
     options: dict[str, Any] = {}
 
