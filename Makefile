@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info weights pin datasets ingest query shell rebuild du clean clean-cache env \
+.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env \
     images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
@@ -83,6 +83,13 @@ ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RU
 	    $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) $(call flag,TIMEOUT,timeout) \
 	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,LICENCE,licence)
 
+plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=… [as for ingest]
+	$(call given,MODEL,make plan MODEL=chgnet-0.3.0 DATASET=aflow)
+	$(call given,DATASET,make plan MODEL=$(MODEL) DATASET=aflow)
+	@$(PY) -m ingest plan "$(MODEL)" "$(DATASET)" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
+	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
+	    $(call flag,REPRESENTATION,representation)
+
 query: install  ## run SQL="…" on the store
 	$(call given,SQL,make query SQL="FROM models")
 	@$(PY) -m query "$$SQL"
@@ -132,8 +139,9 @@ doctor: install  ## what can this machine run models with, and what would mend t
 lock: install  ## resolve FAMILY=…'s requirements.in into its lock
 	@$(PY) -m zoo lock "$(FAMILY)"
 
-check: install  ## are all cards valid?
+check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= MINIATURE=1]
 	@$(PY) -m zoo check
+	@$(if $(MODEL),$(PY) -m ingest check "$(MODEL)" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
 
 test: install env lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not container"

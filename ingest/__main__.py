@@ -11,6 +11,7 @@ from types import FrameType
 
 import duckdb
 
+from ingest import forecast
 from ingest.arguments import parse
 from ingest.check import check
 from ingest.cost import Task, duration, estimate, say_cost
@@ -139,18 +140,28 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
-def cost(options: argparse.Namespace) -> int:
+def foresee(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     selections = choose_models(options.model)
-    runtime, _ = choose_runtime(options.runtime, families_of(selections))
-    dataset = find_dataset(options.dataset)
-    made = read_materialised(layout.dataset(dataset.name))
-    systems = made.n_systems if made else dataset.approx_systems
-    if systems is None:
-        systems = prepare(layout, dataset).n_systems
-    each = min(systems, options.limit or systems)
-    work = [Task(s, (s.model.default_representation,), each) for s in selections]
-    say_cost(estimate(layout, runtime, work), say)
+    runtime, why = choose_runtime(options.runtime, families_of(selections))
+    dataset = find_dataset(options.dataset).drawn(options.limit, say)
+    there = read_materialised(layout.dataset(dataset.name))
+    made = there if there is not None and there.fingerprint == dataset.fingerprint else None
+    say(f"runtime {runtime.name}: {why}")
+    for line in forecast.of_dataset(dataset, made):
+        say(line)
+    work = []
+    for selection in selections:
+        names = representations_of(selection, options.representation)
+        limit = options.limit or dataset.sample
+        wish = None
+        if made is not None:
+            wish = Wish(selection, made, names, limit, options.device, options.dtype, options.batch)
+        for line in forecast.of_model(layout, runtime, dataset, wish, selection):
+            say(line)
+        work.append(Task(selection, names, forecast.systems_of(layout, dataset, wish) or 0))
+    for line in estimate(layout, runtime, [task for task in work if task.systems]).disk_lines():
+        say(line)
     return 0
 
 
@@ -213,7 +224,7 @@ def datasets(options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "run": run,
-    "cost": cost,
+    "plan": foresee,
     "env": env,
     "check": check_models,
     "rebuild": make_again,

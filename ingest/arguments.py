@@ -13,7 +13,7 @@ EXAMPLES = """examples:
   python -m ingest run chgnet-0.3.0 aflow
   python -m ingest run all,all@untrained aflow --limit 50
   python -m ingest run my-model aflow --vectors my-vectors.parquet --licence CC-BY-4.0
-  python -m ingest cost all aflow
+  python -m ingest plan all aflow
 """
 
 
@@ -29,7 +29,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     stored, started, asked = _stored(), _started(), _asked()
     _add_run(commands.add_parser("run", parents=[asked, stored, started], help="embed a dataset with models"))
-    commands.add_parser("cost", parents=[asked, stored, started], help="what `run` would take: time and disk")
+    plan = commands.add_parser("plan", parents=[asked, stored, started], help="what `run` would take, before it starts")
+    _add_how(plan)
     env = commands.add_parser("env", help="build a family's local environment from its lock")
     env.add_argument("family", help="a family's name, or all")
     check = commands.add_parser("check", help="does a model behave as its card says?")
@@ -66,12 +67,16 @@ def _asked() -> argparse.ArgumentParser:
     return options
 
 
-def _add_run(run: argparse.ArgumentParser) -> None:
+def _add_how(run: argparse.ArgumentParser) -> None:
     which = "cpu (default), cuda, cuda:N, cuda:GPU-<uuid>, cuda:MIG-<uuid>; never another instead"
     run.add_argument("--device", type=device, default="cpu", help=which)
     run.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16", "float16"])
     run.add_argument("--batch", type=positive, help="batch budget, in the unit of the card (default: the card's)")
     run.add_argument("--representation", help="names separated by commas, or 'all' (default: the card's default)")
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    _add_how(run)
     run.add_argument("--memory", type=memory, help="what the worker may take, such as 512m or 8g (in a container)")
     run.add_argument("--cpus", type=amount, help="how many CPU cores the worker may take, such as 2 (in a container)")
     silence = "s without a sign of life, after which the worker is taken for hung (default: %(default)g)"

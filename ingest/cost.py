@@ -56,8 +56,11 @@ class Cost:
             lines.append(f"environments to make ready first, once: {names}")
         if self.ready:
             lines.append(f"environments that are there already: {', '.join(family.name for family in self.ready)}")
+        return lines + self.disk_lines()
+
+    def disk_lines(self) -> list[str]:
         needed = self.build_mb + self.vectors_mb
-        lines.append(f"disk: about {needed:,.0f} MB, of {self.free_mb:,.0f} MB free")
+        lines = [f"disk: about {needed:,.0f} MB, of {self.free_mb:,.0f} MB free"]
         if needed > self.free_mb:
             lines.append("WARNING: that is more than is free")
         return lines

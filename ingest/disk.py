@@ -96,7 +96,8 @@ def clean_environment(name: str) -> list[str]:
     return [removed]
 
 
-def megabytes(number: int) -> str:
+def megabytes(number: float) -> str:
+    """'12.3 MB' of a number of bytes."""
     return f"{number / 1e6:,.1f} MB"
 
 

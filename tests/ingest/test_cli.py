@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ingest.runtimes import Limits, environment
 from ingest.systems import Materialised
 from schemas.store import connect
 from zoo.card import CardError, load_models
+from zoo.weights import at_hand, needed
 
 Make = Callable[..., Materialised]
 Planned = Callable[..., Plan]
@@ -77,11 +79,12 @@ def test_options_become_limits_and_devices() -> None:
 
 
 def test_all_means_every_model_that_needs_no_download() -> None:
-    every = load_models()
-    assert {s.model_id for s in choose_models("all")} == set(every)
+    every = {s.model_id: s for s in load_models().values() if s.model.weights.source in ("package", "none")}
+    assert set(every) <= {s.model_id for s in choose_models("all")}
+    assert all(not needed(s) or at_hand(s) for s in choose_models("all"))
     twins = {s.model_id for s in choose_models("all@untrained")}
-    assert twins == {f"{s.model_id}@untrained" for s in every.values() if s.model.trainable}
-    assert len(choose_models("all,all@untrained,all")) == len(every) + len(twins)
+    assert {f"{s.model_id}@untrained" for s in every.values() if s.model.trainable} <= twins
+    assert len(choose_models("all,all@untrained,all")) == len(choose_models("all")) + len(twins)
     with pytest.raises(CardError, match="no model is named"):
         choose_models("")
 
@@ -156,12 +159,27 @@ def test_a_store_of_a_newer_version(layout: Layout, capfd: Said) -> None:
     assert layout.store.read_bytes() == before
 
 
-def test_cost_is_told_without_doing_anything(layout: Layout, capfd: Said) -> None:
-    assert main(["cost", "toy", "elements", "--limit", "10"]) == 0
+def test_a_plan_is_told_without_doing_anything(layout: Layout, capfd: Said) -> None:
+    assert main(["plan", "toy", "elements"]) == 0
     said = capfd.readouterr().out
-    assert "to compute: 10 vectors by 1 model" in said
-    assert "environments that are there already: toy" in said
+    assert "dataset elements: 71 systems, to be made first" in said
+    assert "toy: 71 systems to embed" in said
+    assert "environment: is there" in said
     assert not layout.data.exists()
+
+
+def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd: Said) -> None:
+    assert main(["run", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
+    capfd.readouterr()
+    assert main(["plan", "toy", "elements", "--limit", "30", "--batch", "7", "--runtime", "venv"]) == 0
+    said = capfd.readouterr().out
+    assert "dataset elements: 71 systems, at hand" in said
+    assert "toy: 20 systems to embed, of 30" in said
+    assert re.search(r"time: about \d+ s on cpu, by an earlier run on such a device", said)
+    assert re.search(r"memory: [\d.]+ MB of the host's at the peak of an earlier run on cpu", said)
+    assert re.search(r"batches: about \d+, of at most 7 ", said)
+    assert main(["plan", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
+    assert "toy: 0 systems to embed, of 10" in capfd.readouterr().out
 
 
 def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path) -> None:
@@ -174,7 +192,7 @@ def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path
 
 
 def test_every_command_explains_itself(capfd: Said) -> None:
-    for command in ([], ["run"], ["cost"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"]):
+    for command in ([], ["run"], ["plan"], ["check"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"]):
         with pytest.raises(SystemExit, match="0"):
             main([*command, "--help"])
         assert "usage: python -m ingest" in capfd.readouterr().out
