@@ -27,6 +27,7 @@ from ingest.datasets.readers import aselmdb, reason
 from ingest.entries import DatasetError, Entry, Label, Unreadable
 from ingest.published import Published, published
 from ingest.sources import LabelColumn, Source
+from zoo.content import BLOCK
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -96,6 +97,8 @@ def databases(folder: Path, archive: str) -> Iterator[tuple[str, Unpacked]]:
                 if parts[0] == PurePosixPath(stem(archive)).name and len(parts) > 1:
                     del parts[0]  # the folder in the archive is called as the archive
                 yield "/".join([stem(archive), *parts]), partial(unpacked, tar, member, path)
+        while tar.fileobj and tar.fileobj.read(BLOCK):
+            pass  # to its end, where its checksum is
 
 
 def stem(archive: str) -> str:
@@ -111,7 +114,7 @@ def unpacked(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> It
         with whole(archive), path.open("wb") as file:
             content = tar.extractfile(member)
             assert content is not None  # it is a file
-            shutil.copyfileobj(content, file, 1 << 20)
+            shutil.copyfileobj(content, file, BLOCK)
         with aselmdb.opened(path) as rows:
             yield rows
 
