@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ingest.runtimes import RunError, Say, environment
-from zoo.behaviour import examine, keep
+from zoo.behaviour import examine
 from zoo.card import Selection
+from zoo.checked import keep
 from zoo.golden import GoldenError
 
 
@@ -21,5 +22,6 @@ def check(selection: Selection, say: Say, *, small: bool, device: str) -> None:
         raise RunError(str(error)) from error
     if found.faults:
         raise RunError(f"{name} is not what its card says:\n" + "\n".join(f"  {fault}" for fault in found.faults))
+    kept = keep(selection, found.record())
     what = "the published weights" if found.real else "a small checkpoint in the published format"
-    say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {keep(found)}")
+    say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {kept}")

@@ -1,4 +1,4 @@
-"""Does a model behave as its card says? What `make check MODEL=…` finds out, and the record that it keeps.
+"""Does a model behave as its card says? What `make check MODEL=…` finds out.
 
 With the published weights where they are at hand; else with a small checkpoint in the published format, which the
 family's `miniature.py` makes and which is loaded through the same code.
@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.card import ROOT, TWIN_SEED, Family, Model, Selection, Weights, WeightsFile
+from zoo.card import ROOT, TWIN_SEED, Family, Model, Selection, WeightsFile
+from zoo.checked import evidence
 from zoo.examples import default_systems, turned
 from zoo.golden import GoldenError, Start, differences, embed, in_environment
-from zoo.weights import at_hand
+from zoo.weights import at_hand, needed
 
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
 LEAST = 2  # systems that a model has to take; a check on fewer tells nothing
@@ -41,6 +42,7 @@ class Examination:
     weights: Path | None  # the folder of its files
     real: bool  # the published weights, or nothing is learned
     device: str = "cpu"
+    untrained: bool = False  # it is the untrained twin that is examined
     faults: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     systems: int = 0
@@ -58,17 +60,26 @@ class Examination:
         again = self.embed(systems.take(pa.array(range(len(systems) - 1, -1, -1))), batch=1)
         self.note("batch, order and repeat", self.compare(first, again, self.model.tolerance.batch))
         self.rotation(first)
+        if self.untrained:
+            return
         self.reference(first, given)
         if self.model.trainable:
             self.twin(first, given)
         if self.real and (self.family.path / "golden.parquet").exists():
             self.note("golden vectors", differences(self.model, self.family, self.start()))
 
+    @property
+    def selection(self) -> Selection:
+        return Selection(family=self.family, model=self.model, untrained=self.untrained)
+
     def start(self) -> Start:
         return in_environment(self.python, self.weights)
 
     def embed(self, systems: pa.Table, batch: int | None = None) -> Vectors:
-        return _vectors(embed(self.model, self.family, systems, self.start(), batch=batch, device=self.device))
+        seed = TWIN_SEED if self.untrained else None
+        return _vectors(
+            embed(self.model, self.family, systems, self.start(), batch=batch, untrained_seed=seed, device=self.device)
+        )
 
     def note(self, what: str, faults: Sequence[str]) -> None:
         self.faults += [f"{what}: {fault}" for fault in faults]
@@ -138,7 +149,7 @@ class Examination:
             "device": self.device,
             "systems": self.systems,
             "passed": self.passed,
-            **evidence(self.family, self.model, real=self.real),
+            **evidence(self.selection, real=self.real),
         }
 
 
@@ -186,48 +197,16 @@ def _written(file: WeightsFile, folder: Path) -> WeightsFile:
 
 def examine(selection: Selection, python: Path, *, small: bool = False, device: str = "cpu") -> Examination:
     """Check one model. small: with its miniature, also where the published weights are at hand. Raises GoldenError."""
-    model, family = selection.model, selection.family
-    if model.weights.source in ("package", "none"):
-        examination = Examination(model, family, python, None, real=True, device=device)
-        examination.run()
-        return examination
-    place = None if small else at_hand(selection)
-    if place is not None:
-        examination = Examination(model, family, python, place.folder, real=True, device=device)
-        examination.run()
-        return examination
+    model, family, untrained = selection.model, selection.family, selection.untrained
+    place = at_hand(selection)
+    if not needed(selection) or (place is not None and not small):
+        folder = place.folder if place else None
+        found = Examination(model, family, python, folder, real=True, device=device, untrained=untrained)
+        found.run()
+        return found
     with tempfile.TemporaryDirectory() as temporary:
         reduced = miniature(family, model, python, Path(temporary))
-        examination = Examination(reduced, family, python, Path(temporary), real=False, device=device)
-        examination.run()
-    examination.model = model
-    return examination
-
-
-def evidence(family: Family, model: Model, *, real: bool) -> dict[str, str]:
-    """What a record holds for: the lock, the encoder, the card. A miniature's is no matter of the weights' hashes."""
-    without = model.model_copy(update={"weights": Weights(source="none")})
-    card = (model if real else without).hash(untrained=False)
-    return {"lock_hash": family.lock_hash, "encoder_hash": family.encoder_hash, "card_hash": card}
-
-
-def records(family: Family) -> dict[str, dict[str, Any]]:
-    """{model id: what the family's checked.lock says of it}; nothing if there is none."""
-    path = family.path / "checked.lock"
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+        found = Examination(reduced, family, python, Path(temporary), real=False, device=device, untrained=untrained)
+        found.run()
+    found.model = model
     return found
-
-
-def holds(family: Family, model: Model, record: Mapping[str, Any]) -> bool:
-    """Whether a record is of the family and the card as they are now."""
-    return all(record[k] == v for k, v in evidence(family, model, real=record["weights"] == "real").items())
-
-
-def keep(examination: Examination) -> Path:
-    """Write what was found to the family's checked.lock."""
-    path = examination.family.path / "checked.lock"
-    kept = records(examination.family) | {examination.model.id: examination.record()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
-    partial.replace(path)
-    return path

@@ -158,6 +158,7 @@ class Representation(Card):
     channels: Literal["invariant", "all"]
     dimension: int = Field(gt=0)
     paper_row: int | None = Field(default=None, ge=1, le=59, description="of the paper's Table 1, which this is")
+    paper_row_of_twin: int | None = Field(default=None, ge=1, le=59, description="which the untrained twin is")
 
     @model_validator(mode="after")
     def _pooling_fits_level(self) -> Representation:
@@ -241,7 +242,10 @@ class Model(Card):
         """sha256 of what decides the vectors: input, limits, files of weights, representations, options."""
         names = {"id", "input", "elements", "max_atoms", "options"}
         deciding = self.model_dump(mode="json", include=names)
-        deciding["representation"] = [r.model_dump(mode="json", exclude={"paper_row"}) for r in self.representation]
+        not_deciding = {"paper_row", "paper_row_of_twin"}
+        deciding["representation"] = [r.model_dump(mode="json", exclude=not_deciding) for r in self.representation]
+            r.model_dump(mode="json", exclude={"paper_row", "paper_row_of_twin"}) for r in self.representation
+        ]
         deciding["weights"] = {file.path: file.sha256 for file in self.weights.needed(untrained=untrained)}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from zoo.card import TWIN, Licence, Representation, Selection, Weights
+from zoo.checked import holds, records
 from zoo.weights import at_hand, status
 
 Row = tuple[str, ...]
@@ -36,15 +37,10 @@ def licence_name(licence: Licence) -> str:
 
 def checked(selection: Selection) -> str | None:
     """When `make check` last found a model well, on what and with which weights; 'stale' if it has changed since."""
-    family, model = selection.family, selection.model
-    if not (family.path / "checked.lock").exists():
-        return None
-    from zoo.behaviour import holds, records  # imports what checks need, a second that most commands do without
-
-    record = records(family).get(model.id)
+    record = records(selection.family).get(selection.model_id)
     if record is None:
         return None
-    return f"{record['date']} {record['device']}, {record['weights']}" if holds(family, model, record) else "stale"
+    return f"{record['date']} {record['device']}, {record['weights']}" if holds(selection, record) else "stale"
 
 
 def summarise(selection: Selection) -> dict[str, object]:
