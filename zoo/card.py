@@ -244,8 +244,6 @@ class Model(Card):
         deciding = self.model_dump(mode="json", include=names)
         not_deciding = {"paper_row", "paper_row_of_twin"}
         deciding["representation"] = [r.model_dump(mode="json", exclude=not_deciding) for r in self.representation]
-            r.model_dump(mode="json", exclude={"paper_row", "paper_row_of_twin"}) for r in self.representation
-        ]
         deciding["weights"] = {file.path: file.sha256 for file in self.weights.needed(untrained=untrained)}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
