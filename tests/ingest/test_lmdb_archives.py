@@ -221,7 +221,7 @@ def test_an_archive_without_databases_is_an_error(publish: Publish, tmp_path: Pa
 
 
 def test_memory_grows_with_the_sample_and_not_with_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The peak of a pass over the ids and one over the rows, for sources of 2 × 1.5 MB and 2 × 12 MB."""
+    """The peak of a pass over the ids and one over the rows, for sources of 2 × 3 MB and 2 × 18 MB."""
 
     def peak(count: int) -> int:
         monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / str(count)))
@@ -238,7 +238,7 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(tmp_path: Path, mo
         return most
 
     peak(20)  # what is loaded once
-    small, large = peak(75), peak(600)
+    small, large = peak(150), peak(900)
     assert large < small + 500_000, (small, large)  # bytes
 
 
