@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -323,11 +325,15 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[Hub]:
-    """A hub on a free port of 127.0.0.1, until the block ends."""
+def serving(certificate: Path | None = None) -> Iterator[Hub]:
+    """A hub on a free port of 127.0.0.1, until the block ends. certificate: with its key, in PEM; https is spoken."""
     hub = Hub()
     server = Server(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

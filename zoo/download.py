@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import http.client
 import ipaddress
 import shutil
@@ -133,7 +134,10 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
-OPENER = urllib.request.build_opener(Redirects)
+@functools.cache
+def opener() -> urllib.request.OpenerDirector:
+    """What opens addresses; the certificates of this machine are read once."""
+    return urllib.request.build_opener(Redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
 
 
 class Transfer:
@@ -174,7 +178,7 @@ class Transfer:
             return
         try:
             request = urllib.request.Request(self.url, headers=self.request_headers())
-            with OPENER.open(request, timeout=SILENCE) as answer:
+            with opener().open(request, timeout=SILENCE) as answer:
                 self.receive(answer)
         except urllib.error.HTTPError as error:
             self.refused(error)

@@ -34,15 +34,10 @@ def pin(selection: Selection, say: Say, *, again: bool = False) -> Path:
     if weights.source not in ("hub", "url"):
         raise WeightsError(f"{selection.model.id} has no weights to pin: their source is {weights.source!r}")
     announce(selection, list(weights.files), say)
-    known = {} if again else read_pins(family)
-    found = (
-        from_hub(weights, known, say) if weights.source == "hub" else from_urls(selection, weights, say, again=again)
-    )
-    with alone(family):
-        old = read_pins(family)
-        write_pins(family, merged(old, found, again=again, where=f"{family.pins}", model_id=selection.model.id))
-    for other in left_out(family, selection, found):
-        say(f"{other} is no longer pinned, because its repository is at another revision now; `make pin MODEL={other}`")
+    if weights.source == "hub":
+        record(selection, from_hub(weights, {} if again else read_pins(family), say), say, again=again)
+    else:
+        pin_urls(selection, weights, say, again=again)
     return family.pins
 
 
@@ -59,13 +54,13 @@ def from_hub(weights: Weights, known: Pins, say: Say) -> Pins:
     revision = weights.revision or locked
     try:
         described = hub.describe(repo, revision)
-        main = described.sha if weights.revision else hub.describe(repo, None).sha
+        moved = hub.describe(repo, None).sha if locked and not weights.revision else described.sha
     except DownloadError as error:
         raise WeightsError(str(error)) from error
     if described.sha is None or described.sha != (revision or described.sha):
         raise WeightsError(f"{repo} is refused: the hub answered with commit {described.sha} for revision {revision}")
-    if main != described.sha:
-        say(f"{repo} stays pinned at {described.sha}; its main branch is at {main} now, AGAIN=1 moves the pin there")
+    if moved != described.sha:
+        say(f"{repo} stays pinned at {described.sha}; its main branch is at {moved} now, AGAIN=1 moves the pin there")
     ids = {sibling.rfilename: sibling.blob_id for sibling in described.siblings or []}
     at = weights.model_copy(update={"revision": described.sha})
     files = {file.path: measure(at, file, ids, say) for file in weights.files}
@@ -83,18 +78,26 @@ def measure(weights: Weights, file: WeightsFile, ids: Mapping[str, str | None], 
     return facts(obtain(weights, file, Path(), say))
 
 
-def from_urls(selection: Selection, weights: Weights, say: Say, *, again: bool) -> Pins:
-    """Pins of files behind URLs. again: what lies here is not trusted to be what is there."""
+def pin_urls(selection: Selection, weights: Weights, say: Say, *, again: bool) -> None:
+    """Pin files behind URLs. again: what lies here is not trusted to be what is there.
+
+    What is downloaded takes its place only when it is pinned.
+    """
     folder = folder_of(selection)
+    fresh = folder / ".new"
     found = {}
     for file in weights.files:
         path = folder / file.path
-        fresh = folder / ".again" / file.path if again else path
-        found[str(file.url)] = facts(obtain(weights, file, fresh, say))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.replace(path)
-    shutil.rmtree(folder / ".again", ignore_errors=True)
-    return found
+        path = fresh / file.path if again or not path.exists() else path
+        found[str(file.url)] = facts(obtain(weights, file, path, say))
+    try:
+        record(selection, found, say, again=again)
+        for file in weights.files:
+            if (fresh / file.path).exists():
+                (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+                (fresh / file.path).replace(folder / file.path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def facts(path: Path) -> Pins:
@@ -102,14 +105,27 @@ def facts(path: Path) -> Pins:
     return {"sha256": remembered(path, ["sha256"])["sha256"], "size": path.stat().st_size}
 
 
-def merged(old: Pins, found: Pins, *, again: bool, where: str, model_id: str) -> Pins:
+def record(selection: Selection, found: Pins, say: Say, *, again: bool) -> None:
+    """Add what was found to the family's weights.lock."""
+    family = selection.family
+    with alone(family):
+        pins = merged(read_pins(family), found, again=again, selection=selection)
+        fresh = family.pins.with_name(f".{family.pins.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(pins, indent=1, sort_keys=True) + "\n")
+        fresh.replace(family.pins)
+    for other in left_out(selection, pins):
+        say(f"{other} is no longer pinned, because its repository is at another revision now; `make pin MODEL={other}`")
+
+
+def merged(old: Pins, found: Pins, *, again: bool, selection: Selection) -> Pins:
     """Old pins and new ones. WeightsError if they contradict each other, unless the new ones shall win."""
     result = dict(old)
     for key, new in found.items():
         before = old.get(key) or new
         changes = list(differences(before, new, key))
         if changes and not again:
-            raise WeightsError(f"{where}: {'; '.join(changes)}; `make pin MODEL={model_id} AGAIN=1` takes the new")
+            mend = f"`make pin MODEL={selection.model.id} AGAIN=1` takes the new"
+            raise WeightsError(f"{selection.family.pins}: {'; '.join(changes)}; {mend}")
         same = before.get("revision") == new.get("revision")
         result[key] = new | ({"files": before["files"] | new["files"]} if same and "files" in new else {})
     return result
@@ -124,22 +140,18 @@ def differences(before: Pins, new: Pins, name: str) -> Iterator[str]:
         yield from differences(before["files"][path], new["files"][path], f"{name}/{path}")
 
 
-def left_out(family: Family, selection: Selection, found: Pins) -> list[str]:
+def left_out(selection: Selection, pins: Pins) -> list[str]:
     """Other models of the family whose files of the same repository are not among its pins any more."""
-    pins = read_pins(family)
-    same = [m for m in family.models if m.weights.repo in found and m.id != selection.model.id]
-    return [m.id for m in same if not {f.path for f in m.weights.files} <= set(pins[str(m.weights.repo)]["files"])]
+    repo = selection.model.weights.repo
+    if repo is None:
+        return []
+    others = [m for m in selection.family.models if m.weights.repo == repo and m.weights.pinned(untrained=False)]
+    return [m.id for m in others if not {file.path for file in m.weights.files} <= set(pins[repo]["files"])]
 
 
 def read_pins(family: Family) -> Pins:
     pins: Pins = json.loads(family.pins.read_text()) if family.pins.exists() else {}
     return pins
-
-
-def write_pins(family: Family, pins: Pins) -> None:
-    fresh = family.pins.with_name(f".{family.pins.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(pins, indent=1, sort_keys=True) + "\n")
-    fresh.replace(family.pins)
 
 
 @contextlib.contextmanager
