@@ -1,0 +1,97 @@
+"""The paper's Table 1, row by row: what of it is here, and how far it was tried. `python -m tests.paper` prints it.
+
+    card         a representation of a card says that it is this row
+    environment  the family's environment was built from its lock as it is, and a worker ran in it
+    encoder      `make check` found the model well, at least on a small checkpoint in the published format
+    real         and on the published weights (for a row that is random: on what was drawn at random)
+
+The evidence are the families' checked.lock files, as far as lock, encoder and card are still those that were tried.
+paper.csv beside this file holds the labels as printed, and why a row was not tried further, where a person has to say.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.card import TWIN, CardError, Selection, find_model, load_models
+from zoo.checked import holds, records
+from zoo.listing import print_table
+from zoo.weights import needed, status
+
+PAPER = Path(__file__).with_name("paper.csv")
+QUESTIONS = ("card", "environment", "encoder", "real")
+
+
+@dataclass(frozen=True)
+class Row:
+    number: int
+    label: str
+    told: str  # why it was not tried further, by a person
+    selection: Selection | None
+    representation: str | None
+
+    @property
+    def answers(self) -> dict[str, bool]:
+        if self.selection is None:
+            return dict.fromkeys(QUESTIONS, False)
+        family = self.selection.family
+        found = records(family)
+        mine = found.get(self.selection.model_id)
+        well = mine is not None and holds(self.selection, mine)
+        environment = any(record["lock_hash"] == family.lock_hash for record in found.values())
+        real = well and mine is not None and mine["weights"] == "real"
+        return {"card": True, "environment": environment, "encoder": well, "real": real}
+
+    @property
+    def reason(self) -> str:
+        """Why it was not tried further; empty where all was."""
+        if all(self.answers.values()):
+            return ""
+        if self.selection is None:
+            return self.told
+        weights = f"weights {status(self.selection)}" if needed(self.selection) else ""
+        return "; ".join(filter(None, (self.told, weights)))
+
+
+def rows() -> list[Row]:
+    """The 59 rows, in the paper's order."""
+    places = dict(_places())
+    with PAPER.open(encoding="utf-8", newline="") as file:
+        return [
+            Row(int(line["row"]), line["label"], line["reason"], *places.get(int(line["row"]), (None, None)))
+            for line in csv.DictReader(file)
+        ]
+
+
+def _places() -> list[tuple[int, tuple[Selection, str]]]:
+    found = []
+    for selection in load_models().values():
+        for representation in selection.model.representation:
+            if representation.paper_row is not None:
+                found.append((representation.paper_row, (selection, representation.name)))
+            if representation.paper_row_of_twin is not None:
+                twin = find_model(selection.model_id + TWIN)
+                found.append((representation.paper_row_of_twin, (twin, representation.name)))
+    numbers = [number for number, _ in found]
+    twice = sorted({number for number in numbers if numbers.count(number) > 1})
+    if twice:
+        raise CardError(f"rows of the paper that two representations claim to be: {twice}")
+    return found
+
+
+def main() -> None:
+    table = [("row", "label", "model", *QUESTIONS, "why not further")]
+    found = rows()
+    for row in found:
+        name = f"{row.selection.model_id} {row.representation}" if row.selection else "-"
+        answers = ("yes" if row.answers[question] else "-" for question in QUESTIONS)
+        table.append((str(row.number), row.label, name, *answers, row.reason))
+    print_table(table)
+    totals = (f"{question} {sum(row.answers[question] for row in found)}" for question in QUESTIONS)
+    print(f"\nof {len(found)} rows: {', '.join(totals)}")
+
+
+if __name__ == "__main__":
+    main()
