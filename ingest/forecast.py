@@ -13,6 +13,7 @@ from ingest.layout import Layout
 from ingest.plan import Wish, count_missing, not_for
 from ingest.published import Published
 from ingest.runtimes import Runtime
+from ingest.sources import amount
 from ingest.systems import Dataset, Materialised
 from schemas.store import connect
 from zoo.card import Selection
@@ -54,11 +55,9 @@ def of_dataset(dataset: Dataset, made: Materialised | None) -> Iterator[str]:
 
 def _downloads(dataset: Published) -> Iterator[str]:
     files = dataset.loader.files
-    about, missing = files.about, files.missing
-    if missing:
-        size = sum(file.size or 0 for file in missing)
-        more = " and what has no size told" if any(file.size is None for file in missing) else ""
-        yield f"  download: {len(missing)} files, {megabytes(size)}{more}, to {files.folder}"
+    about = files.about
+    if files.missing:
+        yield f"  download: {amount(files.missing)}, to {files.folder}"
     if about.besides:
         yield f"  and besides: {about.besides}"
     use = "" if about.licence.commercial else ", not for commercial use"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +34,7 @@ class SourceFile(Card):
     path: str = Field(pattern=r"^[^/]")
     url: Https
     size: int | None = Field(default=None, gt=0, description="bytes")
+    rounded: int | None = Field(default=None, gt=0, description="bytes, where the publisher only tells about how many")
     sha256: Sha256 | None = None
     md5: Md5 | None = None
     note: str = Field(default="", description="where the checksum was read, or that none is published")
@@ -53,6 +54,15 @@ class SourceFile(Card):
     @property
     def content(self) -> Content:
         return Content(size=self.size, sha256=self.sha256, md5=self.md5)
+
+
+def amount(files: Sequence[SourceFile]) -> str:
+    """How many files, and how many MB as far as anybody tells."""
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    sizes = [file.size or file.rounded for file in files]
+    about = "about " if any(file.size is None for file in files) else ""
+    more = " and more" if None in sizes else ""
+    return f"{count}, {about}{sum(filter(None, sizes)) / 1e6:,.0f} MB{more}"
 
 
 class LabelColumn(Card):
@@ -140,12 +150,9 @@ class Source:
         """What is about to be downloaded, and on which terms."""
         if not self.missing:
             return
-        sizes = [file.size for file in self.missing]
-        size = f"{sum(filter(None, sizes)) / 1e6:,.0f} MB" + (" and more" if None in sizes else "")
         licence = self.about.licence
         terms = "" if licence.commercial else ", not for commercial use"
-        files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
-        say(f"  downloading {files}, {size}, to {self.folder}")
+        say(f"  downloading {amount(self.missing)}, to {self.folder}")
         say(f"  licence of {self.about.name}: {licence.name}{terms}, {licence.url or licence.no_url_because}")
 
     def _fetch(self, file: SourceFile, say: Say) -> Path:

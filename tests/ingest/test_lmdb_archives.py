@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -14,17 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 
-import ingest.datasets
 from ingest.datasets import load_datasets
 from ingest.entries import DatasetError, Entry
-from ingest.lmdb_archives import archives
-from ingest.published import Loader, Published
+from ingest.published import Published
+from ingest.sources import amount
 from ingest.systems import Materialised, materialise
 from tests.hub import Blob, Hub, serving
 from tests.ingest.aselmdb import Write, archive, backend, crystals, edited, molecules, packed, padded, plain
+from tests.ingest.published import served
 
-NAMES = ("omat24", "salex", "omol25")
-TOMLS = Path(ingest.datasets.__file__).parent
+AMOUNTS = {"omat24": "11 files, about 1,976 MB", "salex": "1 file, about 408 MB", "omol25": "1 file, about 20,000 MB"}
 Publish = Callable[[str, Mapping[str, Path]], Published]
 
 
@@ -36,20 +34,15 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def publish(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """A dataset's own module and facts, its files replaced by these, which the server has."""
+    """A dataset with these files in the place of its own, which the server has."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOO_DATASETS", raising=False)
+    return lambda name, files: served(published(name), hub, {path: file.read_bytes() for path, file in files.items()})
 
-    def dataset(name: str, files: Mapping[str, Path]) -> Published:
-        module = Path(shutil.copy(TOMLS / f"{name}.py", tmp_path))
-        facts = (TOMLS / f"{name}.toml").read_text().partition("[[file]]")[0]
-        for path, file in files.items():
-            data = file.read_bytes()
-            hub.files[path] = Blob(data)
-            url, digest = f"{hub.url}/files/{path}", sha256(data).hexdigest()
-            facts += f'[[file]]\npath = "{path}"\nurl = "{url}"\nsha256 = "{digest}"\nsize = {len(data)}\n'
-        module.with_suffix(".toml").write_text(facts)
-        return archives(str(module))
 
+def published(name: str) -> Published:
+    dataset = load_datasets()[name]
+    assert isinstance(dataset, Published)
     return dataset
 
 
@@ -225,7 +218,7 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(tmp_path: Path, mo
 
     def peak(count: int) -> int:
         monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / str(count)))
-        loader = loader_of("salex")
+        loader = published("salex").loader
         loader.files.folder.mkdir(parents=True)
         database = padded(tmp_path / f"{count}.aselmdb", count)
         archive(loader.files.path("val.tar.gz"), {"val/a.aselmdb": database, "val/b.aselmdb": database})
@@ -242,19 +235,14 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(tmp_path: Path, mo
     assert large < small + 500_000, (small, large)  # bytes
 
 
-def loader_of(name: str) -> Loader:
-    dataset = load_datasets()[name]
-    assert isinstance(dataset, Published)
-    return dataset.loader
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", AMOUNTS)
 def test_the_facts_fit_together(name: str) -> None:
-    about = loader_of(name).files.about
-    counts = [re.findall(r"^([\d,]+) structures, \d+ [MG]B", file.note) for file in about.file]
+    about = published(name).loader.files.about
+    counts = [re.findall(r"^([\d,]+) structures; no checksum is published$", file.note) for file in about.file]
     assert sum(int(count.replace(",", "")) for (count,) in counts) == about.systems
     assert f"({about.systems:,})" in about.title
     assert all(file.url.startswith("https://dl.fbaipublicfiles.com/") for file in about.file)
     assert len({file.path for file in about.file}) == len(about.file)
+    assert amount(about.file) == AMOUNTS[name]
     assert [label.property for label in about.label][0] == "energy"
     assert (about.licence.name, about.licence.commercial) == ("CC-BY-4.0", True)
