@@ -19,6 +19,15 @@ from zoo.encoder import Encoder, System
 WIDTH, LAYERS, LETTERS = 128, 3, 21  # as the package's own program builds it
 
 
+def frame(residue: np.ndarray) -> np.ndarray:
+    """Axes of a residue, (3, 3), in columns: from CA to C, towards N in the plane of the three, and across it."""
+    n, alpha, c = residue[:3]
+    first = (c - alpha) / np.linalg.norm(c - alpha)
+    second = n - alpha - first * (first @ (n - alpha))
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)], axis=1)
+
+
 class FamilyEncoder(Encoder):
     """Representations `encoder` (nodes after the encoder) and `last_hidden` (input of W_out), (residues, 128) each.
 
@@ -57,9 +66,13 @@ class FamilyEncoder(Encoder):
         self._read["last_hidden"] = args[0]
 
     def prepare(self, system: System) -> torch.Tensor:
-        """N, CA, C and O of each residue about their centre, (residues, 4, 3) Å: float32 is finest near zero."""
+        """N, CA, C and O of each residue, (residues, 4, 3) Å, turned as the first residue lies, about their centre.
+
+        What is float32 then no longer depends on the orientation: of residues that are equally far, the 48th and the
+        49th say, rounding would otherwise choose another as neighbour.
+        """
         centred = system.backbone - system.backbone.mean(axis=(0, 1))
-        return torch.tensor(centred, dtype=torch.float32)
+        return torch.tensor(centred @ frame(system.backbone[0]), dtype=torch.float32)
 
     def size(self, item: torch.Tensor) -> int:
         """Residues."""
