@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 BLOCK = 1 << 14
 IN_LFS = re.compile(r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$")  # as .gitattributes of a new repository
 ROUTES: list[tuple[re.Pattern[str], Callable[..., None]]] = []
@@ -315,6 +318,17 @@ def tree_facts(blob: Blob) -> dict[str, Any]:
     """Of a file, as the hub lists those of a folder."""
     lfs = {"lfs": {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
     return {"oid": blob.git_blob, "size": len(blob.data), **lfs}
+
+
+def set_client(patch: pytest.MonkeyPatch, url: str, home: Path) -> None:
+    """Set the hub's client as HF_ENDPOINT, HF_HOME and so on would, which it reads once, when it is imported."""
+    patch.setattr(constants, "ENDPOINT", url)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        patch.delenv(name, raising=False)
 
 
 class Server(ThreadingHTTPServer):

@@ -17,13 +17,13 @@ from typing import Any
 from zoo import hub
 from zoo.card import Family, Selection, Weights, WeightsFile, nearest, read_toml
 from zoo.content import remembered
-from zoo.download import DownloadError
 from zoo.hub import Say
-from zoo.weights import WeightsError, announce, folder_of, obtain
+from zoo.weights import WeightsError, announce, folder_of, obtain, told
 
 Pins = dict[str, Any]
 
 
+@told()
 def pin(selection: Selection, say: Say, *, again: bool = False) -> Path:
     """Download a model's files once and record their revision, hashes and sizes. Returns the family's weights.lock.
 
@@ -52,11 +52,8 @@ def from_hub(weights: Weights, known: Pins, say: Say) -> Pins:
     repo = str(weights.repo)
     locked = known.get(repo, {}).get("revision")
     revision = weights.revision or locked
-    try:
-        described = hub.describe(repo, revision)
-        moved = hub.describe(repo, None).sha if locked and not weights.revision else described.sha
-    except DownloadError as error:
-        raise WeightsError(str(error)) from error
+    described = hub.describe(repo, revision)
+    moved = hub.describe(repo, None).sha if locked and not weights.revision else described.sha
     if described.sha is None or described.sha != (revision or described.sha):
         raise WeightsError(f"{repo} is refused: the hub answered with commit {described.sha} for revision {revision}")
     if moved != described.sha:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from zoo import hub
 from zoo.card import Licence, Selection, Weights, WeightsFile
 from zoo.content import Content, cache, fault
-from zoo.download import DownloadError, Progress, download
+from zoo.download import DownloadError, Progress, alone, download
 from zoo.hub import Say
 
 
@@ -70,6 +70,18 @@ def root_of(selection: Selection, folder: Path) -> Path:
     return root if inside else root.parent
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong underneath is a WeightsError."""
+    try:
+        yield
+    except DownloadError as error:
+        raise WeightsError(str(error)) from error
+    except OSError as error:
+        raise WeightsError(f"{error}: may this folder be read and written, and is its disk full?") from error
+
+
+@told()
 def fetch(selection: Selection, say: Say) -> Place | None:
     """Download what is not there, verify all of it, and return where it is; None for a model without such files."""
     files = needed(selection)
@@ -106,14 +118,14 @@ def content(file: WeightsFile) -> Content:
 
 def set_aside_if_wrong(path: Path, expected: Content, say: Say) -> None:
     """A file that was altered, or broke, is renamed to NAME.bad; so is what a link leads to."""
-    if not path.exists() or (wrong := fault(path, expected)) is None:
+    if not path.exists() or fault(path, expected) is None:
         return
     real = path.resolve()
-    bad = real.with_name(f"{real.name}.bad")
-    real.replace(bad)
-    if path.is_symlink():
-        path.unlink()
-    say(f"{path} is not the file expected: {wrong}; it was set aside as {bad}")
+    with alone(real, say):
+        if real.exists() and (wrong := fault(real, expected)):  # no other process has mended it meanwhile
+            bad = real.with_name(f"{real.name}.bad")
+            real.replace(bad)
+            say(f"{path} is not the file expected: {wrong}; it was set aside as {bad}")
 
 
 def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
@@ -134,15 +146,12 @@ def terms(licence: Licence) -> str | None:
 
 
 def obtain(weights: Weights, file: WeightsFile, path: Path, say: Say) -> Path:
-    """Download one file, as far as known as it has to be, and return where it is. WeightsError with what to do."""
-    try:
-        with shown(Path(file.path).name) as progress:
-            if weights.source == "hub":
-                return hub.land(str(weights.repo), str(weights.revision), file.path, content(file), say, progress)
-            expected = Content(size=file.size, sha256=file.sha256, git_blob=file.git_blob)
-            return download(str(file.url), path, expected, say=say, progress=progress)
-    except DownloadError as error:
-        raise WeightsError(str(error)) from error
+    """Download one file, as far as known as it has to be, and return where it is. DownloadError with what to do."""
+    with shown(Path(file.path).name) as progress:
+        if weights.source == "hub":
+            return hub.land(str(weights.repo), str(weights.revision), file.path, content(file), say, progress)
+        expected = Content(size=file.size, sha256=file.sha256, git_blob=file.git_blob)
+        return download(str(file.url), path, expected, say=say, progress=progress)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from tests.hub import Blob, Fault, Hub, Repository, serving
+from tests.hub import Blob, Fault, Hub, Repository, serving, set_client
 from zoo.__main__ import main
 from zoo.card import CardError, Selection, find_model
 from zoo.checked import evidence
@@ -61,14 +61,9 @@ def net(hub: Hub) -> Repository:
 
 @pytest.fixture(autouse=True)
 def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's client is set as HF_HOME, HF_ENDPOINT and so on would set it, which it reads when it is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    set_client(monkeypatch, hub.url, tmp_path / "hf")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ZOO_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("ZOO_WEIGHTS", raising=False)
     monkeypatch.setattr("zoo.hub.WAITS", (0.0, 0.0))
 
 
@@ -307,10 +302,8 @@ def test_what_is_altered_on_this_disk_is_set_aside_and_downloaded_anew(pinned: S
     assert bad.read_bytes() == NET[::-1]
 
 
-def test_a_hub_that_cannot_be_reached(pinned: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+def test_a_hub_that_cannot_be_reached(pinned: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path / "hf")
     message = r"the hub at http://127.0.0.1:9 cannot be reached \(.*refused\); try again later, or name a mirror"
     with pytest.raises(WeightsError, match=message):
         fetch(pinned, quiet)
@@ -338,6 +331,13 @@ def test_a_full_disk(pinned: Selection, net: Repository, small_disk: Path, monke
     pinned.family.pins.write_text(json.dumps(pins))
     with pytest.raises(WeightsError, match="8,388,608 bytes to download and .* only .* free; make room"):
         fetch(again(pinned), quiet)
+
+
+def test_a_folder_that_may_not_be_used(pinned: Selection, tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "hub").write_text("not a folder")
+    with pytest.raises(WeightsError, match="hf/hub/models--owner--net/blobs/.* cannot be written: .*Not a directory"):
+        fetch(pinned, quiet)
 
 
 # URLs

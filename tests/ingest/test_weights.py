@@ -1,0 +1,127 @@
+"""A model whose weights lie on a hub, from its card to the store: pinned, fetched, verified, loaded, embedded with."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import constants
+
+from ingest.__main__ import main
+from ingest.layout import Layout
+from schemas.store import connect
+from tests.hub import Fault, Hub, serving, set_client
+from zoo.__main__ import main as zoo
+
+ENCODER = '''
+import numpy as np
+
+from zoo.encoder import Encoder
+
+
+class FamilyEncoder(Encoder):
+    """Atomic numbers times what was learned."""
+
+    def __init__(self, model, **rest):
+        super().__init__(model, **rest)
+        width = int((self.weights / "config.txt").read_text())
+        draw = np.random.default_rng(self.untrained_seed)
+        trained = self.untrained_seed is None
+        self.scale = np.load(self.weights / "net.npz")["scale"] if trained else draw.normal(size=width)
+
+    def prepare(self, system):
+        return system.numbers
+
+    def encode(self, items, representations):
+        return {name: [item.mean() * self.scale for item in items] for name in representations}
+'''
+MODEL = """
+[[model]]
+id = "net"
+title = "Net"
+input = "structure"
+default_representation = "whole"
+licence_weights = { name = "Own", url = "https://example.org/own", commercial = false }
+compute = { parameters = 3, scales_with = "systems", batch = 8 }
+provenance = { architecture = "a product", training_sets = [], citation = "none" }
+tolerance = { batch = 1e-6 }
+
+[model.weights]
+source = "hub"
+repo = "owner/net"
+format = "zip"
+files = [{ path = "config.txt" }, { path = "net.npz", twin = false }]
+
+[[model.representation]]
+name = "whole"
+layer = "the mean"
+level = "system"
+pooling = "none"
+channels = "invariant"
+dimension = 3
+"""
+
+
+def saved(scale: list[float]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, scale=np.array(scale))
+    return file.getvalue()
+
+
+@pytest.fixture
+def hub(layout: Layout, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with the weights of the only model of the toy family, which has its environment already."""
+    family = tmp_path / "zoo" / "toy"
+    shutil.copytree(toy_folder / "zoo" / "toy", family)
+    (family / "models.toml").write_text(MODEL)
+    (family / "encoder.py").write_text(ENCODER)
+    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "zoo"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving() as hub:
+        hub.repository("owner/net").commit({"config.txt": b"3", "net.npz": saved([1.0, 2.0, 3.0])})
+        set_client(monkeypatch, hub.url, tmp_path / "hf")
+        yield hub
+
+
+@pytest.fixture
+def vectors(layout: Layout) -> Callable[[str], list[list[float]]]:
+    def read(model_id: str) -> list[list[float]]:
+        with connect(layout.store, read_only=True) as connection:
+            query = "SELECT vector FROM embeddings WHERE model_id = ? ORDER BY system_id"
+            return [list(vector) for (vector,) in connection.execute(query, [model_id]).fetchall()]
+
+    return read
+
+
+def test_from_a_card_to_the_store(
+    hub: Hub, tmp_path: Path, vectors: Callable[[str], list[list[float]]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "net", "elements", "--limit", "5"]) != 0
+    assert "weights of net are not pinned" in capfd.readouterr().err
+    assert zoo(["pin", "net,net@untrained"]) == 0
+    capfd.readouterr()
+    shutil.rmtree(tmp_path / "hf")
+    hub.repositories["models", "owner/net"].commit({"net.npz": saved([0.0, 0.0, 0.0])})  # which is not what is pinned
+    assert main(["run", "net@untrained", "elements", "--limit", "5"]) == 0
+    assert len(vectors("net@untrained")) == 5 and hub.asked("/storage/") == []
+    assert main(["run", "net", "elements", "--limit", "5"]) == 0
+    out = capfd.readouterr().out
+    assert "licence of the weights: Own, for non-commercial use only; https://example.org/own" in out
+    found = np.array(vectors("net"))
+    assert np.allclose(found / found[:, :1], [[1.0, 2.0, 3.0]] * 5)
+
+
+def test_altered_weights_are_never_loaded(hub: Hub, layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    assert zoo(["pin", "net"]) == 0
+    [file] = Path(constants.HF_HUB_CACHE).glob("models--owner--net/snapshots/*/net.npz")
+    file.resolve().write_bytes(file.read_bytes()[:-1] + b"x")
+    hub.faults = [Fault("/resolve/", status=404, method="HEAD", times=99)]
+    assert main(["run", "net", "elements", "--limit", "5"]) == 1
+    out, error = capfd.readouterr()
+    assert "net.npz is not the file expected: its sha256 is" in out and "answered 404" in error
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(0,)]
