@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env \
+.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env bundled-envs \
     images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
@@ -9,7 +9,7 @@ PY      := .venv/bin/python
 MODEL   ?=
 DATASET ?=
 SQL     ?=
-FAMILY  ?= all
+FAMILY  ?=
 RUNTIME ?=
 REGISTRY ?=
 TESTS   ?=
@@ -68,11 +68,11 @@ weights: install  ## download MODEL=a,b|all's weights at their pinned revision a
 	$(call given,MODEL,make weights MODEL=esm2-8m)
 	@$(PY) -m zoo weights "$(MODEL)"
 
-pin: install  ## download MODEL=a,b|all's weights once and record revision and hashes [AGAIN=1]
-	$(call given,MODEL,make pin MODEL=esm2-8m)
-	@$(PY) -m zoo pin "$(MODEL)" $(if $(AGAIN),--again)
+pin: install  ## download MODEL=a,b|all's weights (or DATASET=…'s files) once and record their hashes [AGAIN=1]
+	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
+	@$(if $(DATASET),$(PY) -m ingest pin "$(DATASET)",$(PY) -m zoo pin "$(MODEL)" $(if $(AGAIN),--again))
 
-datasets: install  ## the datasets that need no download
+datasets: install  ## the datasets: size, licence, what is to be downloaded
 	@$(PY) -m ingest datasets
 
 ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= LICENCE=]
@@ -105,56 +105,64 @@ du: install  ## what takes how much disk
 	@$(PY) -m ingest du
 
 clean: install  ## remove MODEL=…'s vectors and shards; without MODEL, our images and containers [FAMILY=]
-	@$(if $(MODEL),$(PY) -m ingest clean "$(MODEL)",$(PY) -m ingest.images clean "$(FAMILY)")
+	@$(if $(MODEL),$(PY) -m ingest clean "$(MODEL)",$(PY) -m ingest.images clean "$(or $(FAMILY),all)")
 
 clean-cache: install  ## remove the neighbours kept from earlier questions; the next finds them again
 	@$(PY) -m ingest clean --cache
 
-env: install  ## build one family's local environment from its lock: FAMILY=…|all
+env: install  ## build one family's local environment from its lock: FAMILY=…|bundled|all
+	$(call given,FAMILY,make env FAMILY=chgnet)
 	@$(PY) -m ingest env "$(FAMILY)"
 
 images: install  ## each family's container image: here, published, stale
 	@$(PY) -m ingest.images list
 
 build: install  ## build FAMILY=…'s image [BASE= BUILDER= TORCH=cpu|cu126|… OFFLINE=1]
+	$(call given,FAMILY,make build FAMILY=chgnet)
 	@$(PY) -m ingest.images build "$(FAMILY)" $(call flag,BASE,base) $(call flag,BUILDER,builder) \
 	    $(call flag,TORCH,torch) $(if $(OFFLINE),--offline)
 
 push: install  ## push FAMILY=…'s image to REGISTRY=… and record its digest in zoo/images.lock
-	$(call given,REGISTRY,make push FAMILY=$(FAMILY) REGISTRY=ghcr.io/owner)
-	@$(PY) -m ingest.images push "$(FAMILY)" "$(REGISTRY)"
+	$(call given,REGISTRY,make push FAMILY=$(or $(FAMILY),chgnet) REGISTRY=ghcr.io/owner)
+	@$(PY) -m ingest.images push "$(or $(FAMILY),all)" "$(REGISTRY)"
 
 pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its digest
-	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$(MODEL)",--family "$(FAMILY)")
+	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$(MODEL)",--family "$(or $(FAMILY),all)")
 
 wheels: install  ## download what FAMILY=…'s image is built from; then OFFLINE=1 builds without a network
+	$(call given,FAMILY,make wheels FAMILY=chgnet)
 	@$(PY) -m ingest.images wheels "$(FAMILY)"
 
 check-image: install  ## do FAMILY=…'s models give their golden vectors inside the image?
+	$(call given,FAMILY,make check-image FAMILY=chgnet)
 	@$(PY) -m ingest.images check "$(FAMILY)"
 
 doctor: install  ## what can this machine run models with, and what would mend the rest?
 	@$(PY) -m ingest.images doctor
 
 lock: install  ## resolve FAMILY=…'s requirements.in into its lock
+	$(call given,FAMILY,make lock FAMILY=chgnet)
 	@$(PY) -m zoo lock "$(FAMILY)"
 
 check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= MINIATURE=1]
 	@$(PY) -m zoo check
 	@$(if $(MODEL),$(PY) -m ingest check "$(MODEL)" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
 
-test: install env lint  ## everything that needs no GPU, network or container engine
+bundled-envs: install  # the environments of the families that need no download
+	@$(PY) -m ingest env bundled
+
+test: bundled-envs lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not container"
 
 test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $(TESTS)
 
-test-gpu: install env  ## the tests that need an NVIDIA GPU
+test-gpu: bundled-envs  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu
 
 lint: install  ## style and types
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 
-bench: install env  ## speed and memory, as ratios in one run
+bench: bundled-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench

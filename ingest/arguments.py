@@ -32,7 +32,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     plan = commands.add_parser("plan", parents=[asked, stored, started], help="what `run` would take, before it starts")
     _add_how(plan)
     env = commands.add_parser("env", help="build a family's local environment from its lock")
-    env.add_argument("family", help="a family's name, or all")
+    env.add_argument("family", help="a family's name, all, or bundled: those whose models need no download")
     check = commands.add_parser("check", help="does a model behave as its card says?")
     check.add_argument("model", help="ids separated by commas, or all")
     check.add_argument("--miniature", action="store_true", help="with a small checkpoint in the published format, too")
@@ -43,7 +43,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     clean.add_argument("model", nargs="?", help="a model's id: its rows in the store and its shards go")
     clean.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
     clean.add_argument("--cache", action="store_true", help="remove the neighbour lists that questions keep instead")
-    commands.add_parser("datasets", help="the datasets that need no download")
+    commands.add_parser("datasets", help="the datasets, with their downloads and licences")
+    pin = commands.add_parser("pin", help="record the checksums of a dataset's files that nobody published")
+    pin.add_argument("dataset", help="a dataset's name")
     return top.parse_args(arguments)
 
 

@@ -268,6 +268,11 @@ class Family(Card):
     models: tuple[Model, ...] = Field(min_length=1)
 
     @property
+    def bundled(self) -> bool:
+        """Whether no model of it needs a download of its own."""
+        return all(model.weights.source in ("package", "none") for model in self.models)
+
+    @property
     def lock(self) -> Path:
         return self.path / "requirements.lock"
 
@@ -421,8 +426,10 @@ def find_family(name: str) -> Family:
 
 
 def find_families(name: str) -> list[Family]:
-    """The family of that name, or every one for 'all'. CardError as find_family."""
-    return list(load_families().values()) if name == "all" else [find_family(name)]
+    """The family of that name; all for 'all'; for 'bundled' those that need no download. CardError as find_family."""
+    if name not in ("all", "bundled"):
+        return [find_family(name)]
+    return [family for family in load_families().values() if name == "all" or family.bundled]
 
 
 def _sound_models() -> dict[str, Selection]:

@@ -1,0 +1,46 @@
+"""Which models CI checks beside `make test`. `python -m tests.rotation TURN [COUNT]` prints a line for each family.
+
+Every model that needs no download; every model that has changed since it was last checked, or never was; and of the
+rest, COUNT families with one of their models each, which TURN (a number that grows) goes through in order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+
+from zoo.card import Family, Selection, load_families
+from zoo.checked import holds, records
+
+
+def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:
+    """{family: model ids to check}."""
+    found: dict[str, list[str]] = defaultdict(list)
+    rest: dict[str, list[str]] = defaultdict(list)
+    for family in families.values():
+        kept = records(family)
+        for model in family.models:
+            record = kept.get(model.id)
+            changed = record is None or not holds(Selection(family=family, model=model, untrained=False), record)
+            place = found if family.bundled or changed else rest
+            place[family.name].append(model.id)
+    for name in in_turn([name for name in rest if name not in found], turn, count):
+        found[name] = in_turn(rest[name], turn // len(rest), 1)
+    return dict(found)
+
+
+def in_turn(names: list[str], turn: int, count: int) -> list[str]:
+    """`count` of the names, from the one whose turn it is."""
+    start = turn * count
+    return [names[(start + i) % len(names)] for i in range(min(count, len(names)))]
+
+
+def main() -> None:
+    turn, count = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    for models in chosen(load_families(), turn, count).values():
+        print(",".join(models))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What CI checks in rotation: nothing is left out for ever, nothing that changed waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.rotation import chosen
+from zoo.card import Family, Selection, load_families
+from zoo.checked import evidence, keep
+from zoo.new import write_family
+
+NAMES = ("ants", "bees", "cats", "dogs")
+DOWNLOADED = 'source = "url", format = "pickle", files = [{ path = "a", url = "https://example.org/a" }]'
+
+
+@pytest.fixture
+def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Family]:
+    """Four families of two models, whose weights are downloads, all checked; and one that needs no download."""
+    monkeypatch.setattr("zoo.card.ROOT", tmp_path)
+    for name in (*NAMES, "elks"):
+        folder = write_family(name, tmp_path)
+        (folder / "requirements.lock").write_text(name)
+        models = (folder / "models.toml").read_text()
+        if name != "elks":
+            models = models.replace('source = "none"', DOWNLOADED)
+            models += models.replace(f"{name}-composition", f"{name}-again")
+            (folder / "models.toml").write_text(models)
+    found = load_families()
+    for name in NAMES:
+        for model in found[name].models:
+            selection = Selection(family=found[name], model=model, untrained=False)
+            keep(selection, {"weights": "miniature", **evidence(selection, real=False)})
+    return found
+
+
+def test_what_needs_no_download_is_checked_each_time(families: Mapping[str, Family]) -> None:
+    assert all(chosen(families, turn)["elks"] == ["elks-composition"] for turn in range(9))
+
+
+def test_everything_has_its_turn(families: Mapping[str, Family]) -> None:
+    seen = {(name, *models) for turn in range(8) for name, models in chosen(families, turn).items()}
+    assert seen == {(n, f"{n}-{which}") for n in NAMES for which in ("composition", "again")} | {
+        ("elks", "elks-composition")
+    }
+
+
+def test_as_many_families_as_asked_for(families: Mapping[str, Family]) -> None:
+    assert [len(chosen(families, turn=3, count=count)) for count in (0, 1, 2, 9)] == [1, 2, 3, 5]
+
+
+def test_what_changed_waits_for_no_turn(families: Mapping[str, Family]) -> None:
+    encoder = families["cats"].path / "encoder.py"
+    encoder.write_text(encoder.read_text() + "# changed\n")
+    for turn in range(4):
+        assert chosen(families, turn, 0)["cats"] == ["cats-composition", "cats-again"]
+
+
+def test_what_was_never_checked_waits_for_no_turn(families: Mapping[str, Family]) -> None:
+    (families["dogs"].path / "checked.lock").unlink()
+    assert "dogs" in chosen(families, 0, 0)
