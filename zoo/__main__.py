@@ -171,6 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CardError, LockError, WeightsError) as error:
         print(f"python -m zoo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; a download goes on from there when it is asked for again", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `python -m zoo list | head`
         sys.stderr.close()
     return 0

@@ -1,8 +1,8 @@
 """Files of the Hugging Face hub, at a fixed revision, in the cache of its own client.
 
 The client's settings hold: HF_HOME and HF_HUB_CACHE say where, HF_ENDPOINT from which hub, HF_TOKEN or `hf auth login`
-who asks, HF_HUB_OFFLINE that nothing is asked. The bytes come through zoo.download, because the client forgets what it
-has of a file when its process ends, and does not compare a file with its hash.
+who asks, HF_HUB_OFFLINE that nothing is asked. The bytes come through zoo.download, because the client drops what it has
+of a file when its process ends (https://github.com/huggingface/huggingface_hub/issues/4196), and compares no hashes.
 """
 
 from __future__ import annotations

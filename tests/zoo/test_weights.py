@@ -174,15 +174,18 @@ def test_a_twin_needs_only_what_its_card_says(pinned: Selection, hub: Hub) -> No
     assert at_hand(untrained) == place and at_hand(pinned) is None
 
 
-def test_a_killed_download_goes_on_where_it_broke_off(pinned: Selection, hub: Hub, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_killed_download_goes_on_where_it_broke_off(
+    pinned: Selection, hub: Hub, environment: dict[str, str], blow: signal.Signals, code: int
+) -> None:
     hub.faults = [Fault("/storage/", wait=0.1)]
     process = subprocess.Popen([sys.executable, "-m", "zoo", "weights", "toy-a"], cwd=ROOT, env=environment)
     blobs = Path(environment["HF_HOME"]) / "hub" / "models--owner--net" / "blobs"
     while not any(partial.stat().st_size for partial in blobs.glob(".*.partial")):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(blow)
+    assert process.wait() == code
     assert huggingface_hub.scan_cache_dir().warnings == [] and at_hand(pinned) is None
     place = fetch(pinned, quiet)
     assert place is not None and (place.folder / "nets/model.safetensors").read_bytes() == NET
