@@ -1,8 +1,8 @@
 """Files of the Hugging Face hub, at a fixed revision, in the cache of its own client.
 
 The client's settings hold: HF_HOME and HF_HUB_CACHE say where, HF_ENDPOINT from which hub, HF_TOKEN or `hf auth login`
-who asks, HF_HUB_OFFLINE that nothing is asked. The bytes come through zoo.download, because the client drops what it has
-of a file when its process ends (https://github.com/huggingface/huggingface_hub/issues/4196), and compares no hashes.
+who asks, HF_HUB_OFFLINE that nothing is asked. The bytes come through zoo.download, because the client drops what it
+has of a file when its process ends (https://github.com/huggingface/huggingface_hub/issues/4196), and compares no hash.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ def ask(repo: str, revision: str, path: str) -> Stated:
 
     url = hf_hub_url(repo, path, revision=revision)
     found = patiently(lambda: get_hf_file_metadata(url), repo, revision, path)
-    if found.etag is None:
-        raise DownloadError(f"{url} is answered without an ETag, so not by a hub; what does HF_ENDPOINT name?")
-    return Stated(found.commit_hash, found.etag, found.size)
+    if not re.fullmatch(r"[\w\-]+", found.etag or ""):  # it becomes a file's name
+        raise DownloadError(
+            f"{url} is answered with the ETag {found.etag!r}, so by no hub; what does HF_ENDPOINT name?"
+        )
+    return Stated(found.commit_hash, str(found.etag), found.size)
 
 
 def land(repo: str, revision: str, path: str, known: Content, say: Say, progress: Progress) -> Path:

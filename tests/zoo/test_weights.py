@@ -267,6 +267,14 @@ def test_a_revision_that_is_another_now_is_refused(pinned: Selection, net: Repos
         fetch(pinned, quiet)
 
 
+def test_a_server_that_is_no_hub(pinned: Selection, hub: Hub) -> None:
+    hub.faults = [Fault("config.json", status=200, method="HEAD", headers={"ETag": '"../../x"'})]
+    with pytest.raises(
+        WeightsError, match="answered with the ETag '../../x', so by no hub; what does HF_ENDPOINT name"
+    ):
+        fetch(pinned, quiet)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
