@@ -11,16 +11,17 @@ from types import FrameType
 
 import duckdb
 
-from ingest import forecast
+from ingest import forecast, listing
 from ingest.arguments import parse
 from ingest.check import check
 from ingest.cost import Task, duration, estimate, say_cost
-from ingest.datasets import find_dataset, load_datasets
+from ingest.datasets import find_dataset
 from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
 from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
 from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
+from ingest.published import Published
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
@@ -216,9 +217,16 @@ def clean(options: argparse.Namespace) -> int:
 
 
 def datasets(options: argparse.Namespace) -> int:
-    for dataset in sorted(load_datasets().values(), key=lambda d: d.approx_systems or 0):
-        count = f"{dataset.approx_systems:,}" if dataset.approx_systems else "?"
-        say(f"{dataset.name:<12} {count:>7} systems  {dataset.title} ({dataset.licence})")
+    for line in listing.lines():
+        say(line)
+    return 0
+
+
+def pin(options: argparse.Namespace) -> int:
+    dataset = find_dataset(options.dataset)
+    if not isinstance(dataset, Published):
+        raise DatasetError(f"{dataset.name} needs no checksum: none of its files is downloaded")
+    say(f"{dataset.loader.files.pin(say)} is written; commit it")
     return 0
 
 
@@ -231,6 +239,7 @@ COMMANDS = {
     "du": du,
     "clean": clean,
     "datasets": datasets,
+    "pin": pin,
 }
 
 

@@ -2,7 +2,7 @@
 
 They lie in $ZOO_DATASETS/<name>, by default in <user's cache>/matterzoo/datasets/<name>. A user who has them already
 puts them there, under the paths of the TOML. What a publisher tells of a file (size, sha256, md5) stands in the TOML;
-where no checksum was published, `python -m ingest pin <name>` writes what it finds into <name>.lock beside it, once,
+where no checksum was published, `make pin DATASET=<name>` writes what it finds into <name>.lock beside it, once,
 and only that content is taken from then on.
 """
 
@@ -60,6 +60,8 @@ def amount(files: Sequence[SourceFile]) -> str:
     """How many files, and how many MB as far as anybody tells."""
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     sizes = [file.size or file.rounded for file in files]
+    if not any(sizes):
+        return f"{count} of unknown size"
     about = "about " if any(file.size is None for file in files) else ""
     more = " and more" if None in sizes else ""
     return f"{count}, {about}{sum(filter(None, sizes)) / 1e6:,.0f} MB{more}"
@@ -139,7 +141,7 @@ class Source:
             name = self.about.name
             raise DatasetError(
                 f"no checksum of {unpinned[0]} of dataset {name} is known, so nobody could tell it from another file;"
-                f" `python -m ingest pin {name}` downloads it once and writes its checksum into {self.lock.name}"
+                f" `make pin DATASET={name}` downloads it once and writes its checksum into {self.lock.name}"
             )
         self._tell(say)
         for file in self.about.file:
@@ -164,6 +166,7 @@ class Source:
     def pin(self, say: Say) -> Path:
         """Write size and sha256 of every file whose publisher tells no checksum into the lock, which is returned."""
         pins = json.loads(self.lock.read_text()) if self.lock.exists() else {}
+        self._tell(say)
         for file in self.about.file:
             if not file.pinned:
                 path = self._fetch(file, say)

@@ -192,7 +192,7 @@ def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path
 
 
 def test_every_command_explains_itself(capfd: Said) -> None:
-    for command in ([], ["run"], ["plan"], ["check"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"]):
+    for command in ([], ["run"], ["plan"], ["check"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"], ["pin"]):
         with pytest.raises(SystemExit, match="0"):
             main([*command, "--help"])
         assert "usage: python -m ingest" in capfd.readouterr().out
@@ -200,7 +200,7 @@ def test_every_command_explains_itself(capfd: Said) -> None:
 
 def test_datasets_are_listed(capfd: Said) -> None:
     assert main(["datasets"]) == 0
-    assert "elements          71 systems" in capfd.readouterr().out
+    assert "elements            71 systems" in capfd.readouterr().out
 
 
 def test_two_files_of_one_name_do_not_mix(layout: Layout, capfd: Said, tmp_path: Path) -> None:

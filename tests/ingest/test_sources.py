@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import sample
+from ingest.__main__ import main
 from ingest.datasets import load_datasets
 from ingest.entries import DatasetError, Entry, Unreadable
 from ingest.published import SAMPLE, Published, Source, published
@@ -238,13 +239,12 @@ def test_a_file_without_a_checksum_is_pinned_first(toml: Path, hub: Hub, tmp_pat
         return published(str(toml.with_suffix(".py")), ids, read)
 
     (tmp_path / "numbers.py").write_text("")
-    with pytest.raises(
-        DatasetError, match=r"no checksum of numbers.txt .*; `python -m ingest pin numbers` downloads it"
-    ):
+    with pytest.raises(DatasetError, match=r"no checksum of numbers.txt .*; `make pin DATASET=numbers` downloads it"):
         drawn(load(), tmp_path / "made")
     assert hub.log == []
     said: list[str] = []
     load().loader.files.pin(said.append)
+    assert "  licence of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
     digest = hashlib.sha256(lines(40)).hexdigest()
     size = len(lines(40))
     assert json.loads(toml.with_suffix(".lock").read_text()) == {"numbers.txt": {"sha256": digest, "size": size}}
@@ -290,6 +290,41 @@ def test_every_fault_of_the_facts_is_named(toml: Path, old: str, new: str, fault
 def test_a_file_that_the_facts_do_not_name(numbers: Published) -> None:
     with pytest.raises(DatasetError, match="numbers.toml names no file 'other.txt'"):
         numbers.loader.files.path("other.txt")
+
+
+# Commands
+
+
+def test_datasets_are_listed_with_downloads_and_licences(
+    numbers: Published, toml: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def listed(dataset: Published) -> str:
+        monkeypatch.setattr("ingest.listing.load_datasets", lambda: {"g2": load_datasets()["g2"], "numbers": dataset})
+        assert main(["datasets"]) == 0
+        return capfd.readouterr().out
+
+    said = listed(numbers)
+    assert said.index("g2 ") < said.index("numbers ")
+    assert "40 systems  Numbers (CC-BY-NC-4.0, not for commercial use)\n" in said
+    assert "  1 file, 0 MB: to download\n" in said
+    assert "LIMIT=n takes n systems of one that is downloaded, or 50,000; a larger n contains a smaller one's" in said
+    numbers.loader.files.fetch(lambda text: None)
+    assert f"1 file, 0 MB: here, in {numbers.loader.files.folder}" in listed(numbers)
+    unpinned = published(str(toml.with_suffix(".py")), ids, read)
+    assert "1 file of unknown size: first `make pin DATASET=numbers`, which downloads them" in listed(unpinned)
+
+
+def test_the_command_pins(toml: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    dataset = published(str(toml.with_suffix(".py")), ids, read)
+    monkeypatch.setattr("ingest.datasets.load_datasets", lambda: {"numbers": dataset})
+    assert main(["pin", "numbers"]) == 0
+    assert f"{toml.with_suffix('.lock')} is written; commit it" in capfd.readouterr().out
+    assert toml.with_suffix(".lock").exists()
+
+
+def test_what_is_not_downloaded_needs_no_pin(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["pin", "g2"]) == 2
+    assert "g2 needs no checksum: none of its files is downloaded" in capfd.readouterr().err
 
 
 # What the repository has
