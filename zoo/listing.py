@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from zoo.card import TWIN, Licence, Representation, Selection, Weights
 from zoo.checked import holds, records
-from zoo.weights import at_hand, status
+from zoo.weights import PICKLE, at_hand, status
 
 Row = tuple[str, ...]
 HEADING = ("model", "family", "input", "dim", "parameters", "weights", "checked", "licence of weights")
@@ -104,7 +104,7 @@ def explain_weights(selection: Selection) -> Iterator[Row]:
     if selection.untrained:
         yield "", "drawn at random with a fixed seed, in the published architecture"
     if weights.format == "pickle" and not selection.untrained:
-        yield "", "pickles, which may run code when they are loaded: only bytes with the pinned hash are"
+        yield "", PICKLE
     if weights.source in ("hub", "url"):
         yield "", explain_status(selection)
     for file in weights.needed(untrained=selection.untrained):

@@ -21,6 +21,8 @@ from zoo.content import Content, cache, fault
 from zoo.download import DownloadError, Progress, alone, download
 from zoo.hub import Say
 
+PICKLE = "pickles, which may run code when they are loaded: only bytes with the pinned hash are"
+
 
 class WeightsError(Exception):
     """Weights that cannot be had or are not what they should be: what, and what to do."""
@@ -133,6 +135,8 @@ def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
     if notice := terms(selection.model.licence_weights):
         say(f"{selection.model.id}: {notice}")
     size = f", {sum(file.size or 0 for file in files) / 1e6:,.1f} MB" if all(file.size for file in files) else ""
+    if selection.model.weights.format == "pickle":
+        say(f"{selection.model.id}: {PICKLE}")
     names = ", ".join(file.path for file in files)
     say(f"{selection.model.id}: downloading {names}{size}")
 
