@@ -13,6 +13,7 @@ from zoo.card import ROOT, Family
 REPOSITORY = ROOT.parent
 DOCKERFILE = REPOSITORY / "Dockerfile"
 WORKER = ("__init__.py", "encoder.py", "worker.py")  # of zoo/; all that an image holds besides its family
+LEFT_OUT = ("miniature.py", "golden.parquet", "checked.lock", "weights.lock")  # of a family's folder
 PREFIX = "org.matterzoo."
 FAMILY, RECIPE, LOCK, RUN, HOST, PART = (PREFIX + n for n in ("family", "recipe", "lock", "run", "host", "part"))
 
@@ -38,8 +39,8 @@ def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
 
 
 def files_of(family: Family) -> list[Path]:
-    """The files of a family's folder that its image holds."""
-    found = sorted(path for path in family.path.rglob("*") if path.is_file())
+    """The files of a family's folder that its image holds: not what is only for tests and records of them."""
+    found = sorted(path for path in family.path.rglob("*") if path.is_file() and path.name not in LEFT_OUT)
     return [path for path in found if not any(p.startswith((".", "__pycache__")) for p in path.parts[-2:])]
 
 

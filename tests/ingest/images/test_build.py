@@ -22,6 +22,7 @@ from ingest.images.recipe import (
     PART,
     RECIPE,
     default_base,
+    files_of,
     labels,
     recipe,
 )
@@ -176,7 +177,9 @@ def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
     family = load_family(folder)
     before = recipe(family)
     assert before == recipe(original)
-    (folder / "golden.parquet").write_bytes(b"")
+    for name in ("golden.parquet", "checked.lock", "miniature.py"):
+        (folder / name).write_bytes(b"")
+        assert folder / name not in files_of(family)
     (folder / "models.toml").write_text((folder / "models.toml").read_text() + "\n# a remark\n")
     assert recipe(family) == before
     for name in ("requirements.lock", "encoder.py"):
