@@ -21,6 +21,7 @@ from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
 from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
+from ingest.progress import counting
 from ingest.published import Published
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
@@ -112,8 +113,12 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _refuse_namesake(dataset, read_materialised(folder))
-    made = materialise(dataset, folder)
+    there = read_materialised(folder)
+    _refuse_namesake(dataset, there)
+    if there is not None and (there.sample or 0) > (dataset.sample or 0):
+        dataset = dataset.drawn(there.sample, say)  # else what was embedded of the larger sample would go
+    with counting(dataset.name, dataset.sample or dataset.approx_systems) as progress:
+        made = materialise(dataset, folder, progress)
     if made.n_unreadable:
         say(f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures")
     return made
@@ -131,7 +136,7 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
-    made = prepare(layout, find_dataset(options.dataset))
+    made = prepare(layout, find_dataset(options.dataset).drawn(options.limit, say))
     landed = land_vectors(layout, brought, made)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
@@ -147,7 +152,8 @@ def foresee(options: argparse.Namespace) -> int:
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     dataset = find_dataset(options.dataset).drawn(options.limit, say)
     there = read_materialised(layout.dataset(dataset.name))
-    made = there if there is not None and there.fingerprint == dataset.fingerprint else None
+    here = there is not None and there.fingerprint == dataset.fingerprint and there.covers(dataset.sample)
+    made = there if here else None
     say(f"runtime {runtime.name}: {why}")
     for line in forecast.of_dataset(dataset, made):
         say(line)

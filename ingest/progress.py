@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -64,3 +66,21 @@ class Progress:
             rate = (done - self.first) / (now - self.started)
             left = f", about {(self.total - done) / rate:.0f} s left" if rate else ""
             self.say(f"{self.label}: {done} of {self.total} systems, {rate:.1f} a second{left}")
+
+
+@contextmanager
+def counting(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how many entries of a dataset have been read."""
+    width = min(100, shutil.get_terminal_size().columns)
+    with tqdm(desc=f"  {label}", total=total, unit=" entries", leave=False, disable=None, ncols=width) as bar:
+        shown = time.monotonic()
+
+        def move(done: int) -> None:
+            nonlocal shown
+            bar.update(done - bar.n)
+            if bar.disable and time.monotonic() - shown >= EVERY:
+                shown = time.monotonic()
+                of = f" of {total:,}" if total else ""
+                print(f"  {label}: {done:,}{of} entries read", file=sys.stderr, flush=True)
+
+        yield move

@@ -158,8 +158,12 @@ class Source:
         say(f"  licence of {self.about.name}: {licence.name}{terms}, {licence.url or licence.no_url_because}")
 
     def _fetch(self, file: SourceFile, say: Say) -> Path:
+        from zoo.weights import shown  # here, not above: what speaks to the hub is slow to import
+
         try:
-            return download(file.url, self.folder / file.path, file.content, say=lambda text: say(f"  {text}"))
+            with shown(file.path) as progress:
+                path = self.folder / file.path
+                return download(file.url, path, file.content, say=lambda text: say(f"  {text}"), progress=progress)
         except DownloadError as error:
             raise DatasetError(f"dataset {self.about.name}: {error}") from error
 

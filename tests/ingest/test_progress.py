@@ -39,6 +39,17 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize(("total", "line"), [(40, "  qm9: 20 of 40 entries read"), (None, "  qm9: 20 entries read")])
+def test_entries_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], total: int | None, line: str
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    with progress.counting("qm9", total) as move:
+        move(10)
+        move(20)
+    assert capfd.readouterr().err.splitlines()[-1] == line
+
+
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = follow(monkeypatch, terminal=True)
     assert "toy:" in shown

@@ -20,6 +20,7 @@ from ingest import sample
 from ingest.__main__ import main
 from ingest.datasets import load_datasets
 from ingest.entries import DatasetError, Entry, Unreadable
+from ingest.layout import Layout
 from ingest.published import SAMPLE, Published, Source, published
 from ingest.sources import SourceFile
 from ingest.systems import Materialised, materialise
@@ -325,6 +326,57 @@ def test_the_command_pins(toml: Path, monkeypatch: pytest.MonkeyPatch, capfd: py
 def test_what_is_not_downloaded_needs_no_pin(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["pin", "g2"]) == 2
     assert "g2 needs no checksum: none of its files is downloaded" in capfd.readouterr().err
+
+
+def stored(layout: Layout, query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(layout.store), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_model_over_a_growing_sample(
+    layout: Layout,
+    numbers: Published,
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What was embedded of a smaller sample stays; a limit that is smaller again finds all of it there."""
+    order = sample.first((f"n{i}" for i in range(40)), 40)
+    torn = served(numbers, hub, {"numbers.txt": lines(40, order[2])})
+    monkeypatch.setattr("ingest.datasets.load_datasets", lambda: {"numbers": torn})
+
+    def run(*more: str) -> str:
+        assert main(["run", "toy", "numbers", "--runtime", "venv", *more]) == 0
+        return capfd.readouterr().out
+
+    assert "licence of numbers: CC-BY-NC-4.0, not for commercial use" in (first := run("--limit", "5"))
+    assert "5 systems; 1 entries cannot be read" in first and "toy on numbers: 5 systems on cpu" in first
+    assert "toy on numbers: 7 systems on cpu (5 more already stored)" in run("--limit", "12")
+    assert "toy on numbers: 5 of 5 systems already stored; nothing to do" in run("--limit", "5")
+    assert stored(layout, "SELECT count(*) FROM embeddings") == [(12,)]
+    assert stored(layout, "SELECT reason FROM failures WHERE status = 'unreadable'") == [("torn",)]
+    again = replace(torn, packages=("numpy",))  # as after a change of the loader: read again, as much as before
+    monkeypatch.setattr("ingest.datasets.load_datasets", lambda: {"numbers": again})
+    assert "5 of 5 systems already stored" in run("--limit", "5")
+    assert stored(layout, "SELECT count(*) FROM embeddings") == [(12,)]
+    assert "27 systems on cpu (12 more already stored)" in run()
+    assert stored(layout, "SELECT n_systems, n_unreadable FROM datasets") == [(39, 1)]
+
+
+def test_a_plan_says_what_is_to_be_downloaded(
+    layout: Layout, numbers: Published, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ingest.datasets.load_datasets", lambda: {"numbers": numbers})
+    assert main(["plan", "toy", "numbers", "--runtime", "venv"]) == 0
+    said = capfd.readouterr().out
+    assert f"download: 1 file, 0 MB, to {numbers.loader.files.folder}" in said
+    assert "licence: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
+    assert main(["run", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
+    capfd.readouterr()
+    assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
+    assert "dataset numbers: 3 systems, at hand" in capfd.readouterr().out
+    assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "9"]) == 0
+    assert "dataset numbers: 9 systems, to be made first" in capfd.readouterr().out
 
 
 # What the repository has
