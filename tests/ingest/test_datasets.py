@@ -206,7 +206,7 @@ def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("aflwo", r"'aflwo' is neither a dataset nor a file \(.*\.cif.*\); did you mean aflow\?"),
+        ("prototype", r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); did you mean prototypes\?"),
         ("no/such.cif", r"'no/such.cif' is neither a dataset nor a file"),
     ],
 )
