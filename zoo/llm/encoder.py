@@ -8,6 +8,7 @@ from it in releases 5 of transformers.
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from zoo.encoder import Encoder, NotApplicable, System
 
 Options = Mapping[str, Any]
+ROLES = ("system", "user")
 
 
 class FamilyEncoder(Encoder):
@@ -34,18 +36,16 @@ class FamilyEncoder(Encoder):
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         self.options: Options = model["options"]
+        parts = [part for role in ROLES for part in string.Formatter().parse(self.options[role])]
+        self.fields = [field for _, field, _, _ in parts if field]
         self.tokenizer = read_tokenizer(self.weights, self.options["date"])
         self.network = load(self.weights, untrained_seed, getattr(torch, dtype)).to(device).eval().requires_grad_(False)
 
     def prompt(self, system: System) -> list[dict[str, str]]:
         """The conversation that the model is given."""
-        fields = {name: write(system, self.options) for name, write in FIELDS.items() if f"{{{name}}}" in self.text}
-        parts = {role: self.options[role].format(**fields) for role in ("system", "user")}
+        fields = {name: FIELDS[name](system, self.options) for name in self.fields}
+        parts = {role: self.options[role].format(**fields) for role in ROLES}
         return [{"role": role, "content": text} for role, text in parts.items() if text]
-
-    @property
-    def text(self) -> str:
-        return self.options["system"] + self.options["user"]
 
     def prepare(self, system: System) -> torch.Tensor:
         """Ids of the tokens of the whole prompt, (tokens,)."""
