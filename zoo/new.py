@@ -30,8 +30,8 @@ title = "Fraction of each element"
 input = "structure"  # structure, smiles, selfies, sequence, backbone, text, any
 elements = "H-Og"  # others are not applicable; leave it out for any
 default_representation = "composition"
-# or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}];
-# "url": format, files = [{{ path, url }}]. `make pin` finds out what nobody knows yet of the latter two.
+# or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}]
+# or "url": format, files = [{{ path, url }}]. `make pin` finds out what nobody knows yet of the latter two.
 weights = {{ source = "none" }}
 licence_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
 compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}  # batch: budget on a CPU, in atoms
