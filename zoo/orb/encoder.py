@@ -39,7 +39,11 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> AtomGraphs:
-        """Graph of the nearest neighbours; a vacuum closes a structure that is periodic in some directions only."""
+        """Graph of the nearest neighbours; a vacuum closes a structure that is periodic in some directions only.
+
+        Which of several neighbours at one distance fall within the limit is the rounding's choice, so the precision of
+        the graph is that of the package's own calculator.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if atoms.pbc.any():
             atoms.center(vacuum=VACUUM, axis=tuple(np.flatnonzero(~atoms.pbc)))
@@ -55,7 +59,7 @@ class FamilyEncoder(Encoder):
             edge_method="knn_scipy",  # on every device the same one
             device=torch.device("cpu"),
             output_dtype=self.precision,
-            graph_construction_dtype=torch.float64,
+            graph_construction_dtype=self.precision,
         )
 
     def size(self, item: AtomGraphs) -> int:
