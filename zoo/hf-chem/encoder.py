@@ -80,18 +80,23 @@ class FamilyEncoder(Encoder):
         return {name: rows for name in representations}
 
 
-def write_smiles(smiles: str) -> str:
-    """RDKit's canonical SMILES, with stereochemistry. ValueError where it cannot read the one given."""
+def read_molecule(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES. ValueError where RDKit cannot read it."""
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
         raise ValueError(f"RDKit cannot read the SMILES {smiles!r}, or it has no atoms")
-    return Chem.MolToSmiles(molecule)
+    return molecule
+
+
+def write_smiles(smiles: str) -> str:
+    """RDKit's canonical SMILES, with stereochemistry."""
+    return Chem.MolToSmiles(read_molecule(smiles))
 
 
 def write_selfies(smiles: str) -> str:
-    """SELFIES 1 of the canonical SMILES; NotApplicable for what that cannot express."""
-    text = selfies.encoder(write_smiles(smiles))
+    """SELFIES 1 of the canonical SMILES without stereochemistry, for which ChemGPT's vocabulary has no symbols."""
+    text = selfies.encoder(Chem.MolToSmiles(read_molecule(smiles), isomericSmiles=False))
     if text is None:
         raise NotApplicable(f"SELFIES 1 cannot express {smiles}")
     return text

@@ -97,8 +97,9 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     """One molecule through the whole published network, without padding; tokens looked up one by one."""
     config = json.loads((folder / "config.json").read_text())
     ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles))
-    if config["model_type"] == "gpt_neo":
+    causal = config["model_type"] == "gpt_neo"
+    text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
+    if causal:
         network, symbols, (first, last) = (
             GPTNeoForCausalLM,
             list(selfies.split_selfies(selfies.encoder(text))),
