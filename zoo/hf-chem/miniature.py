@@ -99,17 +99,12 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     causal = config["model_type"] == "gpt_neo"
     text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
-    if causal:
-        network, symbols, (first, last) = (
-            GPTNeoForCausalLM,
-            list(selfies.split_selfies(selfies.encoder(text))),
-            SPECIAL[2:4],
-        )
-    else:
-        network, symbols, (first, last) = RobertaForMaskedLM, list(text), ("<s>", "</s>")
+    symbols = list(selfies.split_selfies(selfies.encoder(text))) if causal else list(text)
+    first, last = SPECIAL[2:4] if causal else ("<s>", "</s>")
     if any(symbol not in ids for symbol in symbols):
         return {}
     tokens = torch.tensor([[ids[symbol] for symbol in (first, *symbols, last)]])
+    network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
     with torch.inference_mode():
-        hidden = network.from_pretrained(folder).eval()(tokens, output_hidden_states=True).hidden_states[-1]
+        hidden = network(tokens, output_hidden_states=True).hidden_states[-1]
     return {"tokens": hidden[0, 1:-1].mean(0).numpy()}
