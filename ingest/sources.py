@@ -105,14 +105,16 @@ class Source:
     def load(cls, toml: Path) -> Source:
         """The TOML with what its lock pins. Raises DatasetError, which lists every fault at once."""
         lock = toml.with_suffix(".lock")
-        facts = tomllib.loads(toml.read_text(encoding="utf-8"))
-        pins = json.loads(lock.read_text()) if lock.exists() else {}
-        facts["file"] = [pins.get(file.get("path"), {}) | file for file in facts.get("file", [])]
         try:
+            facts = tomllib.loads(toml.read_text(encoding="utf-8"))
+            pins = json.loads(lock.read_text()) if lock.exists() else {}
+            facts["file"] = [pins.get(file.get("path"), {}) | file for file in facts.get("file", [])]
             return cls(About.model_validate(facts), toml)
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
             raise DatasetError(f"{toml} is wrong:\n  " + "\n  ".join(faults)) from error
+        except ValueError as error:
+            raise DatasetError(f"{toml} or {lock.name} cannot be read: {error}; mend it, or remove the lock") from error
 
     @property
     def lock(self) -> Path:

@@ -288,6 +288,14 @@ def test_every_fault_of_the_facts_is_named(toml: Path, old: str, new: str, fault
     assert fault in str(error.value)
 
 
+def test_a_lock_that_is_torn_is_told(toml: Path) -> None:
+    toml.with_suffix(".lock").write_text('{"numbers.txt": {')
+    with pytest.raises(
+        DatasetError, match=r"numbers.toml or numbers.lock cannot be read: .*; mend it, or remove the lock"
+    ):
+        Source.load(toml)
+
+
 def test_a_file_that_the_facts_do_not_name(numbers: Published) -> None:
     with pytest.raises(DatasetError, match="numbers.toml names no file 'other.txt'"):
         numbers.loader.files.path("other.txt")
