@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ingest.runtimes import Limits, RunError, Runtime, Say
 from zoo.card import Family, Selection
 from zoo.golden import GoldenError, Start, differences
