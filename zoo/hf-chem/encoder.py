@@ -36,7 +36,7 @@ class FamilyEncoder(Encoder):
     """Representation `tokens`: last hidden states of the molecule's tokens, (n_tokens, d), without special tokens.
 
     options: notation, 'smiles' or 'selfies'; max_tokens with special ones, beyond which a molecule is not applicable;
-    config, what is changed in the published one.
+    partial, whether one is read of which the vocabulary lacks a part; config, what is changed in the published one.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -55,7 +55,7 @@ class FamilyEncoder(Encoder):
         encoded = self.tokenizer.encode(text)
         known = [place for i, place in zip(encoded.ids, encoded.offsets, strict=True) if i != self.unknown]
         lacking = set(range(len(text))).difference(*(range(*place) for place in known))
-        if lacking:
+        if lacking and not (self.options.get("partial") and len(lacking) < len(text)):
             raise NotApplicable(
                 f"the model's vocabulary lacks what begins with {text[min(lacking) :][:12]!r} in {text}"
             )

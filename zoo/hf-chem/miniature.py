@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,19 +40,13 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """ChemBERTa-2: RoBERTa, and a tokeniser of byte pairs that were never merged: one token a character."""
-    tokens = [
-        "<s>",
-        "<pad>",
-        "</s>",
-        "<unk>",
-        *sorted(string.ascii_letters + string.digits + "#%()+-./=@[\\]"),
-        "<mask>",
-    ]
+    """ChemBERTa-2: RoBERTa, and a tokeniser of byte pairs that merges nothing, so that it passes over most words."""
+    special = ["[PAD]", *(f"[unused{i}]" for i in range(1, 11)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens = [*special, *"cC()O12=N.n3F", "Cl", "-", "[C@H]", "S", "[O-]", "Br", *"#/s5oP", "[Na+]"]
     ids = {token: i for i, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", ids["</s>"]), ("<s>", ids["<s>"]))
+    tokenizer.post_processor = processors.RobertaProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"architectures": ["RobertaForRegression" if name.endswith("mtr") else "RobertaForMaskedLM"]}
     config |= {"attention_probs_dropout_prob": 0.109, "bos_token_id": 0, "eos_token_id": 2, "hidden_act": "gelu"}
@@ -99,11 +92,10 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     causal = config["model_type"] == "gpt_neo"
     text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
-    symbols = list(selfies.split_selfies(selfies.encoder(text))) if causal else list(text)
-    first, last = SPECIAL[2:4] if causal else ("<s>", "</s>")
+    symbols = list(selfies.split_selfies(selfies.encoder(text))) if causal else [c for c in text if c in ids]
     if any(symbol not in ids for symbol in symbols):
         return {}
-    tokens = torch.tensor([[ids[symbol] for symbol in (first, *symbols, last)]])
+    tokens = torch.tensor([[ids[symbol] for symbol in ("[CLS]", *symbols, "[SEP]")]])
     network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
     with torch.inference_mode():
         hidden = network(tokens, output_hidden_states=True).hidden_states[-1]
