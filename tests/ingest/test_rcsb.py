@@ -131,6 +131,7 @@ def test_chains_have_the_case_that_their_authors_gave_them(rcsb: Make) -> None:
         (seqres(**{"1abc_A": "MK" * 2000})[:-20], "Compressed file ended before the end-of-stream marker"),
         (gzip.compress(b"sp|P12345\nMKV\n"), "expected '>1ubq_A mol:protein length:76 …', got 'sp|P12345'"),
     ],
+    ids=range(3),  # the bytes of a gzip file hold the time
 )
 def test_another_list_is_an_error(rcsb: Make, content: bytes, reason: str) -> None:
     with pytest.raises(
@@ -234,6 +235,7 @@ def test_the_backbone_agrees_with_biopython(tmp_path: Path) -> None:
         (gzip.compress(HEAD.replace("_atom_site.Cartn_x \n", "").encode() + b"#\n"), "its atoms have no Cartn_x"),
         (cif(residue("ALA", 1).replace("2.000", "x.000")), "could not convert string to float: 'x.000'"),
     ],
+    ids=range(6),
 )
 def test_a_file_that_is_broken_says_how(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "1abc.cif.gz").write_bytes(content)
