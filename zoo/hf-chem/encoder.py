@@ -7,7 +7,6 @@ RDKit's NCI sample its vocabulary knows all symbols of 1,440 in SELFIES 1, of 36
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -135,9 +134,13 @@ def architecture(folder: Path, options: Mapping[str, Any]) -> tuple[Any, Pretrai
 def read_code(folder: Path, reference: str) -> Any:
     """A class, 'module.Name', of the Python among the files of the weights, whose hashes are pinned like theirs.
 
-    As with trust_remote_code, but from this folder only, and without a copy in a cache.
+    As with trust_remote_code, but these very bytes are run: no copy of them in a cache, and no bytecode beside them.
     """
+    name, member = reference.split(".")
     package = sys.modules.setdefault("published_code", ModuleType("published_code"))
-    package.__path__ = [str(folder)]
-    module, name = reference.split(".")
-    return getattr(importlib.import_module(f"published_code.{module}"), name)
+    package.__path__ = []
+    if f"published_code.{name}" not in sys.modules:
+        module = sys.modules[f"published_code.{name}"] = ModuleType(f"published_code.{name}")
+        module.__package__, module.__file__ = "published_code", str(folder / f"{name}.py")
+        exec(compile((folder / f"{name}.py").read_text(), module.__file__, "exec"), module.__dict__)
+    return getattr(sys.modules[f"published_code.{name}"], member)
