@@ -25,10 +25,10 @@ SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens ar
     "tokens": "coalesce(len(sequence), len(smiles), 12 * len(numbers))",
     "systems": "1",
 }
-# The largest run on such a device. For a CPU its name has to be this one's.
+# The largest run here on such a device. For a CPU its name has to be this one's.
 MEASURED = """
 SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory FROM runs
-WHERE model_id = $model_id AND status = 'ok' AND seconds > 0 AND split_part(device, ':', 1) = $kind
+WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0 AND split_part(device, ':', 1) = $kind
 AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0 ORDER BY sent DESC, finished DESC LIMIT 1
 """
 

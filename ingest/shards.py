@@ -57,7 +57,18 @@ class Counts:
 
 
 def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
-    """Check a finished run; leaves its rows as the temporary view `shards`. Raises ShardError.
+    """Check a finished run; leaves its rows as the temporary view `shards`. Raises ShardError with what to do."""
+    try:
+        return inspect(connection, run)
+    except ShardError as error:
+        raise ShardError(
+            f"run {run.run_id} does not land: {error}. The store is as it was; "
+            f"remove {run.folder} and repeat the command to compute it again"
+        ) from error
+
+
+def inspect(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
+    """As check; what is wrong, and no more, is the ShardError.
 
     Every system sent is there once for each representation, every vector is finite and as long as the card says, and
     the counts are those of run.json. Works through DuckDB: memory does not grow with the number of systems.
@@ -72,11 +83,9 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise  # says nothing about the shards
     except (duckdb.Error, OSError) as error:
-        raise _refusal(run, str(error).splitlines()[0]) from error
-    except ShardError as error:
-        raise _refusal(run, str(error)) from error
+        raise ShardError(str(error).splitlines()[0]) from error
     if vars(counts) != said["counts"]:
-        raise _refusal(run, f"its shards hold {vars(counts)}, but its run.json says {said['counts']}")
+        raise ShardError(f"its shards hold {vars(counts)}, but its run.json says {said['counts']}")
     return counts
 
 
@@ -87,13 +96,6 @@ def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
         query = "SELECT status, count(*) FROM read_parquet(?) GROUP BY status"
         found = dict(connection.execute(query, [[str(shard) for shard in run.shards]]).fetchall())
     return Counts(sent=sum(found.values()), **{status: found.get(status, 0) for status in STATUSES})
-
-
-def _refusal(run: Run, reason: str) -> ShardError:
-    return ShardError(
-        f"run {run.run_id} does not land: {reason}. The store is as it was; "
-        f"remove {run.folder} and repeat the command to compute it again"
-    )
 
 
 def _check_file(file: Path, job: dict[str, Any]) -> None:

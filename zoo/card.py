@@ -47,12 +47,18 @@ class Licence(Card):
     no_url_because: str | None = None
     commercial: bool = Field(description="may it be used commercially")
     gated: bool = Field(default=False, description="must a user accept it somewhere before the download")
+    share: bool | None = Field(default=None, description="does it let others have the vectors; None: nobody looked")
 
     @model_validator(mode="after")
     def _url_or_reason(self) -> Licence:
         if (self.url is None) == (self.no_url_because is None):
             raise ValueError("give either url or no_url_because")
         return self
+
+    @property
+    def shareable(self) -> bool:
+        """May vectors be published? Where nobody looked, only under a licence without conditions of these kinds."""
+        return self.commercial and not self.gated if self.share is None else self.share
 
 
 class WeightsFile(Card):
