@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,11 +20,13 @@ from zoo.content import Content, fault
 from zoo.download import PASSING, WAITS, DownloadError, Progress, download
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import DatasetInfo, ModelInfo
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")
+DATASETS = "datasets/"  # before the name of a repository that holds a dataset, as on the hub's pages
 LOGIN = "then give the token of that account: HF_TOKEN=hf_…, or `hf auth login`"
 
 
@@ -54,11 +56,27 @@ def describe(repo: str, revision: str | None) -> ModelInfo:
     return patiently(lambda: HfApi().model_info(repo, revision=revision, files_metadata=True), repo, revision)
 
 
+def describe_dataset(repo: str, revision: str | None) -> DatasetInfo:
+    """As describe, of a dataset's repository."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    return patiently(lambda: api.dataset_info(repo, revision=revision, files_metadata=True), DATASETS + repo, revision)
+
+
+def address(repo: str, revision: str, path: str) -> str:
+    """The URL of a file. repo: 'owner/name', or 'datasets/owner/name'."""
+    from huggingface_hub import hf_hub_url
+
+    kind = "dataset" if repo.startswith(DATASETS) else "model"
+    return hf_hub_url(repo.removeprefix(DATASETS), path, repo_type=kind, revision=revision)
+
+
 def ask(repo: str, revision: str, path: str) -> Stated:
     """What the hub says of one file."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata
 
-    url = hf_hub_url(repo, path, revision=revision)
+    url = address(repo, revision, path)
     found = patiently(lambda: get_hf_file_metadata(url), repo, revision, path)
     if not re.fullmatch(r"[\w\-]+", found.etag or ""):  # it becomes a file's name
         raise DownloadError(
@@ -69,19 +87,58 @@ def ask(repo: str, revision: str, path: str) -> Stated:
 
 def land(repo: str, revision: str, path: str, known: Content, say: Say, progress: Progress) -> Path:
     """Download a file into the client's cache; the link to it in the snapshot. DownloadError with what to do."""
-    from huggingface_hub import get_token, hf_hub_download, hf_hub_url
+    from huggingface_hub import hf_hub_download
 
     stated = ask(repo, revision, path)
     expected = agreed(known, stated, f"{repo}/{path} at revision {revision}", revision)
     blob = repository(repo) / "blobs" / stated.etag
-    url = hf_hub_url(repo, path, revision=revision)
-    token = get_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    download(url, blob, expected, headers=headers, say=say, progress=progress)
+    download(address(repo, revision, path), blob, expected, headers=credentials(), say=say, progress=progress)
     link = Path(patiently(lambda: hf_hub_download(repo, path, revision=revision), repo, revision, path))
     if wrong := fault(link, expected):
         raise DownloadError(f"{link} is not the file of the hub: {wrong}; remove it, and run this again")
     return link
+
+
+def bring(repo: str, revision: str, path: str, target: Path, known: Content, say: Say, progress: Progress) -> Path:
+    """Download a file of a dataset's repository to a place of one's own. DownloadError with what to do."""
+    repo = DATASETS + repo
+    stated = ask(repo, revision, path)
+    expected = agreed(known, stated, f"{repo}/{path} at revision {revision}", revision)
+    url = address(repo, revision, path)
+    return download(url, target, expected, headers=credentials(), say=say, progress=progress)
+
+
+def credentials() -> dict[str, str]:
+    """What tells the hub who asks."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def create_dataset(repo: str) -> None:
+    """Create a public repository for a dataset, if there is none."""
+    from huggingface_hub import HfApi
+
+    patiently(lambda: HfApi().create_repo(repo, repo_type="dataset", exist_ok=True), DATASETS + repo, None)
+
+
+def commit(
+    repo: str, parent: str, message: str, operations: Sequence[CommitOperationAdd | CommitOperationDelete]
+) -> str:
+    """Commit to the main branch of a dataset's repository, after `parent` and after nothing else; the new commit."""
+    from huggingface_hub import HfApi
+
+    def push() -> str:
+        made = HfApi().create_commit(
+            repo, operations, commit_message=message, repo_type="dataset", revision="main", parent_commit=parent
+        )
+        return str(made.oid)
+
+    try:
+        return patiently(push, DATASETS + repo, None)
+    except (RuntimeError, ValueError) as error:  # of the client, while it uploads
+        raise DownloadError(f"nothing was published in {repo}: {error}") from error
 
 
 def agreed(known: Content, stated: Stated, name: str, revision: str) -> Content:
@@ -139,6 +196,10 @@ def explain(error: HfHubHTTPError, repo: str, revision: str | None, path: str) -
             return f"{repo} has no revision {revision}: it was moved or removed"
         case errors.RemoteEntryNotFoundError():
             return f"{repo} has no file {path}{at}: it was moved or removed"
+        case _ if error.response.status_code == 412:
+            return f"{repo} was changed meanwhile by somebody else: run this again"
+        case _ if error.response.status_code in (401, 403):
+            return f"{repo}: the hub says {error.server_message or 'no'} to the account that asks: choose another, {LOGIN}"
         case _:
             answer = f"{error.response.status_code} {error.server_message or error.response.reason_phrase}"
             return f"{repo}{at}: the hub at {constants.ENDPOINT} answered {answer}"
