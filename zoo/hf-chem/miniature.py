@@ -93,8 +93,8 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     causal = config["model_type"] == "gpt_neo"
     text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
     symbols = list(selfies.split_selfies(selfies.encoder(text))) if causal else [c for c in text if c in ids]
-    if any(symbol not in ids for symbol in symbols):
-        return {}
+    if not symbols or any(symbol not in ids for symbol in symbols):
+        return {}  # not applicable
     tokens = torch.tensor([[ids[symbol] for symbol in ("[CLS]", *symbols, "[SEP]")]])
     network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
     with torch.inference_mode():
