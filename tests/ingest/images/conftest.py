@@ -62,6 +62,10 @@ MODELS = {
     "starving": "megabytes = 400",
     "probe": "probe = true",
 }
+WEIGHED = (MODEL % ("weighed", "weighed = true")).replace(
+    'weights = { source = "none" }',
+    'weights = { source = "hub", repo = "owner/scale", format = "safetensors", files = [{ path = "deep/scale.txt" }] }',
+)
 XYZ = '2\nname="m{number:04}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 {length}\n'
 ENCODER = '''
 """Sums, and on request the troubles a real model may have."""
@@ -105,6 +109,10 @@ class FamilyEncoder(Encoder):
                 "scratch": attempt(lambda: Path("/tmp/here").write_text("x")),
                 "environment": sorted(os.environ),
             }), flush=True)
+        self.scale = 1.0
+        if model["options"].get("weighed"):
+            self.scale = float((self.weights / "deep" / "scale.txt").read_text())
+            print(attempt(lambda: (self.weights / "deep" / "here").write_text("x")), flush=True)
 
     def prepare(self, system):
         return np.column_stack([system.numbers, system.positions[:, :2]]).astype(float)
@@ -119,7 +127,7 @@ class FamilyEncoder(Encoder):
         if "leave" in trouble:
             fill("/out", trouble["leave"])
         eaten = np.ones(len(items) * trouble.get("megabytes", 0) * 2**17)
-        return {"nodes": [item + 0.0 * eaten[:1].sum() for item in items]}
+        return {"nodes": [self.scale * item + 0.0 * eaten[:1].sum() for item in items]}
 '''
 
 
@@ -172,7 +180,7 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / "zoo" / "boxed"
     folder.mkdir(parents=True)
     (folder / "family.toml").write_text(FAMILY)
-    (folder / "models.toml").write_text("".join(MODEL % item for item in MODELS.items()))
+    (folder / "models.toml").write_text("".join(MODEL % item for item in MODELS.items()) + WEIGHED)
     (folder / "encoder.py").write_text(ENCODER)
     (folder / "requirements.in").write_text("numpy\npyarrow\n")
     smallest = min(load_families().values(), key=lambda family: family.installed_mb)

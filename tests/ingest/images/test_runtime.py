@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import docker
 import numpy as np
@@ -15,6 +16,8 @@ from ingest.images.containers import ours
 from ingest.layout import Layout, Run
 from ingest.runtimes import choose_runtime
 from schemas.store import connect
+from tests.hub import serving, set_client
+from zoo.__main__ import main as zoo
 from zoo.card import Family, find_family
 
 pytestmark = pytest.mark.container
@@ -60,6 +63,27 @@ def test_a_container_has_no_network_no_privilege_and_nothing_to_write_but_its_ou
     assert ours(client) == []
     for file in only_run().out.iterdir():
         assert file.stat().st_uid == os.getuid()
+
+
+def test_weights_are_mounted_for_reading(
+    layout: Layout, ingest: Ingest, only_run: Callable[[], Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From a hub, whose cache holds links that lead out of the folder of the weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving() as hub:
+        hub.repository("owner/scale").commit({"deep/scale.txt": b"3"})
+        set_client(monkeypatch, hub.url, tmp_path / "hf")
+        assert zoo(["pin", "boxed-weighed"]) == 0
+        assert ingest("weighed")[0] == 0
+    assert "Read-only file system" in only_run().log.read_text()
+    assert ingest("plain")[0] == 0
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT w.vector, p.vector FROM embeddings w JOIN embeddings p USING (system_id) WHERE w.model_id = $w"
+        pairs = connection.execute(
+            query + " AND p.model_id = $p", {"w": "boxed-weighed", "p": "boxed-plain"}
+        ).fetchall()
+    assert len(pairs) == 40
+    assert all(np.allclose(w, 3 * np.array(p)) for w, p in pairs)
 
 
 def test_limits_are_those_asked_for(
