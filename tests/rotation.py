@@ -16,6 +16,7 @@ from zoo.checked import holds, records
 
 def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:
     """{family: model ids to check}."""
+    always: dict[str, list[str]] = defaultdict(list)
     found: dict[str, list[str]] = defaultdict(list)
     rest: dict[str, list[str]] = defaultdict(list)
     for family in families.values():
@@ -23,11 +24,11 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
         for model in family.models:
             record = kept.get(model.id)
             changed = record is None or not holds(Selection(family=family, model=model, untrained=False), record)
-            place = found if family.bundled or changed else rest
+            place = always if model.bundled else found if changed else rest
             place[family.name].append(model.id)
     for name in in_turn([name for name in rest if name not in found], turn, count):
         found[name] = in_turn(rest[name], turn // len(rest), 1)
-    return dict(found)
+    return {name: always[name] + found[name] for name in families if always[name] or found[name]}
 
 
 def in_turn(names: list[str], turn: int, count: int) -> list[str]:

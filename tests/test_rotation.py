@@ -47,6 +47,13 @@ def test_everything_has_its_turn(families: Mapping[str, Family]) -> None:
     }
 
 
+def test_downloads_have_their_turn_beside_what_needs_none(families: Mapping[str, Family]) -> None:
+    models = families["bees"].path / "models.toml"
+    models.write_text(models.read_text().replace(DOWNLOADED, 'source = "none"', 1))
+    seen = [chosen(load_families(), turn)["bees"] for turn in range(len(NAMES))]
+    assert sorted(seen) == [["bees-composition"]] * 3 + [["bees-composition", "bees-again"]]
+
+
 def test_as_many_families_as_asked_for(families: Mapping[str, Family]) -> None:
     assert [len(chosen(families, turn=3, count=count)) for count in (0, 1, 2, 9)] == [1, 2, 3, 5]
 

@@ -244,6 +244,11 @@ class Model(Card):
     def trainable(self) -> bool:
         return self.weights.source != "none"
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it needs no download of its own."""
+        return self.weights.source in ("package", "none")
+
     def hash(self, *, untrained: bool) -> str:
         """sha256 of what decides the vectors: input, limits, files of weights, representations, options."""
         names = {"id", "input", "elements", "max_atoms", "options"}
@@ -275,8 +280,8 @@ class Family(Card):
 
     @property
     def bundled(self) -> bool:
-        """Whether no model of it needs a download of its own."""
-        return all(model.weights.source in ("package", "none") for model in self.models)
+        """Whether a model of it needs no download of its own."""
+        return any(model.bundled for model in self.models)
 
     @property
     def lock(self) -> Path:
@@ -432,7 +437,7 @@ def find_family(name: str) -> Family:
 
 
 def find_families(name: str) -> list[Family]:
-    """The family of that name; all for 'all'; for 'bundled' those that need no download. CardError as find_family."""
+    """The family of that name; all for 'all'; for 'bundled' those with a model that needs no download."""
     if name not in ("all", "bundled"):
         return [find_family(name)]
     return [family for family in load_families().values() if name == "all" or family.bundled]
