@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.card import ROOT, TWIN_SEED, Family, Model, Selection, WeightsFile
+from zoo.card import TWIN_SEED, Family, Model, Selection, WeightsFile
 from zoo.checked import evidence
 from zoo.examples import default_systems, turned
-from zoo.golden import GoldenError, Start, differences, embed, in_environment
+from zoo.golden import GoldenError, Start, differences, embed, in_environment, variables
 from zoo.weights import at_hand, needed
 
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
@@ -164,9 +163,8 @@ def inside(python: Path, family: Family, model: Model, action: str, *paths: Path
         card = Path(temporary, "card.json")
         card.write_text(json.dumps(model.for_worker()))
         command = [str(python), "-P", "-m", "zoo.miniature", action, str(family.path.resolve()), str(card)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
         command += [str(path) for path in paths]
-        done = subprocess.run(command, cwd=temporary, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=temporary, env=variables(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise GoldenError(f"{family.path / 'miniature.py'}, {action} of {model.id}, failed:\n{done.stderr[-3000:]}")
     return done.stdout

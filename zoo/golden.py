@@ -48,12 +48,17 @@ def in_environment(python: Path, weights: Path | None = None) -> Start:
     def start(family: Family, job: Path, out: Path) -> None:
         command = [str(python), "-P", "-m", "zoo.worker", str(job), str(out), "--family", str(family.path.resolve())]
         command += [] if weights is None else ["--weights", str(weights)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, cwd=job, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=job, env=variables(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise GoldenError(f"the worker failed:\n{done.stderr}")
 
     return start
+
+
+def variables() -> dict[str, str]:
+    """This process's, for one in a family's environment, which is ours to keep bytecode in."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
 
 
 def embed(
