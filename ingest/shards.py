@@ -26,8 +26,8 @@ FAULTS = {
     "is ok but has no vector, or has a vector but is not ok": "(status = 'ok') != (vector IS NOT NULL)",
     "is not ok and gives no reason": "status != 'ok' AND coalesce(reason, '') = ''",
     "has a vector of another length than the card says": "len(vector) != dimensions[representation]",
-    # The sum (in double precision) of finite float32 numbers is finite; one NaN or infinity spoils it.
-    "has a vector that is not finite": "NOT isfinite(list_sum(vector))",
+    # The sum (in double precision) of finite float32 numbers is finite; one NaN or infinity spoils it, a NULL does not.
+    "has a vector that is not finite": "len(vector) != list_count(vector) OR NOT isfinite(list_sum(vector))",
 }
 UNEXPECTED = """
 SELECT count(*), min(system_id) FROM (
