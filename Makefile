@@ -1,8 +1,8 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env bundled-envs \
-    images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
+.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env paper bundled-envs \
+    publish fetch images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
 PY      := .venv/bin/python
@@ -90,6 +90,19 @@ plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=
 	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
 	    $(call flag,REPRESENTATION,representation)
 
+publish: install  ## push MODEL=…'s vectors over DATASET=… to REPO=owner/name of a hub [REPRESENTATION=]
+	$(call given,MODEL,make publish MODEL=chgnet-0.3.0 DATASET=aflow REPO=owner/name)
+	$(call given,DATASET,make publish MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
+	$(call given,REPO,make publish MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
+	@$(PY) -m ingest publish "$(MODEL)" "$(DATASET)" "$(REPO)" $(call flag,REPRESENTATION,representation)
+
+fetch: install  ## land published vectors: MODEL=a,b|all DATASET=… REPO=owner/name [REVISION= REPRESENTATION= LIMIT=]
+	$(call given,MODEL,make fetch MODEL=all DATASET=aflow REPO=owner/name)
+	$(call given,DATASET,make fetch MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
+	$(call given,REPO,make fetch MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
+	@$(PY) -m ingest fetch "$(MODEL)" "$(DATASET)" "$(REPO)" $(call flag,REVISION,revision) \
+	    $(call flag,REPRESENTATION,representation) $(call flag,LIMIT,limit)
+
 query: install  ## run SQL="…" on the store
 	$(call given,SQL,make query SQL="FROM models")
 	@$(PY) -m query "$$SQL"
@@ -148,7 +161,10 @@ check: install  ## are all cards valid? MODEL=…: does that model behave as its
 	@$(PY) -m zoo check
 	@$(if $(MODEL),$(PY) -m ingest check "$(MODEL)" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
 
-bundled-envs: install  # the environments of the families that need no download
+paper: install  ## the 59 rows of the paper's table: what of each is here, and how far it was tried
+	@$(PY) -m tests.paper
+
+bundled-envs: install  # the environments of the families with a model that needs no download
 	@$(PY) -m ingest env bundled
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine

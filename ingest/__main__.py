@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +25,7 @@ from ingest.progress import counting
 from ingest.published import Published
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
+from ingest.share import ShareError, fetch, look, publish
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
@@ -32,7 +33,7 @@ from zoo.card import TWIN, CardError, Family, Selection, find_families, find_mod
 from zoo.weights import at_hand, needed
 from zoo.worker import FULL, DiskFull
 
-USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, NoRuntime)
+USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, ShareError, NoRuntime)
 RUN_ERRORS = (RunError, ShardError)
 
 
@@ -236,6 +237,50 @@ def pin(options: argparse.Namespace) -> int:
     return 0
 
 
+def publish_models(options: argparse.Namespace) -> int:
+    layout = Layout.find(options.store)
+    update(layout.store)
+    dataset = find_dataset(options.dataset).name
+    names = _named(options.representation)
+
+    def one(model_id: str) -> None:
+        commit = publish(layout, model_id, dataset, options.repo, names, say)
+        say(f"make fetch MODEL={model_id} DATASET={dataset} REPO={options.repo} REVISION={commit}")
+
+    return _each(_named(options.model) or [], one)
+
+
+def fetch_models(options: argparse.Namespace) -> int:
+    layout = Layout.find(options.store)
+    shelf = look(options.repo, options.revision)
+    say(f"{shelf.repo} at {shelf.commit}")
+    dataset = find_dataset(options.dataset).drawn(options.limit, say)
+    models = shelf.models(dataset.name) if options.model == "all" else _named(options.model) or []
+    offers = {model_id: shelf.choose(model_id, dataset.name, _named(options.representation)) for model_id in models}
+    if not offers:
+        raise ShareError(f"{shelf.repo} has no vectors over {dataset.name}")
+    made = prepare(layout, dataset)
+    return _each(offers, lambda model_id: fetch(layout, offers[model_id], made, say))
+
+
+def _named(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _each(names: Collection[str], act: Callable[[str], None]) -> int:
+    """Where several are asked for, one that is refused does not keep the rest from being done."""
+    refused = 0
+    for name in names:
+        try:
+            act(name)
+        except ShareError as error:
+            if len(names) == 1:
+                raise
+            refused += 1
+            print(f"error: {error}", file=sys.stderr, flush=True)
+    return 2 if refused else 0
+
+
 COMMANDS = {
     "run": run,
     "plan": foresee,
@@ -246,6 +291,8 @@ COMMANDS = {
     "clean": clean,
     "datasets": datasets,
     "pin": pin,
+    "publish": publish_models,
+    "fetch": fetch_models,
 }
 
 

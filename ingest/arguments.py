@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from ingest.runtimes import Limits
 
@@ -32,7 +33,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     plan = commands.add_parser("plan", parents=[asked, stored, started], help="what `run` would take, before it starts")
     _add_how(plan)
     env = commands.add_parser("env", help="build a family's local environment from its lock")
-    env.add_argument("family", help="a family's name, all, or bundled: those whose models need no download")
+    env.add_argument("family", help="a family's name, all, or bundled: those with a model that needs no download")
     check = commands.add_parser("check", help="does a model behave as its card says?")
     check.add_argument("model", help="ids separated by commas, or all")
     check.add_argument("--miniature", action="store_true", help="with a small checkpoint in the published format, too")
@@ -46,7 +47,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("datasets", help="the datasets, with their downloads and licences")
     pin = commands.add_parser("pin", help="record the checksums of a dataset's files that nobody published")
     pin.add_argument("dataset", help="a dataset's name")
+    _add_sharing(commands, stored)
     return top.parse_args(arguments)
+
+
+def _add_sharing(commands: Any, stored: argparse.ArgumentParser) -> None:
+    publish = commands.add_parser("publish", parents=[stored], help="push a model's vectors to a hub, with a data card")
+    fetch = commands.add_parser("fetch", parents=[stored], help="land vectors that others have published")
+    publish.add_argument("model", help="ids separated by commas")
+    fetch.add_argument("model", help="ids separated by commas, or all: every model over that dataset")
+    fetch.add_argument("--revision", help="40 hex digits, a branch or a tag (default: the newest)")
+    fetch.add_argument("--limit", type=positive, help="only so many systems of a dataset that is not here yet")
+    for parser in (publish, fetch):
+        parser.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
+        parser.add_argument("repo", help="a dataset repository of the hub, owner/name")
+        parser.add_argument("--representation", help="names separated by commas (default: all that there are)")
 
 
 def _stored() -> argparse.ArgumentParser:

@@ -28,8 +28,9 @@ SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens ar
 # The largest run here on such a device. For a CPU its name has to be this one's.
 MEASURED = """
 SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory FROM runs
-WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0 AND split_part(device, ':', 1) = $kind
-AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0 ORDER BY sent DESC, finished DESC LIMIT 1
+WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0
+AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0
+ORDER BY sent DESC, finished DESC LIMIT 1
 """
 
 

@@ -228,10 +228,10 @@ def _run_row(run: Run) -> dict[str, Any]:
     job = run.read("job/job.json")
     names = ["run_id", "model_id", "dataset", "representations", "device", "dtype", "untrained_seed"]
     names += ["card_hash", "encoder_hash", "lock_hash"]
-    return {name: job[name] for name in names} | _runtime(run)
+    return {name: job[name] for name in names} | runtime_of(run)
 
 
-def _runtime(run: Run) -> dict[str, Any]:
+def runtime_of(run: Run) -> dict[str, Any]:
     """What started its worker, and in which image."""
     if (run.folder / "runtime.json").exists():
         return run.read("runtime.json")

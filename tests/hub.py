@@ -6,6 +6,7 @@ What one request needs is a route, a method marked with the addresses that it an
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -22,10 +23,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from huggingface_hub import constants
+from ruamel.yaml import YAML
 
 BLOCK = 1 << 14
+TOKEN = "hf_writer"  # who shows it may write
 IN_LFS = re.compile(r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$")  # as .gitattributes of a new repository
-ROUTES: list[tuple[re.Pattern[str], Callable[..., None]]] = []
+ROUTES: list[tuple[str, re.Pattern[str], Callable[..., None]]] = []
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ class Repository:
     commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
 
-    def commit(self, files: Mapping[str, bytes], branch: str = "main") -> str:
-        """Add files to a branch, and return the new commit's 40 hex digits."""
+    def commit(self, files: Mapping[str, bytes | None], branch: str = "main") -> str:
+        """Add files to a branch, remove those that are None, and return the new commit's 40 hex digits."""
         parent = self.branches.get(branch, "")
-        blobs = {path: Blob(data, lfs=bool(IN_LFS.search(path))) for path, data in files.items()}
-        tree = {**self.commits.get(parent, {}), **blobs}
+        blobs = {p: Blob(data, lfs=bool(IN_LFS.search(p))) for p, data in files.items() if data is not None}
+        kept = {path: blob for path, blob in self.commits.get(parent, {}).items() if path not in files}
+        tree = {**kept, **blobs}
         content = parent + "".join(f"{path} {blob.etag}\n" for path, blob in sorted(tree.items()))
         sha = hashlib.sha1(content.encode()).hexdigest()
         self.commits[sha] = tree
@@ -103,6 +107,7 @@ class Hub:
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.files: dict[str, Blob] = {}  # under /files/
+        self.uploads: dict[str, bytes] = {}  # by sha256, of no commit yet
         self.ranges = True  # may a part of a file be asked for
         self.etags = True  # of the files under /files/
         self.faults: list[Fault] = []
@@ -137,11 +142,11 @@ class Hub:
         return next((blob for blob in every if blob.lfs and blob.sha256 == sha256), None)
 
 
-def route(pattern: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def route(pattern: str, method: str = "GET") -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Mark a method of Handler as what answers these addresses; the pattern's groups are its arguments."""
 
     def mark(act: Callable[..., None]) -> Callable[..., None]:
-        ROUTES.append((re.compile(pattern), act))
+        ROUTES.append((method, re.compile(pattern), act))
         return act
 
     return mark
@@ -152,21 +157,36 @@ class Handler(BaseHTTPRequestHandler):
 
     hub: Hub
     current: Fault | None
+    body: bytes
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.body = self.receive()
         self.current = self.hub.fault(Request(self.command, self.path, dict(self.headers)))
         if self.current is not None and self.current.status is not None:
             self.send(self.current.status, b"", self.current.headers)
             return
         path = unquote(urlsplit(self.path).path)
-        for pattern, act in ROUTES:
-            if match := pattern.fullmatch(path):
+        method = "GET" if self.command == "HEAD" else self.command
+        for its_method, pattern, act in ROUTES:
+            match = pattern.fullmatch(path)
+            if match and its_method == method:
                 act(self, *match.groups())
                 return
-        self.refuse(404, "NotFound", f"no route for {path}")
+        self.refuse(404, "NotFound", f"no route for {method} {path}")
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def receive(self) -> bytes:
+        """What a request brings."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def log_message(self, format: str, *args: Any) -> None:
         """Into hub.log, not onto the terminal."""
@@ -230,6 +250,93 @@ class Handler(BaseHTTPRequestHandler):
             self.send(400 if self.token else 404, b"only one way of authorisation is allowed")
         else:
             self.send_file(blob, {"ETag": f'"{blob.sha256}"'})
+
+    @route(r"/api/(models|datasets)/([^/]+/[^/]+)/paths-info/([^/]+)", "POST")
+    def paths_info(self, kind: str, name: str, revision: str) -> None:
+        found = self.find(kind, name, revision)
+        if found is not None:
+            tree = found[0].commits[found[1]]
+            paths = json.loads(self.body)["paths"]
+            there = [{"type": "file", "path": path, **tree_facts(tree[path])} for path in paths if path in tree]
+            folders = [{"type": "directory", "path": p, "oid": "0" * 40} for p in paths if has_folder(tree, p)]
+            self.send_json(there + folders)
+
+    # Uploads
+
+    def may_write(self) -> bool:
+        if self.token != TOKEN:
+            self.refuse(403 if self.token else 401, "Forbidden", "This token may not write here")
+        return self.token == TOKEN
+
+    @route("/api/repos/create", "POST")
+    def create(self) -> None:
+        asked = json.loads(self.body)
+        kind, name = f"{asked.get('type', 'model')}s", f"{asked['organization']}/{asked['name']}"
+        if not self.may_write():
+            return
+        if (kind, name) in self.hub.repositories:
+            self.refuse(409, "Conflict", "You already created this repo")
+            return
+        self.hub.repository(name, kind).commit({".gitattributes": b"*.parquet filter=lfs\n"})
+        self.send_json({"url": f"{self.hub.url}/{kind}/{name}"})
+
+    @route("/api/validate-yaml", "POST")
+    def validate(self) -> None:
+        """The metadata of a README.md: YAML between two lines of dashes, with a licence."""
+        found = re.match(r"---\n(.*?)\n---\n", json.loads(self.body)["content"], re.DOTALL)
+        metadata = YAML(typ="safe").load(found[1]) if found else None
+        errors = [] if metadata and "license" in metadata else [{"message": "no license in the metadata"}]
+        self.send(400 if errors else 200, json.dumps({"errors": errors, "warnings": []}).encode())
+
+    @route(r"/api/(models|datasets)/([^/]+/[^/]+)/preupload/([^/]+)", "POST")
+    def preupload(self, kind: str, name: str, revision: str) -> None:
+        found = self.find(kind, name, revision)
+        if found is not None and self.may_write():
+            paths = [file["path"] for file in json.loads(self.body)["files"]]
+            modes = {path: "lfs" if IN_LFS.search(path) else "regular" for path in paths}
+            self.send_json({"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in modes.items()]})
+
+    @route(r"/(?:(datasets)/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", "POST")
+    def batch(self, kind: str | None, name: str) -> None:
+        """Where each file that is not in storage yet is to be put."""
+        if self.find(kind or "models", name, "main") is None or not self.may_write():
+            return
+        objects = json.loads(self.body)["objects"]
+        for one in objects:
+            if self.hub.blob(one["oid"]) is None:
+                one["actions"] = {"upload": {"href": f"{self.hub.url}/storage/{one['oid']}"}}
+        self.send_json({"transfer": "basic", "objects": objects})
+
+    @route(r"/storage/([0-9a-f]{64})", "PUT")
+    def store(self, sha256: str) -> None:
+        right = hashlib.sha256(self.body).hexdigest() == sha256
+        if right:
+            self.hub.uploads[sha256] = self.body
+        self.send(200 if right else 400, b"")
+
+    @route(r"/api/(models|datasets)/([^/]+/[^/]+)/commit/([^/]+)", "POST")
+    def receive_commit(self, kind: str, name: str, branch: str) -> None:
+        found = self.find(kind, name, branch)
+        if found is None or not self.may_write():
+            return
+        repo, head = found
+        lines = [json.loads(line) for line in self.body.splitlines()]
+        if lines[0]["value"].get("parentCommit", head) != head:
+            self.refuse(412, "PreconditionFailed", "A commit has happened since. Please refresh and try again.")
+            return
+        files: dict[str, bytes | None] = {}
+        for line in lines[1:]:
+            value = line["value"]
+            match line["key"]:
+                case "file":
+                    files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile":
+                    stored = self.hub.blob(value["oid"])
+                    files[value["path"]] = stored.data if stored else self.hub.uploads[value["oid"]]
+                case "deletedFile":
+                    files[value["path"]] = None
+        sha = repo.commit(files, branch)
+        self.send_json({"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{sha}", "commitOid": sha})
 
     # Plain files
 
@@ -308,6 +415,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+def has_folder(tree: Mapping[str, Blob], path: str) -> bool:
+    return any(file.startswith(f"{path}/") for file in tree)
+
+
 def facts(blob: Blob) -> dict[str, Any]:
     """Of a file, as the hub lists those of a repository."""
     lfs = {"lfs": {"sha256": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
@@ -327,6 +438,7 @@ def set_client(patch: pytest.MonkeyPatch, url: str, home: Path) -> None:
     patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # files go up by the LFS protocol, which this hub speaks
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         patch.delenv(name, raising=False)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from huggingface_hub import constants
 
 from zoo.content import Content, fault
-from zoo.download import PASSING, WAITS, DownloadError, Progress, download
+from zoo.download import PASSING, WAITS, DownloadError, Missing, Progress, download
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
@@ -138,7 +138,8 @@ def commit(
     try:
         return patiently(push, DATASETS + repo, None)
     except (RuntimeError, ValueError) as error:  # of the client, while it uploads
-        raise DownloadError(f"nothing was published in {repo}: {error}") from error
+        why = f" ({error.__cause__})" if error.__cause__ else ""
+        raise DownloadError(f"nothing was published in {repo}: {error}{why}") from error
 
 
 def agreed(known: Content, stated: Stated, name: str, revision: str) -> Content:
@@ -157,7 +158,12 @@ def agreed(known: Content, stated: Stated, name: str, revision: str) -> Content:
 def patiently(call: Callable[[], Result], repo: str, revision: str | None, path: str = "") -> Result:
     """Call the hub's client; again while the hub is busy. Its errors become a DownloadError that says what to do."""
     from httpx2 import HTTPError  # with which the client speaks HTTP
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     waits = list(WAITS)
     while True:
@@ -165,7 +171,8 @@ def patiently(call: Callable[[], Result], repo: str, revision: str | None, path:
             return call()
         except HfHubHTTPError as error:
             if error.response.status_code not in PASSING or not waits:
-                raise DownloadError(explain(error, repo, revision, path)) from error
+                kind = Missing if isinstance(error, RepositoryNotFoundError) else DownloadError
+                raise kind(explain(error, repo, revision, path)) from error
             time.sleep(waits.pop(0))
         except OfflineModeIsEnabled as error:
             what = f"{path} of {repo}" if path else repo
@@ -199,7 +206,9 @@ def explain(error: HfHubHTTPError, repo: str, revision: str | None, path: str) -
         case _ if error.response.status_code == 412:
             return f"{repo} was changed meanwhile by somebody else: run this again"
         case _ if error.response.status_code in (401, 403):
-            return f"{repo}: the hub says {error.server_message or 'no'} to the account that asks: choose another, {LOGIN}"
+            return (
+                f"{repo}: the hub says {error.server_message or 'no'} to the account that asks: choose another, {LOGIN}"
+            )
         case _:
             answer = f"{error.response.status_code} {error.server_message or error.response.reason_phrase}"
             return f"{repo}{at}: the hub at {constants.ENDPOINT} answered {answer}"
