@@ -23,5 +23,9 @@ def check(selection: Selection, say: Say, *, small: bool, device: str) -> None:
     if found.faults:
         raise RunError(f"{name} is not what its card says:\n" + "\n".join(f"  {fault}" for fault in found.faults))
     kept = keep(selection, found.record())
-    what = "the published weights" if found.real else "a small checkpoint in the published format"
+    what = "a small checkpoint in the published format"
+    if found.real:
+        what = "weights drawn at random" if selection.untrained else "the published weights"
+    if not selection.model.trainable:
+        what = "nothing learned"
     say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {kept}")
