@@ -7,9 +7,12 @@ What one request needs is a route, a method marked with the addresses that it an
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
+import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -215,9 +218,14 @@ class Handler(BaseHTTPRequestHandler):
     def tree(self, kind: str, name: str, revision: str, folder: str | None) -> None:
         found = self.find(kind, name, revision)
         if found is not None:
-            repo, sha = found
-            inside = {p: b for p, b in repo.commits[sha].items() if folder is None or p.startswith(f"{folder}/")}
-            self.send_json([{"type": "file", "path": path, **tree_facts(blob)} for path, blob in inside.items()])
+            tree, within = found[0].commits[found[1]], f"{folder.rstrip('/')}/" if folder else ""
+            files = {path: blob for path, blob in tree.items() if path.startswith(within)}
+            folders = {str(parent) for path in files for parent in PurePosixPath(path).parents[:-1]}
+            entries = [{"type": "file", "path": path, **tree_facts(blob)} for path, blob in files.items()]
+            entries += [{"type": "directory", "path": p, "oid": "0" * 40} for p in folders if p.startswith(within)]
+            if self.query.get("recursive", "").lower() != "true":
+                entries = [entry for entry in entries if "/" not in entry["path"].removeprefix(within)]
+            self.send_json(entries)
 
     @route(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
     def resolve(self, kind: str | None, name: str, revision: str, path: str) -> None:
@@ -378,23 +386,25 @@ class Handler(BaseHTTPRequestHandler):
         self.send(status, body, {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})})
 
     def send_json(self, content: Any) -> None:
-        self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+        """Without spaces: not every reader parses JSON as one should."""
+        self.send(200, json.dumps(content, separators=(",", ":")).encode(), {"Content-Type": "application/json"})
 
     def send_file(self, blob: Blob, headers: dict[str, str]) -> None:
-        """The whole file, or the rest that was asked for if it is still of the same file."""
+        """The whole file, or the part that was asked for if it is still of the same file."""
         fault = self.current
         data = blob.data if fault is None or fault.data is None else fault.data
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.hub.ranges else None
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "")) if self.hub.ranges else None
         unchanged = self.headers.get("If-Range") in (None, headers.get("ETag"))
         if asked is None or not unchanged:
             self.send(200, data, headers)
             return
-        begin = int(asked[1])
+        begin = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
+        end = min(int(asked[2]) + 1, len(data)) if asked[1] and asked[2] else len(data)
         if begin >= len(data):
             self.send(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
         else:
-            span = f"bytes {begin}-{len(data) - 1}/{len(data)}"
-            self.send(206, data[begin:], {**headers, "Content-Range": span})
+            span = f"bytes {begin}-{end - 1}/{len(data)}"
+            self.send(206, data[begin:end], {**headers, "Content-Range": span})
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
@@ -448,6 +458,49 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is part of the tests."""
+
+
+class Tunnel(socketserver.BaseRequestHandler):
+    """A proxy's connection: whatever host is asked for, the hub is what answers."""
+
+    port: int
+
+    def handle(self) -> None:
+        asked = b""
+        while not asked.endswith(b"\r\n\r\n"):
+            asked += self.request.recv(1)
+        with socket.create_connection(("127.0.0.1", self.port)) as hub:
+            self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self.pump, args=(hub, self.request), daemon=True)
+            back.start()
+            self.pump(self.request, hub)
+            back.join()
+
+    @staticmethod
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(BLOCK):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+@contextmanager
+def tunnel(hub: Hub) -> Iterator[str]:
+    """A proxy for https that leads every host to the hub; its URL. For readers that know one hub's address only."""
+    port = int(hub.url.rpartition(":")[2])
+    proxy = Proxy(("127.0.0.1", 0), type("HubTunnel", (Tunnel,), {"port": port}))
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
 
 
 @contextmanager
