@@ -106,6 +106,8 @@ def model_row(record: Record) -> list[object]:
 
 def weights_of(record: Record) -> str:
     """Where the weights came from."""
+    if record.untrained_seed is not None:
+        return f"drawn at random, seed {record.untrained_seed}"
     weights = record.model.card.get("weights", {})
     match weights.get("source"):
         case "hub":

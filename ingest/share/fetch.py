@@ -97,10 +97,13 @@ def _refuse_by_card(record: Record, selection: Selection | None, offer: Offer) -
     """A record of a model that this zoo has is of the same card; of one that it has not, of one card throughout."""
     expected = offer.records[-1].card_hash if selection is None else selection.card_hash
     if record.card_hash != expected:
+        mend = "Give another REVISION, or use the version of matterzoo that made them"
+        if selection is not None and not selection.model.weights.pinned(untrained=selection.untrained):
+            mend = f"Its weights are not pinned here, so it may be that alone: make pin MODEL={selection.model.id}"
         raise ShareError(
             f"the vectors of {record.model_id} in {offer.origin} were made by another version of its card "
             f"({record.card_hash[:12]}…, expected {expected[:12]}…), with matterzoo {record.matterzoo}: they cannot "
-            "stand beside others of that name. Give another REVISION, or use the version of matterzoo that made them"
+            f"stand beside others of that name. {mend}"
         )
     if selection is None:
         return

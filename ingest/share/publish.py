@@ -120,6 +120,8 @@ def _publish(held: Sequence[tuple[Run, str]], made: Materialised, repo: str, say
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     commit, files = _opened(repo, say)
+    if "README.md" in files and INDEX not in files:
+        raise ShareError(f"{repo} is about something else already, as its README.md says; give a repository of its own")
     there = read_index(repo, commit, files)
     new = [(run, name) for run, name in held if _run_id(run, name) not in {record.run_id for record in there}]
     if not new:
@@ -135,7 +137,7 @@ def _publish(held: Sequence[tuple[Run, str]], made: Materialised, repo: str, say
         for record in obsolete:
             say(f"  {record.file} goes: newer vectors of {record.model_id} take its place")
         for record in records:
-            say(f"  {record.file}, {record.size / 1e6:,.1f} MB")
+            say(f"  {record.file}, {record.size / 1e6:,.2f} MB")
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(record.file, Path(folder) / Path(record.file).name) for record in records),
             *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),

@@ -22,12 +22,14 @@ from ingest.__main__ import main
 from ingest.disk import clean_model
 from ingest.layout import Layout
 from ingest.load import land, rebuild
+from ingest.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
-from ingest.share.record import INDEX
+from ingest.share.record import INDEX, Row, Score, licence_of
 from ingest.systems import Materialised, read_materialised
 from ingest.vectors import Brought, land_vectors
 from schemas.store import connect
 from tests.hub import TOKEN, Fault, Hub, Repository, serving, set_client, tunnel
+from zoo.card import load_models
 
 # The hub's client uploads in a way that its own HTTP library wants to see no longer.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -379,6 +381,24 @@ def test_what_is_not_there_or_not_whole_is_not_published(hub: Hub, layout: Layou
     with pytest.raises(Exception, match="was sent and is not there"):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.asked("/commit/", "POST") == []
+
+
+def test_a_repository_about_something_else_is_left_alone(hub: Hub, layout: Layout, landed: Any) -> None:
+    landed()
+    hub.repository(REPO, "datasets").commit({"README.md": b"# My thesis"})
+    with pytest.raises(ShareError, match=f"{REPO} is about something else already, as its README.md says; give a rep"):
+        publish(layout, "toy", "tiny", REPO, None, quiet)
+    assert files(hub) == {"README.md": b"# My thesis"}
+
+
+def test_every_model_of_the_zoo_can_be_described() -> None:
+    """No text of a card is too long, or of a kind that is refused where it lands."""
+    for selection in load_models().values():
+        rows = model_rows(selection)
+        row = Row(**{name: rows["model"][name] for name in Row.model_fields})
+        assert Row.model_validate_json(row.model_dump_json()) == row
+        assert [Score(**score).model_dump() for score in rows["scores"]] == rows["scores"]
+        assert licence_of(row.card) == selection.model.licence_weights
 
 
 def test_a_hub_that_says_no(hub: Hub, layout: Layout, landed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
