@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch_geometric.utils
 from ase import Atoms
-from fairchem.core.common.registry import registry
-from fairchem.core.common.utils import load_model_and_weights_from_checkpoint
-from fairchem.core.datasets import data_list_collater
-from fairchem.core.models import base  # noqa: F401 - registers the network by its name
-from fairchem.core.models.equiformer_v2 import equiformer_v2, equiformer_v2_dens  # noqa: F401 - the same
-from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: F401 - the same
-from fairchem.core.models.equiformer_v2.so3 import SO3_Embedding
-from fairchem.core.models.esen import esen  # noqa: F401 - the same
-from fairchem.core.preprocessing import AtomsToGraphs
 
 from zoo.encoder import NotApplicable, System
+
+# The package imports torch_scatter, which no index has ready-made for this torch, and calls nothing of it for these
+# networks' features; torch_geometric has the same function.
+sys.modules.setdefault("torch_scatter", torch_geometric.utils)
+
+from fairchem.core.common.registry import registry  # noqa: E402
+from fairchem.core.common.utils import load_model_and_weights_from_checkpoint  # noqa: E402
+from fairchem.core.datasets import data_list_collater  # noqa: E402
+from fairchem.core.models import base  # noqa: E402, F401 - registers the network by its name
+from fairchem.core.models.equiformer_v2 import equiformer_v2, equiformer_v2_dens  # noqa: E402, F401 - the same
+from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: E402, F401 - the same
+from fairchem.core.models.equiformer_v2.so3 import SO3_Embedding  # noqa: E402
+from fairchem.core.models.esen import esen  # noqa: E402, F401 - the same
+from fairchem.core.preprocessing import AtomsToGraphs  # noqa: E402
 
 EQUIFORMER = {
     "model": "equiformer_v2_backbone",
