@@ -48,7 +48,7 @@ install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
 	@touch $@
 
 demo: install  ## embed 288 crystals with every model at hand and show how alike they are
-	@$(PY) -m ingest run all,all@untrained aflow
+	@$(PY) -m ingest run bundled,bundled@untrained aflow
 	@$(PY) -m query matrix aflow
 	@echo
 	@echo 'Next:'

@@ -30,7 +30,7 @@ from ingest.systems import Dataset, DatasetError, Materialised, materialise, rea
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import StoreError, update
 from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
-from zoo.weights import at_hand, needed
+from zoo.weights import at_hand
 from zoo.worker import FULL, DiskFull
 
 USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, ShareError, NoRuntime)
@@ -38,19 +38,23 @@ RUN_ERRORS = (RunError, ShardError)
 
 
 def choose_models(names: str) -> list[Selection]:
-    """'a,b@untrained', 'all' (all models whose weights are at hand), 'all@untrained' (their twins); each once."""
+    """'a,b@untrained', each once.
+
+    'all' is every model whose weights are at hand, 'bundled' every one that needs no download of its own;
+    'all@untrained' and 'bundled@untrained' are their twins.
+    """
     chosen: dict[str, Selection] = {}
     for name in filter(None, (part.strip() for part in names.split(","))):
-        if name in ("all", "all" + TWIN):
-            models = load_models().values()
-            ids = [s.model_id for s in models if not needed(s) or at_hand(s)]
-            if name != "all":
-                ids = [model_id + TWIN for model_id in ids if find_model(model_id).model.trainable]
+        many = name.removesuffix(TWIN)
+        if many in ("all", "bundled"):
+            found = [s for s in load_models().values() if s.model.bundled or (many == "all" and at_hand(s))]
+            ids = [s.model_id for s in found if many == name or s.model.trainable]
+            ids = [model_id + name.removeprefix(many) for model_id in ids]
         else:
             ids = [name]
         chosen |= {model_id: find_model(model_id) for model_id in ids}
     if not chosen:
-        raise CardError("no model is named; give ids separated by commas, or all. `make list` shows them")
+        raise CardError("no model is named; give ids separated by commas, all or bundled. `make list` shows them")
     return list(chosen.values())
 
 

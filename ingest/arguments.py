@@ -12,7 +12,7 @@ from ingest.runtimes import Limits
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 EXAMPLES = """examples:
   python -m ingest run chgnet-0.3.0 aflow
-  python -m ingest run all,all@untrained aflow --limit 50
+  python -m ingest run bundled,bundled@untrained aflow --limit 50
   python -m ingest run my-model aflow --vectors my-vectors.parquet --licence CC-BY-4.0
   python -m ingest plan all aflow
 """
@@ -78,7 +78,8 @@ def _started() -> argparse.ArgumentParser:
 
 def _asked() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("model", help="ids separated by commas, 'x@untrained' for x's twin, 'all', 'all@untrained'")
+    which = "ids separated by commas; all: whose weights are at hand; bundled: that need no download; x@untrained: twins"
+    options.add_argument("model", help=which)
     options.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
     options.add_argument("--limit", type=positive, help="only so many systems; a larger limit contains a smaller one's")
     return options

@@ -78,13 +78,15 @@ def test_options_become_limits_and_devices() -> None:
         assert parse(["run", "toy", "g2", "--device", device]).device == device
 
 
-def test_all_means_every_model_that_needs_no_download() -> None:
-    every = {s.model_id: s for s in load_models().values() if s.model.weights.source in ("package", "none")}
-    assert set(every) <= {s.model_id for s in choose_models("all")}
+def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_too() -> None:
+    bundled = {s.model_id: s for s in load_models().values() if s.model.weights.source in ("package", "none")}
+    assert {s.model_id for s in choose_models("bundled")} == set(bundled)
+    twins = {s.model_id for s in choose_models("bundled@untrained")}
+    assert twins == {f"{s.model_id}@untrained" for s in bundled.values() if s.model.trainable}
+    assert len(choose_models("bundled,bundled@untrained,bundled")) == len(bundled) + len(twins)
+    assert set(bundled) <= {s.model_id for s in choose_models("all")}
     assert all(not needed(s) or at_hand(s) for s in choose_models("all"))
-    twins = {s.model_id for s in choose_models("all@untrained")}
-    assert {f"{s.model_id}@untrained" for s in every.values() if s.model.trainable} <= twins
-    assert len(choose_models("all,all@untrained,all")) == len(choose_models("all")) + len(twins)
+    assert twins <= {s.model_id for s in choose_models("all@untrained")}
     with pytest.raises(CardError, match="no model is named"):
         choose_models("")
 
