@@ -78,7 +78,7 @@ def _started() -> argparse.ArgumentParser:
 
 def _asked() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    which = "ids separated by commas; all: whose weights are at hand; bundled: that need no download; x@untrained: twins"
+    which = "ids separated by commas; all: whose weights are at hand; bundled: that need no download; x@untrained: twin"
     options.add_argument("model", help=which)
     options.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
     options.add_argument("--limit", type=positive, help="only so many systems; a larger limit contains a smaller one's")
