@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from ingest.entries import DatasetError
-from zoo.card import Card, Licence, Sha256
+from zoo.card import Card, Licence, PublishedFile
 from zoo.content import Content, cache, remembered
 from zoo.download import DownloadError, download
 
@@ -28,23 +28,13 @@ Https = Annotated[str, Field(pattern=r"^(https://|http://127\.0\.0\.1:)")]  # lo
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
-class SourceFile(Card):
+class SourceFile(PublishedFile):
     """One published file. path: where it lies in the dataset's folder. What the publisher does not tell is left out."""
 
-    path: str = Field(pattern=r"^[^/]")
     url: Https
-    size: int | None = Field(default=None, gt=0, description="bytes")
     rounded: int | None = Field(default=None, gt=0, description="bytes, where the publisher only tells about how many")
-    sha256: Sha256 | None = None
     md5: Md5 | None = None
     note: str = Field(default="", description="where the checksum was read, or that none is published")
-
-    @field_validator("path")
-    @classmethod
-    def _stays_in_its_folder(cls, value: str) -> str:
-        if ".." in Path(value).parts:
-            raise ValueError("a path may not leave its folder")
-        return value
 
     @property
     def pinned(self) -> bool:

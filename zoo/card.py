@@ -61,19 +61,12 @@ class Licence(Card):
         return self.commercial and not self.gated if self.share is None else self.share
 
 
-class WeightsFile(Card):
-    """One file of weights, by the name that the encoder opens it with.
-
-    path: in the hub's repository, or under site-packages where source is 'package'. twin: whether the untrained twin
-    needs it too (a vocabulary, a configuration). What nobody could look up, sha256 and size, stands in weights.lock.
-    """
+class PublishedFile(Card):
+    """A file that somebody publishes: the path that it is given, and what is known of its content."""
 
     path: str = Field(pattern=r"^[^/]")
-    url: str | None = Field(default=None, pattern=r"^https://")
     sha256: Sha256 | None = None
     size: int | None = Field(default=None, gt=0, description="bytes")
-    git_blob: Commit | None = Field(default=None, description="git's own SHA-1 of the content")
-    twin: bool = True
 
     @field_validator("path")
     @classmethod
@@ -81,6 +74,18 @@ class WeightsFile(Card):
         if ".." in Path(value).parts:
             raise ValueError("a path may not leave its folder")
         return value
+
+
+class WeightsFile(PublishedFile):
+    """One file of weights, by the name that the encoder opens it with.
+
+    path: in the hub's repository, or under site-packages where source is 'package'. twin: whether the untrained twin
+    needs it too (a vocabulary, a configuration). What nobody could look up, sha256 and size, stands in weights.lock.
+    """
+
+    url: str | None = Field(default=None, pattern=r"^https://")
+    git_blob: Commit | None = Field(default=None, description="git's own SHA-1 of the content")
+    twin: bool = True
 
     @property
     def pinned(self) -> bool:
