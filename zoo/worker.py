@@ -649,7 +649,6 @@ def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: S
 
 def describe_run(job: Job, device: str) -> dict[str, Any]:
     """What was run, and on what."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "run_id": job.run_id,
         "model_id": job.model_id,
@@ -660,8 +659,15 @@ def describe_run(job: Job, device: str) -> dict[str, Any]:
         "dtype": job.dtype,
         "python": platform.python_version(),
         "versions": versions(),
-        "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,  # Linux counts in KiB
+        "peak_memory_bytes": peak_memory(),
     } | (describe_gpu(device) if device != "cpu" else {})
+
+
+def peak_memory() -> int:
+    """Bytes. Linux hands ru_maxrss on from the process that started this one, so its other account is read there."""
+    status = Path("/proc/self/status")
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE) if status.exists() else None
+    return int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def versions() -> dict[str, str]:

@@ -178,7 +178,7 @@ def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd
     assert "dataset elements: 71 systems, at hand" in said
     assert "toy: 20 systems to embed, of 30" in said
     assert re.search(r"time: about \d+ s on cpu, by an earlier run on such a device", said)
-    assert re.search(r"memory: [\d.]+ MB of the host's at the peak of an earlier run on cpu", said)
+    assert re.search(r"memory: [\d.,]+ MB of the host's at the peak of an earlier run on cpu", said)
     assert re.search(r"batches: about \d+, of at most 7 ", said)
     assert main(["plan", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
     assert "toy: 0 systems to embed, of 10" in capfd.readouterr().out

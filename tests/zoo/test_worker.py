@@ -347,6 +347,15 @@ def test_fatal(toy: Toy, systems: list[dict[str, Any]], changes: dict[str, Any],
     assert not (toy.out / "run.json").exists()
 
 
+def test_peak_memory_is_its_own_and_not_that_of_who_started_it() -> None:
+    ballast = np.ones(100_000_000)
+    said = subprocess.run(
+        [sys.executable, "-c", "from zoo.worker import peak_memory; print(peak_memory())"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert 10**7 < int(said.stdout) < ballast.nbytes
+
+
 def test_weights_must_be_what_the_card_says(toy: Toy) -> None:
     path = Path(np.__file__).with_name("version.py")
     file = {"path": "numpy/version.py", "size": path.stat().st_size, "sha256": "0" * 64}

@@ -10,7 +10,7 @@ import pytest
 from zoo.card import ROOT, load_family, parse_elements
 
 FAMILY = load_family(ROOT / "sevennet")
-MODELS = {model.id: model for model in FAMILY.models}
+MODELS = {model.id: model for model in FAMILY.models if model.bundled}
 every_model = pytest.mark.parametrize("model_id", MODELS)
 
 
