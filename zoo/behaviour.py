@@ -42,6 +42,7 @@ class Examination:
     real: bool  # the published weights, or nothing is learned
     device: str = "cpu"
     untrained: bool = False  # it is the untrained twin that is examined
+    published: Model | None = None  # what the model is a miniature of
     faults: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     systems: int = 0
@@ -120,12 +121,17 @@ class Examination:
                 self.note("the package's own result", faults)
 
     def twin(self, vectors: Vectors, systems: pa.Table) -> None:
-        """The untrained twin runs, with the files that the card grants it alone, and is another network."""
+        """The untrained twin runs, with the files that the card grants it alone, and is another network.
+
+        One that needs none is as large as the published network, also beside a miniature.
+        """
+        model = self.model if self.model.weights.needed(untrained=True) else self.published or self.model
         with self.files_of_the_twin() as folder:
             start = in_environment(self.python, folder)
-            rows = embed(self.model, self.family, systems, start, untrained_seed=TWIN_SEED, device=self.device)
+            rows = embed(model, self.family, systems, start, untrained_seed=TWIN_SEED, device=self.device)
         found = _vectors(rows)
-        same = [" ".join(key) for key in found if np.allclose(found[key], vectors[key], rtol=1e-4, atol=0.0)]
+        like = [key for key in found if key in vectors and found[key].shape == vectors[key].shape]
+        same = [" ".join(key) for key in like if np.allclose(found[key], vectors[key], rtol=1e-4, atol=0.0)]
         faults = [f"{key} is that of the trained model" for key in same]
         faults += [] if found else ["takes none of the systems"]
         self.note("untrained twin", faults)
@@ -207,6 +213,7 @@ def examine(selection: Selection, python: Path, *, small: bool = False, device: 
     with tempfile.TemporaryDirectory() as temporary:
         reduced = miniature(family, model, python, Path(temporary))
         found = Examination(reduced, family, python, Path(temporary), real=False, device=device, untrained=untrained)
+        found.published = model
         found.run()
     found.model = model
     return found
