@@ -178,10 +178,10 @@ def test_a_twin_needs_only_what_its_card_says(pinned: Selection, hub: Hub) -> No
 def test_a_killed_download_goes_on_where_it_broke_off(
     pinned: Selection, hub: Hub, environment: dict[str, str], blow: signal.Signals, code: int
 ) -> None:
-    hub.faults = [Fault("/storage/", wait=2.0)]
+    hub.faults = [Fault("/storage/", wait=1.0)]
     process = subprocess.Popen([sys.executable, "-m", "zoo", "weights", "toy-a"], cwd=ROOT, env=environment)
     blobs = Path(environment["HF_HOME"]) / "hub" / "models--owner--net" / "blobs"
-    while not any(partial.stat().st_size for partial in blobs.glob(".*.partial")):
+    while not (hub.asked("/storage/") and any(partial.stat().st_size for partial in blobs.glob(".*.partial"))):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(blow)
