@@ -48,11 +48,11 @@ def choose_models(names: str) -> list[Selection]:
         many = name.removesuffix(TWIN)
         if many in ("all", "bundled"):
             found = [s for s in load_models().values() if s.model.bundled or (many == "all" and at_hand(s))]
-            ids = [s.model_id for s in found if many == name or s.model.trainable]
-            ids = [model_id + name.removeprefix(many) for model_id in ids]
+            if many != name:
+                found = [selection.twin() for selection in found if selection.model.trainable]
         else:
-            ids = [name]
-        chosen |= {model_id: find_model(model_id) for model_id in ids}
+            found = [find_model(name)]
+        chosen |= {selection.model_id: selection for selection in found}
     if not chosen:
         raise CardError("no model is named; give ids separated by commas, all or bundled. `make list` shows them")
     return list(chosen.values())
@@ -169,9 +169,10 @@ def foresee(options: argparse.Namespace) -> int:
         wish = None
         if made is not None:
             wish = Wish(selection, made, names, limit, options.device, options.dtype, options.batch)
-        for line in forecast.of_model(layout, runtime, dataset, wish, selection):
+        systems = forecast.systems_of(layout, dataset, wish)
+        for line in forecast.of_model(layout, runtime, dataset, wish, selection, systems):
             say(line)
-        work.append(Task(selection, names, forecast.systems_of(layout, dataset, wish) or 0))
+        work.append(Task(selection, names, systems or 0))
     for line in estimate(layout, runtime, [task for task in work if task.systems]).disk_lines():
         say(line)
     return 0

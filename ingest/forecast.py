@@ -66,14 +66,15 @@ def _downloads(dataset: Published) -> Iterator[str]:
     yield f"  licence: {about.licence.name}{use}{gate}, {about.licence.url or about.licence.no_url_because}"
 
 
-def of_model(layout: Layout, runtime: Runtime, dataset: Dataset, wish: Wish | None, asked: Selection) -> Iterator[str]:
-    """What one model will take. wish: None where the dataset has still to be made."""
+def of_model(
+    layout: Layout, runtime: Runtime, dataset: Dataset, wish: Wish | None, asked: Selection, systems: int | None
+) -> Iterator[str]:
+    """What one model will take. wish: None where the dataset has still to be made. systems: see `systems_of`."""
     reason = None if wish is None else not_for(asked, wish.dataset)
     if reason is not None:
         yield f"{asked.model_id}: nothing to do, {reason}"
         return
     total = dataset.sample or dataset.approx_systems if wish is None else wish.systems
-    systems = systems_of(layout, dataset, wish)
     stored = f", of {total:,}" if systems != total and total is not None else ""
     known = "a number of" if systems is None else f"{systems:,}"
     yield f"{asked.model_id}: {known} systems to embed{stored}"

@@ -335,6 +335,12 @@ class Selection(BaseModel):
     def model_id(self) -> str:
         return self.model.id + (TWIN if self.untrained else "")
 
+    def twin(self) -> Selection:
+        """Its untrained twin. CardError where there is nothing to train."""
+        if not self.model.trainable:
+            raise CardError(f"{self.model.id} has no weights to draw at random, so it has no untrained twin")
+        return self.model_copy(update={"untrained": True})
+
     @property
     def card_hash(self) -> str:
         return self.model.hash(untrained=self.untrained)
@@ -465,11 +471,7 @@ def find_model(model_id: str) -> Selection:
     if selection is None:
         models = load_models()  # raises where a family has faults: it may be one of its models
         raise CardError(f"no model is named {base!r}; {nearest(base, models)} (`make list` shows all)")
-    if model_id.endswith(TWIN):
-        if not selection.model.trainable:
-            raise CardError(f"{base} has no weights to draw at random, so it has no untrained twin")
-        return selection.model_copy(update={"untrained": True})
-    return selection
+    return selection.twin() if model_id.endswith(TWIN) else selection
 
 
 def nearest(name: str, names: Any) -> str:
