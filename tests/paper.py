@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from zoo.card import TWIN, CardError, Selection, find_model, load_models
@@ -32,7 +33,7 @@ class Row:
     selection: Selection | None
     representation: str | None
 
-    @property
+    @cached_property
     def answers(self) -> dict[str, bool]:
         if self.selection is None:
             return dict.fromkeys(QUESTIONS, False)
