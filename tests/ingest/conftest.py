@@ -16,6 +16,7 @@ from ingest.plan import Plan, Wish, plan
 from ingest.runtimes import environment
 from ingest.systems import Dataset, Materialised, materialise
 from schemas.store import connect
+from tests.hub import Hub, serving
 from zoo.card import find_family, find_model, load_families
 
 FAMILY = """
@@ -209,3 +210,12 @@ def contents() -> Callable[[Path], dict[str, list[str]]]:
         return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
 
     return read
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A server of published files, and an empty place for what is downloaded."""
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving() as hub:
+        yield hub

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ingest.entries import Entry, Unreadable
 from ingest.published import Published
 from ingest.sources import SourceFile
 from tests.hub import Blob, Hub
@@ -27,3 +28,8 @@ def changed(dataset: Published, **facts: Any) -> Published:
     files = dataset.loader.files
     about = files.about.model_copy(update=facts)
     return replace(dataset, loader=replace(dataset.loader, files=replace(files, about=about)))
+
+
+def read(dataset: Published, limit: int | None = None) -> dict[str, Entry | Unreadable]:
+    """What a dataset gives where so many systems are asked for, by its id in the source."""
+    return {entry.source_id: entry for entry in dataset.drawn(limit, lambda text: None).entries()}

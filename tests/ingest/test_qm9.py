@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from ingest.datasets.qm9 import ARCHIVE, DATASET, LEFT_OUT, uncharacterized
 from ingest.entries import DatasetError, Entry, Unreadable
 from ingest.published import Published
 from ingest.sample import first
-from tests.hub import Hub, serving
-from tests.ingest.published import changed, served
+from tests.hub import Hub
+from tests.ingest.published import changed, read, served
 
 METHANE = """5
 gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
@@ -66,14 +66,6 @@ def archive(members: Mapping[int, bytes]) -> bytes:
     return packed.getvalue()
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "datasets"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with serving() as hub:
-        yield hub
-
-
 Make = Callable[..., Published]
 
 
@@ -86,10 +78,6 @@ def qm9(hub: Hub) -> Make:
         return served(DATASET, hub, contents, molecules=max(members))
 
     return make
-
-
-def read(dataset: Published, limit: int | None = None) -> dict[str, Entry | Unreadable]:
-    return {entry.source_id: entry for entry in dataset.drawn(limit, lambda text: None).entries()}
 
 
 def test_a_molecule_is_what_its_file_says(qm9: Make) -> None:

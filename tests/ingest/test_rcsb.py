@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from ingest.entries import DatasetError, Entry, Unreadable
 from ingest.mmcif import BrokenFile, read_chains, sequence_and_backbone
 from ingest.published import Published
 from ingest.sample import first
-from tests.hub import Blob, Fault, Hub, serving
-from tests.ingest.published import changed, served
+from tests.hub import Blob, Fault, Hub
+from tests.ingest.published import changed, read, served
 
 COLUMNS = (
     "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id"
@@ -79,14 +79,6 @@ def parsed(tmp_path: Path, *atoms: str, chain: str = "A") -> tuple[str, np.ndarr
     return sequence_and_backbone(read_chains(path, [chain]).get(chain, {}))
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "datasets"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with serving() as hub:
-        yield hub
-
-
 Make = Callable[..., Published]
 
 
@@ -100,10 +92,6 @@ def rcsb(hub: Hub) -> Make:
         return served(DATASET, hub, {LIST: sequences}, entry=f"{hub.url}/files/mmCIF/{{middle}}/{{id}}.cif.gz")
 
     return make
-
-
-def read(dataset: Published, limit: int | None = None) -> dict[str, Entry | Unreadable]:
-    return {entry.source_id: entry for entry in dataset.drawn(limit, lambda text: None).entries()}
 
 
 def listed(dataset: Published) -> list[str]:

@@ -24,7 +24,7 @@ from ingest.layout import Layout
 from ingest.published import SAMPLE, Published, Source, published
 from ingest.sources import SourceFile
 from ingest.systems import Materialised, materialise
-from tests.hub import Blob, Fault, Hub, serving
+from tests.hub import Blob, Fault, Hub
 from tests.ingest.published import changed, served
 
 FACTS = """
@@ -58,14 +58,6 @@ def read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
 
 def lines(n: int, *torn: str) -> bytes:
     return "".join(f"n{i} {'torn' if f'n{i}' in torn else i}\n" for i in range(n)).encode()
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "files"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with serving() as hub:
-        yield hub
 
 
 @pytest.fixture
