@@ -211,6 +211,13 @@ class Tolerance(Card):
     rotation: float | None = Field(default=None, gt=0)
 
 
+class Control(Card):
+    """A model whose alignment with another is known in advance, whatever the systems."""
+
+    of: Name = Field(description="the model that it is to be compared with")
+    expect: Literal["same", "chance", "undefined"] = Field(description="1; inside the permutation null; NULL")
+
+
 class Model(Card):
     """One checkpoint, and where a family offers several, one task head or prompt."""
 
@@ -227,6 +234,7 @@ class Model(Card):
     provenance: Provenance
     tolerance: Tolerance
     score: tuple[Score, ...] = ()
+    control: Control | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the encoder as they are")
 
     @field_validator("elements")
