@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NoReturn
 
 import duckdb
@@ -15,12 +13,10 @@ from query import connect, default_store
 from query.interrupt import interruptible
 from query.output import sentence, show, write
 from query.shell import shell
+from query.statements import Statement, find_statements
 from query.vectors import nearest_name
 from schemas.store import StoreError
 
-EXAMPLES = Path(__file__).with_name("examples")
-# The first line of an example says how it is called: -- matrix DATASET [metric=cknna]
-USAGE = re.compile(r"^-- (\w+)((?: [A-Z_]+)*)((?: \[\w+=.*?\])*)$")
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 
@@ -32,39 +28,8 @@ class Parser(argparse.ArgumentParser):
         sys.exit(EXIT_ERROR)
 
 
-class Example:
-    """A file of SQL in examples/, called by its name; its words become SQL variables."""
-
-    def __init__(self, file: Path) -> None:
-        self.text = file.read_text(encoding="utf-8")
-        first, second = self.text.splitlines()[:2]
-        usage = USAGE.match(first)
-        if usage is None:
-            raise ValueError(f"{file}: the first line is {first!r}, expected '-- {file.stem} WORD … [option=…] …'")
-        self.usage = first.removeprefix("-- ")
-        self.about = second.removeprefix("-- ")
-        self.words = usage[2].lower().split()
-        self.options = re.findall(r"\[(\w+)=", usage[3])
-
-    def variables(self, given: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The SQL variables that these words of the command line set. Raises ValueError on wrong ones."""
-        plain = [word for word in given if "=" not in word]
-        named = [word.split("=", 1) for word in given if "=" in word]
-        if len(plain) != len(self.words):
-            raise ValueError(f"usage: python -m query {self.usage}")
-        for name, _ in named:
-            if name not in self.options:
-                raise ValueError(f"no option '{name}'{nearest_name(name, self.options)}; usage: {self.usage}")
-        yield from zip(self.words, plain, strict=True)
-        yield from ((name, value) for name, value in named)
-
-
-def examples() -> dict[str, Example]:
-    return {file.stem: Example(file) for file in sorted(EXAMPLES.glob("*.sql"))}
-
-
-def make_parser(known: dict[str, Example]) -> Parser:
-    lines = [f"  python -m query {example.usage}\n      {example.about}" for example in known.values()]
+def make_parser(known: dict[str, Statement]) -> Parser:
+    lines = [f"  python -m query {statement.usage}\n      {statement.about}" for statement in known.values()]
     parser = Parser(
         prog="python -m query",
         description=__doc__,
@@ -95,26 +60,26 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Names
         show(relation)
 
 
-def answer(options: argparse.Namespace, known: dict[str, Example]) -> None:
-    example = known.get(options.sql)
-    variables = [] if example is None else list(example.variables(options.words))
-    if options.words and example is None:
+def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:
+    statement = known.get(options.sql)
+    if options.words and statement is None:
         hint = nearest_name(options.sql, [*known, "shell"])
         raise ValueError(f"'{options.sql}' takes no further arguments{hint or '; put the SQL in quotes'}")
+    if statement is not None:
+        text = statement.sql(statement.given(options.words))
+    else:
+        text = sys.stdin.read() if options.sql == "-" else options.sql
     with connect(options.store, read_only=not options.write) as connection:
         # DuckDB would print its bar to standard output, and it knows nothing of how far a metric is.
         connection.execute("SET enable_progress_bar = false")
         if options.sql == "shell":
             shell(connection)
-            return
-        for name, value in variables:
-            connection.execute(f"SET VARIABLE {name} = ?", [value])
-        text = sys.stdin.read() if options.sql == "-" else options.sql
-        run(connection, text if example is None else example.text, options)
+        else:
+            run(connection, text, options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    known = examples()
+    known = find_statements()
     parser = make_parser(known)
     options = parser.parse_args(arguments)
     if options.sql is None:

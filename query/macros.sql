@@ -1,6 +1,19 @@
 -- What a query can call beside the aggregates of metrics and measures. A NULL option is its default; `systems` narrows a
 -- dataset to a list of system_ids. Every row carries what is needed to read its value, or the reason why there is none.
 
+CREATE OR REPLACE TEMP MACRO models_on(dataset) AS TABLE
+    SELECT m.model_id, CASE WHEN m.card->>'$.control.of' IS NOT NULL THEN 'control' WHEN m.untrained_of IS NOT NULL THEN 'twin'
+               WHEN m.parameters = 0 THEN 'descriptor' ELSE 'model' END AS kind,
+           m.family, m.input, m.training_sets, m.untrained_of, m.card->>'$.control.of' AS control_of,
+           m.card->>'$.control.expect' AS expected, seen.n, seen.dimension
+    FROM models m JOIN (
+        SELECT model_id, representation, count(*) AS n, any_value(len(vector)) AS dimension
+        FROM embeddings WHERE starts_with(system_id, dataset || '/') GROUP BY ALL
+    ) seen ON seen.model_id = m.model_id AND seen.representation = m.default_representation
+    ORDER BY m.model_id;
+COMMENT ON MACRO TABLE models_on IS
+'The models that have vectors on a dataset, each a trained model, a descriptor, an untrained twin or a control';
+
 CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL

@@ -15,9 +15,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from query.__main__ import EXAMPLES, Example, examples, main
+from query.__main__ import main
 from query.metrics import METRICS
 from query.output import is_complete, sentence, statements
+from query.statements import EXAMPLES, Statement, find_statements
 
 ROOT = Path(__file__).resolve().parents[2]
 Ask = Callable[..., tuple[int, str, str]]
@@ -183,24 +184,24 @@ def test_a_wrong_call_of_an_example(ask: Ask, arguments: list[str], says: str) -
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.sql")), ids=lambda file: file.stem)
 def test_an_example_says_how_it_is_called(file: Path) -> None:
-    example = Example(file)
-    assert example.usage.split()[0] == file.stem
-    assert example.about.endswith(".")
-    assert all(f"getvariable('{name}')" in example.text for name in (*example.words, *example.options))
+    statement = Statement(file)
+    assert statement.usage.split()[0] == file.stem
+    assert statement.about.endswith(".")
+    assert all(f"getvariable('{name}')" in statement.text for name in (*statement.words, *statement.options))
 
 
 def test_a_file_that_does_not_say_how_it_is_called_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.sql"
     file.write_text("SELECT 1;\nSELECT 2;\n")
     with pytest.raises(ValueError, match="the first line is 'SELECT 1;', expected '-- mine WORD"):
-        Example(file)
+        Statement(file)
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", *examples()):
+    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", *find_statements()):
         assert word in text
 
 

@@ -1,0 +1,11 @@
+"""The figures of the report, one function each: a connection and names in, a Matplotlib figure out.
+
+    figures.heatmap(query.connect("matter.duckdb"), "aflow", metric="cka")
+
+Each figure draws the result of one statement in query/examples/ and carries it: `plot.answer` has the SQL and the rows.
+"""
+
+from query.figures.heatmap import heatmap
+from query.figures.plot import NothingToDraw, Plot
+
+__all__ = ["NothingToDraw", "Plot", "heatmap"]

@@ -1,0 +1,148 @@
+"""What every figure is made of: Matplotlib, with one look, the statement behind it, and what to show under the mouse.
+
+Readable in black and white and by the colour-blind: kinds differ in marker and in colour (Okabe and Ito's), values in
+lightness (cividis). No figure needs pyplot or a display.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from query.statements import Answer
+
+# Okabe and Ito, Color Universal Design (2008), in an order that also falls apart in lightness; yellow is too light.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+SEQUENTIAL = "cividis"
+GREY = "#6B6B6B"
+LOOK: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # Matplotlib brings it along, so that a figure is the same everywhere
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "matterzoo",
+}
+DPI = 150
+P = ParamSpec("P")
+
+
+class NothingToDraw(ValueError):
+    """The store lacks what a figure needs; the message says what, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place of a figure and what it says of itself. Fractions of the figure's width and height from top left."""
+
+    left: float
+    top: float
+    width: float  # 0: a point
+    height: float
+    text: str
+
+
+class Plot(Figure):
+    """A Matplotlib figure that knows the statement behind it.
+
+    answer: the SQL that was run, and its rows. title: what it shows, in a few words.
+    """
+
+    def __init__(self, answer: Answer, title: str, *, width: float, height: float) -> None:
+        """width, height: inches."""
+        super().__init__(figsize=(width, height), layout="constrained")
+        self.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11, fontweight="bold")
+        self.answer = answer
+        self.title = title
+        self._points: list[tuple[Axes, float, float, str]] = []
+        self._cells: list[tuple[Axes, int, int, str]] = []
+
+    def say_at(self, axes: Axes, xs: Iterable[Any], ys: Iterable[Any], texts: Iterable[str]) -> None:
+        """What points say under the mouse. xs, ys: in the units of the axes."""
+        self._points += [(axes, float(x), float(y), text) for x, y, text in zip(xs, ys, texts, strict=True)]
+
+    def say_in(self, axes: Axes, texts: Sequence[Sequence[str]]) -> None:
+        """What the cells of an image say under the mouse. texts: by row, then by column; cell (0, 0) is around 0, 0."""
+        self._cells += [(axes, x, y, text) for y, row in enumerate(texts) for x, text in enumerate(row)]
+
+    def spots(self) -> list[Spot]:
+        """All that was said, where it is once the figure has its final layout."""
+        self.draw_without_rendering()
+        found = [self._spot(axes, (x, x), (y, y), text) for axes, x, y, text in self._points]
+        for axes, x, y, text in self._cells:
+            found.append(self._spot(axes, (x - 0.5, x + 0.5), (y - 0.5, y + 0.5), text))
+        return found
+
+    def _spot(self, axes: Axes, xs: tuple[float, float], ys: tuple[float, float], text: str) -> Spot:
+        (x0, y0), (x1, y1) = axes.transData.transform(list(zip(xs, ys, strict=True))).tolist()
+        width, height = self.bbox.width, self.bbox.height
+        left, top = min(x0, x1) / width, 1 - max(y0, y1) / height
+        return Spot(left, top, abs(x1 - x0) / width, abs(y1 - y0) / height, text)
+
+    def svg(self) -> str:
+        return self._render("svg").decode()
+
+    def png(self) -> bytes:
+        return self._render("png")
+
+    def _render(self, form: str) -> bytes:
+        file = io.BytesIO()
+        metadata = {"Date": None} if form == "svg" else {"Software": None}
+        with rc_context(LOOK):
+            self.savefig(file, format=form, dpi=DPI, metadata=metadata)
+        return file.getvalue()
+
+    def _repr_svg_(self) -> str:
+        """How notebooks show it."""
+        return self.svg()
+
+
+def in_our_look(draw: Callable[P, Plot]) -> Callable[P, Plot]:
+    """Around a function that makes a figure: Matplotlib takes its style when things are added."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> Plot:
+        with rc_context(LOOK):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How things of one kind look."""
+
+    color: str
+    marker: str
+
+
+def kinds(names: Iterable[str]) -> dict[str, Kind]:
+    """A look for each name, the same for the same set of names: no two share colour and marker, up to 96 of them."""
+    found = sorted(set(names))
+    size = len(COLORS)
+    return {
+        name: Kind(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)]) for i, name in enumerate(found)
+    }
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A value as text under the mouse; what is undefined is said to be."""
+    return "undefined" if value is None else f"{value:.{digits}g}"
