@@ -93,7 +93,7 @@ class Plot(Figure):
 
     def _spot(self, axes: Axes, xs: tuple[float, float], ys: tuple[float, float], text: str) -> Spot:
         (x0, y0), (x1, y1) = axes.transData.transform(list(zip(xs, ys, strict=True))).tolist()
-        width, height = self.bbox.width, self.bbox.height
+        width, height = float(self.bbox.width), float(self.bbox.height)
         left, top = min(x0, x1) / width, 1 - max(y0, y1) / height
         return Spot(left, top, abs(x1 - x0) / width, abs(y1 - y0) / height, text)
 
