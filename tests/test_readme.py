@@ -6,20 +6,19 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from query.functions import signatures
+from tests.documents import ROOT, assert_prints, sql_blocks
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DEMO = ROOT / "matter.duckdb"
 
 needs_demo = pytest.mark.skipif(not DEMO.exists(), reason="needs the demo's store: run `make demo` first")
 
-SQL_BLOCKS = re.findall(r"```sql\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
+SQL_BLOCKS = sql_blocks(ROOT / "README.md")
 COMMANDS = [
     line.split("#")[0].strip()
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -49,20 +48,7 @@ def test_the_readme_shows_sql_and_commands() -> None:
 @needs_demo
 @pytest.mark.parametrize(("sql", "printed"), SQL_BLOCKS, ids=range(len(SQL_BLOCKS)))
 def test_sql_prints_what_the_readme_shows(store: Path, sql: str, printed: str) -> None:
-    answer = subprocess.run(
-        [sys.executable, "-m", "query", "--store", store, sql], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert answer.returncode == 0, answer.stderr
-    found, shown = answer.stdout.split(), printed.split()
-    assert len(found) == len(shown), answer.stdout
-    assert all(map(alike, found, shown)), answer.stdout
-
-
-def alike(found: str, shown: str) -> bool:
-    """The same word. A decimal may differ by one in its last place: another processor may round the other way."""
-    if "." in shown and shown.replace(".", "").isdecimal():
-        return abs(float(found) - float(shown)) < 0.0101
-    return found == shown
+    assert_prints(store, sql, printed)
 
 
 @needs_demo

@@ -1,0 +1,33 @@
+"""What a document shows: SQL and what it printed, and whether that is still what it prints."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"```sql\n(.*?)```\n+```text\n(.*?)```", re.DOTALL)
+
+
+def sql_blocks(document: Path) -> list[tuple[str, str]]:
+    """Each statement with the table printed below it."""
+    return BLOCK.findall(document.read_text(encoding="utf-8"))
+
+
+def assert_prints(store: Path, sql: str, printed: str) -> None:
+    """`python -m query` on that store prints that table, word for word, numbers within one of their last place."""
+    command = [sys.executable, "-m", "query", "--store", str(store), sql]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    found, shown = answer.stdout.split(), printed.split()
+    assert len(found) == len(shown), answer.stdout
+    assert all(map(alike, found, shown)), answer.stdout
+
+
+def alike(found: str, shown: str) -> bool:
+    """The same word. A decimal may differ by one in its last place: another processor may round the other way."""
+    if re.fullmatch(r"-?\d+\.\d+", shown) and re.fullmatch(r"-?\d+(\.\d+)?", found):
+        return abs(float(found) - float(shown)) < 1.01 * 10.0 ** -len(shown.partition(".")[2])
+    return found == shown
