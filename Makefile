@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env paper bundled-envs \
+.PHONY: help install demo account list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env paper bundled-envs \
     publish fetch images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
@@ -47,15 +47,23 @@ install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
 	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[test]'
 	@touch $@
 
-demo: install  ## embed 288 crystals with every model at hand and show how alike they are
+demo: install  ## embed 288 crystals and 162 molecules with the models that need no download, and show how alike they are
 	@$(PY) -m ingest run bundled,bundled@untrained aflow
+	@$(PY) -m ingest run bundled g2
 	@$(PY) -m query matrix aflow
 	@echo
 	@echo 'Next:'
 	@echo "  make query SQL=\"FROM nearest_models('chgnet-0.3.0', dataset := 'aflow')\""
+	@echo '  make report DATASET=aflow,g2                     figures and findings, one page to open in a browser'
 	@echo '  make shell                                       a SQL prompt; .help lists the functions'
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
+
+account: demo  ## embed what query/examples/README.md is about, and compare its numbers (half an hour more)
+	@$(PY) -m ingest run bundled elements
+	@$(PY) -m ingest run bundled prototypes --limit 500
+	@$(PY) -m ingest run bundled nci --limit 500
+	@$(PY) -m pytest tests/query/test_account.py
 
 list: install  ## every model: family, input, dimension, weights at hand, when checked, licence
 	@$(PY) -m zoo list
