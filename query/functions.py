@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from query import aggregates, alignment, convergence, curve, dimensions, questions, systems
+from query import aggregates, alignment, convergence, curve, dimensions, energies, questions, systems
 from query.cache import Cache
 from query.how import HOW, How
 from query.interrupt import interruptible
@@ -160,5 +160,7 @@ FUNCTIONS = {
     "__nearest_models": _reads_store(questions.nearest_models, questions.NEAREST_MODEL),
     "__nearest_systems": _reads_store(systems.nearest_systems, systems.ROW),
     "__model_tree": _reads_store(questions.model_tree, questions.TREE),
+    "__energy_residuals": _reads_store(energies.energy_residuals, energies.RESIDUAL),
+    "__energy_errors": _reads_store(energies.energy_errors, energies.ERROR),
     "__convergence": _reads_store(convergence.convergence, convergence.ROW),
 }

@@ -98,3 +98,21 @@ CREATE OR REPLACE TEMP MACRO convergence(
     }), max_depth := 2);
 COMMENT ON MACRO TABLE convergence IS
 'Do better models see matter more like the reference? Scores beside alignments, with their rank correlation';
+
+CREATE OR REPLACE TEMP MACRO energy_errors(
+    dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
+) AS TABLE
+    SELECT unnest(__energy_errors(
+        getvariable('matterzoo_connection'), dataset, property, source, models, systems, missing
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE energy_errors IS
+'How far each model''s energies are from the labels, in eV, once a linear model of the composition is taken from both';
+
+CREATE OR REPLACE TEMP MACRO energy_residuals(
+    dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
+) AS TABLE
+    SELECT unnest(__energy_residuals(
+        getvariable('matterzoo_connection'), dataset, property, source, models, systems, missing
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE energy_residuals IS
+'What a linear model of the composition leaves of labels and of models'' predictions, in eV, one row a model and system';

@@ -96,6 +96,49 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def fill_energies(connection: duckdb.DuckDBPyConnection) -> None:
+    """Atoms for the crystals, labels 'energy' of 'DFT' in meV and of 'force field' in eV, and what models predict.
+
+    The first two crystals are the only ones with elements 2, and 3 and 4. 'base' is right but for the zeros of its
+    elements, 'near', 'noise' and 'rotated' are off by more and more, 'far' lacks 20, 'elsewhere' is no model.
+    """
+    rng = np.random.default_rng(7)
+    counts = rng.integers(1, 6, size=(SIZES["crystals"], 7))
+    counts[:, :3], counts[0, 0], counts[1, 1:3] = 0, 1, 1
+    numbers = [np.repeat([2, 3, 4, 1, 6, 8, 26], row).tolist() for row in counts]
+    atoms, zeros = counts.sum(axis=1), rng.normal(size=(2, 7)) * 10
+    truth = counts @ zeros[0] + rng.normal(size=len(counts)) * atoms**0.5
+    ids = system_ids("crystals")
+    connection.execute("CREATE TEMP TABLE atoms AS SELECT unnest(?) AS id, unnest(?) AS numbers", [ids, numbers])
+    connection.execute(
+        "UPDATE systems SET numbers = atoms.numbers, n_atoms = len(atoms.numbers) FROM atoms WHERE id = system_id"
+    )
+    off = {"base": 0.0, "near": 0.1, "rotated": 0.9, "noise": 0.5, "far": 0.2}
+    energies = {"DFT": truth * 1e3, "force field": truth + 1}
+    for model, error in off.items():
+        energies[model] = truth + counts @ zeros[1] + error * rng.normal(size=len(counts))
+    for source, values in energies.items():
+        unit, few = ("meV" if source == "DFT" else "eV"), 20 if source == "far" else 0
+        columns = [ids[few:], values[few:].tolist(), unit, source]
+        connection.execute("INSERT INTO labels SELECT unnest(?), 'energy', unnest(?), ?, ?", columns)
+
+
+@pytest.fixture(scope="session")
+def energies_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store with energies, of which `energies` is a connection."""
+    path = tmp_path_factory.mktemp("energies") / "matter.duckdb"
+    path.write_bytes(store_path.read_bytes())
+    with store.connect(path) as connection:
+        fill_energies(connection)
+    return path
+
+
+@pytest.fixture
+def energies(energies_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with query.connect(energies_path) as connection:
+        yield connection
+
+
 @pytest.fixture(scope="session")
 def vectors() -> dict[str, NDArray[np.float32]]:
     """The crystals' vectors by model, rows in order of system_id; complete also for 'partial', 'stale' and 'ragged'."""
