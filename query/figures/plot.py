@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
+import duckdb
+import duckdb
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from query.statements import Answer
 
@@ -42,6 +46,7 @@ LOOK: Any = {
     "svg.hashsalt": "matterzoo",
 }
 DPI = 150
+LETTERS = 16  # of small print, an inch
 P = ParamSpec("P")
 
 
@@ -82,6 +87,19 @@ class Plot(Figure):
     def say_in(self, axes: Axes, texts: Sequence[Sequence[str]]) -> None:
         """What the cells of an image say under the mouse. texts: by row, then by column; cell (0, 0) is around 0, 0."""
         self._cells += [(axes, x, y, text) for y, row in enumerate(texts) for x, text in enumerate(row)]
+
+    def key(self, looks: Mapping[str, Kind], others: Sequence[Line2D] = (), title: str = "family") -> None:
+        """The legend, right of all axes: a marker a kind, then handles that have a label of their own."""
+        handles = [
+            Line2D([], [], color=look.color, marker=look.marker, linestyle="", label=name)
+            for name, look in looks.items()
+        ]
+        self.legend(handles=[*handles, *others], loc="outside right upper", title=title, alignment="left")
+
+    def note(self, text: str) -> None:
+        """Small print below all axes: what is missing and why."""
+        lines = textwrap.wrap(text, width=int(self.get_figwidth() * LETTERS))
+        self.supxlabel("\n".join(lines), x=0.01, horizontalalignment="left", fontsize=7, color=GREY)
 
     def spots(self) -> list[Spot]:
         """All that was said, where it is once the figure has its final layout."""
@@ -141,6 +159,18 @@ def kinds(names: Iterable[str]) -> dict[str, Kind]:
     return {
         name: Kind(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)]) for i, name in enumerate(found)
     }
+
+
+def families(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str, Kind]:
+    """A look for each family that has models or descriptors on these datasets: the same in all figures of them."""
+    asked = "SELECT family FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
+    return kinds(row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall())
+
+
+def family_looks(connection: duckdb.DuckDBPyConnection, dataset: str) -> dict[str, Kind]:
+    """A look for each family that has vectors on a dataset, drawn or not: it has the same in every figure."""
+    found = connection.execute("SELECT DISTINCT family FROM models_on($dataset)", {"dataset": dataset}).fetchall()
+    return kinds(family for (family,) in found)
 
 
 def number(value: float | None, digits: int = 3) -> str:
