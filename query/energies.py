@@ -115,15 +115,21 @@ def energy_errors(
 def measured_scores(
     connection: duckdb.DuckDBPyConnection, dataset: str, name: str | None, source: str | None
 ) -> list[Row]:
-    """mae_per_atom of every trained model as `scores` has published ones: its test set is the dataset."""
+    """mae_per_atom of the trained models as `scores` has published ones: their test set is the dataset.
+
+    Raises ValueError where no model has one.
+    """
     twins = {row[0] for row in connection.execute(TWINS).fetchall()}
     rows = [_error_row(found) for found in compare(connection, Selection(dataset), name, source, None, None)]
-    return [
+    scores = [
         {"model_id": row["model_id"], "score_value": row["mae_per_atom"], "source": row["source"]}
         | {"unit": "eV/atom", "score": SCORE, "test_set": dataset}
         for row in rows
         if row["model_id"] not in twins and row["mae_per_atom"] is not None
     ]
+    if not scores:
+        raise ValueError(f"no trained model has energies to compare on {dataset}: FROM energy_errors says of each why")
+    return scores
 
 
 def compare(

@@ -90,14 +90,17 @@ COMMENT ON MACRO TABLE model_tree IS
 
 CREATE OR REPLACE TEMP MACRO convergence(
     dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := NULL, test_set := NULL, source := NULL,
-    estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0, device := NULL
+    kin := 'all', property := NULL, estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0,
+    device := NULL
 ) AS TABLE
-    SELECT unnest(__convergence(getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
-        'subsamples': subsamples, 'seed': seed, 'device': device
-    }), max_depth := 2);
+    SELECT unnest(__convergence(
+        getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, kin, property, {
+            'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize,
+            'permutations': permutations, 'subsamples': subsamples, 'seed': seed, 'device': device
+        }
+    ), max_depth := 2);
 COMMENT ON MACRO TABLE convergence IS
-'Do better models see matter more like the reference? Scores beside alignments, with their rank correlation';
+'Do better models see matter more like the reference (NULL: the best)? Scores beside alignments, with their rank correlation; kin := ''others'' without the reference''s family';
 
 CREATE OR REPLACE TEMP MACRO energy_errors(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import query
-from query.convergence import spearman
+from query.convergence import interval, spearman
 from query.metrics import METRICS
 
 HOW = "dataset := 'crystals', k := 5"
@@ -62,9 +62,7 @@ def test_the_nearest_come_first_whatever_the_metric(con: Connection, metric: str
 def test_each_metric_has_nearest_models_of_its_own(con: Connection) -> None:
     both = f"FROM nearest_models('base', {HOW}, top := 2, metric := ['procrustes', 'cka'])"
     alone = [f"FROM nearest_models('base', {HOW}, top := 2, metric := '{metric}')" for metric in ("procrustes", "cka")]
-    assert [row[1] for row in con.sql(both).fetchall()] == [
-        row[1] for sql in alone for row in con.sql(sql).fetchall()
-    ]
+    assert [row[1] for row in con.sql(both).fetchall()] == [row[1] for sql in alone for row in con.sql(sql).fetchall()]
     assert [row[0] for row in con.sql(both).fetchall()] == [1, 2, 1, 2]
 
 
@@ -167,6 +165,74 @@ def test_spearman_of_too_little_is_none(x: list[float]) -> None:
     assert spearman([1.0, 2.0, 3.0][: len(x)], x) is None
 
 
+def test_the_interval_is_a_bootstrap_over_models() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, 12).astype(float)
+    y = x + rng.normal(size=12)
+    found = interval(x.tolist(), y.tolist())
+    drawn = [rng.integers(12, size=12) for _ in range(4000)]
+    by_hand = np.percentile([spearmanr(x[rows], y[rows]).statistic for rows in drawn], [2.5, 97.5])
+    assert found == pytest.approx(by_hand, abs=0.03)
+    assert found == interval(x.tolist(), y.tolist())
+    assert interval([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) is None
+
+
+def test_without_a_reference_the_best_model_is_it(scored: Connection) -> None:
+    scored.execute("UPDATE scores SET value = 0.001 WHERE model_id = 'elsewhere'")  # the best of all has no vectors
+    chosen = f"score := 'energy_mae', {HOW}"
+    asked = "SELECT DISTINCT reference, n_models FROM convergence({})"
+    assert scored.sql(asked.format(chosen)).fetchall() == [("rotated", 3)]
+    named = scored.sql(f"FROM convergence(reference := 'rotated', {chosen})").fetchall()
+    assert scored.sql(f"FROM convergence({chosen})").fetchall() == named
+    scored.execute("UPDATE scores SET test_set = 'other' WHERE model_id = 'rotated'")
+    with pytest.raises(duckdb.InvalidInputException, match="several test sets, 'other' in eV/atom, 'test' in eV/atom"):
+        scored.sql(f"FROM convergence({chosen})").fetchall()
+    only = f"{chosen}, test_set := 'test'"
+    scored.execute("DELETE FROM scores WHERE test_set = 'test' AND model_id != 'elsewhere'")
+    with pytest.raises(
+        duckdb.InvalidInputException, match="no model with a score 'energy_mae' has vectors on crystals"
+    ):
+        scored.sql(f"FROM convergence({only})").fetchall()
+    scored.execute("UPDATE scores SET score = 'accuracy'")
+    with pytest.raises(duckdb.InvalidInputException, match="whether a high or a low 'accuracy' is good is not known"):
+        scored.sql(f"FROM convergence({only.replace('energy_mae', 'accuracy')})").fetchall()
+
+
+def test_the_references_own_family_may_be_left_out(scored: Connection) -> None:
+    scored.execute("UPDATE models SET family = 'other' WHERE model_id IN ('noise', 'far')")
+    every = scored.sql(f"SELECT model_id, kin, family FROM {CONVERGENCE} ORDER BY 1").fetchall()
+    assert every == [
+        ("elsewhere", "all", None), ("far", "all", "other"), ("near", "all", "family"), ("noise", "all", "other"),
+        ("rotated", "all", "family"),
+    ]  # fmt: skip
+    others = CONVERGENCE.replace("(", "(kin := 'others', ", 1)
+    rows = scored.sql(f"SELECT model_id, kin, spearman, spearman_low, n_models FROM {others} ORDER BY 1").fetchall()
+    assert rows == [(model, "others", None, None, 2) for model in ("elsewhere", "far", "noise")]
+
+
+def test_scores_may_be_measured(energies: Connection) -> None:
+    measured = "score := 'composition_residual_mae', source := 'DFT'"
+    rows = energies.sql(f"""
+        SELECT c.model_id, score_value = mae_per_atom, c.unit, score, c.test_set, c.source, reference, n_models
+        FROM convergence({measured}, {HOW}) c
+        JOIN energy_errors(dataset := 'crystals', source := 'DFT') e USING (model_id) ORDER BY 1
+    """).fetchall()
+    # Of the models with energies, base makes the smallest error, and rotated, as like base as can be, the largest.
+    common = (True, "eV/atom", "composition_residual_mae", "crystals", "DFT", "base", 4)
+    assert rows == [(model, *common) for model in ("far", "near", "noise", "rotated")]
+    ((rho, low, high),) = energies.sql(
+        f"SELECT DISTINCT spearman, spearman_low, spearman_high FROM convergence({measured}, {HOW})"
+    ).fetchall()
+    assert rho == pytest.approx(spearmanr([0.1, 0.2, 0.5, 0.9], [3, 2, 1, 4]).statistic)
+    assert (low, high) == (None, None)
+    ((rho, low, high, n),) = energies.sql(
+        f"SELECT DISTINCT spearman, spearman_low, spearman_high, n_models FROM "
+        f"convergence({measured}, reference := 'partial', {HOW})"
+    ).fetchall()
+    assert n == 5
+    assert low < rho < high
+
+
 @pytest.fixture
 def scored(store_path: Path, tmp_path: Path) -> Iterator[Connection]:
     copy = tmp_path / "matter.duckdb"
@@ -201,7 +267,17 @@ def test_several_values_for_one_model_must_be_chosen_from(scored: Connection) ->
         ),
         ("reference := 'base', dataset := 'crystals'", "no score ''"),
         ("reference := 'base', score := 'energy_mae'", "say which dataset"),
-        ("score := 'energy_mae', dataset := 'crystals'", "no model ''"),
+        ("dataset := 'crystals'", "no score ''"),
+        ("reference := 'base', score := 'energy_mae', dataset := 'crystals', kin := 'other'", "did you mean 'others'"),
+        (
+            "reference := 'base', score := 'energy_mae', dataset := 'crystals', property := 'energy'",
+            "property = 'energy', but 'energy_mae' is not measured here: only 'composition_residual_mae' takes one",
+        ),
+        (
+            "score := 'composition_residual_mae', dataset := 'crystals', test_set := 'x'",
+            "test_set = 'x', but 'composition_residual_mae' is measured on crystals itself",
+        ),
+        ("score := 'composition_residual_mae', dataset := 'crystals'", "no labels of energy on crystals"),
         (
             "reference := 'base', score := 'energy_mae', dataset := 'crystals', test_set := 'x'",
             "no score 'energy_mae' of test_set 'x' and source None",
