@@ -9,39 +9,54 @@ import duckdb
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
-from query.figures.plot import GREY, SEQUENTIAL, NothingToDraw, Plot, in_our_look, kinds, number
+from query.figures.plot import GREY, SEQUENTIAL, Kind, NothingToDraw, Plot, families, in_our_look, number, systems
 from query.metrics import find_metric
 from query.statements import ask
 
 Row = dict[str, Any]
-INCH = 0.17  # a cell
+INCH = 0.17  # the least width of a cell
+LEAST = 3.2  # inches, of all cells
+STRIP = 0.13  # inches
+OTHER = Kind(GREY, "x")  # controls, when asked for
 WRITTEN = 24  # models up to which the values stand in the cells
 
 
 @in_our_look
 def heatmap(
-    connection: duckdb.DuckDBPyConnection, dataset: str, *, metric: str = "cknna", models: Sequence[str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    *,
+    metric: str = "cknna",
+    models: Sequence[str] | None = None,
+    permutations: int | None = None,
 ) -> Plot:
     """The matrix of `alignment_matrix`; models: None is every trained model and descriptor with vectors there.
 
-    Row a, column b is metric(a, b). The strip on the left marks the families. Dark is far apart, for metrics that fall
-    with likeness too. Raises NothingToDraw below two models.
+    Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that
+    fall with likeness too; what is undefined is hatched. Raises NothingToDraw below two models, and where no value is defined.
     """
     names = None if models is None else ",".join(models)
-    answer = ask(connection, "heatmap", dataset=dataset, metric=metric, models=names)
+    answer = ask(connection, "heatmap", dataset=dataset, metric=metric, models=names, permutations=permutations)
     labels = {row["place_a"]: (row["model_a"], row["family_a"]) for row in answer.rows}
     if len(labels) < 2:
         raise NothingToDraw(f"two models are needed on {dataset}: make ingest MODEL=… DATASET={dataset}")
     places = sorted(labels)
-    size = max(3.2, INCH * len(places))
-    plot = Plot(answer, f"{metric} on {dataset}", width=size + 3.6, height=size + 2.4)
-    axes = plot.subplots()
     cells = _cells(answer.rows, places)
-    image = _draw(axes, cells, metric)
+    values = np.array([[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells])
+    if np.isnan(values).all():
+        raise NothingToDraw(f"{metric} is undefined for all models on {dataset}: {answer.rows[0]['reason']}")
+    cell = max(INCH, LEAST / len(places))
+    title = f"{metric} on {dataset} ({systems(answer.rows)})"
+    plot = Plot(answer, title, width=cell * len(places) + 3.6, height=cell * len(places) + 2.4)
+    axes = plot.subplots()
+    image = _draw(axes, values, metric)
     plot.say_in(axes, [[_say(cell) for cell in line] for line in cells])
-    _name(axes, [labels[place] for place in places])
+    looks = {family: OTHER for _, family in labels.values()} | families(connection, dataset)
+    _name(axes, [labels[place] for place in places], looks, STRIP / cell)
     bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
     bar.set_label(f"{metric} ({'low' if find_metric(metric).lower_is_closer else 'high'} is alike)")
     return plot
@@ -52,14 +67,13 @@ def _cells(rows: Sequence[Row], places: Sequence[int]) -> list[list[Row]]:
     return [[found[a, b] for b in places] for a in places]
 
 
-def _draw(axes: Axes, cells: list[list[Row]], metric: str) -> Any:
-    values = np.array([[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells])
+def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
     lower = find_metric(metric).lower_is_closer
     colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
     image = axes.imshow(values, cmap=colors, vmin=min(0.0, np.nanmin(values)), vmax=max(1.0, np.nanmax(values)))
     for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0))
-    if len(cells) <= WRITTEN:
+    if len(values) <= WRITTEN:
         for (y, x), value in np.ndenumerate(values):
             light = sum(image.cmap(image.norm(value))[:3]) > 1.5
             text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
@@ -67,31 +81,32 @@ def _draw(axes: Axes, cells: list[list[Row]], metric: str) -> Any:
     return image
 
 
-def _name(axes: Axes, labels: Sequence[tuple[str, str]]) -> None:
-    """Models' names on both sides, and a strip with a colour a family."""
+def _name(axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind], strip: float) -> None:
+    """Models' names on both sides, and strips that mark the families. strip: their width, in cells."""
     count = len(labels)
     names = [name for name, _ in labels]
     axes.set_yticks(range(count), names, fontsize=7)
     axes.set_xticks(range(count), names, fontsize=7, rotation=90)
-    axes.tick_params(length=0, pad=8)
+    axes.tick_params(length=0, pad=3 + 72 * STRIP)
     axes.spines[:].set_visible(False)
-    looks = kinds(family for _, family in labels)
+    inside = {"color": "white", "markersize": 4, "markeredgewidth": 0, "linestyle": "none", "clip_on": False}
     for place, (_, family) in enumerate(labels):
-        for corner in ((-0.5 - 0.35, place - 0.5), (place - 0.5, count - 0.5 + 0.1)):
-            flat = corner[1] > count - 1
-            size = (1.0, 0.25) if flat else (0.25, 1.0)
-            axes.add_patch(Rectangle(corner, *size, color=looks[family].color, linewidth=0, clip_on=False))
-    handles = [Rectangle((0, 0), 1, 1, color=look.color) for look in looks.values()]
+        look = looks[family]
+        left, below = -0.6 - strip, count - 0.4
+        for corner, size in (((left, place - 0.5), (strip, 1)), ((place - 0.5, below), (1, strip))):
+            axes.add_patch(Rectangle(corner, *size, color=look.color, linewidth=0, clip_on=False))
+        xs, ys = (left + strip / 2, place), (place, below + strip / 2)
+        axes.plot(xs, ys, marker=look.marker, scalex=False, scaley=False, **inside)
+    shown = {family: looks[family] for family in sorted({family for _, family in labels})}
     axes.legend(
-        handles,
-        looks,
+        [Line2D([], [], color=look.color, marker=look.marker, linestyle="none") for look in shown.values()],
+        shown,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=min(6, len(looks)),
+        ncols=max(1, min(len(shown), int(count * STRIP / strip))),
         title="family",
         alignment="left",
-        handlelength=0.8,
-        handleheight=0.8,
+        handletextpad=0.2,
         columnspacing=1,
     )
 

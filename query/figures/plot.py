@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import duckdb
-import duckdb
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -167,12 +166,13 @@ def families(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str,
     return kinds(row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall())
 
 
-def family_looks(connection: duckdb.DuckDBPyConnection, dataset: str) -> dict[str, Kind]:
-    """A look for each family that has vectors on a dataset, drawn or not: it has the same in every figure."""
-    found = connection.execute("SELECT DISTINCT family FROM models_on($dataset)", {"dataset": dataset}).fetchall()
-    return kinds(family for (family,) in found)
-
-
 def number(value: float | None, digits: int = 3) -> str:
     """A value as text under the mouse; what is undefined is said to be."""
     return "undefined" if value is None else f"{value:.{digits}g}"
+
+
+def systems(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many systems, and k where there is one, the defined values of rows come from: 'n = 284 to 288, k = 25'."""
+    defined = [row for row in rows if row["value"] is not None]
+    found = [(name, sorted({row[name] for row in defined} - {None})) for name in ("n", "k")]
+    return ", ".join(f"{name} = {' to '.join(map(str, dict.fromkeys((x[0], x[-1]))))}" for name, x in found if x)
