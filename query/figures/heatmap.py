@@ -36,8 +36,8 @@ def heatmap(
 ) -> Plot:
     """The matrix of `alignment_matrix`; models: None is every trained model and descriptor with vectors there.
 
-    Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that
-    fall with likeness too; what is undefined is hatched. Raises NothingToDraw below two models, and where no value is defined.
+    Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that fall with
+    likeness too; what is undefined is hatched. Raises NothingToDraw below two models, and where no value is.
     """
     names = None if models is None else ",".join(models)
     answer = ask(connection, "heatmap", dataset=dataset, metric=metric, models=names, permutations=permutations)

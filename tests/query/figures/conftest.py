@@ -1,0 +1,150 @@
+"""Stores to draw: a small one whose values can be worked out, and one of 60 models.
+
+Every model sees four coordinates that all trained models share and four that its family shares; an untrained twin sees
+the family's alone. So what models of different families share beyond their twins was learned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+import query
+from schemas import store
+
+DATASETS = ("crystals", "molecules")
+N = 60
+SMALL = {"alpha": 3, "beta": 3}
+# Of several sizes, with names as long as they come.
+LARGE = dict(zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True))
+TRAINING = (["sea"], ["sea", "shore"], ["sea", "shore", "sky", "sand"])
+Table = NDArray[np.float32]
+
+
+def model_names(families: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Each model with its family: alpha-0, alpha-1, …"""
+    return [(f"{family}-{i}", family) for family, size in families.items() for i in range(size)]
+
+
+def make_vectors(families: Mapping[str, int], dataset: int) -> dict[str, Table]:
+    """Vectors by model, (N, 8) float32, on the dataset of this number."""
+    rng = np.random.default_rng(dataset)
+    shared = rng.normal(size=(N, 4))
+    seen = {family: rng.normal(size=(N, 4)) for family in families}
+    tables = {}
+    for model, family in model_names(families):
+        view, noise = rng.normal(size=(4, 8)), 0.5 * rng.normal(size=(N, 8))
+        tables[f"{model}@untrained"] = seen[family] @ view + noise
+        tables[model] = 0.7 * shared @ rng.normal(size=(4, 8)) + 0.8 * seen[family] @ view + noise
+    tables["counts"] = np.round(shared @ rng.normal(size=(4, 6)))
+    tables["rings"] = rng.normal(size=(N, 6))
+    return {name: table.astype(np.float32) for name, table in (tables | make_controls(rng)).items()}
+
+
+def make_controls(rng: np.random.Generator) -> dict[str, Table]:
+    yard = rng.normal(size=(N, 8))
+    turn, _ = np.linalg.qr(rng.normal(size=(8, 8)))
+    return {
+        "yard": yard,
+        "yard-turned": yard @ turn,
+        "yard-shuffled": yard[rng.permutation(N)],
+        "flat": np.ones((N, 8)),
+    }
+
+
+CONTROLS = {"yard": "same", "yard-turned": "same", "yard-shuffled": "chance", "flat": "undefined"}
+
+
+def make_store(path: Path, families: Mapping[str, int]) -> Path:
+    """A store of these families with twins, two descriptors and the controls, on both datasets."""
+    with store.connect(path) as connection:
+        for number, dataset in enumerate(DATASETS):
+            connection.execute(
+                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [dataset, N]
+            )
+            connection.execute(
+                "INSERT INTO systems (system_id, dataset, content_hash, formula, n_atoms) "
+                "SELECT format('{}/{:03d}', $dataset, i), $dataset, 'c', 'X' || i, 1 + i % 7 FROM range($n) t(i)",
+                {"dataset": dataset, "n": N},
+            )
+            for model, table in make_vectors(families, number).items():
+                put(connection, dataset, model, table)
+        add_models(connection, families)
+    return path
+
+
+def add_models(connection: duckdb.DuckDBPyConnection, families: Mapping[str, int]) -> None:
+    for place, (model, family) in enumerate(model_names(families)):
+        training = TRAINING[place % len(TRAINING)]
+        add_model(connection, model, family, training, parameters=1000)
+        add_model(connection, f"{model}@untrained", family, [], parameters=1000, untrained_of=model)
+    for model in ("counts", "rings"):
+        add_model(connection, model, "plain", [], input="smiles")
+    for model, expected in CONTROLS.items():
+        add_model(connection, model, "checks", [], card={"control": {"of": "yard", "expect": expected}})
+
+
+def add_model(
+    connection: duckdb.DuckDBPyConnection,
+    model: str,
+    family: str,
+    training: list[str] | None,
+    *,
+    input: str = "structure",
+    parameters: int = 0,
+    untrained_of: str | None = None,
+    card: Mapping[str, object] | None = None,
+) -> None:
+    connection.execute(
+        "INSERT INTO models VALUES (?, ?, 'A model', ?, 'last', ?, ?, NULL, ?, 'MIT', 'MIT', ?, 'hash')",
+        [model, family, input, untrained_of, parameters, training, json.dumps(card or {})],
+    )
+
+
+def put(connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table) -> None:
+    """Vectors of a model, one row a system."""
+    ids = pa.array([f"{dataset}/{i:03d}" for i in range(len(table))])
+    vectors = pa.ListArray.from_arrays(np.arange(0, table.size + 1, table.shape[1], dtype=np.int32), table.ravel())
+    connection.register("arriving", pa.table({"id": ids, "vector": vectors}))
+    connection.execute(f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving")
+    connection.unregister("arriving")
+
+
+@pytest.fixture(scope="session")
+def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("small") / "matter.duckdb", SMALL)
+
+
+@pytest.fixture(scope="session")
+def large_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("large") / "matter.duckdb", LARGE)
+
+
+@pytest.fixture
+def small(small_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Two families of three models, two descriptors, controls; to be read only."""
+    with query.connect(small_path) as connection:
+        yield connection
+
+
+@pytest.fixture
+def large(large_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """60 models of twelve families, two descriptors, controls; to be read only."""
+    with query.connect(large_path) as connection:
+        yield connection
+
+
+@pytest.fixture
+def own(small_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The small store, a copy that a test may write to."""
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(small_path.read_bytes())
+    with query.connect(copy, read_only=False) as connection:
+        yield connection
