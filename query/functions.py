@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from query import aggregates, alignment, convergence, curve, dimensions, energies, questions, systems
+from query import aggregates, alignment, convergence, curve, dimensions, energies, kinship, questions, systems
 from query.cache import Cache
 from query.how import HOW, How
 from query.interrupt import interruptible
@@ -162,5 +162,6 @@ FUNCTIONS = {
     "__model_tree": _reads_store(questions.model_tree, questions.TREE),
     "__energy_residuals": _reads_store(energies.energy_residuals, energies.RESIDUAL),
     "__energy_errors": _reads_store(energies.energy_errors, energies.ERROR),
+    "__kinship": _reads_store(kinship.kinship, kinship.ROW),
     "__convergence": _reads_store(convergence.convergence, convergence.ROW),
 }

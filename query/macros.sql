@@ -119,3 +119,14 @@ CREATE OR REPLACE TEMP MACRO energy_residuals(
     ), max_depth := 2);
 COMMENT ON MACRO TABLE energy_residuals IS
 'What a linear model of the composition leaves of labels and of models'' predictions, in eV, one row a model and system';
+
+CREATE OR REPLACE TEMP MACRO kinship(
+    dataset := NULL, models := NULL, metric := 'cknna', k := NULL, permutations := 9999, estimator := NULL,
+    normalize := 'l2', missing := 'pairwise', seed := 0, device := NULL
+) AS TABLE
+    SELECT unnest(__kinship(getvariable('matterzoo_connection'), dataset, models, missing, permutations, {
+        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
+        'seed': seed, 'device': device
+    }), max_depth := 2);
+COMMENT ON MACRO TABLE kinship IS
+'How alike trained models are by what they share: a family, training data, or neither; p by permuting the models';

@@ -74,7 +74,7 @@ def model_tree(connection: Connection, dataset: str | None, models: Names, missi
     size = (len(labels), len(labels))
     values = np.array([np.nan if row["value"] is None else row["value"] for row in rows]).reshape(size)
     reasons = np.array([row["reason"] for row in rows], dtype=object).reshape(size)
-    kept, left_out = _without_undefined(labels, values, reasons)
+    kept, left_out = without_undefined(labels, values, reasons)
     if len(kept) < 2:
         why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
         raise ValueError(f"a tree needs two models aligned on {name}, found {len(kept)} ({why or 'no vectors'})")
@@ -108,7 +108,7 @@ def _ranked(place: int, row: Row) -> Row:
     return model_id | {name: value for name, value in row.items() if name not in ("model_a", "model_b")}
 
 
-def _without_undefined(labels: list[str], values: tree.Matrix, reasons: np.ndarray) -> tuple[list[int], dict[str, str]]:
+def without_undefined(labels: list[str], values: tree.Matrix, reasons: np.ndarray) -> tuple[list[int], dict[str, str]]:
     """The models that are aligned with each other, and the rest with a reason; the one with most gaps goes first."""
     kept = list(range(len(labels)))
     left_out: dict[str, str] = {}
