@@ -45,7 +45,7 @@ def size(path: Path, seen: set[int] | None = None) -> int:
 
 
 def clean_model(layout: Layout, model_id: str) -> list[str]:
-    """Remove a model's vectors, failures and runs from the store, and its runs' folders. Returns what was removed."""
+    """Remove all that the store holds of a model, and its runs' folders. Returns what was removed."""
     runs = [run for run in layout.runs() if _model_id(run) == model_id]
     removed = []
     if layout.store.exists():
@@ -72,6 +72,8 @@ def _forget(connection: duckdb.DuckDBPyConnection, model_id: str) -> list[str]:
         for table in ("embeddings", "failures", "runs", "scores", "models"):
             ((rows,),) = connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id]).fetchall()
             removed.append(f"{rows} rows of {table}")
+        ((rows,),) = connection.execute("DELETE FROM labels WHERE source = ?", [model_id]).fetchall()
+        removed.append(f"{rows} rows of labels")
     connection.execute("CHECKPOINT")
     return removed
 

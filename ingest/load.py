@@ -16,7 +16,7 @@ from ingest.layout import Layout, Run, memory_limit
 from ingest.shards import Counts, ShardError, check, count_rows
 from ingest.systems import Materialised, read_materialised
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect
-from zoo.encoder import SYMBOLS
+from zoo.encoder import ENERGY, SYMBOLS
 
 # Hill's order: carbon, then hydrogen, then the alphabet; the alphabet alone where there is no carbon.
 SYSTEM_ROWS = """
@@ -33,6 +33,24 @@ FROM read_parquet($systems)
 SAME_SYSTEM = "SELECT 1 FROM dataset_systems AS d WHERE d.system_id = t.system_id AND d.content_hash = t.content_hash"
 SAME_ROW = """
 SELECT 1 FROM shards AS s WHERE s.system_id = t.system_id AND s.representation = t.representation
+"""
+# A model's predictions have its id as their source; nothing else in `labels` has the id of a model of the store.
+NAMESAKES = """
+SELECT source FROM read_parquet($labels) WHERE source = $model_id OR source IN (SELECT model_id FROM models)
+UNION
+SELECT source FROM labels WHERE source = $model_id AND $model_id NOT IN (SELECT model_id FROM models)
+"""
+# A prediction stays as long as a vector of that model and system does.
+ORPHANS = """
+DELETE FROM labels AS l WHERE source IN (SELECT model_id FROM models)
+AND (source = $model_id OR starts_with(system_id, $dataset || '/'))
+AND NOT EXISTS (SELECT 1 FROM embeddings AS e WHERE e.system_id = l.system_id AND e.model_id = l.source)
+"""
+PREDICTIONS = """
+INSERT OR REPLACE INTO labels BY NAME
+SELECT DISTINCT system_id, $property AS property, energy AS value, 'eV' AS unit, $model_id AS source
+FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)
+WHERE status = 'ok' AND energy IS NOT NULL
 """
 OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
 
@@ -148,11 +166,24 @@ def _land(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Co
     _bound_memory(connection, dataset.n_systems, max(dimensions))
     counts = check(connection, run)
     with transaction(connection):
+        _refuse_namesakes(connection, dataset, run)
         _put_dataset(connection, dataset)
         _put_model(connection, run)
         _put_run(connection, run, counts)
         _put_rows(connection, job)
     return counts
+
+
+def _refuse_namesakes(connection: duckdb.DuckDBPyConnection, dataset: Materialised, run: Run) -> None:
+    """A dataset's labels whose source is called like a model would pass for what that model predicts."""
+    values = {"labels": str(dataset.labels), "model_id": run.read("job/job.json")["model_id"]}
+    found = connection.execute(NAMESAKES, values).fetchall()
+    if found:
+        raise ShardError(
+            f"run {run.run_id} does not land: a dataset's labels have the source {found[0][0]!r}, which is also the "
+            "name of a model, so they could not be told from its predictions. Give the dataset's file or the model "
+            "another name"
+        )
 
 
 def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -> None:
@@ -171,7 +202,8 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -
     connection.execute(
         f"INSERT INTO systems BY NAME {rows}", name | {"systems": str(dataset.systems), "symbols": list(SYMBOLS)}
     )
-    connection.execute("DELETE FROM labels WHERE starts_with(system_id, $dataset || '/')", name)
+    own = "starts_with(system_id, $dataset || '/') AND source NOT IN (SELECT model_id FROM models)"
+    connection.execute(f"DELETE FROM labels WHERE {own}", name)
     connection.execute("INSERT INTO labels BY NAME FROM read_parquet(?)", [str(dataset.labels)])
     connection.execute("DELETE FROM failures WHERE dataset = $dataset AND status = 'unreadable'", name)
     connection.execute(
@@ -242,7 +274,8 @@ def runtime_of(run: Run) -> dict[str, Any]:
 def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:
     """Vectors and failures of the view `shards` take the place of those of the same model, system, representation.
 
-    Vectors a user brought are all there are of their model on the dataset: those of an earlier file go.
+    Energies come along, and go where a system has no vector left. Vectors a user brought are all there are of their
+    model on the dataset: those of an earlier file go.
     """
     values = {"model_id": job["model_id"]}
     earlier = f"EXISTS ({SAME_ROW})"
@@ -251,6 +284,7 @@ def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> Non
         earlier = "starts_with(t.system_id, $dataset || '/')"
     for table in ("embeddings", "failures"):
         connection.execute(f"DELETE FROM {table} AS t WHERE model_id = $model_id AND {earlier}", values)
+    connection.execute(ORPHANS, {"model_id": job["model_id"], "dataset": job["dataset"]})
     # A system that has left the dataset, or changed in it, since the run was planned has no place in the store.
     current = "FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)"
     values = {"model_id": job["model_id"], "run_id": job["run_id"]}
@@ -264,6 +298,7 @@ def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> Non
         f"content_hash, $run_id AS run_id, status, reason {current} WHERE status != 'ok'",
         values | {"dataset": job["dataset"]},
     )
+    connection.execute(PREDICTIONS, {"model_id": job["model_id"], "property": ENERGY})
 
 
 def _put(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:

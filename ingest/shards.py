@@ -10,6 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.layout import Run
+from zoo.encoder import ENERGY
 
 COLUMNS = {
     "system_id": "VARCHAR",
@@ -18,6 +19,7 @@ COLUMNS = {
     "status": "VARCHAR",
     "reason": "VARCHAR",
     "vector": "FLOAT[]",
+    ENERGY: "DOUBLE",
 }
 STATUSES = ("ok", "failed", "not_applicable")
 # Each finds rows that must not be; the first of them, and how many, go into the message.
@@ -27,6 +29,8 @@ FAULTS = {
     "is not ok and gives no reason": "status != 'ok' AND coalesce(reason, '') = ''",
     "has a vector of another length than the card says": "len(vector) != dimensions[representation]",
     # The sum (in double precision) of finite float32 numbers is finite; one NaN or infinity spoils it, a NULL does not.
+    "has an energy that is not finite": "NOT isfinite(energy)",
+    "has an energy, and its model's card promises none": "energy IS NOT NULL AND NOT promises_energy",
     "has a vector that is not finite": "len(vector) != list_count(vector) OR NOT isfinite(list_sum(vector))",
 }
 UNEXPECTED = """
@@ -37,6 +41,11 @@ SELECT count(*), min(system_id) FROM (
 REPEATED = """
 SELECT count(*), min(system_id) FROM (
     SELECT system_id FROM shards GROUP BY system_id, representation HAVING count(*) > 1
+)
+"""
+DISAGREEING = """
+SELECT count(*), min(system_id) FROM (
+    SELECT system_id FROM shards GROUP BY system_id HAVING min(energy) != max(energy)
 )
 """
 MISSING = "SELECT count(*), min(system_id) FROM expected ANTI JOIN shards USING (system_id, representation)"
@@ -118,9 +127,12 @@ def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, 
     keys, values = list(dimensions), list(dimensions.values())
     columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in COLUMNS.items())
     files = _literals([str(file) for file in run.shards])
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW shards AS SELECT {columns} FROM read_parquet({files})")
-    connection.execute("CREATE OR REPLACE TEMP TABLE card (dimensions MAP(VARCHAR, INTEGER))")
-    connection.execute("INSERT INTO card SELECT map(?::VARCHAR[], ?::INTEGER[])", [keys, values])
+    # Shards of before there were energies have no such column; the second, empty table gives it to them.
+    rows = f"FROM read_parquet({files}, union_by_name = true) UNION ALL BY NAME SELECT NULL AS {ENERGY} WHERE false"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW shards AS SELECT {columns} FROM ({rows})")
+    connection.execute("CREATE OR REPLACE TEMP TABLE card (dimensions MAP(VARCHAR, INTEGER), promises_energy BOOLEAN)")
+    promised = job["model"].get(ENERGY) is not None
+    connection.execute("INSERT INTO card SELECT map(?::VARCHAR[], ?::INTEGER[]), ?", [keys, values, promised])
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW expected AS SELECT system_id, content_hash, representation "
         f"FROM read_parquet({_literals([str(run.systems)])}), "
@@ -135,6 +147,7 @@ def _check_rows(connection: duckdb.DuckDBPyConnection) -> None:
         _refuse(count, first, what)
     for what, query in (
         ("is there more than once", REPEATED),
+        ("has more than one energy", DISAGREEING),
         ("was not sent, or not with this content", UNEXPECTED),
         ("was sent and is not there", MISSING),
     ):

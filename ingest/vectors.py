@@ -198,7 +198,7 @@ def _write(
             writer.write_table(pa.Table.from_batches([batch]).cast(SYSTEMS))
     rows = connection.execute(
         "SELECT k.system_id, content_hash, ? AS representation, 'ok' AS status, NULL::VARCHAR AS reason, "
-        "vector::FLOAT[] AS vector FROM given JOIN known AS k USING (row)",
+        "vector::FLOAT[] AS vector, NULL::DOUBLE AS energy FROM given JOIN known AS k USING (row)",
         [GIVEN],
     ).to_arrow_reader(SHARD_ROWS)
     metadata = {"run_id": run.run_id, "model_id": brought.model_id, "card_hash": card_hash(brought, dimension)}

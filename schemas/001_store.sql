@@ -142,7 +142,7 @@ COMMENT ON TABLE labels IS 'Properties of systems, with unit and source.';
 COMMENT ON TABLE scores IS 'Published or measured performance of models, with unit, test set and source.';
 COMMENT ON COLUMN labels.property IS 'What was measured or computed, such as energy';
 COMMENT ON COLUMN labels.value IS 'In the unit that this row names';
-COMMENT ON COLUMN labels.source IS 'Where the value comes from: a dataset, a paper, a file';
+COMMENT ON COLUMN labels.source IS 'Where the value comes from: a dataset, a paper, a file; or the id of the model that predicts it';
 COMMENT ON COLUMN scores.score IS 'Which figure of merit, such as energy_mae';
 COMMENT ON COLUMN scores.value IS 'In the unit that this row names';
 COMMENT ON COLUMN scores.test_set IS 'On what it was measured; only scores of one test set compare';

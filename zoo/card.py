@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from zoo.encoder import ENERGY
 from zoo.encoder import SYMBOLS as SYMBOLS
 
 ROOT = Path(__file__).resolve().parent
@@ -178,6 +179,13 @@ class Representation(Card):
         return self
 
 
+class Energy(Card):
+    """The total energy, in eV, that a potential predicts in the same forward pass."""
+
+    reference: str = Field(min_length=10, description="what its zero is, and which corrections it was trained on")
+    note: str | None = None
+
+
 class Compute(Card):
     parameters: int = Field(ge=0)
     scales_with: Literal["atoms", "tokens", "systems"]
@@ -230,6 +238,7 @@ class Model(Card):
     weights: Weights
     licence_weights: Licence
     representation: tuple[Representation, ...] = Field(min_length=1)
+    energy: Energy | None = Field(default=None, description="what energy it predicts; nothing means none")
     compute: Compute
     provenance: Provenance
     tolerance: Tolerance
@@ -251,6 +260,8 @@ class Model(Card):
             raise ValueError(f"default_representation {self.default_representation!r} is not one of {names}")
         if len(set(names)) != len(names):
             raise ValueError(f"representation names repeat: {names}")
+        if ENERGY in names:
+            raise ValueError(f"a representation is named {ENERGY!r}, which is what an encoder calls its energies")
         return self
 
     @property
@@ -263,11 +274,13 @@ class Model(Card):
         return self.weights.source in ("package", "none")
 
     def hash(self, *, untrained: bool) -> str:
-        """sha256 of what decides the vectors: input, limits, files of weights, representations, options."""
+        """sha256 of what decides the vectors: input, limits, files of weights, representations, energy, options."""
         names = {"id", "input", "elements", "max_atoms", "options"}
         deciding = self.model_dump(mode="json", include=names)
         not_deciding = {"paper_row", "paper_row_of_twin"}
         deciding["representation"] = [r.model_dump(mode="json", exclude=not_deciding) for r in self.representation]
+        if self.energy is not None:
+            deciding[ENERGY] = "eV"  # that there is one; what is said of it decides nothing
         deciding["weights"] = {file.path: file.sha256 for file in self.weights.needed(untrained=untrained)}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+ENERGY = "energy"  # beside the representations in what `encode` returns; no representation has this name
 SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
     *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
     *("Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y"),
@@ -78,9 +79,10 @@ class Encoder(ABC):
         return 1
 
     @abstractmethod
-    def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[Any]]:
         """Vectors of each prepared item, in the order given, for each representation asked for.
 
         An array of shape (n_nodes, d) where the card says level 'node' (the worker pools it), (d,) where it says
-        'system'.
+        'system'. Where the card has [model.energy], ENERGY too, whatever is asked for: of each item one float, the
+        total energy of the whole system (of its cell, where it is periodic) in eV, as the model predicts it.
         """

@@ -38,7 +38,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.encoder import SYMBOLS, Encoder, NotApplicable, System
+from zoo.encoder import ENERGY, SYMBOLS, Encoder, NotApplicable, System
 
 JOB_VERSION = 1
 WINDOW = 1024  # systems that are sorted by size together, and at most this many in a shard
@@ -55,7 +55,8 @@ NEEDS = {
     "backbone": ("backbone",),
 }
 STRINGS = ("system_id", "content_hash", "representation", "status", "reason")
-SHARD = pa.schema([*((name, pa.string()) for name in STRINGS), ("vector", pa.list_(pa.float32()))])
+COLUMNS = [*((name, pa.string()) for name in STRINGS), ("vector", pa.list_(pa.float32())), (ENERGY, pa.float64())]
+SHARD = pa.schema(COLUMNS)
 
 
 class WorkerError(Exception):
@@ -85,6 +86,7 @@ class Outcome(NamedTuple):
     status: str  # ok | failed | not_applicable
     reason: str | None
     vector: np.ndarray | None
+    energy: float | None = None  # eV, of the system as a whole: the same in every representation
 
 
 class Prepared(NamedTuple):
@@ -365,6 +367,7 @@ class Batcher:
         self.clock, self.stop, self.reported = clock, stop, 0.0
         self.budget: int = job.batch or job.model["compute"]["batch"]
         self.known = {r["name"]: r for r in job.model["representation"]}
+        self.not_finite = 0  # energies
 
     def run(self) -> None:
         self.stop.between_batches = True
@@ -380,6 +383,8 @@ class Batcher:
                     self.shards.flush(number, every=FLUSH_SECONDS)
             finally:  # a run that stops keeps what it has
                 self.shards.flush(number)
+        if self.not_finite:
+            send("warning", message=f"{self.not_finite} energies are not finite and are left out; the vectors stay")
 
     def _report(self) -> None:
         counts = self.shards.counts
@@ -463,8 +468,22 @@ class Batcher:
             if found != len(batch):
                 what = f"{found} vectors of {name!r} for {len(batch)} systems"
                 raise WorkerError(f"encode() returned {what}: a fault of the family's encoder")
+        energies = self._energies(len(batch), vectors)
         for i, prepared in enumerate(batch):
-            self.shards.add([self._outcome(prepared.system, n, vectors[n][i]) for n in self.job.representations])
+            rows = [self._outcome(prepared.system, n, vectors[n][i]) for n in self.job.representations]
+            self.shards.add([row._replace(energy=energies[i]) for row in rows])
+
+    def _energies(self, count: int, found: Mapping[str, Sequence[Any]]) -> list[float | None]:
+        """Of each system of a batch, in eV; None where the card promises none, or it is not finite."""
+        if self.job.model.get(ENERGY) is None:
+            return [None] * count
+        energies = np.asarray(found.get(ENERGY, ()), dtype=np.float64)
+        if energies.shape != (count,):
+            what = f"energies of shape {energies.shape} for {count} systems"
+            raise WorkerError(f"encode() returned {what}: a fault of the family's encoder")
+        finite = np.isfinite(energies)
+        self.not_finite += int(np.count_nonzero(~finite))
+        return [float(energy) if good else None for energy, good in zip(energies, finite, strict=True)]
 
     def _outcome(self, system: System, name: str, value: Any) -> Outcome:
         card = self.known[name]

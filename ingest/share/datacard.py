@@ -20,6 +20,7 @@ matterzoo, which asks in SQL how alike two models see the same systems.
 | `status` | `ok`, `failed` (the model tried) or `not_applicable` (the model does not take such systems) |
 | `reason` | why there is no vector |
 | `vector` | float32, in the model's own arbitrary units |
+| `energy` | total energy of the system in eV, as the model predicts it; null where it predicts none |
 
 ## Read
 ```python

@@ -23,6 +23,7 @@ from schemas.store import connect
 from zoo import hub
 from zoo.card import Selection, nearest
 from zoo.download import DownloadError
+from zoo.encoder import ENERGY
 from zoo.weights import shown
 from zoo.worker import JOB_VERSION, SHARD
 
@@ -206,6 +207,7 @@ def _describe(staged: Run, offer: Offer, record: Record, selection: Selection | 
     """The JSON files of a run. What decides is this zoo's own card, where it has one."""
     rows = _rows(record) if selection is None else model_rows(selection)
     card: Any = {"representation": [{"name": record.representation, "dimension": record.dimension}]}
+    card[ENERGY] = record.model.card.get(ENERGY)
     facts = record.model_dump(mode="json")
     job = {name: facts[name] for name in JOB} | {
         "job_version": JOB_VERSION,
@@ -248,7 +250,8 @@ def _check(staged: Run, offer: Offer, record: Record, made: Materialised) -> Non
 
 def _check_schema(file: Path) -> None:
     found = pq.read_schema(file).remove_metadata()
-    if not found.equals(SHARD):
+    before = SHARD.remove(SHARD.get_field_index(ENERGY))  # files of before there were energies lack them
+    if not found.equals(SHARD) and not found.equals(before):
         kinds = [", ".join(f"{field.name} {field.type}" for field in schema) for schema in (found, SHARD)]
         raise ShardError(f"its columns are {kinds[0]}, expected {kinds[1]}")
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -35,6 +36,7 @@ from schemas.store import connect
 from zoo import hub
 from zoo.card import TWIN, Licence
 from zoo.download import DownloadError, Missing
+from zoo.encoder import ENERGY
 from zoo.worker import SHARD, STRINGS
 
 Say = Callable[[str], None]
@@ -216,7 +218,10 @@ def _write(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[st
     schema = SHARD.with_metadata(metadata)
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=list(STRINGS[2:])) as writer:
         for shard in run.shards:
-            rows = pq.read_table(shard, columns=SHARD.names).cast(SHARD)
+            rows = pq.read_table(shard)
+            if ENERGY not in rows.column_names:  # of before there were energies
+                rows = rows.append_column(ENERGY, pa.nulls(rows.num_rows, pa.float64()))
+            rows = rows.select(SHARD.names).cast(SHARD)
             rows = rows.filter(pc.equal(rows["representation"], name))
             for found in pc.value_counts(rows["status"]).to_pylist():
                 counts[found["values"]] += found["counts"]

@@ -45,6 +45,7 @@ representation = [
 %s
 """
 MODELS = {"toy": "", "toy-picky": 'elements = "H-Xe"', "toy-broken": "options = { broken = true }"}
+MODELS["toy-potential"] = 'energy = { reference = "as many eV as its atomic numbers add up to" }'
 ENCODER = '''
 """Sums, and on request the troubles a real model may have."""
 import os
@@ -86,7 +87,8 @@ class FamilyEncoder(Encoder):
             free = os.statvfs(os.environ["TOY_FILL"])
             Path(os.environ["TOY_FILL"], "filler").write_bytes(bytes(free.f_bavail * free.f_frsize))
         vectors = {"nodes": items, "whole": [item.mean(axis=0)[:2] for item in items]}
-        return {name: vectors[name] for name in representations}
+        energies = [float(item[:, 0].sum()) for item in items]
+        return {name: vectors[name] for name in representations} | {"energy": energies}
 '''
 
 
@@ -155,7 +157,7 @@ def planned(layout: Layout) -> Callable[..., Plan]:
 
 @pytest.fixture
 def finish() -> Callable[..., Run]:
-    """Write the shards and run.json that a worker would: random vectors, the last system failed."""
+    """Write the shards and run.json that a worker would: random vectors and energies, the last system failed."""
 
     def write(run: Run | None, *, seed: int = 0, shard_rows: int = 7) -> Run:
         assert run is not None
@@ -169,6 +171,9 @@ def finish() -> Callable[..., Run]:
             for name, size in dimensions.items()
             if name in job["representations"]
         ]
+        energies = dict(zip([s["system_id"] for s in systems], draw.normal(size=len(systems)), strict=True))
+        for row in rows:  # without energies, as shards were before there were any
+            row |= {"energy": energies[row["system_id"]]} if job["model"]["energy"] else {}
         for row in rows[-len(job["representations"]) :]:
             row |= {"status": "failed", "reason": "ValueError: made up", "vector": None}
         run.out.mkdir(exist_ok=True)
@@ -183,6 +188,7 @@ def finish() -> Callable[..., Run]:
 def write_shard(run: Run, number: int, rows: list[dict[str, object]]) -> None:
     kinds = [("system_id", pa.string()), ("content_hash", pa.string()), ("representation", pa.string())]
     kinds += [("status", pa.string()), ("reason", pa.string()), ("vector", pa.list_(pa.float32()))]
+    kinds += [("energy", pa.float64())] if "energy" in rows[0] else []
     job = run.read("job/job.json")
     metadata = {key: job[key] for key in ("run_id", "model_id", "card_hash")}
     table = pa.Table.from_pylist(rows, pa.schema(kinds).with_metadata(metadata))

@@ -429,6 +429,43 @@ def test_a_hub_that_says_no(hub: Hub, layout: Layout, landed: Any, monkeypatch: 
     assert len(records(hub)) == 1
 
 
+ENERGIES = "system_id, property, value, unit, source"
+
+
+def test_energies_come_along(hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]) -> None:
+    landed("toy-potential", names=("nodes", "whole"))
+    publish(layout, "toy-potential", "tiny", REPO, None, quiet)
+    place = other()
+    bring(place, "toy-potential")
+    assert (
+        rows(place, ENERGIES, "labels") == rows(layout, ENERGIES, "labels")
+        and len(rows(place, ENERGIES, "labels")) == 39
+    )
+
+
+def test_a_model_that_nobody_here_knows_keeps_its_energies(
+    hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    landed("toy-potential")
+    publish(layout, "toy-potential", "tiny", REPO, None, quiet)
+    place = other()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "empty"))
+    bring(place, "toy-potential")
+    assert rows(place, ENERGIES, "labels") == rows(layout, ENERGIES, "labels")
+
+
+def test_files_of_before_there_were_energies_are_as_good_as_ever(
+    hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
+) -> None:
+    landed()
+    publish(layout, "toy", "tiny", REPO, None, quiet)
+    with_table(lambda table: table.drop_columns(["energy"]))(hub)
+    place = other()
+    bring(place)
+    assert len(rows(place)) == 19
+
+
 # What is refused before it lands
 
 
@@ -516,8 +553,12 @@ HARM: dict[str, tuple[Callable[[Hub], None], str]] = {
     "another folder": (changed(run_id="../../../x"), "line 1, run_id: String should match"),
     "a terminal's order": (changed(model__title="\x1b[2J"), "line 1, model.title: String should match"),
     "not Parquet": (with_bytes(b"PAR1 and no more"), r"nodes/.*is refused: .*Nothing of it is stored"),
-    "another schema": (with_table(as_doubles), r"is refused: its columns are .*vector list<.*double>, expected"),
+    "another schema": (with_table(as_doubles), r"is refused: its columns are .*vector list<.*double>, .*expected"),
     "a column less": (with_table(lambda t: t.drop_columns(["reason"])), "is refused: its columns are"),
+    "an energy": (
+        as_rows(lambda r: r[3].update(energy=1.0)),
+        "s0003 has an energy, and its model's card promises none",
+    ),
     "another run's": (with_table(of_run), "written with run_id 'toy--tiny--000000000000', expected"),
     "not a number": (as_rows(lambda r: r[3].update(vector=[1, np.nan, 2])), "s0003 has a vector that is not finite"),
     "infinite": (as_rows(lambda r: r[3].update(vector=[1, np.inf, 2])), "s0003 has a vector that is not finite"),

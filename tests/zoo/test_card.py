@@ -106,6 +106,7 @@ def test_two_models_may_not_share_an_id(family: Path, tmp_path: Path) -> None:
         load_families()
 
 
+ENERGETIC = [MODEL["representation"][0] | {"name": "energy"}]  # type: ignore[index]
 HUB = {"source": "hub", "repo": "a/b", "format": "safetensors", "files": [{"path": "c"}, {"path": "w", "twin": False}]}
 URL = {"source": "url", "format": "pickle", "files": [{"path": "w.pt", "url": "https://a.org/w.pt"}]}
 TOML_HUB = 'weights = { source = "hub", repo = "a/b", revision = "%s", format = "pickle", files = [{ path = "c" }] }'
@@ -130,6 +131,8 @@ def without(key: str) -> dict[str, object]:
         (change(licence_weights=LICENCE | {"no_url_because": "x"}), "give either url or no_url_because"),
         (change(default_representation="first"), r"default_representation 'first' is not one of \['last'\]"),
         (change(representation=MODEL["representation"] * 2), r"representation names repeat: \['last', 'last'\]"),
+        (change(representation=ENERGETIC, default_representation="energy"), "a representation is named 'energy'"),
+        (change(energy={"note": "in eV"}), "energy.reference\n  Field required"),
         (change(representation=[MODEL["representation"][0] | {"pooling": "none"}]), "pooling is 'mean' for level"),
         (change(weights={"source": "package", "package": "toy"}), "source 'package' needs a format and files"),
         (change(weights=MODEL["weights"] | {"source": "none"}), "source 'none' has no package"),
@@ -158,6 +161,8 @@ def test_the_hash_changes_with_what_decides_the_vectors_and_nothing_else() -> No
     assert Model.model_validate(change(title="Other", score=[])).hash(untrained=False) == first.hash(untrained=False)
     assert Model.model_validate(change(max_atoms=5)).hash(untrained=False) != first.hash(untrained=False)
     assert Model.model_validate(change(options={"a": 1})).hash(untrained=False) != first.hash(untrained=False)
+    some, other = (Model.model_validate(change(energy={"reference": r})) for r in ("free atoms", "free electrons"))
+    assert some.hash(untrained=False) == other.hash(untrained=False) != first.hash(untrained=False)
 
 
 def hub_model(**pins: object) -> Model:

@@ -56,6 +56,8 @@ DEEDS = {
     "nan": [1.0, float("nan")], "zero": [0.0, 0.0], "short": [1.0], "huge": [1e300, 1.0], "matrix": [[1.0, 2.0]],
 }
 
+ENERGIES = {"undefined": float("nan"), "boundless": float("-inf"), "zero": 0.5}
+
 class FamilyEncoder(Encoder):
     def __init__(self, model, **options):
         super().__init__(model, **options)
@@ -94,7 +96,9 @@ class FamilyEncoder(Encoder):
         vectors = [self.vector(s) for s in systems]
         if "lost" in said:
             vectors.pop()
-        return {name: vectors for name in representations}
+        energies = [ENERGIES.get(s.smiles, -2.5) for s in systems if s.smiles != "uncounted"]
+        found = {name: vectors for name in representations}
+        return found if "silent" in said else found | {"energy": energies}
 
     def vector(self, system):
         if system.smiles in DEEDS:
@@ -284,6 +288,31 @@ def test_shard_has_the_contract_s_columns_and_metadata(toy: Toy) -> None:
     assert set(table.column("content_hash").to_pylist()) == {"hash of a", "hash of guilty"}
 
 
+POTENTIAL = {"reference": "made up", "note": None}
+
+
+def test_energies_come_along_where_the_card_promises_them(toy: Toy) -> None:
+    words = ["good", "undefined", "boundless", "zero", "guilty", "unsuitable"]
+    events = toy.write([said(word) for word in words], model_card(energy=POTENTIAL)).run()
+    found = {(r["system_id"], r["representation"]): (r["status"], r["energy"]) for r in toy.rows()}
+    assert {name: found[name, "first"] for name in words} == {
+        "good": ("ok", -2.5),
+        "undefined": ("ok", None),
+        "boundless": ("ok", None),
+        "zero": ("failed", 0.5),
+        "guilty": ("failed", None),
+        "unsuitable": ("not_applicable", None),
+    }
+    assert all(found[name, "first"] == found[name, "second"] for name in words)
+    warnings = [event["message"] for event in events if event["event"] == "warning"]
+    assert warnings == ["2 energies are not finite and are left out; the vectors stay"]
+
+
+def test_energies_that_no_card_promises_are_left_out(toy: Toy) -> None:
+    toy.write([said("good"), said("undefined")]).run()
+    assert {row["energy"] for row in toy.rows()} == {None}
+
+
 def test_the_card_s_limits_are_enforced_before_the_encoder(toy: Toy) -> None:
     card = model_card(input="structure", elements=[1, 8], max_atoms=3)
     systems = [
@@ -330,6 +359,16 @@ def test_out_of_memory_halves_the_budget_and_fails_only_what_never_fits(toy: Toy
             [said("lost")],
             {},
             r"encode\(\) returned 0 vectors of 'first' for 1 systems: a fault of the family's encoder",
+        ),
+        (
+            [said("silent")],
+            {"model": model_card(energy=POTENTIAL)},
+            r"encode\(\) returned energies of shape \(0,\) for 1 systems: a fault of the family's encoder",
+        ),
+        (
+            [said("good"), said("uncounted")],
+            {"model": model_card(energy=POTENTIAL)},
+            r"encode\(\) returned energies of shape \(1,\) for 2 systems: a fault of the family's encoder",
         ),
         ([], {"device": "cuda"}, r"device 'cuda' was asked for, but"),
         ([], {"device": "gpu"}, r"device 'gpu' is not one of cpu, cuda, cuda:0"),
