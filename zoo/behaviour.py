@@ -23,11 +23,15 @@ import pyarrow.parquet as pq
 
 from zoo.card import TWIN_SEED, Family, Model, Selection, WeightsFile
 from zoo.checked import evidence
+from zoo.encoder import ENERGY
 from zoo.examples import default_systems, turned
 from zoo.golden import GoldenError, Start, differences, embed, in_environment, variables
 from zoo.weights import at_hand, needed
 
+Rows = Sequence[Mapping[str, Any]]  # of shards
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
+Energies = Mapping[str, float]  # system_id -> eV
+TURNED = "~turned"  # ends the system_id of a system that is turned and moved
 LEAST = 2  # systems that a model has to take; a check on fewer tells nothing
 
 
@@ -46,23 +50,27 @@ class Examination:
     faults: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     systems: int = 0
+    atoms: dict[str, int] = field(default_factory=dict)  # system_id -> their number
 
     def run(self) -> None:
         """Every check. What fails is in `faults`, what was tried and is well in `passed`."""
         given = default_systems()
         systems = pa.concat_tables([given, turned(given)])
-        first = self.embed(systems)
+        self.atoms = {row["system_id"]: len(row["numbers"] or ()) for row in systems.to_pylist()}
+        rows = self.embed(systems)
+        first = _vectors(rows)
         self.systems = len({system_id for system_id, _ in first})
         if self.systems < LEAST:
             self.faults.append(f"takes {self.systems} of {len(systems)} small systems; at least {LEAST} are needed")
             return
         self.passed.append("finite, of the stated dimension")  # else the worker makes it a failure, and embed raises
         again = self.embed(systems.take(pa.array(range(len(systems) - 1, -1, -1))), batch=1)
-        self.note("batch, order and repeat", self.compare(first, again, self.model.tolerance.batch))
+        self.note("batch, order and repeat", self.compare(first, _vectors(again), self.model.tolerance.batch))
         self.rotation(first)
+        self.energy(rows, again)
         if self.untrained:
             return
-        self.reference(first, given)
+        self.reference(rows, given)
         if self.model.trainable:
             self.twin(first, given)
         if self.real and (self.family.path / "golden.parquet").exists():
@@ -75,11 +83,10 @@ class Examination:
     def start(self) -> Start:
         return in_environment(self.python, self.weights)
 
-    def embed(self, systems: pa.Table, batch: int | None = None) -> Vectors:
+    def embed(self, systems: pa.Table, batch: int | None = None) -> Rows:
         seed = TWIN_SEED if self.untrained else None
-        return _vectors(
-            embed(self.model, self.family, systems, self.start(), batch=batch, untrained_seed=seed, device=self.device)
-        )
+        start = self.start()
+        return embed(self.model, self.family, systems, start, batch=batch, untrained_seed=seed, device=self.device)
 
     def note(self, what: str, faults: Sequence[str]) -> None:
         self.faults += [f"{what}: {fault}" for fault in faults]
@@ -99,13 +106,40 @@ class Examination:
         if self.model.tolerance.rotation is None:
             return
         names = {r.name for r in self.model.representation if r.channels == "invariant"}
-        there = {key: v for key, v in vectors.items() if key[0].endswith("~turned") and key[1] in names}
-        here = {key: vectors[key[0].removesuffix("~turned"), key[1]] for key in there}
+        there = {key: v for key, v in vectors.items() if key[0].endswith(TURNED) and key[1] in names}
+        here = {key: vectors[key[0].removesuffix(TURNED), key[1]] for key in there}
         if there:
             self.note("rotation and translation", self.compare(here, there, self.model.tolerance.rotation))
 
-    def reference(self, vectors: Vectors, systems: pa.Table) -> None:
-        """The package's own way to the same vectors, where the family's miniature.py has one."""
+    def energy(self, first: Rows, again: Rows) -> None:
+        """Finite; the same in other batches and orders; and turned and moved in space, as the vectors are held to."""
+        if self.model.energy is None:
+            return
+        energies, tolerance = _energies(first), self.model.tolerance
+        without = sorted({system_id for system_id, _ in _vectors(first)} - energies.keys())
+        faults = [f"{system_id} has none that is finite" for system_id in without]
+        faults += self.differ(energies, _energies(again), tolerance.batch)
+        if tolerance.rotation is not None:
+            there = {key: energy for key, energy in energies.items() if key.endswith(TURNED)}
+            here = {key: energies[key.removesuffix(TURNED)] for key in there if key.removesuffix(TURNED) in energies}
+            faults += self.differ(here, there, tolerance.rotation)
+        self.note(ENERGY, faults)
+
+    def differ(self, expected: Energies, found: Energies, tolerance: float) -> list[str]:
+        """Where energies of systems that both have differ by more than a part of their size, at least 1 eV an atom.
+
+        Without that least size an energy that happens to be near zero could never pass.
+        """
+        faults = []
+        for key in sorted(expected.keys() & found.keys()):
+            size = max(abs(expected[key]), float(self.atoms[key]))
+            difference = abs(found[key] - expected[key]) / size
+            if not difference <= tolerance:
+                faults.append(f"{key} differs by {difference:.2g} of its {size:.6g} eV, {tolerance:g} is allowed")
+        return faults
+
+    def reference(self, rows: Rows, systems: pa.Table) -> None:
+        """The package's own way to the same vectors and energies, where the family's miniature.py has one."""
         if not (self.family.path / "miniature.py").exists() or self.weights is None:
             return
         with tempfile.TemporaryDirectory() as temporary:
@@ -114,11 +148,15 @@ class Examination:
             inside(self.python, self.family, self.model, "reference", self.weights, *files)
             if files[1].exists():
                 expected = _vectors([row | {"status": "ok"} for row in pq.read_table(files[1]).to_pylist()])
+                vectors = _vectors(rows)
                 both = expected.keys() & vectors.keys()  # what the encoder does not take, the package may
                 theirs, ours = ({key: found[key] for key in both} for found in (expected, vectors))
                 tolerance = self.model.tolerance.rotation or self.model.tolerance.batch
                 faults = self.compare(theirs, ours, tolerance) if both else ["it has none of the systems"]
                 self.note("the package's own result", faults)
+                energies = {system_id: float(v[0]) for (system_id, name), v in expected.items() if name == ENERGY}
+                if energies and self.model.energy is not None:
+                    self.note("the package's own energy", self.differ(energies, _energies(rows), tolerance))
 
     def twin(self, vectors: Vectors, systems: pa.Table) -> None:
         """The untrained twin runs, with the files that the card grants it alone, and is another network.
@@ -160,9 +198,13 @@ class Examination:
         }
 
 
-def _vectors(rows: Sequence[Mapping[str, Any]]) -> Vectors:
+def _vectors(rows: Rows) -> Vectors:
     ok = [row for row in rows if row["status"] == "ok"]
     return {(row["system_id"], row["representation"]): np.array(row["vector"], dtype=np.float64) for row in ok}
+
+
+def _energies(rows: Rows) -> Energies:
+    return {row["system_id"]: row[ENERGY] for row in rows if row[ENERGY] is not None}
 
 
 def inside(python: Path, family: Family, model: Model, action: str, *paths: Path) -> str:

@@ -4,7 +4,8 @@
     python -m zoo.miniature reference FAMILY CARD WEIGHTS SYSTEMS VECTORS
 
 Runs inside the family's environment, as the worker does: standard library, numpy, pyarrow, and the family's own
-`miniature.py`, which defines `write(folder, model, seed)` and may define `reference(folder, model, system)`.
+`miniature.py`, which defines `write(folder, model, seed)` and may define `reference(folder, model, system)`, which
+returns {representation: vector}, and the package's own total energy in eV as "energy" where it has one.
 FAMILY: the family's folder; CARD: the model's card, JSON; WEIGHTS: the folder of its files; SYSTEMS, VECTORS: Parquet.
 """
 
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -61,7 +63,8 @@ def reference(module: ModuleType, card: dict[str, object], weights: Path, system
                     found = module.reference(weights, card, system)
                 except NotApplicable:
                     continue
-                rows += [{"system_id": system.system_id, "representation": n, "vector": v} for n, v in found.items()]
+                about = {"system_id": system.system_id}
+                rows += [about | {"representation": n, "vector": np.ravel(v)} for n, v in found.items()]
     return pa.Table.from_pylist(rows, schema=VECTORS)
 
 

@@ -159,6 +159,39 @@ def test_a_model_that_does_not(toy: Path, old: str, new: str, fault: str) -> Non
         raise AssertionError("\n".join(found.faults))
 
 
+def energetic(toy: Path, ours: str, theirs: str) -> list[str]:
+    """Make the toy a potential: its energy and its package's. The faults that are found."""
+    table = '[model.energy]\nreference = "made up for this"\n\n[[model.representation]]'
+    spoil(toy / "models.toml", "[[model.representation]]", table)
+    spoil(toy / "encoder.py", 'return {"sums": found}', f'return {{"sums": found, "energy": [{ours} for s in items]}}')
+    spoil(toy / "miniature.py", "np.mean(rows, axis=0)}", f'np.mean(rows, axis=0), "energy": {theirs}}}')
+    found = examine(selection(), PYTHON)
+    assert ("energy" in found.passed, "the package's own energy" in found.passed) == (
+        not any(fault.startswith("energy: ") for fault in found.faults),
+        not any(fault.startswith("the package's own energy: ") for fault in found.faults),
+    )
+    return found.faults
+
+
+def test_a_potential_that_behaves(toy: Path) -> None:
+    assert energetic(toy, "s.numbers.sum() + 1e-7 * len(items)", "sum(system.numbers)") == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fault"),
+    [
+        ("np.nan", "1.0", "energy: golden/CCO has none that is finite"),
+        ("len(s.numbers) * (2 + len(items) / 1e5)", "1.0", "energy: golden/CCO differs by .* of its 18.* eV, 1e-06 is"),
+        ("len(items) / 1e5", "1.0", "energy: golden/CCO differs by .* of its 9 eV, 1e-06 is allowed"),
+        ("s.positions[0, 0]", "1.0", "energy: golden/CCO~turned differs by .* of its .* eV, 1e-05 is allowed"),
+        ("s.numbers.sum()", "1.001 * sum(system.numbers)", "the package's own energy: golden/CCO differs by 0.001"),
+    ],
+)
+def test_a_potential_that_does_not(toy: Path, ours: str, theirs: str, fault: str) -> None:
+    with pytest.raises(AssertionError, match=fault):
+        raise AssertionError("\n".join(energetic(toy, ours, theirs)))
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "fault"),
     [
