@@ -16,7 +16,7 @@ from chgnet.graph import CrystalGraph
 from chgnet.model import CHGNet
 from pymatgen.core import Structure
 
-from zoo.encoder import Encoder, System
+from zoo.encoder import ENERGY, Encoder, System
 
 VACUUM = 10.0  # Å on each side, in directions that are not periodic: images are then beyond every cutoff (5 or 6 Å)
 
@@ -26,7 +26,8 @@ class FamilyEncoder(Encoder):
 
     The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
     torch.manual_seed: every embedding, linear and normalisation layer is the constructor's draw. What stays: the
-    composition model (fitted reference energies; they enter after the representation is read), and the radial and
+    composition model (fitted reference energies: they enter after the representation is read, and are part of its
+    energy), and the radial and
     angular frequencies start, as in training, at integer multiples.
     """
 
@@ -63,18 +64,20 @@ class FamilyEncoder(Encoder):
         return len(item.atomic_number)
 
     @torch.inference_mode()
-    def encode(self, items: Sequence[CrystalGraph], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(self, items: Sequence[CrystalGraph], representations: Sequence[str]) -> dict[str, list[Any]]:
         """Graphs without angles go through on their own.
 
         The package runs its bond convolutions only if some graph of the batch has an angle; where those have a bias
         (0.2.0), one such neighbour would change the vector of a graph that has none.
         """
         vectors: list[np.ndarray] = [np.empty(0)] * len(items)
+        energies = [0.0] * len(items)
         for has_angles in (True, False):
             chosen = [i for i, item in enumerate(items) if (len(item.bond_graph) > 0) == has_angles]
             if chosen:
-                self.network([items[i].to(self.device) for i in chosen], task="e")
+                predicted = self.network([items[i].to(self.device) for i in chosen], task="e")["e"].tolist()
                 rows = torch.split(self._rows, [self.size(items[i]) for i in chosen])
-                for i, atoms in zip(chosen, rows, strict=True):
+                for i, atoms, energy in zip(chosen, rows, predicted, strict=True):
                     vectors[i] = atoms.cpu().numpy()
-        return {name: vectors for name in representations}
+                    energies[i] = energy * (len(atoms) if self.network.is_intensive else 1)
+        return {name: vectors for name in representations} | {ENERGY: energies}

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from chgnet.model import CHGNet
-from potentials import distance, encoder, fault, given, rattled, rows, system
+from potentials import crystals, distance, encoder, energies, fault, given, rattled, rows, system
 from pymatgen.core import Structure
 from scipy.spatial.transform import Rotation
 
@@ -34,6 +34,10 @@ def against_package(model_id: str) -> dict[str, Any]:
         "sum over atoms": float(np.abs(atoms.sum(0) - prediction["crystal_fea"]).max()),
         "energy from rows": float(readout + reference),
         "energy": float(prediction["e"]),
+        "energies": energies(model, *crystals()),
+        "package's energies": [
+            float(package.predict_structure(to_structure(atoms), task="e")["e"]) * len(atoms) for atoms in crystals()
+        ],
     }
 
 

@@ -40,6 +40,16 @@ def rows(model: Any, *structures: Atoms, name: str = "last_hidden") -> list[np.n
     return [array.astype(float) for array in model.encode(items, [name])[name]]
 
 
+def energies(model: Any, *structures: Atoms) -> list[float]:
+    """Total energies in eV of structures that share a batch."""
+    items = [model.prepare(system(atoms)) for atoms in structures]
+    return [float(energy) for energy in model.encode(items, ["last_hidden"])["energy"]]
+
+
+def crystals() -> list[Atoms]:
+    return [rattled(), bulk("Si"), bulk("NaCl", "rocksalt", 5.64)]
+
+
 def rattled() -> Atoms:
     atoms = bulk("ZnS", "wurtzite", 3.82, 6.26) * (2, 1, 1)
     atoms.rattle(0.1, seed=0)

@@ -37,6 +37,12 @@ def test_readout_of_the_rows_is_the_energy(inside: dict[str, Any], model_id: str
 
 
 @every_model
+def test_energies_are_the_package_s_own(inside: dict[str, Any], model_id: str) -> None:
+    found = inside["package"][model_id]
+    assert found["energies"] == pytest.approx(found["package's energies"], rel=1e-5)  # eV
+
+
+@every_model
 def test_batch_does_not_change_a_graph_without_angles(inside: dict[str, Any], model_id: str) -> None:
     assert inside["lone bond"][model_id]["ours"] < MODELS[model_id].tolerance.batch
 
