@@ -1,7 +1,7 @@
 # Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo account list info weights pin datasets ingest plan query shell rebuild du clean clean-cache env paper bundled-envs \
+.PHONY: help install demo account list info weights pin datasets ingest plan query shell report rebuild du clean clean-cache env paper bundled-envs \
     publish fetch images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
 PYTHON  ?= python3
@@ -13,6 +13,7 @@ FAMILY  ?=
 RUNTIME ?=
 REGISTRY ?=
 TESTS   ?=
+OUT     ?=
 STORE   := $(or $(MATTERZOO_STORE),matter.duckdb)
 export MATTERZOO_STORE := $(STORE)
 
@@ -118,6 +119,10 @@ export SQL
 
 shell: install  ## a SQL prompt with history and completion
 	@$(PY) -m query shell
+
+report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
+	$(call given,DATASET,make report DATASET=aflow)
+	@$(PY) -m query report "$(DATASET)" $(if $(OUT),"$(OUT)")
 
 rebuild: install  ## make the store again from its shards
 	@$(PY) -m ingest rebuild

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import duckdb
@@ -18,6 +19,14 @@ from query.vectors import nearest_name
 from schemas.store import StoreError
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
+BLANK = "\n\n"
+REPORT = """report DATASET[,DATASET…] [OUT]
+      Write a page of figures on datasets, with their data and SQL, into the folder OUT (default: report/).
+
+      OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.
+      OUT/figures/ has each figure as SVG and PNG, its rows as CSV, and the SQL that gave them, ready to run.
+      An earlier report in OUT is replaced; whatever else is there stays. Sections that the store lacks something
+      for say so. The store is only read."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,14 +38,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(known: dict[str, Statement]) -> Parser:
-    lines = [f"  python -m query {statement.usage}\n      {statement.about}" for statement in known.values()]
+    lines = [f"  {said.split(BLANK)[0]}" for said in explained(known).values()]
     parser = Parser(
         prog="python -m query",
         description=__doc__,
+        add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='examples:\n  python -m query "FROM models"\n  python -m query shell\n' + "\n".join(lines),
     )
     parser.add_argument("sql", nargs="?", help="SQL; - reads standard input; shell opens a prompt; or see below")
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="show this; after a word of those below, what it does"
+    )
     parser.add_argument("words", nargs="*", help="an example's arguments")
     parser.add_argument("--store", default=default_store(), help="default: MATTERZOO_STORE, else ./matter.duckdb")
     parser.add_argument("--write", action="store_true", help="allow changes, such as inserting labels and scores")
@@ -45,6 +58,24 @@ def make_parser(known: dict[str, Statement]) -> Parser:
     form.add_argument("--json", dest="form", action="store_const", const="json", help="print a JSON array")
     form.add_argument("--parquet", metavar="OUT", help="write a Parquet file")
     return parser
+
+
+def explained(known: dict[str, Statement]) -> dict[str, str]:
+    """What each word does that is no SQL."""
+    said = {name: f"{statement.usage}\n      {statement.about}" for name, statement in known.items()}
+    return {name: f"python -m query {text}" for name, text in {**said, "report": REPORT}.items()}
+
+
+def write_report(options: argparse.Namespace) -> None:
+    """Write the page that `report DATASETS [OUT]` asks for, and print where it is."""
+    if not 1 <= len(options.words) <= 2:
+        raise ValueError("usage: python -m query report DATASET[,DATASET…] [OUT]")
+    from query.report import report  # it loads what draws, which takes a second that no other question needs
+
+    datasets, folder = options.words[0], Path(options.words[1] if len(options.words) == 2 else "report")
+    with connect(options.store) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        print(report(connection, list(dict.fromkeys(datasets.split(","))), folder))
 
 
 def run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Namespace) -> None:
@@ -61,9 +92,12 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Names
 
 
 def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:
+    if options.sql == "report":
+        write_report(options)
+        return
     statement = known.get(options.sql)
     if options.words and statement is None:
-        hint = nearest_name(options.sql, [*known, "shell"])
+        hint = nearest_name(options.sql, [*known, "report", "shell"])
         raise ValueError(f"'{options.sql}' takes no further arguments{hint or '; put the SQL in quotes'}")
     if statement is not None:
         text = statement.sql(statement.given(options.words))
@@ -82,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = find_statements()
     parser = make_parser(known)
     options = parser.parse_args(arguments)
+    if options.help:
+        print(explained(known).get(options.sql) or parser.format_help())
+        return 0
     if options.sql is None:
         parser.error("what to ask is missing")
     try:

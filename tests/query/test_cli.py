@@ -198,11 +198,16 @@ def test_a_file_that_does_not_say_how_it_is_called_is_refused(tmp_path: Path) ->
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", *find_statements()):
+    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", "report", *find_statements()):
         assert word in text
+
+
+@pytest.mark.parametrize("word", ["report", *find_statements()])
+def test_a_word_explains_itself(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"python -m query {word} ")
 
 
 def test_as_a_program(store_path: Path) -> None:
