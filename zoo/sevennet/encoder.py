@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import sevenn._keys as KEY
 import torch
 from ase import Atoms
@@ -17,7 +16,7 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph
 from sevenn.util import load_checkpoint
 from torch_geometric.data import Batch
 
-from zoo.encoder import Encoder, System
+from zoo.encoder import ENERGY, Encoder, System
 
 # Counted from the last gate: the last layer keeps scalars only, the one before it all irreps.
 GATES = {"last_hidden": -1, "equivariant": -2}
@@ -28,8 +27,8 @@ class FamilyEncoder(Encoder):
 
     The untrained twin has every trainable parameter as the package's own constructor sets it after torch.manual_seed:
     weights drawn at random, Bessel frequencies at integer multiples. What stays from the checkpoint are its fixed
-    statistics: per-element energy shift and scale (they enter after the representations are read) and the
-    convolutions' mean number of neighbours.
+    statistics: per-element energy shift and scale (they enter after the representations are read, and are part of its
+    energy) and the convolutions' mean number of neighbours.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -63,20 +62,21 @@ class FamilyEncoder(Encoder):
         return int(item[KEY.NUM_ATOMS])
 
     @torch.no_grad()
-    def encode(self, items: Sequence[AtomGraphData], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        """Run the layers in turn up to the last one asked for; the forces after them would need gradients."""
+    def encode(self, items: Sequence[AtomGraphData], representations: Sequence[str]) -> dict[str, list[Any]]:
+        """Run the layers in turn up to the energy; the forces after it would need gradients."""
         wanted = {self.gates[name]: name for name in representations}
         sizes = [self.size(item) for item in items]
-        vectors: dict[str, list[np.ndarray]] = {}
+        found: dict[str, list[Any]] = {}
         data = self.network._preprocess(Batch.from_data_list(list(items)).to(self.device))
         for layer, module in self.network.named_children():
             data = module(data)
             if layer in wanted:
                 rows = torch.split(data[KEY.NODE_FEATURE].cpu(), sizes)
-                vectors[wanted[layer]] = [atoms.numpy() for atoms in rows]
-            if len(vectors) == len(wanted):
+                found[wanted[layer]] = [atoms.numpy() for atoms in rows]
+            if KEY.PRED_TOTAL_ENERGY in data:
                 break
-        return vectors
+        found[ENERGY] = data[KEY.PRED_TOTAL_ENERGY].tolist()
+        return found
 
 
 def untrained(checkpoint: SevenNetCheckpoint, trained: AtomGraphSequential, seed: int) -> AtomGraphSequential:

@@ -83,7 +83,7 @@ def configuration(layers: list[str], tasks: list[str]) -> dict[str, Any]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Means of what passes the same gates when the package's calculator computes energy and forces."""
+    """The calculator's energy, and means of what passes the same gates when it computes energy and forces."""
     path = folder / model["weights"]["files"][0]["path"]
     calculator = SevenNetCalculator(str(path), device="cpu", modal=model["options"]["task"])
     gates = [module for name, module in calculator.model._modules.items() if name.endswith("equivariant_gate")]
@@ -93,5 +93,5 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
             lambda _, __, data, name=name: found.update({name: data["x"].detach().numpy()})
         )
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
-    calculator.get_potential_energy(atoms)
-    return {name: rows.mean(axis=0) for name, rows in found.items()}
+    energy = calculator.get_potential_energy(atoms)
+    return {name: rows.mean(axis=0) for name, rows in found.items()} | {"energy": np.array(energy)}

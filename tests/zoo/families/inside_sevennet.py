@@ -10,7 +10,7 @@ import sevenn._keys as KEY
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
-from potentials import distance, encoder, fault, given, module, rattled, rows, system
+from potentials import crystals, distance, encoder, energies, fault, given, module, rattled, rows, system
 from scipy.spatial.transform import Rotation
 from sevenn.calculator import SevenNetCalculator
 from sevenn.util import load_checkpoint
@@ -49,6 +49,8 @@ def against_package(model_id: str, keyword: str) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in calculator.model.parameters()),
         "elements": sorted(type_map),
         "energy": crystal.get_potential_energy() / len(crystal),
+        "energies": energies(model, molecule("H2"), *crystals()),
+        "package's energies": [calculator.get_potential_energy(atoms) for atoms in (molecule("H2"), *crystals())],
         "last_hidden": energy_from_rows(model, crystal, "last_hidden"),
         "equivariant": energy_from_rows(model, crystal, "equivariant"),
     }

@@ -39,6 +39,12 @@ def test_rest_of_the_network_makes_the_energy_of_the_rows(
     assert found[representation] == pytest.approx(found["energy"], abs=1e-5)  # eV/atom
 
 
+@every_model
+def test_energies_are_the_package_s_own(inside: dict[str, Any], model_id: str) -> None:
+    found = inside["package"][model_id]
+    assert found["energies"] == pytest.approx(found["package's energies"], rel=1e-5)  # eV
+
+
 @pytest.mark.parametrize("variant", ["turned and moved", "supercell", "molecule in a box of 40 Å", "slab"])
 def test_one_structure_written_in_two_ways(inside: dict[str, Any], variant: str) -> None:
     assert inside["geometry"][variant] < (MODELS["sevennet-0"].tolerance.rotation or 0)
