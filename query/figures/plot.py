@@ -17,9 +17,11 @@ import duckdb
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from query.statements import Answer
+from query.output import sentence
+from query.statements import Answer, ask
 
 # Okabe and Ito, Color Universal Design (2008), in an order that also falls apart in lightness; yellow is too light.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#7F7F7F")
@@ -45,6 +47,7 @@ LOOK: Any = {
     "svg.hashsalt": "matterzoo",
 }
 DPI = 150
+PASSES = 4  # until a layout with axes of fixed proportions changes by less than a pixel
 LETTERS = 16  # of small print, an inch
 P = ParamSpec("P")
 
@@ -102,7 +105,7 @@ class Plot(Figure):
 
     def spots(self) -> list[Spot]:
         """All that was said, where it is once the figure has its final layout."""
-        self.draw_without_rendering()
+        self._settle()
         found = [self._spot(axes, (x, x), (y, y), text) for axes, x, y, text in self._points]
         for axes, x, y, text in self._cells:
             found.append(self._spot(axes, (x - 0.5, x + 0.5), (y - 0.5, y + 0.5), text))
@@ -120,7 +123,17 @@ class Plot(Figure):
     def png(self) -> bytes:
         return self._render("png")
 
+    def _settle(self) -> None:
+        """Lay it out, once and for all: every drawing would move things on a little, away from their spots."""
+        if not isinstance(self.get_layout_engine(), ConstrainedLayoutEngine):
+            return
+        with rc_context(LOOK):
+            for _ in range(PASSES):
+                self.draw_without_rendering()
+        self.set_layout_engine("none")
+
     def _render(self, form: str) -> bytes:
+        self._settle()
         file = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         with rc_context(LOOK):
@@ -166,13 +179,25 @@ def families(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str,
     return kinds(row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall())
 
 
+def ask_for_tree(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
+    """What a statement gives that needs the tree of models. Raises NothingToDraw where there is none."""
+    try:
+        return ask(connection, name, **values)
+    except duckdb.InvalidInputException as error:
+        why = sentence(error)
+        if not why.startswith("a tree needs two models"):
+            raise
+        raise NothingToDraw(f"{why}: make ingest MODEL=… DATASET={values['dataset']}") from error
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A value as text under the mouse; what is undefined is said to be."""
     return "undefined" if value is None else f"{value:.{digits}g}"
 
 
 def systems(rows: Iterable[Mapping[str, Any]]) -> str:
-    """How many systems, and k where there is one, the defined values of rows come from: 'n = 284 to 288, k = 25'."""
+    """From how many systems, and with which k, the defined values of rows come: 'n = 284 to 288, k = 25'."""
     defined = [row for row in rows if row["value"] is not None]
-    found = [(name, sorted({row[name] for row in defined} - {None})) for name in ("n", "k")]
-    return ", ".join(f"{name} = {' to '.join(map(str, dict.fromkeys((x[0], x[-1]))))}" for name, x in found if x)
+    ns, ks = (sorted({row[name] for row in defined} - {None}) for name in ("n", "k"))
+    found = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}"] if ns else []
+    return ", ".join(found + ([f"k = {' or '.join(map(str, ks))}"] if ks else []))
