@@ -5,7 +5,8 @@
 Each figure draws the result of one statement in query/examples/ and carries it: `plot.answer` has the SQL and the rows.
 """
 
+from query.figures.controls import controls
 from query.figures.heatmap import heatmap
 from query.figures.plot import NothingToDraw, Plot
 
-__all__ = ["NothingToDraw", "Plot", "heatmap"]
+__all__ = ["NothingToDraw", "Plot", "controls", "heatmap"]
