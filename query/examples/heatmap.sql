@@ -1,7 +1,7 @@
 -- heatmap DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
 -- How alike all pairs of models see a dataset, in the order of their tree.
 WITH drawn AS (
-    SELECT coalesce(string_split(getvariable('models'), ','), list(model_id)) AS names
+    SELECT coalesce(string_split(getvariable('models'), ','), list(model_id ORDER BY model_id), []) AS names
     FROM models_on(getvariable('dataset')) WHERE kind IN ('model', 'descriptor')
 ), leaves AS (
     SELECT model_id, row_number() OVER (ORDER BY node NULLS LAST, model_id) AS place

@@ -13,9 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from query.figures.plot import GREY, SEQUENTIAL, Kind, NothingToDraw, Plot, families, in_our_look, number, systems
+from query.figures.plot import GREY, SEQUENTIAL, Kind, Plot, ask_for_tree, families, in_our_look, number, systems
 from query.metrics import find_metric
-from query.statements import ask
 
 Row = dict[str, Any]
 INCH = 0.17  # the least width of a cell
@@ -37,18 +36,16 @@ def heatmap(
     """The matrix of `alignment_matrix`; models: None is every trained model and descriptor with vectors there.
 
     Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that fall with
-    likeness too; what is undefined is hatched. Raises NothingToDraw below two models, and where no value is.
+    likeness too; what is undefined is hatched. Raises NothingToDraw below two models that can be compared.
     """
     names = None if models is None else ",".join(models)
-    answer = ask(connection, "heatmap", dataset=dataset, metric=metric, models=names, permutations=permutations)
+    answer = ask_for_tree(
+        connection, "heatmap", dataset=dataset, metric=metric, models=names, permutations=permutations
+    )
     labels = {row["place_a"]: (row["model_a"], row["family_a"]) for row in answer.rows}
-    if len(labels) < 2:
-        raise NothingToDraw(f"two models are needed on {dataset}: make ingest MODEL=… DATASET={dataset}")
     places = sorted(labels)
     cells = _cells(answer.rows, places)
     values = np.array([[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells])
-    if np.isnan(values).all():
-        raise NothingToDraw(f"{metric} is undefined for all models on {dataset}: {answer.rows[0]['reason']}")
     cell = max(INCH, LEAST / len(places))
     title = f"{metric} on {dataset} ({systems(answer.rows)})"
     plot = Plot(answer, title, width=cell * len(places) + 3.6, height=cell * len(places) + 2.4)
@@ -70,14 +67,15 @@ def _cells(rows: Sequence[Row], places: Sequence[int]) -> list[list[Row]]:
 def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
     lower = find_metric(metric).lower_is_closer
     colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
-    image = axes.imshow(values, cmap=colors, vmin=min(0.0, np.nanmin(values)), vmax=max(1.0, np.nanmax(values)))
+    known = values[~np.isnan(values)]
+    image = axes.imshow(values, cmap=colors, vmin=min([0.0, *known]), vmax=max([1.0, *known]))
     for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0))
     if len(values) <= WRITTEN:
+        light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
         for (y, x), value in np.ndenumerate(values):
-            light = sum(image.cmap(image.norm(value))[:3]) > 1.5
             text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-            axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color="black" if light else "white")
+            axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color="black" if light[y, x] else "white")
     return image
 
 
@@ -89,7 +87,7 @@ def _name(axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind],
     axes.set_xticks(range(count), names, fontsize=7, rotation=90)
     axes.tick_params(length=0, pad=3 + 72 * STRIP)
     axes.spines[:].set_visible(False)
-    inside = {"color": "white", "markersize": 4, "markeredgewidth": 0, "linestyle": "none", "clip_on": False}
+    inside: dict[str, Any] = {"color": "white", "markersize": 4, "markeredgewidth": 0, "linestyle": "none", "clip_on": False}
     for place, (_, family) in enumerate(labels):
         look = looks[family]
         left, below = -0.6 - strip, count - 0.4

@@ -43,6 +43,7 @@ LOOK: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.08,  # inches; letters are a little wider in one format than in another
     "svg.fonttype": "path",
     "svg.hashsalt": "matterzoo",
 }
@@ -75,7 +76,7 @@ class Plot(Figure):
 
     def __init__(self, answer: Answer, title: str, *, width: float, height: float) -> None:
         """width, height: inches."""
-        super().__init__(figsize=(width, height), layout="constrained")
+        super().__init__(figsize=(width, height), dpi=DPI, layout="constrained")
         self.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11, fontweight="bold")
         self.answer = answer
         self.title = title
