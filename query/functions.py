@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from query import aggregates, alignment, convergence, curve, dimensions, energies, kinship, questions, systems
+from query import aggregates, alignment, convergence, curve, dimensions, energies, kinship, maps, questions, systems
 from query.cache import Cache
 from query.how import HOW, How
 from query.interrupt import interruptible
@@ -163,5 +163,6 @@ FUNCTIONS = {
     "__energy_residuals": _reads_store(energies.energy_residuals, energies.RESIDUAL),
     "__energy_errors": _reads_store(energies.energy_errors, energies.ERROR),
     "__kinship": _reads_store(kinship.kinship, kinship.ROW),
+    "__system_map": _reads_store(maps.system_map, maps.ROW),
     "__convergence": _reads_store(convergence.convergence, convergence.ROW),
 }

@@ -130,3 +130,12 @@ CREATE OR REPLACE TEMP MACRO kinship(
     }), max_depth := 2);
 COMMENT ON MACRO TABLE kinship IS
 'How alike trained models are by what they share: a family, training data, or neither; p by permuting the models';
+
+CREATE OR REPLACE TEMP MACRO system_map(
+    model, dataset := NULL, method := 'pca', k := NULL, max_systems := 15000, normalize := 'l2', seed := 0
+) AS TABLE
+    SELECT unnest(__system_map(
+        getvariable('matterzoo_connection'), model, dataset, method, k, max_systems, normalize, seed
+    ), max_depth := 2);
+COMMENT ON MACRO TABLE system_map IS
+'A map of the systems as a model sees them: two coordinates each, by principal components or method := ''umap''';

@@ -144,10 +144,15 @@ def read_vectors(connection: duckdb.DuckDBPyConnection, source: Source, selectio
     """One model's vectors (n, d) in order of system_id. Raises Undefined where they differ in length."""
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(VECTORS, chosen | selection.parameters()).to_arrow_table()
-    parts = [dense(chunk, source.label) for chunk in table.column("vector").chunks if len(chunk)]
+    return stack(table.column("vector"), source.label)
+
+
+def stack(vectors: pa.ChunkedArray, name: str) -> Vectors:
+    """A column of lists as (n, d). Raises Undefined where they differ in length."""
+    parts = [dense(chunk, name) for chunk in vectors.chunks if len(chunk)]
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
-        raise Undefined(unequal(source.label, widths[0], widths[-1]))
+        raise Undefined(unequal(name, widths[0], widths[-1]))
     return np.concatenate(parts) if parts else NOTHING
 
 
