@@ -6,7 +6,10 @@ Each figure draws the result of one statement in query/examples/ and carries it:
 """
 
 from query.figures.controls import controls
+from query.figures.dimension import dimension
+from query.figures.distribution import distribution
 from query.figures.heatmap import heatmap
+from query.figures.imbalance import imbalance
 from query.figures.plot import NothingToDraw, Plot
 
-__all__ = ["NothingToDraw", "Plot", "controls", "heatmap"]
+__all__ = ["NothingToDraw", "Plot", "controls", "dimension", "distribution", "heatmap", "imbalance"]

@@ -1,0 +1,75 @@
+"""The information-imbalance plane: values by ranks of dense distances; the points are the values."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
+
+from query.figures import NothingToDraw, imbalance
+from query.statements import ask
+from tests.query.figures.texts import overlapping
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def told(connection: Connection, a: str, b: str) -> float:
+    """Δ(a → b): twice the mean place in b of the nearest neighbour in a, over n."""
+    tables = []
+    for model in (a, b):
+        asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id LIKE 'crystals/%' ORDER BY system_id"
+        x = np.array([row[0] for row in connection.execute(asked, [model]).fetchall()], dtype=np.float64)
+        tables.append(x / np.linalg.norm(x, axis=1, keepdims=True))
+    near, far = (cdist(x, x) for x in tables)
+    np.fill_diagonal(near, np.inf)
+    np.fill_diagonal(far, -1)
+    places = rankdata(far, axis=1) - 1
+    return float(2 / len(near) * places[np.arange(len(near)), near.argmin(axis=1)].mean())
+
+
+def test_rows_are_information_imbalances(small: Connection) -> None:
+    rows = ask(small, "imbalance", dataset_a="crystals", models="alpha-0,beta-1,rings").rows
+    assert [(row["model_a"], row["model_b"]) for row in rows] == [
+        ("alpha-0", "beta-1"),
+        ("alpha-0", "rings"),
+        ("beta-1", "rings"),
+    ]
+    for row in rows:
+        assert row["a_to_b"] == pytest.approx(told(small, row["model_a"], row["model_b"]))
+        assert row["b_to_a"] == pytest.approx(told(small, row["model_b"], row["model_a"]))
+        assert (row["n"], row["k"], row["reason"]) == (60, 1, None)
+
+
+def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
+    own.execute("DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
+    own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
+    plot = imbalance(own, "crystals", dataset_b="molecules", k=2)
+    rows = plot.answer.rows
+    assert {row["n"] for row in rows if row["a_to_b"] is not None} == {40}
+    left_out = [row for row in rows if "beta-2" in (row["model_a"], row["model_b"])]
+    assert {row["reason"] for row in left_out} == {"one of the two sees less than half of the systems that others see"}
+    assert plot._supxlabel.get_text().startswith("14 of 56 pairs undefined and not drawn")
+    assert [axes.get_title("left") for axes in plot.axes] == ["crystals", "molecules"]
+
+
+def test_a_point_is_a_pair(large: Connection) -> None:
+    plot = imbalance(large, "crystals")
+    (axes,) = plot.axes
+    points = np.concatenate([points.get_offsets() for points in axes.collections])
+    values = [(row["a_to_b"], row["b_to_a"]) for row in plot.answer.rows]
+    assert len(values) == 62 * 61 / 2
+    assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(np.array(sorted(values)))
+    assert axes.get_xlim()[1] > max(map(max, values))
+    words = {text.get_text(): text.get_position() for text in axes.texts}
+    # What Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean: a tells all of b, and b nothing of a.
+    assert words["a contains b"][0] < 0.5 < words["a contains b"][1]
+    assert words["unrelated"] == (0.985, 0.985)
+    plot.spots()
+    assert not overlapping(plot)
+
+
+def test_one_model_is_too_few(small: Connection) -> None:
+    with pytest.raises(NothingToDraw, match="two models with vectors on crystals are needed"):
+        imbalance(small, "crystals", models=["alpha-0"])
