@@ -11,5 +11,6 @@ from query.figures.distribution import distribution
 from query.figures.heatmap import heatmap
 from query.figures.imbalance import imbalance
 from query.figures.plot import NothingToDraw, Plot
+from query.figures.tree import tree
 
-__all__ = ["NothingToDraw", "Plot", "controls", "dimension", "distribution", "heatmap", "imbalance"]
+__all__ = ["NothingToDraw", "Plot", "controls", "dimension", "distribution", "heatmap", "imbalance", "tree"]

@@ -87,7 +87,13 @@ def _name(axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind],
     axes.set_xticks(range(count), names, fontsize=7, rotation=90)
     axes.tick_params(length=0, pad=3 + 72 * STRIP)
     axes.spines[:].set_visible(False)
-    inside: dict[str, Any] = {"color": "white", "markersize": 4, "markeredgewidth": 0, "linestyle": "none", "clip_on": False}
+    inside: dict[str, Any] = {
+        "color": "white",
+        "markersize": 4,
+        "markeredgewidth": 0,
+        "linestyle": "none",
+        "clip_on": False,
+    }
     for place, (_, family) in enumerate(labels):
         look = looks[family]
         left, below = -0.6 - strip, count - 0.4
