@@ -62,8 +62,8 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 
 account: demo  ## embed what query/examples/README.md is about, and compare its numbers (half an hour more)
 	@$(PY) -m ingest run bundled elements
-	@$(PY) -m ingest run bundled prototypes --limit 500
-	@$(PY) -m ingest run bundled nci --limit 500
+	@$(PY) -m ingest run bundled prototypes --limit 300
+	@$(PY) -m ingest run bundled nci --limit 300
 	@$(PY) -m pytest tests/query/test_account.py
 
 list: install  ## every model: family, input, dimension, weights at hand, when checked, licence
