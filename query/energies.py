@@ -30,9 +30,9 @@ RESIDUAL = (
     "dataset VARCHAR, property VARCHAR, source VARCHAR, reason VARCHAR)"
 )
 ERROR = (
-    "STRUCT(model_id VARCHAR, mae DOUBLE, low DOUBLE, high DOUBLE, rmse DOUBLE, mae_per_atom DOUBLE, spearman DOUBLE, "
-    "raw_mae DOUBLE, n BIGINT, absorbed BIGINT, n_elements BIGINT, rank BIGINT, dataset VARCHAR, property VARCHAR, "
-    "source VARCHAR, warning VARCHAR, reason VARCHAR)"
+    "STRUCT(model_id VARCHAR, mae DOUBLE, low DOUBLE, high DOUBLE, rmse DOUBLE, median_error DOUBLE, "
+    "mae_per_atom DOUBLE, spearman DOUBLE, raw_mae DOUBLE, n BIGINT, absorbed BIGINT, n_elements BIGINT, rank BIGINT, "
+    "dataset VARCHAR, property VARCHAR, source VARCHAR, warning VARCHAR, reason VARCHAR)"
 )
 SCORE = "composition_residual_mae"  # what `convergence` calls mae_per_atom
 
@@ -55,7 +55,7 @@ NONE: tuple[Places, Floats] = (np.empty(0, dtype=np.int64), np.empty(0))
 class Compared:
     """One model on the systems that have a label and a prediction: (n,) each, energies in eV.
 
-    places: which of the labels. NaN: residuals of systems of which the fit takes all.
+    places: which of the labels.
     """
 
     model: str
@@ -104,9 +104,10 @@ def energy_errors(
 ) -> list[Row]:
     """One row of `ERROR` a model: by how much the residuals of its predictions and of the labels differ.
 
-    mae, rmse and raw_mae (of the energies as they are) in eV, mae_per_atom in eV/atom, over n systems; absorbed: those
-    besides of which the fit takes all. low to high: 95 % interval of mae by a bootstrap over systems, the fits held.
-    spearman: rank correlation of the residuals.
+    mae, rmse, median_error (of the errors' sizes; one crystal with atoms too close may rule the others) and raw_mae (of
+    the energies as they are) in eV, mae_per_atom in eV/atom, over n systems; absorbed: those besides of which the fit
+    takes all. low to high: 95 % interval of mae by a bootstrap over systems, the fits held. spearman: rank correlation
+    of the residuals.
     """
     selection = select(check_dataset(connection, dataset), systems)
     return [_error_row(found) for found in compare(connection, selection, name, source, models, missing)]
@@ -214,7 +215,7 @@ def _error_row(found: Compared) -> Row:
     left = np.stack([found.fit.residuals(found.label), found.fit.residuals(found.predicted)])
     kept = ~np.isnan(left[0])
     errors = np.abs(left[1] - left[0])[kept]
-    row = dict.fromkeys(("mae", "low", "high", "rmse", "mae_per_atom", "spearman", "raw_mae"))
+    row = dict.fromkeys(("mae", "low", "high", "rmse", "median_error", "mae_per_atom", "spearman", "raw_mae"))
     if errors.size:
         low, high = composition.mean_interval(errors) or (None, None)
         row |= {
@@ -222,6 +223,7 @@ def _error_row(found: Compared) -> Row:
             "low": low,
             "high": high,
             "rmse": np.sqrt(np.square(errors).mean()),
+            "median_error": np.median(errors),
             "mae_per_atom": (errors / found.n_atoms[kept]).mean(),
             "spearman": composition.rank_correlation(*left[:, kept]),
             "raw_mae": np.abs(found.predicted - found.label)[kept].mean(),

@@ -100,7 +100,7 @@ CREATE OR REPLACE TEMP MACRO convergence(
         }
     ), max_depth := 2);
 COMMENT ON MACRO TABLE convergence IS
-'Do better models see matter more like the reference (NULL: the best)? Scores beside alignments, with their rank correlation; kin := ''others'' without the reference''s family';
+'Do better models see matter more like the reference, by default the best? kin := ''others'' leaves its family out';
 
 CREATE OR REPLACE TEMP MACRO energy_errors(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'

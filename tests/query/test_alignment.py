@@ -335,6 +335,7 @@ ASKED = {
     "nearest_models": "FROM nearest_models('base', device := {})",
     "model_tree": "FROM model_tree(dataset := 'crystals', device := {})",
     "convergence": "FROM convergence(dataset := 'crystals', reference := 'base', score := 'energy_mae', device := {})",
+    "kinship": "FROM kinship(dataset := 'crystals', device := {})",
 }
 
 

@@ -143,11 +143,12 @@ def test_energy_errors(energies: Connection, model: str) -> None:
     few = 0 if model == "far" else 2
     atoms, label, predicted = atoms[few:], label[few:], predicted[few:]
     off = np.abs(predicted - label)
-    ((mae, low, high, rmse, per_atom, rho, raw, n, absorbed, warning, reason),) = energies.sql(f"""
-        SELECT mae, low, high, rmse, mae_per_atom, spearman, raw_mae, n, absorbed, warning, reason
+    ((mae, low, high, rmse, median, per_atom, rho, raw, n, absorbed, warning, reason),) = energies.sql(f"""
+        SELECT mae, low, high, rmse, median_error, mae_per_atom, spearman, raw_mae, n, absorbed, warning, reason
         FROM energy_errors({DFT}, models := ['{model}'])
     """).fetchall()
     assert (mae, rmse, per_atom) == pytest.approx((off.mean(), (off**2).mean() ** 0.5, (off / atoms).mean()))
+    assert median == pytest.approx(np.median(off))
     assert rho == pytest.approx(spearmanr(label, predicted).statistic)
     assert low < mae < high < raw
     assert (n, absorbed, warning, reason) == (off.size, few, None, None)
