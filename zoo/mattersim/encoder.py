@@ -22,7 +22,7 @@ from mattersim.forcefield.m3gnet.m3gnet import M3Gnet  # noqa: E402
 from mattersim.forcefield.potential import Potential, batch_to_dict  # noqa: E402
 from torch_geometric.data import Batch, Data  # noqa: E402
 
-from zoo.encoder import Encoder, System  # noqa: E402
+from zoo.encoder import ENERGY, Encoder, System  # noqa: E402
 
 VACUUM = 10.0  # Å on each side, in directions that are not periodic: images are then beyond the cutoff of 5 Å
 
@@ -31,7 +31,7 @@ class FamilyEncoder(Encoder):
     """Representation `last_hidden`: per-atom input of the energy readout, (n_atoms, units), invariant.
 
     The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
-    torch.manual_seed: every weight is the constructor's draw.
+    torch.manual_seed: every weight is the constructor's draw, and no reference energies are part of its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -65,10 +65,11 @@ class FamilyEncoder(Encoder):
         return int(item.num_atoms)
 
     @torch.inference_mode()
-    def encode(self, items: Sequence[Data], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        self.network(batch_to_dict(Batch.from_data_list(list(items)), device=self.device))
+    def encode(self, items: Sequence[Data], representations: Sequence[str]) -> dict[str, list[Any]]:
+        energies = self.network(batch_to_dict(Batch.from_data_list(list(items)), device=self.device))
         rows = torch.split(self._rows.cpu(), [self.size(item) for item in items])
-        return {name: [atoms.numpy() for atoms in rows] for name in representations}
+        vectors = {name: [atoms.numpy() for atoms in rows] for name in representations}
+        return vectors | {ENERGY: energies.tolist()}
 
 
 def trained(path: Path, device: str) -> M3Gnet:

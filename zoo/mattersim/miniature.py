@@ -50,5 +50,5 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     read: list[torch.Tensor] = []
     potential.model.final.register_forward_pre_hook(lambda module, args: read.append(args[0].detach()))
     atoms.calc = MatterSimCalculator(potential=potential, device="cpu")
-    atoms.get_potential_energy()
-    return {"last_hidden": read[0].mean(0).numpy()}
+    energy = np.array(atoms.get_potential_energy())
+    return {"last_hidden": read[0].mean(0).numpy(), "energy": energy}
