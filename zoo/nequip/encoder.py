@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from ase import Atoms
@@ -20,7 +19,7 @@ from nequip.model import ModelFromPackage
 from nequip.model.utils import override_model_compile_mode
 from nequip.utils.global_state import set_global_state
 
-from zoo.encoder import Encoder, NotApplicable, System
+from zoo.encoder import ENERGY, Encoder, NotApplicable, System
 
 # Counted from the last interaction layer: it keeps scalars only, the one before it all irreps.
 LAYERS = {"last_hidden": -1, "equivariant": -2}
@@ -31,7 +30,7 @@ class FamilyEncoder(Encoder):
 
     The untrained twin is built by the installed package's constructor from the configuration that the file holds. What
     stays are statistics of the training set: the mean number of neighbours, which scales the messages, and scales and
-    shifts of the energy, which enter after the representations are read.
+    shifts of the energy, which enter after the representations are read and are part of its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -71,23 +70,20 @@ class FamilyEncoder(Encoder):
         return int(AtomicDataDict.num_nodes(item))
 
     @torch.no_grad()
-    def encode(
-        self, items: Sequence[AtomicDataDict.Type], representations: Sequence[str]
-    ) -> dict[str, list[np.ndarray]]:
-        """Run the layers in turn up to the last one asked for."""
+    def encode(self, items: Sequence[AtomicDataDict.Type], representations: Sequence[str]) -> dict[str, list[Any]]:
+        """Run the layers in turn, to the energy."""
         wanted = {self.layers[name]: name for name in representations}
         sizes = [self.size(item) for item in items]
         batch = AtomicDataDict.batched_from_list([dict(item) for item in items])
         data = AtomicDataDict.to_({name: batch[name] for name in self.inputs if name in batch}, self.device)
-        vectors: dict[str, list[np.ndarray]] = {}
+        found: dict[str, list[Any]] = {}
         for layer, module in self.network.named_children():
             data = module(data)
             if layer in wanted:
                 rows = torch.split(data[AtomicDataDict.NODE_FEATURES_KEY].cpu(), sizes)
-                vectors[wanted[layer]] = [atoms.numpy() for atoms in rows]
-            if len(vectors) == len(wanted):
-                break
-        return vectors
+                found[wanted[layer]] = [atoms.numpy() for atoms in rows]
+        found[ENERGY] = data[AtomicDataDict.TOTAL_ENERGY_KEY].flatten().tolist()
+        return found
 
 
 def untrained(path: Path, seed: int) -> torch.nn.Module:

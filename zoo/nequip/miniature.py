@@ -100,7 +100,7 @@ def trained(network: Mapping[str, Any], structures: Mapping[str, Any]) -> dict[s
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Means of what leaves the same layers when the package's calculator computes energy and forces."""
+    """The calculator's energy, and means of what leaves the same layers when it computes energy and forces."""
     path = folder / model["weights"]["files"][0]["path"]
     calculator = NequIPCalculator._from_saved_model(path, device="cpu", chemical_species_to_atom_type_map=True)
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
@@ -116,4 +116,4 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     for name, index in LAYERS.items():
         layers[index].register_forward_hook(lambda _, __, out, name=name: keep(name, out["node_features"]))
     calculator.calculate(atoms)
-    return found
+    return found | {"energy": np.array(calculator.results["energy"])}
