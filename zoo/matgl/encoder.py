@@ -19,10 +19,11 @@ import matgl.models
 import numpy as np
 import torch
 from ase import Atoms
+from matgl.apps.pes import Potential
 from matgl.ext.ase import Atoms2Graph
 from matgl.utils.io import load_model
 
-from zoo.encoder import Encoder, System
+from zoo.encoder import ENERGY, Encoder, System
 
 VACUUM = 10.0  # Å on each side where some, not all, directions are periodic: images are then beyond every cutoff
 
@@ -31,7 +32,8 @@ class FamilyEncoder(Encoder):
     """Representation `last_hidden`: what the readout reads of each atom, (n_atoms, d), invariant.
 
     options: network, a class of matgl.models, and its arguments as in the published model.json; fidelity, for a
-    network whose state is the method of calculation. The untrained twin is drawn by the class from these arguments.
+    network whose state is the method of calculation. The untrained twin is drawn by the class from these arguments; no
+    reference energies of the elements are part of its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -41,10 +43,11 @@ class FamilyEncoder(Encoder):
         if device != "cpu":
             raise ValueError(f"device {device!r}: the DGL that matgl 2.1.2 runs with here is a build for the CPU only")
         if untrained_seed is None:
-            network = load_model(self.weights).model
+            loaded = load_model(self.weights)
         else:
             torch.manual_seed(untrained_seed)
-            network = build(model["options"])
+            loaded = Potential(build(model["options"]))
+        self.loaded, network = loaded, loaded.model
         self.network = network.eval().requires_grad_(False)
         self.to_graph = Atoms2Graph(self.network.element_types, self.network.cutoff)
         fidelity = model["options"].get("fidelity")
@@ -76,19 +79,28 @@ class FamilyEncoder(Encoder):
         return int(item.num_nodes())
 
     @torch.inference_mode()
-    def encode(self, items: Sequence[dgl.DGLGraph], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(self, items: Sequence[dgl.DGLGraph], representations: Sequence[str]) -> dict[str, list[Any]]:
         """One graph at a time, as the package's calculators do.
 
         M3GNet numbers the pairs of its triplets without those beyond the triplets' cutoff, but looks them up among all
         pairs: in a batch, the numbers point into another system.
         """
-        vectors = [self.rows(item).numpy() for item in items]
-        return {name: vectors for name in representations}
+        vectors, energies = [], []
+        for item in items:
+            predicted = self.network(g=item, state_attr=self.state)
+            vectors.append((self._rows if self.hooked else item.ndata["node_feat"]).numpy())
+            energies.append(total(self.loaded, item, predicted) if self.model[ENERGY] is not None else None)
+        return {name: vectors for name in representations} | {ENERGY: energies}
 
-    def rows(self, graph: dgl.DGLGraph) -> torch.Tensor:
-        """(n_atoms, d) of one system."""
-        self.network(g=graph, state_attr=self.state)
-        return self._rows if self.hooked else graph.ndata["node_feat"]
+
+def total(potential: Potential, graph: dgl.DGLGraph, predicted: torch.Tensor) -> float:
+    """The energy in eV that a potential makes of what its network predicts: scaled, with repulsion and references."""
+    energy = potential.data_std * predicted + potential.data_mean
+    if potential.calc_repuls:
+        energy = energy + potential.repuls(potential.model.element_types, graph)
+    if potential.element_refs is not None:
+        energy = energy + torch.squeeze(potential.element_refs(graph))
+    return float(energy)
 
 
 def build(options: Mapping[str, Any]) -> torch.nn.Module:

@@ -16,6 +16,7 @@ import torch
 from ase import Atoms
 from matgl.apps.pes import Potential
 from matgl.data.transformer import Normalizer
+from matgl.ext.ase import PESCalculator
 from matgl.models import TransformedTargetModel
 from matgl.utils.io import load_model
 from pymatgen.io.ase import AseAtomsAdaptor
@@ -37,15 +38,22 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The features that `predict_structure` returns of a crystal, of the two networks that return any, pooled."""
+    """Of a crystal, for the two networks of which `predict_structure` returns features: those, pooled, and the energy.
+
+    The energy is that of the package's calculator, if the network is part of a potential.
+    """
     feature = {"M3GNet": f"gc_{model['options']['arguments'].get('nblocks', 3)}", "TensorNet": "readout"}
     name = feature.get(model["options"]["network"])
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     if name is None or not atoms.pbc.all():
         raise NotApplicable("the package returns no features of this network, or none of what is not a crystal")
-    network = load_model(folder).model.eval()
+    loaded = load_model(folder)
+    network = loaded.model.eval()
     with torch.no_grad():
         structure = AseAtomsAdaptor.get_structure(atoms)
         found = network.predict_structure(structure, output_layers=[name], return_features=True)[name]
     rows = found["node_feat"] if name.startswith("gc_") else found
-    return {"last_hidden": rows.numpy().mean(0)}
+    means = {"last_hidden": rows.numpy().mean(0)}
+    if not isinstance(loaded, Potential):
+        return means
+    return means | {"energy": np.array(PESCalculator(loaded, stress_unit="eV/A3").get_potential_energy(atoms))}
