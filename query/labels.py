@@ -14,10 +14,12 @@ from query.composition import Floats, count_elements
 from query.vectors import OF_DATASET, Selection, nearest_name
 
 ENERGY = "energy"  # the property, in eV and with the model as its source, of what models predict
+# How names begin of what else is the energy of a whole system, the first the most like a potential's; a gap is none.
+WHOLE = ("total_energy", "internal_energy", "atomization_e", "formation_e", "enthalpy", "free_energy")
 
 KNOWN = f"""
-    SELECT property, source, source IN (SELECT model_id FROM models) AS is_model, list(DISTINCT unit) AS units
-    FROM labels WHERE {OF_DATASET} GROUP BY ALL ORDER BY ALL
+    SELECT property, source, source IN (SELECT model_id FROM models) AS is_model, list(DISTINCT unit) AS units,
+           count(*) AS n FROM labels WHERE {OF_DATASET} GROUP BY ALL ORDER BY ALL
 """
 LABELS = f"""
     SELECT system_id, formula, numbers, value, unit FROM labels JOIN systems USING (system_id)
@@ -34,6 +36,7 @@ class Known:
     source: str
     is_model: bool
     units: Sequence[str]
+    n: int
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,18 @@ def read_known(connection: duckdb.DuckDBPyConnection, selection: Selection) -> l
 
 
 def choose(dataset: str, known: Sequence[Known], name: str | None, source: str | None) -> Known:
-    """The labels to compare with. Raises ValueError that names those there are."""
+    """The labels to compare with. Raises ValueError that names those there are.
+
+    name: None is 'energy'; without it, of the energies of whole systems (`WHOLE`) the one that most systems have;
+    without such, the only property in a unit of energy.
+    """
     if source is not None and source not in {p.source for p in known}:
         raise ValueError(f"no labels of '{source}' on {dataset}{_near(source, [p.source for p in known])}")
     if name is not None and name not in {p.name for p in known}:
         raise ValueError(f"no label '{name}' on {dataset}{_near(name, [p.name for p in known])}")
     fitting = [p for p in known if (not p.is_model if source is None else p.source == source)]
-    energies = [p for p in fitting if set(p.units) <= set(units())]
-    if name is not None:
-        chosen = [p for p in fitting if p.name == name]
-    else:
-        chosen = [p for p in fitting if p.name == ENERGY] or energies
+    meant = _meant(fitting) if name is None else name
+    chosen = [p for p in fitting if p.name == meant] if meant else _in_units_of_energy(fitting)
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
@@ -78,6 +82,19 @@ def choose(dataset: str, known: Sequence[Known], name: str | None, source: str |
         )
     choices = "; ".join(f"property := '{p.name}', source := '{p.source}'" for p in chosen)
     raise ValueError(f"several labels on {dataset} are energies, choose one: {choices}")
+
+
+def _in_units_of_energy(known: Sequence[Known]) -> list[Known]:
+    return [p for p in known if set(p.units) <= set(units())]
+
+
+def _meant(known: Sequence[Known]) -> str | None:
+    """The property that stands for the energy where none is named; None where that is not clear."""
+    if any(p.name == ENERGY for p in known):
+        return ENERGY
+    whole = [p for p in _in_units_of_energy(known) if p.name.startswith(WHOLE)]
+    order = {p.name: [p.name.startswith(beginning) for beginning in WHOLE].index(True) for p in whole}
+    return min(whole, key=lambda p: (-p.n, order[p.name], p.name)).name if whole else None
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -213,17 +213,27 @@ def molecules(energies_path: Path, tmp_path: Path) -> Iterator[Connection]:
         yield con
 
 
-def test_the_only_energy_is_what_is_meant(molecules: Connection) -> None:
+def test_the_energy_that_is_meant(molecules: Connection) -> None:
     asked = "SELECT property, source, n, rank, n_elements FROM energy_errors(dataset := 'molecules')"
+    add = "INSERT INTO labels SELECT system_id, ?, value, 'Ha', ? FROM labels WHERE property = 'enthalpy'"
     assert molecules.sql(asked).fetchall() == [("enthalpy", "tables", 40, 1, 2)]
+    molecules.execute(add, ["ionization_energy", "tables"])  # in the unit, but none of a whole system
+    molecules.execute(f"{add} ORDER BY system_id LIMIT 30", ["internal_energy_0K", "QM"])  # of fewer systems
+    assert molecules.sql(asked).fetchall() == [("enthalpy", "tables", 40, 1, 2)]
+    molecules.execute(add, ["internal_energy_298K", "QM"])  # of as many, and more like what a potential predicts
+    assert molecules.sql(asked).fetchall() == [("internal_energy_298K", "QM", 40, 1, 2)]
+    molecules.execute(add, ["energy", "QM"])
+    assert molecules.sql(asked).fetchall() == [("energy", "QM", 40, 1, 2)]
+
+
+def test_energies_of_no_whole_system_are_not_chosen_among(molecules: Connection) -> None:
+    molecules.execute("UPDATE labels SET property = 'gap' WHERE property = 'enthalpy'")
+    asked = "SELECT property FROM energy_errors(dataset := 'molecules')"
+    assert molecules.sql(asked).fetchall() == [("gap",)]
     molecules.execute("INSERT INTO labels VALUES ('molecules/000', 'ionization_energy', 12, 'eV', 'tables')")
-    choices = "property := 'enthalpy', source := 'tables'; property := 'ionization_energy', source := 'tables'"
+    choices = "property := 'gap', source := 'tables'; property := 'ionization_energy', source := 'tables'"
     with pytest.raises(duckdb.InvalidInputException, match=f"several labels on molecules .* choose one: {choices}"):
         molecules.sql(asked).fetchall()
-    molecules.execute(
-        "INSERT INTO labels SELECT system_id, 'energy', value, 'Ha', 'QM' FROM labels WHERE unit LIKE 'k%'"
-    )
-    assert molecules.sql(asked).fetchall() == [("energy", "QM", 40, 1, 2)]
 
 
 @pytest.mark.parametrize(
