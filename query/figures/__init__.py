@@ -5,6 +5,7 @@
 Each figure draws the result of one statement in query/examples/ and carries it: `plot.answer` has the SQL and the rows.
 """
 
+from query.figures.beyond_twins import beyond_twins
 from query.figures.controls import controls
 from query.figures.dimension import dimension
 from query.figures.distribution import distribution
@@ -13,4 +14,14 @@ from query.figures.imbalance import imbalance
 from query.figures.plot import NothingToDraw, Plot
 from query.figures.tree import tree
 
-__all__ = ["NothingToDraw", "Plot", "controls", "dimension", "distribution", "heatmap", "imbalance", "tree"]
+__all__ = [
+    "NothingToDraw",
+    "Plot",
+    "beyond_twins",
+    "controls",
+    "dimension",
+    "distribution",
+    "heatmap",
+    "imbalance",
+    "tree",
+]

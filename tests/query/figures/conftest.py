@@ -24,7 +24,7 @@ N = 60
 SMALL = {"alpha": 3, "beta": 3}
 # Of several sizes, with names as long as they come.
 LARGE = dict(zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True))
-TRAINING = (["sea"], ["sea", "shore"], ["sea", "shore", "sky", "sand"])
+TRAINING = (["sea"], ["sea", "shore"], ["sky", "sand", "snow", "soil"])
 Table = NDArray[np.float32]
 
 

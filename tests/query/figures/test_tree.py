@@ -75,7 +75,7 @@ def test_the_bar_is_a_round_part_of_the_way(plot: Plot) -> None:
     [
         ("family", {"alpha", "beta", "plain"}),
         ("input", {"structure", "smiles"}),
-        ("training", {"sea", "sea + shore", "sea and 3 more", "none"}),
+        ("training", {"sea", "sea + shore", "sky and 3 more", "none"}),
     ],
 )
 def test_marks_tell_families_inputs_or_training(small: Connection, color: str, shown: set[str]) -> None:
@@ -110,7 +110,7 @@ def test_sixty_models(large: Connection) -> None:
     assert overlapping(plot) == []
     (spot,) = (spot for spot in plot.spots() if spot.text.startswith("family-11-0\n"))
     assert spot.text.splitlines()[1].startswith("family-11, sees structure, branch 0.")
-    assert spot.text.splitlines()[2] == "trained on sea, shore, sky, sand"
+    assert spot.text.splitlines()[2] == "trained on sky, sand, snow, soil"
 
 
 def test_a_tree_needs_two_models(small: Connection) -> None:

@@ -12,7 +12,7 @@ from query.figures import Plot
 def overlapping(plot: Plot) -> list[tuple[str, str]]:
     """Pairs of texts of which one hides a part of the other, and (text, 'edge') for one that leaves the figure."""
     plot.draw_without_rendering()
-    texts = [text for text in plot.findobj(Text) if text.get_visible() and text.get_text().strip()]  # type: ignore[attr-defined]
+    texts = _drawn(plot)
     boxes = [(text.get_text(), text.get_window_extent().padded(-0.5)) for text in texts]  # type: ignore[attr-defined]
     within = plot.bbox.padded(1)
     outside = [(text, "edge") for text, box in boxes if not (within.contains(*box.min) and within.contains(*box.max))]
@@ -20,4 +20,18 @@ def overlapping(plot: Plot) -> list[tuple[str, str]]:
 
 
 def written(plot: Plot) -> set[str]:
-    return {text.get_text() for text in plot.findobj(Text) if text.get_visible()}  # type: ignore[attr-defined]
+    return {text.get_text() for text in _drawn(plot)}
+
+
+def _drawn(plot: Plot) -> list[Text]:
+    """Matplotlib also keeps labels of ticks that lie outside of their axis, and does not draw them."""
+    hidden = {
+        label
+        for axes in plot.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        for label in (tick.label1, tick.label2)
+    }
+    texts = [text for text in plot.findobj(Text) if text.get_visible() and text.get_text().strip()]  # type: ignore[attr-defined]
+    return [text for text in texts if text not in hidden]

@@ -1,0 +1,36 @@
+-- beyond_twins DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
+-- What trained models share beyond their untrained twins: of every pair the value, its twins' value, and what training added to it.
+WITH trained AS MATERIALIZED (
+    SELECT m.model_id, m.family, m.training_sets, t.model_id AS twin
+    FROM models_on(getvariable('dataset')) m
+    LEFT JOIN (FROM models_on(getvariable('dataset')) WHERE kind = 'twin') t ON t.untrained_of = m.model_id
+    WHERE m.kind = 'model' AND coalesce(list_contains(string_split(getvariable('models'), ','), m.model_id), true)
+), learned AS MATERIALIZED (
+    FROM alignment_matrix(
+        dataset := getvariable('dataset'), metric := getvariable('metric'), k := getvariable('k')::BIGINT,
+        permutations := getvariable('permutations')::BIGINT,
+        models := (SELECT coalesce(list(model_id ORDER BY model_id), []) FROM trained)
+    )
+), born AS MATERIALIZED (
+    FROM alignment_matrix(
+        dataset := getvariable('dataset'), metric := getvariable('metric'), k := getvariable('k')::BIGINT,
+        permutations := getvariable('permutations')::BIGINT,
+        models := (SELECT coalesce(list(twin ORDER BY twin), []) FROM trained WHERE twin IS NOT NULL)
+    )
+), direction AS ( -- -1 where low is alike, as models with themselves and with others tell
+    SELECT sign(avg(value) FILTER (model_a = model_b) - avg(value) FILTER (model_a <> model_b)) AS up FROM learned
+)
+SELECT l.model_a, l.model_b, a.family AS family_a, b.family AS family_b,
+       CASE WHEN a.family = b.family THEN 'same family' WHEN list_has_any(a.training_sets, b.training_sets) THEN 'same training data'
+            WHEN a.training_sets IS NULL OR b.training_sets IS NULL THEN 'training data not known' ELSE 'neither' END AS kin,
+       l.value, t.value AS twins_value, up * (l.value - t.value) AS gained, l.calibrated, t.calibrated AS twins_calibrated,
+       l.p_value, t.p_value AS twins_p_value, l.null_mean, l.null_std, l.n, t.n AS twins_n, l.metric, l.k, l.estimator,
+       coalesce(l.reason, t.reason, CASE WHEN a.twin IS NULL OR b.twin IS NULL THEN
+           format('the untrained twin of {} has no vectors here', if(a.twin IS NULL, a.model_id, b.model_id)) END) AS reason
+FROM learned l JOIN trained a ON a.model_id = l.model_a JOIN trained b ON b.model_id = l.model_b
+-- A metric that is not symmetric has two values for a pair, and both are given.
+JOIN learned back ON back.model_a = l.model_b AND back.model_b = l.model_a
+LEFT JOIN born t ON t.model_a = a.twin AND t.model_b = b.twin
+CROSS JOIN direction
+WHERE l.model_a < l.model_b OR (l.model_a > l.model_b AND l.value IS DISTINCT FROM back.value)
+ORDER BY l.model_a, l.model_b;

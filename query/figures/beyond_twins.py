@@ -1,0 +1,128 @@
+"""How alike models are beside how alike their untrained twins are: what training added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, in_our_look, number, systems
+from query.metrics import find_metric
+from query.statements import ask
+
+Row = dict[str, Any]
+LOOKS = {
+    "same family": Kind(COLORS[0], "o"),
+    "same training data": Kind(COLORS[1], "s"),
+    "neither": Kind(COLORS[6], "x"),
+    "training data not known": Kind(COLORS[7], "+"),
+}
+STYLES = dict(zip(LOOKS, ("-", "--", ":", "-."), strict=True))
+
+MANY = 300  # pairs
+
+
+@in_our_look
+def beyond_twins(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    *,
+    metric: str = "cknna",
+    models: Sequence[str] | None = None,
+    k: int | None = None,
+    permutations: int | None = None,
+) -> Plot:
+    """Left: a mark a pair of trained models. Right: what training added, by kinship.
+
+    models: None is every trained model with vectors there. Pairs whose twins have no value lie in the hatched strip on
+    the left, those that have none themselves in the one below. Raises NothingToDraw where no pair has both.
+    """
+    names = None if models is None else ",".join(models)
+    given = {"dataset": dataset, "metric": metric, "models": names, "k": k, "permutations": permutations}
+    answer = ask(connection, "beyond_twins", **given)
+    if not any(row["gained"] is not None for row in answer.rows):
+        why = answer.rows[0]["reason"] if answer.rows else "fewer than two trained models"
+        raise NothingToDraw(
+            f"no pair of models with untrained twins ({why}): make ingest MODEL=…,…@untrained DATASET={dataset}"
+        )
+    title = f"{metric} of models and of their untrained twins on {dataset} ({systems(answer.rows)})"
+    plot = Plot(answer, title, width=10.5, height=5.4)
+    left, right = plot.subplots(1, 2, width_ratios=(1.15, 1))
+    _scatter(plot, left, answer.rows, metric)
+    _spread(right, answer.rows, metric)
+    return plot
+
+
+def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    known = [row[side] for row in rows for side in ("value", "twins_value", "null_mean") if row[side] is not None]
+    low, high = min(known), max(known)
+    room = 0.05 * (high - low)
+    strips = any(row["gained"] is None for row in rows)
+    missing = low - 2.5 * room  # where what is undefined lies
+    start = low - (4 if strips else 1) * room
+    for name, look in LOOKS.items():
+        drawn = [row for row in rows if row["kin"] == name]
+        xs, ys = ([missing if row[side] is None else row[side] for row in drawn] for side in ("twins_value", "value"))
+        if drawn:
+            label = f"{name} ({len(drawn)})"
+            axes.scatter(
+                xs,
+                ys,
+                c=look.color,
+                marker=look.marker,
+                s=22 if len(rows) < MANY else 9,
+                alpha=0.75,
+                linewidths=1,
+                label=label,
+            )
+            plot.say_at(axes, xs, ys, map(_say, drawn))
+    if strips:
+        for corner, size in (((start, start), (3 * room, high - start)), ((start, start), (high - start, 3 * room))):
+            axes.add_patch(
+                Rectangle(corner, *size, fill=False, hatch="////", edgecolor="#DDDDDD", linewidth=0, zorder=0)
+            )
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1)
+    _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None], high)
+    axes.set_xlim(start, high + room)
+    axes.set_ylim(start, high + room)
+    axes.set_box_aspect(1)
+    way = "low" if find_metric(metric).lower_is_closer else "high"
+    axes.set_xlabel(f"{metric} of their untrained twins")
+    axes.set_ylabel(f"{metric} of two models ({way} is alike)")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), handletextpad=0.2, title="pairs of models", alignment="left")
+
+
+def _mark_chance(axes: Axes, nulls: Sequence[float], end: float) -> None:
+    if nulls:
+        chance = float(np.mean(nulls))
+        axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
+        axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
+        axes.annotate("chance", (end, chance), (0, 3), textcoords="offset points", ha="right", fontsize=7.5, color=GREY)
+
+
+def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    """The share of pairs that gained at most so much, a line a kind of kinship."""
+    for name, look in LOOKS.items():
+        found = sorted(row["gained"] for row in rows if row["kin"] == name and row["gained"] is not None)
+        if found:
+            label = f"{name}: {np.median(found):+.2f}"
+            axes.ecdf(found, color=look.color, linestyle=STYLES[name], linewidth=1.8, label=label)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
+    axes.set_xlabel(f"gained by training: {way}")
+    axes.set_ylabel("share of pairs that gained at most this")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), title="median", alignment="left")
+    axes.grid(True)
+
+
+def _say(row: Row) -> str:
+    pair = f"{row['model_a']} · {row['model_b']}: {row['kin']}"
+    if row["gained"] is None:
+        return f"{pair}\n{number(row['value'])}, twins {number(row['twins_value'])}: {row['reason']}"
+    values = f"{number(row['value'])}, twins {number(row['twins_value'])}, gained {row['gained']:+.3g}"
+    chance = f"by chance {number(row['null_mean'])} ± {number(row['null_std'], 2)}, p = {number(row['p_value'], 2)}"
+    return f"{pair}\n{values}\n{chance}, n = {row['n']}"

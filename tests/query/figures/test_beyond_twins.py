@@ -1,0 +1,95 @@
+"""Models beside their untrained twins: what is drawn against dense restatements, and what is missing."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import duckdb
+import numpy as np
+import pytest
+
+from query.figures import NothingToDraw, Plot, beyond_twins
+from query.statements import ask
+from tests.query.figures.conftest import SMALL, model_names
+from tests.query.figures.restated import information_imbalance, mutual_knn, unit
+from tests.query.figures.texts import overlapping
+
+Connection = duckdb.DuckDBPyConnection
+MODELS = [model for model, _ in model_names(SMALL)]
+
+
+@pytest.fixture
+def plot(small: Connection) -> Plot:
+    return beyond_twins(small, "crystals", metric="mutual_knn", permutations=20)
+
+
+def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
+    rows = plot.answer.rows
+    assert [(row["model_a"], row["model_b"]) for row in rows] == list(combinations(MODELS, 2))
+    for row in rows:
+        a, b = row["model_a"], row["model_b"]
+        value, twins = mutual_knn(unit(a), unit(b)), mutual_knn(unit(f"{a}@untrained"), unit(f"{b}@untrained"))
+        assert (row["value"], row["twins_value"], row["gained"]) == pytest.approx((value, twins, value - twins))
+        assert row["twins_p_value"] > 0.05 or row["kin"] == "same family"
+
+
+def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) -> None:
+    rows = ask(small, "beyond_twins", dataset="crystals", metric="information_imbalance", permutations=0).rows
+    assert [(row["model_a"], row["model_b"]) for row in rows] == list(permutations(MODELS, 2))
+    for row in rows:
+        a, b = row["model_a"], row["model_b"]
+        value = information_imbalance(unit(a), unit(b))
+        twins = information_imbalance(unit(f"{a}@untrained"), unit(f"{b}@untrained"))
+        assert row["gained"] == pytest.approx(twins - value, abs=1e-6)
+    assert np.mean([row["gained"] for row in rows if row["kin"] != "same family"]) > 0
+
+
+def test_marks_lie_where_the_values_are(plot: Plot) -> None:
+    for marks in plot.axes[0].collections:
+        kin = str(marks.get_label()).rsplit(" (", 1)[0]
+        drawn = [(row["twins_value"], row["value"]) for row in plot.answer.rows if row["kin"] == kin]
+        np.testing.assert_allclose(marks.get_offsets(), drawn)
+    shown = [text.get_text() for axes in plot.axes for text in axes.get_legend().get_texts()]
+    assert shown[:3] == ["same family (6)", "same training data (5)", "neither (4)"]
+    gained = [row["gained"] for row in plot.answer.rows if row["kin"] == "neither"]
+    assert shown[-1] == f"neither: {np.median(gained):+.2f}"
+
+
+def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
+    own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'beta-1'")
+    rows = ask(own, "beyond_twins", dataset="crystals", metric="cka", permutations=0).rows
+    kin = {(row["model_a"], row["model_b"]): row["kin"] for row in rows}
+    assert kin["beta-0", "beta-1"] == "same family"
+    assert kin["alpha-0", "beta-0"] == "same training data"  # sea
+    assert kin["alpha-0", "beta-2"] == "neither"  # sea; sky, sand, …
+    assert kin["alpha-0", "beta-1"] == "training data not known"
+
+
+def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
+    own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2@untrained'")
+    plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
+    missing = [row for row in plot.answer.rows if row["gained"] is None]
+    assert {row["reason"] for row in missing} == {"the untrained twin of beta-2 has no vectors here"}
+    assert len(missing) == 5
+    left = plot.axes[0]
+    drawn = np.concatenate([np.asarray(marks.get_offsets()) for marks in left.collections])
+    assert len(drawn) == 15
+    (strip, _) = (patch for patch in left.patches if patch.get_hatch())
+    inside = [strip.get_x() < x < strip.get_x() + strip.get_width() for x, _ in drawn]
+    assert sum(inside) == 5
+    assert sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots()) == 5
+
+
+def test_sixty_models(large: Connection) -> None:
+    plot = beyond_twins(large, "crystals", metric="mutual_knn", permutations=1)
+    assert sum(len(marks.get_offsets()) for marks in plot.axes[0].collections) == 60 * 59 / 2
+    assert overlapping(plot) == []
+
+
+def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
+    own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
+    says = r"no pair .* \(the untrained twin of alpha-0 .*make ingest MODEL=…,…@untrained DATASET=crystals"
+    with pytest.raises(NothingToDraw, match=says):
+        beyond_twins(own, "crystals", permutations=1)
+    with pytest.raises(NothingToDraw, match="fewer than two trained models"):
+        beyond_twins(own, "crystals", models=["alpha-0"])
