@@ -19,11 +19,11 @@ from query.report.files import PAGE, check_folder, put
 from query.report.findings import controls_that_fail, findings
 from query.report.page import Page, Table, render
 from query.report.sections import SECTIONS
-from query.report.views import Drawn, View, draw
+from query.report.views import Drawn, Section, View, draw
 from query.statements import ask
 from query.vectors import unknown
 
-__all__ = ["report"]
+__all__ = ["SECTIONS", "report"]
 
 TABLES = {
     "provenance_datasets": "Datasets",
@@ -34,7 +34,12 @@ TABLES = {
 PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "matplotlib")
 
 
-def report(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str], folder: Path) -> Path:
+def report(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    folder: Path,
+    sections: Sequence[Section] = SECTIONS,
+) -> Path:
     """Write the report on these datasets; returns its page. What it is at is said on standard error.
 
     folder: made where it is not there; files in it that are not of a report stay as they are.
@@ -43,7 +48,7 @@ def report(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str], folde
     check_folder(folder)
     _check(connection, datasets)
     drawn: list[Drawn] = []
-    for section in SECTIONS:
+    for section in sections:
         with _said(section.name):
             drawn.append(draw(connection, section, datasets))
     with _said("page"):

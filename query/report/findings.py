@@ -10,6 +10,7 @@ from query.report.views import Drawn, Version
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
+NAMED = 6  # checks that a warning names
 
 
 def findings(drawn: Sequence[Drawn]) -> list[str]:
@@ -27,9 +28,13 @@ def controls_that_fail(drawn: Sequence[Drawn]) -> list[str]:
     found = []
     for section in drawn:
         for version, rows in _first(section) if section.section.name == "controls" else ():
-            failed = sorted({row["model_id"] for row in rows if not row["holds"]})
+            failed = [f"{row['control']} ({row['metric']})" for row in rows if not row["holds"]]
             if failed:
-                found.append(f"On {_on(version)} these controls are not as they must be, so believe nothing: {failed}.")
+                names = ", ".join(failed[:NAMED]) + (", …" if len(failed) > NAMED else "")
+                found.append(
+                    f"On {_on(version)}, {len(failed)} of {len(rows)} checks of controls fail, so do not believe what "
+                    f"is below before you know why: {names}."
+                )
     return found
 
 
@@ -46,6 +51,13 @@ def _on(version: Version) -> str:
     return next(iter(version.switches.values()))
 
 
+def _controls(rows: Rows) -> Iterator[str]:
+    """What fails is a warning, see above."""
+    if rows and all(row["holds"] for row in rows):
+        metrics = len({row["metric"] for row in rows})
+        yield f"all {len(rows)} checks hold, of {len(rows) // metrics} controls by {metrics} metrics."
+
+
 def _heatmap(rows: Rows) -> Iterator[str]:
     pairs = [row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None]
     apart = [row for row in pairs if row["family_a"] != row["family_b"]]
@@ -58,4 +70,4 @@ def _heatmap(rows: Rows) -> Iterator[str]:
             )
 
 
-SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {"heatmap": _heatmap}
+SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {"controls": _controls, "heatmap": _heatmap}

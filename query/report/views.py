@@ -29,7 +29,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure. versions: from the store and the datasets; the first is what the page shows at first."""
+    """A figure. versions: from the store and the datasets, the first is shown first; may raise NothingToDraw."""
 
     name: str
     draw: Callable[..., Plot]
@@ -95,8 +95,12 @@ def draw(connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequ
 
 
 def _draw_panel(connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]) -> list[View]:
+    try:
+        versions = panel.versions(connection, datasets)
+    except NothingToDraw as nothing:
+        return [View(panel.name, Version({}, {}), None, str(nothing))]
     views = []
-    for version in panel.versions(connection, datasets):
+    for version in versions:
         try:
             views.append(View(panel.name, version, _render(panel.draw(connection, **version.options)), None))
         except NothingToDraw as nothing:

@@ -1,0 +1,63 @@
+"""A report on a small made-up store, and a browser to open it with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+import query
+from query.report import report
+from tests.query.figures.conftest import SMALL, make_store
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, this machine's."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has no sandbox for root
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two families of three models with twins, two descriptors, controls, runs and failures, on two datasets."""
+    path = make_store(tmp_path_factory.mktemp("reported") / "matter.duckdb", SMALL)
+    with query.connect(path, read_only=False) as connection:
+        add_runs(connection)
+    return path
+
+
+def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
+    """The run that all vectors name, one that failed, and a failure."""
+    run = (
+        "INSERT INTO runs (run_id, model_id, dataset, representations, status, reason, runtime, device, dtype, "
+        "card_hash, weights, versions, sent, ok, failed, not_applicable) VALUES (?, 'alpha-0', 'crystals', ['last'], "
+        "?, ?, 'venv', 'cpu', 'float32', 'card', "
+        """'{"a.pt": "0123456789abcdef", "b.pt": "fedcba98"}', '{"torch": "2.13.0"}', 60, 60, 0, 0)"""
+    )
+    connection.execute(run, ["run", "ok", None])
+    connection.execute(run, ["broken", "failed", "out of memory"])
+    connection.execute(run, ["replaced", "ok", None])
+    connection.execute(
+        "INSERT INTO failures SELECT 'crystals/9' || i, 'crystals', 'beta-' || i, 'last', 'c', 'run', "
+        "'not_applicable', 'does not know Xx' FROM range(2) t(i)"
+    )
+
+
+@pytest.fixture(scope="session")
+def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on both datasets; to be read only."""
+    with query.connect(store_path) as connection:
+        return report(connection, ["crystals", "molecules"], tmp_path_factory.mktemp("out") / "report")

@@ -1,0 +1,189 @@
+"""The page in a browser: nothing is fetched, every section shows, switches and the mouse do what they say."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import query
+from query import figures
+from query.report import SECTIONS, report
+from query.report.sections import each
+from query.report.views import Panel, Section
+from tests.query.figures.conftest import SMALL, add_model, make_store, make_vectors, put
+
+HEATMAP = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
+CONTROLS = [section for section in SECTIONS if section.name == "controls"]
+MEGABYTE = 2**20
+
+
+class Opened:
+    """A page in the browser, and all that it asked for and complained of."""
+
+    def __init__(self, browser: Browser, path: Path, width: int = 1400) -> None:
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(path.as_uri())
+        self.tip = self.page.locator("#tip")
+
+    def fetched(self) -> list[str]:
+        """All but the page itself and what it holds."""
+        return [url for url in self.asked[1:] if not url.startswith("data:")]
+
+
+@pytest.fixture
+def opened(browser: Browser, page_path: Path) -> Iterator[Opened]:
+    tab = Opened(browser, page_path)
+    yield tab
+    assert (tab.complaints, tab.fetched()) == ([], [])
+    tab.page.close()
+
+
+def test_every_section_shows_a_figure_or_says_why_not(opened: Opened) -> None:
+    questions = opened.page.locator("main h2").all_inner_texts()
+    assert questions == [section.question for section in SECTIONS] + ["Where does all this come from?"]
+    for section in SECTIONS:
+        panel = opened.page.locator(f"#{section.name} .panel").first
+        images = panel.locator(".view:visible img")
+        drawn = images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)")
+        assert drawn == [True] or len(panel.locator(".nothing:visible").inner_text()) > 20, section.name
+
+
+def test_the_contents_lead_to_the_sections(opened: Opened) -> None:
+    links = opened.page.locator("nav a").evaluate_all("links => links.map(link => link.hash.slice(1))")
+    assert links == [section.name for section in SECTIONS] + ["provenance"]
+    assert links == opened.page.locator("main section").evaluate_all("sections => sections.map(s => s.id)")
+
+
+def test_a_cell_says_its_pair_and_its_value_under_the_mouse(opened: Opened, page_path: Path) -> None:
+    rows = rows_of(page_path, "heatmap-crystals-cknna")
+    canvas = opened.page.locator("#heatmap .view:visible .canvas")
+    spots, box = canvas.evaluate(SPOTS), canvas.bounding_box()
+    assert box is not None
+    for row in rows[:2] + rows[-2:]:
+        x, y = cell(spots, row)
+        canvas.hover(position={"x": x * box["width"], "y": y * box["height"]})
+        expect(opened.tip).to_contain_text(f"{row['model_a']} · {row['model_b']}")
+        expect(opened.tip).to_contain_text(f"cknna {float(row['value']):.3g}")
+    opened.page.mouse.move(5, 5)
+    expect(opened.tip).to_be_hidden()
+
+
+SPOTS = "async canvas => (await unpack(canvas.closest('.view'))).spots"
+
+
+def cell(spots: list[list[object]], row: dict[str, str]) -> tuple[float, float]:
+    """The middle of the cell of a pair, in fractions: cells are told by columns from the left, rows from the top."""
+    lefts, tops = sorted({spot[0] for spot in spots}), sorted({spot[1] for spot in spots})  # type: ignore[type-var]
+    wide, high = spots[0][2:4]
+    column, line = int(row["place_b"]) - 1, int(row["place_a"]) - 1
+    return float(lefts[column]) + float(wide) / 2, float(tops[line]) + float(high) / 2  # type: ignore[arg-type]
+
+
+def test_arrow_keys_walk_from_cell_to_cell(opened: Opened) -> None:
+    canvas = opened.page.locator("#heatmap .view:visible .canvas")
+    canvas.focus()
+    said = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        canvas.press(key)
+        expect(opened.tip).not_to_have_text(said[-1] if said else "")
+        said.append(str(opened.tip.text_content()))
+    assert said[0] == said[4] and len(set(said)) == 4
+    canvas.press("Escape")
+    expect(opened.tip).to_be_hidden()
+
+
+def test_the_metric_switch_changes_the_image(opened: Opened) -> None:
+    before = shown(opened.page)
+    opened.page.locator("#heatmap label", has_text=re.compile("^cka$")).click()
+    expect(opened.page.locator("#heatmap-crystals-cka")).to_be_visible()
+    after = shown(opened.page)
+    assert after != before and after.startswith("data:image/svg+xml;base64,")
+    expect(opened.page.locator("#heatmap .view:visible img")).to_have_attribute("alt", re.compile("^cka on crystals"))
+    opened.page.locator("#heatmap label", has_text="molecules").click()
+    expect(opened.page.locator("#heatmap-molecules-cka")).to_be_visible()
+    expect(opened.page.locator("#heatmap .view:visible")).to_have_count(1)
+
+
+def shown(page: Page) -> str:
+    return str(page.locator("#heatmap .view:visible img").get_attribute("src"))
+
+
+def test_the_copied_sql_gives_the_data(opened: Opened, store_path: Path, page_path: Path) -> None:
+    opened.page.locator("#heatmap .view:visible summary").click()
+    opened.page.locator("#heatmap .view:visible button.copy").click()
+    copied = opened.page.evaluate("getSelection().toString()")
+    with query.connect(store_path) as connection:
+        answer = connection.sql(copied)
+        assert len(answer.fetchall()) == len(rows_of(page_path, "heatmap-crystals-cknna"))
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, page_path: Path) -> None:
+    tab = Opened(browser, page_path, width=420)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 420
+    tab.page.close()
+
+
+def test_without_scripts_the_first_figures_show(browser: Browser, page_path: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_path.as_uri())
+    page.locator("#heatmap .view:visible img").screenshot()
+    assert page.locator("#heatmap .view:visible").count() == 1
+    context.close()
+
+
+def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> None:
+    evil = "<img src=http://127.0.0.1/x onerror=alert(1)>"
+    path = make_store(tmp_path / "matter.duckdb", {"alpha": 1})
+    with query.connect(path, read_only=False) as connection:
+        add_model(connection, evil, "</script><b>family", ["sea"], parameters=1)
+        put(connection, "crystals", evil, make_vectors(SMALL, 0)["beta-0"])
+        page = report(connection, ["crystals"], tmp_path / "report", HEATMAP)
+    tab = Opened(browser, page)
+    assert (tab.complaints, tab.fetched()) == ([], [])
+    assert evil in tab.page.locator("#provenance table").nth(1).inner_text()
+    tab.page.close()
+
+
+def test_controls_that_fail_are_said_at_the_top(browser: Browser, store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    with query.connect(copy, read_only=False) as connection:
+        swap_controls(connection)
+        page = report(connection, ["crystals"], tmp_path / "report", CONTROLS)
+    tab = Opened(browser, page)
+    warning = tab.page.locator("[role=alert]").inner_text()
+    assert warning.startswith("On crystals, ") and "yard-shuffled" in warning
+    assert not tab.page.locator(".says").is_visible()
+    tab.page.close()
+
+
+def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
+    """The shuffled control arrives with the turned one's vectors."""
+    connection.execute("DELETE FROM embeddings WHERE model_id = 'yard-shuffled'")
+    connection.execute("UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-turned'")
+
+
+def test_the_page_says_that_controls_hold(opened: Opened) -> None:
+    assert opened.page.locator("[role=alert]").count() == 0
+    assert "crystals: all" in opened.page.locator(".says").inner_text()
+
+
+def test_it_is_small(page_path: Path) -> None:
+    assert page_path.stat().st_size < 10 * MEGABYTE
+
+
+def rows_of(page: Path, name: str) -> list[dict[str, str]]:
+    with (page.parent / "figures" / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
