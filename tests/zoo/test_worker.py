@@ -622,7 +622,7 @@ class Moody(Encoder):
     def size(self, item: Any) -> int:
         return int(item.charge)
 
-    def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[Any]]:
         if sum(item.charge for item in items) > self.model["options"]["memory"]:
             raise MemoryError
         for item in items:
@@ -630,10 +630,8 @@ class Moody(Encoder):
                 raise ValueError("encode")
             if item.smiles == "N":
                 raise NotApplicable("no")
-        return {
-            name: [np.array([float(item.system_id), np.nan if item.smiles == "V" else 1]) for item in items]
-            for name in representations
-        }
+        vectors = [np.array([float(item.system_id), np.nan if item.smiles == "V" else 1]) for item in items]
+        return {name: vectors for name in representations} | {"energy": [float(item.system_id) for item in items]}
 
 
 @pytest.fixture(scope="module")
@@ -657,7 +655,7 @@ def test_each_system_gets_its_own_outcome_whatever_shares_its_batch(
 ) -> None:
     systems = [{"system_id": str(i), "smiles": mood, "charge": size} for i, (mood, size) in enumerate(moods)]
     toy = Toy(tmp_path_factory.mktemp("moody"))
-    toy.write(systems, model_card(options={"memory": memory}), batch=budget)
+    toy.write(systems, model_card(options={"memory": memory}, energy=POTENTIAL), batch=budget)
     job = worker.Job.read(toy.folder / "job")
     encoder = Moody(job.model, device="cpu", dtype="float32", untrained_seed=None)
     shards = worker.Shards(toy.out, job, worker.Counts(sent=2 * len(systems)))
@@ -668,7 +666,8 @@ def test_each_system_gets_its_own_outcome_whatever_shares_its_batch(
         for i, (mood, size) in enumerate(moods)
     }
     assert {name: status for name, (status, _) in toy.reasons().items()} == expected
-    assert all(row["vector"][0] == float(row["system_id"]) for row in toy.rows() if row["status"] == "ok")
+    ok = [row for row in toy.rows() if row["status"] == "ok"]
+    assert all(row["vector"][0] == row["energy"] == float(row["system_id"]) for row in ok)
 
 
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=20), st.randoms())
