@@ -7,10 +7,14 @@ Each figure draws the result of one statement in query/examples/ and carries it:
 
 from query.figures.beyond_twins import beyond_twins
 from query.figures.controls import controls
+from query.figures.converging import converging
 from query.figures.dimension import dimension
 from query.figures.distribution import distribution
+from query.figures.energy import energy
 from query.figures.heatmap import heatmap
 from query.figures.imbalance import imbalance
+from query.figures.kin import kin
+from query.figures.map import map
 from query.figures.plot import NothingToDraw, Plot
 from query.figures.tree import tree
 
@@ -19,9 +23,13 @@ __all__ = [
     "Plot",
     "beyond_twins",
     "controls",
+    "converging",
     "dimension",
     "distribution",
+    "energy",
     "heatmap",
     "imbalance",
+    "kin",
+    "map",
     "tree",
 ]

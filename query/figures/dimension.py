@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from query.figures.plot import GREY, Kind, NothingToDraw, Plot, families, in_our_look, number
+from query.figures.plot import GREY, Kind, NothingToDraw, Plot, families, in_our_look, number, systems
 from query.statements import ask
 
 Row = dict[str, Any]
@@ -48,10 +48,7 @@ def dimension(
     looks = families(connection, dataset)
     _draw(plot, axes, answer.rows, places, looks)
     _name(axes, answer.rows, places)
-    how = ", ".join(
-        f"{word} = {row}" for word, row in (("n", _span(defined)), ("k", defined[0]["k"])) if row is not None
-    )
-    axes.set_xlabel(f"{name} ({defined[0]['method']}, {how})")
+    axes.set_xlabel(f"{name} ({defined[0]['method']}, {systems(defined)})")
     twin = Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="", label="its untrained twin")
     control = Line2D([], [], color=GREY, marker="s", linestyle="", label="a control")
     found = {row["kind"] for row in answer.rows}
@@ -134,12 +131,6 @@ def _name(axes: Axes, rows: Sequence[Row], places: Mapping[str, float]) -> None:
         first.setdefault("controls" if row["kind"] == "control" else f"input: {row['input']}", places[row["row_of"]])
     for text, down in first.items():
         axes.text(1.01, down, text, transform=axes.get_yaxis_transform(), fontsize=7, color=GREY, va="center")
-
-
-def _span(rows: Sequence[Row]) -> str:
-    """The number of systems, or the range of numbers."""
-    low, high = min(row["n"] for row in rows), max(row["n"] for row in rows)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _say(row: Row) -> str:

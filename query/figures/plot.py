@@ -180,15 +180,23 @@ def families(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str,
     return kinds(row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall())
 
 
-def ask_for_tree(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
-    """What a statement gives that needs the tree of models. Raises NothingToDraw where there is none."""
+def ask_unless(
+    connection: duckdb.DuckDBPyConnection, name: str, lacks: str | tuple[str, ...], mend: str = "", **values: Any
+) -> Answer:
+    """What a statement gives. Raises NothingToDraw where its complaint begins with one of `lacks`, and adds `mend`."""
     try:
         return ask(connection, name, **values)
     except duckdb.InvalidInputException as error:
         why = sentence(error)
-        if not why.startswith("a tree needs two models"):
+        if not why.startswith(lacks):
             raise
-        raise NothingToDraw(f"{why}: make ingest MODEL=… DATASET={values['dataset']}") from error
+        raise NothingToDraw(why + mend) from error
+
+
+def ask_for_tree(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
+    """What a statement gives that needs the tree of models. Raises NothingToDraw where there is none."""
+    mend = f": make ingest MODEL=… DATASET={values['dataset']}"
+    return ask_unless(connection, name, "a tree needs two models", mend, **values)
 
 
 def number(value: float | None, digits: int = 3) -> str:
