@@ -8,6 +8,7 @@ Each figure draws the result of one statement in query/examples/ and carries it:
 from query.figures.beyond_twins import beyond_twins
 from query.figures.controls import controls
 from query.figures.converging import converging
+from query.figures.curve import curve
 from query.figures.dimension import dimension
 from query.figures.distribution import distribution
 from query.figures.energy import energy
@@ -24,6 +25,7 @@ __all__ = [
     "beyond_twins",
     "controls",
     "converging",
+    "curve",
     "dimension",
     "distribution",
     "energy",
