@@ -177,7 +177,8 @@ def _under(name: str, answer: Answer, forms: Sequence[str]) -> str:
     links = "".join(f'<a href="figures/{escape(name)}.{form}">{form.upper()}</a>' for form in forms)
     return (
         f'<div class="under">{links}<details><summary>SQL</summary><button type="button" class="copy">copy</button>'
-        f'<pre tabindex="0">{escape(answer.sql)}</pre></details></div>'
+        f'<pre tabindex="0">{escape(answer.sql)}</pre><a href="figures/{escape(name)}.sql">{escape(name)}.sql</a>'
+        "</details></div>"
     )
 
 

@@ -1,0 +1,120 @@
+"""The report's folder: every figure with its data and SQL; nothing that is not a report's is touched."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import query
+from query import figures
+from query.__main__ import main
+from query.report import SECTIONS, report
+from query.report.page import MARK
+from query.report.sections import each, two_by_two
+from query.report.views import Panel, Section
+from tests.query.figures.conftest import make_store
+
+ONE = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
+TWO = [Section("distribution", "Where?", "How.", [Panel("distribution", figures.distribution, two_by_two)])]
+
+
+@pytest.fixture(scope="module")
+def written(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    with query.connect(store_path) as connection:
+        report(connection, ["crystals"], folder, ONE)
+    return folder
+
+
+def test_each_figure_is_there_as_pictures_data_and_sql(written: Path) -> None:
+    figure = {f"heatmap-crystals.{form}" for form in ("svg", "png", "csv", "sql")}
+    tables = {f"provenance_{what}" for what in ("datasets", "models", "runs", "failures")}
+    assert {file.name for file in (written / "figures").iterdir()} == figure | {
+        f"{name}.{form}" for name in tables for form in ("csv", "sql")
+    }
+    assert sorted(file.name for file in written.iterdir()) == ["figures", "index.html"]
+    ElementTree.parse(written / "figures" / "heatmap-crystals.svg")
+    assert (written / "figures" / "heatmap-crystals.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_link_of_the_page_leads_to_a_file(written: Path) -> None:
+    links = set(re.findall(r'href="(?!data:|#)([^"]+)"', (written / "index.html").read_text(encoding="utf-8")))
+    assert len(links) == 4 + 4 * 2
+    assert [link for link in links if not (written / link).is_file()] == []
+
+
+def test_the_sql_beside_a_figure_gives_its_csv(
+    written: Path, store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("heatmap-crystals", "provenance_runs"):
+        sql = (written / "figures" / f"{name}.sql").read_text(encoding="utf-8")
+        assert main(["--store", str(store_path), "--csv", sql]) == 0
+        expected = list(csv.reader(io.StringIO((written / "figures" / f"{name}.csv").read_text(encoding="utf-8"))))
+        assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == expected
+
+
+def test_a_later_report_replaces_its_own_files_and_no_other(store_path: Path, tmp_path: Path) -> None:
+    with query.connect(store_path) as connection:
+        report(connection, ["crystals"], tmp_path, ONE)
+        (tmp_path / "notes.txt").write_text("mine")
+        (tmp_path / "figures" / "mine.svg").write_text("mine")
+        page = report(connection, ["crystals"], tmp_path, TWO)
+    assert MARK in page.read_text(encoding="utf-8")
+    assert not list((tmp_path / "figures").glob("heatmap*"))
+    assert [(tmp_path / name).read_text() for name in ("notes.txt", "figures/mine.svg")] == ["mine", "mine"]
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_a_section_without_what_it_needs_says_so(store_path: Path, tmp_path: Path) -> None:
+    with query.connect(store_path) as connection:
+        page = report(connection, ["crystals"], tmp_path, TWO)
+    text = page.read_text(encoding="utf-8")
+    assert "Nothing to draw: two datasets are needed: make report DATASET=crystals,…" in text
+
+
+def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>mine")
+    with query.connect(store_path) as connection:
+        with pytest.raises(ValueError, match="is no page of ours and is left as it is: give another OUT"):
+            report(connection, ["crystals"], tmp_path, ONE)
+        with pytest.raises(ValueError, match="is a file; a report needs a folder of its own"):
+            report(connection, ["crystals"], tmp_path / "index.html", ONE)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["<p>mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["report", "crystal"], "no dataset 'crystal' in this store; did you mean 'crystals'?"),
+        (["report"], "usage: python -m query report DATASET[,DATASET…] [OUT]"),
+        (["report", "a", "b", "c"], "usage: python -m query report"),
+        (["reprt", "crystals"], "did you mean 'report'?"),
+    ],
+)
+def test_a_wrong_question_is_one_sentence(
+    store_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(["--store", str(store_path), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1
+
+
+def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = make_store(tmp_path / "matter.duckdb", {}), tmp_path / "out"
+    with query.connect(path, read_only=False) as connection:
+        connection.execute("DELETE FROM embeddings")
+    before = path.read_bytes()
+    assert main(["--store", str(path), "report", "crystals,crystals", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out / 'index.html'}\n"
+    expected = [section.name for section in SECTIONS] + ["page"]
+    assert re.findall(r"^  (\w+): [\d.]+ s$", said.err, re.MULTILINE) == expected
+    assert (out / "index.html").read_text(encoding="utf-8").count("Nothing to draw: ") == len(SECTIONS)
+    assert path.read_bytes() == before

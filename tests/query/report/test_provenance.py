@@ -1,0 +1,55 @@
+"""Where everything comes from: the tables at the end of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import query
+from query.statements import ask
+
+
+@pytest.fixture
+def con(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with query.connect(store_path) as connection:
+        yield connection
+
+
+def test_datasets_in_order_of_their_names(con: duckdb.DuckDBPyConnection) -> None:
+    rows = ask(con, "provenance_datasets", datasets="molecules,crystals").rows
+    assert [(row["dataset"], row["n_systems"], row["licence"]) for row in rows] == [
+        ("crystals", 60, "CC0-1.0"),
+        ("molecules", 60, "CC0-1.0"),
+    ]
+
+
+def test_each_model_once_with_its_kind_and_where_it_was_seen(con: duckdb.DuckDBPyConnection) -> None:
+    rows = {row["model_id"]: row for row in ask(con, "provenance_models", datasets="crystals,molecules").rows}
+    assert len(rows) == 6 + 6 + 2 + 4
+    assert [row["kind"] for row in rows.values()] == ["model"] * 6 + ["descriptor"] * 2 + ["twin"] * 6 + ["control"] * 4
+    assert rows["alpha-1"]["systems"] == "crystals 60, molecules 60"
+    assert rows["alpha-1"]["training_sets"] == ["sea", "shore"]
+
+
+def test_runs_that_gave_vectors_or_failed(con: duckdb.DuckDBPyConnection) -> None:
+    """A run all of whose vectors were replaced is of no account."""
+    rows = ask(con, "provenance_runs", datasets="crystals").rows
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "out of memory"), ("ok", None)]
+    assert rows[1]["weights"] == ["a.pt", "b.pt"]
+    assert rows[1]["weights_hash"] == ["0123456789abcdef", "fedcba98"]
+    assert rows[1]["torch"] == "2.13.0"
+    assert ask(con, "provenance_runs", datasets="molecules").rows == []
+
+
+def test_failures_by_reason(con: duckdb.DuckDBPyConnection) -> None:
+    (row,) = ask(con, "provenance_failures", datasets="crystals,molecules").rows
+    assert (row["status"], row["reason"], row["systems"], row["n_models"]) == (
+        "not_applicable",
+        "does not know Xx",
+        2,
+        2,
+    )
+    assert row["models"] == ["beta-0", "beta-1"]
