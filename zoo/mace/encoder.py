@@ -20,7 +20,7 @@ from mace.tools.scripts_utils import extract_config_mace_model
 from mace.tools.torch_geometric.batch import Batch
 from mace.tools.torch_tools import default_dtype
 
-from zoo.encoder import Encoder, NotApplicable, System
+from zoo.encoder import ENERGY, Encoder, NotApplicable, System
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -30,7 +30,8 @@ class FamilyEncoder(Encoder):
 
     The untrained twin is built by the package's constructor from the configuration that the file holds, after
     torch.manual_seed. What stays are statistics of the training set: the mean number of neighbours, which scales the
-    messages, and reference energies, scale and shift, which enter after the representations are read.
+    messages, and reference energies, scale and shift, which enter after the representations are read and are part of
+    its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -43,6 +44,8 @@ class FamilyEncoder(Encoder):
             network = untrained(network, untrained_seed)
         self.network = network.to(device, DTYPES[dtype]).eval().requires_grad_(False)
         self.cutoff = float(network.r_max)  # Å
+        self.heads = getattr(network, "heads", ["Default"])
+        self.head = head_of(self.heads, must=model[ENERGY] is not None)
         self.elements = AtomicNumberTable([int(z) for z in network.atomic_numbers])
         self.columns = columns([o3.Irreps(str(product.linear.irreps_out)) for product in network.products])
 
@@ -59,9 +62,10 @@ class FamilyEncoder(Encoder):
             property_weights={},
             cell=atoms.cell.array,
             pbc=tuple(atoms.pbc),
+            head=self.head,
         )
         with default_dtype(DTYPES[self.dtype]):
-            graph = AtomicData.from_config(configuration, z_table=self.elements, cutoff=self.cutoff)
+            graph = AtomicData.from_config(configuration, z_table=self.elements, cutoff=self.cutoff, heads=self.heads)
         if graph.edge_index.shape[1] == 0 and "Residual" not in type(self.network.interactions[0]).__name__:
             reason = f"no atom has a neighbour within {self.cutoff} Å, and without one this network's features are zero"
             raise NotApplicable(reason)
@@ -72,12 +76,25 @@ class FamilyEncoder(Encoder):
         return len(item.node_attrs)
 
     @torch.no_grad()
-    def encode(self, items: Sequence[AtomicData], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(self, items: Sequence[AtomicData], representations: Sequence[str]) -> dict[str, list[Any]]:
         """One forward pass of the whole network, without forces."""
         batch = Batch.from_data_list(list(items)).to(self.device)
-        features = self.network(batch.to_dict(), compute_force=False)["node_feats"].cpu().numpy()
+        found = self.network(batch.to_dict(), compute_force=False)
+        features = found["node_feats"].cpu().numpy()
         atoms = np.split(features, np.cumsum([self.size(item) for item in items])[:-1])
-        return {name: [rows[:, self.columns[name]] for rows in atoms] for name in representations}
+        vectors = {name: [rows[:, self.columns[name]] for rows in atoms] for name in representations}
+        return vectors | {ENERGY: found["energy"].tolist()}
+
+
+def head_of(heads: Sequence[str], *, must: bool) -> str:
+    """The head that the package's calculator reads energies from if it is told none; the features are before them.
+
+    must: raise ValueError where there is no such head. Else it is the first.
+    """
+    chosen = [head for head in heads if len(heads) == 1 or head.lower() == "default"]
+    if must and not chosen:
+        raise ValueError(f"the network has the heads {', '.join(heads)}: expected one alone, or one named default")
+    return (chosen or heads)[0]
 
 
 def columns(layers: Sequence[o3.Irreps]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""A small MACE with random weights, pickled whole as the published files are; and the package's own descriptors."""
+"""A small MACE with random weights, pickled whole as the published files are; and the package's calculator."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def network(model: Mapping[str, Any], rank: int) -> ScaleShiftMACE:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Means of what MACECalculator.get_descriptors gives, in float64."""
+    """Means of what MACECalculator.get_descriptors gives, and its energy, in float64."""
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     path = folder / model["weights"]["files"][0]["path"]
     heads = getattr(torch.load(path, map_location="cpu", weights_only=False), "heads", [None])
@@ -92,4 +92,6 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     scalars = calculator.get_descriptors(atoms, invariants_only=True).mean(axis=0)
     means = {"invariant_layers": scalars, "invariant": np.split(scalars, layers)[-1]}
     means["all"] = calculator.get_descriptors(atoms, invariants_only=False).mean(axis=0)
-    return {r["name"]: means[r["name"]] for r in model["representation"]}
+    atoms.calc = calculator
+    energy = np.array(atoms.get_potential_energy())
+    return {r["name"]: means[r["name"]] for r in model["representation"]} | {"energy": energy}
