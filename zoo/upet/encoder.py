@@ -13,7 +13,7 @@ from metatrain.pet import PET
 from metatrain.utils.io import load_model
 from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
 
-from zoo.encoder import Encoder, System
+from zoo.encoder import ENERGY, Encoder, System
 
 OUTPUTS = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "feature"}
 
@@ -22,7 +22,8 @@ class FamilyEncoder(Encoder):
     """Per atom: `last_hidden`, input of the energy's last linear layer; `features`, what the heads read.
 
     Both join a part of the atom itself and one of its edges, summed with the weights of the cutoff. The untrained twin
-    is the package's own constructor, with the settings of the file, after torch.manual_seed.
+    is the package's own constructor, with the settings of the file, after torch.manual_seed; no reference energies of
+    the elements are part of its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -53,9 +54,12 @@ class FamilyEncoder(Encoder):
         return len(item)
 
     @torch.no_grad()
-    def encode(self, items: Sequence[mta.System], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        """One forward pass for the features; without the forces, which would need gradients."""
+    def encode(self, items: Sequence[mta.System], representations: Sequence[str]) -> dict[str, list[Any]]:
+        """One forward pass for the features and the energy; without the forces, which would need gradients."""
         wanted = {OUTPUTS[name]: mta.ModelOutput(sample_kind="atom") for name in representations}
+        wanted[ENERGY] = mta.ModelOutput(quantity="energy", unit="eV", sample_kind="system")
         found = self.network([item.to(device=self.device) for item in items], wanted)
+        values = {name: output.block().values.cpu().numpy() for name, output in found.items()}
         ends = np.cumsum([self.size(item) for item in items])[:-1]
-        return {name: np.split(found[OUTPUTS[name]].block().values.cpu().numpy(), ends) for name in representations}
+        vectors = {name: np.split(values[OUTPUTS[name]], ends) for name in representations}
+        return vectors | {ENERGY: values[ENERGY].ravel().tolist()}

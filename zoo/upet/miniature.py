@@ -73,9 +73,11 @@ def calculator(path: str) -> MetatomicCalculator:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Means over atoms of what the exported, scripted model gives through the package's ASE interface."""
+    """What the exported, scripted model gives through the package's ASE interface: its energy, and means over atoms."""
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     names = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "feature"}
     wanted = {name: mta.ModelOutput(sample_kind="atom") for name in names.values()}
     found = calculator(str(folder / model["weights"]["files"][0]["path"])).run_model(atoms, wanted)
-    return {name: found[output].block().values.numpy().mean(axis=0) for name, output in names.items()}
+    means = {name: found[output].block().values.numpy().mean(axis=0) for name, output in names.items()}
+    atoms.calc = calculator(str(folder / model["weights"]["files"][0]["path"]))
+    return means | {"energy": np.array(atoms.get_potential_energy())}
