@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
 from query.figures.plot import number
@@ -13,14 +14,14 @@ Rows = Sequence[Row]
 NAMED = 6  # checks that a warning names
 
 
-def findings(drawn: Sequence[Drawn]) -> list[str]:
-    """A sentence or two of each section, on each dataset, from the version that the page shows first."""
-    said = []
+def findings(drawn: Sequence[Drawn]) -> dict[str, list[str]]:
+    """By dataset, a sentence or two of each section, from the version that the page shows first."""
+    said: dict[str, list[str]] = {}
     for section in drawn:
-        for version, rows in _first(section):
-            make = SENTENCES.get(section.section.name)
-            said += [] if make is None else [f"{_on(version)}: {sentence}" for sentence in make(rows)]
-    return said
+        make = SENTENCES.get(section.section.name)
+        for version, rows in () if make is None else _first(section):
+            said.setdefault(_on(version), []).extend(make(rows))
+    return {on: sentences for on, sentences in said.items() if sentences}
 
 
 def controls_that_fail(drawn: Sequence[Drawn]) -> list[str]:
@@ -55,13 +56,13 @@ def _controls(rows: Rows) -> Iterator[str]:
     """What fails is a warning, see above."""
     if rows and all(row["holds"] for row in rows):
         metrics = len({row["metric"] for row in rows})
-        yield f"all {len(rows)} checks hold, of {len(rows) // metrics} controls by {metrics} metrics."
+        yield f"All {len(rows)} checks hold, of {len(rows) // metrics} controls by {metrics} metrics."
 
 
 def _heatmap(rows: Rows) -> Iterator[str]:
     pairs = [row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None]
     apart = [row for row in pairs if row["family_a"] != row["family_b"]]
-    for which, some in (("of all pairs", pairs), ("of pairs from different families", apart)):
+    for which, some in (("Of all pairs", pairs), ("Of pairs from different families", apart)):
         if some:
             best = max(some, key=lambda row: float(row["calibrated"]))
             yield (
@@ -70,4 +71,75 @@ def _heatmap(rows: Rows) -> Iterator[str]:
             )
 
 
-SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {"controls": _controls, "heatmap": _heatmap}
+def _converging(rows: Rows) -> Iterator[str]:
+    said = []
+    for kin, words in (("all", "over all models"), ("others", "without its own family")):
+        row = next((row for row in rows if row["kin"] == kin and row["spearman"] is not None), None)
+        if row is not None:
+            interval = (
+                "" if row["spearman_low"] is None else f", 95 % {_range(row['spearman_low'], row['spearman_high'])}"
+            )
+            p = number(row["spearman_p"], 2)
+            said.append(f"{number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)")
+    if said:
+        about = f"{rows[0]['score']} with alignment to {rows[0]['reference']}"
+        yield f"The rank correlation of {about} is {'; '.join(said)}."
+
+
+def _distribution(rows: Rows) -> Iterator[str]:
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        pairs = [row for row in rows if row["metric"] == metric and None not in (row["on_a"], row["on_b"])]
+        if pairs:
+            means = [number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
+            yield f"The mean {metric} of {len(pairs)} pairs is {means[0]} on the first, {means[1]} on the second."
+
+
+def _dimension(rows: Rows) -> Iterator[str]:
+    known = [row for row in rows if row["kind"] == "model" and row["value"] is not None]
+    if known:
+        ends = [choose(known, key=lambda row: float(row["value"])) for choose in (min, max)]
+        low, high = (f"{number(row['value'], 2)} ({row['model_id']})" for row in ends)
+        yield f"The intrinsic dimension of trained models lies between {low} and {high}."
+
+
+def _kin(rows: Rows) -> Iterator[str]:
+    found = {row["relation"]: row for row in rows if row["mean"] is not None}
+    said = []
+    for relation, row in found.items():
+        p = "" if row["p_value"] is None else f", p = {number(row['p_value'], 2)}"
+        said.append(f"{number(row['mean'])} for {relation} ({row['n_pairs']} pairs{p})")
+    if said:
+        yield f"The mean {next(iter(found.values()))['metric']} of two models is {'; '.join(said)}."
+
+
+def _beyond_twins(rows: Rows) -> Iterator[str]:
+    gained = [row["gained"] for row in rows if row["gained"] is not None and row["family_a"] != row["family_b"]]
+    if gained:
+        more = sum(value > 0 for value in gained)
+        yield f"{more} of {len(gained)} pairs from different families are more alike than their untrained twins."
+
+
+def _energy(rows: Rows) -> Iterator[str]:
+    best = min((row for row in rows if row["mae"] is not None), key=lambda row: float(row["mae"]), default=None)
+    if best is not None:
+        interval = "" if best["low"] is None else f" (95 % {_range(best['low'], best['high'])})"
+        yield (
+            f"Composition taken out, {best['model_id']} is nearest to {best['property']} of {best['source']}: mean "
+            f"absolute error {number(best['mae'])} eV{interval}, n = {best['n']}."
+        )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{number(low, 2)} to {number(high, 2)}"
+
+
+SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
+    "controls": _controls,
+    "heatmap": _heatmap,
+    "converging": _converging,
+    "distribution": _distribution,
+    "dimension": _dimension,
+    "kin": _kin,
+    "beyond_twins": _beyond_twins,
+    "energy": _energy,
+}

@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -41,12 +41,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page says. warnings: controls that do not hold. says: sentences made from rows."""
+    """All that the page says. warnings: controls that do not hold. says: sentences made from rows, by dataset."""
 
     title: str
     facts: str
     warnings: Sequence[str]
-    says: Sequence[str]
+    says: Mapping[str, Sequence[str]]
     sections: Sequence[Drawn]
     tables: Sequence[Table]
     versions: str
@@ -90,11 +90,14 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f'<div class="warning" role="alert">{lines}</div>\n'
 
 
-def _says(says: Sequence[str]) -> str:
+def _says(says: Mapping[str, Sequence[str]]) -> str:
     if not says:
         return ""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in says)
-    return f'<div class="says"><h2>What this store says</h2><ul>{lines}</ul></div>\n'
+    lists = "".join(
+        f"<div><h3>On {escape(on)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
+        for on, lines in says.items()
+    )
+    return f'<div class="says"><h2>What this store says</h2><div class="lists">{lists}</div></div>\n'
 
 
 def _contents(sections: Iterable[Drawn]) -> str:

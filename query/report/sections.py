@@ -9,8 +9,11 @@ from typing import Any
 import duckdb
 
 from query import figures
+from query.convergence import AN_ERROR
+from query.energies import SCORE
 from query.figures import NothingToDraw
 from query.report.views import Panel, Section, Version
+from query.statements import ask
 
 Connection = duckdb.DuckDBPyConnection
 Versions = Callable[[Connection, Sequence[str]], list[Version]]
@@ -18,6 +21,20 @@ QUICK = ("cknna", "mutual_knn")  # 100 pairings by chance are next to nothing
 METRICS = (*QUICK, "cka", "distance_correlation", "information_imbalance", "rsa")
 MANY = 24  # models from which on the other metrics' pairings by chance take minutes
 SCORED = 4  # models that a score needs to be drawn
+LABELLED = 2  # properties that a map is coloured by
+SCORES = """
+    SELECT score, test_set FROM scores JOIN models_on($dataset) USING (model_id) WHERE kind = 'model'
+    GROUP BY score, test_set HAVING count(DISTINCT model_id) >= $least
+    ORDER BY count(DISTINCT model_id) DESC, score, test_set
+"""
+POTENTIALS = """
+    SELECT count(DISTINCT source) FROM labels
+    WHERE starts_with(system_id, ?) AND source IN (SELECT model_id FROM models WHERE untrained_of IS NULL)
+"""
+LABELS = """
+    SELECT property FROM labels WHERE starts_with(system_id, ?) GROUP BY property
+    ORDER BY bool_and(source IN (SELECT model_id FROM models)), count(DISTINCT system_id) DESC, property LIMIT ?
+"""
 
 
 def each(**switches: Sequence[str]) -> Versions:
@@ -62,21 +79,37 @@ def alone_or_two(connection: Connection, datasets: Sequence[str]) -> list[Versio
 
 
 def by_score(connection: Connection, datasets: Sequence[str]) -> list[Version]:
-    """The scores that enough models of a dataset have on one test set, those that most have first."""
+    """The errors that enough models of a dataset have on one test set, and what is measured on their energies."""
     found = []
     for dataset in datasets:
-        rows = connection.execute(
-            "SELECT score FROM (SELECT score, test_set, count(DISTINCT model_id) AS n FROM scores JOIN models_on(?) "
-            "USING (model_id) WHERE kind = 'model' GROUP BY ALL) GROUP BY score HAVING max(n) >= ? "
-            "ORDER BY max(n) DESC, score",
-            [dataset, SCORED],
-        ).fetchall()
-        scores = [{"dataset": dataset, "score": score} for (score,) in rows]
-        found += [Version(switches, switches) for switches in scores]
+        rows = connection.execute(SCORES, {"dataset": dataset, "least": SCORED}).fetchall()
+        for score, test_set in rows:
+            if AN_ERROR.search(score):
+                options = {"dataset": dataset, "score": score, "test_set": test_set}
+                found.append(Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options))
+        (potentials,) = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
+        if potentials >= SCORED:
+            options = {"dataset": dataset, "score": SCORE}
+            found.append(Version(options, options))
     if not found:
         raise NothingToDraw(
-            f"no score is known of {SCORED} models with vectors on {' or '.join(datasets)}; INSERT INTO scores"
+            f"no error is known of {SCORED} models with vectors on {' or '.join(datasets)}: see FROM scores"
         )
+    return found
+
+
+def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
+    """One model a dataset, both methods; sizes, and the properties that most systems have."""
+    found = []
+    for dataset in datasets:
+        chosen = ask(connection, "map", dataset=dataset).rows
+        model = chosen[0]["model_id"] if chosen else None
+        labels = connection.execute(LABELS, [f"{dataset}/", LABELLED]).fetchall()
+        colors = ["n_atoms", "n_elements", *(name for (name,) in labels)]
+        for method in ("pca", "umap"):
+            for color in colors:
+                switches = {"dataset": dataset, "method": method, "color": color}
+                found.append(Version(switches, {**switches, "model": model}))
     return found
 
 
@@ -84,35 +117,46 @@ SECTIONS = (
     Section(
         "controls",
         "Can the numbers below be believed?",
-        "Controls are made-up models of which the answer is known: the same vectors turned or scaled must give what"
-        " a thing gives with itself, shuffled or random ones what chance gives, constant ones nothing. Where one "
-        "does not, the pipeline is wrong somewhere, and no other figure means anything. That all hold does not show"
-        " that a model was run as its makers meant it.",
+        "Controls are made-up models of which the answer is known: the same vectors turned or scaled must give "
+        "what a thing gives with itself, shuffled or random ones what chance gives, constant ones nothing. Where "
+        "one does not, the pipeline is wrong somewhere, and no other figure means anything. That all hold does "
+        "not show that a model was run as its makers meant it.",
         [Panel("controls", figures.controls, each())],
     ),
     Section(
         "heatmap",
         "How alike do models see the same matter?",
-        "Each cell compares two models by their vectors of the same systems; the order is that of their tree, so "
-        "alike models are neighbours. A high value says that two models arrange the systems alike, not that either "
-        "is right. Values of different metrics, or at different n and k, do not compare. Under the mouse: the "
-        "value, what chance gives, and the value calibrated by it.",
+        "Each cell compares two models by their vectors of the same systems. The order is that of their tree, so "
+        "alike models are neighbours. A high value says that two models arrange the systems alike, not that "
+        "either is right. Values of different metrics, or at different n and k, do not compare. Point at a cell "
+        "for the value, what chance gives, and the value calibrated by it.",
         [Panel("heatmap", figures.heatmap, by_metric)],
     ),
     Section(
         "tree",
         "Which models belong together?",
-        "Neighbour joining of the models by how alike their alignments with all others are (the root of the Jensen-"
-        "Shannon divergence of their CKNNA profiles). Only branch lengths along the tree count; the order from top "
-        "to bottom does not. A tree always shows groups, also where there are none: check them in the matrix above.",
+        "Neighbour joining of the models, by the root of the Jensen-Shannon divergence of their CKNNA profiles: "
+        "models that align alike with all others are close. Only lengths along the branches count, not the order "
+        "from top to bottom. A tree always shows groups, also where there are none: check them in the matrix "
+        "above. The Newick text is in the CSV.",
         [Panel("tree", figures.tree, each(color=("family", "input", "training")))],
+    ),
+    Section(
+        "converging",
+        "Do better models see matter more like the best one?",
+        "Alignment with a reference model, the best one unless the figure says otherwise, against an error. If "
+        "models converge as they get better, alignment falls as the error grows. Models of the reference's own "
+        "family are alike and often good for one and the same reason, so the right panel leaves them out. A "
+        "correlation over a handful of models is weak evidence: mind the interval.",
+        [Panel("converging", figures.converging, by_score)],
     ),
     Section(
         "distribution",
         "Do models agree inside and outside of what they were trained on?",
-        "Left and right, the same pairs of models on two datasets, at equal numbers of systems, since values depend"
-        " on it. Pairs below the diagonal agree less on the second dataset. Which dataset is out of distribution, "
-        "and for which model, is for the reader to say: a store cannot know.",
+        "Each point is a pair of models: how alike they are on one dataset, across, and on another, up, at equal "
+        "numbers of systems, since values depend on it. Pairs below the diagonal agree less on the second "
+        "dataset. Which dataset is out of distribution, and for which model, is for the reader to say: a store "
+        "cannot know.",
         [Panel("distribution", figures.distribution, two_by_two)],
     ),
     Section(
@@ -127,17 +171,52 @@ SECTIONS = (
     Section(
         "dimension",
         "In how many directions do the vectors vary?",
-        "Intrinsic dimension counts the directions in which vectors vary near each other, whatever the vectors' "
-        "length. The bars come from subsamples. Estimates grow with n and shrink with noise, so compare models on "
-        "one dataset only; a small number may mean a good summary or a poor one.",
+        "Intrinsic dimension counts the directions in which vectors vary locally, however long the vectors are. "
+        "Lines are intervals from subsamples. Estimates grow with n and with noise, so compare models on one "
+        "dataset only. A small number may mean a good summary or a poor one; the untrained twin, in the same row, "
+        "tells how much is the architecture's.",
         [Panel("dimension", figures.dimension, each())],
+    ),
+    Section(
+        "kin",
+        "What explains alignment: family, training data, or neither?",
+        "Each point is a pair of models. Pairs of one family share architecture and code; others may share "
+        "training data; the rest share neither. The p-values come from shuffling the labels of models, not of "
+        "pairs, since pairs that share a model are no independent witnesses. With few models even a large "
+        "difference cannot reach a small p.",
+        [Panel("kin", figures.kin, each())],
+    ),
+    Section(
+        "curve",
+        "How do values depend on the number of systems and on k?",
+        "The pairs that are most and least alike, at growing numbers of systems and of neighbours, with what chance"
+        " gives there. Values at different n or k do not compare. Where a line still bends at its right end, more "
+        "systems would change the value.",
+        [Panel("curve", figures.curve, each(metric=QUICK))],
     ),
     Section(
         "beyond_twins",
         "What did training add?",
         "An untrained twin is the same network with weights drawn at random. Each point is a pair of models: how "
         "alike their twins are, across, and how alike they are themselves, up. On the diagonal the architecture "
-        "explains it all; above it, something was learned in common. The band is what wrongly paired systems give.",
+        "explains it all. Above it, training brought the two together; below it, training set them apart. On the "
+        "right, the same differences as shares of pairs.",
         [Panel("beyond_twins", figures.beyond_twins, each())],
+    ),
+    Section(
+        "energy",
+        "Do potentials agree on energies, once composition is taken out?",
+        "Potentials have different zeros of energy. So a linear model of the composition is fitted to the labels "
+        "and to each model's predictions, and what is left is compared (equations 1 to 4 of arXiv 2512.03750). What"
+        " the fit takes out is not seen here, and it takes out more the fewer systems there are for each element.",
+        [Panel("energy", figures.energy, each())],
+    ),
+    Section(
+        "map",
+        "What does one model see?",
+        "Each point is a system, placed by one model's vectors. Principal components keep distances as far as two "
+        "axes can; UMAP keeps neighbours, while its distances, densities and gaps mean little. Both leave out most "
+        "of what the vectors hold.",
+        [Panel("map", figures.map, by_color)],
     ),
 )

@@ -177,7 +177,7 @@ def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
 
 def test_the_page_says_that_controls_hold(opened: Opened) -> None:
     assert opened.page.locator("[role=alert]").count() == 0
-    assert "crystals: all" in opened.page.locator(".says").inner_text()
+    assert "On crystals\nAll " in opened.page.locator(".says").inner_text()
 
 
 def test_it_is_small(page_path: Path) -> None:
