@@ -12,7 +12,7 @@ from orb_models.forcefield import pretrained
 from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
 from orb_models.forcefield.base import AtomGraphs, batch_graphs
 
-from zoo.encoder import Encoder, System
+from zoo.encoder import ENERGY, Encoder, System
 
 PRECISIONS = {"float32": "float32-highest", "float64": "float64"}  # 'float32-high', the package's default, is TF32
 VACUUM = 10.0  # Å on each side, where a structure is periodic in some directions only: images are beyond the cutoff
@@ -21,7 +21,8 @@ VACUUM = 10.0  # Å on each side, where a structure is periodic in some directio
 class FamilyEncoder(Encoder):
     """Representation `last_hidden`: node features that the heads read, (n_atoms, 256). They turn with the structure.
 
-    The untrained twin is the package's own constructor after torch.manual_seed; it needs no file.
+    The untrained twin is the package's own constructor after torch.manual_seed; it needs no file. Reference energies of
+    the elements, and the repulsion of near nuclei, are part of the constructor and so of its energy.
     """
 
     def __init__(self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None) -> None:
@@ -67,11 +68,15 @@ class FamilyEncoder(Encoder):
         return int(item.n_node.sum())
 
     @torch.inference_mode()
-    def encode(self, items: Sequence[AtomGraphs], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        """The network without its heads, and so without the gradients of the conservative models."""
+    def encode(self, items: Sequence[AtomGraphs], representations: Sequence[str]) -> dict[str, list[Any]]:
+        """The network with the energy's head alone, and so without the gradients of the conservative models."""
         batch = batch_graphs(list(items)).to(self.device)
-        rows = torch.split(self.network.model(batch)["node_features"].cpu(), [self.size(item) for item in items])
-        return {name: [atoms.numpy() for atoms in rows] for name in representations}
+        features = self.network.model(batch)["node_features"]
+        energies = self.network.heads["energy"].predict(features, batch)
+        if self.network.pair_repulsion:
+            energies = energies + self.network.pair_repulsion_fn(batch)["energy"]
+        rows = torch.split(features.cpu(), [self.size(item) for item in items])
+        return {name: [atoms.numpy() for atoms in rows] for name in representations} | {ENERGY: energies.tolist()}
 
 
 def build(options: Mapping[str, Any]) -> tuple[torch.nn.Module, SystemConfig]:

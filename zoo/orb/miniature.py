@@ -41,12 +41,13 @@ def old_name(name: str) -> str:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Mean of the node features that pass through the package's ASE calculator, with every head and gradient."""
+    """The package's ASE calculator, with every head and gradient: its energy, and what node features pass through."""
     path = str(folder / model["weights"]["files"][0]["path"])
     loaded = pretrained.load_model(network(model), path, "cpu", precision="float32-highest", compile=False)
     kept = []
     loaded.model.register_forward_hook(lambda module, given, found: kept.append(found["node_features"]))
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     atoms.info = {"charge": float(system.charge or 0), "spin": float(system.spin or 1)}
-    ORBCalculator(loaded, device="cpu", edge_method="knn_scipy").calculate(atoms)
-    return {"last_hidden": kept[-1].detach().numpy().mean(axis=0)}
+    calculator = ORBCalculator(loaded, device="cpu", edge_method="knn_scipy")
+    calculator.calculate(atoms)
+    return {"last_hidden": kept[-1].detach().numpy().mean(axis=0), "energy": calculator.results["energy"]}
