@@ -8,7 +8,6 @@ from typing import Any
 import duckdb
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, in_our_look, number, systems
 from query.metrics import find_metric
@@ -61,34 +60,23 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     known = [row[side] for row in rows for side in ("value", "twins_value", "null_mean") if row[side] is not None]
     low, high = min(known), max(known)
     room = 0.05 * (high - low)
-    strips = any(row["gained"] is None for row in rows)
-    missing = low - 2.5 * room  # where what is undefined lies
-    start = low - (4 if strips else 1) * room
     for name, look in LOOKS.items():
         drawn = [row for row in rows if row["kin"] == name]
+        missing = low - 2.5 * room  # where what is undefined lies
         xs, ys = ([missing if row[side] is None else row[side] for row in drawn] for side in ("twins_value", "value"))
         if drawn:
-            label = f"{name} ({len(drawn)})"
-            axes.scatter(
-                xs,
-                ys,
-                c=look.color,
-                marker=look.marker,
-                s=22 if len(rows) < MANY else 9,
-                alpha=0.75,
-                linewidths=1,
-                label=label,
-            )
+            label, size = f"{name} ({len(drawn)})", 22 if len(rows) < MANY else 9
+            axes.scatter(xs, ys, c=look.color, marker=look.marker, s=size, alpha=0.75, linewidths=1, label=label)
             plot.say_at(axes, xs, ys, map(_say, drawn))
-    if strips:
-        for corner, size in (((start, start), (3 * room, high - start)), ((start, start), (high - start, 3 * room))):
-            axes.add_patch(
-                Rectangle(corner, *size, fill=False, hatch="////", edgecolor="#DDDDDD", linewidth=0, zorder=0)
-            )
+    hatched: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": "#DDDDDD", "linewidth": 0, "zorder": 0}
+    sides = (("twins_value", axes.axvspan, axes.set_xlim), ("value", axes.axhspan, axes.set_ylim))
+    for side, strip, limit in sides:
+        gaps = any(row[side] is None for row in rows)
+        if gaps:
+            strip(low - 4 * room, low - room, **hatched)
+        limit(low - (4 if gaps else 1) * room, high + room)
     axes.plot([low, high], [low, high], color=GREY, linewidth=1)
-    _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None], high)
-    axes.set_xlim(start, high + room)
-    axes.set_ylim(start, high + room)
+    _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None])
     axes.set_box_aspect(1)
     way = "low" if find_metric(metric).lower_is_closer else "high"
     axes.set_xlabel(f"{metric} of their untrained twins")
@@ -96,12 +84,12 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), handletextpad=0.2, title="pairs of models", alignment="left")
 
 
-def _mark_chance(axes: Axes, nulls: Sequence[float], end: float) -> None:
+def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
     if nulls:
         chance = float(np.mean(nulls))
         axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
         axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
-        axes.annotate("chance", (end, chance), (0, 3), textcoords="offset points", ha="right", fontsize=7.5, color=GREY)
+        axes.text(1.01, chance, "chance", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=GREY)
 
 
 def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:

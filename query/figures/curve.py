@@ -20,6 +20,7 @@ MEANS = {
     ("lowest", False): "least alike",
     ("lowest", True): "most alike",
 }
+ROOM = 0.09  # of an axis: between numbers along it
 GAP = 0.2  # of an axis: between labels of two lines each
 
 
@@ -103,10 +104,11 @@ def _draw(plot: Plot, axes: Axes, along: str, rows: Sequence[Row]) -> None:
 
 
 def _apart(xs: Sequence[int]) -> list[int]:
-    """Of ascending numbers those that can be written on a log axis: none within a quarter of the one before."""
-    kept: list[int] = []
-    for x in xs:
-        if not kept or x > 1.25 * kept[-1]:
+    """Of ascending numbers those that can be written on a log axis, not too near the one before."""
+    least = (xs[-1] / xs[0]) ** ROOM
+    kept = [xs[0]]
+    for x in xs[1:]:
+        if x > least * kept[-1]:
             kept.append(x)
     return kept
 

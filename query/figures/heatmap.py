@@ -11,16 +11,17 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from query.figures.plot import GREY, SEQUENTIAL, Kind, Plot, ask_for_tree, families, in_our_look, number, systems
+from query.figures.plot import GREY, OTHER, SEQUENTIAL, Kind, Plot, ask_for_tree, families, in_our_look, number, systems
 from query.metrics import find_metric
 
 Row = dict[str, Any]
 INCH = 0.17  # the least width of a cell
 LEAST = 3.2  # inches, of all cells
-STRIP = 0.13  # inches
-OTHER = Kind(GREY, "x")  # controls, when asked for
+STRIP, GAP = 0.13, 0.04  # inches
+COLUMN = 1.0  # inches, of the key
 WRITTEN = 24  # models up to which the values stand in the cells
 
 
@@ -53,7 +54,7 @@ def heatmap(
     image = _draw(axes, values, metric)
     plot.say_in(axes, [[_say(cell) for cell in line] for line in cells])
     looks = {family: OTHER for _, family in labels.values()} | families(connection, dataset)
-    _name(axes, [labels[place] for place in places], looks, STRIP / cell)
+    _name(axes, [labels[place] for place in places], looks, int(cell * len(places) / COLUMN) or 1)
     bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
     bar.set_label(f"{metric} ({'low' if find_metric(metric).lower_is_closer else 'high'} is alike)")
     return plot
@@ -79,35 +80,30 @@ def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
     return image
 
 
-def _name(axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind], strip: float) -> None:
-    """Models' names on both sides, and strips that mark the families. strip: their width, in cells."""
+def _name(axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind], columns: int) -> None:
+    """Models' names on both sides, and strips that mark the families. columns: of the key."""
     count = len(labels)
     names = [name for name, _ in labels]
     axes.set_yticks(range(count), names, fontsize=7)
     axes.set_xticks(range(count), names, fontsize=7, rotation=90)
-    axes.tick_params(length=0, pad=3 + 72 * STRIP)
+    axes.tick_params(length=0, pad=72 * (2 * GAP + STRIP))
     axes.spines[:].set_visible(False)
-    inside: dict[str, Any] = {
-        "color": "white",
-        "markersize": 4,
-        "markeredgewidth": 0,
-        "linestyle": "none",
-        "clip_on": False,
-    }
+    aside, inch = GAP + STRIP / 2, axes.get_figure(root=True).dpi_scale_trans  # type: ignore[union-attr]
+    left = axes.get_yaxis_transform() + ScaledTranslation(-aside, 0, inch)
+    below = axes.get_xaxis_transform() + ScaledTranslation(0, -aside, inch)
     for place, (_, family) in enumerate(labels):
-        look = looks[family]
-        left, below = -0.6 - strip, count - 0.4
-        for corner, size in (((left, place - 0.5), (strip, 1)), ((place - 0.5, below), (1, strip))):
-            axes.add_patch(Rectangle(corner, *size, color=look.color, linewidth=0, clip_on=False))
-        xs, ys = (left + strip / 2, place), (place, below + strip / 2)
-        axes.plot(xs, ys, marker=look.marker, scalex=False, scaley=False, **inside)
+        look, ends = looks[family], (place - 0.5, place + 0.5)
+        for transform, line, point in ((left, ((0, 0), ends), (0, place)), (below, (ends, (0, 0)), (place, 0))):
+            strip: dict[str, Any] = {"transform": transform, "clip_on": False, "scalex": False, "scaley": False}
+            axes.plot(*line, color=look.color, linewidth=72 * STRIP, solid_capstyle="butt", **strip)
+            axes.plot(*point, color="white", marker=look.marker, markersize=4, markeredgewidth=0, **strip)
     shown = {family: looks[family] for family in sorted({family for _, family in labels})}
     axes.legend(
         [Line2D([], [], color=look.color, marker=look.marker, linestyle="none") for look in shown.values()],
         shown,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=max(1, min(len(shown), int(count * STRIP / strip))),
+        ncols=min(len(shown), columns),
         title="family",
         alignment="left",
         handletextpad=0.2,

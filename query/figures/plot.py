@@ -165,6 +165,9 @@ class Kind:
     marker: str
 
 
+OTHER = Kind(GREY, "d")  # of no family of models or descriptors: a control, when asked for
+
+
 def kinds(names: Iterable[str]) -> dict[str, Kind]:
     """A look for each name, the same for the same set of names: no two share colour and marker, up to 96 of them."""
     found = sorted(set(names))

@@ -11,13 +11,12 @@ import duckdb
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from query.figures.plot import GREY, Kind, Plot, ask_for_tree, families, in_our_look, kinds
+from query.figures.plot import OTHER, Kind, Plot, ask_for_tree, families, in_our_look, kinds
 
 Row = dict[str, Any]
 INCH = 0.17  # a model
 COLORED = ("family", "input", "training")
 WRAP = 34  # letters, of a name in the key
-OTHER = Kind(GREY, "x")
 
 
 @in_our_look

@@ -74,7 +74,7 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     left = plot.axes[0]
     drawn = np.concatenate([np.asarray(marks.get_offsets()) for marks in left.collections])
     assert len(drawn) == 15
-    (strip, _) = (patch for patch in left.patches if patch.get_hatch())
+    (strip,) = (patch for patch in left.patches if patch.get_hatch())
     inside = [strip.get_x() < x < strip.get_x() + strip.get_width() for x, _ in drawn]
     assert sum(inside) == 5
     assert sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots()) == 5

@@ -64,6 +64,21 @@ def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
     assert plot.title == "cknna on crystals (n = 60, k = 25)"
 
 
+@pytest.mark.parametrize("models", [["alpha-0", "beta-0"], None])
+def test_strips_lie_between_the_names_and_the_cells(small: Connection, models: list[str] | None) -> None:
+    plot = heatmap(small, "crystals", models=models, permutations=0)
+    plot.draw_without_rendering()
+    axes = plot.axes[0]
+    strips = [line for line in axes.lines if line.get_linewidth() > 5]
+    assert len(strips) == 2 * len(labels(plot))
+    half = strips[0].get_linewidth() / 2 * plot.dpi / 72
+    names = max(tick.get_window_extent().x1 for tick in axes.get_yticklabels())
+    below = max(tick.get_window_extent().y1 for tick in axes.get_xticklabels())
+    left, bottom = (line.get_window_extent() for line in strips[:2])
+    assert names < left.x0 - half < left.x1 + half < axes.bbox.x0
+    assert below < bottom.y0 - half < bottom.y1 + half < axes.bbox.y0
+
+
 def test_sixty_models(large: Connection) -> None:
     plot = heatmap(large, "crystals", metric="mutual_knn", permutations=0)
     assert len(labels(plot)) == 62
