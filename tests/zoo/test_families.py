@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from query.statements import find_statements
 from zoo.card import ROOT, TWIN, Input, family_folders, find_model, load_families, load_family
 from zoo.check import find_faults, read_requirements
 from zoo.lock import CUDA_RUNTIME, read_blocks
@@ -96,8 +97,8 @@ def test_the_scan_sees_a_name_in_code() -> None:
 
 
 def telling_names(folder: Path) -> str:
-    """A pattern of the family's name, unless the cards use that word themselves, and of its composed model ids."""
-    names = [folder.name] if folder.name not in get_args(Input) else []
+    """A pattern of the family's name, unless it is a word for an input or a figure too, and of its composed model ids."""
+    names = [folder.name] if folder.name not in (*get_args(Input), *find_statements()) else []
     names += [model.id for model in load_family(folder).models if "-" in model.id]
     return rf"(?<![\w-])({'|'.join(map(re.escape, names))})(?![\w-])"
 
