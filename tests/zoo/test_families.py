@@ -97,7 +97,7 @@ def test_the_scan_sees_a_name_in_code() -> None:
 
 
 def telling_names(folder: Path) -> str:
-    """A pattern of the family's name, unless it is a word for an input or a figure too, and of its composed model ids."""
+    """A pattern of the family's name, unless an input or a figure is called so too, and of its composed model ids."""
     names = [folder.name] if folder.name not in (*get_args(Input), *find_statements()) else []
     names += [model.id for model in load_family(folder).models if "-" in model.id]
     return rf"(?<![\w-])({'|'.join(map(re.escape, names))})(?![\w-])"
