@@ -1,4 +1,4 @@
--- distribution DATASET_A DATASET_B [metric=cknna,distance_correlation] [models=…] [k=…] [seed=…]
+-- distribution DATASET_A DATASET_B [metric=cknna,distance_correlation] [models=…] [k=…] [seed=…] [permutations=20]
 -- How alike pairs of models see one dataset and another, on equally many systems, since values depend on their number.
 WITH asked AS MATERIALIZED (
     SELECT model_id, a.family, a.n / max(a.n) OVER () AS share_a, b.n / max(b.n) OVER () AS share_b
@@ -19,13 +19,15 @@ WITH asked AS MATERIALIZED (
 ), a AS MATERIALIZED (
     FROM alignment_matrix(
         dataset := getvariable('dataset_a'), metric := coalesce(getvariable('metric'), 'cknna, distance_correlation'),
-        k := getvariable('k')::BIGINT, models := (SELECT list(model_id ORDER BY model_id) FROM kept),
+        k := getvariable('k')::BIGINT, permutations := coalesce(getvariable('permutations')::BIGINT, 20),
+        models := (SELECT coalesce(list(model_id ORDER BY model_id), []) FROM kept),
         systems := (SELECT coalesce(list(system_id ORDER BY system_id), []) FROM chosen WHERE on_a)
     )
 ), b AS MATERIALIZED (
     FROM alignment_matrix(
         dataset := getvariable('dataset_b'), metric := coalesce(getvariable('metric'), 'cknna, distance_correlation'),
-        k := getvariable('k')::BIGINT, models := (SELECT list(model_id ORDER BY model_id) FROM kept),
+        k := getvariable('k')::BIGINT, permutations := coalesce(getvariable('permutations')::BIGINT, 20),
+        models := (SELECT coalesce(list(model_id ORDER BY model_id), []) FROM kept),
         systems := (SELECT coalesce(list(system_id ORDER BY system_id), []) FROM chosen WHERE NOT on_a)
     )
 )

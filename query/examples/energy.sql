@@ -10,9 +10,9 @@ WITH known AS (
         ) GROUP BY source ORDER BY count(*) DESC, source LIMIT 1
     )) AS source
 )
-SELECT e.model_id, m.family, mae, low, high, median_error, mae_per_atom, raw_mae, rmse, spearman, e.n, e.n_elements, e.rank, e.property,
-       e.source, e.warning, e.reason, r.system_id, r.formula, r.n_atoms, r.label, r.predicted, r.label_residual,
-       r.predicted_residual, r.reason AS absorbed
+SELECT e.model_id, m.family, mae, low, high, median_error, mae_per_atom, raw_mae, rmse, spearman, e.n,
+       e.n_elements, e.rank, e.property, e.source, e.warning, e.reason, r.system_id, r.formula, r.n_atoms, r.label,
+       r.predicted, r.label_residual, r.predicted_residual, r.reason AS absorbed
 FROM energy_errors(
     dataset := getvariable('dataset'), property := getvariable('property'), source := (SELECT source FROM compared)
 ) e

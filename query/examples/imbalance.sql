@@ -24,7 +24,7 @@ WITH seen AS MATERIALIZED (
 ), values AS MATERIALIZED (
     FROM alignment_matrix(
         dataset := getvariable('dataset_a'), metric := 'information_imbalance', k := getvariable('k')::BIGINT,
-        permutations := 0, models := (SELECT list(model_id ORDER BY model_id) FROM kept),
+        permutations := 0, models := (SELECT coalesce(list(model_id ORDER BY model_id), []) FROM kept),
         systems := (SELECT coalesce(any_value(systems), []) FROM chosen WHERE dataset = getvariable('dataset_a'))
     )
     UNION ALL FROM alignment_matrix(

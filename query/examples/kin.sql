@@ -7,7 +7,8 @@ WITH trained AS (
            avg(value) AS value, any_value(n) AS n, any_value(reason) AS undefined
     FROM alignment_matrix(
         dataset := getvariable('dataset'), metric := coalesce(getvariable('metric'), 'cknna'),
-        k := getvariable('k')::BIGINT, permutations := 0, models := (SELECT list(model_id ORDER BY model_id) FROM trained)
+        k := getvariable('k')::BIGINT, permutations := 0,
+        models := (SELECT coalesce(list(model_id ORDER BY model_id), []) FROM trained)
     ) m
     WHERE m.model_a != m.model_b GROUP BY ALL
 ), related AS (

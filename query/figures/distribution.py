@@ -29,23 +29,25 @@ def distribution(
     models: Sequence[str] | None = None,
     k: int | None = None,
     seed: int | None = None,
+    permutations: int | None = None,
 ) -> Plot:
     """One panel a metric, one point a pair of models: its value on dataset_a across, on dataset_b up.
 
     Both datasets are narrowed to equally many systems (seed: which), since values depend on how many there are. metric:
-    one or several, 'cka, rsa'. Which dataset a model was trained near to is for the reader to say. Raises NothingToDraw
-    where fewer than two models have vectors on both.
+    one or several, 'cka, rsa'. permutations: of which chance is the mean; few by default, as it takes most of the time.
+    Which dataset a model was trained near to is for the reader to say. Raises NothingToDraw where fewer than two models
+    have vectors on both.
     """
     names = None if models is None else ",".join(models)
-    asked = {"dataset_a": dataset_a, "dataset_b": dataset_b, "metric": metric, "models": names, "k": k, "seed": seed}
-    answer = ask(connection, "distribution", **asked)
+    asked: dict[str, Any] = {"metric": metric, "models": names, "k": k, "seed": seed, "permutations": permutations}
+    answer = ask(connection, "distribution", dataset_a=dataset_a, dataset_b=dataset_b, **asked)
     drawn = [row for row in answer.rows if row["on_a"] is not None and row["on_b"] is not None]
     if not drawn:
         raise NothingToDraw(
             f"two models with vectors on both {dataset_a} and {dataset_b} are needed: make ingest MODEL=… DATASET=…"
         )
     metrics = sorted({row["metric"] for row in drawn})
-    plot = Plot(answer, f"{dataset_a} against {dataset_b}", width=1.8 + 3.6 * len(metrics), height=4.4)
+    plot = Plot(answer, f"{dataset_a} against {dataset_b}", width=1.8 + 3.6 * len(metrics), height=4.1)
     looks = families(connection, dataset_a, dataset_b)
     for axes, name in zip(plot.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         rows = [row for row in drawn if row["metric"] == name]
@@ -64,7 +66,7 @@ def _finish(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
     for line, column in ((axes.axvline, "null_mean_a"), (axes.axhline, "null_mean_b")):
         line(median(row[column] for row in drawn), color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     chance = median(row["null_mean_b"] for row in drawn)
-    axes.text(high, chance, "chance ", horizontalalignment="right", verticalalignment="bottom", **WORDS)
+    axes.text(1.01, chance, "chance", transform=axes.get_yaxis_transform(), verticalalignment="center", **WORDS)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=drawn[0]["metric"])
     axes.set(xticks=TICKS, yticks=TICKS)
     axes.set(xlabel=f"on {datasets[0]} (n = {drawn[0]['n_a']})", ylabel=f"on {datasets[1]} (n = {drawn[0]['n_b']})")

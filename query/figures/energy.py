@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -17,6 +18,8 @@ INCH = 0.19  # a model
 PANEL = 1.75  # inches
 PANELS = 8
 ACROSS = 4
+SEEN = 99  # per cent of the residuals that a panel is made for, so that one system does not rule it
+WITHIN = 1.25
 MEND = "; encoders of potentials give energies: make ingest MODEL=… DATASET={}"
 
 
@@ -91,22 +94,34 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
 
 
 def _draw_residuals(plot: Plot, panels: Sequence[Axes], models: Sequence[str], looks: Mapping[str, Kind]) -> None:
-    """Residuals in eV, all panels to one scale."""
+    """Residuals in eV, all panels to one scale; those beyond are rings at the edge, in their direction."""
     shown = [row for row in plot.answer.rows if row["model_id"] in models and row["label_residual"] is not None]
-    most = max(abs(row[column]) for row in shown for column in ("label_residual", "predicted_residual")) * 1.06
+    most = WITHIN * np.percentile([np.abs((row["label_residual"], row["predicted_residual"])) for row in shown], SEEN)
     for axes, model in zip(panels, models, strict=True):
         rows = [row for row in shown if row["model_id"] == model]
-        xs, ys = [row["label_residual"] for row in rows], [row["predicted_residual"] for row in rows]
+        points = np.array([(row["label_residual"], row["predicted_residual"]) for row in rows])
+        beyond = np.abs(points).max(axis=1) / most
+        xs, ys = (points / np.maximum(beyond, 1)[:, None]).T
         look = looks[rows[0]["family"]]
         axes.plot([-most, most], [-most, most], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        axes.scatter(xs, ys, 8, color=look.color, marker=look.marker, linewidths=0)
+        faces = ["white" if far > 1 else look.color for far in beyond]
+        axes.scatter(
+            xs, ys, 8, faces, marker=look.marker, edgecolors=look.color, linewidths=0.5, clip_on=False, zorder=3
+        )
         plot.say_at(axes, xs, ys, [_say_system(row) for row in rows])
-        axes.set_title(model, fontsize=7.5, fontweight="normal")
-        axes.set(xlim=(-most, most), ylim=(-most, most), aspect="equal")
-        axes.tick_params(labelsize=6.5)
+        _name(axes, model, most, int((beyond > 1).sum()))
     corner = panels[(len(panels) - 1) // ACROSS * ACROSS]
     corner.set_ylabel("predicted (eV)", fontsize=7.5)
     corner.set_xlabel("label (eV), both less\ntheir composition's part", fontsize=7.5)
+
+
+def _name(axes: Axes, model: str, most: float, beyond: int) -> None:
+    axes.set_title(model, fontsize=7.5, fontweight="normal")
+    axes.set(xlim=(-most, most), ylim=(-most, most), aspect="equal")
+    axes.tick_params(labelsize=6.5)
+    if beyond:
+        words = f"{beyond} beyond"
+        axes.text(0.97, 0.03, words, transform=axes.transAxes, horizontalalignment="right", fontsize=6.5, color=GREY)
 
 
 def _say(row: Row) -> str:

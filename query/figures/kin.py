@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ RELATIONS = ("same family", "same training data", "neither")
 GOLDEN = 0.618034  # its multiples spread evenly, whatever their number
 SPREAD = 0.36
 MEAN = 0.36  # of a strip, that the mean stands below it
+LETTERS = 200  # of one reason, which may name many models
 SHOWN = 3  # names of training sets under the mouse
 
 
@@ -63,7 +65,7 @@ def _note(plot: Plot, rows: Sequence[Row]) -> None:
     """What the test could not do, and who took no part."""
     words = [f"{row['relation']}: {row[column]}" for row in rows for column in ("warning", "reason") if row[column]]
     if words:
-        plot.note("; ".join(dict.fromkeys(words)))
+        plot.note("; ".join(textwrap.shorten(word, LETTERS, placeholder=" …") for word in dict.fromkeys(words)))
 
 
 def _spread(rows: Sequence[Row], place: int) -> list[Row]:

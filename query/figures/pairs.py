@@ -13,6 +13,7 @@ from query.figures.plot import GREY, Kind, Plot
 Row = dict[str, Any]
 # Words inside the axes, readable on lines and points.
 WORDS: Any = {"fontsize": 7, "color": GREY, "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}}
+MANY = 200  # pairs, from which marks are small
 
 
 class Cloud(NamedTuple):
@@ -27,10 +28,10 @@ def draw_pairs(plot: Plot, axes: Axes, rows: Sequence[Row], cloud: Cloud, looks:
     """One point a row that has both values."""
     across, up, say = cloud
     defined = [row for row in rows if row[across] is not None and row[up] is not None]
-    size = 26 if len(defined) <= 200 else 12
+    size, alpha = (26, 1.0) if len(defined) <= MANY else (10, 0.5)
     strangers = [row for row in defined if row["family_a"] != row["family_b"]]
     xs, ys = [row[across] for row in strangers], [row[up] for row in strangers]
-    axes.scatter(xs, ys, size, facecolors="none", edgecolors=GREY, linewidths=0.6, label="strangers")
+    axes.scatter(xs, ys, size, facecolors="none", edgecolors=GREY, linewidths=0.6, alpha=alpha, label="strangers")
     for family, look in looks.items():
         kin = [row for row in defined if row["family_a"] == row["family_b"] == family]
         xs, ys = [row[across] for row in kin], [row[up] for row in kin]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+import query
 from query.figures import NothingToDraw, energy
 from query.statements import ask
 from tests.query.figures.texts import overlapping, written
@@ -85,6 +88,39 @@ def test_the_figure_draws_errors_and_residuals(own: Connection, told: dict[str, 
         rows = [row for row in plot.answer.rows if row["model_id"] == model]
         assert cloud.get_offsets().tolist() == [[row["label_residual"], row["predicted_residual"]] for row in rows]
     assert "Energies on crystals against energy of book" in written(plot)
+    plot.spots()
+    assert not overlapping(plot)
+
+
+def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.ndarray]) -> None:
+    own.execute("UPDATE labels SET value = value + 1000 WHERE source = 'beta-0' AND system_id = 'crystals/000'")
+    plot = energy(own, "crystals")
+    (panel,) = (axes for axes in plot.axes if axes.get_title("left") == "beta-0")
+    rows = [row for row in plot.answer.rows if row["model_id"] == "beta-0"]
+    most = panel.get_ylim()[1]
+    beyond = [row for row in rows if max(abs(row["label_residual"]), abs(row["predicted_residual"])) > most]
+    assert 1 <= len(beyond) < 10
+    assert [text.get_text() for text in panel.texts] == [f"{len(beyond)} beyond"]
+    x, y = panel.collections[0].get_offsets()[0]
+    assert y == pytest.approx(most)
+    row = rows[0]
+    assert x / y == pytest.approx(row["label_residual"] / row["predicted_residual"])
+    assert any(f"predicted {row['predicted_residual']:.3g} eV" in spot.text for spot in plot.spots())
+
+
+def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(large_path.read_bytes())
+    with query.connect(copy, read_only=False) as connection:
+        connection.execute("UPDATE systems SET numbers = [1, 6]")
+        connection.execute(
+            "INSERT INTO labels SELECT system_id, 'energy', hash(system_id || source) % 1000 / 1000, 'eV', source "
+            "FROM systems, (SELECT 'book' AS source UNION ALL SELECT model_id FROM models_on('crystals') "
+            "WHERE kind = 'model') WHERE dataset = 'crystals'"
+        )
+        plot = energy(connection, "crystals")
+    assert len(plot.axes[0].get_yticklabels()) == 60
+    assert len(plot.axes) == 1 + 8
     plot.spots()
     assert not overlapping(plot)
 
