@@ -128,7 +128,8 @@ def _name(axes: Axes, rows: Sequence[Row], places: Mapping[str, float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     first: dict[str, float] = {}
     for row in rows:
-        first.setdefault("the controls" if row["kind"] == "control" else f"input: {row['input']}", places[row["row_of"]])
+        name = "the controls" if row["kind"] == "control" else f"input: {row['input']}"
+        first.setdefault(name, places[row["row_of"]])
     for text, down in first.items():
         axes.text(1.01, down, text, transform=axes.get_yaxis_transform(), fontsize=7, color=GREY, va="center")
 
