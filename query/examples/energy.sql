@@ -9,15 +9,18 @@ WITH known AS (
             FROM known WHERE NOT is_model AND unit IN ('eV', 'meV', 'Ha', 'Hartree', 'hartree', 'kJ/mol', 'kcal/mol')
         ) GROUP BY source ORDER BY count(*) DESC, source LIMIT 1
     )) AS source
+), errors AS MATERIALIZED (
+    SELECT e.*, family FROM energy_errors(
+        dataset := getvariable('dataset'), property := getvariable('property'), source := (SELECT source FROM compared)
+    ) e JOIN models m ON m.model_id = e.model_id AND untrained_of IS NULL AND e.model_id != e.source
+), best AS ( -- whose systems are shown
+    SELECT model_id FROM errors WHERE mae IS NOT NULL ORDER BY mae, model_id LIMIT 8
 )
-SELECT e.model_id, m.family, mae, low, high, median_error, mae_per_atom, raw_mae, rmse, spearman, e.n,
-       e.n_elements, e.rank, e.property, e.source, e.warning, e.reason, r.system_id, r.formula, r.n_atoms, r.label,
-       r.predicted, r.label_residual, r.predicted_residual, r.reason AS absorbed
-FROM energy_errors(
-    dataset := getvariable('dataset'), property := getvariable('property'), source := (SELECT source FROM compared)
-) e
-JOIN models m ON m.model_id = e.model_id AND m.untrained_of IS NULL AND e.model_id != e.source
-LEFT JOIN energy_residuals(
-    dataset := getvariable('dataset'), property := getvariable('property'), source := (SELECT source FROM compared)
+SELECT e.model_id, family, mae, low, high, median_error, mae_per_atom, raw_mae, rmse, spearman, e.n, e.n_elements, e.rank,
+       e.property, e.source, e.warning, e.reason, r.system_id, r.formula, r.n_atoms, r.label, r.predicted,
+       r.label_residual, r.predicted_residual, r.reason AS absorbed
+FROM errors e LEFT JOIN energy_residuals(
+    dataset := getvariable('dataset'), property := getvariable('property'), source := (SELECT source FROM compared),
+    models := (SELECT coalesce(list(model_id), []) FROM best)
 ) r ON r.model_id = e.model_id
 ORDER BY mae NULLS LAST, e.model_id, r.system_id;

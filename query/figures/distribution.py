@@ -63,10 +63,11 @@ def _finish(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
     low = min(0.0, *(min(row["on_a"], row["on_b"]) for row in drawn)) - 0.03
     high = max(1.0, *(max(row["on_a"], row["on_b"]) for row in drawn)) + 0.03
     axes.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    for line, column in ((axes.axvline, "null_mean_a"), (axes.axhline, "null_mean_b")):
-        line(median(row[column] for row in drawn), color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-    chance = median(row["null_mean_b"] for row in drawn)
-    axes.text(1.01, chance, "chance", transform=axes.get_yaxis_transform(), verticalalignment="center", **WORDS)
+    if drawn[0]["null_mean_a"] is not None:
+        across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
+        axes.axvline(across, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        axes.axhline(up, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        axes.text(1.01, up, "chance", transform=axes.get_yaxis_transform(), verticalalignment="center", **WORDS)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=drawn[0]["metric"])
     axes.set(xticks=TICKS, yticks=TICKS)
     axes.set(xlabel=f"on {datasets[0]} (n = {drawn[0]['n_a']})", ylabel=f"on {datasets[1]} (n = {drawn[0]['n_b']})")

@@ -16,7 +16,7 @@ from query.figures.plot import GREY, Kind, NothingToDraw, Plot, ask_unless, fami
 Row = dict[str, Any]
 INCH = 0.19  # a model
 PANEL = 1.75  # inches
-PANELS = 8
+MANY = 3000  # points, from which a panel is drawn as pixels
 ACROSS = 4
 SEEN = 99  # per cent of the residuals that a panel is made for, so that one system does not rule it
 WITHIN = 1.25
@@ -43,7 +43,7 @@ def energy(
             or f"no model tells energies on {dataset}"
         )
         raise NothingToDraw(why + mend)
-    best = list(drawn)[:PANELS]
+    best = [model for model, row in drawn.items() if row["system_id"] is not None]
     lines = -(-len(best) // ACROSS)
     bars = 0.8 + INCH * len(models)
     plot = Plot(answer, _title(answer.rows[0], dataset), width=8.8, height=1 + bars + lines * (PANEL + 0.25))

@@ -17,6 +17,7 @@ from query.statements import ask
 
 Row = dict[str, Any]
 MOST_KINDS = 7
+MANY = 3000  # systems, from which points are small, and pixels
 WIDE = 30  # highest over lowest value, from which the colours are logarithmic
 NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
@@ -55,13 +56,15 @@ def map(
         _draw_kinds(axes, rows)
     else:
         _draw_values(plot, axes, [row for row in rows if row["value"] is not None])
+    for points in axes.collections:
+        points.set_rasterized(len(rows) > MANY)
     _name(axes, rows[0])
     plot.say_at(axes, [row["x"] for row in rows], [row["y"] for row in rows], [_say(row) for row in rows])
     return plot
 
 
 def _size(rows: Sequence[Row]) -> float:
-    return 26 if len(rows) <= 500 else 12 if len(rows) <= 3000 else 4
+    return 26 if len(rows) <= 500 else 12 if len(rows) <= MANY else 4
 
 
 def _draw_missing(axes: Axes, rows: Sequence[Row]) -> None:

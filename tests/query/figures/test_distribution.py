@@ -75,6 +75,16 @@ def test_a_point_is_a_pair(small: Connection) -> None:
     assert not overlapping(plot)
 
 
+def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
+    chosen = {"metric": "cka", "models": ["alpha-0", "beta-1", "beta-2"]}
+    plot = distribution(small, "crystals", "molecules", **chosen, permutations=50)
+    means = [row["null_mean_b"] for row in plot.answer.rows]
+    (word,) = (text for text in plot.axes[0].texts if text.get_text() == "chance")
+    assert word.get_position()[1] == pytest.approx(sorted(means)[1])
+    without = distribution(small, "crystals", "molecules", **chosen, permutations=0)
+    assert not [text for text in without.axes[0].texts if text.get_text() == "chance"]
+
+
 def test_one_model_is_too_few(small: Connection) -> None:
     with pytest.raises(NothingToDraw, match="two models with vectors on both crystals and molecules are needed"):
         distribution(small, "crystals", "molecules", models=["alpha-0"])

@@ -121,6 +121,7 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
         plot = energy(connection, "crystals")
     assert len(plot.axes[0].get_yticklabels()) == 60
     assert len(plot.axes) == 1 + 8
+    assert plot.answer.table.num_rows == 8 * 60 + 52
     plot.spots()
     assert not overlapping(plot)
 
