@@ -73,6 +73,8 @@ def explain(selection: Selection) -> Iterator[Row]:
     yield "elements", model.elements or "any"
     for representation in model.representation:
         yield "representation", explain_representation(representation, model.default_representation)
+    if model.energy is not None:
+        yield "energy", ". ".join(filter(None, (model.energy.reference, model.energy.note)))
     yield from explain_weights(selection)
     yield "checked", checked(selection) or f"no: `make check MODEL={model.id}`"
     yield "untrained twin", model.id + TWIN if model.trainable else "none: there is nothing to train"

@@ -69,6 +69,13 @@ def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) ->
     assert said["environment"].endswith("no torch, CPU only, NOT LOCKED: run `python -m zoo lock toy`")
 
 
+def test_info_says_what_energy_a_potential_predicts(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cards, first = toy / "models.toml", "[[model.representation]]"
+    cards.write_text(cards.read_text().replace(first, f'[model.energy]\nreference = "eV above nothing"\n\n{first}', 1))
+    assert main(["info", "toy-composition"]) == 0
+    assert "\nenergy              eV above nothing\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
