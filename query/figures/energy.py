@@ -105,9 +105,8 @@ def _draw_residuals(plot: Plot, panels: Sequence[Axes], models: Sequence[str], l
         look = looks[rows[0]["family"]]
         axes.plot([-most, most], [-most, most], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         faces = ["white" if far > 1 else look.color for far in beyond]
-        axes.scatter(
-            xs, ys, 8, faces, marker=look.marker, edgecolors=look.color, linewidths=0.5, clip_on=False, zorder=3
-        )
+        shape: Any = {"marker": look.marker, "edgecolors": look.color, "rasterized": len(rows) > MANY}
+        axes.scatter(xs, ys, 8, faces, linewidths=0.5, clip_on=False, zorder=3, **shape)
         plot.say_at(axes, xs, ys, [_say_system(row) for row in rows])
         _name(axes, model, most, int((beyond > 1).sum()))
     corner = panels[(len(panels) - 1) // ACROSS * ACROSS]
