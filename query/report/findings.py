@@ -18,8 +18,8 @@ def findings(drawn: Sequence[Drawn]) -> dict[str, list[str]]:
     """By dataset, a sentence or two of each section, from the version that the page shows first."""
     said: dict[str, list[str]] = {}
     for section in drawn:
-        make = SENTENCES.get(section.section.name)
-        for version, rows in () if make is None else _first(section):
+        make = SENTENCES.get(section.section.name, _nothing)
+        for version, rows in _first(section):
             said.setdefault(_on(version), []).extend(make(rows))
     return {on: sentences for on, sentences in said.items() if sentences}
 
@@ -52,11 +52,16 @@ def _on(version: Version) -> str:
     return next(iter(version.switches.values()))
 
 
+def _nothing(rows: Rows) -> Iterator[str]:
+    """Of some figures no sentence is to be had."""
+    yield from ()
+
+
 def _controls(rows: Rows) -> Iterator[str]:
     """What fails is a warning, see above."""
     if rows and all(row["holds"] for row in rows):
         metrics = len({row["metric"] for row in rows})
-        yield f"All {len(rows)} checks hold, of {len(rows) // metrics} controls by {metrics} metrics."
+        yield f"All {len(rows)} checks hold: {len(rows) // metrics} controls, {metrics} metrics."
 
 
 def _heatmap(rows: Rows) -> Iterator[str]:

@@ -102,14 +102,17 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
     """One model a dataset, both methods; sizes, and the properties that most systems have."""
     found = []
     for dataset in datasets:
-        chosen = ask(connection, "map", dataset=dataset).rows
-        model = chosen[0]["model_id"] if chosen else None
+        if not connection.execute("FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset]).fetchall():
+            continue
+        model = ask(connection, "map", dataset=dataset).rows[0]["model_id"]  # once, not for every version
         labels = connection.execute(LABELS, [f"{dataset}/", LABELLED]).fetchall()
         colors = ["n_atoms", "n_elements", *(name for (name,) in labels)]
         for method in ("pca", "umap"):
             for color in colors:
                 switches = {"dataset": dataset, "method": method, "color": color}
                 found.append(Version(switches, {**switches, "model": model}))
+    if not found:
+        raise NothingToDraw(f"no model has vectors on {' or '.join(datasets)}: make ingest MODEL=… DATASET=…")
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import engine, ingest, paper, sql
+from tests.bench import engine, ingest, page, paper, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
     ),
     "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
+    "page": (lambda options: page.run(), "the report and its page against their limits; needs Chromium"),
 }
 NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "containers": (

@@ -33,48 +33,48 @@ def model_names(families: Mapping[str, int]) -> list[tuple[str, str]]:
     return [(f"{family}-{i}", family) for family, size in families.items() for i in range(size)]
 
 
-def make_vectors(families: Mapping[str, int], dataset: int) -> dict[str, Table]:
-    """Vectors by model, (N, 8) float32, on the dataset of this number."""
+def make_vectors(families: Mapping[str, int], dataset: int, n: int = N) -> dict[str, Table]:
+    """Vectors by model, (n, 8) float32, on the dataset of this number."""
     rng = np.random.default_rng(dataset)
-    shared = rng.normal(size=(N, 4))
-    seen = {family: rng.normal(size=(N, 4)) for family in families}
+    shared = rng.normal(size=(n, 4))
+    seen = {family: rng.normal(size=(n, 4)) for family in families}
     tables = {}
     for model, family in model_names(families):
-        view, noise = rng.normal(size=(4, 8)), 0.5 * rng.normal(size=(N, 8))
+        view, noise = rng.normal(size=(4, 8)), 0.5 * rng.normal(size=(n, 8))
         tables[f"{model}@untrained"] = seen[family] @ view + noise
         tables[model] = 0.7 * shared @ rng.normal(size=(4, 8)) + 0.8 * seen[family] @ view + noise
     tables["counts"] = np.round(shared @ rng.normal(size=(4, 6)))
-    tables["rings"] = rng.normal(size=(N, 6))
-    return {name: table.astype(np.float32) for name, table in (tables | make_controls(rng)).items()}
+    tables["rings"] = rng.normal(size=(n, 6))
+    return {name: table.astype(np.float32) for name, table in (tables | make_controls(rng, n)).items()}
 
 
-def make_controls(rng: np.random.Generator) -> dict[str, Table]:
-    yard = rng.normal(size=(N, 8))
+def make_controls(rng: np.random.Generator, n: int) -> dict[str, Table]:
+    yard = rng.normal(size=(n, 8))
     turn, _ = np.linalg.qr(rng.normal(size=(8, 8)))
     return {
         "yard": yard,
         "yard-turned": yard @ turn,
-        "yard-shuffled": yard[rng.permutation(N)],
-        "flat": np.ones((N, 8)),
+        "yard-shuffled": yard[rng.permutation(n)],
+        "flat": np.ones((n, 8)),
     }
 
 
 CONTROLS = {"yard": "same", "yard-turned": "same", "yard-shuffled": "chance", "flat": "undefined"}
 
 
-def make_store(path: Path, families: Mapping[str, int]) -> Path:
+def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
     """A store of these families with twins, two descriptors and the controls, on both datasets."""
     with store.connect(path) as connection:
         for number, dataset in enumerate(DATASETS):
             connection.execute(
-                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [dataset, N]
+                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [dataset, n]
             )
             connection.execute(
                 "INSERT INTO systems (system_id, dataset, content_hash, formula, n_atoms) "
                 "SELECT format('{}/{:03d}', $dataset, i), $dataset, 'c', 'X' || i, 1 + i % 7 FROM range($n) t(i)",
-                {"dataset": dataset, "n": N},
+                {"dataset": dataset, "n": n},
             )
-            for model, table in make_vectors(families, number).items():
+            for model, table in make_vectors(families, number, n).items():
                 put(connection, dataset, model, table)
         add_models(connection, families)
     return path
