@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pytest
 
+import query
 from query.figures import NothingToDraw, map
 from query.statements import ask
+from tests.query.figures.conftest import make_store
 from tests.query.figures.texts import overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
@@ -67,3 +71,10 @@ def test_what_lacks_is_said(small: Connection) -> None:
         map(small, "crystals", color="charm")
     with pytest.raises(NothingToDraw, match="every vector of flat is the same"):
         map(small, "crystals", model="flat")
+
+
+def test_many_systems_are_pixels(tmp_path: Path) -> None:
+    with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
+        plot = map(connection, "crystals", model="alpha-0")
+    assert plot.svg().count("<use") < 1000  # letters
+    assert len(plot.spots()) == 3001
