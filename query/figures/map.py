@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import NDArray
 
 from query.figures.plot import GREY, SEQUENTIAL, NothingToDraw, Plot, in_our_look, kinds, number
 from query.statements import ask
@@ -19,6 +20,7 @@ Row = dict[str, Any]
 MOST_KINDS = 7
 MANY = 3000  # systems, from which points are small, and pixels
 WIDE = 30  # highest over lowest value, from which the colours are logarithmic
+SEEN = (1, 99)  # per cent of the values
 NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
 
@@ -77,16 +79,28 @@ def _draw_missing(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _draw_values(plot: Plot, axes: Axes, rows: Sequence[Row]) -> None:
     values = np.array([row["value"] for row in rows], dtype=float)
-    low, high = float(values.min()), float(values.max())
+    low, high = np.percentile(values, SEEN).tolist()  # beyond, all is as dark or as light: one system must not rule
     norm = LogNorm(low, high) if low > 0 and high > WIDE * low else Normalize(low, high)
     xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
     points = axes.scatter(xs, ys, _size(rows), c=values, cmap=SEQUENTIAL, norm=norm, linewidths=0)
-    whole = MaxNLocator(integer=True) if rows[0]["color"] in NAMES and not isinstance(norm, LogNorm) else None
-    bar = plot.colorbar(points, ax=axes, shrink=0.8, aspect=24, pad=0.02, ticks=whole)
+    bar = plot.colorbar(points, ax=axes, shrink=0.8, aspect=24, pad=0.02, extend=_beyond(values, low, high))
+    if isinstance(norm, LogNorm):
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)))
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.minorticks_off()
+    elif rows[0]["color"] in NAMES:
+        bar.set_ticks(MaxNLocator(integer=True))
     row = rows[0]
     unit = f" ({row['unit']})" if row["unit"] else ""
     source = f"\n{row['source']}" if row["source"] else ""
     bar.set_label(f"{NAMES.get(row['color'], row['color'])}{unit}{source}")
+
+
+def _beyond(values: NDArray[np.float64], low: float, high: float) -> str:
+    """On which sides of low to high there are more values, as Matplotlib calls it."""
+    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
+        (bool(values.min() < low), bool(values.max() > high)), "neither"
+    )
 
 
 def _draw_kinds(axes: Axes, rows: Sequence[Row]) -> None:

@@ -59,6 +59,26 @@ def test_colours_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     assert {row["source"] for row in of_model if row["value"] is not None} == {"alpha-0"}
 
 
+def test_one_value_does_not_rule_the_colours(own: Connection) -> None:
+    own.execute(
+        "INSERT INTO labels SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
+        "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems WHERE dataset = 'crystals')"
+    )
+    (points,) = map(own, "crystals", model="beta-0", color="gap").axes[0].collections
+    low, high = np.percentile([*range(59), 1e6], [1, 99])
+    assert (points.norm.vmin, points.norm.vmax) == pytest.approx((low, high))
+    assert points.colorbar.extend == "both"
+
+
+def test_colours_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
+    own.execute("UPDATE systems SET n_atoms = 1 + n_atoms * n_atoms * n_atoms")
+    plot = map(own, "crystals", model="beta-0")
+    bar = plot.axes[0].collections[0].colorbar
+    assert bar.ax.get_yscale() == "log"
+    plot.spots()
+    assert {"5", "10", "20", "50", "100", "200"} <= {label.get_text() for label in bar.ax.get_yticklabels()}
+
+
 def test_formulas_are_kinds(own: Connection) -> None:
     own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
     plot = map(own, "crystals", color="formula")
