@@ -28,8 +28,10 @@ SCORES = """
     ORDER BY count(DISTINCT model_id) DESC, score, test_set
 """
 POTENTIALS = """
-    SELECT count(DISTINCT source) FROM labels
-    WHERE starts_with(system_id, ?) AND source IN (SELECT model_id FROM models WHERE untrained_of IS NULL)
+    SELECT count(DISTINCT m.model_id), bool_or(m.model_id IS NULL AND twin.model_id IS NULL)
+    FROM labels LEFT JOIN models m ON m.model_id = source AND m.untrained_of IS NULL
+    LEFT JOIN models twin ON twin.model_id = source AND twin.untrained_of IS NOT NULL
+    WHERE starts_with(system_id, ?)
 """
 LABELS = """
     SELECT property FROM labels WHERE starts_with(system_id, ?) GROUP BY property
@@ -87,8 +89,8 @@ def by_score(connection: Connection, datasets: Sequence[str]) -> list[Version]:
             if AN_ERROR.search(score):
                 options = {"dataset": dataset, "score": score, "test_set": test_set}
                 found.append(Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options))
-        (potentials,) = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
-        if potentials >= SCORED:
+        potentials, labelled = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
+        if labelled and potentials >= SCORED:
             options = {"dataset": dataset, "score": SCORE}
             found.append(Version(options, options))
     if not found:

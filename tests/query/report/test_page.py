@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from query import figures
 from query.report import SECTIONS, report
 from query.report.sections import each
 from query.report.views import Panel, Section
-from tests.query.figures.conftest import SMALL, add_model, make_store, make_vectors, put
+from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
 
 HEATMAP = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
 CONTROLS = [section for section in SECTIONS if section.name == "controls"]
@@ -178,6 +179,35 @@ def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
 def test_the_page_says_that_controls_hold(opened: Opened) -> None:
     assert opened.page.locator("[role=alert]").count() == 0
     assert "On crystals\nAll " in opened.page.locator(".says").inner_text()
+
+
+def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
+    """Whose every figure is in `make bench`; here those that have a mark, a row or a cell for each of them."""
+    names = ("heatmap", "tree")
+    sections = [first_version_of(section) for section in SECTIONS if section.name in names]
+    with query.connect(make_store(tmp_path / "matter.duckdb", LARGE)) as connection:
+        page = report(connection, ["crystals"], tmp_path / "report", sections)
+    tab = Opened(browser, page)
+    images = tab.page.locator("main .view:visible img")
+    assert images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)") == [True] * len(names)
+    last = rows_of(page, "heatmap-crystals-cknna")[-2]
+    canvas = tab.page.locator("#heatmap .canvas")
+    (x, y), box = cell(canvas.evaluate(SPOTS), last), canvas.bounding_box()
+    assert box is not None
+    canvas.hover(position={"x": x * box["width"], "y": y * box["height"]})
+    expect(tab.tip).to_contain_text(f"{last['model_a']} · {last['model_b']}")
+    assert (tab.complaints, tab.fetched()) == ([], [])
+    assert page.stat().st_size < 10 * MEGABYTE
+    tab.page.close()
+
+
+def first_version_of(section: Section) -> Section:
+    """The same section without a choice."""
+
+    def only(panel: Panel) -> Panel:
+        return replace(panel, versions=lambda connection, datasets: panel.versions(connection, datasets)[:1])
+
+    return replace(section, panels=[only(panel) for panel in section.panels])
 
 
 def test_it_is_small(page_path: Path) -> None:
