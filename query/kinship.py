@@ -68,7 +68,8 @@ def kinship(
     count = PERMUTATIONS if permutations is None else permutations
     if count < 0:
         raise ValueError(f"permutations = {count}, expected 0 or more")
-    trained, left_out = _trained(connection, choose_sources(connection, models, name))
+    # In one order, however they are named: the permutations and resamples drawn depend on it.
+    trained, left_out = _trained(connection, sorted(choose_sources(connection, models, name)))
     sources = [model.source for model in trained]
     pairs = list(itertools.permutations(sources, 2))
     found = align_pairs(connection, {Selection(name): pairs}, how, missing)
