@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -12,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 import query
-from query.report import report
+from query.report import SECTIONS, report
+from query.report.views import Panel, Section
 from tests.query.figures.conftest import SMALL, make_store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -58,6 +60,16 @@ def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
 
 @pytest.fixture(scope="session")
 def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on both datasets; to be read only."""
+    """The report on both datasets, with a choice of versions in the heatmap alone; to be read only."""
+    sections = [section if section.name == "heatmap" else first_version_of(section) for section in SECTIONS]
     with query.connect(store_path) as connection:
-        return report(connection, ["crystals", "molecules"], tmp_path_factory.mktemp("out") / "report")
+        return report(connection, ["crystals", "molecules"], tmp_path_factory.mktemp("out") / "report", sections)
+
+
+def first_version_of(section: Section) -> Section:
+    """The same section without a choice."""
+
+    def only(panel: Panel) -> Panel:
+        return replace(panel, versions=lambda connection, datasets: panel.versions(connection, datasets)[:1])
+
+    return replace(section, panels=[only(panel) for panel in section.panels])

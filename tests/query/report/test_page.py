@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,6 +17,7 @@ from query.report import SECTIONS, report
 from query.report.sections import each
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
+from tests.query.report.conftest import first_version_of
 
 HEATMAP = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
 CONTROLS = [section for section in SECTIONS if section.name == "controls"]
@@ -199,15 +199,6 @@ def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
     assert (tab.complaints, tab.fetched()) == ([], [])
     assert page.stat().st_size < 10 * MEGABYTE
     tab.page.close()
-
-
-def first_version_of(section: Section) -> Section:
-    """The same section without a choice."""
-
-    def only(panel: Panel) -> Panel:
-        return replace(panel, versions=lambda connection, datasets: panel.versions(connection, datasets)[:1])
-
-    return replace(section, panels=[only(panel) for panel in section.panels])
 
 
 def test_it_is_small(page_path: Path) -> None:
