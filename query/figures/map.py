@@ -21,6 +21,7 @@ MOST_KINDS = 7
 MANY = 3000  # systems, from which points are small, and pixels
 WIDE = 30  # highest over lowest value, from which the colours are logarithmic
 SEEN = (1, 99)  # per cent of the values
+SEEING = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
 NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
 
@@ -42,11 +43,11 @@ def map(
     it. Systems of which it is not known are grey rings. Raises NothingToDraw where there is no map, or nobody knows the
     property of any system.
     """
+    if model is None and not connection.execute(SEEING, [dataset]).fetchall():
+        raise NothingToDraw(f"no model has vectors on {dataset}: make ingest MODEL=… DATASET={dataset}")
     options = {"model": model, "method": method, "color": color, "source": source, "k": k, "max_systems": max_systems}
     answer = ask(connection, "map", dataset=dataset, **options)
     rows = answer.rows
-    if not rows:
-        raise NothingToDraw(f"no model has vectors on {dataset}: make ingest MODEL=… DATASET={dataset}")
     if rows[0]["reason"] is not None:
         raise NothingToDraw(rows[0]["reason"])
     if all(row["value"] is None and row["category"] is None for row in rows):

@@ -91,6 +91,8 @@ def test_what_lacks_is_said(small: Connection) -> None:
         map(small, "crystals", color="charm")
     with pytest.raises(NothingToDraw, match="every vector of flat is the same"):
         map(small, "crystals", model="flat")
+    with pytest.raises(NothingToDraw, match="no model has vectors on nothing: make ingest MODEL=… DATASET=nothing"):
+        map(small, "nothing")
 
 
 def test_many_systems_are_pixels(tmp_path: Path) -> None:
