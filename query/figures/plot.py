@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import duckdb
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,16 +81,17 @@ class Plot(Figure):
         self.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11, fontweight="bold")
         self.answer = answer
         self.title = title
-        self._points: list[tuple[Axes, float, float, str]] = []
-        self._cells: list[tuple[Axes, int, int, str]] = []
+        self._said: dict[Axes, list[tuple[float, float, float, str]]] = {}  # x, y, half a side, text
 
     def say_at(self, axes: Axes, xs: Iterable[Any], ys: Iterable[Any], texts: Iterable[str]) -> None:
         """What points say under the mouse. xs, ys: in the units of the axes."""
-        self._points += [(axes, float(x), float(y), text) for x, y, text in zip(xs, ys, texts, strict=True)]
+        points = [(float(x), float(y), 0.0, text) for x, y, text in zip(xs, ys, texts, strict=True)]
+        self._said.setdefault(axes, []).extend(points)
 
     def say_in(self, axes: Axes, texts: Sequence[Sequence[str]]) -> None:
         """What the cells of an image say under the mouse. texts: by row, then by column; cell (0, 0) is around 0, 0."""
-        self._cells += [(axes, x, y, text) for y, row in enumerate(texts) for x, text in enumerate(row)]
+        cells = [(float(x), float(y), 0.5, text) for y, row in enumerate(texts) for x, text in enumerate(row)]
+        self._said.setdefault(axes, []).extend(cells)
 
     def key(self, looks: Mapping[str, Kind], others: Sequence[Line2D] = (), title: str = "family") -> None:
         """The legend, right of all axes: a marker a kind, then handles that have a label of their own."""
@@ -107,16 +109,17 @@ class Plot(Figure):
     def spots(self) -> list[Spot]:
         """All that was said, where it is once the figure has its final layout."""
         self._settle()
-        found = [self._spot(axes, (x, x), (y, y), text) for axes, x, y, text in self._points]
-        for axes, x, y, text in self._cells:
-            found.append(self._spot(axes, (x - 0.5, x + 0.5), (y - 0.5, y + 0.5), text))
-        return found
+        return [spot for axes, said in self._said.items() for spot in self._spots(axes, said)]
 
-    def _spot(self, axes: Axes, xs: tuple[float, float], ys: tuple[float, float], text: str) -> Spot:
-        (x0, y0), (x1, y1) = axes.transData.transform(list(zip(xs, ys, strict=True))).tolist()
-        width, height = float(self.bbox.width), float(self.bbox.height)
-        left, top = min(x0, x1) / width, 1 - max(y0, y1) / height
-        return Spot(left, top, abs(x1 - x0) / width, abs(y1 - y0) / height, text)
+    def _spots(self, axes: Axes, said: Sequence[tuple[float, float, float, str]]) -> Iterator[Spot]:
+        middles = np.array([(x, y) for x, y, _, _ in said])
+        halves = np.array([half for _, _, half, _ in said])[:, None]
+        whole = np.array([self.bbox.width, self.bbox.height])
+        corners = [axes.transData.transform(middles + sign * halves) / whole for sign in (-1, 1)]
+        low, high = np.minimum(*corners), np.maximum(*corners)
+        places = np.column_stack([low[:, 0], 1 - high[:, 1], high - low]).tolist()
+        for (left, top, width, height), (_, _, _, text) in zip(places, said, strict=True):
+            yield Spot(left, top, width, height, text)
 
     def svg(self) -> str:
         return self._render("svg").decode()
