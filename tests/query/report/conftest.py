@@ -20,7 +20,7 @@ from tests.query.figures.conftest import SMALL, make_store
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as long as it runs, so does its event loop, and no test can have one of its own
 def browser() -> Iterator[Browser]:
     """Headless Chromium, this machine's."""
     if CHROMIUM is None:
