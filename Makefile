@@ -181,7 +181,7 @@ bundled-envs: install  # the environments of the families with a model that need
 	@$(PY) -m ingest env bundled
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
 
 test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $(TESTS)

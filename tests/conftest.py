@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,18 +13,9 @@ import numpy
 import pytest
 import torch
 
-# Few tests that take long: they run commands, other environments, a browser.
-LONG = {"test_readme.py", "test_account.py", "test_page.py", "families"}
-
 
 def pytest_report_header() -> str:
     return f"duckdb {duckdb.__version__}, numpy {numpy.__version__}, torch {torch.__version__}"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, then those of many tests: at the end no process is alone with much to do."""
-    count = Counter(item.path for item in items)
-    items.sort(key=lambda item: (LONG.isdisjoint(item.path.parts), -count[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
