@@ -73,6 +73,10 @@ class Compared:
         found: Floats = self.labels.counts[self.places].sum(axis=1)
         return found
 
+    def residuals(self) -> Floats:
+        """Those of the labels, then those of the predictions, (2, n); NaN where the fit takes all."""
+        return np.stack([self.fit.residuals(self.label), self.fit.residuals(self.predicted)])
+
     def columns(self) -> Row:
         """What both kinds of rows say of the fit and of where it was made."""
         return {"n_elements": self.fit.n_elements, "rank": self.fit.rank, **self.labels.where()}
@@ -143,8 +147,7 @@ def compare(
 ) -> list[Compared]:
     """Every model asked for; without names, all with predictions here but the one that is the source of the labels.
 
-    name: the labels' property. None: 'energy' where a source that is no model has it, or where `source` is a model;
-    else the only property in a unit of energy. source: None is the property's only one that is no model.
+    name: the labels' property; None: see `labels.choose`. source: None is the property's only one that is no model.
     missing: 'pairwise' takes all systems of a model, 'common' those that all models have predictions for.
     """
     if missing is not None and missing not in MISSING:
@@ -191,7 +194,7 @@ def _compare(
 
 def _residual_rows(found: Compared) -> Iterator[Row]:
     labels, leverage, atoms = found.labels, found.fit.leverage, found.n_atoms
-    left = np.stack([found.fit.residuals(found.label), found.fit.residuals(found.predicted)])
+    left = found.residuals()
     residuals = np.concatenate([left, left / atoms])
     n = int(np.count_nonzero(~np.isnan(left[0])))
     for i, place in enumerate(found.places.tolist()):
@@ -212,7 +215,7 @@ def _residual_rows(found: Compared) -> Iterator[Row]:
 
 
 def _error_row(found: Compared) -> Row:
-    left = np.stack([found.fit.residuals(found.label), found.fit.residuals(found.predicted)])
+    left = found.residuals()
     kept = ~np.isnan(left[0])
     errors = np.abs(left[1] - left[0])[kept]
     row = dict.fromkeys(("mae", "low", "high", "rmse", "median_error", "mae_per_atom", "spearman", "raw_mae"))
