@@ -81,11 +81,11 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
 
 
 def literal(value: Any) -> str:
-    """A value as SQL spells it: text, number, truth, None, or a list of these."""
+    """A value as SQL spells it: text, number, truth or None; several as one text, 'a,b', as on a command line."""
     if value is None:
         return "NULL"
     if isinstance(value, bool | int | float):
         return str(value).lower()
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    return f"[{', '.join(literal(item) for item in value)}]"
+    return literal(",".join(map(str, value)))

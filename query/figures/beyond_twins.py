@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 from matplotlib.axes import Axes
 
-from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, in_our_look, number, systems
+from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, alike, in_our_look, number, systems
 from query.metrics import find_metric
 from query.statements import ask
 
@@ -40,8 +40,7 @@ def beyond_twins(
     models: None is every trained model with vectors there. Pairs whose twins have no value lie in the hatched strip on
     the left, those that have none themselves in the one below. Raises NothingToDraw where no pair has both.
     """
-    names = None if models is None else ",".join(models)
-    given = {"dataset": dataset, "metric": metric, "models": names, "k": k, "permutations": permutations}
+    given = {"dataset": dataset, "metric": metric, "models": models, "k": k, "permutations": permutations}
     answer = ask(connection, "beyond_twins", **given)
     if not any(row["gained"] is not None for row in answer.rows):
         why = answer.rows[0]["reason"] if answer.rows else "fewer than two trained models"
@@ -78,9 +77,8 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     axes.plot([low, high], [low, high], color=GREY, linewidth=1)
     _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None])
     axes.set_box_aspect(1)
-    way = "low" if find_metric(metric).lower_is_closer else "high"
     axes.set_xlabel(f"{metric} of their untrained twins")
-    axes.set_ylabel(f"{metric} of two models ({way} is alike)")
+    axes.set_ylabel(f"{metric} of two models ({alike(metric)})")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), handletextpad=0.2, title="pairs of models", alignment="left")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, in_our_look, number
+from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, alike, in_our_look, number
 from query.metrics import Metric, find_metric
 from query.statements import ask
 
@@ -43,9 +43,8 @@ def curve(
     of different families, of those with the one that is named. Raises NothingToDraw where no such pair has a value, and
     where there are too few systems to take parts of them.
     """
-    listed = {name: None if x is None else ",".join(map(str, x)) for name, x in (("ns", ns), ("ks", ks))}
-    given = {"metric": metric, "model_a": model_a, "model_b": model_b, "k": k, "repeats": repeats}
-    answer = ask(connection, "curve", dataset=dataset, **given, **listed)
+    given = {"metric": metric, "model_a": model_a, "model_b": model_b, "k": k, "repeats": repeats, "ns": ns, "ks": ks}
+    answer = ask(connection, "curve", dataset=dataset, **given)
     if not answer.rows:
         raise NothingToDraw(
             f"no two models of different families have a value on {dataset}: make ingest MODEL=… DATASET={dataset}"
@@ -58,7 +57,7 @@ def curve(
     plot = Plot(answer, f"{metric} on {dataset}, by size", width=3.4 * len(panels) + 3.4, height=3.8)
     for axes, (along, rows) in zip(plot.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
         _draw(plot, axes, along, rows)
-    plot.axes[0].set_ylabel(f"{metric} ({'low' if find_metric(metric).lower_is_closer else 'high'} is alike)")
+    plot.axes[0].set_ylabel(f"{metric} ({alike(metric)})")
     _name(plot.axes[-1], *panels[-1], find_metric(metric))
     plot.note(
         f"Dashed: by chance. Bands: ± a deviation over {max(row['repeats'] for row in answer.rows)} random subsets."

@@ -38,8 +38,7 @@ def distribution(
     Which dataset a model was trained near to is for the reader to say. Raises NothingToDraw where fewer than two models
     have vectors on both.
     """
-    names = None if models is None else ",".join(models)
-    asked: dict[str, Any] = {"metric": metric, "models": names, "k": k, "seed": seed, "permutations": permutations}
+    asked: dict[str, Any] = {"metric": metric, "models": models, "k": k, "seed": seed, "permutations": permutations}
     answer = ask(connection, "distribution", dataset_a=dataset_a, dataset_b=dataset_b, **asked)
     drawn = [row for row in answer.rows if row["on_a"] is not None and row["on_b"] is not None]
     if not drawn:

@@ -14,7 +14,19 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from query.figures.plot import GREY, OTHER, SEQUENTIAL, Kind, Plot, ask_for_tree, families, in_our_look, number, systems
+from query.figures.plot import (
+    GREY,
+    OTHER,
+    SEQUENTIAL,
+    Kind,
+    Plot,
+    alike,
+    ask_for_tree,
+    families,
+    in_our_look,
+    number,
+    systems,
+)
 from query.metrics import find_metric
 
 Row = dict[str, Any]
@@ -39,9 +51,8 @@ def heatmap(
     Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that fall with
     likeness too; what is undefined is hatched. Raises NothingToDraw below two models that can be compared.
     """
-    names = None if models is None else ",".join(models)
     answer = ask_for_tree(
-        connection, "heatmap", dataset=dataset, metric=metric, models=names, permutations=permutations
+        connection, "heatmap", dataset=dataset, metric=metric, models=models, permutations=permutations
     )
     labels = {row["place_a"]: (row["model_a"], row["family_a"]) for row in answer.rows}
     places = sorted(labels)
@@ -56,7 +67,7 @@ def heatmap(
     looks = {family: OTHER for _, family in labels.values()} | families(connection, dataset)
     _name(axes, [labels[place] for place in places], looks, int(cell * len(places) / COLUMN) or 1)
     bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
-    bar.set_label(f"{metric} ({'low' if find_metric(metric).lower_is_closer else 'high'} is alike)")
+    bar.set_label(f"{metric} ({alike(metric)})")
     return plot
 
 

@@ -36,8 +36,7 @@ def imbalance(
     Of two datasets equally many systems are taken (seed: which). a is the model whose family, then name, comes first.
     Raises NothingToDraw below two models.
     """
-    names = None if models is None else ",".join(models)
-    asked = {"dataset_a": dataset_a, "dataset_b": dataset_b, "models": names, "k": k, "seed": seed}
+    asked = {"dataset_a": dataset_a, "dataset_b": dataset_b, "models": models, "k": k, "seed": seed}
     answer = ask(connection, "imbalance", **asked)
     datasets = [dataset_a] if dataset_b is None else [dataset_a, dataset_b]
     drawn = {row["dataset"] for row in answer.rows if row["a_to_b"] is not None and row["b_to_a"] is not None}

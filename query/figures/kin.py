@@ -10,9 +10,8 @@ import duckdb
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from query.figures.pairs import Cloud, draw_pairs
-from query.figures.plot import GREY, NothingToDraw, Plot, families, in_our_look, number, systems
-from query.metrics import find_metric
+from query.figures.pairs import Cloud, draw_pairs, key_of_pairs
+from query.figures.plot import NothingToDraw, Plot, alike, families, in_our_look, number, systems
 from query.statements import ask
 
 Row = dict[str, Any]
@@ -50,13 +49,9 @@ def kin(
         rows = [row for row in answer.rows if row["relation"] == relation]
         draw_pairs(plot, axes, _spread([row for row in rows if row["value"] is not None], place), CLOUD, looks)
         _summarise(plot, axes, rows[0], place)
-    _name(
-        axes, f"{metric} ({'low' if find_metric(metric).lower_is_closer else 'high'} is alike, {systems(answer.rows)})"
-    )
-    found = {row["family_a"] for row in pairs if row["relation"] == RELATIONS[0]}
-    ring = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label="two families")
+    _name(axes, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
     mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
-    plot.key({family: look for family, look in looks.items() if family in found}, [ring, mean], title="pairs within")
+    key_of_pairs(plot, pairs, looks, [mean])
     _note(plot, answer.rows)
     return plot
 

@@ -39,11 +39,11 @@ def draw_pairs(plot: Plot, axes: Axes, rows: Sequence[Row], cloud: Cloud, looks:
     plot.say_at(axes, [row[across] for row in defined], [row[up] for row in defined], [say(row) for row in defined])
 
 
-def key_of_pairs(plot: Plot, rows: Sequence[Row], looks: Mapping[str, Kind]) -> None:
-    """The legend of `draw_pairs`, for the families that have a pair."""
+def key_of_pairs(plot: Plot, rows: Sequence[Row], looks: Mapping[str, Kind], others: Sequence[Line2D] = ()) -> None:
+    """The legend of `draw_pairs`, for the families that have a pair, then handles that have a label of their own."""
     found = {row["family_a"] for row in rows if row["family_a"] == row["family_b"]}
     ring = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label="two families")
-    plot.key({name: look for name, look in looks.items() if name in found}, [ring], title="pairs within")
+    plot.key({name: look for name, look in looks.items() if name in found}, [ring, *others], title="pairs within")
 
 
 def note_undefined(plot: Plot, rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from query.metrics import find_metric
 from query.output import sentence
 from query.statements import Answer, ask
 
@@ -203,6 +204,11 @@ def ask_for_tree(connection: duckdb.DuckDBPyConnection, name: str, **values: Any
     """What a statement gives that needs the tree of models. Raises NothingToDraw where there is none."""
     mend = f": make ingest MODEL=… DATASET={values['dataset']}"
     return ask_unless(connection, name, "a tree needs two models", mend, **values)
+
+
+def alike(metric: str) -> str:
+    """Which values of a metric are those of models that are alike, as an axis says it."""
+    return f"{'low' if find_metric(metric).lower_is_closer else 'high'} is alike"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -36,8 +36,7 @@ def tree(
     """
     if color not in COLORED:
         raise ValueError(f"color = {color!r}, expected one of {', '.join(COLORED)}")
-    names = None if models is None else ",".join(models)
-    answer = ask_for_tree(connection, "tree", dataset=dataset, metric=metric, models=names, k=k)
+    answer = ask_for_tree(connection, "tree", dataset=dataset, metric=metric, models=models, k=k)
     leaves = [row for row in answer.rows if row["model"] is not None and row["node"] is not None]
     outside = [row for row in answer.rows if row["node"] is None]
     title = f"Tree of {len(leaves)} models on {dataset}, by {metric}"

@@ -21,7 +21,7 @@ from query.report.page import Page, Table, render
 from query.report.sections import SECTIONS
 from query.report.views import Drawn, Section, View, draw
 from query.statements import ask
-from query.vectors import unknown
+from query.vectors import check_dataset
 
 __all__ = ["SECTIONS", "report"]
 
@@ -46,24 +46,18 @@ def report(
     Raises ValueError on a dataset that the store does not know, or a page that is not ours.
     """
     check_folder(folder)
-    _check(connection, datasets)
+    for dataset in datasets:
+        check_dataset(connection, dataset)
     drawn: list[Drawn] = []
     for section in sections:
         with _said(section.name):
             drawn.append(draw(connection, section, datasets))
     with _said("page"):
-        asked = {name: ask(connection, name, datasets=",".join(datasets)) for name in TABLES}
+        asked = {name: ask(connection, name, datasets=datasets) for name in TABLES}
         tables = [Table(name, title, asked[name]) for name, title in TABLES.items()]
         page = _page(connection, datasets, drawn, tables)
         put(connection, folder, render(page), _views(drawn), tables)
     return folder / PAGE
-
-
-def _check(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> None:
-    known = [name for (name,) in connection.execute("SELECT dataset FROM datasets ORDER BY dataset").fetchall()]
-    for name in datasets:
-        if name not in known:
-            raise ValueError(unknown("dataset", name, known, "`make ingest MODEL=… DATASET=…` adds one"))
 
 
 def _views(drawn: Sequence[Drawn]) -> Iterator[View]:
