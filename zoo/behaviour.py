@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.card import TWIN_SEED, Family, Model, Selection, WeightsFile
+from zoo.card import Family, Model, Selection, WeightsFile, twin_seed
 from zoo.checked import evidence
 from zoo.encoder import ENERGY
 from zoo.examples import default_systems, turned
@@ -84,7 +84,7 @@ class Examination:
         return in_environment(self.python, self.weights)
 
     def embed(self, systems: pa.Table, batch: int | None = None) -> Rows:
-        seed = TWIN_SEED if self.untrained else None
+        seed = self.selection.untrained_seed
         start = self.start()
         return embed(self.model, self.family, systems, start, batch=batch, untrained_seed=seed, device=self.device)
 
@@ -166,7 +166,7 @@ class Examination:
         model = self.model if self.model.weights.needed(untrained=True) else self.published or self.model
         with self.files_of_the_twin() as folder:
             start = in_environment(self.python, folder)
-            rows = embed(model, self.family, systems, start, untrained_seed=TWIN_SEED, device=self.device)
+            rows = embed(model, self.family, systems, start, untrained_seed=twin_seed(model.id), device=self.device)
         found = _vectors(rows)
         like = [key for key in found if key in vectors and found[key].shape == vectors[key].shape]
         same = [" ".join(key) for key in like if np.allclose(found[key], vectors[key], rtol=1e-4, atol=0.0)]

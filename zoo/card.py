@@ -21,7 +21,7 @@ from zoo.encoder import SYMBOLS as SYMBOLS
 
 ROOT = Path(__file__).resolve().parent
 TWIN = "@untrained"
-TWIN_SEED = 0
+SEED_BITS = 31  # of a twin's seed: what torch, numpy's older generator and packages with a signed 32-bit integer take
 
 SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"  # a line of requirements.in
 
@@ -274,7 +274,10 @@ class Model(Card):
         return self.weights.source in ("package", "none")
 
     def hash(self, *, untrained: bool) -> str:
-        """sha256 of what decides the vectors: input, limits, files of weights, representations, energy, options."""
+        """Return the sha256 of what decides the vectors.
+
+        That is the input, limits, files of weights (and a twin's seed), representations, energy and options.
+        """
         names = {"id", "input", "elements", "max_atoms", "options"}
         deciding = self.model_dump(mode="json", include=names)
         not_deciding = {"paper_row", "paper_row_of_twin"}
@@ -282,6 +285,8 @@ class Model(Card):
         if self.energy is not None:
             deciding[ENERGY] = "eV"  # that there is one; what is said of it decides nothing
         deciding["weights"] = {file.path: file.sha256 for file in self.weights.needed(untrained=untrained)}
+        if untrained:
+            deciding["untrained_seed"] = twin_seed(self.id)
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def for_worker(self) -> dict[str, Any]:
@@ -368,7 +373,17 @@ class Selection(BaseModel):
 
     @property
     def untrained_seed(self) -> int | None:
-        return TWIN_SEED if self.untrained else None
+        return twin_seed(self.model.id) if self.untrained else None
+
+
+def twin_seed(model_id: str) -> int:
+    """Return the seed of a model's untrained twin: the first 31 bits of the SHA-256 of the model's id.
+
+    Two models of one architecture would have the same twin if all twins had one seed, and the likeness of a network
+    with itself would pass for what an architecture shares before it is trained.
+    """
+    digest = hashlib.sha256(model_id.encode()).digest()
+    return int.from_bytes(digest, "big") >> (8 * len(digest) - SEED_BITS)
 
 
 def parse_elements(text: str) -> list[int]:

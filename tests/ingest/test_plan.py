@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,8 @@ from ingest.layout import Layout, Run
 from ingest.load import land
 from ingest.plan import Plan, PlanError, Wish, not_for, plan, representations_of
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
+from schemas.store import connect
+from zoo import card
 from zoo.card import find_model, load_models
 
 Make = Callable[..., Materialised]
@@ -77,10 +80,31 @@ def test_a_trained_model_and_its_twin_have_runs_of_their_own(layout: Layout, dat
     runs = [plan(layout, Wish(s, made, (s.model.default_representation,))).run for s in (trained, twin)]
     rows = [run.read("model.json") for run in runs if run]
     jobs = [run.read("job/job.json") for run in runs if run]
-    assert [job["untrained_seed"] for job in jobs] == [None, 0]
+    assert [job["untrained_seed"] for job in jobs] == [None, twin.untrained_seed]
     assert [row["model"]["untrained_of"] for row in rows] == [None, trained.model_id]
     assert rows[1]["model"]["training_sets"] == [] and rows[1]["scores"] == []
     assert jobs[0]["run_id"] != jobs[1]["run_id"]
+
+
+def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
+    layout: Layout, dataset: Make, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in stores of before each model had a seed of its own, when all twins were drawn from seed 0."""
+    made = dataset(6)
+    twin = next(s for s in load_models().values() if s.model.trainable).twin()
+    wish = Wish(twin, made, (twin.model.default_representation,))
+    with monkeypatch.context() as patch:
+        patch.setattr(card, "twin_seed", lambda model_id: 0)
+        old = finish(plan(layout, wish).run)
+    land(layout, old)
+    new = plan(layout, replace(wish, limit=2))
+    assert new.run is not None and new.run.run_id != old.run_id
+    assert new.sent == 2
+    land(layout, finish(new.run, seed=1))
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT DISTINCT untrained_seed FROM embeddings JOIN runs USING (run_id)"
+        assert connection.execute(query).fetchall() == [(twin.untrained_seed,)]
+    assert plan(layout, wish).sent == 4  # what the old seed gave is asked for again
 
 
 def test_what_has_landed_is_not_missing(layout: Layout, dataset: Make, planned: Planned, finish: Finish) -> None:

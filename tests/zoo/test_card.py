@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -255,9 +256,15 @@ def test_a_model_with_weights_has_a_twin(family: Path) -> None:
     weights = f'weights = {{ source = "package", package = "a", format = "pickle", {files} }}'
     spoil(family / "models.toml", 'weights = { source = "none" }', weights)
     twin, model = find_model("toy-composition@untrained"), find_model("toy-composition")
-    assert (twin.model_id, twin.untrained_seed) == ("toy-composition@untrained", card.TWIN_SEED)
+    assert (twin.model_id, twin.untrained_seed) == ("toy-composition@untrained", 426412728)
     assert (model.model_id, model.untrained_seed) == ("toy-composition", None)
     assert twin.model == model.model
+
+
+def test_a_twins_seed_is_the_beginning_of_the_hash_of_its_models_id() -> None:
+    beginning = hashlib.sha256(b"toy").hexdigest()[:8]  # 32 bits
+    assert card.twin_seed("toy") == int(beginning, 16) // 2
+    assert 0 <= min(map(card.twin_seed, "abcdefgh")) and max(map(card.twin_seed, "abcdefgh")) < 2**31
 
 
 def test_torch_is_named_where_requirements_name_it() -> None:

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from query.statements import find_statements
-from zoo.card import ROOT, TWIN, Input, family_folders, find_model, load_families, load_family
+from zoo.card import ROOT, TWIN, Input, family_folders, find_model, load_families, load_family, load_models
 from zoo.check import find_faults, read_requirements
 from zoo.lock import CUDA_RUNTIME, read_blocks
 
@@ -52,6 +52,30 @@ def test_every_trainable_model_has_a_twin(folder: Path) -> None:
         if model.trainable:
             assert find_model(model.id + TWIN).untrained_seed is not None
             assert model.compute.parameters > 0
+
+
+def test_no_two_models_have_one_twin() -> None:
+    """Nor does a model's own hash depend on how its twin is drawn: what was recorded of it holds."""
+    selections = [selection for selection in load_models().values() if selection.model.trainable]
+    seeds = {selection.model_id: selection.twin().untrained_seed for selection in selections}
+    assert len(seeds) > 1
+    assert len(set(seeds.values())) == len(seeds)
+    assert len({selection.twin().card_hash for selection in selections}) == len(seeds)
+
+
+def uses_of_the_seed(encoder: Path) -> list[str]:
+    """What an encoder does with the seed, beyond handing it to its parent class and asking whether there is one."""
+    tree = ast.parse(encoder.read_text())
+    asked = {id(node.left) for node in ast.walk(tree) if isinstance(node, ast.Compare)}
+    handed = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "untrained_seed"]
+    return [f"line {node.lineno}" for node in names if id(node) not in asked | handed]
+
+
+@family_folder
+def test_an_encoder_draws_from_the_seed_that_it_is_given(folder: Path) -> None:
+    trainable = any(model.trainable for model in load_family(folder).models)
+    assert bool(uses_of_the_seed(folder / "encoder.py")) == trainable
 
 
 @family_folder

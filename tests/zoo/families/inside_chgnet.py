@@ -77,6 +77,12 @@ def twins() -> dict[str, float]:
     return {name: float(np.linalg.norm(zero - x) / scale) for name, x in apart.items()} | {"rank": float(spread[2])}
 
 
+def twins_of(model_id: str, seed: int) -> list[list[float]]:
+    """The vectors of a twin over crystals of single elements, in the order of their symbols."""
+    network = encoder(model_id, seed)
+    return [row.mean(0).tolist() for row in rows(network, *map(bulk, given["elements"]))]
+
+
 def never_trained() -> list[int]:
     """Elements whose embedding fine-tuning left alone, bit by bit."""
     first, second = (encoder(m).network.atom_embedding.embedding.weight for m in ("chgnet-0.3.0", "chgnet-r2scan"))
@@ -88,6 +94,7 @@ result = {
     "lone bond": {model_id: lone_bond(model_id) for model_id in given["models"]},
     "geometry": geometry(),
     "twins": twins(),
+    "drawn": [twins_of(model_id, seed) for model_id, seed in given["draws"]],
     "never trained": never_trained(),
     "single atom": float(np.linalg.norm(rows(encoder("chgnet-0.3.0"), Atoms("Ar"))[0])),
     "float64": fault(lambda: encoder("chgnet-0.3.0", dtype="float64")),

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from zoo.card import ROOT, load_family, parse_elements
+from query.metrics import cka
+from zoo.card import ROOT, load_family, parse_elements, twin_seed
 
 FAMILY = load_family(ROOT / "chgnet")
 MODELS = {model.id: model for model in FAMILY.models}
+ELEMENTS = "Na Mg Al Si K Ca Ti V Cr Fe Ni Cu Zn Ge Rb Sr Zr Nb Mo Pd Ag Cd Cs Ba Hf Ta W Ir Pt Au Pb".split()
+ALIKE = ("chgnet-0.3.0", "chgnet-r2scan")  # of one architecture
+SEEDS = range(1, 7)  # of networks to compare twins with
 every_model = pytest.mark.parametrize("model_id", MODELS)
 
 
 @pytest.fixture(scope="module")
 def inside(run_inside: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    return run_inside(FAMILY, "inside_chgnet.py", {})
+    draws = [(model_id, twin_seed(model_id)) for model_id in ALIKE] + [(ALIKE[0], seed) for seed in SEEDS]
+    return run_inside(FAMILY, "inside_chgnet.py", {"elements": ELEMENTS, "draws": draws})
 
 
 @every_model
@@ -62,6 +69,15 @@ def test_twin_is_fixed_by_its_seed_and_tells_systems_apart(inside: dict[str, Any
     assert inside["twins"]["other seed"] > 0.1
     assert inside["twins"]["trained"] > 0.1
     assert inside["twins"]["rank"] > 0.01  # third singular value: four systems span three dimensions
+
+
+def test_twins_of_one_architecture_are_as_alike_as_any_two_random_networks(inside: dict[str, Any]) -> None:
+    first, second, *others = map(np.array, inside["drawn"])
+    assert first.shape == second.shape == (len(ELEMENTS), 64)
+    assert not (first == second).all(axis=1).any()
+    twins = cka(first, second)
+    chance = [cka(a, b) for a, b in itertools.combinations(others, 2)]
+    assert min(chance) - np.ptp(chance) < twins < max(chance) + np.ptp(chance) < 1
 
 
 @every_model
