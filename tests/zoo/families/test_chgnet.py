@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from query.metrics import cka
-from zoo.card import ROOT, load_family, parse_elements, twin_seed
+from zoo.card import ROOT, SYMBOLS, load_family, parse_elements, twin_seed
 
 FAMILY = load_family(ROOT / "chgnet")
 MODELS = {model.id: model for model in FAMILY.models}
-ELEMENTS = "Na Mg Al Si K Ca Ti V Cr Fe Ni Cu Zn Ge Rb Sr Zr Nb Mo Pd Ag Cd Cs Ba Hf Ta W Ir Pt Au Pb".split()
+ELEMENTS = SYMBOLS[:50]
 ALIKE = ("chgnet-0.3.0", "chgnet-r2scan")  # of one architecture
 SEEDS = range(1, 7)  # of networks to compare twins with
 every_model = pytest.mark.parametrize("model_id", MODELS)
