@@ -17,6 +17,13 @@ WITH trained AS MATERIALIZED (
         permutations := getvariable('permutations')::BIGINT,
         models := (SELECT coalesce(list(twin ORDER BY twin), []) FROM trained WHERE twin IS NOT NULL)
     )
+), drawn AS MATERIALIZED (
+    SELECT e.system_id, a.model_id, a.family, hash(e.vector) AS vector
+    FROM trained a JOIN embeddings e ON e.model_id = a.twin JOIN models m ON m.model_id = a.twin
+    WHERE e.representation = m.default_representation AND starts_with(e.system_id, getvariable('dataset') || '/')
+), alike AS MATERIALIZED ( -- twins that are one network, as all of an architecture were in stores of before they had seeds of their own
+    SELECT a.model_id AS model_a, b.model_id AS model_b FROM drawn a JOIN drawn b USING (system_id, family)
+    WHERE a.model_id <> b.model_id GROUP BY ALL HAVING bool_and(a.vector = b.vector)
 ), direction AS ( -- -1 where low is alike, as models with themselves and with others tell
     SELECT sign(avg(value) FILTER (model_a = model_b) - avg(value) FILTER (model_a <> model_b)) AS up FROM learned
 )
@@ -26,11 +33,14 @@ SELECT l.model_a, l.model_b, a.family AS family_a, b.family AS family_b,
        l.value, t.value AS twins_value, up * (l.value - t.value) AS gained, l.calibrated, t.calibrated AS twins_calibrated,
        l.p_value, t.p_value AS twins_p_value, l.null_mean, l.null_std, l.n, t.n AS twins_n, l.metric, l.k, l.estimator,
        coalesce(l.reason, t.reason, CASE WHEN a.twin IS NULL OR b.twin IS NULL THEN
-           format('the untrained twin of {} has no vectors here', if(a.twin IS NULL, a.model_id, b.model_id)) END) AS reason
+           format('the untrained twin of {} has no vectors here', if(a.twin IS NULL, a.model_id, b.model_id))
+           WHEN s.model_a IS NOT NULL THEN format('the untrained twins of {} and {} are one and the same network, so they tell '
+           'nothing of their architecture: embed them again, with seeds of their own', l.model_a, l.model_b) END) AS reason
 FROM learned l JOIN trained a ON a.model_id = l.model_a JOIN trained b ON b.model_id = l.model_b
 -- A metric that is not symmetric has two values for a pair, and both are given.
 JOIN learned back ON back.model_a = l.model_b AND back.model_b = l.model_a
-LEFT JOIN born t ON t.model_a = a.twin AND t.model_b = b.twin
+LEFT JOIN alike s ON s.model_a = l.model_a AND s.model_b = l.model_b
+LEFT JOIN born t ON t.model_a = a.twin AND t.model_b = b.twin AND s.model_a IS NULL
 CROSS JOIN direction
 WHERE l.model_a < l.model_b OR (l.model_a > l.model_b AND l.value IS DISTINCT FROM back.value)
 ORDER BY l.model_a, l.model_b;

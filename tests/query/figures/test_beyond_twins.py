@@ -80,6 +80,22 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     assert sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots()) == 5
 
 
+def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
+    """As twins of one architecture were when all had one seed; one of them may take fewer systems than the other."""
+    own.execute(
+        "UPDATE embeddings AS e SET vector = other.vector FROM embeddings other WHERE e.model_id = 'alpha-1@untrained' "
+        "AND other.model_id = 'alpha-0@untrained' AND other.system_id = e.system_id"
+    )
+    own.execute("DELETE FROM embeddings WHERE model_id = 'alpha-1@untrained' AND system_id = 'crystals/007'")
+    plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
+    (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
+    assert (left_out["model_a"], left_out["model_b"]) == ("alpha-0", "alpha-1")
+    assert left_out["twins_value"] is None and left_out["value"] is not None
+    says = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
+    assert left_out["reason"].startswith(says)
+    assert sum(says in spot.text for spot in plot.spots()) == 1
+
+
 def test_sixty_models(large: Connection) -> None:
     plot = beyond_twins(large, "crystals", metric="mutual_knn", permutations=1)
     assert sum(len(marks.get_offsets()) for marks in plot.axes[0].collections) == 60 * 59 / 2
