@@ -25,6 +25,7 @@ from query.interrupt import interruptible
 from query.memory import modest
 from query.metrics import MEASURES, METRICS, Measure, Metric
 from query.progress import Progress
+from query.training import macros as training_macros
 
 MACROS = Path(__file__).with_name("macros.sql")
 SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
@@ -74,6 +75,7 @@ def macros() -> Iterator[str]:
         yield from _aggregate(metric)
     for measure in MEASURES.values():
         yield from _measure_aggregate(measure)
+    yield from training_macros()
     yield MACROS.read_text(encoding="utf-8")
 
 

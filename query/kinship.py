@@ -1,4 +1,4 @@
-"""What explains how alike models are: a common family, common training data, or neither."""
+"""What explains how alike models are: a common family, common training data, neither, or nobody can tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from query import mantel
+from query import mantel, training
 from query.alignment import Row, align_pairs
 from query.how import How
 from query.mantel import Numbers, Values
@@ -27,8 +27,9 @@ COLUMNS = (
     "mean", "low", "high", "difference", "p_value", "n_pairs", "median", "permuted", "warning", "reason",
 )  # fmt: skip
 EMPTY: Row = dict.fromkeys(COLUMNS)
-RELATIONS = ("same family", "same training data", "neither")
-FAMILY, TRAINING, NEITHER = range(len(RELATIONS))
+RELATIONS = ("same family", training.SHARED, training.NEITHER, training.UNKNOWN)
+FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
+TESTED = (FAMILY, TRAINING)
 LEFT_OUT = "left out"
 PERMUTED = {FAMILY: "all models", TRAINING: "models within families, and families of one size"}
 MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
@@ -56,8 +57,10 @@ def kinship(
 ) -> list[Row]:
     """Rows of `ROW`, for each metric one a relation, and one for the models that took no part, with the reason.
 
-    Of two models that were trained, 'same family' is one family; 'same training data' another family and a training set
-    of the same name; 'neither' is the rest. Asymmetric metrics count by the mean of both directions.
+    Of two models that were trained, 'same family' is one family. Of others, 'same training data' is a training set that
+    both have, that is a part of one of the other, or that has a source in common with one of the other (training.py,
+    training_sets.toml); 'neither' is none of this. Pairs of which nobody can tell, as one was trained on something that
+    is not disclosed, have a row of their own if there are any. Asymmetric metrics count by the mean of both directions.
 
     difference: the mean less that of 'neither'. p_value: how often permuted models differ as much, towards likeness;
     see `mantel`. For 'same family' all models change places. For 'same training data', which is compared with 'neither'
@@ -86,13 +89,13 @@ def _trained(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -
     known = {model: about for model, *about in connection.execute(MODELS).fetchall()}
     trained, left_out = [], {}
     for source in sources:
-        family, training, twin_of = known[source.model_id]
+        family, sets, twin_of = known[source.model_id]
         if twin_of is not None:
             left_out[source.label] = "untrained"
-        elif not training:
-            left_out[source.label] = "training data not recorded" if training is None else "without training data"
+        elif not sets:
+            left_out[source.label] = "training data not recorded" if sets is None else "without training data"
         else:
-            trained.append(Model(source, family, frozenset(training)))
+            trained.append(Model(source, family, frozenset(sets)))
     return trained, left_out
 
 
@@ -110,7 +113,7 @@ def _metric_rows(
     kept, undefined = without_undefined(labels, values, reasons)
     towards = -1 if find_metric(metric).lower_is_closer else 1
     pairs = Pairs([trained[i] for i in kept], values[np.ix_(kept, kept)], towards, count, seed)
-    rows = [pairs.row(kind) for kind in range(len(RELATIONS))]
+    rows = [pairs.row(kind) for kind in range(len(RELATIONS)) if kind != UNKNOWN or pairs.of(UNKNOWN).size]
     left_out = left_out | undefined
     if left_out:
         rows.append(EMPTY | {"relation": LEFT_OUT, "n_models": len(left_out), "reason": _why(left_out)})
@@ -138,14 +141,12 @@ def _why(left_out: dict[str, str]) -> str:
     return "; ".join(f"{reason}: {', '.join(labels)}" for reason, labels in by_reason.items())
 
 
-def relate(families: Sequence[str], training: Sequence[frozenset[str]]) -> Numbers:
+def relate(families: Sequence[str], sets: Sequence[frozenset[str]]) -> Numbers:
     """The relation of any two models, (n, n), as places in RELATIONS."""
-    kinds = np.full((len(families), len(families)), NEITHER)
+    kinds = np.full((len(families), len(families)), FAMILY)
     for i, j in np.ndindex(kinds.shape):
-        if families[i] == families[j]:
-            kinds[i, j] = FAMILY
-        elif training[i] & training[j]:
-            kinds[i, j] = TRAINING
+        if families[i] != families[j]:
+            kinds[i, j] = RELATIONS.index(training.training_relation(sets[i], sets[j]))
     return kinds
 
 
@@ -171,7 +172,7 @@ class Pairs:
             return row | {"reason": f"no two models are related by: {RELATIONS[kind]}"}
         row |= {"mean": pairs.mean(), "median": np.median(pairs)}
         low_high, few = self._interval(kind)
-        test, coarse = ({}, None) if kind == NEITHER else self._test(kind)
+        test, coarse = self._test(kind) if kind in TESTED else ({}, None)
         warning = "; ".join(filter(None, (few, coarse))) or None
         return row | low_high | test | {"warning": warning}
 

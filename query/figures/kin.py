@@ -15,7 +15,7 @@ from query.figures.plot import NothingToDraw, Plot, alike, families, in_our_look
 from query.statements import ask
 
 Row = dict[str, Any]
-RELATIONS = ("same family", "same training data", "neither")
+RELATIONS = ("same family", "same training data", "neither", "training data not known")  # the last where there is any
 GOLDEN = 0.618034  # its multiples spread evenly, whatever their number
 SPREAD = 0.36
 MEAN = 0.36  # of a strip, that the mean stands below it
@@ -45,11 +45,12 @@ def kin(
     plot = Plot(answer, f"What explains {metric} on {dataset}", width=8.6, height=4.4)
     axes = plot.subplots()
     looks = families(connection, dataset)
-    for place, relation in enumerate(RELATIONS):
+    relations = [relation for relation in RELATIONS if any(row["relation"] == relation for row in answer.rows)]
+    for place, relation in enumerate(relations):
         rows = [row for row in answer.rows if row["relation"] == relation]
         draw_pairs(plot, axes, _spread([row for row in rows if row["value"] is not None], place), CLOUD, looks)
         _summarise(plot, axes, rows[0], place)
-    _name(axes, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
+    _name(axes, relations, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
     mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
     key_of_pairs(plot, pairs, looks, [mean])
     _note(plot, answer.rows)
@@ -84,9 +85,10 @@ def _summarise(plot: Plot, axes: Axes, row: Row, place: int) -> None:
     axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), fontsize=7.5, verticalalignment="center")
 
 
-def _name(axes: Axes, label: str) -> None:
-    axes.set_yticks(range(len(RELATIONS)), [relation.replace("same ", "same\n") for relation in RELATIONS])
-    axes.set_ylim(len(RELATIONS) - 0.4, -0.4)
+def _name(axes: Axes, relations: Sequence[str], label: str) -> None:
+    names = [relation.replace("same ", "same\n").replace("data not", "data\nnot") for relation in relations]
+    axes.set_yticks(range(len(relations)), names)
+    axes.set_ylim(len(relations) - 0.4, -0.4)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
@@ -99,7 +101,7 @@ def _say(row: Row) -> str:
     sets = row["common_sets"]
     if sets:
         more = f" and {len(sets) - SHOWN} more" if len(sets) > SHOWN else ""
-        lines.append(f"both trained on {', '.join(sets[:SHOWN])}{more}")
+        lines.append(f"both trained on data of {', '.join(sets[:SHOWN])}{more}")
     return "\n".join(lines)
 
 

@@ -186,8 +186,9 @@ SECTIONS = (
         "kin",
         "What explains alignment: family, training data, or neither?",
         "Each point is a pair of models. Pairs of one family share architecture and code; others may share "
-        "training data; the rest share neither. The p-values come from shuffling the labels of models, not of "
-        "pairs, since pairs that share a model are no independent witnesses. With few models even a large "
+        "training data, whatever its name, or data drawn from one source; the rest share neither. The p-values come "
+        "from shuffling the labels of models, not of pairs, since pairs that share a model are no "
+        "independent witnesses. With few models even a large "
         "difference cannot reach a small p.",
         [Panel("kin", figures.kin, each())],
     ),

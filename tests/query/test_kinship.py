@@ -32,7 +32,7 @@ def symmetric(n: int, seed: int) -> NDArray[np.float64]:
 
 def test_relations() -> None:
     found = [[RELATIONS[kind] for kind in row] for row in KINDS]
-    family, training, neither = RELATIONS
+    family, training, neither, _ = RELATIONS
     assert found[0] == [family, family, family, neither, neither, neither]
     assert found[1] == [family, family, family, training, neither, neither]
     assert found[4] == [neither, neither, neither, family, family, training]
@@ -185,6 +185,23 @@ def test_kinship(related: Connection, metric: str) -> None:
     assert (found[2]["difference"], found[2]["p_value"], found[2]["warning"]) == (None, None, None)
 
 
+def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connection) -> None:
+    """Neither sets of another name but of one source, nor those that nothing is known of, count as 'neither'."""
+    asked = f"SELECT relation, n_pairs, mean, p_value, reason FROM kinship({HOW}, permutations := 0)"
+    before = {relation: rest for relation, *rest in related.sql(asked).fetchall()}
+    assert set(before) == {*RELATIONS[:3], "left out"}
+    related.execute("UPDATE models SET training_sets = ['MPtrj'] WHERE model_id = 'far'")
+    related.execute("UPDATE models SET training_sets = ['MPF.2021.2.8'] WHERE model_id = 'rotated'")
+    related.execute("UPDATE models SET training_sets = ['web text'] WHERE model_id = 'noise'")
+    found = {relation: rest for relation, *rest in related.sql(asked).fetchall()}
+    pair = "SELECT avg(value) FROM alignment_matrix({}, models := [{}]) WHERE model_a != model_b"
+    ((value,),) = related.sql(pair.format(HOW, "'far', 'rotated'")).fetchall()
+    assert found["same training data"][:2] == [1, pytest.approx(value)]
+    values = [related.sql(pair.format(HOW, f"'noise', '{other}'")).fetchall()[0][0] for other in list(FAMILIES)[:5]]
+    assert found["training data not known"] == [5, pytest.approx(np.mean(values)), None, None]
+    assert found["neither"][0] == 5  # of a's three and b's two, but far with rotated
+
+
 def test_who_takes_no_part_says_why(related: Connection) -> None:
     ((n, reason),) = related.sql(f"SELECT n_models, reason FROM kinship({HOW}) WHERE relation = 'left out'").fetchall()
     assert n == 5
@@ -228,7 +245,7 @@ def test_several_metrics_at_once(related: Connection) -> None:
 
 def test_nobody_takes_part(con: Connection) -> None:
     rows = con.sql(f"SELECT relation, n_pairs, n_models, mean FROM kinship({HOW})").fetchall()
-    assert rows[:3] == [(relation, 0, 0, None) for relation in RELATIONS]
+    assert rows[:3] == [(relation, 0, 0, None) for relation in RELATIONS[:3]]
     assert rows[3][:3] == ("left out", None, 11)
 
 

@@ -55,6 +55,21 @@ def test_rows_are_pairs_by_relation(trained: Connection) -> None:
     assert "untrained: alpha-0@untrained" in rows[-1]["reason"]
 
 
+def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_strip_of_its_own(
+    trained: Connection,
+) -> None:
+    for model, sets in {"alpha-0": ["MPtrj"], "beta-0": ["MP-r2SCAN"], "beta-1": ["web text"]}.items():
+        trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
+    plot = kin(trained, "crystals", metric="cka", permutations=0)
+    rows = {(row["model_a"], row["model_b"]): row for row in plot.answer.rows}
+    assert rows["alpha-0", "beta-0"]["relation"] == "same training data"
+    assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
+    assert rows["alpha-2", "beta-2"]["common_sets"] == ["sky"]
+    unknown = [pair for pair, row in rows.items() if row["relation"] == "training data not known"]
+    assert unknown == [(f"alpha-{i}", "beta-1") for i in range(3)]
+    assert [label.get_text() for label in plot.axes[0].get_yticklabels()][3] == "training data\nnot known"
+
+
 def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> None:
     rows = ask(trained, "kin", dataset="crystals", metric="information_imbalance", permutations=0).rows
     (value,) = [row["value"] for row in rows if (row["model_a"], row["model_b"]) == ("alpha-0", "beta-1")]
