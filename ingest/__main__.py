@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +22,8 @@ from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, 
 from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import rebuild
-from ingest.plan import PlanError, Wish, count_missing, not_for, representations_of
+from ingest.patience import PATIENCE, SHORT, patiently
+from ingest.plan import Busy, PlanError, Wish, count_missing, not_for, representations_of
 from ingest.progress import counting
 from ingest.published import Published
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
@@ -28,7 +31,7 @@ from ingest.shards import ShardError
 from ingest.share import ShareError, fetch, look, publish
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
-from schemas.store import StoreError, update
+from schemas.store import StoreError, StoreLocked, update
 from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
 from zoo.weights import at_hand
 from zoo.worker import FULL, DiskFull
@@ -78,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     wishes = [Wish(s, made, names, limit, options.device, options.dtype, options.batch) for s, names in chosen]
     if len(wishes) > 1:
         tell_cost(layout, runtime, wishes)
-    return run_all(Ingest(layout, runtime, limits), wishes)
+    return run_all(Ingest(layout, runtime, limits), wishes, partial(goes_on, options))
 
 
 def limits_of(options: argparse.Namespace, runtime: Runtime) -> Limits:
@@ -97,23 +100,67 @@ def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
         say_cost(estimate(layout, runtime, work), say)
 
 
-def run_all(ingest: Ingest, wishes: Sequence[Wish]) -> int:
-    """One after another. Where several are asked for, one that fails does not keep the rest from being done."""
-    failed = []
-    for number, wish in enumerate(wishes, start=1):
-        try:
-            ingest(wish, f"[{number} of {len(wishes)}] " if len(wishes) > 1 else "")
-        except RUN_ERRORS as error:
-            print(f"error: {wish.selection.model_id} on {wish.dataset.dataset}: {error}", file=sys.stderr, flush=True)
-            failed.append(wish.selection.model_id)
-    if failed and len(wishes) > 1:
-        print(f"error: {len(failed)} of {len(wishes)} models failed: {', '.join(failed)}", file=sys.stderr)
+def run_all(ingest: Ingest, wishes: Sequence[Wish], command: Callable[[Collection[str]], str]) -> int:
+    """Ingest one wish after another; one that fails does not keep the rest from being done. Returns the exit code.
+
+    Of several, those whose run or store another process is busy with are tried once more after the others.
+    command: what a user types to go on with these models.
+    """
+    many = len(wishes) > 1
+    places = {w.selection.model_id: f"[{i} of {len(wishes)}] " if many else "" for i, w in enumerate(wishes, start=1)}
+    failed: list[str] = []
+    later = _ingest_each(ingest, wishes, places, SHORT, failed, wait=many)
+    _ingest_each(ingest, later, places, PATIENCE, failed, wait=False)
+    for model_id, fault in ingest.finish().items():
+        _tell(f"the vectors of {model_id} are computed, and not in the store: {fault}; repeat the command to load them")
+        failed.append(model_id)
+    if failed and many:
+        which = f"{len(failed)} of {len(wishes)} models failed: {', '.join(failed)}"
+        _tell(f"{which}. `{command(failed)}` goes on from what is done")
     return 1 if failed else 0
+
+
+def _ingest_each(
+    ingest: Ingest, wishes: Sequence[Wish], places: Mapping[str, str], patience: float, failed: list[str], wait: bool
+) -> list[Wish]:
+    """Ingest these, adding to `failed`. Returns those to be tried again: with `wait`, what others are busy with."""
+    busy = []
+    for wish in wishes:
+        model_id = wish.selection.model_id
+        try:
+            ingest(wish, places[model_id], patience=patience)
+        except duckdb.InterruptException:
+            raise
+        except (*RUN_ERRORS, StoreError, PlanError, duckdb.Error) as error:
+            if wait and isinstance(error, StoreLocked | Busy):
+                say(f"{places[model_id]}{model_id}: tried again after the others, since {error}")
+                busy.append(wish)
+            else:
+                _tell(f"{model_id} on {wish.dataset.dataset}: {error}")
+                failed.append(model_id)
+    return busy
+
+
+def _tell(fault: str) -> None:
+    print(f"error: {fault}", file=sys.stderr, flush=True)
+
+
+def goes_on(options: argparse.Namespace, models: Collection[str]) -> str:
+    """The command that goes on with these of a run's models."""
+    usual = parse(["run", "a model", "a dataset"])
+    given = {"MODEL": ",".join(models), "DATASET": options.dataset}
+    for name in ("device", "dtype", "batch", "limit", "runtime", "memory", "cpus", "timeout", "representation"):
+        value = vars(options)[name]
+        if value != vars(usual)[name]:
+            given[name.upper()] = f"{value // 2**20}m" if name == "memory" else f"{value}"
+    if options.store is not None:
+        given["MATTERZOO_STORE"] = options.store
+    return "make ingest " + " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items())
 
 
 def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     """The dataset on disk, made now if it is not there yet."""
-    update(layout.store)
+    patiently(lambda: update(layout.store), layout.store, say=say)
     seconds = f"; about {duration(dataset.approx_seconds)} where it is not there yet" if dataset.approx_seconds else ""
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")
     folder = layout.dataset(dataset.name)

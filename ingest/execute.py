@@ -13,13 +13,14 @@ import duckdb
 
 from ingest.layout import Layout, Run
 from ingest.load import land, land_failure
-from ingest.plan import PlanError, Wish, not_for, plan
+from ingest.patience import PATIENCE, SHORT
+from ingest.plan import Busy, PlanError, Wish, not_for, plan
 from ingest.progress import Progress
 from ingest.runtimes import Limits, OutOfMemory, RunError, Runtime
-from schemas.store import StoreError
+from ingest.shards import ShardError
+from schemas.store import StoreError, StoreLocked
 from zoo.weights import Place, WeightsError, fetch
 
-PATIENCE = 30.0  # s that a finished run waits for a store that others use
 SHOWN = 3  # reasons of each kind in a summary
 REASONS = """
 SELECT status, reason, count(*) AS n FROM read_parquet(?)
@@ -32,26 +33,59 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def _say_more(text: str) -> None:
+    say(f"  {text}")
+
+
+def _say_nothing(text: str) -> None:
+    """Stay silent about a wait that is short."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A run whose vectors are all computed and not yet in the store."""
+
+    model_id: str
+    run: Run
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that ended early and is not yet in the table `runs`."""
+
+    run: Run
+    reason: str
+    began: datetime
+
+
 @dataclass
 class Ingest:
-    """Ingests wishes one after another. An environment that cannot be built is tried once."""
+    """Ingests wishes one after another. An environment that cannot be built is tried once.
+
+    What cannot be loaded because others use the store is kept in `computed` and `failed`, tried again after the next
+    load, and once more by `finish`.
+    """
 
     layout: Layout
     runtime: Runtime
     limits: Limits = Limits()
     unbuildable: dict[str, str] = field(default_factory=dict)
+    computed: list[Computed] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
 
-    def __call__(self, wish: Wish, place: str = "") -> None:
-        """Bring the store to hold what is wished for. Raises RunError, ShardError, StoreError.
+    def __call__(self, wish: Wish, place: str = "", *, patience: float = SHORT) -> None:
+        """Bring the store to hold what is wished for, or leave the load to `finish`.
 
-        place: which of how many wishes this is, said before the model's name.
+        place: which of how many wishes this is, said before the model's name. patience: how many seconds to wait for a
+        store that others use. Raises RunError, ShardError, StoreError, PlanError.
         """
         name = f"{place}{wish.selection.model_id} on {wish.dataset.dataset}"
         reason = not_for(wish.selection, wish.dataset)
         if reason is not None:
             say(f"{name}: skipped, {reason}")
             return
-        planned = plan(self.layout, wish)
+        planned = plan(self.layout, wish, patience)
         if planned.run is None:
             say(f"{name}: {planned.wanted} of {planned.wanted} systems already stored; nothing to do")
             return
@@ -67,7 +101,47 @@ class Ingest:
                     self._ensure(wish, planned.run)
                     started = monotonic()
                     self._compute(wish, planned.run, weights)
-            self._land(planned.run, monotonic() - started)
+            computed = Computed(wish.selection.model_id, planned.run, monotonic() - started)
+            try:
+                self._load(computed, patience)
+            except StoreLocked as error:
+                self.computed.append(computed)
+                say(f"  computed; it is loaded at the end, since {error}")
+                return
+        self._load_rest()
+
+    def finish(self) -> dict[str, str]:
+        """Load what could not be loaded before, waiting for a store that others use. Returns {model_id: why not}."""
+        faults = {}
+        patience = PATIENCE
+        waiting, self.computed = self.computed, []
+        for computed in waiting:
+            try:
+                with working_on(computed.run):
+                    self._load(computed, patience)
+            except (StoreError, ShardError, PlanError) as error:
+                faults[computed.model_id] = str(error)
+                patience = 0.0  # who has waited once in vain need not wait for each
+        self._load_failed()
+        for failed in self.failed:
+            say(f"the failure of run {failed.run.run_id} is not in the table runs, since others use the store")
+        return faults
+
+    def _load_rest(self) -> None:
+        """Load, at once or not yet, what could not be loaded before."""
+        waiting, self.computed = self.computed, []
+        for computed in waiting:
+            try:
+                with working_on(computed.run):
+                    self._load(computed, 0.0)
+            except (StoreError, ShardError, PlanError):
+                self.computed.append(computed)  # `finish` tells, if it is still so then
+        self._load_failed()
+
+    def _load_failed(self) -> None:
+        waiting, self.failed = self.failed, []
+        for failed in waiting:
+            self._record(failed)
 
     @contextmanager
     def _recorded(self, wish: Wish, run: Run) -> Iterator[None]:
@@ -76,12 +150,16 @@ class Ingest:
         try:
             yield
         except RunError as error:
-            reason = self.unbuildable.get(wish.selection.family.name, str(error))
-            try:
-                land_failure(self.layout, run, reason, began)
-            except (StoreError, OSError) as fault:
-                say(f"  (this failure is not in the table runs: {fault})")
+            self._record(Failed(run, self.unbuildable.get(wish.selection.family.name, str(error)), began))
             raise
+
+    def _record(self, failed: Failed) -> None:
+        try:
+            land_failure(self.layout, failed.run, failed.reason, failed.began)
+        except StoreLocked:
+            self.failed.append(failed)
+        except (StoreError, OSError) as fault:
+            say(f"  (this failure is not in the table runs: {fault})")
 
     def _fetch(self, wish: Wish, run: Run) -> Place | None:
         """Have the weights at hand, verified. First of all: it asks for no gigabytes of an environment."""
@@ -123,13 +201,16 @@ class Ingest:
         with Progress(wish.selection.model_id, representations) as progress:
             self.runtime.run(wish.selection.family, run.job, run.out, weights, progress, self.limits)
 
-    def _land(self, run: Run, seconds: float) -> None:
+    def _load(self, computed: Computed, patience: float) -> None:
+        run, layout = computed.run, self.layout
         try:
-            counts = land(self.layout, run, patience=PATIENCE, say=lambda text: say(f"  {text}"))
+            counts = land(layout, run, patience=patience, say=_say_more if patience == PATIENCE else _say_nothing)
+        except StoreLocked:
+            raise
         except StoreError as error:
             raise StoreError(f"{error}. All vectors are computed: repeat the command and they land at once") from error
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
-        say(f"  {outcome} in {seconds:.1f} s -> {self.layout.store}")
+        say(f"  {computed.model_id}: {outcome} in {computed.seconds:.1f} s -> {layout.store}")
         for line in reasons(run):
             say(f"    {line}")
 
@@ -151,7 +232,7 @@ def working_on(run: Run) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlanError(f"another process is working on run {run.run_id}; wait until it is done") from None
+            raise Busy(f"another process is working on run {run.run_id}; wait until it is done") from None
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,9 +12,10 @@ from typing import Any
 import duckdb
 
 from ingest.layout import Layout, Run, memory_limit
+from ingest.patience import patiently
 from ingest.shards import Counts, ShardError, check, count_rows
 from ingest.systems import Materialised, read_materialised
-from schemas.store import StoreBroken, StoreError, StoreLocked, connect
+from schemas.store import StoreBroken, StoreError, connect
 from zoo.encoder import ENERGY, SYMBOLS
 
 # Hill's order: carbon, then hydrogen, then the alphabet; the alphabet alone where there is no carbon.
@@ -109,7 +109,7 @@ def opened(
     layout: Layout, patience: float = 0.0, say: Callable[[str], None] = print, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The store, open for writing, with DuckDB's memory bounded."""
-    connection = _connect(layout, patience, say)
+    connection = patiently(lambda: connect(layout.store), layout.store, patience, say)
     try:
         _bound_memory(connection)
         connection.execute("SET threads = 2")  # each holds row groups of its own
@@ -123,21 +123,6 @@ def opened(
         raise StoreError(f"{layout.store} could not be written and is as it was: {reason}") from error
     finally:
         connection.close()
-
-
-def _connect(layout: Layout, patience: float, say: Callable[[str], None]) -> duckdb.DuckDBPyConnection:
-    end = time.monotonic() + patience
-    told = False
-    while True:
-        try:
-            return connect(layout.store)
-        except StoreLocked as error:
-            if time.monotonic() >= end:
-                raise
-            if not told:
-                say(f"waiting up to {patience:.0f} s: {error}")
-            told = True
-            time.sleep(0.2)
 
 
 def _bound_memory(connection: duckdb.DuckDBPyConnection, more: int = 0, dimension: int = 0) -> None:

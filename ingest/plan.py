@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.layout import Layout, Run, memory_limit
+from ingest.patience import patiently
 from ingest.sample import IN_SQL
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
 from schemas.store import MEMORY, connect
@@ -48,6 +49,10 @@ SELECT system_id, content_hash FROM wanted ANTI JOIN valid USING (system_id, con
 
 class PlanError(Exception):
     """A wish that cannot be planned; the message says why."""
+
+
+class Busy(PlanError):
+    """Another process is at work on the same run."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,12 @@ def count_missing(layout: Layout, wish: Wish) -> int:
         return _count(connection, "sent")
 
 
-def plan(layout: Layout, wish: Wish) -> Plan:
-    """Find what is missing and write the job for it. The store is read, never written; it need not exist."""
-    with _store(layout, wish.dataset) as connection:
+def plan(layout: Layout, wish: Wish, patience: float = 0.0) -> Plan:
+    """Find what is missing and write the job for it. The store is read, never written; it need not exist.
+
+    patience: how many seconds to wait while another process writes to the store.
+    """
+    with _store(layout, wish.dataset, patience) as connection:
         lacking = _find_missing(connection, wish)
         sent = _count(connection, "sent")
         if not sent:
@@ -123,9 +131,10 @@ def plan(layout: Layout, wish: Wish) -> Plan:
 
 
 @contextmanager
-def _store(layout: Layout, dataset: Materialised) -> Iterator[duckdb.DuckDBPyConnection]:
+def _store(layout: Layout, dataset: Materialised, patience: float = 0.0) -> Iterator[duckdb.DuckDBPyConnection]:
     exists = layout.store.exists()
-    with connect(layout.store if exists else MEMORY, read_only=exists) as connection:
+    store = layout.store if exists else MEMORY
+    with patiently(lambda: connect(store, read_only=exists), layout.store, patience) as connection:
         connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         yield connection

@@ -138,7 +138,8 @@ def test_an_environment_is_removed(layout: Layout, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "envs" / "toy").exists()
 
 
-def test_a_store_that_is_written_elsewhere(layout: Layout, capfd: Said) -> None:
+def test_a_store_that_is_written_elsewhere(layout: Layout, capfd: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.patience.PATIENCE", 0.1)
     connect(layout.store).close()
     before = layout.store.read_bytes()
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
