@@ -173,6 +173,8 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialised:
         made = materialise(dataset, folder, progress)
     if made.n_unreadable:
         say(f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures")
+    for remark in made.remarks:
+        say(f"  {remark}")
     return made
 
 

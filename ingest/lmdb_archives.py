@@ -69,7 +69,7 @@ def read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
 def system(name: str, rows: Transaction, number: str, columns: Sequence[LabelColumn]) -> Entry | Unreadable:
     try:
         row = aselmdb.decoded(rows, number)
-        return aselmdb.entry(name, row, list(labels(row, columns)))
+        return aselmdb.entry(name, row, tuple(labels(row, columns)))
     except aselmdb.UNDECODABLE as error:
         return Unreadable(name, reason("ASE", error))
 

@@ -11,24 +11,39 @@ from rdkit.Chem import Descriptors, rdDetermineBonds, rdDistGeom, rdForceFieldHe
 SEED = 42
 EMBED_ITERATIONS = 200  # per molecule, instead of a time limit: what fails must not depend on the machine's speed
 RELAX_ITERATIONS = 5000
+# RDKit descends one call per atom when it writes a SMILES: 8 MiB of stack, which is usual, hold about 15,000 atoms, and
+# beyond that the process ends without a word. Time grows with the square: 4,000 atoms take up to 15 s.
+MOST_ATOMS = 4_000
+LONGEST_SMILES = 100_000  # characters; a string is read by its length's square at worst, this long one within a second
+
+
+class NoMolecule(ValueError):
+    """Text or atoms that are no molecule; the message is the reason."""
 
 
 def parse_smiles(smiles: str) -> Chem.Mol:
-    """A sanitised molecule. Raises ValueError with RDKit's reason."""
+    """A sanitised molecule. Raises NoMolecule with RDKit's reason."""
+    if len(smiles) > LONGEST_SMILES:
+        raise NoMolecule(f"a SMILES of {len(smiles)} characters; expected at most {LONGEST_SMILES}")
     with rdBase.BlockLogs():  # RDKit prints its reasons to stderr; here they are in the exception
         molecule = Chem.MolFromSmiles(smiles, sanitize=False)
         if molecule is None or not molecule.GetNumAtoms():
-            raise ValueError(f"{smiles!r} is not a SMILES string")
+            raise NoMolecule(f"{smiles!r:.200} is not a SMILES string")
     return sanitised(molecule)
 
 
 def sanitised(molecule: Chem.Mol) -> Chem.Mol:
-    """The molecule without its explicit hydrogens, aromaticity perceived. Raises ValueError with RDKit's reason."""
+    """The molecule without its explicit hydrogens, aromaticity perceived. Raises NoMolecule with RDKit's reason."""
+    if molecule.GetNumAtoms() > MOST_ATOMS:
+        raise NoMolecule(
+            f"a molecule of {molecule.GetNumAtoms()} atoms; RDKit may end the process beyond {MOST_ATOMS}:"
+            " give a structure, or a protein's sequence"
+        )
     with rdBase.BlockLogs():
         try:
             Chem.SanitizeMol(molecule)
         except Chem.MolSanitizeException as error:
-            raise ValueError(f"impossible chemistry: {error}") from error
+            raise NoMolecule(f"impossible chemistry: {error}") from error
         plain = Chem.RemoveHs(molecule)
         Chem.AssignStereochemistry(plain, cleanIt=True, force=True)
         return plain
@@ -39,7 +54,7 @@ def canonical_smiles(molecule: Chem.Mol) -> str:
     with rdBase.BlockLogs():
         again = Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
         if again is None:
-            raise ValueError("RDKit cannot read the SMILES string that it wrote for this molecule")
+            raise NoMolecule("RDKit cannot read the SMILES string that it wrote for this molecule")
         return Chem.MolToSmiles(again)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.entries import DatasetError, Entry, Label, Unreadable, checked, content_hash
+from ingest.entries import DatasetError, Entry, Label, Remark, Unreadable, checked, content_hash
 
 __all__ = [
     "Dataset",
@@ -26,6 +26,7 @@ __all__ = [
     "Entry",
     "Label",
     "Materialised",
+    "Remark",
     "Unreadable",
     "checked",
     "content_hash",
@@ -33,7 +34,7 @@ __all__ = [
     "read_materialised",
 ]
 
-FORMAT = 1  # of the folder and of what ingest.entries checks; part of every fingerprint, so raise it with either
+FORMAT = 2  # of the folder and of what ingest.entries checks; part of every fingerprint, so raise it with either
 ROW_GROUP = 512
 
 SYSTEMS = pa.schema(
@@ -72,7 +73,7 @@ class Dataset:
     source: str
     licence: str
     packages: tuple[str, ...]
-    entries: Callable[[], Iterator[Entry | Unreadable]]
+    entries: Callable[[], Iterator[Entry | Unreadable | Remark]]
     made_from: tuple[str, ...]
     approx_systems: int | None = None  # None: not known before it is read
     approx_seconds: float | None = None  # to materialise it, on 2 CPU cores
@@ -107,6 +108,7 @@ class Materialised:
     versions: dict[str, str]
     fingerprint: str
     sample: int | None = None  # how many were asked for; None: all
+    remarks: Sequence[str] = ()  # on what the source holds and nobody reads
 
     def covers(self, sample: int | None) -> bool:
         """Does it hold a sample of that size? A source that gave fewer than were asked for has given all."""
@@ -197,13 +199,19 @@ class _Table:
         self.writer.close()
 
 
-def _write_entries(dataset: Dataset, folder: Path, progress: Callable[[int], None] | None) -> dict[str, int]:
-    """Stream the entries to the folder's tables. Returns the counts of dataset.json."""
+def _write_entries(
+    dataset: Dataset, folder: Path, progress: Callable[[int], None] | None
+) -> dict[str, int | list[str]]:
+    """Stream the entries to the folder's tables. Returns the counts and the remarks of dataset.json."""
     schemas = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
     tables = {name: _Table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()}
     first_reason = "it has no entries"
+    remarks = list[str]()
     try:
         for ordinal, entry in enumerate(dataset.entries(), start=1):
+            if isinstance(entry, Remark):
+                remarks.append(entry.text)
+                continue
             outcome = checked(entry) if isinstance(entry, Entry) else entry
             if isinstance(outcome, Unreadable) and not tables["unreadable"].count:
                 first_reason = f"the first of its entries, {outcome.source_id}: {outcome.reason}"
@@ -215,7 +223,8 @@ def _write_entries(dataset: Dataset, folder: Path, progress: Callable[[int], Non
             table.close()
     if not tables["systems"].count:
         raise DatasetError(f"nothing in {dataset.source} can be read: {first_reason}")
-    return {"n_systems": tables["systems"].count, "n_unreadable": tables["unreadable"].count}
+    counts = {"n_systems": tables["systems"].count, "n_unreadable": tables["unreadable"].count}
+    return {**counts, "remarks": remarks}
 
 
 def _append(dataset: str, outcome: Entry | Unreadable, ordinal: int, tables: dict[str, _Table]) -> None:
@@ -263,7 +272,7 @@ def _dataset_hash(dataset: Dataset, folder: Path) -> str:
 
 
 def _write_description(
-    dataset: Dataset, folder: Path, dataset_hash: str, fingerprint: str, counts: dict[str, int]
+    dataset: Dataset, folder: Path, dataset_hash: str, fingerprint: str, counts: dict[str, int | list[str]]
 ) -> None:
     about = {"dataset": dataset.name, "title": dataset.title, "source": dataset.source, "licence": dataset.licence}
     made = {"dataset_hash": dataset_hash, "versions": dataset.versions, "fingerprint": fingerprint}

@@ -1,46 +1,86 @@
 """ASE's SQLite database. The id is the row's key `material_id` (or `system_id`, …), or else ASE's own unique_id.
 
-`charge` and `spin` (multiplicity, 2S + 1) are read from the row's keys, its energy (eV) becomes a label.
+Charge, multiplicity and energies are read from the row's keys as from extxyz; ASE's own energy (eV) becomes a label.
+The file is opened read-only: ASE itself would make the tables that it misses, in whatever SQLite file it is given.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingest.datasets.readers import Reader, id_of, integer_of, reason
-from ingest.systems import DatasetError, Entry, Label, Unreadable
+from ingest.datasets.readers import (
+    READ_KEYS,
+    Ignored,
+    Item,
+    Reader,
+    Record,
+    charge_of,
+    energies_of,
+    id_of,
+    multiplicity_of,
+)
+from ingest.systems import DatasetError, Entry
+
+PATIENCE = 20.0  # seconds for another program to end its writing, as ASE itself waits
 
 
-def entries(path: Path) -> Iterator[Entry | Unreadable]:
-    import ase.db  # here, not above: listing formats should not import their packages
-
+def records(path: Path) -> Iterator[Record | Item]:
+    ignored = Ignored()
     try:
-        for row in ase.db.connect(path, type="db", use_lock_file=False).select():
-            yield _entry(row, path.name)
+        if not _has_systems(path):
+            raise DatasetError(f"{path} is a SQLite file without the table 'systems': not an ASE database")
+        database = _read_only(path)
+        with database:
+            for (number,) in database.connection.execute("SELECT id FROM systems ORDER BY id"):
+                yield Record(str(number), partial(_entry, database, number, path.name, ignored), "ASE")
     except sqlite3.DatabaseError as error:
         raise DatasetError(f"{path} is not an ASE database that can be read to its end: {error}") from error
+    yield from ignored.remarks()
 
 
-def _entry(row: Any, source: str) -> Entry | Unreadable:
-    keys = row.key_value_pairs
-    name = id_of(keys, row.unique_id)
-    energy = row.get("energy")
+def _has_systems(path: Path) -> bool:
+    connection = _connection(path)
     try:
-        return Entry(
-            name,
-            row.numbers,
-            row.positions,
-            row.cell if row.pbc.any() else None,
-            row.pbc if row.pbc.any() else None,
-            integer_of(keys, "charge"),
-            integer_of(keys, "spin"),
-            labels=() if energy is None else (Label("energy", float(energy), "eV", source),),
-        )
-    except (TypeError, ValueError) as error:
-        return Unreadable(name, reason("ASE", error))
+        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'systems'")
+        return bool(found.fetchone()[0])
+    finally:
+        connection.close()
 
 
-READER = Reader(suffixes=(".db",), entries=entries, packages=("ase",), code=(__file__,))
+def _connection(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
+
+
+def _read_only(path: Path) -> Any:
+    """ASE's database of a file that it cannot write to."""
+    from ase.db.sqlite import SQLite3Database  # here, not above: listing formats should not import their packages
+
+    class ReadOnly(SQLite3Database):
+        def _connect(self) -> sqlite3.Connection:
+            return _connection(path)
+
+    return ReadOnly(str(path), use_lock_file=False)
+
+
+def _entry(database: Any, number: int, source: str, ignored: Ignored) -> Iterator[Entry]:
+    row = database.get(id=number)
+    keys = row.key_value_pairs
+    ignored.count(*(key for key in keys if key not in READ_KEYS))
+    periodic = bool(row.pbc.any())
+    yield Entry(
+        id_of(keys, row.unique_id),
+        row.numbers,
+        row.positions,
+        row.cell if periodic else None,
+        row.pbc if periodic else None,
+        charge_of(keys),
+        multiplicity_of(keys),
+        labels=energies_of({**keys, "energy": row.get("energy")}, source, ignored),
+    )
+
+
+READER = Reader(suffixes=(".db",), records=records, packages=("ase",), code=(__file__,))

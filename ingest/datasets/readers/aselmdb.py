@@ -2,41 +2,67 @@
 `system_id`, …), or else its number in the file.
 
 One file; its keys are '1', '2', … and a few with names, which are no rows. A row is JSON, compressed with zlib. Arrays
-are {"__ndarray__": [shape, type, values]} (ase-db-backends) or plain lists (fairchem before version 2). `charge` and
-`spin` (multiplicity, 2S + 1) are read from the row's data or keys, its energy (eV) becomes a label.
+are {"__ndarray__": [shape, type, values]} (ase-db-backends) or plain lists (fairchem before version 2). Charge,
+multiplicity and energies are read from the row's data or keys as from extxyz; the row's own energy (eV) is a label.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.datasets.readers import Reader, id_of, integer_of, reason
+from ingest.datasets.readers import (
+    READ_KEYS,
+    Ignored,
+    Item,
+    Reader,
+    Record,
+    Refused,
+    charge_of,
+    energies_of,
+    id_of,
+    multiplicity_of,
+    reason,
+)
 from ingest.entries import DatasetError, Entry, Label, Unreadable
 
 if TYPE_CHECKING:
     from lmdb import Transaction
 
 Row = dict[str, Any]
-UNDECODABLE = (zlib.error, ValueError, TypeError, KeyError, AttributeError)  # what decoded() and entry() may raise
+# What decoded() and entry() may raise.
+UNDECODABLE = (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+LARGEST_ROW = 2**26  # bytes of JSON: half a million atoms with forces. A few hundred bytes may unpack to gigabytes.
+KINDS = re.compile(r"[<>|=]?([iu][1248]|f[248]|b1|bool|u?int(8|16|32|64)|float(16|32|64))")  # of arrays: no text
 
 
-def entries(path: Path) -> Iterator[Entry | Unreadable]:
+def records(path: Path) -> Iterator[Record | Item]:
+    ignored = Ignored()
     with opened(path) as database:
         for number in numbers(database):
-            try:
-                row = decoded(database, number)
-                name = id_of(facts_of(row), number)
-                energy = row.get("energy")
-                yield entry(name, row, [] if energy is None else [Label("energy", float(energy), "eV", path.name)])
-            except UNDECODABLE as error:
-                yield Unreadable(number, reason("ASE", error))
+            yield Record(number, partial(_row, database, number, path.name, ignored), "ASE")
+    yield from ignored.remarks()
+
+
+def _row(database: Transaction, number: str, source: str, ignored: Ignored) -> Iterator[Entry | Unreadable]:
+    try:
+        row = decoded(database, number)
+        facts = facts_of(row)
+        name = id_of(facts, number)
+        found = entry(name, row, energies_of({**facts, "energy": row.get("energy")}, source, ignored))
+    except UNDECODABLE as error:
+        yield Unreadable(number, reason("ASE", error))
+        return
+    ignored.count(*(key for key in facts if key not in READ_KEYS))
+    yield found
 
 
 @contextmanager
@@ -72,10 +98,16 @@ def decoded(database: Transaction, number: str) -> Row:
     """A row by its number. UNDECODABLE where there is none, or none that is JSON."""
     raw = database.get(number.encode())
     if raw is None:
-        raise KeyError(f"no row has the number {number}")
-    row = json.loads(zlib.decompress(raw))
+        raise Refused(f"no row has the number {number}")
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(raw, LARGEST_ROW)
+    if unpacking.unconsumed_tail:
+        raise Refused(f"row {number} unpacks to more than {LARGEST_ROW} bytes")
+    if not unpacking.eof:
+        raise Refused(f"row {number} is cut: its compressed data has no end")
+    row = json.loads(content)
     if not isinstance(row, dict):
-        raise ValueError(f"expected a JSON object, got {type(row).__name__}")
+        raise Refused(f"expected a JSON object, got {type(row).__name__}")
     return row
 
 
@@ -84,7 +116,7 @@ def facts_of(row: Row) -> Row:
     return {**row.get("key_value_pairs", {}), **row.get("data", {})}
 
 
-def entry(name: str, row: Row, labels: list[Label]) -> Entry:
+def entry(name: str, row: Row, labels: tuple[Label, ...]) -> Entry:
     """A row's system. UNDECODABLE where the row is none."""
     facts = facts_of(row)
     return Entry(
@@ -93,9 +125,9 @@ def entry(name: str, row: Row, labels: list[Label]) -> Entry:
         array(row["positions"]),
         array(row["cell"]),
         array(row["pbc"]),
-        integer_of(facts, "charge"),
-        integer_of(facts, "spin"),
-        labels=tuple(labels),
+        charge_of(facts),
+        multiplicity_of(facts),
+        labels=labels,
     )
 
 
@@ -103,8 +135,10 @@ def array(value: Any) -> np.ndarray:
     """An array as either library wrote it."""
     if isinstance(value, dict):
         shape, kind, flat = value["__ndarray__"]
+        if not KINDS.fullmatch(str(kind)):
+            raise Refused(f"an array of {kind!r:.40}; expected numbers")
         return np.array(flat, dtype=kind).reshape(shape)
     return np.array(value)
 
 
-READER = Reader(suffixes=(".aselmdb",), entries=entries, packages=("lmdb",), code=(__file__,))
+READER = Reader(suffixes=(".aselmdb",), records=records, packages=("lmdb",), code=(__file__,))

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ingest.datasets.readers import Reader, protein, reason
+from ingest.datasets.readers import Item, Reader, Record, protein, reason
 from ingest.systems import Entry, Unreadable
+
+
+def records(path: Path) -> Iterator[Record | Item]:
+    yield Record(path.stem, partial(entries, path), "pymatgen")
 
 
 def entries(path: Path) -> Iterator[Entry | Unreadable]:
@@ -75,7 +80,7 @@ def _fault(said: list[str], block: str) -> str | None:
 
 READER = Reader(
     suffixes=(".cif",),
-    entries=entries,
+    records=records,
     packages=("pymatgen", "pymatgen-core", "biopython"),
     code=(__file__, *protein.READER.code),
 )

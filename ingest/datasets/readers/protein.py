@@ -7,15 +7,20 @@ The sequence is that of the residues with coordinates (gaps are not filled), mod
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ingest.datasets.readers import Reader, reason
+from ingest.datasets.readers import Item, Reader, Record, reason
 from ingest.systems import Entry, Unreadable
 
 BACKBONE = ("N", "CA", "C", "O")
+
+
+def records(path: Path) -> Iterator[Record | Item]:
+    yield Record(path.stem, partial(entries, path), "Biopython")
 
 
 def entries(path: Path) -> Iterator[Entry | Unreadable]:
@@ -62,4 +67,4 @@ def _in_polymer(residue: Any) -> bool:
     return residue.id[0] == " " or all(atom in residue for atom in BACKBONE[:3])
 
 
-READER = Reader(suffixes=(".pdb", ".ent", ".mmcif"), entries=entries, packages=("biopython",), code=(__file__,))
+READER = Reader(suffixes=(".pdb", ".ent", ".mmcif"), records=records, packages=("biopython",), code=(__file__,))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.datasets import find_dataset
-from ingest.systems import Entry, Unreadable, checked
+from ingest.systems import Entry, Remark, Unreadable, checked
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def read() -> Callable[[Path], list[Entry | Unreadable]]:
 
     def entries(path: Path) -> list[Entry | Unreadable]:
         given = find_dataset(str(path)).entries()
-        return [checked(entry) if isinstance(entry, Entry) else entry for entry in given]
+        return [checked(x) if isinstance(x, Entry) else x for x in given if not isinstance(x, Remark)]
 
     return entries
 

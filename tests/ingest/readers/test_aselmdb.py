@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ingest.datasets import find_dataset
-from ingest.entries import DatasetError, Entry, Unreadable, checked, content_hash
+from ingest.entries import DatasetError, Entry, Remark, Unreadable, checked, content_hash
 from ingest.systems import materialise
 from tests.ingest.aselmdb import Write, backend, crystals, edited, molecules, packed, plain
 
@@ -81,7 +81,7 @@ def test_reading_leaves_nothing_behind(good: Good, tmp_path: Path) -> None:
 
 ROWS = {
     "not compressed": (lambda raw: b"\x00" + raw, "Error -3 while decompressing data"),
-    "cut": (lambda raw: raw[: len(raw) // 2], "Error -5 while decompressing data: incomplete or truncated stream"),
+    "cut": (lambda raw: raw[: len(raw) // 2], "row 2 is cut: its compressed data has no end"),
     "not JSON": (lambda raw: zlib.compress(b"{'numbers'"), "JSONDecodeError"),
     "not text": (lambda raw: zlib.compress(b"\xff\xfe\xfa"), "UnicodeDecodeError"),
     "a list": (lambda raw: packed([1, 2]), "expected a JSON object, got list"),
@@ -117,7 +117,9 @@ def test_a_broken_row_is_one_row(name: str, reasons: Reasons, tmp_path: Path) ->
 
 def test_a_database_of_broken_rows_says_why(tmp_path: Path) -> None:
     path = edited(backend(tmp_path / "a.aselmdb", crystals(1)), {1: lambda raw: b"?"})
-    with pytest.raises(DatasetError, match=r"nothing in .*a.aselmdb can be read: the first of its entries, 1: ASE"):
+    with pytest.raises(
+        DatasetError, match=r"nothing in .*a.aselmdb can be read: the first of its entries, 1: row 1 is cut"
+    ):
         materialise(find_dataset(str(path)), tmp_path / "out")
 
 
@@ -147,7 +149,7 @@ def test_a_damaged_page_is_one_clear_error(damage: bytes, whole: bytes, tmp_path
     for start in range(2 * 4096, len(whole), 4096):
         path.write_bytes(whole[:start] + damage + whole[start + 4096 :])
         try:
-            found = list(find_dataset(str(path)).entries())
+            found = [x for x in find_dataset(str(path)).entries() if not isinstance(x, Remark)]
         except DatasetError as error:
             assert "is no whole .aselmdb file" in str(error)
             refused += 1
