@@ -62,8 +62,9 @@ def kinship(
     training_sets.toml); 'neither' is none of this. Pairs of which nobody can tell, as one was trained on something that
     is not disclosed, have a row of their own if there are any. Asymmetric metrics count by the mean of both directions.
 
-    difference: the mean less that of 'neither'. p_value: how often permuted models differ as much, towards likeness;
-    see `mantel`. For 'same family' all models change places. For 'same training data', which is compared with 'neither'
+    difference: the mean less that of 'neither'; where all models share data, that of 'same family' less that of 'same
+    training data', and the warning says so. p_value: how often permuted models differ as much, towards likeness; see
+    `mantel`. For 'same family' all models change places. For 'same training data', which is compared with 'neither'
     among pairs of different families, families stay together, or kinship would count as training data. low to high:
     95 % interval of the mean by a bootstrap over models; NULL where fewer than 5 models are in such pairs.
     """
@@ -186,19 +187,25 @@ class Pairs:
         return {"low": low, "high": high}, None
 
     def _test(self, kind: int) -> tuple[Row, str | None]:
-        neither = self.of(NEITHER)
-        if not neither.size:
+        reference = self._reference(kind)
+        if reference is None:
             return {"reason": "no two models are related by neither, which is what the mean is compared with"}, None
-        row: Row = {"difference": self.of(kind).mean() - neither.mean(), "permuted": PERMUTED[kind]}
+        row: Row = {"difference": self.of(kind).mean() - self.of(reference).mean(), "permuted": PERMUTED[kind]}
+        other = None if reference == NEITHER else f"compared with {RELATIONS[reference]}, as no pair is of neither"
         if not self.count:
-            return row | {"reason": "no p-value: permutations = 0"}, None
+            return row | {"reason": "no p-value: permutations = 0"}, other
         groups = self._groups() if kind == TRAINING else [range(len(self.families))]
         moved = mantel.orders(groups, self.count, self.seed)
-        p, least = mantel.p_value(self.towards * self.values, self.kinds, kind, NEITHER, moved)
+        p, least = mantel.p_value(self.towards * self.values, self.kinds, kind, reference, moved)
         if least == 1:
-            return row | {"reason": "no p-value: all permutations leave these pairs as they are"}, None
+            return row | {"reason": "no p-value: all permutations leave these pairs as they are"}, other
         coarse = f"with these {len(self.families)} models p cannot be below {least:.2g}" if least > COARSE else None
-        return row | {"p_value": p}, coarse
+        return row | {"p_value": p}, "; ".join(filter(None, (other, coarse))) or None
+
+    def _reference(self, kind: int) -> int | None:
+        """Return what pairs of a kind are compared with: neither, or of a family's what shares its data alone."""
+        kinds = (NEITHER, TRAINING) if kind == FAMILY else (NEITHER,)
+        return next((other for other in kinds if self.of(other).size), None)
 
     def _groups(self) -> list[list[int]]:
         """The models of each family."""

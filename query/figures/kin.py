@@ -46,10 +46,11 @@ def kin(
     axes = plot.subplots()
     looks = families(connection, dataset)
     relations = [relation for relation in RELATIONS if any(row["relation"] == relation for row in answer.rows)]
+    neither = any(row["relation"] == "neither" and row["n_pairs"] for row in answer.rows)
     for place, relation in enumerate(relations):
         rows = [row for row in answer.rows if row["relation"] == relation]
         draw_pairs(plot, axes, _spread([row for row in rows if row["value"] is not None], place), CLOUD, looks)
-        _summarise(plot, axes, rows[0], place)
+        _summarise(plot, axes, rows[0], place, "neither" if neither else "same data")
     _name(axes, relations, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
     mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
     key_of_pairs(plot, pairs, looks, [mean])
@@ -69,8 +70,8 @@ def _spread(rows: Sequence[Row], place: int) -> list[Row]:
     return [row | {"down": place + SPREAD * (i * GOLDEN % 1 - 0.5)} for i, row in enumerate(rows)]
 
 
-def _summarise(plot: Plot, axes: Axes, row: Row, place: int) -> None:
-    """The mean and its interval; right of the axes what the test says."""
+def _summarise(plot: Plot, axes: Axes, row: Row, place: int, beside: str) -> None:
+    """The mean and its interval; right of the axes what the test says, and beside what it was compared with."""
     words = [f"{row['n_pairs'] or 0} pairs"]
     if row["mean"] is not None:
         low, high = (row["mean"] if row[side] is None else row[side] for side in ("low", "high"))
@@ -79,7 +80,7 @@ def _summarise(plot: Plot, axes: Axes, row: Row, place: int) -> None:
         plot.say_at(axes, [row["mean"]], [place + MEAN], [_say_mean(row)])
         words.append(f"mean {row['mean']:.2f}")
     if row["difference"] is not None:
-        words.append(f"{round(row['difference'], 2) + 0.0:+.2f} beside neither")
+        words.append(f"{round(row['difference'], 2) + 0.0:+.2f} beside {beside}")
         words.append("no p-value" if row["p_value"] is None else f"p = {number(row['p_value'], 2)}")
     text = "\n".join([", ".join(words[:2]), ", ".join(words[2:])])
     axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), fontsize=7.5, verticalalignment="center")

@@ -202,6 +202,19 @@ def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connec
     assert found["neither"][0] == 5  # of a's three and b's two, but far with rotated
 
 
+def test_where_all_share_data_a_family_is_compared_with_that(related: Connection) -> None:
+    related.execute("UPDATE models SET training_sets = ['X'] WHERE family IN ('a', 'b', 'c')")
+    asked = f"SELECT relation, mean, difference, p_value, warning, reason FROM kinship({HOW}, models := $models)"
+    rows = related.execute(asked, {"models": list(FAMILIES)}).fetchall()
+    means = {relation: mean for relation, mean, *_ in rows}
+    family, training, neither = (rest for _, _, *rest in rows)
+    assert means["neither"] is None
+    assert family[0] == pytest.approx(means["same family"] - means["same training data"])
+    assert 0 < family[1] <= 1
+    assert "compared with same training data, as no pair is of neither" in family[2]
+    assert training[:2] == [None, None] and "related by neither" in training[3]
+
+
 def test_who_takes_no_part_says_why(related: Connection) -> None:
     ((n, reason),) = related.sql(f"SELECT n_models, reason FROM kinship({HOW}) WHERE relation = 'left out'").fetchall()
     assert n == 5
