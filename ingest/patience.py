@@ -37,25 +37,28 @@ def patiently(
     try:
         return connect()
     except StoreLocked as error:
-        if patience <= 0:
+        if patience <= 0 or "in this process" in str(error):  # which would wait for itself
             raise
         if say is not None:
             say(f"waiting up to {patience:.0f} s: {error}")
-    while not (held := _lock(store)) and time.monotonic() < end:
-        time.sleep(random.uniform(*PAUSE))
-    try:
-        return connect()
-    except BaseException:
-        if held:
-            fcntl.lockf(_descriptor(store), fcntl.LOCK_UN)
-        raise
+    while True:
+        while not (held := _lock(store)) and time.monotonic() < end:
+            time.sleep(random.uniform(*PAUSE))
+        try:
+            return connect()
+        except BaseException as error:
+            if held:
+                fcntl.lockf(_descriptor(store), fcntl.LOCK_UN)
+            if not isinstance(error, StoreLocked) or time.monotonic() >= end:
+                raise
 
 
 def _lock(store: Path) -> bool:
-    """Take the lock of the store's file that DuckDB takes, unless another process has it. DuckDB's end gives it back.
+    """Take the lock that DuckDB takes of a store's file, unless another process has it.
 
-    DuckDB needs milliseconds to find out that a store is locked, and by then it may have been free and locked again.
-    Such locks belong to the process, so whoever has it can open the store, and nobody else.
+    To ask DuckDB takes many milliseconds, in which the store may have been free. Such locks belong to the process, so
+    others wait while DuckDB opens the store here. It gives ours back for a moment in which it looks at the file's first
+    bytes, so others may still come first.
     """
     try:
         fcntl.lockf(_descriptor(store), fcntl.LOCK_EX | fcntl.LOCK_NB)
