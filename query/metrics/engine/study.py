@@ -219,6 +219,8 @@ class Study:
 
     def _find(self, metrics: Sequence[Metric], kinds: frozenset[str]) -> None:
         kinds -= self._sums.keys()
+        if not metrics and not kinds:
+            return
         with _Scratch(self.device) as scratch:
             models: dict[int, Centred] = {}
             for i in range(len(self)):  # one model after the other, so that its vectors are read once
