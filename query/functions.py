@@ -1,7 +1,8 @@
 """The one bridge between SQL and Python: every function that a query can call is registered here.
 
 Layer 1: an aggregate such as cknna(a, b) is a macro that collects a group's rows in a list, over an Arrow function that
-maps lists to values. Layers 2 and 3 are table macros (macros.sql) over functions that read the store themselves.
+maps lists to values, in the precision of the rows: FLOAT[] as float32, DOUBLE[] and all other numbers as float64.
+Layers 2 and 3 are table macros (macros.sql) over functions that read the store themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 from weakref import WeakValueDictionary
@@ -20,23 +22,28 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from query import aggregates, alignment, convergence, curve, dimensions, energies, kinship, maps, questions, systems
 from query.cache import Cache
-from query.how import HOW, How
+from query.how import HOW, How, whole
 from query.interrupt import interruptible
 from query.memory import modest
 from query.metrics import MEASURES, METRICS, Measure, Metric
 from query.progress import Progress
+from query.statements import literal
 from query.training import macros as training_macros
+from schemas.store import StoreError
 
 MACROS = Path(__file__).with_name("macros.sql")
-SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
+SIGNATURE = re.compile(r"^CREATE OR REPLACE TEMP MACRO (?!__)(\w+)\((.*?)\) AS\s", re.DOTALL | re.MULTILINE)
 SQL_TYPES: dict[Any, str] = {
     str: "VARCHAR",
     str | None: "VARCHAR",
-    int | None: "BIGINT",
+    int | None: "VARCHAR",  # so that 2.5 is refused by name: DuckDB would round it, or show how functions are made
     questions.Names: "VARCHAR[]",
-    curve.Numbers: "BIGINT[]",
+    curve.Numbers: "VARCHAR[]",
     How: HOW,
 }
+CALLER = "STRUCT(number BIGINT, search_path VARCHAR, hiding VARCHAR[])"  # what the macro __caller gives
+HAS_STORE = "SELECT 1 FROM models, datasets, embeddings LIMIT 0"
+NO_STORE = "this connection has no store: make it with query.connect(), or query.register() it"
 
 # DuckDB keeps a function for the whole database, whichever connection registered it, and does not keep it alive. So
 # they live in this module, are registered once a database, and find the connection that called them by its number.
@@ -55,7 +62,11 @@ class Function(NamedTuple):
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """Give a connection to a store the SQL functions. A cursor of it needs its own call: macros are its own."""
+    """Give a connection to a store the SQL functions. A cursor of it needs its own call: macros are its own.
+
+    Raises StoreError where the connection has no store.
+    """
+    _require_store(connection)
     number = next(_numbers)
     _connections[number] = connection
     connection.execute(f"SET VARIABLE matterzoo_connection = {number}")
@@ -96,7 +107,7 @@ def _aggregate(metric: Metric) -> Iterator[str]:
     yield (
         f"CREATE OR REPLACE TEMP MACRO {metric.name}(a, b{declared}) AS "
         # DuckDB fills the lists of one aggregation in one order, as its own PIVOT relies on.
-        f"__align(list(__pack(a::FLOAT[])), list(__pack(b::FLOAT[])), '{metric.name}', {passed})"
+        f"__{metric.name}({_collected('a')}, {_collected('b')}, {_checked(metric.name, passed)})"
     )
     how = "differently (0 is alike)" if metric.lower_is_closer else "alike"
     direction = "" if metric.symmetric else ", from a to b"
@@ -107,12 +118,27 @@ def _aggregate(metric: Metric) -> Iterator[str]:
 def _measure_aggregate(measure: Measure) -> Iterator[str]:
     """The measure as an aggregate macro, and what `.help` says of it."""
     neighbours = "" if measure.k is None else f", k := {measure.k}"
+    passed = f"{'k' if neighbours else 'NULL'}, method, normalize"
     yield (
         f"CREATE OR REPLACE TEMP MACRO {measure.name}"
         f"(a, method := '{measure.methods[0]}'{neighbours}, normalize := 'none') AS "
-        f"__measure(list(__pack(a::FLOAT[])), '{measure.name}', method, {'k' if neighbours else 'NULL'}, normalize)"
+        f"__{measure.name}({_collected('a')}, {_checked(measure.name, passed)})"
     )
     yield f"COMMENT ON MACRO {measure.name} IS 'Aggregate over rows of one vector: {measure.about}'"
+
+
+def _collected(a: str) -> str:
+    """SQL for a group's vectors in a list, packed, and how many bytes each of their numbers has."""
+    is_float = f"typeof({a}) LIKE 'FLOAT[%'"  # known when DuckDB plans: it runs one of the two branches
+    packed = f"CASE WHEN {is_float} THEN __pack({a}::FLOAT[]) ELSE __pack_double({a}::DOUBLE[]) END"
+    return f"list({packed}), any_value(CASE WHEN {is_float} THEN 4 ELSE 8 END)"
+
+
+def _checked(name: str, passed: str) -> str:
+    """SQL for the options of an aggregate, which raises a sentence where they make no sense."""
+    k, how, normalize = passed.split(", ")
+    given = f"'{name}', {k}::VARCHAR, {how}, {normalize}"
+    return f"if(__wrong({given}) IS NULL, '{name}', error(__wrong({given}))), {k}::VARCHAR, {how}, {normalize}"
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, function: Function) -> None:
@@ -129,32 +155,79 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, function: Function
 
 
 def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Function:
-    """A function of `questions` for SQL: the connection's number takes the place of the connection."""
-    hints = get_type_hints(answer)
-    takes = [hint for name, hint in hints.items() if name not in ("connection", "return")]
+    """A function of `questions` for SQL: what the macro __caller says takes the place of the connection.
 
-    def call(number: int | None, *arguments: Any) -> list[alignment.Row]:
-        connection = _connections.get(-1 if number is None else number)
-        if connection is None:
-            raise ValueError("this connection has no store: make it with query.connect(), or query.register() it")
-        with connection.cursor() as cursor, modest(cursor), Progress() as progress, interruptible():
-            tools = {"progress": progress, "cache": Cache.beside(cursor)}
-            given = [How.of(**a, **tools) if isinstance(a, dict) else a for a in arguments]
-            return answer(cursor, *given)
+    A ValueError is returned, for the macro __rows to raise: DuckDB would add where in this code it came from.
+    """
+    hints = get_type_hints(answer)
+    takes = {name: hint for name, hint in hints.items() if name not in ("connection", "return")}
+
+    def call(caller: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+        try:
+            with _reading(caller) as cursor, modest(cursor), Progress() as progress, interruptible():
+                tools = {"progress": progress, "cache": Cache.beside(cursor)}
+                given = zip(takes.items(), arguments, strict=True)
+                return {"error": None, "rows": answer(cursor, *(_given(*of, value, tools) for of, value in given))}
+        except ValueError as error:
+            return {"error": str(error), "rows": None}
 
     # DuckDB counts the parameters of what it is given.
     call.__signature__ = inspect.signature(answer)  # type: ignore[attr-defined]
-    return Function(call, ("BIGINT", *(SQL_TYPES[hint] for hint in takes)), f"{row}[]", arrow=False)
+    result = f"STRUCT(error VARCHAR, rows {row}[])"
+    return Function(call, (CALLER, *(SQL_TYPES[hint] for hint in takes.values())), result, arrow=False)
 
 
+@contextmanager
+def _reading(caller: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor that reads the store which the caller's statement would read. Raises ValueError where it cannot."""
+    connection = _connections.get(-1 if caller["number"] is None else caller["number"])
+    if connection is None:
+        raise ValueError(NO_STORE)
+    if caller["hiding"]:
+        names = ", ".join(caller["hiding"])
+        raise ValueError(
+            f"temporary tables or views hide those of the store: {names}; functions read the store's only, so drop "
+            "the temporary ones or give them other names"
+        )
+    with connection.cursor() as cursor:
+        try:
+            if caller["search_path"]:  # a cursor does not inherit USE
+                cursor.execute(f"SET search_path = {literal(caller['search_path'])}")
+            _require_store(cursor)
+        except (duckdb.CatalogException, StoreError) as error:
+            path = caller["search_path"] or "this connection"
+            raise ValueError(f"{path} has no store that a function can read: USE a database that has one") from error
+        yield cursor
+
+
+def _require_store(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raises StoreError where the tables of a store are not found by their names."""
+    try:
+        connection.execute(HAS_STORE)
+    except duckdb.CatalogException as error:
+        raise StoreError(NO_STORE) from error
+
+
+def _given(name: str, hint: Any, value: Any, tools: dict[str, Any]) -> Any:
+    """An argument from SQL as the function takes it. Raises ValueError on a number that is not whole."""
+    if hint is How:
+        return How.of(**value, **tools)
+    if hint == int | None:
+        return whole(name, value)
+    if hint == curve.Numbers and value is not None:
+        return [whole(name, number) for number in value]
+    return value
+
+
+ROWS = ("BLOB[]", "INTEGER")  # see _collected
+OPTIONS = ("VARCHAR", "VARCHAR", "VARCHAR", "VARCHAR")  # name, k, estimator or method, normalization
 FUNCTIONS = {
     "__pack": Function(aggregates.pack, ("FLOAT[]",), "BLOB", arrow=True),
-    "__align": Function(
-        aggregates.align_groups, ("BLOB[]", "BLOB[]", "VARCHAR", "BIGINT", "VARCHAR", "VARCHAR"), "DOUBLE", arrow=True
-    ),
-    "__measure": Function(
-        aggregates.measure_groups, ("BLOB[]", "VARCHAR", "VARCHAR", "BIGINT", "VARCHAR"), "DOUBLE", arrow=True
-    ),
+    "__pack_double": Function(aggregates.pack, ("DOUBLE[]",), "BLOB", arrow=True),
+    "__wrong": Function(aggregates.wrong_options, OPTIONS, "VARCHAR", arrow=True),
+    # One name per metric, so that DuckDB's own messages name what was called.
+    **{f"__{name}": Function(aggregates.align_groups, ROWS * 2 + OPTIONS, "DOUBLE", arrow=True) for name in METRICS},
+    **{f"__{name}": Function(aggregates.measure_groups, ROWS + OPTIONS, "DOUBLE", arrow=True) for name in MEASURES},
     "__alignment": _reads_store(questions.alignment, alignment.ROW),
     "__alignment_curve": _reads_store(curve.alignment_curve, curve.ROW),
     "__alignment_matrix": _reads_store(questions.alignment_matrix, alignment.ROW),

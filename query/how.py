@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from query.metrics import align
@@ -11,9 +12,10 @@ from query.metrics.engine.study import Cache, Progress
 from query.vectors import NOTHING
 
 HOW = (
-    "STRUCT(metric VARCHAR, k BIGINT, estimator VARCHAR, normalize VARCHAR, permutations BIGINT, subsamples BIGINT, "
-    "seed BIGINT, device VARCHAR)"
+    "STRUCT(metric VARCHAR, k VARCHAR, estimator VARCHAR, normalize VARCHAR, permutations VARCHAR, subsamples VARCHAR, "
+    "seed VARCHAR, device VARCHAR)"
 )
+WHOLE = ("k", "permutations", "subsamples", "seed")
 
 
 def default_device() -> str:
@@ -50,7 +52,8 @@ class How:
 
     @classmethod
     def of(cls, **given: Any) -> How:
-        """From SQL's arguments, where NULL means the default."""
+        """From SQL's arguments, where NULL means the default. Raises ValueError on a number that is not whole."""
+        given |= {name: whole(name, given.get(name)) for name in WHOLE}
         return cls(**{name: value for name, value in given.items() if value is not None})
 
     def only(self, metric: str) -> How:
@@ -84,3 +87,16 @@ class How:
             "subsamples": self.subsamples,
             "seed": self.seed,
         }
+
+
+def whole(name: str, given: str | None) -> int | None:
+    """An option that SQL wrote as text, as the whole number it is. Raises ValueError where it is none."""
+    if given is None:
+        return None
+    try:
+        number = Decimal(given)
+        if number == number.to_integral_value():
+            return int(number)
+    except ArithmeticError:  # no number at all, or one without an end
+        pass
+    raise ValueError(f"{name} = {given}, expected a whole number")

@@ -1,6 +1,20 @@
 -- What a query can call beside the aggregates of metrics and measures. A NULL option is its default; `systems` narrows a
 -- dataset to a list of system_ids. Every row carries what is needed to read its value, or the reason why there is none.
 
+-- Who asks, so that a function reads the store that the statement around it would read: the connection's number, where
+-- it looks names up, and which of its temporary tables and views hide the store's from its statements.
+CREATE OR REPLACE TEMP MACRO __caller() AS {
+    'number': getvariable('matterzoo_connection')::BIGINT, 'search_path': current_setting('search_path'),
+    'hiding': (
+        SELECT list(table_name ORDER BY table_name) FROM information_schema.tables WHERE table_catalog = 'temp' AND
+            table_name IN ('embeddings', 'models', 'datasets', 'systems', 'labels', 'scores', 'runs', 'failures')
+    )
+};
+
+-- What a function says: its rows, or the one sentence why there are none, without the stack of an exception.
+CREATE OR REPLACE TEMP MACRO __rows(said) AS TABLE
+    SELECT unnest(if(found.error IS NULL, found.rows, error(found.error)), max_depth := 2) FROM (SELECT said AS found);
+
 CREATE OR REPLACE TEMP MACRO models_on(dataset) AS TABLE
     SELECT m.model_id, CASE WHEN m.card->>'$.control.of' IS NOT NULL THEN 'control' WHEN m.untrained_of IS NOT NULL THEN 'twin'
                WHEN m.parameters = 0 THEN 'descriptor' ELSE 'model' END AS kind,
@@ -18,10 +32,11 @@ CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL
 ) AS TABLE
-    SELECT unnest(__alignment(getvariable('matterzoo_connection'), model_a, model_b, dataset, systems, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
-        'subsamples': subsamples, 'seed': seed, 'device': device
-    }), max_depth := 2);
+    FROM __rows(__alignment(__caller(), model_a, model_b, dataset, systems, {
+        'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+        'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
+        'device': device
+    }));
 COMMENT ON MACRO TABLE alignment IS
 'How alike two models see a dataset; without one, every dataset that either has seen';
 
@@ -29,10 +44,11 @@ CREATE OR REPLACE TEMP MACRO alignment_matrix(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
-    SELECT unnest(__alignment_matrix(getvariable('matterzoo_connection'), dataset, models, systems, missing, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
-        'subsamples': subsamples, 'seed': seed, 'device': device
-    }), max_depth := 2);
+    FROM __rows(__alignment_matrix(__caller(), dataset, models, systems, missing, {
+        'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+        'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
+        'device': device
+    }));
 COMMENT ON MACRO TABLE alignment_matrix IS
 'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
 
@@ -40,12 +56,12 @@ CREATE OR REPLACE TEMP MACRO alignment_curve(
     model_a, model_b, dataset := NULL, metric := 'cknna', ns := NULL, ks := NULL, repeats := 5, k := NULL,
     estimator := NULL, normalize := 'l2', seed := 0, device := NULL, systems := NULL
 ) AS TABLE
-    SELECT unnest(__alignment_curve(
-        getvariable('matterzoo_connection'), model_a, model_b, dataset, ns, ks, repeats, systems, {
-            'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 10,
-            'subsamples': 0, 'seed': seed, 'device': device
+    FROM __rows(__alignment_curve(
+        __caller(), model_a, model_b, dataset, ns::VARCHAR[], ks::VARCHAR[], repeats::VARCHAR, systems, {
+            'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+            'permutations': '10', 'subsamples': '0', 'seed': seed::VARCHAR, 'device': device
         }
-    ), max_depth := 2);
+    ));
 COMMENT ON MACRO TABLE alignment_curve IS
 'How the value of two models depends on the number of systems and on k: compare values at equal k and n, or k / n';
 
@@ -53,9 +69,9 @@ CREATE OR REPLACE TEMP MACRO dimensions(
     dataset := NULL, models := NULL, measure := 'intrinsic_dimension', method := NULL, k := NULL, normalize := 'none',
     subsamples := 0, seed := 0, systems := NULL
 ) AS TABLE
-    SELECT unnest(__dimensions(
-        getvariable('matterzoo_connection'), dataset, models, measure, method, k, normalize, subsamples, seed, systems
-    ), max_depth := 2);
+    FROM __rows(__dimensions(
+        __caller(), dataset, models, measure, method, k::VARCHAR, normalize, subsamples::VARCHAR, seed::VARCHAR, systems
+    ));
 COMMENT ON MACRO TABLE dimensions IS
 'In how many directions each model''s vectors vary, by any measure of one model; low to high from subsamples';
 
@@ -63,17 +79,18 @@ CREATE OR REPLACE TEMP MACRO nearest_models(
     model, dataset := NULL, metric := 'cknna', k := NULL, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL
 ) AS TABLE
-    SELECT unnest(__nearest_models(getvariable('matterzoo_connection'), model, dataset, top, models, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': permutations,
-        'subsamples': subsamples, 'seed': seed, 'device': device
-    }), max_depth := 2);
+    FROM __rows(__nearest_models(__caller(), model, dataset, top::VARCHAR, models, {
+        'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+        'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
+        'device': device
+    }));
 COMMENT ON MACRO TABLE nearest_models IS
 'The models that see a dataset most like this one does, best first';
 
 CREATE OR REPLACE TEMP MACRO nearest_systems(model, system_id, k := 10, dataset := NULL) AS TABLE
-    SELECT unnest(__nearest_systems(
-        getvariable('matterzoo_connection'), model, system_id, k, dataset
-    ), max_depth := 2);
+    FROM __rows(__nearest_systems(
+        __caller(), model, system_id, k::VARCHAR, dataset
+    ));
 COMMENT ON MACRO TABLE nearest_systems IS
 'The systems that a model sees as most like this one, by cosine similarity; without a dataset, from all of them';
 
@@ -81,10 +98,10 @@ CREATE OR REPLACE TEMP MACRO model_tree(
     dataset := NULL, metric := 'cknna', k := NULL, models := NULL, estimator := NULL, normalize := 'l2',
     missing := 'pairwise', device := NULL
 ) AS TABLE
-    SELECT unnest(__model_tree(getvariable('matterzoo_connection'), dataset, models, missing, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
-        'seed': 0, 'device': device
-    }), max_depth := 2);
+    FROM __rows(__model_tree(__caller(), dataset, models, missing, {
+        'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+        'permutations': '0', 'subsamples': '0', 'seed': '0', 'device': device
+    }));
 COMMENT ON MACRO TABLE model_tree IS
 'Neighbour joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
 
@@ -93,30 +110,31 @@ CREATE OR REPLACE TEMP MACRO convergence(
     kin := 'all', property := NULL, estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0,
     device := NULL
 ) AS TABLE
-    SELECT unnest(__convergence(
-        getvariable('matterzoo_connection'), dataset, reference, score, test_set, source, kin, property, {
-            'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize,
-            'permutations': permutations, 'subsamples': subsamples, 'seed': seed, 'device': device
+    FROM __rows(__convergence(
+        __caller(), dataset, reference, score, test_set, source, kin, property, {
+            'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+            'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
+            'device': device
         }
-    ), max_depth := 2);
+    ));
 COMMENT ON MACRO TABLE convergence IS
 'Do better models see matter more like the reference, by default the best? kin := ''others'' leaves its family out';
 
 CREATE OR REPLACE TEMP MACRO energy_errors(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
-    SELECT unnest(__energy_errors(
-        getvariable('matterzoo_connection'), dataset, property, source, models, systems, missing
-    ), max_depth := 2);
+    FROM __rows(__energy_errors(
+        __caller(), dataset, property, source, models, systems, missing
+    ));
 COMMENT ON MACRO TABLE energy_errors IS
 'How far each model''s energies are from the labels, in eV, once a linear model of the composition is taken from both';
 
 CREATE OR REPLACE TEMP MACRO energy_residuals(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
-    SELECT unnest(__energy_residuals(
-        getvariable('matterzoo_connection'), dataset, property, source, models, systems, missing
-    ), max_depth := 2);
+    FROM __rows(__energy_residuals(
+        __caller(), dataset, property, source, models, systems, missing
+    ));
 COMMENT ON MACRO TABLE energy_residuals IS
 'What a linear model of the composition leaves of labels and of models'' predictions, in eV, one row a model and system';
 
@@ -124,18 +142,18 @@ CREATE OR REPLACE TEMP MACRO kinship(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, permutations := 9999, estimator := NULL,
     normalize := 'l2', missing := 'pairwise', seed := 0, device := NULL
 ) AS TABLE
-    SELECT unnest(__kinship(getvariable('matterzoo_connection'), dataset, models, missing, permutations, {
-        'metric': metric::VARCHAR, 'k': k, 'estimator': estimator, 'normalize': normalize, 'permutations': 0, 'subsamples': 0,
-        'seed': seed, 'device': device
-    }), max_depth := 2);
+    FROM __rows(__kinship(__caller(), dataset, models, missing, permutations::VARCHAR, {
+        'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
+        'permutations': '0', 'subsamples': '0', 'seed': seed::VARCHAR, 'device': device
+    }));
 COMMENT ON MACRO TABLE kinship IS
 'How alike trained models are by what they share: a family, training data, or neither; p by permuting the models';
 
 CREATE OR REPLACE TEMP MACRO system_map(
     model, dataset := NULL, method := 'pca', k := NULL, max_systems := 15000, normalize := 'l2', seed := 0
 ) AS TABLE
-    SELECT unnest(__system_map(
-        getvariable('matterzoo_connection'), model, dataset, method, k, max_systems, normalize, seed
-    ), max_depth := 2);
+    FROM __rows(__system_map(
+        __caller(), model, dataset, method, k::VARCHAR, max_systems::VARCHAR, normalize, seed::VARCHAR
+    ));
 COMMENT ON MACRO TABLE system_map IS
 'A map of the systems as a model sees them: two coordinates each, by principal components or method := ''umap''';

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-# What DuckDB puts around an exception of ours, and the ValueError that our sentences come in.
+# What DuckDB puts around a sentence of ours, or around an exception and the ValueError that our sentences come in.
 WRAPPER = re.compile(
-    r"^Invalid Input Error: Python exception occurred while executing the UDF: (?:ValueError: )?(.*?)(?:\n+At:\n.*)?$",
+    r"^Invalid Input Error: (?:Python exception occurred while executing the UDF: (?:ValueError: )?)?"
+    r"(.*?)(?:\n+At:\n.*)?$",
     re.DOTALL,
 )
 UNLIMITED = 100_000  # characters; a result that goes to a file or a pipe is not cut to fit a screen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from query.metrics.base import Undefined
 
 Vectors = NDArray[np.float32]
+T = TypeVar("T", np.float32, np.float64)
 NOTHING: Vectors = np.empty((0, 0), dtype=np.float32)
 
 # A system_id begins with its dataset. The column `systems.dataset` says the same but would cost a join.
@@ -176,11 +177,11 @@ def dense(lists: pa.Array, name: str) -> Vectors:
     return table(lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy(), name)
 
 
-def table(values: Vectors, ends: NDArray[np.integer[Any]], name: str) -> Vectors:
+def table(values: NDArray[T], ends: NDArray[np.integer[Any]], name: str) -> NDArray[T]:
     """Vectors that follow each other in `values` as a view (n, d); the i-th from ends[i] to ends[i + 1]."""
     widths = np.diff(ends)
     if widths.size == 0:
-        return NOTHING
+        return values[:0].reshape(0, 0)
     if widths.min() != widths.max():
         raise Undefined(unequal(name, widths.min(), widths.max()))
     return values[ends[0] : ends[-1]].reshape(widths.size, widths[0])

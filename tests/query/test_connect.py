@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -85,6 +86,105 @@ def test_a_connection_without_a_number_says_so(con: duckdb.DuckDBPyConnection) -
     con.execute("RESET VARIABLE matterzoo_connection")
     with pytest.raises(duckdb.InvalidInputException, match=r"make it with query\.connect"):
         con.sql(ASK).fetchall()
+
+
+def test_a_connection_without_a_store_says_so() -> None:
+    with duckdb.connect() as con, pytest.raises(StoreError, match="this connection has no store: make it with"):
+        query.register(con)
+
+
+def test_an_error_is_one_sentence_in_python_too(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(duckdb.InvalidInputException) as caught:
+        con.sql("FROM alignment('base', 'near', dataset := 'nope')").fetchall()
+    assert str(caught.value).startswith("Invalid Input Error: no dataset 'nope' in this store, which has: crystals")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("alignment('base', 'near', k := 2.5)", "k = 2.5, expected a whole number"),
+        ("alignment('base', 'near', k := 'ten')", "k = ten, expected a whole number"),
+        ("alignment_matrix('crystals', permutations := 1e-3)", "permutations = 0.001, expected a whole number"),
+        ("alignment_curve('base', 'near', 'crystals', ns := [20, 30.5])", "ns = 30.5, expected a whole number"),
+        ("nearest_models('base', top := 'inf')", "top = inf, expected a whole number"),
+        ("dimensions('crystals', subsamples := 0.1)", "subsamples = 0.1, expected a whole number"),
+    ],
+)
+def test_numbers_that_must_be_whole(con: duckdb.DuckDBPyConnection, call: str, message: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=f"^Invalid Input Error: {message}$"):
+        con.sql(f"FROM {call}").fetchall()
+
+
+def test_a_whole_number_may_be_written_as_any_type(con: duckdb.DuckDBPyConnection) -> None:
+    for k in ("5", "5.0", "5e0", "5::TINYINT", "'5'"):
+        assert con.sql(ASK.replace("k := 5", f"k := {k}")).fetchall() == [(1.0,)]
+
+
+@pytest.fixture
+def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store, attached to it another in which 'rotated' has the vectors of 'noise', and a schema that swaps them."""
+    copies = [tmp_path / "first.duckdb", tmp_path / "other.duckdb"]
+    for copy in copies:
+        copy.write_bytes(store_path.read_bytes())
+    with query.connect(copies[0], read_only=False) as con:
+        con.execute(f"ATTACH '{copies[1]}' AS other; ATTACH ':memory:' AS bare")
+        con.execute("CREATE SCHEMA side; CREATE VIEW side.models AS FROM main.models")
+        con.execute("CREATE VIEW side.datasets AS FROM main.datasets")
+        con.execute(f"CREATE VIEW side.embeddings AS {SWAPPED.format('main')}")
+        con.execute(f"CREATE TABLE other.swapped AS {SWAPPED.format('other.main')}")
+        con.execute("DELETE FROM other.embeddings; INSERT INTO other.embeddings FROM other.swapped")
+        yield con
+
+
+SWAPPED = """
+    SELECT * REPLACE (CASE model_id WHEN 'rotated' THEN 'noise' WHEN 'noise' THEN 'rotated' ELSE model_id END
+    AS model_id) FROM {}.embeddings
+"""
+BOTH = """
+    SELECT (SELECT value FROM alignment('base', 'rotated', 'crystals', k := 5, permutations := 0)), (
+        SELECT cknna(a.vector, b.vector, k := 5) FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
+        WHERE a.model_id = 'base' AND b.model_id = 'rotated' AND (a.representation, b.representation) = ('last', 'last')
+        AND starts_with(system_id, 'crystals/')
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "alike"),
+    [
+        ("USE other", False),
+        ("USE other; USE first", True),
+        ("SET search_path = 'other.main,first.main'", False),
+        ("SET search_path = 'bare.main,other.main'", False),
+        ("SET schema = 'side'", False),
+        ("USE first.side; RESET search_path", True),
+        ("BEGIN; USE other", False),
+    ],
+)
+def test_both_layers_read_the_same_store(two: duckdb.DuckDBPyConnection, where: str, alike: bool) -> None:
+    two.execute(where)
+    ((function, aggregate),) = two.sql(BOTH).fetchall()
+    assert function == pytest.approx(aggregate, abs=1e-12)
+    assert (function > 0.99) is alike
+
+
+def test_a_database_without_a_store_is_refused(two: duckdb.DuckDBPyConnection) -> None:
+    two.execute("USE bare")
+    with pytest.raises(duckdb.InvalidInputException, match=r"bare\.main has no store that a function can read: USE a"):
+        two.sql(ASK).fetchall()
+    two.execute("USE first; BEGIN; CREATE SCHEMA later; USE later")
+    with pytest.raises(duckdb.InvalidInputException, match=r"first\.later has no store"):
+        two.sql(ASK).fetchall()
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+def test_a_temporary_table_that_hides_the_stores_is_refused(con: duckdb.DuckDBPyConnection, kind: str) -> None:
+    con.execute(f"CREATE TEMP {kind} embeddings AS FROM main.embeddings WHERE model_id = 'base'")
+    with pytest.raises(duckdb.InvalidInputException, match="temporary tables or views hide those .* embeddings; "):
+        con.sql(ASK).fetchall()
+    con.execute(f"DROP {kind} temp.embeddings")
+    assert con.sql(ASK).fetchall() == [(1.0,)]
 
 
 def test_an_open_transaction_is_not_seen_yet(store_path: Path, tmp_path: Path) -> None:
