@@ -54,9 +54,12 @@ def digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
 
 
 def remembered(path: Path, kinds: Sequence[str]) -> dict[str, str]:
-    """As digests, but a file that has not changed since (size, time of change, inode) is not read again."""
+    """As digests, but a file that has not changed since (size, times of change, inode) is not read again.
+
+    Whoever writes to a file can put its mtime back; its ctime nobody can.
+    """
     status = path.stat()
-    identity = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+    identity = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
     note = cache() / "verified" / f"{status.st_dev}-{status.st_ino}.json"
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from zoo.card import ROOT, Family, Model, Selection, find_family
 from zoo.examples import SCHEMA, SYSTEM, default_systems
+from zoo.variables import for_worker
 from zoo.weights import at_hand, needed
 from zoo.worker import JOB_VERSION
 
@@ -56,9 +56,8 @@ def in_environment(python: Path, weights: Path | None = None) -> Start:
 
 
 def variables() -> dict[str, str]:
-    """This process's, for one in a family's environment, which is ours to keep bytecode in."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
+    """Return the environment variables of a process in a family's environment."""
+    return for_worker() | {"PYTHONPATH": str(ROOT.parent), "HF_HUB_OFFLINE": "1"}
 
 
 def embed(

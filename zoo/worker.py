@@ -1,6 +1,6 @@
 """The one program that runs inside every family's environment: a job folder in, shards and run.json out.
 
-    python -m zoo.worker JOB OUT --family FOLDER [--weights FOLDER] [--tied] [--device NAME]
+    python -m zoo.worker JOB OUT --family FOLDER [--weights FOLDER] [--shared] [--tied] [--device NAME]
 
 Standard library, numpy and pyarrow only; the family's own code is the rest. Events go to standard error as JSON lines.
 """
@@ -21,6 +21,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import sys
 import sysconfig
 import threading
@@ -543,11 +544,28 @@ def find_weights(job: Job, given: Path | None) -> Path:
     return given or job.folder  # of a model without files
 
 
-def check_weights(job: Job, folder: Path) -> dict[str, str]:
+def others_can_change(path: Path) -> bool:
+    """Return whether another user than this one and root could put another content in a file's place.
+
+    They can if they own it or a folder above it, or may write to one; in a sticky folder, such as /tmp, only owners
+    replace what is theirs.
+    """
+    path = path.absolute()
+    for place in {path, *path.parents, path.resolve(), *path.resolve().parents}:
+        status = place.stat()
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_uid not in (0, os.geteuid()) or (writable and not sticky):
+            return True
+    return False
+
+
+def check_weights(job: Job, folder: Path, shared: bool = False) -> dict[str, str]:
     """{path: sha256} of the files that are loaded. Raises if one is not what the card says.
 
-    What the family's package carries is read and hashed here. Other files the host has hashed; here, their size is
-    looked at.
+    What the family's package carries is read and hashed here. Other files the host has hashed. They are hashed again
+    if others can change them, as here the content decides what code runs; else their size is looked at. shared: the
+    host says that others can, as a container does not see the folders above the one that is mounted.
     """
     found = {}
     for file in job.model["weights"]["files"]:
@@ -560,8 +578,9 @@ def check_weights(job: Job, folder: Path) -> dict[str, str]:
             mend = "install the environment of the family again, or see `make weights`"
             raise WorkerError(f"weights {path} are not there; {mend}")
         size, sha256 = path.stat().st_size, file["sha256"]
-        if job.model["weights"]["source"] == "package":
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if job.model["weights"]["source"] == "package" or shared or others_can_change(path):
+            with path.open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         if (size, sha256) != (file["size"], file["sha256"]):
             expected = f"{file['size']} bytes with sha256 {file['sha256']}"
             raise WorkerError(f"weights {path}: expected {expected}, found {size} bytes with {sha256}")
@@ -626,18 +645,21 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def work(job: Job, out: Path, family: Path, weights: Path | None, device: str, stop: Signals) -> None:
-    """Do the whole job, or what an earlier start has left, and write run.json. device: the job's, by its name here."""
+def work(job: Job, out: Path, family: Path, weights: Path | None, device: str, stop: Signals, shared: bool) -> None:
+    """Do the whole job, or what an earlier start has left, and write run.json.
+
+    device: the job's, by its name here. shared: others than this user can change the files of weights.
+    """
     try:
         with alone(out):
-            _work(job, out, family, find_weights(job, weights), device, stop)
+            _work(job, out, family, find_weights(job, weights), device, stop, shared)
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(error, out) from error
         raise
 
 
-def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: Signals) -> None:
+def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: Signals, shared: bool) -> None:
     started, clock, counts = datetime.now(UTC), Clock(), Counts()
     with clock.measure("total"):
         refuse_network()
@@ -647,7 +669,7 @@ def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: S
         shards = Shards(out, job, counts)
         send("start", sent=counts.sent, done=counts.done)
         with clock.measure("load"):
-            loaded = check_weights(job, weights)
+            loaded = check_weights(job, weights, shared)
             encoder = load_encoder(family, job, device, weights)
             seed_everything(job.seed)
         with clock.measure("survey"):
@@ -736,6 +758,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder for the shards and run.json")
     parser.add_argument("--family", type=Path, required=True, help="the family's folder, with encoder.py")
     parser.add_argument("--weights", type=Path, help="the folder with the model's files, verified by the host")
+    parser.add_argument("--shared", action="store_true", help="others can change the files of weights: hash them again")
     parser.add_argument("--tied", action="store_true", help="end, as by SIGTERM, when standard input ends")
     parser.add_argument("--device", help="what the job's device is called in here (default: as in the job)")
     options = parser.parse_args(arguments)
@@ -744,7 +767,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.tied:
             tie(stop)
         job = Job.read(options.job)
-        work(job, options.out, options.family, options.weights, options.device or job.device, stop)
+        work(job, options.out, options.family, options.weights, options.device or job.device, stop, options.shared)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
         send("error", message=f"stopped by {name}; finished shards are kept, and the same run continues from them")

@@ -27,6 +27,7 @@ from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
 from zoo.weights import Place
+from zoo.worker import others_can_change
 
 SHARE = 0.9  # of the engine's memory that a worker may take where no limit is asked for
 PIDS = 2048  # processes and threads; a worker has one process and some threads a core
@@ -138,7 +139,9 @@ def _inside(weights: Place | None) -> list[str]:
     """What the worker is told of where the weights lie."""
     if weights is None:
         return []
-    return ["--weights", str(Path("/weights") / weights.folder.relative_to(weights.root))]
+    files = (path for path in weights.folder.rglob("*") if path.is_file())
+    shared = ["--shared"] if any(map(others_can_change, files)) else []  # inside, the folders above are not seen
+    return ["--weights", str(Path("/weights") / weights.folder.relative_to(weights.root)), *shared]
 
 
 @contextmanager

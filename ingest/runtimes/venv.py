@@ -14,6 +14,7 @@ from typing import BinaryIO
 from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say, environment
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
+from zoo.variables import for_worker
 from zoo.weights import Place
 
 PATIENCE = 10.0  # s that a worker gets to end after SIGTERM
@@ -69,10 +70,7 @@ def _child(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The worker in a process group of its own, which ends when this block does, or this process, however it ends."""
     device, seen = _device(job)
-    variables = POLITE | os.environ | OFFLINE | seen | {"PYTHONPATH": str(environment.REPOSITORY)}
-    variables.pop("VIRTUAL_ENV", None)
-    # The environment is ours to write to, and without its bytecode a large family takes 15 s longer to start.
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables = POLITE | for_worker() | OFFLINE | seen | {"PYTHONPATH": str(environment.REPOSITORY)}
     # -P: the folder that the worker runs in is not a place to import from.
     start = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
     # --tied: it ends with its standard input, a pipe that nothing is written to and that this process holds open.

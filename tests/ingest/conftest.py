@@ -67,6 +67,8 @@ class FamilyEncoder(Encoder):
             raise ValueError("broken on purpose")
         if "TOY_CGROUP" in os.environ:
             Path(os.environ["TOY_CGROUP"], "cgroup.procs").write_text(str(os.getpid()))
+        if "TOY_SEEN" in os.environ:
+            Path(os.environ["TOY_SEEN"]).write_text("\\n".join(os.environ))
         if "TOY_PID" in os.environ:
             Path(os.environ["TOY_PID"]).write_text(str(os.getpid()))
 
@@ -118,6 +120,7 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ZOO_ENVS", str(toy_folder / "envs"))
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
     monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.setenv("ZOO_WORKER_ENV", "TOY_*")
     monkeypatch.chdir(tmp_path)
     return Layout.find()
 

@@ -57,6 +57,18 @@ def test_from_a_folder_to_the_store(layout: Layout, capfd: pytest.CaptureFixture
     assert sums == [(True, 2 * 2 * 71)]
 
 
+def test_a_worker_is_given_no_secrets(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "NVIDIA_API_KEY", "PYPI_PASSWORD", "GITHUB_TOKEN", "SLURM_JWT"}
+    for name in secrets:
+        monkeypatch.setenv(name, "hidden")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TOY_SEEN", str(tmp_path / "seen"))
+    assert main(["run", "toy", "elements", "--limit", "2"]) == 0
+    seen = set((tmp_path / "seen").read_text().splitlines())
+    assert not seen & {*secrets, "VIRTUAL_ENV", "MATTERZOO_STORE"}
+    assert seen >= {"PATH", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "TOY_SEEN"}
+
+
 def test_a_second_ingest_starts_no_worker(
     layout: Layout, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

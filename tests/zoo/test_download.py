@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -248,12 +249,25 @@ def test_a_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     [note] = (tmp_path / "cache" / "matterzoo" / "verified").iterdir()
     note.write_text(note.read_text().replace(SHA256, "remembered"))
     assert remembered(path, ["sha256"]) == {"sha256": "remembered"}
-    moved = path.rename(tmp_path / "moved")
-    assert remembered(moved, ["sha256"]) == {"sha256": "remembered"}  # a name is not the file
-    assert remembered(moved, ["sha256", "md5"])["md5"] == hashlib.md5(DATA).hexdigest()
-    status = moved.stat()
-    os.utime(moved, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert remembered(moved, ["sha256"]) == {"sha256": SHA256}
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert remembered(link, ["sha256"]) == {"sha256": "remembered"}  # a name is not the file
+    assert remembered(link, ["sha256", "md5"])["md5"] == hashlib.md5(DATA).hexdigest()
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert remembered(path, ["sha256"]) == {"sha256": SHA256}
+
+
+def test_a_time_of_change_that_is_put_back_hides_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    assert fault(path, WHOLE) is None
+    before = path.stat()
+    time.sleep(0.05)  # a file system's clock is coarse
+    path.write_bytes(DATA[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert "its sha256 is" in (fault(path, WHOLE) or "")
 
 
 def test_the_hub_sends_blocks_smaller_than_the_file() -> None:
