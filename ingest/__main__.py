@@ -21,11 +21,12 @@ from ingest.datasets import find_dataset
 from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
 from ingest.execute import Ingest, say
 from ingest.layout import Layout
-from ingest.load import rebuild
+from ingest.load import complete
 from ingest.patience import PATIENCE, SHORT, patiently
 from ingest.plan import Busy, PlanError, Wish, count_missing, not_for, representations_of
 from ingest.progress import counting
 from ingest.published import Published
+from ingest.rebuild import rebuild
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
 from ingest.shards import ShardError
 from ingest.share import ShareError, fetch, look, publish
@@ -160,6 +161,7 @@ def goes_on(options: argparse.Namespace, models: Collection[str]) -> str:
 
 def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     """The dataset on disk, made now if it is not there yet."""
+    complete(layout, say)
     patiently(lambda: update(layout.store), layout.store, say=say)
     seconds = f"; about {duration(dataset.approx_seconds)} where it is not there yet" if dataset.approx_seconds else ""
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
 from ingest.load import opened, transaction
 from ingest.plan import PlanError
 from ingest.runtimes import environment
@@ -24,7 +24,7 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
     rows += _sorted("dataset", {folder.name: size(folder, seen) for folder in _folders(layout.data / "datasets")})
     runs: Counter[str] = Counter()
     for run in layout.runs():
-        runs[_model_id(run)] += size(run.folder, seen)
+        runs[run.model_id] += size(run.folder, seen)
     rows += _sorted("shards", runs)
     if layout.cache.exists():
         rows.append(("cache", "neighbours", size(layout.cache, seen)))
@@ -46,7 +46,7 @@ def size(path: Path, seen: set[int] | None = None) -> int:
 
 def clean_model(layout: Layout, model_id: str) -> list[str]:
     """Remove all that the store holds of a model, and its runs' folders. Returns what was removed."""
-    runs = [run for run in layout.runs() if _model_id(run) == model_id]
+    runs = [run for run in layout.runs() if run.model_id == model_id]
     removed = []
     if layout.store.exists():
         with opened(layout) as connection:
@@ -56,7 +56,7 @@ def clean_model(layout: Layout, model_id: str) -> list[str]:
     else:
         stored = set()
     if not removed and not runs:
-        known = stored | {_model_id(run) for run in layout.runs()}
+        known = stored | {run.model_id for run in layout.runs()}
         hint = nearest(model_id, known) if known else "there is no model at all"
         raise PlanError(f"nothing of a model {model_id!r} is in {layout.store} or beside it; {hint}")
     for run in runs:
@@ -101,10 +101,6 @@ def clean_environment(name: str) -> list[str]:
 def megabytes(number: float) -> str:
     """'12.3 MB' of a number of bytes."""
     return f"{number / 1e6:,.1f} MB"
-
-
-def _model_id(run: Run) -> str:
-    return str(run.read("job/job.json")["model_id"])
 
 
 def _folders(root: Path) -> list[Path]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-QUANTUM = 1e-8  # Å; see content_hash
+from zoo.encoder import content_hash
+
+__all__ = ["DatasetError", "Entry", "Label", "Unreadable", "checked", "content_hash"]
+
 SAME_PLACE = 0.1  # Å; no two nuclei of any structure come so near, and no model was made for it
 THINNEST = 0.5  # Å between two faces of a cell; hydrogen at 500 GPa has about 1 Å
 LARGEST = 2**31  # of an atomic number before it is looked at; what is stored is int16
@@ -62,29 +63,6 @@ class Remark:
     """What a source holds beside its entries and is worth telling, such as keys that nobody reads."""
 
     text: str
-
-
-def content_hash(entry: Entry) -> str:
-    """sha256 (hex) of what an entry holds, without its id and labels; the same on every platform.
-
-    Each field that is not None adds its name, its shape and its bytes: integers and booleans as little-endian int64,
-    text as UTF-8, coordinates as little-endian int64 counts of 1e-8 Å. That precision is what text formats keep (extxyz
-    writes 8 decimals), so a system survives a round trip through a file, and -0.0 is 0.0.
-    """
-    digest = hashlib.sha256()
-    for name in ("numbers", "positions", "cell", "pbc", "charge", "spin", "smiles", "sequence", "backbone"):
-        value = getattr(entry, name)
-        if value is not None:
-            data = value.encode() if isinstance(value, str) else _as_integers(name, value).tobytes()
-            shape = [len(data)] if isinstance(value, str) else list(np.shape(value))
-            digest.update(json.dumps([name, shape]).encode() + data)
-    return digest.hexdigest()
-
-
-def _as_integers(name: str, value: Any) -> np.ndarray:
-    if name in ("positions", "cell", "backbone"):
-        value = np.rint(np.asarray(value, dtype=np.float64) / QUANTUM)
-    return np.asarray(value).astype("<i8")
 
 
 def checked(entry: Entry) -> Entry | Unreadable:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import duckdb
 
-from ingest.layout import Layout, Run
+from ingest.layout import Layout, Run, glob_free
 from ingest.load import land, land_failure
 from ingest.patience import PATIENCE, SHORT
 from ingest.plan import Busy, PlanError, Wish, not_for, plan
@@ -23,7 +23,7 @@ from zoo.weights import Place, WeightsError, fetch
 
 SHOWN = 3  # reasons of each kind in a summary
 REASONS = """
-SELECT status, reason, count(*) AS n FROM read_parquet(?)
+SELECT status, reason, count(*) AS n FROM read_parquet(?, hive_partitioning = false)
 WHERE status != 'ok' GROUP BY ALL ORDER BY status, n DESC, reason
 """
 
@@ -239,7 +239,7 @@ def working_on(run: Run) -> Iterator[None]:
 def reasons(run: Run) -> list[str]:
     """Why systems have no vector: the commonest reasons of each kind."""
     with duckdb.connect() as connection:
-        rows = connection.execute(REASONS, [[str(shard) for shard in run.shards]]).fetchall()
+        rows = connection.execute(REASONS, [[glob_free(shard) for shard in run.shards]]).fetchall()
     lines = []
     for status in dict.fromkeys(row[0] for row in rows):
         mine = [(reason, count) for kind, reason, count in rows if kind == status]

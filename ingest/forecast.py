@@ -9,7 +9,7 @@ import duckdb
 
 from ingest.cost import COPIES, LOAD, duration
 from ingest.disk import megabytes
-from ingest.layout import Layout
+from ingest.layout import Layout, glob_free
 from ingest.plan import Wish, count_missing, not_for
 from ingest.published import Published
 from ingest.runtimes import Runtime
@@ -123,8 +123,9 @@ def _batches(wish: Wish | None, systems: int) -> str:
     compute = wish.selection.model.compute
     budget = wish.batch or compute.batch
     with duckdb.connect() as connection:
-        query = f"SELECT avg(least({SIZES[compute.scales_with]}, $budget)) FROM read_parquet($systems)"
-        values = {"budget": budget, "systems": str(wish.dataset.systems)}
+        mean_size = f"SELECT avg(least({SIZES[compute.scales_with]}, $budget))"
+        query = f"{mean_size} FROM read_parquet($systems, hive_partitioning = false)"
+        values = {"budget": budget, "systems": glob_free(wish.dataset.systems)}
         ((mean,),) = connection.execute(query, values).fetchall()
     count = max(1, round(systems * (mean or 1.0) / budget))
     return f"about {count:,}, of at most {budget:,} {compute.scales_with}"

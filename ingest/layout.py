@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from schemas.store import StoreError, cache_folder, data_folder
+from zoo import worker
+from zoo.worker import appear, stamp, sync
+
+OWNER = "store.json"  # in a data folder: the name of the store that it belongs to
+
+
+class Damaged(StoreError):
+    """A file beside the store is not as it was written; the message names it."""
 
 
 def memory_limit(systems: int, dimension: int = 0) -> str:
@@ -18,6 +27,62 @@ def memory_limit(systems: int, dimension: int = 0) -> str:
     few row groups (a shard has about 1024 rows, so 4 KiB a number and row group).
     """
     return f"{128 + systems // 4000 + dimension // 32}MB"
+
+
+def glob_free(path: Path) -> str:
+    """A path for read_parquet, in which `*`, `?` and `[` of a folder's name stand for themselves."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One of our JSON files. Raises Damaged where it is not there, or not as it was written."""
+    try:
+        return worker.read_json(path)
+    except FileNotFoundError:
+        raise Damaged(f"{path} is missing") from None
+    except worker.Damaged as error:
+        raise Damaged(str(error)) from error
+
+
+def check_file(path: Path, stated: dict[str, Any]) -> None:
+    """Raise Damaged where a file is not the one whose stamp was noted when it was written."""
+    found = _stamp(_Named(_identity(path), path)) if path.is_file() else None
+    if found != stated:
+        try:
+            worker.check_stamp(path, stated)
+        except worker.Damaged as error:
+            raise Damaged(str(error)) from error
+
+
+def look_again() -> None:
+    """Forget which files have been read: damage that came since is to be found."""
+    _stamp.cache_clear()
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A file, known by what the file system says of it: the systems of a dataset's runs are one file of many names."""
+
+    identity: tuple[int, ...]
+    path: Path = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _stamp(file: _Named) -> dict[str, Any]:
+    return stamp(file.path)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write one of our JSON files, whole or not at all, so that a power loss does not undo it."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        sync(path.parent.parent)
+    appear(path, lambda temporary: temporary.write_text(worker.sealed(content)))
 
 
 @dataclass(frozen=True)
@@ -59,18 +124,25 @@ class Run:
     def finished(self) -> bool:
         return (self.out / "run.json").exists()
 
+    @property
+    def landed(self) -> bool:
+        return (self.folder / "landed.json").exists()
+
+    @property
+    def model_id(self) -> str:
+        """Of its job; of its folder's name, where the job can no longer be read."""
+        try:
+            return str(self.read("job/job.json")["model_id"])
+        except (Damaged, KeyError):
+            return self.run_id.rsplit("--", 2)[0]
+
     def read(self, name: str) -> dict[str, Any]:
-        """One of its JSON files, by its path in the folder."""
-        found: dict[str, Any] = json.loads((self.folder / name).read_text())
-        return found
+        """One of its JSON files, by its path in the folder. Raises Damaged."""
+        return read_json(self.folder / name)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write one of its JSON files, whole or not at all."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(content, indent=1))
-        partial.replace(path)
+        write_json(self.folder / name, content)
 
 
 @dataclass(frozen=True)
@@ -85,7 +157,36 @@ class Layout:
         path = Path(store or os.environ.get("MATTERZOO_STORE") or "matter.duckdb").absolute()
         if not path.parent.is_dir():
             raise StoreError(f"there is no folder {path.parent} to hold the store {path.name}; make it first")
-        return cls(path)
+        found = cls(path)
+        found._refuse_foreign_folder()
+        return found
+
+    def claim(self) -> None:
+        """Note in the data folder whose it is."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        if not (self.data / OWNER).exists():
+            write_json(self.data / OWNER, {"store": self.store.name})
+
+    def _refuse_foreign_folder(self) -> None:
+        """Two stores never share a data folder: one's runs would land in the other, and be removed with it."""
+        before = self.store.with_suffix(".data")  # where every store had it once, whatever its suffix
+        moved = (self.data / "runs").exists() or not (before / "runs").is_dir()
+        if self.store.exists() and before != self.data and not moved:
+            raise StoreError(
+                f"{self.store.name} has its runs in {before.name} perhaps, as had every store of that stem; now each "
+                f"has a folder of its own. If they are of this store alone: mv {before} {self.data}; "
+                f"else: cp -r {before} {self.data}"
+            )
+        owner = self._owner()
+        if owner != self.store.name and self.store.with_name(owner).exists():
+            raise StoreError(f"{self.data} belongs to the store {owner}; give this one another name")
+
+    def _owner(self) -> str:
+        """The name of the store that the data folder belongs to; this one's where nobody says."""
+        if (self.data / OWNER).exists():
+            return str(read_json(self.data / OWNER).get("store"))
+        namesake = self.store.with_name(f"{self.store.name}.duckdb")
+        return namesake.name if data_folder(namesake) == self.data and self.data.exists() else self.store.name
 
     @property
     def data(self) -> Path:
@@ -108,5 +209,6 @@ class Layout:
         return Run(self.data / "runs" / run_id)
 
     def runs(self) -> list[Run]:
-        """Every run's folder that holds a job, by name."""
-        return [Run(job.parent.parent) for job in sorted((self.data / "runs").glob("*/job/job.json"))]
+        """Every run's folder that holds a job, by name; also one that has lost it, and has landed or is finished."""
+        folders = [Run(folder) for folder in sorted((self.data / "runs").glob("[!.]*"))]
+        return [run for run in folders if (run.job / "job.json").exists() or run.landed or run.finished]

@@ -1,21 +1,24 @@
-"""Land runs in the store, each in one transaction; and make the store again from the runs."""
+"""Land runs in the store, each in one transaction."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import duckdb
 
-from ingest.layout import Layout, Run, memory_limit
+from ingest.layout import Damaged, Layout, Run, glob_free, look_again, memory_limit
 from ingest.patience import patiently
-from ingest.shards import Counts, ShardError, check, count_rows
-from ingest.systems import Materialised, read_materialised
-from schemas.store import StoreBroken, StoreError, connect
+from ingest.shards import Counts, ShardError, check, count_rows, refused
+from ingest.systems import Materialised, check_materialised, read_materialised
+from schemas.store import StoreError, StoreLocked, connect, in_use, process
 from zoo.encoder import ENERGY, SYMBOLS
 
 # Hill's order: carbon, then hydrogen, then the alphabet; the alphabet alone where there is no carbon.
@@ -28,7 +31,7 @@ SELECT system_id, $dataset AS dataset, content_hash,
             'count': e.value})),
         lambda e: e.symbol || CASE WHEN e.count = 1 THEN '' ELSE e.count::VARCHAR END), 'string_agg', '') AS formula,
     len(numbers) AS n_atoms, numbers, positions, cell, pbc, charge, spin, smiles, sequence, backbone
-FROM read_parquet($systems)
+FROM read_parquet($systems, hive_partitioning = false)
 """
 SAME_SYSTEM = "SELECT 1 FROM dataset_systems AS d WHERE d.system_id = t.system_id AND d.content_hash = t.content_hash"
 SAME_ROW = """
@@ -36,7 +39,8 @@ SELECT 1 FROM shards AS s WHERE s.system_id = t.system_id AND s.representation =
 """
 # A model's predictions have its id as their source; nothing else in `labels` has the id of a model of the store.
 NAMESAKES = """
-SELECT source FROM read_parquet($labels) WHERE source = $model_id OR source IN (SELECT model_id FROM models)
+SELECT source FROM read_parquet($labels, hive_partitioning = false)
+WHERE source = $model_id OR source IN (SELECT model_id FROM models)
 UNION
 SELECT source FROM labels WHERE source = $model_id AND $model_id NOT IN (SELECT model_id FROM models)
 """
@@ -52,6 +56,8 @@ SELECT DISTINCT system_id, $property AS property, energy AS value, 'eV' AS unit,
 FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)
 WHERE status = 'ok' AND energy IS NOT NULL
 """
+# What DuckDB raises for a row that does not fit its table.
+OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
 OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
 
 
@@ -60,11 +66,23 @@ def land(layout: Layout, run: Run, *, patience: float = 0.0, say: Callable[[str]
 
     Twice is once. `patience`: how many seconds to wait for a store that others use. Raises ShardError, StoreError.
     """
-    with opened(layout, patience, say) as connection:
-        counts = _land(connection, layout, run)
-    run.write("landed.json", {"landed": datetime.now(UTC).isoformat()})
-    (run.folder / "failed.json").unlink(missing_ok=True)
-    return counts
+    with alone(layout, patience, say):
+        for earlier in _cut_off(layout):
+            if earlier != run:
+                _finish_or_say(layout, earlier, patience, say)
+        return _land_next(layout, run, patience, say)
+
+
+def complete(layout: Layout, say: Callable[[str], None] = print) -> None:
+    """Finish landings that a kill has cut off, unless a process is at work on the store."""
+    if not _cut_off(layout):
+        return
+    try:
+        with alone(layout, 0.0, say):
+            for run in _cut_off(layout):
+                _finish_or_say(layout, run, 0.0, say)
+    except StoreLocked:
+        return
 
 
 def land_failure(layout: Layout, run: Run, reason: str, started: datetime) -> None:
@@ -73,39 +91,102 @@ def land_failure(layout: Layout, run: Run, reason: str, started: datetime) -> No
         "failed.json", {"reason": reason, "started": started.isoformat(), "finished": datetime.now(UTC).isoformat()}
     )
     with opened(layout) as connection, transaction(connection):
-        _put_failed_run(connection, run)
+        put_failed_run(connection, run)
 
 
-def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
-    """Make the store again from the folder beside it. The old one stays until the new one is whole.
+def _land_next(layout: Layout, run: Run, patience: float, say: Callable[[str], None]) -> Counts:
+    """Land a run as the latest of all.
 
-    Returns the number of runs. Runs land in the order in which they landed before, so the contents are the same.
+    landing.json says so before the transaction, and landed.json after it is in the store's own file: whatever ends this
+    process in between, the next one finds landing.json and does it again, which changes nothing if it was done.
     """
-    runs = _in_order(layout)
-    if not runs:
-        raise StoreError(f"{layout.data} holds no run, so there is nothing to make a store from")
-    new = Layout(layout.store.with_name(f".{layout.store.name}.new"))
-    _discard(new.store)
-    broken = _guard(layout)
+    look_again()
+    with session(layout, patience, say) as connection:
+        begun = sequence_of(run, "landing.json")
+        run.write("landing.json", {"sequence": begun or next_sequence(layout)})
+        try:
+            counts = put_finished_run(connection, layout, run)
+        except Exception:
+            if begun is None:  # else it may be in the store already
+                (run.folder / "landing.json").unlink(missing_ok=True)
+            raise
+        connection.execute("CHECKPOINT")
+    note_landed(run)
+    return counts
+
+
+def _finish_or_say(layout: Layout, run: Run, patience: float, say: Callable[[str], None]) -> None:
+    say(f"landing {run.run_id}, which was cut off")
     try:
-        with opened(new, spill=layout.spill) as connection:
-            for number, run in enumerate(runs, start=1):
-                say(f"{number}/{len(runs)} {run.run_id}")
-                if run.finished:
-                    _land(connection, layout, run)
-                else:
-                    with transaction(connection):
-                        _put_failed_run(connection, run)
-        if broken:
-            layout.store.replace(layout.store.with_name(f"{layout.store.name}.broken"))
-        new.store.replace(layout.store)
-    finally:
-        _discard(new.store)
-    return len(runs)
+        _land_next(layout, run, patience, say)
+    except (ShardError, Damaged) as error:
+        say(f"error: {error}")
+
+
+def _cut_off(layout: Layout) -> list[Run]:
+    """Runs whose landing began and did not end, in the order in which it began."""
+    runs = [Run(note.parent) for note in (layout.data / "runs").glob("*/landing.json")]
+    return sorted(runs, key=lambda run: (sequence_of(run, "landing.json") or 0, run.run_id))
+
+
+def note_landed(run: Run) -> None:
+    """Note in the run's folder that it is in the store, and at which place in the order of landings."""
+    sequence = sequence_of(run, "landing.json")
+    run.write("landed.json", {"landed": datetime.now(UTC).isoformat(), "sequence": sequence})
+    (run.folder / "failed.json").unlink(missing_ok=True)
+    (run.folder / "landing.json").unlink(missing_ok=True)
+
+
+def next_sequence(layout: Layout) -> int:
+    """The number of the next landing. Only who is alone on the store asks for it; no clock is looked at."""
+    runs = [Run(folder) for folder in (layout.data / "runs").glob("*")]
+    known = [sequence_of(run, name) for run in runs for name in ("landed.json", "landing.json")]
+    return 1 + max((number for number in known if number is not None), default=0)
+
+
+def sequence_of(run: Run, name: str) -> int | None:
+    """The place in the order of landings that a note of a run holds; None where there is none, as before there were."""
+    try:
+        found = run.read(name).get("sequence")
+    except Damaged:
+        return None
+    return found if isinstance(found, int) else None
+
+
+@contextmanager
+def alone(layout: Layout, patience: float = 0.0, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Be the one that writes to the store, also while its file is put in the place of another.
+
+    DuckDB's own lock goes with the file: who waits for it would write into the one that has been replaced.
+    """
+    layout.claim()
+    with (layout.data / ".lock").open("a+") as lock:
+        _wait(lambda: _lock(layout, lock), patience, say)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}")
+        lock.flush()
+        yield
+
+
+def _lock(layout: Layout, lock: TextIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise in_use(layout.store, process(lock.read() or "?"), True) from None
 
 
 @contextmanager
 def opened(
+    layout: Layout, patience: float = 0.0, say: Callable[[str], None] = print
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The store, open for writing by this process alone, with DuckDB's memory bounded."""
+    with alone(layout, patience, say), session(layout, patience, say) as connection:
+        yield connection
+
+
+@contextmanager
+def session(
     layout: Layout, patience: float = 0.0, say: Callable[[str], None] = print, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The store, open for writing, with DuckDB's memory bounded."""
@@ -125,6 +206,22 @@ def opened(
         connection.close()
 
 
+def _wait(act: Callable[[], None], patience: float, say: Callable[[str], None]) -> None:
+    """Call act() until nobody else uses the store."""
+    end = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return act()
+        except StoreLocked as error:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                say(f"waiting up to {patience:.0f} s: {error}")
+            told = True
+            time.sleep(0.2)
+
+
 def _bound_memory(connection: duckdb.DuckDBPyConnection, more: int = 0, dimension: int = 0) -> None:
     """Enough for the systems that the store holds and some more, with vectors of that dimension."""
     ((stored,),) = connection.execute("SELECT count(*) FROM systems").fetchall()
@@ -142,11 +239,20 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _land(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+def put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+    """Check a run and put all that is of it into the open store. Raises ShardError, and then nothing has changed."""
+    try:
+        return _put_finished_run(connection, layout, run)
+    except Damaged as error:
+        raise refused(run, str(error)) from error
+    except (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW) as error:
+        reason = f"its JSON files do not hold what they should ({type(error).__name__}: {error})"
+        raise refused(run, reason.splitlines()[0]) from error
+
+
+def _put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
     job = run.read("job/job.json")
-    dataset = read_materialised(layout.dataset(job["dataset"]))
-    if dataset is None:
-        raise ShardError(f"run {run.run_id} needs the dataset {job['dataset']}, and {layout.data} does not hold it")
+    dataset = _dataset_of(layout, run, job["dataset"])
     dimensions = [r["dimension"] for r in job["model"]["representation"] if r["name"] in job["representations"]]
     _bound_memory(connection, dataset.n_systems, max(dimensions))
     counts = check(connection, run)
@@ -159,9 +265,21 @@ def _land(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Co
     return counts
 
 
+def _dataset_of(layout: Layout, run: Run, name: str) -> Materialised:
+    """The dataset that a run embedded, whole. Raises ShardError."""
+    try:
+        dataset = read_materialised(layout.dataset(name))
+        if dataset is not None:
+            check_materialised(dataset)
+            return dataset
+    except Damaged as error:
+        raise ShardError(f"run {run.run_id} does not land: {error}") from error
+    raise ShardError(f"run {run.run_id} needs the dataset {name}, and {layout.data} does not hold it")
+
+
 def _refuse_namesakes(connection: duckdb.DuckDBPyConnection, dataset: Materialised, run: Run) -> None:
     """A dataset's labels whose source is called like a model would pass for what that model predicts."""
-    values = {"labels": str(dataset.labels), "model_id": run.read("job/job.json")["model_id"]}
+    values = {"labels": glob_free(dataset.labels), "model_id": run.read("job/job.json")["model_id"]}
     found = connection.execute(NAMESAKES, values).fetchall()
     if found:
         raise ShardError(
@@ -175,8 +293,8 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -
     """Make systems, labels and unreadable entries of a dataset what its folder says; what fits already stays."""
     name = {"dataset": dataset.dataset}
     connection.execute("CREATE OR REPLACE TEMP TABLE dataset_systems (system_id VARCHAR, content_hash VARCHAR)")
-    copy = "INSERT INTO dataset_systems SELECT system_id, content_hash FROM read_parquet(?)"
-    connection.execute(copy, [str(dataset.systems)])
+    copy = "INSERT INTO dataset_systems SELECT system_id, content_hash FROM read_parquet(?, hive_partitioning = false)"
+    connection.execute(copy, [glob_free(dataset.systems)])
     for table, mine in (
         ("systems", "t.dataset = $dataset"),
         ("embeddings", "starts_with(t.system_id, $dataset || '/')"),
@@ -185,16 +303,17 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -
         connection.execute(f"DELETE FROM {table} AS t WHERE {mine} AND NOT EXISTS ({SAME_SYSTEM})", name)
     rows = f"{SYSTEM_ROWS} WHERE system_id NOT IN (SELECT system_id FROM systems WHERE dataset = $dataset)"
     connection.execute(
-        f"INSERT INTO systems BY NAME {rows}", name | {"systems": str(dataset.systems), "symbols": list(SYMBOLS)}
+        f"INSERT INTO systems BY NAME {rows}", name | {"systems": glob_free(dataset.systems), "symbols": list(SYMBOLS)}
     )
     own = "starts_with(system_id, $dataset || '/') AND source NOT IN (SELECT model_id FROM models)"
     connection.execute(f"DELETE FROM labels WHERE {own}", name)
-    connection.execute("INSERT INTO labels BY NAME FROM read_parquet(?)", [str(dataset.labels)])
+    labels = "INSERT INTO labels BY NAME FROM read_parquet(?, hive_partitioning = false)"
+    connection.execute(labels, [glob_free(dataset.labels)])
     connection.execute("DELETE FROM failures WHERE dataset = $dataset AND status = 'unreadable'", name)
     connection.execute(
         "INSERT INTO failures BY NAME SELECT system_id, $dataset AS dataset, 'unreadable' AS status, reason "
-        "FROM read_parquet($unreadable)",
-        name | {"unreadable": str(dataset.unreadable)},
+        "FROM read_parquet($unreadable, hive_partitioning = false)",
+        name | {"unreadable": glob_free(dataset.unreadable)},
     )
     _put_dataset_row(connection, dataset)
 
@@ -232,9 +351,11 @@ def _put_run(connection: duckdb.DuckDBPyConnection, run: Run, counts: Counts) ->
     _put(connection, "runs", _run_row(run) | made | more | vars(counts))
 
 
-def _put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+def put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Put the row of a run that ended early into the store."""
     representations = len(run.read("job/job.json")["representations"])
-    ((systems,),) = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(run.systems)]).fetchall()
+    sent = "SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
+    ((systems,),) = connection.execute(sent, [glob_free(run.systems)]).fetchall()
     counts = count_rows(connection, run)
     came = {"status": "failed", **vars(counts), "sent": systems * representations}
     _put(connection, "runs", _run_row(run) | came | run.read("failed.json"))
@@ -296,32 +417,3 @@ def _put(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any])
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
     names, holes = ", ".join(row), ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({holes})", list(row.values()))
-
-
-def _in_order(layout: Layout) -> list[Run]:
-    """Finished and failed runs, in the order in which they landed; those that never did come last."""
-
-    def landed(run: Run) -> tuple[bool, str]:
-        for name, key, late in (("landed.json", "landed", False), ("failed.json", "finished", False)):
-            if (run.folder / name).exists():
-                return late, str(run.read(name)[key])
-        return True, str(run.read("out/run.json")["finished"])
-
-    ended = [run for run in layout.runs() if run.finished or (run.folder / "failed.json").exists()]
-    return sorted(ended, key=landed)
-
-
-def _guard(layout: Layout) -> bool:
-    """Refuse to replace a store that others use, or that newer code made. Returns whether it is a broken one."""
-    if not layout.store.exists():
-        return False
-    try:
-        connect(layout.store).close()
-    except StoreBroken:
-        return True
-    return False
-
-
-def _discard(store: Path) -> None:
-    for path in (store, store.with_name(store.name + ".wal")):
-        path.unlink(missing_ok=True)

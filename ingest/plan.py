@@ -16,17 +16,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import Layout, Run, memory_limit
+from ingest.layout import Damaged, Layout, Run, check_file, glob_free, memory_limit
 from ingest.patience import patiently
 from ingest.sample import IN_SQL
 from ingest.systems import ROW_GROUP, SYSTEMS, Materialised
-from schemas.store import MEMORY, connect
+from schemas.store import MEMORY, OF_THE_FILE, connect, explain
 from zoo.card import TWIN, Selection
-from zoo.worker import JOB_VERSION, NEEDS
+from zoo.worker import JOB_VERSION, NEEDS, appear, stamp
 
 WANTED = f"""
 CREATE TEMP TABLE wanted AS
-SELECT system_id, content_hash FROM read_parquet($systems)
+SELECT system_id, content_hash FROM read_parquet($systems, hive_partitioning = false)
 ORDER BY {IN_SQL}
 LIMIT $limit
 """
@@ -100,8 +100,8 @@ def not_for(selection: Selection, dataset: Materialised) -> str | None:
     if columns is None:
         return None
     with duckdb.connect() as connection:
-        query = f"SELECT count({columns[0]}) FROM read_parquet(?)"
-        ((given,),) = connection.execute(query, [str(dataset.systems)]).fetchall()
+        query = f"SELECT count({columns[0]}) FROM read_parquet(?, hive_partitioning = false)"
+        ((given,),) = connection.execute(query, [glob_free(dataset.systems)]).fetchall()
     return None if given else f"it takes a {selection.model.input}, and no system of {dataset.dataset} has one"
 
 
@@ -124,7 +124,7 @@ def plan(layout: Layout, wish: Wish, patience: float = 0.0) -> Plan:
             return Plan(None, wish.systems, 0)
         job = _job(wish, lacking, _fingerprint(connection))
         run = layout.run(job["run_id"])
-        _write_systems(connection, wish.dataset, sent, run.systems)
+        job["sent"] = _ensure_systems(connection, wish.dataset, sent, run)
     run.write("model.json", model_rows(wish.selection))
     run.write("job/job.json", job)
     return Plan(run, wish.systems, sent)
@@ -137,12 +137,15 @@ def _store(layout: Layout, dataset: Materialised, patience: float = 0.0) -> Iter
     with patiently(lambda: connect(store, read_only=exists), layout.store, patience) as connection:
         connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
-        yield connection
+        try:
+            yield connection
+        except OF_THE_FILE as error:  # a damaged block is met when it is read
+            raise explain(layout.store, error) from error
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, wish: Wish) -> list[str]:
     """Fill table `sent` with the systems to send. Returns the representations that lack at least one of them."""
-    values: dict[str, Any] = {"systems": str(wish.dataset.systems), "limit": wish.systems}
+    values: dict[str, Any] = {"systems": glob_free(wish.dataset.systems), "limit": wish.systems}
     connection.execute(WANTED, values)
     connection.execute("CREATE TEMP TABLE sent (system_id VARCHAR, content_hash VARCHAR)")
     card = {"model_id": wish.selection.model_id, "card_hash": wish.selection.card_hash, "dtype": wish.dtype}
@@ -190,24 +193,51 @@ def name_run(model_id: str, dataset: str, deciding: Any) -> str:
     return re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{model_id}--{dataset}") + f"--{digest[:12]}"
 
 
+def _ensure_systems(
+    connection: duckdb.DuckDBPyConnection, dataset: Materialised, sent: int, run: Run
+) -> dict[str, Any]:
+    """systems.parquet of the job, as an earlier start of the same run wrote it or made now. Returns its stamp."""
+    stated = _stated(run)
+    if run.systems.exists():
+        try:
+            if stated is not None:
+                check_file(run.systems, stated)
+            return stated or stamp(run.systems)
+        except Damaged:  # the dataset is whole, so it can be made again
+            run.systems.unlink()
+    _write_systems(connection, dataset, sent, run.systems)
+    found = stamp(run.systems)
+    if stated not in (None, found) and run.shards:
+        raise Damaged(f"{run.systems} is damaged, and its shards follow its order; remove {run.folder} and repeat")
+    return found
+
+
+def _stated(run: Run) -> dict[str, Any] | None:
+    """The stamp of the systems that an earlier start of the run has noted."""
+    try:
+        found: dict[str, Any] | None = run.read("job/job.json").get("sent")
+    except Damaged:  # also where there is no earlier one
+        return None
+    return found
+
+
 def _write_systems(connection: duckdb.DuckDBPyConnection, dataset: Materialised, sent: int, path: Path) -> None:
     """systems.parquet of the job: the dataset's own file where all are sent, else a filtered copy, in its order."""
-    if path.exists():  # of an earlier start of the same run, whose shards follow its order
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    if sent == dataset.n_systems and _linked(dataset.systems, partial):
-        partial.replace(path)
-        return
     columns = ", ".join(SYSTEMS.names)
-    query = f"SELECT {columns} FROM read_parquet(?) SEMI JOIN sent USING (system_id)"
-    connection.execute("SET threads = 1")  # several would mix up the order
-    reader = connection.execute(query, [str(dataset.systems)]).to_arrow_reader(ROW_GROUP)
-    with pq.ParquetWriter(partial, SYSTEMS, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_table(pa.Table.from_batches([batch]).cast(SYSTEMS), row_group_size=ROW_GROUP)
-    partial.replace(path)
+    query = f"SELECT {columns} FROM read_parquet(?, hive_partitioning = false) SEMI JOIN sent USING (system_id)"
+
+    def write(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)
+        if sent == dataset.n_systems and _linked(dataset.systems, temporary):
+            return
+        connection.execute("SET threads = 1")  # several would mix up the order
+        reader = connection.execute(query, [glob_free(dataset.systems)]).to_arrow_reader(ROW_GROUP)
+        with pq.ParquetWriter(temporary, SYSTEMS, compression="zstd", write_page_checksum=True) as writer:
+            for batch in reader:
+                writer.write_table(pa.Table.from_batches([batch]).cast(SYSTEMS), row_group_size=ROW_GROUP)
+
+    appear(path, write)
 
 
 def _linked(source: Path, target: Path) -> bool:

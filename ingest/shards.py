@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from ingest.layout import Run
+from ingest.layout import Damaged, Run, check_file, glob_free
 from zoo.encoder import ENERGY
 
 COLUMNS = {
@@ -69,11 +69,16 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     """Check a finished run; leaves its rows as the temporary view `shards`. Raises ShardError with what to do."""
     try:
         return inspect(connection, run)
-    except ShardError as error:
-        raise ShardError(
-            f"run {run.run_id} does not land: {error}. The store is as it was; "
-            f"remove {run.folder} and repeat the command to compute it again"
-        ) from error
+    except (ShardError, Damaged) as error:
+        raise refused(run, str(error)) from error
+
+
+def refused(run: Run, reason: str) -> ShardError:
+    """The error of a run that does not land, with what to do."""
+    return ShardError(
+        f"run {run.run_id} does not land: {reason}. Nothing of it was stored: "
+        f"remove {run.folder} and repeat the command to compute it again"
+    )
 
 
 def inspect(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
@@ -83,6 +88,7 @@ def inspect(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     the counts are those of run.json. Works through DuckDB: memory does not grow with the number of systems.
     """
     job, said = run.read("job/job.json"), run.read("out/run.json")
+    _check_stamps(run, job, said)
     try:
         for file in run.shards:
             _check_file(file, job)
@@ -98,12 +104,24 @@ def inspect(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     return counts
 
 
+def _check_stamps(run: Run, job: dict[str, Any], said: dict[str, Any]) -> None:
+    """Are the files those that were written? Runs of before there were stamps have none."""
+    stated = said.get("shards", {})
+    unknown = {file.name for file in run.shards} - stated.keys()
+    if stated and unknown:
+        raise ShardError(f"{min(unknown)} is there, and its run.json does not name it")
+    for name, stamp in stated.items():
+        check_file(run.out / name, stamp)
+    if job.get("sent") is not None:
+        check_file(run.systems, job["sent"])
+
+
 def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     """What the shards of a run hold, finished or not."""
     found = {}
     if run.shards:
-        query = "SELECT status, count(*) FROM read_parquet(?) GROUP BY status"
-        found = dict(connection.execute(query, [[str(shard) for shard in run.shards]]).fetchall())
+        query = "SELECT status, count(*) FROM read_parquet(?, hive_partitioning = false) GROUP BY status"
+        found = dict(connection.execute(query, [[glob_free(shard) for shard in run.shards]]).fetchall())
     return Counts(sent=sum(found.values()), **{status: found.get(status, 0) for status in STATUSES})
 
 
@@ -126,16 +144,17 @@ def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, 
     dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
     keys, values = list(dimensions), list(dimensions.values())
     columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in COLUMNS.items())
-    files = _literals([str(file) for file in run.shards])
+    files = _literals([glob_free(file) for file in run.shards])
     # Shards of before there were energies have no such column; the second, empty table gives it to them.
-    rows = f"FROM read_parquet({files}, union_by_name = true) UNION ALL BY NAME SELECT NULL AS {ENERGY} WHERE false"
+    read = f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
+    rows = f"FROM {read} UNION ALL BY NAME SELECT NULL AS {ENERGY} WHERE false"
     connection.execute(f"CREATE OR REPLACE TEMP VIEW shards AS SELECT {columns} FROM ({rows})")
     connection.execute("CREATE OR REPLACE TEMP TABLE card (dimensions MAP(VARCHAR, INTEGER), promises_energy BOOLEAN)")
     promised = job["model"].get(ENERGY) is not None
     connection.execute("INSERT INTO card SELECT map(?::VARCHAR[], ?::INTEGER[]), ?", [keys, values, promised])
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW expected AS SELECT system_id, content_hash, representation "
-        f"FROM read_parquet({_literals([str(run.systems)])}), "
+        f"FROM read_parquet({_literals([glob_free(run.systems)])}, hive_partitioning = false), "
         f"(SELECT unnest({_literals(job['representations'])}) AS representation)"
     )
 

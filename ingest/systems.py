@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -19,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.entries import DatasetError, Entry, Label, Remark, Unreadable, checked, content_hash
+from ingest.layout import Damaged, check_file, glob_free, read_json, write_json
+from zoo.worker import stamp, sync
 
 __all__ = [
     "Dataset",
@@ -109,6 +113,7 @@ class Materialised:
     fingerprint: str
     sample: int | None = None  # how many were asked for; None: all
     remarks: Sequence[str] = ()  # on what the source holds and nobody reads
+    files: dict[str, dict[str, Any]] | None = None  # the stamp of each Parquet file; None: made before there were any
 
     def covers(self, sample: int | None) -> bool:
         """Does it hold a sample of that size? A source that gave fewer than were asked for has given all."""
@@ -142,28 +147,60 @@ def materialise(dataset: Dataset, folder: Path, progress: Callable[[int], None] 
     called with the number of entries read so far. Raises DatasetError where an id appears twice or nothing is readable.
     """
     fingerprint = dataset.fingerprint
-    existing = read_materialised(folder)
-    if existing is not None and existing.fingerprint == fingerprint and existing.covers(dataset.sample):
-        return existing
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
     try:
+        existing = read_materialised(folder)
+    except Damaged:
+        if dataset.sample is not None:  # how many there were is lost with it, and fewer would take vectors away
+            raise
+        existing = None
+    if existing is not None and existing.fingerprint == fingerprint and existing.covers(dataset.sample):
+        with suppress(Damaged):  # then it is made again: nothing is lost by that, and nothing changes
+            check_materialised(existing)
+            return existing
+    with _partial(folder) as partial:
         counts = _write_entries(dataset, partial, progress)
         dataset_hash = _dataset_hash(dataset, partial)
         _write_description(dataset, partial, dataset_hash, fingerprint, counts)
         _swap(partial, folder)
+    return _reread(folder)
+
+
+@contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """A folder beside the one that is to be; nothing of it stays, nor of one whose process was killed."""
+    for other in folder.parent.glob(f".{folder.name}.*.partial"):
+        with suppress(OSError), (other / ".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while its process lives
+            shutil.rmtree(other)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        with (partial / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return _reread(folder)
+
+
+def check_materialised(dataset: Materialised) -> None:
+    """Raise Damaged, with what to do, where a file of the folder is not as it was written."""
+    try:
+        for name, stated in (dataset.files or {}).items():
+            check_file(dataset.folder / name, stated)
+    except Damaged as error:
+        raise Damaged(f"{error}. Any `make ingest` over {dataset.dataset} makes it again") from error
 
 
 def read_materialised(folder: Path) -> Materialised | None:
     """The dataset that was written to a folder, None where there is none."""
-    try:
-        return Materialised(folder=folder, **json.loads((folder / "dataset.json").read_text()))
-    except FileNotFoundError:
+    file = folder / "dataset.json"
+    if not file.exists():
         return None
-    except (TypeError, ValueError):  # written by another version: it is made again
+    try:
+        return Materialised(folder=folder, **read_json(file))
+    except Damaged as error:
+        raise Damaged(f"{error}. Remove {folder}: `make ingest` makes it again, with the LIMIT that it had") from error
+    except TypeError:  # written by another version: it is made again
         return None
 
 
@@ -178,7 +215,7 @@ class _Table:
     """A Parquet file that rows are appended to, a row group at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self.writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
         self.schema = schema
         self.rows: list[dict[str, Any]] = []
         self.count = 0
@@ -193,10 +230,17 @@ class _Table:
         self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
         self.rows.clear()
 
-    def close(self) -> None:
-        if self.rows:
-            self._flush()
-        self.writer.close()
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            if self.rows:
+                self._flush()
+            self.writer.close()
+            return
+        with suppress(OSError, ValueError):  # pyarrow's, of a file that the first error has closed; it would hide that
+            self.writer.close()
 
 
 def _write_entries(
@@ -204,10 +248,10 @@ def _write_entries(
 ) -> dict[str, int | list[str]]:
     """Stream the entries to the folder's tables. Returns the counts and the remarks of dataset.json."""
     schemas = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
-    tables = {name: _Table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()}
     first_reason = "it has no entries"
     remarks = list[str]()
-    try:
+    with ExitStack() as open_files:
+        tables = {n: open_files.enter_context(_Table(folder / f"{n}.parquet", schema)) for n, schema in schemas.items()}
         for ordinal, entry in enumerate(dataset.entries(), start=1):
             if isinstance(entry, Remark):
                 remarks.append(entry.text)
@@ -218,9 +262,6 @@ def _write_entries(
             _append(dataset.name, outcome, ordinal, tables)
             if progress is not None:
                 progress(ordinal)
-    finally:
-        for table in tables.values():
-            table.close()
     if not tables["systems"].count:
         raise DatasetError(f"nothing in {dataset.source} can be read: {first_reason}")
     counts = {"n_systems": tables["systems"].count, "n_unreadable": tables["unreadable"].count}
@@ -251,7 +292,7 @@ def _dataset_hash(dataset: Dataset, folder: Path) -> str:
     """
     ids = folder / "ids.parquet"
     with duckdb.connect(config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": 1}) as con:
-        con.read_parquet(str(ids)).create_view("ids")
+        con.read_parquet(glob_free(ids), hive_partitioning=False).create_view("ids")
         twice = con.sql(
             "SELECT system_id, min(ordinal), max(ordinal) FROM ids GROUP BY system_id HAVING count(*) > 1"
             " ORDER BY min(ordinal) LIMIT 1"
@@ -276,14 +317,19 @@ def _write_description(
 ) -> None:
     about = {"dataset": dataset.name, "title": dataset.title, "source": dataset.source, "licence": dataset.licence}
     made = {"dataset_hash": dataset_hash, "versions": dataset.versions, "fingerprint": fingerprint}
-    drawn = {"sample": dataset.sample}
-    (folder / "dataset.json").write_text(json.dumps(about | counts | made | drawn, indent=2) + "\n")
+    files = sorted(folder.glob("*.parquet"))
+    for file in files:
+        sync(file)
+    more = {"sample": dataset.sample, "files": {file.name: stamp(file) for file in files}}
+    write_json(folder / "dataset.json", about | counts | made | more)
 
 
 def _swap(new: Path, folder: Path) -> None:
     """Put a finished folder in the place of an older one (or of none)."""
+    (new / ".lock").unlink()
     old = new.with_suffix(".old")
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)

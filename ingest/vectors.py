@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import Layout, Run, memory_limit
+from ingest.layout import Layout, Run, glob_free, memory_limit
 from ingest.load import land
 from ingest.plan import name_run
 from ingest.shards import Counts
 from ingest.systems import SYSTEMS, Materialised, file_hash
 from schemas.store import connect
 from zoo.card import load_models
-from zoo.worker import JOB_VERSION, SHARD
+from zoo.worker import JOB_VERSION, SHARD, stamp, sync
 
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed
 NOT_STATED = "not stated"
@@ -34,7 +34,7 @@ FORMATS = (".parquet", ".npz", ".csv")
 KNOWN = """
 CREATE TEMP TABLE known AS
 SELECT g.row, g.system_id AS given_id, s.system_id, s.content_hash
-FROM given AS g LEFT JOIN read_parquet($systems) AS s
+FROM given AS g LEFT JOIN read_parquet($systems, hive_partitioning = false) AS s
     ON s.system_id = CASE WHEN starts_with(g.system_id, $dataset || '/') THEN g.system_id
                           ELSE $dataset || '/' || g.system_id END
 """
@@ -124,7 +124,7 @@ def _read(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     _require(file, pq.read_schema(file).names)
-    _give(connection, "system_id", "vector", "read_parquet(?)", [str(file)])
+    _give(connection, "system_id", "vector", "read_parquet(?, hive_partitioning = false)", [glob_free(file)])
 
 
 def _read_csv(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
@@ -169,7 +169,7 @@ def _require(file: Path, names: list[str]) -> None:
 
 def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialised) -> int:
     """Refuse what cannot land. Returns the vectors' length."""
-    values = {"systems": str(dataset.systems), "dataset": dataset.dataset}
+    values = {"systems": glob_free(dataset.systems), "dataset": dataset.dataset}
     connection.execute(KNOWN, values)
     first = connection.execute("SELECT len(vector) FROM given ORDER BY row LIMIT 1").fetchone()
     if first is None:
@@ -191,9 +191,10 @@ def _write(
     """The systems and the shards of the run, as if a worker had been sent exactly these."""
     run.job.mkdir(parents=True, exist_ok=True)
     run.out.mkdir(exist_ok=True)
-    query = f"SELECT {', '.join(SYSTEMS.names)} FROM read_parquet(?) SEMI JOIN known USING (system_id)"
-    systems = connection.execute(query, [str(dataset.systems)]).to_arrow_reader(SHARD_ROWS)
-    with pq.ParquetWriter(run.systems, SYSTEMS, compression="zstd") as writer:
+    sent = f"SELECT {', '.join(SYSTEMS.names)} FROM read_parquet(?, hive_partitioning = false)"
+    query = f"{sent} SEMI JOIN known USING (system_id)"
+    systems = connection.execute(query, [glob_free(dataset.systems)]).to_arrow_reader(SHARD_ROWS)
+    with pq.ParquetWriter(run.systems, SYSTEMS, compression="zstd", write_page_checksum=True) as writer:
         for batch in systems:
             writer.write_table(pa.Table.from_batches([batch]).cast(SYSTEMS))
     rows = connection.execute(
@@ -203,10 +204,13 @@ def _write(
     ).to_arrow_reader(SHARD_ROWS)
     metadata = {"run_id": run.run_id, "model_id": brought.model_id, "card_hash": card_hash(brought, dimension)}
     count = 0
-    with pq.ParquetWriter(run.out / "shard-00000.parquet", SHARD.with_metadata(metadata)) as writer:
+    shard = run.out / "shard-00000.parquet"
+    with pq.ParquetWriter(shard, SHARD.with_metadata(metadata), write_page_checksum=True) as writer:
         for batch in rows:
             writer.write_table(pa.Table.from_batches([batch]).cast(SHARD))
             count += batch.num_rows
+    for file in (run.systems, shard):
+        sync(file)
     return count
 
 
@@ -232,6 +236,7 @@ def _describe(run: Run, brought: Brought, dataset: Materialised, dimension: int,
         "encoder_hash": None,
         "lock_hash": None,
         "replaces_all": True,
+        "sent": stamp(run.systems),
     }
     made = {
         "status": "ok",
@@ -246,6 +251,7 @@ def _describe(run: Run, brought: Brought, dataset: Materialised, dimension: int,
         "seconds": {"total": (datetime.now(UTC) - started).total_seconds()},
         "peak_memory_bytes": None,
         "counts": {"sent": count, "ok": count, "failed": 0, "not_applicable": 0},
+        "shards": {shard.name: stamp(shard) for shard in run.shards},
     }
     run.write("model.json", _model_rows(brought, card, job["card_hash"]))
     run.write("job/job.json", names | job)

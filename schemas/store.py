@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,20 @@ import duckdb
 FOLDER = Path(__file__).resolve().parent
 MEMORY = ":memory:"
 HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
+# What DuckDB says of a file that is cut off, has a flipped bit, or does not fit its WAL. "INTERNAL Error" and "FATAL
+# Error" are how it says that it met what it never writes.
+BROKEN = re.compile(
+    "(?i)corrupt|checksum|serializ|replaying WAL|could not read enough bytes|conflict on|INTERNAL Error|FATAL Error|"
+    "has been invalidated|can only read version|read WAL of version|trying to read a database file with version"
+)
+# What DuckDB raises where the file, its disk or its lock is at fault, and not the statement.
+OF_THE_FILE = (
+    duckdb.IOException,
+    duckdb.TransactionException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
 
 
 class StoreError(Exception):
@@ -26,19 +41,22 @@ class StoreOld(StoreError):
 
 
 class StoreBroken(StoreError):
-    """It is no file that DuckDB can read."""
+    """It is no file that DuckDB can read, or it is damaged."""
 
 
 def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection to the store, its tables up to date.
 
-    A store that does not exist is made, unless read_only. Several processes may read at once; one may write, alone.
-    `:memory:` is an empty store that lives as long as the connection.
+    A store that does not exist is made, unless read_only; it appears whole or not at all. Several processes may read
+    at once; one may write, alone. `:memory:` is an empty store that lives as long as the connection.
     """
+    _check_path(path, read_only)
+    if str(path) != MEMORY and not Path(path).exists():
+        _create(Path(path))
     connection = _open(path, read_only)
     try:
         _migrate(connection, path, read_only)
-    except (duckdb.IOException, duckdb.TransactionException) as error:
+    except OF_THE_FILE as error:
         connection.close()
         raise _why_not(path, read_only, str(error)) from error
     except BaseException:
@@ -47,9 +65,18 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     return connection
 
 
+def explain(path: str | Path, error: duckdb.Error) -> StoreError:
+    """Say what an error means that came while the open store was read, and what to do."""
+    return _why_not(path, True, str(error))
+
+
 def data_folder(path: str | Path) -> Path:
-    """Beside the store `matter.duckdb`, `matter.data`: all that the store can be made again from, and the cache."""
-    return Path(path).with_suffix(".data")
+    """Beside the store `matter.duckdb`, `matter.data`: all that the store can be made again from, and the cache.
+
+    A store of another suffix keeps it: `exp.1` and `exp.2` are two experiments, with `exp.1.data` and `exp.2.data`.
+    """
+    file = Path(path)
+    return file.with_suffix(".data") if file.suffix == ".duckdb" else file.with_name(f"{file.name}.data")
 
 
 def cache_folder(path: str | Path) -> Path:
@@ -71,15 +98,57 @@ def migrations() -> dict[int, Path]:
     return {int(file.name[:3]): file for file in sorted(FOLDER.glob("[0-9][0-9][0-9]_*.sql"))}
 
 
-def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _check_path(path: str | Path, read_only: bool) -> None:
+    """Refuse a path that cannot be a store."""
     file = Path(path)
-    if str(path) != MEMORY:
-        if file.is_dir():
-            raise StoreError(f"{path} is a folder; a store is a file, such as {file / 'matter.duckdb'}")
-        if read_only and not file.exists():
-            raise StoreError(f"there is no store at {path}; `make demo` or `make ingest` makes one")
-        if not file.parent.is_dir():
-            raise StoreError(f"there is no folder {file.parent} to hold the store {file.name}; make it first")
+    if str(path) == MEMORY:
+        return
+    if file.is_dir():
+        raise StoreError(f"{path} is a folder; a store is a file, such as {file / 'matter.duckdb'}")
+    if "?" in str(path):  # DuckDB takes what follows for options of an address, and puts its WAL elsewhere
+        raise StoreError(f"{path} has a '?' in it, and DuckDB opens no file below such a name; give another path")
+    if read_only and not file.exists():
+        raise StoreError(f"there is no store at {path}; `make demo` or `make ingest` makes one")
+    if not file.parent.is_dir():
+        raise StoreError(f"there is no folder {file.parent} to hold the store {file.name}; make it first")
+
+
+def _create(path: Path) -> None:
+    """Make an empty store under a temporary name, then give it its own: a kill leaves no half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        _discard(temporary)
+        with duckdb.connect(str(temporary)) as connection:
+            _apply(connection, migrations())
+        _appear(temporary, path)
+    except (*OF_THE_FILE, OSError) as error:
+        raise _why_not(path, False, str(error)) from error
+    finally:
+        _discard(temporary)
+
+
+def _appear(temporary: Path, path: Path) -> None:
+    """Name a finished file, unless another process has made one of that name meanwhile."""
+    descriptor = os.open(temporary, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    left_over = path.with_name(f"{path.name}.wal")
+    if left_over.exists():  # of a store that was removed: it would be replayed into this one
+        left_over.replace(left_over.with_name(f"{left_over.name}.broken"))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        temporary.rename(path)
+
+
+def _discard(file: Path) -> None:
+    for name in (file.name, f"{file.name}.wal"):
+        file.with_name(name).unlink(missing_ok=True)
+
+
+def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
@@ -88,27 +157,47 @@ def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:
     if "not a valid DuckDB database file" in message:
-        return StoreBroken(f"{path} is not a DuckDB file, so it is no store; give another path, or move that file away")
+        return StoreBroken(f"{path} is not a DuckDB file, so it is no store; {_mend(path)}")
     if "different configuration" in message:
         return StoreLocked(f"{path} is already open in this process, in another mode; close that connection first")
     if "Could not set lock" in message:
-        does = "is being written by" if read_only else "is in use by"
-        return StoreLocked(
-            f"{path} {does} {_holder(message)}; wait until it is done, or end it "
-            "(one process writes alone; several may read at once with read_only)"
-        )
+        return in_use(path, _holder(message), read_only)
     if "No space left" in message or "quota exceeded" in message:
         return StoreError(f"no space left for {path}: free space on its disk, then repeat; the store is as it was")
-    kind = StoreBroken if re.search("(?i)corrupt|checksum|serialization", message) else StoreError
-    return kind(f"{path} cannot be opened by DuckDB {duckdb.__version__}: {message.splitlines()[0]}")
+    if "Permission denied" in message or "Read-only file system" in message:
+        why = "Permission denied" if "Permission denied" in message else "Read-only file system"
+        return StoreError(f"{path} cannot be opened{'' if read_only else ' for writing'}: {why}")
+    said = f"{path} cannot be opened by DuckDB {duckdb.__version__}: {message.splitlines()[0]}"
+    if BROKEN.search(message):
+        return StoreBroken(f"{said}. The file is damaged: {_mend(path)}")
+    return StoreError(said)
+
+
+def _mend(path: str | Path) -> str:
+    """What to do about a file that is no store any more, or never was one."""
+    if data_folder(path).exists():
+        return f"`make rebuild` makes it again from {data_folder(path)}, and keeps it as {Path(path).name}.broken"
+    return "give another path, or move that file away"
+
+
+def in_use(path: str | Path, holder: str, read_only: bool) -> StoreLocked:
+    """The error that says which process keeps this one from opening the store."""
+    does = "is being written by" if read_only else "is in use by"
+    return StoreLocked(
+        f"{path} {does} {holder}; wait until it is done, or end it "
+        "(one process writes alone; several may read at once with read_only)"
+    )
 
 
 def _holder(message: str) -> str:
     """'process 123 (python -m ingest …)' from DuckDB's message; the command as far as this machine tells it."""
     found = HOLDER.search(message)
-    if found is None:
-        return "another process"
-    return f"process {found['pid']} ({_command(found['pid']) or found['program']})"
+    return "another process" if found is None else process(found["pid"], found["program"])
+
+
+def process(pid: str, program: str = "python") -> str:
+    """'process 123 (python -m ingest …)' of a process id; the command as far as this machine tells it."""
+    return f"process {pid} ({_command(pid) or program})"
 
 
 def _command(pid: str) -> str:
@@ -148,7 +237,11 @@ def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, files: dict[int, Path]) -> None:
-    """Run the files in order, all or none."""
+    """Run the files in order, all or none, and write the result into the file itself.
+
+    DuckDB 1.5.5 cannot replay ALTER or COMMENT of a table with a CHECK out of its WAL (duckdb/duckdb#19712 and others):
+    left there, a process that dies leaves a store that nothing opens.
+    """
     connection.execute("BEGIN")
     try:
         connection.execute(
@@ -161,3 +254,4 @@ def _apply(connection: duckdb.DuckDBPyConnection, files: dict[int, Path]) -> Non
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+    connection.execute("CHECKPOINT")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +39,33 @@ class System:
     smiles: str | None = None
     sequence: str | None = None  # one-letter amino acids
     backbone: np.ndarray | None = None  # (residues, 4, 3) float64, Å: N, CA, C, O
+
+
+QUANTUM = 1e-8  # Å; see content_hash
+HASHED = ("numbers", "positions", "cell", "pbc", "charge", "spin", "smiles", "sequence", "backbone")
+
+
+def content_hash(system: Any) -> str:
+    """sha256 (hex) of what a system holds, without its id; the same on every platform.
+
+    Each field of HASHED that is not None adds its name, its shape and its bytes: integers and booleans as little-endian
+    int64, text as UTF-8, coordinates as little-endian int64 counts of 1e-8 Å. That precision is what text formats keep
+    (extxyz writes 8 decimals), so a system survives a round trip through a file, and -0.0 is 0.0.
+    """
+    digest = hashlib.sha256()
+    for name in HASHED:
+        value = getattr(system, name)
+        if value is not None:
+            data = value.encode() if isinstance(value, str) else _as_integers(name, value).tobytes()
+            shape = [len(data)] if isinstance(value, str) else list(np.shape(value))
+            digest.update(json.dumps([name, shape]).encode() + data)
+    return digest.hexdigest()
+
+
+def _as_integers(name: str, value: Any) -> np.ndarray:
+    if name in ("positions", "cell", "backbone"):
+        value = np.rint(np.asarray(value, dtype=np.float64) / QUANTUM)
+    return np.asarray(value).astype("<i8")
 
 
 class NotApplicable(Exception):

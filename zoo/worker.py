@@ -39,7 +39,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.encoder import ENERGY, SYMBOLS, Encoder, NotApplicable, System
+from zoo.encoder import ENERGY, SYMBOLS, Encoder, NotApplicable, System, content_hash
 
 JOB_VERSION = 1
 WINDOW = 1024  # systems that are sorted by size together, and at most this many in a shard
@@ -48,6 +48,8 @@ EVENT_SECONDS = 0.2
 LOCK_SECONDS = 30.0  # that an earlier worker gets to end before a second one gives up on its folder
 ORPHAN_SECONDS = 20.0  # that a worker whose host is gone gets to finish its batch; less than LOCK_SECONDS
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SEAL = "sha256"  # the key of a JSON file's own sum
+MANIFEST = "shards.json"  # the stamps of the shards so far; they go into run.json
 NEEDS = {
     "structure": ("numbers", "positions"),
     "smiles": ("smiles",),
@@ -58,10 +60,15 @@ NEEDS = {
 STRINGS = ("system_id", "content_hash", "representation", "status", "reason")
 COLUMNS = [*((name, pa.string()) for name in STRINGS), ("vector", pa.list_(pa.float32())), (ENERGY, pa.float64())]
 SHARD = pa.schema(COLUMNS)
+WRITE = {"use_dictionary": list(STRINGS[2:]), "write_page_checksum": True}  # how a shard is written
 
 
 class WorkerError(Exception):
     """The whole run cannot go on; the message is what the host shows."""
+
+
+class Damaged(WorkerError):
+    """A file is not as it was written; the message names it."""
 
 
 class Stopped(BaseException):
@@ -76,6 +83,50 @@ class DiskFull(WorkerError):
             f"no space left ({describe(error)}): free space on the disk of {folder}, then repeat; "
             "finished shards are kept, and the same run continues from them"
         )
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """The text of a JSON file that carries the SHA-256 of its own content, so that one flipped bit is found.
+
+    `sealed` names the key of that sum: where a bit of that key itself has flipped, its absence tells.
+    """
+    whole = {**content, "sealed": SEAL}
+    return json.dumps(whole | {SEAL: _sum_of(whole)}, indent=1)
+
+
+def _sum_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a sealed JSON file holds, without its seal; files of before there were seals as they are. Raises Damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged: it is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise Damaged(f"{path} is damaged: it holds no JSON object")
+    found = content.pop(SEAL, None)
+    if (found is not None or "sealed" in content) and found != _sum_of(content):
+        raise Damaged(f"{path} is damaged: its content does not have the SHA-256 that it was written with")
+    content.pop("sealed", None)
+    return content
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file, by which it is known again."""
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def check_stamp(path: Path, stated: Mapping[str, Any]) -> None:
+    """Raise Damaged where a file is not the one that was stamped."""
+    if not path.is_file():
+        raise Damaged(f"{path} is missing")
+    found = stamp(path)
+    if found != stated:
+        told = [f"{facts['size']} bytes with SHA-256 {facts['sha256'][:12]}…" for facts in (stated, found)]
+        raise Damaged(f"{path} is damaged: expected {told[0]}, found {told[1]}")
 
 
 class Outcome(NamedTuple):
@@ -111,10 +162,11 @@ class Job:
     batch: int | None
     seed: int
     card_hash: str
+    sent: Mapping[str, Any] | None = None  # the stamp of systems.parquet; None: golden vectors, jobs of before
 
     @classmethod
     def read(cls, folder: Path) -> Job:
-        content = json.loads((folder / "job.json").read_text())
+        content = {"sent": None} | read_json(folder / "job.json")
         if content.get("job_version") != JOB_VERSION:
             found = content.get("job_version")
             raise WorkerError(f"{folder / 'job.json'}: job_version is {found!r}, this worker reads {JOB_VERSION}")
@@ -131,11 +183,23 @@ class Job:
         return pq.ParquetFile(self.folder / "systems.parquet")
 
     def stream(self) -> Iterator[System]:
-        """Every system of the job in order, holding one row group at a time."""
+        """Every system of the job in order, holding one row group at a time. Raises Damaged."""
         with self.systems as file:
             for group in range(file.num_row_groups):
                 for batch in file.read_row_group(group, use_threads=False).to_batches():
-                    yield from (to_system(batch, i) for i in range(batch.num_rows))
+                    yield from (self._whole(to_system(batch, i)) for i in range(batch.num_rows))
+
+    def _whole(self, system: System) -> System:
+        """The system, if it is what its hash says."""
+        if self.sent is not None and content_hash(system) != system.content_hash:
+            path = self.folder / "systems.parquet"
+            raise Damaged(f"{path} is damaged: {system.system_id} is not what its content_hash says")
+        return system
+
+    def check(self) -> None:
+        """Raise Damaged where the systems are not those that the host has sent."""
+        if self.sent is not None:
+            check_stamp(self.folder / "systems.parquet", self.sent)
 
 
 def to_system(batch: pa.RecordBatch, row: int) -> System:
@@ -212,7 +276,7 @@ def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
     if level == "node":
         array = array.mean(axis=0, dtype=np.float64)
     with np.errstate(over="ignore"):
-        vector = array.astype(np.float32)
+        vector = array.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0, which DuckDB does not tell apart
     bad = np.count_nonzero(~np.isfinite(vector))
     if bad:
         raise ValueError(f"{bad} of the vector's {dimension} numbers are not finite")
@@ -264,13 +328,24 @@ class Shards:
         self.next = 0
         self.flushed = time.monotonic()
         self.by_window: dict[int, list[Path]] = {}
+        self.stamps: dict[str, dict[str, Any]] = {}
         out.mkdir(parents=True, exist_ok=True)
         for left_over in out.glob(".*.tmp"):
             left_over.unlink()
+        known = read_json(out / MANIFEST) if (out / MANIFEST).exists() else {}
         for path in sorted(out.glob("shard-*.parquet")):
-            self._recognise(path)
+            self._recognise(path, known.get(path.name))
 
-    def _recognise(self, path: Path) -> None:
+    def _recognise(self, path: Path, stated: Mapping[str, Any] | None) -> None:
+        """Take over a shard of an earlier start. stated: its stamp, None if that start was killed before noting it."""
+        mend = "remove it, and repeat: its systems are computed again"
+        try:
+            if stated is not None:
+                check_stamp(path, stated)
+            pq.read_table(path, page_checksum_verification=True)
+        except (Damaged, OSError, ValueError) as error:
+            raise WorkerError(f"{path} cannot be gone on from ({error}); {mend}") from error
+        self.stamps[path.name] = stamp(path)
         metadata = pq.read_schema(path).metadata or {}
         run_id = metadata.get(b"run_id", b"").decode()
         if run_id != self.job.run_id:
@@ -299,13 +374,15 @@ class Shards:
         columns = [list(column) for column in zip(*self.rows, strict=True)]
         table = pa.table(columns, schema=SHARD.with_metadata(metadata))
         path = self.out / f"shard-{self.next:05d}.parquet"
-        appear(path, lambda temporary: pq.write_table(table, temporary, use_dictionary=list(STRINGS[2:])))
+        appear(path, lambda temporary: pq.write_table(table, temporary, **WRITE))
+        self.stamps[path.name] = stamp(path)
+        appear(self.out / MANIFEST, lambda temporary: temporary.write_text(sealed(self.stamps)))
         self.rows, self.next, self.flushed = [], self.next + 1, time.monotonic()
 
 
 def appear(path: Path, write: Callable[[Path], Any]) -> None:
     """Write under a temporary name, make sure it is on the disk, then rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         sync(temporary)
@@ -664,6 +741,7 @@ def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: S
     with clock.measure("total"):
         refuse_network()
         check_device(device, job.device)
+        job.check()
         with job.systems as systems:
             counts.sent = systems.metadata.num_rows * len(job.representations)
         shards = Shards(out, job, counts)
@@ -683,8 +761,10 @@ def _work(job: Job, out: Path, family: Path, weights: Path, device: str, stop: S
         "finished": datetime.now(UTC).isoformat(),
         "seconds": {part: clock.get(part, 0.0) for part in ("load", "survey", "prepare", "encode", "total")},
         "counts": asdict(counts),
+        "shards": shards.stamps,
     }
-    appear(out / "run.json", lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
+    appear(out / "run.json", lambda temporary: temporary.write_text(sealed(record)))
+    (out / MANIFEST).unlink(missing_ok=True)
     send("finish", counts=asdict(counts))
 
 

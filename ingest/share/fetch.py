@@ -12,7 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.execute import working_on
-from ingest.layout import Layout, Run, memory_limit
+from ingest.layout import Layout, Run, glob_free, memory_limit
 from ingest.load import land
 from ingest.plan import model_rows
 from ingest.shards import ShardError, inspect
@@ -25,7 +25,7 @@ from zoo.card import Selection, nearest
 from zoo.download import DownloadError
 from zoo.encoder import ENERGY
 from zoo.weights import shown
-from zoo.worker import JOB_VERSION, SHARD
+from zoo.worker import JOB_VERSION, SHARD, stamp, sync
 
 Say = Callable[[str], None]
 JOB = ("run_id", "model_id", "untrained_seed", "dtype", "card_hash", "encoder_hash", "lock_hash", "device")
@@ -33,13 +33,17 @@ SAID = ("run_id", "model_id", "device", "device_name", "driver", "dtype", "versi
 TIMES = ("started", "finished", "peak_memory_bytes")
 PATIENCE = 30.0  # s to wait for a store that others use
 SENT = """
-COPY (SELECT DISTINCT system_id, content_hash FROM read_parquet(?) WHERE starts_with(system_id, ?)) TO '{target}'
+COPY (
+    SELECT DISTINCT system_id, content_hash FROM read_parquet(?, hive_partitioning = false)
+    WHERE starts_with(system_id, ?)
+) TO '{target}' (FORMAT parquet)
 """
 # How many rows have their system here; how many have one of the same name and other content; how many have none.
 AGREEMENT = """
 SELECT count_if(h.content_hash = s.content_hash), count_if(h.content_hash != s.content_hash),
     count_if(h.system_id IS NULL)
-FROM read_parquet(?) AS s LEFT JOIN read_parquet(?) AS h USING (system_id)
+FROM read_parquet(?, hive_partitioning = false) AS s
+LEFT JOIN read_parquet(?, hive_partitioning = false) AS h USING (system_id)
 """
 
 STORED = "SELECT count(*) FROM (SELECT run_id FROM embeddings UNION ALL SELECT run_id FROM failures) WHERE run_id = ?"
@@ -127,7 +131,7 @@ def _refuse_namesake(layout: Layout, offer: Offer) -> None:
     model_id = offer.records[0].model_id
     for run in layout.runs():
         origin = _origin(run)
-        mine = run.read("job/job.json")["model_id"] == model_id
+        mine = run.model_id == model_id
         if mine and (origin is None or origin.rpartition("@")[0] != offer.repo):
             raise ShareError(
                 f"{layout.data} holds vectors of a model named {model_id} that came from {origin or 'this machine'}, "
@@ -181,6 +185,7 @@ def _stage(
             shutil.rmtree(run.folder)  # of a run that never ended; this is the whole of it
         run.folder.parent.mkdir(exist_ok=True)
         staged.folder.replace(run.folder)
+        sync(run.folder.parent)
 
 
 def _recognise(run: Run, record: Record, offer: Offer) -> None:
@@ -218,6 +223,7 @@ def _describe(staged: Run, offer: Offer, record: Record, selection: Selection | 
         "replaces_all": rows["model"]["family"] == GIVEN,
     }
     said = {name: facts[name] for name in SAID + TIMES} | {"status": "ok", "seconds": {"total": record.seconds}}
+    said["shards"] = {staged.shards[0].name: {"size": record.size, "sha256": record.sha256}}
     staged.write("model.json", rows)
     staged.write("runtime.json", {"runtime": FETCHED, "image": record.image, "origin": offer.origin})
     staged.write("job/job.json", job)
@@ -239,6 +245,9 @@ def _check(staged: Run, offer: Offer, record: Record, made: Materialised) -> Non
         with duckdb.connect(config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}) as connection:
             _write_sent(connection, staged, record)
             inspect(connection, staged)
+        sync(staged.shards[0])
+        sync(staged.systems)
+        staged.write("job/job.json", staged.read("job/job.json") | {"sent": stamp(staged.systems)})
         if not _agreement(staged, made)[0]:
             raise ShardError(f"none of its systems is in the {made.dataset} that is here, with the same content")
     except (ShardError, duckdb.Error, OSError, ValueError) as error:
@@ -259,13 +268,14 @@ def _check_schema(file: Path) -> None:
 def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: Record) -> None:
     """systems.parquet of the job: the names and hashes, which is all that is looked at once a run is finished."""
     target = str(staged.systems).replace("'", "''")
-    connection.execute(SENT.format(target=target), [str(staged.shards[0]), f"{record.dataset.name}/"])
+    connection.execute(SENT.format(target=target), [glob_free(staged.shards[0]), f"{record.dataset.name}/"])
 
 
 def _agreement(run: Run, made: Materialised) -> tuple[int, int, int]:
     """How many systems of a run are in the dataset here, how many with other content, and how many are not."""
     with duckdb.connect() as connection:
-        same, moved, absent = connection.execute(AGREEMENT, [str(run.systems), str(made.systems)]).fetchall()[0]
+        files = [glob_free(run.systems), glob_free(made.systems)]
+        same, moved, absent = connection.execute(AGREEMENT, files).fetchall()[0]
     return same, moved, absent
 
 

@@ -37,7 +37,7 @@ from zoo import hub
 from zoo.card import TWIN, Licence
 from zoo.download import DownloadError, Missing
 from zoo.encoder import ENERGY
-from zoo.worker import SHARD, STRINGS
+from zoo.worker import SHARD, WRITE
 
 Say = Callable[[str], None]
 # Runs of which the store still holds something: what a later run has replaced is not published.
@@ -216,7 +216,7 @@ def _write(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[st
     """Rows of one representation, a row group a shard. Returns how many there are of each status."""
     counts = dict.fromkeys(STATUSES, 0)
     schema = SHARD.with_metadata(metadata)
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=list(STRINGS[2:])) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", **WRITE) as writer:
         for shard in run.shards:
             rows = pq.read_table(shard)
             if ENERGY not in rows.column_names:  # of before there were energies

@@ -11,13 +11,15 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.disk import clean_model
-from ingest.layout import Layout, Run
-from ingest.load import land, rebuild
+from ingest.layout import Layout, Run, read_json, write_json
+from ingest.load import land
 from ingest.plan import Plan
+from ingest.rebuild import rebuild
 from ingest.shards import ShardError
 from ingest.systems import Materialised
 from schemas.store import connect
 from tests.ingest.test_load import rewrite
+from zoo.worker import stamp
 
 Make = Callable[..., Materialised]
 Planned = Callable[..., Plan]
@@ -173,6 +175,9 @@ def named(dataset: Materialised, source: str) -> None:
     """Give the labels of a dataset that source."""
     rows = [row | {"source": source} for row in pq.read_table(dataset.labels).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(dataset.labels)), dataset.labels)
+    about = read_json(dataset.folder / "dataset.json")
+    about["files"][dataset.labels.name] = stamp(dataset.labels)
+    write_json(dataset.folder / "dataset.json", about)
 
 
 def test_labels_called_like_a_model_are_refused(

@@ -22,8 +22,9 @@ import query
 from ingest.__main__ import main
 from ingest.disk import clean_model
 from ingest.layout import Layout
-from ingest.load import land, rebuild
+from ingest.load import land
 from ingest.plan import model_rows
+from ingest.rebuild import rebuild
 from ingest.share import ShareError, fetch, look, publish
 from ingest.share.record import INDEX, Row, Score, licence_of
 from ingest.systems import Materialised, read_materialised

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.layout import Layout
-from ingest.load import rebuild
+from ingest.rebuild import rebuild
 from ingest.systems import Materialised
 from ingest.vectors import Brought, VectorsError, land_vectors
 from schemas.store import connect

@@ -575,7 +575,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_there(
     assert process.returncode == 1
     message = events(errors)[-1]["message"]
     assert re.search(rf"no space left .*No space left on device.* on the disk of {toy.out}, then repeat; ", message)
-    assert {path.name for path in small_disk.iterdir()} == {"shard-00000.parquet", "filler", ".lock"}
+    assert {path.name for path in small_disk.iterdir()} == {"shard-00000.parquet", "shards.json", "filler", ".lock"}
     kept = {row["system_id"] for row in toy.rows()}
     filler.unlink()
     assert toy.run()[0]["done"] == 2048
