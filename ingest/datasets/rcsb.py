@@ -20,8 +20,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from ingest import mmcif, proteins
 from ingest.entries import DatasetError, Entry, Unreadable
-from ingest.mmcif import BrokenFile, Chain, read_chains, sequence_and_backbone
+from ingest.mmcif import BrokenFile, read_chains
+from ingest.proteins import Chain, sequence_and_backbone
 from ingest.published import Source, published
 from zoo.download import DownloadError, Missing, download
 
@@ -108,4 +110,4 @@ def _entry(source_id: str, chain: Chain | None, shortest: int) -> Entry | Unread
     return Entry(source_id, sequence=sequence, backbone=backbone)
 
 
-DATASET = published(__file__, ids, read, packages=("biopython",), code=(str(Path(__file__).parents[1] / "mmcif.py"),))
+DATASET = published(__file__, ids, read, packages=("biopython",), code=(mmcif.__file__, proteins.__file__))

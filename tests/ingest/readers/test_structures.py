@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
@@ -51,6 +51,7 @@ def content(atoms: Atoms) -> str:
     return content_hash(entry)
 
 
+@settings(deadline=None)  # the first example imports the parser
 @given(st.data())
 def test_extxyz_keeps_the_content(tmp_path_factory: pytest.TempPathFactory, good: Good, data: st.DataObject) -> None:
     """Written by ASE, read by us: what the format can hold is the same, to the bit of the hash."""
@@ -123,6 +124,7 @@ def test_cif_with_many_blocks(file: File, good: Good) -> None:
     assert one.pbc.all()
 
 
+@settings(deadline=None)  # the first example imports the parser
 @given(st.sampled_from(["NaCl", "Si", "Fe", "Mg"]))
 def test_cif_keeps_the_crystal(tmp_path_factory: pytest.TempPathFactory, good: Good, name: str) -> None:
     """Written by ASE, read by pymatgen: the same volume and distances."""
@@ -142,7 +144,7 @@ def test_cif_keeps_the_crystal(tmp_path_factory: pytest.TempPathFactory, good: G
         (CIF.format(name="x", occupancy=0.5), r"partial occupancy at site Na1 \(Na:0.5.*\): give an ordered cell"),
         (
             CIF.format(name="x", occupancy=1).replace("_cell_length_a 5.64\n", ""),
-            "^pymatgen cannot read it: ValueError: No structure parsed",
+            "^the cell has no _cell_length_a",
         ),
         (NACL[:-30], "^pymatgen cannot read it: "),
         (
