@@ -18,12 +18,13 @@ from ingest.datasets.readers import (
     Item,
     Reader,
     Record,
+    Refused,
     charge_of,
     energies_of,
     id_of,
     multiplicity_of,
 )
-from ingest.systems import DatasetError, Entry
+from ingest.systems import DatasetError, Entry, Unreadable
 
 PATIENCE = 20.0  # seconds for another program to end its writing, as ASE itself waits
 
@@ -66,21 +67,25 @@ def _read_only(path: Path) -> Any:
     return ReadOnly(str(path), use_lock_file=False)
 
 
-def _entry(database: Any, number: int, source: str, ignored: Ignored) -> Iterator[Entry]:
+def _entry(database: Any, number: int, source: str, ignored: Ignored) -> Iterator[Entry | Unreadable]:
     row = database.get(id=number)
     keys = row.key_value_pairs
     ignored.count(*(key for key in keys if key not in READ_KEYS))
+    name = id_of(keys, row.unique_id)
     periodic = bool(row.pbc.any())
-    yield Entry(
-        id_of(keys, row.unique_id),
-        row.numbers,
-        row.positions,
-        row.cell if periodic else None,
-        row.pbc if periodic else None,
-        charge_of(keys),
-        multiplicity_of(keys),
-        labels=energies_of({**keys, "energy": row.get("energy")}, source, ignored),
-    )
+    try:
+        yield Entry(
+            name,
+            row.numbers,
+            row.positions,
+            row.cell if periodic else None,
+            row.pbc if periodic else None,
+            charge_of(keys),
+            multiplicity_of(keys),
+            labels=energies_of({**keys, "energy": row.get("energy")}, source, ignored),
+        )
+    except Refused as fault:
+        yield Unreadable(name, str(fault))
 
 
 READER = Reader(suffixes=(".db",), records=records, packages=("ase",), code=(__file__,))

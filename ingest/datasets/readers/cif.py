@@ -23,7 +23,7 @@ from ingest.mmcif import outside_text
 from ingest.systems import Entry, Unreadable
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
     from pymatgen.io.cif import CifBlock
 
 TOO_NEAR = 0.3  # Å; two sites of a crystal that are nearer are one site, or alternatives
@@ -44,6 +44,7 @@ LABEL, TYPE, OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_si
 FORMULA, UNITS = "_chemical_formula_sum", "_cell_formula_units_Z"
 NOT_KNOWN = (".", "?", "")
 ISOTOPES = {"D": "H", "T": "H"}
+ROUNDING = 1e-6  # of a determinant that is 1 or -1
 FEW = 0.05  # atoms by which a count may differ from formula times Z, as rounding of a formula may
 
 
@@ -129,9 +130,11 @@ def _check_operations(block: CifBlock) -> None:
         values = block.data.get(key) or []
         for operation in [values] if isinstance(values, str) else values:
             try:
-                SymmOp.from_xyz_str(operation)
+                turn = SymmOp.from_xyz_str(operation).rotation_matrix
             except Exception as error:
                 raise Refused(f"{operation!r:.60} is no symmetry operation ({error})") from error
+            if abs(abs(np.linalg.det(turn)) - 1) > ROUNDING:
+                raise Refused(f"{operation!r:.60} is no symmetry operation (it does not keep volumes)")
 
 
 def _expected(data: dict[str, Any]) -> Counter[str] | None:
@@ -140,7 +143,7 @@ def _expected(data: dict[str, Any]) -> Counter[str] | None:
     units = str(data.get(UNITS, "")).strip()
     if formula is None or not re.fullmatch(r"\d{1,6}", units) or int(units) == 0:
         return None
-    return Counter({element: count * int(units) for element, count in formula.items()})  # type: ignore[misc]
+    return Counter({element: count * int(units) for element, count in formula.items()})
 
 
 def _formula(data: dict[str, Any]) -> dict[str, float] | None:
@@ -175,7 +178,7 @@ def _name_elements(block: CifBlock, expected: Counter[str] | None) -> None:
 
 
 def _is_element(symbol: str) -> bool:
-    from pymatgen.core import Element
+    from pymatgen.core.periodic_table import Element
 
     return bool(symbol) and (symbol in ISOTOPES or Element.is_valid_symbol(symbol))
 

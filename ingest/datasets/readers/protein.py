@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from ingest.systems import Entry, Unreadable
 
 NO_CHAIN = "_"  # instead of a blank
 NO_MARK = "."  # of an alternate location
-WIDTH = 4  # of a residue's number in a PDB file
+FIRST = 10_000  # the first number that does not fit in four digits, A000
+LEADING = 36**3  # what one counts of the first letter
 MMCIF = (".cif", ".mmcif")
 
 Place = tuple[int, str]  # number and insertion code
@@ -43,8 +44,9 @@ def records(path: Path) -> Iterator[Record | Item]:
 
 def _entries(path: Path) -> Iterator[Item]:
     with text.opened(path) as file:
+        listed = dict[str, set[str]]()
         if path.suffix.lower() in MMCIF:
-            chains, listed = _mmcif_chains(file), {}
+            chains = _mmcif_chains(file)
         else:
             chains, listed = _pdb_chains(file)
     if not any(found.has_atoms or found.residues for found in chains.values()):
@@ -93,9 +95,9 @@ def _mmcif_chains(file: Iterable[str]) -> dict[str, Found]:
 
 
 def _add(
-    residues: Chain, place: object, hetero: bool, variant: Variant, atom: str, seen: Seen, ended: bool = False
+    residues: Chain, place: Hashable, hetero: bool, variant: Variant, atom: str, seen: Seen, ended: bool = False
 ) -> None:
-    residue = residues.setdefault(place, Residue(ended=ended))  # type: ignore[arg-type]  # int or tuple
+    residue = residues.setdefault(place, Residue(ended=ended))
     residue.hetero &= hetero
     residue.add(variant, atom, seen)
 
@@ -173,8 +175,8 @@ def residue_number(word: str) -> int:
     """
     word = word.strip()
     if re.fullmatch(r"[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}", word):
-        beyond = 10**WIDTH - (10 if word[0].isupper() else -16) * 36 ** (WIDTH - 1)
-        return int(word, 36) + beyond
+        before = 10 if word[0].isupper() else -16  # what the first letter counts from
+        return int(word, 36) + FIRST - before * LEADING
     if not word.removeprefix("-").isdecimal():
         raise ValueError(f"expected a residue's number in columns 23 to 26, got {word!r}")
     return int(word)

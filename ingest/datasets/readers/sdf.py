@@ -74,9 +74,8 @@ def _refuse_query(record: Any) -> None:
 def _has_structure(record: Any, block: str) -> bool:
     """Three-dimensional, and no hydrogen only implied? RDKit calls a conformer flat where every z is 0."""
     header = (block.split("\n", 2) + ["", ""])[1]
-    solid = bool(record.GetNumConformers()) and (
-        record.GetConformer().Is3D() or header[DIMENSIONS].strip().upper() == "3D"
-    )
+    says_3d = "3D" in (header[DIMENSIONS].upper(), *header.upper().split()[1:])  # not every writer keeps to the columns
+    solid = bool(record.GetNumConformers()) and (record.GetConformer().Is3D() or says_3d)
     return solid and all(atom.GetTotalNumHs() == 0 for atom in record.GetAtoms())
 
 

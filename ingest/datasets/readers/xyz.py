@@ -86,30 +86,40 @@ def _count_fault(word: str, size: int) -> str | None:
     return None
 
 
-def _entry(index: int, block: str, source: str, ignored: Ignored) -> Iterator[Entry]:
-    import ase.io  # here, not above: listing formats should not import their packages
-    from ase.io.extxyz import key_val_str_to_dict
+def _entry(index: int, block: str, source: str, ignored: Ignored) -> Iterator[Entry | Unreadable]:
+    from ase.io.extxyz import key_val_str_to_dict  # here, not above: listing formats should not import their packages
 
-    count, comment, *lines = block.splitlines()
-    info: dict[str, Any] = key_val_str_to_dict(TENSOR.sub(lambda key: key[1].title(), comment))
+    info: dict[str, Any] = key_val_str_to_dict(TENSOR.sub(lambda key: key[1].title(), block.split("\n", 2)[1]))
+    name = id_of(info, index)
+    try:
+        columns, atoms = _atoms(info, block)
+        periodic = bool(atoms.pbc.any())
+        yield Entry(
+            name,
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array if periodic else None,
+            atoms.pbc if periodic else None,
+            charge_of(info),
+            multiplicity_of(info),
+            labels=energies_of(info, source, ignored),
+        )
+    except Refused as fault:
+        yield Unreadable(name, str(fault))
+        return
+    ignored.count(*_rest(info, columns))
+
+
+def _atoms(info: dict[str, Any], block: str) -> tuple[list[Column], Any]:
+    """The columns of a frame, and its atoms as ASE reads them."""
+    import ase.io
+
+    count, _, *lines = block.removesuffix("\n").split("\n")  # splitlines would take a form feed for an end too
     columns = _columns(str(info.get("Properties", DEFAULT_COLUMNS)), lines)
     geometry = {key: info[key] for key in GEOMETRY_KEYS if key in info} | {"Properties": _without_rest(columns)}
     plain = "\n".join([count, "geometry", *_with_symbols(columns, lines), ""])
     # ASE gives the comment to this function; what it holds is known already.
-    atoms: Any = ase.io.read(StringIO(plain), format="extxyz", properties_parser=lambda comment: dict(geometry))
-    periodic = bool(atoms.pbc.any())
-    entry = Entry(
-        id_of(info, index),
-        atoms.numbers,
-        atoms.positions,
-        atoms.cell.array if periodic else None,
-        atoms.pbc if periodic else None,
-        charge_of(info),
-        multiplicity_of(info),
-        labels=energies_of(info, source, ignored),
-    )
-    ignored.count(*_rest(info, columns))
-    yield entry
+    return columns, ase.io.read(StringIO(plain), format="extxyz", properties_parser=lambda comment: dict(geometry))
 
 
 Column = tuple[str, str, int]  # name, kind (S, R, I or L), and how many words of a line
