@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from query.metrics.base import Metric, Undefined
 from query.metrics.engine import threads
 from query.metrics.engine.study import Study
-from query.metrics.interval import DEVIATIONS, deviation, require_subsamples, subsets
+from query.metrics.interval import around, require_subsamples
 from query.metrics.null import Null, compare_with_null
 from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
@@ -64,10 +65,13 @@ def align_all(
     wanted = list(pairs)
     each_pair = study.n * max(study.k_of(metric) for metric, _ in chosen) * (1 + permutations)
     study.expect(study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair)
+    if subsamples and study.n:
+        lengths = (m.list_length(study.n, study.k_of(m)) for m, _ in chosen if m.lists is not None)
+        study.lengthen(max(lengths, default=0))
     study.survey([metric for metric, _ in chosen])
     orders = draw_orders(study.n, permutations, seed) if permutations and study.n else None
     for metric, how in chosen:
-        intervals = _deviations(study, metric, how, wanted, subsamples, seed)
+        intervals = _margins(study, metric, how, wanted, subsamples, seed)
         for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
             null = None
             if value is not None and orders is not None:
@@ -127,17 +131,14 @@ def _values(
     return threads.each(value, pairs)  # their states are there since the survey
 
 
-def _deviations(
+def _margins(
     study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair], count: int, seed: int
-) -> dict[Pair, float | None]:
-    """The deviation of every pair's value; none where it was not asked for or too few systems are left."""
-    size = metric.subsample_size(study.n)
-    if not count or size < metric.least_systems(study.k_of(metric)):
-        return {}
-    drawn = subsets(study.n, size, count, seed)
+) -> dict[Pair, float]:
+    """Half the width of every pair's interval, NaN where it cannot be told; none where none was asked for."""
     usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
-    values = metric.resampled(study, usable, estimator, drawn)
-    return {pair: deviation(values[:, p], study.n, size) for p, pair in enumerate(usable)}
+    if not count or not usable:
+        return {}
+    return dict(zip(usable, metric.margins(study, usable, estimator, count, seed).tolist(), strict=True))
 
 
 def _alignment(
@@ -148,14 +149,18 @@ def _alignment(
     value: float | None,
     reason: str | None,
     null: Null | None,
-    spread: float | None,
+    margin: float | None,
 ) -> Alignment:
     statistics: dict[str, Any] = {}
     if null is not None:
         statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
-    if value is not None and spread is not None:
-        statistics |= {"low": value - DEVIATIONS * spread, "high": value + DEVIATIONS * spread}
     warnings = [study.warnings[i] for i in dict.fromkeys(pair) if i in study.warnings]
+    if value is not None and margin is not None:
+        if math.isnan(margin):
+            warnings.append(f"no interval: n = {study.n} systems are too few to draw subsets of")
+        else:
+            low, high = around(value, margin, metric.bounds(estimator, study.n, study.k_of(metric)))
+            statistics |= {"low": low, "high": high}
     return Alignment(
         value=value,
         reason=reason,

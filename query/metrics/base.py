@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from query.metrics.interval import list_length, margin, paired_subsets, subset_k
 
 if TYPE_CHECKING:
     from query.metrics.engine.study import Study
@@ -75,9 +78,28 @@ class Metric(ABC):
         Returns (B,) float64. Neighbours and distances are never found again. Raises Undefined.
         """
 
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        """The ends of the metric's range, beyond which no interval goes."""
+        return -math.inf, math.inf
+
     def subsample_size(self, n: int) -> int:
-        """How many of n systems a subsample has: at most half, and no more than say how the value scatters."""
-        return min(n // 2, 1000)
+        """How many of n systems a subset has that says how the value scatters; see `interval`."""
+        return n // 2
+
+    def list_length(self, n: int, k: int) -> int:
+        """How long lists have to be for those of the subsets to be cut from them."""
+        return max(k, list_length(k, n, self.subsample_size(n)))
+
+    def margins(
+        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
+    ) -> NDArray[np.float64]:
+        """Half the width of every pair's interval, (pairs,); NaN where the systems are too few to tell."""
+        size = self.subsample_size(study.n)
+        if size < 1 or size < self.least_systems(subset_k(study.k_of(self), study.n, size)):
+            return np.full(len(pairs), np.nan)
+        values = self.resampled(study, pairs, estimator, paired_subsets(study.n, size, subsamples, seed))
+        found = (margin(values[:, p], study.n, size) for p in range(len(pairs)))
+        return np.array([np.nan if half is None else half for half in found])
 
     def resampled(
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
@@ -87,8 +109,9 @@ class Metric(ABC):
         subsets: (S, m) row numbers, ascending. Returns (S, pairs).
         """
         found = np.full((len(subsets), len(pairs)), np.nan)
+        k = subset_k(study.k_of(self), study.n, subsets.shape[1])
         for s, rows in enumerate(subsets):
-            part = study.subset(rows)
+            part = study.subset(rows, k)
             part.compute(self.needs)
             for p, (a, b) in enumerate(pairs):
                 try:

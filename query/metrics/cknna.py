@@ -86,8 +86,8 @@ class Cknna(Metric):
         left, right = study.state(self, a), study.state(self, b)
         return torch.from_numpy(_align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator))
 
-    def subsample_size(self, n: int) -> int:
-        return n - max(1, n // 10)  # k stays, so most neighbours have to
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        return (-1.0, 1.0) if estimator == "centered" else (-math.inf, math.inf)
 
 
 METRIC = Cknna()

@@ -32,6 +32,13 @@ class EffectiveRank(Measure):
     about: ClassVar[str] = "over how many directions they spread"
     methods: ClassVar[tuple[str, ...]] = ("entropy", "participation")
 
+    def bounds(self, n: int, d: int) -> tuple[float, float]:
+        return 1.0, float(min(n - 1, d))
+
+    def subsample_size(self, n: int) -> int:
+        """Most: how the value scatters depends on how n compares with the dimensions."""
+        return n * 3 // 4
+
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
         # Scaled first, as squares of extremes would overflow or vanish. Not from eigenvalues of XᵀX, which have lost
         # every singular value below 1e-8 of the largest.

@@ -15,10 +15,16 @@ Tested against: DADApy 0.3.4, and the ranks of SciPy's rankdata over dense dista
 Its null: the place of a random system is any place, so pairings shuffled at random give 1 on average, and the more
 systems the closer to it. Places are not kept for all pairs of systems, so pairings are run among at most `LARGEST` of
 them, and what comes out is drawn towards 1 by √(m/n).
+
+Its interval: systems that share a neighbour share its place, so their places are not independent, and an interval from
+their spread alone covered 79 %. Up to `RESAMPLED` systems halves are compared (`interval`). Beyond, as places cannot be
+counted again for every half, that is done for some of the systems: by how much the interval is wider there than for
+independent places (the design effect: Kish, Survey Sampling, 1965) is what it is for all.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,10 +34,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.alignment import bare_value
-from query.metrics.base import Metric
+from query.metrics.base import Metric, Undefined
 from query.metrics.engine.neighbours import nearest
 from query.metrics.engine.sums import RANKED
-from query.metrics.matrices import few_systems
+from query.metrics.interval import subsets
+from query.metrics.matrices import RESAMPLED, few_systems
 
 if TYPE_CHECKING:
     from query.metrics.engine.study import Study
@@ -74,15 +81,37 @@ class InformationImbalance(Metric):
         drawn_in: float = (m / study.n) ** 0.5
         return 1 + (torch.tensor(shuffled, dtype=torch.float64) - 1) * drawn_in
 
-    def subsample_size(self, n: int) -> int:
-        return n // 2
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        return (k + 1) / n, 2.0
+
+    def list_length(self, n: int, k: int) -> int:
+        return k  # only few systems are searched again
+
+    def margins(
+        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
+    ) -> NDArray[np.float64]:
+        """From all where these are few, else from some: see the module."""
+        few = max(RESAMPLED, 8 * study.k_of(self))
+        part = study if study.n <= few else study.subset(subsets(study.n, few, 1, seed)[0])
+        relative = super().margins(part, pairs, estimator, subsamples, seed)
+        return relative * [self._error(study, part, pair) for pair in pairs]
 
     def resampled(
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The mean place of some systems' neighbours, the place among all: it depends on n, not on the others."""
-        means = [self._ranks(study, a, b)[subsets].mean(axis=1) for a, b in pairs]
-        return 2 / study.n * np.stack(means, axis=1)
+        """As logarithms: of related models the value falls with n, and its scatter with it."""
+        return np.log(super().resampled(study, pairs, estimator, subsets))
+
+    def _error(self, study: Study, part: Study, pair: tuple[int, int]) -> float:
+        """What a relative error of the value among some systems is among all, in units of the value."""
+        try:
+            among_some = part.value(self, *pair, None)
+            if part is study:
+                return among_some
+            some, every = (2 / s.n**1.5 * float(self._ranks(s, *pair).std()) for s in (part, study))
+        except Undefined:
+            return math.nan
+        return among_some * every / some if some else among_some
 
     def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""

@@ -14,8 +14,6 @@ unlike in the alignment metrics: projecting on a sphere takes one dimension away
 Bias: 'mle' falls below the truth where few systems fill many dimensions (4.2 for 1,000 points of a 5-cube at k = 50).
 Duplicates: systems with identical vectors count once, as a zero distance has no logarithm. Vectors that are almost
 identical (rounding of the model's float32) stay and lower the value.
-Subsamples: of m of the n systems 'mle' takes k·m/n neighbours, rounded, at least 2: they reach as far as k among all.
-As fewer neighbours scatter more, its interval is wide: 1.3 to 1.6 times the scatter over independent samples was seen.
 Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbours equally far (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
 """
@@ -34,7 +32,6 @@ from query.metrics.engine.tiles import tile_dtype
 from query.metrics.measure import Measure, bare
 from query.metrics.normalize import near_one
 
-LEAST_K = 2
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
 
@@ -46,6 +43,7 @@ class IntrinsicDimension(Measure):
     about: ClassVar[str] = "how many coordinates they need, seen from close ones"
     methods: ClassVar[tuple[str, ...]] = ("mle", "twonn")
     k: ClassVar[int] = 50
+    least_k: ClassVar[int] = 2
 
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
         different = torch.unique(x + 0.0, dim=0)  # + 0.0: -0.0 and 0.0 are the same
@@ -63,12 +61,9 @@ class IntrinsicDimension(Measure):
     def choose_k(self, method: str, k: int | None) -> int | None:
         if method == "twonn":
             return None
-        if k is not None and k < LEAST_K:
-            raise ValueError(f"k = {k}, expected at least {LEAST_K} neighbours")
+        if k is not None and k < self.least_k:
+            raise ValueError(f"k = {k}, expected at least {self.least_k} neighbours")
         return self.k if k is None else k
-
-    def subsample_k(self, k: int | None, n: int, size: int) -> int | None:
-        return None if k is None else max(LEAST_K, round(k * size / n))
 
 
 MEASURE = IntrinsicDimension()

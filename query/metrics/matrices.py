@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from query.metrics.engine.study import Study
 
 LARGEST = 1024
+RESAMPLED = 1000  # systems of a subset at most: from here on subsets of any size scatter as 1/√m
 Matrix = NDArray[np.float64]
 
 
@@ -80,6 +81,13 @@ class MatrixCorrelation(Metric):
     def finish(self, correlation: Matrix, estimator: str) -> Matrix:
         """What is reported, from Σ A B / √(Σ A² Σ B²)."""
         return correlation
+
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        return (0.0 if estimator == "biased" else -1.0), 1.0
+
+    def subsample_size(self, n: int) -> int:
+        """Most of few, as biased estimators change with n; of many no more than say how the value scatters."""
+        return min(n * 3 // 4, RESAMPLED)
 
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         scale = joint_scale(study.state(self, a), study.state(self, b), estimator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Undefined
-from query.metrics.interval import DEVIATIONS, deviation, require_subsamples, subsets
+from query.metrics.interval import around, margin, paired_subsets, require_subsamples, subset_k
 from query.metrics.normalize import normalize as scale
 from query.metrics.registry import choose_method, find_measure
 
@@ -24,6 +25,7 @@ class Measure(ABC):
     about: ClassVar[str]  # what it tells of one model's vectors; a clause for help texts
     methods: ClassVar[tuple[str, ...]]  # the first is the default
     k: ClassVar[int | None] = None  # default number of neighbours; None where no method has any
+    least_k: ClassVar[int] = 1
 
     @abstractmethod
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
@@ -42,9 +44,13 @@ class Measure(ABC):
             raise ValueError(f"{self.name} has no neighbours, but k = {k} was asked for: leave it out")
         return None
 
-    def subsample_k(self, k: int | None, n: int, size: int) -> int | None:
-        """The neighbours in a subsample of `size` of n systems that reach as far as k do in all."""
-        return k
+    def bounds(self, n: int, d: int) -> tuple[float, float]:
+        """The ends of the measure's range, beyond which no interval goes."""
+        return 0.0, math.inf
+
+    def subsample_size(self, n: int) -> int:
+        """How many of n systems a subset has that says how the value scatters; see `interval`."""
+        return n // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ def measure(
 ) -> Measured:
     """A measure of one model's vectors, (n, d); method and k: the measure's defaults where None.
 
-    subsamples: how many random halves of the systems the 95 % interval, low to high, comes from (see `interval`), each
-    normalised by itself; halves where the measure is undefined are left out. seed: of the halves. name: how reasons
-    call the model.
+    subsamples: how many random subsets of the systems the 95 % interval, low to high, comes from (see `interval`), each
+    normalised by itself; pairs of which one has no value are left out. seed: of the subsets. name: how reasons call
+    the model.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """
     chosen = find_measure(measure)
@@ -92,10 +98,11 @@ def measure(
     except Undefined as undefined:
         reason = str(undefined)
     if value is not None and subsamples:
-        halves = subsets(n, n // 2, subsamples, seed)
-        spread = deviation(_resampled(table, halves, chosen, way, used_k, normalize), n, n // 2)
-        if spread is not None:
-            low, high = value - DEVIATIONS * spread, value + DEVIATIONS * spread
+        size = chosen.subsample_size(n)
+        drawn = paired_subsets(n, size, subsamples, seed)
+        half = margin(_resampled(table, drawn, chosen, way, used_k, normalize), n, size)
+        if half is not None:
+            low, high = around(value, half, chosen.bounds(n, table.shape[1]))
     return Measured(value, reason, chosen.name, way, normalize, used_k, n, low, high)
 
 
@@ -110,12 +117,12 @@ def bare(
 
 
 def _resampled(
-    x: Tensor | NDArray[Any], halves: NDArray[np.int64], chosen: Measure, method: str, k: int | None, normalization: str
+    x: Tensor | NDArray[Any], drawn: NDArray[np.int64], chosen: Measure, method: str, k: int | None, normalization: str
 ) -> NDArray[np.float64]:
-    """The measure of each half, NaN where undefined. halves: (S, m) row numbers. Returns (S,)."""
-    fewer = chosen.subsample_k(k, len(x), halves.shape[1])
-    found = np.full(len(halves), np.nan)
-    for s, half in enumerate(halves):
+    """The measure of each subset, NaN where undefined. drawn: (S, m) row numbers. Returns (S,)."""
+    fewer = None if k is None else max(chosen.least_k, subset_k(k, len(x), drawn.shape[1]))
+    found = np.full(len(drawn), np.nan)
+    for s, rows in enumerate(drawn):
         with contextlib.suppress(Undefined):
-            found[s] = chosen.value(scale(x[half], normalization), method, fewer, "a subsample")
+            found[s] = chosen.value(scale(x[rows], normalization), method, fewer, "a subsample")
     return found

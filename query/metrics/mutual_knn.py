@@ -43,8 +43,8 @@ class MutualKnn(Metric):
     def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
         return self._overlap(study, a, b, permutations)
 
-    def subsample_size(self, n: int) -> int:
-        return n - max(1, n // 10)  # k stays, so most neighbours have to
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
         left, right = (study.neighbours(i, "inner", study.k_of(self)).index for i in (a, b))

@@ -57,9 +57,12 @@ class Procrustes(Metric):
         orders = permutations.to(study.device)
         return torch.stack([_disparity(x.T @ y.index_select(0, order)) for order in orders]).cpu()
 
+    def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def subsample_size(self, n: int) -> int:
-        """Half: how the value scatters depends on how n compares with the dimensions."""
-        return n // 2
+        """Most: how the value scatters depends on how n compares with the dimensions."""
+        return n * 3 // 4
 
     def _scaled(self, study: Study, i: int) -> Tensor:
         state: State = study.state(self, i)

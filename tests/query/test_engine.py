@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from query.metrics import METRICS, Study, Undefined, align, align_all, matrices
 from query.metrics.engine import study, sums, tiles
 from query.metrics.engine.neighbours import _search_cpu, _search_torch, nearest
-from query.metrics.interval import deviation, subsets
+from query.metrics.interval import margin, paired_subsets, quantile
 from query.metrics.matrices import Moments, double_centred, null_moments, u_centred
 from query.metrics.null import permutations
 from tests.query.cases import related
@@ -258,29 +258,13 @@ def test_the_states_moments_are_those_of_the_matrix(metric: str, estimator: str)
         assert getattr(found, field) == pytest.approx(getattr(expected, field), rel=1e-9, abs=1e-9 * expected.square)
 
 
-@ways
-def test_an_interval_is_as_wide_as_values_scatter(metric: str, estimator: str | None) -> None:
-    """Over 40 independent draws of 300 systems: the deviation behind an interval, against that of the values."""
-    random = np.random.default_rng(0)
-    turns = [random.normal(size=(4, d)) for d in (9, 8)]
-
-    def draw() -> list[Matrix]:
-        latent = random.normal(size=(300, 4))
-        return [latent @ turn + 0.7 * random.normal(size=(300, turn.shape[1])) for turn in turns]
-
-    found = [align(*draw(), metric, k=10, estimator=estimator, subsamples=25, seed=s) for s in range(40)]
-    scatter = np.std([result.value for result in found], ddof=1)
-    widths = [(result.high - result.low) / 2 / 1.96 for result in found]
-    assert 0.6 < np.mean(widths) / scatter < 1.8
-
-
-def test_the_deviation_of_a_mean_is_the_textbook_one() -> None:
-    """The delete-d jackknife of a mean is exact."""
+def test_the_interval_of_a_mean_is_the_textbook_one() -> None:
     x = np.random.default_rng(0).normal(size=500)
-    for size in (250, 450):
-        values = x[subsets(500, size, 4000, seed=1)].mean(axis=1)
-        assert deviation(values, 500, size) == pytest.approx(x.std(ddof=1) / 500**0.5, rel=0.05)
-    assert deviation(np.array([np.nan, 1.0]), 500, 250) is None
+    for size in (100, 250, 450):
+        values = x[paired_subsets(500, size, 8000, seed=1)].mean(axis=1)
+        assert margin(values, 500, size) == pytest.approx(1.9652 * x.std(ddof=1) / 500**0.5, rel=0.03)
+    assert margin(np.array([np.nan, 1.0, 2.0, np.nan]), 500, 250) is None
+    assert quantile(3) == pytest.approx(3.182, rel=1e-3)  # of any table of Student's t
 
 
 def test_intervals_and_nulls_are_the_same_for_the_same_seed() -> None:

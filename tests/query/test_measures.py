@@ -18,13 +18,12 @@ from query.metrics import (
     Measured,
     Undefined,
     effective_rank,
-    find_measure,
     intrinsic_dimension,
     measure,
     normalize,
 )
 from query.metrics.engine import tiles
-from query.metrics.interval import DEVIATIONS, subsets
+from query.metrics.interval import paired_subsets, quantile, subset_k
 
 Matrix = NDArray[np.float64]
 
@@ -178,31 +177,24 @@ def test_normalizing_beforehand_changes_nothing(name: str, method: str, how: str
     assert result.normalization == how
 
 
-def deviation(result: Measured) -> float:
+def half_width(result: Measured) -> float:
     assert result.value is not None and result.low is not None and result.high is not None
     assert result.high - result.value == pytest.approx(result.value - result.low)
-    return (result.high - result.low) / 2 / DEVIATIONS
+    return (result.high - result.low) / 2
 
 
 @ways
-def test_an_interval_is_the_scatter_over_samples(name: str, method: str) -> None:
-    """Of 40 samples of 300 independent systems: as wide as the values scatter, within a factor of 2."""
-    random = np.random.default_rng(0)
-    turn = random.normal(size=(4, 10))
-    samples = [random.normal(size=(300, 4)) @ turn for _ in range(40)]
-    results = [measure(x, name, method=method, subsamples=30, seed=seed) for seed, x in enumerate(samples)]
-    scatter = np.std([result.value for result in results], ddof=1)
-    assert 0.5 < np.mean([deviation(result) for result in results]) / scatter < 2
-
-
-@ways
-def test_an_interval_is_the_delete_half_jackknife(name: str, method: str) -> None:
-    """Restated for an odd number of systems; 'mle' looks at half the neighbours in half the systems."""
+def test_an_interval_compares_subsets_that_share_the_fewest_systems(name: str, method: str) -> None:
+    """Restated for an odd number of systems, three pairs: 60 independent systems and 3 pairs leave 2.857 degrees."""
     x = model(3, n=61)
-    k = 4 if method == "mle" else None
-    values = [measure(x[half], name, method=method, k=k).value for half in subsets(61, 30, 12, seed=4)]
-    result = measure(x, name, method=method, k=8 if method == "mle" else None, subsamples=12, seed=4)
-    assert deviation(result) == pytest.approx(np.sqrt(30 / 31) * np.std(values, ddof=1), rel=1e-9)
+    size = 45 if name == "effective_rank" else 30
+    drawn = paired_subsets(61, size, 5, seed=4)
+    assert [len(set(a) & set(b)) for a, b in zip(drawn[::2], drawn[1::2], strict=True)] == [max(0, 2 * size - 61)] * 3
+    k = {"k": 7} if method == "mle" else {}
+    values = np.array([measure(x[rows], name, method=method, **k).value for rows in drawn])
+    result = measure(x, name, method=method, k=8 if method == "mle" else None, subsamples=5, seed=4)
+    variance = np.square(values[::2] - values[1::2]).mean() / 2 * size**2 / 61 / min(size, 61 - size)
+    assert half_width(result) == pytest.approx(quantile(1 / (1 / 3 + 1 / 60)) * variance**0.5, rel=1e-9)
 
 
 @ways
@@ -215,18 +207,17 @@ def test_the_same_seed_gives_the_same_interval(name: str, method: str) -> None:
 
 
 def test_subsamples_without_a_value_are_left_out() -> None:
-    """Four of fifty systems differ from the rest: many halves hold fewer different vectors than 'twonn' needs, 4."""
+    """Six of fifty systems differ from the rest: many halves hold fewer different vectors than 'twonn' needs, 4."""
     few = np.repeat(np.random.default_rng(0).normal(size=(1, 3)), 50, axis=0)
-    few[:4] += np.random.default_rng(1).normal(size=(4, 3))
-    assert deviation(measure(few, "intrinsic_dimension", method="twonn", subsamples=20)) > 0
+    few[:6] += np.random.default_rng(1).normal(size=(6, 3))
+    assert half_width(measure(few, "intrinsic_dimension", method="twonn", subsamples=20)) > 0
     none = measure(A[:5], "intrinsic_dimension", method="twonn", subsamples=20)
     assert none.value is not None
     assert (none.low, none.high) == (None, None)
 
 
-def test_at_least_two_neighbours_are_left_in_a_subsample() -> None:
-    chosen = find_measure("intrinsic_dimension")
-    assert [chosen.subsample_k(k, 100, 50) for k in (50, 5, 2, None)] == [25, 2, 2, None]
+def test_neighbours_in_a_subset_are_as_many_while_they_are_close_and_as_far_beyond() -> None:
+    assert [subset_k(k, 100, 50) for k in (1, 5, 12, 20, 50)] == [1, 5, 12, 12, 25]
 
 
 @ways

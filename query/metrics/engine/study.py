@@ -295,9 +295,9 @@ class Study:
             found._origins = list(origins)
         return found
 
-    def subset(self, rows: NDArray[np.int64]) -> Study:
-        """The same models on some systems. rows: (m,) ascending."""
-        return Study.join([Origin(self, i, rows) for i in range(len(self))])
+    def subset(self, rows: NDArray[np.int64], k: int | None = None) -> Study:
+        """The same models on some systems. rows: (m,) ascending. k: the same where None."""
+        return Study.join([Origin(self, i, rows) for i in range(len(self))], k)
 
     def read(self, i: int) -> Table:
         """Model i's vectors as they were given."""
@@ -322,6 +322,12 @@ class Study:
             self._shelf.put((self._number, i), x)
         except Undefined as undefined:
             self._reasons[i] = str(undefined)
+
+    def lengthen(self, k: int) -> None:
+        """Have lists that are not found yet hold k neighbours, so that those of subsets can be cut from them."""
+        self._longest = max(self._longest, k)
+        for origin in self._origins or ():
+            origin.study.lengthen(k)
 
     def _long_lists(self, i: int, geometry: str) -> Neighbours:
         if self.normalization == "l2":
