@@ -4,18 +4,53 @@
 .PHONY: help install demo account list info weights pin datasets ingest plan query shell report rebuild du clean clean-cache env paper bundled-envs \
     publish fetch images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
 
-PYTHON  ?= python3
-PY      := .venv/bin/python
-MODEL   ?=
-DATASET ?=
-SQL     ?=
-FAMILY  ?=
-RUNTIME ?=
-REGISTRY ?=
-TESTS   ?=
-OUT     ?=
-STORE   := $(or $(MATTERZOO_STORE),matter.duckdb)
-export MATTERZOO_STORE := $(STORE)
+PY := .venv/bin/python
+
+# The variables that each target takes. Others on its command line are refused: a slip would be ignored without a word.
+HOW              := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
+info_takes       := MODEL
+weights_takes    := MODEL
+pin_takes        := MODEL DATASET AGAIN
+ingest_takes     := MODEL DATASET $(HOW) MEMORY CPUS TIMEOUT VECTORS TITLE LICENCE YES
+plan_takes       := MODEL DATASET $(HOW)
+publish_takes    := MODEL DATASET REPO REPRESENTATION
+fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
+query_takes      := SQL FORMAT OUT
+report_takes     := DATASET OUT
+clean_takes      := MODEL DATASET FAMILY YES
+env_takes        := FAMILY
+build_takes      := FAMILY BASE BUILDER TORCH OFFLINE
+push_takes       := FAMILY REGISTRY
+pull_takes       := FAMILY MODEL
+wheels_takes     := FAMILY
+check-image_takes := FAMILY
+lock_takes       := FAMILY
+check_takes      := MODEL DEVICE MINIATURE
+test-containers_takes := TESTS
+# Every target takes these, and what is meant for the programs that it starts.
+SETTINGS := PYTHON STORE MATTERZOO_% ZOO_% PIP_% UV_% HF_% XDG_% CUDA_% OMP_% MKL_% DOCKER_% %_proxy %_PROXY PYTHON% \
+    LANG LC_% HOME PATH TMPDIR SHELL
+
+GOALS   := $(or $(MAKECMDGOALS),help)
+KNOWN   := $(sort $(foreach goal,$(GOALS),$($(goal)_takes)))
+GIVEN   := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+SURPLUS := $(filter-out $(KNOWN) $(SETTINGS),$(GIVEN))
+ifneq ($(SURPLUS),)
+$(error `make $(GOALS)` does not know $(SURPLUS); it takes $(or $(KNOWN),no variables of its own))
+endif
+
+# What a user gives is text, and no program of make's or the shell's: it is kept as it was typed, `$` and all, and
+# recipes get at it as "$$NAME", through the environment.
+TEXT := $(sort $(KNOWN) $(GIVEN) PYTHON MATTERZOO_STORE)
+define keep
+override $(1) := $$(value $(1))
+export $(1)
+endef
+$(foreach name,$(TEXT),$(if $(filter undefined default,$(origin $(name))),,$(eval $(call keep,$(name)))))
+
+export PYTHON ?= python3
+override MATTERZOO_STORE := $(or $(if $(filter STORE,$(GIVEN)),$(STORE)),$(MATTERZOO_STORE),matter.duckdb)
+export MATTERZOO_STORE
 
 # uv reads its own variables; a machine set up for pip (mirror, folder of wheels) is set up for uv too.
 ifdef PIP_INDEX_URL
@@ -33,7 +68,8 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY ?= PASSIVE
 
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))
-flag  = $(if $($(1)),--$(2) "$($(1))")
+either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
+flag  = $(if $($(1)),--$(2)="$$$(1)")
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -41,9 +77,9 @@ help:  ## show this
 install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
 
 .venv/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
+	@"$$PYTHON" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv: about 1.5 GB on disk, once."
-	@$(PYTHON) -m venv .venv
+	@"$$PYTHON" -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o 'uv==[0-9.]*' pyproject.toml)"
 	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[test]'
 	@touch $@
@@ -71,31 +107,33 @@ list: install  ## every model: family, input, dimension, weights at hand, when c
 
 info: install  ## one model's card: MODEL=…
 	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
-	@$(PY) -m zoo info "$(MODEL)"
+	@$(PY) -m zoo info "$$MODEL"
 
 weights: install  ## download MODEL=a,b|all's weights at their pinned revision and verify them
 	$(call given,MODEL,make weights MODEL=esm2-8m)
-	@$(PY) -m zoo weights "$(MODEL)"
+	@$(PY) -m zoo weights "$$MODEL"
 
 pin: install  ## download MODEL=a,b|all's weights (or DATASET=…'s files) once and record their hashes [AGAIN=1]
+	$(call either,MODEL,DATASET)
 	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
-	@$(if $(DATASET),$(PY) -m ingest pin "$(DATASET)",$(PY) -m zoo pin "$(MODEL)" $(if $(AGAIN),--again))
+	@$(if $(DATASET),$(PY) -m ingest pin "$$DATASET",$(PY) -m zoo pin "$$MODEL" $(if $(AGAIN),--again))
 
 datasets: install  ## the datasets: size, licence, what is to be downloaded
 	@$(PY) -m ingest datasets
 
-ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= LICENCE=]
+ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENCE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
-	@$(PY) -m ingest run "$(MODEL)" "$(DATASET)" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
+	@$(PY) -m ingest run "$$MODEL" "$$DATASET" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
 	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
 	    $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) $(call flag,TIMEOUT,timeout) \
-	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,LICENCE,licence)
+	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
+	    $(call flag,LICENCE,licence) $(if $(YES),--yes)
 
 plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=… [as for ingest]
 	$(call given,MODEL,make plan MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make plan MODEL=$(MODEL) DATASET=aflow)
-	@$(PY) -m ingest plan "$(MODEL)" "$(DATASET)" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
+	@$(PY) -m ingest plan "$$MODEL" "$$DATASET" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
 	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
 	    $(call flag,REPRESENTATION,representation)
 
@@ -103,26 +141,25 @@ publish: install  ## push MODEL=…'s vectors over DATASET=… to REPO=owner/nam
 	$(call given,MODEL,make publish MODEL=chgnet-0.3.0 DATASET=aflow REPO=owner/name)
 	$(call given,DATASET,make publish MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
 	$(call given,REPO,make publish MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
-	@$(PY) -m ingest publish "$(MODEL)" "$(DATASET)" "$(REPO)" $(call flag,REPRESENTATION,representation)
+	@$(PY) -m ingest publish "$$MODEL" "$$DATASET" "$$REPO" $(call flag,REPRESENTATION,representation)
 
 fetch: install  ## land published vectors: MODEL=a,b|all DATASET=… REPO=owner/name [REVISION= REPRESENTATION= LIMIT=]
 	$(call given,MODEL,make fetch MODEL=all DATASET=aflow REPO=owner/name)
 	$(call given,DATASET,make fetch MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
 	$(call given,REPO,make fetch MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
-	@$(PY) -m ingest fetch "$(MODEL)" "$(DATASET)" "$(REPO)" $(call flag,REVISION,revision) \
+	@$(PY) -m ingest fetch "$$MODEL" "$$DATASET" "$$REPO" $(call flag,REVISION,revision) \
 	    $(call flag,REPRESENTATION,representation) $(call flag,LIMIT,limit)
 
-query: install  ## run SQL="…" on the store
+query: install  ## run SQL="…" on the store [FORMAT=csv|json|parquet OUT=file]
 	$(call given,SQL,make query SQL="FROM models")
-	@$(PY) -m query "$$SQL"
-export SQL
+	@$(PY) -m query $(call flag,FORMAT,format) $(call flag,OUT,out) -- "$$SQL"
 
 shell: install  ## a SQL prompt with history and completion
 	@$(PY) -m query shell
 
 report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
 	$(call given,DATASET,make report DATASET=aflow)
-	@$(PY) -m query report "$(DATASET)" $(if $(OUT),"$(OUT)")
+	@$(PY) -m query report "$$DATASET" $(if $(OUT),"$$OUT")
 
 rebuild: install  ## make the store again from its shards
 	@$(PY) -m ingest rebuild
@@ -130,49 +167,52 @@ rebuild: install  ## make the store again from its shards
 du: install  ## what takes how much disk
 	@$(PY) -m ingest du
 
-clean: install  ## remove MODEL=…'s vectors and shards; without MODEL, our images and containers [FAMILY=]
-	@$(if $(MODEL),$(PY) -m ingest clean "$(MODEL)",$(PY) -m ingest.images clean "$(or $(FAMILY),all)")
+clean: install  ## remove MODEL=…'s vectors and shards [DATASET=]; without MODEL, our images and containers [FAMILY=] [YES=1]
+	$(if $(DATASET),$(call given,MODEL,make clean MODEL=chgnet-0.3.0 DATASET=aflow))
+	$(call either,MODEL,FAMILY)
+	@$(if $(MODEL),$(PY) -m ingest clean "$$MODEL" $(if $(DATASET),"$$DATASET"),$(PY) -m ingest.images clean "$${FAMILY:-all}") $(if $(YES),--yes)
 
 clean-cache: install  ## remove the neighbours kept from earlier questions; the next finds them again
 	@$(PY) -m ingest clean --cache
 
 env: install  ## build one family's local environment from its lock: FAMILY=…|bundled|all
 	$(call given,FAMILY,make env FAMILY=chgnet)
-	@$(PY) -m ingest env "$(FAMILY)"
+	@$(PY) -m ingest env "$$FAMILY"
 
 images: install  ## each family's container image: here, published, stale
 	@$(PY) -m ingest.images list
 
 build: install  ## build FAMILY=…'s image [BASE= BUILDER= TORCH=cpu|cu126|… OFFLINE=1]
 	$(call given,FAMILY,make build FAMILY=chgnet)
-	@$(PY) -m ingest.images build "$(FAMILY)" $(call flag,BASE,base) $(call flag,BUILDER,builder) \
+	@$(PY) -m ingest.images build "$$FAMILY" $(call flag,BASE,base) $(call flag,BUILDER,builder) \
 	    $(call flag,TORCH,torch) $(if $(OFFLINE),--offline)
 
 push: install  ## push FAMILY=…'s image to REGISTRY=… and record its digest in zoo/images.lock
 	$(call given,REGISTRY,make push FAMILY=$(or $(FAMILY),chgnet) REGISTRY=ghcr.io/owner)
-	@$(PY) -m ingest.images push "$(or $(FAMILY),all)" "$(REGISTRY)"
+	@$(PY) -m ingest.images push "$${FAMILY:-all}" "$$REGISTRY"
 
 pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its digest
-	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$(MODEL)",--family "$(or $(FAMILY),all)")
+	$(call either,MODEL,FAMILY)
+	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$$MODEL",--family "$${FAMILY:-all}")
 
 wheels: install  ## download what FAMILY=…'s image is built from; then OFFLINE=1 builds without a network
 	$(call given,FAMILY,make wheels FAMILY=chgnet)
-	@$(PY) -m ingest.images wheels "$(FAMILY)"
+	@$(PY) -m ingest.images wheels "$$FAMILY"
 
 check-image: install  ## do FAMILY=…'s models give their golden vectors inside the image?
 	$(call given,FAMILY,make check-image FAMILY=chgnet)
-	@$(PY) -m ingest.images check "$(FAMILY)"
+	@$(PY) -m ingest.images check "$$FAMILY"
 
 doctor: install  ## what can this machine run models with, and what would mend the rest?
 	@$(PY) -m ingest.images doctor
 
 lock: install  ## resolve FAMILY=…'s requirements.in into its lock
 	$(call given,FAMILY,make lock FAMILY=chgnet)
-	@$(PY) -m zoo lock "$(FAMILY)"
+	@$(PY) -m zoo lock "$$FAMILY"
 
 check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= MINIATURE=1]
 	@$(PY) -m zoo check
-	@$(if $(MODEL),$(PY) -m ingest check "$(MODEL)" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
+	@$(if $(MODEL),$(PY) -m ingest check "$$MODEL" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
 
 paper: install  ## the 59 rows of the paper's table: what of each is here, and how far it was tried
 	@$(PY) -m tests.paper
@@ -184,7 +224,7 @@ test: bundled-envs lint  ## everything that needs no GPU, network or container e
 	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
 
 test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
-	@$(PY) -m pytest -m container $(TESTS)
+	@$(PY) -m pytest -m container $$TESTS
 
 test-gpu: bundled-envs  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu

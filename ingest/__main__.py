@@ -16,6 +16,7 @@ import duckdb
 from ingest import forecast, listing
 from ingest.arguments import parse
 from ingest.check import check
+from ingest.confirm import confirm
 from ingest.cost import Task, duration, estimate, say_cost
 from ingest.datasets import find_dataset
 from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
@@ -193,13 +194,20 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
     made = prepare(layout, find_dataset(options.dataset).drawn(options.limit, say))
-    landed = land_vectors(layout, brought, made)
+    landed = land_vectors(layout, brought, made, partial(agree_to_fewer, options))
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
         return 0
     _, counts = landed
     say(f"{options.model} on {made.dataset}: {counts.ok} of {made.n_systems} systems have a vector -> {layout.store}")
     return 0
+
+
+def agree_to_fewer(options: argparse.Namespace, there: int, given: int) -> None:
+    """Ask whether fewer vectors may take the place of more. Raises PlanError if not."""
+    if given < there:
+        said = f"{options.model} has {there} vectors on {options.dataset}, and {options.vectors} has {given}"
+        confirm([], f"{said}, which would take the place of all of them. Replace {there} by {given}?", options.yes)
 
 
 def foresee(options: argparse.Namespace) -> int:
@@ -267,16 +275,23 @@ def du(options: argparse.Namespace) -> int:
 
 def clean(options: argparse.Namespace) -> int:
     if sum((options.model is not None, options.env is not None, options.cache)) != 1:
-        raise PlanError("say what to remove: clean MODEL, clean --env FAMILY, or clean --cache")
+        raise PlanError("say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache")
     if options.env is not None:
         removed = clean_environment(options.env)
     elif options.cache:
         removed = clean_cache(Layout.find(options.store))
     else:
-        removed = clean_model(Layout.find(options.store), options.model)
+        removed = clean_model(Layout.find(options.store), options.model, options.dataset, partial(agree, options))
     for what in removed:
         say(f"removed {what}")
     return 0
+
+
+def agree(options: argparse.Namespace, lines: Sequence[str], runs: int) -> None:
+    """Ask whether all of this may go, if it is more than one run. Raises PlanError if not."""
+    if runs > 1:
+        on = f"{options.model} on {options.dataset}" if options.dataset else f"{options.model} on every dataset"
+        confirm(lines, f"Remove all this of {on}, {runs} runs?", options.yes)
 
 
 def datasets(options: argparse.Namespace) -> int:

@@ -42,6 +42,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("du", parents=[stored], help="what takes how much disk")
     clean = commands.add_parser("clean", parents=[stored], help="remove a model, an environment, or the cache")
     clean.add_argument("model", nargs="?", help="a model's id: its rows in the store and its shards go")
+    clean.add_argument("dataset", nargs="?", help="a dataset's name: only what is of the model on this dataset goes")
+    clean.add_argument("--yes", action="store_true", help="do not ask, where what goes is of more than one run")
     clean.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
     clean.add_argument("--cache", action="store_true", help="remove the neighbour lists that questions keep instead")
     commands.add_parser("datasets", help="the datasets, with their downloads and licences")
@@ -100,6 +102,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     silence = "s without a sign of life, after which the worker is taken for hung (default: %(default)g)"
     run.add_argument("--timeout", type=amount, default=Limits.silence, help=silence)
     run.add_argument("--vectors", help="a .parquet, .npz or .csv of system_id and vector, instead of computing them")
+    run.add_argument("--yes", action="store_true", help="with --vectors: let fewer vectors replace more, unasked")
     run.add_argument("--title", help="with --vectors: what the model is")
     run.add_argument("--licence", help="with --vectors: the vectors' licence (default: recorded as not stated)")
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
 
-from ingest.layout import Layout
+from ingest.execute import working_on
+from ingest.layout import Layout, Run
 from ingest.load import opened, transaction
 from ingest.plan import PlanError
 from ingest.runtimes import environment
+from schemas.store import connect, update
 from zoo.card import load_families, nearest
 
 
@@ -44,38 +47,87 @@ def size(path: Path, seen: set[int] | None = None) -> int:
     return total
 
 
-def clean_model(layout: Layout, model_id: str) -> list[str]:
-    """Remove all that the store holds of a model, and its runs' folders. Returns what was removed."""
-    runs = [run for run in layout.runs() if run.model_id == model_id]
-    removed = []
-    if layout.store.exists():
-        with opened(layout) as connection:
-            stored = {name for (name,) in connection.execute("SELECT model_id FROM models").fetchall()}
-            if model_id in stored:
-                removed = _forget(connection, model_id)
-    else:
-        stored = set()
-    if not removed and not runs:
-        known = stored | {run.model_id for run in layout.runs()}
-        hint = nearest(model_id, known) if known else "there is no model at all"
-        raise PlanError(f"nothing of a model {model_id!r} is in {layout.store} or beside it; {hint}")
-    for run in runs:
-        removed.append(f"{run.folder} ({megabytes(size(run.folder))})")
-        shutil.rmtree(run.folder)
-    return removed
+def clean_model(
+    layout: Layout, model_id: str, dataset: str | None, agree: Callable[[list[str], int], None]
+) -> list[str]:
+    """Remove all that the store holds of a model, or of a model on one dataset, and its runs' folders.
+
+    agree: is given what is going to be removed and of how many runs; what it raises keeps all of it. Raises Busy for a
+    run in progress. Returns what was removed.
+    """
+    update(layout.store)
+    runs = [run for run in layout.runs() if _is_of(run, model_id, dataset)]
+    rows, run_ids = _rows_of(layout, model_id, dataset)
+    if not rows and not runs:
+        raise PlanError(_nothing_of(layout, model_id, dataset))
+    with ExitStack() as held:
+        for run in runs:
+            held.enter_context(working_on(run))
+        folders = [f"{run.folder} ({megabytes(size(run.folder))})" for run in runs]
+        lines = [f"{count} rows of {table}" for table, count in rows.items()] + folders
+        agree(lines, len(run_ids | {run.run_id for run in runs}))
+        if rows:
+            with opened(layout) as connection:
+                _forget(connection, model_id, dataset)
+        for run in runs:
+            shutil.rmtree(run.folder)
+    return lines
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, model_id: str) -> list[str]:
-    """Delete a model's rows from every table that has them, in one transaction."""
-    removed = []
+# In all of them $dataset may be NULL: of every dataset.
+ON_DATASET = "($dataset::VARCHAR IS NULL OR dataset = $dataset)"
+ON_SYSTEMS = "($dataset::VARCHAR IS NULL OR starts_with(system_id, $dataset || '/'))"
+OF_MODEL = {
+    "embeddings": f"model_id = $model_id AND {ON_SYSTEMS}",
+    "failures": f"model_id = $model_id AND {ON_DATASET}",
+    "runs": f"model_id = $model_id AND {ON_DATASET}",
+    "labels": f"source = $model_id AND source IN (SELECT model_id FROM models) AND {ON_SYSTEMS}",
+}
+
+
+def _rows_of(layout: Layout, model_id: str, dataset: str | None) -> tuple[dict[str, int], set[str]]:
+    """How many rows of which tables are of the model, and the ids of its runs."""
+    if not layout.store.exists():
+        return {}, set()
+    values = {"model_id": model_id, "dataset": dataset}
+    found: dict[str, int] = {}
+    with connect(layout.store, read_only=True) as connection:
+        for table, which in OF_MODEL.items():
+            ((count,),) = connection.execute(f"SELECT count(*) FROM {table} WHERE {which}", values).fetchall()
+            found |= {table: count} if count else {}
+        run_ids = connection.execute(f"SELECT run_id FROM runs WHERE {OF_MODEL['runs']}", values).fetchall()
+    return found, {run_id for (run_id,) in run_ids}
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, model_id: str, dataset: str | None) -> None:
+    """Delete these rows in one transaction; with the last of a model, its card and scores."""
     with transaction(connection):
-        for table in ("embeddings", "failures", "runs", "scores", "models"):
-            ((rows,),) = connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id]).fetchall()
-            removed.append(f"{rows} rows of {table}")
-        ((rows,),) = connection.execute("DELETE FROM labels WHERE source = ?", [model_id]).fetchall()
-        removed.append(f"{rows} rows of labels")
+        for table in ("labels", "embeddings", "failures", "runs"):
+            values = {"model_id": model_id, "dataset": dataset}
+            connection.execute(f"DELETE FROM {table} WHERE {OF_MODEL[table]}", values)
+        left = " UNION ALL ".join(f"SELECT model_id FROM {table}" for table in ("embeddings", "failures", "runs"))
+        for table in ("scores", "models"):
+            gone = f"model_id = $1 AND $1 NOT IN (FROM ({left}) WHERE model_id = $1)"
+            connection.execute(f"DELETE FROM {table} WHERE {gone}", [model_id])
     connection.execute("CHECKPOINT")
-    return removed
+
+
+def _is_of(run: Run, model_id: str, dataset: str | None) -> bool:
+    return run.model_id == model_id and dataset in (None, run.dataset)
+
+
+def _nothing_of(layout: Layout, model_id: str, dataset: str | None) -> str:
+    """Say what there is instead of a model, or of a model on a dataset."""
+    known = {(run.model_id, run.dataset) for run in layout.runs()}
+    if layout.store.exists():
+        with connect(layout.store, read_only=True) as connection:
+            known |= set(connection.execute("SELECT model_id, dataset FROM runs").fetchall())
+    models = {name for name, _ in known}
+    if dataset is not None and model_id in models:
+        there = nearest(dataset, {on for name, on in known if name == model_id})
+        return f"nothing of {model_id} on a dataset {dataset!r} is in {layout.store} or beside it; {there}"
+    hint = nearest(model_id, models) if models else "there is no model at all"
+    return f"nothing of a model {model_id!r} is in {layout.store} or beside it; {hint}"
 
 
 def clean_cache(layout: Layout) -> list[str]:

@@ -228,7 +228,11 @@ def _halve(run: Run) -> int | None:
 @contextmanager
 def working_on(run: Run) -> Iterator[None]:
     """Keep two processes from the same run."""
-    with (run.folder / ".lock").open("w") as lock:
+    try:
+        lock = (run.folder / ".lock").open("w")
+    except FileNotFoundError:
+        raise Busy(f"another process has just removed run {run.run_id}; repeat the command") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

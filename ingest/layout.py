@@ -136,6 +136,14 @@ class Run:
         except (Damaged, KeyError):
             return self.run_id.rsplit("--", 2)[0]
 
+    @property
+    def dataset(self) -> str:
+        """Of its job; of its folder's name, where the job can no longer be read."""
+        try:
+            return str(self.read("job/job.json")["dataset"])
+        except (Damaged, KeyError):
+            return self.run_id.rsplit("--", 2)[-2:][0]
+
     def read(self, name: str) -> dict[str, Any]:
         """One of its JSON files, by its path in the folder. Raises Damaged."""
         return read_json(self.folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,11 +72,16 @@ class Brought:
     licence: str | None = None
 
 
-def land_vectors(layout: Layout, brought: Brought, dataset: Materialised) -> tuple[Run, Counts] | None:
+def land_vectors(
+    layout: Layout,
+    brought: Brought,
+    dataset: Materialised,
+    agree: Callable[[int, int], None] = lambda there, given: None,
+) -> tuple[Run, Counts] | None:
     """Check a file of vectors and land it; None where the store has them already. Raises VectorsError.
 
     Vectors of an earlier file of the same model on the same dataset are replaced. Systems without a vector are simply
-    not there.
+    not there. agree: is given how many vectors are stored and how many the file has; what it raises keeps the stored.
     """
     check_model_id(brought.model_id)
     if not brought.file.is_file():
@@ -88,6 +94,8 @@ def land_vectors(layout: Layout, brought: Brought, dataset: Materialised) -> tup
     with duckdb.connect(config={"memory_limit": limit, "temp_directory": str(layout.spill)}) as connection:
         _read(connection, brought.file)
         dimension = _check(connection, brought, dataset)
+        ((given,),) = connection.execute("SELECT count(*) FROM given").fetchall()
+        agree(_stored(layout, brought.model_id, dataset.dataset), given)
         count = _write(connection, run, brought, dataset, dimension)
     _describe(run, brought, dataset, dimension, count, started)
     return run, land(layout, run)
@@ -108,6 +116,16 @@ def _landed(layout: Layout, run: Run) -> bool:
         query = "SELECT count(*) FROM embeddings WHERE run_id = ?"
         ((stored,),) = connection.execute(query, [run.run_id]).fetchall()
     return bool(stored == run.read("out/run.json")["counts"]["ok"])
+
+
+def _stored(layout: Layout, model_id: str, dataset: str) -> int:
+    """Return how many vectors of the model on the dataset the store holds."""
+    if not layout.store.exists():
+        return 0
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT count(*) FROM embeddings WHERE model_id = ? AND starts_with(system_id, ? || '/')"
+        ((stored,),) = connection.execute(query, [model_id, dataset]).fetchall()
+    return int(stored)
 
 
 def _read(connection: duckdb.DuckDBPyConnection, file: Path) -> None:

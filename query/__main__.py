@@ -12,7 +12,7 @@ import duckdb
 
 from query import connect, default_store
 from query.interrupt import interruptible
-from query.output import sentence, show, write
+from query.output import FORMATS, sentence, show, statements, write
 from query.shell import shell
 from query.statements import Statement, find_statements
 from query.vectors import nearest_name
@@ -54,9 +54,13 @@ def make_parser(known: dict[str, Statement]) -> Parser:
     parser.add_argument("--store", default=default_store(), help="default: MATTERZOO_STORE, else ./matter.duckdb")
     parser.add_argument("--write", action="store_true", help="allow changes, such as inserting labels and scores")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print CSV")
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="print a JSON array")
-    form.add_argument("--parquet", metavar="OUT", help="write a Parquet file")
+    form.add_argument(
+        "--format", dest="form", choices=FORMATS, help="print CSV or a JSON array, or write a Parquet file"
+    )
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="--format csv")
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="--format json")
+    form.add_argument("--parquet", dest="file", metavar="OUT", help="--format parquet --out OUT")
+    parser.add_argument("--out", help="the file to write instead of printing; .csv, .json and .parquet name the format")
     return parser
 
 
@@ -78,17 +82,33 @@ def write_report(options: argparse.Namespace) -> None:
         print(report(connection, list(dict.fromkeys(datasets.split(","))), folder))
 
 
+def form_of(options: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """Return the format, None for a table, and the file. Raises ValueError where one lacks the other."""
+    named = options.file or options.out
+    out = Path(named) if named else None
+    form = "parquet" if options.file else options.form
+    if out is not None and form is None:
+        form = out.suffix.removeprefix(".").lower()
+        if form not in FORMATS:
+            raise ValueError(f"{out} does not end in .csv, .json or .parquet; say which with FORMAT= (--format)")
+    if form == "parquet" and out is None:
+        raise ValueError("Parquet is not for a screen; name a file with OUT= (--out)")
+    return form, out
+
+
 def run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Namespace) -> None:
-    """Run the statements; the last one's result goes where the options say."""
-    relation = connection.sql(sql)
-    if relation is None:
-        return
-    if options.parquet is not None:
-        relation.write_parquet(options.parquet)
-    elif options.form is not None:
-        write(relation, options.form)
-    else:
-        show(relation)
+    """Run the statements. Every result is shown as a table; a format and a file hold the last one."""
+    form, out = form_of(options)
+    relation = None
+    for number, statement in enumerate(statements(sql), start=1):
+        if relation is not None:
+            print(f"the result of statement {number - 1} is left out: {form} holds one, the last", file=sys.stderr)
+        relation = connection.sql(statement)
+        if form is None:
+            show(relation)
+            relation = None
+    if relation is not None and form is not None:
+        write(relation, form, out)
 
 
 def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:

@@ -113,9 +113,7 @@ def unique(pairs: Iterable[Pair]) -> list[Source]:
     return list(dict.fromkeys(source for pair in pairs for source in pair))
 
 
-def _share(
-    wanted: Iterable[tuple[str, Pair]], keys: dict[Source, Codes], missing: str
-) -> list[Shared]:
+def _share(wanted: Iterable[tuple[str, Pair]], keys: dict[Source, Codes], missing: str) -> list[Shared]:
     """The distinct sets of shared systems, each with the pairs that share just these, by metric."""
     present = [codes for codes in keys.values() if codes.size]
     everywhere = reduce(_intersect, present) if present and missing == "common" else None

@@ -19,6 +19,7 @@ WRAPPER = re.compile(
 )
 UNLIMITED = 100_000  # characters; a result that goes to a file or a pipe is not cut to fit a screen
 SHOWN_ROWS = 100
+FORMATS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 
 
 def sentence(error: Exception) -> str:
@@ -57,12 +58,16 @@ def show(relation: duckdb.DuckDBPyRelation | None) -> None:
         relation.show(max_width=UNLIMITED, max_col_width=UNLIMITED, max_rows=SHOWN_ROWS)
 
 
-def write(relation: duckdb.DuckDBPyRelation, form: str) -> None:
-    """All rows to standard output, form: 'csv' with a header, or 'json', one array of objects."""
-    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT json, ARRAY true"
-    with tempfile.TemporaryDirectory() as folder:
+def write(relation: duckdb.DuckDBPyRelation, form: str, out: Path | None = None) -> None:
+    """Write all rows to a file, or to standard output: CSV with a header, a JSON array of objects, or Parquet."""
+    with tempfile.TemporaryDirectory(dir=out.parent if out else None, prefix=".result-") as folder:
         file = Path(folder) / "result"
-        relation.query("result", f"COPY (FROM result) TO '{file}' ({options})")
+        # DuckDB takes no parameter for the file's name here, and a quote in it would end the text.
+        name = str(file).replace("'", "''")
+        relation.query("result", f"COPY (FROM result) TO '{name}' ({FORMATS[form]})")
+        if out is not None:
+            file.replace(out)  # whole or not at all
+            return
         with file.open(encoding="utf-8") as lines:
             shutil.copyfileobj(lines, sys.stdout)
 

@@ -8,19 +8,21 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ingest.confirm import confirm
 from ingest.execute import say
 from ingest.images import local, wheels
 from ingest.images.build import Choice, build
 from ingest.images.check import check
-from ingest.images.clean import clean
+from ingest.images.clean import clean, listed
 from ingest.images.doctor import diagnose, show
 from ingest.images.engine import connected
 from ingest.images.listing import changed, rows, stale
-from ingest.images.registry import pull, push
+from ingest.images.registry import NoImage, pull, push
 from ingest.layout import Layout
+from ingest.plan import PlanError
 from ingest.runtimes import NoRuntime, RunError, choose_runtime
 from schemas.store import StoreError
-from zoo.card import CardError, find_families, find_family, find_model
+from zoo.card import CardError, Family, find_families, find_family, find_model
 
 LONG = 3600.0  # s that a step of a build may take without a word
 
@@ -37,20 +39,43 @@ def build_images(options: argparse.Namespace) -> int:
 
 def push_images(options: argparse.Namespace) -> int:
     with connected(timeout=LONG) as client:
-        for family in find_families(options.family):
-            push(client, family, options.registry, say)
-    return 0
+        return _each(options.family, lambda family: push(client, family, options.registry, say))
 
 
 def pull_images(options: argparse.Namespace) -> int:
     if (options.family is None) == (options.model is None):
         raise RunError("say what to pull: --family chgnet, --family all, or --model chgnet-0.3.0")
-    wanted = find_families(options.family) if options.family else [find_model(options.model).family]
     with connected(timeout=LONG) as client:
-        for family in wanted:
+
+        def one(family: Family) -> None:
             found = local.find(client, family)
             say(f"{family.name}: " + (f"{found} is here" if found else f"{pull(client, family, say)} pulled"))
-    return 0
+
+        return _each(options.family or find_model(options.model).family.name, one)
+
+
+def _each(name: str, act: Callable[[Family], object]) -> int:
+    """Act on a family, or on all that have an image; the others are listed. Returns the exit code."""
+    if name != "all":
+        act(find_family(name))
+        return 0
+    without, failed, done = [], [], 0
+    for family in find_families(name):
+        try:
+            act(family)
+            done += 1
+        except NoImage:
+            without.append(family.name)
+        except RunError as error:
+            print(f"error: {family.name}: {error}", file=sys.stderr, flush=True)
+            failed.append(family.name)
+    if without:
+        say(f"{len(without)} families have no image to take: {', '.join(without)}; `make build FAMILY=…` makes one")
+    if not done and not failed:
+        raise RunError("there is no image of any family")
+    if failed:
+        print(f"error: {len(failed)} families failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def list_images(options: argparse.Namespace) -> int:
@@ -78,6 +103,9 @@ def check_image(options: argparse.Namespace) -> int:
 def clean_engine(options: argparse.Namespace) -> int:
     family = None if options.family == "all" else find_family(options.family).name
     with connected() as client:
+        lines = listed(client) if family is None else []
+        if lines:
+            confirm(lines, f"Remove all these {len(lines)} images? To build one again takes minutes.", options.yes)
         done = list(clean(client, family))
     for line in done or ["the engine holds nothing of matterzoo"]:
         say(line)
@@ -137,7 +165,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--python", default="3.11", help="the base image's Python (default: 3.11)")
     sub.add_argument("--machine", help="the image's processor, such as x86_64, arm64 (default: this machine's)")
     of_a_family(command("check", check_image, "compute a family's golden vectors in its image and compare"))
-    of_a_family(command("clean", clean_engine, "remove our images and containers, and nothing else, from the engine"))
+    sub = of_a_family(
+        command("clean", clean_engine, "remove our images and containers, and nothing else, from the engine")
+    )
+    sub.add_argument("--yes", action="store_true", help="do not ask before all of them are removed")
     sub = command("doctor", doctor, "what this machine can run models with, and the mend for what it cannot")
     sub.add_argument("--store", help="the DuckDB file (default: MATTERZOO_STORE, else matter.duckdb here)")
     sub = command("changed", print_changed, "families whose image a change touches, as JSON")
@@ -151,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return int(options.act(options))
-    except (CardError, NoRuntime, StoreError) as error:
+    except (CardError, NoRuntime, PlanError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:

@@ -29,6 +29,12 @@ def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[st
             yield from _remove(client, image, users.get(_digits(image.id)))
 
 
+def listed(client: docker.DockerClient) -> list[str]:
+    """Return a line for each image that `clean` would remove, unless a container is made of it."""
+    images = client.images.list(filters={"label": PART})
+    return [f"image {next(iter(i.tags), i.short_id)} ({i.attrs['Size'] / 1e6:,.0f} MB)" for i in images]
+
+
 def _digits(image: str) -> str:
     """An image's id, as Docker and Podman both write it."""
     return image.removeprefix("sha256:")

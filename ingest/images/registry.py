@@ -25,11 +25,15 @@ EVERY = 5.0  # s between two lines where there is no terminal
 FINISHED = ("Pull complete", "Pushed", "Already exists", "Layer already exists", "Mounted from", "Download complete")
 
 
+class NoImage(RunError):
+    """There is no image of the family as it is now: none was built here, or none was published."""
+
+
 def push(client: docker.DockerClient, family: Family, registry: str, say: Say) -> Published:
     """Push the family's image and record its digest in images.lock. registry: 'ghcr.io/owner', 'localhost:5000'."""
     image = built(client, family)
     if image is None:
-        raise RunError(
+        raise NoImage(
             f"no image of {family.name} made of what it is now is here; `make build FAMILY={family.name}` builds it"
         )
     name, tag = f"{registry.rstrip('/')}/matterzoo-{family.name}", recipe(family)[:12]
@@ -53,7 +57,7 @@ def pull(client: docker.DockerClient, family: Family, say: Say) -> str:
     """
     entry = current(family)
     if entry is None:
-        raise RunError(why_not(family))
+        raise NoImage(why_not(family))
     image = pull_image(client, entry.reference, say)
     if not is_of(image, family):
         raise RunError(

@@ -107,15 +107,17 @@ def _align(
     left, right = (a.neighbours.index, a.neighbours.value), (b.neighbours.index, b.neighbours.value)
     if estimator == "centered":
         found = over_pairings(
-            orders, 2, lambda order, place, out: kernels.centred_products(
+            orders,
+            2,
+            lambda order, place, out: kernels.centred_products(
                 *left, a.row_mean, *right, b.row_mean, order, place, out
-            )
+            ),
         )
         return found[:, 0], found[:, 1]
     found = over_pairings(
-        orders, 3, lambda order, place, out: kernels.unbiased_terms(
-            *left, a.mutual, *right, b.mutual, order, place, out
-        )
+        orders,
+        3,
+        lambda order, place, out: kernels.unbiased_terms(*left, a.mutual, *right, b.mutual, order, place, out),
     )
     n = len(a.mutual)
     weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))

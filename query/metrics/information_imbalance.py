@@ -123,8 +123,6 @@ class InformationImbalance(Metric):
 METRIC = InformationImbalance()
 
 
-def information_imbalance(
-    a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2"
-) -> float:
+def information_imbalance(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2") -> float:
     """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)

@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from ingest.__main__ import choose_models, main
+from ingest.__main__ import choose_models, main, prepare
 from ingest.arguments import parse
+from ingest.datasets import find_dataset
+from ingest.execute import working_on
 from ingest.layout import Layout, Run
 from ingest.load import land
 from ingest.plan import Plan
@@ -39,7 +42,7 @@ WRONG = {
     "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
     "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
     "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
-    "clean nothing": (["clean"], "say what to remove: clean MODEL, clean --env FAMILY, or clean --cache"),
+    "clean nothing": (["clean"], "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache"),
     "clean environment": (["clean", "--env", "ty"], "no environment is named 'ty'; did you mean toy"),
     "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
     "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
@@ -117,6 +120,105 @@ def test_what_is_there_is_shown_removed_and_made_again(
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute("SELECT model_id, count(*) FROM embeddings GROUP BY 1").fetchall()
     assert rows == [("toy-picky", 19)]
+
+
+Contents = Callable[[Path], dict[str, list[str]]]
+
+
+@pytest.fixture
+def two_datasets(layout: Layout, dataset: Make, planned: Planned, finish: Finish, tmp_path: Path) -> Layout:
+    """A potential in two representations on two datasets, beside another model; its prediction fails on one system."""
+    file = tmp_path / "others.extxyz"
+    file.write_text("".join(f'2\npbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{i}\n' for i in (7, 8)))
+    others = prepare(layout, find_dataset(str(file)))
+    for made in (dataset(8), others):
+        for model_id, names in (("toy-potential", ("nodes",)), ("toy-potential", ("whole",)), ("toy", ("nodes",))):
+            land(layout, finish(planned(made, model_id=model_id, names=names).run))
+    return layout
+
+
+def test_clean_removes_a_model_on_one_dataset_and_nothing_else(
+    two_datasets: Layout, contents: Contents, capfd: Said
+) -> None:
+    before, folders = contents(two_datasets.store), {run.run_id for run in two_datasets.runs()}
+    assert main(["clean", "toy-potential", "others", "--yes"]) == 0
+    said = capfd.readouterr().out
+    assert "  2 rows of embeddings\n" in said and "removed 2 rows of runs\n" in said  # shown first
+    after = contents(two_datasets.store)
+
+    def gone(row: str) -> bool:
+        return "'toy-potential'" in row and "others" in row
+
+    for table, rows in before.items():
+        assert after[table] == [row for row in rows if not gone(row)], table
+    assert any(gone(row) for table in ("embeddings", "failures", "runs", "labels") for row in before[table])
+    left = {run.run_id for run in two_datasets.runs()}
+    assert {run_id.rpartition("--")[0] for run_id in folders - left} == {"toy-potential--others"}
+    assert main(["clean", "toy-potential", "others"]) == 2
+    assert "nothing of toy-potential on a dataset 'others' is in " in capfd.readouterr().err
+    assert main(["rebuild"]) == 0
+    assert contents(two_datasets.store)["embeddings"] == after["embeddings"]
+
+
+def test_clean_asks_before_it_removes_more_than_a_run(
+    two_datasets: Layout, contents: Contents, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, folders = contents(two_datasets.store), {run.run_id for run in two_datasets.runs()}
+    monkeypatch.setattr("sys.stdin", StringIO("y\n"))  # no terminal
+    assert main(["clean", "toy-potential"]) == 2
+    said = capfd.readouterr()
+    assert "Remove all this of toy-potential on every dataset, 4 runs? There is no terminal" in said.err
+    assert "YES=1 (--yes) says yes" in said.err and "rows of embeddings" in said.out
+    for answer in ("n\n", "\n"):
+        monkeypatch.setattr("sys.stdin", terminal(answer))
+        assert main(["clean", "toy-potential", "others"]) == 2
+        assert "error: nothing is changed\n" in capfd.readouterr().err
+    assert contents(two_datasets.store) == before
+    assert {run.run_id for run in two_datasets.runs()} == folders
+    monkeypatch.setattr("sys.stdin", terminal("y\n"))
+    assert main(["clean", "toy-potential"]) == 0
+    after = contents(two_datasets.store)
+    assert not any("toy-potential" in row for rows in after.values() for row in rows)
+    assert after["embeddings"] == [row for row in before["embeddings"] if "toy-potential" not in row]
+    assert {run_id.partition("--")[0] for run_id in folders - {run.run_id for run in two_datasets.runs()}} == {
+        "toy-potential"
+    }
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert main(["clean", "toy", "others"]) == 0  # one run: named exactly, and computed again by one command
+
+
+def terminal(typed: str) -> StringIO:
+    """What a user types at a terminal."""
+    stream = StringIO(typed)
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    return stream
+
+
+def test_clean_leaves_a_run_in_progress_alone(two_datasets: Layout, contents: Contents, capfd: Said) -> None:
+    before = contents(two_datasets.store)
+    run = next(run for run in two_datasets.runs() if run.run_id.startswith("toy-potential--tiny--"))
+    with working_on(run):
+        assert main(["clean", "toy-potential", "--yes"]) == 2
+    assert f"another process is working on run {run.run_id}; wait until it is done" in capfd.readouterr().err
+    assert contents(two_datasets.store) == before
+    assert all(run.finished for run in two_datasets.runs())
+
+
+def test_fewer_vectors_replace_more_only_if_told(
+    layout: Layout, capfd: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "three.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\nAl,5,6\n")
+    (tmp_path / "two.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,5\n")
+    give = ["run", "mine", "elements", "--vectors"]
+    assert main([*give, "three.csv"]) == 0
+    before = layout.store.read_bytes()
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert main([*give, "two.csv"]) == 2
+    said = capfd.readouterr().err
+    assert "mine has 3 vectors on elements, and two.csv has 2, which would take the place of all of them" in said
+    assert layout.store.read_bytes() == before
+    assert main([*give, "two.csv", "--yes"]) == 0
+    assert main([*give, "three.csv"]) == 0  # more replace fewer
 
 
 def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:

@@ -94,6 +94,5 @@ def related(n: int, seed: int, dimensions: tuple[int, int], *, latent: int = 3, 
 
 
 CASES: dict[str, Callable[[int], Pair]] = {
-    case.__name__: case
-    for case in (benign, common_mean, tiny, huge, duplicated, many_copies, many_lengths, integers)
+    case.__name__: case for case in (benign, common_mean, tiny, huge, duplicated, many_copies, many_lengths, integers)
 }

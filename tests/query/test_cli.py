@@ -70,8 +70,44 @@ def test_parquet(ask: Ask, tmp_path: Path) -> None:
 
 def test_sql_from_standard_input(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 1 + 1 AS two;\nSELECT 3 AS three;"))
-    code, out, _ = ask("--csv", "-")
+    code, out, err = ask("--csv", "-")
     assert (code, out) == (0, "three\n3\n")
+    assert err == "the result of statement 1 is left out: csv holds one, the last\n"
+
+
+def test_every_statement_s_result_is_shown(ask: Ask) -> None:
+    code, out, err = ask("SELECT 11 AS a; SET threads = 1; SELECT 22 AS b -- ;")
+    assert (code, err) == (0, "")
+    assert out.index(" 11 ") < out.index(" 22 ")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "it's.json", "out.parquet"])
+def test_a_file_s_ending_names_its_format(ask: Ask, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    assert ask("--out", str(file), "SELECT 'é' AS a") == (0, "", "")
+    read = {".csv": "read_csv", ".json": "read_json", ".parquet": "read_parquet"}[file.suffix]
+    assert duckdb.execute(f"SELECT a FROM {read}(?)", [str(file)]).fetchall() == [("é",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--out", "out.txt"], "out.txt does not end in .csv, .json or .parquet; say which with FORMAT="),
+        (["--format", "parquet"], "Parquet is not for a screen; name a file with OUT="),
+    ],
+)
+def test_a_format_and_a_file_that_do_not_go_together(ask: Ask, arguments: list[str], says: str) -> None:
+    code, out, err = ask(*arguments, "SELECT 1")
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_a_query_that_fails_leaves_the_file_that_is_there(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("kept")
+    code, _, _ = ask("--out", str(tmp_path / "out.csv"), "SELECT error('no') FROM models")
+    assert code == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert (tmp_path / "out.csv").read_text() == "kept"
 
 
 def test_explain_shows_the_plan_as_text(ask: Ask) -> None:

@@ -100,9 +100,7 @@ def test_the_largest_k_is_unbiased_cka(con: duckdb.DuckDBPyConnection) -> None:
         ("'base', 'near'", "systems := ['crystals/001', 'crystals/002']", "n = 2 systems in common"),
     ],
 )
-def test_what_is_undefined_has_a_reason(
-    con: duckdb.DuckDBPyConnection, pair: str, options: str, reason: str
-) -> None:
+def test_what_is_undefined_has_a_reason(con: duckdb.DuckDBPyConnection, pair: str, options: str, reason: str) -> None:
     rows = curve(con, f"{pair}, dataset := 'crystals', {options}")
     assert rows
     for row in rows:

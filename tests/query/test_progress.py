@@ -25,9 +25,7 @@ def test_what_takes_no_time_needs_no_words(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_a_terminal_there_are_lines(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_there_are_lines(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.1)
     with Progress() as shown:
         shown.expect(1000)
@@ -79,9 +77,7 @@ def test_what_was_announced_covers_what_comes() -> None:
 
 
 @pytest.mark.parametrize("metric", ["cknna", "cka, distance_correlation", "information_imbalance"])
-def test_a_question_expects_about_what_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
-) -> None:
+def test_a_question_expects_about_what_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
     told: list[Progress] = []
 
     class Remembered(Progress):

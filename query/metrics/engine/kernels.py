@@ -357,5 +357,3 @@ def shuffled_product(a, b, order):  # type: ignore[no-untyped-def]
             part += row[j] * other[order[j]]
         total += part
     return total
-
-

@@ -1,0 +1,153 @@
+"""The Makefile hands on what a user types, as it was typed, and refuses variables that a target does not know.
+
+The real `make` runs the real Makefile; in place of `.venv/bin/python` stands a program that shows what it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.store import connect
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text()
+SHOW = '#!/bin/sh\nprintf "%s\\0" "$@" "$MATTERZOO_STORE"\n'
+ODD = [
+    "$(touch broken)",
+    "$$(touch broken)",
+    "$(shell touch broken)",
+    "`touch broken`",
+    '";touch broken;"',
+    "';touch broken;'",
+    "a'b\"c",
+    "$",
+    "$1 $x ${HOME} c$",
+    "two words",
+    "two\nlines",
+    "a,b)(",
+    "a#b;c&d|e>broken",
+    "\\",
+    "-1",
+    "*",
+    "é",
+]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the Makefile, and a Python that shows its arguments."""
+    folder = tmp_path / "checkout"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".venv" / "bin" / "python").write_text(SHOW)
+    (folder / ".venv" / "bin" / "python").chmod(0o755)
+    (folder / ".venv" / "installed").touch()
+    return folder
+
+
+def make(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "MATTERZOO"))}
+    return subprocess.run(
+        ["make", *words], cwd=folder, env=mine | variables, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def given(folder: Path, *words: str, **variables: str) -> tuple[list[str], str]:
+    """What the program gets: its arguments, and the store's path."""
+    done = make(folder, *words, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    *arguments, store = done.stdout.removesuffix("\0").split("\0")
+    return arguments, store
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_is_typed_is_handed_on_as_it_is(checkout: Path, text: str) -> None:
+    words = ["ingest", f"MODEL={text}", f"DATASET={text}", f"VECTORS={text}", f"STORE={text}"]
+    assert given(checkout, *words) == (["-m", "ingest", "run", text, text, f"--vectors={text}"], text)
+    assert given(checkout, "query", f"SQL={text}")[0] == ["-m", "query", "--", text]
+    assert not list(checkout.glob("broken*"))
+
+
+@pytest.mark.parametrize("text", ["$(shell touch broken)", "c$ '$(touch broken)' $1"])
+def test_so_is_the_environment(checkout: Path, text: str) -> None:
+    assert given(checkout, "query", SQL=text, MATTERZOO_STORE=text) == (["-m", "query", "--", text], text)
+    assert not (checkout / "broken").exists()
+
+
+def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
+    text = "$(shell touch broken) $(touch broken) `touch broken` ; touch broken ; \" ; touch broken ; ' ; touch broken"
+    takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
+    assert len(takes) > 15
+    for target, names in takes.items():
+        known = names.replace("$(HOW)", "DEVICE DTYPE").split()
+        for name in known:
+            done = make(checkout, target, *(f"{other}=x" for other in known if other != name), f"{name}={text}")
+            assert not (checkout / "broken").exists(), (target, name)
+            assert done.returncode == 0 or "give one of them" in done.stderr, (target, name)
+
+
+def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
+    (checkout / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    connect(checkout / "matter.duckdb").close()
+    sql = "SELECT regexp_matches('abc','c$') AS ends, 'cost $5' AS cost, $$it's$$ AS quoted"
+    done = make(checkout, "query", f"SQL={sql}", "FORMAT=csv", PYTHONPATH=str(ROOT))
+    assert (done.stdout, done.stderr) == ("ends,cost,quoted\ntrue,cost $5,it's\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["report", "DATASET=a", "MODEL=b"], "`make report` does not know MODEL; it takes DATASET OUT."),
+        (["query", "SQL=a", "DATASET=b"], "`make query` does not know DATASET; it takes FORMAT OUT SQL."),
+        (["list", "MODLE=a"], "`make list` does not know MODLE; it takes no variables of its own."),
+        (["ingest", "MODEL=a", "DATASET=b", "limit=3"], "`make ingest` does not know limit; it takes BATCH CPUS"),
+        (["clean", "DATASET=a"], "MODEL is missing: make clean MODEL=chgnet-0.3.0 DATASET=aflow"),
+        (["clean", "MODEL=a", "FAMILY=b"], "make clean takes MODEL or FAMILY, not both: give one of them"),
+        (["pin", "MODEL=a", "DATASET=b"], "make pin takes MODEL or DATASET, not both: give one of them"),
+        (["pull", "MODEL=a", "FAMILY=b"], "make pull takes MODEL or FAMILY, not both: give one of them"),
+        (["du", "PY=a"], "`make du` does not know PY"),
+    ],
+)
+def test_variables_that_a_target_does_not_know_are_refused(checkout: Path, words: list[str], says: str) -> None:
+    done = make(checkout, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Path) -> None:
+    settings = ["PYTHON=python3", "ZOO_RUNTIME=venv", "HF_TOKEN=x", "OMP_NUM_THREADS=1", "https_proxy=x"]
+    assert given(checkout, "du", *settings, "MATTERZOO_STORE=y") == (["-m", "ingest", "du"], "y")
+    assert given(checkout, "du", MODEL="a", NOISE="b") == (["-m", "ingest", "du"], "matter.duckdb")
+
+
+def test_targets_pass_their_variables_on(checkout: Path) -> None:
+    for words, arguments in {
+        ("query", "SQL=a", "FORMAT=json", "OUT=b"): "query --format=json --out=b -- a",
+        ("clean", "MODEL=a", "DATASET=b", "YES=1"): "ingest clean a b --yes",
+        ("clean", "MODEL=a"): "ingest clean a",
+        ("clean",): "ingest.images clean all",
+        ("clean", "FAMILY=a", "YES=1"): "ingest.images clean a --yes",
+        ("pull", "MODEL=a"): "ingest.images pull --model a",
+        ("pull",): "ingest.images pull --family all",
+        ("pin", "DATASET=a"): "ingest pin a",
+        ("report", "DATASET=a", "OUT=b"): "query report a b",
+        ("check-image", "FAMILY=a"): "ingest.images check a",
+    }.items():
+        assert given(checkout, *words)[0] == ["-m", *arguments.split()]
+
+
+def test_every_variable_that_help_names_is_taken() -> None:
+    takes = {name: text.split() for name, text in re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE)}
+    how = re.findall(r"^HOW +:= (.*)$", MAKEFILE, re.MULTILINE)[0].split()
+    for target, said in re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE):
+        named = set(re.findall(r"(?<!then )\b([A-Z]+)=", said))
+        assert named <= {*takes.get(target, []), *(how if "$(HOW)" in takes.get(target, []) else [])}, target
