@@ -22,8 +22,9 @@ from query.vectors import NOTHING, Reader, Selection, Source, read_keys
 # In this order, so that a terminal too narrow for all shows the value and the reason.
 ROW = (
     "STRUCT(model_a VARCHAR, model_b VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
-    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
-    "null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, reason VARCHAR)"
+    "n BIGINT, n_distinct BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, "
+    "normalization VARCHAR, k BIGINT, null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, "
+    "reason VARCHAR)"
 )
 MISSING = ("pairwise", "common")
 
@@ -179,6 +180,7 @@ def _row(pair: Pair, keys: dict[Source, Codes], selection: Selection, found: Ali
         "calibrated": found.calibrated,
         "p_value": found.p_value,
         "n": found.n,
+        "n_distinct": found.n_distinct,
         "dropped_a": keys[a].size - found.n,
         "dropped_b": keys[b].size - found.n,
         "metric": found.metric,

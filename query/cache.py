@@ -5,7 +5,8 @@ for so far: lists for a smaller k are their beginning. Its name is a hash of all
 bytes included, so a file is never out of date: what changed has another name. Files appear by rename, whole or not at
 all, and carry a checksum: one that is broken counts as absent, and is written again. Nothing here fails a question.
 
-Layout: `MAGIC`, 32 bytes of checksum over the rest, n and k as int64, index (n, k) int32, value (n, k) float64.
+Layout: `MAGIC`, 32 bytes of checksum over the rest, `SHAPE`, then the arrays of `lists.Lists`: value, slack (float64),
+begin, label (int64), index (int32).
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ import duckdb
 import numpy as np
 import torch
 
-from query.metrics.engine.neighbours import Neighbours
+from query.metrics.engine.lists import Lists
 from query.metrics.engine.study import Table
 from schemas import store
 
-VERSION = 1  # raise it where query/metrics/engine/neighbours.py or normalize.py come to other lists
-MAGIC = b"mzlists1"
+# Raise it where query/metrics/engine/search.py, lists.py, resolution.py or normalize.py come to other lists.
+VERSION = 2
+MAGIC = b"mzlists2"
 DIGEST = 32  # bytes
-SHAPE = struct.Struct("<qq")
+SHAPE = struct.Struct("<qqqqd?7x")  # k, entries, lists, n, `relative`, `products`
+ARRAYS = {"value": np.float64, "slack": np.float64, "begin": np.int64, "label": np.int64, "index": np.int32}
 LEAST = 2048  # systems: lists of fewer are found sooner than read
 LIMIT = 8 * 2**30  # bytes of all lists, about six matrices of 60 models on 50,000 systems; then the oldest go
 ABANDONED = 3600.0  # s after which a file that was never finished belongs to nobody
@@ -52,7 +55,7 @@ class Cache:
         (path,) = connection.execute(sql).fetchall()[0]
         return None if path is None else cls(store.cache_folder(path))
 
-    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Neighbours | None:
+    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None:
         """The lists of these vectors, (n, d), if they are here with at least k neighbours each."""
         file = self._file(table, normalize, geometry)
         if file is None:
@@ -66,14 +69,14 @@ class Cache:
             return None
         return found
 
-    def keep(self, table: Table, normalize: str, geometry: str, neighbours: Neighbours) -> None:
+    def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None:
         """Keep lists for the next question, unless longer ones are here."""
         file = self._file(table, normalize, geometry)
-        if file is None or self.find(table, normalize, geometry, neighbours.k) is not None:
+        if file is None or self.find(table, normalize, geometry, lists.k) is not None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _replace(file, _encode(neighbours))
+            _replace(file, _encode(lists))
             self._trim()
         except OSError as error:
             self._complain(error)
@@ -111,24 +114,28 @@ def _files(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
             yield file.stat(), file
 
 
-def _encode(neighbours: Neighbours) -> bytes:
-    index = np.ascontiguousarray(neighbours.index, np.int32)
-    value = np.ascontiguousarray(neighbours.value, np.float64)
-    content = SHAPE.pack(*index.shape) + index.tobytes() + value.tobytes()
+def _encode(lists: Lists) -> bytes:
+    sizes = len(lists.index), len(lists.slack), len(lists.label)
+    content = SHAPE.pack(lists.k, *sizes, lists.relative, lists.products)
+    for name, kind in ARRAYS.items():
+        content += np.ascontiguousarray(getattr(lists, name), kind).tobytes()
     return MAGIC + _checksum(content) + content
 
 
-def _decode(data: bytes) -> Neighbours | None:
+def _decode(data: bytes) -> Lists | None:
     """The lists; None where the file is not as it was written."""
     start = len(MAGIC) + DIGEST
     content = memoryview(data)[start:]
     if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != _checksum(content):
         return None
-    n, k = SHAPE.unpack_from(content)
-    # Copies: compiled kernels are made for arrays that can be written.
-    index = np.frombuffer(content, np.int32, n * k, SHAPE.size).reshape(n, k).copy()
-    value = np.frombuffer(content, np.float64, n * k, SHAPE.size + index.nbytes).reshape(n, k).copy()
-    return Neighbours(index, value)
+    k, entries, lists, n, relative, products = SHAPE.unpack_from(content)
+    lengths = {"value": entries, "slack": lists, "begin": lists + 1, "label": n, "index": entries}
+    found, at = {}, SHAPE.size
+    for name, kind in ARRAYS.items():
+        # Copies: compiled kernels are made for arrays that can be written.
+        found[name] = np.frombuffer(content, kind, lengths[name], at).copy()
+        at += found[name].nbytes
+    return Lists(k=k, relative=relative, products=products, **found)
 
 
 def _checksum(content: bytes | memoryview) -> bytes:

@@ -23,8 +23,9 @@ from query.questions import Names, select
 from query.vectors import Reader, Selection, at_least_one, choose_datasets, find_source, read_keys
 
 ROW = (
-    "STRUCT(model_a VARCHAR, model_b VARCHAR, dataset VARCHAR, n BIGINT, k BIGINT, value DOUBLE, std DOUBLE, "
-    "chance DOUBLE, repeats BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, reason VARCHAR)"
+    "STRUCT(model_a VARCHAR, model_b VARCHAR, dataset VARCHAR, n BIGINT, n_distinct BIGINT, k BIGINT, value DOUBLE, "
+    "std DOUBLE, chance DOUBLE, repeats BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, "
+    "reason VARCHAR)"
 )
 NS = (16, 8, 4, 2)  # parts of all systems
 KS = (2, 5, 10, 25, 50, 100, 250)
@@ -47,7 +48,8 @@ def alignment_curve(
 
     ns: None is n / 16, n / 8, … of those in common that are enough, and all. value is the mean over `repeats` random
     subsets, always the same for a seed, and std their deviation; all n are compared once. ks: None is 2, 5, 10, … 250
-    below n / 2; metrics without neighbours have none. chance: the mean of the permutation null.
+    below n / 2; metrics without neighbours have none. chance: the mean of the permutation null. n_distinct: distinct
+    vectors of the model that has fewer, in the subset that has fewest.
     """
     metric = find_metric(how.one_metric("alignment_curve"))
     if ks is not None and not metric.uses_k:
@@ -128,12 +130,14 @@ class _Curve:
             reason = why_nothing(self.pair, self.keys, self.selection)
         elif n > self.n:
             values, reason = values[:0], f"only n = {self.n} systems in common"
+        distinct = [alignment.n_distinct for alignment in found if alignment.n_distinct is not None]
         chance = _defined([alignment.null_mean for alignment in found]) if values.size else values
         return {
             "model_a": self.pair[0].label,
             "model_b": self.pair[1].label,
             "dataset": self.selection.dataset,
             "n": n,
+            "n_distinct": min(distinct, default=None),
             "k": k if self.metric.uses_k else None,
             "value": values.mean() if values.size else None,
             "std": values.std(ddof=1) if values.size > 1 else None,

@@ -15,8 +15,8 @@ from query.vectors import NOTHING, Selection, Source, choose_sources, read_keys,
 
 # In this order, so that a terminal too narrow for all shows the value and its interval.
 ROW = (
-    "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, measure VARCHAR, "
-    "method VARCHAR, normalization VARCHAR, k BIGINT, reason VARCHAR)"
+    "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, n_distinct BIGINT, "
+    "measure VARCHAR, method VARCHAR, normalization VARCHAR, k BIGINT, reason VARCHAR)"
 )
 DEFAULT = "intrinsic_dimension"
 

@@ -19,8 +19,9 @@ Names = Sequence[str] | None
 
 NEAREST_MODEL = (
     "STRUCT(rank BIGINT, model_id VARCHAR, dataset VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
-    "n BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, "
-    "null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, reason VARCHAR)"
+    "n BIGINT, n_distinct BIGINT, dropped_a BIGINT, dropped_b BIGINT, metric VARCHAR, estimator VARCHAR, "
+    "normalization VARCHAR, k BIGINT, null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, "
+    "reason VARCHAR)"
 )
 TREE = "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
 

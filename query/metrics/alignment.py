@@ -32,6 +32,7 @@ class Alignment:
     normalization: str
     k: int | None  # None for metrics without neighbours
     n: int  # systems compared
+    n_distinct: int | None = None  # distinct vectors of the model that has fewer; None where one has no values
     null_mean: float | None = None
     null_std: float | None = None
     p_value: float | None = None
@@ -154,7 +155,8 @@ def _alignment(
     statistics: dict[str, Any] = {}
     if null is not None:
         statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
-    warnings = [study.warnings[i] for i in dict.fromkeys(pair) if i in study.warnings]
+    warnings = _warnings(study, metric, pair)
+    distinct = [study.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):
             warnings.append(f"no interval: n = {study.n} systems are too few to draw subsets of")
@@ -169,9 +171,27 @@ def _alignment(
         normalization=study.normalization,
         k=study.k_of(metric) if metric.uses_k else None,
         n=study.n,
+        n_distinct=None if None in distinct else min(filter(None, distinct)),
         warning="; ".join(warnings) or None,
         **statistics,
     )
 
 
+def _warnings(study: Study, metric: Metric, pair: Pair) -> list[str]:
+    """What may mislead: vectors that rule the others by their length, and neighbours that are not determined."""
+    models = dict.fromkeys(pair)
+    found = [study.warnings[i] for i in models if i in study.warnings]
+    if metric.lists is not None and study.n >= metric.least_systems(study.k_of(metric)):
+        shares = {i: study.tied(i, metric.lists, study.k_of(metric)) for i in models if study.reason(i) is None}
+        found += [
+            f"{share:.0%} of systems have ties at the k-th neighbor in {study.names[i]}"
+            for i, share in shares.items()
+            if share > TIED
+        ]
+    return found
+
+
+# Of the systems, from which it is said that their k-th neighbor is tied. How ties are treated moves what a system adds
+# to the value by no more than the system's share, so up to here it moves the value by less than its interval is wide.
+TIED = 0.05
 NULL_COLUMNS = {"null_mean": "mean", "null_std": "std", "p_value": "p_value", "calibrated": "calibrated"}

@@ -4,7 +4,9 @@ Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", I
 Edamadaka et al., arXiv 2512.03750, equations A3–A8. HSIC: Song et al., JMLR 13 (2012), equation 5.
 
 K_ij = <a_i, a_j>, L_ij = <b_i, b_j>; N_k(i) are the k systems j ≠ i with the largest K_ij (L_ij); α_ij is 1 where j is
-in N_k(i) of both models, else 0. The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
+in N_k(i) of both models, else 0. Where systems tie, α_ij is the product of both models' weights: the probability that j
+is in N_k(i) if ties are broken at random (engine/lists.py; Huh's code takes what its sort leaves first).
+The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
 
 'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first
     term counts only pairs that are neighbours in both directions, its last pairs columns of one with rows of the other.
@@ -13,12 +15,11 @@ in N_k(i) of both models, else 0. The value is align(K, L) / √(align(K, K) · 
 'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, K̄_ij = K_ij − mean_l K_il. The mean runs over
     all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrised.
 
-Range: 1 for the same geometry, near k / n for unrelated ones. 'centered' lies in [-1, 1]. 'unbiased' may fall below 0
-and, as each alignment has its own mask, is not bounded by 1: with few systems, or lengths that vary strongly (as 'max'
-and 'none' leave them), it can exceed 1; 2.9 was seen at n = 60.
-Invariant to: rotations and reflections, scale, the order of the systems (of tied neighbours the first in the table
-win); not to shifts. Depends on n at fixed k: compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased
-CKA.
+Range: 1 for the same geometry, near k / n for unrelated ones, more where systems tie. 'centered' lies in [-1, 1].
+'unbiased' may fall below 0 and, as each alignment has its own mask, is not bounded by 1: with few systems, or lengths
+that vary strongly (as 'max' and 'none' leave them), it can exceed 1; 2.9 was seen at n = 60.
+Invariant to: rotations and reflections, scale, the order of the systems; not to shifts. Depends on n at fixed k:
+compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased CKA.
 Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignment with itself not positive.
 Tested against: both formulas restated densely.
 """
@@ -38,7 +39,7 @@ from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING, Metric, joint_scale
 from query.metrics.engine import kernels
 from query.metrics.engine.edges import Orders, as_they_are, over_pairings
-from query.metrics.engine.neighbours import Neighbours
+from query.metrics.engine.lists import Members
 
 if TYPE_CHECKING:
     from query.metrics.engine.study import Study
@@ -49,8 +50,8 @@ class State:
     """What CKNNA keeps of one model."""
 
     name: str
-    neighbours: Neighbours
-    mutual: NDArray[np.bool_]  # (n, k): the neighbour counts the row among its own
+    neighbours: Members
+    mutual: NDArray[np.uint8]  # (entries,): whether the neighbour counts the row among its own; `kernels.reciprocated`
     row_mean: NDArray[np.float64]  # (n,): mean of the kernel's row
     scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
 
@@ -68,8 +69,8 @@ class Cknna(Metric):
 
     def prepare(self, study: Study, i: int) -> State:
         neighbours = study.neighbours(i, "inner", study.k_of(self))
-        mutual = np.empty(neighbours.index.shape, np.bool_)
-        kernels.reciprocated(neighbours.index, mutual)
+        mutual = np.empty(neighbours.index.shape, np.uint8)
+        kernels.reciprocated(neighbours, mutual)
         x = study.vectors(i)
         state = State(study.names[i], neighbours, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
         for estimator in self.estimators:
@@ -104,21 +105,17 @@ def _align(
     a: State, b: State, estimator: str | None, orders: Tensor | Orders
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The numerator for every pairing, and the size of the terms that it is the sum of; both (B,)."""
-    left, right = (a.neighbours.index, a.neighbours.value), (b.neighbours.index, b.neighbours.value)
+    left, right = a.neighbours, b.neighbours
     if estimator == "centered":
         found = over_pairings(
-            orders,
-            2,
-            lambda order, place, out: kernels.centred_products(
-                *left, a.row_mean, *right, b.row_mean, order, place, out
-            ),
+            orders, 2, lambda order, place, out: kernels.centred_products(
+                left, a.row_mean, right, b.row_mean, order, place, out
+            )
         )
         return found[:, 0], found[:, 1]
     found = over_pairings(
-        orders,
-        3,
-        lambda order, place, out: kernels.unbiased_terms(*left, a.mutual, *right, b.mutual, order, place, out),
+        orders, 3, lambda order, place, out: kernels.unbiased_terms(left, a.mutual, right, b.mutual, order, place, out)
     )
-    n = len(a.mutual)
+    n = len(left.start)
     weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))
     return weighted.sum(axis=1), np.abs(weighted).sum(axis=1)

@@ -2,8 +2,9 @@
 
 Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's `return_information_imbalace`.
 Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1)
-that j has among i's neighbours in b. Distances are Euclidean. Of tied neighbours in a the first systems of the table
-are taken; systems tied in b share the mean of their places.
+that j has among i's neighbours in b. Distances are Euclidean. Systems tied in b share the mean of their places; where
+systems tie for the k-th place in a, the mean over j is weighted by the probability that j is among the k nearest where
+ties are broken at random (engine/lists.py). DADApy takes the places that its sort gives.
 
 Range: (k + 1)/n for b that keeps all of a's neighbours, 1 on average for unrelated models; up to 2. a predicts b where
 Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
@@ -35,8 +36,11 @@ from torch import Tensor
 
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric, Undefined
-from query.metrics.engine.neighbours import nearest
-from query.metrics.engine.sums import RANKED
+from query.metrics.engine import kernels, threads
+from query.metrics.engine.lists import Members
+from query.metrics.engine.search import find_lists
+from query.metrics.engine.sums import RANKED, rounding
+from query.metrics.engine.tiles import FLOAT64_BYTES, blocks
 from query.metrics.interval import subsets
 from query.metrics.matrices import RESAMPLED, few_systems
 
@@ -69,17 +73,26 @@ class InformationImbalance(Metric):
 
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
-        left, right = (study.vectors(i)[torch.from_numpy(rows)] for i in (a, b))
-        index = nearest(left, min(study.k_of(self), m - 2), "euclidean").index
+        right = study.vectors(b)[torch.from_numpy(rows)]
         distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist")
         distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
         ranks = rankdata(distances.numpy(), axis=1)
         ranks -= 1  # of the system itself
-        shuffled = [2 / m * ranks[order[:, None], order[index]].mean() for order in orders]
+        nearest, k = self._among(study, a, rows), min(study.k_of(self), m - 2)
+        sums = threads.each(lambda order: kernels.sum_places(nearest, ranks, order), orders)
+        shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
         if m == study.n:
-            return torch.tensor(shuffled, dtype=torch.float64)
-        drawn_in: float = (m / study.n) ** 0.5
-        return 1 + (torch.tensor(shuffled, dtype=torch.float64) - 1) * drawn_in
+            return shuffled
+        return 1 + (shuffled - 1) * (m / study.n) ** 0.5
+
+    def _among(self, study: Study, i: int, rows: NDArray[np.int64]) -> Members:
+        """Who is nearest in model i among some of the systems."""
+        k = study.k_of(self)
+        if len(rows) == study.n:
+            return study.neighbours(i, "euclidean", k)
+        x, resolution = study.vectors(i)[torch.from_numpy(rows)], study.resolution(i).among(rows)
+        k = min(k, len(rows) - 2)
+        return find_lists(x, k, "euclidean", resolution, study.names[i]).first(k)
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return (k + 1) / n, 2.0
@@ -115,8 +128,15 @@ class InformationImbalance(Metric):
 
     def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
+        return study.remember((self.name, a, b), lambda: self._find_ranks(study, a, b))
+
+    def _find_ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
         places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
+        nearest = study.neighbours(a, "euclidean", study.k_of(self))
+        tied = np.flatnonzero(nearest.tied)
+        if tied.size:
+            places[tied] = places_of(study.vectors(b), tied, nearest, study.device)
         return places
 
 
@@ -126,3 +146,25 @@ METRIC = InformationImbalance()
 def information_imbalance(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2") -> float:
     """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+
+
+def places_of(x: Tensor, rows: NDArray[np.int64], nearest: Members, device: torch.device) -> NDArray[np.float64]:
+    """The weighted mean of the places that the nearest systems of some rows have in x, (n, d) float64.
+
+    Whole rows are sorted, as so many systems can tie that to count for each what is closer takes longer.
+    """
+    z = (x - x.mean(dim=0)).to(device)
+    squares = z.square().sum(dim=1)
+    precision = rounding(x.dtype, x.shape[1])
+    found = np.empty(len(rows))
+    for part in blocks(len(rows), len(x) * FLOAT64_BYTES):
+        chosen = torch.from_numpy(rows[part]).to(device)
+        tile = squares / 2 - z[chosen] @ z.T
+        tile[torch.arange(len(chosen)), chosen] = torch.inf
+        values, own, out = tile.cpu().numpy(), squares[chosen].cpu().numpy(), found[part]
+        names = rows[part]
+        threads.each(
+            lambda p: kernels.mean_places(values[p], names[p], nearest, own[p], precision, out[p]),  # noqa: B023
+            threads.parts(len(names), 16),
+        )
+    return found

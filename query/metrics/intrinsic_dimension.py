@@ -12,8 +12,8 @@ close systems keep their digits.
 Invariant to: rotations, reflections, shifts, scale, the order of the systems. Normalization is 'none' by default,
 unlike in the alignment metrics: projecting on a sphere takes one dimension away.
 Bias: 'mle' falls below the truth where few systems fill many dimensions (4.2 for 1,000 points of a 5-cube at k = 50).
-Duplicates: systems with identical vectors count once, as a zero distance has no logarithm. Vectors that are almost
-identical (rounding of the model's float32) stay and lower the value.
+Duplicates: systems with the same vector count once, as a zero distance has no logarithm. Vectors that differ by no more
+than the precision they were given in are the same (`resolution`), so that last bits are not taken for structure.
 Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbours equally far (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
 """
@@ -102,5 +102,7 @@ def neighbour_distances(x: Tensor, k: int) -> Tensor:
     x: (n, d) float64, k < n. Returns (n, k) float64.
     """
     # Squares of extremes would overflow or vanish; every use is a ratio of distances.
-    lists = nearest(near_one(x.clone()), k, "euclidean", dtype=tile_dtype(len(x)))
+    x = x.clone()
+    near_one(x)
+    lists = nearest(x, k, "euclidean", dtype=tile_dtype(len(x)))
     return torch.from_numpy(lists.value).sqrt()

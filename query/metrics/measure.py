@@ -15,6 +15,7 @@ from torch import Tensor
 from query.metrics.base import Undefined
 from query.metrics.interval import around, margin, paired_subsets, require_subsamples, subset_k
 from query.metrics.normalize import normalize as scale
+from query.metrics.normalize import normalize_resolved
 from query.metrics.registry import choose_method, find_measure
 
 
@@ -64,6 +65,7 @@ class Measured:
     normalization: str
     k: int | None  # None for methods without neighbours
     n: int
+    n_distinct: int | None = None  # distinct vectors, to the precision of those given; None where there is no value
     low: float | None = None  # of the 95 % interval
     high: float | None = None
 
@@ -92,9 +94,11 @@ def measure(
     require_subsamples(subsamples)
     table = x if isinstance(x, Tensor) else np.asarray(x)
     n = table.shape[0] if table.ndim else 0
-    value = low = high = reason = None
+    value = low = high = reason = distinct = None
     try:
-        value = chosen.value(scale(table, normalize, name), way, used_k, name)
+        vectors, resolution = normalize_resolved(table, normalize, name)
+        distinct = resolution.n_distinct
+        value = chosen.value(vectors, way, used_k, name)
     except Undefined as undefined:
         reason = str(undefined)
     if value is not None and subsamples:
@@ -103,7 +107,7 @@ def measure(
         half = margin(_resampled(table, drawn, chosen, way, used_k, normalize), n, size)
         if half is not None:
             low, high = around(value, half, chosen.bounds(n, table.shape[1]))
-    return Measured(value, reason, chosen.name, way, normalize, used_k, n, low, high)
+    return Measured(value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high)
 
 
 def bare(

@@ -3,15 +3,20 @@
 Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their `metrics.mutual_knn`).
 Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product
 (under 'l2': the largest cosine, which is also the smallest Euclidean distance).
-Range: 0 to 1; k / (n − 1) for unrelated models. Depends on n at fixed k.
-Invariant to: rotations and reflections, scale, the order of the systems (of tied neighbours the first in the table
-win); not to shifts.
+Ties: Σ_ij w_ij v_ij / √(Σ w² · Σ v²), w and v the two models' weights, the probability to be among the k nearest where
+ties are broken at random (engine/lists.py). Without ties this is the definition; with them a model and itself still
+give 1. Huh et al. take whatever their sort leaves first.
+Range: 0 to 1; k / (n − 1) for unrelated models without ties, more where systems tie (0.25 for four equally frequent
+vectors). Depends on n at fixed k.
+Invariant to: rotations and reflections, scale, the order of the systems; not to shifts.
 Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 everybody is everybody's neighbour), constant vectors.
 Tested against: scikit-learn's NearestNeighbors.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -22,9 +27,18 @@ from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
 from query.metrics.engine import kernels
 from query.metrics.engine.edges import Orders, as_they_are, over_pairings
+from query.metrics.engine.lists import Members
 
 if TYPE_CHECKING:
     from query.metrics.engine.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What mutual k-NN keeps of one model."""
+
+    neighbours: Members
+    squares: float  # Σ w²
 
 
 class MutualKnn(Metric):
@@ -37,6 +51,10 @@ class MutualKnn(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)
 
+    def prepare(self, study: Study, i: int) -> State:
+        neighbours = study.neighbours(i, "inner", study.k_of(self))
+        return State(neighbours, _shared(neighbours, neighbours, as_they_are(study.n)).item())
+
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         return self._overlap(study, a, b, as_they_are(study.n)).item()
 
@@ -47,12 +65,8 @@ class MutualKnn(Metric):
         return 0.0, 1.0
 
     def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
-        left, right = (study.neighbours(i, "inner", study.k_of(self)).index for i in (a, b))
-
-        def count(order: Orders, place: Orders, out: Orders) -> None:
-            out[0] = kernels.count_shared(left, right, order, place)
-
-        return torch.from_numpy(over_pairings(orders, 1, count)[:, 0] / left.size)
+        left, right = (study.state(self, i) for i in (a, b))
+        return _shared(left.neighbours, right.neighbours, orders) / math.sqrt(left.squares * right.squares)
 
 
 METRIC = MutualKnn()
@@ -61,3 +75,12 @@ METRIC = MutualKnn()
 def mutual_knn(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2") -> float:
     """Mutual k-NN overlap of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+
+
+def _shared(a: Members, b: Members, orders: Tensor | Orders) -> Tensor:
+    """Σ_ij w_ij v_ij for every pairing, (B,)."""
+
+    def add(order: Orders, place: Orders, out: Orders) -> None:
+        out[0] = kernels.sum_shared(a, b, order, place)
+
+    return torch.from_numpy(over_pairings(orders, 1, add)[:, 0])

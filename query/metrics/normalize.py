@@ -13,12 +13,11 @@ from torch import Tensor
 from query.metrics.base import Undefined
 from query.metrics.engine import kernels, threads
 from query.metrics.registry import unknown
+from query.metrics.resolution import BLUR, NAMES, Resolution, all_alike, precision_of, resolve
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
 SMALLEST, LARGEST = 1e-60, 1e60  # float32 fits twice over; fourth powers, summed over all pairs, stay in float64
 UNEVEN = 10.0  # times the median length, from which a vector is called long
-FEW = 8  # rows that nearly always show that not all are the same
-CONSTANT = 1e-12  # relative spread below which float64 rounding alone explains that vectors differ
 
 
 def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor:
@@ -34,27 +33,40 @@ def normalize(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> Tensor
     Under all four a model may be scaled as a whole; 'max' and 'zscore' depend on the axes, so a metric's invariance to
     rotations holds under 'l2' and 'none' only.
 
+    Vectors that the precision of x cannot tell apart become the same; see `resolution`.
+
     Raises Undefined: no vectors, not a table of numbers, NaN or infinity, zero vectors under 'l2' and 'max', all
     vectors the same. Raises ValueError on an unknown `how`.
     """
+    return normalize_resolved(x, how, name)[0]
+
+
+def normalize_resolved(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") -> tuple[Tensor, Resolution]:
+    """Return what `normalize` returns, and what its precision can tell apart."""
     if how not in NORMALIZATIONS:
         raise ValueError(unknown("normalization", how, NORMALIZATIONS))
+    precision = precision_of(x)
+    rounded = None
     if how == "zscore":
-        scaled = _zscore(as_float64(x, name), name)
+        scaled, rounded = _zscore(as_float64(x, name), precision, name)
     elif how == "none":
         scaled = as_float64(x, name)
     else:
         scaled = _by_row(x, how, name)
     _require_usable(scaled, name, how)
-    return scaled
+    resolution = resolve(scaled, scaled if rounded is None else rounded, precision)
+    require_different(scaled, resolution, name, how)
+    return scaled, resolution
 
 
-def near_one(x: Tensor) -> Tensor:
+def near_one(x: Tensor) -> float:
     """All vectors over one power of two, in place, so that the largest element is between ½ and 1: no digit is lost.
 
-    No metric depends on it, and the products fit float32 whatever the units of the model.
+    No metric depends on it, and the products fit float32 whatever the units of the model. Returns the factor.
     """
-    return x.mul_(2.0 ** -math.frexp(largest(x))[1])
+    factor: float = 2.0 ** -math.frexp(largest(x))[1]
+    x.mul_(factor)
+    return factor
 
 
 def largest(x: Tensor) -> float:
@@ -85,7 +97,10 @@ def as_float64(x: ArrayLike | Tensor, name: str = "a") -> Tensor:
 
 def _table(x: ArrayLike | Tensor, name: str) -> NDArray[Any]:
     """x as an array of some real type, (n, d), without a copy where it is one."""
-    table = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        x = x.float() if x.dtype == torch.bfloat16 else x  # which numpy does not know
+    table = np.asarray(x)
     if table.ndim != 2:
         raise Undefined(f"{name} has shape {tuple(table.shape)}, expected (systems, dimensions)")
     if 0 in table.shape:
@@ -116,14 +131,17 @@ def _by_row(x: ArrayLike | Tensor, how: str, name: str) -> Tensor:
     return torch.from_numpy(scaled)
 
 
-def _zscore(x: Tensor, name: str) -> Tensor:
-    varied = x.amax(dim=0) > x.amin(dim=0)
+def _zscore(x: Tensor, precision: float, name: str) -> tuple[Tensor, Tensor]:
+    """The scaled features, and what they were before their mean was taken off. x is overwritten."""
+    least, most = x.amin(dim=0), x.amax(dim=0)
+    varied = most - least > BLUR * precision * torch.maximum(most.abs(), least.abs())
     if not varied.any():
-        raise Undefined(f"every vector of {name} is the same")
+        raise Undefined(_alike(name, "none", NAMES[precision], exactly=bool((most == least).all())))
     x = x[:, varied]
     x = x.div_(x.abs().amax(dim=0))  # as in _by_row
-    x = x.sub_(x.mean(dim=0))
-    return x.div_(x.square().mean(dim=0).sqrt())
+    about = x - x.mean(dim=0)
+    deviation = about.square().mean(dim=0).sqrt()
+    return about.div_(deviation), x.div_(deviation)
 
 
 def _require_usable(x: Tensor, name: str, how: str) -> None:
@@ -132,25 +150,21 @@ def _require_usable(x: Tensor, name: str, how: str) -> None:
         raise Undefined(
             f"the largest element of {name} is {most:.3g}: float64 cannot hold the products of such vectors"
         )
-    require_different(x, name, how)
 
 
-def require_different(x: Tensor, name: str, how: str) -> None:
-    """Raises Undefined where all vectors are the same, or none are left. x: (n, d), normalised."""
+def require_different(x: Tensor, resolution: Resolution, name: str, how: str) -> None:
+    """Raises Undefined where all vectors are the same to their precision, or none are left. x: (n, d), normalised."""
     if not len(x):
         raise Undefined(f"{name} has no systems")
-    bound = 1.0 if how in ("l2", "max") else largest(x)
-    if _spread(x[:FEW]) > CONSTANT * bound:  # then so is that of all
-        return
-    if _spread(x) <= CONSTANT * largest(x):
-        suffix = "" if how == "none" else f" after '{how}' normalization"
-        raise Undefined(f"every vector of {name} is the same{suffix}")
+    if resolution.n_distinct == 1 or all_alike(x, resolution.blur):
+        exactly = bool((x.numpy() == x[0].numpy()).all())
+        raise Undefined(_alike(name, how, resolution.format, exactly=exactly))
 
 
-def _spread(x: Tensor) -> float:
-    """How far the values of a feature lie apart, at most."""
-    table = x.numpy()  # torch takes 5 times as long here, and on few rows 14 ms to wake its threads
-    return float((table.max(axis=0) - table.min(axis=0)).max())
+def _alike(name: str, how: str, precision: str, *, exactly: bool) -> str:
+    """The reason why a constant model has no values."""
+    suffix = "" if how == "none" else f" after '{how}' normalization"
+    return f"every vector of {name} is the same{suffix}" + ("" if exactly else f", to the precision of {precision}")
 
 
 def _rows(rows: list[int], shown: int = 3) -> str:

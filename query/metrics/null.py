@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 ALPHA = 0.05
+ALIKE = 1e-10  # values that differ by less, relative to the largest, are equal but for rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ def compare_with_null(value: float, null: Tensor, *, lower_is_closer: bool = Fal
     count = null.numel()
     ordered = torch.cat([null, null.new_tensor([value])]).sort(descending=lower_is_closer).values
     tau = ordered[math.ceil((1 - ALPHA) * (count + 1)) - 1].item()
-    as_close = null <= value if lower_is_closer else null >= value
+    # Of few distinct vectors many pairings give the same value, which sums in another order round otherwise.
+    same = ALIKE * max(abs(value), null.abs().max().item())
+    as_close = null <= value + same if lower_is_closer else null >= value - same
     best = 0.0 if lower_is_closer else 1.0
     above = (value - tau) / (best - tau) if abs(best - tau) > 0 else 0.0
     return Null(

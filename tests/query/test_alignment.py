@@ -20,8 +20,8 @@ from query.output import sentence
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
-    "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "dropped_a", "dropped_b", "metric",
-    "estimator", "normalization", "k", "null_mean", "null_std", "low", "high", "warning", "reason",
+    "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "n_distinct", "dropped_a", "dropped_b",
+    "metric", "estimator", "normalization", "k", "null_mean", "null_std", "low", "high", "warning", "reason",
 )  # fmt: skip
 NUMBERS = ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high")
 

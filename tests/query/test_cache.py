@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from query.alignment import align_pairs
 from query.cache import Cache
 from query.how import How
 from query.metrics import align
-from query.metrics.engine.neighbours import Neighbours
+from query.metrics.engine.lists import Lists
 from query.metrics.engine.study import Table
 from query.vectors import Selection, Source
 from tests.query import stores
@@ -37,13 +38,13 @@ class Counting(Cache):
         super().__init__(folder)
         self.had = self.given = 0
 
-    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Neighbours | None:
+    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None:
         found = super().find(table, normalize, geometry, k)
         self.had += found is not None
         return found
 
-    def keep(self, table: Table, normalize: str, geometry: str, neighbours: Neighbours) -> None:
-        super().keep(table, normalize, geometry, neighbours)
+    def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None:
+        super().keep(table, normalize, geometry, lists)
         self.given += 1
 
 
@@ -226,13 +227,22 @@ def test_a_store_in_memory_has_no_cache(con: duckdb.DuckDBPyConnection, store_pa
 def test_kept_lists_are_what_was_given(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x: NDArray[np.float32] = rng.normal(size=(N, 3)).astype(np.float32)
-    given = Neighbours(rng.integers(0, N, (N, 7)).astype(np.int32), rng.normal(size=(N, 7)))
+    given = Lists(
+        7,
+        rng.integers(0, N, 2 * N).astype(np.int32),
+        rng.normal(size=2 * N),
+        np.array([0, N, 2 * N]),
+        np.arange(N) % 2,
+        rng.normal(size=2),
+        0.5,
+        products=False,
+    )
     kept = Cache(tmp_path)
     kept.keep(x, "l2", "inner", given)
     found = kept.find(x, "l2", "inner", 7)
     assert found is not None
-    assert np.array_equal(found.index, given.index)
-    assert np.array_equal(found.value, given.value)
+    for field in fields(Lists):
+        assert np.array_equal(getattr(found, field.name), getattr(given, field.name)), field.name
     assert found.index.flags.writeable
     for other in ((x, "max", "inner", 7), (x, "l2", "euclidean", 7), (x, "l2", "inner", 8), (-x, "l2", "inner", 7)):
         assert kept.find(*other) is None

@@ -13,7 +13,7 @@ from query.metrics import METRICS, align, find_metric
 from query.metrics.interval import subsets
 
 COLUMNS = (
-    "model_a", "model_b", "dataset", "n", "k", "value", "std", "chance", "repeats", "metric", "estimator",
+    "model_a", "model_b", "dataset", "n", "n_distinct", "k", "value", "std", "chance", "repeats", "metric", "estimator",
     "normalization", "reason",
 )  # fmt: skip
 N = 60

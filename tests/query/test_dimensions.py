@@ -17,7 +17,10 @@ Vectors = dict[str, NDArray[np.float32]]
 
 WAYS = [(name, method) for name, found in MEASURES.items() for method in found.methods]
 ways = pytest.mark.parametrize(("name", "method"), WAYS)
-COLUMNS = ("model_id", "dataset", "value", "low", "high", "n", "measure", "method", "normalization", "k", "reason")
+COLUMNS = (
+    "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method", "normalization", "k",
+    "reason",
+)  # fmt: skip
 
 
 def rows_of(con: Connection, sql: str) -> dict[str, dict[str, Any]]:
@@ -101,7 +104,7 @@ def test_intrinsic_dimension_of_every_model(con: Connection, vectors: Vectors) -
     assert tuple(near) == COLUMNS
     assert near["value"] == pytest.approx(intrinsic_dimension(vectors["near"], k=10))
     assert tuple(near[column] for column in COLUMNS if column not in ("model_id", "value")) == (
-        "crystals", None, None, 60, "intrinsic_dimension", "mle", "none", 10, None,
+        "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None,
     )  # fmt: skip
     assert rows["partial"]["n"] == 50
     assert rows["rotated"]["value"] == pytest.approx(rows["base"]["value"], rel=1e-5)

@@ -174,45 +174,77 @@ def order_by_value(values, index, slack):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def reciprocated(index, out):  # type: ignore[no-untyped-def]
-    """out[i, s]: whether index[i, s] has i among its own. index: (n, k)."""
-    n, k = index.shape
+def _turned(lists, first):  # type: ignore[no-untyped-def]
+    """The lists that each system is in: where those of a system end, where each list begins, and how surely."""
+    n, entries = lists.start.shape[0], lists.index.shape[0]
+    ends = np.zeros(n + 1, np.int64)
     for i in range(n):
-        for s in range(k):
-            other = index[index[i, s]]
-            found = False
-            for t in range(k):
-                found |= other[t] == i
-            out[i, s] = found
+        if first[lists.start[i]] == i:
+            for s in range(lists.start[i], lists.stop[i]):
+                ends[lists.index[s] + 1] += 1
+    ends = np.cumsum(ends)
+    has, how, at = np.empty(entries, np.int64), np.empty(entries, np.uint8), ends[:-1].copy()
+    for i in range(n):
+        if first[lists.start[i]] == i:
+            for s in range(lists.start[i], lists.stop[i]):
+                j = lists.index[s]
+                has[at[j]], how[at[j]] = lists.start[i], 1 if s < lists.sure[i] else 2
+                at[j] += 1
+    return ends, has, how
 
 
 @njit(nogil=True, cache=True)
-def unbiased_terms(a, a_value, a_mutual, b, b_value, b_mutual, order, place, terms):  # type: ignore[no-untyped-def]
-    """The three terms of Song's equation 5 for two kernels that are zero but for the edges both have; see cknna.py.
+def reciprocated(lists, out):  # type: ignore[no-untyped-def]
+    """out[s]: whether the neighbour index[s] has the owner of the list: not (0), surely (1), or among those tied (2).
 
-    a, b: (n, k) lists, with the kernels' values and whether the neighbour has the row too. Row i of a is paired with
-    row order[i] of b. place: (n,) int64, scratch, at first all −1. Writes Σ K L (both ways), Σ K Σ L, and the products
-    of row and column sums (both orders) into terms, (3,).
+    lists: see `lists.Members`; systems that share a list are in the same lists. out: (entries,) uint8.
     """
-    n, k = a.shape
+    n, entries = lists.start.shape[0], lists.index.shape[0]
+    first = np.full(entries + 1, -1, np.int64)  # by where a list begins: the first of its owners
+    for i in range(n - 1, -1, -1):
+        first[lists.start[i]] = i
+    ends, has, how = _turned(lists, first)
+    mark = np.zeros(entries + 1, np.uint8)
+    for i in range(n):
+        if first[lists.start[i]] == i:
+            for e in range(ends[i], ends[i + 1]):
+                mark[has[e]] = how[e]
+            for s in range(lists.start[i], lists.stop[i]):
+                out[s] = mark[lists.start[lists.index[s]]]
+            for e in range(ends[i], ends[i + 1]):
+                mark[has[e]] = 0
+
+
+@njit(nogil=True, cache=True)
+def unbiased_terms(a, a_mutual, b, b_mutual, order, place, terms):  # type: ignore[no-untyped-def]
+    """The three terms of Song's equation 5 for two kernels times the product of both models' weights; see cknna.py.
+
+    a, b: see `lists.Members`; a_mutual, b_mutual: see `reciprocated`. Row i of a is paired with row order[i] of b.
+    place: (n,) int64, scratch, at first all −1. Writes Σ K L (both ways), Σ K Σ L, and the products of row and column
+    sums (both orders) into terms, (3,).
+    """
+    n = a.start.shape[0]
     row_sums, column_sums = np.zeros((2, n)), np.zeros((2, n))
     trace = 0.0
     for i in range(n):
         p = order[i]
-        base = i * k
-        for t in range(k):
-            place[b[p, t]] = base + t
-        for s in range(k):
-            j = a[i, s]
-            t = place[order[j]] - base
-            if 0 <= t < k:
-                left, right = a_value[i, s], b_value[p, t]
+        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
+        for t in range(start, stop):
+            place[b.index[t]] = t
+        for s in range(a.start[i], a.stop[i]):
+            j = a.index[s]
+            t = place[order[j]]
+            if start <= t < stop and j != i:
+                weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < sure else b.share[p])
+                left, right = weight * a.value[s], weight * b.value[t]
                 row_sums[0, i] += left
                 row_sums[1, i] += right
                 column_sums[0, j] += left
                 column_sums[1, j] += right
-                if a_mutual[i, s] and b_mutual[p, t]:
-                    trace += left * right
+                if a_mutual[s] and b_mutual[t]:
+                    back = 1.0 if a_mutual[s] == 1 else a.share[j]
+                    back *= 1.0 if b_mutual[t] == 1 else b.share[order[j]]
+                    trace += left * b.value[t] * back
     crossed = 0.0
     for i in range(n):
         crossed += column_sums[0, i] * row_sums[1, i] + column_sums[1, i] * row_sums[0, i]
@@ -222,19 +254,23 @@ def unbiased_terms(a, a_value, a_mutual, b, b_value, b_mutual, order, place, ter
 
 
 @njit(nogil=True, cache=True)
-def centred_products(a, a_value, a_mean, b, b_value, b_mean, order, place, terms):  # type: ignore[no-untyped-def]
-    """Σ (K_ij − row mean)(L_ij − row mean) over edges that both have, and the same of absolute products, into terms."""
-    n, k = a.shape
+def centred_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore[no-untyped-def]
+    """Σ w v (K_ij − row mean)(L_ij − row mean), w and v both models' weights, and the same of absolute products.
+
+    Arguments as in `unbiased_terms`; terms: (2,).
+    """
+    n = a.start.shape[0]
     total, size = 0.0, 0.0
     for i in range(n):
         p = order[i]
-        base = i * k
-        for t in range(k):
-            place[b[p, t]] = base + t
-        for s in range(k):
-            t = place[order[a[i, s]]] - base
-            if 0 <= t < k:
-                product = (a_value[i, s] - a_mean[i]) * (b_value[p, t] - b_mean[p])
+        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
+        for t in range(start, stop):
+            place[b.index[t]] = t
+        for s in range(a.start[i], a.stop[i]):
+            t = place[order[a.index[s]]]
+            if start <= t < stop and a.index[s] != i:
+                weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < sure else b.share[p])
+                product = weight * (a.value[s] - a_mean[i]) * (b.value[t] - b_mean[p])
                 total += product
                 size += abs(product)
     terms[0] = total
@@ -242,18 +278,47 @@ def centred_products(a, a_value, a_mean, b, b_value, b_mean, order, place, terms
 
 
 @njit(nogil=True, cache=True)
-def count_shared(a, b, order, place):  # type: ignore[no-untyped-def]
-    """How many edges i → j of a are edges order[i] → order[j] of b. place: as in `unbiased_terms`."""
-    n, k = a.shape
-    found = 0
-    for i in range(n):
-        partner = b[order[i]]
-        base = i * k
-        for t in range(k):
-            place[partner[t]] = base + t
-        for s in range(k):
-            t = place[order[a[i, s]]] - base
-            found += 0 <= t < k
+def sum_shared(a, b, order, place):  # type: ignore[no-untyped-def]
+    """The sum of w_ij v_pq over all i and j: a's weights times those of b between p = order[i] and q = order[j].
+
+    Without ties it counts the edges that both have. Arguments as in `unbiased_terms`.
+    """
+    found = 0.0
+    for i in range(a.start.shape[0]):
+        p = order[i]
+        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
+        for t in range(start, stop):
+            place[b.index[t]] = t
+        surely, mine, theirs, none = 0, 0, 0, 0  # sure in both, in a alone, in b alone, in none
+        for s in range(a.start[i], a.stop[i]):
+            j = a.index[s]
+            t = place[order[j]]
+            if start <= t < stop and j != i:
+                if s < a.sure[i]:
+                    surely += t < sure
+                    mine += t >= sure
+                else:
+                    theirs += t < sure
+                    none += t >= sure
+        found += surely + mine * b.share[p] + theirs * a.share[i] + none * a.share[i] * b.share[p]
+    return found
+
+
+@njit(nogil=True, cache=True)
+def sum_places(lists, places, order):  # type: ignore[no-untyped-def]
+    """The sum over all i and j of the weight of j times places[order[i], order[j]]. lists: see `lists.Members`."""
+    found = 0.0
+    for i in range(lists.start.shape[0]):
+        row = places[order[i]]
+        sure, rest = 0.0, 0.0
+        for s in range(lists.start[i], lists.stop[i]):
+            j = lists.index[s]
+            if j != i:
+                if s < lists.sure[i]:
+                    sure += row[order[j]]
+                else:
+                    rest += row[order[j]]
+        found += sure + lists.share[i] * rest
     return found
 
 
@@ -357,3 +422,241 @@ def shuffled_product(a, b, order):  # type: ignore[no-untyped-def]
             part += row[j] * other[order[j]]
         total += part
     return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _reach(value, slack, relative, products):  # type: ignore[no-untyped-def]
+    """The values between which others tie with this one: below and above."""
+    if products:
+        return value - slack, value + slack
+    root = np.sqrt(value)
+    wide = slack + relative * root
+    return max(root - wide, 0.0) ** 2 if root > wide else -1.0, (root + wide) ** 2
+
+
+@njit(nogil=True, cache=True)
+def _weigh(index, value, stop, owner, k, slack, relative, products):  # type: ignore[no-untyped-def]
+    """How many of a list's first `stop` entries are surely among the k nearest, how many with those tied, and the share
+    of these; −1 where others than the owner are fewer than k.
+    """
+    found, last, own = 0, -1, stop
+    for s in range(stop):
+        if index[s] == owner:
+            own = s
+        else:
+            found += 1
+            if found == k:
+                last = s
+                break
+    if last < 0:
+        return -1, stop, 0.0
+    below, above = _reach(value[last], slack, relative, products)
+    sure, end = last, last + 1
+    while sure > 0 and below <= value[sure - 1] <= above:
+        sure -= 1
+    while end < stop and below <= value[end] <= above:
+        own = end if index[end] == owner else own
+        end += 1
+    free = k - sure + (own < sure)
+    tied = end - sure - (sure <= own < end)
+    return sure, end, free / tied
+
+
+@njit(nogil=True, cache=True)
+def cut_lists(  # type: ignore[no-untyped-def]
+    index, value, begin, owner, number, which, k, slack, relative, products, out, out_value, length, sure, share
+):
+    """Cut the lists `which` to k neighbours and those that tie with the k-th, among the systems that have a new number.
+
+    index, value, begin, slack, relative, products: see `lists.Lists`. owner: (lists,) the new number of one system of
+    each list. number: (n,) new numbers, below 0 for systems that are left out. out, out_value: room for all entries.
+    length, sure, share: (which,). A list that is left with fewer than k has sure = −1. Returns the number of entries.
+    """
+    at = 0
+    for w in range(which.shape[0]):
+        q = which[w]
+        end = at
+        for e in range(begin[q], begin[q + 1]):
+            j = number[index[e]]
+            if j >= 0:
+                out[end] = j
+                out_value[end] = value[e]
+                end += 1
+        sure[w], length[w], share[w] = _weigh(
+            out[at:end], out_value[at:end], end - at, owner[q], k, slack[q], relative, products
+        )
+        at += length[w]
+    return at
+
+
+@njit(nogil=True, cache=True)
+def expand_lists(  # type: ignore[no-untyped-def]
+    index, value, begin, which, own, members, offset, k, slack, relative, products, at, out, out_value, length
+):
+    """Put systems in the place of distinct vectors, up to the k-th other system and those that tie with it.
+
+    which: (lists,) the vector whose list it is. own: (vectors,) the value of a vector with itself, which is put in its
+    place where several systems have the vector. members, offset: the systems of each vector. at: (lists,) where lists
+    begin in out. Writes only `length`, (lists,), where out is empty.
+    """
+    sign = -1.0 if products else 1.0
+    for q in range(which.shape[0]):
+        mine = which[q]
+        size = offset[mine + 1] - offset[mine]
+        waiting = size > 1
+        e, others, end = begin[q], 0, 0
+        far = np.inf
+        while waiting or e < begin[q + 1]:
+            if waiting and (e == begin[q + 1] or sign * own[mine] <= sign * value[e]):
+                vector, its, new = mine, own[mine], size - 1
+                waiting = False
+            else:
+                vector, its = index[e], value[e]
+                new = offset[vector + 1] - offset[vector]
+                e += 1
+            if sign * its > far:
+                break
+            others += new
+            if others >= k and far == np.inf:
+                below, above = _reach(its, slack[q], relative, products)
+                far = -below if products else above
+            if out.shape[0] > 0:
+                for m in range(offset[vector], offset[vector + 1]):
+                    out[at[q] + end] = members[m]
+                    out_value[at[q] + end] = its
+                    end += 1
+            else:
+                end += offset[vector + 1] - offset[vector]
+        length[q] = end
+
+
+@njit(nogil=True, cache=True)
+def keep_near(index, value, begin, k, slack, relative, products, out, out_value, length):  # type: ignore[no-untyped-def]
+    """Sort lists without their owners, and keep the k nearest and those that tie with the k-th.
+
+    slack: (lists,). out, out_value: room for all. length: (lists,). Returns the number of entries kept.
+    """
+    at = 0
+    for q in range(begin.shape[0] - 1):
+        names, values = index[begin[q] : begin[q + 1]], value[begin[q] : begin[q + 1]]
+        order = np.argsort(-values) if products else np.argsort(values)
+        below, above = _reach(values[order[k - 1]], slack[q], relative, products)
+        end = at
+        for s in order:
+            if end >= at + k and not below <= values[s] <= above:
+                break
+            out[end] = names[s]
+            out_value[end] = values[s]
+            end += 1
+        length[q] = end - at
+        at = end
+    return at
+
+
+@njit(nogil=True, cache=True)
+def measure_rows(x, largest, length):  # type: ignore[no-untyped-def]
+    """Each row's largest absolute element and its length. x: (n, d) float64, squares within range."""
+    rows, width = x.shape
+    for i in range(rows):
+        most, total = 0.0, 0.0
+        for j in range(width):
+            most = max(most, abs(x[i, j]))
+            total += x[i, j] * x[i, j]
+        largest[i] = most
+        length[i] = np.sqrt(total)
+
+
+@njit(nogil=True, cache=True)
+def hash_rows(x, out):  # type: ignore[no-untyped-def]
+    """128 bits of every row, the same for the same numbers (−0.0 is 0.0). x: (n, d) float64. out: (n, 2) int64."""
+    rows, width = x.shape
+    one = np.empty(1)
+    bits = one.view(np.uint64)
+    for i in range(rows):
+        first, second = np.uint64(14695981039346656037), np.uint64(width)
+        for j in range(width):
+            one[0] = x[i, j] + 0.0
+            first = (first ^ bits[0]) * np.uint64(0x9E3779B97F4A7C15)
+            first ^= first >> np.uint64(29)
+            second = (second + bits[0]) * np.uint64(0xD6E8FEB86659FD93)
+            second ^= second >> np.uint64(32)
+        out[i, 0] = np.int64(first)
+        out[i, 1] = np.int64(second)
+
+
+@njit(nogil=True, cache=True)
+def _root(group, i):  # type: ignore[no-untyped-def]
+    while group[i] != i:
+        group[i] = group[group[i]]
+        i = group[i]
+    return i
+
+
+@njit(nogil=True, cache=True)
+def group_close(x, rows, order, along, aside, reach, group):  # type: ignore[no-untyped-def]
+    """Put together what is no further apart than both reach: group[i] becomes the first of the group that i is in.
+
+    x: (n, d). rows: (m,) which of them. order: (m,) these along a line of length 1; along, aside: (m,) where they lie
+    then, on it and on another. reach: (m,). group: (m,) int64, at first 0 … m − 1.
+    """
+    count, width = len(rows), x.shape[1]
+    most = reach.max()
+    for a in range(count):
+        i = order[a]
+        for b in range(a + 1, count):
+            if along[b] - along[a] > reach[i] + most:
+                break
+            j = order[b]
+            limit = reach[i] + reach[j]
+            if abs(aside[b] - aside[a]) > limit:
+                continue
+            one, other = _root(group, i), _root(group, j)
+            if one == other:
+                continue
+            left, right, total = x[rows[i]], x[rows[j]], 0.0
+            for at in range(width):
+                total += (left[at] - right[at]) ** 2
+                if total > limit * limit:
+                    break
+            if total <= limit * limit:
+                group[max(one, other)] = min(one, other)
+    for i in range(count):
+        group[i] = _root(group, i)
+
+
+@njit(nogil=True, cache=True)
+def first_others(lists, out):  # type: ignore[no-untyped-def]
+    """The first neighbours of every system in its list, itself left out. out: (n, k)."""
+    for i in range(out.shape[0]):
+        found = 0
+        for s in range(lists.start[i], lists.stop[i]):
+            if lists.index[s] != i and found < out.shape[1]:
+                out[i, found] = lists.index[s]
+                found += 1
+
+
+@njit(nogil=True, cache=True)
+def mean_places(values, rows, lists, squares, precision, out):  # type: ignore[no-untyped-def]
+    """The weighted mean of the places that each row's neighbours have among the row's values, from 1.
+
+    values: (b, n), half the squared distances but for a constant of the row, infinity for the system itself.
+    rows: (b,) which systems. squares: (b,), of their lengths. Values tie as in `_count_below`. out: (b,).
+    """
+    for r in range(rows.shape[0]):
+        i = rows[r]
+        first, last = lists.start[i], lists.stop[i]
+        its = np.empty(last - first)
+        for s in range(first, last):
+            its[s - first] = values[r, lists.index[s]]
+        row = np.sort(values[r])
+        total, weights = 0.0, 0.0
+        for s in range(first, last):
+            if lists.index[s] == i:
+                continue
+            value = its[s - first]
+            band = precision * (squares[r] + abs(value))
+            below, within = np.searchsorted(row, value - band), np.searchsorted(row, value + band)
+            weight = 1.0 if s < lists.sure[i] else lists.share[i]
+            total += weight * (0.5 * (below + within) + 0.5)
+            weights += weight
+        out[r] = total / weights

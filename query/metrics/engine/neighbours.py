@@ -3,7 +3,8 @@
 A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
 needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of
 float32 could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the
-machine nor the order of the systems decides who is a neighbour; exact ties go to the system that comes first.
+machine nor the order of the systems decides who is a neighbour. Of those that tie, `nearest` takes the first; `search`
+keeps them all.
 """
 
 from __future__ import annotations
@@ -33,16 +34,6 @@ class Neighbours:
     index: NDArray[np.int32]  # (n, k), never the row itself
     value: NDArray[np.float64]  # (n, k): inner products, falling; or squared Euclidean distances, rising
 
-    @property
-    def k(self) -> int:
-        return int(self.index.shape[1])
-
-    def first(self, k: int) -> Neighbours:
-        """The lists for a smaller k."""
-        if k == self.k:
-            return self
-        return Neighbours(np.ascontiguousarray(self.index[:, :k]), np.ascontiguousarray(self.value[:, :k]))
-
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -66,23 +57,41 @@ def nearest(
     """The k other rows with the largest inner product ('inner') or the smallest distance ('euclidean').
 
     x: (n, d) float64, k < n. dtype: of the tiles. advance: called with the number of pairs that each tile covered. Of
-    tied candidates those that come first in the table are taken: where two models tie they therefore take the same
-    systems, so that duplicated systems raise the overlap.
+    tied candidates those that come first in the table are taken: good for a map or the distances themselves, not for
+    who is whose neighbour; see `lists`.
     """
-    device = x.device if device is None else device
-    frame = _frame(x, geometry, dtype, device)
-    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
     slack = _slack(x, geometry)
-    index, exact = _score(x, index, geometry, slack)
-    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
-    limit *= 1 if geometry == "inner" else 2  # half the squared distance is what a product and lengths give
-    unsure = limit.numpy() >= exact[:, k - 1] - slack if index.shape[1] < len(x) - 1 else np.zeros(len(x), bool)
+    index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance)
+    unsure = limit >= exact[:, k - 1] - slack
     index, exact = index[:, :k], exact[:, :k]
     if unsure.any():
         rows = np.flatnonzero(unsure)
         index[rows], exact[rows] = _whole_rows(x, rows, k, geometry, slack)
     value = exact if geometry == "inner" else -exact
     return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
+
+
+def best_candidates(
+    x: Tensor,
+    k: int,
+    geometry: str,
+    slack: NDArray[np.float64],
+    dtype: torch.dtype,
+    device: torch.device | None,
+    advance: Callable[[int], object],
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return k and a few more systems of every row with their values in float64, negative for distances, best first.
+
+    And the value that no other system of the row exceeds, −inf where there is no other.
+    """
+    frame = _frame(x, geometry, dtype, x.device if device is None else device)
+    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
+    index, exact = _score(x, index, geometry, slack)
+    if index.shape[1] == len(x) - 1:
+        return index, exact, np.full(len(x), -np.inf)
+    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
+    limit *= 1 if geometry == "inner" else 2  # half the squared distance is what a product and lengths give
+    return index, exact, limit.numpy()
 
 
 def centre(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -224,22 +233,3 @@ def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
     free = k - larger.sum(dim=1, keepdim=True)
     chosen = larger | (tied & (tied.cumsum(dim=1) <= free))
     return chosen.nonzero()[:, 1].view(-1, k)
-
-
-def complete(lists: Neighbours, rows: NDArray[np.int64], x: Tensor, k: int, geometry: str) -> Neighbours:
-    """The lists among some of the systems, cut from those among all; where too few are left the row is searched again.
-
-    lists: (n, at least k). rows: (m,) ascending, the systems that are left. x: (m, d) float64, their vectors.
-    """
-    number = np.full(len(lists.index), -1, np.int32)
-    number[rows] = np.arange(len(rows), dtype=np.int32)
-    index, value = number[lists.index[rows]], lists.value[rows]
-    left = index >= 0
-    first = np.argsort(~left, axis=1, kind="stable")[:, :k]
-    index = np.ascontiguousarray(np.take_along_axis(index, first, axis=1))
-    value = np.ascontiguousarray(np.take_along_axis(value, first, axis=1))
-    short = np.flatnonzero(left.sum(axis=1) < k)
-    if short.size:
-        index[short], exact = _whole_rows(x, short, k, geometry, _slack(x, geometry))
-        value[short] = exact if geometry == "inner" else -exact
-    return Neighbours(index, value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Metric, Undefined
-from query.metrics.engine.neighbours import Neighbours, centre, complete, nearest
+from query.metrics.engine.lists import Lists, Members
+from query.metrics.engine.neighbours import centre
+from query.metrics.engine.search import cut_lists, find_lists
 from query.metrics.engine.sums import RANKED, Centred, Sums, feature_products, features_are_cheaper, sum_pairs
 from query.metrics.engine.tiles import tile_dtype
-from query.metrics.normalize import near_one, norm_warning, require_different
-from query.metrics.normalize import normalize as scale
+from query.metrics.normalize import near_one, norm_warning, normalize_resolved, require_different
+from query.metrics.resolution import Resolution
 
 Table = ArrayLike | Tensor
 KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question
@@ -32,8 +35,8 @@ _numbers = itertools.count()
 class Cache(Protocol):
     """Where neighbour lists outlive a study."""
 
-    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Neighbours | None: ...
-    def keep(self, table: Table, normalize: str, geometry: str, neighbours: Neighbours) -> None: ...
+    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None: ...
+    def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None: ...
 
 
 class Progress(Protocol):
@@ -58,6 +61,10 @@ class Origin:
     def vectors(self) -> Tensor:
         x = self.study.vectors(self.model)
         return x if len(self.rows) == len(x) else x[torch.from_numpy(self.rows)]
+
+    def resolution(self) -> Resolution:
+        found = self.study.resolution(self.model)
+        return found if len(self.rows) == len(found.label) else found.among(self.rows)
 
 
 class Shelf:
@@ -150,8 +157,11 @@ class Study:
         self.warnings: dict[int, str] = {}
         self._shelf = Shelf() if shelf is None else shelf
         self._number = next(_numbers)
-        self._lists: dict[tuple[int, str], Neighbours] = {}
+        self._resolutions: dict[int, Resolution] = {}
+        self._lists: dict[tuple[int, str], Lists | Undefined] = {}
+        self._members: dict[tuple[int, str, int], Members] = {}
         self._states: dict[tuple[str, int], Any] = {}
+        self._kept: dict[tuple[Hashable, ...], Any] = {}
         self._sums: dict[str, Sums] = {}
         self._squares: dict[int, NDArray[np.float64]] = {}
         self._places: dict[int, int] = {}
@@ -182,12 +192,36 @@ class Study:
         """How many neighbours this metric takes."""
         return metric.default_k if self.k is None else self.k
 
-    def neighbours(self, i: int, geometry: str, k: int) -> Neighbours:
-        """Model i's k nearest systems by 'inner' product or 'euclidean' distance. Raises Undefined.
+    def neighbours(self, i: int, geometry: str, k: int) -> Members:
+        """Who is among model i's k nearest systems by 'inner' product or 'euclidean' distance. Raises Undefined.
 
-        Among vectors of length 1 both are the same, and are found once.
+        Among vectors of length 1 both are the same and are found once, by their distances, which tell close vectors
+        apart where products are all near 1.
         """
-        return self._long_lists(i, geometry).first(min(k, self.n - 1))
+        k = min(k, self.n - 1)
+        if (i, geometry, k) not in self._members:
+            members = self._long_lists(i, geometry).first(k)
+            if geometry == "inner" and self.normalization == "l2":
+                members = members._replace(value=1 - members.value / 2)
+            self._members[i, geometry, k] = members
+        return self._members[i, geometry, k]
+
+    def tied(self, i: int, geometry: str, k: int) -> float:
+        """The share of systems whose k-th neighbour in model i ties with the next; 0 where lists cannot be held."""
+        try:
+            return float(self.neighbours(i, geometry, k).tied.mean())
+        except Undefined:
+            return 0.0
+
+    def resolution(self, i: int) -> Resolution:
+        """What the precision of model i's vectors can tell apart. Raises Undefined."""
+        if (reason := self.reason(i)) is not None:
+            raise Undefined(reason)
+        return self._resolutions[i]
+
+    def n_distinct(self, i: int) -> int | None:
+        """How many distinct vectors model i has, normalised; None where it has no values."""
+        return self.resolution(i).n_distinct if self.reason(i) is None else None
 
     def state(self, metric: Metric, i: int) -> Any:
         """What the metric prepares of model i, kept. Raises Undefined."""
@@ -195,6 +229,12 @@ class Study:
         if key not in self._states:
             self._states[key] = metric.prepare(self, i)
         return self._states[key]
+
+    def remember(self, key: tuple[Hashable, ...], find: Callable[[], Any]) -> Any:
+        """What was found under this key, found now where it was not."""
+        if key not in self._kept:
+            self._kept[key] = find()
+        return self._kept[key]
 
     def value(self, metric: Metric, a: int, b: int, estimator: str | None) -> float:
         """The metric of two models. Raises Undefined."""
@@ -228,8 +268,9 @@ class Study:
                     continue
                 for metric in metrics:
                     if metric.lists is not None:
-                        self.neighbours(i, metric.lists, self.k_of(metric))
-                        self.state(metric, i)
+                        with contextlib.suppress(Undefined):  # which every value that needs it will meet
+                            self.neighbours(i, metric.lists, self.k_of(metric))
+                            self.state(metric, i)
                 if kinds:
                     models[i] = self._centre(i, scratch)
             if kinds:
@@ -251,9 +292,16 @@ class Study:
             self.advance(len(models) * self.n**2)
             return Sums(kernels=feature_products(list(models.values()), self.device))
         k = self.k if self.k is not None else RANKED
-        lists = [self.neighbours(i, "euclidean", k).index for i in models] if "ranks" in kinds else []
+        lists = [self._ranked(i, k) for i in models] if "ranks" in kinds else []
         found = list(models.values())
         return sum_pairs(found, kinds, lists, device=self.device, advance=self.advance, side=self.tile_side)
+
+    def _ranked(self, i: int, k: int) -> NDArray[np.int32]:
+        """Model i's k nearest systems, (n, k); nobody in particular where there are no lists."""
+        try:
+            return self.neighbours(i, "euclidean", k).table(k)
+        except Undefined:
+            return np.zeros((self.n, k), np.int32)
 
     def squares(self, i: int) -> NDArray[np.float64]:
         """Squared lengths of model i's vectors about their mean, (n,); found with the sums of kernels."""
@@ -307,18 +355,14 @@ class Study:
     def _normalise(self, i: int) -> None:
         name, how = self.names[i], self.normalization
         try:
-            if self._origins is not None:
-                x = self._origins[i].vectors()
-                require_different(x, name, how)
-            else:
-                x = scale(self.read(i), how, name)
+            x, resolution = self._read_normalised(i)
             if len(x) != self.n:
                 raise Undefined(f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired")
             if i not in self._reasons and (warning := norm_warning(x, name, how)):
                 self.warnings[i] = warning
             if self._origins is None and how in ("none", "zscore"):  # the others leave no large elements
-                near_one(x)
-            self._reasons[i] = None
+                resolution = resolution.times(near_one(x))
+            self._reasons[i], self._resolutions[i] = None, resolution
             self._shelf.put((self._number, i), x)
         except Undefined as undefined:
             self._reasons[i] = str(undefined)
@@ -329,23 +373,37 @@ class Study:
         for origin in self._origins or ():
             origin.study.lengthen(k)
 
-    def _long_lists(self, i: int, geometry: str) -> Neighbours:
-        if self.normalization == "l2":
-            geometry = "inner"
-        if (i, geometry) not in self._lists:
-            self._lists[i, geometry] = self._find_lists(i, geometry)
-        return self._lists[i, geometry]
+    def _read_normalised(self, i: int) -> tuple[Tensor, Resolution]:
+        name, how = self.names[i], self.normalization
+        if self._origins is None:
+            return normalize_resolved(self.read(i), how, name)
+        x, resolution = self._origins[i].vectors(), self._origins[i].resolution()
+        require_different(x, resolution, name, how)
+        return x, resolution
 
-    def _find_lists(self, i: int, geometry: str) -> Neighbours:
+    def _long_lists(self, i: int, geometry: str) -> Lists:
+        if self.normalization == "l2":
+            geometry = "euclidean"
+        if (i, geometry) not in self._lists:
+            try:
+                self._lists[i, geometry] = self._find_lists(i, geometry)
+            except Undefined as undefined:
+                self._lists[i, geometry] = undefined
+        found = self._lists[i, geometry]
+        if isinstance(found, Undefined):
+            raise Undefined(str(found))
+        return found
+
+    def _find_lists(self, i: int, geometry: str) -> Lists:
         if self._origins is not None:
             origin = self._origins[i]
             lists = origin.study._long_lists(origin.model, geometry)
-            if len(lists.index) == self.n:
+            if len(lists.label) == self.n:
                 return lists
             k = min(self._longest, self.n - 1)
-            if lists.k * self.n < k * len(lists.index):  # most would be too short once cut
+            if lists.k * self.n < k * len(lists.label):  # most would be too short once cut
                 return self._search(i, k, geometry)
-            return complete(lists, origin.rows, self.vectors(i), k, geometry)
+            return cut_lists(lists, origin.rows, self.vectors(i), k, self.resolution(i), self.names[i])
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
         if self._cache is None:
             return self._search(i, k, geometry)
@@ -358,14 +416,15 @@ class Study:
         self._cache.keep(table, self.normalization, geometry, lists)
         return lists
 
-    def _search(self, i: int, k: int, geometry: str) -> Neighbours:
-        return nearest(self.vectors(i), k, geometry, dtype=self.dtype, device=self.device, advance=self.advance)
+    def _search(self, i: int, k: int, geometry: str) -> Lists:
+        how = {"dtype": self.dtype, "device": self.device, "advance": self.advance}
+        return find_lists(self.vectors(i), k, geometry, self.resolution(i), self.names[i], **how)
 
     def foresee(self, metrics: Sequence[Metric]) -> int:
         """How many products of two vectors these metrics have yet to make."""
         geometries = {metric.lists for metric in metrics if metric.lists}
         if self.normalization == "l2" and geometries:
-            geometries = {"inner"}
+            geometries = {"euclidean"}
         usable = [i for i in range(len(self)) if self._reasons.get(i) is None]
         lists = sum(self._ahead(i, geometry) for i in usable for geometry in geometries)
         kinds = frozenset().union(*(metric.needs for metric in metrics)) - self._sums.keys()

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from query.metrics.engine import kernels, threads
 from query.metrics.engine.tiles import stacked_tile, upper
+from query.metrics.resolution import FLOAT64
 
 Matrix = NDArray[np.float64]
 
@@ -124,8 +125,7 @@ class _Pass:
 
     def _prepare_ranks(self, models: Sequence[Centred], nearest: Sequence[NDArray[np.int32]]) -> None:
         wanted = np.concatenate(nearest, axis=1)  # (n, M·k): every model's nearest systems
-        precision = torch.finfo(self.dtype).eps
-        self.precision = [precision * (BAND + z.shape[1] ** 0.5 / 8) for z in self.z]
+        self.precision = [rounding(self.dtype, z.shape[1]) for z in self.z]
         found = threads.each(
             lambda m: _thresholds(self.z[m], self.squares[m] / 2, wanted, self.device), range(self.count)
         )
@@ -143,6 +143,11 @@ class _Pass:
         if "ranks" in self.kinds:
             sums["ranks"] = self.counts.view(self.count, self.n, self.count, -1).cpu().numpy()
         return Sums(**sums)
+
+
+def rounding(dtype: torch.dtype, width: int) -> float:
+    """How far two values may be apart that are the same, relative: products of vectors with so many elements."""
+    return max(torch.finfo(dtype).eps * (BAND + width**0.5 / 8), FLOAT64)
 
 
 def features_are_cheaper(models: Sequence[Centred]) -> bool:
