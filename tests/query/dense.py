@@ -20,6 +20,7 @@ Value = tuple[str, str | None]  # metric and estimator
 
 TIE = 1e-12  # of the largest value: what differs by less is equal but for rounding
 BLOCK_BYTES = 2**25
+LISTED = ("weights", "kernels", "centred kernels")  # of each row's neighbours
 REVERSED = "from b"  # in place of an estimator: information imbalance from the second model to the first
 
 
@@ -43,17 +44,16 @@ def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
     parts = {name: [block[name] for block in found] for name in found[0]}
     hollow, whole = _add(parts["hollow kernels"]), _add(parts["kernels"])
     distances, squares = _add(parts["distances"]), _add(parts["squared distances"])
-    lists = [vstack(parts[name]) for name in ("neighbours of a", "neighbours of b")]
-    means = whole.rows / len(a), whole.other_rows / len(a)
+    weights, kernels, centred = ([vstack(parts[f"{kind} of {model}"]) for model in "ab"] for kind in LISTED)
     return {
         ("cka", "unbiased"): _normalised(hollow, unbiased=True),
         ("cka", "biased"): _normalised(whole, unbiased=False),
         ("distance_correlation", "unbiased"): _normalised(distances, unbiased=True),
         ("distance_correlation", "biased"): _normalised(distances, unbiased=False) ** 0.5,
         ("rsa", "pearson"): _pearson(squares),
-        ("mutual_knn", None): float((lists[0] != 0).multiply(lists[1] != 0).sum()) / (len(a) * k),
-        ("cknna", "unbiased"): _cknna(*lists),
-        ("cknna", "centered"): _centered_cknna(*lists, *means),
+        ("mutual_knn", None): _cosine(*weights),
+        ("cknna", "unbiased"): _cknna(*zip(weights, kernels, strict=True)),
+        ("cknna", "centered"): _cosine(*centred),
         ("information_imbalance", None): 2 / len(a) * float(np.mean(np.concatenate(parts["ranks in b"]))),
         ("information_imbalance", REVERSED): 2 / len(a) * float(np.mean(np.concatenate(parts["ranks in a"]))),
     }
@@ -64,44 +64,44 @@ def _block(a: Matrix, b: Matrix, k: int, rows: slice) -> dict[str, Any]:
     found: dict[str, Any] = {"kernels": _moments(*kernels), "distances": _moments(*distances)}
     found["squared distances"] = _moments(*(x**2 for x in distances))
     own = np.arange(rows.start, rows.stop)
+    means = [kernel.mean(axis=1, keepdims=True) for kernel in kernels]
     for kernel in kernels:
         kernel[np.arange(len(own)), own] = 0
     found["hollow kernels"] = _moments(*kernels)
-    for name, kernel, x in zip("ab", kernels, (a, b), strict=True):
+    for name, kernel, mean, x in zip("ab", kernels, means, (a, b), strict=True):
         slack = TIE * np.linalg.norm(x[rows], axis=1) * np.linalg.norm(x, axis=1).max()
-        found[f"neighbours of {name}"] = csr_array(np.where(_largest(kernel, k, slack, own), kernel, 0))
+        weights = _chances(kernel, k, slack, own)
+        tables = weights, np.where(weights > 0, kernel, 0), weights * (kernel - mean)
+        found |= {f"{kind} of {name}": csr_array(table) for kind, table in zip(LISTED, tables, strict=True)}
     slack = [TIE * x.max(axis=1) for x in distances]
     for x in distances:
         x[np.arange(len(own)), own] = np.inf
-    near = [_largest(-x, k, s, own) for x, s in zip(distances, slack, strict=True)]
+    near = [_chances(-x, k, s, own) for x, s in zip(distances, slack, strict=True)]
     found["ranks in b"] = _ranks(distances[1], near[0], slack[1])
     found["ranks in a"] = _ranks(distances[0], near[1], slack[0])
     return found
 
 
-def _largest(values: Matrix, k: int, slack: Matrix, own: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which k other systems have the largest values in each row; of those that tie with the k-th the first."""
+def _chances(values: Matrix, k: int, slack: Matrix, own: NDArray[np.int64]) -> Matrix:
+    """How probably each system has one of the k largest values of its row, where ties are broken at random."""
     values = values.copy()
     values[np.arange(len(own)), own] = -np.inf
     limit = np.partition(values, -k, axis=1)[:, -k]
     above = values > (limit + slack)[:, None]
     tied = (values >= (limit - slack)[:, None]) & ~above
     room = k - above.sum(axis=1)
-    crowded = tied.sum(axis=1) > room
-    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= room[crowded, None]
-    return above | tied
+    return above + tied * (room / tied.sum(axis=1))[:, None]
 
 
-def _ranks(distances: Matrix, near: NDArray[np.bool_], slack: Matrix) -> Matrix:
-    """The mean rank from 1 of each row's chosen systems, ties sharing theirs; (rows, k)."""
-    chosen = near.nonzero()[1].reshape(len(near), -1)
-    ranks = np.empty(chosen.shape)
-    for place, column in enumerate(chosen.T):
-        distance = np.take_along_axis(distances, column[:, None], axis=1)
-        nearer = np.count_nonzero(distances < distance - slack[:, None], axis=1)
-        not_further = np.count_nonzero(distances <= distance + slack[:, None], axis=1)
-        ranks[:, place] = (nearer + 1 + not_further) / 2
-    return ranks
+def _ranks(distances: Matrix, near: Matrix, slack: Matrix) -> Matrix:
+    """The mean rank from 1 of each row's chosen systems by their weights, ties sharing theirs; (rows,)."""
+    means = np.empty(len(near))
+    for row, (distance, weights) in enumerate(zip(distances, near, strict=True)):
+        ordered, chosen = np.sort(distance), weights > 0
+        nearer = np.searchsorted(ordered, distance[chosen] - slack[row], "left")
+        not_further = np.searchsorted(ordered, distance[chosen] + slack[row], "right")
+        means[row] = np.average((nearer + 1 + not_further) / 2, weights=weights[chosen])
+    return means
 
 
 def _moments(p: Matrix, q: Matrix) -> Moments:
@@ -137,24 +137,18 @@ def _pearson(m: Moments) -> float:
     return (m.cross - p * q / pairs) / float(np.sqrt(scale))
 
 
-def _cknna(kernel: csr_array, other: csr_array) -> float:
-    """Huh et al.'s code without its 1e-6, mean of both orders; the kernels hold each row's neighbours alone."""
+def _cknna(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
+    """Huh et al.'s code without its 1e-6, mean of both orders. a, b: weights of each row's neighbours, and kernels."""
 
-    def similarity(p: csr_array, q: csr_array) -> float:
-        p, q, n = p.multiply(q != 0), q.multiply(p != 0), p.shape[0]
+    def similarity(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
+        both = a[0].multiply(b[0])
+        p, q, n = both.multiply(a[1]), both.multiply(b[1]), both.shape[0]
         total = p.sum() * q.sum() / ((n - 1) * (n - 2))
         return float(p.multiply(q.T).sum() + total - 2 / (n - 2) * (p.sum(axis=0) @ q.sum(axis=1)))
 
-    both = (similarity(kernel, other) + similarity(other, kernel)) / 2
-    return both / float(np.sqrt(similarity(kernel, kernel) * similarity(other, other)))
+    both = (similarity(a, b) + similarity(b, a)) / 2
+    return both / float(np.sqrt(similarity(a, a) * similarity(b, b)))
 
 
-def _centered_cknna(kernel: csr_array, other: csr_array, mean: Matrix, other_mean: Matrix) -> float:
-    """Edamadaka et al. 2025, equations A3 to A8."""
-
-    def centred(x: csr_array, row_mean: Matrix) -> csr_array:
-        x = x.tocoo()
-        return csr_array((x.data - row_mean[x.row], (x.row, x.col)), shape=x.shape)
-
-    p, q = centred(kernel, mean), centred(other, other_mean)
+def _cosine(p: csr_array, q: csr_array) -> float:
     return float(p.multiply(q).sum() / np.sqrt(p.multiply(p).sum() * q.multiply(q).sum()))

@@ -121,7 +121,8 @@ def test_tiles_change_no_neighbour_and_no_value(
     parts = study_of(pair, dtype=torch.float32)
     parts.tile_side = sides[0]
     for i in range(2):
-        assert np.array_equal(parts.neighbours(i, "inner", K).index, whole.neighbours(i, "inner", K).index)
+        for one, other in zip(parts.neighbours(i, "inner", K), whole.neighbours(i, "inner", K), strict=True):
+            assert np.array_equal(one, other)
     for value in BOUNDS:
         if value[0] in ("cknna", "mutual_knn"):
             assert find(parts, value) == find(whole, value)
@@ -140,14 +141,15 @@ def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
 
 
 @pytest.mark.parametrize("geometry", ["inner", "euclidean"])
-def test_of_copies_the_first_rows_are_neighbours(geometry: str) -> None:
+def test_all_copies_are_neighbours_alike(geometry: str) -> None:
     copies = np.arange(N) % (N // COPIES)
     a = benign(N // COPIES)[0][copies]
-    lists = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbours(0, geometry, K).index
-    step = N // COPIES
-    for row in (0, step - 1, 5 * step + 3, N - 1):
-        expected = [j for j in range(row % step, N, step) if j != row][:K]
-        assert sorted(lists[row].tolist()) == expected
+    members = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbours(0, geometry, K)
+    for row in (0, 149, 753, N - 1):
+        its = members.index[members.start[row] : members.stop[row]]
+        assert sorted(its.tolist()) == np.flatnonzero(copies == copies[row]).tolist()
+        assert members.sure[row] == members.start[row]
+        assert members.share[row] == K / (COPIES - 1)
 
 
 @pytest.mark.parametrize("case", ["benign", "common_mean", "many_lengths"])
