@@ -48,7 +48,7 @@ class Members(NamedTuple):
 
     def table(self, k: int) -> NDArray[np.int32]:
         """Return k neighbours of every system, (n, k): all of them where none ties."""
-        out = np.empty((len(self.start), k), np.int32)
+        out = np.zeros((len(self.start), k), np.int32)
         kernels.first_others(self, out)
         return out
 
