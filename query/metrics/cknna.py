@@ -108,9 +108,9 @@ def _align(
     left, right = a.neighbours, b.neighbours
     if estimator == "centered":
         found = over_pairings(
-            orders, 2, lambda order, place, out: kernels.centred_products(
-                left, a.row_mean, right, b.row_mean, order, place, out
-            )
+            orders,
+            2,
+            lambda order, place, out: kernels.centred_products(left, a.row_mean, right, b.row_mean, order, place, out),
         )
         return found[:, 0], found[:, 1]
     found = over_pairings(

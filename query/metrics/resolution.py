@@ -128,9 +128,7 @@ def _make_same(
         label[owners] = part[0]
 
 
-def _along(
-    x: Tensor, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+def _along(x: Tensor, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Return some rows in their order along the direction in which they spread most, about, and where they are then
     along this direction and along another.
     """

@@ -101,9 +101,7 @@ class Lists:
 
     def _cut(
         self, number: NDArray[np.int32], which: NDArray[np.int64], k: int
-    ) -> tuple[
-        NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
-    ]:
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return index, value, begin, number of sure members (−1 where fewer than k are left) and share of lists."""
         owner = np.full(len(self.slack), -1, np.int32)
         named = np.flatnonzero(number >= 0)

@@ -48,9 +48,7 @@ def find_lists(
     return flat if len(u) == len(x) else expand(flat, _own(u, lists.products), resolution.label, name)
 
 
-def cut_lists(
-    lists: Lists, rows: NDArray[np.int64], x: Tensor, k: int, resolution: Resolution, name: str
-) -> Lists:
+def cut_lists(lists: Lists, rows: NDArray[np.int64], x: Tensor, k: int, resolution: Resolution, name: str) -> Lists:
     """Return the lists among some systems, cut from those among all; what is left too short is searched again.
 
     rows: (m,) ascending, the systems that are left. x: (m, d) float64, their vectors, with their resolution.
@@ -68,9 +66,7 @@ def cut_lists(
     return found.with_lists(short, again)
 
 
-def _empty(
-    x: Tensor, u: Tensor, k: int, geometry: str, resolution: Resolution, distinct: NDArray[np.int64]
-) -> Lists:
+def _empty(x: Tensor, u: Tensor, k: int, geometry: str, resolution: Resolution, distinct: NDArray[np.int64]) -> Lists:
     """Return lists of distinct vectors without any entry. x: all vectors, u: the distinct ones."""
     grain = resolution.grain[distinct]
     if geometry == "inner":
@@ -129,9 +125,7 @@ def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: 
     )
 
 
-def _least(
-    lists: Lists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float
-) -> NDArray[np.float64]:
+def _least(lists: Lists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float) -> NDArray[np.float64]:
     """Return the least value in a tile that may tie with the k-th, `last`, of its row. squares: of the row's length."""
     if lists.products:
         return last - lists.slack - error
