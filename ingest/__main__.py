@@ -32,7 +32,8 @@ from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime
 from ingest.shards import ShardError
 from ingest.share import ShareError, fetch, look, publish
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
-from ingest.vectors import Brought, VectorsError, land_vectors
+from ingest.vector_files import VectorsError
+from ingest.vectors import Brought, land_vectors
 from schemas.store import StoreError, StoreLocked, update
 from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
 from zoo.weights import at_hand
@@ -194,7 +195,7 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
     made = prepare(layout, find_dataset(options.dataset).drawn(options.limit, say))
-    landed = land_vectors(layout, brought, made, partial(agree_to_fewer, options))
+    landed = land_vectors(layout, brought, made, partial(agree_to_fewer, options), say)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
         return 0

@@ -18,6 +18,7 @@ from ingest.layout import Damaged, Layout, Run, glob_free, look_again, memory_li
 from ingest.patience import patiently
 from ingest.shards import Counts, ShardError, check, count_rows, refused
 from ingest.systems import Materialised, check_materialised, read_materialised
+from schemas.message import one_line
 from schemas.store import StoreError, StoreLocked, connect, in_use, process
 from zoo.encoder import ENERGY, SYMBOLS
 
@@ -200,7 +201,7 @@ def session(
     except duckdb.InterruptException:
         raise
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise StoreError(f"{layout.store} could not be written and is as it was: {reason}") from error
     finally:
         connection.close()
@@ -247,7 +248,7 @@ def put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run:
         raise refused(run, str(error)) from error
     except (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW) as error:
         reason = f"its JSON files do not hold what they should ({type(error).__name__}: {error})"
-        raise refused(run, reason.splitlines()[0]) from error
+        raise refused(run, one_line(reason)) from error
 
 
 def _put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:

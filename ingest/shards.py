@@ -10,6 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.layout import Damaged, Run, check_file, glob_free
+from schemas.message import one_line
 from zoo.encoder import ENERGY
 
 COLUMNS = {
@@ -98,7 +99,7 @@ def inspect(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise  # says nothing about the shards
     except (duckdb.Error, OSError) as error:
-        raise ShardError(str(error).splitlines()[0]) from error
+        raise ShardError(one_line(error)) from error
     if vars(counts) != said["counts"]:
         raise ShardError(f"its shards hold {vars(counts)}, but its run.json says {said['counts']}")
     return counts

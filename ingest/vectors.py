@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import duckdb
 import numpy as np
@@ -20,8 +19,10 @@ import pyarrow.parquet as pq
 from ingest.layout import Layout, Run, glob_free, memory_limit
 from ingest.load import land
 from ingest.plan import name_run
+from ingest.precision import SAMPLE, TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
 from ingest.shards import Counts
 from ingest.systems import SYSTEMS, Materialised, file_hash
+from ingest.vector_files import VectorsError, read_vectors
 from schemas.store import connect
 from zoo.card import load_models
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
@@ -30,14 +31,15 @@ GIVEN = "given"  # the family, input, representation, runtime and device of vect
 NOT_STATED = "not stated"
 SHARD_ROWS = 1024
 LONGEST = 16_384  # numbers in a vector, as far as memory is planned for
-FORMATS = (".parquet", ".npz", ".csv")
-# Ids may be given in full or without the dataset's name.
+MODEL_LETTERS = 100  # of a model's id; it is part of a folder's name, which may have 255 bytes
+# Ids may be given in full or without the dataset's name, with which an id of the source may itself begin.
 KNOWN = """
 CREATE TEMP TABLE known AS
-SELECT g.row, g.system_id AS given_id, s.system_id, s.content_hash
-FROM given AS g LEFT JOIN read_parquet($systems, hive_partitioning = false) AS s
-    ON s.system_id = CASE WHEN starts_with(g.system_id, $dataset || '/') THEN g.system_id
-                          ELSE $dataset || '/' || g.system_id END
+WITH s AS (SELECT system_id, content_hash FROM read_parquet($systems, hive_partitioning = false))
+SELECT g.row, g.system_id AS given_id, coalesce(named.system_id, bare.system_id) AS system_id,
+       coalesce(named.content_hash, bare.content_hash) AS content_hash
+FROM given AS g LEFT JOIN s AS named ON named.system_id = g.system_id
+    LEFT JOIN s AS bare ON bare.system_id = $dataset || '/' || g.system_id
 """
 # In order: each finds rows that must not be; (how many, the first ids).
 FAULTS = {
@@ -49,17 +51,17 @@ FAULTS = {
         "SELECT system_id FROM given WHERE len(vector) != $dimension"
     ),
     "vectors hold a number that is missing or not finite": (
-        "SELECT system_id FROM given WHERE len(vector) != list_count(vector) OR NOT isfinite(list_sum(vector))"
+        "SELECT system_id FROM given WHERE len(vector) != list_count(vector) "
+        "OR NOT (isfinite(list_min(vector)) AND isfinite(list_max(vector)))"
     ),
     "vectors hold a number too large for float32": (
-        "SELECT system_id FROM given WHERE greatest(list_max(vector), -list_min(vector)) > 3.4028234e38"
+        f"SELECT system_id FROM given WHERE greatest(list_max(vector), -list_min(vector)) > {np.finfo(np.float32).max}"
     ),
     "vectors are all zeros": "SELECT system_id FROM given WHERE list_min(vector) = 0 AND list_max(vector) = 0",
+    "vectors are all zeros in float32, which holds no numbers below 1e-45": (
+        "SELECT system_id FROM given WHERE list_min(vector::FLOAT[]) = 0 AND list_max(vector::FLOAT[]) = 0"
+    ),
 }
-
-
-class VectorsError(Exception):
-    """A file of vectors that cannot land; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def land_vectors(
     brought: Brought,
     dataset: Materialised,
     agree: Callable[[int, int], None] = lambda there, given: None,
+    say: Callable[[str], None] = print,
 ) -> tuple[Run, Counts] | None:
     """Check a file of vectors and land it; None where the store has them already. Raises VectorsError.
 
@@ -92,12 +95,13 @@ def land_vectors(
     started = datetime.now(UTC)
     limit = memory_limit(dataset.n_systems, LONGEST)
     with duckdb.connect(config={"memory_limit": limit, "temp_directory": str(layout.spill)}) as connection:
-        _read(connection, brought.file)
+        read_vectors(connection, brought.file, dataset.n_systems)
         dimension = _check(connection, brought, dataset)
+        lost = _check_precision(connection, brought, say)
         ((given,),) = connection.execute("SELECT count(*) FROM given").fetchall()
         agree(_stored(layout, brought.model_id, dataset.dataset), given)
         count = _write(connection, run, brought, dataset, dimension)
-    _describe(run, brought, dataset, dimension, count, started)
+    _describe(run, brought, dataset, dimension, count, started, lost)
     return run, land(layout, run)
 
 
@@ -105,6 +109,8 @@ def check_model_id(model_id: str) -> None:
     """Refuse an id that does not look like one, or that the zoo has."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", model_id):
         raise VectorsError(f"{model_id!r} cannot be a model's id; expected a-z, 0-9, '.' and '-', such as my-model")
+    if len(model_id) > MODEL_LETTERS:
+        raise VectorsError(f"a model's id of {len(model_id)} letters is too long; expected at most {MODEL_LETTERS}")
     if model_id in load_models():
         raise VectorsError(f"{model_id} is a model of the zoo; give your vectors another id, such as my-{model_id}")
 
@@ -128,63 +134,6 @@ def _stored(layout: Layout, model_id: str, dataset: str) -> int:
     return int(stored)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Make `given` (row, system_id, vector) from the file."""
-    readers = {".parquet": _read_parquet, ".npz": _read_npz, ".csv": _read_csv}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise VectorsError(f"{file} is of no format known here; expected {', '.join(FORMATS)}")
-    try:
-        reader(connection, file)
-    except (duckdb.Error, OSError, ValueError, BadZipFile) as error:
-        raise VectorsError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _read_parquet(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    _require(file, pq.read_schema(file).names)
-    _give(connection, "system_id", "vector", "read_parquet(?, hive_partitioning = false)", [glob_free(file)])
-
-
-def _read_csv(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """The first column is system_id, every other one a component of the vector."""
-    table = "read_csv(?, header = true, all_varchar = true, delim = ',')"
-    names = [row[0] for row in connection.execute(f"DESCRIBE FROM {table}", [str(file)]).fetchall()]
-    if names[0] != "system_id" or len(names) < 2:
-        found = ", ".join(names[:4])
-        raise VectorsError(f"{file}: expected a header line system_id, then the vector's columns; found {found}")
-    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names[1:])
-    _give(connection, "system_id", f"[{quoted}]", table, [str(file)])
-
-
-def _read_npz(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    with np.load(file, allow_pickle=False) as arrays:
-        _require(file, list(arrays))
-        ids, vectors = arrays["system_id"], arrays["vector"]
-    if vectors.ndim != 2 or ids.shape != vectors.shape[:1] or not np.issubdtype(vectors.dtype, np.number):
-        shapes = f"{ids.shape} and {vectors.shape} of {vectors.dtype}"
-        raise VectorsError(f"{file}: expected system_id of shape (n,) and vector of shape (n, d), found {shapes}")
-    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float64).ravel())
-    rows = pa.table([pa.array(ids.astype(str)), pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])], ["id", "v"])
-    connection.register("rows", rows)
-    _give(connection, "id", "v", "rows", [])
-    connection.unregister("rows")
-
-
-def _give(connection: duckdb.DuckDBPyConnection, ids: str, vector: str, source: str, values: list[str]) -> None:
-    # DOUBLE, so that what is too large for float32 is found by the check and named; the cast to FLOAT would only raise.
-    connection.execute(
-        f"CREATE TEMP TABLE given AS SELECT row_number() OVER () AS row, {ids}::VARCHAR AS system_id, "
-        f"{vector}::DOUBLE[] AS vector FROM {source}",
-        values,
-    )
-
-
-def _require(file: Path, names: list[str]) -> None:
-    missing = [name for name in ("system_id", "vector") if name not in names]
-    if missing:
-        raise VectorsError(f"{file} has no {' and no '.join(missing)}; it has {', '.join(names[:8]) or 'nothing'}")
-
-
 def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialised) -> int:
     """Refuse what cannot land. Returns the vectors' length."""
     values = {"systems": glob_free(dataset.systems), "dataset": dataset.dataset}
@@ -201,6 +150,27 @@ def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Mat
             shown = ", ".join(ids) + (", …" if count > len(ids) else "")
             raise VectorsError(f"{brought.file}: {count} {what.format(**facts)}: {shown}. Nothing was stored")
     return int(first[0])
+
+
+def _check_precision(connection: duckdb.DuckDBPyConnection, brought: Brought, say: Callable[[str], None]) -> float:
+    """Refuse vectors that lose too much as float32, and say what others lose. Returns the part of their spread."""
+    sample = f"SELECT vector FROM given WHERE row % greatest(1, (SELECT count(*) FROM given) // {SAMPLE}) = 0"
+    lists = connection.execute(f"{sample} ORDER BY row LIMIT {SAMPLE}").to_arrow_table().column("vector")
+    vectors = lists.combine_chunks().values.to_numpy(zero_copy_only=False).reshape(len(lists), -1)
+    lost = rounding(vectors)
+    if lost > TOO_MUCH:
+        raise VectorsError(
+            f"{brought.file}: float32, in which vectors are stored, would move these by {100 * lost:.2g} % of how far "
+            "they lie apart, and change metrics: subtract one vector, such as the mean, from all. Nothing was stored"
+        )
+    if lost > WORTH_SAYING:
+        say(f"  warning: of how these vectors differ, float32 keeps about {digits(lost)} digits")
+    if gone := lost_features(vectors):
+        say(
+            f"  warning: float32 does not keep how {gone} of {vectors.shape[1]} components differ; normalize := "
+            "'zscore' would make that rounding as large as the others: subtract a component's mean first"
+        )
+    return lost
 
 
 def _write(
@@ -237,7 +207,9 @@ def card_hash(brought: Brought, dimension: int) -> str:
     return hashlib.sha256(json.dumps([brought.model_id, GIVEN, dimension]).encode()).hexdigest()
 
 
-def _describe(run: Run, brought: Brought, dataset: Materialised, dimension: int, count: int, started: datetime) -> None:
+def _describe(
+    run: Run, brought: Brought, dataset: Materialised, dimension: int, count: int, started: datetime, lost: float
+) -> None:
     """The JSON files of a run, run.json last: with it the run is finished."""
     card = {"id": brought.model_id, "input": GIVEN, "representation": [{"name": GIVEN, "dimension": dimension}]}
     names = {"run_id": run.run_id, "model_id": brought.model_id}
@@ -271,7 +243,7 @@ def _describe(run: Run, brought: Brought, dataset: Materialised, dimension: int,
         "counts": {"sent": count, "ok": count, "failed": 0, "not_applicable": 0},
         "shards": {shard.name: stamp(shard) for shard in run.shards},
     }
-    run.write("model.json", _model_rows(brought, card, job["card_hash"]))
+    run.write("model.json", _model_rows(brought, card | {"float32_rounding": lost}, job["card_hash"]))
     run.write("job/job.json", names | job)
     run.write("out/run.json", names | made)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import duckdb
 
+from schemas.message import one_line
+
 FOLDER = Path(__file__).resolve().parent
 MEMORY = ":memory:"
 HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
@@ -167,7 +169,7 @@ def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:
     if "Permission denied" in message or "Read-only file system" in message:
         why = "Permission denied" if "Permission denied" in message else "Read-only file system"
         return StoreError(f"{path} cannot be opened{'' if read_only else ' for writing'}: {why}")
-    said = f"{path} cannot be opened by DuckDB {duckdb.__version__}: {message.splitlines()[0]}"
+    said = f"{path} cannot be opened by DuckDB {duckdb.__version__}: {one_line(message)}"
     if BROKEN.search(message):
         return StoreBroken(f"{said}. The file is damaged: {_mend(path)}")
     return StoreError(said)

@@ -19,6 +19,7 @@ from ingest.shards import ShardError, inspect
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
 from ingest.systems import Materialised, file_hash
 from ingest.vectors import GIVEN
+from schemas.message import one_line
 from schemas.store import connect
 from zoo import hub
 from zoo.card import Selection, nearest
@@ -252,7 +253,7 @@ def _check(staged: Run, offer: Offer, record: Record, made: Materialised) -> Non
             raise ShardError(f"none of its systems is in the {made.dataset} that is here, with the same content")
     except (ShardError, duckdb.Error, OSError, ValueError) as error:
         shutil.rmtree(staged.folder)
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise ShareError(f"{record.file} in {offer.origin} is refused: {reason}. Nothing of it is stored") from error
     shutil.rmtree(staged.folder / "tmp", ignore_errors=True)
 

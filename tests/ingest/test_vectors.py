@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingest.entries import Entry
 from ingest.layout import Layout
 from ingest.rebuild import rebuild
-from ingest.systems import Materialised
-from ingest.vectors import Brought, VectorsError, land_vectors
+from ingest.systems import Dataset, Materialised, materialise
+from ingest.vector_files import VectorsError
+from ingest.vectors import Brought, land_vectors
 from schemas.store import connect
 from zoo.card import load_models
 
@@ -105,6 +107,9 @@ FAULTY = {
     "nan": ([*ROWS[1:], ("s0000", [1.0, np.nan, 1])], "1 vectors hold a number that is missing or not finite: s0000"),
     "infinite": ([*ROWS[1:], ("s0000", [1.0, np.inf, 1])], "1 vectors hold a number that is missing or not finite"),
     "large": ([*ROWS[1:], ("s0000", [1.0, 1e300, 1])], "1 vectors hold a number too large for float32: s0000"),
+    "largest": ([*ROWS[1:], ("s0000", [1.0, -3.5e38, 1])], "1 vectors hold a number too large for float32: s0000"),
+    "beyond sums": ([*ROWS[1:], ("s0000", [1.5e308, 1.5e308, 1])], "1 vectors hold a number too large for float32"),
+    "tiny": ([*ROWS[1:], ("s0000", [0.0, 1e-46, 0])], "1 vectors are all zeros in float32, .* below 1e-45: s0000"),
     "zero": ([*ROWS[1:], ("s0000", [0.0, 0, 0])], "1 vectors are all zeros: s0000"),
     "nameless": ([*ROWS, ("", [1.0, 2, 3])], "1 rows have no system_id: 21"),
 }
@@ -130,40 +135,6 @@ def test_lengths_that_differ(layout: Layout, dataset: Make, tmp_path: Path) -> N
         land_vectors(layout, Brought("mine", file), dataset(20))
 
 
-UNREADABLE = {
-    "mine.csv": (b"id,a,b\nx,1,2\n", "expected a header line system_id, then the vector's columns; found id, a, b"),
-    "words.csv": (b"system_id,a\ns0001,one\n", "cannot be read: .*one"),
-    "empty.csv": (b"", "words|cannot be read|expected a header line"),
-    "rowless.csv": (b"system_id,a\n", "holds no rows"),
-    "torn.parquet": (b"PAR1 and no more", "cannot be read"),
-    "torn.npz": (b"PK and no more", "cannot be read"),
-    "mine.txt": (b"", "is of no format known here; expected .parquet, .npz, .csv"),
-}
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_files_that_cannot_be_read(name: str, layout: Layout, dataset: Make, tmp_path: Path) -> None:
-    content, message = UNREADABLE[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(VectorsError, match=f"{name}.*({message})"):
-        land_vectors(layout, Brought("mine", tmp_path / name), dataset(20))
-
-
-def test_columns_and_arrays_with_other_names_or_shapes(layout: Layout, dataset: Make, tmp_path: Path) -> None:
-    made = dataset(20)
-    pq.write_table(pa.table({"id": ["s0001"], "vector": [[1.0]]}), tmp_path / "a.parquet")
-    np.savez(tmp_path / "b.npz", system_id=np.array(["s0001", "s0002"]), vector=np.ones((3, 2)))
-    np.savez(tmp_path / "c.npz", system_id=np.array(["s0001"], dtype=object), vector=np.ones((1, 2)))
-    for name, message in {
-        "a.parquet": "has no system_id; it has id, vector",
-        "b.npz": r"expected system_id of shape \(n,\) and vector of shape \(n, d\), found \(2,\) and \(3, 2\)",
-        "c.npz": "cannot be read: Object arrays cannot be loaded",
-        "none.csv": "there is no file",
-    }.items():
-        with pytest.raises(VectorsError, match=message):
-            land_vectors(layout, Brought("mine", tmp_path / name), made)
-
-
 def test_ids_of_models_that_cannot_be_taken(layout: Layout, dataset: Make, tmp_path: Path) -> None:
     file = as_csv(tmp_path / "mine.csv", ROWS)
     taken = next(iter(load_models()))
@@ -171,3 +142,50 @@ def test_ids_of_models_that_cannot_be_taken(layout: Layout, dataset: Make, tmp_p
         land_vectors(layout, Brought(taken, file), dataset(20))
     with pytest.raises(VectorsError, match="'My Model' cannot be a model's id"):
         land_vectors(layout, Brought("My Model", file), dataset(20))
+    with pytest.raises(VectorsError, match="a model's id of 300 letters is too long; expected at most 100"):
+        land_vectors(layout, Brought("m" * 300, file), dataset(20))
+
+
+def test_an_id_may_begin_with_the_datasets_own_name(layout: Layout, tmp_path: Path) -> None:
+    def entries() -> Iterator[Entry]:
+        for name in ("tiny/a", "b"):
+            yield Entry(name, numbers=np.array([1]), positions=np.zeros((1, 3)))
+
+    recipe = tmp_path / "recipe"
+    recipe.write_text("two")
+    tiny = Dataset("tiny", "Tiny", "made up", "CC0-1.0", ("numpy",), entries, (str(recipe),))
+    layout.dataset("tiny").parent.mkdir(parents=True)
+    made = materialise(tiny, layout.dataset("tiny"))
+    rows: Rows = [("tiny/a", [1.0, 2.0]), ("b", [3.0, 4.0])]
+    land_vectors(layout, Brought("mine", as_csv(tmp_path / "mine.csv", rows)), made)
+    assert stored(layout) == [("tiny/b", [3.0, 4.0]), ("tiny/tiny/a", [1.0, 2.0])]
+
+
+def test_what_float32_cannot_hold_is_said_or_refused(layout: Layout, dataset: Make, tmp_path: Path) -> None:
+    made = dataset(20)
+    about_zero = np.random.default_rng(0).normal(size=(20, 3))
+
+    def land(model: str, shift: float) -> list[str]:
+        said: list[str] = []
+        file = as_parquet(tmp_path / "mine.parquet", list(zip(IDS, (about_zero + shift).tolist(), strict=True)))
+        land_vectors(layout, Brought(model, file), made, say=said.append)
+        return said
+
+    assert land("near", 0.0) == []
+    assert land("farther", 3000.0) == ["  warning: of how these vectors differ, float32 keeps about 4 digits"]
+    with pytest.raises(VectorsError, match=r"would move these by \d+ % of how far they lie apart.*Nothing was stored"):
+        land("far", 1e7)
+    with connect(layout.store, read_only=True) as connection:
+        sql = "SELECT model_id, (card->>'float32_rounding')::DOUBLE FROM models ORDER BY 1"
+        (farther, lost), (near, little) = connection.execute(sql).fetchall()
+    assert (farther, near) == ("farther", "near")
+    assert 1e-5 < lost < 1e-3
+    assert 0 < little < 1e-7
+
+
+def test_components_that_float32_does_not_hold_are_counted(layout: Layout, dataset: Make, tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(20, 3)) * [1.0, 1e-9, 1.0] + [0.0, 1.0, 0.0]
+    file = as_parquet(tmp_path / "mine.parquet", list(zip(IDS, vectors.tolist(), strict=True)))
+    said: list[str] = []
+    land_vectors(layout, Brought("mine", file), dataset(20), say=said.append)
+    assert [text.split(";")[0] for text in said] == ["  warning: float32 does not keep how 1 of 3 components differ"]

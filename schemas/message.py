@@ -1,0 +1,14 @@
+"""The message of an error that a library raised, fit to stand in a sentence of ours."""
+
+from __future__ import annotations
+
+STACK = "\n\nStack Trace:"  # begins what DuckDB adds to its internal errors
+
+
+def one_line(error: BaseException | str) -> str:
+    """Return all lines of an error's message as one, without a stack.
+
+    DuckDB's first line often says only what it was doing; the reason follows.
+    """
+    text = " ".join(str(error).split(STACK)[0].split())
+    return text or type(error).__name__
