@@ -156,6 +156,8 @@ def _alignment(
     if null is not None:
         statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
     warnings = _warnings(study, metric, pair)
+    crowding = None if value is None else metric.crowding(study.k_of(metric), study.n)
+    warnings += [] if crowding is None else [crowding]
     distinct = [study.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):

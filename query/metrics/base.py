@@ -42,6 +42,11 @@ def joint_scale(a: Scaled, b: Scaled, estimator: str | None) -> float:
     return a.scale[str(estimator)] * b.scale[str(estimator)]
 
 
+# Systems per neighbor below which a row says so. From a quarter of all systems on, neighbors are hardly nearer than the
+# rest: lists of unrelated models have more than a quarter in common, and unbiased estimators reach values above 1.
+CROWDED = 4
+
+
 class Metric(ABC):
     """One alignment metric; one file of this folder each, found by its module attribute `METRIC`.
 
@@ -61,6 +66,12 @@ class Metric(ABC):
     def least_systems(self, k: int) -> int:
         """The smallest number of systems for which the metric says anything."""
         return 4
+
+    def crowding(self, k: int, n: int) -> str | None:
+        """Return a warning where k neighbors are so many of n systems that they are no neighborhood."""
+        if not self.uses_k or CROWDED * k <= n:
+            return None
+        return f"k = {k} of {n - 1} neighbors: give {CROWDED * k} or more systems, or a smaller k"
 
     def prepare(self, study: Study, i: int) -> Any:
         """What pairs need from model i alone; asked for through `study.state`, which keeps it. Raises Undefined."""

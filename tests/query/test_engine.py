@@ -322,3 +322,24 @@ def test_scratch_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(study, "_memory", lambda: 0)
     align(*related(80, seed=4, dimensions=(7, 12)), "distance_correlation")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "k", "warning"),
+    [
+        ("cknna", 35, 25, "k = 25 of 34 neighbors: give 100 or more systems, or a smaller k"),
+        ("mutual_knn", 99, 25, "k = 25 of 98 neighbors: give 100 or more systems, or a smaller k"),
+        ("cknna", 100, 25, None),
+        ("mutual_knn", 35, 8, None),
+        ("information_imbalance", 35, None, None),
+        ("cka", 35, None, None),
+        ("cknna", 20, 25, None),  # it has a reason
+    ],
+)
+def test_neighbors_that_are_most_of_the_systems_are_no_neighborhood(
+    metric: str, n: int, k: int | None, warning: str | None
+) -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, n, 6))
+    found = align(a, b, metric, k=k, permutations=0)
+    assert found.warning == warning
+    assert (found.value is None) == (n == 20)
