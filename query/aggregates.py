@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from query.how import whole
 from query.metrics import METRICS, Undefined, align, measure
+from query.progress import Progress
 from query.vectors import NOTHING, table
 
 Table = NDArray[np.float32] | NDArray[np.float64]
@@ -135,8 +137,9 @@ def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
     content come in any order, which changes nothing.
     """
     head = _hash_rows(a[:, :HEAD]) + _hash_rows(b[:, :HEAD])
-    if len(np.unique(head)) == len(head):
-        return np.argsort(head)
+    order = np.argsort(head)
+    if (np.diff(head[order]) > 0).all():
+        return order
     hashes = _hash_rows(a), _hash_rows(b)
     return np.lexsort((hashes[0], hashes[0] + hashes[1]))
 
@@ -154,9 +157,16 @@ def _hash_bits(rows: Table) -> NDArray[np.uint64]:
     bits = np.ascontiguousarray(rows).view(np.uint32)
     # Small integers end in many zero bits, and so would their products; the fold fills these and loses nothing.
     folded = bits ^ (bits >> np.uint32(20))
-    random = np.random.default_rng(0).integers(2**63, size=bits.shape[1], dtype=np.uint64)
-    hashes: NDArray[np.uint64] = folded @ (random * np.uint64(2) + np.uint64(1))
+    hashes: NDArray[np.uint64] = folded @ _weights(bits.shape[1])
     return hashes
+
+
+@lru_cache(maxsize=64)
+def _weights(count: int) -> NDArray[np.uint64]:
+    """Odd random numbers, always the same; kept, because many small groups ask for them."""
+    random = np.random.default_rng(0).integers(2**63, size=count, dtype=np.uint64)
+    odd: NDArray[np.uint64] = random * np.uint64(2) + np.uint64(1)
+    return odd
 
 
 def _each(
@@ -169,5 +179,11 @@ def _each(
     lists = zip(*([group.values for group in column] for column in groups), strict=True)
     widths = zip(*(column.to_pylist() for column in sizes), strict=True)
     settings = zip(*(option.to_pylist() for option in options), strict=True)
-    found = [value(*rows, size, *how) for rows, size, how in zip(lists, widths, settings, strict=True)]
+    count = len(groups[0])
+    found = []
+    with Progress(f"comparing groups, {count} at a time") as progress:
+        progress.expect(count)
+        for rows, size, how in zip(lists, widths, settings, strict=True):
+            found.append(value(*rows, size, *how))
+            progress.advance(1)
     return pa.array(found, pa.float64())

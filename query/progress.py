@@ -23,7 +23,8 @@ class Progress:
     model whose neighbours are kept from an earlier question takes next to no time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = LABEL) -> None:
+        self.label = label
         self.total = self.done = 0
         self.started = self.said = time.monotonic()
         self.done_then = 0  # when it was said
@@ -57,7 +58,8 @@ class Progress:
     def _draw(self, now: float) -> None:
         width = min(100, shutil.get_terminal_size().columns)
         size = {"ncols": width, "nrows": 20}  # not left to tqdm, which shows nothing on a terminal of size 0
-        self.bar = tqdm(total=self.total, desc=LABEL, bar_format=BAR, leave=False, smoothing=0.1, delay=1e9, **size)
+        look = {"desc": self.label, "bar_format": BAR, "leave": False}
+        self.bar = tqdm(total=self.total, smoothing=0.1, delay=1e9, **look, **size)
         self.bar.delay = 0
         self.bar.n, self.bar.start_t = self.done, self.bar.start_t - (now - self.started)
         self.bar.refresh()
@@ -65,5 +67,5 @@ class Progress:
     def _say(self, now: float) -> None:
         speed = (self.done - self.done_then) / (now - self.said)
         left = f", about {(self.total - self.done) / speed:.0f} s left" if speed else ""
-        print(f"  {LABEL}: {100 * self.done / self.total:.0f} % done{left}", file=sys.stderr, flush=True)
+        print(f"  {self.label}: {100 * self.done / self.total:.0f} % done{left}", file=sys.stderr, flush=True)
         self.said, self.done_then = now, self.done

@@ -12,6 +12,7 @@ their word.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -132,8 +133,7 @@ def _along(x: Tensor, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray
     """Return some rows in their order along the direction in which they spread most, about, and where they are then
     along this direction and along another.
     """
-    directions = torch.randn(2, x.shape[1], generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    directions /= torch.linalg.vector_norm(directions, dim=1, keepdim=True)
+    directions = _directions(x.shape[1]).clone()
     for _ in range(2):  # a power iteration; any direction is right, and this one quick
         along = x @ directions[0]
         found = x.T @ (along - along.mean())
@@ -143,3 +143,10 @@ def _along(x: Tensor, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray
     places = (x @ directions.T)[torch.from_numpy(rows)].numpy()
     order = np.argsort(places[:, 0])
     return order, places[order, 0], places[order, 1]
+
+
+@lru_cache(maxsize=64)
+def _directions(dimension: int) -> Tensor:
+    """Return two random directions, always the same; kept, because many small groups ask for them: (2, d) float64."""
+    directions = torch.randn(2, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return directions.div_(torch.linalg.vector_norm(directions, dim=1, keepdim=True))

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import query
+from query import progress
 from query.aggregates import canonical_order
 from query.functions import signatures
 from query.metrics import METRICS, Undefined, align
@@ -222,6 +223,21 @@ def test_threads_and_order_change_no_bit(many: duckdb.DuckDBPyConnection) -> Non
     assert len(answers[0]) == 60
     assert all(None not in row for row in answers[0])
     assert abs(np.mean([cknna for _, cknna, *_ in answers[0]])) < 0.2
+
+
+def test_many_small_groups_each_have_their_own_value(
+    con: duckdb.DuckDBPyConnection, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    rng = np.random.default_rng(2)
+    tables = {name: rng.normal(size=(120, 5, width)).astype(np.float32) for name, width in (("a", 3), ("b", 2))}
+    lists = {name: pa.array(table.reshape(600, -1).tolist(), pa.list_(pa.float32())) for name, table in tables.items()}
+    con.register("rows", pa.table({"bucket": np.arange(600) // 5, **lists}))
+    found = con.sql("SELECT cka(a, b), mutual_knn(a, b, k := 2) FROM rows GROUP BY bucket ORDER BY bucket").fetchall()
+    for (cka, mutual_knn), a, b in zip(found, *tables.values(), strict=True):
+        assert cka == pytest.approx(align(a, b, "cka").value, abs=1e-12)
+        assert mutual_knn == pytest.approx(align(a, b, "mutual_knn", k=2).value, abs=1e-12)
+    assert "comparing groups, 120 at a time: 50 % done" in capfd.readouterr().err
 
 
 def test_every_function_says_what_it_takes_and_does(con: duckdb.DuckDBPyConnection) -> None:

@@ -26,6 +26,7 @@ from query.metrics.normalize import near_one, norm_warning, normalize_resolved, 
 from query.metrics.resolution import Resolution
 
 Table = ArrayLike | Tensor
+SMALL = 2**16  # bytes of vectors that are held without asking how much memory is free, which takes longer
 KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question
 
 
@@ -89,7 +90,7 @@ class _Scratch:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._on_device, self._in_memory = _free(device) // 3, _memory() // 3
+        self._on_device, self._in_memory = _free(device) // 3, -1
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files = 0
 
@@ -104,6 +105,10 @@ class _Scratch:
         if z.nbytes < self._on_device:
             self._on_device -= z.nbytes
             return z.to(self._device)
+        if z.nbytes < SMALL:
+            return z
+        if self._in_memory < 0:
+            self._in_memory = _memory() // 3
         if z.nbytes < self._in_memory:
             self._in_memory -= z.nbytes
             return z
