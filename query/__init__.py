@@ -18,6 +18,8 @@ def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb
 
     path: None is the environment's MATTERZOO_STORE, else ./matter.duckdb. read_only: False allows inserting labels and
     scores, and keeps every other process out. The table functions see what is committed, not an open transaction.
+    After ATTACH, `USE other` makes them read that store, as any statement does; temporary tables that hide a
+    store's are refused. Aggregates over DOUBLE[] compute in float64.
     DuckDB has one thread here, `SET threads = 8` gives it more: metrics use all cores by themselves, and while another
     thread computes one, DuckDB's own waits by spinning and takes half a core from it. Neighbour lists are kept in files
     beside the store; see `query.cache`.
