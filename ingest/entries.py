@@ -13,7 +13,7 @@ from zoo.encoder import content_hash
 __all__ = ["DatasetError", "Entry", "Label", "Unreadable", "checked", "content_hash"]
 
 SAME_PLACE = 0.1  # Å; no two nuclei of any structure come so near, and no model was made for it
-THINNEST = 0.5  # Å between two faces of a cell; hydrogen at 500 GPa has about 1 Å
+THINNEST = 0.7  # Å between two faces of a cell; hydrogen at 500 GPa has about 1 Å
 LARGEST = 2**31  # of an atomic number before it is looked at; what is stored is int16
 MOST_PROTONS = 2**31 - 1  # for a molecule of which only the SMILES is known; a charge is stored as int32
 FARTHEST = 1e6  # Å; a coordinate beyond this is a broken file, and its hash would overflow
@@ -70,7 +70,8 @@ def checked(entry: Entry) -> Entry | Unreadable:
 
     Without periodicity a cell means nothing, so both are dropped: a molecule in a box is the molecule.
     """
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in entry.source_id):
+    odd = not entry.source_id.isprintable()  # so are some blanks, which are no harm
+    if odd and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in entry.source_id):
         plain = entry.source_id.encode("unicode_escape").decode()
         return Unreadable(plain, f"the id {plain!r:.80} holds a control character")
     try:

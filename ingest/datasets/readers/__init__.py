@@ -160,6 +160,9 @@ def _parsed(record: Record) -> Iterator[Item]:
             yield _decoded(item, record)
     except (DatasetError, MemoryError):
         raise
+    except UnicodeEncodeError as error:  # a parser was given a byte that is not UTF-8
+        fault = text.bad_byte(record.text, record.line) or reason(record.parser, error)
+        yield Unreadable(text.plain(record.name), fault)
     except Exception as error:  # a parser's faults have no common type
         yield Unreadable(text.plain(record.name), text.plain(told(record.parser, error)))
 
@@ -177,7 +180,7 @@ def _decoded(item: Item, record: Record) -> Item:
     """The entry, unreadable if its id, SMILES or sequence holds a byte that is not UTF-8; elsewhere that is nothing."""
     if isinstance(item, Entry):
         words = (item.source_id, item.smiles or "", item.sequence or "")
-        if any(text.BAD.search(word) or "\ufffd" in word for word in words):
+        if any(not word.isascii() and (text.BAD.search(word) or "\ufffd" in word) for word in words):
             fault = text.bad_byte(record.text, record.line) or f"{item.source_id!r} holds U+FFFD, a lost character"
             return Unreadable(text.plain(item.source_id), fault)
     elif isinstance(item, Unreadable):

@@ -32,8 +32,7 @@ PATIENCE = 20.0  # seconds for another program to end its writing, as ASE itself
 def records(path: Path) -> Iterator[Record | Item]:
     ignored = Ignored()
     try:
-        if not _has_systems(path):
-            raise DatasetError(f"{path} is a SQLite file without the table 'systems': not an ASE database")
+        _check(path)
         database = _read_only(path)
         with database:
             for (number,) in database.connection.execute("SELECT id FROM systems ORDER BY id"):
@@ -43,11 +42,16 @@ def records(path: Path) -> Iterator[Record | Item]:
     yield from ignored.remarks()
 
 
-def _has_systems(path: Path) -> bool:
+def _check(path: Path) -> None:
+    """Raise DatasetError where the file is no whole ASE database: of a damaged one SQLite may read rows without end."""
     connection = _connection(path)
     try:
         found = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'systems'")
-        return bool(found.fetchone()[0])
+        if not found.fetchone()[0]:
+            raise DatasetError(f"{path} is a SQLite file without the table 'systems': not an ASE database")
+        (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise sqlite3.DatabaseError(" ".join(str(fault).split()))
     finally:
         connection.close()
 

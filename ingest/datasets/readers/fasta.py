@@ -51,9 +51,10 @@ def _entry(name: str, sequence: str) -> Iterator[Entry]:
     sequence = sequence.removesuffix("*")
     if not sequence:
         raise Refused("an empty sequence")
-    for place, letter in enumerate(sequence, start=1):
-        if letter.upper() not in LETTERS and not text.BAD.match(letter):
-            raise Refused(f"{letter!r} at residue {place} is not an amino acid's letter")
+    strange = {x for x in set(sequence) if x.upper() not in LETTERS and not text.BAD.match(x)}  # 'ß' becomes 'SS'
+    if strange:
+        place = next(place for place, letter in enumerate(sequence, start=1) if letter in strange)
+        raise Refused(f"{sequence[place - 1]!r} at residue {place} is not an amino acid's letter")
     sequence = sequence.upper()
     if len(sequence) >= SHORTEST_GENE:
         _refuse_gene(sequence)

@@ -1,0 +1,177 @@
+"""What keeps nonsense out: the guard around parsers, and the checks of every entry."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import ase.db
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ingest.datasets import readers
+from ingest.datasets.readers import Record, Refused
+from ingest.entries import THINNEST, DatasetError, Entry, Unreadable, checked, nearest_pair
+from tests.ingest.aselmdb import crystals, edited, packed, plain
+
+Reasons = Callable[[Path], dict[str, str]]
+
+
+def refusing() -> Iterator[Entry]:
+    raise Refused("no such thing")
+    yield
+
+
+def read(*records: Record) -> list[readers.Item]:
+    reader = readers.Reader((".x",), lambda path: iter(records), (), ())
+    return list(readers.entries(reader, Path("a.x")))
+
+
+def test_what_a_parser_raises_makes_one_entry_unreadable() -> None:
+    found = read(
+        Record("parser", lambda: [int("x")], "Parser"),  # type: ignore[list-item]
+        Record("refused", refusing, "Parser"),
+        Record("fine", lambda: [Entry("fine", smiles="C")], "Parser"),
+    )
+    assert [item.reason for item in found[:2] if isinstance(item, Unreadable)] == [
+        "Parser cannot read it: ValueError: invalid literal for int() with base 10: 'x'",
+        "no such thing",
+    ]
+    assert isinstance(found[2], Entry)
+
+
+def test_a_mistake_of_ours_is_told_as_one() -> None:
+    (found,) = read(Record("ours", partial(readers.id_of, None, "x"), "Parser"))  # type: ignore[arg-type]
+    assert isinstance(found, Unreadable)
+    assert found.reason.startswith(f"{readers.FAULT} at __init__.py:") and "AttributeError" in found.reason
+
+
+def test_a_file_that_breaks_off_keeps_what_came_before() -> None:
+    def broken(path: Path) -> Iterator[Record]:
+        yield Record("fine", lambda: [Entry("fine", smiles="C")], "Parser")
+        raise RecursionError("too deep")
+
+    fine, rest = readers.entries(readers.Reader((".x",), broken, (), ()), Path("a.x"))
+    assert isinstance(fine, Entry) and isinstance(rest, Unreadable)
+    assert rest.source_id == "a after 1" and "too deep" in rest.reason
+
+
+COORDINATES = st.lists(st.tuples(*[st.integers(-30, 30)] * 3), min_size=1, max_size=6, unique=True)
+SHAPES = st.tuples(*[st.integers(8, 40)] * 3, *[st.integers(-20, 20)] * 3)
+
+
+@settings(deadline=None)
+@given(COORDINATES, SHAPES, st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_the_nearest_pair_is_that_of_all_images(
+    places: list[tuple[int, int, int]], shape: tuple[int, ...], pbc: tuple[bool, bool, bool]
+) -> None:
+    positions, periodic, within = np.array(places) / 10, np.array(pbc), 0.3
+    a, b, c, xy, xz, yz = np.array(shape) / 10
+    cell = np.array([[a, 0, 0], [xy, b, 0], [xz, yz, c]])
+    assume((1 / np.linalg.norm(np.linalg.inv(cell), axis=0)).min() > THINNEST)
+    images = np.array(list(product(*(range(-9, 10) if along else [0] for along in pbc)))) @ cell
+    distances = {
+        (i, j): float(np.linalg.norm(positions[j] - positions[i] + images, axis=1).min())
+        for i in range(len(positions))
+        for j in range(i + 1, len(positions))
+    }
+    nearest = min(distances.values(), default=np.inf)
+    found = (
+        nearest_pair(positions, cell, periodic, within)
+        if periodic.any()
+        else nearest_pair(positions, None, None, within)
+    )
+    if found is None:
+        assert nearest >= within - 1e-9
+    else:
+        assert found[2] == pytest.approx(nearest, abs=1e-9)
+        assert distances[found[:2]] == pytest.approx(nearest, abs=1e-9)
+
+
+WATER = {"numbers": np.array([8, 1]), "positions": np.array([[0, 0, 0], [0, 0, 0.97]])}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"numbers": [8, 1.5]}, "atomic number 1.5 is not a whole number"),
+        ({"numbers": ["8", "1"]}, "are not numbers"),
+        ({"numbers": [8, float("nan")]}, "atomic number nan is not a whole number"),
+        ({"cell": np.eye(3) * 9, "pbc": ["F", "F", "F"]}, "neither true nor false"),
+        ({"cell": np.eye(3) * 9, "pbc": [0, 0, 2]}, "neither true nor false"),
+        ({"cell": np.diag([9, 9, 0.01]), "pbc": [True] * 3}, "the cell is 0.01 Å thin"),
+        ({"spin": -5}, "spin = -5 is no multiplicity"),
+        ({"spin": 0}, "spin = 0 is no multiplicity"),
+        ({"charge": 10**30}, "beyond what 9 protons can have"),
+        ({"charge": 2**40, "numbers": None, "positions": None, "smiles": "C"}, "beyond what"),
+        ({"positions": [[0, 0, 0], [0, 0, 0]]}, "atoms 0 and 1 are 0 Å apart"),
+        ({"source_id": "a\x1bb"}, "holds a control character"),
+    ],
+)
+def test_nonsense_is_refused(change: dict[str, object], reason: str) -> None:
+    found = checked(Entry(**{"source_id": "x", **WATER, **change}))  # type: ignore[arg-type]
+    assert isinstance(found, Unreadable) and reason in found.reason
+
+
+def test_a_row_of_an_ase_db_that_cannot_be_read_is_one_row(reasons: Reasons, tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    with ase.db.connect(path) as rows:
+        for name in "abc":
+            rows.write(molecule("H2O"), material_id=name)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE systems SET positions = NULL WHERE id = 2")
+        database.execute("UPDATE systems SET numbers = NULL WHERE id = 3")
+        database.commit()
+    found = reasons(path)
+    assert list(found) == ["b", "c"]
+    assert "must come together; one is missing" in found["b"]
+    assert "nothing to embed: neither atoms" in found["c"]
+
+
+def test_a_row_that_unpacks_to_gigabytes_is_refused(reasons: Reasons, tmp_path: Path) -> None:
+    """600 MB in 600 kB."""
+    bomb = zlib.compressobj()
+    raw = b"".join([bomb.compress(b"[" + b" " * 2**20)] + [bomb.compress(b" " * 2**20) for _ in range(99)])
+    path = edited(plain(tmp_path / "a.aselmdb", crystals(2)), {1: lambda _: raw + bomb.flush()})
+    assert reasons(path) == {"1": "row 1 unpacks to more than 67108864 bytes"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"numbers": {"__ndarray__": [[1], "S100000000", ["x"]]}}, "an array of 'S100000000'; expected numbers"),
+        ({"numbers": [1.5]}, "atomic number 1.5 is not a whole number"),
+        ({"pbc": ["F", "F", "F"]}, "neither true nor false"),
+        ({"energy": "x"}, "energy = x is not a number"),
+        ({"data": {"spin": 0}}, "spin = 0 is no multiplicity"),
+    ],
+)
+def test_nonsense_in_a_row_is_refused(row: dict[str, object], reason: str, reasons: Reasons, tmp_path: Path) -> None:
+    whole = {"numbers": [29], "positions": [[0, 0, 0]], "cell": (np.eye(3) * 4).tolist(), "pbc": [True] * 3, **row}
+    path = edited(plain(tmp_path / "a.aselmdb", [bulk("Cu")]), {1: lambda _: packed(whole)})
+    (found,) = reasons(path).values()
+    assert reason in found
+
+
+def test_deep_json_is_one_row(reasons: Reasons, tmp_path: Path) -> None:
+    deep = zlib.compress(b'{"data":' + b"[" * 200_000)
+    path = edited(plain(tmp_path / "a.aselmdb", crystals(2)), {1: lambda _: deep})
+    assert "RecursionError" in reasons(path)["1"]
+
+
+def test_a_compressed_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    bomb = zlib.compressobj(wbits=31)
+    raw = b"".join(bomb.compress(b"1" * 2**20) for _ in range(70)) + bomb.flush()
+    path = tmp_path / "POSCAR.gz"
+    path.write_bytes(raw)
+    reader = next(reader for reader in readers.load_readers() if reader.named(path))
+    with pytest.raises(DatasetError, match="unpacks to more than 67108864 bytes; unpack it and give the file itself"):
+        list(readers.entries(reader, path))
