@@ -115,9 +115,7 @@ def wrong_options(name: pa.Array, k: pa.Array, how: pa.Array, normalize: pa.Arra
     return pa.array([found[row] for row in rows], pa.string())
 
 
-def paired(
-    left: pa.Array | None, right: pa.Array | None, sizes: tuple[int | None, int | None]
-) -> tuple[Table, Table]:
+def paired(left: pa.Array | None, right: pa.Array | None, sizes: tuple[int | None, int | None]) -> tuple[Table, Table]:
     """Both sides of the rows that have both, in canonical order: (n, d_a) and (n, d_b). Raises Undefined if ragged."""
     if left is None or right is None:
         return NOTHING, NOTHING

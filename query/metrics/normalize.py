@@ -13,7 +13,7 @@ from torch import Tensor
 from query.metrics.base import Undefined
 from query.metrics.engine import kernels, threads
 from query.metrics.registry import unknown
-from query.metrics.resolution import BLUR, NAMES, Resolution, all_alike, precision_of, resolve
+from query.metrics.resolution import BLUR, NAMES, Resolution, all_alike, merge, precision_of, roundings
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
 SMALLEST, LARGEST = 1e-60, 1e60  # float32 fits twice over; fourth powers, summed over all pairs, stay in float64
@@ -54,9 +54,9 @@ def normalize_resolved(x: ArrayLike | Tensor, how: str = "l2", name: str = "a") 
     else:
         scaled = _by_row(x, how, name)
     _require_usable(scaled, name, how)
-    resolution = resolve(scaled, scaled if rounded is None else rounded, precision)
-    require_different(scaled, resolution, name, how)
-    return scaled, resolution
+    grain, blur = roundings(scaled if rounded is None else rounded, precision)
+    require_different(scaled, blur, precision, name, how)
+    return scaled, Resolution(precision, grain, blur, merge(scaled, blur))
 
 
 def near_one(x: Tensor) -> float:
@@ -152,13 +152,13 @@ def _require_usable(x: Tensor, name: str, how: str) -> None:
         )
 
 
-def require_different(x: Tensor, resolution: Resolution, name: str, how: str) -> None:
+def require_different(x: Tensor, blur: NDArray[np.float64], precision: float, name: str, how: str) -> None:
     """Raises Undefined where all vectors are the same to their precision, or none are left. x: (n, d), normalised."""
     if not len(x):
         raise Undefined(f"{name} has no systems")
-    if resolution.n_distinct == 1 or all_alike(x, resolution.blur):
+    if all_alike(x, blur):
         exactly = bool((x.numpy() == x[0].numpy()).all())
-        raise Undefined(_alike(name, how, resolution.format, exactly=exactly))
+        raise Undefined(_alike(name, how, NAMES[precision], exactly=exactly))
 
 
 def _alike(name: str, how: str, precision: str, *, exactly: bool) -> str:

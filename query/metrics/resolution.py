@@ -57,10 +57,6 @@ class Resolution:
     def n_distinct(self) -> int:
         return int(self.label.max()) + 1 if len(self.label) else 0
 
-    @property
-    def format(self) -> str:
-        return NAMES[self.precision]
-
     def times(self, factor: float) -> Resolution:
         """Return the resolution of vectors that are all multiplied by a number."""
         return Resolution(self.precision, self.grain * factor, self.blur * factor, self.label)
@@ -77,16 +73,12 @@ def precision_of(x: ArrayLike | Tensor) -> float:
     return PRECISION.get(kind, FLOAT64)
 
 
-def resolve(x: Tensor, elements: Tensor, precision: float) -> Resolution:
-    """Return the resolution of vectors, and make those that it cannot tell apart the same, in place.
-
-    x: (n, d) float64. elements: (n, d), what was rounded, in x's units: x itself, or x before its mean was taken off.
-    """
+def roundings(x: Tensor, precision: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return grain and blur of vectors, (n, d) float64, as they were rounded: before their mean was taken off."""
     largest, length = np.empty(len(x)), np.empty(len(x))
-    table = elements.numpy()
+    table = x.numpy()
     threads.each(lambda p: kernels.measure_rows(table[p], largest[p], length[p]), threads.parts(len(x)))
-    blur = BLUR * precision * length
-    return Resolution(precision, precision * largest, blur, _merge(x, blur))
+    return precision * largest, BLUR * precision * length
 
 
 def all_alike(x: Tensor, blur: NDArray[np.float64]) -> bool:
@@ -97,7 +89,7 @@ def all_alike(x: Tensor, blur: NDArray[np.float64]) -> bool:
     return bool((np.linalg.norm(table - table.mean(axis=0), axis=1) <= blur).all())
 
 
-def _merge(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
+def merge(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return which vector each system has, (n,), after those within their blur of each other became their mean."""
     table = x.numpy()
     hashes = np.empty((len(table), 2), np.int64)

@@ -383,7 +383,7 @@ class Study:
         if self._origins is None:
             return normalize_resolved(self.read(i), how, name)
         x, resolution = self._origins[i].vectors(), self._origins[i].resolution()
-        require_different(x, resolution, name, how)
+        require_different(x, resolution.blur, resolution.precision, name, how)
         return x, resolution
 
     def _long_lists(self, i: int, geometry: str) -> Lists:
