@@ -215,6 +215,16 @@ def reciprocated(lists, out):  # type: ignore[no-untyped-def]
                 mark[has[e]] = 0
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _mark(lists, p, place):  # type: ignore[no-untyped-def]
+    """Note in `place` where the list of system p has each of its members; where it begins, and how long it is."""
+    start = lists.start[p]
+    theirs = lists.index[start : lists.stop[p]]
+    for t in range(theirs.shape[0]):  # from 0: then numba knows that no index is negative
+        place[theirs[t]] = start + t
+    return start, theirs.shape[0]
+
+
 @njit(nogil=True, cache=True)
 def unbiased_terms(a, a_mutual, b, b_mutual, order, place, terms):  # type: ignore[no-untyped-def]
     """The three terms of Song's equation 5 for two kernels times the product of both models' weights; see cknna.py.
@@ -228,23 +238,27 @@ def unbiased_terms(a, a_mutual, b, b_mutual, order, place, terms):  # type: igno
     trace = 0.0
     for i in range(n):
         p = order[i]
-        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
-        for t in range(start, stop):
-            place[b.index[t]] = t
-        for s in range(a.start[i], a.stop[i]):
-            j = a.index[s]
-            t = place[order[j]]
-            if start <= t < stop and j != i:
-                weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < sure else b.share[p])
-                left, right = weight * a.value[s], weight * b.value[t]
+        start, width = _mark(b, p, place)
+        own, sure, theirs = a.start[i], a.sure[i] - a.start[i], b.sure[p] - start
+        mine = a.index[own : a.stop[i]]
+        for s in range(mine.shape[0]):
+            j = mine[s]
+            t = place[order[j]] - start
+            if 0 <= t < width and j != i:
+                left, right = a.value[own + s], b.value[start + t]
+                both = left * right
+                if s >= sure:
+                    left, right, both = left * a.share[i], right * a.share[i], both * a.share[i]
+                if t >= theirs:
+                    left, right, both = left * b.share[p], right * b.share[p], both * b.share[p]
                 row_sums[0, i] += left
                 row_sums[1, i] += right
                 column_sums[0, j] += left
                 column_sums[1, j] += right
-                if a_mutual[s] and b_mutual[t]:
-                    back = 1.0 if a_mutual[s] == 1 else a.share[j]
-                    back *= 1.0 if b_mutual[t] == 1 else b.share[order[j]]
-                    trace += left * b.value[t] * back
+                there, back = a_mutual[own + s], b_mutual[start + t]
+                if there and back:
+                    both *= 1.0 if there == 1 else a.share[j]
+                    trace += both * (1.0 if back == 1 else b.share[order[j]])
     crossed = 0.0
     for i in range(n):
         crossed += column_sums[0, i] * row_sums[1, i] + column_sums[1, i] * row_sums[0, i]
@@ -259,18 +273,20 @@ def centred_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore
 
     Arguments as in `unbiased_terms`; terms: (2,).
     """
-    n = a.start.shape[0]
     total, size = 0.0, 0.0
-    for i in range(n):
+    for i in range(a.start.shape[0]):
         p = order[i]
-        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
-        for t in range(start, stop):
-            place[b.index[t]] = t
-        for s in range(a.start[i], a.stop[i]):
-            t = place[order[a.index[s]]]
-            if start <= t < stop and a.index[s] != i:
-                weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < sure else b.share[p])
-                product = weight * (a.value[s] - a_mean[i]) * (b.value[t] - b_mean[p])
+        start, width = _mark(b, p, place)
+        own, sure, theirs = a.start[i], a.sure[i] - a.start[i], b.sure[p] - start
+        mine = a.index[own : a.stop[i]]
+        for s in range(mine.shape[0]):
+            t = place[order[mine[s]]] - start
+            if 0 <= t < width and mine[s] != i:
+                product = (a.value[own + s] - a_mean[i]) * (b.value[start + t] - b_mean[p])
+                if s >= sure:
+                    product *= a.share[i]
+                if t >= theirs:
+                    product *= b.share[p]
                 total += product
                 size += abs(product)
     terms[0] = total
@@ -283,25 +299,22 @@ def sum_shared(a, b, order, place):  # type: ignore[no-untyped-def]
 
     Without ties it counts the edges that both have. Arguments as in `unbiased_terms`.
     """
-    found = 0.0
+    found, weighted = 0, 0.0
     for i in range(a.start.shape[0]):
         p = order[i]
-        start, sure, stop = b.start[p], b.sure[p], b.stop[p]
-        for t in range(start, stop):
-            place[b.index[t]] = t
-        surely, mine, theirs, none = 0, 0, 0, 0  # sure in both, in a alone, in b alone, in none
-        for s in range(a.start[i], a.stop[i]):
-            j = a.index[s]
-            t = place[order[j]]
-            if start <= t < stop and j != i:
-                if s < a.sure[i]:
-                    surely += t < sure
-                    mine += t >= sure
-                else:
-                    theirs += t < sure
-                    none += t >= sure
-        found += surely + mine * b.share[p] + theirs * a.share[i] + none * a.share[i] * b.share[p]
-    return found
+        start, width = _mark(b, p, place)
+        sure, theirs = a.sure[i] - a.start[i], b.sure[p] - start
+        mine = a.index[a.start[i] : a.stop[i]]
+        if sure == mine.shape[0] and theirs == width:  # no ties: quicker, as nothing is branched on
+            for s in range(sure):
+                t = place[order[mine[s]]] - start
+                found += (0 <= t < width) & (mine[s] != i)
+            continue
+        for s in range(mine.shape[0]):
+            t = place[order[mine[s]]] - start
+            if 0 <= t < width and mine[s] != i:
+                weighted += (1.0 if s < sure else a.share[i]) * (1.0 if t < theirs else b.share[p])
+    return found + weighted
 
 
 @njit(nogil=True, cache=True)
