@@ -31,7 +31,7 @@ def dimension(
 ) -> Plot:
     """One row a model, grouped by input and family, its untrained twin a ring in the same row; controls below, in grey.
 
-    measure: any of `dimensions`, by default the intrinsic dimension. Whiskers are 95 % intervals from random halves of
+    measure: any of `dimensions`, by default the intrinsic dimension. Whiskers are 95 % intervals from random parts of
     the systems. Raises NothingToDraw where no model has a value.
     """
     answer = ask(connection, "dimension", dataset=dataset, measure=measure, subsamples=subsamples, k=k)

@@ -161,7 +161,7 @@ def _alignment(
     distinct = [study.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):
-            warnings.append(f"no interval: n = {study.n} systems are too few to draw subsets of")
+            warnings.append(f"no interval: random parts of n = {study.n} systems have no value of their own")
         else:
             low, high = around(value, margin, metric.bounds(estimator, study.n, study.k_of(metric)))
             statistics |= {"low": low, "high": high}

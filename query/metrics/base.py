@@ -105,12 +105,18 @@ class Metric(ABC):
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
     ) -> NDArray[np.float64]:
         """Half the width of every pair's interval, (pairs,); NaN where the systems are too few to tell."""
-        size = self.subsample_size(study.n)
-        if size < 1 or size < self.least_systems(subset_k(study.k_of(self), study.n, size)):
+        drawn = self.draw(study, subsamples, seed)
+        if drawn is None:
             return np.full(len(pairs), np.nan)
-        values = self.resampled(study, pairs, estimator, paired_subsets(study.n, size, subsamples, seed))
-        found = (margin(values[:, p], study.n, size) for p in range(len(pairs)))
-        return np.array([np.nan if half is None else half for half in found])
+        values = self.resampled(study, pairs, estimator, drawn)
+        return np.array([margin(values[:, p], study.n, drawn.shape[1]) for p in range(len(pairs))])
+
+    def draw(self, study: Study, subsamples: int, seed: int) -> NDArray[np.int64] | None:
+        """Pairs of subsets, (S, m), whose values tell how wide an interval is; None where the systems are too few."""
+        size = self.subsample_size(study.n)
+        if size < max(1, self.least_systems(subset_k(study.k_of(self), study.n, size))):
+            return None
+        return paired_subsets(study.n, size, subsamples, seed)
 
     def resampled(
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]

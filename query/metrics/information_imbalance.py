@@ -18,9 +18,10 @@ systems the closer to it. Places are not kept for all pairs of systems, so pairi
 them, and what comes out is drawn towards 1 by √(m/n).
 
 Its interval: systems that share a neighbour share its place, so their places are not independent, and an interval from
-their spread alone covered 79 %. Up to `RESAMPLED` systems halves are compared (`interval`). Beyond, as places cannot be
-counted again for every half, that is done for some of the systems: by how much the interval is wider there than for
-independent places (the design effect: Kish, Survey Sampling, 1965) is what it is for all.
+their spread alone covered 79 %. How much more their mean scatters than that of independent places (the design effect:
+Kish, Survey Sampling, 1965) is found by comparing halves (`interval`), of at most `RESAMPLED` systems or 8 k, as places
+cannot be counted again for many halves of all. The spread itself is that of all systems: as places fall with n, so does
+their scatter.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from query.metrics.engine.lists import Members
 from query.metrics.engine.search import find_lists
 from query.metrics.engine.sums import RANKED, rounding
 from query.metrics.engine.tiles import FLOAT64_BYTES, blocks
-from query.metrics.interval import subsets
+from query.metrics.interval import margin, subset_k, subsets
 from query.metrics.matrices import RESAMPLED, few_systems
 
 if TYPE_CHECKING:
@@ -103,28 +104,30 @@ class InformationImbalance(Metric):
     def margins(
         self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
     ) -> NDArray[np.float64]:
-        """From all where these are few, else from some: see the module."""
+        """The error that independent places would have, times the root of the design effect: see the module."""
         few = max(RESAMPLED, 8 * study.k_of(self))
         part = study if study.n <= few else study.subset(subsets(study.n, few, 1, seed)[0])
-        relative = super().margins(part, pairs, estimator, subsamples, seed)
-        return relative * [self._error(study, part, pair) for pair in pairs]
+        drawn = self.draw(part, subsamples, seed)
+        if drawn is None:
+            return np.full(len(pairs), np.nan)
+        values = np.full((len(drawn), len(pairs)), np.nan)
+        errors = values.copy()
+        for s, rows in enumerate(drawn):
+            half = part.subset(rows, subset_k(study.k_of(self), part.n, drawn.shape[1]))
+            for p, pair in enumerate(pairs):
+                values[s, p], errors[s, p] = self._value_and_error(half, *pair)
+        independent = np.sqrt(np.nanmean(np.square(errors), axis=0) * drawn.shape[1] / part.n)
+        wide = [margin(values[:, p], part.n, drawn.shape[1]) for p in range(len(pairs))]
+        every = [self._value_and_error(study, *pair)[1] for pair in pairs]
+        return np.divide(wide, independent, out=np.ones(len(pairs)), where=independent != 0) * every
 
-    def resampled(
-        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """As logarithms: of related models the value falls with n, and its scatter with it."""
-        return np.log(super().resampled(study, pairs, estimator, subsets))
-
-    def _error(self, study: Study, part: Study, pair: tuple[int, int]) -> float:
-        """What a relative error of the value among some systems is among all, in units of the value."""
+    def _value_and_error(self, study: Study, a: int, b: int) -> tuple[float, float]:
+        """The value and its standard error, were the systems independent; NaN where undefined."""
         try:
-            among_some = part.value(self, *pair, None)
-            if part is study:
-                return among_some
-            some, every = (2 / s.n**1.5 * float(self._ranks(s, *pair).std()) for s in (part, study))
+            value = study.value(self, a, b, None)
+            return value, 2 / study.n**1.5 * float(self._ranks(study, a, b).std(ddof=1))
         except Undefined:
-            return math.nan
-        return among_some * every / some if some else among_some
+            return math.nan, math.nan
 
     def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""

@@ -61,12 +61,12 @@ def list_length(k: int, n: int, size: int) -> int:
     return math.ceil(((spread + math.sqrt(spread**2 + 4 * share * wanted)) / (2 * share)) ** 2)
 
 
-def margin(values: NDArray[np.float64], n: int, size: int) -> float | None:
-    """Half the width of the interval, from the values of `paired_subsets`, (S,); None where no pair has two values."""
+def margin(values: NDArray[np.float64], n: int, size: int) -> float:
+    """Half the width of the interval, from the values of `paired_subsets`, (S,); NaN where no pair has two values."""
     apart = values[::2] - values[1::2]
     apart = apart[~np.isnan(apart)]
     if not len(apart):
-        return None
+        return math.nan
     variance = np.square(apart).mean() / 2 * size**2 / (n * min(size, n - size))
     freedom = 1 / (1 / len(apart) + 1 / (n - 1))  # Satterthwaite: the pairs are few, and so are the systems
     return float(quantile(freedom) * variance**0.5)

@@ -105,7 +105,7 @@ def measure(
         size = chosen.subsample_size(n)
         drawn = paired_subsets(n, size, subsamples, seed)
         half = margin(_resampled(table, drawn, chosen, way, used_k, normalize), n, size)
-        if half is not None:
+        if not math.isnan(half):
             low, high = around(value, half, chosen.bounds(n, table.shape[1]))
     return Measured(value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high)
 

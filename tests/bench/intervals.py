@@ -1,0 +1,96 @@
+"""How often 95 % intervals hold the true value: samples of systems are drawn again and again, and each tells its own.
+
+Two models see four common coordinates and noise of their own, in 9 and 8 dimensions. The true value is that of the same
+number of systems: the mean over all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from query.metrics import MEASURES, METRICS, align, measure
+from query.metrics.interval import quantile
+from tests.bench.report import Row
+
+Values = NDArray[np.float64]
+Way = tuple[str, str | None, int | None]  # metric or measure, estimator or method, k
+
+WAYS: list[Way] = [
+    (name, way, k)
+    for name, metric in METRICS.items()
+    for way in metric.estimators or (None,)
+    for k in (((1, 10) if name == "information_imbalance" else (10, 25)) if metric.uses_k else (None,))
+]
+WAYS += [("intrinsic_dimension", "mle", k) for k in (10, 50)]
+WAYS += [(name, way, None) for name, found in MEASURES.items() for way in found.methods if way != "mle"]
+STRENGTHS = {"strong": 0.3, "weak": 2.0}  # deviation of the noise; that of a common coordinate is 1
+DIMENSIONS = (9, 8)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The values of many samples, and the intervals of the first of them; NaN where there is none."""
+
+    values: Values  # (draws,)
+    low: Values  # (told,)
+    high: Values
+    freedom: float  # of Student's t in the intervals
+
+    @property
+    def coverage(self) -> float:
+        """The share of the intervals that hold the true value."""
+        true = self.values.mean()
+        return float(((self.low <= true) & (true <= self.high)).mean())
+
+    @property
+    def scatter(self) -> float:
+        return float(self.values.std(ddof=1))
+
+    @property
+    def claimed(self) -> float:
+        """The root mean square of the deviations that the intervals were made of."""
+        return float(np.sqrt(np.square(self.high - self.low).mean()) / 2 / quantile(self.freedom))
+
+
+def simulate(way: Way, n: int, noise: float, draws: int, told: int, subsamples: int, seed: int = 0) -> Simulated:
+    """Values of `draws` samples of n systems, and intervals from `subsamples` subsets of the first `told`."""
+    random = np.random.default_rng([seed, n])
+    turns = [random.normal(size=(4, d)) for d in DIMENSIONS]
+    found = np.full((draws, 3), np.nan)
+    for r in range(draws):
+        latent = random.normal(size=(n, 4))
+        pair = [latent @ turn + noise * random.normal(size=(n, turn.shape[1])) for turn in turns]
+        found[r] = _tell(way, pair, subsamples if r < told else 0, seed=r)
+    halved = way[0] == "reconstruction_error"  # which draws nothing: its test systems count
+    freedom = n // 2 - 1 if halved else 1 / (1 / ((subsamples + 1) // 2) + 1 / (n - 1))
+    return Simulated(found[:, 0], found[:told, 1], found[:told, 2], freedom)
+
+
+def _tell(way: Way, pair: list[Values], subsamples: int, seed: int) -> list[float | None]:
+    """Value, low and high."""
+    name, how, k = way
+    if name in MEASURES:
+        one = measure(pair[0], name, method=how, k=k, subsamples=subsamples, seed=seed)
+        return [one.value, one.low, one.high]
+    both = align(*pair, name, estimator=how, k=k, subsamples=subsamples, seed=seed)
+    return [both.value, both.low, both.high]
+
+
+def called(way: Way) -> str:
+    name, how, k = way
+    return " ".join([name, *([how] if how else []), *([f"k = {k}"] if k else [])])
+
+
+def run(sizes: tuple[int, ...] = (60, 1000), draws: int = 300, subsamples: int = 50) -> Iterator[Row]:
+    """The deviations that intervals claim against those of the values, and how many intervals hold the true value."""
+    for n in sizes:
+        for strength, noise in STRENGTHS.items():
+            for way in WAYS:
+                found = simulate(way, n, noise, draws, draws, subsamples)
+                note = f"{found.coverage:.1%} of {draws} intervals hold the true value, {found.values.mean():.3f}"
+                label = f"{called(way)}, n = {n}, {strength}"
+                yield Row(label, 1e3 * found.claimed, 1e3 * found.scatter, "‰", None, note)
