@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -71,20 +72,42 @@ def families_of(selections: Sequence[Selection]) -> list[Family]:
 
 def run(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
+    names = [options.dataset] if Path(options.dataset).exists() else _named(options.dataset) or [options.dataset]
+    each = [argparse.Namespace(**{**vars(options), "dataset": name}) for name in names]
     if options.vectors is not None:
-        return run_vectors(layout, options)
+        if len(each) > 1:
+            raise PlanError(f"VECTORS= are of one dataset, not of {len(each)}: {options.dataset}")
+        return run_vectors(layout, each[0])
     selections = choose_models(options.model)
-    runtime, why = choose_runtime(options.runtime, families_of(selections))
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
-    dataset = find_dataset(options.dataset).drawn(options.limit, say)
-    say(f"runtime {runtime.name}: {why}")
+    runtime, why = choose_runtime(options.runtime, families_of(selections))
     limits = limits_of(options, runtime)
-    made = prepare(layout, dataset)
+    datasets = [find_dataset(name).drawn(options.limit, say) for name in names]  # all, before anything is computed
+    say(f"runtime {runtime.name}: {why}")
+    ingest = Ingest(layout, runtime, limits)
+    codes = []
+    for its_options, dataset in zip(each, datasets, strict=True):
+        try:
+            codes.append(run_on(ingest, dataset, chosen, its_options))
+        except (DatasetError, StoreError) as error:
+            if len(each) == 1:
+                raise
+            _tell(f"{dataset.name}: {error}")
+            codes.append(1)
+    return max(codes)
+
+
+def run_on(
+    ingest: Ingest, dataset: Dataset, chosen: Sequence[tuple[Selection, tuple[str, ...]]], options: argparse.Namespace
+) -> int:
+    """Embed one dataset with these models. Returns the exit code."""
+    made = prepare(ingest.layout, dataset)
     limit = options.limit or dataset.sample
     wishes = [Wish(s, made, names, limit, options.device, options.dtype, options.batch) for s, names in chosen]
     if len(wishes) > 1:
-        tell_cost(layout, runtime, wishes)
-    return run_all(Ingest(layout, runtime, limits), wishes, partial(goes_on, options))
+        with suppress(StoreLocked):  # then it is not known what is stored; each of them waits for its turn
+            tell_cost(ingest.layout, ingest.runtime, wishes)
+    return run_all(ingest, wishes, partial(goes_on, options))
 
 
 def limits_of(options: argparse.Namespace, runtime: Runtime) -> Limits:
@@ -380,6 +403,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RUN_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `make du | head`
+        sys.stderr.close()
+        return 0 if options.command in ("du", "datasets", "plan") else 1
     except OSError as error:
         if error.errno not in FULL:
             raise

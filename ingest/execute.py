@@ -11,12 +11,13 @@ from time import monotonic
 
 import duckdb
 
+from ingest.care import relieve
 from ingest.layout import Layout, Run, glob_free
 from ingest.load import land, land_failure
 from ingest.patience import PATIENCE, SHORT
 from ingest.plan import Busy, PlanError, Wish, not_for, plan
 from ingest.progress import Progress
-from ingest.runtimes import Limits, OutOfMemory, RunError, Runtime
+from ingest.runtimes import Killed, Limits, RunError, Runtime
 from ingest.shards import ShardError
 from schemas.store import StoreError, StoreLocked
 from zoo.weights import Place, WeightsError, fetch
@@ -182,19 +183,13 @@ class Ingest:
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
     def _compute(self, wish: Wish, run: Run, weights: Place | None) -> None:
-        """Have the worker write the shards; where memory runs out, go on with half the batch budget."""
+        """Have the worker write the shards; go on in another way where it is killed."""
         while True:
             try:
                 self._work(wish, run, weights)
                 return
-            except OutOfMemory as error:
-                budget = _halve(run)
-                if budget is None:
-                    raise RunError(
-                        f"{error}\nThe batch budget is 1 already. More memory may help (MEMORY=, a larger machine), or "
-                        "fewer systems (LIMIT=) where one of them is too large"
-                    ) from error
-                say(f"  memory ran out: going on from the finished shards with half the batch budget, {budget}")
+            except Killed as killed:
+                say(f"  {relieve(run, self.limits, killed)}")
 
     def _work(self, wish: Wish, run: Run, weights: Place | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
@@ -213,16 +208,6 @@ class Ingest:
         say(f"  {computed.model_id}: {outcome} in {computed.seconds:.1f} s -> {layout.store}")
         for line in reasons(run):
             say(f"    {line}")
-
-
-def _halve(run: Run) -> int | None:
-    """Halve the batch budget of a run's job, not below 1. Returns the new one, None where it is 1 already."""
-    job = run.read("job/job.json")
-    budget: int = job["batch"] or job["model"]["compute"]["batch"]
-    if budget == 1:
-        return None
-    run.write("job/job.json", job | {"batch": budget // 2})
-    return budget // 2
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 
@@ -32,3 +34,10 @@ def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb
 
 def default_store() -> Path:
     return Path(os.environ.get("MATTERZOO_STORE") or "matter.duckdb")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`query.figures`, loaded when it is first asked for: what draws takes a second that no question needs."""
+    if name == "figures":
+        return import_module("query.figures")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -79,7 +79,7 @@ def write_report(options: argparse.Namespace) -> None:
     datasets, folder = options.words[0], Path(options.words[1] if len(options.words) == 2 else "report")
     with connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
-        print(report(connection, list(dict.fromkeys(datasets.split(","))), folder))
+        print(report(connection, list(dict.fromkeys(filter(None, map(str.strip, datasets.split(","))))), folder))
 
 
 def form_of(options: argparse.Namespace) -> tuple[str | None, Path | None]:
@@ -144,12 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interruptible():
             answer(options, known)
+        sys.stdout.flush()  # within this block, so that a pipe that has ended is met here
     except (duckdb.Error, StoreError, ValueError) as error:
         print(sentence(error), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `python -m query … | head`
+        sys.stderr.close()
     return 0
 
 

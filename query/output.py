@@ -58,6 +58,20 @@ def show(relation: duckdb.DuckDBPyRelation | None) -> None:
         relation.show(max_width=UNLIMITED, max_col_width=UNLIMITED, max_rows=SHOWN_ROWS)
 
 
+def show_long(relation: duckdb.DuckDBPyRelation | None) -> None:
+    """Print each row as a line per column."""
+    if relation is None:
+        return
+    width = max(map(len, relation.columns))
+    rows = relation.fetchmany(SHOWN_ROWS)
+    for number, row in enumerate(rows, start=1):
+        print(f"row {number}")
+        for name, value in zip(relation.columns, row, strict=True):
+            print(f"  {name:{width}}  {'NULL' if value is None else value}")
+    if relation.fetchone() is not None:
+        print(f"and more rows; LIMIT and OFFSET show others than the first {SHOWN_ROWS}")
+
+
 def write(relation: duckdb.DuckDBPyRelation, form: str, out: Path | None = None) -> None:
     """Write all rows to a file, or to standard output: CSV with a header, a JSON array of objects, or Parquet."""
     with tempfile.TemporaryDirectory(dir=out.parent if out else None, prefix=".result-") as folder:

@@ -19,19 +19,21 @@ from prompt_toolkit.output import Output
 
 from query.functions import signatures
 from query.interrupt import interruptible
-from query.output import is_complete, sentence, show, statements
+from query.output import is_complete, sentence, show, show_long, statements
 from query.vectors import nearest_name
 
 HISTORY = Path.home() / ".matterzoo_history"
 OPEN_STRING = re.compile(r"^(?:[^']*'[^']*')*[^']*'([^']*)$", re.DOTALL)
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 COMMANDS = {
-    ".help": "the functions of this project and these commands",
+    ".help": "the functions of this project and these commands; .help FUNCTION for one function",
     ".tables": "the tables, with their size and meaning",
     ".schema": "the columns, with their units and shapes; .schema TABLE for one table",
+    ".long": "the next result with a line per column, for one that is wider than the screen: .long FROM models",
+    ".clear": "clear the screen",
     ".quit": "leave (or Ctrl-D)",
 }
-TABLES = 'SELECT table_name AS "table", estimated_size AS "rows", comment FROM duckdb_tables() ORDER BY table_name'
+TABLES = "SELECT table_name, comment FROM duckdb_tables() ORDER BY table_name"
 TABLES_ONLY = "SELECT table_name, 'table' FROM duckdb_tables()"
 COLUMNS = """
     SELECT table_name AS "table", column_name AS "column", data_type AS type, comment
@@ -140,22 +142,38 @@ def _respond(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
 
 
 def _run(connection: duckdb.DuckDBPyConnection, text: str, words: list[str]) -> None:
+    if words == ["clear"] or words == ["clear;"]:  # what one types at a prompt; SQL has no such word
+        words = [".clear"]
     if words and words[0].startswith("."):
-        _command(connection, *words)
+        _command(connection, text, *words)
     else:
         for statement in statements(text):
             show(connection.sql(statement))
 
 
-def _command(connection: duckdb.DuckDBPyConnection, command: str, *words: str) -> None:
+def _command(connection: duckdb.DuckDBPyConnection, text: str, command: str, *words: str) -> None:
     if command == ".help":
-        _help(connection)
+        _help(connection, *words)
     elif command == ".tables":
-        show(connection.sql(TABLES))
+        _tables(connection)
     elif command == ".schema":
         _schema(connection, *words)
+    elif command == ".long":
+        show_long(connection.sql(text.partition(command)[2]))
+    elif command == ".clear":
+        print("\033[H\033[2J", end="", flush=True)
     else:
         print(f"no command {command}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Count the rows: what DuckDB keeps as a table's size holds deleted rows, too."""
+    rows = connection.execute(TABLES).fetchall()
+    counts = " UNION ALL ".join(
+        f'SELECT \'{table}\' AS "table", count(*) AS "rows" FROM "{table}"' for table, _ in rows
+    )
+    comments = 'SELECT table_name AS "table", comment FROM duckdb_tables()'
+    show(connection.sql(f'FROM ({counts}) JOIN ({comments}) USING ("table") ORDER BY 1'))
 
 
 def _schema(connection: duckdb.DuckDBPyConnection, table: str | None = None, *_: str) -> None:
@@ -166,13 +184,18 @@ def _schema(connection: duckdb.DuckDBPyConnection, table: str | None = None, *_:
     show(connection.sql(COLUMNS, params={"table": table}))
 
 
-def _help(connection: duckdb.DuckDBPyConnection) -> None:
+def _help(connection: duckdb.DuckDBPyConnection, name: str | None = None, *_: str) -> None:
     about = _column(connection, "SELECT function_name, comment FROM duckdb_functions() WHERE comment IS NOT NULL")
-    for name, signature in signatures().items():
-        print(f"{signature}\n    {about[name]}")
-    print()
-    for command, meaning in COMMANDS.items():
-        print(f"{command:8} {meaning}")
+    known = signatures()
+    if name is not None and name not in known:
+        print(f"no function '{name}'{nearest_name(name, list(known))}", file=sys.stderr)
+        return
+    for function in known if name is None else [name]:
+        print(f"{known[function]}\n    {about[function]}")
+    if name is None:
+        print()
+        for command, meaning in COMMANDS.items():
+            print(f"{command:8} {meaning}")
 
 
 def _keys() -> KeyBindings:

@@ -108,9 +108,9 @@ def new_family(options: argparse.Namespace) -> None:
         "" if folder.parent == ROOT else f"export ZOO_PATH={folder.parent}   # where families are looked for too\n"
     )
     print(
-        f"{folder} is a family that runs. Fill in its four files, then:\n{elsewhere}"
+        f"{folder} is a family that runs once it is locked. Fill in its four files, then:\n{elsewhere}"
         f"python -m zoo lock {options.name}\npython -m zoo check {options.name}\n"
-        f"python -m ingest {options.name}-composition aflow"
+        f"python -m ingest run {options.name}-composition aflow"
     )
 
 
@@ -151,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("lock", lock_family, "resolve a family's requirements.in into its requirements.lock, with hashes")
     sub.add_argument("family", help="the family's name, or all")
     sub.add_argument("--upgrade", action="store_true", help="take the newest versions, not those of the old lock")
-    sub = command("new", new_family, "begin a new family: a folder that runs as it is, to be filled in")
+    sub = command("new", new_family, "begin a new family: a folder that runs once it is locked, to be filled in")
     sub.add_argument("name", help="lower-case letters, digits, dots and dashes")
     sub.add_argument("--folder", type=Path, default=ROOT, help="where the folder is made (default: among the others)")
     sub = command("check", check, "list every fault of the families' cards, encoders and locks")

@@ -324,6 +324,8 @@ class Family(Card):
 
     @property
     def lock_hash(self) -> str:
+        if not self.lock.exists():
+            raise CardError(f"family {self.name} has no {self.lock.name}; `python -m zoo lock {self.name}` writes it")
         return hashlib.sha256(self.lock.read_bytes()).hexdigest()
 
     @property

@@ -47,6 +47,8 @@ FLUSH_SECONDS = 60.0  # a slow model writes a shard at least this often, so that
 EVENT_SECONDS = 0.2
 LOCK_SECONDS = 30.0  # that an earlier worker gets to end before a second one gives up on its folder
 ORPHAN_SECONDS = 20.0  # that a worker whose host is gone gets to finish its batch; less than LOCK_SECONDS
+AT = "at.json"  # in the folder of the shards: what the worker is at
+CARE = "care.json"  # beside job.json: what the host has learned from workers that were killed
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SEAL = "sha256"  # the key of a JSON file's own sum
 MANIFEST = "shards.json"  # the stamps of the shards so far; they go into run.json
@@ -267,6 +269,14 @@ def extent(system: System) -> int:
     return 0
 
 
+def size_of(system: System) -> str:
+    """The size of a system in words: '5,324 atoms'."""
+    of = (
+        "atoms" if system.numbers is not None else "residues" if system.sequence or system.smiles is None else "letters"
+    )
+    return f"{extent(system):,} {of}"
+
+
 def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
     """One float32 vector from what an encoder returned, pooled if it is one of nodes. ValueError: the stored reason."""
     array = np.asarray(value)
@@ -437,28 +447,68 @@ class Signals:
             raise Stopped(signal.Signals(self.received).name)
 
 
+class At:
+    """The file out/at.json: which system is worked on, from which the host knows it if this process is killed.
+
+    It is written in place, which takes microseconds: it has to outlive this process, not the machine.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.path, self.longest = out / AT, 0
+        self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
+    def __call__(self, system: System | None, alone: bool, ok: int) -> None:
+        """Note a system, None for several; whether no other is held in memory; how many vectors there are so far."""
+        about = {"system_id": None} if system is None else {"system_id": system.system_id, "size": size_of(system)}
+        text = json.dumps({**about, "alone": alone, "ok": ok}).encode()
+        self.longest = max(self.longest, len(text))
+        os.pwrite(self.file, text.ljust(self.longest), 0)
+
+    def end(self) -> None:
+        """Remove the file: nothing is worked on any more."""
+        os.close(self.file)
+        self.path.unlink(missing_ok=True)
+
+
 class Batcher:
-    """Takes windows of systems through the encoder, within the batch budget, and adds every outcome to the shards."""
+    """Takes windows of systems through the encoder, within the batch budget, and adds every outcome to the shards.
+
+    suspect: a system at which an earlier worker was killed, so its window begins with it, alone. too_large: why others
+    are not tried any more.
+    """
 
     def __init__(self, job: Job, encoder: Encoder, shards: Shards, clock: Clock, stop: Signals) -> None:
         self.job, self.encoder, self.shards = job, encoder, shards
+        self.at = At(shards.out)
+        care = read_json(job.folder / CARE) if (job.folder / CARE).exists() else {}
+        self.suspect: str | None = care.get("suspect")
+        self.too_large: dict[str, str] = care.get("too_large", {})
         self.clock, self.stop, self.reported = clock, stop, 0.0
         self.budget: int = job.batch or job.model["compute"]["batch"]
         self.known = {r["name"]: r for r in job.model["representation"]}
         self.not_finite = 0  # energies
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:  # only a worker that is killed leaves the file behind
+            self.at.end()
+
+    def _run(self) -> None:
         self.stop.between_batches = True
         stream = self.job.stream()
         windows = iter(lambda: list(islice(stream, WINDOW)), [])
         for number, window in enumerate(windows):
             finished = self.shards.finished(number)
-            todo = sorted((s for s in window if s.system_id not in finished), key=extent)
+            todo = [s for s in window if s.system_id not in finished]
+            todo.sort(key=lambda system: (system.system_id != self.suspect, extent(system)))
             try:
                 for batch in self._batches(todo):
                     self._encode(batch)
                     self._report()
-                    self.shards.flush(number, every=FLUSH_SECONDS)
+                    # What a suspect gives is kept at once, so that a run that is killed again and again gets on.
+                    survived = batch[0].system.system_id == self.suspect
+                    self.shards.flush(number, every=0.0 if survived else FLUSH_SECONDS)
             finally:  # a run that stops keeps what it has
                 self.shards.flush(number)
         if self.not_finite:
@@ -476,8 +526,11 @@ class Batcher:
         for system in systems:
             self.stop.check()
             with self.clock.measure("prepare"):
-                prepared = self._prepare(system)
+                prepared = self._prepare(system, alone=not batch)
             if prepared is None:
+                continue
+            if system.system_id == self.suspect:
+                yield [prepared]
                 continue
             if batch and sum(p.size for p in batch) + prepared.size > self.budget:
                 yield batch
@@ -486,9 +539,12 @@ class Batcher:
         if batch:
             yield batch
 
-    def _prepare(self, system: System) -> Prepared | None:
+    def _prepare(self, system: System, alone: bool) -> Prepared | None:
         refused = refuse(system, self.job.model)
+        if system.system_id in self.too_large:
+            refused = "failed", self.too_large[system.system_id]
         if refused is None:
+            self.at(system, alone, self.shards.counts.ok)
             try:
                 item = self.encoder.prepare(system)
                 return Prepared(system, item, int(self.encoder.size(item)))
@@ -502,6 +558,8 @@ class Batcher:
 
     def _encode(self, batch: Sequence[Prepared]) -> None:
         """Encode a batch; if it fails, its halves, down to the guilty system."""
+        alone = len(batch) == 1
+        self.at(batch[0].system if alone else None, alone, self.shards.counts.ok)
         names = list(self.job.representations)
         try:
             with self.clock.measure("encode"):

@@ -27,6 +27,8 @@ def find_dataset(name_or_path: str) -> Dataset:
         return datasets[name_or_path]
     path = Path(name_or_path).expanduser()
     if not path.exists():
+        if path.suffix in suffixes() or len(path.parts) > 1:
+            raise DatasetError(f"there is no file {path.absolute()}. Of datasets, {nearest(name_or_path, datasets)}")
         raise DatasetError(
             f"{name_or_path!r} is neither a dataset nor a file ({', '.join(suffixes())});"
             f" {nearest(name_or_path, datasets)}"

@@ -21,7 +21,11 @@ class RunError(Exception):
     """An environment that cannot be built, or a worker that ended early; the message says why and what to do."""
 
 
-class OutOfMemory(RunError):
+class Killed(RunError):
+    """The worker was killed by SIGKILL. Where nothing tells why, a guard of the machine's memory may have done it."""
+
+
+class OutOfMemory(Killed):
     """The worker was killed because memory ran out; a smaller batch budget may do."""
 
 
@@ -94,12 +98,19 @@ def choose_runtime(name: str | None, families: Iterable[Family]) -> tuple[Runtim
 
 def _first(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[Runtime, str]:
     passed: list[str] = []
+    absent: dict[str, str] = {}
     for runtime in runtimes:
-        reason = runtime.unavailable() or _lacking(runtime, families)
+        gone = runtime.unavailable()
+        reason = gone or _lacking(runtime, families)
         if reason is None:
-            return runtime, "; ".join(passed) or "the first choice, and this machine can use it"
-        passed.append(reason)
-    raise NoRuntime("; ".join(passed))
+            # Most machines are without an engine: no cause for alarm, and `make doctor` says why it is so.
+            missing = [f"no {name} here, which is optional (see `make doctor`)" for name in absent]
+            return runtime, "; ".join(missing + passed) or "the first choice, and this machine can use it"
+        if gone is None:
+            passed.append(reason)
+        else:
+            absent[runtime.name] = gone
+    raise NoRuntime("; ".join([*absent.values(), *passed]))
 
 
 def _lacking(runtime: Runtime, families: list[Family]) -> str | None:

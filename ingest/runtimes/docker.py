@@ -22,7 +22,7 @@ from ingest.images import engine, local, registry
 from ingest.images.containers import left_behind, me, remove
 from ingest.images.engine import BROKEN, Engine, connected
 from ingest.images.recipe import FAMILY, HOST, RUN
-from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say
+from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say
 from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
@@ -216,9 +216,10 @@ def _kill(container: Container, stream: socket.SocketIO) -> None:
 def _failure(code: int, container: Container, watch: Watch, about: Engine) -> RunError:
     """Podman 4.3 never says that a container ran out of memory; one killed by none of us most likely has."""
     limit = f"its limit of {container.attrs['HostConfig']['Memory'] / 2**20:,.0f} MiB"
-    kind, ending = RunError, f"exit code {code}" if code else "exit code 0, but no run.json"
+    kind: type[RunError] = RunError
+    ending = f"exit code {code}" if code else "exit code 0, but no run.json"
     if code == KILLED and not watch.hung:
-        kind, ending = RunError, "killed by SIGKILL from outside"
+        kind, ending = Killed, "killed by SIGKILL from outside"
         if container.attrs["State"].get("OOMKilled"):
             kind, ending = OutOfMemory, f"killed because memory ran out, {limit}"
         elif about.name == "Podman":

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.runtimes import Limits, OnEvent, OutOfMemory, RunError, Say, environment
+from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say, environment
 from ingest.runtimes.watch import Watch
 from zoo.card import Family
 from zoo.variables import for_worker
@@ -107,6 +107,8 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 def _failure(code: int, watch: Watch) -> RunError:
     if code == -signal.SIGKILL and watch.starved and not watch.hung:
         return OutOfMemory(watch.why("killed by the kernel because this machine's memory ran out"))
+    if code == -signal.SIGKILL and not watch.hung:
+        return Killed(watch.why(_ending(code)))
     return RunError(watch.why(_ending(code)))
 
 

@@ -45,9 +45,9 @@ def report(
     folder: made where it is not there; files in it that are not of a report stay as they are.
     Raises ValueError on a dataset that the store does not know, or a page that is not ours.
     """
-    check_folder(folder)
     for dataset in datasets:
         check_dataset(connection, dataset)
+    check_folder(folder)
     drawn: list[Drawn] = []
     for section in sections:
         with _said(section.name):

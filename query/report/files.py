@@ -18,12 +18,18 @@ LINK = re.compile(r'href="(figures/[\w.@=+-]+)"')
 
 
 def check_folder(folder: Path) -> None:
-    """Raises ValueError where a report would overwrite what is no report."""
+    """Raises ValueError where a report would overwrite what is no report, or cannot be written; makes the folder."""
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; a report needs a folder of its own: give another OUT")
     if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
         raise ValueError(f"{page} is no page of ours and is left as it is: give another OUT")
+    try:  # now, not after the minutes that the figures take
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): give another OUT") from error
 
 
 def put(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from query.figures import NothingToDraw, Plot
 from query.figures.plot import Spot
+from query.output import sentence
 from query.statements import Answer
 
+Made = TypeVar("Made")
 UNSAFE = re.compile(r"[^\w.@=+-]+")
 
 
@@ -95,17 +98,31 @@ def draw(connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequ
 
 
 def _draw_panel(connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]) -> list[View]:
-    try:
-        versions = panel.versions(connection, datasets)
-    except NothingToDraw as nothing:
-        return [View(panel.name, Version({}, {}), None, str(nothing))]
+    found = _or_reason(panel.name, lambda: panel.versions(connection, datasets))
+    if isinstance(found, str):
+        return [View(panel.name, Version({}, {}), None, found)]
     views = []
-    for version in versions:
-        try:
-            views.append(View(panel.name, version, _render(panel.draw(connection, **version.options)), None))
-        except NothingToDraw as nothing:
-            views.append(View(panel.name, version, None, str(nothing)))
+    for version in found:
+        image = _or_reason(panel.name, lambda: _render(panel.draw(connection, **version.options)))  # noqa: B023
+        views.append(
+            View(panel.name, version, None, image) if isinstance(image, str) else View(panel.name, version, image, None)
+        )
     return views
+
+
+def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
+    """Return what act() makes, or why there is nothing: a figure's fault costs this figure, not the page."""
+    try:
+        return act()
+    except NothingToDraw as nothing:
+        return str(nothing)
+    except duckdb.InterruptException:
+        raise
+    except Exception as error:
+        ours = isinstance(error, duckdb.Error | ValueError)
+        reason = f"this figure failed: {sentence(error) if ours else f'{type(error).__name__}: {error}'}"
+        print(f"  {name}: {reason}", file=sys.stderr, flush=True)
+        return reason
 
 
 def _render(plot: Plot) -> Image:

@@ -78,6 +78,8 @@ class FamilyEncoder(Encoder):
         return np.column_stack([system.numbers, system.positions[:, :2]]).astype(float)
 
     def encode(self, items, representations):
+        if any(len(item) > int(os.environ.get("TOY_LARGE", "9999")) for item in items):
+            os.kill(os.getpid(), signal.SIGKILL)
         self.seen += len(items)
         kill = Path(os.environ.get("TOY_KILL", "/nowhere"))
         if kill.exists() and self.seen > int(kill.read_text()):

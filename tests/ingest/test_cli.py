@@ -34,7 +34,9 @@ WRONG = {
     "model": (["run", "toi", "elements"], "no model is named 'toi'; did you mean toy"),
     "twin": (["run", "toy@untrained", "elements"], "toy has no weights to draw at random"),
     "dataset": (["run", "toy", "elments"], "did you mean elements"),
-    "file": (["run", "toy", "none.extxyz"], "is neither a dataset nor a file"),
+    "file": (["run", "toy", "none.extxyz"], "error: there is no file /"),
+    "list": (["run", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
+    "vectors of two": (["run", "my", "elements,g2", "--vectors", "v.csv"], "VECTORS= are of one dataset, not of 2"),
     "runtime": (["run", "toy", "elements", "--runtime", "vnv"], "no runtime is named 'vnv'; did you mean venv"),
     "memory": (["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"], "venv cannot keep a worker within MEMORY="),
     "cpus": (["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"], "or CPUS=; RUNTIME=docker can"),
@@ -306,6 +308,26 @@ def test_every_command_explains_itself(capfd: Said) -> None:
 def test_datasets_are_listed(capfd: Said) -> None:
     assert main(["datasets"]) == 0
     assert "elements            71 systems" in capfd.readouterr().out
+
+
+def test_several_datasets_one_after_another(layout: Layout, capfd: Said) -> None:
+    assert main(["run", "toy", "elements, g2", "--limit", "2", "--runtime", "venv"]) == 0
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT dataset, sent FROM runs ORDER BY 1").fetchall() == [
+            ("elements", 2),
+            ("g2", 2),
+        ]
+
+
+def test_a_pipe_that_ends_is_no_error(layout: Layout) -> None:
+    for module, arguments in (
+        ("ingest", "datasets"),
+        ("query", "'FROM range(100000)' --csv --store " + str(layout.store)),
+    ):
+        connect(layout.store).close()
+        command = f"{sys.executable} -m {module} {arguments} | head -1"
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+        assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
 def test_two_files_of_one_name_do_not_mix(layout: Layout, capfd: Said, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
     ("name", "message"),
     [
         ("prototype", r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); did you mean prototypes\?"),
-        ("no/such.cif", r"'no/such.cif' is neither a dataset nor a file"),
+        ("no/such.cif", r"there is no file /.*/no/such\.cif\. Of datasets, "),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, message: str) -> None:

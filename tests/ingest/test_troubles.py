@@ -141,16 +141,41 @@ def test_memory_that_is_too_little_for_one_system(
     goes_on(layout, molecules)
 
 
-def test_a_worker_that_is_killed_by_someone_has_not_run_out_of_memory(
+def test_a_worker_that_is_killed_by_someone_begins_again(
     layout: Layout, molecules: str, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     kill = layout.store.with_name("kill")
     kill.write_text("10")
     monkeypatch.setenv("TOY_KILL", str(kill))
-    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
-    said = capfd.readouterr()
-    assert "killed by SIGKILL from outside" in said.err and "memory" not in said.out + said.err
     goes_on(layout, molecules)
+    said = "the worker was killed from outside, maybe for its memory: going on from the finished shards with half the"
+    assert said in capfd.readouterr().out
+
+
+def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
+    layout: Layout, molecules: str, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    with Path(molecules).open("a") as file:
+        for atoms in (30, 20, 9):
+            lines = "".join(f"H 0 0 {i}\n" for i in range(atoms))
+            file.write(f'{atoms}\npbc="F F F" Properties=species:S:1:pos:R:3\n{lines}')
+    monkeypatch.setenv("TOY_LARGE", "10")
+    assert main(["run", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 0
+    said = capfd.readouterr().out
+    for name, atoms in (("41", 20), ("40", 30)):
+        assert f"the worker was killed at molecules/{name} ({atoms} atoms): beginning with it in a new one" in said
+        assert f"a second worker was killed at molecules/{name} ({atoms} atoms): it is put down as failed" in said
+    assert rows(layout, "status, sent, ok, failed") == [("ok", 43, 41, 2)]
+    with connect(layout.store, read_only=True) as connection:
+        failed = connection.execute(
+            "SELECT system_id, reason FROM failures WHERE model_id = 'toy' ORDER BY 1"
+        ).fetchall()
+        done = connection.execute("SELECT count(*) FROM embeddings WHERE system_id = 'molecules/42'").fetchall()
+    assert [name for name, _ in failed] == ["molecules/40", "molecules/41"] and done == [(1,)]
+    assert failed[0][1] == (
+        "the worker was killed twice while it embedded this system alone (30 atoms): it needs more memory than there "
+        "is. With more, `make clean MODEL=toy DATASET=molecules` and embed it again"
+    )
 
 
 def test_an_environment_that_cannot_be_built_is_a_failed_run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,3 +227,10 @@ def test_reading_is_modest_however_many_read(con: duckdb.DuckDBPyConnection) -> 
     con.execute("SET memory_limit = '500MB'")
     with modest(con):
         assert memory_limit(con) == "476.8 MiB"
+
+
+def test_figures_come_with_the_package() -> None:
+    code = "import query; print(query.figures.tree.__name__); query.nothing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "tree\n"
+    assert done.stderr.endswith("AttributeError: module 'query' has no attribute 'nothing'\n")

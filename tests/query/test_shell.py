@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,9 +102,33 @@ def test_commands(talk: Talk) -> None:
     assert "float32, in the model's own arbitrary units" in out
     assert "nearest_systems(model, system_id, k := 10, dataset := NULL)\n    The systems that" in out
     assert err.splitlines() == [
-        "no command .halp; there are: .help, .tables, .schema, .quit",
+        "no command .halp; there are: .help, .tables, .schema, .long, .clear, .quit",
         "no table 'embedings'; did you mean 'embeddings'?",
     ]
+
+
+def test_tables_are_counted(talk: Talk, con: duckdb.DuckDBPyConnection) -> None:
+    out, _ = talk(f".tables{ENTER}{CTRL_D}")
+    for table in ("models", "embeddings", "systems"):
+        ((count,),) = con.execute(f"SELECT count(*) FROM {table}").fetchall()
+        assert re.search(rf"│ {table} +│ +{count} │", out)
+
+
+def test_help_of_one_function(talk: Talk) -> None:
+    out, err = talk(f".help cknna{ENTER}.help cknn{ENTER}{CTRL_D}")
+    assert out.count("cknna(a, b") == 1 and "mutual_knn" not in out and ".tables" not in out
+    assert err == "no function 'cknn'; did you mean 'cknna'?\n"
+
+
+def test_a_wide_result_is_shown_with_a_line_per_column(talk: Talk) -> None:
+    out, err = talk(f".long SELECT 1 AS first, NULL AS second_column FROM range(2);{ENTER}{CTRL_D}")
+    assert err == ""
+    assert "row 1\n  first          1\n  second_column  NULL\nrow 2\n" in out
+
+
+def test_clear_is_no_sql(talk: Talk) -> None:
+    out, err = talk(f"clear;{ENTER}.clear{ENTER}{CTRL_D}")
+    assert out.count("\033[2J") == 2 and err == ""
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.__main__ import main
-from zoo.card import family_folders, load_family
+from ingest import arguments as ingest_arguments
+from zoo.__main__ import build_parser, main
+from zoo.card import CardError, family_folders, load_family
 from zoo.check import find_faults
 from zoo.encoder import SYMBOLS, Encoder, System
 
@@ -20,12 +21,25 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """The only family is one that `new` has written."""
     monkeypatch.setattr("zoo.card.ROOT", tmp_path)
     assert main(["new", "toy", "--folder", str(tmp_path)]) == 0
-    assert "python -m zoo lock toy" in capsys.readouterr().out
+    assert "python -m zoo lock toy" in (said := capsys.readouterr().out)
+    (tmp_path / "said").write_text(said)
     return tmp_path / "toy"
 
 
 def test_a_new_family_has_no_fault_but_the_missing_lock(toy: Path) -> None:
     assert find_faults([toy]) == ["family toy: there is no requirements.lock; run `python -m zoo lock toy`"]
+
+
+def test_new_names_commands_that_exist(toy: Path) -> None:
+    commands = [line.split() for line in (toy.parent / "said").read_text().splitlines() if line.startswith("python")]
+    assert [words[2] for words in commands] == ["zoo", "zoo", "ingest"]
+    for _, _, module, *arguments in commands:
+        (ingest_arguments.parse if module == "ingest" else build_parser().parse_args)(arguments)
+
+
+def test_a_family_without_a_lock_says_what_to_do(toy: Path) -> None:
+    with pytest.raises(CardError, match="family toy has no requirements.lock; `python -m zoo lock toy` writes it"):
+        _ = load_family(toy).lock_hash
 
 
 def test_a_new_family_s_encoder_runs(toy: Path) -> None:

@@ -77,6 +77,34 @@ def test_a_section_without_what_it_needs_says_so(store_path: Path, tmp_path: Pat
     assert "Nothing to draw: two datasets are needed: make report DATASET=crystals,…" in text
 
 
+def test_a_figure_that_fails_costs_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_store(tmp_path / "matter.duckdb", {"alpha": 2})
+    with query.connect(path, read_only=False) as connection:
+        for table in ("embeddings", "models"):
+            connection.execute(f"DELETE FROM {table} WHERE model_id = 'yard'")  # the controls' reference
+
+    def broken(connection: object, dataset: str) -> figures.Plot:
+        raise KeyError("no such thing")
+
+    more = Section("broken", "Does it draw?", "No.", [Panel("broken", broken, each())])
+    controls = next(section for section in SECTIONS if section.name == "controls")
+    with query.connect(path) as connection:
+        page = report(connection, ["crystals"], tmp_path / "out", [controls, more, *ONE])
+    text, said = page.read_text(encoding="utf-8"), capsys.readouterr().err
+    fault = "this figure failed: no model &#x27;yard&#x27; in this store"
+    assert fault in text and "  controls: this figure failed: no model 'yard' in this store" in said
+    assert "this figure failed: KeyError: &#x27;no such thing&#x27;" in text
+    assert list((tmp_path / "out" / "figures").glob("heatmap*.svg"))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--store", str(store_path), "report", "crystals", "/proc/nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("/proc/nowhere cannot be written (") and said.endswith("): give another OUT\n")
+
+
 def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<p>mine")
     with query.connect(store_path) as connection:
@@ -111,7 +139,7 @@ def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
     with query.connect(path, read_only=False) as connection:
         connection.execute("DELETE FROM embeddings")
     before = path.read_bytes()
-    assert main(["--store", str(path), "report", "crystals,crystals", str(out)]) == 0
+    assert main(["--store", str(path), "report", "crystals, crystals", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out == f"{out / 'index.html'}\n"
     expected = [section.name for section in SECTIONS] + ["page"]
