@@ -55,7 +55,12 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     _check_path(path, read_only)
     if str(path) != MEMORY and not Path(path).exists():
         _create(Path(path))
-    connection = _open(path, read_only)
+    try:
+        connection = _open(path, read_only)
+    except StoreBroken:
+        if not _undo_migration(Path(path)):
+            raise
+        connection = _open(path, read_only)
     try:
         _migrate(connection, path, read_only)
     except OF_THE_FILE as error:
@@ -224,7 +229,36 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, read_only:
             f"{path} has matterzoo schema {version}, this one reads {max(known)}; any `make ingest` updates it"
         )
     if missing:
-        _apply(connection, {v: known[v] for v in missing})
+        _bring_up_to_date(connection, Path(path), {v: known[v] for v in missing})
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path, files: dict[int, Path]) -> None:
+    """Apply the files to a store that holds something, so that a kill, or a full disk, leaves it as it was."""
+    if str(path) == MEMORY:
+        _apply(connection, files)
+        return
+    connection.execute("CHECKPOINT")  # from here to the mark's end its WAL holds nothing but the migration
+    mark = _mark_of_migration(path)
+    mark.touch()
+    _apply(connection, files)
+    mark.unlink(missing_ok=True)
+
+
+def _undo_migration(path: Path) -> bool:
+    """Put aside the WAL of a migration that was cut off. Returns whether it was that which kept the store from opening.
+
+    Nobody is at work on it: DuckDB takes the file's lock before it reads the WAL, and would have said so.
+    """
+    mark, wal = _mark_of_migration(path), path.with_name(f"{path.name}.wal")
+    if not (mark.exists() and wal.exists()):
+        return False
+    wal.replace(wal.with_name(f"{wal.name}.broken"))
+    mark.unlink(missing_ok=True)
+    return True
+
+
+def _mark_of_migration(path: Path) -> Path:
+    return path.with_name(f".{path.name}.migrating")
 
 
 def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
