@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import signal
 import sys
@@ -407,15 +408,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0 if options.command in ("du", "datasets", "plan") else 1
     except OSError as error:
-        if error.errno not in FULL:
+        fault = _of_the_disk(error, Layout.find(vars(options).get("store")))
+        if fault is None:
             raise
-        print(f"error: {DiskFull(error, Layout.find(vars(options).get('store')).data)}", file=sys.stderr)
+        print(f"error: {fault}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, duckdb.InterruptException):
         print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _of_the_disk(error: OSError, layout: Layout) -> str | None:
+    """What to do where a disk is full, or nothing may be written to it; None for any other error."""
+    if error.errno in FULL:
+        return str(DiskFull(error, layout.data))
+    if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return None
+    return (
+        f"{error.filename or layout.data}: {error.strerror}. The store {layout.store} and the folder {layout.data} are "
+        "written to: make them writable, or name a store elsewhere (MATTERZOO_STORE=…)"
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

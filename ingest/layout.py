@@ -172,7 +172,7 @@ class Layout:
     def claim(self) -> None:
         """Note in the data folder whose it is."""
         self.data.mkdir(parents=True, exist_ok=True)
-        if not (self.data / OWNER).exists():
+        if not (self.data / OWNER).exists() or self._owner() != self.store.name:  # renamed, with its store
             write_json(self.data / OWNER, {"store": self.store.name})
 
     def _refuse_foreign_folder(self) -> None:

@@ -59,6 +59,8 @@ WHERE status = 'ok' AND energy IS NOT NULL
 """
 # What DuckDB raises for a row that does not fit its table.
 OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
+# DuckDB's run-length encoding takes -0.0 for 0.0, so that which of them is stored would depend on the order of rows.
+POSITIVE_ZEROS = "list_transform(vector, lambda x: x + 0::FLOAT)"
 OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
 
 
@@ -397,7 +399,7 @@ def _put_rows(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> Non
     values = {"model_id": job["model_id"], "run_id": job["run_id"]}
     connection.execute(
         "INSERT INTO embeddings BY NAME SELECT system_id, $model_id AS model_id, representation, content_hash, "
-        f"$run_id AS run_id, vector {current} WHERE status = 'ok'",
+        f"$run_id AS run_id, {POSITIVE_ZEROS} AS vector {current} WHERE status = 'ok'",
         values,
     )
     connection.execute(

@@ -21,7 +21,7 @@ from ingest.load import (
 )
 from ingest.patience import PATIENCE
 from ingest.shards import ShardError
-from schemas.store import StoreBroken, StoreError, connect
+from schemas.store import StoreBroken, StoreError, StoreOld, connect
 from zoo.worker import sync
 
 Reasons = dict[str, str]  # why a run is left out, by its name
@@ -100,7 +100,7 @@ def _in_order(layout: Layout, left: Reasons) -> list[Run]:
         if run.finished or run.landed or (run.folder / "failed.json").exists():
             try:
                 found.append((_when(run), run))
-            except (Damaged, LookupError) as error:
+            except Damaged as error:
                 left[run.run_id] = f"{error}; its place in the order of landings is not known. Restore that file"
     return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id))]
 
@@ -110,11 +110,17 @@ def _when(run: Run) -> tuple[int, int, str]:
     for name in ("landing.json", "landed.json"):
         if (run.folder / name).exists():
             number = sequence_of(run, name)
-            note = run.read(name)
-            return (0, 0, str(note["landed"])) if number is None else (1, number, "")
+            return (0, 0, _time(run, name, "landed")) if number is None else (1, number, "")
     if not run.finished:
-        return 0, 0, str(run.read("failed.json")["finished"])
-    return 2, 0, str(run.read("out/run.json")["finished"])
+        return 0, 0, _time(run, "failed.json", "finished")
+    return 2, 0, _time(run, "out/run.json", "finished")
+
+
+def _time(run: Run, name: str, key: str) -> str:
+    note = run.read(name)
+    if key not in note:
+        raise Damaged(f"{run.folder / name} does not say when the run {key}")
+    return str(note[key])
 
 
 def _guard(layout: Layout, runs: list[Run], left: Reasons) -> bool:
@@ -124,6 +130,12 @@ def _guard(layout: Layout, runs: list[Run], left: Reasons) -> bool:
     """
     if not layout.store.exists():
         return False
+    try:
+        connect(layout.store, read_only=True).close()  # finds that it is cut off, too
+    except StoreBroken:
+        return True
+    except StoreOld:
+        pass
     try:
         with connect(layout.store) as connection:
             stored = connection.execute("SELECT run_id FROM runs WHERE status = 'ok'").fetchall()

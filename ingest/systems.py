@@ -275,7 +275,7 @@ def _append(dataset: str, outcome: Entry | Unreadable, ordinal: int, tables: dic
         tables["ids"].append(system_id=system_id, content_hash=None, ordinal=ordinal)
         return
     fields = {name: getattr(outcome, name) for name in SYSTEMS.names[2:]}
-    row = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
+    row = {name: _plain(value) for name, value in fields.items()}
     digest = content_hash(outcome)
     tables["systems"].append(system_id=system_id, content_hash=digest, **row)
     tables["ids"].append(system_id=system_id, content_hash=digest, ordinal=ordinal)
@@ -283,6 +283,13 @@ def _append(dataset: str, outcome: Entry | Unreadable, ordinal: int, tables: dic
         tables["labels"].append(
             system_id=system_id, property=label.property, value=label.value, unit=label.unit, source=label.source
         )
+
+
+def _plain(value: Any) -> Any:
+    """A field as Parquet takes it; -0.0 becomes 0.0, which it is to the content hash."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return (value + 0.0 if value.dtype.kind == "f" else value).tolist()
 
 
 def _dataset_hash(dataset: Dataset, folder: Path) -> str:

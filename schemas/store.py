@@ -13,6 +13,7 @@ from schemas.message import one_line
 
 FOLDER = Path(__file__).resolve().parent
 MEMORY = ":memory:"
+HEADERS = 3 * 4096  # bytes of a DuckDB file before its first block
 HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 # What DuckDB says of a file that is cut off, has a flipped bit, or does not fit its WAL. "INTERNAL Error" and "FATAL
 # Error" are how it says that it met what it never writes.
@@ -156,10 +157,19 @@ def _discard(file: Path) -> None:
 
 
 def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    settled = read_only and not Path(f"{path}.wal").exists()  # else blocks may be counted that are not yet written
     try:
-        return duckdb.connect(str(path), read_only=read_only)
+        connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
         raise _why_not(path, read_only, str(error)) from error
+    if settled:
+        ((blocks, size),) = connection.execute("SELECT used_blocks, block_size FROM pragma_database_size()").fetchall()
+        found = Path(path).stat().st_size
+        if found < HEADERS + blocks * size:  # DuckDB itself would notice only when it comes to read what is missing
+            connection.close()
+            least = HEADERS + blocks * size
+            raise StoreBroken(f"{path} is cut off: it has {found} bytes of at least {least}. {_mend(path)}")
+    return connection
 
 
 def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:

@@ -1,0 +1,149 @@
+"""Flip one bit at a time in what a store is made of, and look whether it is found.
+
+    python -m tests.ingest.flips --flips 200 [--seed 0]
+
+A flip is found where a command names the file; it is harmless where every row stays what it was. Anything else is
+silent, and a fault: exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from ingest import load
+from ingest.layout import Layout
+from ingest.load import complete
+from ingest.plan import PlanError
+from ingest.rebuild import rebuild
+from ingest.shards import ShardError
+from ingest.systems import check_materialised, read_materialised
+from schemas.store import StoreBroken, StoreError, explain
+from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
+
+KINDS = ("shard", "systems", "json", "store", "wal", "note")
+FOUND, HARMLESS, SILENT = "found", "harmless", "SILENT"
+ERRORS = (StoreError, ShardError, PlanError)
+
+
+def build(root: Path) -> None:
+    """Write `whole`, a store of two loads, and `cut`, whose second load ended between its COMMIT and its checkpoint."""
+    whole, cut = (Layout(root / name / "matter.duckdb") for name in ("whole", "cut"))
+    whole.store.parent.mkdir(parents=True)
+    bring(whole, MODELS[0])
+    run_of(whole, MODELS[0]).write("runtime.json", {"runtime": "given", "image": None})
+    shutil.copytree(whole.store.parent, cut.store.parent)
+    bring(whole, MODELS[1])
+    shutil.copytree(run_of(whole, MODELS[1]).folder, cut.data / "runs" / run_of(whole, MODELS[1]).run_id)
+    (run_of(cut, MODELS[1]).folder / "landed.json").unlink()
+    pid = os.fork()
+    if pid == 0:
+        put = load.put_finished_run
+        load.put_finished_run = lambda *given: (put(*given), os._exit(0))
+        land_one(MODELS[1])(cut)
+    assert os.waitpid(pid, 0)[1] == 0 and cut.store.with_name("matter.duckdb.wal").exists()
+
+
+def flip(file: Path, chance: random.Random) -> int:
+    """Flip a random bit of a file in place, as a disk would; a file of many names stays one. Returns its byte."""
+    with file.open("r+b") as opened:
+        content = bytearray(opened.read())
+        place = chance.randrange(8 * len(content))
+        content[place // 8] ^= 1 << place % 8
+        opened.seek(0)
+        opened.write(content)
+    return place // 8
+
+
+def files_of(kind: str, layout: Layout) -> list[Path]:
+    runs = layout.data / "runs"
+    patterns = {"shard": "*/out/shard-*.parquet", "systems": "*/job/systems.parquet", "note": "*/landed.json"}
+    if kind in patterns:
+        found = list(runs.glob(patterns[kind]))
+        return sorted([*found, *layout.dataset("soak").glob("*.parquet")] if kind == "systems" else found)
+    if kind == "json":
+        return sorted([*runs.glob("*/*.json"), *runs.glob("*/*/*.json"), *layout.data.glob("datasets/*/*.json")])
+    return [layout.store if kind == "store" else layout.store.with_name("matter.duckdb.wal")]
+
+
+class Flips:
+    """Flips in copies of stores, and what came of them."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root, self.chance = root, random.Random(seed)
+        self.expected = rows(Layout(root / "whole" / "matter.duckdb"))
+
+    def trial(self, kind: str) -> tuple[str, str]:
+        """What came of one flip, and where it was."""
+        shutil.rmtree(self.root / "trial", ignore_errors=True)
+        shutil.copytree(self.root / ("cut" if kind == "wal" else "whole"), self.root / "trial")
+        layout = Layout(self.root / "trial" / "matter.duckdb")
+        file = self.chance.choice(files_of(kind, layout))
+        where = f"byte {flip(file, self.chance)} of {file.relative_to(self.root / 'trial')}"
+        found = self._store(layout) if kind in ("store", "wal") else self._beside(layout, file)
+        return found, where
+
+    def _store(self, layout: Layout) -> str:
+        """Whether a damaged store is told of when it is read or loaded into, and is whole once it is made again."""
+        found = HARMLESS
+        try:
+            complete(layout, quiet)
+            found = self._compared(layout)
+        except StoreBroken:
+            found = FOUND
+        except duckdb.Error as error:
+            found = FOUND if isinstance(explain(layout.store, error), StoreBroken) else SILENT
+        rebuild(layout, quiet)
+        return SILENT if self._compared(layout) == SILENT else found
+
+    def _beside(self, layout: Layout, file: Path) -> str:
+        """Whether damage beside the store is told of, by the file's name, when the store is made again."""
+        try:
+            rebuild(layout, quiet)
+            made = read_materialised(layout.dataset("soak"))
+            assert made is not None
+            check_materialised(made)
+        except ERRORS as error:
+            return FOUND if file.name in str(error) and not isinstance(error, duckdb.Error) else SILENT
+        return self._compared(layout)
+
+    def _compared(self, layout: Layout) -> str:
+        return HARMLESS if rows(layout) == self.expected else SILENT
+
+
+def trials(root: Path, count: int, seed: int) -> Iterator[tuple[str, str, str]]:
+    """(kind, what came of it, where) of so many flips."""
+    flips = Flips(root, seed)
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        yield kind, *flips.trial(kind)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.ingest.flips", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    found = Counter[tuple[str, str]]()
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder))
+        for kind, outcome, where in trials(Path(folder), options.flips, options.seed):
+            found[kind, outcome] += 1
+            if outcome == SILENT:
+                print(f"silent: {where}")
+    for kind in KINDS:
+        print(f"{kind}: " + ", ".join(f"{n} {outcome}" for (k, outcome), n in sorted(found.items()) if k == kind))
+    return 1 if any(outcome == SILENT for _, outcome in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
