@@ -83,7 +83,14 @@ KINDS: dict[str, tuple[str, Act, Act]] = {
     "rebuild of a damaged store": ("torn", make_again, make_again),
     "migration": ("old", migrate, migrate),
 }
-TRIGGERS = ("matter.duckdb.wal", ".*.new", "matter.data/runs/*/landing.json", ".*.migrating", "")
+# What appears while a process is at work; '': a kill at any time.
+WAL, NEW, NOTE, MARK = "matter.duckdb.wal", ".*.new", "matter.data/runs/*/landing.json", ".*.migrating"
+TRIGGERS = {kind: (WAL, NOTE, "") for kind in KINDS} | {
+    "first load": (WAL, NEW, NOTE, ""),
+    "rebuild": (NEW, ""),
+    "rebuild of a damaged store": (NEW, ""),
+    "migration": (WAL, MARK, ""),
+}
 
 
 def run_of(layout: Layout, model_id: str) -> Run:
@@ -191,9 +198,8 @@ def looked_up(layout: Layout) -> str:
     return file.read_text() if code == 0 else f"exit code {code}"
 
 
-def kill(act: Act, layout: Layout, chance: random.Random, seconds: float) -> bool:
-    """Start it and kill it. Returns whether it was still at work."""
-    trigger = chance.choice(TRIGGERS)
+def kill(act: Act, layout: Layout, chance: random.Random, trigger: str, seconds: float) -> bool:
+    """Start it and kill it soon after the trigger. Returns whether it was still at work."""
     pid = start(act, layout)
     end = time.monotonic() + 4 * seconds
     while trigger and not any(layout.store.parent.glob(trigger)) and time.monotonic() < end:
@@ -230,7 +236,7 @@ class Soak:
     def trial(self, kind: str) -> bool:
         """Kill once, mend, compare. Returns whether anything was killed."""
         layout, (_, act, mend), count = self._copy(kind), KINDS[kind], self.found[kind]
-        if not kill(act, layout, self.chance, self.seconds[kind]):
+        if not kill(act, layout, self.chance, self.chance.choice(TRIGGERS[kind]), self.seconds[kind]):
             return False
         count["kills"] += 1
         code = left_alone(mend, layout)
