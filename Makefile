@@ -74,11 +74,11 @@ flag  = $(if $($(1)),--$(2)="$$$(1)")
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: .venv/installed  ## set up the host environment in .venv (about 1.5 GB)
+install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 
 .venv/installed: pyproject.toml
 	@"$$PYTHON" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
-	@echo "Setting up .venv: about 1.5 GB on disk, once."
+	@echo "Setting up .venv: about 2.4 GB on disk, once."
 	@"$$PYTHON" -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o 'uv==[0-9.]*' pyproject.toml)"
 	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[test]'
@@ -203,7 +203,7 @@ check-image: install  ## do FAMILY=…'s models give their golden vectors inside
 	$(call given,FAMILY,make check-image FAMILY=chgnet)
 	@$(PY) -m ingest.images check "$$FAMILY"
 
-doctor: install  ## what can this machine run models with, and what would mend the rest?
+doctor: install  ## what can this machine run models with, and what is missing for the rest?
 	@$(PY) -m ingest.images doctor
 
 lock: install  ## resolve FAMILY=…'s requirements.in into its lock

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from ingest.runtimes import Limits
 
@@ -18,10 +19,18 @@ EXAMPLES = """examples:
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """Errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
+        sys.exit(2)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with the command's name as `command`. Ends the program where they are wrong (exit code 2)."""
     about = "Bring the store to hold the vectors of a model over a dataset, and keep house."
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m ingest",
         description=about,
         epilog=EXAMPLES,

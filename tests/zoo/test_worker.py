@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo import worker
@@ -691,6 +691,7 @@ def unstopped() -> Iterator[worker.Signals]:
 moods = st.lists(st.tuples(st.sampled_from("OOOPENV"), st.integers(1, 9)), max_size=30)
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(moods=moods, budget=st.integers(1, 40), memory=st.integers(1, 40))
 def test_each_system_gets_its_own_outcome_whatever_shares_its_batch(
     moods: list[tuple[str, int]],
