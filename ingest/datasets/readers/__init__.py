@@ -37,6 +37,7 @@ ENERGY_KEYS = ("energy", "REF_energy")
 READ_KEYS = frozenset({*ID_KEYS, *CHARGE_KEYS, *SPIN_KEYS, *ENERGY_KEYS})
 OURS = str(Path(__file__).parents[2])  # the package `ingest`
 MOST_NAMED = 20  # keys in one remark; training files have about ten, files of notes any number
+NO_FRAME = {"RDKit": (RuntimeError,)}  # what a parser in C++ raises seems to come from the line that called it
 FAULT = "this reader failed"  # begins the reason of what is a mistake of ours
 
 Item = Entry | Unreadable | Remark
@@ -170,7 +171,7 @@ def _parsed(record: Record) -> Iterator[Item]:
 def told(parser: str, error: Exception) -> str:
     """A refusal in its words, a parser's error with the parser's name, a mistake of ours with its line."""
     frames = traceback.extract_tb(error.__traceback__)
-    if frames and frames[-1].filename.startswith(OURS) and not isinstance(error, Refused):
+    if frames and frames[-1].filename.startswith(OURS) and not isinstance(error, (Refused, *NO_FRAME.get(parser, ()))):
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
         return f"{FAULT} at {where}, {type(error).__name__}: {error}; please report it with the file"
     return reason(parser, error)

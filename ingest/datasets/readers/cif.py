@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.datasets.readers import Item, Reader, Record, Refused, protein, space_groups, text
+from ingest.datasets.readers import Item, Reader, Record, Refused, contents, protein, space_groups, text
 from ingest.entries import nearest_pair
 from ingest.mmcif import outside_text
 from ingest.systems import Entry, Unreadable
@@ -41,9 +41,7 @@ OPERATIONS = (
 LENGTHS = ("_cell_length_a", "_cell_length_b", "_cell_length_c")
 ANGLES = ("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma")
 LABEL, TYPE, OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_site_occupancy"
-FORMULA, UNITS = "_chemical_formula_sum", "_cell_formula_units_Z"
 NOT_KNOWN = (".", "?", "")
-ISOTOPES = {"D": "H", "T": "H"}
 ROUNDING = 1e-6  # of a determinant that is 1 or -1
 FEW = 0.05  # atoms by which a count may differ from formula times Z, as rounding of a formula may
 
@@ -88,7 +86,7 @@ def _entry(name: str, block: str) -> Iterator[Entry]:
         given = CifBlock.from_str(_whole(text.readable(block)))
     plain = _plain(given)
     _check_operations(plain)
-    expected = _expected(plain.data)
+    expected = contents.expected(plain.data)
     _name_elements(plain, expected)
     longest = float(_cell(plain.data)[:3].max())
     found = [_structure(setting, longest, expected) for setting in _with_operations(plain)]
@@ -137,78 +135,20 @@ def _check_operations(block: CifBlock) -> None:
                 raise Refused(f"{operation!r:.60} is no symmetry operation (it does not keep volumes)")
 
 
-def _expected(data: dict[str, Any]) -> Counter[str] | None:
-    """Atoms of each element in the cell by the formula and Z, None where one of them is not given or is no number."""
-    formula = _formula(data)
-    units = str(data.get(UNITS, "")).strip()
-    if formula is None or not re.fullmatch(r"\d{1,6}", units) or int(units) == 0:
-        return None
-    return Counter({element: count * int(units) for element, count in formula.items()})
-
-
-def _formula(data: dict[str, Any]) -> dict[str, float] | None:
-    found: dict[str, float] = {}
-    words = str(data.get(FORMULA, "")).replace(",", " ").split()
-    for word in words:
-        match = re.fullmatch(r"([A-Z][a-z]?)(\d+(?:\.\d*)?|\.\d+)?", word)
-        if match is None:
-            parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", word)
-            if "".join(map("".join, parts)) != word:
-                return None  # 'C6 H5 (O2)n' and the like
-        else:
-            parts = [(match[1], match[2] or "")]
-        for element, count in parts:
-            element = ISOTOPES.get(element, element)
-            found[element] = found.get(element, 0.0) + float(count if count.strip(".") else 1)
-    return found or None
-
-
 def _name_elements(block: CifBlock, expected: Counter[str] | None) -> None:
     """Name the element of each site in the column of types. Raises Refused where a label should tell, and cannot."""
     data = block.data
-    formula = _formula(data)
+    formula = contents.formula(data)
     types = data[TYPE] if isinstance(data.get(TYPE), list) else ["?"] * len(data[LABEL])
+    if len(types) != len(data[LABEL]):
+        raise Refused(f"{len(data[LABEL])} of {LABEL} and {len(types)} of {TYPE}: the loop of sites is not whole")
     data[TYPE] = [
-        _element_of_label(label, formula) if symbol in NOT_KNOWN else _element_of_type(label, symbol)
+        contents.element_of_label(label, formula) if symbol in NOT_KNOWN else contents.element_of_type(label, symbol)
         for label, symbol in zip(data[LABEL], types, strict=True)
     ]
     for loop in block.loops:
         if LABEL in loop and TYPE not in loop:
             loop.append(TYPE)
-
-
-def _is_element(symbol: str) -> bool:
-    from pymatgen.core.periodic_table import Element
-
-    return bool(symbol) and (symbol in ISOTOPES or Element.is_valid_symbol(symbol))
-
-
-def _element_of_type(label: str, symbol: str) -> str:
-    """The element of a type symbol, such as 'Fe3+'."""
-    letters = (re.match(r"[A-Za-z]+", symbol) or [""])[0]
-    if letters.lower() == "wat":
-        raise Refused(f"site {label} is water without its hydrogens ({symbol!r}): give them as sites")
-    for candidate in (letters.title(), letters[:1].upper() if letters[1:] in ("w", "W") else ""):
-        if _is_element(candidate):
-            return ISOTOPES.get(candidate, candidate)
-    raise Refused(f"site {label} is {symbol!r}, which is no element")
-
-
-def _element_of_label(label: str, formula: dict[str, float] | None) -> str:
-    """The element that a label begins with. 'HO1' may be holmium, or hydrogen at an oxygen: there the formula tells."""
-    letters = (re.match(r"[A-Za-z]+", label) or [""])[0]
-    two, one = letters[:2].title(), letters[:1].upper()
-    if len(letters) > 1 and letters[1].islower() and _is_element(two):
-        candidates = [two]  # written as an element is
-    else:
-        candidates = list(dict.fromkeys(symbol for symbol in (two, one) if _is_element(symbol)))
-    candidates = list(dict.fromkeys(ISOTOPES.get(symbol, symbol) for symbol in candidates))
-    if len(candidates) > 1 and formula is not None:
-        candidates = [symbol for symbol in candidates if symbol in formula]
-    if len(candidates) != 1:
-        may_be = " or ".join(candidates) or "no element"
-        raise Refused(f"site {label!r} may be {may_be}: add {TYPE}, or a formula that tells")
-    return candidates[0]
 
 
 def _with_operations(block: CifBlock) -> Iterator[str]:
@@ -271,7 +211,7 @@ def _structure(block: str, longest: float, expected: Counter[str] | None) -> Str
         return fault
     if near is not None:
         return Refused(near)
-    found = Counter(ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
+    found = Counter(contents.ISOTOPES.get(site.specie.symbol, site.specie.symbol) for site in structure)
     if expected is not None and any(abs(found[x] - expected[x]) > FEW for x in {*found, *expected}):
         return Refused(f"{_listed(found)} atoms in the cell; formula and Z make it {_listed(expected)}")
     return structure
@@ -314,5 +254,5 @@ READER = Reader(
     suffixes=(".cif",),
     records=records,
     packages=("pymatgen", "pymatgen-core", "spglib", "biopython"),
-    code=(__file__, space_groups.__file__, *protein.READER.code),
+    code=(__file__, contents.__file__, space_groups.__file__, *protein.READER.code),
 )
