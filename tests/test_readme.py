@@ -63,6 +63,14 @@ def test_commands_run(store: Path, command: str) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+def test_the_walk_removes_no_more_than_it_made() -> None:
+    """What the README removes is what it has just embedded, so that its first query still answers."""
+    removed = [set(command.split()[2:]) for command in COMMANDS if command.startswith("make clean")]
+    made = [set(command.split()[2:]) for command in COMMANDS if command.startswith("make ingest")]
+    assert removed and all(any(one <= other for other in made) for one in removed)
+    assert all(any(word.startswith("DATASET=") for word in one) for one in removed)
+
+
 def test_every_sql_function_is_named() -> None:
     missing = [name for name in signatures() if f"{name}(" not in README]
     assert not missing
