@@ -137,9 +137,9 @@ class InformationImbalance(Metric):
         counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
         places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
         nearest = study.neighbours(a, "euclidean", study.k_of(self))
-        tied = np.flatnonzero(nearest.tied)
-        if tied.size:
-            places[tied] = places_of(study.vectors(b), tied, nearest, study.device)
+        others = np.flatnonzero(~nearest.plain)
+        if others.size:
+            places[others] = places_of(study.vectors(b), others, nearest, study.device)
         return places
 
 

@@ -215,14 +215,28 @@ def reciprocated(lists, out):  # type: ignore[no-untyped-def]
                 mark[has[e]] = 0
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _mark(lists, p, place):  # type: ignore[no-untyped-def]
-    """Note in `place` where the list of system p has each of its members; where it begins, and how long it is."""
-    start = lists.start[p]
-    theirs = lists.index[start : lists.stop[p]]
-    for t in range(theirs.shape[0]):  # from 0: then numba knows that no index is negative
-        place[theirs[t]] = start + t
-    return start, theirs.shape[0]
+@njit(nogil=True, cache=True)
+def _tied_terms(a, a_mutual, b, b_mutual, order, place, i, row_sums, column_sums):  # type: ignore[no-untyped-def]
+    """Add row i to the sums of `unbiased_terms`, whatever ties in it; returns what it adds to the trace."""
+    p, beyond = order[i], a.near.size
+    for t in range(b.start[p], b.stop[p]):
+        place[b.index[t]] = beyond + t
+    trace = 0.0
+    for s in range(a.start[i], a.stop[i]):
+        j = a.index[s]
+        t = place[order[j]] - beyond
+        if b.start[p] <= t < b.stop[p] and j != i:
+            weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
+            left, right = a.value[s], b.value[t]
+            row_sums[0, i] += weight * left
+            row_sums[1, i] += weight * right
+            column_sums[0, j] += weight * left
+            column_sums[1, j] += weight * right
+            if a_mutual[s] and b_mutual[t]:
+                back = 1.0 if a_mutual[s] == 1 else a.share[j]
+                back *= 1.0 if b_mutual[t] == 1 else b.share[order[j]]
+                trace += weight * back * left * right
+    return trace
 
 
 @njit(nogil=True, cache=True)
@@ -233,32 +247,32 @@ def unbiased_terms(a, a_mutual, b, b_mutual, order, place, terms):  # type: igno
     place: (n,) int64, scratch, at first all −1. Writes Σ K L (both ways), Σ K Σ L, and the products of row and column
     sums (both orders) into terms, (3,).
     """
-    n = a.start.shape[0]
+    n, k = a.near.shape
     row_sums, column_sums = np.zeros((2, n)), np.zeros((2, n))
+    near, other, plain, its_plain = a.near, b.near, a.plain, b.plain
     trace = 0.0
     for i in range(n):
         p = order[i]
-        start, width = _mark(b, p, place)
-        own, sure, theirs = a.start[i], a.sure[i] - a.start[i], b.sure[p] - start
-        mine = a.index[own : a.stop[i]]
-        for s in range(mine.shape[0]):
-            j = mine[s]
-            t = place[order[j]] - start
-            if 0 <= t < width and j != i:
-                left, right = a.value[own + s], b.value[start + t]
-                both = left * right
-                if s >= sure:
-                    left, right, both = left * a.share[i], right * a.share[i], both * a.share[i]
-                if t >= theirs:
-                    left, right, both = left * b.share[p], right * b.share[p], both * b.share[p]
+        if not (plain[i] and its_plain[p]):
+            trace += _tied_terms(a, a_mutual, b, b_mutual, order, place, i, row_sums, column_sums)
+            continue
+        base = i * k
+        for t in range(k):
+            place[other[p, t]] = base + t
+        for s in range(k):
+            j = near[i, s]
+            t = place[order[j]] - base
+            if 0 <= t < k:
+                s_at, t_at = a.start[i] + s, b.start[p] + t
+                left, right = a.value[s_at], b.value[t_at]
                 row_sums[0, i] += left
                 row_sums[1, i] += right
                 column_sums[0, j] += left
                 column_sums[1, j] += right
-                there, back = a_mutual[own + s], b_mutual[start + t]
-                if there and back:
-                    both *= 1.0 if there == 1 else a.share[j]
-                    trace += both * (1.0 if back == 1 else b.share[order[j]])
+                if a_mutual[s_at] and b_mutual[t_at]:
+                    back = 1.0 if a_mutual[s_at] == 1 else a.share[j]
+                    back *= 1.0 if b_mutual[t_at] == 1 else b.share[order[j]]
+                    trace += left * right * back
     crossed = 0.0
     for i in range(n):
         crossed += column_sums[0, i] * row_sums[1, i] + column_sums[1, i] * row_sums[0, i]
@@ -276,21 +290,32 @@ def centred_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore
     total, size = 0.0, 0.0
     for i in range(a.start.shape[0]):
         p = order[i]
-        start, width = _mark(b, p, place)
-        own, sure, theirs = a.start[i], a.sure[i] - a.start[i], b.sure[p] - start
-        mine = a.index[own : a.stop[i]]
-        for s in range(mine.shape[0]):
-            t = place[order[mine[s]]] - start
-            if 0 <= t < width and mine[s] != i:
-                product = (a.value[own + s] - a_mean[i]) * (b.value[start + t] - b_mean[p])
-                if s >= sure:
-                    product *= a.share[i]
-                if t >= theirs:
-                    product *= b.share[p]
+        start, stop = b.start[p], b.stop[p]
+        for t in range(start, stop):
+            place[b.index[t]] = t
+        for s in range(a.start[i], a.stop[i]):
+            t = place[order[a.index[s]]]
+            if start <= t < stop and a.index[s] != i:
+                weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
+                product = weight * (a.value[s] - a_mean[i]) * (b.value[t] - b_mean[p])
                 total += product
                 size += abs(product)
     terms[0] = total
     terms[1] = size
+
+
+@njit(nogil=True, cache=True)
+def _sum_tied(a, b, order, place, i):  # type: ignore[no-untyped-def]
+    """What row i adds to `sum_shared`, whatever ties in it."""
+    p, beyond = order[i], a.near.size
+    for t in range(b.start[p], b.stop[p]):
+        place[b.index[t]] = beyond + t
+    found = 0.0
+    for s in range(a.start[i], a.stop[i]):
+        t = place[order[a.index[s]]] - beyond
+        if b.start[p] <= t < b.stop[p] and a.index[s] != i:
+            found += (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -299,21 +324,21 @@ def sum_shared(a, b, order, place):  # type: ignore[no-untyped-def]
 
     Without ties it counts the edges that both have. Arguments as in `unbiased_terms`.
     """
+    n, k = a.near.shape
+    near, other, plain, its_plain = a.near, b.near, a.plain, b.plain
     found, weighted = 0, 0.0
-    for i in range(a.start.shape[0]):
+    for i in range(n):
         p = order[i]
-        start, width = _mark(b, p, place)
-        sure, theirs = a.sure[i] - a.start[i], b.sure[p] - start
-        mine = a.index[a.start[i] : a.stop[i]]
-        if sure == mine.shape[0] and theirs == width:  # no ties: quicker, as nothing is branched on
-            for s in range(sure):
-                t = place[order[mine[s]]] - start
-                found += (0 <= t < width) & (mine[s] != i)
+        if not (plain[i] and its_plain[p]):
+            weighted += _sum_tied(a, b, order, place, i)
             continue
-        for s in range(mine.shape[0]):
-            t = place[order[mine[s]]] - start
-            if 0 <= t < width and mine[s] != i:
-                weighted += (1.0 if s < sure else a.share[i]) * (1.0 if t < theirs else b.share[p])
+        partner = other[p]
+        base = i * k
+        for t in range(k):
+            place[partner[t]] = base + t
+        for s in range(k):
+            t = place[order[near[i, s]]] - base
+            found += 0 <= t < k
     return found + weighted
 
 
@@ -635,17 +660,6 @@ def group_close(x, rows, order, along, aside, reach, group):  # type: ignore[no-
                 group[max(one, other)] = min(one, other)
     for i in range(count):
         group[i] = _root(group, i)
-
-
-@njit(nogil=True, cache=True)
-def first_others(lists, out):  # type: ignore[no-untyped-def]
-    """The first neighbours of every system in its list, itself left out. out: (n, k)."""
-    for i in range(out.shape[0]):
-        found = 0
-        for s in range(lists.start[i], lists.stop[i]):
-            if lists.index[s] != i and found < out.shape[1]:
-                out[i, found] = lists.index[s]
-                found += 1
 
 
 @njit(nogil=True, cache=True)

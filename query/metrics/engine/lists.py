@@ -40,17 +40,14 @@ class Members(NamedTuple):
     sure: NDArray[np.int64]  # (n,): and where those end that have weight 1
     stop: NDArray[np.int64]  # (n,): and where those end that have weight `share`
     share: NDArray[np.float64]  # (n,)
+    # Most systems have no ties and a list of their own. Kernels are much quicker where all lists are equally long.
+    plain: NDArray[np.bool_]  # (n,): whether the list holds k systems, surely, and not the system itself
+    near: NDArray[np.int32]  # (n, k): the lists of plain systems
 
     @property
     def tied(self) -> NDArray[np.bool_]:
         """Whether the k-th neighbour of a system ties with the next, (n,)."""
         return self.share < 1
-
-    def table(self, k: int) -> NDArray[np.int32]:
-        """Return k neighbours of every system, (n, k): all of them where none ties."""
-        out = np.zeros((len(self.start), k), np.int32)
-        kernels.first_others(self, out)
-        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,12 @@ class Lists:
         n = len(self.label)
         index, value, begin, sure, share = self._cut(np.arange(n, dtype=np.int32), np.arange(len(self.slack)), k)
         start = begin[:-1]
-        return Members(
-            index, value, start[self.label], (start + sure)[self.label], begin[1:][self.label], share[self.label]
-        )
+        found = (start[self.label], (start + sure)[self.label], begin[1:][self.label], share[self.label])
+        alone = np.bincount(self.label, minlength=len(self.slack))[self.label] == 1
+        plain = alone & (found[3] == 1) & (found[2] - found[0] == k)
+        near = np.zeros((n, k), np.int32)
+        near[plain] = index[found[0][plain, None] + np.arange(k)]
+        return Members(index, value, *found, plain, near)
 
     def among(self, rows: NDArray[np.int64], k: int) -> tuple[Lists, NDArray[np.int64]]:
         """Return the lists among some of the systems, and which of these lists are left with fewer than k.

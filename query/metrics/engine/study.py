@@ -302,9 +302,9 @@ class Study:
         return sum_pairs(found, kinds, lists, device=self.device, advance=self.advance, side=self.tile_side)
 
     def _ranked(self, i: int, k: int) -> NDArray[np.int32]:
-        """Model i's k nearest systems, (n, k); nobody in particular where there are no lists."""
+        """Model i's k nearest systems, (n, k); nobody in particular where systems tie."""
         try:
-            return self.neighbours(i, "euclidean", k).table(k)
+            return self.neighbours(i, "euclidean", k).near
         except Undefined:
             return np.zeros((self.n, k), np.int32)
 
