@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,8 +77,9 @@ def align_all(
         for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
             null = None
             if value is not None and orders is not None:
-                shuffled = metric.null(study, *pair, how, orders)
-                null = compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
+                with contextlib.suppress(Undefined):  # where every pairing of some of the systems gives the same
+                    shuffled = metric.null(study, *pair, how, orders)
+                    null = compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
             study.advance(each_pair)
             yield metric.name, pair, _alignment(study, metric, how, pair, value, reason, null, intervals.get(pair))
 

@@ -69,7 +69,7 @@ class Cknna(Metric):
 
     def prepare(self, study: Study, i: int) -> State:
         neighbours = study.neighbours(i, "inner", study.k_of(self))
-        mutual = np.empty(neighbours.index.shape, np.uint8)
+        mutual = np.empty(neighbours.who.shape, np.uint8)
         kernels.reciprocated(neighbours, mutual)
         x = study.vectors(i)
         state = State(study.names[i], neighbours, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})

@@ -82,9 +82,8 @@ class InformationImbalance(Metric):
         nearest, k = self._among(study, a, rows), min(study.k_of(self), m - 2)
         sums = threads.each(lambda order: kernels.sum_places(nearest, ranks, order), orders)
         shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
-        if m == study.n:
-            return shuffled
-        return 1 + (shuffled - 1) * (m / study.n) ** 0.5
+        drawn_in: float = (m / study.n) ** 0.5
+        return shuffled if m == study.n else shuffled * drawn_in + (1 - drawn_in)
 
     def _among(self, study: Study, i: int, rows: NDArray[np.int64]) -> Members:
         """Who is nearest in model i among some of the systems."""
@@ -119,7 +118,8 @@ class InformationImbalance(Metric):
         independent = np.sqrt(np.nanmean(np.square(errors), axis=0) * drawn.shape[1] / part.n)
         wide = [margin(values[:, p], part.n, drawn.shape[1]) for p in range(len(pairs))]
         every = [self._value_and_error(study, *pair)[1] for pair in pairs]
-        return np.divide(wide, independent, out=np.ones(len(pairs)), where=independent != 0) * every
+        wider: NDArray[np.float64] = np.divide(wide, independent, out=np.ones(len(pairs)), where=independent != 0)
+        return wider * every
 
     def _value_and_error(self, study: Study, a: int, b: int) -> tuple[float, float]:
         """The value and its standard error, were the systems independent; NaN where undefined."""
@@ -131,7 +131,8 @@ class InformationImbalance(Metric):
 
     def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
-        return study.remember((self.name, a, b), lambda: self._find_ranks(study, a, b))
+        ranks: NDArray[np.float64] = study.remember((self.name, a, b), lambda: self._find_ranks(study, a, b))
+        return ranks
 
     def _find_ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]

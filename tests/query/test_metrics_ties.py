@@ -90,8 +90,8 @@ def weights(members: Members) -> Matrix:
     n = len(members.start)
     found = np.zeros((n, n))
     for i in range(n):
-        found[i, members.index[members.start[i] : members.sure[i]]] = 1
-        found[i, members.index[members.sure[i] : members.stop[i]]] = members.share[i]
+        found[i, members.who[members.start[i] : members.sure[i]]] = 1
+        found[i, members.who[members.sure[i] : members.stop[i]]] = members.share[i]
     np.fill_diagonal(found, 0)
     return found
 

@@ -146,7 +146,7 @@ def test_all_copies_are_neighbours_alike(geometry: str) -> None:
     a = benign(N // COPIES)[0][copies]
     members = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbours(0, geometry, K)
     for row in (0, 149, 753, N - 1):
-        its = members.index[members.start[row] : members.stop[row]]
+        its = members.who[members.start[row] : members.stop[row]]
         assert sorted(its.tolist()) == np.flatnonzero(copies == copies[row]).tolist()
         assert members.sure[row] == members.start[row]
         assert members.share[row] == K / (COPIES - 1)

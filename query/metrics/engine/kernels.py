@@ -176,18 +176,18 @@ def order_by_value(values, index, slack):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _turned(lists, first):  # type: ignore[no-untyped-def]
     """The lists that each system is in: where those of a system end, where each list begins, and how surely."""
-    n, entries = lists.start.shape[0], lists.index.shape[0]
+    n, entries = lists.start.shape[0], lists.who.shape[0]
     ends = np.zeros(n + 1, np.int64)
     for i in range(n):
         if first[lists.start[i]] == i:
             for s in range(lists.start[i], lists.stop[i]):
-                ends[lists.index[s] + 1] += 1
+                ends[lists.who[s] + 1] += 1
     ends = np.cumsum(ends)
     has, how, at = np.empty(entries, np.int64), np.empty(entries, np.uint8), ends[:-1].copy()
     for i in range(n):
         if first[lists.start[i]] == i:
             for s in range(lists.start[i], lists.stop[i]):
-                j = lists.index[s]
+                j = lists.who[s]
                 has[at[j]], how[at[j]] = lists.start[i], 1 if s < lists.sure[i] else 2
                 at[j] += 1
     return ends, has, how
@@ -195,11 +195,11 @@ def _turned(lists, first):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def reciprocated(lists, out):  # type: ignore[no-untyped-def]
-    """out[s]: whether the neighbour index[s] has the owner of the list: not (0), surely (1), or among those tied (2).
+    """out[s]: whether the neighbour who[s] has the owner of the list: not (0), surely (1), or among those tied (2).
 
     lists: see `lists.Members`; systems that share a list are in the same lists. out: (entries,) uint8.
     """
-    n, entries = lists.start.shape[0], lists.index.shape[0]
+    n, entries = lists.start.shape[0], lists.who.shape[0]
     first = np.full(entries + 1, -1, np.int64)  # by where a list begins: the first of its owners
     for i in range(n - 1, -1, -1):
         first[lists.start[i]] = i
@@ -210,7 +210,7 @@ def reciprocated(lists, out):  # type: ignore[no-untyped-def]
             for e in range(ends[i], ends[i + 1]):
                 mark[has[e]] = how[e]
             for s in range(lists.start[i], lists.stop[i]):
-                out[s] = mark[lists.start[lists.index[s]]]
+                out[s] = mark[lists.start[lists.who[s]]]
             for e in range(ends[i], ends[i + 1]):
                 mark[has[e]] = 0
 
@@ -220,10 +220,10 @@ def _tied_terms(a, a_mutual, b, b_mutual, order, place, i, row_sums, column_sums
     """Add row i to the sums of `unbiased_terms`, whatever ties in it; returns what it adds to the trace."""
     p, beyond = order[i], a.near.size
     for t in range(b.start[p], b.stop[p]):
-        place[b.index[t]] = beyond + t
+        place[b.who[t]] = beyond + t
     trace = 0.0
     for s in range(a.start[i], a.stop[i]):
-        j = a.index[s]
+        j = a.who[s]
         t = place[order[j]] - beyond
         if b.start[p] <= t < b.stop[p] and j != i:
             weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
@@ -292,10 +292,10 @@ def centred_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore
         p = order[i]
         start, stop = b.start[p], b.stop[p]
         for t in range(start, stop):
-            place[b.index[t]] = t
+            place[b.who[t]] = t
         for s in range(a.start[i], a.stop[i]):
-            t = place[order[a.index[s]]]
-            if start <= t < stop and a.index[s] != i:
+            t = place[order[a.who[s]]]
+            if start <= t < stop and a.who[s] != i:
                 weight = (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
                 product = weight * (a.value[s] - a_mean[i]) * (b.value[t] - b_mean[p])
                 total += product
@@ -309,11 +309,11 @@ def _sum_tied(a, b, order, place, i):  # type: ignore[no-untyped-def]
     """What row i adds to `sum_shared`, whatever ties in it."""
     p, beyond = order[i], a.near.size
     for t in range(b.start[p], b.stop[p]):
-        place[b.index[t]] = beyond + t
+        place[b.who[t]] = beyond + t
     found = 0.0
     for s in range(a.start[i], a.stop[i]):
-        t = place[order[a.index[s]]] - beyond
-        if b.start[p] <= t < b.stop[p] and a.index[s] != i:
+        t = place[order[a.who[s]]] - beyond
+        if b.start[p] <= t < b.stop[p] and a.who[s] != i:
             found += (1.0 if s < a.sure[i] else a.share[i]) * (1.0 if t < b.sure[p] else b.share[p])
     return found
 
@@ -350,7 +350,7 @@ def sum_places(lists, places, order):  # type: ignore[no-untyped-def]
         row = places[order[i]]
         sure, rest = 0.0, 0.0
         for s in range(lists.start[i], lists.stop[i]):
-            j = lists.index[s]
+            j = lists.who[s]
             if j != i:
                 if s < lists.sure[i]:
                     sure += row[order[j]]
@@ -674,11 +674,11 @@ def mean_places(values, rows, lists, squares, precision, out):  # type: ignore[n
         first, last = lists.start[i], lists.stop[i]
         its = np.empty(last - first)
         for s in range(first, last):
-            its[s - first] = values[r, lists.index[s]]
+            its[s - first] = values[r, lists.who[s]]
         row = np.sort(values[r])
         total, weights = 0.0, 0.0
         for s in range(first, last):
-            if lists.index[s] == i:
+            if lists.who[s] == i:
                 continue
             value = its[s - first]
             band = precision * (squares[r] + abs(value))

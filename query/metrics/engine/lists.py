@@ -34,7 +34,7 @@ LARGEST = 2**26
 class Members(NamedTuple):
     """Who is among the k nearest of every system, and how surely. A NamedTuple, so that kernels take it as it is."""
 
-    index: NDArray[np.int32]  # (entries,), best first; with the system itself where others have the same vector
+    who: NDArray[np.int32]  # (entries,), best first; with the system itself where others have the same vector
     value: NDArray[np.float64]  # (entries,): inner products, or squared Euclidean distances
     start: NDArray[np.int64]  # (n,): where the list of a system begins
     sure: NDArray[np.int64]  # (n,): and where those end that have weight 1

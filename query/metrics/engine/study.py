@@ -424,8 +424,8 @@ class Study:
         return lists
 
     def _search(self, i: int, k: int, geometry: str) -> Lists:
-        how = {"dtype": self.dtype, "device": self.device, "advance": self.advance}
-        return find_lists(self.vectors(i), k, geometry, self.resolution(i), self.names[i], **how)
+        given = self.vectors(i), k, geometry, self.resolution(i), self.names[i]
+        return find_lists(*given, dtype=self.dtype, device=self.device, advance=self.advance)
 
     def foresee(self, metrics: Sequence[Metric]) -> int:
         """How many products of two vectors these metrics have yet to make."""

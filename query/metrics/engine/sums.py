@@ -147,7 +147,8 @@ class _Pass:
 
 def rounding(dtype: torch.dtype, width: int) -> float:
     """How far two values may be apart that are the same, relative: products of vectors with so many elements."""
-    return max(torch.finfo(dtype).eps * (BAND + width**0.5 / 8), FLOAT64)
+    roundings: float = torch.finfo(dtype).eps * (BAND + width**0.5 / 8)
+    return max(roundings, FLOAT64)
 
 
 def features_are_cheaper(models: Sequence[Centred]) -> bool:
