@@ -71,8 +71,10 @@ def test_unrelated_models_stand_out_as_often_as_p_says(family: str, how: str) ->
             if result.p_value is not None:
                 found[metric].append(result.p_value)
     for metric, p_values in found.items():
-        # Of two classes half of the systems and more have the same vector, which that metric has no value for.
-        assert len(p_values) == PAIRS or (metric == "reconstruction_error" and family in ("two classes", "on a line"))
+        # No value: where half of the systems have the same vector, for reconstruction_error; where everybody ties with
+        # everybody at the limit of float32, for cknna.
+        few = metric == "reconstruction_error" and family in ("two classes", "on a line")
+        assert few or len(p_values) > PAIRS / 2, metric
         for level in (0.05, 0.25) if p_values else ():
-            rejected, spread = np.mean(np.array(p_values) <= level), (level * (1 - level) / PAIRS) ** 0.5
+            rejected, spread = np.mean(np.array(p_values) <= level), (level * (1 - level) / len(p_values)) ** 0.5
             assert not rejected > level + DEVIATIONS * spread, (metric, level)
