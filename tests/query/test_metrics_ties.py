@@ -14,8 +14,9 @@ from scipy.spatial.distance import cdist
 
 import query
 from query.metrics import METRICS, Study, align, cknna, information_imbalance, measure, mutual_knn, normalize
-from query.metrics.engine import lists, neighbours
+from query.metrics.engine import lists, neighbours, search
 from query.metrics.engine.lists import Members
+from query.metrics.normalize import normalize_resolved
 from query.metrics.null import compare_with_null
 from tests.query import stores
 
@@ -111,14 +112,34 @@ def test_weights_are_chances_for_any_k_and_any_systems(geometry: str, seed: int)
         assert weights(part.neighbours(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None:
+    """With copies among all systems and none among those that are left, a list's number is not that of a system."""
+    random = np.random.default_rng(seed)
+    n, k = int(random.integers(20, 60)), int(random.integers(1, 6))
+    x = random.normal(size=(n // 2, 3)).astype(np.float32)[random.integers(0, n // 2, n)]
+    rows = np.sort(random.choice(n, k + 12, replace=False))
+    if seed % 2:
+        rows = np.sort(rows[np.unique(x[rows], axis=0, return_index=True)[1]])
+    vectors, resolution = normalize_resolved(x, "none")
+    some = vectors[torch.from_numpy(rows)]
+    found = [
+        search.cut_lists(
+            search.find_lists(vectors, k, "euclidean", resolution, "a"), rows, some, k, resolution.among(rows), "a"
+        ),
+        search.find_lists(some, k, "euclidean", resolution.among(rows), "a"),
+    ]
+    assert np.array_equal(*(weights(lists.first(k)) for lists in found))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @laws
 @given(seed=seeds)
 def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> None:
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for search in (neighbours._search_cpu, neighbours._search_torch):
-            patch.setattr(neighbours, "_search_cpu", search)
+        for way in (neighbours._search_cpu, neighbours._search_torch):
+            patch.setattr(neighbours, "_search_cpu", way)
             found.append(weights(Study([tied(seed)], k=6, dtype=dtype).neighbours(0, "inner", 6)))
     assert np.array_equal(*found)
 

@@ -61,7 +61,7 @@ def cut_lists(lists: Lists, rows: NDArray[np.int64], x: Tensor, k: int, resoluti
     geometry = "inner" if lists.products else "euclidean"
     plain = _empty(x, u, k, geometry, resolution, distinct)
     again = _whole_rows(u, short, min(k, len(u) - 1), plain, name)
-    if len(u) < len(x):
+    if not np.array_equal(distinct, np.arange(len(x))):  # lists are numbered otherwise than systems
         again = expand(again, _own(u, lists.products), found.label, name, short)
     return found.with_lists(short, again)
 

@@ -406,9 +406,7 @@ class Study:
             if len(lists.label) == self.n:
                 return lists
             k = min(self._longest, self.n - 1)
-            # Most would be too short once cut; and where systems are copies, short lists are mended wrongly.
-            copies = origin.study.n_distinct(origin.model) != origin.study.n
-            if copies or lists.k * self.n < k * len(lists.label):
+            if lists.k * self.n < k * len(lists.label):  # most would be too short once cut
                 return self._search(i, k, geometry)
             return cut_lists(lists, origin.rows, self.vectors(i), k, self.resolution(i), self.names[i])
         k = min(self.n - 1, self._longest + max(8, self._longest // 4))
