@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return top.parse_args(arguments)
 
 
-def _add_sharing(commands: Any, stored: argparse.ArgumentParser) -> None:
+def _add_sharing(commands: Any, stored: Parser) -> None:
     publish = commands.add_parser("publish", parents=[stored], help="push a model's vectors to a hub, with a data card")
     fetch = commands.add_parser("fetch", parents=[stored], help="land vectors that others have published")
     publish.add_argument("model", help="ids separated by commas")
@@ -75,20 +75,20 @@ def _add_sharing(commands: Any, stored: argparse.ArgumentParser) -> None:
         parser.add_argument("--representation", help="names separated by commas (default: all that there are)")
 
 
-def _stored() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+def _stored() -> Parser:
+    options = Parser(add_help=False)
     options.add_argument("--store", help="the DuckDB file (default: MATTERZOO_STORE, else matter.duckdb here)")
     return options
 
 
-def _started() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+def _started() -> Parser:
+    options = Parser(add_help=False)
     options.add_argument("--runtime", help="how the worker is started: docker, venv (default: the best there is)")
     return options
 
 
-def _asked() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+def _asked() -> Parser:
+    options = Parser(add_help=False)
     which = "ids separated by commas; all: whose weights are at hand; bundled: that need no download; x@untrained: twin"
     options.add_argument("model", help=which)
     options.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
