@@ -16,7 +16,7 @@ from query.vectors import NOTHING, Selection, Source, choose_sources, read_keys,
 # In this order, so that a terminal too narrow for all shows the value and its interval.
 ROW = (
     "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, n_distinct BIGINT, "
-    "measure VARCHAR, method VARCHAR, normalization VARCHAR, k BIGINT, reason VARCHAR)"
+    "measure VARCHAR, method VARCHAR, normalization VARCHAR, k BIGINT, warning VARCHAR, reason VARCHAR)"
 )
 DEFAULT = "intrinsic_dimension"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from query.metrics.base import Metric, Undefined
 from query.metrics.engine import threads
 from query.metrics.engine.study import Study
-from query.metrics.interval import around, require_subsamples
+from query.metrics.interval import UNTOLD, around, require_subsamples
 from query.metrics.null import Null, compare_with_null
 from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
@@ -163,7 +163,7 @@ def _alignment(
     distinct = [study.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):
-            warnings.append(f"no interval: random parts of n = {study.n} systems have no value of their own")
+            warnings.append(UNTOLD.format(n=study.n))
         else:
             low, high = around(value, margin, metric.bounds(estimator, study.n, study.k_of(metric)))
             statistics |= {"low": low, "high": high}

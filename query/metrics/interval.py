@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
+UNTOLD = "no interval: random parts of n = {n} systems have no value of their own"  # what is said in its place
 # Of the systems of a subset, up to which as many neighbours are taken as among all. Beyond it the neighbourhoods of a
 # subset would be much wider than those of all, and a smaller k that reaches as far is the better likeness.
 LOCAL = 0.25

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.metrics.base import Undefined
-from query.metrics.interval import around, margin, paired_subsets, require_subsamples, subset_k
+from query.metrics.interval import UNTOLD, around, margin, paired_subsets, require_subsamples, subset_k
 from query.metrics.normalize import normalize as scale
 from query.metrics.normalize import normalize_resolved
 from query.metrics.registry import choose_method, find_measure
@@ -68,6 +68,7 @@ class Measured:
     n_distinct: int | None = None  # distinct vectors, to the precision of those given; None where there is no value
     low: float | None = None  # of the 95 % interval
     high: float | None = None
+    warning: str | None = None  # why no interval is told where one was asked for
 
 
 def measure(
@@ -94,7 +95,7 @@ def measure(
     require_subsamples(subsamples)
     table = x if isinstance(x, Tensor) else np.asarray(x)
     n = table.shape[0] if table.ndim else 0
-    value = low = high = reason = distinct = None
+    value = low = high = reason = distinct = warning = None
     try:
         vectors, resolution = normalize_resolved(table, normalize, name)
         distinct = resolution.n_distinct
@@ -105,9 +106,11 @@ def measure(
         size = chosen.subsample_size(n)
         drawn = paired_subsets(n, size, subsamples, seed)
         half = margin(_resampled(table, drawn, chosen, way, used_k, normalize), n, size)
-        if not math.isnan(half):
+        if math.isnan(half):
+            warning = UNTOLD.format(n=n)
+        else:
             low, high = around(value, half, chosen.bounds(n, table.shape[1]))
-    return Measured(value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high)
+    return Measured(value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high, warning)
 
 
 def bare(

@@ -19,7 +19,7 @@ WAYS = [(name, method) for name, found in MEASURES.items() for method in found.m
 ways = pytest.mark.parametrize(("name", "method"), WAYS)
 COLUMNS = (
     "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method", "normalization", "k",
-    "reason",
+    "warning", "reason",
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_intrinsic_dimension_of_every_model(con: Connection, vectors: Vectors) -
     assert tuple(near) == COLUMNS
     assert near["value"] == pytest.approx(intrinsic_dimension(vectors["near"], k=10))
     assert tuple(near[column] for column in COLUMNS if column not in ("model_id", "value")) == (
-        "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None,
+        "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None, None,
     )  # fmt: skip
     assert rows["partial"]["n"] == 50
     assert rows["rotated"]["value"] == pytest.approx(rows["base"]["value"], rel=1e-5)
@@ -138,6 +138,15 @@ def test_every_measure_with_its_interval(con: Connection, vectors: Vectors, name
         assert rows[model]["low"] < rows[model]["value"] < rows[model]["high"]
         assert (rows[model]["k"], rows[model]["normalization"]) == (expected.k, "l2")
     assert rows_of(con, sql) == rows
+
+
+def test_too_few_systems_for_an_interval_are_said(con: Connection) -> None:
+    few = "(SELECT list(system_id) FROM systems WHERE system_id < 'crystals/007')"
+    given = f"['far'], method := 'twonn', subsamples := 10, systems := {few}"
+    row = rows_of(con, f"FROM dimensions('crystals', {given})")["far"]
+    assert row["value"] is not None
+    assert (row["n"], row["low"], row["high"], row["reason"]) == (7, None, None, None)
+    assert row["warning"] == "no interval: random parts of n = 7 systems have no value of their own"
 
 
 def test_defaults_datasets_and_chosen_systems(con: Connection, vectors: Vectors) -> None:

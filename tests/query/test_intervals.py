@@ -76,6 +76,16 @@ def test_too_few_systems_for_an_interval_are_said(metric: str) -> None:
     assert "no interval: random parts of n = 5 systems have no value of their own" in found.warning
 
 
+@pytest.mark.parametrize(("method", "k", "n"), [("mle", 2, 5), ("twonn", None, 7)])
+def test_too_few_systems_for_an_interval_of_a_measure_are_said(method: str, k: int | None, n: int) -> None:
+    a, _ = related(n, 0, (9, 8), latent=4)
+    found = measure(a, "intrinsic_dimension", method=method, k=k, subsamples=10)
+    assert found.value is not None
+    assert (found.low, found.high) == (None, None)
+    assert found.warning == f"no interval: random parts of n = {n} systems have no value of their own"
+    assert measure(a, "intrinsic_dimension", method=method, k=k).warning is None
+
+
 def test_lists_of_halves_are_cut_from_those_of_all() -> None:
     """Hardly a row of a half is left with fewer neighbours than it needs, so that none is searched again."""
     length = list_length(25, 50_000, 25_000)
