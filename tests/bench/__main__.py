@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import engine, ingest, page, paper, sql
+from tests.bench import engine, ingest, intervals, page, paper, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -28,6 +28,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "paper": (
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
         f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); needs --store",
+    ),
+    "intervals": (
+        lambda options: intervals.run(options.systems),
+        "what 95 % intervals claim against what values scatter, and coverage; 15 minutes; --systems: one n",
     ),
     "all-metrics": (
         lambda options: engine.all_metrics(_size(options, paper.SIZE), options.device),
