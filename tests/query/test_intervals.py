@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -15,30 +16,40 @@ from tests.query.cases import duplicated, related
 # Few systems weakly alike, and many strongly alike: samples, and intervals of the first of them.
 SIZES = {(60, "weak"): (120, 60), (800, "strong"): (60, 16)}
 SUBSAMPLES = 6
+FEW, MANY = SIZES
 CHOSEN = [way for way in WAYS if way[2] in (None, 1, 10)]
-ends = pytest.mark.parametrize("end", SIZES, ids=lambda end: f"{end[0]}-{end[1]}")
+# Estimators differ by a bias that falls as 1/n: of many systems they scatter alike, and one is enough. Of numbers of
+# neighbors, that which is harder; the bench takes all.
+EASIER = [way for way in CHOSEN if way[1] in ("biased", "centered") or way == ("information_imbalance", None, 10)]
+CASES = [(way, FEW) for way in CHOSEN] + [(way, MANY) for way in CHOSEN if way not in EASIER]
 
 
 @cache
 def simulated(way: Way, end: tuple[int, str]) -> Simulated:
-    return simulate(way, end[0], STRENGTHS[end[1]], *SIZES[end], subsamples=SUBSAMPLES, seed=1)
+    """With samples of its own, so that all ways together are as many independent samples."""
+    seed = crc32(called(way).encode())
+    return simulate(way, end[0], STRENGTHS[end[1]], *SIZES[end], subsamples=SUBSAMPLES, seed=seed)
 
 
-@ends
-@pytest.mark.parametrize("way", CHOSEN, ids=called)
+@pytest.mark.parametrize(("way", "end"), CASES, ids=lambda one: called(one) if len(one) == 3 else f"{one[0]}-{one[1]}")
 def test_an_interval_claims_the_scatter_of_the_values(way: Way, end: tuple[int, str]) -> None:
     """Claimed over true deviation: 90 to 98 % coverage is 0.84 to 1.19, 79 % is 0.64, and 1.7 too wide is 99.9 %.
 
-    The true one is known to 6 % from 120 samples (9 % from 60), the claimed one, of 3 pairs a sample, to 5 % (10 %).
+    The true one is known to 6 % from 120 samples (9 % from 60), the claimed one, of 3 pairs per sample, to 5 % (10 %),
+    their ratio to 8 % (14 %): a true ratio of 1 leaves the bounds once in 3,400 times (38, at 800), one of 0.64 stays
+    in them once in 24 (7) times. Samples are the same in each run, so that these chances were taken once.
     """
     found = simulated(way, end)
     assert 0.74 < found.claimed / found.scatter < 1.36
 
 
-@ends
+@pytest.mark.parametrize("end", SIZES, ids=lambda end: f"{end[0]}-{end[1]}")
 def test_intervals_cover(end: tuple[int, str]) -> None:
-    """Of all metrics together, as one of 3 pairs has Student's t for them: a coverage of 95 % is told to 1 to 2 %."""
-    covered = [simulated(way, end).coverage for way in CHOSEN]
+    """All ways together, of 960 intervals (192 at 800): a share of 95 % is told to 0.7 % (1.6 %).
+
+    Of intervals that cover 95 %, fewer than 49 of 60 hold the value once in 28,000 times, fewer than 13 of 16 in 140.
+    """
+    covered = [simulated(way, at).coverage for way, at in CASES if at == end]
     assert 0.90 < np.mean(covered) < 0.98
     assert min(covered) > 0.80
 
