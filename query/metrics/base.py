@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics.interval import list_length, margin, paired_subsets, subset_k
+from query.metrics.interval import counted, list_length, margin, paired_subsets, subset_k
 
 if TYPE_CHECKING:
     from query.metrics.engine.study import Study
@@ -62,6 +63,7 @@ class Metric(ABC):
     lower_is_closer: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()  # of sums.KINDS: what one pass over all pairs of systems finds
     lists: ClassVar[str | None] = None  # geometry of the neighbour lists it starts from
+    counts: ClassVar[bool] = False  # whether the value is a share of neighbors; see `interval.counted`
 
     def least_systems(self, k: int) -> int:
         """The smallest number of systems for which the metric says anything."""
@@ -108,8 +110,14 @@ class Metric(ABC):
         drawn = self.draw(study, subsamples, seed)
         if drawn is None:
             return np.full(len(pairs), np.nan)
-        values = self.resampled(study, pairs, estimator, drawn)
-        return np.array([margin(values[:, p], study.n, drawn.shape[1]) for p in range(len(pairs))])
+        values, size = self.resampled(study, pairs, estimator, drawn), drawn.shape[1]
+        wide = np.array([margin(values[:, p], study.n, size) for p in range(len(pairs))])
+        if not self.counts:
+            return wide
+        for p, pair in enumerate(pairs):
+            with contextlib.suppress(Undefined):  # then there is nothing to put an interval around
+                wide[p] *= counted(study.value(self, *pair, estimator), values[:, p], size / study.n)
+        return wide
 
     def draw(self, study: Study, subsamples: int, seed: int) -> NDArray[np.int64] | None:
         """Pairs of subsets, (S, m), whose values tell how wide an interval is; None where the systems are too few."""

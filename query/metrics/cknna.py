@@ -63,6 +63,7 @@ class Cknna(Metric):
     estimators: ClassVar[tuple[str, ...]] = ("unbiased", "centered")
     uses_k: ClassVar[bool] = True
     lists: ClassVar[str | None] = "inner"
+    counts: ClassVar[bool] = True
 
     def least_systems(self, k: int) -> int:
         return max(k + 1, 4)

@@ -47,6 +47,7 @@ class MutualKnn(Metric):
     name: ClassVar[str] = "mutual_knn"
     uses_k: ClassVar[bool] = True
     lists: ClassVar[str | None] = "inner"
+    counts: ClassVar[bool] = True
 
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from query.metrics import MEASURES, METRICS, align, measure
-from query.metrics.interval import around, list_length, subset_k
+from query.metrics.interval import around, counted, list_length, subset_k
 from tests.bench.intervals import STRENGTHS, WAYS, Simulated, Way, called, simulate
 from tests.query.cases import duplicated, related
 
@@ -62,6 +62,22 @@ def test_the_ends_of_the_range_are_those_of_the_interval(metric: str) -> None:
     bounds = METRICS[metric].bounds(found.estimator, 60, 5)
     assert found.low is not None and found.high is not None and found.value is not None
     assert bounds[0] - 1e-9 <= found.low <= found.value <= found.high <= bounds[1] + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("value", "parts", "factor"),
+    [
+        (0.02, [0.04, 0.04], 0.7145),  # by chance twice as many: √(0.0196 / 0.0384)
+        (0.01, [0.04, 0.04], 0.7071),  # never less than the root of half of the systems
+        (-0.01, [0.01, np.nan], 0.7071),
+        (0.50, [0.55, 0.65], 1.0),
+        (0.60, [0.50, 0.60], 1.0),
+        (0.90, [1.10, 1.20], 1.0),
+        (0.90, [np.nan, np.nan], 1.0),
+    ],
+)
+def test_counts_among_all_scatter_less_than_among_parts(value: float, parts: list[float], factor: float) -> None:
+    assert counted(value, np.array(parts), 0.5) == pytest.approx(factor, abs=1e-4)
 
 
 def test_an_interval_is_cut_where_the_range_ends_but_holds_its_value() -> None:
