@@ -21,7 +21,7 @@ from huggingface_hub import constants
 import query
 from ingest.__main__ import main
 from ingest.disk import clean_model
-from ingest.layout import Layout
+from ingest.layout import Layout, read_json, write_json
 from ingest.load import land
 from ingest.plan import model_rows
 from ingest.rebuild import rebuild
@@ -365,7 +365,7 @@ def test_vectors_without_a_licence_and_datasets_that_may_not_be_derived_from(
         publish(layout, "mine", "tiny", REPO, None, quiet)
     landed()
     about = layout.dataset("tiny") / "dataset.json"
-    about.write_text(about.read_text().replace("CC0-1.0", "CC-BY-NC-ND-4.0"))
+    write_json(about, read_json(about) | {"licence": "CC-BY-NC-ND-4.0"})
     with pytest.raises(ShareError, match="the licence of tiny, CC-BY-NC-ND-4.0, forbids to share what is derived"):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
