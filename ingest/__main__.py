@@ -219,7 +219,7 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
     made = prepare(layout, find_dataset(options.dataset).drawn(options.limit, say))
-    landed = land_vectors(layout, brought, made, partial(agree_to_fewer, options), say)
+    landed = land_vectors(layout, brought, made, partial(agree_to_losses, options), say)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
         return 0
@@ -228,11 +228,15 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
-def agree_to_fewer(options: argparse.Namespace, there: int, given: int) -> None:
-    """Ask whether fewer vectors may take the place of more. Raises PlanError if not."""
-    if given < there:
-        said = f"{options.model} has {there} vectors on {options.dataset}, and {options.vectors} has {given}"
-        confirm([], f"{said}, which would take the place of all of them. Replace {there} by {given}?", options.yes)
+def agree_to_losses(options: argparse.Namespace, lost: dict[str, int]) -> None:
+    """Ask whether systems may lose the vectors that the store holds of them. Raises PlanError if not."""
+    where = ", ".join(f"{count} of {dataset}" for dataset, count in lost.items())
+    confirm(
+        [],
+        f"{options.vectors} takes the place of all that the store holds of {options.model} and does not fit it, and "
+        f"{sum(lost.values())} systems would lose their vector ({where}), as the file has none for them. Go on?",
+        options.yes,
+    )
 
 
 def foresee(options: argparse.Namespace) -> int:

@@ -111,7 +111,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     silence = "s without a sign of life, after which the worker is taken for hung (default: %(default)g)"
     run.add_argument("--timeout", type=amount, default=Limits.silence, help=silence)
     run.add_argument("--vectors", help="a .parquet, .npz or .csv of system_id and vector, instead of computing them")
-    run.add_argument("--yes", action="store_true", help="with --vectors: let fewer vectors replace more, unasked")
+    run.add_argument("--yes", action="store_true", help="with --vectors: let systems lose stored vectors, unasked")
     run.add_argument("--title", help="with --vectors: what the model is")
     run.add_argument("--licence", help="with --vectors: the vectors' licence (default: recorded as not stated)")
 

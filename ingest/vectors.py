@@ -41,6 +41,15 @@ SELECT g.row, g.system_id AS given_id, coalesce(named.system_id, bare.system_id)
 FROM given AS g LEFT JOIN s AS named ON named.system_id = g.system_id
     LEFT JOIN s AS bare ON bare.system_id = $dataset || '/' || g.system_id
 """
+# What landing the file removes: this model's vectors on the dataset, and on others where their length was another.
+REPLACED = """
+SELECT DISTINCT system_id FROM embeddings WHERE model_id = $model_id AND (starts_with(system_id, $dataset || '/')
+    OR run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id))
+"""
+LOSERS = """
+SELECT split_part(system_id, '/', 1) AS dataset, count(*) FROM replaced ANTI JOIN known USING (system_id)
+GROUP BY dataset ORDER BY dataset
+"""
 # In order: each finds rows that must not be; (how many, the first ids).
 FAULTS = {
     "rows have no system_id": "SELECT row::VARCHAR FROM given WHERE coalesce(system_id, '') = ''",
@@ -78,13 +87,14 @@ def land_vectors(
     layout: Layout,
     brought: Brought,
     dataset: Materialised,
-    agree: Callable[[int, int], None] = lambda there, given: None,
+    agree: Callable[[dict[str, int]], None] = lambda lost: None,
     say: Callable[[str], None] = print,
 ) -> tuple[Run, Counts] | None:
     """Check a file of vectors and land it; None where the store has them already. Raises VectorsError.
 
     Vectors of an earlier file of the same model on the same dataset are replaced. Systems without a vector are simply
-    not there. agree: is given how many vectors are stored and how many the file has; what it raises keeps the stored.
+    not there. agree: is given how many systems of which datasets would lose their vectors, where any would; what it
+    raises keeps what is stored.
     """
     check_model_id(brought.model_id)
     if not brought.file.is_file():
@@ -98,8 +108,8 @@ def land_vectors(
         read_vectors(connection, brought.file, dataset.n_systems)
         dimension = _check(connection, brought, dataset)
         lost = _check_precision(connection, brought, say)
-        ((given,),) = connection.execute("SELECT count(*) FROM given").fetchall()
-        agree(_stored(layout, brought.model_id, dataset.dataset), given)
+        if losers := _losers(connection, layout, brought, dataset, dimension):
+            agree(losers)
         count = _write(connection, run, brought, dataset, dimension)
     _describe(run, brought, dataset, dimension, count, started, lost)
     return run, land(layout, run)
@@ -124,14 +134,17 @@ def _landed(layout: Layout, run: Run) -> bool:
     return bool(stored == run.read("out/run.json")["counts"]["ok"])
 
 
-def _stored(layout: Layout, model_id: str, dataset: str) -> int:
-    """Return how many vectors of the model on the dataset the store holds."""
+def _losers(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, brought: Brought, dataset: Materialised, dimension: int
+) -> dict[str, int]:
+    """Count, by dataset, the systems whose vector in the store would go and for which the file has none."""
     if not layout.store.exists():
-        return 0
-    with connect(layout.store, read_only=True) as connection:
-        query = "SELECT count(*) FROM embeddings WHERE model_id = ? AND starts_with(system_id, ? || '/')"
-        ((stored,),) = connection.execute(query, [model_id, dataset]).fetchall()
-    return int(stored)
+        return {}
+    values = {"model_id": brought.model_id, "dataset": dataset.dataset, "card_hash": card_hash(brought, dimension)}
+    with connect(layout.store, read_only=True) as store:
+        stored = store.execute(REPLACED, values).to_arrow_table()
+    connection.register("replaced", stored)
+    return dict(connection.execute(LOSERS).fetchall())
 
 
 def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialised) -> int:

@@ -207,21 +207,34 @@ def test_clean_leaves_a_run_in_progress_alone(two_datasets: Layout, contents: Co
     assert all(run.finished for run in two_datasets.runs())
 
 
-def test_fewer_vectors_replace_more_only_if_told(
+def test_no_system_loses_its_vector_unasked(
     layout: Layout, capfd: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "three.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\nAl,5,6\n")
     (tmp_path / "two.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,5\n")
+    (tmp_path / "others.csv").write_text("system_id,a,b\nFe,1,2\nAg,3,5\nAu,3,6\nPt,3,7\n")  # more, and not the same
     give = ["run", "mine", "elements", "--vectors"]
     assert main([*give, "three.csv"]) == 0
     before = layout.store.read_bytes()
     monkeypatch.setattr("sys.stdin", StringIO(""))
-    assert main([*give, "two.csv"]) == 2
-    said = capfd.readouterr().err
-    assert "mine has 3 vectors on elements, and two.csv has 2, which would take the place of all of them" in said
-    assert layout.store.read_bytes() == before
+    for file, lost in (("two.csv", 1), ("others.csv", 2)):
+        assert main([*give, file]) == 2
+        said = capfd.readouterr().err
+        assert f"{lost} systems would lose their vector ({lost} of elements), as the file has none for them" in said
+        assert "YES=1 (--yes) says yes" in said and layout.store.read_bytes() == before
     assert main([*give, "two.csv", "--yes"]) == 0
-    assert main([*give, "three.csv"]) == 0  # more replace fewer
+    assert main([*give, "three.csv"]) == 0  # nothing is lost by it
+
+
+def test_vectors_of_another_length_take_none_of_other_datasets_unasked(
+    layout: Layout, capfd: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
+    (tmp_path / "longer.csv").write_text("system_id,a,b,c\nH2,1,2,3\nN2,3,4,5\n")
+    assert main(["run", "mine", "elements", "--vectors", "one.csv"]) == 0
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert main(["run", "mine", "g2", "--vectors", "longer.csv"]) == 2
+    assert "2 systems would lose their vector (2 of elements)" in capfd.readouterr().err
 
 
 def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
