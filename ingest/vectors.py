@@ -173,8 +173,10 @@ def _check_precision(connection: duckdb.DuckDBPyConnection, brought: Brought, sa
     lost = rounding(vectors)
     if lost > TOO_MUCH:
         raise VectorsError(
-            f"{brought.file}: float32, in which vectors are stored, would move these by {100 * lost:.2g} % of how far "
-            "they lie apart, and change metrics: subtract one vector, such as the mean, from all. Nothing was stored"
+            f"{brought.file}: float32, in which vectors are stored, would move these by {100 * lost:.3g} % of how far "
+            f"they lie apart (at most {100 * TOO_MUCH:g} % is taken), which changes metrics. Subtract one vector, such "
+            "as the mean, from all: that changes nothing under normalize := 'none', but cosines ('l2') become those "
+            "about that vector. Nothing was stored"
         )
     if lost > WORTH_SAYING:
         say(f"  warning: of how these vectors differ, float32 keeps about {digits(lost)} digits")

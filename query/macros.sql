@@ -32,7 +32,7 @@ CREATE OR REPLACE TEMP MACRO alignment(
     model_a, model_b, dataset := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL
 ) AS TABLE
-    FROM __rows(__alignment(__caller(), model_a, model_b, dataset, systems, {
+    FROM __rows(__alignment(__caller(), model_a::VARCHAR, model_b::VARCHAR, dataset::VARCHAR, systems, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
         'device': device
@@ -44,7 +44,7 @@ CREATE OR REPLACE TEMP MACRO alignment_matrix(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
-    FROM __rows(__alignment_matrix(__caller(), dataset, models, systems, missing, {
+    FROM __rows(__alignment_matrix(__caller(), dataset::VARCHAR, models, systems, missing, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
         'device': device
@@ -57,7 +57,8 @@ CREATE OR REPLACE TEMP MACRO alignment_curve(
     estimator := NULL, normalize := 'l2', seed := 0, device := NULL, systems := NULL
 ) AS TABLE
     FROM __rows(__alignment_curve(
-        __caller(), model_a, model_b, dataset, ns::VARCHAR[], ks::VARCHAR[], repeats::VARCHAR, systems, {
+        __caller(), model_a::VARCHAR, model_b::VARCHAR, dataset::VARCHAR, ns::VARCHAR[], ks::VARCHAR[],
+        repeats::VARCHAR, systems, {
             'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
             'permutations': '10', 'subsamples': '0', 'seed': seed::VARCHAR, 'device': device
         }
@@ -70,7 +71,7 @@ CREATE OR REPLACE TEMP MACRO dimensions(
     subsamples := 0, seed := 0, systems := NULL
 ) AS TABLE
     FROM __rows(__dimensions(
-        __caller(), dataset, models, measure, method, k::VARCHAR, normalize, subsamples::VARCHAR, seed::VARCHAR, systems
+        __caller(), dataset::VARCHAR, models, measure, method, k::VARCHAR, normalize, subsamples::VARCHAR, seed::VARCHAR, systems
     ));
 COMMENT ON MACRO TABLE dimensions IS
 'In how many directions each model''s vectors vary, by any measure of one model; low to high from subsamples';
@@ -79,7 +80,7 @@ CREATE OR REPLACE TEMP MACRO nearest_models(
     model, dataset := NULL, metric := 'cknna', k := NULL, top := 10, models := NULL, estimator := NULL, normalize := 'l2',
     permutations := 100, subsamples := 0, seed := 0, device := NULL
 ) AS TABLE
-    FROM __rows(__nearest_models(__caller(), model, dataset, top::VARCHAR, models, {
+    FROM __rows(__nearest_models(__caller(), model, dataset::VARCHAR, top::VARCHAR, models, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
         'device': device
@@ -89,7 +90,7 @@ COMMENT ON MACRO TABLE nearest_models IS
 
 CREATE OR REPLACE TEMP MACRO nearest_systems(model, system_id, k := 10, dataset := NULL) AS TABLE
     FROM __rows(__nearest_systems(
-        __caller(), model, system_id, k::VARCHAR, dataset
+        __caller(), model, system_id, k::VARCHAR, dataset::VARCHAR
     ));
 COMMENT ON MACRO TABLE nearest_systems IS
 'The systems that a model sees as most like this one, by cosine similarity; without a dataset, from all of them';
@@ -98,7 +99,7 @@ CREATE OR REPLACE TEMP MACRO model_tree(
     dataset := NULL, metric := 'cknna', k := NULL, models := NULL, estimator := NULL, normalize := 'l2',
     missing := 'pairwise', device := NULL
 ) AS TABLE
-    FROM __rows(__model_tree(__caller(), dataset, models, missing, {
+    FROM __rows(__model_tree(__caller(), dataset::VARCHAR, models, missing, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': '0', 'subsamples': '0', 'seed': '0', 'device': device
     }));
@@ -111,7 +112,7 @@ CREATE OR REPLACE TEMP MACRO convergence(
     device := NULL
 ) AS TABLE
     FROM __rows(__convergence(
-        __caller(), dataset, reference, score, test_set, source, kin, property, {
+        __caller(), dataset::VARCHAR, reference, score, test_set, source, kin, property, {
             'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
             'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
             'device': device
@@ -124,7 +125,7 @@ CREATE OR REPLACE TEMP MACRO energy_errors(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
     FROM __rows(__energy_errors(
-        __caller(), dataset, property, source, models, systems, missing
+        __caller(), dataset::VARCHAR, property, source, models, systems, missing
     ));
 COMMENT ON MACRO TABLE energy_errors IS
 'How far each model''s energies are from the labels, in eV, once a linear model of the composition is taken from both';
@@ -133,7 +134,7 @@ CREATE OR REPLACE TEMP MACRO energy_residuals(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'
 ) AS TABLE
     FROM __rows(__energy_residuals(
-        __caller(), dataset, property, source, models, systems, missing
+        __caller(), dataset::VARCHAR, property, source, models, systems, missing
     ));
 COMMENT ON MACRO TABLE energy_residuals IS
 'What a linear model of the composition leaves of labels and of models'' predictions, in eV, one row a model and system';
@@ -142,7 +143,7 @@ CREATE OR REPLACE TEMP MACRO kinship(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, permutations := 9999, estimator := NULL,
     normalize := 'l2', missing := 'pairwise', seed := 0, device := NULL
 ) AS TABLE
-    FROM __rows(__kinship(__caller(), dataset, models, missing, permutations::VARCHAR, {
+    FROM __rows(__kinship(__caller(), dataset::VARCHAR, models, missing, permutations::VARCHAR, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': '0', 'subsamples': '0', 'seed': seed::VARCHAR, 'device': device
     }));
@@ -153,7 +154,7 @@ CREATE OR REPLACE TEMP MACRO system_map(
     model, dataset := NULL, method := 'pca', k := NULL, max_systems := 15000, normalize := 'l2', seed := 0
 ) AS TABLE
     FROM __rows(__system_map(
-        __caller(), model, dataset, method, k::VARCHAR, max_systems::VARCHAR, normalize, seed::VARCHAR
+        __caller(), model, dataset::VARCHAR, method, k::VARCHAR, max_systems::VARCHAR, normalize, seed::VARCHAR
     ));
 COMMENT ON MACRO TABLE system_map IS
 'A map of the systems as a model sees them: two coordinates each, by principal components or method := ''umap''';

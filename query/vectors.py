@@ -85,6 +85,8 @@ def check_dataset(connection: duckdb.DuckDBPyConnection, dataset: str | None) ->
     stored = [row[0] for row in connection.execute("SELECT dataset FROM datasets ORDER BY dataset").fetchall()]
     if dataset is None:
         raise ValueError(f"say which dataset: dataset := '…'; stored: {', '.join(stored) or 'none'}")
+    if dataset.startswith("["):
+        raise ValueError(f"dataset := {dataset} is a list; expected one name of: {', '.join(stored) or 'none'}")
     if dataset not in stored:
         raise ValueError(unknown("dataset", dataset, stored, f"`make ingest MODEL=… DATASET={dataset}` adds it"))
     return dataset

@@ -118,6 +118,13 @@ def test_numbers_that_must_be_whole(con: duckdb.DuckDBPyConnection, call: str, m
         con.sql(f"FROM {call}").fetchall()
 
 
+def test_a_list_of_datasets_is_refused(con: duckdb.DuckDBPyConnection) -> None:
+    message = r"dataset := \[crystals, more\] is a list; expected one name of: crystals, molecules"
+    for call in ("alignment('base', 'near', ", "alignment_matrix(", "dimensions(", "kinship("):
+        with pytest.raises(duckdb.InvalidInputException, match=f"^Invalid Input Error: {message}$"):
+            con.sql(f"FROM {call}dataset := ['crystals', 'more'])").fetchall()
+
+
 def test_a_whole_number_may_be_written_as_any_type(con: duckdb.DuckDBPyConnection) -> None:
     for k in ("5", "5.0", "5e0", "5::TINYINT", "'5'"):
         assert con.sql(ASK.replace("k := 5", f"k := {k}")).fetchall() == [(1.0,)]
