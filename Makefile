@@ -39,6 +39,20 @@ ifneq ($(SURPLUS),)
 $(error `make $(GOALS)` does not know $(SURPLUS); it takes $(or $(KNOWN),no variables of its own))
 endif
 
+# `MODEL="$$UNSET"` means some model; what a target does without any may be more than that.
+NEVER_EMPTY := $(KNOWN) STORE MATTERZOO_STORE PYTHON
+EMPTY := $(foreach name,$(filter $(NEVER_EMPTY),$(GIVEN)),$(if $(strip $(value $(name))),,$(name)))
+ifneq ($(strip $(EMPTY)),)
+$(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it out)
+endif
+
+# These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
+SWITCHES := $(filter YES OFFLINE AGAIN MINIATURE,$(KNOWN))
+UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
+ifneq ($(strip $(UNCLEAR)),)
+$(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
+endif
+
 # What a user gives is text, and no program of make's or the shell's: it is kept as it was typed, `$` and all, and
 # recipes get at it as "$$NAME", through the environment.
 TEXT := $(sort $(KNOWN) $(GIVEN) PYTHON MATTERZOO_STORE)
@@ -167,7 +181,7 @@ rebuild: install  ## make the store again from its shards
 du: install  ## what takes how much disk
 	@$(PY) -m ingest du
 
-clean: install  ## remove MODEL=…'s vectors and shards [DATASET=]; without MODEL, our images and containers [FAMILY=] [YES=1]
+clean: install  ## remove MODEL=a,b's vectors and shards [DATASET=a,b]; without MODEL, our images and containers [FAMILY=] [YES=1]
 	$(if $(DATASET),$(call given,MODEL,make clean MODEL=chgnet-0.3.0 DATASET=aflow))
 	$(call either,MODEL,FAMILY)
 	@$(if $(MODEL),$(PY) -m ingest clean "$$MODEL" $(if $(DATASET),"$$DATASET"),$(PY) -m ingest.images clean "$${FAMILY:-all}") $(if $(YES),--yes)

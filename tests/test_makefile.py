@@ -20,6 +20,7 @@ from schemas.store import connect
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 SHOW = '#!/bin/sh\nprintf "%s\\0" "$@" "$MATTERZOO_STORE"\n'
+SWITCHES = ("YES", "OFFLINE", "AGAIN", "MINIATURE")
 ODD = [
     "$(touch broken)",
     "$$(touch broken)",
@@ -90,9 +91,11 @@ def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
     for target, names in takes.items():
         known = names.replace("$(HOW)", "DEVICE DTYPE").split()
         for name in known:
-            done = make(checkout, target, *(f"{other}=x" for other in known if other != name), f"{name}={text}")
+            others = (f"{other}={1 if other in SWITCHES else 'x'}" for other in known if other != name)
+            done = make(checkout, target, *others, f"{name}={text}")
             assert not (checkout / "broken").exists(), (target, name)
-            assert done.returncode == 0 or "give one of them" in done.stderr, (target, name)
+            refused = f"{name}={text}: expected 1" if name in SWITCHES else "give one of them"
+            assert done.returncode == 0 or refused in done.stderr, (target, name)
 
 
 def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
@@ -121,6 +124,45 @@ def test_variables_that_a_target_does_not_know_are_refused(checkout: Path, words
     done = make(checkout, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "no", "false", "1 0", "NO", "$(shell touch broken)", " "])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["clean", "MODEL=a", "YES"],
+        ["clean", "YES"],
+        ["ingest", "MODEL=a", "DATASET=b", "YES"],
+        ["pin", "MODEL=a", "AGAIN"],
+        ["build", "FAMILY=a", "OFFLINE"],
+        ["check", "MODEL=a", "MINIATURE"],
+    ],
+)
+def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: str) -> None:
+    *rest, switch = words
+    named = f"{switch} is given but empty" if value == " " else f"{switch}={value}: expected 1, or leave it out"
+    done = make(checkout, *rest, f"{switch}={value}")
+    assert (done.returncode, done.stdout) == (2, "") and named in done.stderr and done.stderr.count("\n") == 1
+    done = make(checkout, *rest, **{switch: value})
+    assert (done.returncode, done.stdout) == (2, "") and f"{switch}={value}: expected 1" in done.stderr
+    assert not (checkout / "broken").exists()
+    for yes in ("1", "yes"):
+        option = given(checkout, *rest, f"{switch}={yes}")[0][-1]
+        assert given(checkout, *rest, **{switch: yes})[0][-1] == option == f"--{switch.lower()}"
+    assert given(checkout, *rest, **{switch: ""}) == given(checkout, *rest)
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_a_variable_that_is_given_but_empty_is_refused(checkout: Path, value: str) -> None:
+    takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
+    for target, names in {**takes, "du": "STORE PYTHON MATTERZOO_STORE"}.items():
+        for name in names.replace("$(HOW)", "DEVICE LIMIT").split():
+            others = ["YES=1"] if "YES" in names and name != "YES" else []
+            done = make(checkout, target, f"{name}={value}", *others)
+            assert (done.returncode, done.stdout) == (2, ""), (target, name)
+            assert f"{name} is given but empty: give it a value, or leave it out" in done.stderr
+    assert given(checkout, "clean", MODEL="")[0] == ["-m", "ingest.images", "clean", "all"]
+    assert given(checkout, "du", "HF_TOKEN=")[0] == ["-m", "ingest", "du"]
 
 
 def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Path) -> None:
