@@ -21,7 +21,7 @@ from ingest.check import check
 from ingest.confirm import confirm
 from ingest.cost import Task, duration, estimate, say_cost
 from ingest.datasets import find_dataset
-from ingest.disk import clean_cache, clean_environment, clean_model, megabytes, usage
+from ingest.disk import clean_cache, clean_environment, clean_models, megabytes, usage
 from ingest.execute import Ingest, say
 from ingest.layout import Layout
 from ingest.load import complete
@@ -234,8 +234,9 @@ def agree_to_losses(options: argparse.Namespace, lost: dict[str, int]) -> None:
     confirm(
         [],
         f"{options.vectors} takes the place of all that the store holds of {options.model} and does not fit it, and "
-        f"{sum(lost.values())} systems would lose their vector ({where}), as the file has none for them. Go on?",
+        f"{sum(lost.values())} systems would lose their vector ({where}), as the file has none for them",
         options.yes,
+        "Nothing was replaced",
     )
 
 
@@ -310,17 +311,26 @@ def clean(options: argparse.Namespace) -> int:
     elif options.cache:
         removed = clean_cache(Layout.find(options.store))
     else:
-        removed = clean_model(Layout.find(options.store), options.model, options.dataset, partial(agree, options))
+        models, on = _each_once(options.model, "model") or [], _each_once(options.dataset, "dataset")
+        removed = clean_models(Layout.find(options.store), models, on, partial(agree, options))
     for what in removed:
         say(f"removed {what}")
     return 0
 
 
+def _each_once(text: str | None, what: str) -> list[str] | None:
+    """The names of a list; None where none is given. Raises PlanError for a list of nothing."""
+    named = _named(text)
+    if named == []:
+        raise PlanError(f"no {what} is named in {text!r}; give names separated by commas")
+    return named and list(dict.fromkeys(named))
+
+
 def agree(options: argparse.Namespace, lines: Sequence[str], runs: int) -> None:
     """Ask whether all of this may go, if it is more than one run. Raises PlanError if not."""
     if runs > 1:
-        on = f"{options.model} on {options.dataset}" if options.dataset else f"{options.model} on every dataset"
-        confirm(lines, f"Remove all this of {on}, {runs} runs?", options.yes)
+        on = f" on {options.dataset}" if options.dataset else ""
+        confirm(lines, f"This would remove {runs} runs of {options.model}{on}", options.yes)
 
 
 def datasets(options: argparse.Namespace) -> int:

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from ingest.plan import PlanError
 
 
-def confirm(lines: Sequence[str], question: str, yes: bool) -> None:
+def confirm(lines: Sequence[str], would: str, yes: bool, kept: str = "Nothing was removed") -> None:
     """Show what is going to happen, and ask a user whether it may. Raises PlanError if not.
 
-    yes: the user has said so already. Without a terminal to ask at, that is needed.
+    would: what a yes does, as a sentence without its full stop. yes: the user has said so already; without a terminal
+    to ask at, that is needed. kept: what a no comes to.
     """
     for line in lines:
         print(f"  {line}", flush=True)
     if yes:
         return
     if not sys.stdin.isatty():
-        raise PlanError(f"{question} There is no terminal to answer at, so nothing is changed; YES=1 (--yes) says yes")
-    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise PlanError("nothing is changed")
+        raise PlanError(f"{would}. {kept}: add YES=1 (--yes) to confirm")
+    if input(f"{would}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise PlanError(kept[0].lower() + kept[1:])

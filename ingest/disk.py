@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,31 +47,46 @@ def size(path: Path, seen: set[int] | None = None) -> int:
     return total
 
 
-def clean_model(
-    layout: Layout, model_id: str, dataset: str | None, agree: Callable[[list[str], int], None]
+def clean_models(
+    layout: Layout, models: Sequence[str], datasets: Sequence[str] | None, agree: Callable[[list[str], int], None]
 ) -> list[str]:
-    """Remove all that the store holds of a model, or of a model on one dataset, and its runs' folders.
+    """Remove all that the store holds of these models, or of each on these datasets, and their runs' folders.
 
-    agree: is given what is going to be removed and of how many runs; what it raises keeps all of it. Raises Busy for a
-    run in progress. Returns what was removed.
+    datasets: None is every one. agree: is given what is going to be removed and of how many runs; what it raises keeps
+    all of it. Raises Busy for a run in progress, and PlanError where there is nothing of one of the models. Returns
+    what was removed.
     """
     update(layout.store)
-    runs = [run for run in layout.runs() if _is_of(run, model_id, dataset)]
-    rows, run_ids = _rows_of(layout, model_id, dataset)
-    if not rows and not runs:
-        raise PlanError(_nothing_of(layout, model_id, dataset))
+    pairs = [(model_id, dataset) for model_id in models for dataset in datasets or [None]]
+    rows, runs, run_ids = _found(layout, pairs)
     with ExitStack() as held:
         for run in runs:
             held.enter_context(working_on(run))
         folders = [f"{run.folder} ({megabytes(size(run.folder))})" for run in runs]
         lines = [f"{count} rows of {table}" for table, count in rows.items()] + folders
-        agree(lines, len(run_ids | {run.run_id for run in runs}))
+        agree(lines, len(run_ids))
         if rows:
             with opened(layout) as connection:
-                _forget(connection, model_id, dataset)
+                _forget(connection, pairs)
         for run in runs:
             shutil.rmtree(run.folder)
     return lines
+
+
+def _found(layout: Layout, pairs: Sequence[tuple[str, str | None]]) -> tuple[Counter[str], list[Run], set[str]]:
+    """How many rows of which tables are of these models and datasets, the runs' folders, and the ids of all runs."""
+    rows: Counter[str] = Counter()
+    folders: list[Run] = []
+    run_ids: set[str] = set()
+    for model_id, dataset in pairs:
+        runs = [run for run in layout.runs() if _is_of(run, model_id, dataset)]
+        its_rows, its_ids = _rows_of(layout, model_id, dataset)
+        if not its_rows and not runs:
+            raise PlanError(_nothing_of(layout, model_id, dataset))
+        rows.update(its_rows)
+        folders += runs
+        run_ids |= its_ids | {run.run_id for run in runs}
+    return rows, folders, run_ids
 
 
 # In all of them $dataset may be NULL: of every dataset.
@@ -99,16 +114,17 @@ def _rows_of(layout: Layout, model_id: str, dataset: str | None) -> tuple[dict[s
     return found, {run_id for (run_id,) in run_ids}
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, model_id: str, dataset: str | None) -> None:
-    """Delete these rows in one transaction; with the last of a model, its card and scores."""
+def _forget(connection: duckdb.DuckDBPyConnection, pairs: Sequence[tuple[str, str | None]]) -> None:
+    """Delete the rows of these in one transaction; with the last of a model, its card and scores."""
+    left = " UNION ALL ".join(f"SELECT model_id FROM {table}" for table in ("embeddings", "failures", "runs"))
     with transaction(connection):
-        for table in ("labels", "embeddings", "failures", "runs"):
-            values = {"model_id": model_id, "dataset": dataset}
-            connection.execute(f"DELETE FROM {table} WHERE {OF_MODEL[table]}", values)
-        left = " UNION ALL ".join(f"SELECT model_id FROM {table}" for table in ("embeddings", "failures", "runs"))
-        for table in ("scores", "models"):
-            gone = f"model_id = $1 AND $1 NOT IN (FROM ({left}) WHERE model_id = $1)"
-            connection.execute(f"DELETE FROM {table} WHERE {gone}", [model_id])
+        for model_id, dataset in pairs:
+            for table in ("labels", "embeddings", "failures", "runs"):
+                values = {"model_id": model_id, "dataset": dataset}
+                connection.execute(f"DELETE FROM {table} WHERE {OF_MODEL[table]}", values)
+            for table in ("scores", "models"):
+                gone = f"model_id = $1 AND $1 NOT IN (FROM ({left}) WHERE model_id = $1)"
+                connection.execute(f"DELETE FROM {table} WHERE {gone}", [model_id])
     connection.execute("CHECKPOINT")
 
 

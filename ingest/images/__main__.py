@@ -105,7 +105,7 @@ def clean_engine(options: argparse.Namespace) -> int:
     with connected() as client:
         lines = listed(client) if family is None else []
         if lines:
-            confirm(lines, f"Remove all these {len(lines)} images? To build one again takes minutes.", options.yes)
+            confirm(lines, f"This would remove {len(lines)} images, each minutes to build again", options.yes)
         done = list(clean(client, family))
     for line in done or ["the engine holds nothing of matterzoo"]:
         say(line)

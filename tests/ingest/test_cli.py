@@ -170,12 +170,12 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))  # no terminal
     assert main(["clean", "toy-potential"]) == 2
     said = capfd.readouterr()
-    assert "Remove all this of toy-potential on every dataset, 4 runs? There is no terminal" in said.err
-    assert "YES=1 (--yes) says yes" in said.err and "rows of embeddings" in said.out
+    would = "error: This would remove 4 runs of toy-potential. Nothing was removed: add YES=1 (--yes) to confirm\n"
+    assert said.err == would and "rows of embeddings" in said.out
     for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", terminal(answer))
         assert main(["clean", "toy-potential", "others"]) == 2
-        assert "error: nothing is changed\n" in capfd.readouterr().err
+        assert "error: nothing was removed\n" in capfd.readouterr().err
     assert contents(two_datasets.store) == before
     assert {run.run_id for run in two_datasets.runs()} == folders
     monkeypatch.setattr("sys.stdin", terminal("y\n"))
@@ -188,6 +188,33 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     }
     monkeypatch.setattr("sys.stdin", StringIO(""))
     assert main(["clean", "toy", "others"]) == 0  # one run: named exactly, and computed again by one command
+
+
+def test_clean_takes_lists_shown_together_and_asked_once(
+    two_datasets: Layout, contents: Contents, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(two_datasets.store)
+    for words, says in {
+        ("toy,none", "others"): "nothing of a model 'none' is in ",
+        ("toy, toy-potential", "others,tny"): "nothing of toy on a dataset 'tny' is in ",
+        (" , ",): "no model is named in ' , '; give names separated by commas",
+        ("toy", ","): "no dataset is named in ','; give names separated by commas",
+    }.items():
+        assert main(["clean", *words, "--yes"]) == 2
+        assert says in capfd.readouterr().err
+    assert contents(two_datasets.store) == before and len(two_datasets.runs()) == 6
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    assert main(["clean", "toy,toy-potential,toy", "others"]) == 2
+    said = capfd.readouterr()
+    assert "This would remove 3 runs of toy,toy-potential,toy on others. Nothing was removed" in said.err
+    assert "  3 rows of runs\n" in said.out and said.out.count("-potential--others") == 2
+    assert contents(two_datasets.store) == before
+    monkeypatch.setattr("sys.stdin", terminal("y\n"))  # one answer, for all
+    assert main(["clean", "toy,toy-potential", "others"]) == 0
+    assert contents(two_datasets.store)["runs"] == [row for row in before["runs"] if "others" not in row]
+    assert main(["clean", "toy-potential,toy", "--yes"]) == 0
+    assert not any(contents(two_datasets.store)[table] for table in ("embeddings", "runs", "models"))
+    assert list(two_datasets.runs()) == []
 
 
 def terminal(typed: str) -> StringIO:
@@ -221,7 +248,7 @@ def test_no_system_loses_its_vector_unasked(
         assert main([*give, file]) == 2
         said = capfd.readouterr().err
         assert f"{lost} systems would lose their vector ({lost} of elements), as the file has none for them" in said
-        assert "YES=1 (--yes) says yes" in said and layout.store.read_bytes() == before
+        assert ". Nothing was replaced: add YES=1 (--yes) to confirm" in said and layout.store.read_bytes() == before
     assert main([*give, "two.csv", "--yes"]) == 0
     assert main([*give, "three.csv"]) == 0  # nothing is lost by it
 

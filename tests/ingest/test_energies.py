@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.__main__ import main
-from ingest.disk import clean_model
+from ingest.disk import clean_models
 from ingest.layout import Layout, Run, read_json, write_json
 from ingest.load import land
 from ingest.plan import Plan
@@ -130,7 +130,7 @@ def test_a_store_made_again_has_the_same_and_a_model_goes_with_its_energies(
     before = contents(layout.store)
     rebuild(layout, lambda text: None)
     assert contents(layout.store) == before
-    assert "15 rows of labels" in clean_model(layout, POTENTIAL, None, lambda lines, runs: None)
+    assert "15 rows of labels" in clean_models(layout, [POTENTIAL], None, lambda lines, runs: None)
     assert predictions(layout) == {} and count(layout) == 18
 
 

@@ -20,7 +20,7 @@ from huggingface_hub import constants
 
 import query
 from ingest.__main__ import main
-from ingest.disk import clean_model
+from ingest.disk import clean_models
 from ingest.layout import Layout, read_json, write_json
 from ingest.load import land
 from ingest.plan import model_rows
@@ -130,7 +130,7 @@ def test_another_store_has_the_same(
     question = "SELECT value FROM alignment('toy', 'toy#whole', dataset := 'tiny', k := 3, permutations := 0)"
     answers = [query.connect(p.store).execute(question).fetchall() for p in (layout, place)]
     assert answers[0] == answers[1] and answers[0][0][0] is not None
-    clean_model(place, "toy", None, lambda lines, runs: None)
+    clean_models(place, ["toy"], None, lambda lines, runs: None)
     assert rows(place) == [] and place.runs() == []
 
 
@@ -238,7 +238,7 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     columns = "model_id, family, title, licence_weights, card_hash"
     assert rows(place, columns, "models") == rows(layout, columns, "models")
     assert rows(place, "system_id, vector") == rows(layout, "system_id, vector") and len(rows(place)) == 9
-    clean_model(place, "mine", None, lambda lines, runs: None)
+    clean_models(place, ["mine"], None, lambda lines, runs: None)
     brought(place, 20, value=7.0)
     with pytest.raises(ShareError, match="a model named mine that came from this machine, .*make clean MODEL=mine"):
         bring(place, "mine")

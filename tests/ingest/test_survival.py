@@ -17,7 +17,7 @@ import pytest
 
 from ingest import load
 from ingest.__main__ import main
-from ingest.disk import clean_model, usage
+from ingest.disk import clean_models, usage
 from ingest.entries import Entry
 from ingest.layout import Damaged, Layout, Run, read_json
 from ingest.load import alone, complete, land, opened
@@ -192,7 +192,7 @@ def test_damaged_json_is_confined_to_its_run(
         assert Path(name).name in str(error.value) or "JSON files do not hold what they should" in str(error.value)
         assert (first_number(layout, "mine"), first_number(layout, "other")) == ({1.0}, set())
     assert contents(layout.store.with_name("matter.duckdb.before")) == both
-    removed = clean_model(layout, "mine", None, lambda lines, runs: None)
+    removed = clean_models(layout, ["mine"], None, lambda lines, runs: None)
     assert any("rows of embeddings" in line for line in removed) and run.folder.exists()
 
 
