@@ -36,6 +36,7 @@ from ingest.share import ShareError, fetch, look, publish
 from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
 from ingest.vector_files import VectorsError
 from ingest.vectors import Brought, land_vectors
+from schemas.interrupt import listen
 from schemas.store import StoreError, StoreLocked, update
 from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
 from zoo.weights import at_hand
@@ -411,6 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        listen()
         return COMMANDS[options.command](options)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)

@@ -57,7 +57,8 @@ def clean_models(
     what was removed.
     """
     update(layout.store)
-    pairs = [(model_id, dataset) for model_id in models for dataset in datasets or [None]]
+    each: Sequence[str | None] = datasets or [None]
+    pairs = [(model_id, dataset) for model_id in models for dataset in each]
     rows, runs, run_ids = _found(layout, pairs)
     with ExitStack() as held:
         for run in runs:

@@ -1,6 +1,12 @@
 """Ask the store in SQL: an ordinary DuckDB connection that also knows alignments, trees and neighbours."""
 
+# ruff: noqa: E402 - Ctrl-C is seen to before the imports that take a second
+
 from __future__ import annotations
+
+from schemas.interrupt import quiet_start
+
+quiet_start()
 
 import os
 from importlib import import_module

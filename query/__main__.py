@@ -12,10 +12,11 @@ import duckdb
 
 from query import connect, default_store
 from query.interrupt import interruptible
-from query.output import FORMATS, sentence, show, statements, write
+from query.output import FORMATS, check_place, sentence, show, statements, write
 from query.shell import shell
 from query.statements import Statement, find_statements
 from query.vectors import nearest_name
+from schemas.interrupt import listen
 from schemas.store import StoreError
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
@@ -123,6 +124,9 @@ def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:
         text = statement.sql(statement.given(options.words))
     else:
         text = sys.stdin.read() if options.sql == "-" else options.sql
+    out = form_of(options)[1]
+    if out is not None:
+        check_place(out)
     with connect(options.store, read_only=not options.write) as connection:
         # DuckDB would print its bar to standard output, and it knows nothing of how far a metric is.
         connection.execute("SET enable_progress_bar = false")
@@ -136,14 +140,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = find_statements()
     parser = make_parser(known)
     options = parser.parse_args(arguments)
-    if options.help:
-        print(explained(known).get(options.sql) or parser.format_help())
-        return 0
-    if options.sql is None:
+    if options.sql is None and not options.help:
         parser.error("what to ask is missing")
     try:
-        with interruptible():
-            answer(options, known)
+        listen()
+        if options.help:
+            print(explained(known).get(options.sql) or parser.format_help())
+        else:
+            with interruptible():
+                answer(options, known)
         sys.stdout.flush()  # within this block, so that a pipe that has ended is met here
     except (duckdb.Error, StoreError, ValueError) as error:
         print(sentence(error), file=sys.stderr)
@@ -153,6 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `python -m query … | head`
         sys.stderr.close()
+    except OSError as error:  # a file that OUT= names, or a disk that is full
+        print(f"{error.filename or 'the result'} cannot be written: {error.strerror}", file=sys.stderr)
+        return EXIT_ERROR
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -70,6 +71,17 @@ def show_long(relation: duckdb.DuckDBPyRelation | None) -> None:
             print(f"  {name:{width}}  {'NULL' if value is None else value}")
     if relation.fetchone() is not None:
         print(f"and more rows; LIMIT and OFFSET show others than the first {SHOWN_ROWS}")
+
+
+def check_place(out: Path) -> None:
+    """Raise ValueError where no file can be written there, before a question that may take hours."""
+    folder = out.parent
+    if not folder.is_dir():
+        raise ValueError(f"{out} cannot be written: there is no folder {folder}; make it, or name another with OUT=")
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name a file with OUT= (--out)")
+    if not os.access(folder, os.W_OK | os.X_OK):  # false for a file system that is read-only, too
+        raise ValueError(f"{out} cannot be written: {folder} is read-only here; name another folder with OUT= (--out)")
 
 
 def write(relation: duckdb.DuckDBPyRelation, form: str, out: Path | None = None) -> None:

@@ -21,6 +21,7 @@ from ingest.images.registry import NoImage, pull, push
 from ingest.layout import Layout
 from ingest.plan import PlanError
 from ingest.runtimes import NoRuntime, RunError, choose_runtime
+from schemas.interrupt import listen
 from schemas.store import StoreError
 from zoo.card import CardError, Family, find_families, find_family, find_model
 
@@ -181,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 something failed, 2 something asked for is wrong, 130 interrupted."""
     options = build_parser().parse_args(arguments)
     try:
+        listen()
         return int(options.act(options))
     except (CardError, NoRuntime, PlanError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -102,6 +102,37 @@ def test_a_format_and_a_file_that_do_not_go_together(ask: Ask, arguments: list[s
     assert says in err
 
 
+def test_a_place_that_no_file_can_be_written_to_is_told_before_the_question(
+    ask: Ask, tmp_path: Path, small_disk: Path
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for out, says in {
+        "/nodir/x.csv": "/nodir/x.csv cannot be written: there is no folder /nodir; make it, or name another",
+        str(tmp_path / "folder.csv"): "folder.csv is a folder; name a file with OUT=",
+        str(small_disk / "x.csv"): f"{small_disk} is read-only here; name another folder with OUT=",
+    }.items():
+        code, printed, err = ask("--out", out, "SELECT error('asked')")
+        assert (code, printed) == (2, "") and says in err and err.count("\n") == 1
+
+
+def test_a_disk_that_fills_up_under_the_result(ask: Ask, small_disk: Path, fill: Callable[[Path, int], Path]) -> None:
+    fill(small_disk, 4096)
+    code, _, err = ask("--out", str(small_disk / "x.csv"), "SELECT * FROM range(1000000)")
+    assert code == 2 and "No space left on device" in err and "Traceback" not in err
+    assert [file.name for file in small_disk.iterdir()] == ["filler"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["FROM models"]])
+def test_a_reader_that_has_gone(store_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "query", "--store", str(store_path), *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 120)
+
+
 def test_a_query_that_fails_leaves_the_file_that_is_there(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("kept")
     code, _, _ = ask("--out", str(tmp_path / "out.csv"), "SELECT error('no') FROM models")

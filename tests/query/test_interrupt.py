@@ -103,3 +103,18 @@ def test_a_connection_in_python_stays_usable(path: Path) -> None:
     assert "KeyboardInterrupt: interrupted; the neighbours of models that are done are kept" in error
     assert answer == "[(42,)]"
     assert_goes_on(path)
+
+
+@pytest.mark.parametrize("module", ["_duckdb", "numpy", "pyarrow.lib"])
+@pytest.mark.parametrize("words", [["query", "SELECT 1"], ["ingest", "du"], ["ingest.images", "doctor"]])
+def test_a_program_that_still_imports_ends_without_a_traceback(words: list[str], module: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", *words, "--store", str(tmp_path / "matter.duckdb")]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(f" {module}"):
+                break
+        process.send_signal(signal.SIGINT)
+        left = [line for line in process.stderr if not line.startswith("import time:")]
+    assert left == []
+    assert process.returncode == -signal.SIGINT  # which a shell tells as 130

@@ -1,0 +1,28 @@
+"""Ctrl-C while a program still imports: it ends at once and without a traceback, as any program does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+_quiet = False
+
+
+def quiet_start() -> None:
+    """Let Ctrl-C end the process itself (130 to a shell) until `listen`, if this is the start of `python -m …`.
+
+    A package calls it before its slow imports. Whoever only imports the package keeps what he has.
+    """
+    global _quiet
+    starts = sys.argv[:1] == ["-m"]  # what Python puts there while it looks for the module to run
+    if starts and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _quiet = True
+
+
+def listen() -> None:
+    """Have Ctrl-C raise KeyboardInterrupt again, where there is someone to catch it."""
+    global _quiet
+    if _quiet:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _quiet = False
