@@ -19,8 +19,10 @@ HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 # Error" are how it says that it met what it never writes.
 BROKEN = re.compile(
     "(?i)corrupt|checksum|serializ|replaying WAL|could not read enough bytes|conflict on|INTERNAL Error|FATAL Error|"
-    "has been invalidated|can only read version|read WAL of version|trying to read a database file with version"
+    "has been invalidated"
 )
+# What it says of a file of a newer DuckDB, and also of one whose number of the format is damaged.
+OTHER_VERSION = re.compile("can only read version|read WAL of version|trying to read a database file with version")
 # What DuckDB raises where the file, its disk or its lock is at fault, and not the statement.
 OF_THE_FILE = (
     duckdb.IOException,
@@ -85,6 +87,12 @@ def data_folder(path: str | Path) -> Path:
     """
     file = Path(path)
     return file.with_suffix(".data") if file.suffix == ".duckdb" else file.with_name(f"{file.name}.data")
+
+
+def is_duckdb(path: str | Path) -> bool:
+    """Does a file begin as those of DuckDB do?"""
+    with Path(path).open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
 
 
 def cache_folder(path: str | Path) -> Path:
@@ -185,6 +193,11 @@ def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:
         why = "Permission denied" if "Permission denied" in message else "Read-only file system"
         return StoreError(f"{path} cannot be opened{'' if read_only else ' for writing'}: {why}")
     said = f"{path} cannot be opened by DuckDB {duckdb.__version__}: {one_line(message)}"
+    if OTHER_VERSION.search(message):
+        return StoreBroken(
+            f"{said}. Either a newer DuckDB has written it: then update matterzoo, or open it "
+            f"with that DuckDB. Or it is damaged: then {_mend(path)}"
+        )
     if BROKEN.search(message):
         return StoreBroken(f"{said}. The file is damaged: {_mend(path)}")
     return StoreError(said)

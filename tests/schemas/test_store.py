@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -177,3 +178,19 @@ def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no folder"):
         connect(tmp_path / "no" / "none.duckdb")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_of_a_newer_duckdb_is_not_called_damaged_alone(tmp_path: Path) -> None:
+    store = tmp_path / "matter.duckdb"
+    connect(store).close()
+    (tmp_path / "matter.data").mkdir()
+    content = bytearray(store.read_bytes())
+    content[12:20] = (10_000).to_bytes(8, "little")  # the version of the format
+    checksum = 5381
+    for word in struct.unpack("<511Q", content[8:4096]):
+        checksum ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    content[:8] = checksum.to_bytes(8, "little")
+    store.write_bytes(content)
+    said = r"Either a newer DuckDB has written it: .* Or it is damaged: then `make rebuild` .* keeps it as \S+broken"
+    with pytest.raises(StoreBroken, match=said):
+        connect(store, read_only=True)
