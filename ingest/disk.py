@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +23,15 @@ from zoo.card import load_families, nearest
 
 
 def usage(layout: Layout) -> list[tuple[str, str, int]]:
-    """(kind, name, bytes) of the store, each dataset, model and environment, the largest first, and of the cache."""
+    """(kind, name, bytes) of the store, each dataset, model and environment, the largest first, and of the cache.
+
+    What `make rebuild` kept of stores that it replaced is one row, which says how to remove it.
+    """
     seen: set[int] = set()  # a job's systems are a hard link to the dataset's; they count once
     rows = [("store", layout.store.name, size(layout.store, seen))] if layout.store.exists() else []
+    if kept := _kept(layout.store):
+        remove = f"what `make rebuild` kept; to remove: {shlex.join(['rm', *map(str, kept)])}"
+        rows.append(("kept", remove, sum(size(file, seen) for file in kept)))
     rows += _sorted("dataset", {folder.name: size(folder, seen) for folder in _folders(layout.data / "datasets")})
     runs: Counter[str] = Counter()
     for run in layout.runs():
@@ -33,6 +41,12 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
         rows.append(("cache", "neighbours", size(layout.cache, seen)))
     environments = {folder.name: size(folder, seen) for folder in _folders(environment.folder())}
     return rows + _sorted("environment", environments)
+
+
+def _kept(store: Path) -> list[Path]:
+    """matter.duckdb.broken, .broken.2, .before, their WALs, and a WAL that was put aside alone."""
+    name = re.compile(rf"{re.escape(store.name)}(\.wal)?\.(broken|before)(\.\d+)?(\.wal)?")
+    return sorted(file for file in store.parent.iterdir() if name.fullmatch(file.name))
 
 
 def size(path: Path, seen: set[int] | None = None) -> int:

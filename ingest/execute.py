@@ -222,6 +222,7 @@ def working_on(run: Run) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy(f"another process is working on run {run.run_id}; wait until it is done") from None
+        run.tidy()
         yield
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from schemas.store import StoreError, cache_folder, data_folder
+from schemas.store import StoreError, cache_folder, data_folder, is_duckdb
 from zoo import worker
 from zoo.worker import appear, stamp, sync
 
@@ -85,6 +85,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     appear(path, lambda temporary: temporary.write_text(worker.sealed(content)))
 
 
+LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")  # what `appear` writes before it renames
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's folder: what the worker is given, what it wrote, and what the host noted.
@@ -148,6 +161,14 @@ class Run:
         """One of its JSON files, by its path in the folder. Raises Damaged."""
         return read_json(self.folder / name)
 
+    def tidy(self) -> None:
+        """Remove what processes that were killed have left half written. The worker tidies its own folder."""
+        for folder in (self.folder, self.job):
+            for file in folder.glob(".*.tmp"):
+                found = LEFT_OVER.fullmatch(file.name)
+                if found is not None and not _lives(int(found["pid"])):
+                    file.unlink(missing_ok=True)
+
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write one of its JSON files, whole or not at all."""
         write_json(self.folder / name, content)
@@ -178,16 +199,30 @@ class Layout:
     def _refuse_foreign_folder(self) -> None:
         """Two stores never share a data folder: one's runs would land in the other, and be removed with it."""
         before = self.store.with_suffix(".data")  # where every store had it once, whatever its suffix
-        moved = (self.data / "runs").exists() or not (before / "runs").is_dir()
-        if self.store.exists() and before != self.data and not moved:
+        settled = (self.data / "runs").exists() or (self.data / OWNER).exists()
+        if self.store.exists() and not settled and (before / "runs").is_dir() and self._may_have_used(before):
+            others = self._others_in(before)
+            how = f"cp -r {before} {self.data} (not mv: {', '.join(others)} may have runs there, too)"
             raise StoreError(
-                f"{self.store.name} has its runs in {before.name} perhaps, as had every store of that stem; now each "
-                f"has a folder of its own. If they are of this store alone: mv {before} {self.data}; "
-                f"else: cp -r {before} {self.data}"
+                f"Older versions kept the runs of {self.store.name} in {before.name}, shared with any other store "
+                f"named {self.store.stem}.*; this version expects {self.data.name}: "
+                + (how if others else f"mv {before} {self.data}")
             )
         owner = self._owner()
         if owner != self.store.name and self.store.with_name(owner).exists():
             raise StoreError(f"{self.data} belongs to the store {owner}; give this one another name")
+
+    def _may_have_used(self, before: Path) -> bool:
+        """Is a folder where older versions kept the runs not said to be another store's?"""
+        if before == self.data:
+            return False
+        return not (before / OWNER).exists() or read_json(before / OWNER).get("store") == self.store.name
+
+    def _others_in(self, before: Path) -> list[str]:
+        """Other stores beside this one that may have their runs in that folder."""
+        files = [file for file in self.store.parent.iterdir() if file != self.store and file.is_file()]
+        mine = [file for file in files if before in (file.with_suffix(".data"), data_folder(file))]
+        return sorted(file.name for file in mine if is_duckdb(file))
 
     def _owner(self) -> str:
         """The name of the store that the data folder belongs to; this one's where nobody says."""
