@@ -9,18 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, TextIO
 
 import duckdb
 
-from ingest.layout import Damaged, Layout, Run, glob_free, look_again, memory_limit
+from ingest.layout import Damaged, Layout, Run, check_file, glob_free, look_again, memory_limit
 from ingest.patience import patiently
-from ingest.shards import Counts, ShardError, check, count_rows, refused
+from ingest.shards import Counts, DatasetDamaged, ShardError, check, count_rows, refused
 from ingest.systems import Materialised, check_materialised, read_materialised
 from schemas.message import one_line
 from schemas.store import StoreError, StoreLocked, connect, in_use, process
 from zoo.encoder import ENERGY, SYMBOLS
+from zoo.worker import appear
 
 # Hill's order: carbon, then hydrogen, then the alphabet; the alphabet alone where there is no carbon.
 SYSTEM_ROWS = """
@@ -59,6 +62,7 @@ WHERE status = 'ok' AND energy IS NOT NULL
 """
 # What DuckDB raises for a row that does not fit its table.
 OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
+DAMAGES = (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW)  # what JSON of another shape leads to
 # DuckDB's run-length encoding takes -0.0 for 0.0, so that which of them is stored would depend on the order of rows.
 POSITIVE_ZEROS = "list_transform(vector, lambda x: x + 0::FLOAT)"
 OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
@@ -104,6 +108,7 @@ def _land_next(layout: Layout, run: Run, patience: float, say: Callable[[str], N
     process in between, the next one finds landing.json and does it again, which changes nothing if it was done.
     """
     look_again()
+    run.tidy()
     with session(layout, patience, say) as connection:
         begun = sequence_of(run, "landing.json")
         run.write("landing.json", {"sequence": begun or next_sequence(layout)})
@@ -248,7 +253,7 @@ def put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run:
         return _put_finished_run(connection, layout, run)
     except Damaged as error:
         raise refused(run, str(error)) from error
-    except (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW) as error:
+    except DAMAGES as error:
         reason = f"its JSON files do not hold what they should ({type(error).__name__}: {error})"
         raise refused(run, one_line(reason)) from error
 
@@ -258,6 +263,7 @@ def _put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run
     dataset = _dataset_of(layout, run, job["dataset"])
     dimensions = [r["dimension"] for r in job["model"]["representation"] if r["name"] in job["representations"]]
     _bound_memory(connection, dataset.n_systems, max(dimensions))
+    _restore_systems(dataset, run, job)
     counts = check(connection, run)
     with transaction(connection):
         _refuse_namesakes(connection, dataset, run)
@@ -276,8 +282,19 @@ def _dataset_of(layout: Layout, run: Run, name: str) -> Materialised:
             check_materialised(dataset)
             return dataset
     except Damaged as error:
-        raise ShardError(f"run {run.run_id} does not land: {error}") from error
-    raise ShardError(f"run {run.run_id} needs the dataset {name}, and {layout.data} does not hold it")
+        raise DatasetDamaged(f"{error}. No run needs to be computed again") from error
+    raise DatasetDamaged(f"{layout.data} does not hold the dataset {name}: any `make ingest` over it makes it again")
+
+
+def _restore_systems(dataset: Materialised, run: Run, job: dict[str, Any]) -> None:
+    """Give a run the dataset's systems again where it was sent all of them: both were one file, damaged as one."""
+    sent = job.get("sent")
+    if sent is None or (dataset.files or {}).get(dataset.systems.name) != sent:
+        return
+    try:
+        check_file(run.systems, sent)
+    except Damaged:
+        appear(run.systems, partial(copyfile, dataset.systems))
 
 
 def _refuse_namesakes(connection: duckdb.DuckDBPyConnection, dataset: Materialised, run: Run) -> None:
@@ -286,9 +303,9 @@ def _refuse_namesakes(connection: duckdb.DuckDBPyConnection, dataset: Materialis
     found = connection.execute(NAMESAKES, values).fetchall()
     if found:
         raise ShardError(
-            f"run {run.run_id} does not land: a dataset's labels have the source {found[0][0]!r}, which is also the "
-            "name of a model, so they could not be told from its predictions. Give the dataset's file or the model "
-            "another name"
+            f"run {run.run_id} was not loaded into the store: a dataset's labels have the source {found[0][0]!r}, "
+            "which is also the name of a model, so they could not be told from its predictions. Give the dataset's "
+            "file or the model another name"
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -21,18 +22,27 @@ from ingest.load import (
 )
 from ingest.patience import PATIENCE
 from ingest.shards import ShardError
+from schemas.message import one_line
 from schemas.store import StoreBroken, StoreError, StoreOld, connect
 from zoo.worker import sync
 
 Reasons = dict[str, str]  # why a run is left out, by its name
 
 
+@dataclass(frozen=True)
+class Before:
+    """The store that is to be replaced: is it broken, and if not, which runs does it hold?"""
+
+    broken: bool
+    runs: frozenset[str] = frozenset()
+
+
 def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
     """Make the store again from the folder beside it. The old one stays until the new one is whole.
 
-    Returns the number of runs. Runs land in the order in which they landed before, so the contents are the same. One
-    that cannot land does not keep the others from it: the store that was there is kept beside the new one, and the
-    StoreError at the end says which runs are left out, and why.
+    Returns the number of runs. Runs land in the order in which they landed before, so the contents are the same. A
+    store that is sound stays where it would lose a run. A broken one is kept beside the new one, which has all runs
+    that can land; the StoreError at the end says which do not, and why.
     """
     with alone(layout, PATIENCE, say):
         look_again()
@@ -40,13 +50,16 @@ def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
         runs = _in_order(layout, left)
         if not runs and not left:
             raise StoreError(f"{layout.data} holds no run, so there is nothing to make a store from")
-        broken = _guard(layout, runs, left)
+        before = _guard(layout, runs, left)
         written = _state(layout.store)
         new = Layout(layout.store.with_name(f".{layout.store.name}.{os.getpid()}.new"))
         try:
             there = _fill(layout, new, runs, left, say)
+            broken = before.broken or _unreadable(layout, left.keys() & before.runs)
+            if not broken:
+                _refuse_loss(layout, before, left)
             if not there:
-                raise StoreError(f"{layout.store} is as it was, as no run can land:{_listed(left)}")
+                raise StoreError(_no_run(layout, left, broken))
             _refuse_other_writer(layout, written, broken)
             kept = _exchange(layout.store, new.store, "broken" if broken else "before" if left else None)
         finally:
@@ -69,7 +82,7 @@ def _fill(layout: Layout, new: Layout, runs: list[Run], left: Reasons, say: Call
             try:
                 _put(connection, layout, run)
             except (ShardError, Damaged) as error:
-                left[run.run_id] = str(error)
+                left[run.run_id] = error.fault if isinstance(error, ShardError) else str(error)
             else:
                 there.append(run)
         connection.execute("CHECKPOINT")
@@ -86,7 +99,7 @@ def _put(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Non
         except (LookupError, TypeError, ValueError, duckdb.Error) as error:
             if isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException):
                 raise
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {one_line(error)}"
             raise Damaged(f"what {run.folder} tells of the failed run cannot be read ({reason})") from error
 
 
@@ -123,29 +136,59 @@ def _time(run: Run, name: str, key: str) -> str:
     return str(note[key])
 
 
-def _guard(layout: Layout, runs: list[Run], left: Reasons) -> bool:
-    """Refuse to replace a store that others use, or that newer code made. Returns whether it is a broken one.
+def _guard(layout: Layout, runs: list[Run], left: Reasons) -> Before:
+    """Refuse to replace a store that others use, or that newer code made. Returns what is known of it.
 
     Runs that it holds and whose folders are gone cannot land again; they are added to left.
     """
     if not layout.store.exists():
-        return False
+        return Before(broken=False)
     try:
         connect(layout.store, read_only=True).close()  # finds that it is cut off, too
     except StoreBroken:
-        return True
+        return Before(broken=True)
     except StoreOld:
         pass
     try:
         with connect(layout.store) as connection:
-            stored = connection.execute("SELECT run_id FROM runs WHERE status = 'ok'").fetchall()
+            stored = dict(connection.execute("SELECT run_id, status FROM runs").fetchall())
     except StoreBroken:
-        return True
+        return Before(broken=True)
     except duckdb.Error:  # damage beyond the parts that are read when it is opened
-        return True
-    gone = {run_id for (run_id,) in stored} - {run.run_id for run in runs} - left.keys()
+        return Before(broken=True)
+    finished = {run_id for run_id, status in stored.items() if status == "ok"}
+    gone = finished - {run.run_id for run in runs} - left.keys()
     left |= {run_id: f"the store holds it, and {layout.run(run_id).folder} is not there any more" for run_id in gone}
+    return Before(broken=False, runs=frozenset(stored))
+
+
+def _unreadable(layout: Layout, lost: Set[str]) -> bool:
+    """Is there damage in the store, where it matters, as it holds runs that would be lost? Reads all of it."""
+    if not lost:
+        return False
+    try:
+        with connect(layout.store, read_only=True) as connection:
+            for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                connection.execute(f"SELECT bit_xor(hash(t)) FROM {table} AS t").fetchall()
+    except (StoreBroken, duckdb.Error):
+        return True
     return False
+
+
+def _refuse_loss(layout: Layout, before: Before, left: Reasons) -> None:
+    """Leave a sound store as it is where the new one would have fewer of its runs."""
+    if lost := left.keys() & before.runs:
+        raise StoreError(
+            f"{layout.store} is sound and stays as it was: made again now, it would lose {len(lost)} of its "
+            f"{len(before.runs)} runs:{_listed(left)}\nMend that and repeat, or move the store away to have one "
+            "without them"
+        )
+
+
+def _no_run(layout: Layout, left: Reasons, broken: bool) -> str:
+    """Say why no run can be loaded. `make ingest`, which may mend that, does not open a broken store."""
+    first = f"\nMove {layout.store} away, as it is broken, do what is said above, and repeat" if broken else ""
+    return f"{layout.store} is as it was, as no run can be loaded:{_listed(left)}{first}"
 
 
 def _state(store: Path) -> list[tuple[int, int, int]]:
@@ -200,7 +243,12 @@ def _note(layout: Layout, there: list[Run]) -> None:
 
 
 def _listed(left: Reasons) -> str:
-    return "".join(f"\n  {run_id}: {reason}" for run_id, reason in sorted(left.items()))
+    """Each reason once, with the run that it is of, or how many they are."""
+    of: dict[str, list[str]] = {}
+    for run_id, reason in sorted(left.items()):
+        of.setdefault(reason, []).append(run_id)
+    names = {reason: ids[0] if len(ids) == 1 else f"{len(ids)} runs" for reason, ids in of.items()}
+    return "".join(f"\n  {name}: {reason}" for reason, name in names.items())
 
 
 def _wal(store: Path) -> Path:

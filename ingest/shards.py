@@ -53,7 +53,18 @@ MISSING = "SELECT count(*), min(system_id) FROM expected ANTI JOIN shards USING 
 
 
 class ShardError(Exception):
-    """A run whose shards are not what its job and its run.json say; it does not land."""
+    """A run whose shards are not what its job and its run.json say; it does not land.
+
+    fault: what is wrong, where the message also says of which run, and what to do.
+    """
+
+    def __init__(self, message: str, fault: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault or message
+
+
+class DatasetDamaged(ShardError):
+    """A run cannot land for its dataset's sake; the message, the same for all such runs, names what mends it."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,9 @@ def check(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
 def refused(run: Run, reason: str) -> ShardError:
     """The error of a run that does not land, with what to do."""
     return ShardError(
-        f"run {run.run_id} does not land: {reason}. Nothing of it was stored: "
-        f"remove {run.folder} and repeat the command to compute it again"
+        f"run {run.run_id} was not loaded into the store: {reason}. Nothing of it was stored: "
+        f"remove {run.folder} and repeat the command to compute it again",
+        reason,
     )
 
 

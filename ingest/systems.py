@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ingest.entries import DatasetError, Entry, Label, Remark, Unreadable, checked, content_hash
 from ingest.layout import Damaged, check_file, glob_free, read_json, write_json
+from schemas.message import one_line
 from zoo.worker import stamp, sync
 
 __all__ = [
@@ -187,8 +188,21 @@ def check_materialised(dataset: Materialised) -> None:
     try:
         for name, stated in (dataset.files or {}).items():
             check_file(dataset.folder / name, stated)
+        if dataset.files is None:  # made before there were stamps
+            _check_readable(dataset)
     except Damaged as error:
         raise Damaged(f"{error}. Any `make ingest` over {dataset.dataset} makes it again") from error
+
+
+def _check_readable(dataset: Materialised) -> None:
+    """Raise Damaged where a file of the folder is no whole Parquet file."""
+    for file in (dataset.systems, dataset.unreadable, dataset.labels):
+        try:
+            with pq.ParquetFile(file, page_checksum_verification=True) as table:
+                for batch in table.iter_batches():
+                    batch.validate(full=True)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{file} is damaged: {one_line(error)}") from error
 
 
 def read_materialised(folder: Path) -> Materialised | None:

@@ -166,7 +166,7 @@ def test_energies_that_may_not_land(
     rows[0] |= change
     kinds = [(f.name, f.type) for f in table.schema if f.name != "energy"] + [("energy", pa.float64())]
     pq.write_table(table.from_pylist(rows, pa.schema(kinds, table.schema.metadata)), run.shards[1])
-    with pytest.raises(ShardError, match=f"does not land: {message}"):
+    with pytest.raises(ShardError, match=f"was not loaded into the store: {message}"):
         land(layout, run)
     assert not layout.store.exists() or count(layout) == 0
 

@@ -149,7 +149,7 @@ def test_a_run_with_a_fault_leaves_the_store_as_it_was(
     run = finish(planned(made).run)
     damage, message = FAULTS[fault]
     damage(run.shards[1])
-    with pytest.raises(ShardError, match=f"does not land: .*{message}.*remove .*{run.run_id} and repeat"):
+    with pytest.raises(ShardError, match=f"was not loaded .*: .*{message}.*remove .*{run.run_id} and repeat"):
         land(layout, run)
     assert contents(layout.store) == before
 
@@ -244,10 +244,15 @@ def test_a_store_that_cannot_be_made_again_stays(
     run = finish(planned(dataset(20)).run)
     land(layout, run)
     run.shards[0].unlink()
-    before = layout.store.read_bytes()
-    with pytest.raises(StoreError, match=r"is as it was, as no run can land:\n.* was sent and is not there"):
-        rebuild(layout, lambda text: None)
-    assert layout.store.read_bytes() == before
+    sound = layout.store.read_bytes()
+    for content, said in (
+        (sound, r"is sound and stays as it was: .*lose 1 of its 1 runs:\n.* was sent and is not there"),
+        (b"torn" * 5000, r"is as it was, as no run can be loaded:\n.* was sent and is not there[^$]*as it is broken"),
+    ):
+        layout.store.write_bytes(content)
+        with pytest.raises(StoreError, match=said):
+            rebuild(layout, lambda text: None)
+        assert layout.store.read_bytes() == content
     assert not list(layout.store.parent.glob(".*.new*"))
 
 

@@ -19,7 +19,8 @@ from ingest import load
 from ingest.__main__ import main
 from ingest.disk import clean_models, usage
 from ingest.entries import Entry
-from ingest.layout import Damaged, Layout, Run, read_json
+from ingest.execute import working_on
+from ingest.layout import Damaged, Layout, Run, read_json, write_json
 from ingest.load import alone, complete, land, opened
 from ingest.plan import Plan
 from ingest.rebuild import rebuild
@@ -187,11 +188,16 @@ def test_damaged_json_is_confined_to_its_run(
     for damage in DAMAGES:
         (run.folder / name).write_bytes(damage)
         assert ("shards", "mine") in [row[:2] for row in usage(layout)]
-        with pytest.raises(StoreError, match=rf"made again from 1 of 2 runs; left out:\n  {run.run_id}: .*") as error:
+        with pytest.raises(StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*") as error:
             rebuild(layout, quiet)
         assert Path(name).name in str(error.value) or "JSON files do not hold what they should" in str(error.value)
-        assert (first_number(layout, "mine"), first_number(layout, "other")) == ({1.0}, set())
-    assert contents(layout.store.with_name("matter.duckdb.before")) == both
+        assert "remove" not in str(error.value)
+        assert contents(layout.store) == both
+    layout.store.write_bytes(b"torn" * 5000)
+    with pytest.raises(StoreError, match=rf"made again from 1 of 2 runs; left out:\n  {run.run_id}: .*"):
+        rebuild(layout, quiet)
+    assert (first_number(layout, "mine"), first_number(layout, "other")) == ({1.0}, set())
+    assert layout.store.with_name("matter.duckdb.broken").read_bytes() == b"torn" * 5000
     removed = clean_models(layout, ["mine"], None, lambda lines, runs: None)
     assert any("rows of embeddings" in line for line in removed) and run.folder.exists()
 
@@ -201,7 +207,7 @@ def test_a_run_that_lost_its_json_is_told_of(name: str, layout: Layout, bring: C
     bring("mine")
     run = bring("other", 2.0)
     (run.folder / name).unlink()
-    with pytest.raises(StoreError, match=rf"1 of 2 runs; left out:\n  {run.run_id}: .*/{name} is missing"):
+    with pytest.raises(StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*/{name} is missing"):
         rebuild(layout, quiet)
 
 
@@ -210,7 +216,7 @@ def test_a_run_whose_folder_is_gone_is_told_of(layout: Layout, bring: Callable[.
     run = bring("other", 2.0)
     run.folder.rename(layout.data / "elsewhere")
     with pytest.raises(
-        StoreError, match=rf"left out:\n  {run.run_id}: the store holds it, and .* is not there any more"
+        StoreError, match=rf"lose 1 of its 2 runs:\n  {run.run_id}: the store holds it, and .* is not there any more"
     ):
         rebuild(layout, quiet)
     (layout.data / "elsewhere").rename(run.folder)
@@ -298,7 +304,8 @@ def test_shards_are_those_that_were_written(change: str, layout: Layout, bring: 
         "gone": "00000.parquet is missing",
     }
     messages["extra"] = "shard-00001.parquet is there, and its run.json does not name it"
-    with pytest.raises(ShardError, match=rf"does not land: .*{messages[change]}.*remove .* and repeat the command"):
+    said = rf"was not loaded into the store: .*{messages[change]}.*remove .* and repeat the command"
+    with pytest.raises(ShardError, match=said):
         land(layout, run, say=quiet)
 
 
@@ -328,6 +335,65 @@ def test_a_damaged_dataset_is_named_and_made_again(layout: Layout, dataset: Make
         dataset(20)
         assert stamp(file) == before
     land(layout, run, say=quiet)
+
+
+def flip(file: Path) -> None:
+    """One bit, in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "stamped"), [("systems.parquet", True), ("labels.parquet", True), ("labels.parquet", False)]
+)
+def test_a_damaged_dataset_costs_no_run(
+    name: str, stamped: bool, layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
+) -> None:
+    made = dataset(20)
+    runs = [finish(planned(made, model).run) for model in ("toy", "toy-picky")]
+    if not stamped:  # as datasets of before there were stamps
+        about = made.folder / "dataset.json"
+        write_json(about, {key: value for key, value in read_json(about).items() if key != "files"})
+    for run in runs:
+        land(layout, run, say=quiet)
+    before, file = contents(layout.store), layout.store.read_bytes()
+    flip(made.folder / name)
+    with pytest.raises(StoreError, match=r"is sound and stays as it was: .* it would lose 2 of its 2 runs") as error:
+        rebuild(layout, quiet)
+    said = str(error.value)
+    assert said.count(name) == 1 and "\n  2 runs: " in said and "Any `make ingest` over tiny makes it again" in said
+    assert str(layout.data / "runs") not in said and layout.store.read_bytes() == file
+    dataset(20)
+    assert rebuild(layout, quiet) == 2
+    assert contents(layout.store)["embeddings"] == before["embeddings"]
+
+
+def test_a_damaged_block_is_no_sound_store(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, bring: Callable[..., Run]
+) -> None:
+    made = dataset(20)
+    run = finish(planned(made).run)
+    land(layout, run, say=quiet)
+    bring("mine")
+    run.shards[0].unlink()
+    damage_embeddings(layout)
+    with pytest.raises(StoreError, match=rf"is made again from 1 of 2 runs; left out:\n  {run.run_id}: .*is not there"):
+        rebuild(layout, quiet)
+    assert layout.store.with_name("matter.duckdb.broken").exists() and first_number(layout, "mine") == {1.0}
+
+
+def damage_embeddings(layout: Layout) -> None:
+    """Flip a bit in blocks of the store that hold ids of vectors."""
+    with connect(layout.store, read_only=True) as connection:
+        query = (
+            "SELECT block_id FROM pragma_storage_info('embeddings') WHERE segment_type = 'VARCHAR' AND block_id >= 0"
+        )
+        blocks = {block for (block,) in connection.execute(query).fetchall()}
+    content = bytearray(layout.store.read_bytes())
+    for block in blocks:
+        content[12_288 + 262_144 * block + 1000] ^= 1
+    layout.store.write_bytes(content)
 
 
 def work_on(run: Run) -> str:
@@ -371,15 +437,7 @@ def test_a_damaged_block_met_while_planning_is_one_message(
     made = dataset(20)
     land(layout, finish(planned(made).run), say=quiet)
     before = contents(layout.store)
-    with connect(layout.store, read_only=True) as connection:
-        query = (
-            "SELECT block_id FROM pragma_storage_info('embeddings') WHERE segment_type = 'VARCHAR' AND block_id >= 0"
-        )
-        blocks = {block for (block,) in connection.execute(query).fetchall()}
-    content = bytearray(layout.store.read_bytes())
-    for block in blocks:
-        content[12_288 + 262_144 * block + 1000] ^= 1
-    layout.store.write_bytes(content)
+    damage_embeddings(layout)
     with pytest.raises(StoreBroken, match="The file is damaged: `make rebuild` makes it again"):
         planned(made)
     rebuild(layout, quiet)
@@ -447,10 +505,50 @@ def test_a_data_folder_of_another_store_is_refused(tmp_path: Path) -> None:
 def test_a_store_whose_folder_was_shared_says_how_to_part(tmp_path: Path) -> None:
     connect(tmp_path / "exp.1").close()
     (tmp_path / "exp.data" / "runs").mkdir(parents=True)
-    with pytest.raises(StoreError, match=rf"mv {tmp_path}/exp.data {tmp_path}/exp.1.data"):
+    said = "Older versions kept the runs of exp.1 in exp.data, shared .* named exp.*; this version expects exp.1.data: "
+    with pytest.raises(StoreError, match=rf"{said}mv {tmp_path}/exp.data {tmp_path}/exp.1.data"):
+        Layout.find(str(tmp_path / "exp.1"))
+    connect(tmp_path / "exp.duckdb").close()
+    (tmp_path / "exp.txt").write_text("no store")
+    with pytest.raises(StoreError, match=rf"{said}cp -r \S+ \S+ \(not mv: exp.duckdb may have runs there, too\)"):
         Layout.find(str(tmp_path / "exp.1"))
     (tmp_path / "exp.data").rename(tmp_path / "exp.1.data")
     Layout.find(str(tmp_path / "exp.1"))
+
+
+def test_a_new_store_is_not_told_of_another_s_folder(tmp_path: Path) -> None:
+    for name in ("exp.1", "exp.1.db"):  # older versions kept the runs of exp.1.db where those of exp.1 are now
+        connect(tmp_path / name).close()
+    one = Layout.find(str(tmp_path / "exp.1"))
+    one.claim()
+    (one.data / "runs").mkdir()
+    assert Layout.find(str(tmp_path / "exp.1.db")).data == tmp_path / "exp.1.db.data"
+    connect(tmp_path / "old.db").close()
+    Layout(tmp_path / "old.db").claim()
+    (tmp_path / "old.data" / "runs").mkdir(parents=True)  # comes later, and is nobody's
+    Layout.find(str(tmp_path / "old.db"))
+
+
+def test_what_a_rebuild_kept_is_counted(layout: Layout) -> None:
+    connect(layout.store).close()
+    names = [".broken", ".broken.2", ".before", ".before.wal", ".wal.broken"]
+    for name in (*names, ".mine"):
+        layout.store.with_name(f"matter.duckdb{name}").write_bytes(bytes(10**6))
+    ((said, size),) = [row[1:] for row in usage(layout) if row[0] == "kept"]
+    assert size >= 5 * 10**6
+    assert set(said.split("to remove: rm ")[1].split()) == {f"{layout.store}{name}" for name in names}
+
+
+def test_what_a_kill_left_half_written_is_removed(layout: Layout, bring: Callable[..., Run]) -> None:
+    run = bring("mine")
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    gone, lives = int(done.stdout), os.getpid()
+    for pid in (gone, lives):
+        (run.job / f".job.json.{pid}.tmp").write_text("{")
+        (run.folder / f".model.json.{pid}.tmp").write_text("{")
+    with working_on(run):
+        left = sorted(file.name for file in run.folder.rglob(".*.tmp"))
+    assert left == [f".job.json.{lives}.tmp", f".model.json.{lives}.tmp"]
 
 
 @pytest.mark.parametrize("command", [["run", "toy", "g2", "--runtime", "venv"], ["rebuild"]])
