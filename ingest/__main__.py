@@ -84,17 +84,18 @@ def run(options: argparse.Namespace) -> int:
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     limits = limits_of(options, runtime)
-    datasets = [find_dataset(name).drawn(options.limit, say) for name in names]  # all, before anything is computed
+    datasets = [_dataset(layout, name).drawn(options.limit, say) for name in names]  # all, before anything is computed
     say(f"runtime {runtime.name}: {why}")
     ingest = Ingest(layout, runtime, limits)
     codes = []
     for its_options, dataset in zip(each, datasets, strict=True):
         try:
             codes.append(run_on(ingest, dataset, chosen, its_options))
-        except (DatasetError, StoreError) as error:
-            if len(each) == 1:
+        except (DatasetError, StoreError, OSError) as error:
+            fault = _of_the_disk(error, layout) if isinstance(error, OSError) else str(error)
+            if len(each) == 1 or fault is None:
                 raise
-            _tell(f"{dataset.name}: {error}")
+            _tell(f"{dataset.name}: {fault}")
             codes.append(1)
     return max(codes)
 
@@ -166,6 +167,12 @@ def _ingest_each(
             else:
                 _tell(f"{model_id} on {wish.dataset.dataset}: {error}")
                 failed.append(model_id)
+        except OSError as error:
+            fault = _of_the_disk(error, ingest.layout)
+            if fault is None:
+                raise
+            _tell(f"{model_id} on {wish.dataset.dataset}: {fault}")
+            failed.append(model_id)
     return busy
 
 
@@ -175,15 +182,44 @@ def _tell(fault: str) -> None:
 
 def goes_on(options: argparse.Namespace, models: Collection[str]) -> str:
     """The command that goes on with these of a run's models."""
-    usual = parse(["run", "a model", "a dataset"])
-    given = {"MODEL": ",".join(models), "DATASET": options.dataset}
-    for name in ("device", "dtype", "batch", "limit", "runtime", "memory", "cpus", "timeout", "representation"):
-        value = vars(options)[name]
-        if value != vars(usual)[name]:
-            given[name.upper()] = f"{value // 2**20}m" if name == "memory" else f"{value}"
+    given = {"MODEL": ",".join(models), "DATASET": options.dataset, **how(options)}
     if options.store is not None:
         given["MATTERZOO_STORE"] = options.store
     return "make ingest " + " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items())
+
+
+def how(options: argparse.Namespace) -> dict[str, str]:
+    """What a run was told about the way, as variables of make; what is as usual is left out."""
+    usual = parse(["run", "a model", "a dataset"])
+    told = {}
+    for name in ("device", "dtype", "batch", "limit", "runtime", "memory", "cpus", "timeout", "representation"):
+        value = vars(options)[name]
+        if value != vars(usual)[name]:
+            told[name.upper()] = f"{value // 2**20}m" if name == "memory" else f"{value}"
+    return told
+
+
+def _refuse_how(options: argparse.Namespace, dataset: Dataset) -> None:
+    """Vectors that are given are not computed, and all of them are taken: what says how would be ignored."""
+    told = how(options)
+    if isinstance(dataset, Published):
+        told.pop("LIMIT", None)  # how much of a large dataset is drawn
+    if told:
+        raise PlanError(f"VECTORS= are taken as they are, and all of them: leave out {', '.join(told)}")
+
+
+def _dataset(layout: Layout, name: str) -> Dataset:
+    """A dataset by its name or file; also by the name of one that was made of a file that is still there."""
+    try:
+        return find_dataset(name)
+    except DatasetError:
+        there = read_materialised(layout.dataset(name)) if Path(name).name == name else None
+        if there is None or not Path(there.source).is_absolute():
+            raise
+    if not Path(there.source).exists():
+        raise DatasetError(f"{name} was made of {there.source}, which is not there now: give the path that it has")
+    say(f"{name} was made of {there.source}")
+    return find_dataset(there.source)
 
 
 def prepare(layout: Layout, dataset: Dataset) -> Materialised:
@@ -219,7 +255,9 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
-    made = prepare(layout, find_dataset(options.dataset).drawn(options.limit, say))
+    dataset = _dataset(layout, options.dataset)
+    _refuse_how(options, dataset)
+    made = prepare(layout, dataset.drawn(options.limit, say))
     landed = land_vectors(layout, brought, made, partial(agree_to_losses, options), say)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
@@ -245,7 +283,7 @@ def foresee(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     selections = choose_models(options.model)
     runtime, why = choose_runtime(options.runtime, families_of(selections))
-    dataset = find_dataset(options.dataset).drawn(options.limit, say)
+    dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
     there = read_materialised(layout.dataset(dataset.name))
     here = there is not None and there.fingerprint == dataset.fingerprint and there.covers(dataset.sample)
     made = there if here else None
@@ -351,7 +389,7 @@ def pin(options: argparse.Namespace) -> int:
 def publish_models(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     update(layout.store)
-    dataset = find_dataset(options.dataset).name
+    dataset = _dataset(layout, options.dataset).name
     names = _named(options.representation)
 
     def one(model_id: str) -> None:
@@ -365,7 +403,7 @@ def fetch_models(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     shelf = look(options.repo, options.revision)
     say(f"{shelf.repo} at {shelf.commit}")
-    dataset = find_dataset(options.dataset).drawn(options.limit, say)
+    dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
     models = shelf.models(dataset.name) if options.model == "all" else _named(options.model) or []
     offers = {model_id: shelf.choose(model_id, dataset.name, _named(options.representation)) for model_id in models}
     if not offers:

@@ -15,7 +15,7 @@ import duckdb
 
 from ingest.execute import working_on
 from ingest.layout import Layout, Run
-from ingest.load import opened, transaction
+from ingest.load import opened, settle, transaction
 from ingest.plan import PlanError
 from ingest.runtimes import environment
 from schemas.store import connect, update
@@ -83,6 +83,7 @@ def clean_models(
         if rows:
             with opened(layout) as connection:
                 _forget(connection, pairs)
+                settle(connection, layout)
         for run in runs:
             shutil.rmtree(run.folder)
     return lines
@@ -140,7 +141,6 @@ def _forget(connection: duckdb.DuckDBPyConnection, pairs: Sequence[tuple[str, st
             for table in ("scores", "models"):
                 gone = f"model_id = $1 AND $1 NOT IN (FROM ({left}) WHERE model_id = $1)"
                 connection.execute(f"DELETE FROM {table} WHERE {gone}", [model_id])
-    connection.execute("CHECKPOINT")
 
 
 def _is_of(run: Run, model_id: str, dataset: str | None) -> bool:

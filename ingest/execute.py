@@ -13,7 +13,7 @@ import duckdb
 
 from ingest.care import relieve
 from ingest.layout import Layout, Run, glob_free
-from ingest.load import land, land_failure
+from ingest.load import Unsettled, land, land_failure
 from ingest.patience import PATIENCE, SHORT
 from ingest.plan import Busy, PlanError, Wish, not_for, plan
 from ingest.progress import Progress
@@ -21,6 +21,7 @@ from ingest.runtimes import Killed, Limits, RunError, Runtime
 from ingest.shards import ShardError
 from schemas.store import StoreError, StoreLocked
 from zoo.weights import Place, WeightsError, fetch
+from zoo.worker import FULL, DiskFull
 
 SHOWN = 3  # reasons of each kind in a summary
 REASONS = """
@@ -200,8 +201,12 @@ class Ingest:
         run, layout = computed.run, self.layout
         try:
             counts = land(layout, run, patience=patience, say=_say_more if patience == PATIENCE else _say_nothing)
-        except StoreLocked:
+        except (StoreLocked, Unsettled):
             raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise StoreError(f"{DiskFull(error, layout.data)}") from error
         except StoreError as error:
             raise StoreError(f"{error}. All vectors are computed: repeat the command and they land at once") from error
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"

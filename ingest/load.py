@@ -68,6 +68,10 @@ POSITIVE_ZEROS = "list_transform(vector, lambda x: x + 0::FLOAT)"
 OF_ANOTHER_CARD = "run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)"
 
 
+class Unsettled(StoreError):
+    """A change is committed and in the store's log; the store's own file could not take it over yet."""
+
+
 def land(layout: Layout, run: Run, *, patience: float = 0.0, say: Callable[[str], None] = print) -> Counts:
     """Check a finished run and put it into the store: its dataset, model, vectors and failures, or nothing at all.
 
@@ -118,7 +122,7 @@ def _land_next(layout: Layout, run: Run, patience: float, say: Callable[[str], N
             if begun is None:  # else it may be in the store already
                 (run.folder / "landing.json").unlink(missing_ok=True)
             raise
-        connection.execute("CHECKPOINT")
+        settle(connection, layout)
     note_landed(run)
     return counts
 
@@ -234,6 +238,20 @@ def _bound_memory(connection: duckdb.DuckDBPyConnection, more: int = 0, dimensio
     """Enough for the systems that the store holds and some more, with vectors of that dimension."""
     ((stored,),) = connection.execute("SELECT count(*) FROM systems").fetchall()
     connection.execute(f"SET memory_limit = '{memory_limit(stored + more, dimension)}'")
+
+
+def settle(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Bring what is committed into the store's own file. Raises Unsettled; nothing is lost then."""
+    try:
+        connection.execute("CHECKPOINT")
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise Unsettled(
+            f"the change of {layout.store} is committed and safe in {layout.store.name}.wal, but could not be taken "
+            f"over into the file itself: {one_line(error)}. Leave both as they are, free space on their disk, and "
+            "repeat the command: it goes on from there"
+        ) from error
 
 
 @contextmanager

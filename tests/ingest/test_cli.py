@@ -37,6 +37,14 @@ WRONG = {
     "file": (["run", "toy", "none.extxyz"], "error: there is no file /"),
     "list": (["run", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
     "vectors of two": (["run", "my", "elements,g2", "--vectors", "v.csv"], "VECTORS= are of one dataset, not of 2"),
+    "vectors cut": (
+        ["run", "my", "elements", "--vectors", "v.csv", "--limit", "10"],
+        "VECTORS= are taken as they are, and all of them: leave out LIMIT",
+    ),
+    "vectors computed": (
+        ["run", "my", "g2", "--vectors", "v.csv", "--device", "cuda", "--batch", "3", "--dtype", "float64"],
+        "VECTORS= are taken as they are, and all of them: leave out DEVICE, DTYPE, BATCH",
+    ),
     "runtime": (["run", "toy", "elements", "--runtime", "vnv"], "no runtime is named 'vnv'; did you mean venv"),
     "memory": (["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"], "venv cannot keep a worker within MEMORY="),
     "cpus": (["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"], "or CPUS=; RUNTIME=docker can"),
@@ -262,6 +270,22 @@ def test_vectors_of_another_length_take_none_of_other_datasets_unasked(
     monkeypatch.setattr("sys.stdin", StringIO(""))
     assert main(["run", "mine", "g2", "--vectors", "longer.csv"]) == 2
     assert "2 systems would lose their vector (2 of elements)" in capfd.readouterr().err
+
+
+def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(layout: Layout, capfd: Said, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere" / "ids.csv"
+    file.parent.mkdir()
+    file.write_text("system_id,smiles\nwater,O\nmethane,C\n")
+    (tmp_path / "v.csv").write_text("system_id,a,b\nwater,1,2\nmethane,3,4\n")
+    assert main(["run", "mine", str(file), "--vectors", "v.csv"]) == 0
+    assert main(["run", "other", "ids", "--vectors", "v.csv"]) == 0
+    assert f"ids was made of {file}\n" in capfd.readouterr().out
+    file.rename(tmp_path / "gone.csv")
+    assert main(["plan", "toy", "ids"]) == 2
+    assert f"ids was made of {file}, which is not there now: give the path that it has" in capfd.readouterr().err
+    for name in ("idz", "../datasets/ids"):
+        assert main(["plan", "toy", name]) == 2
+        assert "neither a dataset nor a file" in capfd.readouterr().err or "/" in name
 
 
 def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
