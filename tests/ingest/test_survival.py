@@ -25,7 +25,7 @@ from ingest.load import alone, complete, land, opened
 from ingest.plan import Plan
 from ingest.rebuild import rebuild
 from ingest.runtimes import environment
-from ingest.shards import ShardError
+from ingest.shards import Counts, ShardError
 from ingest.systems import Dataset, Materialised, materialise, read_materialised
 from ingest.vectors import Brought, land_vectors
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
@@ -561,6 +561,54 @@ def test_a_file_system_that_is_read_only(
     assert main(command) == 1
     said = capfd.readouterr().err
     assert said.count("\n") == 1 and f"Read-only file system. The store {small_disk}/matter.duckdb" in said
+
+
+def test_a_disk_that_is_full_once_a_run_is_committed(
+    layout: Layout, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said, contents: Contents
+) -> None:
+    monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
+    Path("v.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
+    give = ["run", "mine", "elements", "--vectors", "v.csv"]
+    put = load.put_finished_run
+
+    def put_and_fill(connection: duckdb.DuckDBPyConnection, place: Layout, run: Run) -> Counts:
+        counts = put(connection, place, run)
+        fill(small_disk)
+        return counts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "put_finished_run", put_and_fill)
+        assert main(give) == 2
+    said = capfd.readouterr().err
+    assert f"the change of {small_disk}/matter.duckdb is committed and safe in matter.duckdb.wal" in said
+    assert "No space left" in said and "as it was" not in said and said.count("\n") == 1
+    make_room(small_disk)
+    rows = contents(small_disk / "matter.duckdb")
+    assert len(rows["embeddings"]) == 2
+    assert main(give) == 0
+    said = capfd.readouterr().out
+    assert "which was cut off" in said and "stored already" in said
+    assert contents(small_disk / "matter.duckdb") == rows
+
+
+def test_a_list_goes_on_where_a_disk_is_full(
+    layout: Layout, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
+    monkeypatch.setenv("TOY_FILL", str(small_disk))
+    command = ["run", "toy,toy-picky,toy-potential", "elements", "--limit", "9", "--runtime", "venv"]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert "Traceback" not in said and said.count("o space left") >= 3
+    assert "3 of 3 models failed: toy, toy-picky, toy-potential. `make ingest MODEL=toy,toy-picky,toy-potential" in said
+    monkeypatch.delenv("TOY_FILL")
+    make_room(small_disk)
+    assert main(command) == 0
+
+
+def make_room(disk: Path) -> None:
+    (disk / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
 
 
 def test_a_disk_that_fills_up_while_a_dataset_is_made(small_disk: Path, fill: Fill) -> None:
