@@ -272,8 +272,8 @@ def agree_to_losses(options: argparse.Namespace, lost: dict[str, int]) -> None:
     where = ", ".join(f"{count} of {dataset}" for dataset, count in lost.items())
     confirm(
         [],
-        f"{options.vectors} takes the place of all that the store holds of {options.model} and does not fit it, and "
-        f"{sum(lost.values())} systems would lose their vector ({where}), as the file has none for them",
+        f"{options.vectors} replaces the stored vectors of {options.model}, and {sum(lost.values())} systems would "
+        f"lose their vector ({where}), as the file has none for them",
         options.yes,
         "Nothing was replaced",
     )
