@@ -573,7 +573,7 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
 
     def put_and_fill(connection: duckdb.DuckDBPyConnection, place: Layout, run: Run) -> Counts:
         counts = put(connection, place, run)
-        fill(small_disk)
+        fill(small_disk, 0)
         return counts
 
     with monkeypatch.context() as patch:
