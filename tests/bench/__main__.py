@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import engine, ingest, intervals, page, paper, sql
+from tests.bench import chance, engine, ingest, intervals, page, paper, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -28,6 +28,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "paper": (
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
         f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); needs --store",
+    ),
+    "chance": (
+        lambda options: chance.run(),
+        f"how often unrelated models are called alike at p ≤ 0.05, of {chance.PAIRS} pairs; 5 minutes",
     ),
     "intervals": (
         lambda options: intervals.run(options.systems),
