@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +98,16 @@ def _lives(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+@contextmanager
+def unless_full() -> Iterator[None]:
+    """Leave out what is written within where the disk has no space left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in worker.FULL:
+            raise
 
 
 @dataclass(frozen=True)
@@ -191,10 +203,11 @@ class Layout:
         return found
 
     def claim(self) -> None:
-        """Note in the data folder whose it is."""
+        """Note in the data folder whose it is, unless its disk is full: the failure itself is still to be recorded."""
         self.data.mkdir(parents=True, exist_ok=True)
         if not (self.data / OWNER).exists() or self._owner() != self.store.name:  # renamed, with its store
-            write_json(self.data / OWNER, {"store": self.store.name})
+            with unless_full():
+                write_json(self.data / OWNER, {"store": self.store.name})
 
     def _refuse_foreign_folder(self) -> None:
         """Two stores never share a data folder: one's runs would land in the other, and be removed with it."""

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import duckdb
 
-from ingest.layout import Damaged, Layout, Run, check_file, glob_free, look_again, memory_limit
+from ingest.layout import Damaged, Layout, Run, check_file, glob_free, look_again, memory_limit, unless_full
 from ingest.patience import patiently
 from ingest.shards import Counts, DatasetDamaged, ShardError, check, count_rows, refused
 from ingest.systems import Materialised, check_materialised, read_materialised
@@ -175,8 +175,8 @@ def alone(layout: Layout, patience: float = 0.0, say: Callable[[str], None] = pr
     with (layout.data / ".lock").open("a+") as lock:
         _wait(lambda: _lock(layout, lock), patience, say)
         lock.truncate(0)
-        lock.write(f"{os.getpid()}")
-        lock.flush()
+        with unless_full():  # unbuffered: else closing the file would try again
+            os.write(lock.fileno(), str(os.getpid()).encode())
         yield
 
 

@@ -606,6 +606,18 @@ def test_a_list_goes_on_where_a_disk_is_full(
     assert main(command) == 0
 
 
+def test_a_store_is_written_though_the_disk_of_its_data_folder_is_full(
+    layout: Layout, small_disk: Path, fill: Fill
+) -> None:
+    """A run that ended since its disk is full is to be recorded in the store, which may be on another."""
+    layout.data.symlink_to(small_disk)
+    fill(small_disk, 0)
+    with load.opened(layout) as connection:
+        connection.execute("INSERT INTO scores VALUES ('m', 'mae', 1, 'eV', 'here', 'a paper')")
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchall() == [(1,)]
+
+
 def make_room(disk: Path) -> None:
     (disk / "filler").unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
