@@ -22,6 +22,7 @@ from ingest.entries import DatasetError
 from zoo.card import Card, Licence, PublishedFile
 from zoo.content import Content, cache, remembered
 from zoo.download import DownloadError, download
+from zoo.worker import appear
 
 Say = Callable[[str], None]
 Https = Annotated[str, Field(pattern=r"^(https://|http://127\.0\.0\.1:)")]  # loopback: the tests' own server
@@ -168,7 +169,6 @@ class Source:
                 path = self._fetch(file, say)
                 pins[file.path] = {"sha256": remembered(path, ["sha256"])["sha256"], "size": path.stat().st_size}
                 say(f"{file.path}: {pins[file.path]['sha256']}, {pins[file.path]['size']:,} bytes")
-        partial = self.lock.with_name(f".{self.lock.name}.partial")
-        partial.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
-        partial.replace(self.lock)
+        content = json.dumps(pins, indent=2, sort_keys=True) + "\n"
+        appear(self.lock, lambda temporary: temporary.write_text(content))
         return self.lock

@@ -10,6 +10,7 @@ from pathlib import Path
 from ingest.images.recipe import recipe
 from ingest.runtimes import RunError
 from zoo.card import Family
+from zoo.worker import appear
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,8 @@ def record(family: Family, image: Published) -> Path:
     """Write the entry of one family, whole or not at all; the others stay."""
     file = lock_file(family)
     entries = _read(file) | {family.name: asdict(image)}
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
-    partial.replace(file)
+    content = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
+    appear(file, lambda temporary: temporary.write_text(content))
     return file
 
 
