@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from zoo.code import code_hash
 from zoo.encoder import ENERGY
 from zoo.encoder import SYMBOLS as SYMBOLS
 
@@ -347,7 +348,8 @@ class Family(Card):
 
     @property
     def encoder_hash(self) -> str:
-        return hashlib.sha256((self.path / "encoder.py").read_bytes()).hexdigest()
+        """The hash of the encoder's code; its comments, docstrings and layout do not count."""
+        return code_hash((self.path / "encoder.py").read_bytes())
 
 
 class Selection(BaseModel):

@@ -1,0 +1,53 @@
+"""Hashes of Python code that change when what the code does may change, and not when its words do."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_WORDS_ABOUT_CODE = {"type_comment", "type_ignores", "kind"}  # fields of the syntax tree that no program can observe
+
+
+def code_hash(source: str | bytes) -> str:
+    """Return the SHA-256 of a module's syntax tree, without comments, docstrings and layout.
+
+    The tree is written out here, not by `ast.dump`, whose text differs between versions of Python: fields that are
+    empty are left out, so that a field that a later Python adds changes no hash.
+
+    Args:
+        source: the text of a Python module.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        SyntaxError: the source is not Python.
+    """
+    return hashlib.sha256("".join(_written(ast.parse(source))).encode()).hexdigest()
+
+
+def _written(value: object) -> Iterator[str]:
+    if isinstance(value, ast.AST):
+        yield f"{type(value).__name__}("
+        for name in sorted(value._fields):
+            field = _without_docstring(value) if name == "body" else getattr(value, name, None)
+            if name not in _WORDS_ABOUT_CODE and field is not None and field != []:
+                yield f"{name}="
+                yield from _written(field)
+        yield ")"
+    elif isinstance(value, list):
+        yield "["
+        for item in value:
+            yield from _written(item)
+        yield "]"
+    else:
+        yield f"{type(value).__name__}:{value!r};"
+
+
+def _without_docstring(node: ast.AST) -> object:
+    body = getattr(node, "body", None)
+    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        return node.body[1:]
+    return body
