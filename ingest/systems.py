@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from ingest.entries import DatasetError, Entry, Label, Remark, Unreadable, checked, content_hash
 from ingest.layout import Damaged, check_file, glob_free, read_json, write_json
 from schemas.message import one_line
+from zoo.code import code_hash
 from zoo.worker import stamp, sync
 
 __all__ = [
@@ -94,8 +95,13 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        files = [file_hash(Path(path)) for path in self.made_from]
+        files = [_made_from_hash(Path(path)) for path in self.made_from]
         return hashlib.sha256(json.dumps([FORMAT, self.name, files, self.versions]).encode()).hexdigest()
+
+
+def _made_from_hash(path: Path) -> str:
+    """The hash of a file that entries are made from; what is said about code in comments makes no entry another."""
+    return code_hash(path.read_bytes()) if path.suffix == ".py" else file_hash(path)
 
 
 @dataclass(frozen=True)
