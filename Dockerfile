@@ -72,7 +72,7 @@ ARG FAMILY
 ARG OFFLINE
 ARG SOURCES
 COPY wheels/family/ /wheels/
-COPY zoo/${FAMILY}/requirements.lock /tmp/
+COPY zoo/families/${FAMILY}/requirements.lock /tmp/
 RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
     && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} \
         --no-deps --require-hashes -r /tmp/requirements.lock \
@@ -94,7 +94,8 @@ FROM base AS family
 COPY --from=torch /built/torch/ /
 COPY --from=install /built/env/ /
 ARG FAMILY
-COPY zoo/__init__.py zoo/encoder.py zoo/worker.py zoo/
-COPY zoo/${FAMILY}/ family/
+COPY zoo/__init__.py zoo/encoder.py zoo/
+COPY zoo/worker/ zoo/worker/
+COPY zoo/families/${FAMILY}/ family/
 USER 65532:65532
 ENTRYPOINT ["/env/bin/python", "-P", "-m", "zoo.worker", "--family", "/matterzoo/family"]

@@ -110,7 +110,7 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-account: demo  ## embed what query/examples/README.md is about, and compare its numbers (half an hour more)
+account: demo  ## embed what docs/account.md is about, and compare its numbers (half an hour more)
 	@$(PY) -m ingest run bundled elements
 	@$(PY) -m ingest run bundled prototypes --limit 300
 	@$(PY) -m ingest run bundled nci --limit 300

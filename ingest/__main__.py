@@ -15,31 +15,46 @@ from types import FrameType
 
 import duckdb
 
-from ingest import forecast, listing
 from ingest.arguments import parse
-from ingest.check import check
-from ingest.confirm import confirm
-from ingest.cost import Task, duration, estimate, say_cost
-from ingest.datasets import find_dataset
-from ingest.disk import clean_cache, clean_environment, clean_models, megabytes, usage
-from ingest.execute import Ingest, say
 from ingest.layout import Layout
-from ingest.load import complete
-from ingest.patience import PATIENCE, SHORT, patiently
-from ingest.plan import Busy, PlanError, Wish, count_missing, not_for, representations_of
-from ingest.progress import counting
-from ingest.published import Published
-from ingest.rebuild import rebuild
+from ingest.maintenance import datasets as listing
+from ingest.maintenance import forecast
+from ingest.maintenance.confirm import confirm
+from ingest.maintenance.disk import clean_cache, clean_environment, clean_models, megabytes, usage
+from ingest.maintenance.rebuild import rebuild
+from ingest.runs.check import ShardError
+from ingest.runs.cost import Task, duration, estimate, say_cost
+from ingest.runs.execute import Ingest, say
+from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.load import complete
+from ingest.runs.plan import Busy, PlanError, Wish, count_missing, not_for, representations_of
+from ingest.runs.progress import counting
+from ingest.runs.vector_files import VectorsError
+from ingest.runs.waiting import PATIENCE, SHORT, patiently
 from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
-from ingest.shards import ShardError
+from ingest.runtimes.check_model import check
 from ingest.share import ShareError, fetch, look, publish
-from ingest.systems import Dataset, DatasetError, Materialised, materialise, read_materialised
-from ingest.vector_files import VectorsError
-from ingest.vectors import Brought, land_vectors
+from ingest.sources import find_dataset
+from ingest.sources.published import Published
+from ingest.systems.materialize import (
+    Dataset,
+    DatasetError,
+    Materialised,
+    materialise,
+    read_materialised,
+)
 from schemas.interrupt import listen
 from schemas.store import StoreError, StoreLocked, update
-from zoo.card import TWIN, CardError, Family, Selection, find_families, find_model, load_models
-from zoo.weights import at_hand
+from zoo.cards.schema import (
+    TWIN,
+    CardError,
+    Family,
+    Selection,
+    find_families,
+    find_model,
+    load_models,
+)
+from zoo.weights.obtain import at_hand
 from zoo.worker import FULL, DiskFull
 
 USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, ShareError, NoRuntime)
@@ -56,14 +71,20 @@ def choose_models(names: str) -> list[Selection]:
     for name in filter(None, (part.strip() for part in names.split(","))):
         many = name.removesuffix(TWIN)
         if many in ("all", "bundled"):
-            found = [s for s in load_models().values() if s.model.bundled or (many == "all" and at_hand(s))]
+            found = [
+                s
+                for s in load_models().values()
+                if s.model.bundled or (many == "all" and at_hand(s))
+            ]
             if many != name:
                 found = [selection.twin() for selection in found if selection.model.trainable]
         else:
             found = [find_model(name)]
         chosen |= {selection.model_id: selection for selection in found}
     if not chosen:
-        raise CardError("no model is named; give ids separated by commas, all or bundled. `make list` shows them")
+        raise CardError(
+            "no model is named; give ids separated by commas, all or bundled. `make list` shows them"
+        )
     return list(chosen.values())
 
 
@@ -74,7 +95,11 @@ def families_of(selections: Sequence[Selection]) -> list[Family]:
 
 def run(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
-    names = [options.dataset] if Path(options.dataset).exists() else _named(options.dataset) or [options.dataset]
+    names = (
+        [options.dataset]
+        if Path(options.dataset).exists()
+        else _named(options.dataset) or [options.dataset]
+    )
     each = [argparse.Namespace(**{**vars(options), "dataset": name}) for name in names]
     if options.vectors is not None:
         if len(each) > 1:
@@ -84,7 +109,9 @@ def run(options: argparse.Namespace) -> int:
     chosen = [(s, representations_of(s, options.representation)) for s in selections]
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     limits = limits_of(options, runtime)
-    datasets = [_dataset(layout, name).drawn(options.limit, say) for name in names]  # all, before anything is computed
+    datasets = [
+        _dataset(layout, name).drawn(options.limit, say) for name in names
+    ]  # all, before anything is computed
     say(f"runtime {runtime.name}: {why}")
     ingest = Ingest(layout, runtime, limits)
     codes = []
@@ -101,14 +128,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_on(
-    ingest: Ingest, dataset: Dataset, chosen: Sequence[tuple[Selection, tuple[str, ...]]], options: argparse.Namespace
+    ingest: Ingest,
+    dataset: Dataset,
+    chosen: Sequence[tuple[Selection, tuple[str, ...]]],
+    options: argparse.Namespace,
 ) -> int:
     """Embed one dataset with these models. Returns the exit code."""
     made = prepare(ingest.layout, dataset)
     limit = options.limit or dataset.sample
-    wishes = [Wish(s, made, names, limit, options.device, options.dtype, options.batch) for s, names in chosen]
+    wishes = [
+        Wish(s, made, names, limit, options.device, options.dtype, options.batch)
+        for s, names in chosen
+    ]
     if len(wishes) > 1:
-        with suppress(StoreLocked):  # then it is not known what is stored; each of them waits for its turn
+        with suppress(
+            StoreLocked
+        ):  # then it is not known what is stored; each of them waits for its turn
             tell_cost(ingest.layout, ingest.runtime, wishes)
     return run_all(ingest, wishes, partial(goes_on, options))
 
@@ -116,32 +151,43 @@ def run_on(
 def limits_of(options: argparse.Namespace, runtime: Runtime) -> Limits:
     """What the worker may take. Raises PlanError where the runtime cannot see to it."""
     if not runtime.confines and (options.memory or options.cpus):
-        raise PlanError(f"runtime {runtime.name} cannot keep a worker within MEMORY= or CPUS=; RUNTIME=docker can")
+        raise PlanError(
+            f"runtime {runtime.name} cannot keep a worker within MEMORY= or CPUS=; RUNTIME=docker can"
+        )
     return Limits(options.memory, options.cpus, options.timeout)
 
 
 def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
     """What is still to be done will take; nothing is said where nothing is."""
     possible = [wish for wish in wishes if not_for(wish.selection, wish.dataset) is None]
-    work = [Task(wish.selection, wish.representations, count_missing(layout, wish)) for wish in possible]
+    work = [
+        Task(wish.selection, wish.representations, count_missing(layout, wish)) for wish in possible
+    ]
     work = [task for task in work if task.systems]
     if work:
         say_cost(estimate(layout, runtime, work), say)
 
 
-def run_all(ingest: Ingest, wishes: Sequence[Wish], command: Callable[[Collection[str]], str]) -> int:
+def run_all(
+    ingest: Ingest, wishes: Sequence[Wish], command: Callable[[Collection[str]], str]
+) -> int:
     """Ingest one wish after another; one that fails does not keep the rest from being done. Returns the exit code.
 
     Of several, those whose run or store another process is busy with are tried once more after the others.
     command: what a user types to go on with these models.
     """
     many = len(wishes) > 1
-    places = {w.selection.model_id: f"[{i} of {len(wishes)}] " if many else "" for i, w in enumerate(wishes, start=1)}
+    places = {
+        w.selection.model_id: f"[{i} of {len(wishes)}] " if many else ""
+        for i, w in enumerate(wishes, start=1)
+    }
     failed: list[str] = []
     later = _ingest_each(ingest, wishes, places, SHORT, failed, wait=many)
     _ingest_each(ingest, later, places, PATIENCE, failed, wait=False)
     for model_id, fault in ingest.finish().items():
-        _tell(f"the vectors of {model_id} are computed, and not in the store: {fault}; repeat the command to load them")
+        _tell(
+            f"the vectors of {model_id} are computed, and not in the store: {fault}; repeat the command to load them"
+        )
         failed.append(model_id)
     if failed and many:
         which = f"{len(failed)} of {len(wishes)} models failed: {', '.join(failed)}"
@@ -150,7 +196,12 @@ def run_all(ingest: Ingest, wishes: Sequence[Wish], command: Callable[[Collectio
 
 
 def _ingest_each(
-    ingest: Ingest, wishes: Sequence[Wish], places: Mapping[str, str], patience: float, failed: list[str], wait: bool
+    ingest: Ingest,
+    wishes: Sequence[Wish],
+    places: Mapping[str, str],
+    patience: float,
+    failed: list[str],
+    wait: bool,
 ) -> list[Wish]:
     """Ingest these, adding to `failed`. Returns those to be tried again: with `wait`, what others are busy with."""
     busy = []
@@ -185,14 +236,26 @@ def goes_on(options: argparse.Namespace, models: Collection[str]) -> str:
     given = {"MODEL": ",".join(models), "DATASET": options.dataset, **how(options)}
     if options.store is not None:
         given["MATTERZOO_STORE"] = options.store
-    return "make ingest " + " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items())
+    return "make ingest " + " ".join(
+        f"{name}={shlex.quote(value)}" for name, value in given.items()
+    )
 
 
 def how(options: argparse.Namespace) -> dict[str, str]:
     """What a run was told about the way, as variables of make; what is as usual is left out."""
     usual = parse(["run", "a model", "a dataset"])
     told = {}
-    for name in ("device", "dtype", "batch", "limit", "runtime", "memory", "cpus", "timeout", "representation"):
+    for name in (
+        "device",
+        "dtype",
+        "batch",
+        "limit",
+        "runtime",
+        "memory",
+        "cpus",
+        "timeout",
+        "representation",
+    ):
         value = vars(options)[name]
         if value != vars(usual)[name]:
             told[name.upper()] = f"{value // 2**20}m" if name == "memory" else f"{value}"
@@ -205,7 +268,9 @@ def _refuse_how(options: argparse.Namespace, dataset: Dataset) -> None:
     if isinstance(dataset, Published):
         told.pop("LIMIT", None)  # how much of a large dataset is drawn
     if told:
-        raise PlanError(f"VECTORS= are taken as they are, and all of them: leave out {', '.join(told)}")
+        raise PlanError(
+            f"VECTORS= are taken as they are, and all of them: leave out {', '.join(told)}"
+        )
 
 
 def _dataset(layout: Layout, name: str) -> Dataset:
@@ -217,7 +282,9 @@ def _dataset(layout: Layout, name: str) -> Dataset:
         if there is None or not Path(there.source).is_absolute():
             raise
     if not Path(there.source).exists():
-        raise DatasetError(f"{name} was made of {there.source}, which is not there now: give the path that it has")
+        raise DatasetError(
+            f"{name} was made of {there.source}, which is not there now: give the path that it has"
+        )
     say(f"{name} was made of {there.source}")
     return find_dataset(there.source)
 
@@ -226,18 +293,26 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     """The dataset on disk, made now if it is not there yet."""
     complete(layout, say)
     patiently(lambda: update(layout.store), layout.store, say=say)
-    seconds = f"; about {duration(dataset.approx_seconds)} where it is not there yet" if dataset.approx_seconds else ""
+    seconds = (
+        f"; about {duration(dataset.approx_seconds)} where it is not there yet"
+        if dataset.approx_seconds
+        else ""
+    )
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     there = read_materialised(folder)
     _refuse_namesake(dataset, there)
     if there is not None and (there.sample or 0) > (dataset.sample or 0):
-        dataset = dataset.drawn(there.sample, say)  # else what was embedded of the larger sample would go
+        dataset = dataset.drawn(
+            there.sample, say
+        )  # else what was embedded of the larger sample would go
     with counting(dataset.name, dataset.sample or dataset.approx_systems) as progress:
         made = materialise(dataset, folder, progress)
     if made.n_unreadable:
-        say(f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures")
+        say(
+            f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures"
+        )
     for remark in made.remarks:
         say(f"  {remark}")
     return made
@@ -263,7 +338,9 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
         return 0
     _, counts = landed
-    say(f"{options.model} on {made.dataset}: {counts.ok} of {made.n_systems} systems have a vector -> {layout.store}")
+    say(
+        f"{options.model} on {made.dataset}: {counts.ok} of {made.n_systems} systems have a vector -> {layout.store}"
+    )
     return 0
 
 
@@ -285,7 +362,11 @@ def foresee(options: argparse.Namespace) -> int:
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
     there = read_materialised(layout.dataset(dataset.name))
-    here = there is not None and there.fingerprint == dataset.fingerprint and there.covers(dataset.sample)
+    here = (
+        there is not None
+        and there.fingerprint == dataset.fingerprint
+        and there.covers(dataset.sample)
+    )
     made = there if here else None
     say(f"runtime {runtime.name}: {why}")
     for line in forecast.of_dataset(dataset, made):
@@ -344,13 +425,18 @@ def du(options: argparse.Namespace) -> int:
 
 def clean(options: argparse.Namespace) -> int:
     if sum((options.model is not None, options.env is not None, options.cache)) != 1:
-        raise PlanError("say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache")
+        raise PlanError(
+            "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache"
+        )
     if options.env is not None:
         removed = clean_environment(options.env)
     elif options.cache:
         removed = clean_cache(Layout.find(options.store))
     else:
-        models, on = _each_once(options.model, "model") or [], _each_once(options.dataset, "dataset")
+        models, on = (
+            _each_once(options.model, "model") or [],
+            _each_once(options.dataset, "dataset"),
+        )
         removed = clean_models(Layout.find(options.store), models, on, partial(agree, options))
     for what in removed:
         say(f"removed {what}")
@@ -405,7 +491,10 @@ def fetch_models(options: argparse.Namespace) -> int:
     say(f"{shelf.repo} at {shelf.commit}")
     dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
     models = shelf.models(dataset.name) if options.model == "all" else _named(options.model) or []
-    offers = {model_id: shelf.choose(model_id, dataset.name, _named(options.representation)) for model_id in models}
+    offers = {
+        model_id: shelf.choose(model_id, dataset.name, _named(options.representation))
+        for model_id in models
+    }
     if not offers:
         raise ShareError(f"{shelf.repo} has no vectors over {dataset.name}")
     made = prepare(layout, dataset)
@@ -468,7 +557,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, duckdb.InterruptException):
-        print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            "interrupted; what is done is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -197,7 +197,9 @@ class Layout:
         """The store that was named, or MATTERZOO_STORE, or matter.duckdb in this folder."""
         path = Path(store or os.environ.get("MATTERZOO_STORE") or "matter.duckdb").absolute()
         if not path.parent.is_dir():
-            raise StoreError(f"there is no folder {path.parent} to hold the store {path.name}; make it first")
+            raise StoreError(
+                f"there is no folder {path.parent} to hold the store {path.name}; make it first"
+            )
         found = cls(path)
         found._refuse_foreign_folder()
         return found
@@ -205,17 +207,28 @@ class Layout:
     def claim(self) -> None:
         """Note in the data folder whose it is, unless its disk is full: the failure itself is still to be recorded."""
         self.data.mkdir(parents=True, exist_ok=True)
-        if not (self.data / OWNER).exists() or self._owner() != self.store.name:  # renamed, with its store
+        if (
+            not (self.data / OWNER).exists() or self._owner() != self.store.name
+        ):  # renamed, with its store
             with unless_full():
                 write_json(self.data / OWNER, {"store": self.store.name})
 
     def _refuse_foreign_folder(self) -> None:
         """Two stores never share a data folder: one's runs would land in the other, and be removed with it."""
-        before = self.store.with_suffix(".data")  # where every store had it once, whatever its suffix
+        before = self.store.with_suffix(
+            ".data"
+        )  # where every store had it once, whatever its suffix
         settled = (self.data / "runs").exists() or (self.data / OWNER).exists()
-        if self.store.exists() and not settled and (before / "runs").is_dir() and self._may_have_used(before):
+        if (
+            self.store.exists()
+            and not settled
+            and (before / "runs").is_dir()
+            and self._may_have_used(before)
+        ):
             others = self._others_in(before)
-            how = f"cp -r {before} {self.data} (not mv: {', '.join(others)} may have runs there, too)"
+            how = (
+                f"cp -r {before} {self.data} (not mv: {', '.join(others)} may have runs there, too)"
+            )
             raise StoreError(
                 f"Older versions kept the runs of {self.store.name} in {before.name}, shared with any other store "
                 f"named {self.store.stem}.*; this version expects {self.data.name}: "
@@ -223,17 +236,24 @@ class Layout:
             )
         owner = self._owner()
         if owner != self.store.name and self.store.with_name(owner).exists():
-            raise StoreError(f"{self.data} belongs to the store {owner}; give this one another name")
+            raise StoreError(
+                f"{self.data} belongs to the store {owner}; give this one another name"
+            )
 
     def _may_have_used(self, before: Path) -> bool:
         """Is a folder where older versions kept the runs not said to be another store's?"""
         if before == self.data:
             return False
-        return not (before / OWNER).exists() or read_json(before / OWNER).get("store") == self.store.name
+        return (
+            not (before / OWNER).exists()
+            or read_json(before / OWNER).get("store") == self.store.name
+        )
 
     def _others_in(self, before: Path) -> list[str]:
         """Other stores beside this one that may have their runs in that folder."""
-        files = [file for file in self.store.parent.iterdir() if file != self.store and file.is_file()]
+        files = [
+            file for file in self.store.parent.iterdir() if file != self.store and file.is_file()
+        ]
         mine = [file for file in files if before in (file.with_suffix(".data"), data_folder(file))]
         return sorted(file.name for file in mine if is_duckdb(file))
 
@@ -242,7 +262,11 @@ class Layout:
         if (self.data / OWNER).exists():
             return str(read_json(self.data / OWNER).get("store"))
         namesake = self.store.with_name(f"{self.store.name}.duckdb")
-        return namesake.name if data_folder(namesake) == self.data and self.data.exists() else self.store.name
+        return (
+            namesake.name
+            if data_folder(namesake) == self.data and self.data.exists()
+            else self.store.name
+        )
 
     @property
     def data(self) -> Path:
@@ -267,4 +291,6 @@ class Layout:
     def runs(self) -> list[Run]:
         """Every run's folder that holds a job, by name; also one that has lost it, and has landed or is finished."""
         folders = [Run(folder) for folder in sorted((self.data / "runs").glob("[!.]*"))]
-        return [run for run in folders if (run.job / "job.json").exists() or run.landed or run.finished]
+        return [
+            run for run in folders if (run.job / "job.json").exists() or run.landed or run.finished
+        ]

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import duckdb
 
-from query.functions import register
+from query.sql.registration import register
 from schemas import store
 
 __all__ = ["connect", "default_store", "register"]
@@ -30,10 +30,12 @@ def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb
     store's are refused. Aggregates over DOUBLE[] compute in float64.
     DuckDB has one thread here, `SET threads = 8` gives it more: metrics use all cores by themselves, and while another
     thread computes one, DuckDB's own waits by spinning and takes half a core from it. Neighbour lists are kept in files
-    beside the store; see `query.cache`.
+    beside the store; see `query.reading.neighbor_cache`.
     Raises schemas.store.StoreError.
     """
-    connection = register(store.connect(default_store() if path is None else path, read_only=read_only))
+    connection = register(
+        store.connect(default_store() if path is None else path, read_only=read_only)
+    )
     connection.execute("SET threads = 1")
     return connection
 

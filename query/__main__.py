@@ -11,11 +11,11 @@ from typing import NoReturn
 import duckdb
 
 from query import connect, default_store
-from query.interrupt import interruptible
-from query.output import FORMATS, check_place, sentence, show, statements, write
-from query.shell import shell
+from query.reading.vectors import nearest_name
+from query.shell.prompt import shell
+from query.sql.interrupt import interruptible
+from query.sql.output import FORMATS, check_place, sentence, show, statements, write
 from query.statements import Statement, find_statements
-from query.vectors import nearest_name
 from schemas.interrupt import listen
 from schemas.store import StoreError
 
@@ -45,29 +45,49 @@ def make_parser(known: dict[str, Statement]) -> Parser:
         description=__doc__,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='examples:\n  python -m query "FROM models"\n  python -m query shell\n' + "\n".join(lines),
+        epilog='examples:\n  python -m query "FROM models"\n  python -m query shell\n'
+        + "\n".join(lines),
     )
-    parser.add_argument("sql", nargs="?", help="SQL; - reads standard input; shell opens a prompt; or see below")
     parser.add_argument(
-        "-h", "--help", action="store_true", help="show this; after a word of those below, what it does"
+        "sql", nargs="?", help="SQL; - reads standard input; shell opens a prompt; or see below"
+    )
+    parser.add_argument(
+        "-h",
+        "--help",
+        action="store_true",
+        help="show this; after a word of those below, what it does",
     )
     parser.add_argument("words", nargs="*", help="an example's arguments")
-    parser.add_argument("--store", default=default_store(), help="default: MATTERZOO_STORE, else ./matter.duckdb")
-    parser.add_argument("--write", action="store_true", help="allow changes, such as inserting labels and scores")
+    parser.add_argument(
+        "--store", default=default_store(), help="default: MATTERZOO_STORE, else ./matter.duckdb"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="allow changes, such as inserting labels and scores"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
-        "--format", dest="form", choices=FORMATS, help="print CSV or a JSON array, or write a Parquet file"
+        "--format",
+        dest="form",
+        choices=FORMATS,
+        help="print CSV or a JSON array, or write a Parquet file",
     )
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="--format csv")
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="--format json")
+    form.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="--format json"
+    )
     form.add_argument("--parquet", dest="file", metavar="OUT", help="--format parquet --out OUT")
-    parser.add_argument("--out", help="the file to write instead of printing; .csv, .json and .parquet name the format")
+    parser.add_argument(
+        "--out",
+        help="the file to write instead of printing; .csv, .json and .parquet name the format",
+    )
     return parser
 
 
 def explained(known: dict[str, Statement]) -> dict[str, str]:
     """What each word does that is no SQL."""
-    said = {name: f"{statement.usage}\n      {statement.about}" for name, statement in known.items()}
+    said = {
+        name: f"{statement.usage}\n      {statement.about}" for name, statement in known.items()
+    }
     return {name: f"python -m query {text}" for name, text in {**said, "report": REPORT}.items()}
 
 
@@ -75,12 +95,23 @@ def write_report(options: argparse.Namespace) -> None:
     """Write the page that `report DATASETS [OUT]` asks for, and print where it is."""
     if not 1 <= len(options.words) <= 2:
         raise ValueError("usage: python -m query report DATASET[,DATASET…] [OUT]")
-    from query.report import report  # it loads what draws, which takes a second that no other question needs
+    from query.report import (
+        report,  # it loads what draws, which takes a second that no other question needs
+    )
 
-    datasets, folder = options.words[0], Path(options.words[1] if len(options.words) == 2 else "report")
+    datasets, folder = (
+        options.words[0],
+        Path(options.words[1] if len(options.words) == 2 else "report"),
+    )
     with connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
-        print(report(connection, list(dict.fromkeys(filter(None, map(str.strip, datasets.split(","))))), folder))
+        print(
+            report(
+                connection,
+                list(dict.fromkeys(filter(None, map(str.strip, datasets.split(","))))),
+                folder,
+            )
+        )
 
 
 def form_of(options: argparse.Namespace) -> tuple[str | None, Path | None]:
@@ -91,7 +122,9 @@ def form_of(options: argparse.Namespace) -> tuple[str | None, Path | None]:
     if out is not None and form is None:
         form = out.suffix.removeprefix(".").lower()
         if form not in FORMATS:
-            raise ValueError(f"{out} does not end in .csv, .json or .parquet; say which with FORMAT= (--format)")
+            raise ValueError(
+                f"{out} does not end in .csv, .json or .parquet; say which with FORMAT= (--format)"
+            )
     if form == "parquet" and out is None:
         raise ValueError("Parquet is not for a screen; name a file with OUT= (--out)")
     return form, out
@@ -103,7 +136,10 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Names
     relation = None
     for number, statement in enumerate(statements(sql), start=1):
         if relation is not None:
-            print(f"the result of statement {number - 1} is left out: {form} holds one, the last", file=sys.stderr)
+            print(
+                f"the result of statement {number - 1} is left out: {form} holds one, the last",
+                file=sys.stderr,
+            )
         relation = connection.sql(statement)
         if form is None:
             show(relation)
@@ -119,7 +155,9 @@ def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:
     statement = known.get(options.sql)
     if options.words and statement is None:
         hint = nearest_name(options.sql, [*known, "report", "shell"])
-        raise ValueError(f"'{options.sql}' takes no further arguments{hint or '; put the SQL in quotes'}")
+        raise ValueError(
+            f"'{options.sql}' takes no further arguments{hint or '; put the SQL in quotes'}"
+        )
     if statement is not None:
         text = statement.sql(statement.given(options.words))
     else:
@@ -159,7 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `python -m query … | head`
         sys.stderr.close()
     except OSError as error:  # a file that OUT= names, or a disk that is full
-        print(f"{error.filename or 'the result'} cannot be written: {error.strerror}", file=sys.stderr)
+        print(
+            f"{error.filename or 'the result'} cannot be written: {error.strerror}", file=sys.stderr
+        )
         return EXIT_ERROR
     return 0
 

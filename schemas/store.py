@@ -22,7 +22,9 @@ BROKEN = re.compile(
     "has been invalidated"
 )
 # What it says of a file of a newer DuckDB, and also of one whose number of the format is damaged.
-OTHER_VERSION = re.compile("can only read version|read WAL of version|trying to read a database file with version")
+OTHER_VERSION = re.compile(
+    "can only read version|read WAL of version|trying to read a database file with version"
+)
 # What DuckDB raises where the file, its disk or its lock is at fault, and not the statement.
 OF_THE_FILE = (
     duckdb.IOException,
@@ -86,7 +88,11 @@ def data_folder(path: str | Path) -> Path:
     A store of another suffix keeps it: `exp.1` and `exp.2` are two experiments, with `exp.1.data` and `exp.2.data`.
     """
     file = Path(path)
-    return file.with_suffix(".data") if file.suffix == ".duckdb" else file.with_name(f"{file.name}.data")
+    return (
+        file.with_suffix(".data")
+        if file.suffix == ".duckdb"
+        else file.with_name(f"{file.name}.data")
+    )
 
 
 def is_duckdb(path: str | Path) -> bool:
@@ -121,12 +127,18 @@ def _check_path(path: str | Path, read_only: bool) -> None:
         return
     if file.is_dir():
         raise StoreError(f"{path} is a folder; a store is a file, such as {file / 'matter.duckdb'}")
-    if "?" in str(path):  # DuckDB takes what follows for options of an address, and puts its WAL elsewhere
-        raise StoreError(f"{path} has a '?' in it, and DuckDB opens no file below such a name; give another path")
+    if "?" in str(
+        path
+    ):  # DuckDB takes what follows for options of an address, and puts its WAL elsewhere
+        raise StoreError(
+            f"{path} has a '?' in it, and DuckDB opens no file below such a name; give another path"
+        )
     if read_only and not file.exists():
         raise StoreError(f"there is no store at {path}; `make demo` or `make ingest` makes one")
     if not file.parent.is_dir():
-        raise StoreError(f"there is no folder {file.parent} to hold the store {file.name}; make it first")
+        raise StoreError(
+            f"there is no folder {file.parent} to hold the store {file.name}; make it first"
+        )
 
 
 def _create(path: Path) -> None:
@@ -165,18 +177,26 @@ def _discard(file: Path) -> None:
 
 
 def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    settled = read_only and not Path(f"{path}.wal").exists()  # else blocks may be counted that are not yet written
+    settled = (
+        read_only and not Path(f"{path}.wal").exists()
+    )  # else blocks may be counted that are not yet written
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
         raise _why_not(path, read_only, str(error)) from error
     if settled:
-        ((blocks, size),) = connection.execute("SELECT used_blocks, block_size FROM pragma_database_size()").fetchall()
+        ((blocks, size),) = connection.execute(
+            "SELECT used_blocks, block_size FROM pragma_database_size()"
+        ).fetchall()
         found = Path(path).stat().st_size
-        if found < HEADERS + blocks * size:  # DuckDB itself would notice only when it comes to read what is missing
+        if (
+            found < HEADERS + blocks * size
+        ):  # DuckDB itself would notice only when it comes to read what is missing
             connection.close()
             least = HEADERS + blocks * size
-            raise StoreBroken(f"{path} is cut off: it has {found} bytes of at least {least}. {_mend(path)}")
+            raise StoreBroken(
+                f"{path} is cut off: it has {found} bytes of at least {least}. {_mend(path)}"
+            )
     return connection
 
 
@@ -184,11 +204,15 @@ def _why_not(path: str | Path, read_only: bool, message: str) -> StoreError:
     if "not a valid DuckDB database file" in message:
         return StoreBroken(f"{path} is not a DuckDB file, so it is no store; {_mend(path)}")
     if "different configuration" in message:
-        return StoreLocked(f"{path} is already open in this process, in another mode; close that connection first")
+        return StoreLocked(
+            f"{path} is already open in this process, in another mode; close that connection first"
+        )
     if "Could not set lock" in message:
         return in_use(path, _holder(message), read_only)
     if "No space left" in message or "quota exceeded" in message:
-        return StoreError(f"no space left for {path}: free space on its disk, then repeat; the store is as it was")
+        return StoreError(
+            f"no space left for {path}: free space on its disk, then repeat; the store is as it was"
+        )
     if "Permission denied" in message or "Read-only file system" in message:
         why = "Permission denied" if "Permission denied" in message else "Read-only file system"
         return StoreError(f"{path} cannot be opened{'' if read_only else ' for writing'}: {why}")
@@ -233,7 +257,9 @@ def process(pid: str, program: str = "python") -> str:
 def _command(pid: str) -> str:
     """The command line of a process, '' where this machine does not tell."""
     try:
-        shown = subprocess.run(["ps", "-o", "args=", "-p", pid], capture_output=True, text=True, check=False)
+        shown = subprocess.run(
+            ["ps", "-o", "args=", "-p", pid], capture_output=True, text=True, check=False
+        )
     except OSError:
         return ""
     return shown.stdout.strip()[:120]
@@ -255,12 +281,16 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, read_only:
         _bring_up_to_date(connection, Path(path), {v: known[v] for v in missing})
 
 
-def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path, files: dict[int, Path]) -> None:
+def _bring_up_to_date(
+    connection: duckdb.DuckDBPyConnection, path: Path, files: dict[int, Path]
+) -> None:
     """Apply the files to a store that holds something, so that a kill, or a full disk, leaves it as it was."""
     if str(path) == MEMORY:
         _apply(connection, files)
         return
-    connection.execute("CHECKPOINT")  # from here to the mark's end its WAL holds nothing but the migration
+    connection.execute(
+        "CHECKPOINT"
+    )  # from here to the mark's end its WAL holds nothing but the migration
     mark = _mark_of_migration(path)
     mark.touch()
     _apply(connection, files)
@@ -286,11 +316,15 @@ def _mark_of_migration(path: Path) -> Path:
 
 def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
     """The schema's version, 0 for an empty file."""
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    tables = {
+        name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    }
     if not tables:
         return 0
     if "schema_version" not in tables:
-        raise StoreError(f"{path} is a DuckDB file but no store: it has no table schema_version. Give another path")
+        raise StoreError(
+            f"{path} is a DuckDB file but no store: it has no table schema_version. Give another path"
+        )
     rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
     return int(rows[0][0])
 

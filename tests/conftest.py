@@ -37,7 +37,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
     if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted only by root on Linux: sudo .venv/bin/python -m pytest …")
+        pytest.skip(
+            "a file system can be mounted only by root on Linux: sudo .venv/bin/python -m pytest …"
+        )
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

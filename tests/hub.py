@@ -30,7 +30,9 @@ from ruamel.yaml import YAML
 
 BLOCK = 1 << 14
 TOKEN = "hf_writer"  # who shows it may write
-IN_LFS = re.compile(r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$")  # as .gitattributes of a new repository
+IN_LFS = re.compile(
+    r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$"
+)  # as .gitattributes of a new repository
 ROUTES: list[tuple[str, re.Pattern[str], Callable[..., None]]] = []
 
 
@@ -68,8 +70,14 @@ class Repository:
     def commit(self, files: Mapping[str, bytes | None], branch: str = "main") -> str:
         """Add files to a branch, remove those that are None, and return the new commit's 40 hex digits."""
         parent = self.branches.get(branch, "")
-        blobs = {p: Blob(data, lfs=bool(IN_LFS.search(p))) for p, data in files.items() if data is not None}
-        kept = {path: blob for path, blob in self.commits.get(parent, {}).items() if path not in files}
+        blobs = {
+            p: Blob(data, lfs=bool(IN_LFS.search(p)))
+            for p, data in files.items()
+            if data is not None
+        }
+        kept = {
+            path: blob for path, blob in self.commits.get(parent, {}).items() if path not in files
+        }
         tree = {**kept, **blobs}
         content = parent + "".join(f"{path} {blob.etag}\n" for path, blob in sorted(tree.items()))
         sha = hashlib.sha1(content.encode()).hexdigest()
@@ -125,7 +133,9 @@ class Hub:
 
     def asked(self, where: str, method: str = "GET") -> list[Request]:
         """The requests so far of that method whose path contains `where`."""
-        return [request for request in self.log if request.method == method and where in request.path]
+        return [
+            request for request in self.log if request.method == method and where in request.path
+        ]
 
     def fault(self, request: Request) -> Fault | None:
         """The fault that this request meets, counted."""
@@ -140,12 +150,17 @@ class Hub:
     def blob(self, sha256: str) -> Blob | None:
         """A blob of large-file storage."""
         every = (
-            blob for repo in self.repositories.values() for tree in repo.commits.values() for blob in tree.values()
+            blob
+            for repo in self.repositories.values()
+            for tree in repo.commits.values()
+            for blob in tree.values()
         )
         return next((blob for blob in every if blob.lfs and blob.sha256 == sha256), None)
 
 
-def route(pattern: str, method: str = "GET") -> Callable[[Callable[..., None]], Callable[..., None]]:
+def route(
+    pattern: str, method: str = "GET"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Mark a method of Handler as what answers these addresses; the pattern's groups are its arguments."""
 
     def mark(act: Callable[..., None]) -> Callable[..., None]:
@@ -210,9 +225,21 @@ class Handler(BaseHTTPRequestHandler):
         if found is not None:
             repo, sha = found
             blobs = self.query.get("blobs", "").lower() == "true"
-            files = [{"rfilename": path, **(facts(blob) if blobs else {})} for path, blob in repo.commits[sha].items()]
+            files = [
+                {"rfilename": path, **(facts(blob) if blobs else {})}
+                for path, blob in repo.commits[sha].items()
+            ]
             gate = "auto" if repo.gated else False
-            self.send_json({"id": name, "sha": sha, "private": False, "gated": gate, "tags": [], "siblings": files})
+            self.send_json(
+                {
+                    "id": name,
+                    "sha": sha,
+                    "private": False,
+                    "gated": gate,
+                    "tags": [],
+                    "siblings": files,
+                }
+            )
 
     @route(r"/api/(models|datasets)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?")
     def tree(self, kind: str, name: str, revision: str, folder: str | None) -> None:
@@ -221,10 +248,18 @@ class Handler(BaseHTTPRequestHandler):
             tree, within = found[0].commits[found[1]], f"{folder.rstrip('/')}/" if folder else ""
             files = {path: blob for path, blob in tree.items() if path.startswith(within)}
             folders = {str(parent) for path in files for parent in PurePosixPath(path).parents[:-1]}
-            entries = [{"type": "file", "path": path, **tree_facts(blob)} for path, blob in files.items()]
-            entries += [{"type": "directory", "path": p, "oid": "0" * 40} for p in folders if p.startswith(within)]
+            entries = [
+                {"type": "file", "path": path, **tree_facts(blob)} for path, blob in files.items()
+            ]
+            entries += [
+                {"type": "directory", "path": p, "oid": "0" * 40}
+                for p in folders
+                if p.startswith(within)
+            ]
             if self.query.get("recursive", "").lower() != "true":
-                entries = [entry for entry in entries if "/" not in entry["path"].removeprefix(within)]
+                entries = [
+                    entry for entry in entries if "/" not in entry["path"].removeprefix(within)
+                ]
             self.send_json(entries)
 
     @route(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
@@ -238,12 +273,20 @@ class Handler(BaseHTTPRequestHandler):
         if blob is None:
             self.refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": sha})
             return
-        headers = {"X-Repo-Commit": sha, "X-Linked-Etag": f'"{blob.etag}"', "X-Linked-Size": str(len(blob.data))}
+        headers = {
+            "X-Repo-Commit": sha,
+            "X-Linked-Etag": f'"{blob.etag}"',
+            "X-Linked-Size": str(len(blob.data)),
+        }
         if blob.lfs:
             storage = self.hub.url.replace("127.0.0.1", "localhost")
             self.send(302, b"", {**headers, "Location": f"{storage}/storage/{blob.sha256}"})
         else:
-            self.send(307, b"", {**headers, "Location": f"/api/resolve-cache/{repo.kind}/{name}/{sha}/{path}"})
+            self.send(
+                307,
+                b"",
+                {**headers, "Location": f"/api/resolve-cache/{repo.kind}/{name}/{sha}/{path}"},
+            )
 
     @route(r"/api/resolve-cache/(models|datasets)/([^/]+/[^/]+)/([^/]+)/(.+)")
     def resolved(self, kind: str, name: str, sha: str, path: str) -> None:
@@ -265,8 +308,16 @@ class Handler(BaseHTTPRequestHandler):
         if found is not None:
             tree = found[0].commits[found[1]]
             paths = json.loads(self.body)["paths"]
-            there = [{"type": "file", "path": path, **tree_facts(tree[path])} for path in paths if path in tree]
-            folders = [{"type": "directory", "path": p, "oid": "0" * 40} for p in paths if has_folder(tree, p)]
+            there = [
+                {"type": "file", "path": path, **tree_facts(tree[path])}
+                for path in paths
+                if path in tree
+            ]
+            folders = [
+                {"type": "directory", "path": p, "oid": "0" * 40}
+                for p in paths
+                if has_folder(tree, p)
+            ]
             self.send_json(there + folders)
 
     # Uploads
@@ -293,7 +344,11 @@ class Handler(BaseHTTPRequestHandler):
         """The metadata of a README.md: YAML between two lines of dashes, with a licence."""
         found = re.match(r"---\n(.*?)\n---\n", json.loads(self.body)["content"], re.DOTALL)
         metadata = YAML(typ="safe").load(found[1]) if found else None
-        errors = [] if metadata and "license" in metadata else [{"message": "no license in the metadata"}]
+        errors = (
+            []
+            if metadata and "license" in metadata
+            else [{"message": "no license in the metadata"}]
+        )
         self.send(400 if errors else 200, json.dumps({"errors": errors, "warnings": []}).encode())
 
     @route(r"/api/(models|datasets)/([^/]+/[^/]+)/preupload/([^/]+)", "POST")
@@ -302,7 +357,14 @@ class Handler(BaseHTTPRequestHandler):
         if found is not None and self.may_write():
             paths = [file["path"] for file in json.loads(self.body)["files"]]
             modes = {path: "lfs" if IN_LFS.search(path) else "regular" for path in paths}
-            self.send_json({"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in modes.items()]})
+            self.send_json(
+                {
+                    "files": [
+                        {"path": p, "uploadMode": m, "shouldIgnore": False}
+                        for p, m in modes.items()
+                    ]
+                }
+            )
 
     @route(r"/(?:(datasets)/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", "POST")
     def batch(self, kind: str | None, name: str) -> None:
@@ -330,7 +392,11 @@ class Handler(BaseHTTPRequestHandler):
         repo, head = found
         lines = [json.loads(line) for line in self.body.splitlines()]
         if lines[0]["value"].get("parentCommit", head) != head:
-            self.refuse(412, "PreconditionFailed", "A commit has happened since. Please refresh and try again.")
+            self.refuse(
+                412,
+                "PreconditionFailed",
+                "A commit has happened since. Please refresh and try again.",
+            )
             return
         files: dict[str, bytes | None] = {}
         for line in lines[1:]:
@@ -344,7 +410,9 @@ class Handler(BaseHTTPRequestHandler):
                 case "deletedFile":
                     files[value["path"]] = None
         sha = repo.commit(files, branch)
-        self.send_json({"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{sha}", "commitOid": sha})
+        self.send_json(
+            {"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{sha}", "commitOid": sha}
+        )
 
     # Plain files
 
@@ -377,23 +445,39 @@ class Handler(BaseHTTPRequestHandler):
     def may_read(self, repo: Repository) -> bool:
         if repo.gated and self.token not in repo.members:
             wish = "ask for access" if self.token else "log in"
-            self.refuse(403 if self.token else 401, "GatedRepo", f"Access to {repo.name} is restricted: {wish}")
+            self.refuse(
+                403 if self.token else 401,
+                "GatedRepo",
+                f"Access to {repo.name} is restricted: {wish}",
+            )
             return False
         return True
 
-    def refuse(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def refuse(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         body = json.dumps({"error": message}).encode()
-        self.send(status, body, {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})})
+        self.send(
+            status, body, {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})}
+        )
 
     def send_json(self, content: Any) -> None:
         """Without spaces: not every reader parses JSON as one should."""
-        self.send(200, json.dumps(content, separators=(",", ":")).encode(), {"Content-Type": "application/json"})
+        self.send(
+            200,
+            json.dumps(content, separators=(",", ":")).encode(),
+            {"Content-Type": "application/json"},
+        )
 
     def send_file(self, blob: Blob, headers: dict[str, str]) -> None:
         """The whole file, or the part that was asked for if it is still of the same file."""
         fault = self.current
         data = blob.data if fault is None or fault.data is None else fault.data
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "")) if self.hub.ranges else None
+        asked = (
+            re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+            if self.hub.ranges
+            else None
+        )
         unchanged = self.headers.get("If-Range") in (None, headers.get("ETag"))
         if asked is None or not unchanged:
             self.send(200, data, headers)
@@ -431,24 +515,36 @@ def has_folder(tree: Mapping[str, Blob], path: str) -> bool:
 
 def facts(blob: Blob) -> dict[str, Any]:
     """Of a file, as the hub lists those of a repository."""
-    lfs = {"lfs": {"sha256": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
+    lfs = (
+        {"lfs": {"sha256": blob.sha256, "size": len(blob.data), "pointerSize": 134}}
+        if blob.lfs
+        else {}
+    )
     return {"size": len(blob.data), "blobId": blob.git_blob, **lfs}
 
 
 def tree_facts(blob: Blob) -> dict[str, Any]:
     """Of a file, as the hub lists those of a folder."""
-    lfs = {"lfs": {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 134}} if blob.lfs else {}
+    lfs = (
+        {"lfs": {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 134}}
+        if blob.lfs
+        else {}
+    )
     return {"oid": blob.git_blob, "size": len(blob.data), **lfs}
 
 
 def set_client(patch: pytest.MonkeyPatch, url: str, home: Path) -> None:
     """Set the hub's client as HF_ENDPOINT, HF_HOME and so on would, which it reads once, when it is imported."""
     patch.setattr(constants, "ENDPOINT", url)
-    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
     patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
-    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # files go up by the LFS protocol, which this hub speaks
+    patch.setattr(
+        constants, "HF_HUB_DISABLE_XET", True
+    )  # files go up by the LFS protocol, which this hub speaks
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         patch.delenv(name, raising=False)
 
@@ -493,7 +589,9 @@ def tunnel(hub: Hub) -> Iterator[str]:
     """A proxy for https that leads every host to the hub; its URL. For readers that know one hub's address only."""
     port = int(hub.url.rpartition(":")[2])
     proxy = Proxy(("127.0.0.1", 0), type("HubTunnel", (Tunnel,), {"port": port}))
-    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=proxy.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{proxy.server_address[1]}"
@@ -513,7 +611,9 @@ def serving(certificate: Path | None = None) -> Iterator[Hub]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield hub

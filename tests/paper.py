@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from zoo.card import TWIN, CardError, Selection, find_model, load_models
-from zoo.checked import holds, records
-from zoo.listing import print_table
-from zoo.weights import needed, status
+from zoo.cards.schema import TWIN, CardError, Selection, find_model, load_models
+from zoo.description import print_table
+from zoo.verify.records import holds, records
+from zoo.weights.obtain import needed, status
 
 PAPER = Path(__file__).with_name("paper.csv")
 QUESTIONS = ("card", "environment", "encoder", "real")
@@ -61,7 +61,12 @@ def rows() -> list[Row]:
     places = dict(_places())
     with PAPER.open(encoding="utf-8", newline="") as file:
         return [
-            Row(int(line["row"]), line["label"], line["reason"], *places.get(int(line["row"]), (None, None)))
+            Row(
+                int(line["row"]),
+                line["label"],
+                line["reason"],
+                *places.get(int(line["row"]), (None, None)),
+            )
             for line in csv.DictReader(file)
         ]
 

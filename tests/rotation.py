@@ -11,8 +11,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 
-from zoo.card import Family, Selection, load_families
-from zoo.checked import holds, records
+from zoo.cards.schema import Family, Selection, load_families
+from zoo.verify.records import holds, records
 
 
 def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:

@@ -21,7 +21,9 @@ def pair() -> list[NDArray[np.float32]]:
     return [table / np.linalg.norm(table, axis=1, keepdims=True) for table in tables]
 
 
-def test_dense_cknna_is_ours_but_for_its_epsilon_and_its_order(pair: list[NDArray[np.float32]]) -> None:
+def test_dense_cknna_is_ours_but_for_its_epsilon_and_its_order(
+    pair: list[NDArray[np.float32]],
+) -> None:
     a, b = (torch.from_numpy(table) for table in pair)
     ours = cknna(*pair, K)
     both_orders = [dense.cknna(a, b, K, epsilon=0), dense.cknna(b, a, K, epsilon=0)]

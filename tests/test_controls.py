@@ -26,7 +26,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection
 
 @pytest.mark.parametrize("metric", ["cka", "cknna", "mutual_knn"])
 @pytest.mark.parametrize("copy", ["reference-rotated", "reference-scaled"])
-def test_a_rotated_or_scaled_copy_is_the_same(store: duckdb.DuckDBPyConnection, metric: str, copy: str) -> None:
+def test_a_rotated_or_scaled_copy_is_the_same(
+    store: duckdb.DuckDBPyConnection, metric: str, copy: str
+) -> None:
     value, n = store.execute(
         f"SELECT value, n FROM alignment('reference', '{copy}', dataset := 'aflow', metric := '{metric}')"
     ).fetchone()
@@ -36,7 +38,9 @@ def test_a_rotated_or_scaled_copy_is_the_same(store: duckdb.DuckDBPyConnection, 
 
 @pytest.mark.parametrize("metric", ["cka", "cknna", "mutual_knn"])
 @pytest.mark.parametrize("other", ["random", "reference-shuffled"])
-def test_what_is_unrelated_lies_inside_the_null(store: duckdb.DuckDBPyConnection, metric: str, other: str) -> None:
+def test_what_is_unrelated_lies_inside_the_null(
+    store: duckdb.DuckDBPyConnection, metric: str, other: str
+) -> None:
     value, mean, std, p, calibrated = store.execute(
         "SELECT value, null_mean, null_std, p_value, calibrated FROM alignment('reference', "
         f"'{other}', dataset := 'aflow', metric := '{metric}', permutations := 500)"
@@ -55,7 +59,9 @@ def test_the_copies_stand_out_from_the_null(store: duckdb.DuckDBPyConnection) ->
 
 
 @pytest.mark.parametrize("metric", ["cka", "cknna", "mutual_knn"])
-def test_the_constant_one_is_null_with_a_reason(store: duckdb.DuckDBPyConnection, metric: str) -> None:
+def test_the_constant_one_is_null_with_a_reason(
+    store: duckdb.DuckDBPyConnection, metric: str
+) -> None:
     value, reason = store.execute(
         f"SELECT value, reason FROM alignment('reference', 'constant', dataset := 'aflow', metric := '{metric}')"
     ).fetchone()
@@ -65,6 +71,8 @@ def test_the_constant_one_is_null_with_a_reason(store: duckdb.DuckDBPyConnection
 
 
 def test_every_run_adds_up(store: duckdb.DuckDBPyConnection) -> None:
-    runs = store.execute("SELECT model_id, sent, ok, failed, not_applicable FROM runs ORDER BY model_id").fetchall()
+    runs = store.execute(
+        "SELECT model_id, sent, ok, failed, not_applicable FROM runs ORDER BY model_id"
+    ).fetchall()
     assert [run[0] for run in runs] == sorted(CONTROLS.split(","))
     assert all(sent == 288 == ok + failed + na for _, sent, ok, failed, na in runs)

@@ -56,9 +56,19 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "MATTERZOO"))}
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "MATTERZOO"))
+    }
     return subprocess.run(
-        ["make", *words], cwd=folder, env=mine | variables, capture_output=True, text=True, check=False, timeout=60
+        ["make", *words],
+        cwd=folder,
+        env=mine | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -73,14 +83,20 @@ def given(folder: Path, *words: str, **variables: str) -> tuple[list[str], str]:
 @pytest.mark.parametrize("text", ODD)
 def test_what_is_typed_is_handed_on_as_it_is(checkout: Path, text: str) -> None:
     words = ["ingest", f"MODEL={text}", f"DATASET={text}", f"VECTORS={text}", f"STORE={text}"]
-    assert given(checkout, *words) == (["-m", "ingest", "run", text, text, f"--vectors={text}"], text)
+    assert given(checkout, *words) == (
+        ["-m", "ingest", "run", text, text, f"--vectors={text}"],
+        text,
+    )
     assert given(checkout, "query", f"SQL={text}")[0] == ["-m", "query", "--", text]
     assert not list(checkout.glob("broken*"))
 
 
 @pytest.mark.parametrize("text", ["$(shell touch broken)", "c$ '$(touch broken)' $1"])
 def test_so_is_the_environment(checkout: Path, text: str) -> None:
-    assert given(checkout, "query", SQL=text, MATTERZOO_STORE=text) == (["-m", "query", "--", text], text)
+    assert given(checkout, "query", SQL=text, MATTERZOO_STORE=text) == (
+        ["-m", "query", "--", text],
+        text,
+    )
     assert not (checkout / "broken").exists()
 
 
@@ -91,7 +107,9 @@ def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
     for target, names in takes.items():
         known = names.replace("$(HOW)", "DEVICE DTYPE").split()
         for name in known:
-            others = (f"{other}={1 if other in SWITCHES else 'x'}" for other in known if other != name)
+            others = (
+                f"{other}={1 if other in SWITCHES else 'x'}" for other in known if other != name
+            )
             done = make(checkout, target, *others, f"{name}={text}")
             assert not (checkout / "broken").exists(), (target, name)
             refused = f"{name}={text}: expected 1" if name in SWITCHES else "give one of them"
@@ -99,7 +117,9 @@ def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
 
 
 def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
-    (checkout / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    (checkout / ".venv" / "bin" / "python").write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
+    )
     connect(checkout / "matter.duckdb").close()
     sql = "SELECT regexp_matches('abc','c$') AS ends, 'cost $5' AS cost, $$it's$$ AS quoted"
     done = make(checkout, "query", f"SQL={sql}", "FORMAT=csv", PYTHONPATH=str(ROOT))
@@ -109,18 +129,38 @@ def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["report", "DATASET=a", "MODEL=b"], "`make report` does not know MODEL; it takes DATASET OUT."),
-        (["query", "SQL=a", "DATASET=b"], "`make query` does not know DATASET; it takes FORMAT OUT SQL."),
+        (
+            ["report", "DATASET=a", "MODEL=b"],
+            "`make report` does not know MODEL; it takes DATASET OUT.",
+        ),
+        (
+            ["query", "SQL=a", "DATASET=b"],
+            "`make query` does not know DATASET; it takes FORMAT OUT SQL.",
+        ),
         (["list", "MODLE=a"], "`make list` does not know MODLE; it takes no variables of its own."),
-        (["ingest", "MODEL=a", "DATASET=b", "limit=3"], "`make ingest` does not know limit; it takes BATCH CPUS"),
+        (
+            ["ingest", "MODEL=a", "DATASET=b", "limit=3"],
+            "`make ingest` does not know limit; it takes BATCH CPUS",
+        ),
         (["clean", "DATASET=a"], "MODEL is missing: make clean MODEL=chgnet-0.3.0 DATASET=aflow"),
-        (["clean", "MODEL=a", "FAMILY=b"], "make clean takes MODEL or FAMILY, not both: give one of them"),
-        (["pin", "MODEL=a", "DATASET=b"], "make pin takes MODEL or DATASET, not both: give one of them"),
-        (["pull", "MODEL=a", "FAMILY=b"], "make pull takes MODEL or FAMILY, not both: give one of them"),
+        (
+            ["clean", "MODEL=a", "FAMILY=b"],
+            "make clean takes MODEL or FAMILY, not both: give one of them",
+        ),
+        (
+            ["pin", "MODEL=a", "DATASET=b"],
+            "make pin takes MODEL or DATASET, not both: give one of them",
+        ),
+        (
+            ["pull", "MODEL=a", "FAMILY=b"],
+            "make pull takes MODEL or FAMILY, not both: give one of them",
+        ),
         (["du", "PY=a"], "`make du` does not know PY"),
     ],
 )
-def test_variables_that_a_target_does_not_know_are_refused(checkout: Path, words: list[str], says: str) -> None:
+def test_variables_that_a_target_does_not_know_are_refused(
+    checkout: Path, words: list[str], says: str
+) -> None:
     done = make(checkout, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
@@ -140,11 +180,22 @@ def test_variables_that_a_target_does_not_know_are_refused(checkout: Path, words
 )
 def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: str) -> None:
     *rest, switch = words
-    named = f"{switch} is given but empty" if value == " " else f"{switch}={value}: expected 1, or leave it out"
+    named = (
+        f"{switch} is given but empty"
+        if value == " "
+        else f"{switch}={value}: expected 1, or leave it out"
+    )
     done = make(checkout, *rest, f"{switch}={value}")
-    assert (done.returncode, done.stdout) == (2, "") and named in done.stderr and done.stderr.count("\n") == 1
+    assert (
+        (done.returncode, done.stdout) == (2, "")
+        and named in done.stderr
+        and done.stderr.count("\n") == 1
+    )
     done = make(checkout, *rest, **{switch: value})
-    assert (done.returncode, done.stdout) == (2, "") and f"{switch}={value}: expected 1" in done.stderr
+    assert (done.returncode, done.stdout) == (
+        2,
+        "",
+    ) and f"{switch}={value}: expected 1" in done.stderr
     assert not (checkout / "broken").exists()
     for yes in ("1", "yes"):
         option = given(checkout, *rest, f"{switch}={yes}")[0][-1]
@@ -166,7 +217,13 @@ def test_a_variable_that_is_given_but_empty_is_refused(checkout: Path, value: st
 
 
 def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Path) -> None:
-    settings = ["PYTHON=python3", "ZOO_RUNTIME=venv", "HF_TOKEN=x", "OMP_NUM_THREADS=1", "https_proxy=x"]
+    settings = [
+        "PYTHON=python3",
+        "ZOO_RUNTIME=venv",
+        "HF_TOKEN=x",
+        "OMP_NUM_THREADS=1",
+        "https_proxy=x",
+    ]
     assert given(checkout, "du", *settings, "MATTERZOO_STORE=y") == (["-m", "ingest", "du"], "y")
     assert given(checkout, "du", MODEL="a", NOISE="b") == (["-m", "ingest", "du"], "matter.duckdb")
 
@@ -188,8 +245,14 @@ def test_targets_pass_their_variables_on(checkout: Path) -> None:
 
 
 def test_every_variable_that_help_names_is_taken() -> None:
-    takes = {name: text.split() for name, text in re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE)}
+    takes = {
+        name: text.split()
+        for name, text in re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE)
+    }
     how = re.findall(r"^HOW +:= (.*)$", MAKEFILE, re.MULTILINE)[0].split()
     for target, said in re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE):
         named = set(re.findall(r"(?<!then )\b([A-Z]+)=", said))
-        assert named <= {*takes.get(target, []), *(how if "$(HOW)" in takes.get(target, []) else [])}, target
+        assert named <= {
+            *takes.get(target, []),
+            *(how if "$(HOW)" in takes.get(target, []) else []),
+        }, target

@@ -16,13 +16,17 @@ def test_the_table_has_59_rows_in_order() -> None:
 @each_row
 def test_what_was_not_tried_says_why(row: Row) -> None:
     answers = row.answers
-    assert all(answers[earlier] for earlier in QUESTIONS[:1]) or row.told, "no card, and paper.csv gives no reason"
+    assert all(answers[earlier] for earlier in QUESTIONS[:1]) or row.told, (
+        "no card, and paper.csv gives no reason"
+    )
     assert all(answers.values()) or row.reason
 
 
 @each_row
 def test_a_reason_that_no_longer_holds_is_removed(row: Row) -> None:
-    assert not (row.told and all(row.answers.values())), f"all was tried, but paper.csv says {row.told!r}"
+    assert not (row.told and all(row.answers.values())), (
+        f"all was tried, but paper.csv says {row.told!r}"
+    )
 
 
 @each_row
@@ -35,6 +39,8 @@ def test_the_totals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     main()
     said = capsys.readouterr().out.splitlines()
     counts = [sum(row.answers[question] for row in rows()) for question in QUESTIONS]
-    expected = ", ".join(f"{question} {count}" for question, count in zip(QUESTIONS, counts, strict=True))
+    expected = ", ".join(
+        f"{question} {count}" for question, count in zip(QUESTIONS, counts, strict=True)
+    )
     assert said[-1] == f"of 59 rows: {expected}"
     assert said[-3].split()[:3] == ["59", "Random", "Baseline"]

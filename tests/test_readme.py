@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from query.functions import signatures
+from query.sql.registration import signatures
 from tests.documents import ROOT, assert_prints, sql_blocks
 
 README = (ROOT / "README.md").read_text()
 DEMO = ROOT / "matter.duckdb"
 
-needs_demo = pytest.mark.skipif(not DEMO.exists(), reason="needs the demo's store: run `make demo` first")
+needs_demo = pytest.mark.skipif(
+    not DEMO.exists(), reason="needs the demo's store: run `make demo` first"
+)
 
 SQL_BLOCKS = sql_blocks(ROOT / "README.md")
 COMMANDS = [
@@ -25,8 +27,15 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("make ")
 ]
-IN_CONTAINERS = COMMANDS[COMMANDS.index("make doctor") :][:4]  # tests/ingest/images/test_zoo.py runs them
-RUN_ELSEWHERE = {"make demo", "make test", "make shell", "make bench"}  # .ci/run, test_shell.py, by hand
+IN_CONTAINERS = COMMANDS[COMMANDS.index("make doctor") :][
+    :4
+]  # tests/ingest/images/test_zoo.py runs them
+RUN_ELSEWHERE = {
+    "make demo",
+    "make test",
+    "make shell",
+    "make bench",
+}  # .ci/run, test_shell.py, by hand
 DOWNLOADS = {"make weights", "make pin"}  # zoo/test_weights.py, from a hub on loopback
 
 
@@ -42,7 +51,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readme_shows_sql_and_commands() -> None:
     assert SQL_BLOCKS
     assert {"make demo", "make test"} <= set(COMMANDS)
-    assert [command.split()[1] for command in IN_CONTAINERS] == ["doctor", "pull", "ingest", "query"]
+    assert [command.split()[1] for command in IN_CONTAINERS] == [
+        "doctor",
+        "pull",
+        "ingest",
+        "query",
+    ]
 
 
 @needs_demo
@@ -54,11 +68,20 @@ def test_sql_prints_what_the_readme_shows(store: Path, sql: str, printed: str) -
 @needs_demo
 @pytest.mark.parametrize(
     "command",
-    [c for c in COMMANDS if c not in (*RUN_ELSEWHERE, *IN_CONTAINERS) and " ".join(c.split()[:2]) not in DOWNLOADS],
+    [
+        c
+        for c in COMMANDS
+        if c not in (*RUN_ELSEWHERE, *IN_CONTAINERS) and " ".join(c.split()[:2]) not in DOWNLOADS
+    ],
 )
 def test_commands_run(store: Path, command: str) -> None:
     answer = subprocess.run(
-        f"{command} STORE={store}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False
+        f"{command} STORE={store}",
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
 

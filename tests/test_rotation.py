@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.rotation import chosen
-from zoo.card import Family, Selection, load_families
-from zoo.checked import evidence, keep
-from zoo.new import write_family
+from zoo.cards.scaffold import write_family
+from zoo.cards.schema import Family, Selection, load_families
+from zoo.verify.records import evidence, keep
 
 NAMES = ("ants", "bees", "cats", "dogs")
-DOWNLOADED = 'source = "url", format = "pickle", files = [{ path = "a", url = "https://example.org/a" }]'
+DOWNLOADED = (
+    'source = "url", format = "pickle", files = [{ path = "a", url = "https://example.org/a" }]'
+)
 
 
 @pytest.fixture
 def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Family]:
     """Four families of two models, whose weights are downloads, all checked; and one that needs no download."""
-    monkeypatch.setattr("zoo.card.ROOT", tmp_path)
+    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path)
     for name in (*NAMES, "elks"):
         folder = write_family(name, tmp_path)
         (folder / "requirements.lock").write_text(name)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ingest.images.published import Published, record
-from zoo.card import load_families, load_family
+from ingest.images.digests import Published, record
+from zoo.cards.schema import load_families, load_family
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -57,7 +57,9 @@ def test_begins_with_what_why_and_when(name: str) -> None:
 def test_has_limits(name: str) -> None:
     assert WORKFLOWS[name]["permissions"] == {}
     assert "concurrency" in WORKFLOWS[name]
-    assert all(job["timeout-minutes"] <= 120 and "permissions" in job for job in jobs(name).values())
+    assert all(
+        job["timeout-minutes"] <= 120 and "permissions" in job for job in jobs(name).values()
+    )
 
 
 def may(job: dict[str, Any], how: str) -> set[str]:
@@ -72,7 +74,11 @@ def test_only_a_tag_gives_a_token_that_may_write() -> None:
 
 def test_writing_to_packages_and_to_the_repository_are_two_jobs() -> None:
     writing = {name: may(job, "write") for name, job in jobs("publish").items()}
-    assert writing == {"stale": set(), "push": {"packages"}, "propose": {"contents", "pull-requests"}}
+    assert writing == {
+        "stale": set(),
+        "push": {"packages"},
+        "propose": {"contents", "pull-requests"},
+    }
 
 
 def test_the_job_that_proposes_runs_no_code_of_a_checkout() -> None:
@@ -97,7 +103,11 @@ def test_no_trigger_gives_foreign_code_more_than_it_would_have(name: str) -> Non
 def test_actions_are_pinned_by_commit_and_say_their_version(name: str) -> None:
     found = re.findall(r"uses: (.*)", TEXTS[name])
     assert len(found) == sum("uses" in step for step in steps(name)) > 0
-    assert [use for use in found if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+    assert [
+        use
+        for use in found
+        if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)
+    ] == []
 
 
 def test_an_action_has_one_pin() -> None:
@@ -107,7 +117,9 @@ def test_an_action_has_one_pin() -> None:
 
 @every_workflow
 def test_a_checkout_leaves_no_token_behind(name: str) -> None:
-    checkouts = [step for step in steps(name) if step.get("uses", "").startswith("actions/checkout@")]
+    checkouts = [
+        step for step in steps(name) if step.get("uses", "").startswith("actions/checkout@")
+    ]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
@@ -123,7 +135,9 @@ def make_lines() -> Iterator[str]:
 @pytest.mark.parametrize("line", sorted(set(make_lines())))
 def test_make_knows_the_target_and_uses_its_variables(line: str) -> None:
     target, *variables = [word.rstrip("=") for word in line.split()]
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")
+    }
     done = subprocess.run(
         ["make", "--dry-run", target, *(f"{name}=given-{name}" for name in variables)],
         cwd=ROOT,
@@ -136,13 +150,22 @@ def test_make_knows_the_target_and_uses_its_variables(line: str) -> None:
     assert [name for name in variables if re.search(rf"\${{?{name}\b", done.stdout) is None] == []
 
 
-COMMANDS = {tuple(found) for name in WORKFLOWS for line in lines(name) for found in re.findall(r"-m (\S+) (\w+)", line)}
+COMMANDS = {
+    tuple(found)
+    for name in WORKFLOWS
+    for line in lines(name)
+    for found in re.findall(r"-m (\S+) (\w+)", line)
+}
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS), ids=" ".join)
 def test_python_knows_the_command(command: tuple[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -150,7 +173,12 @@ def test_python_knows_the_command(command: tuple[str, str]) -> None:
 @pytest.mark.parametrize("since", ["", "0" * 40], ids=["a schedule", "a new branch"])
 def test_compared_with_nothing_every_family_is_new(since: str, tmp_path: Path) -> None:
     output = tmp_path / "output"
-    bash(run_of("images", "changed", "Compare the recipes"), ROOT, SINCE=since, GITHUB_OUTPUT=str(output))
+    bash(
+        run_of("images", "changed", "Compare the recipes"),
+        ROOT,
+        SINCE=since,
+        GITHUB_OUTPUT=str(output),
+    )
     name, _, families = output.read_text().rstrip("\n").partition("=")
     assert (name, sorted(json.loads(families))) == ("families", sorted(load_families()))
 
@@ -171,7 +199,9 @@ def test_joined_entries_are_what_one_push_after_the_other_would_record(tmp_path:
         shutil.move(checkout / f"{name}.json", main / "entries")
         push(expected, name, "new")
     bash(run_of("publish", "propose", "Join the entries"), main)
-    assert (main / "zoo" / "images.lock").read_text() == (expected / "zoo" / "images.lock").read_text()
+    assert (main / "zoo" / "images.lock").read_text() == (
+        expected / "zoo" / "images.lock"
+    ).read_text()
 
 
 def push(checkout: Path, name: str, said: str) -> None:
@@ -179,20 +209,36 @@ def push(checkout: Path, name: str, said: str) -> None:
     folder = checkout / "zoo" / name
     if not folder.exists():
         shutil.copytree(ROOT / "zoo" / name, folder)
-    record(load_family(folder), Published(**{field.name: f"{said} {field.name}" for field in fields(Published)}))
+    record(
+        load_family(folder),
+        Published(**{field.name: f"{said} {field.name}" for field in fields(Published)}),
+    )
 
 
 def run_of(workflow: str, job: str, name: str) -> str:
-    return next(str(step["run"]) for step in jobs(workflow)[job]["steps"] if step.get("name") == name)
+    return next(
+        str(step["run"]) for step in jobs(workflow)[job]["steps"] if step.get("name") == name
+    )
 
 
 def bash(script: str, folder: Path, **environment: str) -> None:
-    subprocess.run(["bash", "-e", "-c", script], cwd=folder, env=os.environ | environment, check=True)
+    subprocess.run(
+        ["bash", "-e", "-c", script], cwd=folder, env=os.environ | environment, check=True
+    )
 
 
 def zizmor(folder: Path) -> list[str]:
     """What zizmor finds, everything it can without a network."""
-    options = ["--offline", "--no-config", "--quiet", "--persona", "auditor", "--strict-collection", "--format", "json"]
+    options = [
+        "--offline",
+        "--no-config",
+        "--quiet",
+        "--persona",
+        "auditor",
+        "--strict-collection",
+        "--format",
+        "json",
+    ]
     done = subprocess.run([ZIZMOR, *options, folder], capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     return [f"{found['ident']}: {found['desc']}" for found in json.loads(done.stdout)]
@@ -217,9 +263,13 @@ def test_zizmor_would_find(good: str, bad: str, finding: str, tmp_path: Path) ->
     assert any(found.startswith(finding) for found in zizmor(tmp_path / "images.yml"))
 
 
-@pytest.mark.skipif(shutil.which("actionlint") is None, reason=f"needs actionlint on the PATH: `{ACTIONLINT}`")
+@pytest.mark.skipif(
+    shutil.which("actionlint") is None, reason=f"needs actionlint on the PATH: `{ACTIONLINT}`"
+)
 def test_actionlint_finds_nothing() -> None:
-    done = subprocess.run(["actionlint", *FILES], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["actionlint", *FILES], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 

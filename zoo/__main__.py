@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from zoo.card import (
-    ROOT,
+from zoo.cards.faults import find_faults
+from zoo.cards.requirements import LockError, lock
+from zoo.cards.scaffold import write_family
+from zoo.cards.schema import (
     TWIN,
     CardError,
     Input,
@@ -22,12 +24,10 @@ from zoo.card import (
     load_models,
     nearest,
 )
-from zoo.check import find_faults
-from zoo.listing import HEADING, explain, print_table, summarise, to_row
-from zoo.lock import LockError, lock
-from zoo.new import write_family
-from zoo.pins import pin
-from zoo.weights import WeightsError, fetch, status
+from zoo.description import HEADING, explain, print_table, summarise, to_row
+from zoo.places import FAMILIES
+from zoo.weights.obtain import WeightsError, fetch, status
+from zoo.weights.pins import pin
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,17 +42,22 @@ def list_models(options: argparse.Namespace) -> None:
     if options.family is not None:
         find_family(options.family)
     if options.input is not None and options.input not in get_args(Input):
-        raise CardError(f"no model's input is named {options.input!r}; {nearest(options.input, get_args(Input))}")
+        raise CardError(
+            f"no model's input is named {options.input!r}; {nearest(options.input, get_args(Input))}"
+        )
     found = [
         selection
         for selection in load_models().values()
-        if options.family in (None, selection.family.name) and options.input in (None, selection.model.input)
+        if options.family in (None, selection.family.name)
+        and options.input in (None, selection.model.input)
     ]
     if options.json:
         print(json.dumps([summarise(selection) for selection in found], indent=1))
         return
     print_table([HEADING, *(to_row(selection) for selection in found)])
-    print(f"\n{len(found)} models. Those with parameters have an untrained twin, MODEL{TWIN}. `info MODEL` says more.")
+    print(
+        f"\n{len(found)} models. Those with parameters have an untrained twin, MODEL{TWIN}. `info MODEL` says more."
+    )
 
 
 def info(options: argparse.Namespace) -> None:
@@ -75,13 +80,20 @@ def fetch_one(selection: Selection) -> None:
 
 def pin_weights(options: argparse.Namespace) -> None:
     for_each(
-        options.models, lambda selection: print(f"{selection.model.id}: {pin(selection, say, again=options.again)}")
+        options.models,
+        lambda selection: print(
+            f"{selection.model.id}: {pin(selection, say, again=options.again)}"
+        ),
     )
 
 
 def for_each(names: str, act: Callable[[Selection], None]) -> None:
     """Do it with every model named, whatever happens to the others; then raise what happened."""
-    chosen = list(load_models().values()) if names == "all" else [find_model(name) for name in names.split(",")]
+    chosen = (
+        list(load_models().values())
+        if names == "all"
+        else [find_model(name) for name in names.split(",")]
+    )
     faults = []
     for selection in chosen:
         try:
@@ -105,7 +117,9 @@ def lock_family(options: argparse.Namespace) -> None:
 def new_family(options: argparse.Namespace) -> None:
     folder = write_family(options.name, options.folder.resolve())
     elsewhere = (
-        "" if folder.parent == ROOT else f"export ZOO_PATH={folder.parent}   # where families are looked for too\n"
+        ""
+        if folder.parent == FAMILIES
+        else f"export ZOO_PATH={folder.parent}   # where families are looked for too\n"
     )
     print(
         f"{folder} is a family that runs once it is locked. Fill in its four files, then:\n{elsewhere}"
@@ -131,7 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m zoo", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    def command(name: str, act: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, act: Callable[[argparse.Namespace], None], help: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         sub.set_defaults(act=act)
         return sub
@@ -140,20 +156,43 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--family", help="only those of this family")
     sub.add_argument("--input", help="only those that take " + ", ".join(get_args(Input)))
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole cards")
-    sub = command("info", info, "explain one model: weights, licences, representations, compute, provenance")
+    sub = command(
+        "info", info, "explain one model: weights, licences, representations, compute, provenance"
+    )
     sub.add_argument("model", help=f"a model's id, or MODEL{TWIN} for its untrained twin")
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")
-    sub = command("weights", fetch_weights, "download the files of models' weights, and verify them")
+    sub = command(
+        "weights", fetch_weights, "download the files of models' weights, and verify them"
+    )
     sub.add_argument("models", help="model ids, separated by commas, or all")
-    sub = command("pin", pin_weights, "download the files of models' weights once, and record their hashes")
+    sub = command(
+        "pin", pin_weights, "download the files of models' weights once, and record their hashes"
+    )
     sub.add_argument("models", help="model ids, separated by commas, or all")
-    sub.add_argument("--again", action="store_true", help="let what is found now replace what was pinned")
-    sub = command("lock", lock_family, "resolve a family's requirements.in into its requirements.lock, with hashes")
+    sub.add_argument(
+        "--again", action="store_true", help="let what is found now replace what was pinned"
+    )
+    sub = command(
+        "lock",
+        lock_family,
+        "resolve a family's requirements.in into its requirements.lock, with hashes",
+    )
     sub.add_argument("family", help="the family's name, or all")
-    sub.add_argument("--upgrade", action="store_true", help="take the newest versions, not those of the old lock")
-    sub = command("new", new_family, "begin a new family: a folder that runs once it is locked, to be filled in")
+    sub.add_argument(
+        "--upgrade", action="store_true", help="take the newest versions, not those of the old lock"
+    )
+    sub = command(
+        "new",
+        new_family,
+        "begin a new family: a folder that runs once it is locked, to be filled in",
+    )
     sub.add_argument("name", help="lower-case letters, digits, dots and dashes")
-    sub.add_argument("--folder", type=Path, default=ROOT, help="where the folder is made (default: among the others)")
+    sub.add_argument(
+        "--folder",
+        type=Path,
+        default=FAMILIES,
+        help="where the folder is made (default: among the others)",
+    )
     sub = command("check", check, "list every fault of the families' cards, encoders and locks")
     sub.add_argument("family", nargs="*", help="names of families (default: all)")
     return parser
@@ -172,7 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m zoo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; a download goes on from there when it is asked for again", file=sys.stderr)
+        print(
+            "interrupted; a download goes on from there when it is asked for again", file=sys.stderr
+        )
         return 130
     except BrokenPipeError:  # `python -m zoo list | head`
         sys.stderr.close()

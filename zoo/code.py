@@ -7,7 +7,11 @@ import hashlib
 from collections.abc import Iterator
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_WORDS_ABOUT_CODE = {"type_comment", "type_ignores", "kind"}  # fields of the syntax tree that no program can observe
+_WORDS_ABOUT_CODE = {
+    "type_comment",
+    "type_ignores",
+    "kind",
+}  # fields of the syntax tree that no program can observe
 
 
 def code_hash(source: str | bytes) -> str:

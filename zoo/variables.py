@@ -22,7 +22,9 @@ NEEDED = (
     "TORCH*", "PYTORCH_*", "TRITON_*", "JAX_*", "XLA_*", "TF_*",
 )  # fmt: skip
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL|AUTH")  # such as NVIDIA_API_KEY
-NOT_OURS = {"PYTHONDONTWRITEBYTECODE"}  # without its bytecode a large family takes 15 s longer to start
+NOT_OURS = {
+    "PYTHONDONTWRITEBYTECODE"
+}  # without its bytecode a large family takes 15 s longer to start
 
 
 def for_worker() -> dict[str, str]:
@@ -31,8 +33,14 @@ def for_worker() -> dict[str, str]:
     They are those whose names match NEEDED and do not look like a secret, and those that ZOO_WORKER_ENV lists,
     separated by commas, `*` standing for anything: 'SITE_LICENSE,MY_CLUSTER_*'.
     """
-    asked = [name.strip() for name in os.environ.get("ZOO_WORKER_ENV", "").split(",") if name.strip()]
-    return {name: value for name, value in os.environ.items() if _is_needed(name) or _matches(name, asked)}
+    asked = [
+        name.strip() for name in os.environ.get("ZOO_WORKER_ENV", "").split(",") if name.strip()
+    ]
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if _is_needed(name) or _matches(name, asked)
+    }
 
 
 def _is_needed(name: str) -> bool:

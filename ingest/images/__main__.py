@@ -8,28 +8,30 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from ingest.confirm import confirm
-from ingest.execute import say
 from ingest.images import local, wheels
 from ingest.images.build import Choice, build
-from ingest.images.check import check
 from ingest.images.clean import clean, listed
-from ingest.images.doctor import diagnose, show
 from ingest.images.engine import connected
-from ingest.images.listing import changed, rows, stale
 from ingest.images.registry import NoImage, pull, push
+from ingest.images.status import changed, rows, stale
 from ingest.layout import Layout
-from ingest.plan import PlanError
+from ingest.maintenance.confirm import confirm
+from ingest.maintenance.doctor import diagnose, show
+from ingest.runs.execute import say
+from ingest.runs.plan import PlanError
 from ingest.runtimes import NoRuntime, RunError, choose_runtime
+from ingest.runtimes.check_image import check
 from schemas.interrupt import listen
 from schemas.store import StoreError
-from zoo.card import CardError, Family, find_families, find_family, find_model
+from zoo.cards.schema import CardError, Family, find_families, find_family, find_model
 
 LONG = 3600.0  # s that a step of a build may take without a word
 
 
 def build_images(options: argparse.Namespace) -> int:
-    choice = Choice(options.base, options.builder, options.torch, options.offline, not options.no_cache)
+    choice = Choice(
+        options.base, options.builder, options.torch, options.offline, not options.no_cache
+    )
     with connected(timeout=LONG) as client:
         for family in find_families(options.family):
             say(f"building the image of {family.name}")
@@ -50,7 +52,10 @@ def pull_images(options: argparse.Namespace) -> int:
 
         def one(family: Family) -> None:
             found = local.find(client, family)
-            say(f"{family.name}: " + (f"{found} is here" if found else f"{pull(client, family, say)} pulled"))
+            say(
+                f"{family.name}: "
+                + (f"{found} is here" if found else f"{pull(client, family, say)} pulled")
+            )
 
         return _each(options.family or find_model(options.model).family.name, one)
 
@@ -71,7 +76,9 @@ def _each(name: str, act: Callable[[Family], object]) -> int:
             print(f"error: {family.name}: {error}", file=sys.stderr, flush=True)
             failed.append(family.name)
     if without:
-        say(f"{len(without)} families have no image to take: {', '.join(without)}; `make build FAMILY=…` makes one")
+        say(
+            f"{len(without)} families have no image to take: {', '.join(without)}; `make build FAMILY=…` makes one"
+        )
     if not done and not failed:
         raise RunError("there is no image of any family")
     if failed:
@@ -106,7 +113,11 @@ def clean_engine(options: argparse.Namespace) -> int:
     with connected() as client:
         lines = listed(client) if family is None else []
         if lines:
-            confirm(lines, f"This would remove {len(lines)} images, each minutes to build again", options.yes)
+            confirm(
+                lines,
+                f"This would remove {len(lines)} images, each minutes to build again",
+                options.yes,
+            )
         done = list(clean(client, family))
     for line in done or ["the engine holds nothing of matterzoo"]:
         say(line)
@@ -131,7 +142,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ingest.images", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, act: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, act: Callable[[argparse.Namespace], int], help: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         sub.set_defaults(act=act)
         return sub
@@ -142,39 +155,67 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = of_a_family(command("build", build_images, "build a family's image on the local engine"))
     sub.add_argument(
-        "--base", default=os.environ.get("ZOO_BASE"), help="base image (ZOO_BASE; default: the Dockerfile's)"
+        "--base",
+        default=os.environ.get("ZOO_BASE"),
+        help="base image (ZOO_BASE; default: the Dockerfile's)",
     )
     sub.add_argument(
-        "--builder", default=os.environ.get("ZOO_BUILDER"), help="image to install in (ZOO_BUILDER; default: the base)"
+        "--builder",
+        default=os.environ.get("ZOO_BUILDER"),
+        help="image to install in (ZOO_BUILDER; default: the base)",
     )
     sub.add_argument(
         "--torch",
         default=os.environ.get("ZOO_TORCH_BACKEND"),
         help="PyTorch's build: cpu, cu126, … (default: the index's own, CUDA)",
     )
-    sub.add_argument("--offline", action="store_true", help="without a network, from the wheels that `wheels` fetched")
+    sub.add_argument(
+        "--offline",
+        action="store_true",
+        help="without a network, from the wheels that `wheels` fetched",
+    )
     sub.add_argument("--no-cache", action="store_true", help="build every layer again")
-    sub = of_a_family(command("push", push_images, "push a family's image and record its digest in images.lock"))
+    sub = of_a_family(
+        command("push", push_images, "push a family's image and record its digest in images.lock")
+    )
     sub.add_argument("registry", help="such as ghcr.io/owner or 127.0.0.1:5000")
     sub = command("pull", pull_images, "pull the published image, by the digest in images.lock")
     sub.add_argument("--family", help="a family's name, or all")
     sub.add_argument("--model", help="a model's id: its family's image")
     command("list", list_images, "each family's image: here, published, stale")
     sub = of_a_family(
-        command("wheels", fetch_wheels, "download what an image is built from, for a build without a network")
+        command(
+            "wheels",
+            fetch_wheels,
+            "download what an image is built from, for a build without a network",
+        )
     )
     sub.add_argument("--python", default="3.11", help="the base image's Python (default: 3.11)")
-    sub.add_argument("--machine", help="the image's processor, such as x86_64, arm64 (default: this machine's)")
-    of_a_family(command("check", check_image, "compute a family's golden vectors in its image and compare"))
+    sub.add_argument(
+        "--machine", help="the image's processor, such as x86_64, arm64 (default: this machine's)"
+    )
+    of_a_family(
+        command("check", check_image, "compute a family's golden vectors in its image and compare")
+    )
     sub = of_a_family(
-        command("clean", clean_engine, "remove our images and containers, and nothing else, from the engine")
+        command(
+            "clean",
+            clean_engine,
+            "remove our images and containers, and nothing else, from the engine",
+        )
     )
     sub.add_argument("--yes", action="store_true", help="do not ask before all of them are removed")
-    sub = command("doctor", doctor, "what this machine can run models with, and the mend for what it cannot")
-    sub.add_argument("--store", help="the DuckDB file (default: MATTERZOO_STORE, else matter.duckdb here)")
+    sub = command(
+        "doctor", doctor, "what this machine can run models with, and the mend for what it cannot"
+    )
+    sub.add_argument(
+        "--store", help="the DuckDB file (default: MATTERZOO_STORE, else matter.duckdb here)"
+    )
     sub = command("changed", print_changed, "families whose image a change touches, as JSON")
     sub.add_argument("since", help="a revision of the repository")
-    command("stale", print_stale, "families with no published image, or one of an older recipe, as JSON")
+    command(
+        "stale", print_stale, "families with no published image, or one of an older recipe, as JSON"
+    )
     return parser
 
 
@@ -194,7 +235,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print("interrupted; layers that are done are kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            "interrupted; layers that are done are kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
 
 

@@ -16,15 +16,20 @@ from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
 from ingest.images import wheels
-from ingest.images.recipe import DOCKERFILE, RECIPE, WORKER, default_base, files_of, labels
+from ingest.images.recipe import DOCKERFILE, RECIPE, default_base, files_of, labels, worker_files
 from ingest.images.registry import pull_image
 from ingest.runtimes import RunError, Say
-from zoo.card import ROOT, Family
+from zoo.cards.schema import Family
+from zoo.places import ROOT
 
 TAIL = 8  # lines that are shown of how a failed step began, and of how it ended
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-STEP = re.compile(r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE)  # Docker's and Podman's
-COMMAND = re.compile(r"The command '.*' returned a non-zero code", re.DOTALL)  # is in the log already
+STEP = re.compile(
+    r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE
+)  # Docker's and Podman's
+COMMAND = re.compile(
+    r"The command '.*' returned a non-zero code", re.DOTALL
+)  # is in the log already
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Choice:
 
     base: str | None = None  # the Dockerfile's
     builder: str | None = None  # the base
-    torch_backend: str | None = None  # what the package index itself serves, which for Linux is the CUDA build
+    torch_backend: str | None = (
+        None  # what the package index itself serves, which for Linux is the CUDA build
+    )
     offline: bool = False  # from the wheels that `make wheels` fetched
     cache: bool = True  # take the layers that are there already from builds before
 
@@ -42,7 +49,9 @@ def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say)
     """Build the family's image."""
     base = choice.base or default_base()
     if choice.offline and not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
-        raise RunError(f"there are no wheels in {wheels.own(family)}; `make wheels FAMILY={family.name}` fetches them")
+        raise RunError(
+            f"there are no wheels in {wheels.own(family)}; `make wheels FAMILY={family.name}` fetches them"
+        )
     about = labels(family, base, _digest(client, base, say))
     name = f"matterzoo/{family.name}:{about[RECIPE][:12]}"
     with context(family, offline=choice.offline) as file:
@@ -61,14 +70,23 @@ def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say)
         )
         _follow(lines, family, say)
     image = client.images.get(name)
-    wrong = {key: image.labels.get(key) for key, value in about.items() if image.labels.get(key) != value}
+    wrong = {
+        key: image.labels.get(key) for key, value in about.items() if image.labels.get(key) != value
+    }
     if wrong:
-        raise RunError(f"the engine built {name} with labels {wrong} instead of {about}; it is not used")
+        raise RunError(
+            f"the engine built {name} with labels {wrong} instead of {about}; it is not used"
+        )
     return image
 
 
 def _arguments(family: Family, choice: Choice, base: str) -> dict[str, str]:
-    found = {"BASE": base, "BUILDER": choice.builder or base, "FAMILY": family.name, "UV": wheels.uv()}
+    found = {
+        "BASE": base,
+        "BUILDER": choice.builder or base,
+        "FAMILY": family.name,
+        "UV": wheels.uv(),
+    }
     found |= {"TORCH": family.torch or "", "TORCH_BACKEND": choice.torch_backend or ""}
     found |= {"SOURCES": " ".join(family.sources)}
     if choice.offline:
@@ -86,8 +104,12 @@ def _digest(client: docker.DockerClient, base: str, say: Say) -> str | None:
         try:
             image = pull_image(client, base, say)
         except RunError as error:
-            raise RunError(f"{error}. BASE=… names another base image, such as one of this machine") from error
-    return next((str(name).partition("@")[2] for name in image.attrs.get("RepoDigests") or ()), None)
+            raise RunError(
+                f"{error}. BASE=… names another base image, such as one of this machine"
+            ) from error
+    return next(
+        (str(name).partition("@")[2] for name in image.attrs.get("RepoDigests") or ()), None
+    )
 
 
 def context(family: Family, *, offline: bool) -> IO[bytes]:
@@ -107,10 +129,10 @@ def context(family: Family, *, offline: bool) -> IO[bytes]:
 
 def _contents(family: Family, *, offline: bool) -> Iterator[tuple[str, Path]]:
     yield "Dockerfile", DOCKERFILE
-    for name in WORKER:
-        yield f"zoo/{name}", ROOT / name
+    for file in worker_files():
+        yield file.relative_to(ROOT).as_posix(), file
     for file in files_of(family):
-        yield f"zoo/{family.name}/{file.relative_to(family.path).as_posix()}", file
+        yield f"zoo/families/{family.name}/{file.relative_to(family.path).as_posix()}", file
     if offline:
         for part, folder in (("shared", wheels.shared(family)), ("family", wheels.own(family))):
             for file in sorted(folder.iterdir()):
@@ -150,11 +172,19 @@ def _why(family: Family, error: str, log: list[str]) -> str:
     """The error, and how the step that failed began and ended."""
     last = max((i for i, line in enumerate(log) if STEP.match(line)), default=-1)
     said = [COLOUR.sub("", line) for line in log[last + 1 :]]
-    said = [line for line in said if line.strip() and not line.startswith((" --->", "Removing intermediate"))]
+    said = [
+        line
+        for line in said
+        if line.strip() and not line.startswith((" --->", "Removing intermediate"))
+    ]
     if len(said) > 2 * TAIL:
         said = [*said[:TAIL], "…", *said[-TAIL:]]
-    parts = [f"the image of {family.name} could not be built: {COMMAND.sub('a step ended with exit code', error)}"]
+    parts = [
+        f"the image of {family.name} could not be built: {COMMAND.sub('a step ended with exit code', error)}"
+    ]
     parts += [f"  {line}" for line in [*log[last : last + 1], *said]]
     full = "no space left" in error.lower()
-    parts += ["The engine's disk is full: `make clean` removes every image of matterzoo"] if full else []
+    parts += (
+        ["The engine's disk is full: `make clean` removes every image of matterzoo"] if full else []
+    )
     return "\n".join(parts)

@@ -23,7 +23,10 @@ def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[st
         yield f"removed container {name}"
     for container in ours(client):
         yield f"container {container.name} is working on run {container.labels.get(RUN)}; it stays"
-    users = {_digits(c.attrs["Image"]): c.name for c in client.containers.list(all=True, ignore_removed=True)}
+    users = {
+        _digits(c.attrs["Image"]): c.name
+        for c in client.containers.list(all=True, ignore_removed=True)
+    }
     for image in client.images.list(filters={"label": PART}):
         if family in (None, image.labels.get(FAMILY)):
             yield from _remove(client, image, users.get(_digits(image.id)))
@@ -32,7 +35,9 @@ def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[st
 def listed(client: docker.DockerClient) -> list[str]:
     """Return a line for each image that `clean` would remove, unless a container is made of it."""
     images = client.images.list(filters={"label": PART})
-    return [f"image {next(iter(i.tags), i.short_id)} ({i.attrs['Size'] / 1e6:,.0f} MB)" for i in images]
+    return [
+        f"image {next(iter(i.tags), i.short_id)} ({i.attrs['Size'] / 1e6:,.0f} MB)" for i in images
+    ]
 
 
 def _digits(image: str) -> str:

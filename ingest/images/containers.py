@@ -23,7 +23,9 @@ def me() -> str:
 
 def ours(client: docker.DockerClient) -> list[Container]:
     """Every container of a run, of whatever state."""
-    found: list[Container] = client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)
+    found: list[Container] = client.containers.list(
+        all=True, filters={"label": RUN}, ignore_removed=True
+    )
     return found
 
 
@@ -33,7 +35,9 @@ def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str
     The worker of one that still runs has lost its host, and gets some time to write what it holds.
     run: its folder. Its name would not do: two stores on one engine may compute the same.
     """
-    left = [c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))]
+    left = [
+        c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))
+    ]
     for container in left:
         if container.status == "running":
             with suppress(*BROKEN):

@@ -24,7 +24,12 @@ ANSWER = 5.0  # s that an engine gets for its first answer
 TIMEOUT = 60.0  # s for every other
 DOCKER_SOCKET = "/var/run/docker.sock"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-BROKEN = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, ConnectionResetError)
+BROKEN = (
+    DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionResetError,
+)
 
 
 class EngineError(RunError):
@@ -66,12 +71,16 @@ def is_local(address: str) -> bool:
 def explained(error: Exception) -> EngineError:
     """One sentence about what went wrong with an engine that had answered."""
     if isinstance(error, APIError):
-        return EngineError(f"the container engine at {address()} refused: {error.explanation or error}")
+        return EngineError(
+            f"the container engine at {address()} refused: {error.explanation or error}"
+        )
     if _is(error, OSError, urllib3.exceptions.HTTPError):
         return EngineError(
             f"the container engine at {address()} stopped answering: {_root(error)}; see that it runs, then repeat"
         )
-    return EngineError(f"the container engine at {address()} gave an answer that cannot be used: {error}")
+    return EngineError(
+        f"the container engine at {address()} gave an answer that cannot be used: {error}"
+    )
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,12 @@ class Engine:
     def read(cls, address: str, version: dict[str, Any], info: dict[str, Any]) -> Engine:
         """From what /version and /info answer. lacks: the limits that it cannot keep."""
         podman = any(part["Name"].startswith("Podman") for part in version.get("Components") or ())
-        limits = {"memory": "MemoryLimit", "swap": "SwapLimit", "CPU": "CpuCfsQuota", "process": "PidsLimit"}
+        limits = {
+            "memory": "MemoryLimit",
+            "swap": "SwapLimit",
+            "CPU": "CpuCfsQuota",
+            "process": "PidsLimit",
+        }
         return cls(
             address=address,
             name="Podman" if podman else "Docker",
@@ -120,7 +134,9 @@ class Engine:
 def _knows_gpus(info: dict[str, Any]) -> bool:
     """NVIDIA's runtime is set up, or its devices are described to the engine (CDI)."""
     described = [str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()]
-    return "nvidia" in (info.get("Runtimes") or ()) or any(name.startswith("nvidia.com/gpu") for name in described)
+    return "nvidia" in (info.get("Runtimes") or ()) or any(
+        name.startswith("nvidia.com/gpu") for name in described
+    )
 
 
 def _find() -> dict[str, Any]:
@@ -133,9 +149,16 @@ def _find() -> dict[str, Any]:
     except Exception as error:  # the SDK raises bare Exception for a context that it cannot read
         raise EngineError(f"the settings of docker's client cannot be read: {error}") from error
     if "base_url" not in named:
-        raise EngineError("the docker context in use does not exist; `docker context ls` shows those that do")
+        raise EngineError(
+            "the docker context in use does not exist; `docker context ls` shows those that do"
+        )
     folder = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for path in (_path(named["base_url"]), DOCKER_SOCKET, f"{folder}/podman/podman.sock", "/run/podman/podman.sock"):
+    for path in (
+        _path(named["base_url"]),
+        DOCKER_SOCKET,
+        f"{folder}/podman/podman.sock",
+        "/run/podman/podman.sock",
+    ):
         if path is None:
             return named
         if os.access(path, os.R_OK | os.W_OK):
@@ -156,7 +179,9 @@ def _client(where: dict[str, Any], timeout: float) -> docker.DockerClient:
         _knock(asked)
         client = docker.DockerClient(**where, timeout=ANSWER)
     except (OSError, ValueError, *BROKEN) as error:
-        raise EngineError(f"no container engine answers at {asked}: {_reason(error, _path(asked))}") from error
+        raise EngineError(
+            f"no container engine answers at {asked}: {_reason(error, _path(asked))}"
+        ) from error
     client.api.timeout = timeout
     return client
 

@@ -6,9 +6,9 @@ import docker
 from docker.errors import ImageNotFound
 from docker.models.images import Image
 
-from ingest.images.published import current, why_not
+from ingest.images.digests import current, why_not
 from ingest.images.recipe import FAMILY, RECIPE, recipe
-from zoo.card import Family
+from zoo.cards.schema import Family
 
 
 def find(client: docker.DockerClient, family: Family) -> str | None:
@@ -40,7 +40,9 @@ def built(client: docker.DockerClient, family: Family) -> Image | None:
 def is_of(image: Image, family: Family) -> bool:
     """Whether it is the whole image of the family as it is now. Podman labels what is left of earlier stages, too."""
     said = (image.labels.get(FAMILY), image.labels.get(RECIPE))
-    return said == (family.name, recipe(family)) and "zoo.worker" in (image.attrs["Config"].get("Entrypoint") or ())
+    return said == (family.name, recipe(family)) and "zoo.worker" in (
+        image.attrs["Config"].get("Entrypoint") or ()
+    )
 
 
 def lacking(client: docker.DockerClient, family: Family) -> str | None:

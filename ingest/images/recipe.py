@@ -8,15 +8,23 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.card import ROOT, Family
+from zoo.cards.schema import Family
 from zoo.code import code_hash
+from zoo.places import ROOT
 
-REPOSITORY = ROOT.parent
+REPOSITORY = ROOT
 DOCKERFILE = REPOSITORY / "Dockerfile"
-WORKER = ("__init__.py", "encoder.py", "worker.py")  # of zoo/; all that an image holds besides its family
-LEFT_OUT = ("miniature.py", "golden.parquet", "checked.lock", "weights.lock")  # of a family's folder
+LEFT_OUT = (
+    "tests",
+    "dummy_checkpoint.py",
+    "golden.parquet",
+    "checked.lock",
+    "weights.lock",
+)  # of a family's folder
 PREFIX = "org.matterzoo."
-FAMILY, RECIPE, LOCK, RUN, HOST, PART = (PREFIX + n for n in ("family", "recipe", "lock", "run", "host", "part"))
+FAMILY, RECIPE, LOCK, RUN, HOST, PART = (
+    PREFIX + n for n in ("family", "recipe", "lock", "run", "host", "part")
+)
 
 
 def recipe(family: Family) -> str:
@@ -32,8 +40,8 @@ def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
     yield family.lock.name, family.lock.read_bytes()
     for source in family.sources:
         yield "source", source.encode()
-    for name in WORKER:
-        yield f"zoo/{name}", _code(ROOT / name)
+    for file in worker_files():
+        yield file.relative_to(ROOT).as_posix(), _code(file)
     for file in files_of(family):
         if file.suffix == ".py":
             yield file.relative_to(family.path).as_posix(), _code(file)
@@ -44,10 +52,26 @@ def _code(file: Path) -> bytes:
     return code_hash(file.read_bytes()).encode()
 
 
+def worker_files() -> list[Path]:
+    """All of ours that an image holds besides its family: the worker, the contract, and what both are built on."""
+    return [
+        ROOT / "zoo" / "__init__.py",
+        ROOT / "zoo" / "encoder.py",
+        *sorted((ROOT / "zoo" / "worker").glob("*.py")),
+    ]
+
+
 def files_of(family: Family) -> list[Path]:
     """The files of a family's folder that its image holds: not what is only for tests and records of them."""
-    found = sorted(path for path in family.path.rglob("*") if path.is_file() and path.name not in LEFT_OUT)
-    return [path for path in found if not any(p.startswith((".", "__pycache__")) for p in path.parts[-2:])]
+    files = {
+        path.relative_to(family.path): path for path in family.path.rglob("*") if path.is_file()
+    }
+    kept = [name for name in files if not any(map(_is_left_out, name.parts))]
+    return [files[name] for name in sorted(kept)]
+
+
+def _is_left_out(part: str) -> bool:
+    return part in LEFT_OUT or part.startswith((".", "__pycache__"))
 
 
 def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]:
@@ -63,7 +87,9 @@ def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]
         "source": _source(),
     }
     ours = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}
-    return ours | {f"org.opencontainers.image.{name}": value for name, value in oci.items() if value}
+    return ours | {
+        f"org.opencontainers.image.{name}": value for name, value in oci.items() if value
+    }
 
 
 def default_base() -> str:
@@ -76,7 +102,9 @@ def default_base() -> str:
 def git(*arguments: str) -> str | None:
     """What git says in this repository; None where there is no git or no repository."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -14,15 +14,24 @@ from docker.errors import APIError
 from docker.models.images import Image
 from tqdm import tqdm
 
+from ingest.images.digests import Published, current, record, why_not
 from ingest.images.local import built, is_of
-from ingest.images.published import Published, current, record, why_not
 from ingest.images.recipe import recipe
 from ingest.runtimes import RunError, Say
-from zoo.card import Family
+from zoo.cards.schema import Family
 
-DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # in the last status of a push, Docker's and Podman's
+DIGEST = re.compile(
+    r"digest: (sha256:[0-9a-f]{64})"
+)  # in the last status of a push, Docker's and Podman's
 EVERY = 5.0  # s between two lines where there is no terminal
-FINISHED = ("Pull complete", "Pushed", "Already exists", "Layer already exists", "Mounted from", "Download complete")
+FINISHED = (
+    "Pull complete",
+    "Pushed",
+    "Already exists",
+    "Layer already exists",
+    "Mounted from",
+    "Download complete",
+)
 
 
 class NoImage(RunError):
@@ -40,10 +49,14 @@ def push(client: docker.DockerClient, family: Family, registry: str, say: Say) -
     image.tag(name, tag)
     say(f"pushing {name}:{tag}")
     found = None
-    for event in _shown(lambda: client.api.push(name, tag=tag, stream=True, decode=True), f"the push of {name}"):
+    for event in _shown(
+        lambda: client.api.push(name, tag=tag, stream=True, decode=True), f"the push of {name}"
+    ):
         found = DIGEST.search(str(event.get("status", ""))) or found
     if found is None:
-        raise RunError(f"{name}:{tag} was pushed, but the engine told no digest; images.lock is as it was")
+        raise RunError(
+            f"{name}:{tag} was pushed, but the engine told no digest; images.lock is as it was"
+        )
     revision = image.labels.get("org.opencontainers.image.revision")
     entry = Published(name, found[1], recipe(family), revision)
     say(f"{entry.reference} -> {record(family, entry)}")
@@ -70,10 +83,15 @@ def pull(client: docker.DockerClient, family: Family, say: Say) -> str:
 def pull_image(client: docker.DockerClient, reference: str, say: Say) -> Image:
     """Pull one image, 'name:tag' or 'name@sha256:…'. RunError with the registry's answer if it cannot be had."""
     say(f"pulling {reference}")
-    name, separator, version = reference.partition("@") if "@" in reference else reference.rpartition(":")
+    name, separator, version = (
+        reference.partition("@") if "@" in reference else reference.rpartition(":")
+    )
     if not separator or "/" in version:
         name, version = reference, "latest"
-    for _ in _shown(lambda: client.api.pull(name, tag=version, stream=True, decode=True), f"the pull of {reference}"):
+    for _ in _shown(
+        lambda: client.api.pull(name, tag=version, stream=True, decode=True),
+        f"the pull of {reference}",
+    ):
         pass
     return client.images.get(reference)
 
@@ -133,7 +151,9 @@ class Layers:
         if layer not in self.bars:
             width = min(100, shutil.get_terminal_size().columns)
             size = {"ncols": width, "nrows": 40, "unit": "B", "unit_scale": True}
-            self.bars[layer] = tqdm(position=len(self.bars), leave=False, total=total, initial=current, **size)
+            self.bars[layer] = tqdm(
+                position=len(self.bars), leave=False, total=total, initial=current, **size
+            )
         bar = self.bars[layer]
         bar.total, bar.n = total, total if layer in self.finished else current
         bar.set_description_str(f"  {layer[:12]} {status[:17]:<17}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ingest.images.recipe import REPOSITORY
 from ingest.runtimes import RunError, Say
-from zoo.card import Family
+from zoo.cards.schema import Family
 
 BUILD_TOOLS = ("setuptools", "wheel")  # for the few packages that publish no wheel
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # Docker's, macOS's names -> those of wheels
@@ -46,27 +46,70 @@ def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None
     for path, what, packages in (
         (own(family), "the lock", ["--no-deps", "--require-hashes", "-r", str(family.lock)]),
         (own(family), "build tools", ["--only-binary=:all:", *BUILD_TOOLS]),
-        (shared(family), family.torch or "uv", ["--only-binary=:all:", *filter(None, (uv(), family.torch))]),
+        (
+            shared(family),
+            family.torch or "uv",
+            ["--only-binary=:all:", *filter(None, (uv(), family.torch))],
+        ),
     ):
         say(f"{family.name}: downloading {what} -> {path}")
-        _pip(["download", "--quiet", "--disable-pip-version-check", "--dest", str(path), *target, *packages])
+        _pip(
+            [
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--dest",
+                str(path),
+                *target,
+                *packages,
+            ]
+        )
     if family.sources:
         say(f"{family.name}: building {', '.join(family.sources)} -> {own(family)}")
-        _pip(["wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "-w", str(own(family)), *family.sources])
+        _pip(
+            [
+                "wheel",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "-w",
+                str(own(family)),
+                *family.sources,
+            ]
+        )
 
 
 def _target(python: str, machine: str) -> list[str]:
     """pip's options for the image's Python and processor, whatever this machine's are."""
     arch = MACHINES.get(machine.lower(), machine)
     platforms = [f"manylinux_2_{minor}_{arch}" for minor in range(NEWEST_GLIBC, 16, -1)]
-    platforms += [f"manylinux2014_{arch}", f"manylinux2010_{arch}", f"manylinux1_{arch}", f"linux_{arch}", "any"]
+    platforms += [
+        f"manylinux2014_{arch}",
+        f"manylinux2010_{arch}",
+        f"manylinux1_{arch}",
+        f"linux_{arch}",
+        "any",
+    ]
     abi = f"cp{python.replace('.', '')}"
-    chosen = ["--python-version", python, "--implementation", "cp", "--abi", abi, "--abi", "abi3", "--abi", "none"]
+    chosen = [
+        "--python-version",
+        python,
+        "--implementation",
+        "cp",
+        "--abi",
+        abi,
+        "--abi",
+        "abi3",
+        "--abi",
+        "none",
+    ]
     return chosen + [part for name in platforms for part in ("--platform", name)]
 
 
 def _pip(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-8:])
         raise RunError(

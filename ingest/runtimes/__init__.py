@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoo.card import Family, nearest
-from zoo.weights import Place
+from zoo.cards.schema import Family, nearest
+from zoo.weights.obtain import Place
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -68,7 +68,13 @@ class Runtime(Protocol):
         """
 
     def run(
-        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+        self,
+        family: Family,
+        job: Path,
+        out: Path,
+        weights: Place | None,
+        on_event: OnEvent,
+        limits: Limits,
     ) -> None:
         """Run the worker to its end, its events passed on as they come. Raises RunError where it ends early.
 
@@ -78,7 +84,9 @@ class Runtime(Protocol):
 
 def load_runtimes() -> dict[str, Runtime]:
     """Every runtime, by name, in order of preference."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    modules = [
+        import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
+    ]
     runtimes: list[Runtime] = [module.RUNTIME for module in modules if hasattr(module, "RUNTIME")]
     return {runtime.name: runtime for runtime in sorted(runtimes, key=lambda r: r.preference)}
 
@@ -105,7 +113,9 @@ def _first(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[Runtime
         if reason is None:
             # Most machines are without an engine: no cause for alarm, and `make doctor` says why it is so.
             missing = [f"no {name} here, which is optional (see `make doctor`)" for name in absent]
-            return runtime, "; ".join(missing + passed) or "the first choice, and this machine can use it"
+            return runtime, "; ".join(
+                missing + passed
+            ) or "the first choice, and this machine can use it"
         if gone is None:
             passed.append(reason)
         else:

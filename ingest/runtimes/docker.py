@@ -25,8 +25,8 @@ from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say
 from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
 from ingest.runtimes.watch import Watch
-from zoo.card import Family
-from zoo.weights import Place
+from zoo.cards.schema import Family
+from zoo.weights.obtain import Place
 from zoo.worker import others_can_change
 
 SHARE = 0.9  # of the engine's memory that a worker may take where no limit is asked for
@@ -64,25 +64,44 @@ class Docker:
         return found
 
     def run(
-        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+        self,
+        family: Family,
+        job: Path,
+        out: Path,
+        weights: Place | None,
+        on_event: OnEvent,
+        limits: Limits,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with connected() as client, (out / "worker.log").open("ab", buffering=0) as log:
             about = Engine.ask(client)
             image = local.find(client, family)
             if image is None:
-                raise RunError(local.lacking(client, family) or f"the image of {family.name} is not here any more")
+                raise RunError(
+                    local.lacking(client, family)
+                    or f"the image of {family.name} is not here any more"
+                )
             left_behind(client, str(job.parent))
             options = _confinement(about, limits) | _labels(family, job) | _gpu(job)
-            options["command"] = ["/job", "/out", "--tied", *_inside(weights), *options.get("command", [])]
+            options["command"] = [
+                "/job",
+                "/out",
+                "--tied",
+                *_inside(weights),
+                *options.get("command", []),
+            ]
             with (
                 _container(client, image, _mounts(job, out, weights), options) as container,
                 _attached(client, container) as stream,
             ):
-                with Watch(on_event, log, limits.silence, lambda: _kill(container, stream)) as watch:
+                with Watch(
+                    on_event, log, limits.silence, lambda: _kill(container, stream)
+                ) as watch:
                     _start(container)
                     _follow(stream, watch)
-                    code = int(container.wait(timeout=client.api.timeout)["StatusCode"])  # the SDK's default: for ever
+                    code = int(
+                        container.wait(timeout=client.api.timeout)["StatusCode"]
+                    )  # the SDK's default: for ever
                 container.reload()
             if code or not (out / "run.json").exists():
                 raise _failure(code, container, watch, about)
@@ -131,8 +150,15 @@ def _gpu(job: Path) -> dict[str, Any]:
 
 def _mounts(job: Path, out: Path, weights: Place | None) -> list[Mount]:
     """What the container sees of this machine; of it all, it writes to /out only."""
-    found = [Mount("/job", str(job), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
-    return found + ([] if weights is None else [Mount("/weights", str(weights.root), type="bind", read_only=True)])
+    found = [
+        Mount("/job", str(job), type="bind", read_only=True),
+        Mount("/out", str(out), type="bind"),
+    ]
+    return found + (
+        []
+        if weights is None
+        else [Mount("/weights", str(weights.root), type="bind", read_only=True)]
+    )
 
 
 def _inside(weights: Place | None) -> list[str]:
@@ -140,7 +166,9 @@ def _inside(weights: Place | None) -> list[str]:
     if weights is None:
         return []
     files = (path for path in weights.folder.rglob("*") if path.is_file())
-    shared = ["--shared"] if any(map(others_can_change, files)) else []  # inside, the folders above are not seen
+    shared = (
+        ["--shared"] if any(map(others_can_change, files)) else []
+    )  # inside, the folders above are not seen
     return ["--weights", str(Path("/weights") / weights.folder.relative_to(weights.root)), *shared]
 
 
@@ -157,7 +185,9 @@ def _container(
         raise RunError(f"image {image} has just been removed; {again}") from error
     try:
         if "device_requests" in options and not container.attrs["HostConfig"].get("DeviceRequests"):
-            raise RunError("this engine passes no GPU to a container that is asked for through its Docker socket")
+            raise RunError(
+                "this engine passes no GPU to a container that is asked for through its Docker socket"
+            )
         yield container
     finally:
         with suppress(*BROKEN):  # the engine has ended: then the next run removes it
@@ -223,7 +253,10 @@ def _failure(code: int, container: Container, watch: Watch, about: Engine) -> Ru
         if container.attrs["State"].get("OOMKilled"):
             kind, ending = OutOfMemory, f"killed because memory ran out, {limit}"
         elif about.name == "Podman":
-            kind, ending = OutOfMemory, f"killed, and Podman does not say why; most likely memory ran out, {limit}"
+            kind, ending = (
+                OutOfMemory,
+                f"killed, and Podman does not say why; most likely memory ran out, {limit}",
+            )
     elif not watch.began:
         family, image = container.labels[FAMILY], container.attrs["Config"]["Image"]
         ending += f", and it never began; if {image} is no image of ours, remove it, and `make build FAMILY={family}`"
@@ -232,5 +265,11 @@ def _failure(code: int, container: Container, watch: Watch, about: Engine) -> Ru
 
 def _named_as_here(text: str, container: Container) -> str:
     """What a worker says, with the names that its folders have outside of the container."""
-    folders = {mount["Destination"]: mount["Source"] for mount in container.attrs["Mounts"] if mount["Type"] == "bind"}
-    return re.sub(r"(?<![\w./-])(/job|/out|/weights)(?![\w.-])", lambda found: folders[found[1]], text)
+    folders = {
+        mount["Destination"]: mount["Source"]
+        for mount in container.attrs["Mounts"]
+        if mount["Type"] == "bind"
+    }
+    return re.sub(
+        r"(?<![\w./-])(/job|/out|/weights)(?![\w.-])", lambda found: folders[found[1]], text
+    )

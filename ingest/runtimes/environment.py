@@ -17,9 +17,10 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from ingest.runtimes import RunError, Say
-from zoo.card import Family
+from zoo.cards.schema import Family
+from zoo.places import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = ROOT
 TWINS = {  # what pip reads -> what uv reads
     "PIP_FIND_LINKS": ("UV_FIND_LINKS",),
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -105,7 +106,18 @@ def _check_python(family: Family) -> None:
 
 def _install(family: Family, target: Path) -> None:
     python = str(target / "bin" / "python")
-    _uv(family, ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(target)])
+    _uv(
+        family,
+        [
+            "venv",
+            "--quiet",
+            "--relocatable",
+            "--no-project",
+            "--python",
+            sys.executable,
+            str(target),
+        ],
+    )
     install = ["pip", "install", "--python", python]
     _uv(family, [*install, "--no-deps", "--require-hashes", "-r", str(family.lock)])
     if family.torch is not None:

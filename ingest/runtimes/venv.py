@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say, environment
 from ingest.runtimes.watch import Watch
-from zoo.card import Family
+from zoo.cards.schema import Family
 from zoo.variables import for_worker
-from zoo.weights import Place
+from zoo.weights.obtain import Place
 
 PATIENCE = 10.0  # s that a worker gets to end after SIGTERM
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
@@ -44,11 +44,20 @@ class Venv:
         environment.build(family, say)
 
     def run(
-        self, family: Family, job: Path, out: Path, weights: Place | None, on_event: OnEvent, limits: Limits
+        self,
+        family: Family,
+        job: Path,
+        out: Path,
+        weights: Place | None,
+        on_event: OnEvent,
+        limits: Limits,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         quiet: Say = lambda message: on_event({"event": "warning", "message": message})  # noqa: E731
-        with environment.held(family, exclusive=False, say=quiet), (out / "worker.log").open("ab", buffering=0) as log:
+        with (
+            environment.held(family, exclusive=False, say=quiet),
+            (out / "worker.log").open("ab", buffering=0) as log,
+        ):
             with (
                 _child(family, job, out, weights, log) as worker,
                 Watch(on_event, log, limits.silence, lambda: _end(worker)) as watch,

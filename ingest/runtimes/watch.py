@@ -25,7 +25,9 @@ class Watch:
     `hung`: it was silent too long. kill() is called by a thread of the watch; it must not raise.
     """
 
-    def __init__(self, on_event: OnEvent, log: BinaryIO, silence: float, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, on_event: OnEvent, log: BinaryIO, silence: float, kill: Callable[[], None]
+    ) -> None:
         self.on_event, self.log, self.silence, self.kill = on_event, log, silence, kill
         self.began = False
         self.fatal: str | None = None
@@ -88,7 +90,11 @@ class Watch:
 
 def oom_kills() -> int:
     """How often the kernel's out-of-memory killer has been at work on this machine; 0 where that is not counted."""
-    found = re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE) if VMSTAT.exists() else None
+    found = (
+        re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)
+        if VMSTAT.exists()
+        else None
+    )
     return int(found[1]) if found else 0
 
 

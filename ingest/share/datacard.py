@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ingest.runs.import_vectors import GIVEN
 from ingest.share.record import INDEX, Record, folder_of, licence_of, slug
-from ingest.vectors import GIVEN
 
 BODY = """# Vectors of {models} over {datasets}
 
@@ -55,7 +55,10 @@ def data_card(repo: str, records: Sequence[Record]) -> str:
     """README.md of a repository that holds these records."""
     from huggingface_hub import DatasetCardData
 
-    folders = {config_of(r): f"{folder_of(r.dataset.name, r.model_id, r.representation)}/*.parquet" for r in records}
+    folders = {
+        config_of(r): f"{folder_of(r.dataset.name, r.model_id, r.representation)}/*.parquet"
+        for r in records
+    }
     models, datasets = {r.model_id for r in records}, {r.dataset.name for r in records}
     about = DatasetCardData(
         license="other",
@@ -74,12 +77,17 @@ def data_card(repo: str, records: Sequence[Record]) -> str:
         model=first.model_id,
         dataset=first.dataset.name,
         index=INDEX,
-        rows=table("model, dataset, representation, numbers, vectors, failed, not applicable", map(row, records)),
+        rows=table(
+            "model, dataset, representation, numbers, vectors, failed, not applicable",
+            map(row, records),
+        ),
         about_models=table(
             "model, what it is, licence of the weights, licence of the code, weights",
             unique(map(model_row, records)),
         ),
-        about_datasets=table("dataset, what it is, source, licence, systems, hash", unique(map(dataset_row, records))),
+        about_datasets=table(
+            "dataset, what it is, source, licence, systems, hash", unique(map(dataset_row, records))
+        ),
         about_files="\n\n".join(map(file_facts, records)),
     )
     return f"---\n{about.to_yaml()}\n---\n{body}"
@@ -100,7 +108,11 @@ def model_row(record: Record) -> list[object]:
     model, licence = record.model, licence_of(record.model.card)
     terms = model.licence_weights
     if licence is not None and model.untrained_of is None:
-        terms = f"[{licence.name}]({licence.url})" if licence.url else f"{licence.name} ({licence.no_url_because})"
+        terms = (
+            f"[{licence.name}]({licence.url})"
+            if licence.url
+            else f"{licence.name} ({licence.no_url_because})"
+        )
         terms += "" if licence.commercial else ", non-commercial"
     return [record.model_id, model.title, terms, model.licence_code, weights_of(record)]
 
@@ -125,21 +137,33 @@ def weights_of(record: Record) -> str:
 
 def dataset_row(record: Record) -> list[object]:
     about = record.dataset
-    return [about.name, about.title, about.source, about.licence, about.systems, f"`{about.dataset_hash}`"]
+    return [
+        about.name,
+        about.title,
+        about.source,
+        about.licence,
+        about.systems,
+        f"`{about.dataset_hash}`",
+    ]
 
 
 def file_facts(record: Record) -> str:
     """A list of what one file is and how it was made."""
-    where = record.image or {GIVEN: "brought by a user"}.get(record.runtime, "a local environment (venv)")
+    where = record.image or {GIVEN: "brought by a user"}.get(
+        record.runtime, "a local environment (venv)"
+    )
     facts = {
         "sha256": f"`{record.sha256}`",
         "run": f"`{record.run_id}`, {record.started:%Y-%m-%d} to {record.finished:%Y-%m-%d} (UTC)",
-        "counts": ", ".join(f"{name} {count}" for name, count in record.counts.model_dump().items()),
+        "counts": ", ".join(
+            f"{name} {count}" for name, count in record.counts.model_dump().items()
+        ),
         "device": f"{record.device} ({record.device_name or 'not stated'}), {record.dtype}",
         "environment": where,
         "fetched from": record.origin,
         "seed of the untrained weights": record.untrained_seed,
-        "weights": ", ".join(f"{path} `{digest}`" for path, digest in record.weights.items()) or None,
+        "weights": ", ".join(f"{path} `{digest}`" for path, digest in record.weights.items())
+        or None,
         "card": f"`{record.card_hash}`",
         "encoder": record.encoder_hash and f"`{record.encoder_hash}`",
         "lock": record.lock_hash and f"`{record.lock_hash}`",
@@ -153,7 +177,9 @@ def table(head: str, rows: Iterable[Sequence[object]]) -> str:
     """In Markdown. head: names separated by commas."""
     names = head.split(", ")
     lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
 
 
 def unique(rows: Iterable[list[object]]) -> list[list[object]]:

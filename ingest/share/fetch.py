@@ -11,26 +11,45 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from ingest.execute import working_on
 from ingest.layout import Layout, Run, glob_free, memory_limit
-from ingest.load import land
-from ingest.plan import model_rows
-from ingest.shards import ShardError, inspect
+from ingest.runs.check import ShardError, inspect
+from ingest.runs.execute import working_on
+from ingest.runs.import_vectors import GIVEN
+from ingest.runs.load import land
+from ingest.runs.plan import model_rows
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
-from ingest.systems import Materialised, file_hash
-from ingest.vectors import GIVEN
+from ingest.systems.materialize import Materialised, file_hash
 from schemas.message import one_line
 from schemas.store import connect
-from zoo import hub
-from zoo.card import Selection, nearest
-from zoo.download import DownloadError
+from zoo.cards.schema import Selection, nearest
 from zoo.encoder import ENERGY
-from zoo.weights import shown
+from zoo.weights import hub
+from zoo.weights.download import DownloadError
+from zoo.weights.obtain import shown
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
 
 Say = Callable[[str], None]
-JOB = ("run_id", "model_id", "untrained_seed", "dtype", "card_hash", "encoder_hash", "lock_hash", "device")
-SAID = ("run_id", "model_id", "device", "device_name", "driver", "dtype", "versions", "weights", "counts")
+JOB = (
+    "run_id",
+    "model_id",
+    "untrained_seed",
+    "dtype",
+    "card_hash",
+    "encoder_hash",
+    "lock_hash",
+    "device",
+)
+SAID = (
+    "run_id",
+    "model_id",
+    "device",
+    "device_name",
+    "driver",
+    "dtype",
+    "versions",
+    "weights",
+    "counts",
+)
 TIMES = ("started", "finished", "peak_memory_bytes")
 PATIENCE = 30.0  # s to wait for a store that others use
 SENT = """
@@ -64,7 +83,9 @@ class Offer:
 
     def models(self, dataset: str) -> list[str]:
         """The models whose vectors over a dataset it has."""
-        return sorted({record.model_id for record in self.records if record.dataset.name == dataset})
+        return sorted(
+            {record.model_id for record in self.records if record.dataset.name == dataset}
+        )
 
     def choose(self, model_id: str, dataset: str, names: Sequence[str] | None) -> Offer:
         """That of one model over one dataset. names: representations, None for all that are there."""
@@ -104,7 +125,9 @@ def _refuse_by_card(record: Record, selection: Selection | None, offer: Offer) -
     expected = offer.records[-1].card_hash if selection is None else selection.card_hash
     if record.card_hash != expected:
         mend = "Give another REVISION, or use the version of matterzoo that made them"
-        if selection is not None and not selection.model.weights.pinned(untrained=selection.untrained):
+        if selection is not None and not selection.model.weights.pinned(
+            untrained=selection.untrained
+        ):
             mend = f"Its weights are not pinned here, so it may be that alone: make pin MODEL={selection.model.id}"
         raise ShareError(
             f"the vectors of {record.model_id} in {offer.origin} were made by another version of its card "
@@ -114,7 +137,9 @@ def _refuse_by_card(record: Record, selection: Selection | None, offer: Offer) -
     if selection is None:
         return
     dimensions = {r.name: r.dimension for r in selection.model.representation}
-    weights = {f.path: f.sha256 for f in selection.model.weights.needed(untrained=selection.untrained)}
+    weights = {
+        f.path: f.sha256 for f in selection.model.weights.needed(untrained=selection.untrained)
+    }
     for what, found, wanted in (
         ("dimension", record.dimension, dimensions.get(record.representation)),
         ("weights", record.weights, weights),
@@ -149,7 +174,12 @@ def _origin(run: Run) -> str | None:
 
 
 def _fetch(
-    layout: Layout, offer: Offer, record: Record, selection: Selection | None, made: Materialised, say: Say
+    layout: Layout,
+    offer: Offer,
+    record: Record,
+    selection: Selection | None,
+    made: Materialised,
+    say: Say,
 ) -> None:
     run = layout.run(record.run_id)
     name = f"{record.model_id} on {made.dataset} ({record.representation})"
@@ -163,14 +193,21 @@ def _fetch(
         return
     land(layout, run, patience=PATIENCE, say=say)
     counts = record.counts
-    say(f"{name}: {counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable -> {layout.store}")
+    say(
+        f"{name}: {counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable -> {layout.store}"
+    )
     for count, what in ((absent, "not in"), (moved, "with other content in")):
         if count:
             say(f"  {count} systems are {what} the {made.dataset} that is here, so they stay out")
 
 
 def _stage(
-    layout: Layout, offer: Offer, record: Record, selection: Selection | None, made: Materialised, say: Say
+    layout: Layout,
+    offer: Offer,
+    record: Record,
+    selection: Selection | None,
+    made: Materialised,
+    say: Say,
 ) -> None:
     """Make the run's folder beside the others, and put it among them once it is checked."""
     staged, run = Run(layout.data / "fetched" / record.run_id), layout.run(record.run_id)
@@ -223,10 +260,15 @@ def _describe(staged: Run, offer: Offer, record: Record, selection: Selection | 
         "dataset": record.dataset.name,
         "replaces_all": rows["model"]["family"] == GIVEN,
     }
-    said = {name: facts[name] for name in SAID + TIMES} | {"status": "ok", "seconds": {"total": record.seconds}}
+    said = {name: facts[name] for name in SAID + TIMES} | {
+        "status": "ok",
+        "seconds": {"total": record.seconds},
+    }
     said["shards"] = {staged.shards[0].name: {"size": record.size, "sha256": record.sha256}}
     staged.write("model.json", rows)
-    staged.write("runtime.json", {"runtime": FETCHED, "image": record.image, "origin": offer.origin})
+    staged.write(
+        "runtime.json", {"runtime": FETCHED, "image": record.image, "origin": offer.origin}
+    )
     staged.write("job/job.json", job)
     staged.write("out/run.json", said)
 
@@ -243,33 +285,45 @@ def _check(staged: Run, offer: Offer, record: Record, made: Materialised) -> Non
     try:
         _check_schema(staged.shards[0])
         limit = memory_limit(made.n_systems + record.counts.sent, record.dimension)
-        with duckdb.connect(config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}) as connection:
+        with duckdb.connect(
+            config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}
+        ) as connection:
             _write_sent(connection, staged, record)
             inspect(connection, staged)
         sync(staged.shards[0])
         sync(staged.systems)
         staged.write("job/job.json", staged.read("job/job.json") | {"sent": stamp(staged.systems)})
         if not _agreement(staged, made)[0]:
-            raise ShardError(f"none of its systems is in the {made.dataset} that is here, with the same content")
+            raise ShardError(
+                f"none of its systems is in the {made.dataset} that is here, with the same content"
+            )
     except (ShardError, duckdb.Error, OSError, ValueError) as error:
         shutil.rmtree(staged.folder)
         reason = one_line(error)
-        raise ShareError(f"{record.file} in {offer.origin} is refused: {reason}. Nothing of it is stored") from error
+        raise ShareError(
+            f"{record.file} in {offer.origin} is refused: {reason}. Nothing of it is stored"
+        ) from error
     shutil.rmtree(staged.folder / "tmp", ignore_errors=True)
 
 
 def _check_schema(file: Path) -> None:
     found = pq.read_schema(file).remove_metadata()
-    before = SHARD.remove(SHARD.get_field_index(ENERGY))  # files of before there were energies lack them
+    before = SHARD.remove(
+        SHARD.get_field_index(ENERGY)
+    )  # files of before there were energies lack them
     if not found.equals(SHARD) and not found.equals(before):
-        kinds = [", ".join(f"{field.name} {field.type}" for field in schema) for schema in (found, SHARD)]
+        kinds = [
+            ", ".join(f"{field.name} {field.type}" for field in schema) for schema in (found, SHARD)
+        ]
         raise ShardError(f"its columns are {kinds[0]}, expected {kinds[1]}")
 
 
 def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: Record) -> None:
     """systems.parquet of the job: the names and hashes, which is all that is looked at once a run is finished."""
     target = str(staged.systems).replace("'", "''")
-    connection.execute(SENT.format(target=target), [glob_free(staged.shards[0]), f"{record.dataset.name}/"])
+    connection.execute(
+        SENT.format(target=target), [glob_free(staged.shards[0]), f"{record.dataset.name}/"]
+    )
 
 
 def _agreement(run: Run, made: Materialised) -> tuple[int, int, int]:

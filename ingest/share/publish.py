@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest import load
 from ingest.layout import Layout, Run, memory_limit
-from ingest.shards import STATUSES, check
+from ingest.runs import load
+from ingest.runs.check import STATUSES, check
+from ingest.runs.import_vectors import GIVEN, LONGEST, NOT_STATED
 from ingest.share.datacard import data_card
 from ingest.share.record import (
     INDEX,
@@ -30,13 +31,12 @@ from ingest.share.record import (
     read_index,
     resolved,
 )
-from ingest.systems import Materialised, file_hash, read_materialised
-from ingest.vectors import GIVEN, LONGEST, NOT_STATED
+from ingest.systems.materialize import Materialised, file_hash, read_materialised
 from schemas.store import connect
-from zoo import hub
-from zoo.card import TWIN, Licence
-from zoo.download import DownloadError, Missing
+from zoo.cards.schema import TWIN, Licence
 from zoo.encoder import ENERGY
+from zoo.weights import hub
+from zoo.weights.download import DownloadError, Missing
 from zoo.worker import SHARD, WRITE
 
 Say = Callable[[str], None]
@@ -49,7 +49,9 @@ ORDER BY ALL
 """
 
 
-def publish(layout: Layout, model_id: str, dataset: str, repo: str, names: Sequence[str] | None, say: Say) -> str:
+def publish(
+    layout: Layout, model_id: str, dataset: str, repo: str, names: Sequence[str] | None, say: Say
+) -> str:
     """Push what the store holds of a model over a dataset; the repository's commit. ShareError says what to do.
 
     names: representations, None for all. What was published before stays, but for vectors that another version of the
@@ -59,7 +61,9 @@ def publish(layout: Layout, model_id: str, dataset: str, repo: str, names: Seque
     held = _held(layout, model_id, dataset, names)
     if made is None or not held:
         wish = f"MODEL={model_id} DATASET={dataset}"
-        raise ShareError(f"{layout.store} holds no such vectors of {model_id} on {dataset}; first: make ingest {wish}")
+        raise ShareError(
+            f"{layout.store} holds no such vectors of {model_id} on {dataset}; first: make ingest {wish}"
+        )
     _refuse_by_card(held[0][0], model_id)
     _refuse_by_licence(held[0][0], made, model_id)
     try:
@@ -68,7 +72,9 @@ def publish(layout: Layout, model_id: str, dataset: str, repo: str, names: Seque
         raise ShareError(str(error)) from error
 
 
-def _held(layout: Layout, model_id: str, dataset: str, names: Sequence[str] | None) -> list[tuple[Run, str]]:
+def _held(
+    layout: Layout, model_id: str, dataset: str, names: Sequence[str] | None
+) -> list[tuple[Run, str]]:
     """Runs and representations of them."""
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute(HELD, {"model_id": model_id, "dataset": dataset}).fetchall()
@@ -88,7 +94,9 @@ def _refuse_by_card(run: Run, model_id: str) -> None:
 def _refuse_by_licence(run: Run, made: Materialised, model_id: str) -> None:
     """Refuse what may not be shared: by the licence of the dataset, of vectors that were brought, of the weights."""
     if re.search(r"\bND\b|NoDeriv", made.licence):
-        raise ShareError(f"the licence of {made.dataset}, {made.licence}, forbids to share what is derived from it")
+        raise ShareError(
+            f"the licence of {made.dataset}, {made.licence}, forbids to share what is derived from it"
+        )
     row = run.read("model.json")["model"]
     if row["family"] == GIVEN and row["licence_weights"] == NOT_STATED:
         raise ShareError(
@@ -110,7 +118,11 @@ def _forbids(licence: Licence) -> str:
     name = f"{licence.name} ({licence.url or licence.no_url_because})"
     if licence.share is False:
         return f"{name}, does not let others have what the model gives"
-    limits = [what for what, so in (("gated", licence.gated), ("non-commercial", not licence.commercial)) if so]
+    limits = [
+        what
+        for what, so in (("gated", licence.gated), ("non-commercial", not licence.commercial))
+        if so
+    ]
     return (
         f"{name}, is {' and '.join(limits)}. Who has read there that what the model gives may be shared with others "
         "says so in the card: share = true in licence_weights"
@@ -123,9 +135,15 @@ def _publish(held: Sequence[tuple[Run, str]], made: Materialised, repo: str, say
 
     commit, files = _opened(repo, say)
     if "README.md" in files and INDEX not in files:
-        raise ShareError(f"{repo} is about something else already, as its README.md says; give a repository of its own")
+        raise ShareError(
+            f"{repo} is about something else already, as its README.md says; give a repository of its own"
+        )
     there = read_index(repo, commit, files)
-    new = [(run, name) for run, name in held if _run_id(run, name) not in {record.run_id for record in there}]
+    new = [
+        (run, name)
+        for run, name in held
+        if _run_id(run, name) not in {record.run_id for record in there}
+    ]
     if not new:
         say(f"{repo} has these vectors already; nothing to do")
         return commit
@@ -141,7 +159,10 @@ def _publish(held: Sequence[tuple[Run, str]], made: Materialised, repo: str, say
         for record in records:
             say(f"  {record.file}, {record.size / 1e6:,.2f} MB")
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            *(CommitOperationAdd(record.file, Path(folder) / Path(record.file).name) for record in records),
+            *(
+                CommitOperationAdd(record.file, Path(folder) / Path(record.file).name)
+                for record in records
+            ),
             *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),
             *(CommitOperationDelete(record.file) for record in obsolete),
         ]
@@ -176,12 +197,19 @@ def _record(run: Run, name: str, made: Materialised, folder: Path) -> Record:
     """Check a run, write its rows of one representation to a file in the folder, and describe it."""
     job, said, rows = run.read("job/job.json"), run.read("out/run.json"), run.read("model.json")
     dimension = next(r["dimension"] for r in job["model"]["representation"] if r["name"] == name)
-    with duckdb.connect(config={"memory_limit": memory_limit(made.n_systems, LONGEST)}) as connection:
+    with duckdb.connect(
+        config={"memory_limit": memory_limit(made.n_systems, LONGEST)}
+    ) as connection:
         check(connection, run)
     run_id = _run_id(run, name)
     path = path_of(made.dataset, job["model_id"], name, run_id)
     file = folder / Path(path).name
-    counts = _write(run, name, file, {"run_id": run_id, "model_id": job["model_id"], "card_hash": job["card_hash"]})
+    counts = _write(
+        run,
+        name,
+        file,
+        {"run_id": run_id, "model_id": job["model_id"], "card_hash": job["card_hash"]},
+    )
     model, started = rows["model"], load.runtime_of(run)
     return Record(
         run_id=run_id,
@@ -199,8 +227,28 @@ def _record(run: Run, name: str, made: Materialised, folder: Path) -> Record:
         model=Row(**{key: model[key] for key in Row.model_fields}),
         scores=rows["scores"],
         matterzoo=version("matterzoo"),
-        **{key: job[key] for key in ("model_id", "untrained_seed", "dtype", "card_hash", "encoder_hash", "lock_hash")},
-        **{key: said[key] for key in ("weights", "versions", "device", "device_name", "driver", "peak_memory_bytes")},
+        **{
+            key: job[key]
+            for key in (
+                "model_id",
+                "untrained_seed",
+                "dtype",
+                "card_hash",
+                "encoder_hash",
+                "lock_hash",
+            )
+        },
+        **{
+            key: said[key]
+            for key in (
+                "weights",
+                "versions",
+                "device",
+                "device_name",
+                "driver",
+                "peak_memory_bytes",
+            )
+        },
         **{key: said[key] for key in ("started", "finished")},
     )
 

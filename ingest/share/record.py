@@ -19,16 +19,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zoo import hub
-from zoo.card import TWIN, CardError, Identifier, Licence, Selection, Sha256, find_model, load_models
-from zoo.content import Content
-from zoo.download import DownloadError
+from zoo.cards.schema import (
+    TWIN,
+    CardError,
+    Identifier,
+    Licence,
+    Selection,
+    Sha256,
+    find_model,
+    load_models,
+)
+from zoo.weights import hub
+from zoo.weights.digest import Content
+from zoo.weights.download import DownloadError
 
 INDEX = "runs.jsonl"
 LARGEST = 64_000_000  # bytes of an index that are read
 FETCHED = "fetched"  # the runtime of a run that came from elsewhere
 
-Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]  # nothing a terminal obeys
+Text = Annotated[
+    str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")
+]  # nothing a terminal obeys
 Words = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]  # on one line
 ModelId = Annotated[str, Field(pattern=rf"^[a-z0-9][a-z0-9.\-]*({TWIN})?$", max_length=200)]
 Count = Annotated[int, Field(ge=0)]
@@ -111,7 +122,9 @@ class Record(Part):
     driver: Words | None
     runtime: Words
     image: Words | None
-    origin: Words | None = Field(description="<repository>@<commit>, where the publisher has fetched it too")
+    origin: Words | None = Field(
+        description="<repository>@<commit>, where the publisher has fetched it too"
+    )
     seconds: float | None
     peak_memory_bytes: Count | None
     started: datetime
@@ -167,13 +180,19 @@ def read_index(repo: str, commit: str, files: Sequence[str]) -> list[Record]:
     with tempfile.TemporaryDirectory() as folder:
         stated = hub.ask(hub.DATASETS + repo, commit, INDEX)
         if stated.size is None or stated.size > LARGEST:
-            raise ShareError(f"{repo}/{INDEX} has {stated.size} bytes, expected at most {LARGEST:,}; it is not read")
+            raise ShareError(
+                f"{repo}/{INDEX} has {stated.size} bytes, expected at most {LARGEST:,}; it is not read"
+            )
         target = Path(folder) / INDEX
-        lines = hub.bring(repo, commit, INDEX, target, Content(size=stated.size), _quiet, _quiet).read_bytes()
+        lines = hub.bring(
+            repo, commit, INDEX, target, Content(size=stated.size), _quiet, _quiet
+        ).read_bytes()
     found = [_parse(repo, number, line) for number, line in enumerate(lines.splitlines(), start=1)]
     file, times = Counter(record.file for record in found).most_common(1)[0] if found else ("", 0)
     if times > 1:
-        raise ShareError(f"{repo}/{INDEX} names {file} {times} times, expected once; nothing is taken from it")
+        raise ShareError(
+            f"{repo}/{INDEX} names {file} {times} times, expected once; nothing is taken from it"
+        )
     return [record for record in found if record.file in files]
 
 
@@ -199,5 +218,7 @@ def resolved(repo: str, revision: str | None) -> tuple[str, list[str]]:
         raise ShareError(f"{repo!r} is no repository of a hub; expected owner/name")
     info = hub.describe_dataset(repo, revision)
     if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha):
-        raise DownloadError(f"{repo}: the hub names no commit for {revision or 'the main branch'}, but {info.sha!r}")
+        raise DownloadError(
+            f"{repo}: the hub names no commit for {revision or 'the main branch'}, but {info.sha!r}"
+        )
     return info.sha, [file.rfilename for file in info.siblings or []]

@@ -5,19 +5,19 @@
 Each figure draws the result of one statement in query/examples/ and carries it: `plot.answer` has the SQL and the rows.
 """
 
+from query.figures.alignment_curve import curve
+from query.figures.alignment_matrix import heatmap
 from query.figures.beyond_twins import beyond_twins
 from query.figures.controls import controls
-from query.figures.converging import converging
-from query.figures.curve import curve
-from query.figures.dimension import dimension
+from query.figures.convergence import converging
+from query.figures.dimensions import dimension
 from query.figures.distribution import distribution
-from query.figures.energy import energy
-from query.figures.heatmap import heatmap
+from query.figures.energy_errors import energy
 from query.figures.imbalance import imbalance
-from query.figures.kin import kin
-from query.figures.map import map
+from query.figures.kinship import kin
+from query.figures.model_tree import tree
 from query.figures.plot import NothingToDraw, Plot
-from query.figures.tree import tree
+from query.figures.system_map import map
 
 __all__ = [
     "NothingToDraw",

@@ -9,7 +9,17 @@ import duckdb
 import numpy as np
 from matplotlib.axes import Axes
 
-from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, alike, in_our_look, number, systems
+from query.figures.plot import (
+    COLORS,
+    GREY,
+    Kind,
+    NothingToDraw,
+    Plot,
+    alike,
+    in_our_look,
+    number,
+    systems,
+)
 from query.metrics import find_metric
 from query.statements import ask
 
@@ -40,7 +50,13 @@ def beyond_twins(
     models: None is every trained model with vectors there. Pairs whose twins have no value lie in the hatched strip on
     the left, those that have none themselves in the one below. Raises NothingToDraw where no pair has both.
     """
-    given = {"dataset": dataset, "metric": metric, "models": models, "k": k, "permutations": permutations}
+    given = {
+        "dataset": dataset,
+        "metric": metric,
+        "models": models,
+        "k": k,
+        "permutations": permutations,
+    }
     answer = ask(connection, "beyond_twins", **given)
     if not any(row["gained"] is not None for row in answer.rows):
         why = answer.rows[0]["reason"] if answer.rows else "fewer than two trained models"
@@ -56,18 +72,41 @@ def beyond_twins(
 
 
 def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
-    known = [row[side] for row in rows for side in ("value", "twins_value", "null_mean") if row[side] is not None]
+    known = [
+        row[side]
+        for row in rows
+        for side in ("value", "twins_value", "null_mean")
+        if row[side] is not None
+    ]
     low, high = min(known), max(known)
     room = 0.05 * (high - low)
     for name, look in LOOKS.items():
         drawn = [row for row in rows if row["kin"] == name]
         missing = low - 2.5 * room  # where what is undefined lies
-        xs, ys = ([missing if row[side] is None else row[side] for row in drawn] for side in ("twins_value", "value"))
+        xs, ys = (
+            [missing if row[side] is None else row[side] for row in drawn]
+            for side in ("twins_value", "value")
+        )
         if drawn:
             label, size = f"{name} ({len(drawn)})", 22 if len(rows) < MANY else 9
-            axes.scatter(xs, ys, c=look.color, marker=look.marker, s=size, alpha=0.75, linewidths=1, label=label)
+            axes.scatter(
+                xs,
+                ys,
+                c=look.color,
+                marker=look.marker,
+                s=size,
+                alpha=0.75,
+                linewidths=1,
+                label=label,
+            )
             plot.say_at(axes, xs, ys, map(_say, drawn))
-    hatched: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": "#DDDDDD", "linewidth": 0, "zorder": 0}
+    hatched: dict[str, Any] = {
+        "fill": False,
+        "hatch": "////",
+        "edgecolor": "#DDDDDD",
+        "linewidth": 0,
+        "zorder": 0,
+    }
     sides = (("twins_value", axes.axvspan, axes.set_xlim), ("value", axes.axhspan, axes.set_ylim))
     for side, strip, limit in sides:
         gaps = any(row[side] is None for row in rows)
@@ -79,7 +118,13 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     axes.set_box_aspect(1)
     axes.set_xlabel(f"{metric} of their untrained twins")
     axes.set_ylabel(f"{metric} of two models ({alike(metric)})")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), handletextpad=0.2, title="pairs of models", alignment="left")
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        handletextpad=0.2,
+        title="pairs of models",
+        alignment="left",
+    )
 
 
 def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
@@ -87,13 +132,23 @@ def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
         chance = float(np.mean(nulls))
         axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
         axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
-        axes.text(1.01, chance, "chance", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=GREY)
+        axes.text(
+            1.01,
+            chance,
+            "chance",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=7.5,
+            color=GREY,
+        )
 
 
 def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
     """The share of pairs that gained at most so much, a line a kind of kinship."""
     for name, look in LOOKS.items():
-        found = sorted(row["gained"] for row in rows if row["kin"] == name and row["gained"] is not None)
+        found = sorted(
+            row["gained"] for row in rows if row["kin"] == name and row["gained"] is not None
+        )
         if found:
             label = f"{name}: {np.median(found):+.2f}"
             axes.ecdf(found, color=look.color, linestyle=STYLES[name], linewidth=1.8, label=label)
@@ -108,7 +163,11 @@ def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
 def _say(row: Row) -> str:
     pair = f"{row['model_a']} · {row['model_b']}: {row['kin']}"
     if row["gained"] is None:
-        return f"{pair}\n{number(row['value'])}, twins {number(row['twins_value'])}: {row['reason']}"
-    values = f"{number(row['value'])}, twins {number(row['twins_value'])}, gained {row['gained']:+.3g}"
+        return (
+            f"{pair}\n{number(row['value'])}, twins {number(row['twins_value'])}: {row['reason']}"
+        )
+    values = (
+        f"{number(row['value'])}, twins {number(row['twins_value'])}, gained {row['gained']:+.3g}"
+    )
     chance = f"by chance {number(row['null_mean'])} ± {number(row['null_std'], 2)}, p = {number(row['p_value'], 2)}"
     return f"{pair}\n{values}\n{chance}, n = {row['n']}"

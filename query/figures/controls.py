@@ -9,14 +9,27 @@ import duckdb
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from query.figures.plot import COLORS, GREY, NothingToDraw, Plot, in_our_look, kinds, number, systems
+from query.figures.plot import (
+    COLORS,
+    GREY,
+    NothingToDraw,
+    Plot,
+    in_our_look,
+    kinds,
+    number,
+    systems,
+)
 from query.statements import ask
 
 Row = dict[str, Any]
 WRONG = COLORS[4]
 LINE = 0.42  # inches, a control
 COLUMN = 0.86  # inches, a metric
-SHOULD = {"same": "should be the same", "chance": "should be chance", "undefined": "should be undefined"}
+SHOULD = {
+    "same": "should be the same",
+    "chance": "should be chance",
+    "undefined": "should be undefined",
+}
 
 
 @in_our_look
@@ -33,9 +46,13 @@ def controls(
     metric: several as 'cknna, cka'; None is those of the statement. The grey bars are the permutation null, two
     deviations to either side. Raises NothingToDraw where the store has no controls.
     """
-    answer = ask(connection, "controls", dataset=dataset, metric=metric, k=k, permutations=permutations)
+    answer = ask(
+        connection, "controls", dataset=dataset, metric=metric, k=k, permutations=permutations
+    )
     if not answer.rows:
-        raise NothingToDraw(f"no controls on {dataset}: make ingest MODEL=bundled DATASET={dataset} embeds them, too")
+        raise NothingToDraw(
+            f"no controls on {dataset}: make ingest MODEL=bundled DATASET={dataset} embeds them, too"
+        )
     metrics = list(dict.fromkeys(row["metric"] for row in answer.rows))
     names = list(dict.fromkeys(row["control"] for row in answer.rows))
     good = sum(row["holds"] for row in answer.rows)
@@ -46,27 +63,38 @@ def controls(
     _between(plot, left, answer.rows, names, metrics)
     _table(plot, right, answer.rows, names, metrics)
     expected = {row["control"]: row["expected"] for row in answer.rows}
-    left.set_yticks(range(len(names)), [f"{name}\n{SHOULD[expected[name]]}" for name in names], fontsize=7.5)
+    left.set_yticks(
+        range(len(names)), [f"{name}\n{SHOULD[expected[name]]}" for name in names], fontsize=7.5
+    )
     left.set_ylim(len(names) - 0.5, -0.5)
     return plot
 
 
-def _between(plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]) -> None:
+def _between(
+    plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
+) -> None:
     """A line a control and metric: the value and its null, on the way from chance to itself."""
     looks = kinds(metrics)
     step = 0.76 / len(metrics)
     for row in rows:
-        y = names.index(row["control"]) + (metrics.index(row["metric"]) - (len(metrics) - 1) / 2) * step
+        y = (
+            names.index(row["control"])
+            + (metrics.index(row["metric"]) - (len(metrics) - 1) / 2) * step
+        )
         way = None if row["value"] is None else row["itself"] - row["null_mean"]
         if not way:
             axes.add_patch(_hatched(-0.03, y - step / 2, 1.06, step))
             plot.say_at(axes, [0.5], [y], [_say(row)])
             continue
-        start, end = ((row[side] - row["null_mean"]) / way for side in ("chance_low", "chance_high"))
+        start, end = (
+            (row[side] - row["null_mean"]) / way for side in ("chance_low", "chance_high")
+        )
         axes.barh(y, end - start, left=start, height=step, color="#C9C9C9", linewidth=0)
         place, look = (row["value"] - row["null_mean"]) / way, looks[row["metric"]]
         edge, size = (look.color, 4.5) if row["holds"] else ("black", 9)
-        axes.plot(place, y, color=look.color, marker=look.marker, markersize=size, markeredgecolor=edge)
+        axes.plot(
+            place, y, color=look.color, marker=look.marker, markersize=size, markeredgecolor=edge
+        )
         plot.say_at(axes, [place], [y], [_say(row)])
     for place in (0, 1):
         axes.axvline(place, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
@@ -77,7 +105,9 @@ def _between(plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], 
     axes.tick_params(axis="y", length=0)
 
 
-def _table(plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]) -> None:
+def _table(
+    plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
+) -> None:
     """A cell a control and metric, with the value and whether it is what it must be."""
     looks = kinds(metrics)
     texts = [["" for _ in metrics] for _ in names]
@@ -86,10 +116,21 @@ def _table(plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], me
         sign, color = ("✓", "black") if row["holds"] else ("✗", WRONG)
         weight = "normal" if row["holds"] else "bold"
         axes.text(
-            x, y, f"{sign} {_short(row['value'])}", ha="center", va="center", fontsize=8, color=color, weight=weight
+            x,
+            y,
+            f"{sign} {_short(row['value'])}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=color,
+            weight=weight,
         )
         if not row["holds"]:
-            axes.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fill=False, edgecolor=WRONG, linewidth=1.5))
+            axes.add_patch(
+                Rectangle(
+                    (x - 0.46, y - 0.42), 0.92, 0.84, fill=False, edgecolor=WRONG, linewidth=1.5
+                )
+            )
         texts[y][x] = _say(row)
     plot.say_in(axes, texts)
     for x, name in enumerate(metrics):
@@ -111,7 +152,9 @@ def _table(plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], me
 
 
 def _hatched(x: float, y: float, width: float, height: float) -> Rectangle:
-    return Rectangle((x, y), width, height, fill=False, hatch="////", edgecolor="#B5B5B5", linewidth=0)
+    return Rectangle(
+        (x, y), width, height, fill=False, hatch="////", edgecolor="#B5B5B5", linewidth=0
+    )
 
 
 def _short(value: float | None) -> str:

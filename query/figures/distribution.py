@@ -38,7 +38,13 @@ def distribution(
     Which dataset a model was trained near to is for the reader to say. Raises NothingToDraw where fewer than two models
     have vectors on both.
     """
-    asked: dict[str, Any] = {"metric": metric, "models": models, "k": k, "seed": seed, "permutations": permutations}
+    asked: dict[str, Any] = {
+        "metric": metric,
+        "models": models,
+        "k": k,
+        "seed": seed,
+        "permutations": permutations,
+    }
     answer = ask(connection, "distribution", dataset_a=dataset_a, dataset_b=dataset_b, **asked)
     drawn = [row for row in answer.rows if row["on_a"] is not None and row["on_b"] is not None]
     if not drawn:
@@ -46,7 +52,9 @@ def distribution(
             f"two models with vectors on both {dataset_a} and {dataset_b} are needed: make ingest MODEL=… DATASET=…"
         )
     metrics = sorted({row["metric"] for row in drawn})
-    plot = Plot(answer, f"{dataset_a} against {dataset_b}", width=1.8 + 3.6 * len(metrics), height=4.1)
+    plot = Plot(
+        answer, f"{dataset_a} against {dataset_b}", width=1.8 + 3.6 * len(metrics), height=4.1
+    )
     looks = families(connection, dataset_a, dataset_b)
     for axes, name in zip(plot.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         rows = [row for row in drawn if row["metric"] == name]
@@ -63,22 +71,50 @@ def _finish(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
     high = max(1.0, *(max(row["on_a"], row["on_b"]) for row in drawn)) + 0.03
     axes.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     if drawn[0]["null_mean_a"] is not None:
-        across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
+        across, up = (
+            median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b")
+        )
         axes.axvline(across, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
         axes.axhline(up, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-        axes.text(1.01, up, "chance", transform=axes.get_yaxis_transform(), verticalalignment="center", **WORDS)
+        axes.text(
+            1.01,
+            up,
+            "chance",
+            transform=axes.get_yaxis_transform(),
+            verticalalignment="center",
+            **WORDS,
+        )
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=drawn[0]["metric"])
     axes.set(xticks=TICKS, yticks=TICKS)
-    axes.set(xlabel=f"on {datasets[0]} (n = {drawn[0]['n_a']})", ylabel=f"on {datasets[1]} (n = {drawn[0]['n_b']})")
+    axes.set(
+        xlabel=f"on {datasets[0]} (n = {drawn[0]['n_a']})",
+        ylabel=f"on {datasets[1]} (n = {drawn[0]['n_b']})",
+    )
     _count(axes, drawn, datasets)
 
 
 def _count(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
-    above, below = (sum(side(row["on_b"], row["on_a"]) for row in drawn) for side in (operator.gt, operator.lt))
-    upper, lower = reversed(datasets) if not find_metric(drawn[0]["metric"]).lower_is_closer else datasets
+    above, below = (
+        sum(side(row["on_b"], row["on_a"]) for row in drawn) for side in (operator.gt, operator.lt)
+    )
+    upper, lower = (
+        reversed(datasets) if not find_metric(drawn[0]["metric"]).lower_is_closer else datasets
+    )
     small: Any = {"transform": axes.transAxes, **WORDS}
-    axes.text(0.03, 0.97, f"more alike on {upper}:\n{above} of {len(drawn)} pairs", verticalalignment="top", **small)
-    axes.text(0.97, 0.1, f"more alike on {lower}:\n{below} of {len(drawn)} pairs", horizontalalignment="right", **small)
+    axes.text(
+        0.03,
+        0.97,
+        f"more alike on {upper}:\n{above} of {len(drawn)} pairs",
+        verticalalignment="top",
+        **small,
+    )
+    axes.text(
+        0.97,
+        0.1,
+        f"more alike on {lower}:\n{below} of {len(drawn)} pairs",
+        horizontalalignment="right",
+        **small,
+    )
 
 
 def _say(row: Row) -> str:

@@ -39,13 +39,26 @@ def imbalance(
     asked = {"dataset_a": dataset_a, "dataset_b": dataset_b, "models": models, "k": k, "seed": seed}
     answer = ask(connection, "imbalance", **asked)
     datasets = [dataset_a] if dataset_b is None else [dataset_a, dataset_b]
-    drawn = {row["dataset"] for row in answer.rows if row["a_to_b"] is not None and row["b_to_a"] is not None}
+    drawn = {
+        row["dataset"]
+        for row in answer.rows
+        if row["a_to_b"] is not None and row["b_to_a"] is not None
+    }
     if drawn != set(datasets):
         where = " and ".join(datasets)
-        raise NothingToDraw(f"two models with vectors on {where} are needed: make ingest MODEL=… DATASET=…")
-    plot = Plot(answer, f"Information imbalance on {' and '.join(datasets)}", width=2 + 3.8 * len(datasets), height=4.5)
+        raise NothingToDraw(
+            f"two models with vectors on {where} are needed: make ingest MODEL=… DATASET=…"
+        )
+    plot = Plot(
+        answer,
+        f"Information imbalance on {' and '.join(datasets)}",
+        width=2 + 3.8 * len(datasets),
+        height=4.5,
+    )
     looks = families(connection, *datasets)
-    for axes, dataset in zip(plot.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True):
+    for axes, dataset in zip(
+        plot.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True
+    ):
         rows = [row for row in answer.rows if row["dataset"] == dataset]
         draw_pairs(plot, axes, rows, Cloud("a_to_b", "b_to_a", _say), looks)
         _explain(axes, rows, dataset if dataset_b else "")
@@ -73,7 +86,14 @@ def _explain(axes: Axes, rows: Sequence[Row], title: str) -> None:
             **WORDS,
         )
     ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set(xlim=(-0.16, most), ylim=(-0.16, most), aspect="equal", title=title, xticks=ticks, yticks=ticks)
+    axes.set(
+        xlim=(-0.16, most),
+        ylim=(-0.16, most),
+        aspect="equal",
+        title=title,
+        xticks=ticks,
+        yticks=ticks,
+    )
     axes.set(xlabel=f"Δ(a → b), n = {drawn[0]['n']}, k = {drawn[0]['k']}", ylabel="Δ(b → a)")
 
 

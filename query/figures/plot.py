@@ -22,7 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from query.metrics import find_metric
-from query.output import sentence
+from query.sql.output import sentence
 from query.statements import Answer, ask
 
 # Okabe and Ito, Color Universal Design (2008), in an order that also falls apart in lightness; yellow is too light.
@@ -32,7 +32,9 @@ SEQUENTIAL = "cividis"
 GREY = "#6B6B6B"
 LOOK: Any = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # Matplotlib brings it along, so that a figure is the same everywhere
+    "font.sans-serif": [
+        "DejaVu Sans"
+    ],  # Matplotlib brings it along, so that a figure is the same everywhere
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -82,25 +84,37 @@ class Plot(Figure):
         self.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11, fontweight="bold")
         self.answer = answer
         self.title = title
-        self._said: dict[Axes, list[tuple[float, float, float, str]]] = {}  # x, y, half a side, text
+        self._said: dict[
+            Axes, list[tuple[float, float, float, str]]
+        ] = {}  # x, y, half a side, text
 
-    def say_at(self, axes: Axes, xs: Iterable[Any], ys: Iterable[Any], texts: Iterable[str]) -> None:
+    def say_at(
+        self, axes: Axes, xs: Iterable[Any], ys: Iterable[Any], texts: Iterable[str]
+    ) -> None:
         """What points say under the mouse. xs, ys: in the units of the axes."""
         points = [(float(x), float(y), 0.0, text) for x, y, text in zip(xs, ys, texts, strict=True)]
         self._said.setdefault(axes, []).extend(points)
 
     def say_in(self, axes: Axes, texts: Sequence[Sequence[str]]) -> None:
         """What the cells of an image say under the mouse. texts: by row, then by column; cell (0, 0) is around 0, 0."""
-        cells = [(float(x), float(y), 0.5, text) for y, row in enumerate(texts) for x, text in enumerate(row)]
+        cells = [
+            (float(x), float(y), 0.5, text)
+            for y, row in enumerate(texts)
+            for x, text in enumerate(row)
+        ]
         self._said.setdefault(axes, []).extend(cells)
 
-    def key(self, looks: Mapping[str, Kind], others: Sequence[Line2D] = (), title: str = "family") -> None:
+    def key(
+        self, looks: Mapping[str, Kind], others: Sequence[Line2D] = (), title: str = "family"
+    ) -> None:
         """The legend, right of all axes: a marker a kind, then handles that have a label of their own."""
         handles = [
             Line2D([], [], color=look.color, marker=look.marker, linestyle="", label=name)
             for name, look in looks.items()
         ]
-        self.legend(handles=[*handles, *others], loc="outside right upper", title=title, alignment="left")
+        self.legend(
+            handles=[*handles, *others], loc="outside right upper", title=title, alignment="left"
+        )
 
     def note(self, text: str) -> None:
         """Small print below all axes: what is missing and why."""
@@ -177,18 +191,25 @@ def kinds(names: Iterable[str]) -> dict[str, Kind]:
     found = sorted(set(names))
     size = len(COLORS)
     return {
-        name: Kind(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)]) for i, name in enumerate(found)
+        name: Kind(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)])
+        for i, name in enumerate(found)
     }
 
 
 def families(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str, Kind]:
     """A look for each family that has models or descriptors on these datasets: the same in all figures of them."""
     asked = "SELECT family FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
-    return kinds(row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall())
+    return kinds(
+        row[0] for dataset in datasets for row in connection.execute(asked, [dataset]).fetchall()
+    )
 
 
 def ask_unless(
-    connection: duckdb.DuckDBPyConnection, name: str, lacks: str | tuple[str, ...], mend: str = "", **values: Any
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    lacks: str | tuple[str, ...],
+    mend: str = "",
+    **values: Any,
 ) -> Answer:
     """What a statement gives. Raises NothingToDraw where its complaint begins with one of `lacks`, and adds `mend`."""
     try:

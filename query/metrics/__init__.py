@@ -8,21 +8,27 @@
 - `METRICS`, `find_metric(name)`, `MEASURES`, `find_measure(name)`: what there is.
 """
 
+from query.engine.comparison import Study
+from query.engine.normalize import NORMALIZATIONS, normalize
 from query.metrics.alignment import Alignment, align, align_all
 from query.metrics.base import Metric, Undefined
 from query.metrics.cka import cka
 from query.metrics.cknna import cknna
 from query.metrics.distance_correlation import distance_correlation
 from query.metrics.effective_rank import effective_rank
-from query.metrics.engine.study import Study
 from query.metrics.information_imbalance import information_imbalance
 from query.metrics.intrinsic_dimension import intrinsic_dimension
 from query.metrics.measure import Measure, Measured, measure
 from query.metrics.mutual_knn import mutual_knn
-from query.metrics.normalize import NORMALIZATIONS, normalize
 from query.metrics.procrustes import procrustes
 from query.metrics.reconstruction_error import reconstruction_error
-from query.metrics.registry import choose_estimator, discover, discover_measures, find_measure, find_metric
+from query.metrics.registry import (
+    choose_estimator,
+    discover,
+    discover_measures,
+    find_measure,
+    find_metric,
+)
 from query.metrics.rsa import rsa
 
 METRICS: dict[str, Metric] = discover()

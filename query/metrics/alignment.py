@@ -11,13 +11,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.engine import threads
+from query.engine.comparison import Study
 from query.metrics.base import Metric, Undefined
-from query.metrics.engine import threads
-from query.metrics.engine.study import Study
-from query.metrics.interval import UNTOLD, around, require_subsamples
-from query.metrics.null import Null, compare_with_null
-from query.metrics.null import permutations as draw_orders
 from query.metrics.registry import choose_estimator, find_metric
+from query.statistics.interval import UNTOLD, around, require_subsamples
+from query.statistics.null import Null, compare_with_null
+from query.statistics.null import permutations as draw_orders
 
 Pair = tuple[int, int]
 
@@ -33,7 +33,9 @@ class Alignment:
     normalization: str
     k: int | None  # None for metrics without neighbours
     n: int  # systems compared
-    n_distinct: int | None = None  # distinct vectors of the model that has fewer; None where one has no values
+    n_distinct: int | None = (
+        None  # distinct vectors of the model that has fewer; None where one has no values
+    )
     null_mean: float | None = None
     null_std: float | None = None
     p_value: float | None = None
@@ -63,10 +65,14 @@ def align_all(
     if permutations < 0:
         raise ValueError(f"permutations = {permutations}, expected 0 or more")
     require_subsamples(subsamples)
-    chosen = [(find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics]
+    chosen = [
+        (find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics
+    ]
     wanted = list(pairs)
     each_pair = study.n * max(study.k_of(metric) for metric, _ in chosen) * (1 + permutations)
-    study.expect(study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair)
+    study.expect(
+        study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair
+    )
     if subsamples and study.n:
         lengths = (m.list_length(study.n, study.k_of(m)) for m, _ in chosen if m.lists is not None)
         study.lengthen(max(lengths, default=0))
@@ -77,11 +83,19 @@ def align_all(
         for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
             null = None
             if value is not None and orders is not None:
-                with contextlib.suppress(Undefined):  # where every pairing of some of the systems gives the same
+                with contextlib.suppress(
+                    Undefined
+                ):  # where every pairing of some of the systems gives the same
                     shuffled = metric.null(study, *pair, how, orders)
-                    null = compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
+                    null = compare_with_null(
+                        value, shuffled, lower_is_closer=metric.lower_is_closer
+                    )
             study.advance(each_pair)
-            yield metric.name, pair, _alignment(study, metric, how, pair, value, reason, null, intervals.get(pair))
+            yield (
+                metric.name,
+                pair,
+                _alignment(study, metric, how, pair, value, reason, null, intervals.get(pair)),
+            )
 
 
 def align(
@@ -109,7 +123,13 @@ def align(
 
 
 def bare_value(
-    metric: Metric, a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, k: int, estimator: str | None, normalization: str
+    metric: Metric,
+    a: ArrayLike | Tensor,
+    b: ArrayLike | Tensor,
+    *,
+    k: int,
+    estimator: str | None,
+    normalization: str,
 ) -> float:
     """The bare value. Raises Undefined where there is none, ValueError on parameters that make no sense."""
     result = align(a, b, metric.name, k=k, estimator=estimator, normalize=normalization)
@@ -135,13 +155,20 @@ def _values(
 
 
 def _margins(
-    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair], count: int, seed: int
+    study: Study,
+    metric: Metric,
+    estimator: str | None,
+    pairs: Sequence[Pair],
+    count: int,
+    seed: int,
 ) -> dict[Pair, float]:
     """Half the width of every pair's interval, NaN where it cannot be told; none where none was asked for."""
     usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
     if not count or not usable:
         return {}
-    return dict(zip(usable, metric.margins(study, usable, estimator, count, seed).tolist(), strict=True))
+    return dict(
+        zip(usable, metric.margins(study, usable, estimator, count, seed).tolist(), strict=True)
+    )
 
 
 def _alignment(
@@ -186,7 +213,11 @@ def _warnings(study: Study, metric: Metric, pair: Pair) -> list[str]:
     models = dict.fromkeys(pair)
     found = [study.warnings[i] for i in models if i in study.warnings]
     if metric.lists is not None and study.n >= metric.least_systems(study.k_of(metric)):
-        shares = {i: study.tied(i, metric.lists, study.k_of(metric)) for i in models if study.reason(i) is None}
+        shares = {
+            i: study.tied(i, metric.lists, study.k_of(metric))
+            for i in models
+            if study.reason(i) is None
+        }
         found += [
             f"{share:.0%} of systems have ties at the k-th neighbor in {study.names[i]}"
             for i, share in shares.items()
@@ -198,4 +229,9 @@ def _warnings(study: Study, metric: Metric, pair: Pair) -> list[str]:
 # Of the systems, from which it is said that their k-th neighbor is tied. How ties are treated moves what a system adds
 # to the value by no more than the system's share, so up to here it moves the value by less than its interval is wide.
 TIED = 0.05
-NULL_COLUMNS = {"null_mean": "mean", "null_std": "std", "p_value": "p_value", "calibrated": "calibrated"}
+NULL_COLUMNS = {
+    "null_mean": "mean",
+    "null_std": "std",
+    "p_value": "p_value",
+    "calibrated": "calibrated",
+}

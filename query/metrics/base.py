@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.metrics.interval import counted, list_length, margin, paired_subsets, subset_k
+from query.statistics.interval import counted, list_length, margin, paired_subsets, subset_k
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 class Undefined(Exception):
@@ -39,7 +39,9 @@ def joint_scale(a: Scaled, b: Scaled, estimator: str | None) -> float:
     """√(align(a, a) · align(b, b)), what normalised metrics divide by. Raises Undefined."""
     for state in (a, b):
         if estimator not in state.scale:
-            raise Undefined(f"the {estimator} alignment of {state.name} with itself is not positive")
+            raise Undefined(
+                f"the {estimator} alignment of {state.name} with itself is not positive"
+            )
     return a.scale[str(estimator)] * b.scale[str(estimator)]
 
 
@@ -56,14 +58,20 @@ class Metric(ABC):
     """
 
     name: ClassVar[str]
-    estimators: ClassVar[tuple[str, ...]] = ()  # the first is the default; none where there is only one way
+    estimators: ClassVar[
+        tuple[str, ...]
+    ] = ()  # the first is the default; none where there is only one way
     uses_k: ClassVar[bool] = False
     default_k: ClassVar[int] = 25  # what Edamadaka et al. (2025) use throughout
     symmetric: ClassVar[bool] = True
     lower_is_closer: ClassVar[bool] = False
-    needs: ClassVar[frozenset[str]] = frozenset()  # of sums.KINDS: what one pass over all pairs of systems finds
+    needs: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # of sums.KINDS: what one pass over all pairs of systems finds
     lists: ClassVar[str | None] = None  # geometry of the neighbour lists it starts from
-    counts: ClassVar[bool] = False  # whether the value is a share of neighbors; see `interval.counted`
+    counts: ClassVar[bool] = (
+        False  # whether the value is a share of neighbors; see `interval.counted`
+    )
 
     def least_systems(self, k: int) -> int:
         """The smallest number of systems for which the metric says anything."""
@@ -84,7 +92,9 @@ class Metric(ABC):
         """The metric of models a and b of the study. Raises Undefined."""
 
     @abstractmethod
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         """The metric with the pairing shuffled.
 
         permutations: (B, n) int64; in the p-th, row i of a is paired with row permutations[p, i] of b.
@@ -104,7 +114,12 @@ class Metric(ABC):
         return max(k, list_length(k, n, self.subsample_size(n)))
 
     def margins(
-        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
+        self,
+        study: Study,
+        pairs: Sequence[tuple[int, int]],
+        estimator: str | None,
+        subsamples: int,
+        seed: int,
     ) -> NDArray[np.float64]:
         """Half the width of every pair's interval, (pairs,); NaN where the systems are too few to tell."""
         drawn = self.draw(study, subsamples, seed)
@@ -116,7 +131,9 @@ class Metric(ABC):
             return wide
         for p, pair in enumerate(pairs):
             with contextlib.suppress(Undefined):  # then there is nothing to put an interval around
-                wide[p] *= counted(study.value(self, *pair, estimator), values[:, p], size / study.n)
+                wide[p] *= counted(
+                    study.value(self, *pair, estimator), values[:, p], size / study.n
+                )
         return wide
 
     def draw(self, study: Study, subsamples: int, seed: int) -> NDArray[np.int64] | None:
@@ -127,7 +144,11 @@ class Metric(ABC):
         return paired_subsets(study.n, size, subsamples, seed)
 
     def resampled(
-        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsets: NDArray[np.int64]
+        self,
+        study: Study,
+        pairs: Sequence[tuple[int, int]],
+        estimator: str | None,
+        subsets: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """The metric of every pair on every subset, NaN where undefined.
 

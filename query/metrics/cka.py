@@ -27,10 +27,17 @@ from torch import Tensor
 
 from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING
-from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State, double_centred, u_centred
+from query.metrics.matrices import (
+    Matrix,
+    MatrixCorrelation,
+    Moments,
+    State,
+    double_centred,
+    u_centred,
+)
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 class Cka(MatrixCorrelation):
@@ -69,14 +76,24 @@ class Cka(MatrixCorrelation):
 METRIC = Cka()
 
 
-def cka(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, estimator: str | None = None, normalize: str = "l2") -> float:
+def cka(
+    a: ArrayLike | Tensor,
+    b: ArrayLike | Tensor,
+    *,
+    estimator: str | None = None,
+    normalize: str = "l2",
+) -> float:
     """Linear CKA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
-def _off_diagonal(product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]) -> float:
+def _off_diagonal(
+    product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]
+) -> float:
     """n (n − 3) times Song's equation 5 for centred features. product: Σ_ij K_ij L_ij; squares: (n,)."""
     n = len(a_squares)
-    diagonal = float(a_squares @ b_squares)  # Σ_i K_ii L_ii, and also Σ_i (row sum of K)(row sum of L) off the diagonal
+    diagonal = float(
+        a_squares @ b_squares
+    )  # Σ_i K_ii L_ii, and also Σ_i (row sum of K)(row sum of L) off the diagonal
     total = float(a_squares.sum() * b_squares.sum()) / ((n - 1) * (n - 2))
     return product - diagonal + total - 2 * diagonal / (n - 2)

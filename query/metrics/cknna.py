@@ -35,14 +35,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from query.engine import kernels
+from query.engine.edges import Orders, as_they_are, over_pairings
+from query.engine.lists import Members
 from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING, Metric, joint_scale
-from query.metrics.engine import kernels
-from query.metrics.engine.edges import Orders, as_they_are, over_pairings
-from query.metrics.engine.lists import Members
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class State:
 
     name: str
     neighbours: Members
-    mutual: NDArray[np.uint8]  # (entries,): whether the neighbour counts the row among its own; `kernels.reciprocated`
+    mutual: NDArray[
+        np.uint8
+    ]  # (entries,): whether the neighbour counts the row among its own; `kernels.reciprocated`
     row_mean: NDArray[np.float64]  # (n,): mean of the kernel's row
     scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
 
@@ -82,11 +84,18 @@ class Cknna(Metric):
 
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         left, right = study.state(self, a), study.state(self, b)
-        return float(_align(left, right, estimator, as_they_are(study.n))[0][0] / joint_scale(left, right, estimator))
+        return float(
+            _align(left, right, estimator, as_they_are(study.n))[0][0]
+            / joint_scale(left, right, estimator)
+        )
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         left, right = study.state(self, a), study.state(self, b)
-        return torch.from_numpy(_align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator))
+        return torch.from_numpy(
+            _align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator)
+        )
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return (-1.0, 1.0) if estimator == "centered" else (-math.inf, math.inf)
@@ -96,7 +105,12 @@ METRIC = Cknna()
 
 
 def cknna(
-    a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, estimator: str | None = None, normalize: str = "l2"
+    a: ArrayLike | Tensor,
+    b: ArrayLike | Tensor,
+    k: int = 25,
+    *,
+    estimator: str | None = None,
+    normalize: str = "l2",
 ) -> float:
     """CKNNA of two models' vectors over the same systems, (n, d_a) and (n, d_b). See the module. Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
@@ -111,11 +125,17 @@ def _align(
         found = over_pairings(
             orders,
             2,
-            lambda order, place, out: kernels.centred_products(left, a.row_mean, right, b.row_mean, order, place, out),
+            lambda order, place, out: kernels.centred_products(
+                left, a.row_mean, right, b.row_mean, order, place, out
+            ),
         )
         return found[:, 0], found[:, 1]
     found = over_pairings(
-        orders, 3, lambda order, place, out: kernels.unbiased_terms(left, a.mutual, right, b.mutual, order, place, out)
+        orders,
+        3,
+        lambda order, place, out: kernels.unbiased_terms(
+            left, a.mutual, right, b.mutual, order, place, out
+        ),
     )
     n = len(left.start)
     weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))

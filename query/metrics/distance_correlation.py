@@ -27,10 +27,17 @@ from torch import Tensor
 
 from query.metrics.alignment import bare_value
 from query.metrics.base import ROUNDING
-from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State, double_centred, u_centred
+from query.metrics.matrices import (
+    Matrix,
+    MatrixCorrelation,
+    Moments,
+    State,
+    double_centred,
+    u_centred,
+)
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,9 @@ class DistanceCorrelation(MatrixCorrelation):
         centred = diagonal - 2 * means + means.mean()  # the diagonal of the double-centred matrix
         moments = {
             "unbiased": Moments(study.n, parts["unbiased"], 0.0),
-            "biased": Moments(study.n, parts["biased"], 0.0, float(centred.sum()), float(centred @ centred)),
+            "biased": Moments(
+                study.n, parts["biased"], 0.0, float(centred.sum()), float(centred @ centred)
+            ),
         }
         scale = {name: part**0.5 for name, part in parts.items() if part > ROUNDING * own}
         return DistanceState(study.names[i], moments, scale, rows, diagonal)
@@ -75,7 +84,9 @@ class DistanceCorrelation(MatrixCorrelation):
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)
         squares = x.square().sum(dim=1)
-        table: Matrix = (squares[:, None] + squares[None] - 2 * (x @ x.T)).clamp_(min=0).sqrt_().cpu().numpy()
+        table: Matrix = (
+            (squares[:, None] + squares[None] - 2 * (x @ x.T)).clamp_(min=0).sqrt_().cpu().numpy()
+        )
         np.fill_diagonal(table, 0.0)
         return double_centred(table) if estimator == "biased" else u_centred(table)
 
@@ -87,7 +98,11 @@ METRIC = DistanceCorrelation()
 
 
 def distance_correlation(
-    a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, estimator: str | None = None, normalize: str = "l2"
+    a: ArrayLike | Tensor,
+    b: ArrayLike | Tensor,
+    *,
+    estimator: str | None = None,
+    normalize: str = "l2",
 ) -> float:
     """Distance correlation of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
@@ -109,4 +124,8 @@ def _unbiased(
     """Σ_ij Ã_ij B̃_ij of U-centred matrices, from Σ_ij E_ij F_ij with the diagonal and the row sums without it."""
     n = len(a_rows)
     hollow = product - float(a_diagonal @ b_diagonal)
-    return hollow - 2 * float(a_rows @ b_rows) / (n - 2) + float(a_rows.sum() * b_rows.sum()) / ((n - 1) * (n - 2))
+    return (
+        hollow
+        - 2 * float(a_rows @ b_rows) / (n - 2)
+        + float(a_rows.sum() * b_rows.sum()) / ((n - 1) * (n - 2))
+    )

@@ -35,18 +35,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from query.engine import kernels, threads
+from query.engine.lists import Members
+from query.engine.search import find_lists
+from query.engine.sums import RANKED, rounding
+from query.engine.tiles import FLOAT64_BYTES, blocks
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric, Undefined
-from query.metrics.engine import kernels, threads
-from query.metrics.engine.lists import Members
-from query.metrics.engine.search import find_lists
-from query.metrics.engine.sums import RANKED, rounding
-from query.metrics.engine.tiles import FLOAT64_BYTES, blocks
-from query.metrics.interval import margin, subset_k, subsets
 from query.metrics.matrices import RESAMPLED, few_systems
+from query.statistics.interval import margin, subset_k, subsets
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 DECIMALS = 12  # of the largest distance, to which equal ones are equal
@@ -57,7 +57,9 @@ class InformationImbalance(Metric):
 
     name: ClassVar[str] = "information_imbalance"
     uses_k: ClassVar[bool] = True
-    default_k: ClassVar[int] = RANKED  # as Glielmo et al. define it; Edamadaka et al. show 50, 200 and 500
+    default_k: ClassVar[int] = (
+        RANKED  # as Glielmo et al. define it; Edamadaka et al. show 50, 200 and 500
+    )
     symmetric: ClassVar[bool] = False
     lower_is_closer: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ranks"})
@@ -69,14 +71,18 @@ class InformationImbalance(Metric):
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         return 2 / study.n * float(self._ranks(study, a, b).mean())
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         from scipy.stats import rankdata  # slow to import, and rarely needed
 
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
         right = study.vectors(b)[torch.from_numpy(rows)]
         distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist")
-        distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
+        distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(
+            -1.0
+        )
         ranks = rankdata(distances.numpy(), axis=1)
         ranks -= 1  # of the system itself
         nearest, k = self._among(study, a, rows), min(study.k_of(self), m - 2)
@@ -101,7 +107,12 @@ class InformationImbalance(Metric):
         return k  # only few systems are searched again
 
     def margins(
-        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
+        self,
+        study: Study,
+        pairs: Sequence[tuple[int, int]],
+        estimator: str | None,
+        subsamples: int,
+        seed: int,
     ) -> NDArray[np.float64]:
         """The error that independent places would have, times the root of the design effect: see the module."""
         few = max(RESAMPLED, 8 * study.k_of(self))
@@ -118,7 +129,9 @@ class InformationImbalance(Metric):
         independent = np.sqrt(np.nanmean(np.square(errors), axis=0) * drawn.shape[1] / part.n)
         wide = [margin(values[:, p], part.n, drawn.shape[1]) for p in range(len(pairs))]
         every = [self._value_and_error(study, *pair)[1] for pair in pairs]
-        wider: NDArray[np.float64] = np.divide(wide, independent, out=np.ones(len(pairs)), where=independent != 0)
+        wider: NDArray[np.float64] = np.divide(
+            wide, independent, out=np.ones(len(pairs)), where=independent != 0
+        )
         return wider * every
 
     def _value_and_error(self, study: Study, a: int, b: int) -> tuple[float, float]:
@@ -131,7 +144,9 @@ class InformationImbalance(Metric):
 
     def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
-        ranks: NDArray[np.float64] = study.remember((self.name, a, b), lambda: self._find_ranks(study, a, b))
+        ranks: NDArray[np.float64] = study.remember(
+            (self.name, a, b), lambda: self._find_ranks(study, a, b)
+        )
         return ranks
 
     def _find_ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
@@ -147,12 +162,16 @@ class InformationImbalance(Metric):
 METRIC = InformationImbalance()
 
 
-def information_imbalance(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2") -> float:
+def information_imbalance(
+    a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2"
+) -> float:
     """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
-def places_of(x: Tensor, rows: NDArray[np.int64], nearest: Members, device: torch.device) -> NDArray[np.float64]:
+def places_of(
+    x: Tensor, rows: NDArray[np.int64], nearest: Members, device: torch.device
+) -> NDArray[np.float64]:
     """The weighted mean of the places that the nearest systems of some rows have in x, (n, d) float64.
 
     Whole rows are sorted, as so many systems can tie that to count for each what is closer takes longer.

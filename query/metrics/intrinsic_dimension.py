@@ -26,11 +26,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.engine.neighbors import nearest
+from query.engine.normalize import near_one
+from query.engine.tiles import tile_dtype
 from query.metrics.base import Undefined
-from query.metrics.engine.neighbours import nearest
-from query.metrics.engine.tiles import tile_dtype
 from query.metrics.measure import Measure, bare
-from query.metrics.normalize import near_one
 
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
@@ -50,10 +50,14 @@ class IntrinsicDimension(Measure):
         least = 4 if k is None else k + 1
         if len(different) < least:
             needs = f"{method} needs" if k is None else f"k = {k} needs"
-            raise Undefined(f"{name} has {len(different)} different vectors, but {needs} at least {least}")
+            raise Undefined(
+                f"{name} has {len(different)} different vectors, but {needs} at least {least}"
+            )
         logs = neighbour_distances(different, k or 2).log()
         if not torch.isfinite(logs).all():
-            raise Undefined(f"two different vectors of {name} are too close for float64 to tell their distance from 0")
+            raise Undefined(
+                f"two different vectors of {name} are too close for float64 to tell their distance from 0"
+            )
         if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
             raise Undefined(f"all neighbours of a system are equally far in {name}")
         return _mle(logs) if method == "mle" else _twonn(logs, name)
@@ -70,7 +74,12 @@ MEASURE = IntrinsicDimension()
 
 
 def intrinsic_dimension(
-    x: ArrayLike | Tensor, method: str = "mle", *, k: int = 50, normalize: str = "none", name: str = "a"
+    x: ArrayLike | Tensor,
+    method: str = "mle",
+    *,
+    k: int = 50,
+    normalize: str = "none",
+    name: str = "a",
 ) -> float:
     """The intrinsic dimension of one model's vectors, (n, d). See the module.
 
@@ -91,7 +100,9 @@ def _twonn(logs: Tensor, name: str) -> float:
     kept = int(n * KEPT)
     ratios = (logs[:, 1] - logs[:, 0]).sort().values[:kept]
     if ratios[-1] < ALIKE:
-        raise Undefined(f"nearly all systems of {name} have their two nearest neighbours equally far")
+        raise Undefined(
+            f"nearly all systems of {name} have their two nearest neighbours equally far"
+        )
     empirical = torch.arange(1, kept + 1, dtype=ratios.dtype, device=ratios.device) / n
     return ((ratios @ -torch.log1p(-empirical)) / (ratios @ ratios)).item()
 

@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from query.engine import kernels, threads
 from query.metrics.base import Metric, Undefined, joint_scale
-from query.metrics.engine import kernels, threads
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 LARGEST = 1024
 RESAMPLED = 1000  # systems of a subset at most: from here on subsets of any size scatter as 1/√m
@@ -68,7 +68,9 @@ class State:
 class MatrixCorrelation(Metric):
     """Σ A B / √(Σ A² Σ B²) of two models' centred matrices."""
 
-    with_diagonal: ClassVar[frozenset[str]] = frozenset()  # estimators whose matrices have one, and rows that sum to 0
+    with_diagonal: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # estimators whose matrices have one, and rows that sum to 0
 
     @abstractmethod
     def product(self, study: Study, a: int, b: int, estimator: str) -> float:
@@ -94,19 +96,27 @@ class MatrixCorrelation(Metric):
         correlation = np.array(self.product(study, a, b, str(estimator)) / scale)
         return float(self.finish(correlation, str(estimator)))
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         chosen = str(estimator)
         left, right = study.state(self, a), study.state(self, b)
         scale = joint_scale(left, right, estimator)
         rows, orders = few_systems(permutations.numpy())
         few = [self.matrix(study.vectors(i)[torch.from_numpy(rows)], chosen) for i in (a, b)]
         left_few, right_few = few
-        shuffled = np.array(threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders))
+        shuffled = np.array(
+            threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders)
+        )
         if len(rows) < study.n:
             diagonal = chosen in self.with_diagonal
-            mean, deviation = null_moments(*(Moments.of(matrix) for matrix in few), diagonal=diagonal)
+            mean, deviation = null_moments(
+                *(Moments.of(matrix) for matrix in few), diagonal=diagonal
+            )
             if deviation <= 0:
-                raise Undefined(f"every pairing of {left.name} and {right.name} gives the same {self.name}")
+                raise Undefined(
+                    f"every pairing of {left.name} and {right.name} gives the same {self.name}"
+                )
             there = null_moments(left.moments[chosen], right.moments[chosen], diagonal=diagonal)
             shuffled = there[0] + there[1] * (shuffled - mean) / deviation
         return torch.from_numpy(self.finish(shuffled / scale, chosen))
@@ -121,14 +131,18 @@ def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, floa
     if diagonal:
         mean = a.trace * b.trace / (n - 1)
         spread = [(n - 1) * m.square - m.trace**2 for m in (a, b)]
-        tail = [n * (n + 1) * m.diagonal_square - (n - 1) * (m.trace**2 + 2 * m.square) for m in (a, b)]
+        tail = [
+            n * (n + 1) * m.diagonal_square - (n - 1) * (m.trace**2 + 2 * m.square) for m in (a, b)
+        ]
         variance = 2 * spread[0] * spread[1] / ((n - 1) ** 2 * (n + 1) * (n - 2))
         variance += tail[0] * tail[1] / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
     else:
         mean = 0.0
         apart = [2 * m.square - 4 * m.row_square for m in (a, b)]
         variance = 2 * a.square * b.square / (n * (n - 1))
-        variance += 4 * (a.row_square - a.square) * (b.row_square - b.square) / (n * (n - 1) * (n - 2))
+        variance += (
+            4 * (a.row_square - a.square) * (b.row_square - b.square) / (n * (n - 1) * (n - 2))
+        )
         variance += apart[0] * apart[1] / (n * (n - 1) * (n - 2) * (n - 3))
     return mean, float(np.sqrt(max(variance, 0.0)))
 
@@ -147,7 +161,9 @@ def u_centred(matrix: Matrix) -> Matrix:
     n = len(matrix)
     hollow = matrix - np.diag(matrix.diagonal())
     rows = hollow.sum(axis=1)
-    centred: Matrix = hollow - (rows[:, None] + rows[None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    centred: Matrix = (
+        hollow - (rows[:, None] + rows[None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    )
     np.fill_diagonal(centred, 0.0)
     return centred
 

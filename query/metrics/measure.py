@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from query.engine.normalize import normalize as scale
+from query.engine.normalize import normalize_resolved
 from query.metrics.base import Undefined
-from query.metrics.interval import UNTOLD, around, margin, paired_subsets, require_subsamples, subset_k
-from query.metrics.normalize import normalize as scale
-from query.metrics.normalize import normalize_resolved
 from query.metrics.registry import choose_method, find_measure
+from query.statistics.interval import (
+    UNTOLD,
+    around,
+    margin,
+    paired_subsets,
+    require_subsamples,
+    subset_k,
+)
 
 
 class Measure(ABC):
@@ -42,7 +49,9 @@ class Measure(ABC):
         Raises ValueError on a k that makes no sense.
         """
         if k is not None:
-            raise ValueError(f"{self.name} has no neighbours, but k = {k} was asked for: leave it out")
+            raise ValueError(
+                f"{self.name} has no neighbours, but k = {k} was asked for: leave it out"
+            )
         return None
 
     def bounds(self, n: int, d: int) -> tuple[float, float]:
@@ -65,7 +74,9 @@ class Measured:
     normalization: str
     k: int | None  # None for methods without neighbours
     n: int
-    n_distinct: int | None = None  # distinct vectors, to the precision of those given; None where there is no value
+    n_distinct: int | None = (
+        None  # distinct vectors, to the precision of those given; None where there is no value
+    )
     low: float | None = None  # of the 95 % interval
     high: float | None = None
     warning: str | None = None  # why no interval is told where one was asked for
@@ -110,11 +121,19 @@ def measure(
             warning = UNTOLD.format(n=n)
         else:
             low, high = around(value, half, chosen.bounds(n, table.shape[1]))
-    return Measured(value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high, warning)
+    return Measured(
+        value, reason, chosen.name, way, normalize, used_k, n, distinct, low, high, warning
+    )
 
 
 def bare(
-    x: ArrayLike | Tensor, chosen: Measure, *, method: str | None, k: int | None, normalization: str, name: str
+    x: ArrayLike | Tensor,
+    chosen: Measure,
+    *,
+    method: str | None,
+    k: int | None,
+    normalization: str,
+    name: str,
 ) -> float:
     """The value alone. Raises Undefined where there is none, ValueError on parameters that make no sense."""
     found = measure(x, chosen.name, method=method, k=k, normalize=normalization, name=name)
@@ -124,7 +143,12 @@ def bare(
 
 
 def _resampled(
-    x: Tensor | NDArray[Any], drawn: NDArray[np.int64], chosen: Measure, method: str, k: int | None, normalization: str
+    x: Tensor | NDArray[Any],
+    drawn: NDArray[np.int64],
+    chosen: Measure,
+    method: str,
+    k: int | None,
+    normalization: str,
 ) -> NDArray[np.float64]:
     """The measure of each subset, NaN where undefined. drawn: (S, m) row numbers. Returns (S,)."""
     fewer = None if k is None else max(chosen.least_k, subset_k(k, len(x), drawn.shape[1]))

@@ -23,14 +23,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from query.engine import kernels
+from query.engine.edges import Orders, as_they_are, over_pairings
+from query.engine.lists import Members
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
-from query.metrics.engine import kernels
-from query.metrics.engine.edges import Orders, as_they_are, over_pairings
-from query.metrics.engine.lists import Members
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ class MutualKnn(Metric):
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         return self._overlap(study, a, b, as_they_are(study.n)).item()
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         return self._overlap(study, a, b, permutations)
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
@@ -67,13 +69,17 @@ class MutualKnn(Metric):
 
     def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
         left, right = (study.state(self, i) for i in (a, b))
-        return _shared(left.neighbours, right.neighbours, orders) / math.sqrt(left.squares * right.squares)
+        return _shared(left.neighbours, right.neighbours, orders) / math.sqrt(
+            left.squares * right.squares
+        )
 
 
 METRIC = MutualKnn()
 
 
-def mutual_knn(a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2") -> float:
+def mutual_knn(
+    a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2"
+) -> float:
     """Mutual k-NN overlap of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
     return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 

@@ -27,7 +27,7 @@ from query.metrics.alignment import bare_value
 from query.metrics.base import Metric
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,18 @@ class Procrustes(Metric):
 
     def prepare(self, study: Study, i: int) -> State:
         x = coordinates(study.vectors(i).to(study.device))
-        return State(torch.linalg.matrix_norm(x).item(), x if x.shape[1] < study.vectors(i).shape[1] else None)
+        return State(
+            torch.linalg.matrix_norm(x).item(),
+            x if x.shape[1] < study.vectors(i).shape[1] else None,
+        )
 
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         x, y = self._scaled(study, a), self._scaled(study, b)
         return _disparity(x.T @ y).item()
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         x, y = self._scaled(study, a), self._scaled(study, b)
         orders = permutations.to(study.device)
         return torch.stack([_disparity(x.T @ y.index_select(0, order)) for order in orders]).cpu()

@@ -43,18 +43,20 @@ from torch import Tensor
 
 from query.metrics.alignment import bare_value
 from query.metrics.base import Metric, Undefined
-from query.metrics.interval import quantile
 from query.metrics.procrustes import coordinates
+from query.statistics.interval import quantile
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 TRAIN, TEST = slice(0, None, 2), slice(1, None, 2)
 FOLDS = slice(0, None, 4), slice(2, None, 4)  # of all systems; together TRAIN
 CUTOFFS = torch.logspace(-9, math.log10(0.9), 20, dtype=torch.float64)
 TIE = 1e-12  # of the variance: squared errors that differ by less are equal
 ALIKE = 1e-12
-LEVERAGE = 0.9  # at most: without a system that the map hardly fits but through it, anything may happen
+LEVERAGE = (
+    0.9  # at most: without a system that the map hardly fits but through it, anything may happen
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ class ReconstructionError(Metric):
         vectors = study.vectors(i).to(study.device)
         x = coordinates(vectors)
         if _half_alike(x):
-            raise Undefined(f"at least half of the systems have the same vector in {study.names[i]}")
+            raise Undefined(
+                f"at least half of the systems have the same vector in {study.names[i]}"
+            )
         few = x if x.shape[1] < vectors.shape[1] else None
         x, mean, scale = _standardised(x)
         spectra = [_singular(x[rows]) for rows in (*FOLDS, TRAIN)]
@@ -110,7 +114,9 @@ class ReconstructionError(Metric):
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         return self.null(study, a, b, estimator, torch.arange(study.n)[None]).item()
 
-    def null(self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor) -> Tensor:
+    def null(
+        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+    ) -> Tensor:
         state: State = study.state(self, a)
         x, y = self._placed(study, a, b)
         orders = permutations.to(study.device)
@@ -120,7 +126,12 @@ class ReconstructionError(Metric):
         return 0.0, math.inf
 
     def margins(
-        self, study: Study, pairs: Sequence[tuple[int, int]], estimator: str | None, subsamples: int, seed: int
+        self,
+        study: Study,
+        pairs: Sequence[tuple[int, int]],
+        estimator: str | None,
+        subsamples: int,
+        seed: int,
     ) -> NDArray[np.float64]:
         """From what every system adds: see the module. Nothing is drawn."""
         return np.array([self._margin(study, a, b) for a, b in pairs])
@@ -148,7 +159,9 @@ class ReconstructionError(Metric):
 METRIC = ReconstructionError()
 
 
-def reconstruction_error(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
+def reconstruction_error(
+    a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2"
+) -> float:
     """What of b, (n, d_b), a linear map from a, (n, d_a), leaves unexplained. Raises Undefined."""
     return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
@@ -181,7 +194,9 @@ def _error(state: State, x: Tensor, y: Tensor) -> Tensor:
 def _fit(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The map P = V Vᵀ XᵀY of the training half as V (d_a, r) and XᵀY (d_a, d_b); x and y standardised."""
     first, second = (x[rows].T @ y[rows] for rows in FOLDS)
-    losses = _losses(state.folds[0], first, second, y[FOLDS[1]]) + _losses(state.folds[1], second, first, y[FOLDS[0]])
+    losses = _losses(state.folds[0], first, second, y[FOLDS[1]]) + _losses(
+        state.folds[1], second, first, y[FOLDS[0]]
+    )
     best = int((losses <= losses.min() + TIE).int().argmax())
     return state.whole.inverse[:, : state.whole.counts[best]], first + second
 
@@ -199,7 +214,9 @@ def _influence(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     test, train = residual[TEST], residual[TRAIN]
     loss = test.square().sum(dim=1).mean()
     leverage = along[TRAIN].square().sum(dim=1).clamp(max=LEVERAGE)
-    slope = -2 * (along[TEST].T @ test) / len(test)  # of the loss, by how the map turns coordinates along V
+    slope = (
+        -2 * (along[TEST].T @ test) / len(test)
+    )  # of the loss, by how the map turns coordinates along V
     moved = len(train) * (along[TRAIN] * (train @ slope.T)).sum(dim=1) / (1 - leverage)
     return test.square().sum(dim=1) / loss, moved / loss - y[TRAIN].square().sum(dim=1)
 
@@ -227,7 +244,9 @@ def _standardised(x: Tensor) -> tuple[Tensor, Tensor, float]:
 
 def _half_alike(x: Tensor) -> bool:
     """Whether so many vectors are the same that a training half can be: seen along one direction, fixed at random."""
-    direction = torch.randn(x.shape[1], generator=torch.Generator().manual_seed(0), dtype=x.dtype).to(x.device)
+    direction = torch.randn(
+        x.shape[1], generator=torch.Generator().manual_seed(0), dtype=x.dtype
+    ).to(x.device)
     along = (x @ direction).sort().values
     size = (len(x) + 1) // 2
     return bool((along[size - 1 :] - along[: len(x) - size + 1]).min() <= ALIKE * along.abs().max())

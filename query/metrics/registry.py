@@ -59,7 +59,9 @@ def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
     if estimator in metric.estimators:
         return estimator
     if not metric.estimators:
-        raise ValueError(f"{metric.name} has no estimators, but estimator '{estimator}' was asked for: leave it out")
+        raise ValueError(
+            f"{metric.name} has no estimators, but estimator '{estimator}' was asked for: leave it out"
+        )
     raise ValueError(unknown(f"estimator of {metric.name}", estimator, metric.estimators))
 
 

@@ -28,7 +28,7 @@ from query.metrics.base import ROUNDING
 from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State
 
 if TYPE_CHECKING:
-    from query.metrics.engine.study import Study
+    from query.engine.comparison import Study
 
 
 class Rsa(MatrixCorrelation):
@@ -43,7 +43,9 @@ class Rsa(MatrixCorrelation):
         n, total = study.n, float(squares.sum())
         own = study.kernel_product(i, i)
         product, size = _centred_product(own, squares, squares)
-        rows = n * squares + total - 2 * total  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
+        rows = (
+            n * squares + total - 2 * total
+        )  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
         scale = {"pearson": product**0.5} if product > ROUNDING * size else {}
         moments = {"pearson": Moments(n, product, float(rows @ rows))}
         return State(study.names[i], moments, scale)

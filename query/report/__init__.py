@@ -15,13 +15,13 @@ from pathlib import Path
 
 import duckdb
 
+from query.reading.vectors import check_dataset
 from query.report.files import PAGE, check_folder, put
 from query.report.findings import controls_that_fail, findings
 from query.report.page import Page, Table, render
 from query.report.sections import SECTIONS
 from query.report.views import Drawn, Section, View, draw
 from query.statements import ask
-from query.vectors import check_dataset
 
 __all__ = ["SECTIONS", "report"]
 
@@ -74,7 +74,10 @@ def _said(what: str) -> Iterator[None]:
 
 
 def _page(
-    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str], drawn: Sequence[Drawn], tables: Sequence[Table]
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    drawn: Sequence[Drawn],
+    tables: Sequence[Table],
 ) -> Page:
     return Page(
         title=f"How alike do models see {_and(datasets)}?",
@@ -92,13 +95,22 @@ def _facts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> st
     systems = " · ".join(f"{row['dataset']}: {row['n_systems']:,} systems" for row in about)
     kinds = [row["kind"] for row in models]
     counts = [(kinds.count(kind), name) for kind, name in KINDS.items()]
-    shown = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count)
-    path = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()").fetchall()
+    shown = ", ".join(
+        f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count
+    )
+    path = connection.execute(
+        "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+    ).fetchall()
     now = datetime.datetime.now(datetime.UTC)
     return f"{systems} · {shown} · {Path(path[0][0] or 'memory').name}, {now:%Y-%m-%d %H:%M} UTC"
 
 
-KINDS = {"model": "trained model", "descriptor": "descriptor", "twin": "untrained twin", "control": "control"}
+KINDS = {
+    "model": "trained model",
+    "descriptor": "descriptor",
+    "twin": "untrained twin",
+    "control": "control",
+}
 
 
 def _and(names: Sequence[str]) -> str:

@@ -21,7 +21,9 @@ def check_folder(folder: Path) -> None:
     """Raises ValueError where a report would overwrite what is no report, or cannot be written; makes the folder."""
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; a report needs a folder of its own: give another OUT")
+        raise ValueError(
+            f"{folder} is a file; a report needs a folder of its own: give another OUT"
+        )
     if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
         raise ValueError(f"{page} is no page of ours and is left as it is: give another OUT")
     try:  # now, not after the minutes that the figures take
@@ -29,11 +31,17 @@ def check_folder(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-"):
             pass
     except OSError as error:
-        raise ValueError(f"{folder} cannot be written ({error.strerror}): give another OUT") from error
+        raise ValueError(
+            f"{folder} cannot be written ({error.strerror}): give another OUT"
+        ) from error
 
 
 def put(
-    connection: duckdb.DuckDBPyConnection, folder: Path, html: str, views: Iterable[View], tables: Iterable[Table]
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    html: str,
+    views: Iterable[View],
+    tables: Iterable[Table],
 ) -> None:
     """Write all files, each by rename, the page last; then remove what only an earlier page of ours has."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +56,9 @@ def put(
         for table in tables:
             _put_answer(made / "figures", table.name, table.answer, connection)
         (made / PAGE).write_text(html, encoding="utf-8")
-        now = [file.relative_to(made) for file in [*sorted((made / "figures").iterdir()), made / PAGE]]
+        now = [
+            file.relative_to(made) for file in [*sorted((made / "figures").iterdir()), made / PAGE]
+        ]
         for file in now:
             (made / file).replace(folder / file)
     for stale in before - {file.as_posix() for file in now}:
@@ -62,6 +72,8 @@ def _put_view(folder: Path, view: View, connection: duckdb.DuckDBPyConnection) -
         _put_answer(folder, view.name, view.image.answer, connection)
 
 
-def _put_answer(folder: Path, name: str, answer: Answer, connection: duckdb.DuckDBPyConnection) -> None:
+def _put_answer(
+    folder: Path, name: str, answer: Answer, connection: duckdb.DuckDBPyConnection
+) -> None:
     (folder / f"{name}.sql").write_text(answer.sql, encoding="utf-8")
     connection.from_arrow(answer.table).write_csv(str(folder / f"{name}.csv"))

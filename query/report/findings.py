@@ -65,7 +65,9 @@ def _controls(rows: Rows) -> Iterator[str]:
 
 
 def _heatmap(rows: Rows) -> Iterator[str]:
-    pairs = [row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None]
+    pairs = [
+        row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None
+    ]
     apart = [row for row in pairs if row["family_a"] != row["family_b"]]
     for which, some in (("Of all pairs", pairs), ("Of pairs from different families", apart)):
         if some:
@@ -82,10 +84,14 @@ def _converging(rows: Rows) -> Iterator[str]:
         row = next((row for row in rows if row["kin"] == kin and row["spearman"] is not None), None)
         if row is not None:
             interval = (
-                "" if row["spearman_low"] is None else f", 95 % {_range(row['spearman_low'], row['spearman_high'])}"
+                ""
+                if row["spearman_low"] is None
+                else f", 95 % {_range(row['spearman_low'], row['spearman_high'])}"
             )
             p = number(row["spearman_p"], 2)
-            said.append(f"{number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)")
+            said.append(
+                f"{number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)"
+            )
     if said:
         about = f"{rows[0]['score']} with alignment to {rows[0]['reference']}"
         yield f"The rank correlation of {about} is {'; '.join(said)}."
@@ -93,7 +99,11 @@ def _converging(rows: Rows) -> Iterator[str]:
 
 def _distribution(rows: Rows) -> Iterator[str]:
     for metric in dict.fromkeys(row["metric"] for row in rows):
-        pairs = [row for row in rows if row["metric"] == metric and None not in (row["on_a"], row["on_b"])]
+        pairs = [
+            row
+            for row in rows
+            if row["metric"] == metric and None not in (row["on_a"], row["on_b"])
+        ]
         if pairs:
             means = [number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
             yield f"The mean {metric} of {len(pairs)} pairs is {means[0]} on the first, {means[1]} on the second."
@@ -118,14 +128,22 @@ def _kin(rows: Rows) -> Iterator[str]:
 
 
 def _beyond_twins(rows: Rows) -> Iterator[str]:
-    gained = [row["gained"] for row in rows if row["gained"] is not None and row["family_a"] != row["family_b"]]
+    gained = [
+        row["gained"]
+        for row in rows
+        if row["gained"] is not None and row["family_a"] != row["family_b"]
+    ]
     if gained:
         more = sum(value > 0 for value in gained)
         yield f"{more} of {len(gained)} pairs from different families are more alike than their untrained twins."
 
 
 def _energy(rows: Rows) -> Iterator[str]:
-    best = min((row for row in rows if row["mae"] is not None), key=lambda row: float(row["mae"]), default=None)
+    best = min(
+        (row for row in rows if row["mae"] is not None),
+        key=lambda row: float(row["mae"]),
+        default=None,
+    )
     if best is not None:
         interval = "" if best["low"] is None else f" (95 % {_range(best['low'], best['high'])})"
         yield (

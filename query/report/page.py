@@ -97,12 +97,16 @@ def _says(says: Mapping[str, Sequence[str]]) -> str:
         f"<div><h3>On {escape(on)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
         for on, lines in says.items()
     )
-    return f'<div class="says"><h2>What this store says</h2><div class="lists">{lists}</div></div>\n'
+    return (
+        f'<div class="says"><h2>What this store says</h2><div class="lists">{lists}</div></div>\n'
+    )
 
 
 def _contents(sections: Iterable[Drawn]) -> str:
     entries = [(drawn.section.name, drawn.section.question) for drawn in sections] + [PROVENANCE]
-    lines = "".join(f'<li><a href="#{name}">{escape(question)}</a></li>' for name, question in entries)
+    lines = "".join(
+        f'<li><a href="#{name}">{escape(question)}</a></li>' for name, question in entries
+    )
     return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>'
 
 
@@ -135,7 +139,9 @@ def _switch(views: Sequence[View], name: str) -> str:
     values = list(dict.fromkeys(view.version.switches[name] for view in views))
     if len(values) == 1:
         return ""
-    which = f'name="{views[0].panel}-{escape(name)}" data-switch="{escape(name)}" autocomplete="off"'
+    which = (
+        f'name="{views[0].panel}-{escape(name)}" data-switch="{escape(name)}" autocomplete="off"'
+    )
     buttons = "".join(
         f'<label><input type="radio" {which} value="{escape(value)}"{" checked" if place == 0 else ""}>'
         f"<span>{escape(value)}</span></label>"
@@ -147,15 +153,25 @@ def _switch(views: Sequence[View], name: str) -> str:
 def _view(view: View, *, first: bool) -> str:
     switches = escape(json.dumps(view.version.switches))
     hidden = "" if first else " hidden"
-    inside = _nothing(str(view.reason)) if view.image is None else _figure(view.name, view.image, first=first)
+    inside = (
+        _nothing(str(view.reason))
+        if view.image is None
+        else _figure(view.name, view.image, first=first)
+    )
     return f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{hidden}>{inside}</div>\n'
 
 
 def _figure(name: str, image: Image, *, first: bool) -> str:
     """The image, at once or packed until it is asked for, and under it what can be had."""
     title, wide, high = escape(image.title), image.width * INCH, image.height * INCH
-    source = f'src="data:image/svg+xml;base64,{base64.b64encode(image.svg.encode()).decode()}" ' if first else ""
-    packed = pack({"image": None if first else image.svg, "spots": [_values(spot) for spot in image.spots]})
+    source = (
+        f'src="data:image/svg+xml;base64,{base64.b64encode(image.svg.encode()).decode()}" '
+        if first
+        else ""
+    )
+    packed = pack(
+        {"image": None if first else image.svg, "spots": [_values(spot) for spot in image.spots]}
+    )
     shown = f'<img {source}alt="{title}" width="{wide:.0f}" height="{high:.0f}">'
     focus = f'tabindex="0" role="group" aria-label="{title}; arrow keys move between its points"'
     return (
@@ -167,7 +183,10 @@ def _figure(name: str, image: Image, *, first: bool) -> str:
 
 def _values(spot: Spot) -> list[float | str]:
     """left, top, width, height, text."""
-    return [*(round(value, 5) for value in (spot.left, spot.top, spot.width, spot.height)), spot.text]
+    return [
+        *(round(value, 5) for value in (spot.left, spot.top, spot.width, spot.height)),
+        spot.text,
+    ]
 
 
 def pack(content: Any) -> str:
@@ -219,7 +238,9 @@ def _cell(item: tuple[str, Any]) -> str:
     if isinstance(value, float):
         return f'<td class="number">{value:.3g}</td>'
     text = _text(value)
-    shown = ", ".join(part[:SHORT] for part in text.split(", ")) if column.endswith("hash") else text
+    shown = (
+        ", ".join(part[:SHORT] for part in text.split(", ")) if column.endswith("hash") else text
+    )
     return f'<td title="{escape(text[:LONG])}">{escape(shown[:LONG])}</td>'
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 
 from query import figures
-from query.convergence import AN_ERROR
-from query.energies import SCORE
 from query.figures import NothingToDraw
 from query.report.views import Panel, Section, Version
 from query.statements import ask
+from query.tables.convergence import AN_ERROR
+from query.tables.energies import SCORE
 
 Connection = duckdb.DuckDBPyConnection
 Versions = Callable[[Connection, Sequence[str]], list[Version]]
@@ -55,12 +55,17 @@ def by_metric(connection: Connection, datasets: Sequence[str]) -> list[Version]:
     """Of many models, only the quick metrics are set against chance."""
     found = []
     for dataset in datasets:
-        seen = connection.execute("SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset])
+        seen = connection.execute(
+            "SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset]
+        )
         many = seen.fetchall()[0][0] > MANY
         for metric in METRICS:
             switches = {"dataset": dataset, "metric": metric}
             found.append(
-                Version(switches, {**switches, "permutations": 0} if many and metric not in QUICK else switches)
+                Version(
+                    switches,
+                    {**switches, "permutations": 0} if many and metric not in QUICK else switches,
+                )
             )
     return found
 
@@ -70,7 +75,9 @@ def two_by_two(connection: Connection, datasets: Sequence[str]) -> list[Version]
     pairs = list(combinations(datasets, 2))
     if not pairs:
         raise NothingToDraw(f"two datasets are needed: make report DATASET={datasets[0]},…")
-    return [Version({"datasets": f"{a} and {b}"}, {"dataset_a": a, "dataset_b": b}) for a, b in pairs]
+    return [
+        Version({"datasets": f"{a} and {b}"}, {"dataset_a": a, "dataset_b": b}) for a, b in pairs
+    ]
 
 
 def alone_or_two(connection: Connection, datasets: Sequence[str]) -> list[Version]:
@@ -88,7 +95,9 @@ def by_score(connection: Connection, datasets: Sequence[str]) -> list[Version]:
         for score, test_set in rows:
             if AN_ERROR.search(score):
                 options = {"dataset": dataset, "score": score, "test_set": test_set}
-                found.append(Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options))
+                found.append(
+                    Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options)
+                )
         potentials, labelled = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
         if labelled and potentials >= SCORED:
             options = {"dataset": dataset, "score": SCORE}
@@ -104,9 +113,13 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
     """One model a dataset, both methods; sizes, and the properties that most systems have."""
     found = []
     for dataset in datasets:
-        if not connection.execute("FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset]).fetchall():
+        if not connection.execute(
+            "FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset]
+        ).fetchall():
             continue
-        model = ask(connection, "map", dataset=dataset).rows[0]["model_id"]  # once, not for every version
+        model = ask(connection, "map", dataset=dataset).rows[0][
+            "model_id"
+        ]  # once, not for every version
         labels = connection.execute(LABELS, [f"{dataset}/", LABELLED]).fetchall()
         colors = ["n_atoms", "n_elements", *(name for (name,) in labels)]
         for method in ("pca", "umap"):
@@ -114,7 +127,9 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
                 switches = {"dataset": dataset, "method": method, "color": color}
                 found.append(Version(switches, {**switches, "model": model}))
     if not found:
-        raise NothingToDraw(f"no model has vectors on {' or '.join(datasets)}: make ingest MODEL=… DATASET=…")
+        raise NothingToDraw(
+            f"no model has vectors on {' or '.join(datasets)}: make ingest MODEL=… DATASET=…"
+        )
     return found
 
 

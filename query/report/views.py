@@ -12,7 +12,7 @@ import duckdb
 
 from query.figures import NothingToDraw, Plot
 from query.figures.plot import Spot
-from query.output import sentence
+from query.sql.output import sentence
 from query.statements import Answer
 
 Made = TypeVar("Made")
@@ -97,7 +97,9 @@ def draw(connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequ
     return Drawn(section, [_draw_panel(connection, panel, datasets) for panel in section.panels])
 
 
-def _draw_panel(connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]) -> list[View]:
+def _draw_panel(
+    connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]
+) -> list[View]:
     found = _or_reason(panel.name, lambda: panel.versions(connection, datasets))
     if isinstance(found, str):
         return [View(panel.name, Version({}, {}), None, found)]
@@ -105,7 +107,9 @@ def _draw_panel(connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: S
     for version in found:
         image = _or_reason(panel.name, lambda: _render(panel.draw(connection, **version.options)))  # noqa: B023
         views.append(
-            View(panel.name, version, None, image) if isinstance(image, str) else View(panel.name, version, image, None)
+            View(panel.name, version, None, image)
+            if isinstance(image, str)
+            else View(panel.name, version, image, None)
         )
     return views
 
@@ -120,7 +124,9 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
         raise
     except Exception as error:
         ours = isinstance(error, duckdb.Error | ValueError)
-        reason = f"this figure failed: {sentence(error) if ours else f'{type(error).__name__}: {error}'}"
+        reason = (
+            f"this figure failed: {sentence(error) if ours else f'{type(error).__name__}: {error}'}"
+        )
         print(f"  {name}: {reason}", file=sys.stderr, flush=True)
         return reason
 

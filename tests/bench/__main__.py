@@ -18,7 +18,10 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
     ),
     "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
-    "page": (lambda options: page.run(), "the report and its page against their limits; needs Chromium"),
+    "page": (
+        lambda options: page.run(),
+        "the report and its page against their limits; needs Chromium",
+    ),
 }
 NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "containers": (
@@ -62,12 +65,18 @@ def _parse() -> argparse.Namespace:
         epilog=f"run where none is named:\n{told}\nonly where named:\n{named}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bench", nargs="*", choices=[*BENCHES, *NAMED], help="which", metavar="bench")
+    parser.add_argument(
+        "bench", nargs="*", choices=[*BENCHES, *NAMED], help="which", metavar="bench"
+    )
     for name in ("models", "systems", "dimensions"):
         parser.add_argument(f"--{name}", type=int, help="for a trial with less")
     parser.add_argument("--device", default="cpu", help="of all-metrics: cpu or cuda")
-    parser.add_argument("--store", type=Path, help="of paper: the file to make, or made by an earlier run")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="append the report to this Markdown file")
+    parser.add_argument(
+        "--store", type=Path, help="of paper: the file to make, or made by an earlier run"
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="append the report to this Markdown file"
+    )
     options = parser.parse_args()
     if "paper" in options.bench and options.store is None:
         parser.error("paper needs --store PATH")

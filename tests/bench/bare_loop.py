@@ -24,10 +24,13 @@ def chgnet_vectors(systems: list[dict], batch: int) -> np.ndarray:
     for start in range(0, len(systems), batch):
         part = systems[start : start + batch]
         structures = [
-            Structure(Lattice(s["cell"]), s["numbers"], s["positions"], coords_are_cartesian=True) for s in part
+            Structure(Lattice(s["cell"]), s["numbers"], s["positions"], coords_are_cartesian=True)
+            for s in part
         ]
         captured.clear()
-        model.predict_graph([model.graph_converter(s) for s in structures], task="e", batch_size=batch)
+        model.predict_graph(
+            [model.graph_converter(s) for s in structures], task="e", batch_size=batch
+        )
         means.append(mean_over_atoms(torch.cat(captured), [len(s) for s in structures]))
     return np.concatenate(means)
 
@@ -47,10 +50,13 @@ def sevenn_vectors(systems: list[dict], batch: int) -> np.ndarray:
     means = []
     for start in range(0, len(systems), batch):
         atoms = [
-            Atoms(s["numbers"], s["positions"], cell=s["cell"], pbc=s["pbc"]) for s in systems[start : start + batch]
+            Atoms(s["numbers"], s["positions"], cell=s["cell"], pbc=s["pbc"])
+            for s in systems[start : start + batch]
         ]
         graphs = [
-            AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(a, checkpoint.config["cutoff"], with_shift=False))
+            AtomGraphData.from_numpy_dict(
+                unlabeled_atoms_to_graph(a, checkpoint.config["cutoff"], with_shift=False)
+            )
             for a in atoms
         ]
         with torch.no_grad():

@@ -12,7 +12,9 @@ from tests.query.chance import CASES, p_values
 
 PAIRS = 500  # an exact null rejects 5 % of them, give or take 1 %
 LEVEL = 0.05
-LIMIT = 1 + 4 * math.sqrt((1 - LEVEL) / LEVEL / PAIRS)  # an exact null exceeds it once in 30,000 rows
+LIMIT = 1 + 4 * math.sqrt(
+    (1 - LEVEL) / LEVEL / PAIRS
+)  # an exact null exceeds it once in 30,000 rows
 
 
 def run(pairs: int = PAIRS) -> Iterator[Row]:
@@ -22,4 +24,6 @@ def run(pairs: int = PAIRS) -> Iterator[Row]:
             if found:
                 share = float(np.mean(np.array(found) <= LEVEL))
                 note = "" if len(found) == pairs else f"{len(found)} of {pairs} pairs have a value"
-                yield Row(f"{metric}, {family}, '{how}'", 100 * share, 100 * LEVEL, "%", LIMIT, note)
+                yield Row(
+                    f"{metric}, {family}, '{how}'", 100 * share, 100 * LEVEL, "%", LIMIT, note
+                )

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from query.metrics import METRICS, Study, align_all
-from query.metrics.null import permutations as draw_orders
+from query.statistics.null import permutations as draw_orders
 from tests.bench import products
 from tests.bench.report import Faster, Growth, Row
 from tests.bench.rivals import dense, packaged
@@ -79,18 +79,35 @@ def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> It
     halves.append(products.seconds(tables[::2]))
     yield Row(f"cknna, all pairs, {size} / bare products", cknna, halves[0] + halves[1], "s", 1.3)
     note = ", ".join(TOGETHER)
-    yield Row(f"{len(TOGETHER)} metrics together / bare products", together, halves[1] + halves[2], "s", 2.0, note)
+    yield Row(
+        f"{len(TOGETHER)} metrics together / bare products",
+        together,
+        halves[1] + halves[2],
+        "s",
+        2.0,
+        note,
+    )
 
     yield _faster("cknna", "Huh et al.'s dense way", 1000, cknna, found, _dense_cknna(pair), size)
     ours, found = _timed(lambda: _matrix(tables, ["distance_correlation"], estimator="biased"))
     float32 = _timed(lambda: [dense.distance_correlation(*pair)])
     dcor = packaged.time_pair("dcor", *pair)
     yield _faster("distance_correlation", "ReSi's float32 way", 60, ours, found, float32, size)
-    yield _faster("distance_correlation", f"dcor {dcor.version}", 500, ours, found, (dcor.seconds, dcor.values), size)
+    yield _faster(
+        "distance_correlation",
+        f"dcor {dcor.version}",
+        500,
+        ours,
+        found,
+        (dcor.seconds, dcor.values),
+        size,
+    )
     ours, found = _timed(lambda: _matrix(tables, ["information_imbalance"]))
     dadapy = packaged.time_pair("dadapy", *pair)
     rival = (dadapy.seconds, dadapy.values)
-    yield _faster("information_imbalance", f"dadapy {dadapy.version}", 200, ours, found, rival, size)
+    yield _faster(
+        "information_imbalance", f"dadapy {dadapy.version}", 200, ours, found, rival, size
+    )
 
 
 def _dense_cknna(pair: Tables) -> tuple[float, list[float]]:
@@ -100,19 +117,31 @@ def _dense_cknna(pair: Tables) -> tuple[float, list[float]]:
 
 
 def _faster(
-    metric: str, rival: str, limit: float, ours: float, found: Matrix, theirs: tuple[float, list[float]], size: Size
+    metric: str,
+    rival: str,
+    limit: float,
+    ours: float,
+    found: Matrix,
+    theirs: tuple[float, list[float]],
+    size: Size,
 ) -> Row:
     """ours: seconds for all pairs. theirs: seconds and values of the first pair, in both orders where they differ."""
     seconds, values = theirs
-    apart = max(abs(found[pair] - value) for pair, value in zip([(0, 1), (1, 0)], values, strict=False))
+    apart = max(
+        abs(found[pair] - value) for pair, value in zip([(0, 1), (1, 0)], values, strict=False)
+    )
     note = f"the rival: {seconds:.2f} s a pair, times {size.pairs:,} pairs; that pair's values differ by {apart:.0e}"
     return Faster(f"{metric}, all pairs / {rival}", ours, seconds * size.pairs, "s", limit, note)
 
 
 def _permutations(tables: Tables) -> Row:
     """The null of one pair against finding both models' neighbours."""
-    testing, finding = (statistics.median(times) for times in zip(*map(_null, [tables] * REPEATS), strict=True))
-    return Row(f"{PERMUTATIONS} permutations of a cknna pair / its neighbours", testing, finding, "s", 0.5)
+    testing, finding = (
+        statistics.median(times) for times in zip(*map(_null, [tables] * REPEATS), strict=True)
+    )
+    return Row(
+        f"{PERMUTATIONS} permutations of a cknna pair / its neighbours", testing, finding, "s", 0.5
+    )
 
 
 def _null(tables: Tables) -> tuple[float, float]:
@@ -120,7 +149,9 @@ def _null(tables: Tables) -> tuple[float, float]:
     study, metric = Study(tables), METRICS["cknna"]
     finding, _ = _timed(lambda: [study.neighbours(i, "inner", K) for i in range(len(tables))])
     study.value(metric, 0, 1, "unbiased")
-    testing, _ = _timed(lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0)))
+    testing, _ = _timed(
+        lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0))
+    )
     return testing, finding
 
 
@@ -141,13 +172,20 @@ def _seconds_of(size: Size, repeats: int) -> float:
     return statistics.median(_timed(lambda: _matrix(tables, ["cknna"]))[0] for _ in range(repeats))
 
 
-def _matrix(tables: Tables, metrics: Sequence[str], estimator: str | None = None, device: str = "cpu") -> Matrix:
+def _matrix(
+    tables: Tables, metrics: Sequence[str], estimator: str | None = None, device: str = "cpu"
+) -> Matrix:
     """The values of the last metric by pair of models, from nothing but the tables; each with its default k."""
     study = Study(tables, device=device)
     study.survey([METRICS[name] for name in metrics])
     for name in metrics:
-        pairs = (itertools.combinations if METRICS[name].symmetric else itertools.permutations)(range(len(tables)), 2)
-        found = {pair: alignment.value for _, pair, alignment in align_all(study, [name], pairs, estimator=estimator)}
+        pairs = (itertools.combinations if METRICS[name].symmetric else itertools.permutations)(
+            range(len(tables)), 2
+        )
+        found = {
+            pair: alignment.value
+            for _, pair, alignment in align_all(study, [name], pairs, estimator=estimator)
+        }
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.report import Row
-from zoo.card import find_model
+from zoo.cards.schema import find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"chgnet-0.3.0": "chgnet", "sevennet-0": "sevenn"}
@@ -35,7 +35,9 @@ def overhead() -> Iterator[Row]:
             ours, rival = [], []
             for _ in range(REPEATS):
                 rival.append(seconds(bare))
-                ours.append(seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", "venv"]))
+                ours.append(
+                    seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", "venv"])
+                )
                 clean(store, model_id)
             measure = f"ingest prototypes with {model_id} / plain loop over the bare model"
             yield Row(measure, statistics.median(ours), statistics.median(rival), "s", 1.10)
@@ -50,10 +52,14 @@ def containers() -> Iterator[Row]:
         times: dict[str, list[float]] = {"docker": [], "venv": []}
         for _ in range(REPEATS):
             for runtime, taken in times.items():
-                taken.append(seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", runtime]))
+                taken.append(
+                    seconds([*ingest_command(store, model_id, "prototypes"), "--runtime", runtime])
+                )
                 clean(store, model_id)
         measure = f"ingest prototypes with {model_id} in a container / in its local environment"
-        yield Row(measure, statistics.median(times["docker"]), statistics.median(times["venv"]), "s", 1.05)
+        yield Row(
+            measure, statistics.median(times["docker"]), statistics.median(times["venv"]), "s", 1.05
+        )
 
 
 def memory() -> Iterator[Row]:
@@ -63,7 +69,11 @@ def memory() -> Iterator[Row]:
         for count in (FEW, MANY):
             systems = Path(folder) / f"molecules-{count}.extxyz"
             write_molecules(systems, count)
-            peaks.append(peak_memory(ingest_command(Path(folder) / f"{count}.duckdb", "random", str(systems))))
+            peaks.append(
+                peak_memory(
+                    ingest_command(Path(folder) / f"{count}.duckdb", "random", str(systems))
+                )
+            )
         measure = f"peak memory of the host, {MANY} systems / {FEW} systems"
         yield Row(measure, peaks[1], peaks[0], "MB", 1.10)
 
@@ -73,7 +83,9 @@ def ingest_command(store: Path, model_id: str, dataset: str) -> list[object]:
 
 
 def run_ingest(store: Path, model_id: str, dataset: str) -> None:
-    subprocess.run(ingest_command(store, model_id, dataset), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ingest_command(store, model_id, dataset), cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def clean(store: Path, model_id: str) -> None:
@@ -83,23 +95,31 @@ def clean(store: Path, model_id: str) -> None:
 
 def seconds(command: Sequence[object]) -> float:
     start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     return time.perf_counter() - start
 
 
 def peak_memory(command: Sequence[object]) -> float:
     """The process's own peak in MB; its children (the worker) apart, which rusage would add in."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     peak = 0.0
     while process.poll() is None:
         try:
             lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             break
-        peak = max([peak, *(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))])
+        peak = max(
+            [peak, *(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))]
+        )
         time.sleep(0.02)
     if process.wait() != 0:
-        raise SystemExit(f"{' '.join(map(os.fspath, map(str, command)))} ended with {process.returncode}")
+        raise SystemExit(
+            f"{' '.join(map(os.fspath, map(str, command)))} ended with {process.returncode}"
+        )
     return peak
 
 
@@ -108,5 +128,7 @@ def write_molecules(path: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     with path.open("w") as file:
         for i in range(count):
-            rows = "\n".join("C {:.6f} {:.6f} {:.6f}".format(*p) for p in generator.uniform(0, 9, (20, 3)))
+            rows = "\n".join(
+                "C {:.6f} {:.6f} {:.6f}".format(*p) for p in generator.uniform(0, 9, (20, 3))
+            )
             file.write(f'20\nProperties=species:S:1:pos:R:3 id=c{i} pbc="F F F"\n{rows}\n')

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.metrics import MEASURES, METRICS, align, measure
-from query.metrics.interval import quantile
+from query.statistics.interval import quantile
 from tests.bench.report import Row
 
 Values = NDArray[np.float64]
@@ -24,10 +24,14 @@ WAYS: list[Way] = [
     (name, way, k)
     for name, metric in METRICS.items()
     for way in metric.estimators or (None,)
-    for k in (((1, 10) if name == "information_imbalance" else (10, 25)) if metric.uses_k else (None,))
+    for k in (
+        ((1, 10) if name == "information_imbalance" else (10, 25)) if metric.uses_k else (None,)
+    )
 ]
 WAYS += [("intrinsic_dimension", "mle", k) for k in (10, 50)]
-WAYS += [(name, way, None) for name, found in MEASURES.items() for way in found.methods if way != "mle"]
+WAYS += [
+    (name, way, None) for name, found in MEASURES.items() for way in found.methods if way != "mle"
+]
 STRENGTHS = {"strong": 0.3, "weak": 2.0}  # deviation of the noise; that of a common coordinate is 1
 DIMENSIONS = (9, 8)
 COVERING = (0.90, 0.98)  # what 95 % intervals of this project are to cover
@@ -61,7 +65,9 @@ class Simulated:
         return float(np.sqrt(np.square(self.high - self.low).mean()) / 2 / quantile(self.freedom))
 
 
-def simulate(way: Way, n: int, noise: float, draws: int, told: int, subsamples: int, seed: int = 0) -> Simulated:
+def simulate(
+    way: Way, n: int, noise: float, draws: int, told: int, subsamples: int, seed: int = 0
+) -> Simulated:
     """Values of `draws` samples of n systems, and intervals from `subsamples` subsets of the first `told`."""
     random = np.random.default_rng([seed, n])
     turns = [random.normal(size=(4, d)) for d in DIMENSIONS]
@@ -110,4 +116,13 @@ def run(systems: int | None = None, subsamples: int = 20) -> Iterator[Row]:
             for strength, noise in STRENGTHS.items():
                 found = simulate(way, n, noise, draws, told, subsamples)
                 label = f"{called(way)}, n = {n}, {strength}"
-                yield Covered(label, 1e3 * found.claimed, 1e3 * found.scatter, "‰", None, "", found.coverage, told)
+                yield Covered(
+                    label,
+                    1e3 * found.claimed,
+                    1e3 * found.scatter,
+                    "‰",
+                    None,
+                    "",
+                    found.coverage,
+                    told,
+                )

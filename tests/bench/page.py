@@ -29,20 +29,28 @@ def run() -> Iterator[Row]:
             with query.connect(store) as connection:
                 page = report(connection, DATASETS, Path(folder) / "report")
             yield Row(f"report, {what} / limit", time.perf_counter() - start, SECONDS, "s", 1.0)
-            yield Row(f"its page / limit, {what}", page.stat().st_size / 2**20, MEGABYTES, "MB", 1.0)
+            yield Row(
+                f"its page / limit, {what}", page.stat().st_size / 2**20, MEGABYTES, "MB", 1.0
+            )
             yield Row(f"opening it / limit, {what}", _opening(page), OPENING, "s", 1.0)
 
 
 def _opening(page: Path) -> float:
     """Seconds until all first figures are decoded, in a browser that runs already."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         tab = browser.new_page()
         start = time.perf_counter()
         tab.goto(page.as_uri())
-        tab.evaluate("Promise.all([...document.querySelectorAll('img[src]')].map(image => image.decode()))")
+        tab.evaluate(
+            "Promise.all([...document.querySelectorAll('img[src]')].map(image => image.decode()))"
+        )
         taken = time.perf_counter() - start
         browser.close()
     return taken

@@ -27,8 +27,12 @@ MEMORY = 6.0  # GB resident, at most
 WRITING_MEMORY = "2GB"  # of DuckDB, while the store is made
 TILES = 8  # of each sampled model whose products are timed
 SAMPLED = 4  # models, before and after
-MATRIX = f"FROM alignment_matrix(dataset := '{DATASET}', metric := 'cknna', k := 25, permutations := 0)"
-STORED = "SELECT count(DISTINCT model_id), count(*), min(len(vector)), max(len(vector)) FROM embeddings"
+MATRIX = (
+    f"FROM alignment_matrix(dataset := '{DATASET}', metric := 'cknna', k := 25, permutations := 0)"
+)
+STORED = (
+    "SELECT count(DISTINCT model_id), count(*), min(len(vector)), max(len(vector)) FROM embeddings"
+)
 
 
 def run(size: Size, store: Path) -> Iterator[Row]:
@@ -43,7 +47,9 @@ def run(size: Size, store: Path) -> Iterator[Row]:
         f"{store.stat().st_size / 1e9:.1f} GB, opened by a process of its own; products of {TILES} tiles of "
         f"{len(sample)} models, scaled to all"
     )
-    yield Row(f"FROM alignment_matrix, {size} / bare products", measured["seconds"], bare, "s", None, note)
+    yield Row(
+        f"FROM alignment_matrix, {size} / bare products", measured["seconds"], bare, "s", None, note
+    )
     yield Row("its peak resident memory / what is allowed", measured["peak"], MEMORY, "GB", 1.0)
 
 
@@ -54,7 +60,9 @@ def make(path: Path, size: Size) -> None:
         with connect(path, read_only=True) as connection:
             stored = connection.execute(STORED).fetchone()
         if stored != expected:
-            raise SystemExit(f"{path} holds (models, vectors, dimensions) {stored}, not {expected}: name another file")
+            raise SystemExit(
+                f"{path} holds (models, vectors, dimensions) {stored}, not {expected}: name another file"
+            )
         return
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
@@ -62,7 +70,12 @@ def make(path: Path, size: Size) -> None:
         connection.execute(f"SET memory_limit = '{WRITING_MEMORY}'")
         for i in range(size.models):
             add(connection, f"model-{i:02}", vectors(i + 1, size.systems, size.dimensions))
-            print(f"\r{i + 1} of {size.models} models written to {path}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{i + 1} of {size.models} models written to {path}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
     print(file=sys.stderr)
     partial.rename(path)
 

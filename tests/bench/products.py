@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 TILE = 1024  # rows
 
 
-def seconds(tables: Sequence[NDArray[np.float32]], device: str = "cpu", tiles: int | None = None) -> float:
+def seconds(
+    tables: Sequence[NDArray[np.float32]], device: str = "cpu", tiles: int | None = None
+) -> float:
     """X Xᵀ of every table, (n, d) float32 all, by tiles of (1024, n) that are thrown away; all n² products are made.
 
     tiles: time only so many of each table, spread over its rows, and scale up to all.

@@ -43,7 +43,9 @@ def run() -> Iterator[Row]:
         for metric in METRICS:
             aggregate, by_name, rival = median_seconds(
                 [
-                    lambda metric=metric: connection.sql(AGGREGATE.format(metric=metric)).fetchone(),
+                    lambda metric=metric: connection.sql(
+                        AGGREGATE.format(metric=metric)
+                    ).fetchone(),
                     lambda metric=metric: connection.sql(BY_NAME.format(metric=metric)).fetchone(),
                     lambda metric=metric: align(a, b, metric),
                 ]

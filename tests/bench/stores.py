@@ -19,7 +19,9 @@ def vectors(seed: int, systems: int, dimensions: int) -> NDArray[np.float32]:
     """One model, (systems, dimensions): 32 latent directions that all seeds share, and noise of its own."""
     shared = np.random.default_rng(0).standard_normal((systems, LATENT), dtype=np.float32)
     own = np.random.default_rng(seed)
-    mixed: NDArray[np.float32] = shared @ own.standard_normal((LATENT, dimensions), dtype=np.float32)
+    mixed: NDArray[np.float32] = shared @ own.standard_normal(
+        (LATENT, dimensions), dtype=np.float32
+    )
     mixed += 2 * own.standard_normal((systems, dimensions), dtype=np.float32)
     return mixed
 
@@ -28,7 +30,8 @@ def create(path: Path, systems: int) -> duckdb.DuckDBPyConnection:
     """A store to write to that knows the dataset 'bench', still without models."""
     connection = connect(path, read_only=False)
     connection.execute(
-        "INSERT INTO datasets VALUES (?, 'bench', 'made', 'none', ?, 0, '', NULL, now())", [DATASET, systems]
+        "INSERT INTO datasets VALUES (?, 'bench', 'made', 'none', ?, 0, '', NULL, now())",
+        [DATASET, systems],
     )
     return connection
 
@@ -43,7 +46,8 @@ def add(connection: duckdb.DuckDBPyConnection, model_id: str, rows: NDArray[np.f
     )
     connection.register("incoming", table)
     connection.execute(
-        "INSERT INTO embeddings SELECT system_id, ?, 'v', 'hash', 'bench', vector FROM incoming", [model_id]
+        "INSERT INTO embeddings SELECT system_id, ?, 'v', 'hash', 'bench', vector FROM incoming",
+        [model_id],
     )
     connection.unregister("incoming")
     connection.execute(

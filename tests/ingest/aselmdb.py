@@ -27,7 +27,12 @@ def crystals(count: int, seed: int = 0) -> list[Atoms]:
     made = []
     for index in range(count):
         n = int(random.integers(2, 6))
-        atoms = Atoms(random.integers(1, 90, n), random.normal(size=(n, 3)), cell=4 + random.random((3, 3)), pbc=True)
+        atoms = Atoms(
+            random.integers(1, 90, n),
+            random.normal(size=(n, 3)),
+            cell=4 + random.random((3, 3)),
+            pbc=True,
+        )
         atoms.cell[:] += 4 * np.eye(3)
         energy = -3.5 * (index + 1)
         atoms.calc = SinglePointCalculator(
@@ -44,7 +49,9 @@ def molecules(count: int, seed: int = 0) -> list[Atoms]:
     for index, atoms in enumerate(made):
         atoms.pbc, atoms.cell = False, None
         unrestricted = bool(index % 2)
-        atoms.calc = SinglePointCalculator(atoms, energy=-1e3 - index, forces=np.zeros((len(atoms), 3)))
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=-1e3 - index, forces=np.zeros((len(atoms), 3))
+        )
         atoms.info = {
             "source": f"omol/electrolytes/{index}/orca.tar.zst",
             "data_id": "elytes",
@@ -104,9 +111,19 @@ def edited(path: Path, edits: Mapping[int, Callable[[bytes], bytes]]) -> Path:
 
 def padded(path: Path, count: int) -> Path:
     """Ten hydrogen atoms, and rows of 20 kB that are noise."""
-    row = packed({"numbers": [1], "positions": [[0.0, 0.0, 0.0]], "cell": [[0.0] * 3] * 3, "pbc": [False] * 3})
+    row = packed(
+        {
+            "numbers": [1],
+            "positions": [[0.0, 0.0, 0.0]],
+            "cell": [[0.0] * 3] * 3,
+            "pbc": [False] * 3,
+        }
+    )
     noise = np.random.default_rng(0)
-    return edited(path, {n: lambda raw, n=n: row if n <= 10 else noise.bytes(20_000) for n in range(1, count + 1)})
+    return edited(
+        path,
+        {n: lambda raw, n=n: row if n <= 10 else noise.bytes(20_000) for n in range(1, count + 1)},
+    )
 
 
 def archive(path: Path, members: Mapping[str, bytes | Path]) -> Path:

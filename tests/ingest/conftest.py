@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.entries import Entry, Label, Unreadable
 from ingest.layout import Layout, Run
-from ingest.plan import Plan, Wish, plan
+from ingest.runs.plan import Plan, Wish, plan
 from ingest.runtimes import environment
-from ingest.systems import Dataset, Materialised, materialise
+from ingest.systems.entry import Entry, Label, Unreadable
+from ingest.systems.materialize import Dataset, Materialised, materialise
 from schemas.store import connect
 from tests.hub import Hub, serving
-from zoo.card import find_family, find_model, load_families
+from zoo.cards.schema import find_family, find_model, load_families
 
 FAMILY = """
 name = "toy"
@@ -105,7 +105,9 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (family / "family.toml").write_text(FAMILY)
     (family / "models.toml").write_text("".join(MODEL % item for item in MODELS.items()))
     (family / "encoder.py").write_text(ENCODER)
-    smallest = min(load_families().values(), key=lambda f: f.installed_mb)  # needs numpy and pyarrow alone
+    smallest = min(
+        load_families().values(), key=lambda f: f.installed_mb
+    )  # needs numpy and pyarrow alone
     (family / "requirements.in").write_text("numpy\npyarrow\n")
     (family / "requirements.lock").write_bytes(smallest.lock.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
@@ -137,7 +139,9 @@ def dataset(layout: Layout) -> Callable[..., Materialised]:
                 positions = np.zeros((2, 3))
                 positions[1, 0] = 0.7 + 0.001 * i + (shift if i < moved else 0.0)
                 labels = (Label("distance", float(positions[1, 0]), "Å", "made up"),)
-                yield Entry(f"s{i:04}", numbers=np.array([1, 1 + i % 9]), positions=positions, labels=labels)
+                yield Entry(
+                    f"s{i:04}", numbers=np.array([1, 1 + i % 9]), positions=positions, labels=labels
+                )
             yield Unreadable("torn", "half a line")
 
         recipe = layout.data / f"recipe-{n}-{moved}-{shift}"
@@ -154,7 +158,12 @@ def dataset(layout: Layout) -> Callable[..., Materialised]:
 def planned(layout: Layout) -> Callable[..., Plan]:
     """Plan a toy model over a dataset."""
 
-    def make(dataset: Materialised, model_id: str = "toy", names: tuple[str, ...] = ("nodes",), **more: object) -> Plan:
+    def make(
+        dataset: Materialised,
+        model_id: str = "toy",
+        names: tuple[str, ...] = ("nodes",),
+        **more: object,
+    ) -> Plan:
         return plan(layout, Wish(find_model(model_id), dataset, names, **more))
 
     return make
@@ -171,12 +180,20 @@ def finish() -> Callable[..., Run]:
         systems = pq.read_table(run.systems, columns=["system_id", "content_hash"]).to_pylist()
         draw = np.random.default_rng(seed)
         rows = [
-            system | {"representation": name, "status": "ok", "reason": None, "vector": draw.normal(size=size)}
+            system
+            | {
+                "representation": name,
+                "status": "ok",
+                "reason": None,
+                "vector": draw.normal(size=size),
+            }
             for system in systems
             for name, size in dimensions.items()
             if name in job["representations"]
         ]
-        energies = dict(zip([s["system_id"] for s in systems], draw.normal(size=len(systems)), strict=True))
+        energies = dict(
+            zip([s["system_id"] for s in systems], draw.normal(size=len(systems)), strict=True)
+        )
         for row in rows:  # without energies, as shards were before there were any
             row |= {"energy": energies[row["system_id"]]} if job["model"]["energy"] else {}
         for row in rows[-len(job["representations"]) :]:
@@ -191,7 +208,11 @@ def finish() -> Callable[..., Run]:
 
 
 def write_shard(run: Run, number: int, rows: list[dict[str, object]]) -> None:
-    kinds = [("system_id", pa.string()), ("content_hash", pa.string()), ("representation", pa.string())]
+    kinds = [
+        ("system_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("representation", pa.string()),
+    ]
     kinds += [("status", pa.string()), ("reason", pa.string()), ("vector", pa.list_(pa.float32()))]
     kinds += [("energy", pa.float64())] if "energy" in rows[0] else []
     job = run.read("job/job.json")
@@ -204,8 +225,19 @@ def run_json(job: dict[str, object], sent: int) -> dict[str, object]:
     failed = len(job["representations"])  # type: ignore[arg-type]
     counts = {"sent": sent, "ok": sent - failed, "failed": failed, "not_applicable": 0}
     times = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:09+00:00"}
-    where = {"device": "cpu", "device_name": "made up", "driver": None, "dtype": job["dtype"], "python": "3.11"}
-    found = {"versions": {"numpy": "2"}, "weights": {}, "seconds": {"total": 9.0}, "peak_memory_bytes": 1}
+    where = {
+        "device": "cpu",
+        "device_name": "made up",
+        "driver": None,
+        "dtype": job["dtype"],
+        "python": "3.11",
+    }
+    found = {
+        "versions": {"numpy": "2"},
+        "weights": {},
+        "seconds": {"total": 9.0},
+        "peak_memory_bytes": 1,
+    }
     names = {"run_id": job["run_id"], "model_id": job["model_id"]}
     return names | {"status": "ok", "counts": counts} | times | where | found
 
@@ -216,8 +248,15 @@ def contents() -> Callable[[Path], dict[str, list[str]]]:
 
     def read(store: Path) -> dict[str, list[str]]:
         with connect(store, read_only=True) as connection:
-            names = [n for (n,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-            tables = {n: connection.execute(f"FROM {n}").fetchall() for n in names if n != "schema_version"}
+            names = [
+                n
+                for (n,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            ]
+            tables = {
+                n: connection.execute(f"FROM {n}").fetchall()
+                for n in names
+                if n != "schema_version"
+            }
         return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
 
     return read

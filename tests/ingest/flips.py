@@ -20,13 +20,13 @@ from pathlib import Path
 
 import duckdb
 
-from ingest import load
 from ingest.layout import Layout
-from ingest.load import complete
-from ingest.plan import PlanError
-from ingest.rebuild import rebuild
-from ingest.shards import ShardError
-from ingest.systems import check_materialised, read_materialised
+from ingest.maintenance.rebuild import rebuild
+from ingest.runs import load
+from ingest.runs.check import ShardError
+from ingest.runs.load import complete
+from ingest.runs.plan import PlanError
+from ingest.systems.materialize import check_materialised, read_materialised
 from schemas.store import StoreBroken, StoreError, explain
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 
@@ -43,7 +43,9 @@ def build(root: Path) -> None:
     run_of(whole, MODELS[0]).write("runtime.json", {"runtime": "given", "image": None})
     shutil.copytree(whole.store.parent, cut.store.parent)
     bring(whole, MODELS[1])
-    shutil.copytree(run_of(whole, MODELS[1]).folder, cut.data / "runs" / run_of(whole, MODELS[1]).run_id)
+    shutil.copytree(
+        run_of(whole, MODELS[1]).folder, cut.data / "runs" / run_of(whole, MODELS[1]).run_id
+    )
     (run_of(cut, MODELS[1]).folder / "landed.json").unlink()
     pid = os.fork()
     if pid == 0:
@@ -66,12 +68,24 @@ def flip(file: Path, chance: random.Random) -> int:
 
 def files_of(kind: str, layout: Layout) -> list[Path]:
     runs = layout.data / "runs"
-    patterns = {"shard": "*/out/shard-*.parquet", "systems": "*/job/systems.parquet", "note": "*/landed.json"}
+    patterns = {
+        "shard": "*/out/shard-*.parquet",
+        "systems": "*/job/systems.parquet",
+        "note": "*/landed.json",
+    }
     if kind in patterns:
         found = list(runs.glob(patterns[kind]))
-        return sorted([*found, *layout.dataset("soak").glob("*.parquet")] if kind == "systems" else found)
+        return sorted(
+            [*found, *layout.dataset("soak").glob("*.parquet")] if kind == "systems" else found
+        )
     if kind == "json":
-        return sorted([*runs.glob("*/*.json"), *runs.glob("*/*/*.json"), *layout.data.glob("datasets/*/*.json")])
+        return sorted(
+            [
+                *runs.glob("*/*.json"),
+                *runs.glob("*/*/*.json"),
+                *layout.data.glob("datasets/*/*.json"),
+            ]
+        )
     return [layout.store if kind == "store" else layout.store.with_name("matter.duckdb.wal")]
 
 
@@ -113,7 +127,9 @@ class Flips:
             assert made is not None
             check_materialised(made)
         except ERRORS as error:
-            return FOUND if file.name in str(error) and not isinstance(error, duckdb.Error) else SILENT
+            return (
+                FOUND if file.name in str(error) and not isinstance(error, duckdb.Error) else SILENT
+            )
         return self._compared(layout)
 
     def _compared(self, layout: Layout) -> str:
@@ -129,7 +145,9 @@ def trials(root: Path, count: int, seed: int) -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.ingest.flips", description=str(__doc__).splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.ingest.flips", description=str(__doc__).splitlines()[0]
+    )
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -141,7 +159,10 @@ def main() -> int:
             if outcome == SILENT:
                 print(f"silent: {where}")
     for kind in KINDS:
-        print(f"{kind}: " + ", ".join(f"{n} {outcome}" for (k, outcome), n in sorted(found.items()) if k == kind))
+        print(
+            f"{kind}: "
+            + ", ".join(f"{n} {outcome}" for (k, outcome), n in sorted(found.items()) if k == kind)
+        )
     return 1 if any(outcome == SILENT for _, outcome in found) else 0
 
 

@@ -7,20 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ingest.entries import Entry, Unreadable
-from ingest.published import Published
-from ingest.sources import SourceFile
+from ingest.sources.files import SourceFile
+from ingest.sources.published import Published
+from ingest.systems.entry import Entry, Unreadable
 from tests.hub import Blob, Hub
 
 
-def served(dataset: Published, hub: Hub, contents: Mapping[str, bytes], **options: Any) -> Published:
+def served(
+    dataset: Published, hub: Hub, contents: Mapping[str, bytes], **options: Any
+) -> Published:
     """The dataset with these files in the place of its own, and these of its options."""
     files = []
     for path, content in contents.items():
         hub.files[path] = Blob(content)
         known = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         files.append(SourceFile(path=path, url=f"{hub.url}/files/{path}", **known))
-    return changed(dataset, file=tuple(files), options={**dataset.loader.files.about.options, **options})
+    return changed(
+        dataset, file=tuple(files), options={**dataset.loader.files.about.options, **options}
+    )
 
 
 def changed(dataset: Published, **facts: Any) -> Published:

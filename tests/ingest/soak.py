@@ -29,15 +29,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from ingest.entries import Entry
 from ingest.layout import Layout, Run
-from ingest.load import complete, land
-from ingest.rebuild import rebuild
-from ingest.systems import Dataset, Materialised, materialise, read_materialised
-from ingest.vectors import Brought, land_vectors
+from ingest.maintenance.rebuild import rebuild
+from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.load import complete, land
+from ingest.systems.entry import Entry
+from ingest.systems.materialize import Dataset, Materialised, materialise, read_materialised
 from schemas import store
 from schemas.store import StoreBroken, connect
-from zoo.card import load_models
+from zoo.cards.schema import load_models
 
 SYSTEMS, WIDTH = 60, 8
 MODELS = ("soak-a", "soak-b", "soak-c")
@@ -84,7 +84,12 @@ KINDS: dict[str, tuple[str, Act, Act]] = {
     "migration": ("old", migrate, migrate),
 }
 # What appears while a process is at work; '': a kill at any time.
-WAL, NEW, NOTE, MARK = "matter.duckdb.wal", ".*.new", "matter.data/runs/*/landing.json", ".*.migrating"
+WAL, NEW, NOTE, MARK = (
+    "matter.duckdb.wal",
+    ".*.new",
+    "matter.data/runs/*/landing.json",
+    ".*.migrating",
+)
 TRIGGERS = {kind: (WAL, NOTE, "") for kind in KINDS} | {
     "first load": (WAL, NEW, NOTE, ""),
     "rebuild": (NEW, ""),
@@ -102,9 +107,14 @@ def dataset(folder: Path) -> Materialised:
 
     def entries() -> list[Entry]:
         places = [np.array([[0.0, 0.0, 0.0], [0.7 + i / 1000, 0.0, 0.0]]) for i in range(SYSTEMS)]
-        return [Entry(f"m{i}", numbers=np.array([1, 9]), positions=place) for i, place in enumerate(places)]
+        return [
+            Entry(f"m{i}", numbers=np.array([1, 9]), positions=place)
+            for i, place in enumerate(places)
+        ]
 
-    made = Dataset("soak", "Soak", "made up", "CC0-1.0", ("numpy",), lambda: iter(entries()), (__file__,))
+    made = Dataset(
+        "soak", "Soak", "made up", "CC0-1.0", ("numpy",), lambda: iter(entries()), (__file__,)
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     return materialise(made, folder)
 
@@ -148,15 +158,21 @@ def first_schema(path: Path) -> None:
     new = path.with_name("new")
     path.rename(new)
     with duckdb.connect(str(path)) as connection:
-        connection.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)")
+        connection.execute(
+            "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
+        )
         connection.execute((store.FOLDER / "001_store.sql").read_text())
         connection.execute("INSERT INTO schema_version VALUES (1, now())")
         connection.execute(f"ATTACH '{new}' AS new (READ_ONLY)")
         tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'matter'"
         for (table,) in connection.execute(tables).fetchall():
             if table != "schema_version":
-                names = ", ".join(r[0] for r in connection.execute(f"DESCRIBE matter.{table}").fetchall())
-                connection.execute(f"INSERT INTO matter.{table} ({names}) SELECT {names} FROM new.{table}")
+                names = ", ".join(
+                    r[0] for r in connection.execute(f"DESCRIBE matter.{table}").fetchall()
+                )
+                connection.execute(
+                    f"INSERT INTO matter.{table} ({names}) SELECT {names} FROM new.{table}"
+                )
     new.unlink()
 
 
@@ -236,7 +252,9 @@ class Soak:
     def trial(self, kind: str) -> bool:
         """Kill once, mend, compare. Returns whether anything was killed."""
         layout, (_, act, mend), count = self._copy(kind), KINDS[kind], self.found[kind]
-        if not kill(act, layout, self.chance, self.chance.choice(TRIGGERS[kind]), self.seconds[kind]):
+        if not kill(
+            act, layout, self.chance, self.chance.choice(TRIGGERS[kind]), self.seconds[kind]
+        ):
             return False
         count["kills"] += 1
         code = left_alone(mend, layout)
@@ -254,12 +272,16 @@ class Soak:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.ingest.soak", description=str(__doc__).splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.ingest.soak", description=str(__doc__).splitlines()[0]
+    )
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     load_models()  # once, and not in every process
-    if importlib.util.find_spec("pandas"):  # which DuckDB imports for lists among the parameters of a statement
+    if importlib.util.find_spec(
+        "pandas"
+    ):  # which DuckDB imports for lists among the parameters of a statement
         importlib.import_module("pandas")
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), options.seed)

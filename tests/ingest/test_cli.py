@@ -14,16 +14,16 @@ import pytest
 
 from ingest.__main__ import choose_models, main, prepare
 from ingest.arguments import parse
-from ingest.datasets import find_dataset
-from ingest.execute import working_on
 from ingest.layout import Layout, Run
-from ingest.load import land
-from ingest.plan import Plan
+from ingest.runs.execute import working_on
+from ingest.runs.load import land
+from ingest.runs.plan import Plan
 from ingest.runtimes import Limits, environment
-from ingest.systems import Materialised
+from ingest.sources import find_dataset
+from ingest.systems.materialize import Materialised
 from schemas.store import connect
-from zoo.card import CardError, load_models
-from zoo.weights import at_hand, needed
+from zoo.cards.schema import CardError, load_models
+from zoo.weights.obtain import at_hand, needed
 
 Make = Callable[..., Materialised]
 Planned = Callable[..., Plan]
@@ -36,27 +36,63 @@ WRONG = {
     "dataset": (["run", "toy", "elments"], "did you mean elements"),
     "file": (["run", "toy", "none.extxyz"], "error: there is no file /"),
     "list": (["run", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
-    "vectors of two": (["run", "my", "elements,g2", "--vectors", "v.csv"], "VECTORS= are of one dataset, not of 2"),
+    "vectors of two": (
+        ["run", "my", "elements,g2", "--vectors", "v.csv"],
+        "VECTORS= are of one dataset, not of 2",
+    ),
     "vectors cut": (
         ["run", "my", "elements", "--vectors", "v.csv", "--limit", "10"],
         "VECTORS= are taken as they are, and all of them: leave out LIMIT",
     ),
     "vectors computed": (
-        ["run", "my", "g2", "--vectors", "v.csv", "--device", "cuda", "--batch", "3", "--dtype", "float64"],
+        [
+            "run",
+            "my",
+            "g2",
+            "--vectors",
+            "v.csv",
+            "--device",
+            "cuda",
+            "--batch",
+            "3",
+            "--dtype",
+            "float64",
+        ],
         "VECTORS= are taken as they are, and all of them: leave out DEVICE, DTYPE, BATCH",
     ),
-    "runtime": (["run", "toy", "elements", "--runtime", "vnv"], "no runtime is named 'vnv'; did you mean venv"),
-    "memory": (["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"], "venv cannot keep a worker within MEMORY="),
-    "cpus": (["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"], "or CPUS=; RUNTIME=docker can"),
-    "representation": (["run", "toy", "g2", "--representation", "x"], "no representation 'x'; it has nodes, whole"),
+    "runtime": (
+        ["run", "toy", "elements", "--runtime", "vnv"],
+        "no runtime is named 'vnv'; did you mean venv",
+    ),
+    "memory": (
+        ["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"],
+        "venv cannot keep a worker within MEMORY=",
+    ),
+    "cpus": (
+        ["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"],
+        "or CPUS=; RUNTIME=docker can",
+    ),
+    "representation": (
+        ["run", "toy", "g2", "--representation", "x"],
+        "no representation 'x'; it has nodes, whole",
+    ),
     "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
     "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
     "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
-    "clean nothing": (["clean"], "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache"),
-    "clean environment": (["clean", "--env", "ty"], "no environment is named 'ty'; did you mean toy"),
+    "clean nothing": (
+        ["clean"],
+        "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache",
+    ),
+    "clean environment": (
+        ["clean", "--env", "ty"],
+        "no environment is named 'ty'; did you mean toy",
+    ),
     "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
     "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
-    "store": (["du", "--store", "/no/such/folder/x.duckdb"], "there is no folder /no/such/folder to hold the store"),
+    "store": (
+        ["du", "--store", "/no/such/folder/x.duckdb"],
+        "there is no folder /no/such/folder to hold the store",
+    ),
 }
 
 
@@ -72,7 +108,14 @@ def test_a_mistake_is_told_in_one_sentence(wrong: str, layout: Layout, capfd: Sa
 
 @pytest.mark.parametrize(
     "option",
-    ["--limit=0", "--limit=many", "--batch=-1", "--device=gpu", "--device=cuda:x", "--device=cuda:GPU"]
+    [
+        "--limit=0",
+        "--limit=many",
+        "--batch=-1",
+        "--device=gpu",
+        "--device=cuda:x",
+        "--device=cuda:GPU",
+    ]
     + ["--dtype=float8", "--memory=8", "--memory=0g", "--memory=8t", "--cpus=0", "--cpus=two"]
     + ["--timeout=0", "--timeout=1h"],
 )
@@ -93,7 +136,11 @@ def test_options_become_limits_and_devices() -> None:
 
 
 def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_too() -> None:
-    bundled = {s.model_id: s for s in load_models().values() if s.model.weights.source in ("package", "none")}
+    bundled = {
+        s.model_id: s
+        for s in load_models().values()
+        if s.model.weights.source in ("package", "none")
+    }
     assert {s.model_id for s in choose_models("bundled")} == set(bundled)
     twins = {s.model_id for s in choose_models("bundled@untrained")}
     assert twins == {f"{s.model_id}@untrained" for s in bundled.values() if s.model.trainable}
@@ -105,7 +152,9 @@ def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_
         choose_models("")
 
 
-def test_models_that_can_take_nothing_are_skipped(layout: Layout, dataset: Make, capfd: Said, tmp_path: Path) -> None:
+def test_models_that_can_take_nothing_are_skipped(
+    layout: Layout, dataset: Make, capfd: Said, tmp_path: Path
+) -> None:
     (tmp_path / "words.fasta").write_text(">a\nMKV\n>b\nGGG\n")
     assert main(["run", "toy,toy-picky", "words.fasta"]) == 0
     said = capfd.readouterr().out
@@ -121,7 +170,9 @@ def test_what_is_there_is_shown_removed_and_made_again(
         land(layout, finish(planned(made, model_id=model_id).run))
     assert main(["du"]) == 0
     said = capfd.readouterr().out
-    assert all(word in said for word in ("matter.duckdb", "tiny", "toy-picky", "environment", "in all"))
+    assert all(
+        word in said for word in ("matter.duckdb", "tiny", "toy-picky", "environment", "in all")
+    )
     assert main(["clean", "toy"]) == 0
     assert "removed 19 rows of embeddings" in capfd.readouterr().out
     assert [run.read("job/job.json")["model_id"] for run in layout.runs()] == ["toy-picky"]
@@ -137,13 +188,23 @@ Contents = Callable[[Path], dict[str, list[str]]]
 
 
 @pytest.fixture
-def two_datasets(layout: Layout, dataset: Make, planned: Planned, finish: Finish, tmp_path: Path) -> Layout:
+def two_datasets(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, tmp_path: Path
+) -> Layout:
     """A potential in two representations on two datasets, beside another model; its prediction fails on one system."""
     file = tmp_path / "others.extxyz"
-    file.write_text("".join(f'2\npbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{i}\n' for i in (7, 8)))
+    file.write_text(
+        "".join(
+            f'2\npbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{i}\n' for i in (7, 8)
+        )
+    )
     others = prepare(layout, find_dataset(str(file)))
     for made in (dataset(8), others):
-        for model_id, names in (("toy-potential", ("nodes",)), ("toy-potential", ("whole",)), ("toy", ("nodes",))):
+        for model_id, names in (
+            ("toy-potential", ("nodes",)),
+            ("toy-potential", ("whole",)),
+            ("toy", ("nodes",)),
+        ):
             land(layout, finish(planned(made, model_id=model_id, names=names).run))
     return layout
 
@@ -162,7 +223,9 @@ def test_clean_removes_a_model_on_one_dataset_and_nothing_else(
 
     for table, rows in before.items():
         assert after[table] == [row for row in rows if not gone(row)], table
-    assert any(gone(row) for table in ("embeddings", "failures", "runs", "labels") for row in before[table])
+    assert any(
+        gone(row) for table in ("embeddings", "failures", "runs", "labels") for row in before[table]
+    )
     left = {run.run_id for run in two_datasets.runs()}
     assert {run_id.rpartition("--")[0] for run_id in folders - left} == {"toy-potential--others"}
     assert main(["clean", "toy-potential", "others"]) == 2
@@ -190,12 +253,17 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     assert main(["clean", "toy-potential"]) == 0
     after = contents(two_datasets.store)
     assert not any("toy-potential" in row for rows in after.values() for row in rows)
-    assert after["embeddings"] == [row for row in before["embeddings"] if "toy-potential" not in row]
-    assert {run_id.partition("--")[0] for run_id in folders - {run.run_id for run in two_datasets.runs()}} == {
-        "toy-potential"
-    }
+    assert after["embeddings"] == [
+        row for row in before["embeddings"] if "toy-potential" not in row
+    ]
+    assert {
+        run_id.partition("--")[0]
+        for run_id in folders - {run.run_id for run in two_datasets.runs()}
+    } == {"toy-potential"}
     monkeypatch.setattr("sys.stdin", StringIO(""))
-    assert main(["clean", "toy", "others"]) == 0  # one run: named exactly, and computed again by one command
+    assert (
+        main(["clean", "toy", "others"]) == 0
+    )  # one run: named exactly, and computed again by one command
 
 
 def test_clean_takes_lists_shown_together_and_asked_once(
@@ -214,14 +282,21 @@ def test_clean_takes_lists_shown_together_and_asked_once(
     monkeypatch.setattr("sys.stdin", StringIO(""))
     assert main(["clean", "toy,toy-potential,toy", "others"]) == 2
     said = capfd.readouterr()
-    assert "This would remove 3 runs of toy,toy-potential,toy on others. Nothing was removed" in said.err
+    assert (
+        "This would remove 3 runs of toy,toy-potential,toy on others. Nothing was removed"
+        in said.err
+    )
     assert "  3 rows of runs\n" in said.out and said.out.count("-potential--others") == 2
     assert contents(two_datasets.store) == before
     monkeypatch.setattr("sys.stdin", terminal("y\n"))  # one answer, for all
     assert main(["clean", "toy,toy-potential", "others"]) == 0
-    assert contents(two_datasets.store)["runs"] == [row for row in before["runs"] if "others" not in row]
+    assert contents(two_datasets.store)["runs"] == [
+        row for row in before["runs"] if "others" not in row
+    ]
     assert main(["clean", "toy-potential,toy", "--yes"]) == 0
-    assert not any(contents(two_datasets.store)[table] for table in ("embeddings", "runs", "models"))
+    assert not any(
+        contents(two_datasets.store)[table] for table in ("embeddings", "runs", "models")
+    )
     assert list(two_datasets.runs()) == []
 
 
@@ -232,12 +307,17 @@ def terminal(typed: str) -> StringIO:
     return stream
 
 
-def test_clean_leaves_a_run_in_progress_alone(two_datasets: Layout, contents: Contents, capfd: Said) -> None:
+def test_clean_leaves_a_run_in_progress_alone(
+    two_datasets: Layout, contents: Contents, capfd: Said
+) -> None:
     before = contents(two_datasets.store)
     run = next(run for run in two_datasets.runs() if run.run_id.startswith("toy-potential--tiny--"))
     with working_on(run):
         assert main(["clean", "toy-potential", "--yes"]) == 2
-    assert f"another process is working on run {run.run_id}; wait until it is done" in capfd.readouterr().err
+    assert (
+        f"another process is working on run {run.run_id}; wait until it is done"
+        in capfd.readouterr().err
+    )
     assert contents(two_datasets.store) == before
     assert all(run.finished for run in two_datasets.runs())
 
@@ -247,7 +327,9 @@ def test_no_system_loses_its_vector_unasked(
 ) -> None:
     (tmp_path / "three.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\nAl,5,6\n")
     (tmp_path / "two.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,5\n")
-    (tmp_path / "others.csv").write_text("system_id,a,b\nFe,1,2\nAg,3,5\nAu,3,6\nPt,3,7\n")  # more, and not the same
+    (tmp_path / "others.csv").write_text(
+        "system_id,a,b\nFe,1,2\nAg,3,5\nAu,3,6\nPt,3,7\n"
+    )  # more, and not the same
     give = ["run", "mine", "elements", "--vectors"]
     assert main([*give, "three.csv"]) == 0
     before = layout.store.read_bytes()
@@ -255,8 +337,14 @@ def test_no_system_loses_its_vector_unasked(
     for file, lost in (("two.csv", 1), ("others.csv", 2)):
         assert main([*give, file]) == 2
         said = capfd.readouterr().err
-        assert f"{lost} systems would lose their vector ({lost} of elements), as the file has none for them" in said
-        assert ". Nothing was replaced: add YES=1 (--yes) to confirm" in said and layout.store.read_bytes() == before
+        assert (
+            f"{lost} systems would lose their vector ({lost} of elements), as the file has none for them"
+            in said
+        )
+        assert (
+            ". Nothing was replaced: add YES=1 (--yes) to confirm" in said
+            and layout.store.read_bytes() == before
+        )
     assert main([*give, "two.csv", "--yes"]) == 0
     assert main([*give, "three.csv"]) == 0  # nothing is lost by it
 
@@ -272,7 +360,9 @@ def test_vectors_of_another_length_take_none_of_other_datasets_unasked(
     assert "2 systems would lose their vector (2 of elements)" in capfd.readouterr().err
 
 
-def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(layout: Layout, capfd: Said, tmp_path: Path) -> None:
+def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(
+    layout: Layout, capfd: Said, tmp_path: Path
+) -> None:
     file = tmp_path / "elsewhere" / "ids.csv"
     file.parent.mkdir()
     file.write_text("system_id,smiles\nwater,O\nmethane,C\n")
@@ -282,7 +372,10 @@ def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(layout: Layout, 
     assert f"ids was made of {file}\n" in capfd.readouterr().out
     file.rename(tmp_path / "gone.csv")
     assert main(["plan", "toy", "ids"]) == 2
-    assert f"ids was made of {file}, which is not there now: give the path that it has" in capfd.readouterr().err
+    assert (
+        f"ids was made of {file}, which is not there now: give the path that it has"
+        in capfd.readouterr().err
+    )
     for name in ("idz", "../datasets/ids"):
         assert main(["plan", "toy", name]) == 2
         assert "neither a dataset nor a file" in capfd.readouterr().err or "/" in name
@@ -300,15 +393,19 @@ def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
     assert not layout.cache.exists()
 
 
-def test_an_environment_is_removed(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_is_removed(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(environment.folder() / "toy", tmp_path / "envs" / "toy", symlinks=True)
     monkeypatch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
     assert main(["clean", "--env", "toy"]) == 0
     assert not (tmp_path / "envs" / "toy").exists()
 
 
-def test_a_store_that_is_written_elsewhere(layout: Layout, capfd: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.patience.PATIENCE", 0.1)
+def test_a_store_that_is_written_elsewhere(
+    layout: Layout, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.runs.waiting.PATIENCE", 0.1)
     connect(layout.store).close()
     before = layout.store.read_bytes()
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -343,7 +440,9 @@ def test_a_plan_is_told_without_doing_anything(layout: Layout, capfd: Said) -> N
 def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd: Said) -> None:
     assert main(["run", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
     capfd.readouterr()
-    assert main(["plan", "toy", "elements", "--limit", "30", "--batch", "7", "--runtime", "venv"]) == 0
+    assert (
+        main(["plan", "toy", "elements", "--limit", "30", "--batch", "7", "--runtime", "venv"]) == 0
+    )
     said = capfd.readouterr().out
     assert "dataset elements: 71 systems, at hand" in said
     assert "toy: 20 systems to embed, of 30" in said
@@ -364,7 +463,18 @@ def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path
 
 
 def test_every_command_explains_itself(capfd: Said) -> None:
-    for command in ([], ["run"], ["plan"], ["check"], ["env"], ["rebuild"], ["du"], ["clean"], ["datasets"], ["pin"]):
+    for command in (
+        [],
+        ["run"],
+        ["plan"],
+        ["check"],
+        ["env"],
+        ["rebuild"],
+        ["du"],
+        ["clean"],
+        ["datasets"],
+        ["pin"],
+    ):
         with pytest.raises(SystemExit, match="0"):
             main([*command, "--help"])
         assert "usage: python -m ingest" in capfd.readouterr().out
@@ -406,7 +516,9 @@ def test_two_files_of_one_name_do_not_mix(layout: Layout, capfd: Said, tmp_path:
     assert main(["run", "toy", "b/h2.extxyz"]) == 2
     assert "a dataset named 'h2' is there already, from " in capfd.readouterr().err
     assert layout.store.read_bytes() == before
-    (tmp_path / "a" / "h2.extxyz").write_text((tmp_path / "b" / "h2.extxyz").read_text())  # changed: embedded again
+    (tmp_path / "a" / "h2.extxyz").write_text(
+        (tmp_path / "b" / "h2.extxyz").read_text()
+    )  # changed: embedded again
     assert main(["run", "toy", "a/h2.extxyz"]) == 0
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT positions[2][3] FROM systems").fetchall() == [(0.8,)]

@@ -7,7 +7,7 @@ import pytest
 from ingest.images.__main__ import _each
 from ingest.images.registry import NoImage
 from ingest.runtimes import RunError
-from zoo.card import Family, load_families
+from zoo.cards.schema import Family, load_families
 
 Said = pytest.CaptureFixture[str]
 

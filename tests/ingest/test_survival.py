@@ -15,19 +15,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import load
 from ingest.__main__ import main
-from ingest.disk import clean_models, usage
-from ingest.entries import Entry
-from ingest.execute import working_on
 from ingest.layout import Damaged, Layout, Run, read_json, write_json
-from ingest.load import alone, complete, land, opened
-from ingest.plan import Plan
-from ingest.rebuild import rebuild
+from ingest.maintenance.disk import clean_models, usage
+from ingest.maintenance.rebuild import rebuild
+from ingest.runs import load
+from ingest.runs.check import Counts, ShardError
+from ingest.runs.execute import working_on
+from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.load import alone, complete, land, opened
+from ingest.runs.plan import Plan
 from ingest.runtimes import environment
-from ingest.shards import Counts, ShardError
-from ingest.systems import Dataset, Materialised, materialise, read_materialised
-from ingest.vectors import Brought, land_vectors
+from ingest.systems.entry import Entry
+from ingest.systems.materialize import Dataset, Materialised, materialise, read_materialised
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
 from zoo.worker import stamp
 
@@ -47,7 +47,9 @@ def quiet(text: str) -> None:
 def run_module(*arguments: str) -> str:
     """What a program of the tests prints, once it has ended well."""
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -71,7 +73,9 @@ def bring(layout: Layout, dataset: Make) -> Callable[..., Run]:
 
 def first_number(layout: Layout, model_id: str) -> set[float]:
     with connect(layout.store, read_only=True) as connection:
-        rows = connection.execute("SELECT vector[1] FROM embeddings WHERE model_id = ?", [model_id]).fetchall()
+        rows = connection.execute(
+            "SELECT vector[1] FROM embeddings WHERE model_id = ?", [model_id]
+        ).fetchall()
     return {number for (number,) in rows}
 
 
@@ -82,7 +86,10 @@ def test_forty_kills_leave_every_row() -> None:
 def test_no_flipped_bit_is_silent() -> None:
     said = run_module("tests.ingest.flips", "--flips", "24")
     found = dict(line.split(": ", 1) for line in said.splitlines())
-    assert set(found) == {"shard", "systems", "json", "store", "wal", "note"} and "found" in found["shard"]
+    assert (
+        set(found) == {"shard", "systems", "json", "store", "wal", "note"}
+        and "found" in found["shard"]
+    )
 
 
 def test_a_store_cut_off_anywhere_is_known_and_made_again(
@@ -103,12 +110,16 @@ def read_all(layout: Layout, contents: Contents, before: dict[str, list[str]]) -
     """Read all of a store. Raises StoreBroken where that cannot be; what can be read is what was there before."""
     try:
         assert contents(layout.store) == before
-        raise StoreBroken("`make rebuild` makes it again from matter.data")  # nothing is where it was cut off
+        raise StoreBroken(
+            "`make rebuild` makes it again from matter.data"
+        )  # nothing is where it was cut off
     except duckdb.Error as error:
         raise explain(layout.store, error) from error
 
 
-def test_a_wal_goes_with_its_store(layout: Layout, bring: Callable[..., Run], contents: Contents) -> None:
+def test_a_wal_goes_with_its_store(
+    layout: Layout, bring: Callable[..., Run], contents: Contents
+) -> None:
     bring("mine")
     before = contents(layout.store)
     for number, wal in enumerate((b"no WAL at all" * 100, b"")):
@@ -167,7 +178,9 @@ def test_another_program_s_writing_is_not_lost(layout: Layout, bring: Callable[.
         with duckdb.connect(str(layout.store)) as connection:
             connection.execute("CREATE TABLE notes (text VARCHAR)")
 
-    with pytest.raises(StoreError, match="was written by another program while it was made again; it stays"):
+    with pytest.raises(
+        StoreError, match="was written by another program while it was made again; it stays"
+    ):
         rebuild(layout, write)
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM notes").fetchall() == [(0,)]
@@ -188,13 +201,19 @@ def test_damaged_json_is_confined_to_its_run(
     for damage in DAMAGES:
         (run.folder / name).write_bytes(damage)
         assert ("shards", "mine") in [row[:2] for row in usage(layout)]
-        with pytest.raises(StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*") as error:
+        with pytest.raises(
+            StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*"
+        ) as error:
             rebuild(layout, quiet)
-        assert Path(name).name in str(error.value) or "JSON files do not hold what they should" in str(error.value)
+        assert Path(name).name in str(
+            error.value
+        ) or "JSON files do not hold what they should" in str(error.value)
         assert "remove" not in str(error.value)
         assert contents(layout.store) == both
     layout.store.write_bytes(b"torn" * 5000)
-    with pytest.raises(StoreError, match=rf"made again from 1 of 2 runs; left out:\n  {run.run_id}: .*"):
+    with pytest.raises(
+        StoreError, match=rf"made again from 1 of 2 runs; left out:\n  {run.run_id}: .*"
+    ):
         rebuild(layout, quiet)
     assert (first_number(layout, "mine"), first_number(layout, "other")) == ({1.0}, set())
     assert layout.store.with_name("matter.duckdb.broken").read_bytes() == b"torn" * 5000
@@ -203,11 +222,15 @@ def test_damaged_json_is_confined_to_its_run(
 
 
 @pytest.mark.parametrize("name", ["out/run.json", "job/job.json"])
-def test_a_run_that_lost_its_json_is_told_of(name: str, layout: Layout, bring: Callable[..., Run]) -> None:
+def test_a_run_that_lost_its_json_is_told_of(
+    name: str, layout: Layout, bring: Callable[..., Run]
+) -> None:
     bring("mine")
     run = bring("other", 2.0)
     (run.folder / name).unlink()
-    with pytest.raises(StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*/{name} is missing"):
+    with pytest.raises(
+        StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*/{name} is missing"
+    ):
         rebuild(layout, quiet)
 
 
@@ -216,7 +239,8 @@ def test_a_run_whose_folder_is_gone_is_told_of(layout: Layout, bring: Callable[.
     run = bring("other", 2.0)
     run.folder.rename(layout.data / "elsewhere")
     with pytest.raises(
-        StoreError, match=rf"lose 1 of its 2 runs:\n  {run.run_id}: the store holds it, and .* is not there any more"
+        StoreError,
+        match=rf"lose 1 of its 2 runs:\n  {run.run_id}: the store holds it, and .* is not there any more",
     ):
         rebuild(layout, quiet)
     (layout.data / "elsewhere").rename(run.folder)
@@ -227,14 +251,22 @@ def test_one_changed_word_of_json_is_found(layout: Layout, bring: Callable[..., 
     run = bring("mine")
     for name in ("model.json", "job/job.json", "out/run.json", "landed.json"):
         text = (run.folder / name).read_text()
-        for old, new in (('"sealed"', '"sea\\u006ced"'), (run.model_id, "mime"), ('"sha256"', '"sha257"'), ("1", "0")):
+        for old, new in (
+            ('"sealed"', '"sea\\u006ced"'),
+            (run.model_id, "mime"),
+            ('"sha256"', '"sha257"'),
+            ("1", "0"),
+        ):
             if old not in text:
                 continue
             (run.folder / name).write_text(text.replace(old, new))
             if old == '"sealed"':  # the same JSON by another spelling
                 assert run.read(name)
             else:
-                with pytest.raises(Damaged, match=rf"{Path(name).name} is damaged: its content does not have the SHA"):
+                with pytest.raises(
+                    Damaged,
+                    match=rf"{Path(name).name} is damaged: its content does not have the SHA",
+                ):
                     run.read(name)
         (run.folder / name).write_text(text)
 
@@ -247,12 +279,17 @@ def test_the_clock_does_not_decide_the_order(
         run.write("landed.json", run.read("landed.json") | {"landed": time})
     rebuild(layout, quiet)
     assert first_number(layout, "mine") == {2.0}
-    assert land_vectors(layout, Brought("mine", layout.store.with_name("mine-1.0.npz")), whole(layout)) is not None
+    assert (
+        land_vectors(layout, Brought("mine", layout.store.with_name("mine-1.0.npz")), whole(layout))
+        is not None
+    )
     rebuild(layout, quiet)
     assert first_number(layout, "mine") == {1.0}
 
 
-def test_runs_of_before_there_were_numbers_go_by_the_clock(layout: Layout, bring: Callable[..., Run]) -> None:
+def test_runs_of_before_there_were_numbers_go_by_the_clock(
+    layout: Layout, bring: Callable[..., Run]
+) -> None:
     first, second = bring("mine", 1.0), bring("mine", 2.0)
     for run, time in ((first, "2026-01-02"), (second, "2026-01-01")):
         (run.folder / "landed.json").write_text(json.dumps({"landed": time}))
@@ -271,7 +308,9 @@ def test_a_load_cut_off_after_its_commit_is_completed(
 ) -> None:
     bring("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(load, "note_landed", lambda run: (_ for _ in ()).throw(KeyboardInterrupt("now")))
+        patch.setattr(
+            load, "note_landed", lambda run: (_ for _ in ()).throw(KeyboardInterrupt("now"))
+        )
         with pytest.raises(KeyboardInterrupt, match="now"):
             bring("mine", 2.0)
     (run,) = [run for run in layout.runs() if not run.landed]
@@ -288,7 +327,9 @@ def test_a_load_cut_off_after_its_commit_is_completed(
 
 
 @pytest.mark.parametrize("change", ["flipped", "extra", "gone"])
-def test_shards_are_those_that_were_written(change: str, layout: Layout, bring: Callable[..., Run]) -> None:
+def test_shards_are_those_that_were_written(
+    change: str, layout: Layout, bring: Callable[..., Run]
+) -> None:
     run = bring("mine")
     (shard,) = run.shards
     if change == "flipped":
@@ -314,15 +355,23 @@ def test_pages_carry_checksums(layout: Layout, bring: Callable[..., Run]) -> Non
     for file in (*run.shards, whole(layout).systems, run.systems):
         content = bytearray(file.read_bytes())
         place = pq.ParquetFile(file).metadata.row_group(0).column(0)
-        content[(place.dictionary_page_offset or place.data_page_offset) + place.total_compressed_size - 1] ^= 1
+        content[
+            (place.dictionary_page_offset or place.data_page_offset)
+            + place.total_compressed_size
+            - 1
+        ] ^= 1
         copy = file.with_name("copy.parquet")
         copy.write_bytes(content)
-        with pytest.raises(OSError, match="CRC checksum verification failed|could not verify page integrity"):
+        with pytest.raises(
+            OSError, match="CRC checksum verification failed|could not verify page integrity"
+        ):
             pq.read_table(copy, page_checksum_verification=True)
         copy.unlink()
 
 
-def test_a_damaged_dataset_is_named_and_made_again(layout: Layout, dataset: Make, bring: Callable[..., Run]) -> None:
+def test_a_damaged_dataset_is_named_and_made_again(
+    layout: Layout, dataset: Make, bring: Callable[..., Run]
+) -> None:
     run = bring("mine")
     made = whole(layout)
     for file in (made.systems, made.labels, made.unreadable):
@@ -330,7 +379,10 @@ def test_a_damaged_dataset_is_named_and_made_again(layout: Layout, dataset: Make
         content = bytearray(file.read_bytes())
         content[len(content) // 3] ^= 4
         file.write_bytes(content)
-        with pytest.raises(ShardError, match=rf"{file.name} is damaged: .*Any `make ingest` over tiny makes it again"):
+        with pytest.raises(
+            ShardError,
+            match=rf"{file.name} is damaged: .*Any `make ingest` over tiny makes it again",
+        ):
             land(layout, run, say=quiet)
         dataset(20)
         assert stamp(file) == before
@@ -345,10 +397,17 @@ def flip(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stamped"), [("systems.parquet", True), ("labels.parquet", True), ("labels.parquet", False)]
+    ("name", "stamped"),
+    [("systems.parquet", True), ("labels.parquet", True), ("labels.parquet", False)],
 )
 def test_a_damaged_dataset_costs_no_run(
-    name: str, stamped: bool, layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
+    name: str,
+    stamped: bool,
+    layout: Layout,
+    dataset: Make,
+    planned: Planned,
+    finish: Finish,
+    contents: Contents,
 ) -> None:
     made = dataset(20)
     runs = [finish(planned(made, model).run) for model in ("toy", "toy-picky")]
@@ -359,10 +418,16 @@ def test_a_damaged_dataset_costs_no_run(
         land(layout, run, say=quiet)
     before, file = contents(layout.store), layout.store.read_bytes()
     flip(made.folder / name)
-    with pytest.raises(StoreError, match=r"is sound and stays as it was: .* it would lose 2 of its 2 runs") as error:
+    with pytest.raises(
+        StoreError, match=r"is sound and stays as it was: .* it would lose 2 of its 2 runs"
+    ) as error:
         rebuild(layout, quiet)
     said = str(error.value)
-    assert said.count(name) == 1 and "\n  2 runs: " in said and "Any `make ingest` over tiny makes it again" in said
+    assert (
+        said.count(name) == 1
+        and "\n  2 runs: " in said
+        and "Any `make ingest` over tiny makes it again" in said
+    )
     assert str(layout.data / "runs") not in said and layout.store.read_bytes() == file
     dataset(20)
     assert rebuild(layout, quiet) == 2
@@ -378,17 +443,20 @@ def test_a_damaged_block_is_no_sound_store(
     bring("mine")
     run.shards[0].unlink()
     damage_embeddings(layout)
-    with pytest.raises(StoreError, match=rf"is made again from 1 of 2 runs; left out:\n  {run.run_id}: .*is not there"):
+    with pytest.raises(
+        StoreError,
+        match=rf"is made again from 1 of 2 runs; left out:\n  {run.run_id}: .*is not there",
+    ):
         rebuild(layout, quiet)
-    assert layout.store.with_name("matter.duckdb.broken").exists() and first_number(layout, "mine") == {1.0}
+    assert layout.store.with_name("matter.duckdb.broken").exists() and first_number(
+        layout, "mine"
+    ) == {1.0}
 
 
 def damage_embeddings(layout: Layout) -> None:
     """Flip a bit in blocks of the store that hold ids of vectors."""
     with connect(layout.store, read_only=True) as connection:
-        query = (
-            "SELECT block_id FROM pragma_storage_info('embeddings') WHERE segment_type = 'VARCHAR' AND block_id >= 0"
-        )
+        query = "SELECT block_id FROM pragma_storage_info('embeddings') WHERE segment_type = 'VARCHAR' AND block_id >= 0"
         blocks = {block for (block,) in connection.execute(query).fetchall()}
     content = bytearray(layout.store.read_bytes())
     for block in blocks:
@@ -398,9 +466,17 @@ def damage_embeddings(layout: Layout) -> None:
 
 def work_on(run: Run) -> str:
     """What the worker says last of a run of the toy family that it cannot do."""
-    worker = [str(environment.folder() / "toy" / "bin" / "python"), "-m", "zoo.worker", str(run.job), str(run.out)]
+    worker = [
+        str(environment.folder() / "toy" / "bin" / "python"),
+        "-m",
+        "zoo.worker",
+        str(run.job),
+        str(run.out),
+    ]
     worker += ["--family", str(Path(os.environ["ZOO_PATH"]) / "toy")]
-    done = subprocess.run(worker, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        worker, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and not run.finished
     return str(json.loads(done.stderr.strip().splitlines()[-1])["message"])
 
@@ -417,12 +493,16 @@ def test_systems_that_are_not_what_their_hash_says_are_not_embedded(
     pq.write_table(type(table).from_pylist(rows, table.schema), run.systems)
     assert "systems.parquet is damaged: expected " in work_on(run)
     run.write("job/job.json", run.read("job/job.json") | {"sent": stamp(run.systems)})
-    assert "systems.parquet is damaged: tiny/s0003 is not what its content_hash says" in work_on(run)
+    assert "systems.parquet is damaged: tiny/s0003 is not what its content_hash says" in work_on(
+        run
+    )
     assert planned(dataset(20)).run == run
     assert "tiny/s0003" in work_on(run)  # what was noted of the file holds
 
 
-def test_a_job_s_damaged_systems_are_written_again(layout: Layout, dataset: Make, planned: Planned) -> None:
+def test_a_job_s_damaged_systems_are_written_again(
+    layout: Layout, dataset: Make, planned: Planned
+) -> None:
     run = planned(dataset(20)).run
     assert run is not None
     before = run.systems.read_bytes()
@@ -445,10 +525,26 @@ def test_a_damaged_block_met_while_planning_is_one_message(
 
 
 @pytest.mark.parametrize(
-    "name", ["date=2026", "status=failed", "energy=1.0", "system_id=1", "a b", "qu'ote", "st*r", "br[a]cket", "ü;$%"]
+    "name",
+    [
+        "date=2026",
+        "status=failed",
+        "energy=1.0",
+        "system_id=1",
+        "a b",
+        "qu'ote",
+        "st*r",
+        "br[a]cket",
+        "ü;$%",
+    ],
 )
 def test_a_folder_may_have_any_name(
-    name: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    layout: Layout,
+    dataset: Make,
+    planned: Planned,
+    finish: Finish,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = finish(planned(dataset(20)).run)
     there = Layout(layout.store.parent / name / "matter.duckdb")
@@ -463,23 +559,33 @@ def test_folders_that_match_a_pattern_are_not_read(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)
-    other, there = (Layout(layout.store.parent / name / "matter.duckdb") for name in ("star", "st*r"))
+    other, there = (
+        Layout(layout.store.parent / name / "matter.duckdb") for name in ("star", "st*r")
+    )
     for place in (other, there):
         place.store.parent.mkdir()
         subprocess.run(["cp", "-r", str(layout.data), str(place.data)], check=True)
     finish(other.run(run.run_id), seed=1)
     land(there, there.run(run.run_id), say=quiet)
     shards = there.run(run.run_id).shards
-    expected = {row["system_id"]: row["vector"] for shard in shards for row in pq.read_table(shard).to_pylist()}
+    expected = {
+        row["system_id"]: row["vector"]
+        for shard in shards
+        for row in pq.read_table(shard).to_pylist()
+    }
     with connect(there.store, read_only=True) as connection:
-        for system_id, vector in connection.execute("SELECT system_id, vector FROM embeddings").fetchall():
+        for system_id, vector in connection.execute(
+            "SELECT system_id, vector FROM embeddings"
+        ).fetchall():
             assert list(vector) == expected[system_id]
 
 
 def test_a_folder_with_a_question_mark_is_refused(layout: Layout) -> None:
     folder = layout.store.parent / "what?"
     folder.mkdir()
-    with pytest.raises(StoreError, match="has a '[?]' in it, and DuckDB opens no file below such a name"):
+    with pytest.raises(
+        StoreError, match="has a '[?]' in it, and DuckDB opens no file below such a name"
+    ):
         connect(folder / "matter.duckdb")
     assert list(folder.iterdir()) == []
 
@@ -494,10 +600,14 @@ def test_each_store_has_a_data_folder_of_its_own(tmp_path: Path) -> None:
 def test_a_data_folder_of_another_store_is_refused(tmp_path: Path) -> None:
     connect(tmp_path / "x.duckdb").close()
     Layout.find(str(tmp_path / "x.duckdb")).claim()
-    with pytest.raises(StoreError, match=r"x.data belongs to the store x.duckdb; give this one another name"):
+    with pytest.raises(
+        StoreError, match=r"x.data belongs to the store x.duckdb; give this one another name"
+    ):
         Layout.find(str(tmp_path / "x"))
     (tmp_path / "x.data").rename(tmp_path / "y.data")
-    (tmp_path / "x.duckdb").rename(tmp_path / "y.duckdb")  # a store and its folder may be renamed together
+    (tmp_path / "x.duckdb").rename(
+        tmp_path / "y.duckdb"
+    )  # a store and its folder may be renamed together
     Layout.find(str(tmp_path / "y.duckdb")).claim()
     assert read_json(tmp_path / "y.data" / "store.json") == {"store": "y.duckdb"}
 
@@ -510,14 +620,19 @@ def test_a_store_whose_folder_was_shared_says_how_to_part(tmp_path: Path) -> Non
         Layout.find(str(tmp_path / "exp.1"))
     connect(tmp_path / "exp.duckdb").close()
     (tmp_path / "exp.txt").write_text("no store")
-    with pytest.raises(StoreError, match=rf"{said}cp -r \S+ \S+ \(not mv: exp.duckdb may have runs there, too\)"):
+    with pytest.raises(
+        StoreError, match=rf"{said}cp -r \S+ \S+ \(not mv: exp.duckdb may have runs there, too\)"
+    ):
         Layout.find(str(tmp_path / "exp.1"))
     (tmp_path / "exp.data").rename(tmp_path / "exp.1.data")
     Layout.find(str(tmp_path / "exp.1"))
 
 
 def test_a_new_store_is_not_told_of_another_s_folder(tmp_path: Path) -> None:
-    for name in ("exp.1", "exp.1.db"):  # older versions kept the runs of exp.1.db where those of exp.1 are now
+    for name in (
+        "exp.1",
+        "exp.1.db",
+    ):  # older versions kept the runs of exp.1.db where those of exp.1 are now
         connect(tmp_path / name).close()
     one = Layout.find(str(tmp_path / "exp.1"))
     one.claim()
@@ -536,12 +651,18 @@ def test_what_a_rebuild_kept_is_counted(layout: Layout) -> None:
         layout.store.with_name(f"matter.duckdb{name}").write_bytes(bytes(10**6))
     ((said, size),) = [row[1:] for row in usage(layout) if row[0] == "kept"]
     assert size >= 5 * 10**6
-    assert set(said.split("to remove: rm ")[1].split()) == {f"{layout.store}{name}" for name in names}
+    assert set(said.split("to remove: rm ")[1].split()) == {
+        f"{layout.store}{name}" for name in names
+    }
 
 
-def test_what_a_kill_left_half_written_is_removed(layout: Layout, bring: Callable[..., Run]) -> None:
+def test_what_a_kill_left_half_written_is_removed(
+    layout: Layout, bring: Callable[..., Run]
+) -> None:
     run = bring("mine")
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
     gone, lives = int(done.stdout), os.getpid()
     for pid in (gone, lives):
         (run.job / f".job.json.{pid}.tmp").write_text("{")
@@ -553,18 +674,30 @@ def test_what_a_kill_left_half_written_is_removed(layout: Layout, bring: Callabl
 
 @pytest.mark.parametrize("command", [["run", "toy", "g2", "--runtime", "venv"], ["rebuild"]])
 def test_a_file_system_that_is_read_only(
-    command: list[str], layout: Layout, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
+    command: list[str],
+    layout: Layout,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
 ) -> None:
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     (small_disk / "matter.data").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert main(command) == 1
     said = capfd.readouterr().err
-    assert said.count("\n") == 1 and f"Read-only file system. The store {small_disk}/matter.duckdb" in said
+    assert (
+        said.count("\n") == 1
+        and f"Read-only file system. The store {small_disk}/matter.duckdb" in said
+    )
 
 
 def test_a_disk_that_is_full_once_a_run_is_committed(
-    layout: Layout, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said, contents: Contents
+    layout: Layout,
+    small_disk: Path,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
+    contents: Contents,
 ) -> None:
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     Path("v.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
@@ -580,7 +713,10 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
         patch.setattr(load, "put_finished_run", put_and_fill)
         assert main(give) == 2
     said = capfd.readouterr().err
-    assert f"the change of {small_disk}/matter.duckdb is committed and safe in matter.duckdb.wal" in said
+    assert (
+        f"the change of {small_disk}/matter.duckdb is committed and safe in matter.duckdb.wal"
+        in said
+    )
     assert "No space left" in said and "as it was" not in said and said.count("\n") == 1
     make_room(small_disk)
     rows = contents(small_disk / "matter.duckdb")
@@ -596,11 +732,22 @@ def test_a_list_goes_on_where_a_disk_is_full(
 ) -> None:
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     monkeypatch.setenv("TOY_FILL", str(small_disk))
-    command = ["run", "toy,toy-picky,toy-potential", "elements", "--limit", "9", "--runtime", "venv"]
+    command = [
+        "run",
+        "toy,toy-picky,toy-potential",
+        "elements",
+        "--limit",
+        "9",
+        "--runtime",
+        "venv",
+    ]
     assert main(command) == 1
     said = capfd.readouterr().err
     assert "Traceback" not in said and said.count("o space left") >= 3
-    assert "3 of 3 models failed: toy, toy-picky, toy-potential. `make ingest MODEL=toy,toy-picky,toy-potential" in said
+    assert (
+        "3 of 3 models failed: toy, toy-picky, toy-potential. `make ingest MODEL=toy,toy-picky,toy-potential"
+        in said
+    )
     monkeypatch.delenv("TOY_FILL")
     make_room(small_disk)
     assert main(command) == 0
@@ -644,7 +791,7 @@ def molecules(n: int) -> Dataset:
 
 def test_what_a_kill_left_of_a_dataset_is_removed(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from ingest.systems import _partial\n"
+        "import os, sys; from pathlib import Path; from ingest.systems.materialize import _partial\n"
         "with _partial(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'systems.parquet').write_bytes(b'half'); print('there', flush=True); sys.stdin.read()"
     )

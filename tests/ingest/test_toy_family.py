@@ -27,7 +27,10 @@ def molecules(layout: Layout, tmp_path: Path) -> Callable[[int], Path]:
 
     def write(n: int) -> Path:
         file = tmp_path / "molecules.extxyz"
-        entries = [XYZ.format(name=f"m{i:04}", other="HCNOF"[i % 5], length=0.7 + i / 1000) for i in range(n)]
+        entries = [
+            XYZ.format(name=f"m{i:04}", other="HCNOF"[i % 5], length=0.7 + i / 1000)
+            for i in range(n)
+        ]
         file.write_text("".join(entries))
         return file
 
@@ -44,22 +47,38 @@ def test_from_a_folder_to_the_store(layout: Layout, capfd: pytest.CaptureFixture
     said = capfd.readouterr().out
     assert "runtime venv: " in said.splitlines()[0]
     assert "to compute: 142 vectors by 2 models" in said
-    assert "failed, 1 times: ValueError: no iron today" in said or "failed, 2 times: ValueError: no iron today" in said
+    assert (
+        "failed, 1 times: ValueError: no iron today" in said
+        or "failed, 2 times: ValueError: no iron today" in said
+    )
     assert "not_applicable, 2 times: the model does not know" in said
     with connect(layout.store, read_only=True) as connection:
         query = "SELECT e.vector, s.numbers, s.positions FROM embeddings AS e JOIN systems AS s USING (system_id) "
-        rows = connection.execute(query + "WHERE model_id = 'toy' AND representation = 'nodes'").fetchall()
+        rows = connection.execute(
+            query + "WHERE model_id = 'toy' AND representation = 'nodes'"
+        ).fetchall()
         query = "SELECT bool_and(sent = ok + failed + not_applicable), sum(sent) FROM runs"
         sums = connection.execute(query).fetchall()
     assert len(rows) == 70
     for vector, numbers, positions in rows:
-        mean = [sum(numbers) / len(numbers)] + [sum(p[axis] for p in positions) / len(positions) for axis in (0, 1)]
+        mean = [sum(numbers) / len(numbers)] + [
+            sum(p[axis] for p in positions) / len(positions) for axis in (0, 1)
+        ]
         assert vector == pytest.approx(mean, rel=1e-6, abs=1e-6)
     assert sums == [(True, 2 * 2 * 71)]
 
 
-def test_a_worker_is_given_no_secrets(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "NVIDIA_API_KEY", "PYPI_PASSWORD", "GITHUB_TOKEN", "SLURM_JWT"}
+def test_a_worker_is_given_no_secrets(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "HF_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "NVIDIA_API_KEY",
+        "PYPI_PASSWORD",
+        "GITHUB_TOKEN",
+        "SLURM_JWT",
+    }
     for name in secrets:
         monkeypatch.setenv(name, "hidden")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -75,7 +94,9 @@ def test_a_second_ingest_starts_no_worker(
 ) -> None:
     assert main(["run", "toy", "elements", "--limit", "9"]) == 0
     before = layout.store.read_bytes()
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started")
+    )
     assert main(["run", "toy", "elements", "--limit", "9"]) == 0
     assert main(["run", "toy", "elements", "--limit", "4"]) == 0
     assert "9 of 9 systems already stored; nothing to do" in capfd.readouterr().out
@@ -83,7 +104,10 @@ def test_a_second_ingest_starts_no_worker(
 
 
 def test_a_killed_worker_goes_on_from_its_shards(
-    layout: Layout, molecules: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    layout: Layout,
+    molecules: Callable[[int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     file = str(molecules(1100))
     kill = layout.store.with_name("kill")
@@ -91,22 +115,35 @@ def test_a_killed_worker_goes_on_from_its_shards(
     monkeypatch.setenv("TOY_KILL", str(kill))
     assert main(["run", "toy", file]) == 0
     said = capfd.readouterr()
-    assert said.out.count("killed from outside, maybe for its memory: going on from the finished shards with half") == 1
+    assert (
+        said.out.count(
+            "killed from outside, maybe for its memory: going on from the finished shards with half"
+        )
+        == 1
+    )
     assert "going on from the 1024 of 1100 systems" in said.err
     (run,) = layout.runs()
-    assert not kill.exists() and [pq.read_metadata(shard).num_rows for shard in run.shards] == [1024, 76]
+    assert not kill.exists() and [pq.read_metadata(shard).num_rows for shard in run.shards] == [
+        1024,
+        76,
+    ]
     assert count(layout) == 1100
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_worker_and_loses_nothing(
-    how: signal.Signals, layout: Layout, molecules: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+    how: signal.Signals,
+    layout: Layout,
+    molecules: Callable[[int], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file, pid_file = str(molecules(40)), layout.store.with_name("pid")
     monkeypatch.setenv("TOY_SLEEP", "0.5")
     monkeypatch.setenv("TOY_PID", str(pid_file))
     command = [sys.executable, "-m", "ingest", "run", "toy", file]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         pid = wait_for(pid_file)
         process.send_signal(how)
         _, err = process.communicate()
@@ -130,14 +167,21 @@ def wait_for(file: Path) -> int:
     raise AssertionError(f"{file} did not appear")
 
 
-def test_one_model_that_fails_does_not_keep_the_rest(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+def test_one_model_that_fails_does_not_keep_the_rest(
+    layout: Layout, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", "toy-broken,toy", "elements", "--limit", "3"]) == 1
     err = capfd.readouterr().err
-    assert "error: toy-broken on elements: toy-broken could not be loaded: ValueError: broken on purpose" in err
+    assert (
+        "error: toy-broken on elements: toy-broken could not be loaded: ValueError: broken on purpose"
+        in err
+    )
     assert "error: 1 of 2 models failed: toy-broken" in err
     assert count(layout) == 3
     with connect(layout.store, read_only=True) as connection:
-        rows = connection.execute("SELECT status, reason FROM runs WHERE model_id = 'toy-broken'").fetchall()
+        rows = connection.execute(
+            "SELECT status, reason FROM runs WHERE model_id = 'toy-broken'"
+        ).fetchall()
     assert rows == [("failed", "toy-broken could not be loaded: ValueError: broken on purpose")]
 
 
@@ -146,7 +190,9 @@ def test_a_run_that_could_not_land_lands_without_a_worker(
 ) -> None:
     assert main(["run", "toy", "elements", "--limit", "3"]) == 0
     layout.store.unlink()
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started"))
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started")
+    )
     assert main(["run", "toy", "elements", "--limit", "3"]) == 0
     assert "computed by an earlier start" in capfd.readouterr().out
     assert count(layout) == 3

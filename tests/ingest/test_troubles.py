@@ -16,8 +16,8 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.layout import Layout, Run
-from ingest.plan import Plan
-from ingest.systems import Materialised
+from ingest.runs.plan import Plan
+from ingest.systems.materialize import Materialised
 from schemas.store import connect
 
 Make = Callable[..., Materialised]
@@ -47,13 +47,17 @@ def pid_file(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def confined(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers get 200 MB of memory from the kernel."""
-    first = (GROUPS / "memory" / "memory.limit_in_bytes").exists()  # version 1 of the kernel's control groups
+    first = (
+        GROUPS / "memory" / "memory.limit_in_bytes"
+    ).exists()  # version 1 of the kernel's control groups
     group = (GROUPS / "memory" if first else GROUPS) / f"matterzoo-{os.getpid()}"
     try:
         group.mkdir()
         (group / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(200 * 2**20))
     except OSError as error:
-        pytest.skip(f"only root on Linux may limit memory ({error}): sudo .venv/bin/python -m pytest …")
+        pytest.skip(
+            f"only root on Linux may limit memory ({error}): sudo .venv/bin/python -m pytest …"
+        )
     monkeypatch.setenv("TOY_CGROUP", str(group))
     yield
     wait_for(lambda: not (group / "cgroup.procs").read_text())
@@ -69,7 +73,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def runs(process: int) -> bool:
     """Whether a process is there, and is not one that has ended and that nobody has asked after."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
+    )
     return state.stdout.strip()[:1] not in ("", "Z")
 
 
@@ -81,7 +87,9 @@ def rows(layout: Layout, columns: str) -> list[tuple[object, ...]]:
 def goes_on(layout: Layout, molecules: str) -> None:
     """The same command, with nothing in its way, brings all to the store."""
     assert main(["run", "toy", molecules, "--runtime", "venv"]) == 0
-    assert rows(layout, "status, reason, runtime, image, sent, ok") == [("ok", None, "venv", None, 40, 40)]
+    assert rows(layout, "status, reason, runtime, image, sent, ok") == [
+        ("ok", None, "venv", None, 40, 40)
+    ]
 
 
 def test_a_host_that_is_killed_leaves_no_worker_behind(
@@ -121,9 +129,12 @@ def test_where_memory_runs_out_a_smaller_budget_is_tried(
 ) -> None:
     monkeypatch.setenv("TOY_MEGABYTES", "60")  # a system; the card's budget is 8
     goes_on(layout, molecules)
-    lines = [line.strip() for line in capfd.readouterr().out.splitlines() if "memory ran out" in line]
+    lines = [
+        line.strip() for line in capfd.readouterr().out.splitlines() if "memory ran out" in line
+    ]
     assert lines == [
-        f"memory ran out: going on from the finished shards with half the batch budget, {budget}" for budget in (4, 2)
+        f"memory ran out: going on from the finished shards with half the batch budget, {budget}"
+        for budget in (4, 2)
     ]
 
 
@@ -163,14 +174,22 @@ def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
     assert main(["run", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 0
     said = capfd.readouterr().out
     for name, atoms in (("41", 20), ("40", 30)):
-        assert f"the worker was killed at molecules/{name} ({atoms} atoms): beginning with it in a new one" in said
-        assert f"a second worker was killed at molecules/{name} ({atoms} atoms): it is put down as failed" in said
+        assert (
+            f"the worker was killed at molecules/{name} ({atoms} atoms): beginning with it in a new one"
+            in said
+        )
+        assert (
+            f"a second worker was killed at molecules/{name} ({atoms} atoms): it is put down as failed"
+            in said
+        )
     assert rows(layout, "status, sent, ok, failed") == [("ok", 43, 41, 2)]
     with connect(layout.store, read_only=True) as connection:
         failed = connection.execute(
             "SELECT system_id, reason FROM failures WHERE model_id = 'toy' ORDER BY 1"
         ).fetchall()
-        done = connection.execute("SELECT count(*) FROM embeddings WHERE system_id = 'molecules/42'").fetchall()
+        done = connection.execute(
+            "SELECT count(*) FROM embeddings WHERE system_id = 'molecules/42'"
+        ).fetchall()
     assert [name for name, _ in failed] == ["molecules/40", "molecules/41"] and done == [(1,)]
     assert failed[0][1] == (
         "the worker was killed twice while it embedded this system alone (30 atoms): it needs more memory than there "
@@ -188,7 +207,10 @@ def test_an_environment_that_cannot_be_built_is_a_failed_run(
         patch.setenv("UV_FIND_LINKS", str(tmp_path))
         assert main(["run", "toy,toy-picky", molecules, "--runtime", "venv"]) == 1
     assert "the environment of toy could not be made ready, see above" in capfd.readouterr().err
-    found = rows(layout, "model_id, status, runtime, starts_with(reason, 'the environment of toy could not be built.')")
+    found = rows(
+        layout,
+        "model_id, status, runtime, starts_with(reason, 'the environment of toy could not be built.')",
+    )
     assert sorted(found) == [("toy", "failed", "venv", True), ("toy-picky", "failed", "venv", True)]
 
 
@@ -207,19 +229,33 @@ def test_a_disk_that_fills_up_during_a_run(
 
 
 def test_a_disk_that_is_full_before_anything(
-    layout: Layout, molecules: str, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said
+    layout: Layout,
+    molecules: str,
+    small_disk: Path,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
 ) -> None:
     there = on(small_disk, monkeypatch)
     filler = fill(small_disk, 0)
     assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
     said = capfd.readouterr().err
-    assert said.count("\n") == 1 and said.startswith("error: ") and f"the disk of {there.data}, then repeat" in said
+    assert (
+        said.count("\n") == 1
+        and said.startswith("error: ")
+        and f"the disk of {there.data}, then repeat" in said
+    )
     filler.unlink()
     goes_on(there, molecules)
 
 
 def test_a_disk_without_room_for_the_store(
-    layout: Layout, molecules: str, small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, capfd: Said
+    layout: Layout,
+    molecules: str,
+    small_disk: Path,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
 ) -> None:
     there = on(small_disk, monkeypatch)
     goes_on(there, molecules)

@@ -73,7 +73,9 @@ def saved(scale: list[float]) -> bytes:
 
 
 @pytest.fixture
-def hub(layout: Layout, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(
+    layout: Layout, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Hub]:
     """A hub with the weights of the only model of the toy family, which has its environment already."""
     family = tmp_path / "zoo" / "toy"
     shutil.copytree(toy_folder / "zoo" / "toy", family)
@@ -98,24 +100,33 @@ def vectors(layout: Layout) -> Callable[[str], list[list[float]]]:
 
 
 def test_from_a_card_to_the_store(
-    hub: Hub, tmp_path: Path, vectors: Callable[[str], list[list[float]]], capfd: pytest.CaptureFixture[str]
+    hub: Hub,
+    tmp_path: Path,
+    vectors: Callable[[str], list[list[float]]],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["run", "net", "elements", "--limit", "5"]) != 0
     assert "weights of net are not pinned" in capfd.readouterr().err
     assert zoo(["pin", "net,net@untrained"]) == 0
     capfd.readouterr()
     shutil.rmtree(tmp_path / "hf")
-    hub.repositories["models", "owner/net"].commit({"net.npz": saved([0.0, 0.0, 0.0])})  # which is not what is pinned
+    hub.repositories["models", "owner/net"].commit(
+        {"net.npz": saved([0.0, 0.0, 0.0])}
+    )  # which is not what is pinned
     assert main(["run", "net@untrained", "elements", "--limit", "5"]) == 0
     assert len(vectors("net@untrained")) == 5 and hub.asked("/storage/") == []
     assert main(["run", "net", "elements", "--limit", "5"]) == 0
     out = capfd.readouterr().out
-    assert "licence of the weights: Own, for non-commercial use only; https://example.org/own" in out
+    assert (
+        "licence of the weights: Own, for non-commercial use only; https://example.org/own" in out
+    )
     found = np.array(vectors("net"))
     assert np.allclose(found / found[:, :1], [[1.0, 2.0, 3.0]] * 5)
 
 
-def test_altered_weights_are_never_loaded(hub: Hub, layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+def test_altered_weights_are_never_loaded(
+    hub: Hub, layout: Layout, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert zoo(["pin", "net"]) == 0
     [file] = Path(constants.HF_HUB_CACHE).glob("models--owner--net/snapshots/*/net.npz")
     file.resolve().write_bytes(file.read_bytes()[:-1] + b"x")

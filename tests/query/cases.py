@@ -81,10 +81,14 @@ def with_row(x: Matrix, row: int, value: float) -> Matrix:
 
 def collapsed(x: Matrix) -> Matrix:
     """A model that gives every system its first vector, up to rounding."""
-    return np.repeat(x[:1], len(x), axis=0) * (1 + 1e-15 * np.random.RandomState(0).normal(size=(len(x), 1)))
+    return np.repeat(x[:1], len(x), axis=0) * (
+        1 + 1e-15 * np.random.RandomState(0).normal(size=(len(x), 1))
+    )
 
 
-def related(n: int, seed: int, dimensions: tuple[int, int], *, latent: int = 3, noise: float = 0.5) -> Pair:
+def related(
+    n: int, seed: int, dimensions: tuple[int, int], *, latent: int = 3, noise: float = 0.5
+) -> Pair:
     """Two models that see the same `latent` coordinates, each with noise of its own."""
     random = np.random.RandomState(seed)
     seen = random.normal(size=(n, latent))
@@ -94,5 +98,6 @@ def related(n: int, seed: int, dimensions: tuple[int, int], *, latent: int = 3, 
 
 
 CASES: dict[str, Callable[[int], Pair]] = {
-    case.__name__: case for case in (benign, common_mean, tiny, huge, duplicated, many_copies, many_lengths, integers)
+    case.__name__: case
+    for case in (benign, common_mean, tiny, huge, duplicated, many_copies, many_lengths, integers)
 }

@@ -50,7 +50,9 @@ FAMILIES: dict[str, Callable[[Random], Matrix]] = {
 
 
 # 'l2' takes lengths away, and what they do to inner products.
-CASES = [(family, "l2") for family in FAMILIES] + [(family, "none") for family in ("counts", "mean 1e6", "heavy tails")]
+CASES = [(family, "l2") for family in FAMILIES] + [
+    (family, "none") for family in ("counts", "mean 1e6", "heavy tails")
+]
 
 
 def p_values(family: str, how: str, pairs: int) -> dict[str, list[float]]:
@@ -63,7 +65,9 @@ def p_values(family: str, how: str, pairs: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {metric: [] for metric in METRICS}
     for pair in range(pairs):
         study = Study(models[2 * pair : 2 * pair + 2], k=K, normalize=how)
-        for metric, _, result in align_all(study, list(METRICS), [(0, 1)], permutations=PERMUTATIONS, seed=pair):
+        for metric, _, result in align_all(
+            study, list(METRICS), [(0, 1)], permutations=PERMUTATIONS, seed=pair
+        ):
             if result.p_value is not None:
                 found[metric].append(result.p_value)
     return found

@@ -56,7 +56,9 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             {"ids": ids, "dataset": dataset},
         )
         for name, table in make_vectors(dataset).items():
-            columns = [list(column) for column in zip(*embeddings(dataset, name, table), strict=True)]
+            columns = [
+                list(column) for column in zip(*embeddings(dataset, name, table), strict=True)
+            ]
             unnested = "unnest(?), unnest(?), unnest(?), unnest(?), 'run', unnest(?)"
             connection.execute(f"INSERT INTO embeddings SELECT {unnested}", columns)
     for name in [*make_vectors("crystals"), "empty"]:
@@ -70,8 +72,17 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
         "INSERT INTO failures VALUES ('crystals/000', 'crystals', 'partial', 'last', 'x', 'run', 'not_applicable', "
         "'does not know Xx')"
     )
-    for model, value in {"near": 0.1, "far": 0.5, "noise": 0.9, "rotated": 0.05, "elsewhere": 0.2}.items():
-        connection.execute("INSERT INTO scores VALUES (?, 'energy_mae', ?, 'eV/atom', 'test', 'paper')", [model, value])
+    for model, value in {
+        "near": 0.1,
+        "far": 0.5,
+        "noise": 0.9,
+        "rotated": 0.05,
+        "elsewhere": 0.2,
+    }.items():
+        connection.execute(
+            "INSERT INTO scores VALUES (?, 'energy_mae', ?, 'eV/atom', 'test', 'paper')",
+            [model, value],
+        )
 
 
 def embeddings(dataset: str, name: str, table: NDArray[np.float32]) -> list[tuple[object, ...]]:
@@ -109,7 +120,9 @@ def fill_energies(connection: duckdb.DuckDBPyConnection) -> None:
     atoms, zeros = counts.sum(axis=1), rng.normal(size=(2, 7)) * 10
     truth = counts @ zeros[0] + rng.normal(size=len(counts)) * atoms**0.5
     ids = system_ids("crystals")
-    connection.execute("CREATE TEMP TABLE atoms AS SELECT unnest(?) AS id, unnest(?) AS numbers", [ids, numbers])
+    connection.execute(
+        "CREATE TEMP TABLE atoms AS SELECT unnest(?) AS id, unnest(?) AS numbers", [ids, numbers]
+    )
     connection.execute(
         "UPDATE systems SET numbers = atoms.numbers, n_atoms = len(atoms.numbers) FROM atoms WHERE id = system_id"
     )
@@ -120,7 +133,9 @@ def fill_energies(connection: duckdb.DuckDBPyConnection) -> None:
     for source, values in energies.items():
         unit, few = ("meV" if source == "DFT" else "eV"), 20 if source == "far" else 0
         columns = [ids[few:], values[few:].tolist(), unit, source]
-        connection.execute("INSERT INTO labels SELECT unnest(?), 'energy', unnest(?), ?, ?", columns)
+        connection.execute(
+            "INSERT INTO labels SELECT unnest(?), 'energy', unnest(?), ?, ?", columns
+        )
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ Value = tuple[str, str | None]  # metric and estimator
 TIE = 1e-12  # of the largest value: what differs by less is equal but for rounding
 BLOCK_BYTES = 2**25
 LISTED = ("weights", "kernels", "centred kernels")  # of each row's neighbours
-REVERSED = "from b"  # in place of an estimator: information imbalance from the second model to the first
+REVERSED = (
+    "from b"  # in place of an estimator: information imbalance from the second model to the first
+)
 
 
 @dataclass
@@ -44,7 +46,9 @@ def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
     parts = {name: [block[name] for block in found] for name in found[0]}
     hollow, whole = _add(parts["hollow kernels"]), _add(parts["kernels"])
     distances, squares = _add(parts["distances"]), _add(parts["squared distances"])
-    weights, kernels, centred = ([vstack(parts[f"{kind} of {model}"]) for model in "ab"] for kind in LISTED)
+    weights, kernels, centred = (
+        [vstack(parts[f"{kind} of {model}"]) for model in "ab"] for kind in LISTED
+    )
     return {
         ("cka", "unbiased"): _normalised(hollow, unbiased=True),
         ("cka", "biased"): _normalised(whole, unbiased=False),
@@ -54,8 +58,12 @@ def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
         ("mutual_knn", None): _cosine(*weights),
         ("cknna", "unbiased"): _cknna(*zip(weights, kernels, strict=True)),
         ("cknna", "centered"): _cosine(*centred),
-        ("information_imbalance", None): 2 / len(a) * float(np.mean(np.concatenate(parts["ranks in b"]))),
-        ("information_imbalance", REVERSED): 2 / len(a) * float(np.mean(np.concatenate(parts["ranks in a"]))),
+        ("information_imbalance", None): 2
+        / len(a)
+        * float(np.mean(np.concatenate(parts["ranks in b"]))),
+        ("information_imbalance", REVERSED): 2
+        / len(a)
+        * float(np.mean(np.concatenate(parts["ranks in a"]))),
     }
 
 
@@ -72,7 +80,10 @@ def _block(a: Matrix, b: Matrix, k: int, rows: slice) -> dict[str, Any]:
         slack = TIE * np.linalg.norm(x[rows], axis=1) * np.linalg.norm(x, axis=1).max()
         weights = _chances(kernel, k, slack, own)
         tables = weights, np.where(weights > 0, kernel, 0), weights * (kernel - mean)
-        found |= {f"{kind} of {name}": csr_array(table) for kind, table in zip(LISTED, tables, strict=True)}
+        found |= {
+            f"{kind} of {name}": csr_array(table)
+            for kind, table in zip(LISTED, tables, strict=True)
+        }
     slack = [TIE * x.max(axis=1) for x in distances]
     for x in distances:
         x[np.arange(len(own)), own] = np.inf
@@ -110,8 +121,12 @@ def _moments(p: Matrix, q: Matrix) -> Moments:
 
 
 def _add(parts: list[Moments]) -> Moments:
-    own, other, cross = (sum(getattr(part, name) for part in parts) for name in ("own", "other", "cross"))
-    rows, other_rows = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "other_rows"))
+    own, other, cross = (
+        sum(getattr(part, name) for part in parts) for name in ("own", "other", "cross")
+    )
+    rows, other_rows = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "other_rows")
+    )
     return Moments(own, other, cross, rows, other_rows)
 
 

@@ -19,7 +19,9 @@ def tables(models: int, n: int, dimension: int, seed: int = 0) -> dict[str, Tabl
     rng = np.random.default_rng(seed)
     seen = rng.normal(size=(n, 4))
     return {
-        f"m{i}": (seen @ rng.normal(size=(4, dimension)) + rng.normal(size=(n, dimension))).astype(np.float32)
+        f"m{i}": (seen @ rng.normal(size=(4, dimension)) + rng.normal(size=(n, dimension))).astype(
+            np.float32
+        )
         for i in range(models)
     }
 
@@ -29,7 +31,8 @@ def make(path: Path, vectors: dict[str, Table]) -> Path:
     n = len(next(iter(vectors.values())))
     with store.connect(path) as connection:
         connection.execute(
-            "INSERT INTO datasets VALUES (?, 'Many', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [DATASET, n]
+            "INSERT INTO datasets VALUES (?, 'Many', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
+            [DATASET, n],
         )
         for model in vectors:
             connection.execute(
@@ -46,8 +49,12 @@ def put(path: Path, vectors: dict[str, Table]) -> None:
     with store.connect(path) as connection:
         for model, x in vectors.items():
             ids = pa.array([f"{DATASET}/{i:05d}" for i in range(len(x))])
-            lists = pa.ListArray.from_arrays(np.arange(0, x.size + 1, x.shape[1], dtype=np.int32), x.ravel())
+            lists = pa.ListArray.from_arrays(
+                np.arange(0, x.size + 1, x.shape[1], dtype=np.int32), x.ravel()
+            )
             connection.register("arriving", pa.table({"id": ids, "vector": lists}))
             connection.execute("DELETE FROM embeddings WHERE model_id = ?", [model])
-            connection.execute(f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving")
+            connection.execute(
+                f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving"
+            )
             connection.unregister("arriving")

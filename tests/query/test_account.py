@@ -1,4 +1,4 @@
-"""query/examples/README.md: every number that it shows is what its SQL gives, on the systems that it names."""
+"""docs/account.md: every number that it shows is what its SQL gives, on the systems that it names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import pytest
 import query
 from tests.documents import ROOT, assert_prints, sql_blocks
 
-ACCOUNT = ROOT / "query" / "examples" / "README.md"
+ACCOUNT = ROOT / "docs" / "account.md"
 BLOCKS = sql_blocks(ACCOUNT)
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
 # What the account says that it is about: | `nci` | 500 | …
-SYSTEMS = {name: int(n) for name, n in re.findall(r"^\| `(\w+)` \| (\d+) \|", ACCOUNT.read_text(), re.MULTILINE)}
+SYSTEMS = {
+    name: int(n)
+    for name, n in re.findall(r"^\| `(\w+)` \| (\d+) \|", ACCOUNT.read_text(), re.MULTILINE)
+}
 
 
 def test_the_account_names_its_systems_and_shows_sql() -> None:
@@ -29,7 +32,9 @@ def sent() -> dict[str, int]:
     if not STORE.exists():
         return {}
     with query.connect(STORE) as connection:
-        rows = connection.execute("SELECT dataset, max(sent) FROM runs WHERE status = 'ok' GROUP BY dataset").fetchall()
+        rows = connection.execute(
+            "SELECT dataset, max(sent) FROM runs WHERE status = 'ok' GROUP BY dataset"
+        ).fetchall()
     return dict(rows)
 
 
@@ -37,5 +42,7 @@ def sent() -> dict[str, int]:
 def test_its_numbers_are_what_its_sql_gives(sent: dict[str, int], sql: str, printed: str) -> None:
     missing = [name for name, n in SYSTEMS.items() if f"'{name}'" in sql and sent.get(name) != n]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)} in {STORE.name}: run `make account`, which takes about half an hour")
+        pytest.skip(
+            f"needs {', '.join(missing)} in {STORE.name}: run `make account`, which takes about half an hour"
+        )
     assert_prints(STORE, sql, printed)

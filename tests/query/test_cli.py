@@ -17,7 +17,7 @@ import pytest
 
 from query.__main__ import main
 from query.metrics import METRICS
-from query.output import is_complete, sentence, statements
+from query.sql.output import is_complete, sentence, statements
 from query.statements import EXAMPLES, Statement, find_statements
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,22 +43,30 @@ def test_it_prints_a_boxed_table(ask: Ask) -> None:
 
 
 def test_what_goes_to_a_file_is_not_cut(ask: Ask) -> None:
-    _, out, _ = ask(f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, repeat('x', 300) AS long")
+    _, out, _ = ask(
+        f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, repeat('x', 300) AS long"
+    )
     assert "column_number_20" in out
     assert "x" * 300 in out
 
 
 def test_csv(ask: Ask) -> None:
-    code, out, _ = ask("--csv", "SELECT system_id, NULL AS nothing, [1, 2] AS list FROM systems ORDER BY 1 LIMIT 2")
+    code, out, _ = ask(
+        "--csv", "SELECT system_id, NULL AS nothing, [1, 2] AS list FROM systems ORDER BY 1 LIMIT 2"
+    )
     rows = list(csv.reader(io.StringIO(out)))
     assert code == 0
-    assert rows == [["system_id", "nothing", "list"]] + [[f"crystals/00{i}", "", "[1, 2]"] for i in range(2)]
+    assert rows == [["system_id", "nothing", "list"]] + [
+        [f"crystals/00{i}", "", "[1, 2]"] for i in range(2)
+    ]
 
 
 def test_json(ask: Ask) -> None:
     code, out, _ = ask("--json", "FROM nearest_systems('base', 'crystals/000', k := 2)")
     assert code == 0
-    assert [set(row) for row in json.loads(out)] == [{"rank", "system_id", "formula", "similarity"}] * 2
+    assert [set(row) for row in json.loads(out)] == [
+        {"rank", "system_id", "formula", "similarity"}
+    ] * 2
 
 
 def test_parquet(ask: Ask, tmp_path: Path) -> None:
@@ -92,11 +100,16 @@ def test_a_file_s_ending_names_its_format(ask: Ask, tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--out", "out.txt"], "out.txt does not end in .csv, .json or .parquet; say which with FORMAT="),
+        (
+            ["--out", "out.txt"],
+            "out.txt does not end in .csv, .json or .parquet; say which with FORMAT=",
+        ),
         (["--format", "parquet"], "Parquet is not for a screen; name a file with OUT="),
     ],
 )
-def test_a_format_and_a_file_that_do_not_go_together(ask: Ask, arguments: list[str], says: str) -> None:
+def test_a_format_and_a_file_that_do_not_go_together(
+    ask: Ask, arguments: list[str], says: str
+) -> None:
     code, out, err = ask(*arguments, "SELECT 1")
     assert (code, out) == (2, "")
     assert says in err
@@ -116,7 +129,9 @@ def test_a_place_that_no_file_can_be_written_to_is_told_before_the_question(
         assert (code, printed) == (2, "") and says in err and err.count("\n") == 1
 
 
-def test_a_disk_that_fills_up_under_the_result(ask: Ask, small_disk: Path, fill: Callable[[Path, int], Path]) -> None:
+def test_a_disk_that_fills_up_under_the_result(
+    ask: Ask, small_disk: Path, fill: Callable[[Path, int], Path]
+) -> None:
     fill(small_disk, 4096)
     code, _, err = ask("--out", str(small_disk / "x.csv"), "SELECT * FROM range(1000000)")
     assert code == 2 and "No space left on device" in err and "Traceback" not in err
@@ -126,7 +141,9 @@ def test_a_disk_that_fills_up_under_the_result(ask: Ask, small_disk: Path, fill:
 @pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["FROM models"]])
 def test_a_reader_that_has_gone(store_path: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "query", "--store", str(store_path), *words]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -156,7 +173,10 @@ def test_a_statement_without_a_result_prints_nothing(ask: Ask) -> None:
     ("sql", "says"),
     [
         ("FROM alignment('bose', 'near')", "no model 'bose' in this store; did you mean 'base'?\n"),
-        ("SELECT cknna(vector, vector, k := 0) FROM embeddings", "k = 0, expected at least 1 neighbour\n"),
+        (
+            "SELECT cknna(vector, vector, k := 0) FROM embeddings",
+            "k = 0, expected at least 1 neighbour\n",
+        ),
         ("FROM alignmnt('base', 'near')", 'does not exist!\nDid you mean "alignment"?\n'),
         ("FROM modls", "Did you mean"),
         ("INSERT INTO labels VALUES ('a', 'b', 1, 'c', 'd')", "read-only mode"),
@@ -172,14 +192,14 @@ def test_an_error_is_a_sentence_without_a_traceback(ask: Ask, sql: str, says: st
 
 
 def test_an_error_that_is_not_ours_keeps_its_name() -> None:
-    text = (
-        "Invalid Input Error: Python exception occurred while executing the UDF: KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
-    )
+    text = "Invalid Input Error: Python exception occurred while executing the UDF: KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
     assert sentence(duckdb.InvalidInputException(text)) == "KeyError: 'x'"
     assert sentence(duckdb.BinderException("Binder Error: no")) == "Binder Error: no"
 
 
-def test_it_writes_only_when_told(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_writes_only_when_told(
+    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = tmp_path / "matter.duckdb"
     copy.write_bytes(store_path.read_bytes())
     insert = "INSERT INTO labels VALUES ('crystals/000', 'energy', 1, 'eV', 'by hand')"
@@ -201,7 +221,9 @@ def test_a_store_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--nonsense", "FROM models"], "unrecognized arguments: --nonsense"),
     ],
 )
-def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+def test_a_wrong_command_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     err = capsys.readouterr().err
@@ -230,7 +252,10 @@ def test_matrix_takes_a_metric(ask: Ask) -> None:
     _, by_cka, _ = ask("matrix", "crystals", "metric=cka")
     assert by_default != by_cka
     code, _, err = ask("matrix", "crystals", "metric=cknn")
-    assert (code, err) == (2, f"unknown metric 'cknn'; did you mean 'cknna'? there are: {', '.join(METRICS)}\n")
+    assert (code, err) == (
+        2,
+        f"unknown metric 'cknn'; did you mean 'cknna'? there are: {', '.join(METRICS)}\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +279,10 @@ def test_an_example_says_how_it_is_called(file: Path) -> None:
     statement = Statement(file)
     assert statement.usage.split()[0] == file.stem
     assert statement.about.endswith(".")
-    assert all(f"getvariable('{name}')" in statement.text for name in (*statement.words, *statement.options))
+    assert all(
+        f"getvariable('{name}')" in statement.text
+        for name in (*statement.words, *statement.options)
+    )
 
 
 def test_a_file_that_does_not_say_how_it_is_called_is_refused(tmp_path: Path) -> None:
@@ -267,7 +295,16 @@ def test_a_file_that_does_not_say_how_it_is_called_is_refused(tmp_path: Path) ->
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for word in ("--store", "--write", "--csv", "--json", "--parquet", "shell", "report", *find_statements()):
+    for word in (
+        "--store",
+        "--write",
+        "--csv",
+        "--json",
+        "--parquet",
+        "shell",
+        "report",
+        *find_statements(),
+    ):
         assert word in text
 
 
@@ -280,7 +317,9 @@ def test_a_word_explains_itself(word: str, capsys: pytest.CaptureFixture[str]) -
 def test_as_a_program(store_path: Path) -> None:
     command = [sys.executable, "-m", "query", "--csv", "SELECT count(*) AS n FROM systems"]
     environment = os.environ | {"MATTERZOO_STORE": str(store_path)}
-    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "n\n100\n", "")
 
 

@@ -43,9 +43,21 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_new_store_has_the_tables_and_records_its_version(path: Path) -> None:
     with connect(path, read_only=True) as connection:
-        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        tables = {
+            name
+            for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        }
         versions = connection.execute("SELECT version FROM schema_version").fetchall()
-    assert tables >= {"systems", "datasets", "models", "runs", "embeddings", "failures", "labels", "scores"}
+    assert tables >= {
+        "systems",
+        "datasets",
+        "models",
+        "runs",
+        "embeddings",
+        "failures",
+        "labels",
+        "scores",
+    }
     assert versions == [(v,) for v in store.migrations()]
 
 
@@ -66,7 +78,9 @@ def test_a_second_opening_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_migration_that_fails_leaves_no_trace(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_leaves_no_trace(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "sql"
     shutil.copytree(store.FOLDER, folder)
     now = max(store.migrations())
@@ -80,10 +94,14 @@ def test_a_migration_that_fails_leaves_no_trace(path: Path, tmp_path: Path, monk
         connect(path, read_only=True)
     store.update(path)
     with connect(path, read_only=True) as connection:
-        assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [(now + 1,)]
+        assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [
+            (now + 1,)
+        ]
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_the_first_schema_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "old.duckdb"
     folder = tmp_path / "sql"
     folder.mkdir()
@@ -99,12 +117,16 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, monke
             )
     store.update(path)
     with connect(path, read_only=True) as connection:
-        assert connection.execute("SELECT run_id, runtime, image FROM runs").fetchall() == [("r", "venv", None)]
+        assert connection.execute("SELECT run_id, runtime, image FROM runs").fetchall() == [
+            ("r", "venv", None)
+        ]
 
 
 def test_a_full_disk(small_disk: Path, fill: Callable[[Path, int], Path]) -> None:
     filler = fill(small_disk, 12_288)
-    with pytest.raises(StoreError, match=r"no space left for .*/s.duckdb: free space on its disk, then repeat"):
+    with pytest.raises(
+        StoreError, match=r"no space left for .*/s.duckdb: free space on its disk, then repeat"
+    ):
         connect(small_disk / "s.duckdb")
     filler.unlink()
     connect(small_disk / "s.duckdb").close()
@@ -121,7 +143,9 @@ def test_a_newer_store_is_left_alone(path: Path) -> None:
     with connect(path) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, now())")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"made by matterzoo schema 99, this one knows up to \d+: update matterzoo"):
+    with pytest.raises(
+        StoreError, match=r"made by matterzoo schema 99, this one knows up to \d+: update matterzoo"
+    ):
         connect(path)
     assert path.read_bytes() == before
 
@@ -129,7 +153,10 @@ def test_a_newer_store_is_left_alone(path: Path) -> None:
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_store_that_is_written_elsewhere_names_the_process(path: Path, read_only: bool) -> None:
     before = path.read_bytes()
-    with held(path, "writes") as pid, pytest.raises(StoreLocked, match=rf"process {pid} \(.*python.*\); wait until"):
+    with (
+        held(path, "writes") as pid,
+        pytest.raises(StoreLocked, match=rf"process {pid} \(.*python.*\); wait until"),
+    ):
         connect(path, read_only=read_only)
     assert path.read_bytes() == before
 
@@ -173,7 +200,9 @@ def test_a_database_of_someone_else(tmp_path: Path) -> None:
 def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         connect(tmp_path)
-    with pytest.raises(StoreError, match="there is no store at .*; `make demo` or `make ingest` makes one"):
+    with pytest.raises(
+        StoreError, match="there is no store at .*; `make demo` or `make ingest` makes one"
+    ):
         connect(tmp_path / "none.duckdb", read_only=True)
     with pytest.raises(StoreError, match="there is no folder"):
         connect(tmp_path / "no" / "none.duckdb")

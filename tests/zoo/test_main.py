@@ -11,15 +11,17 @@ import pytest
 
 from ingest import arguments as ingest_arguments
 from zoo.__main__ import build_parser, main
-from zoo.card import CardError, family_folders, load_family
-from zoo.check import find_faults
+from zoo.cards.faults import find_faults
+from zoo.cards.schema import CardError, family_folders, load_family
 from zoo.encoder import SYMBOLS, Encoder, System
 
 
 @pytest.fixture(autouse=True)
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+def toy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
     """The only family is one that `new` has written."""
-    monkeypatch.setattr("zoo.card.ROOT", tmp_path)
+    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path)
     assert main(["new", "toy", "--folder", str(tmp_path)]) == 0
     assert "python -m zoo lock toy" in (said := capsys.readouterr().out)
     (tmp_path / "said").write_text(said)
@@ -27,18 +29,26 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_a_new_family_has_no_fault_but_the_missing_lock(toy: Path) -> None:
-    assert find_faults([toy]) == ["family toy: there is no requirements.lock; run `python -m zoo lock toy`"]
+    assert find_faults([toy]) == [
+        "family toy: there is no requirements.lock; run `python -m zoo lock toy`"
+    ]
 
 
 def test_new_names_commands_that_exist(toy: Path) -> None:
-    commands = [line.split() for line in (toy.parent / "said").read_text().splitlines() if line.startswith("python")]
+    commands = [
+        line.split()
+        for line in (toy.parent / "said").read_text().splitlines()
+        if line.startswith("python")
+    ]
     assert [words[2] for words in commands] == ["zoo", "zoo", "ingest"]
     for _, _, module, *arguments in commands:
         (ingest_arguments.parse if module == "ingest" else build_parser().parse_args)(arguments)
 
 
 def test_a_family_without_a_lock_says_what_to_do(toy: Path) -> None:
-    with pytest.raises(CardError, match="family toy has no requirements.lock; `python -m zoo lock toy` writes it"):
+    with pytest.raises(
+        CardError, match="family toy has no requirements.lock; `python -m zoo lock toy` writes it"
+    ):
         _ = load_family(toy).lock_hash
 
 
@@ -48,7 +58,9 @@ def test_a_new_family_s_encoder_runs(toy: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     [card] = load_family(toy).models
-    encoder: Encoder = module.FamilyEncoder(card.for_worker(), device="cpu", dtype="float32", untrained_seed=None)
+    encoder: Encoder = module.FamilyEncoder(
+        card.for_worker(), device="cpu", dtype="float32", untrained_seed=None
+    )
     water = encoder.prepare(System("water", "0", numbers=np.array([1, 8, 1])))
     [vector] = encoder.encode([water], ["composition"])["composition"]
     assert vector.shape == (card.representation[0].dimension,)
@@ -60,7 +72,17 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     heading, row, *_ = capsys.readouterr().out.splitlines()
     assert heading.split()[:5] == ["model", "family", "input", "dim", "parameters"]
-    assert row.split() == ["toy-composition", "toy", "structure", "118", "-", "none", "needed", "-", "none"]
+    assert row.split() == [
+        "toy-composition",
+        "toy",
+        "structure",
+        "118",
+        "-",
+        "none",
+        "needed",
+        "-",
+        "none",
+    ]
     assert heading.index("family") == row.index("toy ")
 
 
@@ -74,18 +96,30 @@ def test_list_as_json_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "toy-composition"]) == 0
-    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+    lines = dict(
+        line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line
+    )
     said = {name: text.strip() for name, text in lines.items()}
     assert said["elements"] == "H-Og"
     assert said["licence of code"] == "MIT, commercial use allowed; it is written in this folder"
-    assert said["representation"].startswith("composition, default: 118 numbers, of the system, invariant channels")
+    assert said["representation"].startswith(
+        "composition, default: 118 numbers, of the system, invariant channels"
+    )
     assert said["untrained twin"] == "none: there is nothing to train"
-    assert said["environment"].endswith("no torch, CPU only, NOT LOCKED: run `python -m zoo lock toy`")
+    assert said["environment"].endswith(
+        "no torch, CPU only, NOT LOCKED: run `python -m zoo lock toy`"
+    )
 
 
-def test_info_says_what_energy_a_potential_predicts(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_says_what_energy_a_potential_predicts(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cards, first = toy / "models.toml", "[[model.representation]]"
-    cards.write_text(cards.read_text().replace(first, f'[model.energy]\nreference = "eV above nothing"\n\n{first}', 1))
+    cards.write_text(
+        cards.read_text().replace(
+            first, f'[model.energy]\nreference = "eV above nothing"\n\n{first}', 1
+        )
+    )
     assert main(["info", "toy-composition"]) == 0
     assert "\nenergy              eV above nothing\n" in capsys.readouterr().out
 
@@ -93,16 +127,27 @@ def test_info_says_what_energy_a_potential_predicts(toy: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "toy-compositon"], "no model is named 'toy-compositon'; did you mean toy-composition?"),
+        (
+            ["info", "toy-compositon"],
+            "no model is named 'toy-compositon'; did you mean toy-composition?",
+        ),
         (["list", "--family", "toi"], "no family is named 'toi'; did you mean toy?"),
-        (["list", "--input", "strcture"], "no model's input is named 'strcture'; did you mean structure?"),
+        (
+            ["list", "--input", "strcture"],
+            "no model's input is named 'strcture'; did you mean structure?",
+        ),
         (["check", "toi"], "no family is named 'toi'; did you mean toy?"),
         (["lock", "toi"], "no family is named 'toi'; did you mean toy?"),
         (["new", "toy"], "a family named 'toy' is there already; choose another name"),
-        (["new", "Toy!"], "a family's name has lower-case letters, digits, dots and dashes, unlike 'Toy!'"),
+        (
+            ["new", "Toy!"],
+            "a family's name has lower-case letters, digits, dots and dashes, unlike 'Toy!'",
+        ),
     ],
 )
-def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     out, error = capsys.readouterr()
     assert (out, error.count("\n")) == ("", 1)
@@ -126,7 +171,9 @@ def test_a_wrong_command_line_is_one_line(
     assert error.startswith(message) and error.count("\n") == 1
 
 
-def test_check_lists_the_faults_of_every_family(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_lists_the_faults_of_every_family(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["new", "joy", "--folder", str(toy.parent)])
     (toy / "encoder.py").write_text("class Encoder: ...\n")
     (toy.parent / "joy" / "family.toml").write_text("")

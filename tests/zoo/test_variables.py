@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.golden import variables
 from zoo.variables import for_worker
+from zoo.verify.golden import variables
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,9 @@ from zoo.variables import for_worker
         ("SITE_LICENSE", False),
     ],
 )
-def test_what_programs_need_and_no_secret(name: str, given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_programs_need_and_no_secret(
+    name: str, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ZOO_WORKER_ENV", raising=False)
     monkeypatch.setenv(name, "something")
     assert (for_worker().get(name) == "something") == given

@@ -17,20 +17,28 @@ def cknna(a: Tensor, b: Tensor, k: int, epsilon: float = 1e-6) -> float:
     """
     first, second = a @ a.T, b @ b.T
     across = _align(first, second, k)
-    return across.item() / (torch.sqrt(_align(first, first, k) * _align(second, second, k)) + epsilon).item()
+    return (
+        across.item()
+        / (torch.sqrt(_align(first, first, k) * _align(second, second, k)) + epsilon).item()
+    )
 
 
 def distance_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Biased distance correlation as ReSi takes it: scikit-learn's distances, double centring, means of products."""
     first, second = (_double_centred(pairwise_distances(x, metric="euclidean")) for x in (a, b))
-    across, own, other = (float(np.mean(x * y)) for x, y in ((first, second), (first, first), (second, second)))
+    across, own, other = (
+        float(np.mean(x * y)) for x, y in ((first, second), (first, first), (second, second))
+    )
     return float(np.sqrt(across / np.sqrt(own * other)))
 
 
 def _align(first: Tensor, second: Tensor, k: int) -> Tensor:
     """Unbiased HSIC (Song et al. 2012, equation 5) of two kernels on the edges that are among both's k nearest."""
     shared = _mask(first, k) * _mask(second, k)
-    first, second = shared * first, shared * second  # the diagonal is 0, as no system is its own neighbour
+    first, second = (
+        shared * first,
+        shared * second,
+    )  # the diagonal is 0, as no system is its own neighbour
     n = len(first)
     both_ways = torch.sum(first * second.T)
     total = torch.sum(first) * torch.sum(second) / ((n - 1) * (n - 2))

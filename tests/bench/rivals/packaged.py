@@ -52,7 +52,9 @@ def build() -> Path:
     partial = environment.folder() / f".{NAME}.partial"
     for old in (partial, target):
         shutil.rmtree(old, ignore_errors=True)
-    _uv("venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(partial))
+    _uv(
+        "venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(partial)
+    )
     install = ["pip", "install", "--quiet", "--python", str(partial / "bin" / "python")]
     _uv(*install, "--no-deps", "--require-hashes", "-r", str(LOCK))
     shutil.copy(LOCK, partial / LOCK.name)

@@ -28,7 +28,9 @@ def dadapy(a: np.ndarray, b: np.ndarray) -> list[float]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that all systems are asked for
-        forward, backward = MetricComparisons(coordinates=a).return_information_imbalace(b, k=1, subset_size=len(a))
+        forward, backward = MetricComparisons(coordinates=a).return_information_imbalace(
+            b, k=1, subset_size=len(a)
+        )
     return [float(forward[0]), float(backward[0])]
 
 

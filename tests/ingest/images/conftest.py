@@ -25,7 +25,7 @@ from ingest.images.recipe import default_base
 from ingest.layout import Layout, Run
 from ingest.runtimes import environment
 from tests.ingest.images.relay import Relay
-from zoo.card import Family, find_family, load_families
+from zoo.cards.schema import Family, find_family, load_families
 
 FAMILY = """
 name = "boxed"
@@ -151,7 +151,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def relay(client: docker.DockerClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+def relay(
+    client: docker.DockerClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Relay]:
     """What DOCKER_HOST names now: the same engine, until the test cuts the line."""
     with Relay(folder / "relay.sock", address().removeprefix("unix://")) as relay:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.path}")
@@ -186,7 +188,10 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     smallest = min(load_families().values(), key=lambda family: family.installed_mb)
     (folder / "requirements.lock").write_bytes(smallest.lock.read_bytes())
     (root / "wheels").mkdir()
-    for source, name in ((wheels.own(smallest), "boxed"), (wheels.shared(smallest), wheels.shared(smallest).name)):
+    for source, name in (
+        (wheels.own(smallest), "boxed"),
+        (wheels.shared(smallest), wheels.shared(smallest).name),
+    ):
         if source.is_dir():
             (root / "wheels" / name).symlink_to(source)
     return root
@@ -240,14 +245,31 @@ def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> La
 
 
 @pytest.fixture
-def ingest(layout: Layout, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def ingest(
+    layout: Layout, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """`python -m ingest run boxed-MODEL DATASET …`: its exit code, and what it said on the two outputs."""
 
     def run(
-        model: str, *options: str, dataset: str = "elements", runtime: str = "docker", limit: int = 40
+        model: str,
+        *options: str,
+        dataset: str = "elements",
+        runtime: str = "docker",
+        limit: int = 40,
     ) -> tuple[int, str, str]:
         capfd.readouterr()
-        code = main(["run", f"boxed-{model}", dataset, "--limit", str(limit), "--runtime", runtime, *options])
+        code = main(
+            [
+                "run",
+                f"boxed-{model}",
+                dataset,
+                "--limit",
+                str(limit),
+                "--runtime",
+                runtime,
+                *options,
+            ]
+        )
         return code, *capfd.readouterr()
 
     return run

@@ -31,13 +31,18 @@ def serving(folder: Path) -> Iterator[str]:
         return
     program = shutil.which("docker-registry")
     if program is None:
-        pytest.skip("needs a registry: ZOO_REGISTRY=127.0.0.1:5000, or `apt-get install docker-registry`")
+        pytest.skip(
+            "needs a registry: ZOO_REGISTRY=127.0.0.1:5000, or `apt-get install docker-registry`"
+        )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (folder / "config.yml").write_text(CONFIGURATION.format(folder=folder / "registry", port=port))
     command = [program, "serve", str(folder / "config.yml")]
-    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as server,
+    ):
         try:
             _wait(f"http://127.0.0.1:{port}/v2/")
             yield f"127.0.0.1:{port}"

@@ -25,10 +25,12 @@ from ingest.images.recipe import (
     files_of,
     labels,
     recipe,
+    worker_files,
 )
 from ingest.runtimes import RunError, environment
-from zoo.card import Family, load_families, load_family
-from zoo.lock import read_blocks
+from zoo.cards.requirements import read_blocks
+from zoo.cards.schema import Family, load_families, load_family
+from zoo.places import ROOT
 
 PROBE = """
 import importlib.metadata, json, os, pathlib, sys
@@ -45,17 +47,32 @@ print(json.dumps({
 
 
 @pytest.mark.container
-def test_an_image_holds_the_lock_the_worker_and_the_family(boxed: Family, client: docker.DockerClient) -> None:
+def test_an_image_holds_the_lock_the_worker_and_the_family(
+    boxed: Family, client: docker.DockerClient
+) -> None:
     image = built(client, boxed)
     assert image is not None
     said = client.containers.run(
-        image.id, ["-c", PROBE], entrypoint="python", remove=True, network_mode="none", mem_limit="512m"
+        image.id,
+        ["-c", PROBE],
+        entrypoint="python",
+        remove=True,
+        network_mode="none",
+        mem_limit="512m",
     )
     found = json.loads(said)
     locked = [block.lines[0].split(" ")[0] for block in read_blocks(boxed.lock)[1]]
     assert found["packages"] == sorted(locked)
-    names = ["family/encoder.py", "family/family.toml", "family/models.toml", "family/requirements.in"]
-    names += ["family/requirements.lock", "zoo/__init__.py", "zoo/encoder.py", "zoo/worker.py"]
+    names = [
+        "family/encoder.py",
+        "family/family.toml",
+        "family/models.toml",
+        "family/requirements.in",
+    ]
+    names += [
+        "family/requirements.lock",
+        *(file.relative_to(ROOT).as_posix() for file in worker_files()),
+    ]
     assert found["files"] == [f"/matterzoo/{name}" for name in names]
     assert (found["caches"], found["tools"]) == ([], [])
     assert found["bytecode"] > 100  # without it every start of a large family takes seconds longer
@@ -64,13 +81,22 @@ def test_an_image_holds_the_lock_the_worker_and_the_family(boxed: Family, client
 
 
 @pytest.mark.container
-def test_an_image_says_what_it_is(boxed: Family, choice: Choice, client: docker.DockerClient) -> None:
+def test_an_image_says_what_it_is(
+    boxed: Family, choice: Choice, client: docker.DockerClient
+) -> None:
     image = built(client, boxed)
     assert image is not None
     ours = {FAMILY: "boxed", RECIPE: recipe(boxed), LOCK: boxed.lock_hash, PART: "family"}
     assert ours.items() <= image.labels.items()
-    oci = {name.removeprefix("org.opencontainers.image."): value for name, value in image.labels.items()}
-    assert oci["licenses"] == "MIT" and oci["title"] == "matterzoo boxed" and oci["base.name"] == choice.base
+    oci = {
+        name.removeprefix("org.opencontainers.image."): value
+        for name, value in image.labels.items()
+    }
+    assert (
+        oci["licenses"] == "MIT"
+        and oci["title"] == "matterzoo boxed"
+        and oci["base.name"] == choice.base
+    )
     assert len(oci["revision"].removesuffix("-dirty")) == 40
     found = find(client, boxed)
     assert found is not None and found == image.id
@@ -112,7 +138,9 @@ def test_a_wheel_that_is_not_the_locks_fails_the_build(
         for line in text.splitlines()
     ]
     family.lock.write_text("\n".join(lines).rstrip("\\ ") + "\n")
-    with pytest.raises(RunError, match=r"(?s)^the image of forged could not be built: .*RUN .*Hash mismatch"):
+    with pytest.raises(
+        RunError, match=r"(?s)^the image of forged could not be built: .*RUN .*Hash mismatch"
+    ):
         build(client, family, choice, lambda text: None)
     assert built(client, family) is None
 
@@ -125,8 +153,12 @@ def other(boxed_folder: Path, tmp_path: Path) -> Callable[[str], Family]:
         folder = tmp_path / name
         folder.mkdir()
         for file in (boxed_folder / "zoo" / "boxed").glob("*.*"):
-            (folder / file.name).write_text(file.read_text().replace('name = "boxed"', f'name = "{name}"'))
-        (boxed_folder / "wheels" / name).symlink_to(wheels.own(load_family(boxed_folder / "zoo" / "boxed")))
+            (folder / file.name).write_text(
+                file.read_text().replace('name = "boxed"', f'name = "{name}"')
+            )
+        (boxed_folder / "wheels" / name).symlink_to(
+            wheels.own(load_family(boxed_folder / "zoo" / "boxed"))
+        )
         return load_family(folder)
 
     return make
@@ -137,13 +169,17 @@ def test_without_wheels_a_build_without_a_network_says_how_to_get_them(
     boxed: Family, client: docker.DockerClient, base: str
 ) -> None:
     lost = boxed.model_copy(update={"name": "lost"})
-    with pytest.raises(RunError, match=r"there are no wheels in .*/lost; `make wheels FAMILY=lost` fetches them"):
+    with pytest.raises(
+        RunError, match=r"there are no wheels in .*/lost; `make wheels FAMILY=lost` fetches them"
+    ):
         build(client, lost, Choice(base=base, offline=True), print)
 
 
 @pytest.mark.container
 def test_a_base_that_is_not_to_be_had(boxed: Family, client: docker.DockerClient) -> None:
-    with pytest.raises(RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*BASE=… names another base"):
+    with pytest.raises(
+        RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*BASE=… names another base"
+    ):
         build(client, boxed, Choice(base="127.0.0.1:9/nothing:1"), lambda text: None)
 
 
@@ -152,10 +188,13 @@ def test_a_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
         with context(family, offline=False) as file, tarfile.open(fileobj=file) as tar:
             members = tar.getmembers()
         names = {member.name for member in members}
-        folder = f"zoo/{family.name}/"
+        folder = f"zoo/families/{family.name}/"
         assert {n for n in names if not n.startswith(folder)} == {
-            "Dockerfile", "zoo/__init__.py", "zoo/encoder.py", "zoo/worker.py", "wheels/shared", "wheels/family",
-        }  # fmt: skip
+            "Dockerfile",
+            "wheels/shared",
+            "wheels/family",
+            *(file.relative_to(ROOT).as_posix() for file in worker_files()),
+        }
         own = {n.removeprefix(folder) for n in names if n.startswith(folder)}
         assert {"family.toml", "models.toml", "encoder.py", "requirements.lock"} <= own
         assert not any("__pycache__" in name or "/." in name for name in names)
@@ -168,7 +207,9 @@ def test_equal_content_is_an_equal_context() -> None:
         assert first.read() == second.read()
 
 
-def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(tmp_path: Path) -> None:
+def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
+    tmp_path: Path,
+) -> None:
     original = next(family for family in load_families().values() if family.torch)
     folder = tmp_path / original.name
     folder.mkdir()
@@ -177,7 +218,7 @@ def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
     family = load_family(folder)
     before = recipe(family)
     assert before == recipe(original)
-    for name in ("golden.parquet", "checked.lock", "miniature.py"):
+    for name in ("golden.parquet", "checked.lock", "dummy_checkpoint.py"):
         (folder / name).write_bytes(b"")
         assert folder / name not in files_of(family)
     (folder / "models.toml").write_text((folder / "models.toml").read_text() + "\n# a remark\n")
@@ -205,7 +246,12 @@ def test_the_dockerfile_is_one_that_every_builder_reads() -> None:
 
 def test_labels_hold_no_password_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     family = next(iter(load_families().values()))
-    monkeypatch.setattr("ingest.images.recipe.git", lambda *a: "https://user:secret@example.org/zoo.git")
+    monkeypatch.setattr(
+        "ingest.images.recipe.git", lambda *a: "https://user:secret@example.org/zoo.git"
+    )
     assert "org.opencontainers.image.source" not in labels(family, "base", None)
     monkeypatch.setattr("ingest.images.recipe.git", lambda *a: "https://example.org/zoo.git")
-    assert labels(family, "base", None)["org.opencontainers.image.source"] == "https://example.org/zoo.git"
+    assert (
+        labels(family, "base", None)["org.opencontainers.image.source"]
+        == "https://example.org/zoo.git"
+    )

@@ -22,7 +22,7 @@ from ingest.images.build import Choice, build
 from ingest.images.clean import clean
 from ingest.images.containers import me, remove
 from ingest.images.recipe import FAMILY, HOST, RUN
-from zoo.card import Family
+from zoo.cards.schema import Family
 
 pytestmark = pytest.mark.container
 Make = Callable[..., Image]
@@ -44,7 +44,9 @@ def make(client: docker.DockerClient, base: str) -> Iterator[Make]:
 
     def image(labels: dict[str, str], name: str | None = None) -> Image:
         file = f"FROM {base}\nLABEL org.example.number={uuid.uuid4().hex}\n"
-        found, _ = client.images.build(fileobj=io.BytesIO(file.encode()), labels=labels, tag=name, rm=True)
+        found, _ = client.images.build(
+            fileobj=io.BytesIO(file.encode()), labels=labels, tag=name, rm=True
+        )
         made.append(found.id)
         return found
 
@@ -81,7 +83,10 @@ def test_nothing_but_ours_is_removed(
     client: docker.DockerClient, base: str, part: str, make: Make, start: Start
 ) -> None:
     foreign = {make({}, "example/foreign:1").id, make({"org.example.part": "family"}).id}
-    ours = {make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean").id, make({part: "build"}).id}
+    ours = {
+        make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean").id,
+        make({part: "build"}).id,
+    }
     running, ended = start(base, {"org.example.run": "x"}), start(base, {}, "true")
     assert foreign | ours <= images(client).keys()
     done = list(clean(client))
@@ -95,7 +100,9 @@ def test_nothing_but_ours_is_removed(
     assert list(clean(client)) == []
 
 
-def test_what_is_at_work_stays(client: docker.DockerClient, part: str, make: Make, start: Start) -> None:
+def test_what_is_at_work_stays(
+    client: docker.DockerClient, part: str, make: Make, start: Start
+) -> None:
     image = make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean")
     work = start("matterzoo/boxed:clean", {RUN: "/elsewhere/runs/r1", HOST: me()})
     first, second = clean(client)
@@ -119,7 +126,11 @@ def test_somebody_elses_container_of_our_image_stays(
 
 
 def test_one_familys(
-    client: docker.DockerClient, boxed: Family, choice: Choice, make: Make, capsys: pytest.CaptureFixture[str]
+    client: docker.DockerClient,
+    boxed: Family,
+    choice: Choice,
+    make: Make,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     other = make({clean_module.PART: "family", FAMILY: "unbuilt"}, "matterzoo/unbuilt:clean")
     before = images(client)

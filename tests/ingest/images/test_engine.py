@@ -22,8 +22,16 @@ from ingest.images.engine import Engine, EngineError, address, connected, explai
 from tests.ingest.images.relay import Relay
 
 # From /version and /info of Docker 20.10.24 and Podman 4.3.1 on Debian 12, shortened.
-DOCKER = {"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}, {"Name": "runc"}]}
-PODMAN = {"Version": "4.3.1", "ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
+DOCKER = {
+    "Version": "20.10.24+dfsg1",
+    "ApiVersion": "1.41",
+    "Components": [{"Name": "Engine"}, {"Name": "runc"}],
+}
+PODMAN = {
+    "Version": "4.3.1",
+    "ApiVersion": "1.41",
+    "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}],
+}
 LIMITS = {"MemoryLimit": True, "SwapLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
 INFO = LIMITS | {
     "MemTotal": 25276514304,
@@ -71,7 +79,9 @@ def test_refused_at_a_port(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     ask(f"tcp://127.0.0.1:{port}")
-    assert f"no container engine answers at tcp://127.0.0.1:{port}: connection refused" in str(unavailable())
+    assert f"no container engine answers at tcp://127.0.0.1:{port}: connection refused" in str(
+        unavailable()
+    )
 
 
 def test_never_an_answer(ask: Ask, silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,14 +99,20 @@ def test_permission_denied(silent: Path) -> None:
     variables = os.environ | {"DOCKER_HOST": f"unix://{silent}"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     user = os.getuid() or 65534
-    assert f"at unix://{silent}: user {user} has no permission; `sudo usermod -aG docker $USER`" in done.stdout
+    assert (
+        f"at unix://{silent}: user {user} has no permission; `sudo usermod -aG docker $USER`"
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("nonsense", "port is required: nonsense; check DOCKER_HOST"),
-        ("gopher://127.0.0.1:1", "Invalid bind address protocol: gopher://127.0.0.1:1; check DOCKER_HOST"),
+        (
+            "gopher://127.0.0.1:1",
+            "Invalid bind address protocol: gopher://127.0.0.1:1; check DOCKER_HOST",
+        ),
         ("tcp://127.0.0.1:many", "check DOCKER_HOST, or unset it"),
         ("unix:///" + 120 * "x", "AF_UNIX path too long; check DOCKER_HOST"),
     ],
@@ -114,7 +130,9 @@ def context(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
     def make(host: str) -> Path:
         meta = folder / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest() / "meta.json"
         meta.parent.mkdir(parents=True)
-        meta.write_text(json.dumps({"Name": "mine", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}))
+        meta.write_text(
+            json.dumps({"Name": "mine", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}})
+        )
         return meta
 
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -154,13 +172,18 @@ def test_then_the_sockets_that_are_there(context: Callable[[str], Path], folder:
 
 
 def test_a_context_that_does_not_exist(context: Callable[[str], Path]) -> None:
-    with pytest.raises(EngineError, match="the docker context in use does not exist; `docker context ls` shows those"):
+    with pytest.raises(
+        EngineError,
+        match="the docker context in use does not exist; `docker context ls` shows those",
+    ):
         address()
 
 
 def test_a_context_that_cannot_be_read(context: Callable[[str], Path]) -> None:
     context("unix:///nowhere.sock").write_text("{")
-    with pytest.raises(EngineError, match="the settings of docker's client cannot be read: .*corrupted meta file"):
+    with pytest.raises(
+        EngineError, match="the settings of docker's client cannot be read: .*corrupted meta file"
+    ):
         address()
 
 
@@ -196,7 +219,9 @@ def test_gpus_it_knows_as_documented_not_seen_on_a_gpu(known: dict[str, object])
 
 
 def test_rootless_as_documented_and_elsewhere() -> None:
-    options = {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]}
+    options = {
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]
+    }
     found = Engine.read("tcp://192.0.2.1:2375", DOCKER, INFO | options)
     assert (found.rootless, found.local) == (True, False)
     assert Engine.read("tcp://127.0.0.1:2375", DOCKER, INFO).local
@@ -207,7 +232,9 @@ def test_errors_in_one_sentence(ask: Ask) -> None:
     ask(SOCKET)
     said = {
         "refused: No such image": APIError("404 Client Error", explanation="No such image"),
-        "stopped answering: reset; see that it runs, then repeat": requests.ConnectionError("reset"),
+        "stopped answering: reset; see that it runs, then repeat": requests.ConnectionError(
+            "reset"
+        ),
         "stopped answering: Read timed out": requests.ReadTimeout("Read timed out"),
         "gave an answer that cannot be used: odd": engine.DockerException("odd"),
     }
@@ -228,14 +255,20 @@ def test_the_engine_here() -> None:
 
 @pytest.mark.container
 def test_what_it_refuses() -> None:
-    with pytest.raises(EngineError, match="the container engine at .* refused: .*no-such"), connected() as client:
+    with (
+        pytest.raises(EngineError, match="the container engine at .* refused: .*no-such"),
+        connected() as client,
+    ):
         client.containers.create("no-such-image")
 
 
 @pytest.mark.container
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_it_stops_while_it_is_asked(relay: Relay) -> None:
-    with pytest.raises(EngineError, match=rf"at unix://{relay.path} stopped answering: "), connected() as client:
+    with (
+        pytest.raises(EngineError, match=rf"at unix://{relay.path} stopped answering: "),
+        connected() as client,
+    ):
         assert client.ping()
         relay.cut()
         client.ping()

@@ -32,7 +32,7 @@ from ingest.layout import Layout, Run
 from ingest.runtimes import docker as docker_runtime
 from schemas.store import connect
 from tests.ingest.images.relay import Relay
-from zoo.card import Family
+from zoo.cards.schema import Family
 
 pytestmark = pytest.mark.container
 Result = tuple[int, str, str]
@@ -103,7 +103,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------
-def test_no_engine_is_there(layout: Layout, ingest: Ingest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_engine_is_there(
+    layout: Layout, ingest: Ingest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{folder}/none.sock")
         code, out, err = ingest("plain")
@@ -126,7 +128,13 @@ def test_the_engine_stops_before_the_run(
     with monkeypatch.context() as patch:
         patch.setattr(command_line, "prepare", prepare_and_cut)
         result = ingest("plain")
-    told(layout, result, f"no container engine answers at unix://{relay.path}: connection refused", done=0, sent=40)
+    told(
+        layout,
+        result,
+        f"no container engine answers at unix://{relay.path}: connection refused",
+        done=0,
+        sent=40,
+    )
     monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.engine}")
     landed(layout, ingest("plain"), 40)
 
@@ -173,7 +181,9 @@ def test_the_engine_hangs_during_a_run(
 
 # --- the image --------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def forget(client: docker.DockerClient, boxed: Family, choice: Choice) -> Iterator[Callable[[], None]]:
+def forget(
+    client: docker.DockerClient, boxed: Family, choice: Choice
+) -> Iterator[Callable[[], None]]:
     """Remove the family's image, and what Podman kept of earlier builds. Afterwards it is there again."""
 
     def remove() -> None:
@@ -231,7 +241,13 @@ def test_an_image_that_only_says_it_is_the_family(
     file = f'FROM {base}\nENTRYPOINT ["python3", "-P", "-m", "zoo.worker"]\n'
     forged, _ = client.images.build(fileobj=io.BytesIO(file.encode()), labels=labels, rm=True)
     try:
-        told(layout, ingest("plain"), f"{forged.id.removeprefix('sha256:')} is no image of ours", done=0, sent=40)
+        told(
+            layout,
+            ingest("plain"),
+            f"{forged.id.removeprefix('sha256:')} is no image of ours",
+            done=0,
+            sent=40,
+        )
     finally:
         client.api.remove_image(forged.id, force=True)
     build(client, boxed, choice, lambda text: None)
@@ -248,7 +264,9 @@ def test_the_worker_is_killed(
     podman: bool,
 ) -> None:
     if podman:
-        pytest.skip("Podman does not say why a process was killed, so it is taken for want of memory; run with Docker")
+        pytest.skip(
+            "Podman does not say why a process was killed, so it is taken for want of memory; run with Docker"
+        )
     meanwhile(lambda: mine()[0].kill())
     result = ingest("late", dataset=molecules, limit=ALL)
     landed(layout, result)
@@ -271,7 +289,9 @@ def test_where_memory_runs_out_a_smaller_budget_is_tried(layout: Layout, ingest:
     assert lines == [said + budget for budget in ("8", "4")]
 
 
-def test_memory_that_is_too_little_for_one_system(layout: Layout, ingest: Ingest, podman: bool) -> None:
+def test_memory_that_is_too_little_for_one_system(
+    layout: Layout, ingest: Ingest, podman: bool
+) -> None:
     result = ingest("starving", "--memory", "300m", "--batch", "2", limit=3)
     killed = "killed, and Podman does not say why; most likely" if podman else "killed because"
     told(layout, result, f"{killed} memory ran out, its limit of 300 MiB", done=0, sent=3)
@@ -286,7 +306,9 @@ def test_the_worker_hangs(layout: Layout, ingest: Ingest, molecules: str) -> Non
     goes_on(layout, ingest, "stuck", molecules)
 
 
-def test_the_disk_fills_up(layout: Layout, ingest: Ingest, molecules: str, small_disk: Path, only_run: OnlyRun) -> None:
+def test_the_disk_fills_up(
+    layout: Layout, ingest: Ingest, molecules: str, small_disk: Path, only_run: OnlyRun
+) -> None:
     layout.data.symlink_to(small_disk)
     result = ingest("filling", dataset=molecules, limit=ALL)
     told(layout, result, f"free space on the disk of {only_run().out}, then repeat")
@@ -301,7 +323,9 @@ def host(molecules: str, only_run: OnlyRun, layout: Layout) -> Iterator[subproce
     """A process that has the worker in its second shard, where a batch takes 2 s."""
     command = [sys.executable, "-m", "ingest", "run", "boxed-late", molecules, "--limit", str(ALL)]
     command += ["--runtime", "docker"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         wait_for(lambda: any(run.shards for run in layout.runs()))
         yield process
 
@@ -345,7 +369,9 @@ def test_the_host_process_is_interrupted(
     host.send_signal(how)
     _, err = host.communicate()
     assert host.returncode == 130
-    assert err.strip() == "interrupted; what is done is kept, and the same command goes on from there"
+    assert (
+        err.strip() == "interrupted; what is done is kept, and the same command goes on from there"
+    )
     assert mine() == []
     assert not layout.store.exists()
     goes_on(layout, ingest, "late", molecules, DONE + 1)
@@ -372,12 +398,18 @@ def test_only_what_nobody_works_with_is_removed(
     try:
         for what, (owner, folder) in owners.items():
             labels = {FAMILY: "boxed", RUN: folder, HOST: owner}
-            made[what] = client.containers.create(base, ["true"], labels=labels, network_mode="none")
+            made[what] = client.containers.create(
+                base, ["true"], labels=labels, network_mode="none"
+            )
         layout.store.unlink()
         (run.out / "run.json").unlink()
         landed(layout, ingest("plain"), 40)
-        there = {container.id for container in client.containers.list(all=True, ignore_removed=True)}
-        assert [what for what, container in made.items() if container.id not in there] == list(owners)[:3]
+        there = {
+            container.id for container in client.containers.list(all=True, ignore_removed=True)
+        }
+        assert [what for what, container in made.items() if container.id not in there] == list(
+            owners
+        )[:3]
     finally:
         for container in made.values():
             remove(container)

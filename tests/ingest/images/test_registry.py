@@ -12,15 +12,15 @@ import pytest
 
 from ingest.images.__main__ import main
 from ingest.images.build import Choice, build
-from ingest.images.listing import rows, stale
+from ingest.images.digests import Published, current, lock_file, published, record, why_not
 from ingest.images.local import built, find
-from ingest.images.published import Published, current, lock_file, published, record, why_not
 from ingest.images.recipe import recipe
 from ingest.images.registry import Layers, pull, push
+from ingest.images.status import rows, stale
 from ingest.layout import Layout
 from ingest.runtimes import RunError
 from tests.ingest.images.registry import serving
-from zoo.card import Family, find_family
+from zoo.cards.schema import Family, find_family
 
 Ingest = Callable[..., tuple[int, str, str]]
 
@@ -32,7 +32,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def pushed(boxed: Family, choice: Choice, client: docker.DockerClient, registry: str) -> Iterator[Published]:
+def pushed(
+    boxed: Family, choice: Choice, client: docker.DockerClient, registry: str
+) -> Iterator[Published]:
     """The family's image in the registry, and none here. Afterwards it is here, and nothing is published."""
     if built(client, boxed) is None:
         build(client, boxed, choice, lambda text: None)
@@ -74,7 +76,9 @@ def test_the_run_tells_the_digest(pushed: Published, ingest: Ingest, layout: Lay
 
 
 @pytest.mark.container
-def test_make_pull(pushed: Published, boxed: Family, layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+def test_make_pull(
+    pushed: Published, boxed: Family, layout: Layout, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["pull", "--model", "boxed-plain"]) == 0
     assert f"boxed: {pushed.reference} pulled" in capfd.readouterr().out
     assert main(["pull", "--family", "boxed"]) == 0
@@ -86,22 +90,30 @@ def test_a_digest_that_the_registry_does_not_hold(
     pushed: Published, boxed: Family, client: docker.DockerClient, ingest: Ingest
 ) -> None:
     record(boxed, replace(pushed, digest="sha256:" + "0" * 64))
-    with pytest.raises(RunError, match=rf"the pull of {pushed.image}@sha256:0000.* failed: .*manifest"):
+    with pytest.raises(
+        RunError, match=rf"the pull of {pushed.image}@sha256:0000.* failed: .*manifest"
+    ):
         pull(client, boxed, lambda text: None)
     code, _, err = ingest("plain")
     assert code == 1 and err.count("error: ") == 1 and "Traceback" not in err
 
 
 @pytest.mark.container
-def test_a_registry_that_is_not_there(pushed: Published, boxed: Family, client: docker.DockerClient) -> None:
+def test_a_registry_that_is_not_there(
+    pushed: Published, boxed: Family, client: docker.DockerClient
+) -> None:
     record(boxed, replace(pushed, image="127.0.0.1:9/matterzoo-boxed"))
-    with pytest.raises(RunError, match=r"the pull of 127.0.0.1:9/matterzoo-boxed@.* failed: .*refused"):
+    with pytest.raises(
+        RunError, match=r"the pull of 127.0.0.1:9/matterzoo-boxed@.* failed: .*refused"
+    ):
         pull(client, boxed, lambda text: None)
 
 
 @pytest.mark.container
 def test_a_push_that_fails_records_nothing(boxed: Family, client: docker.DockerClient) -> None:
-    with pytest.raises(RunError, match=r"the push of 127.0.0.1:9/matterzoo-boxed failed: .*refused"):
+    with pytest.raises(
+        RunError, match=r"the push of 127.0.0.1:9/matterzoo-boxed failed: .*refused"
+    ):
         push(client, boxed, "127.0.0.1:9", lambda text: None)
     assert published(boxed) is None
 
@@ -112,7 +124,8 @@ def test_an_image_of_another_recipe_is_not_pulled(
 ) -> None:
     record(boxed, replace(pushed, recipe="0" * 64))
     with pytest.raises(
-        RunError, match=rf"published image of boxed, {pushed.reference}, is stale: .*`make build FAMILY="
+        RunError,
+        match=rf"published image of boxed, {pushed.reference}, is stale: .*`make build FAMILY=",
     ):
         pull(client, boxed, lambda text: None)
 
@@ -130,15 +143,20 @@ def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
     entry = Published(f"{registry}/foreign", digest, recipe(boxed), None)
     record(boxed, entry)
     with pytest.raises(
-        RunError, match=rf"{entry.reference} says of itself .* that it is not boxed with recipe .*not used"
+        RunError,
+        match=rf"{entry.reference} says of itself .* that it is not boxed with recipe .*not used",
     ):
         pull(client, boxed, lambda text: None)
     assert find(client, boxed) is None
 
 
 @pytest.mark.container
-def test_what_is_not_built_is_not_pushed(client: docker.DockerClient, boxed: Family, registry: str) -> None:
-    with pytest.raises(RunError, match=r"no image of unbuilt .*`make build FAMILY=unbuilt` builds it"):
+def test_what_is_not_built_is_not_pushed(
+    client: docker.DockerClient, boxed: Family, registry: str
+) -> None:
+    with pytest.raises(
+        RunError, match=r"no image of unbuilt .*`make build FAMILY=unbuilt` builds it"
+    ):
         push(client, boxed.model_copy(update={"name": "unbuilt"}), registry, print)
 
 
@@ -147,7 +165,10 @@ def test_nothing_published_is_said_plainly(
 ) -> None:
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
     said = why_not(find_family("boxed"))
-    assert said.startswith("no image of boxed has been published (") and "images.lock has no entry" in said
+    assert (
+        said.startswith("no image of boxed has been published (")
+        and "images.lock has no entry" in said
+    )
     assert current(find_family("boxed")) is None
 
 
@@ -174,7 +195,11 @@ def test_entries_of_other_families_stay(
     ],
 )
 def test_an_images_lock_that_cannot_be_read(
-    places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+    places: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    message: str,
 ) -> None:
     (tmp_path / "images.lock").write_text(content)
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
@@ -185,8 +210,20 @@ def test_an_images_lock_that_cannot_be_read(
 def test_progress_is_counted_by_layer() -> None:
     with Layers() as layers:
         layers({"status": "Pulling from x"})
-        layers({"id": "a", "status": "Downloading", "progressDetail": {"current": 1_000_000, "total": 4_000_000}})
-        layers({"id": "b", "status": "Downloading", "progressDetail": {"current": 2_000_000, "total": 2_000_000}})
+        layers(
+            {
+                "id": "a",
+                "status": "Downloading",
+                "progressDetail": {"current": 1_000_000, "total": 4_000_000},
+            }
+        )
+        layers(
+            {
+                "id": "b",
+                "status": "Downloading",
+                "progressDetail": {"current": 2_000_000, "total": 2_000_000},
+            }
+        )
         layers({"id": "b", "status": "Pull complete", "progressDetail": {}})
         layers({"id": "c", "status": "Already exists", "progressDetail": {}})
         assert str(layers) == "2 of 3 layers, 3 of 6 MB"

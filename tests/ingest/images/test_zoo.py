@@ -14,13 +14,13 @@ import pytest
 from ingest.__main__ import main
 from ingest.images import wheels
 from ingest.images.build import Choice, build
-from ingest.images.check import check
 from ingest.images.local import built, find
 from ingest.images.registry import pull, push
 from ingest.runtimes import environment, load_runtimes
+from ingest.runtimes.check_image import check
 from tests.ingest.images.registry import serving
 from tests.test_readme import IN_CONTAINERS
-from zoo.card import Family, find_model, load_families
+from zoo.cards.schema import Family, find_model, load_families
 
 pytestmark = pytest.mark.container
 SYSTEMS = 40
@@ -34,7 +34,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
-def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
+def family(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Family:
     monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
     family: Family = request.param
     if not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
@@ -58,16 +60,27 @@ def test_a_published_image_gives_what_the_local_environment_gives(
     monkeypatch.chdir(tmp_path)
     model = family.models[0].id
     for runtime in ("docker", "venv"):
-        options = ["--runtime", runtime, "--limit", str(SYSTEMS), "--store", str(tmp_path / f"{runtime}.duckdb")]
+        options = [
+            "--runtime",
+            runtime,
+            "--limit",
+            str(SYSTEMS),
+            "--store",
+            str(tmp_path / f"{runtime}.duckdb"),
+        ]
         assert main(["run", model, "aflow", *options]) == 0
     inside, outside = (vectors(tmp_path / f"{runtime}.duckdb") for runtime in ("docker", "venv"))
     assert inside.keys() == outside.keys() and len(inside) >= SYSTEMS // 2
     for system_id, vector in outside.items():
-        assert np.linalg.norm(inside[system_id] - vector) <= 1e-6 * np.linalg.norm(vector), system_id
+        assert np.linalg.norm(inside[system_id] - vector) <= 1e-6 * np.linalg.norm(vector), (
+            system_id
+        )
     assert check(load_runtimes()["docker"], family, print) == []
 
 
-@pytest.mark.parametrize("family", [find_model(IN_CONTAINERS[1].rpartition("=")[2]).family], indirect=True)
+@pytest.mark.parametrize(
+    "family", [find_model(IN_CONTAINERS[1].rpartition("=")[2]).family], indirect=True
+)
 def test_the_readmes_block(
     family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path
 ) -> None:
@@ -76,11 +89,18 @@ def test_the_readmes_block(
     for command in IN_CONTAINERS:
         command += f" STORE={tmp_path / 'matter.duckdb'}"
         done = subprocess.run(
-            command, shell=True, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
+            command,
+            shell=True,
+            cwd=environment.REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(tmp_path / "matter.duckdb"), read_only=True) as connection:
-        assert connection.execute("SELECT runtime, image FROM runs").fetchall() == [("docker", entry.reference)]
+        assert connection.execute("SELECT runtime, image FROM runs").fetchall() == [
+            ("docker", entry.reference)
+        ]
 
 
 def vectors(store: Path) -> dict[str, np.ndarray]:

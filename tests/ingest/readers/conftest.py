@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.datasets import find_dataset
-from ingest.systems import Entry, Remark, Unreadable, checked
+from ingest.sources import find_dataset
+from ingest.systems.materialize import Entry, Remark, Unreadable, checked
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def read() -> Callable[[Path], list[Entry | Unreadable]]:
 
     def entries(path: Path) -> list[Entry | Unreadable]:
         given = find_dataset(str(path)).entries()
-        return [checked(x) if isinstance(x, Entry) else x for x in given if not isinstance(x, Remark)]
+        return [
+            checked(x) if isinstance(x, Entry) else x for x in given if not isinstance(x, Remark)
+        ]
 
     return entries
 
@@ -49,4 +51,6 @@ def good(read: Callable[[Path], list[Entry | Unreadable]]) -> Callable[[Path], l
 @pytest.fixture(scope="session")
 def reasons(read: Callable[[Path], list[Entry | Unreadable]]) -> Callable[[Path], dict[str, str]]:
     """Why each unreadable entry of a file is."""
-    return lambda path: {entry.source_id: entry.reason for entry in read(path) if isinstance(entry, Unreadable)}
+    return lambda path: {
+        entry.source_id: entry.reason for entry in read(path) if isinstance(entry, Unreadable)
+    }

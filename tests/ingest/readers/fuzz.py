@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 from ase.build import bulk, molecule
 
-from ingest.datasets import find_dataset
-from ingest.datasets.readers import FAULT
-from ingest.entries import DatasetError, Entry, Unreadable, checked, content_hash
-from ingest.systems import SYSTEMS
+from ingest.readers import FAULT
+from ingest.sources import find_dataset
+from ingest.systems.entry import DatasetError, Entry, Unreadable, checked, content_hash
+from ingest.systems.materialize import SYSTEMS
 from tests.ingest.aselmdb import edited, plain
 
 INPUTS = Path(__file__).parent / "inputs"
@@ -126,8 +126,14 @@ def fuzz(files: int, draw: random.Random, folder: Path) -> int:
             shutil.copy(path, kept)
             print(f"{kept}: {outcome}", flush=True)
         path.unlink()
-    print(f"{files} files: {dict(counts)}; at most {worst[0] / 2**20:.0f} MB more and {worst[1]:.2f} s", flush=True)
-    print("seconds by format:", ", ".join(f"{kind} {spent:.1f}" for kind, spent in seconds.most_common()))
+    print(
+        f"{files} files: {dict(counts)}; at most {worst[0] / 2**20:.0f} MB more and {worst[1]:.2f} s",
+        flush=True,
+    )
+    print(
+        "seconds by format:",
+        ", ".join(f"{kind} {spent:.1f}" for kind, spent in seconds.most_common()),
+    )
     return counts["wrong"]
 
 
@@ -135,7 +141,8 @@ def contents(kind: str, folder: Path) -> Iterator[bytes]:
     """What files of a format are mutated."""
     if kind == "aselmdb":
         path = plain(
-            folder / "seed.aselmdb", [bulk("Cu"), molecule("H2O"), molecule("C6H6"), bulk("NaCl", "rocksalt", 5)]
+            folder / "seed.aselmdb",
+            [bulk("Cu"), molecule("H2O"), molecule("C6H6"), bulk("NaCl", "rocksalt", 5)],
         )
         yield path.read_bytes()
         return
@@ -165,7 +172,9 @@ def change_rows_of_db(path: Path, draw: random.Random) -> None:
         for _ in range(draw.randint(1, 3) if columns else 0):
             column = draw.choice(columns[3:])
             (old,) = database.execute(f"SELECT {column} FROM systems").fetchone() or (None,)
-            new = draw.choice([None, 1e308, -1, 2**62, "nan", b"\x00" * 7, *([changed(old, draw)] if old else [])])
+            new = draw.choice(
+                [None, 1e308, -1, 2**62, "nan", b"\x00" * 7, *([changed(old, draw)] if old else [])]
+            )
             database.execute(f"UPDATE OR IGNORE systems SET {column} = ? WHERE id = 1", (new,))
         database.commit()
 
@@ -183,7 +192,9 @@ def change_rows_of_aselmdb(path: Path, draw: random.Random) -> None:
     """Change the JSON of a row."""
 
     def change(raw: bytes) -> bytes:
-        return zlib.compress(draw.choice([flip, insert, word, word, drop])(zlib.decompress(raw), draw))
+        return zlib.compress(
+            draw.choice([flip, insert, word, word, drop])(zlib.decompress(raw), draw)
+        )
 
     edited(path, {draw.randint(1, 4): change})
 
@@ -193,7 +204,9 @@ ROWS = {"db": change_rows_of_db, "aselmdb": change_rows_of_aselmdb}
 
 def flip(content: bytes, draw: random.Random) -> bytes:
     place = draw.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ (1 << draw.randrange(8))]) + content[place + 1 :]
+    return (
+        content[:place] + bytes([content[place] ^ (1 << draw.randrange(8))]) + content[place + 1 :]
+    )
 
 
 def cut(content: bytes, draw: random.Random) -> bytes:
@@ -223,7 +236,13 @@ def repeat(content: bytes, draw: random.Random) -> bytes:
     """A line again, seldom very often."""
     lines = content.splitlines(keepends=True)
     place = draw.randrange(len(lines)) if lines else 0
-    return b"".join([*lines[:place], *lines[place : place + 1] * draw.choice([2, 2, 2, 2, 300]), *lines[place + 1 :]])
+    return b"".join(
+        [
+            *lines[:place],
+            *lines[place : place + 1] * draw.choice([2, 2, 2, 2, 300]),
+            *lines[place + 1 :],
+        ]
+    )
 
 
 def swap(content: bytes, draw: random.Random) -> bytes:
@@ -271,8 +290,13 @@ def read(path: Path) -> str:
 def store(entry: Entry) -> None:
     """What becomes of an entry: a row of systems.parquet, with its hash and labels."""
     fields = {name: getattr(entry, name) for name in SYSTEMS.names[2:]}
-    row = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
-    pa.Table.from_pylist([{"system_id": entry.source_id, "content_hash": content_hash(entry), **row}], SYSTEMS)
+    row = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in fields.items()
+    }
+    pa.Table.from_pylist(
+        [{"system_id": entry.source_id, "content_hash": content_hash(entry), **row}], SYSTEMS
+    )
     assert all(np.isfinite(label.value) for label in entry.labels)
 
 

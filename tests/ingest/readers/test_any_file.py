@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.datasets import find_dataset, load_datasets
-from ingest.datasets.readers import load_readers
-from ingest.systems import DatasetError, materialise
+from ingest.readers import load_readers
+from ingest.sources import find_dataset, load_datasets
+from ingest.systems.materialize import DatasetError, materialise
 
 POSCAR = "CsCl\n1.0\n4.12 0 0\n0 4.12 0\n0 0 4.12\nCs Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
 File = Callable[[str, str | bytes], Path]
@@ -27,7 +27,9 @@ def test_an_empty_file_is_an_error(suffix: str, file: File) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("junk", [bytes(range(255, -1, -1)) * 8, b"\n\n\n", b"\x00" * 4096, b"lorem ipsum\n" * 50])
+@pytest.mark.parametrize(
+    "junk", [bytes(range(255, -1, -1)) * 8, b"\n\n\n", b"\x00" * 4096, b"lorem ipsum\n" * 50]
+)
 def test_garbage_is_one_clear_error(suffix: str, junk: bytes, file: File, tmp_path: Path) -> None:
     path = file("junk" + suffix, junk)
     with pytest.raises(DatasetError, match=re.escape(str(path))):
@@ -37,7 +39,10 @@ def test_garbage_is_one_clear_error(suffix: str, junk: bytes, file: File, tmp_pa
 
 def test_an_unknown_format_lists_the_known(file: File) -> None:
     path = file("a.xlsx", "x")
-    with pytest.raises(DatasetError, match=r"a.xlsx: no reader for '.xlsx'; expected .*\.cif.*\.csv.*\.extxyz.*\.sdf"):
+    with pytest.raises(
+        DatasetError,
+        match=r"a.xlsx: no reader for '.xlsx'; expected .*\.cif.*\.csv.*\.extxyz.*\.sdf",
+    ):
         find_dataset(str(path))
 
 
@@ -48,7 +53,12 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "dataset"),
-    [("My set (2).EXTXYZ", "my-set-2"), ("a.b.xyz", "a.b"), ("POSCAR", "poscar"), ("...xyz", "file")],
+    [
+        ("My set (2).EXTXYZ", "my-set-2"),
+        ("a.b.xyz", "a.b"),
+        ("POSCAR", "poscar"),
+        ("...xyz", "file"),
+    ],
 )
 def test_a_file_is_named_by_its_stem(name: str, dataset: str, file: File) -> None:
     assert find_dataset(str(file(name, POSCAR))).name == dataset
@@ -57,7 +67,9 @@ def test_a_file_is_named_by_its_stem(name: str, dataset: str, file: File) -> Non
 def test_a_file_may_not_take_an_embedded_datasets_name(file: File) -> None:
     for name in load_datasets():
         path = file(name + ".xyz", H_ATOM)
-        with pytest.raises(DatasetError, match=f"would be called '{name}', which is an embedded dataset; rename"):
+        with pytest.raises(
+            DatasetError, match=f"would be called '{name}', which is an embedded dataset; rename"
+        ):
             find_dataset(str(path))
 
 

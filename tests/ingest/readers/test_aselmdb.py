@@ -14,9 +14,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from ingest.datasets import find_dataset
-from ingest.entries import DatasetError, Entry, Remark, Unreadable, checked, content_hash
-from ingest.systems import materialise
+from ingest.sources import find_dataset
+from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable, checked, content_hash
+from ingest.systems.materialize import materialise
 from tests.ingest.aselmdb import Write, backend, crystals, edited, molecules, packed, plain
 
 Good = Callable[[Path], list[Entry]]
@@ -45,7 +45,9 @@ def test_this_lmdb_reads_the_format_of_the_published_files() -> None:
 
 @pytest.mark.parametrize("write", [backend, plain])
 @pytest.mark.parametrize("systems", [crystals(12), molecules(12)], ids=["crystals", "molecules"])
-def test_what_was_written_is_read(write: Write, systems: list[Atoms], good: Good, tmp_path: Path) -> None:
+def test_what_was_written_is_read(
+    write: Write, systems: list[Atoms], good: Good, tmp_path: Path
+) -> None:
     found = {entry.source_id: entry for entry in good(write(tmp_path / "a.aselmdb", systems))}
     assert set(found) == {str(number) for number in range(1, 13)}
     for number, atoms in enumerate(systems, start=1):
@@ -86,9 +88,14 @@ ROWS = {
     "not text": (lambda raw: zlib.compress(b"\xff\xfe\xfa"), "UnicodeDecodeError"),
     "a list": (lambda raw: packed([1, 2]), "expected a JSON object, got list"),
     "no positions": (lambda raw: packed({"numbers": [1]}), "KeyError: 'positions'"),
-    "data that is none": (lambda raw: packed({"data": 3}), "TypeError: 'int' object is not a mapping"),
+    "data that is none": (
+        lambda raw: packed({"data": 3}),
+        "TypeError: 'int' object is not a mapping",
+    ),
     "ragged": (
-        lambda raw: packed({"numbers": [1, 1], "positions": [[0, 0, 0], [1]], "cell": [], "pbc": [False] * 3}),
+        lambda raw: packed(
+            {"numbers": [1, 1], "positions": [[0, 0, 0], [1]], "cell": [], "pbc": [False] * 3}
+        ),
         "ValueError: setting an array element with a sequence",
     ),
     "a shape that does not fit": (
@@ -97,12 +104,25 @@ ROWS = {
     ),
     "half a charge": (
         lambda raw: packed(
-            {"numbers": [1], "positions": [[0, 0, 0]], "cell": None, "pbc": [0, 0, 0], "data": {"charge": 0.5}}
+            {
+                "numbers": [1],
+                "positions": [[0, 0, 0]],
+                "cell": None,
+                "pbc": [0, 0, 0],
+                "data": {"charge": 0.5},
+            }
         ),
         "charge = 0.5 is not a whole number",
     ),
     "element 0": (
-        lambda raw: packed({"numbers": [0], "positions": [[0, 0, 0]], "cell": np.eye(3).tolist(), "pbc": [False] * 3}),
+        lambda raw: packed(
+            {
+                "numbers": [0],
+                "positions": [[0, 0, 0]],
+                "cell": np.eye(3).tolist(),
+                "pbc": [False] * 3,
+            }
+        ),
         "atomic number 0 is not between 1 and 118",
     ),
 }
@@ -118,7 +138,8 @@ def test_a_broken_row_is_one_row(name: str, reasons: Reasons, tmp_path: Path) ->
 def test_a_database_of_broken_rows_says_why(tmp_path: Path) -> None:
     path = edited(backend(tmp_path / "a.aselmdb", crystals(1)), {1: lambda raw: b"?"})
     with pytest.raises(
-        DatasetError, match=r"nothing in .*a.aselmdb can be read: the first of its entries, 1: row 1 is cut"
+        DatasetError,
+        match=r"nothing in .*a.aselmdb can be read: the first of its entries, 1: row 1 is cut",
     ):
         materialise(find_dataset(str(path)), tmp_path / "out")
 
@@ -126,7 +147,10 @@ def test_a_database_of_broken_rows_says_why(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """121 rows in several levels of pages, of which some lie beside the tree and some are free."""
-    path = backend(tmp_path_factory.mktemp("whole") / "a.aselmdb", [*crystals(140), bulk("Cu", cubic=True) * (4, 4, 4)])
+    path = backend(
+        tmp_path_factory.mktemp("whole") / "a.aselmdb",
+        [*crystals(140), bulk("Cu", cubic=True) * (4, 4, 4)],
+    )
     with ase.db.connect(path) as database:
         database.delete(list(range(1, 21)))
     return path.read_bytes()
@@ -137,7 +161,9 @@ def test_a_cut_file_is_one_clear_error(share: float, whole: bytes, tmp_path: Pat
     """LMDB would be killed by the system on reading beyond the end."""
     path = tmp_path / "a.aselmdb"
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(DatasetError, match=rf"{re.escape(str(path))} is no whole .aselmdb file: .*; get it anew"):
+    with pytest.raises(
+        DatasetError, match=rf"{re.escape(str(path))} is no whole .aselmdb file: .*; get it anew"
+    ):
         list(find_dataset(str(path)).entries())
 
 

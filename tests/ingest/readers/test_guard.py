@@ -17,9 +17,9 @@ from ase.build import bulk, molecule
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ingest.datasets import readers
-from ingest.datasets.readers import Record, Refused
-from ingest.entries import THINNEST, DatasetError, Entry, Unreadable, checked, nearest_pair
+from ingest import readers
+from ingest.readers import Record, Refused
+from ingest.systems.entry import THINNEST, DatasetError, Entry, Unreadable, checked, nearest_pair
 from tests.ingest.aselmdb import crystals, edited, packed, plain
 
 Reasons = Callable[[Path], dict[str, str]]
@@ -51,7 +51,10 @@ def test_what_a_parser_raises_makes_one_entry_unreadable() -> None:
 def test_a_mistake_of_ours_is_told_as_one() -> None:
     (found,) = read(Record("ours", partial(readers.id_of, None, "x"), "Parser"))  # type: ignore[arg-type]
     assert isinstance(found, Unreadable)
-    assert found.reason.startswith(f"{readers.FAULT} at __init__.py:") and "AttributeError" in found.reason
+    assert (
+        found.reason.startswith(f"{readers.FAULT} at __init__.py:")
+        and "AttributeError" in found.reason
+    )
 
 
 def test_a_file_that_breaks_off_keeps_what_came_before() -> None:
@@ -121,7 +124,9 @@ def test_nonsense_is_refused(change: dict[str, object], reason: str) -> None:
     assert isinstance(found, Unreadable) and reason in found.reason
 
 
-def test_a_row_of_an_ase_db_that_cannot_be_read_is_one_row(reasons: Reasons, tmp_path: Path) -> None:
+def test_a_row_of_an_ase_db_that_cannot_be_read_is_one_row(
+    reasons: Reasons, tmp_path: Path
+) -> None:
     path = tmp_path / "rows.db"
     with ase.db.connect(path) as rows:
         for name in "abc":
@@ -139,7 +144,9 @@ def test_a_row_of_an_ase_db_that_cannot_be_read_is_one_row(reasons: Reasons, tmp
 def test_a_row_that_unpacks_to_gigabytes_is_refused(reasons: Reasons, tmp_path: Path) -> None:
     """600 MB in 600 kB."""
     bomb = zlib.compressobj()
-    raw = b"".join([bomb.compress(b"[" + b" " * 2**20)] + [bomb.compress(b" " * 2**20) for _ in range(99)])
+    raw = b"".join(
+        [bomb.compress(b"[" + b" " * 2**20)] + [bomb.compress(b" " * 2**20) for _ in range(99)]
+    )
     path = edited(plain(tmp_path / "a.aselmdb", crystals(2)), {1: lambda _: raw + bomb.flush()})
     assert reasons(path) == {"1": "row 1 unpacks to more than 67108864 bytes"}
 
@@ -147,15 +154,26 @@ def test_a_row_that_unpacks_to_gigabytes_is_refused(reasons: Reasons, tmp_path: 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"numbers": {"__ndarray__": [[1], "S100000000", ["x"]]}}, "an array of 'S100000000'; expected numbers"),
+        (
+            {"numbers": {"__ndarray__": [[1], "S100000000", ["x"]]}},
+            "an array of 'S100000000'; expected numbers",
+        ),
         ({"numbers": [1.5]}, "atomic number 1.5 is not a whole number"),
         ({"pbc": ["F", "F", "F"]}, "neither true nor false"),
         ({"energy": "x"}, "energy = x is not a number"),
         ({"data": {"spin": 0}}, "spin = 0 is no multiplicity"),
     ],
 )
-def test_nonsense_in_a_row_is_refused(row: dict[str, object], reason: str, reasons: Reasons, tmp_path: Path) -> None:
-    whole = {"numbers": [29], "positions": [[0, 0, 0]], "cell": (np.eye(3) * 4).tolist(), "pbc": [True] * 3, **row}
+def test_nonsense_in_a_row_is_refused(
+    row: dict[str, object], reason: str, reasons: Reasons, tmp_path: Path
+) -> None:
+    whole = {
+        "numbers": [29],
+        "positions": [[0, 0, 0]],
+        "cell": (np.eye(3) * 4).tolist(),
+        "pbc": [True] * 3,
+        **row,
+    }
     path = edited(plain(tmp_path / "a.aselmdb", [bulk("Cu")]), {1: lambda _: packed(whole)})
     (found,) = reasons(path).values()
     assert reason in found
@@ -173,5 +191,8 @@ def test_a_compressed_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) 
     path = tmp_path / "POSCAR.gz"
     path.write_bytes(raw)
     reader = next(reader for reader in readers.load_readers() if reader.named(path))
-    with pytest.raises(DatasetError, match="unpacks to more than 67108864 bytes; unpack it and give the file itself"):
+    with pytest.raises(
+        DatasetError,
+        match="unpacks to more than 67108864 bytes; unpack it and give the file itself",
+    ):
         list(readers.entries(reader, path))

@@ -17,9 +17,9 @@ import pytest
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from ingest.datasets import find_dataset
-from ingest.datasets.readers import FAULT
-from ingest.entries import DatasetError, Entry, Remark, Unreadable, checked
+from ingest.readers import FAULT
+from ingest.sources import find_dataset
+from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable, checked
 
 FOLDER = Path(__file__).parent / "inputs"
 TABLE = FOLDER.with_suffix(".csv")
@@ -93,7 +93,9 @@ def write() -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "entry", "gives"])
         for path in sorted(FOLDER.iterdir()):
-            table.writerows((path.name, *row) for row in list(given(path)) or [("(file)", "nothing")])
+            table.writerows(
+                (path.name, *row) for row in list(given(path)) or [("(file)", "nothing")]
+            )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
-from ingest.datasets import find_dataset
-from ingest.systems import DatasetError, Entry, Unreadable, materialise
+from ingest.sources import find_dataset
+from ingest.systems.materialize import DatasetError, Entry, Unreadable, materialise
 
 File = Callable[[str, str | bytes], Path]
 Read = Callable[[Path], list[Entry | Unreadable]]
@@ -53,12 +53,20 @@ def test_bad_smiles_are_unreadable_one_by_one(file: File, reasons: Reasons, read
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,formula\n1,C\n", r"needs a column 'smiles' or .*; its first line has \['id', 'formula'\]"),
-        ("smiles,value\nC,1\n", r"needs a column 'id' or .*'name'.*; its first line has \['smiles', 'value'\]"),
+        (
+            "id,formula\n1,C\n",
+            r"needs a column 'smiles' or .*; its first line has \['id', 'formula'\]",
+        ),
+        (
+            "smiles,value\nC,1\n",
+            r"needs a column 'id' or .*'name'.*; its first line has \['smiles', 'value'\]",
+        ),
         ("id;smiles\n1;C\n", r"its first line has \['id;smiles'\]"),
     ],
 )
-def test_a_table_without_its_columns_is_an_error(text: str, message: str, file: File, read: Read) -> None:
+def test_a_table_without_its_columns_is_an_error(
+    text: str, message: str, file: File, read: Read
+) -> None:
     path = file("a.csv", text)
     with pytest.raises(DatasetError, match=message):
         read(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.systems import DatasetError, Entry, Unreadable, content_hash
+from ingest.systems.materialize import DatasetError, Entry, Unreadable, content_hash
 
 PDB = "".join(
     f"ATOM  {serial:5d}  {atom:<3s} {residue} {chain}{number:4d}    {x:8.3f}{number:8.3f}{0:8.3f}  1.00  0.00"
@@ -70,7 +70,9 @@ def test_bad_sequences_are_unreadable(file: File, reasons: Reasons) -> None:
 
 def test_fasta_begins_with_a_header(file: File, read: Read) -> None:
     path = file("set.fasta", "MKT\n>a\nMK\n")
-    with pytest.raises(DatasetError, match="is not FASTA: its first line is 'MKT', expected '>' and an id"):
+    with pytest.raises(
+        DatasetError, match="is not FASTA: its first line is 'MKT', expected '>' and an id"
+    ):
         read(path)
 
 
@@ -84,7 +86,15 @@ def test_pdb_chains(file: File, good: Good) -> None:
 
 def test_mmcif_is_the_same_as_pdb(file: File, good: Good) -> None:
     rows = [
-        (line[:6].strip(), line[6:11], line[12:16].strip(), line[17:20], line[21], line[22:26], line[30:54].split())
+        (
+            line[:6].strip(),
+            line[6:11],
+            line[12:16].strip(),
+            line[17:20],
+            line[21],
+            line[22:26],
+            line[30:54].split(),
+        )
         for line in PDB.splitlines()
     ]
     text = MMCIF_HEADER + "".join(
@@ -98,18 +108,31 @@ def test_mmcif_is_the_same_as_pdb(file: File, good: Good) -> None:
 
 
 def test_modified_residues_have_their_parents_letter(file: File, good: Good) -> None:
-    (entry,) = good(file("x.pdb", "".join(PDB.splitlines(True)[:4]).replace("MET", "MSE").replace("ATOM  ", "HETATM")))
+    (entry,) = good(
+        file(
+            "x.pdb",
+            "".join(PDB.splitlines(True)[:4]).replace("MET", "MSE").replace("ATOM  ", "HETATM"),
+        )
+    )
     assert entry.sequence == "M"
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("".join(PDB.splitlines(True)[:6]), "residue LYS 2 lacks C, O: complete its backbone or remove it"),
-        (PDB.replace("MET", " DA").replace("LYS", " DG").replace("ALA", " DC"), "a chain without amino acids"),
+        (
+            "".join(PDB.splitlines(True)[:6]),
+            "residue LYS 2 lacks C, O: complete its backbone or remove it",
+        ),
+        (
+            PDB.replace("MET", " DA").replace("LYS", " DG").replace("ALA", " DC"),
+            "a chain without amino acids",
+        ),
         (PDB[:-40], "line 16 is no atom of a PDB file: could not convert string to float"),
         ("hello\n", "no ATOM records; expected a protein structure"),
     ],
 )
-def test_a_broken_protein_is_unreadable(text: str, reason: str, file: File, reasons: Reasons) -> None:
+def test_a_broken_protein_is_unreadable(
+    text: str, reason: str, file: File, reasons: Reasons
+) -> None:
     assert re.search(reason, next(iter(reasons(file("x.pdb", text)).values())))

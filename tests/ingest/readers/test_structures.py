@@ -16,8 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from ingest.datasets import find_dataset
-from ingest.systems import DatasetError, Entry, Unreadable, checked, content_hash, materialise
+from ingest.sources import find_dataset
+from ingest.systems.materialize import (
+    DatasetError,
+    Entry,
+    Unreadable,
+    checked,
+    content_hash,
+    materialise,
+)
 
 CIF = """data_{name}
 _symmetry_space_group_name_H-M 'P 1'
@@ -53,7 +60,9 @@ def content(atoms: Atoms) -> str:
 
 @settings(deadline=None)  # the first example imports the parser
 @given(st.data())
-def test_extxyz_keeps_the_content(tmp_path_factory: pytest.TempPathFactory, good: Good, data: st.DataObject) -> None:
+def test_extxyz_keeps_the_content(
+    tmp_path_factory: pytest.TempPathFactory, good: Good, data: st.DataObject
+) -> None:
     """Written by ASE, read by us: what the format can hold is the same, to the bit of the hash."""
     numbers = data.draw(st.lists(st.integers(1, 103), min_size=1, max_size=5))
     grid = nps.arrays(np.int64, (len(numbers), 3), elements=st.integers(-(10**9), 10**9))
@@ -69,15 +78,24 @@ def test_extxyz_keeps_the_content(tmp_path_factory: pytest.TempPathFactory, good
 
 
 def test_extxyz_reads_ids_charge_spin_and_energy(file: File, good: Good) -> None:
-    comment = 'Properties=species:S:1:pos:R:3 material_id=mp-1 charge=-1 spin=2 energy=-7.5 pbc="F F F"'
+    comment = (
+        'Properties=species:S:1:pos:R:3 material_id=mp-1 charge=-1 spin=2 energy=-7.5 pbc="F F F"'
+    )
     (entry,) = good(file("set.extxyz", f"2\n{comment}\nO 0 0 0\nH 0 0 0.97\n"))
     assert (entry.source_id, entry.charge, entry.spin) == ("mp-1", -1, 2)
     (label,) = entry.labels
-    assert (label.property, label.value, label.unit, label.source) == ("energy", -7.5, "eV", "set.extxyz")
+    assert (label.property, label.value, label.unit, label.source) == (
+        "energy",
+        -7.5,
+        "eV",
+        "set.extxyz",
+    )
 
 
 def test_plain_xyz_is_a_molecule(file: File, good: Good) -> None:
-    (entry,) = good(file("water.xyz", "3\nwater, as it comes\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n"))
+    (entry,) = good(
+        file("water.xyz", "3\nwater, as it comes\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n")
+    )
     assert entry.cell is None
     assert entry.numbers.tolist() == [8, 1, 1]
 
@@ -90,7 +108,11 @@ FRAME = "1\n\nH 0 0 0\n"
     [
         (FRAME + "3\n\nH 0 0 0\n", "1", "the file ends after 1 of 3 atoms"),
         (FRAME + "3\n", "1", "the file ends after 0 of 3 atoms"),
-        (FRAME + "H 0 0 0\n" + FRAME, "1", "expected a number of atoms, got 'H 0 0 0'; frames end here"),
+        (
+            FRAME + "H 0 0 0\n" + FRAME,
+            "1",
+            "expected a number of atoms, got 'H 0 0 0'; frames end here",
+        ),
         (FRAME + "1\n\nXx 0 0 0\n" + FRAME, "1", "ASE cannot read it: KeyError: 'Xx'"),
         (FRAME + "1\n\nH 0 0\n" + FRAME, "1", "atom 0 has 3 values; Properties names 4 columns"),
         (FRAME + "1\n\nH 0 0 nan\n" + FRAME, "1", "position of atom 0 is nan"),
@@ -111,12 +133,17 @@ def test_a_broken_frame_does_not_hide_the_others(
 
 def test_xyz_ids_must_be_unique(file: File, tmp_path: Path) -> None:
     path = file("set.xyz", "1\nid=a\nH 0 0 0\n" * 2)
-    with pytest.raises(DatasetError, match=r"set.xyz: the id 'a' appears twice, as entry 1 and entry 2"):
+    with pytest.raises(
+        DatasetError, match=r"set.xyz: the id 'a' appears twice, as entry 1 and entry 2"
+    ):
         materialise(find_dataset(str(path)), tmp_path / "set")
 
 
 def test_cif_with_many_blocks(file: File, good: Good) -> None:
-    blocks = ["data_global\n_journal_name 'none'\n", *(CIF.format(name=name, occupancy=1) for name in ("one", ""))]
+    blocks = [
+        "data_global\n_journal_name 'none'\n",
+        *(CIF.format(name=name, occupancy=1) for name in ("one", "")),
+    ]
     one, two = good(file("many.cif", "".join(blocks)))
     assert (one.source_id, two.source_id) == ("one", "many")
     assert one.numbers.tolist() == [11, 17]
@@ -126,7 +153,9 @@ def test_cif_with_many_blocks(file: File, good: Good) -> None:
 
 @settings(deadline=None)  # the first example imports the parser
 @given(st.sampled_from(["NaCl", "Si", "Fe", "Mg"]))
-def test_cif_keeps_the_crystal(tmp_path_factory: pytest.TempPathFactory, good: Good, name: str) -> None:
+def test_cif_keeps_the_crystal(
+    tmp_path_factory: pytest.TempPathFactory, good: Good, name: str
+) -> None:
     """Written by ASE, read by pymatgen: the same volume and distances."""
     atoms = bulk(name, "rocksalt", a=5.64) if name == "NaCl" else bulk(name)
     path = tmp_path_factory.mktemp("cif") / "crystal.cif"
@@ -135,13 +164,18 @@ def test_cif_keeps_the_crystal(tmp_path_factory: pytest.TempPathFactory, good: G
     again = Atoms(entry.numbers, entry.positions, cell=entry.cell, pbc=entry.pbc)
     assert again.get_volume() == pytest.approx(atoms.get_volume(), rel=1e-5)
     assert sorted(again.numbers) == sorted(atoms.numbers)
-    assert again.get_all_distances(mic=True) == pytest.approx(atoms.get_all_distances(mic=True), abs=1e-3)
+    assert again.get_all_distances(mic=True) == pytest.approx(
+        atoms.get_all_distances(mic=True), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (CIF.format(name="x", occupancy=0.5), r"partial occupancy at site Na1 \(Na:0.5.*\): give an ordered cell"),
+        (
+            CIF.format(name="x", occupancy=0.5),
+            r"partial occupancy at site Na1 \(Na:0.5.*\): give an ordered cell",
+        ),
         (
             CIF.format(name="x", occupancy=1).replace("_cell_length_a 5.64\n", ""),
             "^the cell has no _cell_length_a",
@@ -169,10 +203,14 @@ def test_poscar(name: str, file: File, good: Good) -> None:
     assert entry.positions[1].tolist() == [2.06, 2.06, 2.06]
 
 
-@pytest.mark.parametrize("text", [POSCAR[:-12], POSCAR[:30], POSCAR.replace("1 1", "1 x"), "nothing\n"])
+@pytest.mark.parametrize(
+    "text", [POSCAR[:-12], POSCAR[:30], POSCAR.replace("1 1", "1 x"), "nothing\n"]
+)
 def test_a_broken_poscar_is_unreadable(text: str, file: File, reasons: Reasons) -> None:
     (found,) = reasons(file("POSCAR", text)).values()
-    assert re.match(r"ASE cannot read it: \w+Error: \S|line 7 counts 2 atoms; 1 lines are left", found)
+    assert re.match(
+        r"ASE cannot read it: \w+Error: \S|line 7 counts 2 atoms; 1 lines are left", found
+    )
 
 
 def test_ase_db(tmp_path: Path, good: Good) -> None:
@@ -190,11 +228,15 @@ def test_ase_db(tmp_path: Path, good: Good) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"not a database" * 99, lambda b: b[: len(b) // 2]])
-def test_a_broken_db_is_an_error(damage: Callable[[bytes], bytes], tmp_path: Path, file: File, read: Read) -> None:
+def test_a_broken_db_is_an_error(
+    damage: Callable[[bytes], bytes], tmp_path: Path, file: File, read: Read
+) -> None:
     whole = tmp_path / "whole.db"
     with ase.db.connect(whole) as rows:
         for _ in range(20):
             rows.write(molecule("C6H6"))
     path = file("half.db", damage(whole.read_bytes()))
-    with pytest.raises(DatasetError, match="half.db is not an ASE database that can be read to its end"):
+    with pytest.raises(
+        DatasetError, match="half.db is not an ASE database that can be read to its end"
+    ):
         read(path)

@@ -23,7 +23,9 @@ DATASETS = ("crystals", "molecules")
 N = 60
 SMALL = {"alpha": 3, "beta": 3}
 # Of several sizes, with names as long as they come.
-LARGE = dict(zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True))
+LARGE = dict(
+    zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True)
+)
 TRAINING = (["sea"], ["sea", "shore"], ["sky", "sand", "snow", "soil"])
 Table = NDArray[np.float32]
 
@@ -45,7 +47,9 @@ def make_vectors(families: Mapping[str, int], dataset: int, n: int = N) -> dict[
         tables[model] = 0.7 * shared @ rng.normal(size=(4, 8)) + 0.8 * seen[family] @ view + noise
     tables["counts"] = np.round(shared @ rng.normal(size=(4, 6)))
     tables["rings"] = rng.normal(size=(n, 6))
-    return {name: table.astype(np.float32) for name, table in (tables | make_controls(rng, n)).items()}
+    return {
+        name: table.astype(np.float32) for name, table in (tables | make_controls(rng, n)).items()
+    }
 
 
 def make_controls(rng: np.random.Generator, n: int) -> dict[str, Table]:
@@ -67,7 +71,8 @@ def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
     with store.connect(path) as connection:
         for number, dataset in enumerate(DATASETS):
             connection.execute(
-                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())", [dataset, n]
+                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
+                [dataset, n],
             )
             connection.execute(
                 "INSERT INTO systems (system_id, dataset, content_hash, formula, n_atoms) "
@@ -88,7 +93,9 @@ def add_models(connection: duckdb.DuckDBPyConnection, families: Mapping[str, int
     for model in ("counts", "rings"):
         add_model(connection, model, "plain", [], input="smiles")
     for model, expected in CONTROLS.items():
-        add_model(connection, model, "checks", [], card={"control": {"of": "yard", "expect": expected}})
+        add_model(
+            connection, model, "checks", [], card={"control": {"of": "yard", "expect": expected}}
+        )
 
 
 def add_model(
@@ -111,9 +118,13 @@ def add_model(
 def put(connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table) -> None:
     """Vectors of a model, one row a system."""
     ids = pa.array([f"{dataset}/{i:03d}" for i in range(len(table))])
-    vectors = pa.ListArray.from_arrays(np.arange(0, table.size + 1, table.shape[1], dtype=np.int32), table.ravel())
+    vectors = pa.ListArray.from_arrays(
+        np.arange(0, table.size + 1, table.shape[1], dtype=np.int32), table.ravel()
+    )
     connection.register("arriving", pa.table({"id": ids, "vector": vectors}))
-    connection.execute(f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving")
+    connection.execute(
+        f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving"
+    )
     connection.unregister("arriving")
 
 

@@ -23,7 +23,9 @@ def mutual_knn(a: Matrix, b: Matrix, k: int = 25) -> float:
         products = x @ x.T
         np.fill_diagonal(products, -np.inf)
         near.append(np.argsort(-products, axis=1)[:, :k])
-    return float(np.mean([len(set(one) & set(other)) / k for one, other in zip(*near, strict=True)]))
+    return float(
+        np.mean([len(set(one) & set(other)) / k for one, other in zip(*near, strict=True)])
+    )
 
 
 def information_imbalance(a: Matrix, b: Matrix) -> float:

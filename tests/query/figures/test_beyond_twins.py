@@ -28,13 +28,20 @@ def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
     assert [(row["model_a"], row["model_b"]) for row in rows] == list(combinations(MODELS, 2))
     for row in rows:
         a, b = row["model_a"], row["model_b"]
-        value, twins = mutual_knn(unit(a), unit(b)), mutual_knn(unit(f"{a}@untrained"), unit(f"{b}@untrained"))
-        assert (row["value"], row["twins_value"], row["gained"]) == pytest.approx((value, twins, value - twins))
+        value, twins = (
+            mutual_knn(unit(a), unit(b)),
+            mutual_knn(unit(f"{a}@untrained"), unit(f"{b}@untrained")),
+        )
+        assert (row["value"], row["twins_value"], row["gained"]) == pytest.approx(
+            (value, twins, value - twins)
+        )
         assert row["twins_p_value"] > 0.05 or row["kin"] == "same family"
 
 
 def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) -> None:
-    rows = ask(small, "beyond_twins", dataset="crystals", metric="information_imbalance", permutations=0).rows
+    rows = ask(
+        small, "beyond_twins", dataset="crystals", metric="information_imbalance", permutations=0
+    ).rows
     assert [(row["model_a"], row["model_b"]) for row in rows] == list(permutations(MODELS, 2))
     for row in rows:
         a, b = row["model_a"], row["model_b"]
@@ -47,7 +54,9 @@ def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) 
 def test_marks_lie_where_the_values_are(plot: Plot) -> None:
     for marks in plot.axes[0].collections:
         kin = str(marks.get_label()).rsplit(" (", 1)[0]
-        drawn = [(row["twins_value"], row["value"]) for row in plot.answer.rows if row["kin"] == kin]
+        drawn = [
+            (row["twins_value"], row["value"]) for row in plot.answer.rows if row["kin"] == kin
+        ]
         np.testing.assert_allclose(marks.get_offsets(), drawn)
     shown = [text.get_text() for axes in plot.axes for text in axes.get_legend().get_texts()]
     assert shown[:3] == ["same family (6)", "same training data (5)", "neither (4)"]
@@ -69,7 +78,9 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2@untrained'")
     plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
     missing = [row for row in plot.answer.rows if row["gained"] is None]
-    assert {row["reason"] for row in missing} == {"the untrained twin of beta-2 has no vectors here"}
+    assert {row["reason"] for row in missing} == {
+        "the untrained twin of beta-2 has no vectors here"
+    }
     assert len(missing) == 5
     left = plot.axes[0]
     drawn = np.concatenate([np.asarray(marks.get_offsets()) for marks in left.collections])
@@ -77,7 +88,10 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     (strip,) = (patch for patch in left.patches if patch.get_hatch())
     inside = [strip.get_x() < x < strip.get_x() + strip.get_width() for x, _ in drawn]
     assert sum(inside) == 5
-    assert sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots()) == 5
+    assert (
+        sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots())
+        == 5
+    )
 
 
 def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
@@ -86,7 +100,9 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
         "UPDATE embeddings AS e SET vector = other.vector FROM embeddings other WHERE e.model_id = 'alpha-1@untrained' "
         "AND other.model_id = 'alpha-0@untrained' AND other.system_id = e.system_id"
     )
-    own.execute("DELETE FROM embeddings WHERE model_id = 'alpha-1@untrained' AND system_id = 'crystals/007'")
+    own.execute(
+        "DELETE FROM embeddings WHERE model_id = 'alpha-1@untrained' AND system_id = 'crystals/007'"
+    )
     plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
     (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
     assert (left_out["model_a"], left_out["model_b"]) == ("alpha-0", "alpha-1")

@@ -27,7 +27,11 @@ def test_every_control_does_what_it_must(small: Connection) -> None:
         if row["expected"] == "same":
             # What is known of a thing and itself: CKA is 1, information imbalance (k + 1) / n at k = 1.
             assert row["value"] == pytest.approx(1 if row["metric"] == "cka" else 2 / 60)
-        assert (row["value"] is None) == (row["expected"] == "undefined") == (row["reason"] is not None)
+        assert (
+            (row["value"] is None)
+            == (row["expected"] == "undefined")
+            == (row["reason"] is not None)
+        )
 
 
 def spoil(connection: Connection, control: str, like: str, noise: float) -> None:
@@ -53,7 +57,9 @@ def spoil(connection: Connection, control: str, like: str, noise: float) -> None
         ("yard-turned", "flat", 0.0),
     ],
 )
-def test_a_control_that_fails_is_told(own: Connection, control: str, like: str, noise: float) -> None:
+def test_a_control_that_fails_is_told(
+    own: Connection, control: str, like: str, noise: float
+) -> None:
     spoil(own, control, like, noise)
     plot = controls(own, "crystals", metric="cka", permutations=199)
     assert [row["control"] for row in plot.answer.rows if not row["holds"]] == [control]
@@ -62,7 +68,10 @@ def test_a_control_that_fails_is_told(own: Connection, control: str, like: str, 
 
 
 def test_many_tests_need_smaller_p_values(small: Connection) -> None:
-    one, two = (ask(small, "controls", dataset="crystals", metric=m, permutations=99).rows for m in ("cka", "cka,rsa"))
+    one, two = (
+        ask(small, "controls", dataset="crystals", metric=m, permutations=99).rows
+        for m in ("cka", "cka,rsa")
+    )
     assert [rows[0]["p_least"] for rows in (one, two)] == [0.05, 0.025]
 
 
@@ -73,9 +82,13 @@ def plot(small: Connection) -> Plot:
 
 def test_places_between_chance_and_the_same(plot: Plot) -> None:
     left = plot.axes[0]
-    drawn = sorted(line.get_xdata()[0] for line in left.lines if line.get_marker() not in ("", "None", None))
+    drawn = sorted(
+        line.get_xdata()[0] for line in left.lines if line.get_marker() not in ("", "None", None)
+    )
     defined = [row for row in plot.answer.rows if row["value"] is not None]
-    expected = sorted((row["value"] - row["null_mean"]) / (row["itself"] - row["null_mean"]) for row in defined)
+    expected = sorted(
+        (row["value"] - row["null_mean"]) / (row["itself"] - row["null_mean"]) for row in defined
+    )
     assert drawn == pytest.approx(expected)
     assert drawn[-4:] == pytest.approx([1] * 4)
     assert [tick.get_text().split("\n")[0] for tick in left.get_yticklabels()] == list(CONTROLS)
@@ -91,10 +104,16 @@ def test_every_value_stands_in_the_table(plot: Plot) -> None:
 def test_nothing_overlaps_and_everything_speaks(plot: Plot) -> None:
     assert overlapping(plot) == []
     texts = [spot.text for spot in plot.spots()]
-    assert sum("every vector of flat is the same" in text for text in texts) == 4  # a mark and a cell, two metrics
+    assert (
+        sum("every vector of flat is the same" in text for text in texts) == 4
+    )  # a mark and a cell, two metrics
 
 
 def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:
-    own.execute("DELETE FROM embeddings WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')")
-    with pytest.raises(NothingToDraw, match="no controls on crystals: make ingest MODEL=bundled DATASET=crystals"):
+    own.execute(
+        "DELETE FROM embeddings WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')"
+    )
+    with pytest.raises(
+        NothingToDraw, match="no controls on crystals: make ingest MODEL=bundled DATASET=crystals"
+    ):
         controls(own, "crystals")

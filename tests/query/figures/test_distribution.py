@@ -20,12 +20,16 @@ PAIR = {"dataset_a": "crystals", "dataset_b": "molecules"}
 def first(dataset: str, count: int, seed: int = 0) -> list[str]:
     """The systems that come first by their hash."""
     ids = [f"{dataset}/{i:03d}" for i in range(60)]
-    return sorted(sorted(ids, key=lambda name: hashlib.md5(f"{name}{seed}".encode()).hexdigest())[:count])
+    return sorted(
+        sorted(ids, key=lambda name: hashlib.md5(f"{name}{seed}".encode()).hexdigest())[:count]
+    )
 
 
 def read(connection: Connection, model: str, systems: list[str]) -> np.ndarray:
     asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id IN (SELECT unnest(?)) ORDER BY system_id"
-    x = np.array([row[0] for row in connection.execute(asked, [model, systems]).fetchall()], dtype=np.float64)
+    x = np.array(
+        [row[0] for row in connection.execute(asked, [model, systems]).fetchall()], dtype=np.float64
+    )
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -42,9 +46,13 @@ def distance_correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> None:
-    own.execute("DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
+    own.execute(
+        "DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
+    )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
-    rows = ask(own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1,beta-2").rows
+    rows = ask(
+        own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1,beta-2"
+    ).rows
     assert [(row["model_a"], row["model_b"], row["n_a"], row["n_b"]) for row in rows] == [
         ("alpha-0", "beta-1", 40, 40),
         ("alpha-0", "beta-2", None, None),
@@ -52,11 +60,18 @@ def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> 
     ]
     assert rows[1]["reason"] == "one of the two sees less than half of the systems that others see"
     for column, systems in (("on_a", first("crystals", 40)), ("on_b", first("molecules", 60)[:40])):
-        expected = distance_correlation(*(read(own, model, systems) for model in ("alpha-0", "beta-1")))
+        expected = distance_correlation(
+            *(read(own, model, systems) for model in ("alpha-0", "beta-1"))
+        )
         assert rows[0][column] == pytest.approx(expected, abs=1e-5)
-    other = ask(own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1", seed=1).rows
+    other = ask(
+        own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1", seed=1
+    ).rows
     assert other[0]["on_a"] == pytest.approx(
-        distance_correlation(*(read(own, model, first("crystals", 40, 1)) for model in ("alpha-0", "beta-1"))), abs=1e-5
+        distance_correlation(
+            *(read(own, model, first("crystals", 40, 1)) for model in ("alpha-0", "beta-1"))
+        ),
+        abs=1e-5,
     )
 
 
@@ -68,9 +83,13 @@ def test_a_point_is_a_pair(small: Connection) -> None:
         points = np.concatenate([points.get_offsets() for points in axes.collections])
         values = [(row["on_a"], row["on_b"]) for row in rows if row["metric"] == metric]
         assert len(values) == 8 * 7 / 2
-        assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(np.array(sorted(values)))
+        assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(
+            np.array(sorted(values))
+        )
     above = sum(row["on_b"] > row["on_a"] for row in rows if row["metric"] == "procrustes")
-    assert f"more alike on crystals:\n{above} of 28 pairs" in [text.get_text() for text in plot.axes[1].texts]
+    assert f"more alike on crystals:\n{above} of 28 pairs" in [
+        text.get_text() for text in plot.axes[1].texts
+    ]
     assert len(plot.spots()) == 56
     assert not overlapping(plot)
 
@@ -86,5 +105,7 @@ def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
 
 
 def test_one_model_is_too_few(small: Connection) -> None:
-    with pytest.raises(NothingToDraw, match="two models with vectors on both crystals and molecules are needed"):
+    with pytest.raises(
+        NothingToDraw, match="two models with vectors on both crystals and molecules are needed"
+    ):
         distribution(small, "crystals", "molecules", models=["alpha-0"])

@@ -20,7 +20,9 @@ def told(connection: Connection, a: str, b: str) -> float:
     tables = []
     for model in (a, b):
         asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id LIKE 'crystals/%' ORDER BY system_id"
-        x = np.array([row[0] for row in connection.execute(asked, [model]).fetchall()], dtype=np.float64)
+        x = np.array(
+            [row[0] for row in connection.execute(asked, [model]).fetchall()], dtype=np.float64
+        )
         tables.append(x / np.linalg.norm(x, axis=1, keepdims=True))
     near, far = (cdist(x, x) for x in tables)
     np.fill_diagonal(near, np.inf)
@@ -43,13 +45,17 @@ def test_rows_are_information_imbalances(small: Connection) -> None:
 
 
 def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
-    own.execute("DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
+    own.execute(
+        "DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
+    )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     plot = imbalance(own, "crystals", dataset_b="molecules", k=2)
     rows = plot.answer.rows
     assert {row["n"] for row in rows if row["a_to_b"] is not None} == {40}
     left_out = [row for row in rows if "beta-2" in (row["model_a"], row["model_b"])]
-    assert {row["reason"] for row in left_out} == {"one of the two sees less than half of the systems that others see"}
+    assert {row["reason"] for row in left_out} == {
+        "one of the two sees less than half of the systems that others see"
+    }
     assert plot._supxlabel.get_text().startswith("14 of 56 pairs undefined and not drawn")
     assert [axes.get_title("left") for axes in plot.axes] == ["crystals", "molecules"]
 

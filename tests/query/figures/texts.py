@@ -15,8 +15,14 @@ def overlapping(plot: Plot) -> list[tuple[str, str]]:
     texts = _drawn(plot)
     boxes = [(text.get_text(), text.get_window_extent().padded(-0.5)) for text in texts]  # type: ignore[attr-defined]
     within = plot.bbox.padded(1)
-    outside = [(text, "edge") for text, box in boxes if not (within.contains(*box.min) and within.contains(*box.max))]
-    return outside + [(a, b) for (a, box), (b, other) in combinations(boxes, 2) if box.overlaps(other)]
+    outside = [
+        (text, "edge")
+        for text, box in boxes
+        if not (within.contains(*box.min) and within.contains(*box.max))
+    ]
+    return outside + [
+        (a, b) for (a, box), (b, other) in combinations(boxes, 2) if box.overlaps(other)
+    ]
 
 
 def written(plot: Plot) -> set[str]:

@@ -20,8 +20,16 @@ def both_ways(case: str, how: str, k: int) -> dict[str, Any]:
     a, b = (scaled(x, how) for x in pairs()[case])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Subset size greater")
-        (from_a, _), (from_b, _) = MetricComparisons(coordinates=a).return_information_imbalace(b, k, len(a))
-    return {"case": case, "normalize": how, "k": k, "from_a": float(from_a), "from_b": float(from_b)}
+        (from_a, _), (from_b, _) = MetricComparisons(coordinates=a).return_information_imbalace(
+            b, k, len(a)
+        )
+    return {
+        "case": case,
+        "normalize": how,
+        "k": k,
+        "from_a": float(from_a),
+        "from_b": float(from_b),
+    }
 
 
 record("dadapy", [both_ways(case, how, k) for case in pairs() for how in HOWS for k in (1, 5)])

@@ -14,7 +14,12 @@ ESTIMATORS = {"biased": dcor.distance_correlation, "unbiased": dcor.u_distance_c
 record(
     "dcor",
     [
-        {"case": case, "normalize": how, "estimator": estimator, "value": float(find(scaled(a, how), scaled(b, how)))}
+        {
+            "case": case,
+            "normalize": how,
+            "estimator": estimator,
+            "value": float(find(scaled(a, how), scaled(b, how))),
+        }
         for case, (a, b) in pairs().items()
         for how in HOWS
         for estimator, find in ESTIMATORS.items()

@@ -19,5 +19,9 @@ def correlation(case: str, how: str) -> float:
 
 record(
     "rsatoolbox",
-    [{"case": case, "normalize": how, "value": correlation(case, how)} for case in pairs() for how in HOWS],
+    [
+        {"case": case, "normalize": how, "value": correlation(case, how)}
+        for case in pairs()
+        for how in HOWS
+    ],
 )

@@ -38,7 +38,9 @@ def scaled(x: Matrix, how: str) -> Matrix:
 
 def record(package: str, values: list[dict[str, Any]]) -> None:
     """Write the package's values and what computed them beside this file."""
-    made_by = {"python": platform.python_version()} | {name: version(name) for name in (package, "numpy", "scipy")}
+    made_by = {"python": platform.python_version()} | {
+        name: version(name) for name in (package, "numpy", "scipy")
+    }
     rows = ",\n".join(f"    {json.dumps(row)}" for row in values)
     text = f'{{\n  "made_by": {json.dumps(made_by)},\n  "values": [\n{rows}\n  ]\n}}\n'
     (FOLDER / f"{package}.json").write_text(text)
@@ -51,11 +53,19 @@ def recorded(package: str) -> list[dict[str, Any]]:
 
 
 def _pair(
-    seed: int, n: int, dimensions: tuple[int, int], *, noise: float, offset: float = 0.0, spread: float = 0.0
+    seed: int,
+    n: int,
+    dimensions: tuple[int, int],
+    *,
+    noise: float,
+    offset: float = 0.0,
+    spread: float = 0.0,
 ) -> tuple[Matrix, Matrix]:
     """Both see the same 3 coordinates. offset: length of the mean in deviations; spread: of the log of the lengths."""
     random = np.random.RandomState(seed)
     latent = random.normal(size=(n, 3))
     length = np.exp(spread * random.normal(size=(n, 1)))
-    a, b = (latent @ random.normal(size=(3, d)) + noise * random.normal(size=(n, d)) for d in dimensions)
+    a, b = (
+        latent @ random.normal(size=(3, d)) + noise * random.normal(size=(n, d)) for d in dimensions
+    )
     return length * (a + offset * a.std()), length * (b + offset * b.std())

@@ -17,10 +17,14 @@ from query.report import SECTIONS, report
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import SMALL, make_store
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 
-@pytest.fixture(scope="module")  # as long as it runs, so does its event loop, and no test can have one of its own
+@pytest.fixture(
+    scope="module"
+)  # as long as it runs, so does its event loop, and no test can have one of its own
 def browser() -> Iterator[Browser]:
     """Headless Chromium, this machine's."""
     if CHROMIUM is None:
@@ -61,15 +65,24 @@ def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
 @pytest.fixture(scope="session")
 def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on both datasets, with a choice of versions in the heatmap alone; to be read only."""
-    sections = [section if section.name == "heatmap" else first_version_of(section) for section in SECTIONS]
+    sections = [
+        section if section.name == "heatmap" else first_version_of(section) for section in SECTIONS
+    ]
     with query.connect(store_path) as connection:
-        return report(connection, ["crystals", "molecules"], tmp_path_factory.mktemp("out") / "report", sections)
+        return report(
+            connection,
+            ["crystals", "molecules"],
+            tmp_path_factory.mktemp("out") / "report",
+            sections,
+        )
 
 
 def first_version_of(section: Section) -> Section:
     """The same section without a choice."""
 
     def only(panel: Panel) -> Panel:
-        return replace(panel, versions=lambda connection, datasets: panel.versions(connection, datasets)[:1])
+        return replace(
+            panel, versions=lambda connection, datasets: panel.versions(connection, datasets)[:1]
+        )
 
     return replace(section, panels=[only(panel) for panel in section.panels])

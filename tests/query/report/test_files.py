@@ -20,7 +20,11 @@ from query.report.views import Panel, Section
 from tests.query.figures.conftest import make_store
 
 ONE = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
-TWO = [Section("distribution", "Where?", "How.", [Panel("distribution", figures.distribution, two_by_two)])]
+TWO = [
+    Section(
+        "distribution", "Where?", "How.", [Panel("distribution", figures.distribution, two_by_two)]
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,11 @@ def test_each_figure_is_there_as_pictures_data_and_sql(written: Path) -> None:
 
 
 def test_every_link_of_the_page_leads_to_a_file(written: Path) -> None:
-    links = set(re.findall(r'href="(?!data:|#)([^"]+)"', (written / "index.html").read_text(encoding="utf-8")))
+    links = set(
+        re.findall(
+            r'href="(?!data:|#)([^"]+)"', (written / "index.html").read_text(encoding="utf-8")
+        )
+    )
     assert len(links) == 4 + 4 * 2
     assert [link for link in links if not (written / link).is_file()] == []
 
@@ -54,11 +62,17 @@ def test_the_sql_beside_a_figure_gives_its_csv(
     for name in ("heatmap-crystals", "provenance_runs"):
         sql = (written / "figures" / f"{name}.sql").read_text(encoding="utf-8")
         assert main(["--store", str(store_path), "--csv", sql]) == 0
-        expected = list(csv.reader(io.StringIO((written / "figures" / f"{name}.csv").read_text(encoding="utf-8"))))
+        expected = list(
+            csv.reader(
+                io.StringIO((written / "figures" / f"{name}.csv").read_text(encoding="utf-8"))
+            )
+        )
         assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == expected
 
 
-def test_a_later_report_replaces_its_own_files_and_no_other(store_path: Path, tmp_path: Path) -> None:
+def test_a_later_report_replaces_its_own_files_and_no_other(
+    store_path: Path, tmp_path: Path
+) -> None:
     with query.connect(store_path) as connection:
         report(connection, ["crystals"], tmp_path, ONE)
         (tmp_path / "notes.txt").write_text("mine")
@@ -66,7 +80,10 @@ def test_a_later_report_replaces_its_own_files_and_no_other(store_path: Path, tm
         page = report(connection, ["crystals"], tmp_path, TWO)
     assert MARK in page.read_text(encoding="utf-8")
     assert not list((tmp_path / "figures").glob("heatmap*"))
-    assert [(tmp_path / name).read_text() for name in ("notes.txt", "figures/mine.svg")] == ["mine", "mine"]
+    assert [(tmp_path / name).read_text() for name in ("notes.txt", "figures/mine.svg")] == [
+        "mine",
+        "mine",
+    ]
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
@@ -77,11 +94,15 @@ def test_a_section_without_what_it_needs_says_so(store_path: Path, tmp_path: Pat
     assert "Nothing to draw: two datasets are needed: make report DATASET=crystals,…" in text
 
 
-def test_a_figure_that_fails_costs_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_that_fails_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = make_store(tmp_path / "matter.duckdb", {"alpha": 2})
     with query.connect(path, read_only=False) as connection:
         for table in ("embeddings", "models"):
-            connection.execute(f"DELETE FROM {table} WHERE model_id = 'yard'")  # the controls' reference
+            connection.execute(
+                f"DELETE FROM {table} WHERE model_id = 'yard'"
+            )  # the controls' reference
 
     def broken(connection: object, dataset: str) -> figures.Plot:
         raise KeyError("no such thing")
@@ -102,13 +123,17 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
 ) -> None:
     assert main(["--store", str(store_path), "report", "crystals", "/proc/nowhere"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("/proc/nowhere cannot be written (") and said.endswith("): give another OUT\n")
+    assert said.startswith("/proc/nowhere cannot be written (") and said.endswith(
+        "): give another OUT\n"
+    )
 
 
 def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<p>mine")
     with query.connect(store_path) as connection:
-        with pytest.raises(ValueError, match="is no page of ours and is left as it is: give another OUT"):
+        with pytest.raises(
+            ValueError, match="is no page of ours and is left as it is: give another OUT"
+        ):
             report(connection, ["crystals"], tmp_path, ONE)
         with pytest.raises(ValueError, match="is a file; a report needs a folder of its own"):
             report(connection, ["crystals"], tmp_path / "index.html", ONE)
@@ -144,5 +169,7 @@ def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
     assert said.out == f"{out / 'index.html'}\n"
     expected = [section.name for section in SECTIONS] + ["page"]
     assert re.findall(r"^  (\w+): [\d.]+ s$", said.err, re.MULTILINE) == expected
-    assert (out / "index.html").read_text(encoding="utf-8").count("Nothing to draw: ") == len(SECTIONS)
+    assert (out / "index.html").read_text(encoding="utf-8").count("Nothing to draw: ") == len(
+        SECTIONS
+    )
     assert path.read_bytes() == before

@@ -17,17 +17,31 @@ def drawn(name: str, rows: Rows, dataset: str = "crystals") -> Drawn:
     """A section whose only figure has these rows."""
     image = Image("", 1, 1, "", b"", [], Answer(name, "", pa.Table.from_pylist(rows)))
     switches = {"dataset": dataset}
-    return Drawn(Section(name, "?", "", []), [[View(name, Version(switches, switches), image, None)]])
+    return Drawn(
+        Section(name, "?", "", []), [[View(name, Version(switches, switches), image, None)]]
+    )
 
 
-def pair(place_a: int, place_b: int, family_b: str, value: float, calibrated: float | None) -> dict[str, Any]:
-    names = {"model_a": f"m{place_a}", "model_b": f"m{place_b}", "family_a": "x", "family_b": family_b}
+def pair(
+    place_a: int, place_b: int, family_b: str, value: float, calibrated: float | None
+) -> dict[str, Any]:
+    names = {
+        "model_a": f"m{place_a}",
+        "model_b": f"m{place_b}",
+        "family_a": "x",
+        "family_b": family_b,
+    }
     measured = {"metric": "cka", "value": value, "calibrated": calibrated, "n": 60}
     return {"place_a": place_a, "place_b": place_b, **names, **measured}
 
 
 def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
-    rows = [pair(1, 1, "x", 1, 1), pair(1, 2, "x", 0.9, 0.8), pair(1, 3, "y", 0.7, 0.5), pair(1, 4, "y", 0.99, None)]
+    rows = [
+        pair(1, 1, "x", 1, 1),
+        pair(1, 2, "x", 0.9, 0.8),
+        pair(1, 3, "y", 0.7, 0.5),
+        pair(1, 4, "y", 0.99, None),
+    ]
     assert findings([drawn("heatmap", rows)]) == {
         "crystals": [
             "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
@@ -37,8 +51,21 @@ def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
 
 
 def test_a_correlation_comes_with_what_it_rests_on() -> None:
-    row = {"score": "mae", "reference": "best", "spearman_low": -0.9, "spearman_high": 0.1, "n_models": 7}
-    others = {**row, "kin": "others", "spearman": 1.0, "spearman_p": 0.3, "spearman_low": None, "n_models": 3}
+    row = {
+        "score": "mae",
+        "reference": "best",
+        "spearman_low": -0.9,
+        "spearman_high": 0.1,
+        "n_models": 7,
+    }
+    others = {
+        **row,
+        "kin": "others",
+        "spearman": 1.0,
+        "spearman_p": 0.3,
+        "spearman_low": None,
+        "n_models": 3,
+    }
     rows = [{**row, "kin": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
     assert findings([drawn("converging", rows)])["crystals"] == [
         "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, 95 % -0.9 to 0.1, "
@@ -47,8 +74,12 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
 
 
 def test_controls_hold_or_are_a_warning() -> None:
-    rows = [{"control": control, "metric": "cka", "holds": True} for control in ("turned", "shuffled")]
-    assert findings([drawn("controls", rows)]) == {"crystals": ["All 2 checks hold: 2 controls, 1 metrics."]}
+    rows = [
+        {"control": control, "metric": "cka", "holds": True} for control in ("turned", "shuffled")
+    ]
+    assert findings([drawn("controls", rows)]) == {
+        "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]
+    }
     assert controls_that_fail([drawn("controls", rows)]) == []
     rows[1]["holds"] = False
     assert findings([drawn("controls", rows)]) == {}
@@ -61,6 +92,10 @@ def test_controls_hold_or_are_a_warning() -> None:
 def test_nothing_is_said_of_what_is_not_known() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None}
     assert findings([drawn("beyond_twins", [empty])]) == {}
-    assert findings([drawn("beyond_twins", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]) == {
-        "crystals": ["1 of 2 pairs from different families are more alike than their untrained twins."]
+    assert findings(
+        [drawn("beyond_twins", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
+    ) == {
+        "crystals": [
+            "1 of 2 pairs from different families are more alike than their untrained twins."
+        ]
     }

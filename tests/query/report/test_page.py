@@ -52,21 +52,31 @@ def opened(browser: Browser, page_path: Path) -> Iterator[Opened]:
 
 def test_every_section_shows_a_figure_or_says_why_not(opened: Opened) -> None:
     questions = opened.page.locator("main h2").all_inner_texts()
-    assert questions == [section.question for section in SECTIONS] + ["Where does all this come from?"]
+    assert questions == [section.question for section in SECTIONS] + [
+        "Where does all this come from?"
+    ]
     for section in SECTIONS:
         panel = opened.page.locator(f"#{section.name} .panel").first
         images = panel.locator(".view:visible img")
         drawn = images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)")
-        assert drawn == [True] or len(panel.locator(".nothing:visible").inner_text()) > 20, section.name
+        assert drawn == [True] or len(panel.locator(".nothing:visible").inner_text()) > 20, (
+            section.name
+        )
 
 
 def test_the_contents_lead_to_the_sections(opened: Opened) -> None:
-    links = opened.page.locator("nav a").evaluate_all("links => links.map(link => link.hash.slice(1))")
+    links = opened.page.locator("nav a").evaluate_all(
+        "links => links.map(link => link.hash.slice(1))"
+    )
     assert links == [section.name for section in SECTIONS] + ["provenance"]
-    assert links == opened.page.locator("main section").evaluate_all("sections => sections.map(s => s.id)")
+    assert links == opened.page.locator("main section").evaluate_all(
+        "sections => sections.map(s => s.id)"
+    )
 
 
-def test_a_cell_says_its_pair_and_its_value_under_the_mouse(opened: Opened, page_path: Path) -> None:
+def test_a_cell_says_its_pair_and_its_value_under_the_mouse(
+    opened: Opened, page_path: Path
+) -> None:
     rows = rows_of(page_path, "heatmap-crystals-cknna")
     canvas = opened.page.locator("#heatmap .view:visible .canvas")
     spots, box = canvas.evaluate(SPOTS), canvas.bounding_box()
@@ -110,7 +120,9 @@ def test_the_metric_switch_changes_the_image(opened: Opened) -> None:
     expect(opened.page.locator("#heatmap-crystals-cka")).to_be_visible()
     after = shown(opened.page)
     assert after != before and after.startswith("data:image/svg+xml;base64,")
-    expect(opened.page.locator("#heatmap .view:visible img")).to_have_attribute("alt", re.compile("^cka on crystals"))
+    expect(opened.page.locator("#heatmap .view:visible img")).to_have_attribute(
+        "alt", re.compile("^cka on crystals")
+    )
     opened.page.locator("#heatmap label", has_text="molecules").click()
     expect(opened.page.locator("#heatmap-molecules-cka")).to_be_visible()
     expect(opened.page.locator("#heatmap .view:visible")).to_have_count(1)
@@ -129,7 +141,9 @@ def test_the_copied_sql_gives_the_data(opened: Opened, store_path: Path, page_pa
         assert len(answer.fetchall()) == len(rows_of(page_path, "heatmap-crystals-cknna"))
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, page_path: Path) -> None:
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+    browser: Browser, page_path: Path
+) -> None:
     tab = Opened(browser, page_path, width=420)
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 420
     tab.page.close()
@@ -157,7 +171,9 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     tab.page.close()
 
 
-def test_controls_that_fail_are_said_at_the_top(browser: Browser, store_path: Path, tmp_path: Path) -> None:
+def test_controls_that_fail_are_said_at_the_top(
+    browser: Browser, store_path: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "matter.duckdb"
     copy.write_bytes(store_path.read_bytes())
     with query.connect(copy, read_only=False) as connection:
@@ -173,7 +189,9 @@ def test_controls_that_fail_are_said_at_the_top(browser: Browser, store_path: Pa
 def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
     """The shuffled control arrives with the turned one's vectors."""
     connection.execute("DELETE FROM embeddings WHERE model_id = 'yard-shuffled'")
-    connection.execute("UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-turned'")
+    connection.execute(
+        "UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-turned'"
+    )
 
 
 def test_the_page_says_that_controls_hold(opened: Opened) -> None:
@@ -189,7 +207,9 @@ def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
         page = report(connection, ["crystals"], tmp_path / "report", sections)
     tab = Opened(browser, page)
     images = tab.page.locator("main .view:visible img")
-    assert images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)") == [True] * len(names)
+    assert images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)") == [
+        True
+    ] * len(names)
     last = rows_of(page, "heatmap-crystals-cknna")[-2]
     canvas = tab.page.locator("#heatmap .canvas")
     (x, y), box = cell(canvas.evaluate(SPOTS), last), canvas.bounding_box()

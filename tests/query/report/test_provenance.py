@@ -26,10 +26,17 @@ def test_datasets_in_order_of_their_names(con: duckdb.DuckDBPyConnection) -> Non
     ]
 
 
-def test_each_model_once_with_its_kind_and_where_it_was_seen(con: duckdb.DuckDBPyConnection) -> None:
-    rows = {row["model_id"]: row for row in ask(con, "provenance_models", datasets="crystals,molecules").rows}
+def test_each_model_once_with_its_kind_and_where_it_was_seen(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = {
+        row["model_id"]: row
+        for row in ask(con, "provenance_models", datasets="crystals,molecules").rows
+    }
     assert len(rows) == 6 + 6 + 2 + 4
-    assert [row["kind"] for row in rows.values()] == ["model"] * 6 + ["descriptor"] * 2 + ["twin"] * 6 + ["control"] * 4
+    assert [row["kind"] for row in rows.values()] == ["model"] * 6 + ["descriptor"] * 2 + [
+        "twin"
+    ] * 6 + ["control"] * 4
     assert rows["alpha-1"]["systems"] == "crystals 60, molecules 60"
     assert rows["alpha-1"]["training_sets"] == ["sea", "shore"]
 
@@ -37,7 +44,10 @@ def test_each_model_once_with_its_kind_and_where_it_was_seen(con: duckdb.DuckDBP
 def test_runs_that_gave_vectors_or_failed(con: duckdb.DuckDBPyConnection) -> None:
     """A run all of whose vectors were replaced is of no account."""
     rows = ask(con, "provenance_runs", datasets="crystals").rows
-    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "out of memory"), ("ok", None)]
+    assert [(row["status"], row["reason"]) for row in rows] == [
+        ("failed", "out of memory"),
+        ("ok", None),
+    ]
     assert rows[1]["weights"] == ["a.pt", "b.pt"]
     assert rows[1]["weights_hash"] == ["0123456789abcdef", "fedcba98"]
     assert rows[1]["torch"] == "2.13.0"

@@ -27,7 +27,9 @@ spec.loader.exec_module(module)
 
 @cache
 def encoder(model_id: str, seed: int | None = None, dtype: str = "float32") -> Any:
-    return module.FamilyEncoder(given["models"][model_id], device="cpu", dtype=dtype, untrained_seed=seed)
+    return module.FamilyEncoder(
+        given["models"][model_id], device="cpu", dtype=dtype, untrained_seed=seed
+    )
 
 
 def system(atoms: Atoms) -> System:

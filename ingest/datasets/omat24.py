@@ -1,7 +1,0 @@
-"""Dataset `omat24`: inorganic crystals off their equilibrium, with their energies; see omat24.toml."""
-
-from __future__ import annotations
-
-from ingest.lmdb_archives import archives
-
-DATASET = archives(__file__)

@@ -1,7 +1,0 @@
-"""Dataset `omol25`: molecules with charge and spin, and their energies; see omol25.toml."""
-
-from __future__ import annotations
-
-from ingest.lmdb_archives import archives
-
-DATASET = archives(__file__)

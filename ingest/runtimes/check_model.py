@@ -1,0 +1,34 @@
+"""Does a model behave as its card says, on this machine? In the family's local environment."""
+
+from __future__ import annotations
+
+from ingest.runtimes import RunError, Say, environment
+from zoo.cards.schema import Selection
+from zoo.verify.behavior import examine
+from zoo.verify.golden import GoldenError
+from zoo.verify.records import keep
+
+
+def check(selection: Selection, say: Say, *, small: bool, device: str) -> None:
+    """Examine one model and record what was found in its family's checked.lock. RunError with every fault.
+
+    small: with a miniature of its weights, also where the published ones are at hand.
+    """
+    family, name = selection.family, selection.model_id
+    environment.build(family, say)
+    try:
+        found = examine(selection, environment.python_of(family), small=small, device=device)
+    except GoldenError as error:
+        raise RunError(str(error)) from error
+    if found.faults:
+        raise RunError(
+            f"{name} is not what its card says:\n"
+            + "\n".join(f"  {fault}" for fault in found.faults)
+        )
+    kept = keep(selection, found.record())
+    what = "a small checkpoint in the published format"
+    if found.real:
+        what = "weights drawn at random" if selection.untrained else "the published weights"
+    if not selection.model.trainable:
+        what = "nothing learned"
+    say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {kept}")

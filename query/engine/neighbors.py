@@ -1,0 +1,255 @@
+"""The k nearest neighbours of every system, exact in float64, found in float32 tiles of half of all pairs.
+
+A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
+needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of
+float32 could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the
+machine nor the order of the systems decides who is a neighbour. Of those that tie, `nearest` takes the first; `search`
+keeps them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from query.engine import kernels, threads
+from query.engine.tiles import FLOAT64_BYTES, blocks, product_tile, upper
+
+# Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
+# to about 1e-14, so which of two equal values happens to be rounded up never decides.
+TIE = 1e-12
+MARGIN = (
+    8  # candidates kept beyond those asked for, so that rounding near the last one does no harm
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Neighbour lists of one model, the closest first."""
+
+    index: NDArray[np.int32]  # (n, k), never the row itself
+    value: NDArray[
+        np.float64
+    ]  # (n, k): inner products, falling; or squared Euclidean distances, rising
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One model's vectors about their mean, in the precision of the tiles: values are z_i·z_j + bonus_j + c_i."""
+
+    z: Tensor  # (n, d)
+    bonus: Tensor  # (n,)
+    constant: Tensor  # (n,) float64: c, what every value of a row has in common
+    error: Tensor  # (n,) float64: how far a value of a row may be off
+
+
+def nearest(
+    x: Tensor,
+    k: int,
+    geometry: str = "inner",
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
+) -> Neighbours:
+    """The k other rows with the largest inner product ('inner') or the smallest distance ('euclidean').
+
+    x: (n, d) float64, k < n. dtype: of the tiles. advance: called with the number of pairs that each tile covered. Of
+    tied candidates those that come first in the table are taken: good for a map or the distances themselves, not for
+    who is whose neighbour; see `lists`.
+    """
+    slack = _slack(x, geometry)
+    index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance)
+    unsure = limit >= exact[:, k - 1] - slack
+    index, exact = index[:, :k], exact[:, :k]
+    if unsure.any():
+        rows = np.flatnonzero(unsure)
+        index[rows], exact[rows] = _whole_rows(x, rows, k, geometry, slack)
+    value = exact if geometry == "inner" else -exact
+    return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
+
+
+def best_candidates(
+    x: Tensor,
+    k: int,
+    geometry: str,
+    slack: NDArray[np.float64],
+    dtype: torch.dtype,
+    device: torch.device | None,
+    advance: Callable[[int], object],
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return k and a few more systems of every row with their values in float64, negative for distances, best first.
+
+    And the value that no other system of the row exceeds, −inf where there is no other.
+    """
+    frame = _frame(x, geometry, dtype, x.device if device is None else device)
+    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
+    index, exact = _score(x, index, geometry, slack)
+    if index.shape[1] == len(x) - 1:
+        return index, exact, np.full(len(x), -np.inf)
+    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
+    limit *= (
+        1 if geometry == "inner" else 2
+    )  # half the squared distance is what a product and lengths give
+    return index, exact, limit.numpy()
+
+
+def centre(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The rows less their mean, (n, d) in this precision, and their squared lengths, (n,) float64. x: float64."""
+    z, squares = torch.empty(x.shape, dtype=dtype), torch.empty(len(x), dtype=torch.float64)
+    table, about, out, lengths = x.numpy(), mean.numpy(), z.numpy(), squares.numpy()
+    threads.each(
+        lambda p: kernels.centre_rows(table[p], about, out[p], lengths[p]), threads.parts(len(x))
+    )
+    return z, squares
+
+
+def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -> _Frame:
+    mean = x.mean(dim=0)
+    z, squares = centre(x, mean, dtype)
+    if geometry == "inner":
+        bonus = x @ mean - mean @ mean
+        constant = bonus + mean @ mean
+    else:
+        bonus = squares / -2
+        constant = bonus
+    # Rounding to the tile's precision, then of a sum of d products, which grows about as √d.
+    precision = torch.finfo(dtype).eps
+    largest = squares.sqrt().amax()
+    error = precision * (
+        (4 + x.shape[1] ** 0.5) * squares.sqrt() * largest + 2 * bonus.abs().amax()
+    )
+    return _Frame(z.to(device), bonus.to(device, dtype), constant, error)
+
+
+def _candidates(
+    frame: _Frame, count: int, advance: Callable[[int], object]
+) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
+    """The `count` best of every row by the tiles, in no order; the least of their values (n,), and their index."""
+    n, device = len(frame.z), frame.z.device
+    search = _search_cpu if device.type == "cpu" else _search_torch
+    values = torch.full((n, count), -torch.inf, dtype=frame.z.dtype, device=device)
+    index = torch.zeros((n, count), dtype=torch.int32, device=device)
+    rows, columns = product_tile(device)
+    buffer = torch.empty(rows * max(rows, columns), dtype=frame.z.dtype, device=device)
+    for part, other in upper(n, rows, columns):
+        shape = (part.stop - part.start, other.stop - other.start)
+        tile = buffer[: shape[0] * shape[1]].view(shape)
+        torch.mm(frame.z[part], frame.z[other].T, out=tile)
+        search(tile, frame.bonus, part, other, values, index)
+        advance(shape[0] * shape[1] * (1 if part == other else 2))
+    return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
+
+
+def _search_cpu(
+    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
+) -> None:
+    table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
+    own = part.start - other.start
+
+    def push_rows(rows: slice) -> None:
+        there = slice(part.start + rows.start, part.start + rows.stop)
+        kernels.push_rows(
+            table[rows], add[other], own + rows.start, other.start, heap[there], names[there]
+        )
+
+    def push_columns(columns: slice) -> None:
+        there = slice(other.start + columns.start, other.start + columns.stop)
+        kernels.push_columns(table[:, columns], add[part], part.start, heap[there], names[there])
+
+    tasks = [partial(push_rows, rows) for rows in threads.parts(table.shape[0])]
+    if part != other:
+        tasks += [partial(push_columns, columns) for columns in threads.parts(table.shape[1])]
+    threads.each(lambda task: task(), tasks)
+
+
+def _search_torch(
+    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
+) -> None:
+    if part == other:
+        tile.fill_diagonal_(-torch.inf)
+    else:
+        _merge(tile.T + bonus[part], part.start, values[other], index[other])
+    _merge(tile + bonus[other], other.start, values[part], index[part])
+
+
+def _merge(found: Tensor, first: int, values: Tensor, index: Tensor) -> None:
+    """Keep the largest of what every row has and is offered, in place. found: (b, w), named first … first + w."""
+    count = values.shape[1]
+    best, place = found.topk(min(count, found.shape[1]), dim=1)
+    best = torch.cat([values, best], dim=1)
+    names = torch.cat([index, (place + first).to(torch.int32)], dim=1)
+    best, place = best.topk(count, dim=1)
+    values.copy_(best)
+    index.copy_(names.gather(1, place))
+
+
+def _score(
+    x: Tensor,
+    index: NDArray[np.int32],
+    geometry: str,
+    slack: NDArray[np.float64],
+    rows: NDArray[np.intp] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The lists with their values in float64, negative for distances, best first. rows: whose lists; None for all."""
+    exact = np.empty(index.shape)
+    table = x.cpu().numpy()
+    compute = kernels.inner_products if geometry == "inner" else kernels.squared_distances
+
+    def score(part: slice) -> None:
+        owners = np.arange(part.start, part.stop) if rows is None else rows[part]
+        compute(table, owners, index[part], exact[part])
+        if geometry == "euclidean":
+            np.negative(exact[part], out=exact[part])
+        kernels.order_by_value(exact[part], index[part], slack[owners])
+
+    threads.each(score, threads.parts(len(index), 64))
+    return index, exact
+
+
+def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
+    """How close two values of a row are that count as tied, (n,)."""
+    if geometry == "inner":
+        lengths = torch.linalg.vector_norm(x, dim=1)
+    else:
+        lengths = torch.linalg.vector_norm(x - x.mean(dim=0), dim=1)
+    tied: NDArray[np.float64] = (TIE * lengths * lengths.amax()).cpu().numpy()
+    return tied
+
+
+def _whole_rows(
+    x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
+    centred = x - x.mean(dim=0) if geometry == "euclidean" else x
+    bonus = (
+        centred.square().sum(dim=1) / -2
+        if geometry == "euclidean"
+        else torch.zeros(len(x), dtype=x.dtype)
+    )
+    found = []
+    for part in blocks(len(rows), len(x) * FLOAT64_BYTES):
+        chosen = torch.from_numpy(rows[part])
+        tile = centred[chosen] @ centred.T + bonus.to(x.device)
+        tile[torch.arange(len(chosen)), chosen] = -torch.inf
+        found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
+    return _score(x, torch.cat(found).to(torch.int32).cpu().numpy(), geometry, slack, rows)
+
+
+def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
+    """Columns of the k largest values of each row; of values within `slack` of the k-th, the first columns.
+
+    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64, ascending.
+    """
+    limit = tile.topk(k, dim=1).values[:, -1:]
+    larger = tile > limit + slack[:, None]
+    tied = (tile >= limit - slack[:, None]) & ~larger
+    free = k - larger.sum(dim=1, keepdim=True)
+    chosen = larger | (tied & (tied.cumsum(dim=1) <= free))
+    return chosen.nonzero()[:, 1].view(-1, k)

@@ -1,0 +1,191 @@
+"""Neighbour lists with all that tie: those of distinct vectors are found, then systems are put in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from query.engine import kernels, threads
+from query.engine.lists import Lists, expand, offsets, require_room
+from query.engine.neighbors import best_candidates
+from query.engine.resolution import SPREAD, Resolution
+from query.engine.tiles import FLOAT64_BYTES, blocks
+
+
+def find_lists(
+    x: Tensor,
+    k: int,
+    geometry: str,
+    resolution: Resolution,
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
+) -> Lists:
+    """Return the k nearest systems of every system and those that tie with the k-th.
+
+    x: (n, d) float64, k < n. geometry: 'inner' products or 'euclidean' distances. name: of the model. dtype, device,
+    advance: as in `neighbours.nearest`. Raises Undefined where too many systems tie.
+    """
+    distinct = _distinct(resolution.label)
+    u = x if len(distinct) == len(x) else x[torch.from_numpy(distinct)]
+    lists = _empty(x, u, k, geometry, resolution, distinct)
+    few = min(k, len(u) - 1)
+    index, exact, limit = best_candidates(
+        u, few, geometry, np.zeros(len(u)), dtype, device, advance
+    )
+    advance(len(x) ** 2 - len(u) ** 2)
+    value = exact if lists.products else -exact
+    flat = _keep(lists, index.ravel(), value.ravel(), np.arange(len(u) + 1) * index.shape[1], few)
+    reach = _reach(lists, value[:, few - 1])
+    unsure = np.flatnonzero(limit >= reach if lists.products else -limit <= reach)
+    if unsure.size:
+        flat = flat.with_lists(unsure, _whole_rows(u, unsure, few, lists, name))
+    return (
+        flat if len(u) == len(x) else expand(flat, _own(u, lists.products), resolution.label, name)
+    )
+
+
+def cut_lists(
+    lists: Lists, rows: NDArray[np.int64], x: Tensor, k: int, resolution: Resolution, name: str
+) -> Lists:
+    """Return the lists among some systems, cut from those among all; what is left too short is searched again.
+
+    rows: (m,) ascending, the systems that are left. x: (m, d) float64, their vectors, with their resolution.
+    """
+    found, short = lists.among(rows, k)
+    if not short.size:
+        return found
+    distinct = _distinct(found.label)
+    u = x[torch.from_numpy(distinct)]
+    geometry = "inner" if lists.products else "euclidean"
+    plain = _empty(x, u, k, geometry, resolution, distinct)
+    again = _whole_rows(u, short, min(k, len(u) - 1), plain, name)
+    if not np.array_equal(distinct, np.arange(len(x))):  # lists are numbered otherwise than systems
+        again = expand(again, _own(u, lists.products), found.label, name, short)
+    return found.with_lists(short, again)
+
+
+def _empty(
+    x: Tensor, u: Tensor, k: int, geometry: str, resolution: Resolution, distinct: NDArray[np.int64]
+) -> Lists:
+    """Return lists of distinct vectors without any entry. x: all vectors, u: the distinct ones."""
+    grain = resolution.grain[distinct]
+    if geometry == "inner":
+        lengths = torch.linalg.vector_norm(u, dim=1).numpy()
+        slack, relative = SPREAD * (grain * lengths.max() + lengths * grain.max()), 0.0
+    else:
+        # The rounding of a neighbour's vector is bounded by that of one's own and that of what is between them.
+        slack, relative = 2 * SPREAD * grain, SPREAD * resolution.precision
+    begin = np.zeros(len(u) + 1, np.int64)
+    nothing = np.empty(0, np.int32), np.empty(0)
+    return Lists(k, *nothing, begin, np.arange(len(u)), slack, relative, geometry == "inner")
+
+
+def _keep(
+    lists: Lists,
+    index: NDArray[np.int32],
+    value: NDArray[np.float64],
+    begin: NDArray[np.int64],
+    k: int,
+) -> Lists:
+    """Return lists of these candidates, the k nearest and those that tie with the k-th."""
+    kept, its, length = (
+        np.empty_like(index),
+        np.empty_like(value),
+        np.empty(len(begin) - 1, np.int64),
+    )
+    how = (lists.slack, lists.relative, lists.products)
+    end = kernels.keep_near(index, value, begin, k, *how, kept, its, length)
+    return replace(lists, index=kept[:end].copy(), value=its[:end].copy(), begin=offsets(length))
+
+
+def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: str) -> Lists:
+    """Return the lists of some rows, each looked at as a whole in float64. u: (n, d) distinct vectors, k < n."""
+    mean = u.mean(dim=0)
+    centred = u - mean
+    squares = centred.square().sum(dim=1)
+    left = u if lists.products else centred
+    longest = torch.linalg.vector_norm(left, dim=1).amax() * squares.amax().sqrt()
+    error = torch.finfo(u.dtype).eps * (16 + u.shape[1] ** 0.5) * float(longest)
+    parts: list[Lists] = []
+    entries = 0
+    for part in blocks(len(rows), len(u) * FLOAT64_BYTES):
+        some = replace(lists, slack=lists.slack[rows[part]])
+        chosen = torch.from_numpy(rows[part])
+        tile = left[chosen] @ centred.T
+        if (
+            not lists.products
+        ):  # half the squared distance, the other way round, but for a constant of the row
+            tile -= squares / 2
+        tile[torch.arange(len(chosen)), chosen] = -torch.inf
+        last = tile.topk(k, dim=1).values[:, -1].numpy()
+        near = torch.from_numpy(_least(some, last, squares[chosen].numpy(), error))
+        owner, column = (tile >= near[:, None]).nonzero().numpy().T
+        begin = offsets(np.bincount(owner, minlength=len(chosen)))
+        index, value = column.astype(np.int32), np.empty(len(column))
+        _score(u, rows[part], index, begin, lists.products, value)
+        parts.append(_keep(some, index, value, begin, k))
+        entries += len(parts[-1].index)
+        require_room(entries, name, len(u))
+    return replace(
+        lists,
+        index=np.concatenate([part.index for part in parts]),
+        value=np.concatenate([part.value for part in parts]),
+        begin=offsets(np.concatenate([np.diff(part.begin) for part in parts])),
+        slack=lists.slack[rows],
+    )
+
+
+def _least(
+    lists: Lists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float
+) -> NDArray[np.float64]:
+    """Return the least value in a tile that may tie with the k-th, `last`, of its row. squares: of the row's length."""
+    if lists.products:
+        return last - lists.slack - error
+    return (squares - _reach(lists, np.maximum(squares - 2 * last, 0.0) + 2 * error)) / 2 - error
+
+
+def _reach(lists: Lists, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the furthest value that ties with these, one of each list."""
+    if lists.products:
+        return value - lists.slack
+    roots = np.sqrt(value)
+    return np.square(roots + lists.slack + lists.relative * roots)
+
+
+def _score(
+    u: Tensor,
+    rows: NDArray[np.int64],
+    index: NDArray[np.int32],
+    begin: NDArray[np.int64],
+    products: bool,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill in the value of every entry, from the vectors themselves."""
+    table = u.numpy()
+    compute = kernels.inner_products if products else kernels.squared_distances
+
+    def score(part: slice) -> None:
+        for q in range(part.start, part.stop):
+            entries = slice(begin[q], begin[q + 1])
+            compute(table, rows[q : q + 1], index[None, entries], out[None, entries])
+
+    threads.each(score, threads.parts(len(rows), 64))
+
+
+def _distinct(label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one system of each distinct vector, the first."""
+    return np.unique(label, return_index=True)[1]
+
+
+def _own(u: Tensor, products: bool) -> NDArray[np.float64]:
+    """Return the value of each vector with itself."""
+    own: NDArray[np.float64] = (u.square().sum(dim=1) if products else u.new_zeros(len(u))).numpy()
+    return own

@@ -1,0 +1,166 @@
+"""How alike all pairs of models see a dataset, as a matrix in the order of their tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from query.figures.plot import (
+    GREY,
+    OTHER,
+    SEQUENTIAL,
+    Kind,
+    Plot,
+    alike,
+    ask_for_tree,
+    families,
+    in_our_look,
+    number,
+    systems,
+)
+from query.metrics import find_metric
+
+Row = dict[str, Any]
+INCH = 0.17  # the least width of a cell
+LEAST = 3.2  # inches, of all cells
+STRIP, GAP = 0.13, 0.04  # inches
+COLUMN = 1.0  # inches, of the key
+WRITTEN = 24  # models up to which the values stand in the cells
+
+
+@in_our_look
+def heatmap(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    *,
+    metric: str = "cknna",
+    models: Sequence[str] | None = None,
+    permutations: int | None = None,
+) -> Plot:
+    """The matrix of `alignment_matrix`; models: None is every trained model and descriptor with vectors there.
+
+    Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that fall with
+    likeness too; what is undefined is hatched. Raises NothingToDraw below two models that can be compared.
+    """
+    answer = ask_for_tree(
+        connection,
+        "heatmap",
+        dataset=dataset,
+        metric=metric,
+        models=models,
+        permutations=permutations,
+    )
+    labels = {row["place_a"]: (row["model_a"], row["family_a"]) for row in answer.rows}
+    places = sorted(labels)
+    cells = _cells(answer.rows, places)
+    values = np.array(
+        [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
+    )
+    cell = max(INCH, LEAST / len(places))
+    title = f"{metric} on {dataset} ({systems(answer.rows)})"
+    plot = Plot(answer, title, width=cell * len(places) + 3.6, height=cell * len(places) + 2.4)
+    axes = plot.subplots()
+    image = _draw(axes, values, metric)
+    plot.say_in(axes, [[_say(cell) for cell in line] for line in cells])
+    looks = {family: OTHER for _, family in labels.values()} | families(connection, dataset)
+    _name(axes, [labels[place] for place in places], looks, int(cell * len(places) / COLUMN) or 1)
+    bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
+    bar.set_label(f"{metric} ({alike(metric)})")
+    return plot
+
+
+def _cells(rows: Sequence[Row], places: Sequence[int]) -> list[list[Row]]:
+    found = {(row["place_a"], row["place_b"]): row for row in rows}
+    return [[found[a, b] for b in places] for a in places]
+
+
+def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
+    lower = find_metric(metric).lower_is_closer
+    colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
+    known = values[~np.isnan(values)]
+    image = axes.imshow(values, cmap=colors, vmin=min([0.0, *known]), vmax=max([1.0, *known]))
+    for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
+        axes.add_patch(
+            Rectangle(
+                (x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0
+            )
+        )
+    if len(values) <= WRITTEN:
+        light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
+        for (y, x), value in np.ndenumerate(values):
+            text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
+            axes.text(
+                x,
+                y,
+                text,
+                ha="center",
+                va="center",
+                fontsize=5.5,
+                color="black" if light[y, x] else "white",
+            )
+    return image
+
+
+def _name(
+    axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind], columns: int
+) -> None:
+    """Models' names on both sides, and strips that mark the families. columns: of the key."""
+    count = len(labels)
+    names = [name for name, _ in labels]
+    axes.set_yticks(range(count), names, fontsize=7)
+    axes.set_xticks(range(count), names, fontsize=7, rotation=90)
+    axes.tick_params(length=0, pad=72 * (2 * GAP + STRIP))
+    axes.spines[:].set_visible(False)
+    aside, inch = GAP + STRIP / 2, axes.get_figure(root=True).dpi_scale_trans  # type: ignore[union-attr]
+    left = axes.get_yaxis_transform() + ScaledTranslation(-aside, 0, inch)
+    below = axes.get_xaxis_transform() + ScaledTranslation(0, -aside, inch)
+    for place, (_, family) in enumerate(labels):
+        look, ends = looks[family], (place - 0.5, place + 0.5)
+        for transform, line, point in (
+            (left, ((0, 0), ends), (0, place)),
+            (below, (ends, (0, 0)), (place, 0)),
+        ):
+            strip: dict[str, Any] = {
+                "transform": transform,
+                "clip_on": False,
+                "scalex": False,
+                "scaley": False,
+            }
+            axes.plot(*line, color=look.color, linewidth=72 * STRIP, solid_capstyle="butt", **strip)
+            axes.plot(
+                *point, color="white", marker=look.marker, markersize=4, markeredgewidth=0, **strip
+            )
+    shown = {family: looks[family] for family in sorted({family for _, family in labels})}
+    axes.legend(
+        [
+            Line2D([], [], color=look.color, marker=look.marker, linestyle="none")
+            for look in shown.values()
+        ],
+        shown,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=min(len(shown), columns),
+        title="family",
+        alignment="left",
+        handletextpad=0.2,
+        columnspacing=1,
+    )
+
+
+def _say(cell: Row) -> str:
+    pair = f"{cell['model_a']} · {cell['model_b']}\n{cell['metric']} {number(cell['value'])}"
+    if cell["value"] is None:
+        return f"{pair}: {cell['reason']}"
+    chance = (
+        f"by chance {number(cell['null_mean'])}, p = {number(cell['p_value'], 2)}, n = {cell['n']}"
+    )
+    return f"{pair}, calibrated {number(cell['calibrated'])}\n{chance}"

@@ -1,0 +1,148 @@
+"""Energies in table `labels`: which there are, and which a model's predictions are to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from query.reading.vectors import OF_DATASET, Selection, nearest_name
+from query.statistics.composition import Floats, count_elements
+from query.tables.pairs import Row
+
+ENERGY = "energy"  # the property, in eV and with the model as its source, of what models predict
+# How names begin of what else is the energy of a whole system, the first the most like a potential's; a gap is none.
+WHOLE = (
+    "total_energy",
+    "internal_energy",
+    "atomization_e",
+    "formation_e",
+    "enthalpy",
+    "free_energy",
+)
+
+KNOWN = f"""
+    SELECT property, source, source IN (SELECT model_id FROM models) AS is_model, list(DISTINCT unit) AS units,
+           count(*) AS n FROM labels WHERE {OF_DATASET} GROUP BY ALL ORDER BY ALL
+"""
+LABELS = f"""
+    SELECT system_id, formula, numbers, value, unit FROM labels JOIN systems USING (system_id)
+    WHERE {OF_DATASET} AND property = $property AND source = $source AND isfinite(value) AND len(numbers) > 0
+    ORDER BY system_id
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A property that some systems of the dataset have, by source."""
+
+    name: str
+    source: str
+    is_model: bool
+    units: Sequence[str]
+    n: int
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Total energies in eV, one a system, in order of system_id, with the atoms of each element, (n, elements)."""
+
+    of: Known
+    selection: Selection
+    systems: NDArray[np.str_]
+    formulas: Sequence[str | None]
+    counts: Floats
+    energies: Floats
+
+    def where(self) -> Row:
+        return {
+            "dataset": self.selection.dataset,
+            "property": self.of.name,
+            "source": self.of.source,
+        }
+
+
+def read_known(connection: duckdb.DuckDBPyConnection, selection: Selection) -> list[Known]:
+    """The properties of the systems, by name and source."""
+    return [Known(*row) for row in connection.execute(KNOWN, selection.parameters()).fetchall()]
+
+
+def choose(dataset: str, known: Sequence[Known], name: str | None, source: str | None) -> Known:
+    """The labels to compare with. Raises ValueError that names those there are.
+
+    name: None is 'energy'; without it, of the energies of whole systems (`WHOLE`) the one that most systems have;
+    without such, the only property in a unit of energy.
+    """
+    if source is not None and source not in {p.source for p in known}:
+        raise ValueError(
+            f"no labels of '{source}' on {dataset}{_near(source, [p.source for p in known])}"
+        )
+    if name is not None and name not in {p.name for p in known}:
+        raise ValueError(f"no label '{name}' on {dataset}{_near(name, [p.name for p in known])}")
+    fitting = [p for p in known if (not p.is_model if source is None else p.source == source)]
+    meant = _meant(fitting) if name is None else name
+    chosen = [p for p in fitting if p.name == meant] if meant else _in_units_of_energy(fitting)
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        models = ", ".join(p.source for p in known if p.is_model) or "none yet"
+        raise ValueError(
+            f"no labels of {name or 'energy'}{f' of {source!r}' if source else ''} on {dataset}; predictions of a "
+            f"model can take their place: source := '…', one of: {models}"
+        )
+    choices = "; ".join(f"property := '{p.name}', source := '{p.source}'" for p in chosen)
+    raise ValueError(f"several labels on {dataset} are energies, choose one: {choices}")
+
+
+def _in_units_of_energy(known: Sequence[Known]) -> list[Known]:
+    return [p for p in known if set(p.units) <= set(units())]
+
+
+def _meant(known: Sequence[Known]) -> str | None:
+    """The property that stands for the energy where none is named; None where that is not clear."""
+    if any(p.name == ENERGY for p in known):
+        return ENERGY
+    whole = [p for p in _in_units_of_energy(known) if p.name.startswith(WHOLE)]
+    order = {
+        p.name: [p.name.startswith(beginning) for beginning in WHOLE].index(True) for p in whole
+    }
+    return min(whole, key=lambda p: (-p.n, order[p.name], p.name)).name if whole else None
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    names = sorted(set(known))
+    return nearest_name(name, names) or f", which has: {', '.join(names) or 'none'}"
+
+
+def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of: Known) -> Labels:
+    """The labels of systems with atoms that are finite numbers. Raises ValueError on a unit that is none of energy."""
+    known = units()
+    for unit in of.units:
+        if unit not in known:
+            raise ValueError(
+                f"'{of.name}' of '{of.source}' is in '{unit}', expected a unit of energy: {', '.join(known)}"
+            )
+    chosen = {"property": of.name, "source": of.source}
+    table = connection.execute(LABELS, selection.parameters() | chosen).to_arrow_table()
+    scale = np.array([known[unit] for unit in table.column("unit").to_pylist()])
+    return Labels(
+        of,
+        selection,
+        systems=np.array(table.column("system_id").to_pylist(), dtype=np.str_),
+        formulas=table.column("formula").to_pylist(),
+        counts=count_elements(table.column("numbers").to_pylist()),
+        energies=table.column("value").to_numpy() * scale,
+    )
+
+
+def units() -> dict[str, float]:
+    """The units of energy that labels may be in, and how many eV each is (CODATA, by SciPy)."""
+    from scipy import constants  # takes a while to import, which other questions need not wait for
+
+    hartree = constants.physical_constants["Hartree energy in eV"][0]
+    mole = constants.e * constants.N_A
+    molar = {"kJ/mol": 1e3 / mole, "kcal/mol": 1e3 * constants.calorie / mole}
+    return {"eV": 1.0, "meV": 1e-3, "Ha": hartree, "Hartree": hartree, "hartree": hartree, **molar}

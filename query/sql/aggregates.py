@@ -1,0 +1,210 @@
+"""What the aggregates compute: Arrow lists in, one value a group out, NULL where the value is undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from query.metrics import METRICS, Undefined, align, measure
+from query.reading.vectors import NOTHING, table
+from query.sql.progress import Progress
+from query.tables.options import whole
+
+Table = NDArray[np.float32] | NDArray[np.float64]
+HEAD = 16  # elements that tell most rows apart, at a small part of the cost of all
+
+
+def pack(vectors: pa.ChunkedArray) -> pa.Array:
+    """Each vector as the bytes of its numbers: DuckDB collects these in half the time that lists take."""
+    whole = vectors.combine_chunks()
+    values = whole.values.to_numpy(zero_copy_only=False)
+    ends = pa.py_buffer(whole.offsets.to_numpy().astype(np.int64) * values.itemsize)
+    return pa.Array.from_buffers(
+        pa.large_binary(), len(whole), [whole.buffers()[0], ends, pa.py_buffer(values)]
+    )
+
+
+def unpack(packed: pa.BinaryArray | None, size: int | None, name: str) -> Table:
+    """A group of packed vectors without NULLs as (n, d), without a copy. Raises Undefined if they differ in length.
+
+    size: bytes of a number, 4 for float32 or 8 for float64.
+    """
+    if packed is None or not len(packed):
+        return NOTHING
+    _, ends, values = packed.buffers()
+    dtype = np.dtype(f"f{size}")
+    ends = (
+        np.frombuffer(ends, np.int32)[packed.offset : packed.offset + len(packed) + 1]
+        // dtype.itemsize
+    )
+    return table(np.frombuffer(values, dtype, ends[-1]), ends, name)
+
+
+def align_groups(
+    left: pa.Array,
+    left_size: pa.Array,
+    right: pa.Array,
+    right_size: pa.Array,
+    metric: pa.Array,
+    k: pa.Array,
+    estimator: pa.Array,
+    normalize: pa.Array,
+) -> pa.Array:
+    """The alignment of each group's pairs of vectors.
+
+    left, right: lists of packed vectors, in each the i-th of both one system, and the bytes of their numbers. An option
+    that is NULL is the default; all are such as `wrong_options` finds nothing wrong with.
+    """
+
+    def value(
+        a: pa.Array | None,
+        b: pa.Array | None,
+        sizes: tuple[int | None, int | None],
+        metric: str,
+        k: str | None,
+        estimator: str | None,
+        normalize: str | None,
+    ) -> float | None:
+        try:
+            pair = paired(a, b, sizes)
+        except Undefined:
+            pair = NOTHING, NOTHING
+        return align(
+            *pair, metric, k=whole("k", k), estimator=estimator, normalize=normalize or "l2"
+        ).value
+
+    return _each(value, (left, right), (left_size, right_size), (metric, k, estimator, normalize))
+
+
+def measure_groups(
+    groups: pa.Array,
+    size: pa.Array,
+    name: pa.Array,
+    k: pa.Array,
+    method: pa.Array,
+    normalize: pa.Array,
+) -> pa.Array:
+    """A measure of each group's vectors; see `align_groups`."""
+
+    def value(
+        rows: pa.Array | None,
+        sizes: tuple[int | None],
+        name: str,
+        k: str | None,
+        method: str | None,
+        normalize: str | None,
+    ) -> float | None:
+        try:
+            x = NOTHING if rows is None else unpack(rows.drop_null(), *sizes, "a")
+        except Undefined:
+            x = NOTHING
+        ordered = x[canonical_order(x, x)]
+        return measure(
+            ordered, name, method=method, k=whole("k", k), normalize=normalize or "none"
+        ).value
+
+    return _each(value, (groups,), (size,), (name, k, method, normalize))
+
+
+def wrong_options(name: pa.Array, k: pa.Array, how: pa.Array, normalize: pa.Array) -> pa.Array:
+    """What is wrong with the options of a metric or a measure, in a sentence; NULL where nothing is."""
+
+    def wrong(name: str, k: str | None, how: str | None, normalize: str | None) -> str | None:
+        try:
+            if name in METRICS:
+                align(
+                    NOTHING,
+                    NOTHING,
+                    name,
+                    k=whole("k", k),
+                    estimator=how,
+                    normalize=normalize or "l2",
+                )
+            else:
+                measure(NOTHING, name, k=whole("k", k), method=how, normalize=normalize or "none")
+        except ValueError as error:
+            return str(error)
+        return None
+
+    rows = list(zip(*(column.to_pylist() for column in (name, k, how, normalize)), strict=True))
+    found = {row: wrong(*row) for row in set(rows)}
+    return pa.array([found[row] for row in rows], pa.string())
+
+
+def paired(
+    left: pa.Array | None, right: pa.Array | None, sizes: tuple[int | None, int | None]
+) -> tuple[Table, Table]:
+    """Both sides of the rows that have both, in canonical order: (n, d_a) and (n, d_b). Raises Undefined if ragged."""
+    if left is None or right is None:
+        return NOTHING, NOTHING
+    if left.null_count or right.null_count:
+        both = pc.and_(left.is_valid(), right.is_valid())
+        left, right = left.filter(both), right.filter(both)
+    a, b = unpack(left, sizes[0], "a"), unpack(right, sizes[1], "b")
+    order = canonical_order(a, b)
+    return a[order], b[order]
+
+
+def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
+    """An order of the rows that depends on what they hold alone, since threads deliver them in any.
+
+    a: (n, d_a), b: (n, d_b), row i of both one system. It is the same for (b, a), so that symmetric metrics stay so
+    where there are ties, and the same for float64 numbers that float32 holds as for these in float32. Rows of equal
+    content come in any order, which changes nothing.
+    """
+    head = _hash_rows(a[:, :HEAD]) + _hash_rows(b[:, :HEAD])
+    order = np.argsort(head)
+    if (np.diff(head[order]) > 0).all():
+        return order
+    hashes = _hash_rows(a), _hash_rows(b)
+    return np.lexsort((hashes[0], hashes[0] + hashes[1]))
+
+
+def _hash_rows(rows: Table) -> NDArray[np.uint64]:
+    """64 bits per row: a sum over its float32 bit patterns with odd random weights, and over what these leave."""
+    if rows.dtype == np.float64:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            near = rows.astype(np.float32)
+            return _hash_bits(near) + _hash_bits(rows - near)
+    return _hash_bits(rows)
+
+
+def _hash_bits(rows: Table) -> NDArray[np.uint64]:
+    bits = np.ascontiguousarray(rows).view(np.uint32)
+    # Small integers end in many zero bits, and so would their products; the fold fills these and loses nothing.
+    folded = bits ^ (bits >> np.uint32(20))
+    hashes: NDArray[np.uint64] = folded @ _weights(bits.shape[1])
+    return hashes
+
+
+@lru_cache(maxsize=64)
+def _weights(count: int) -> NDArray[np.uint64]:
+    """Odd random numbers, always the same; kept, because many small groups ask for them."""
+    random = np.random.default_rng(0).integers(2**63, size=count, dtype=np.uint64)
+    odd: NDArray[np.uint64] = random * np.uint64(2) + np.uint64(1)
+    return odd
+
+
+def _each(
+    value: Callable[..., float | None],
+    groups: tuple[pa.Array, ...],
+    sizes: tuple[pa.Array, ...],
+    options: tuple[pa.Array, ...],
+) -> pa.Array:
+    """One value per group: the lists as Arrow arrays (None for NULL), the sizes and options as Python values."""
+    lists = zip(*([group.values for group in column] for column in groups), strict=True)
+    widths = zip(*(column.to_pylist() for column in sizes), strict=True)
+    settings = zip(*(option.to_pylist() for option in options), strict=True)
+    count = len(groups[0])
+    found = []
+    with Progress(f"comparing groups, {count} at a time") as progress:
+        progress.expect(count)
+        for rows, size, how in zip(lists, widths, settings, strict=True):
+            found.append(value(*rows, size, *how))
+            progress.advance(1)
+    return pa.array(found, pa.float64())

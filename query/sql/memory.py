@@ -1,0 +1,48 @@
+"""DuckDB's memory while a table function reads the store: what it has read does not take the room of the metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import duckdb
+
+LIMIT = 10**9  # bytes; reading in order of system_id needs less, and what exceeds it goes to disk
+
+_changing = threading.Lock()
+_reading: dict[str, tuple[str, int]] = {}  # by store: the limit as it was, and how many are reading
+
+
+@contextlib.contextmanager
+def modest(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """At most LIMIT for this store, which all its connections share; as it was once the last is done."""
+    sql = """
+        SELECT coalesce(path, ''), current_setting('memory_limit'),
+               parse_formatted_bytes(current_setting('memory_limit'))
+        FROM duckdb_databases() WHERE database_name = current_database()
+    """
+    with _changing:
+        store, limit, size = connection.execute(sql).fetchall()[0]
+        before, count = _reading.get(store, (limit, 0))
+        _reading[store] = before, count + 1
+        if size > LIMIT:
+            _limit(connection, f"{LIMIT}B")
+    try:
+        yield
+    finally:
+        with _changing:
+            before, count = _reading.pop(store)
+            if count > 1:
+                _reading[store] = before, count - 1
+            else:
+                number, unit = before.split()
+                _limit(
+                    connection, f"{float(number) + 0.05} {unit}"
+                )  # DuckDB shows one digit, cut off
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, size: str) -> None:
+    # The rest of the query may hold more than that.
+    with contextlib.suppress(duckdb.OutOfMemoryException):
+        connection.execute(f"SET memory_limit = '{size}'")

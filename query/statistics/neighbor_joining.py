@@ -1,0 +1,102 @@
+"""The tree of models: neighbour joining on how differently they align with all others.
+
+Reference: Edamadaka et al., arXiv 2512.03750, equations A9–A12; Saitou and Nei, 1987.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Added to every alignment before a profile is made, so that a model unlike all others still has one. The paper does
+# not print its value.
+EPSILON = 1e-12
+SPECIAL = re.compile(
+    r"[^\w.@+-]"
+)  # what Newick wants quoted, and '#', which some readers take for a comment
+
+if TYPE_CHECKING:
+    from Bio.Phylo.BaseTree import Clade, Tree
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the tree. Leaves have a name; the root has no parent and no branch. Numbers follow the drawing."""
+
+    number: int
+    parent: int | None
+    name: str | None
+    branch_length: float | None
+
+
+def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
+    """The neighbour-joining tree of at least two models, depth first, and its Newick text.
+
+    values: (n, n), row i the alignments of model i with all models, itself included; finite. The root is only where the
+    drawing begins: neighbour joining does not say which model came first. Branches may come out slightly negative.
+    """
+    from Bio.Phylo.TreeConstruction import (  # slow to import, and rarely needed
+        DistanceMatrix,
+        DistanceTreeConstructor,
+    )
+
+    distances = profile_distances(values)
+    lower = [[float(distances[i, j]) for j in range(i)] + [0.0] for i in range(len(names))]
+    matrix = DistanceMatrix(list(names), lower)
+    tree = DistanceTreeConstructor().nj(matrix)
+    tree.ladderize()
+    nodes = _number(tree)
+    return nodes, f"{_newick(nodes, nodes[0])};"
+
+
+def profile_distances(values: Matrix) -> Matrix:
+    """√JSD (base 2, in [0, 1]) between the models' profiles: the mean of that of rows and that of columns.
+
+    values: (n, n). A profile is a row or column, negative values as 0, scaled to a sum of 1. Returns (n, n).
+    """
+    kept = np.clip(values, 0.0, None) + EPSILON
+    rows, columns = (
+        _root_jsd(table / table.sum(axis=1, keepdims=True)) for table in (kept, kept.T)
+    )
+    mean: Matrix = (rows + columns) / 2
+    return mean
+
+
+def _root_jsd(profiles: Matrix) -> Matrix:
+    p, q = profiles[:, None, :], profiles[None, :, :]
+    middle = (p + q) / 2
+    divergence = (p * np.log2(p / middle) + q * np.log2(q / middle)).sum(axis=2) / 2
+    distances: Matrix = np.sqrt(np.clip(divergence, 0.0, None))  # rounding may take 0 below 0
+    return distances
+
+
+def _number(tree: Tree) -> list[Node]:
+    nodes: list[Node] = []
+
+    def visit(clade: Clade, parent: int | None) -> None:
+        number = len(nodes)
+        name = None if clade.clades else clade.name
+        # Between models that see the same, nothing is left but rounding, of either sign.
+        length = None if parent is None else round(clade.branch_length, 9) + 0.0
+        nodes.append(Node(number, parent, name, length))
+        for child in clade.clades:
+            visit(child, number)
+
+    visit(tree.root, None)
+    return nodes
+
+
+def _newick(nodes: Sequence[Node], node: Node) -> str:
+    if node.name is not None:
+        text = f"'{node.name}'" if SPECIAL.search(node.name) else node.name
+    else:
+        children = (child for child in nodes if child.parent == node.number)
+        text = f"({','.join(_newick(nodes, child) for child in children)})"
+    return text if node.branch_length is None else f"{text}:{node.branch_length:.6f}"

@@ -1,0 +1,160 @@
+"""The docker runtime does what venv does, and keeps the worker from everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+import numpy as np
+import pytest
+
+from ingest.__main__ import main
+from ingest.images.containers import ours
+from ingest.layout import Layout, Run
+from ingest.runtimes import choose_runtime
+from schemas.store import connect
+from tests.hub import serving, set_client
+from zoo.__main__ import main as zoo
+from zoo.cards.schema import Family, find_family
+
+pytestmark = pytest.mark.container
+Ingest = Callable[..., tuple[int, str, str]]
+
+
+def vectors(layout: Layout) -> dict[str, np.ndarray]:
+    with connect(layout.store, read_only=True) as connection:
+        rows = connection.execute("SELECT system_id, vector FROM embeddings").fetchall()
+    return {system_id: np.array(vector, dtype=np.float64) for system_id, vector in rows}
+
+
+def test_gives_what_the_local_environment_gives(layout: Layout, ingest: Ingest) -> None:
+    code, out, _ = ingest("plain")
+    assert code == 0 and out.splitlines()[0] == "runtime docker: asked for"
+    first = vectors(layout)
+    with connect(layout.store, read_only=True) as connection:
+        ((runtime, image),) = connection.execute("SELECT runtime, image FROM runs").fetchall()
+    assert runtime == "docker" and image.startswith("sha256:")
+    layout.store.rename(layout.store.with_name("docker.duckdb"))
+    layout.data.rename(layout.data.with_name("docker.data"))
+    assert ingest("plain", runtime="venv")[0] == 0
+    second = vectors(layout)
+    assert len(first) == 40 and first.keys() == second.keys()
+    for system_id, vector in first.items():
+        assert np.linalg.norm(vector - second[system_id]) <= 1e-6 * np.linalg.norm(vector)
+
+
+def test_a_container_has_no_network_no_privilege_and_nothing_to_write_but_its_output(
+    ingest: Ingest, only_run: Callable[[], Run], client: docker.DockerClient
+) -> None:
+    assert ingest("probe")[0] == 0
+    line = next(line for line in only_run().log.read_text().splitlines() if line.startswith("{"))
+    found = json.loads(line)
+    assert (found["uid"], found["gid"]) == (os.getuid(), os.getgid())
+    assert found["pid"] != 1  # a small init is, which passes signals on and buries the dead
+    assert found["interfaces"] == ["lo"]
+    assert (int(found["capabilities"], 16), int(found["bounding"], 16)) == (0, 0)
+    assert found["no_new_privileges"] == "1"
+    assert "Read-only file system" in found["root"] and "Read-only file system" in found["job"]
+    assert found["scratch"] == "1"
+    assert not {name for name in found["environment"] if "TOKEN" in name or "KEY" in name}
+    assert ours(client) == []
+    for file in only_run().out.iterdir():
+        assert file.stat().st_uid == os.getuid()
+
+
+def test_weights_are_mounted_for_reading(
+    layout: Layout,
+    ingest: Ingest,
+    only_run: Callable[[], Run],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """From a hub, whose cache holds links that lead out of the folder of the weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving() as hub:
+        hub.repository("owner/scale").commit({"deep/scale.txt": b"3"})
+        set_client(monkeypatch, hub.url, tmp_path / "hf")
+        assert zoo(["pin", "boxed-weighed"]) == 0
+        assert ingest("weighed")[0] == 0
+    assert "Read-only file system" in only_run().log.read_text()
+    assert ingest("plain")[0] == 0
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT w.vector, p.vector FROM embeddings w JOIN embeddings p USING (system_id) WHERE w.model_id = $w"
+        pairs = connection.execute(
+            query + " AND p.model_id = $p", {"w": "boxed-weighed", "p": "boxed-plain"}
+        ).fetchall()
+    assert len(pairs) == 40
+    assert all(np.allclose(w, 3 * np.array(p)) for w, p in pairs)
+
+
+def test_limits_are_those_asked_for(
+    ingest: Ingest, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, object]] = []
+    create = docker.models.containers.ContainerCollection.create
+
+    def watched(self: object, *arguments: object, **options: object) -> object:
+        container = create(self, *arguments, **options)  # type: ignore[arg-type]
+        made.append(client.api.inspect_container(container.id)["HostConfig"])
+        return container
+
+    monkeypatch.setattr(docker.models.containers.ContainerCollection, "create", watched)
+    assert ingest("plain", "--memory", "300m", "--cpus", "1")[0] == 0
+    (options,) = made
+    assert (options["Memory"], options["MemorySwap"], options["NanoCpus"]) == (
+        300 * 2**20,
+        300 * 2**20,
+        10**9,
+    )
+    assert options["PidsLimit"] and options["NetworkMode"] == "none" and options["ReadonlyRootfs"]
+    cpus = client.info()["NCPU"]
+    code, _, err = ingest("slow", "--cpus", str(cpus + 1))
+    assert code == 1 and f"CPUS={cpus + 1} is more than the {cpus} that" in err
+
+
+def test_is_the_default_where_the_image_is_here(layout: Layout, boxed: Family) -> None:
+    runtime, why = choose_runtime(None, [boxed])
+    assert (runtime.name, why) == ("docker", "the first choice, and this machine can use it")
+
+
+def test_is_passed_over_where_a_family_has_no_image(
+    boxed: Family, layout: Layout, boxed_folder: object
+) -> None:
+    other = boxed.model_copy(update={"name": "unbuilt"})
+    runtime, why = choose_runtime(None, [boxed, other])
+    assert runtime.name == "venv"
+    assert why.startswith("docker answers, but no image of unbuilt has been published")
+    assert "`make build FAMILY=unbuilt` builds one here" in why
+
+
+def test_an_image_that_is_not_there_is_named(
+    layout: Layout, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stale = find_family("boxed").path / "encoder.py"
+    before = stale.read_text()
+    stale.write_text(before + "# another\n")
+    try:
+        assert main(["run", "boxed-plain", "elements", "--runtime", "docker"]) == 1
+    finally:
+        stale.write_text(before)
+    err = capfd.readouterr().err
+    assert (
+        "no image of boxed has been published" in err
+        and "`make build FAMILY=boxed` builds one here" in err
+    )
+    with connect(layout.store, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(0,)]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_never_a_cpu(
+    ingest: Ingest, client: docker.DockerClient, layout: Layout
+) -> None:
+    if "nvidia" in client.info()["Runtimes"]:
+        pytest.skip("this engine has GPUs; the tests of `make test-gpu` use them")
+    code, _, err = ingest("plain", "--device", "cuda")
+    assert code == 1
+    assert "container toolkit" in err or "passes no GPU to a container" in err
+    assert ours(client) == [] and not layout.store.exists() or vectors(layout) == {}

@@ -1,0 +1,264 @@
+"""The embedded datasets: how many systems, the same on every run, and that their content makes sense."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ingest.sources import aflow, find_dataset, g2, load_datasets, nci, prototypes
+from ingest.sources.published import Published
+from ingest.systems.materialize import (
+    DatasetError,
+    Entry,
+    Unreadable,
+    checked,
+    content_hash,
+    materialise,
+)
+from ingest.systems.molecules import conformer, parse_smiles, perceived_smiles
+from zoo.cards.schema import SYMBOLS
+
+# Pure data, so the same on every machine: a change here is a change of the dataset.
+PINNED = {
+    "elements": (71, "84594cbdffb37c5359fb92fd5dcfab49db3a06fd4541147824476d13208aeb1c"),
+    "g2": (162, "815d34415c8bd35402fdd22e2e4bb66630518ba1dbd0d4edc165d661eccfd317"),
+    "aflow": (288, "9f6b823e521e974f6c2731e3da65fb144602caa55608d11e8647e59ec5b33735"),
+}
+
+
+@pytest.fixture(scope="module")
+def crystals() -> list[Entry]:
+    return list(prototypes.entries())
+
+
+def test_every_dataset_says_what_it_is() -> None:
+    datasets = load_datasets()
+    assert {"elements", "g2", "aflow", "nci", "prototypes"} <= set(datasets)
+    for name, dataset in datasets.items():
+        assert dataset.name == name
+        assert isinstance(dataset, Published) or dataset.approx_systems and dataset.approx_seconds
+        assert set(dataset.versions) == set(dataset.packages) != set()
+        assert all(Path(path).is_file() for path in dataset.made_from)
+        assert len(dataset.fingerprint) == 64
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_pure_data_is_pinned(name: str, tmp_path: Path) -> None:
+    written = materialise(find_dataset(name), tmp_path / name)
+    assert (written.n_systems, written.dataset_hash) == PINNED[name]
+    assert written.n_unreadable == 0
+    hashes = pq.read_table(written.systems)["content_hash"].to_pylist()
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_listing_datasets_imports_no_package_of_theirs() -> None:
+    """`make list` answers at once."""
+    code = (
+        "import sys; from ingest.sources import load_datasets; load_datasets();"
+        "print(sorted({'ase', 'rdkit', 'pymatgen', 'Bio'} & set(sys.modules)))"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.strip() == "[]"
+
+
+def test_elements_volumes_fit_their_labels() -> None:
+    """Label and geometry come from different columns of the source: they agree only if the unit is right."""
+    for entry in load_datasets()["elements"].entries():
+        labels = {(label.property, label.source[:7]): label for label in entry.labels}
+        label = labels["volume_per_atom", "WIEN2k "]
+        assert label.unit == "Å^3"
+        assert abs(np.linalg.det(entry.cell)) / len(entry.numbers) == pytest.approx(
+            label.value, rel=0.10
+        )
+
+
+def test_g2_smiles_are_those_of_known_molecules() -> None:
+    smiles = {entry.source_id: entry.smiles for entry in g2.entries()}
+    known = {
+        "H2O": "O",
+        "C6H6": "c1ccccc1",
+        "CH3COOH": "CC(=O)O",
+        "CO": "[C-]#[O+]",
+        "CH3": "[CH3]",
+        "H": "[H]",
+    }
+    assert {name: smiles[name] for name in known} == known
+    assert sum(text is not None for text in smiles.values()) == 139
+
+
+@pytest.mark.parametrize(("symbol", "multiplicity"), [("C", 3), ("Be", 1), ("Al", 2)])
+def test_an_atom_is_not_taken_for_its_hydride(symbol: str, multiplicity: int) -> None:
+    """RDKit reads a lone C as methane; a triplet carbon atom has no SMILES that says so."""
+    assert (
+        perceived_smiles(np.array([SYMBOLS.index(symbol) + 1]), np.zeros((1, 3)), multiplicity)
+        is None
+    )
+
+
+def test_g2_spins_and_labels() -> None:
+    entries = {entry.source_id: entry for entry in g2.entries()}
+    assert {name: entries[name].spin for name in ("H2O", "O2", "CH3", "N")} == {
+        "H2O": 1,
+        "O2": 3,
+        "CH3": 2,
+        "N": 4,
+    }
+    enthalpy, ionisation = entries["H2O"].labels
+    assert (enthalpy.property, enthalpy.value, enthalpy.unit) == (
+        "formation_enthalpy_298K",
+        -57.8,
+        "kcal/mol",
+    )
+    assert (ionisation.value, ionisation.unit) == (12.62, "eV")
+    assert entries["C"].labels[0].property == "formation_enthalpy_0K"
+
+
+def test_aflow_ids_say_prototype_formula_and_symbol() -> None:
+    tags = [prototype.tag for prototype in aflow.load_prototypes()]
+    assert len(set(tags)) == 288
+    assert {"AB_cF8_225_a_b.ClNa.B1", "A_cF4_225_a.Cu.A1", "AB_oP8_62_c_c.FeB.B27"} <= set(tags)
+
+
+def test_prototypes_are_many_distinct_and_small(crystals: list[Entry]) -> None:
+    assert len(crystals) == find_dataset("prototypes").approx_systems == 2107
+    assert (
+        len({entry.source_id for entry in crystals})
+        == len({content_hash(entry) for entry in crystals})
+        == 2107
+    )
+    assert not {content_hash(entry) for entry in crystals} & {
+        content_hash(entry) for entry in aflow.entries()
+    }
+    assert all(isinstance(checked(entry), Entry) for entry in crystals)
+    assert np.mean([len(entry.numbers) for entry in crystals]) < 10
+
+
+def test_prototypes_replace_elements_by_their_role(crystals: list[Entry]) -> None:
+    library = {prototype.tag: prototype for prototype in aflow.load_prototypes()}
+    for entry in crystals:
+        tag, elements = entry.source_id.split(":")
+        old = [SYMBOLS[z - 1] for z in library[tag].numbers]
+        new = [SYMBOLS[z - 1] for z in entry.numbers]
+        assert list(dict.fromkeys(new)) == elements.split("-")
+        assert all(b in prototypes.role_of(a) for a, b in zip(old, new, strict=True))
+        assert len(set(zip(old, new, strict=True))) == len(set(old)) == len(set(new))
+        assert Counter(old) != Counter(new)
+
+
+def test_prototypes_touch_as_their_prototype_does(crystals: list[Entry]) -> None:
+    """Against pymatgen's neighbours, where the generator uses ASE's."""
+    from ase.data import covalent_radii
+    from pymatgen.core import Lattice, Structure
+
+    def tightness(numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray) -> float:
+        structure = Structure(Lattice(cell), numbers, positions, coords_are_cartesian=True)
+        i, j, _, distance = structure.get_neighbor_list(12.0)
+        return float(((covalent_radii[numbers[i]] + covalent_radii[numbers[j]]) / distance).max())
+
+    library = {prototype.tag: prototype for prototype in aflow.load_prototypes()}
+    for entry in crystals[::100]:
+        parent = library[entry.source_id.split(":")[0]]
+        before = tightness(parent.numbers, parent.positions, parent.cell)
+        assert tightness(entry.numbers, entry.positions, entry.cell) == pytest.approx(
+            before, rel=1e-6
+        )
+        assert before <= prototypes.TIGHTEST
+
+
+def test_a_prototype_is_decorated_without_regard_to_the_others(crystals: list[Entry]) -> None:
+    rock_salt = next(p for p in aflow.load_prototypes() if p.tag == "AB_cF8_225_a_b.ClNa.B1")
+    alone = [content_hash(entry) for entry in prototypes.decorations(rock_salt)]
+    assert len(alone) == prototypes.DECORATIONS
+    assert alone == [
+        content_hash(entry) for entry in crystals if entry.source_id.startswith(rock_salt.tag + ":")
+    ]
+
+
+HASHES = """
+from itertools import islice
+from ingest.sources import nci, prototypes
+from ingest.systems.materialize import content_hash
+for entry in [*islice(prototypes.entries(), 40), *map(nci.entry, islice(nci.distinct(), 12))]:
+    print(entry.source_id, content_hash(entry))
+"""
+
+
+def test_generated_systems_are_the_same_in_another_process(crystals: list[Entry]) -> None:
+    again = subprocess.run(
+        [sys.executable, "-c", HASHES], capture_output=True, text=True, check=True
+    )
+    here = [*crystals[:40], *map(nci.entry, islice(nci.distinct(), 12))]
+    assert all(isinstance(entry, Entry) for entry in here)
+    assert again.stdout.split() == [word for e in here for word in (e.source_id, content_hash(e))]
+
+
+def test_nci_in_parallel_is_nci_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = list(islice(nci.distinct(), 20))
+    monkeypatch.setattr(nci, "distinct", lambda: iter(few))
+    parallel = [content_hash(entry) for entry in nci.entries() if isinstance(entry, Entry)]
+    assert parallel == [
+        content_hash(entry) for entry in map(nci.entry, few) if isinstance(entry, Entry)
+    ]
+
+
+def test_nci_lists_each_molecule_once() -> None:
+    listed = list(nci.distinct())
+    smiles = [item[1] for item in listed if not isinstance(item, Unreadable)]
+    assert len(smiles) == len(set(smiles)) == 4892
+    assert len(listed) - len(smiles) == 8
+    assert len(list(nci.sample())) == 4999
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("CC(=O)[O-].[Na+]", "2 fragments"),
+        ("C[Hg]C", "MMFF94 has no parameters for an atom of this molecule .of C H Hg."),
+    ],
+)
+def test_nci_records_what_has_no_conformer(smiles: str, reason: str) -> None:
+    outcome = nci.entry(("1", smiles))
+    assert isinstance(outcome, Unreadable)
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(outcome.reason)
+
+
+def test_an_impossible_cage_has_no_conformer() -> None:
+    """Bounded by attempts, so that no molecule hangs."""
+    with pytest.raises(ValueError, match="ETKDGv3 finds no conformer in 200 attempts"):
+        conformer(parse_smiles("C[C@@]12[C@@]3(C)[C@]1(C)[C@]23C"))
+
+
+def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
+    entry = nci.entry(("1", "CC(=O)O"))
+    assert isinstance(entry, Entry)
+    assert sorted(entry.numbers.tolist()) == [1, 1, 1, 1, 6, 6, 8, 8]
+    distances = np.linalg.norm(entry.positions[:, None] - entry.positions[None], axis=-1)[
+        np.triu_indices(8, 1)
+    ]
+    assert 0.9 < distances.min() < 1.1
+    assert (entry.charge, entry.spin) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "prototype",
+            r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); did you mean prototypes\?",
+        ),
+        ("no/such.cif", r"there is no file /.*/no/such\.cif\. Of datasets, "),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        find_dataset(name)

@@ -1,0 +1,124 @@
+"""The heatmap: its numbers against dense restatements, its order against the tree, its labels at 60 models."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pytest
+
+from query.figures import NothingToDraw, Plot
+from query.figures import alignment_matrix as heatmap
+from tests.query.figures.conftest import SMALL, model_names
+from tests.query.figures.restated import information_imbalance, mutual_knn, unit
+from tests.query.figures.texts import overlapping, written
+
+Connection = duckdb.DuckDBPyConnection
+DRAWN = {*(model for model, _ in model_names(SMALL)), "counts", "rings"}
+
+
+def labels(plot: Plot) -> list[str]:
+    return [tick.get_text() for tick in plot.axes[0].get_yticklabels()]
+
+
+@pytest.mark.parametrize("metric", [mutual_knn, information_imbalance])
+def test_cells_are_the_metric_of_row_and_column(small: Connection, metric) -> None:  # type: ignore[no-untyped-def]
+    names = [name for name in DRAWN if name != "counts"]  # which has equal distances
+    plot = heatmap(small, "crystals", metric=metric.__name__, models=names, permutations=0)
+    order = labels(plot)
+    assert set(order) == set(names)
+    assert [tick.get_text() for tick in plot.axes[0].get_xticklabels()] == order
+    (image,) = plot.axes[0].images
+    expected = [[metric(unit(a), unit(b)) for b in order] for a in order]
+    np.testing.assert_allclose(image.get_array(), expected, atol=1e-6)
+    # Dark is far apart, whichever way the metric goes.
+    lightness = [
+        sum(image.cmap(image.norm(value))[:3])
+        for value in (metric(unit(order[0]), unit(order[0])), 0.6)
+    ]
+    assert lightness[0] > lightness[1]
+
+
+def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection) -> None:
+    order = labels(heatmap(small, "crystals", permutations=0))
+    leaves = small.sql("""
+        FROM model_tree('crystals', models :=
+            (SELECT list(model_id) FROM models_on('crystals') WHERE kind IN ('model', 'descriptor')))
+        SELECT model_id WHERE model_id IS NOT NULL ORDER BY node
+    """).fetchall()
+    assert order == [model for (model,) in leaves]
+    assert set(order) == DRAWN
+    for family, size in SMALL.items():
+        places = [place for place, model in enumerate(order) if model.startswith(family)]
+        assert places == list(range(places[0], places[0] + size))
+
+
+def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
+    plot = heatmap(
+        small, "crystals", metric="cka", models=["alpha-0", "alpha-1", "flat"], permutations=0
+    )
+    assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 5
+    assert (
+        sum("undefined: every vector of flat is the same" in spot.text for spot in plot.spots())
+        == 5
+    )
+
+
+def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
+    plot = heatmap(small, "crystals", models=["alpha-0", "alpha-1"], permutations=20)
+    row = next(
+        row
+        for row in plot.answer.rows
+        if (row["model_a"], row["model_b"]) == ("alpha-0", "alpha-1")
+    )
+    (spot,) = [spot for spot in plot.spots() if spot.text.startswith("alpha-0 · alpha-1\n")]
+    assert f"cknna {row['value']:.3g}, calibrated {row['calibrated']:.3g}" in spot.text
+    assert spot.text.endswith("n = 60")
+    assert (spot.width, spot.height) > (0.05, 0.05)
+    assert plot.title == "cknna on crystals (n = 60, k = 25)"
+
+
+@pytest.mark.parametrize("models", [["alpha-0", "beta-0"], None])
+def test_strips_lie_between_the_names_and_the_cells(
+    small: Connection, models: list[str] | None
+) -> None:
+    plot = heatmap(small, "crystals", models=models, permutations=0)
+    plot.draw_without_rendering()
+    axes = plot.axes[0]
+    strips = [line for line in axes.lines if line.get_linewidth() > 5]
+    assert len(strips) == 2 * len(labels(plot))
+    half = strips[0].get_linewidth() / 2 * plot.dpi / 72
+    names = max(tick.get_window_extent().x1 for tick in axes.get_yticklabels())
+    below = max(tick.get_window_extent().y1 for tick in axes.get_xticklabels())
+    left, bottom = (line.get_window_extent() for line in strips[:2])
+    assert names < left.x0 - half < left.x1 + half < axes.bbox.x0
+    assert below < bottom.y0 - half < bottom.y1 + half < axes.bbox.y0
+
+
+def test_sixty_models(large: Connection) -> None:
+    plot = heatmap(large, "crystals", metric="mutual_knn", permutations=0)
+    assert len(labels(plot)) == 62
+    assert len(plot.spots()) == 62 * 62
+    assert overlapping(plot) == []
+    assert {"family-00", "family-11", "plain"} <= written(plot)
+    looks = {
+        (line.get_color(), line.get_marker()) for line in plot.axes[0].get_legend().get_lines()
+    }
+    assert len(looks) == 13  # no two families alike
+
+
+@pytest.mark.parametrize("models", [["alpha-0"], ["alpha-0", "flat"]])
+def test_one_model_is_no_matrix(small: Connection, models: list[str]) -> None:
+    says = "a tree needs two models aligned on crystals, found 1 .*: make ingest MODEL=… DATASET=crystals"
+    with pytest.raises(NothingToDraw, match=says):
+        heatmap(small, "crystals", models=models)
+
+
+def test_no_models_is_no_matrix_of_controls(own: Connection) -> None:
+    own.execute("DELETE FROM models WHERE family <> 'checks'")
+    with pytest.raises(NothingToDraw, match="a tree needs two models aligned on crystals, found 0"):
+        heatmap(own, "crystals")
+
+
+def test_other_faults_are_no_lack_of_data(small: Connection) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match="did you mean 'crystals'"):
+        heatmap(small, "crystal")

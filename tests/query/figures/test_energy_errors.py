@@ -1,0 +1,175 @@
+"""The energy measure: errors by scikit-learn's regression, points and rows as stored, words where there is nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import query
+from query.figures import NothingToDraw
+from query.figures import energy_errors as energy
+from query.statements import ask
+from tests.query.figures.texts import overlapping, written
+
+Connection = duckdb.DuckDBPyConnection
+ELEMENTS = (1, 6, 8)
+MODELS = {"alpha-0": 0.1, "alpha-1": 0.4, "beta-0": 0.2}  # by how much they err, in eV
+
+
+@pytest.fixture
+def counts(own: Connection) -> np.ndarray:
+    """Atoms of each element, (60, 3), as the systems of crystals have them from here on."""
+    found = (
+        np.random.default_rng(0).integers(0, 4, size=(60, 3))
+        + np.eye(3, dtype=int)[np.arange(60) % 3]
+    )
+    numbers = [
+        [z for z, count in zip(ELEMENTS, line, strict=True) for _ in range(count)] for line in found
+    ]
+    own.execute(
+        "UPDATE systems SET numbers = $numbers[split_part(system_id, '/', 2)::INTEGER + 1] WHERE dataset = 'crystals'",
+        {"numbers": numbers},
+    )
+    return found
+
+
+@pytest.fixture
+def told(own: Connection, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Energies in eV by source; every source has zeros of its own."""
+    rng = np.random.default_rng(1)
+    bound = rng.normal(size=60)
+    energies = {"book": counts @ rng.normal(size=3) + bound}
+    for model, error in MODELS.items():
+        energies[model] = counts @ (10 * rng.normal(size=3)) + bound + error * rng.normal(size=60)
+    for source, values in energies.items():
+        systems = [f"crystals/{i:03d}" for i in range(60)]
+        rows = "unnest(?), 'energy', unnest(?), 'eV', ?"
+        own.execute(f"INSERT INTO labels SELECT {rows}", [systems, values.tolist(), source])
+    return energies
+
+
+def residuals(counts: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    fit = LinearRegression(fit_intercept=False).fit(counts, energies)
+    return energies - fit.predict(counts)
+
+
+def test_rows_are_residuals(
+    own: Connection, counts: np.ndarray, told: dict[str, np.ndarray]
+) -> None:
+    rows = ask(own, "energy", dataset="crystals").rows
+    assert list(dict.fromkeys(row["model_id"] for row in rows)) == ["alpha-0", "beta-0", "alpha-1"]
+    label = residuals(counts, told["book"])
+    for model in MODELS:
+        predicted = residuals(counts, told[model])
+        mine = [row for row in rows if row["model_id"] == model]
+        assert [row["label_residual"] for row in mine] == pytest.approx(label.tolist())
+        assert [row["predicted_residual"] for row in mine] == pytest.approx(predicted.tolist())
+        assert [row["mae"] for row in mine] == pytest.approx(
+            [np.abs(predicted - label).mean()] * 60
+        )
+        assert [row["raw_mae"] for row in mine] == pytest.approx(
+            [np.abs(told[model] - told["book"]).mean()] * 60
+        )
+
+
+def test_without_labels_models_are_set_against_each_other(
+    own: Connection, told: dict[str, np.ndarray]
+) -> None:
+    own.execute(
+        "DELETE FROM labels WHERE source = 'book' OR source = 'beta-0' AND system_id = 'crystals/000'"
+    )
+    rows = ask(own, "energy", dataset="crystals").rows
+    assert {(row["model_id"], row["source"]) for row in rows} == {
+        ("alpha-1", "alpha-0"),
+        ("beta-0", "alpha-0"),
+    }
+    chosen = ask(own, "energy", dataset="crystals", source="beta-0").rows
+    assert {row["model_id"] for row in chosen} == {"alpha-0", "alpha-1"}
+
+
+def test_the_figure_draws_errors_and_residuals(
+    own: Connection, told: dict[str, np.ndarray]
+) -> None:
+    plot = energy(own, "crystals")
+    errors, *panels = plot.axes
+    assert [label.get_text() for label in errors.get_yticklabels()] == [
+        "alpha-0",
+        "beta-0",
+        "alpha-1",
+    ]
+    models = {row["model_id"]: row for row in plot.answer.rows}
+    points = {
+        (line.get_xdata()[0], line.get_ydata()[0])
+        for line in errors.lines
+        if len(line.get_xdata()) == 1
+    }
+    expected = [
+        (row[column], down)
+        for down, row in enumerate(models.values())
+        for column in ("mae", "median_error", "raw_mae")
+    ]
+    assert points == set(expected)
+    for axes, model in zip(panels, models, strict=True):
+        assert axes.get_title("left") == model
+        (cloud,) = axes.collections
+        rows = [row for row in plot.answer.rows if row["model_id"] == model]
+        assert cloud.get_offsets().tolist() == [
+            [row["label_residual"], row["predicted_residual"]] for row in rows
+        ]
+    assert "Energies on crystals against energy of book" in written(plot)
+    plot.spots()
+    assert not overlapping(plot)
+
+
+def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.ndarray]) -> None:
+    own.execute(
+        "UPDATE labels SET value = value + 1000 WHERE source = 'beta-0' AND system_id = 'crystals/000'"
+    )
+    plot = energy(own, "crystals")
+    (panel,) = (axes for axes in plot.axes if axes.get_title("left") == "beta-0")
+    rows = [row for row in plot.answer.rows if row["model_id"] == "beta-0"]
+    most = panel.get_ylim()[1]
+    beyond = [
+        row
+        for row in rows
+        if max(abs(row["label_residual"]), abs(row["predicted_residual"])) > most
+    ]
+    assert 1 <= len(beyond) < 10
+    assert [text.get_text() for text in panel.texts] == [f"{len(beyond)} beyond"]
+    x, y = panel.collections[0].get_offsets()[0]
+    assert y == pytest.approx(most)
+    row = rows[0]
+    assert x / y == pytest.approx(row["label_residual"] / row["predicted_residual"])
+    assert any(
+        f"predicted {row['predicted_residual']:.3g} eV" in spot.text for spot in plot.spots()
+    )
+
+
+def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(large_path.read_bytes())
+    with query.connect(copy, read_only=False) as connection:
+        connection.execute("UPDATE systems SET numbers = [1, 6]")
+        connection.execute(
+            "INSERT INTO labels SELECT system_id, 'energy', hash(system_id || source) % 1000 / 1000, 'eV', source "
+            "FROM systems, (SELECT 'book' AS source UNION ALL SELECT model_id FROM models_on('crystals') "
+            "WHERE kind = 'model') WHERE dataset = 'crystals'"
+        )
+        plot = energy(connection, "crystals")
+    assert len(plot.axes[0].get_yticklabels()) == 60
+    assert len(plot.axes) == 1 + 8
+    assert plot.answer.table.num_rows == 8 * 60 + 52
+    plot.spots()
+    assert not overlapping(plot)
+
+
+def test_no_energies_is_no_figure(small: Connection) -> None:
+    with pytest.raises(
+        NothingToDraw,
+        match="no labels of energy on crystals.*encoders of potentials give energies: make",
+    ):
+        energy(small, "crystals")

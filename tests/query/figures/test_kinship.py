@@ -1,0 +1,115 @@
+"""What explains alignment: the pairs by relation, worked out from who made and who trained them; means; the figure."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import duckdb
+import numpy as np
+import pytest
+
+from query.figures import NothingToDraw
+from query.figures import kinship as kin
+from query.statements import ask
+from tests.query.figures.texts import overlapping, written
+
+Connection = duckdb.DuckDBPyConnection
+TRAINING = {
+    "alpha-0": {"sea"}, "alpha-1": {"sea", "shore"}, "alpha-2": {"sky"},
+    "beta-0": {"sea"}, "beta-1": {"moon"}, "beta-2": {"sky"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def trained(own: Connection) -> Connection:
+    for model, sets in TRAINING.items():
+        own.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sorted(sets), model])
+    return own
+
+
+def relation(a: str, b: str) -> str:
+    if a[:3] == b[:3]:
+        return "same family"
+    return "same training data" if TRAINING[a] & TRAINING[b] else "neither"
+
+
+def test_rows_are_pairs_by_relation(trained: Connection) -> None:
+    rows = ask(trained, "kin", dataset="crystals", metric="cka", permutations=99).rows
+    pairs = {(row["model_a"], row["model_b"]): row for row in rows if row["model_a"] is not None}
+    assert {pair: row["relation"] for pair, row in pairs.items()} == {
+        pair: relation(*pair) for pair in combinations(TRAINING, 2)
+    }
+    matrix = {
+        (a, b): value
+        for a, b, value in trained.sql(
+            "SELECT model_a, model_b, value FROM alignment_matrix('crystals', metric := 'cka', permutations := 0)"
+        ).fetchall()
+    }
+    for (a, b), row in pairs.items():
+        assert row["value"] == pytest.approx(matrix[a, b])
+        assert set(row["common_sets"]) == TRAINING[a] & TRAINING[b]
+    for kind in ("same family", "same training data", "neither"):
+        values = [row["value"] for row in pairs.values() if row["relation"] == kind]
+        (mean,) = {row["mean"] for row in rows if row["relation"] == kind}
+        assert mean == pytest.approx(np.mean(values))
+    assert rows[-1]["relation"] == "left out"
+    assert "untrained: alpha-0@untrained" in rows[-1]["reason"]
+
+
+def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_strip_of_its_own(
+    trained: Connection,
+) -> None:
+    for model, sets in {
+        "alpha-0": ["MPtrj"],
+        "beta-0": ["MP-r2SCAN"],
+        "beta-1": ["web text"],
+    }.items():
+        trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
+    plot = kin(trained, "crystals", metric="cka", permutations=0)
+    rows = {(row["model_a"], row["model_b"]): row for row in plot.answer.rows}
+    assert rows["alpha-0", "beta-0"]["relation"] == "same training data"
+    assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
+    assert rows["alpha-2", "beta-2"]["common_sets"] == ["sky"]
+    unknown = [pair for pair, row in rows.items() if row["relation"] == "training data not known"]
+    assert unknown == [(f"alpha-{i}", "beta-1") for i in range(3)]
+    assert [label.get_text() for label in plot.axes[0].get_yticklabels()][
+        3
+    ] == "training data\nnot known"
+
+
+def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> None:
+    rows = ask(
+        trained, "kin", dataset="crystals", metric="information_imbalance", permutations=0
+    ).rows
+    (value,) = [
+        row["value"] for row in rows if (row["model_a"], row["model_b"]) == ("alpha-0", "beta-1")
+    ]
+    both = trained.sql(
+        "SELECT value FROM alignment_matrix('crystals', metric := 'information_imbalance', permutations := 0, "
+        "models := ['alpha-0', 'beta-1']) WHERE model_a != model_b"
+    ).fetchall()
+    assert value == pytest.approx(np.mean(both))
+
+
+def test_a_point_is_a_pair(large: Connection) -> None:
+    plot = kin(large, "crystals", permutations=9)
+    (axes,) = plot.axes
+    rows = [row for row in plot.answer.rows if row["value"] is not None]
+    points = np.concatenate([points.get_offsets() for points in axes.collections])
+    assert len(rows) == 60 * 59 / 2
+    assert sorted(points[:, 0]) == pytest.approx(sorted(row["value"] for row in rows))
+    for place, name in enumerate(("same family", "same training data", "neither")):
+        mine = points[np.abs(points[:, 1] - place) < 0.3]
+        values = [row["value"] for row in rows if row["relation"] == name]
+        assert sorted(mine[:, 0]) == pytest.approx(sorted(values))
+        assert f"{len(values)} pairs, mean {np.mean(values):.2f}" in "\n".join(written(plot))
+    plot.spots()
+    assert not overlapping(plot)
+
+
+def test_untrained_models_have_no_kin(own: Connection) -> None:
+    own.execute("UPDATE models SET training_sets = NULL")
+    with pytest.raises(
+        NothingToDraw, match="two models with training sets and vectors on crystals are needed"
+    ):
+        kin(own, "crystals")

@@ -1,0 +1,111 @@
+"""The map: the model is the most aligned one, colours are what is stored, unknown ones are rings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+import query
+from query.figures import NothingToDraw
+from query.figures import system_map as map
+from query.statements import ask
+from tests.query.figures.conftest import make_store
+from tests.query.figures.texts import overlapping, written
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def test_the_most_aligned_model_is_drawn(small: Connection) -> None:
+    found = small.sql(
+        "SELECT model_a, avg(value) FROM alignment_matrix('crystals', models := (SELECT list(model_id) FROM "
+        "models_on('crystals') WHERE kind IN ('model', 'descriptor'))) WHERE model_a != model_b "
+        "GROUP BY 1 ORDER BY 2 DESC"
+    ).fetchall()
+    rows = ask(small, "map", dataset="crystals").rows
+    assert {row["model_id"] for row in rows} == {found[0][0]}
+    assert [row["system_id"] for row in rows] == [f"crystals/{i:03d}" for i in range(60)]
+    assert [row["value"] for row in rows] == [1 + i % 7 for i in range(60)]
+
+
+def test_coordinates_are_principal_components(small: Connection) -> None:
+    rows = ask(small, "map", dataset="crystals", model="alpha-1").rows
+    asked = "SELECT vector FROM embeddings WHERE model_id = 'alpha-1' AND system_id LIKE 'crystals/%' ORDER BY system_id"
+    x = np.array([row[0] for row in small.execute(asked).fetchall()], dtype=np.float64)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    left, singular, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    expected = left[:, :2] * singular[:2]
+    drawn = np.array([(row["x"], row["y"]) for row in rows])
+    assert np.abs(drawn) == pytest.approx(np.abs(expected), abs=1e-5)
+    assert rows[0]["explained_x"] == pytest.approx(singular[0] ** 2 / (singular**2).sum(), rel=1e-5)
+
+
+def test_colours_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
+    name = "format('crystals/{:03d}', i)"
+    own.execute(f"INSERT INTO labels SELECT {name}, 'gap', i, 'eV', 'book' FROM range(40) t(i)")
+    own.execute(
+        f"INSERT INTO labels SELECT {name}, 'gap', 9, 'eV', 'alpha-0' FROM range(20, 60) t(i)"
+    )
+    plot = map(own, "crystals", model="beta-0", color="gap")
+    rings, points = plot.axes[0].collections
+    assert points.get_array().tolist() == list(range(40))  # a book's before a model's
+    assert len(rings.get_offsets()) == 20
+    assert {"not known (20)", "gap (eV)\nbook"} <= written(plot)
+    assert points.get_offsets().tolist() == [[row["x"], row["y"]] for row in plot.answer.rows[:40]]
+    assert len(plot.spots()) == 60
+    assert not overlapping(plot)
+    of_model = ask(
+        own, "map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
+    ).rows
+    assert {row["source"] for row in of_model if row["value"] is not None} == {"alpha-0"}
+
+
+def test_one_value_does_not_rule_the_colours(own: Connection) -> None:
+    own.execute(
+        "INSERT INTO labels SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
+        "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems WHERE dataset = 'crystals')"
+    )
+    (points,) = map(own, "crystals", model="beta-0", color="gap").axes[0].collections
+    low, high = np.percentile([*range(59), 1e6], [1, 99])
+    assert (points.norm.vmin, points.norm.vmax) == pytest.approx((low, high))
+    assert points.colorbar.extend == "both"
+
+
+def test_colours_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
+    own.execute("UPDATE systems SET n_atoms = 1 + n_atoms * n_atoms * n_atoms")
+    plot = map(own, "crystals", model="beta-0")
+    bar = plot.axes[0].collections[0].colorbar
+    assert bar.ax.get_yscale() == "log"
+    plot.spots()
+    assert {"5", "10", "20", "50", "100", "200"} <= {
+        label.get_text() for label in bar.ax.get_yticklabels()
+    }
+
+
+def test_formulas_are_kinds(own: Connection) -> None:
+    own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
+    plot = map(own, "crystals", color="formula")
+    assert {"Y (12)", "other (42)"} <= written(plot)
+    assert sum(len(points.get_offsets()) for points in plot.axes[0].collections) == 60
+
+
+def test_what_lacks_is_said(small: Connection) -> None:
+    with pytest.raises(
+        NothingToDraw, match="no system of crystals has a label 'charm': see FROM labels"
+    ):
+        map(small, "crystals", color="charm")
+    with pytest.raises(NothingToDraw, match="every vector of flat is the same"):
+        map(small, "crystals", model="flat")
+    with pytest.raises(
+        NothingToDraw, match="no model has vectors on nothing: make ingest MODEL=… DATASET=nothing"
+    ):
+        map(small, "nothing")
+
+
+def test_many_systems_are_pixels(tmp_path: Path) -> None:
+    with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
+        plot = map(connection, "crystals", model="alpha-0")
+    assert plot.svg().count("<use") < 1000  # letters
+    assert len(plot.spots()) == 3001

@@ -1,0 +1,143 @@
+"""Ctrl-C while a question runs, sent to real processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import query
+from tests.query import stores
+
+ROOT = Path(__file__).resolve().parents[3]
+MODELS, N, DIMENSION = 24, 4000, 64
+ASK = "SELECT count(value) AS n FROM alignment_matrix(metric := 'cknna, distance_correlation', permutations := 0)"
+IN_PYTHON = f"""
+import sys, duckdb, query
+con = query.connect(sys.argv[1])
+try:
+    con.sql("{ASK}").fetchall()
+except duckdb.Error as error:
+    print(str(error).splitlines()[0])
+print(con.sql("SELECT 41 + 1").fetchall())
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stores.make(
+        tmp_path_factory.mktemp("many") / "matter.duckdb", stores.tables(MODELS, N, DIMENSION)
+    )
+
+
+@pytest.fixture
+def path(made: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(made.read_bytes())
+    return copy
+
+
+def kept(path: Path) -> dict[Path, int]:
+    """What the cache holds, each file with its number: one that is written again has another."""
+    return {file: file.stat().st_ino for file in cache(path).glob("*")}
+
+
+def cache(path: Path) -> Path:
+    return path.with_suffix(".data") / "cache"
+
+
+def interrupted(command: list[str], path: Path, text: str = "") -> tuple[int, str, str, float]:
+    """Send Ctrl-C as soon as two models' lists are kept; exit code, output, errors, and the seconds to the end."""
+    typed = path.with_name("typed")
+    typed.write_text(text)
+    with (
+        typed.open() as stdin,
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            text=True,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        end = time.monotonic() + 120
+        while len(list(cache(path).glob("*.lists"))) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        out, err = process.communicate()
+    return process.returncode, out, err, time.monotonic() - sent
+
+
+def assert_goes_on(path: Path) -> None:
+    """What is kept is whole and not found again."""
+    before = kept(path)
+    assert 2 <= len(before) < MODELS
+    assert {file.suffix for file in before} == {".lists"}
+    with query.connect(path) as con:
+        assert con.sql(ASK).fetchall() == [(2 * MODELS**2,)]
+    after = kept(path)
+    assert len(after) == MODELS
+    assert before.items() <= after.items()
+
+
+def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
+    code, out, err, seconds = interrupted(["-m", "query", "--store", str(path), ASK], path)
+    assert (code, out, err) == (130, "", "interrupted\n")
+    assert seconds < 10
+    assert_goes_on(path)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_shell_stays(path: Path, threads: int) -> None:
+    text = f"SET threads = {threads};\n{ASK};\nSELECT 41 + 1 AS answer;\n"
+    code, out, err, _ = interrupted(["-m", "query", "--store", str(path), "shell"], path, text)
+    assert (code, err.splitlines()[0]) == (0, "interrupted")
+    assert "42" in out
+    if threads == 1:  # else what was asked goes on behind the scenes; see query/sql/interrupt.py
+        assert_goes_on(path)
+
+
+def test_a_connection_in_python_stays_usable(path: Path) -> None:
+    code, out, err, _ = interrupted(["-c", IN_PYTHON, str(path)], path)
+    assert (code, err) == (0, "")
+    error, answer = out.splitlines()
+    assert (
+        "KeyboardInterrupt: interrupted; the neighbours of models that are done are kept" in error
+    )
+    assert answer == "[(42,)]"
+    assert_goes_on(path)
+
+
+@pytest.mark.parametrize("module", ["_duckdb", "numpy", "pyarrow.lib"])
+@pytest.mark.parametrize(
+    "words", [["query", "SELECT 1"], ["ingest", "du"], ["ingest.images", "doctor"]]
+)
+def test_a_program_that_still_imports_ends_without_a_traceback(
+    words: list[str], module: str, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        *words,
+        "--store",
+        str(tmp_path / "matter.duckdb"),
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(f" {module}"):
+                break
+        process.send_signal(signal.SIGINT)
+        left = [line for line in process.stderr if not line.startswith("import time:")]
+    assert left == []
+    assert process.returncode == -signal.SIGINT  # which a shell tells as 130

@@ -1,0 +1,55 @@
+"""Golden vectors: each family's first model gives again what its golden.parquet holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from zoo.cards.schema import Selection, family_folders, load_family
+from zoo.places import ROOT
+from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
+from zoo.verify.sample_systems import SYSTEM
+from zoo.weights.obtain import at_hand, needed
+
+ENVIRONMENTS = Path(os.environ.get("ZOO_ENVS") or ROOT / ".envs")
+FOLDERS = [folder for folder in family_folders() if (folder / "golden.parquet").exists()]
+family_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+@family_folder
+def test_holds_every_model_that_needs_no_download_in_every_representation(folder: Path) -> None:
+    table = pq.read_table(folder / "golden.parquet")
+    assert table.schema.names == GOLDEN.names
+    found = {(row["model_id"], row["representation"]) for row in table.to_pylist()}
+    there = {model_id for model_id, _ in found}
+    models = [
+        m
+        for m in load_family(folder).models
+        if m.id in there or m.weights.source in ("package", "none")
+    ]
+    assert found == {(m.id, r.name) for m in models for r in m.representation}
+
+
+@family_folder
+def test_systems_are_described_in_full(folder: Path) -> None:
+    systems = systems_of(folder / "golden.parquet")
+    assert systems.schema.names == list(SYSTEM)
+    assert len(systems) >= 3
+    assert len(set(systems["content_hash"].to_pylist())) == len(systems)
+
+
+@family_folder
+def test_first_model_gives_them_again(folder: Path) -> None:
+    python = ENVIRONMENTS / folder.name / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"needs the family's environment: make env FAMILY={folder.name}")
+    family = load_family(folder)
+    selections = [Selection(family=family, model=model, untrained=False) for model in family.models]
+    first = next((s for s in selections if not needed(s) or at_hand(s)), None)
+    if first is None:
+        pytest.skip(f"needs the weights of a model: make weights MODEL={family.models[0].id}")
+    place = at_hand(first)
+    assert differences(first.model, family, in_environment(python, place and place.folder)) == []

@@ -1,0 +1,789 @@
+"""Weights from a hub and from URLs: the real client and a real server on loopback, and everything that can go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+
+from tests.hub import Blob, Fault, Hub, Repository, serving, set_client
+from zoo.__main__ import main
+from zoo.cards.scaffold import MODELS, write_family
+from zoo.cards.schema import CardError, Selection, find_model
+from zoo.verify.records import evidence
+from zoo.weights.download import opener
+from zoo.weights.obtain import PICKLE, Place, WeightsError, at_hand, fetch, status
+from zoo.weights.pins import pin
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = b'{"width": 4}'
+NET = bytes(range(256)) * 1024
+FILES = {"config.json": CONFIG, "nets/model.safetensors": NET}
+FREE = 'name = "MIT", url = "https://example.org/licence", commercial = true'
+HUB = """
+[model.weights]
+source = "hub"
+repo = "owner/net"
+format = "safetensors"
+files = [{ path = "config.json" }, { path = "nets/model.safetensors", twin = false }]
+"""
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving() as hub:
+        yield hub
+
+
+@pytest.fixture
+def net(hub: Hub) -> Repository:
+    """owner/net, whose main branch has moved on since its first commit."""
+    repo = hub.repository("owner/net")
+    repo.commit(FILES)
+    return repo
+
+
+@pytest.fixture(autouse=True)
+def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_client(monkeypatch, hub.url, tmp_path / "hf")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOO_WEIGHTS", raising=False)
+    monkeypatch.setattr("zoo.weights.hub.WAITS", (0.0, 0.0))
+
+
+Card = Callable[..., Selection]
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """Write the only family, with models toy-a, toy-b, … of these weights, and give the first of them."""
+    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path / "zoo")
+    folder = write_family("toy", tmp_path / "zoo")
+
+    def write(*weights: str, licence: str = FREE) -> Selection:
+        models = []
+        for letter, each in zip("abc", weights, strict=False):
+            text = MODELS.format(name="toy").replace("toy-composition", f"toy-{letter}")
+            text = re.sub(r"(?m)^licence_weights = .*$", f"licence_weights = {{ {licence} }}", text)
+            models.append(re.sub(r"(?m)^weights = .*\n", "", text) + each)
+        (folder / "models.toml").write_text("\n".join(models))
+        return find_model("toy-a")
+
+    return write
+
+
+@pytest.fixture
+def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
+    """The same settings for a process of its own."""
+    return os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "ZOO_PATH": str(tmp_path / "zoo"),
+    }
+
+
+def twin(selection: Selection) -> Selection:
+    return find_model(f"{selection.model.id}@untrained")
+
+
+def again(selection: Selection) -> Selection:
+    """The selection as it is after weights.lock has changed."""
+    return find_model(selection.model_id)
+
+
+@pytest.fixture
+def pinned(card: Card, net: Repository) -> Selection:
+    """A model of owner/net at its first commit, of which nothing is at hand."""
+    revision = net.branches["main"]
+    files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
+    selection = card(HUB)
+    selection.family.pins.write_text(
+        json.dumps({"owner/net": {"revision": revision, "files": files}})
+    )
+    net.commit({"nets/model.safetensors": NET[::-1]})
+    return again(selection)
+
+
+def quiet(text: str) -> None:
+    """Nobody listens."""
+
+
+# The hub
+
+
+def test_files_of_a_hub_are_those_of_the_pinned_revision(pinned: Selection, hub: Hub) -> None:
+    assert at_hand(pinned) is None and status(pinned) == "pinned"
+    said: list[str] = []
+    place = fetch(pinned, said.append)
+    assert place is not None and place == at_hand(pinned) and status(pinned) == "at hand"
+    assert {path: (place.folder / path).read_bytes() for path in FILES} == FILES
+    assert said == ["toy-a: downloading config.json, nets/model.safetensors, 0.3 MB"]
+    asked = len(hub.log)
+    assert fetch(pinned, pytest.fail) == place
+    assert len(hub.log) == asked
+
+
+def test_they_lie_in_the_cache_that_every_program_shares(pinned: Selection, hub: Hub) -> None:
+    fetch(pinned, quiet)
+    found = huggingface_hub.scan_cache_dir()
+    assert (found.warnings, found.incomplete_files) == ([], frozenset())
+    [repo] = found.repos
+    [revision] = repo.revisions
+    assert {file.file_name for file in revision.files} == {"config.json", "model.safetensors"}
+    asked = len(hub.log)
+    path = huggingface_hub.hf_hub_download(
+        "owner/net", "config.json", revision=revision.commit_hash
+    )
+    assert Path(path).read_bytes() == CONFIG and len(hub.log) == asked
+
+
+def test_what_another_program_has_downloaded_is_not_downloaded_again(
+    pinned: Selection, hub: Hub
+) -> None:
+    for path in FILES:
+        huggingface_hub.hf_hub_download("owner/net", path, revision=pinned.model.weights.revision)
+    asked = len(hub.log)
+    assert at_hand(pinned) == fetch(pinned, pytest.fail)
+    assert len(hub.log) == asked
+
+
+def test_what_is_mounted_holds_what_the_links_lead_to(pinned: Selection, tmp_path: Path) -> None:
+    place = fetch(pinned, quiet)
+    assert place is not None and place.root == tmp_path / "hf" / "hub" / "models--owner--net"
+    links = [place.folder / path for path in FILES]
+    assert all(link.is_symlink() and link.resolve().is_relative_to(place.root) for link in links)
+    shared = (
+        tmp_path / "hf" / "hub" / "blobs" / "ab"
+    )  # where the client keeps what repositories have in common
+    shared.mkdir(parents=True)
+    blob = links[1].resolve()
+    shutil.move(blob, shared / "blob")
+    blob.symlink_to(os.path.relpath(shared / "blob", blob.parent))
+    assert at_hand(pinned) == Place(place.folder, tmp_path / "hf" / "hub")
+
+
+def test_a_twin_needs_only_what_its_card_says(pinned: Selection, hub: Hub) -> None:
+    untrained = twin(pinned)
+    place = fetch(untrained, quiet)
+    assert place is not None and (place.folder / "config.json").read_bytes() == CONFIG
+    assert hub.asked("model.safetensors") == hub.asked("storage") == []
+    assert at_hand(untrained) == place and at_hand(pinned) is None
+
+
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_killed_download_goes_on_where_it_broke_off(
+    pinned: Selection, hub: Hub, environment: dict[str, str], blow: signal.Signals, code: int
+) -> None:
+    hub.faults = [Fault("/storage/", wait=1.0)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "weights", "toy-a"], cwd=ROOT, env=environment
+    )
+    blobs = Path(environment["HF_HOME"]) / "hub" / "models--owner--net" / "blobs"
+    while not (
+        hub.asked("/storage/")
+        and any(partial.stat().st_size for partial in blobs.glob(".*.partial"))
+    ):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(blow)
+    assert process.wait() == code
+    assert huggingface_hub.scan_cache_dir().warnings == [] and at_hand(pinned) is None
+    place = fetch(pinned, quiet)
+    assert place is not None and (place.folder / "nets/model.safetensors").read_bytes() == NET
+    assert int(hub.asked("/storage/")[1].headers["Range"].strip("bytes=-")) > 0
+
+
+@pytest.mark.parametrize(("where", "method"), [("config.json", "HEAD"), ("/storage/", "GET")])
+def test_a_busy_hub_is_asked_again(pinned: Selection, hub: Hub, where: str, method: str) -> None:
+    hub.faults = [Fault(where, status=503, method=method)]
+    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+    assert hub.faults[0].times == 0
+
+
+def test_a_hub_that_stays_broken_is_told(pinned: Selection, hub: Hub) -> None:
+    hub.faults = [Fault("config.json", status=502, method="HEAD", times=9)]
+    with pytest.raises(
+        WeightsError,
+        match=f"owner/net at revision .*: the hub at {hub.url} answered 502 Bad Gateway",
+    ):
+        fetch(pinned, quiet)
+
+
+def test_several_processes_ask_and_one_downloads(
+    pinned: Selection, hub: Hub, environment: dict[str, str]
+) -> None:
+    hub.faults = [Fault("/storage/", wait=0.2)]  # 16 blocks
+    command = [sys.executable, "-m", "zoo", "weights", "toy-a"]
+    processes = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = {process.communicate()[0] for process in processes}
+    place = at_hand(pinned)
+    assert place is not None and said == {f"toy-a: verified, in {place.folder}\n"}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(hub.asked("/storage/")) == 1
+
+
+# What is gated, gone, altered
+
+
+def test_a_gated_model_says_where_to_accept_its_licence(
+    pinned: Selection, net: Repository, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.gated, net.members = True, {"hf_member"}
+    accept = "accept its licence at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, or `hf auth login`"
+    with pytest.raises(WeightsError, match=f"^owner/net is gated: {accept}$"):
+        fetch(pinned, quiet)
+    monkeypatch.setenv("HF_TOKEN", "hf_stranger")
+    with pytest.raises(
+        WeightsError, match=f"gated and the account that asks has not been let in: {accept}"
+    ):
+        fetch(pinned, quiet)
+    monkeypatch.setenv("HF_TOKEN", "hf_member")
+    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+    assert all("Authorization" not in request.headers for request in hub.asked("/storage/"))
+
+
+def test_a_token_may_come_from_a_login(pinned: Selection, net: Repository, tmp_path: Path) -> None:
+    net.gated, net.members = True, {"hf_member"}
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text("hf_member")
+    assert fetch(pinned, quiet) is not None
+
+
+def test_a_repository_that_is_not_there(pinned: Selection, hub: Hub) -> None:
+    hub.repositories.clear()
+    with pytest.raises(
+        WeightsError,
+        match="has no repository owner/net, or shows it to its members only: then give",
+    ):
+        fetch(pinned, quiet)
+
+
+def test_a_revision_that_was_removed(pinned: Selection, net: Repository) -> None:
+    del net.commits[str(pinned.model.weights.revision)]
+    with pytest.raises(
+        WeightsError, match="owner/net has no revision [0-9a-f]{40}: it was moved or removed"
+    ):
+        fetch(pinned, quiet)
+
+
+def test_a_file_that_was_removed(pinned: Selection, net: Repository) -> None:
+    del net.commits[str(pinned.model.weights.revision)]["nets/model.safetensors"]
+    with pytest.raises(
+        WeightsError, match="owner/net has no file nets/model.safetensors at revision [0-9a-f]{40}"
+    ):
+        fetch(pinned, quiet)
+
+
+def test_a_revision_that_is_another_now_is_refused(pinned: Selection, net: Repository) -> None:
+    net.branches[str(pinned.model.weights.revision)] = net.branches["main"]
+    with pytest.raises(
+        WeightsError, match=f"refused: the hub answered with that of commit {net.branches['main']}"
+    ):
+        fetch(pinned, quiet)
+
+
+def test_a_server_that_is_no_hub(pinned: Selection, hub: Hub) -> None:
+    hub.faults = [Fault("config.json", status=200, method="HEAD", headers={"ETag": '"../../x"'})]
+    with pytest.raises(
+        WeightsError,
+        match="answered with the ETag '../../x', so by no hub; what does HF_ENDPOINT name",
+    ):
+        fetch(pinned, quiet)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (NET[::-1], f"the hub has one with sha256 {sha256(NET[::-1])}, expected {sha256(NET)}"),
+        (b"x", f"the hub has one with sha256 {sha256(b'x')}, expected {sha256(NET)}"),
+    ],
+)
+def test_a_file_that_the_hub_has_altered_is_not_even_downloaded(
+    pinned: Selection, net: Repository, hub: Hub, data: bytes, message: str
+) -> None:
+    net.commits[str(pinned.model.weights.revision)]["nets/model.safetensors"] = Blob(data, lfs=True)
+    with pytest.raises(WeightsError, match=message):
+        fetch(pinned, quiet)
+    assert hub.asked("/storage/") == [] and at_hand(pinned) is None
+
+
+def test_what_is_altered_on_its_way_is_set_aside(
+    pinned: Selection, hub: Hub, tmp_path: Path
+) -> None:
+    hub.faults = [Fault("/storage/", data=NET[::-1])]
+    message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*bad and is not used"
+    with pytest.raises(WeightsError, match=message):
+        fetch(pinned, quiet)
+    assert at_hand(pinned) is None
+    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+
+
+def test_what_is_altered_on_this_disk_is_set_aside_and_downloaded_anew(
+    pinned: Selection, hub: Hub
+) -> None:
+    place = fetch(pinned, quiet)
+    assert place is not None
+    file = place.folder / "nets/model.safetensors"
+    file.resolve().write_bytes(NET[::-1])
+    said: list[str] = []
+    assert fetch(pinned, said.append) == place
+    assert file.read_bytes() == NET and len(hub.asked("/storage/")) == 2
+    assert said[0].startswith(
+        f"{file} is not the file expected: its sha256 is {sha256(NET[::-1])}, expected"
+    )
+    [bad] = place.root.glob("blobs/*.bad")
+    assert bad.read_bytes() == NET[::-1]
+
+
+def test_a_hub_that_cannot_be_reached(
+    pinned: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_client(monkeypatch, "http://127.0.0.1:9", tmp_path / "hf")
+    message = r"the hub at http://127.0.0.1:9 cannot be reached \(.*refused\); try again later, or name a mirror"
+    with pytest.raises(WeightsError, match=message):
+        fetch(pinned, quiet)
+
+
+def test_offline_nothing_is_asked(
+    pinned: Selection, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = "config.json of owner/net is not at hand, and HF_HUB_OFFLINE forbids asking the hub; unset it, or bring"
+    with pytest.raises(WeightsError, match=message):
+        fetch(pinned, quiet)
+    assert hub.log == []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    place = fetch(pinned, quiet)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert fetch(pinned, pytest.fail) == place
+
+
+def test_a_full_disk(
+    pinned: Selection, net: Repository, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(small_disk))
+    pins = json.loads(pinned.family.pins.read_text())
+    large = bytes(8 << 20)
+    revision = net.commit({"nets/model.safetensors": large})
+    pins["owner/net"]["revision"] = revision
+    pins["owner/net"]["files"]["nets/model.safetensors"] = {
+        "sha256": sha256(large),
+        "size": len(large),
+    }
+    pinned.family.pins.write_text(json.dumps(pins))
+    with pytest.raises(
+        WeightsError, match="8,388,608 bytes to download and .* only .* free; make room"
+    ):
+        fetch(again(pinned), quiet)
+
+
+def test_a_folder_that_may_not_be_used(pinned: Selection, tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "hub").write_text("not a folder")
+    with pytest.raises(
+        WeightsError,
+        match="hf/hub/models--owner--net/blobs/.* cannot be written: .*Not a directory",
+    ):
+        fetch(pinned, quiet)
+
+
+# URLs
+
+
+def by_url(site: Hub, **facts: str) -> str:
+    """Weights that are one file behind a URL."""
+    more = "".join(f', {name} = "{value}"' for name, value in facts.items())
+    file = f'{{ path = "net.pt", url = "{site.url}/files/v1/net.pt"{more}, twin = false }}'
+    return f'\n[model.weights]\nsource = "url"\nformat = "pickle"\nfiles = [{file}]\n'
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Plain files behind https, on a host that this machine trusts."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl, which makes the host's certificate: apt-get install openssl")
+    certificate = tmp_path / "certificate.pem"
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    subprocess.run(
+        [*command, "-keyout", certificate, "-out", certificate], check=True, capture_output=True
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    opener.cache_clear()
+    with serving(certificate) as site:
+        site.files["v1/net.pt"] = Blob(NET)
+        yield site
+    opener.cache_clear()
+
+
+def test_a_file_behind_a_url(
+    site: Hub, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = card(by_url(site))
+    assert status(selection) == "not pinned" and (
+        fetch(twin(selection), pytest.fail),
+        status(twin(selection)),
+    ) == (
+        None,
+        "at hand",
+    )
+    with pytest.raises(
+        WeightsError,
+        match="weights of toy-a are not pinned: .*`make pin MODEL=toy-a` downloads them",
+    ):
+        fetch(selection, quiet)
+    assert site.log == []
+    assert json.loads(pin(selection, quiet).read_text()) == {
+        f"{site.url}/files/v1/net.pt": {"sha256": sha256(NET), "size": len(NET)}
+    }
+    place = fetch(again(selection), pytest.fail)
+    folder = tmp_path / "cache" / "matterzoo" / "weights" / "toy" / "toy-a"
+    assert place == Place(folder, folder) and (folder / "net.pt").read_bytes() == NET
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "own"))
+    assert at_hand(again(selection)) is None
+    said: list[str] = []
+    assert fetch(again(selection), said.append) == Place(
+        tmp_path / "own/toy/toy-a", tmp_path / "own/toy/toy-a"
+    )
+    assert len(site.log) == 2
+    assert said == [f"toy-a: {PICKLE}", "toy-a: downloading net.pt, 0.3 MB"]
+
+
+def test_a_broken_download_from_a_url_goes_on(site: Hub, card: Card) -> None:
+    site.faults = [Fault("net.pt", cut=100_000)]
+    said: list[str] = []
+    pin(card(by_url(site)), said.append)
+    assert [request.headers.get("Range") for request in site.log] == [None, "bytes=100000-"]
+    assert "the connection ended after 100,000 of 262,144 bytes; trying again" in said[-1]
+
+
+def test_another_file_behind_the_same_url_is_refused(site: Hub, card: Card) -> None:
+    selection = card(by_url(site))
+    pin(selection, quiet)
+    site.files["v1/net.pt"] = Blob(NET[::-1])
+    (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
+    message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*net.pt.bad"
+    with pytest.raises(WeightsError, match=message):
+        fetch(again(selection), quiet)
+
+
+def test_git_s_own_hash_is_what_a_pin_accepts(site: Hub, card: Card) -> None:
+    with pytest.raises(
+        WeightsError, match=f"its git_blob is {Blob(NET).git_blob}, expected {'0' * 40}; it was set"
+    ):
+        pin(card(by_url(site, git_blob="0" * 40)), quiet)
+    assert pin(card(by_url(site, git_blob=Blob(NET).git_blob)), quiet).exists()
+
+
+def test_a_server_that_this_machine_does_not_trust(
+    site: Hub, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    opener.cache_clear()
+    monkeypatch.setattr("zoo.weights.download.time.sleep", lambda seconds: None)
+    with pytest.raises(
+        WeightsError,
+        match="could not be downloaded: the connection broke .*certificate verify failed",
+    ):
+        pin(card(by_url(site)), quiet)
+
+
+# Pins
+
+
+def test_a_pin_is_what_the_main_branch_is_then(card: Card, net: Repository) -> None:
+    selection = card(HUB)
+    assert status(selection) == "not pinned"
+    with pytest.raises(
+        WeightsError,
+        match="weights of toy-a are not pinned: nobody has recorded their hashes yet; `ma",
+    ):
+        fetch(selection, quiet)
+    revision = net.branches["main"]
+    lock = json.loads(pin(selection, quiet).read_text())
+    files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
+    assert lock == {"owner/net": {"revision": revision, "files": files}}
+    net.commit({"config.json": b"{}"})
+    place = fetch(again(selection), pytest.fail)
+    assert place is not None and (place.folder / "config.json").read_bytes() == CONFIG
+
+
+def test_a_pin_stays_until_it_is_to_be_moved(card: Card, net: Repository) -> None:
+    """toy-b has a file more of the same repository."""
+    more = HUB.replace('"config.json"', '"more.json"')
+    net.commit({"more.json": b"{}"})
+    first = net.branches["main"]
+    selection = card(HUB, more)
+    pin(selection, quiet)
+    second = net.commit({"config.json": b"{}"})
+    said: list[str] = []
+    lock = json.loads(pin(find_model("toy-b"), said.append).read_text())
+    assert lock["owner/net"]["revision"] == first and set(lock["owner/net"]["files"]) == {
+        *FILES,
+        "more.json",
+    }
+    assert (
+        f"owner/net stays pinned at {first}; its main branch is at {second} now, AGAIN=1 moves the pin there"
+        in said
+    )
+    pin(again(selection), said.append, again=True)
+    lock = json.loads(selection.family.pins.read_text())
+    assert (lock["owner/net"]["revision"], set(lock["owner/net"]["files"])) == (second, set(FILES))
+    assert said[-1].startswith(
+        "toy-b is no longer pinned, because its repository is at another revision now; `make pin"
+    )
+
+
+def test_a_pin_does_not_change_silently(site: Hub, card: Card) -> None:
+    selection = card(by_url(site))
+    before = pin(selection, quiet).read_text()
+    site.files["v1/net.pt"] = Blob(NET[::-1])
+    assert pin(again(selection), quiet).read_text() == before  # the file is at hand
+    (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
+    message = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}; .*AGAIN=1` takes the new"
+    with pytest.raises(WeightsError, match=message):
+        pin(again(selection), quiet)
+    assert selection.family.pins.read_text() == before and at_hand(again(selection)) is None
+    pin(again(selection), quiet, again=True)
+    assert sha256(NET[::-1]) in selection.family.pins.read_text()
+    assert fetch(again(selection), pytest.fail) is not None
+
+
+def test_a_card_s_own_revision_is_taken(card: Card, net: Repository) -> None:
+    revision = net.branches["main"]
+    net.commit({"config.json": b"{}"})
+    selection = card(HUB.replace('"owner/net"', f'"owner/net"\nrevision = "{revision}"'))
+    lock = json.loads(pin(selection, quiet).read_text())
+    assert lock["owner/net"]["revision"] == revision
+    assert lock["owner/net"]["files"]["config.json"]["sha256"] == sha256(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"config.json"',
+            '"confg.json"',
+            "owner/net has no file confg.json at [0-9a-f]{40}; did you mean config.json?",
+        ),
+        (
+            '"config.json"',
+            '"config.json", git_blob = "' + "0" * 40 + '"',
+            "its git_blob is [0-9a-f]{40}, the card says 00",
+        ),
+        (
+            '"config.json"',
+            '"config.json", sha256 = "' + "0" * 64 + '"',
+            "its sha256 is [0-9a-f]{64}, expected 0000",
+        ),
+        ('"owner/net"', '"owner/nett"', "has no repository owner/nett"),
+        (
+            '"owner/net"',
+            '"owner/net"\nrevision = "' + "0" * 40 + '"',
+            "owner/net has no revision 0{40}",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_card_is_not_pinned(
+    card: Card, net: Repository, old: str, new: str, message: str
+) -> None:
+    selection = card(HUB.replace(old, new))
+    with pytest.raises(WeightsError, match=message):
+        pin(selection, quiet)
+    assert not selection.family.pins.exists()
+
+
+def test_only_what_is_downloaded_can_be_pinned(card: Card) -> None:
+    selection = card('\n[model.weights]\nsource = "none"\n')
+    assert (fetch(selection, pytest.fail), status(selection)) == (None, "none needed")
+    with pytest.raises(WeightsError, match="toy-a has no weights to pin: their source is 'none'"):
+        pin(selection, quiet)
+
+
+def test_several_processes_pin_into_one_lock(
+    card: Card, hub: Hub, environment: dict[str, str]
+) -> None:
+    names = ["one", "two"]
+    for name in names:
+        hub.repository(f"owner/{name}").commit(FILES)
+    selection = card(*(HUB.replace("owner/net", f"owner/{name}") for name in names))
+    command = [sys.executable, "-m", "zoo", "pin"]
+    processes = [subprocess.Popen([*command, f"toy-{x}"], env=environment, cwd=ROOT) for x in "ab"]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert set(json.loads(selection.family.pins.read_text())) == {f"owner/{name}" for name in names}
+    assert {path.name for path in selection.family.path.iterdir() if "weights" in path.name} == {
+        "weights.lock"
+    }
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    ("licence", "message"),
+    [
+        (
+            "commercial = false",
+            "licence of the weights: Own, for non-commercial use only; https://example.org/own",
+        ),
+        (
+            "commercial = true, gated = true",
+            "licence of the weights: Own, to be accepted before the download; https://example.org/own",
+        ),
+        (
+            "commercial = false, gated = true",
+            "licence of the weights: Own, for non-commercial use only and to be accepted before the download; "
+            "https://example.org/own",
+        ),
+    ],
+)
+def test_a_licence_with_limits_is_shown_before_the_first_download_only(
+    pinned: Selection, card: Card, licence: str, message: str
+) -> None:
+    selection = card(HUB, licence=f'name = "Own", url = "https://example.org/own", {licence}')
+    said: list[str] = []
+    fetch(selection, said.append)
+    assert said[0] == f"toy-a: {message}" and "downloading" in said[1]
+    fetch(selection, pytest.fail)
+
+
+def test_weights_of_several_models(
+    pinned: Selection, card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that cannot be had stop none of the others."""
+    other = '\n[model.weights]\nsource = "none"\n'
+    card(HUB.replace("owner/net", "owner/unknown"), HUB, other)
+    assert main(["weights", "all"]) == 2
+    out, error = capsys.readouterr()
+    assert out.splitlines() == [
+        f"toy-b: verified, in {at_hand(find_model('toy-b')).folder}",
+        "toy-c: none needed",
+    ]  # type: ignore[union-attr]
+    assert error.splitlines()[-1].startswith(
+        "python -m zoo: the weights of toy-a are not pinned: nobody has"
+    )
+    assert main(["weights", "toy-c,toy-b"]) == 0
+    with pytest.raises(CardError, match="no model is named 'toy-d'"):
+        find_model("toy-d")
+    assert main(["weights", "toy-d"]) == 2
+
+
+def test_pins_of_several_models(
+    card: Card, net: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = card(HUB, HUB.replace("owner/net", "owner/unknown"))
+    assert main(["pin", "toy-a,toy-b"]) == 2
+    out, error = capsys.readouterr()
+    assert out == f"toy-a: {selection.family.pins}\n" and "has no repository owner/unknown" in error
+
+
+def statuses(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    """What `list` says of each model: weights, checked."""
+    capsys.readouterr()
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["list"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    for row, facts in zip(rows, found, strict=False):
+        begin = heading.index("weights")
+        assert row[begin:].startswith(facts["weights"])
+    return {facts["model_id"]: (facts["weights"], facts["checked"]) for facts in found}
+
+
+def test_list_says_how_far_weights_are(
+    pinned: Selection, card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = '\n[model.weights]\nsource = "none"\n'
+    carried = f'files = [{{ path = "x", size = 1, sha256 = "{"0" * 64}" }}]'
+    package = (
+        f'\n[model.weights]\nsource = "package"\npackage = "toy"\nformat = "pickle"\n{carried}\n'
+    )
+    card(HUB, none, package)
+    assert statuses(capsys) == {
+        "toy-a": ("pinned", None),
+        "toy-b": ("none needed", None),
+        "toy-c": ("in package", None),
+    }
+    fetch(pinned, quiet)
+    assert statuses(capsys)["toy-a"] == ("at hand", None)
+    pinned.family.pins.unlink()
+    assert statuses(capsys)["toy-a"] == ("not pinned", None)
+
+
+def test_list_says_when_a_model_was_checked(
+    pinned: Selection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pinned.family.lock.write_text("")
+    records = pinned.family.path / "checked.lock"
+    record = {
+        "weights": "miniature",
+        "date": "2026-11-22",
+        "device": "cpu",
+        "systems": 3,
+        "passed": [],
+    }
+    record |= evidence(pinned, real=False)
+    records.write_text(json.dumps({"toy-a": record}))
+    assert statuses(capsys)["toy-a"] == ("pinned", "2026-11-22 cpu, miniature")
+    pinned.family.lock.write_text("numpy==1\n")
+    assert statuses(capsys)["toy-a"] == ("pinned", "stale")
+
+
+def test_info_says_where_weights_are_and_what_they_are(
+    site: Hub, card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = card(
+        by_url(site), licence='name = "Own", url = "https://example.org/own", commercial = false'
+    )
+
+    def info(name: str) -> list[str]:
+        capsys.readouterr()
+        assert main(["info", name]) == 0
+        return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+    assert "not pinned: `make pin MODEL=toy-a` downloads them" in info("toy-a")
+    assert "no file is needed" in info("toy-a@untrained")
+    place = fetch_pinned(selection)
+    said = info("toy-a")
+    assert PICKLE in said
+    assert f"at hand in {place.folder}" in said
+    assert f"net.pt, 0.3 MB, sha256 {sha256(NET)}; {site.url}/files/v1/net.pt" in said
+    assert "licence of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
+    shutil.rmtree(place.folder)
+    assert "pinned: `make weights MODEL=toy-a` downloads them" in info("toy-a")
+
+
+def fetch_pinned(selection: Selection) -> Place:
+    pin(selection, quiet)
+    place = fetch(again(selection), quiet)
+    assert place is not None
+    return place

@@ -1,0 +1,118 @@
+"""Locks: a family's requirements.in resolved to exact versions with the hash of every file, by uv."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from zoo.cards.schema import SOURCE, Family
+
+CUDA_RUNTIME = re.compile(r"(nvidia|cuda)-.+|triton")
+
+
+class LockError(Exception):
+    """The requirements could not be resolved; the message is uv's."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One package of a lock: its lines, its name, and who asked for it."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return re.split(r"[=<>!~;@ \[]", self.lines[0], maxsplit=1)[0]
+
+    @property
+    def via(self) -> set[str]:
+        comments = [line.strip(" #\n") for line in self.lines if line.lstrip().startswith("#")]
+        return {name.removeprefix("via").strip() for name in comments} - {""}
+
+
+def lock(family: Family, *, upgrade: bool = False) -> list[str]:
+    """Write the family's requirements.lock and return the packages that are not in the old one, 'name==version'.
+
+    Versions in the old lock stay unless `upgrade`. torch is left out, because its build (CPU or CUDA) depends on the
+    machine and its version on requirements.in; so is the CUDA runtime that only torch asks for, and what comes from a
+    repository at a commit.
+    """
+    before = {block.lines[0] for block in read_blocks(family.lock)[1]}
+    header, blocks = resolve(family, upgrade=upgrade)
+    kept = without_cuda_runtime(blocks)
+    family.lock.write_text("".join([*header, *(line for block in kept for line in block.lines)]))
+    return [
+        pin.split("\\")[0].strip()
+        for pin in (block.lines[0] for block in kept)
+        if pin not in before
+    ]
+
+
+def resolve(family: Family, *, upgrade: bool) -> tuple[list[str], list[Block]]:
+    with tempfile.TemporaryDirectory() as folder:
+        output, indexed = Path(folder) / family.lock.name, Path(folder) / "requirements.in"
+        indexed.write_text(
+            re.sub(SOURCE, "", (family.path / "requirements.in").read_text(), flags=re.MULTILINE)
+        )
+        if family.lock.exists():
+            shutil.copy(family.lock, output)
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "requirements.in",
+            "--output-file",
+            str(output),
+        ]
+        command += ["--universal", "--python-version", oldest_python(family), "--generate-hashes"]
+        command += ["--no-emit-package", "torch", "--quiet"]
+        command += ["--custom-compile-command", f"python -m zoo lock {family.name}"]
+        command += ["--upgrade"] if upgrade else []
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LockError(f"uv could not lock family {family.name}: {done.stderr.strip()}")
+        return read_blocks(output)
+
+
+def oldest_python(family: Family) -> str:
+    found = re.search(r">=\s*(\d+\.\d+)", family.requires_python)
+    if found is None:
+        raise LockError(
+            f"family {family.name}: requires_python = {family.requires_python!r} names no oldest version"
+        )
+    return found[1]
+
+
+def read_blocks(path: Path) -> tuple[list[str], list[Block]]:
+    """The comment lines that a lock begins with, and its blocks; nothing of a lock that does not exist."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z0-9]", line)] or [len(lines)]
+    blocks = [
+        Block(tuple(lines[start:end]))
+        for start, end in pairwise([*starts, len(lines)])
+        if start < end
+    ]
+    return lines[: starts[0]], blocks
+
+
+def without_cuda_runtime(blocks: list[Block]) -> list[Block]:
+    """Drop what only torch, or another dropped package, asked for, if it is part of the CUDA runtime."""
+    dropped = {"torch"}
+    while found := set(droppable(blocks, dropped)) - dropped:
+        dropped |= found
+    return [block for block in blocks if block.name not in dropped]
+
+
+def droppable(blocks: list[Block], dropped: set[str]) -> Iterator[str]:
+    for block in blocks:
+        if CUDA_RUNTIME.fullmatch(block.name) and block.via <= dropped:
+            yield block.name

@@ -1,0 +1,108 @@
+"""A new family: a folder that runs as it is, to be filled in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from zoo.cards.schema import CardError, family_folders
+
+FAMILY = """\
+# What its models share: one environment, one encoder. `python -m zoo check {name}` lists what is wrong.
+name = "{name}"
+title = "{name}: composition of a system, the fraction of each element"
+homepage = "https://example.org/{name}"
+requires_python = ">=3.11"
+installed_mb = 250  # of the installed environment, in MB
+# cuda_capability = "7.0"  # the oldest GPU that runs it
+
+[licence_code]  # of the code that requirements.in installs: SPDX identifier, and where you read it
+name = "MIT"
+no_url_because = "it is written in this folder"
+commercial = true
+"""
+
+MODELS = """\
+# One [[model]] for each checkpoint.
+[[model]]
+id = "{name}-composition"
+title = "Fraction of each element"
+input = "structure"  # structure, smiles, selfies, sequence, backbone, text, any
+elements = "H-Og"  # others are not applicable; leave it out for any
+default_representation = "composition"
+# or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}]
+# or "url": format, files = [{{ path, url }}]. `make pin` finds out what nobody knows yet of the latter two.
+weights = {{ source = "none" }}
+licence_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
+compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}  # batch: budget on a CPU, in atoms
+tolerance = {{ batch = 1e-6, rotation = 1e-6 }}  # relative to the vector's norm
+
+[[model.representation]]
+name = "composition"
+layer = "fraction of the atoms, by atomic number"  # hook or API call that gives it
+level = "system"  # or "node": the worker takes the mean, pooling = "mean"
+pooling = "none"
+channels = "invariant"
+dimension = 118
+
+[model.provenance]
+architecture = "counting"
+training_sets = []
+citation = "none"
+"""
+
+ENCODER = '''\
+"""{name}: systems in, vectors out. Runs in the family's own environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zoo.encoder import SYMBOLS, Encoder, System
+
+
+class FamilyEncoder(Encoder):
+    """Load the model in __init__ (device, dtype, untrained_seed) if there is one."""
+
+    def prepare(self, system: System) -> np.ndarray:
+        """One system as the model takes it. Raise NotApplicable, with a reason, for what it cannot take."""
+        assert system.numbers is not None  # the card's input is 'structure'
+        return system.numbers
+
+    def size(self, item: np.ndarray) -> int:
+        return len(item)
+
+    def encode(self, items: Sequence[np.ndarray], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+        counts = [np.bincount(numbers - 1, minlength=len(SYMBOLS)) for numbers in items]
+        return {{name: [count / count.sum() for count in counts] for name in representations}}
+'''
+
+REQUIREMENTS = """\
+# What the encoder imports; `python -m zoo lock {name}` pins it. If you need torch: torch==2.13.0
+numpy
+pyarrow
+"""
+
+FILES = {
+    "family.toml": FAMILY,
+    "models.toml": MODELS,
+    "encoder.py": ENCODER,
+    "requirements.in": REQUIREMENTS,
+}
+
+
+def write_family(name: str, parent: Path) -> Path:
+    """Write the skeleton of a family under `parent`. Raises CardError if the name is bad or taken."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", name):
+        raise CardError(
+            f"a family's name has lower-case letters, digits, dots and dashes, unlike {name!r}"
+        )
+    folder = parent / name
+    if folder.exists() or name in {other.name for other in family_folders()}:
+        raise CardError(f"a family named {name!r} is there already; choose another name")
+    folder.mkdir(parents=True)
+    for file, text in FILES.items():
+        (folder / file).write_text(text.format(name=name))
+    return folder

@@ -1,0 +1,43 @@
+"""A checkpoint in the published format with random weights, and the fingerprint that the package makes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from chemprop.data import BatchMolGraph
+from chemprop.featurizers import SimpleMoleculeMolGraphFeaturizer
+from chemprop.models import MPNN
+from chemprop.nn import BondMessagePassing, MeanAggregation, RegressionFFN
+from rdkit import Chem
+
+from zoo.encoder import System
+
+WIDTH = 64
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """The arguments and the state of a narrow network, in one dictionary, as the published file holds them."""
+    torch.manual_seed(seed)
+    arguments = {**model["options"], "d_h": WIDTH}
+    content = {
+        "hyper_parameters": arguments,
+        "state_dict": BondMessagePassing(**arguments).state_dict(),
+    }
+    torch.save(content, folder / model["weights"]["files"][0]["path"])
+    return {"last_hidden": WIDTH}
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """MPNN.fingerprint of one molecule, as CheMeleon's authors take it."""
+    published = torch.load(folder / model["weights"]["files"][0]["path"], weights_only=True)
+    network = BondMessagePassing(**published["hyper_parameters"])
+    network.load_state_dict(published["state_dict"])
+    whole = MPNN(network, MeanAggregation(), RegressionFFN(input_dim=network.output_dim)).eval()
+    canonical = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles))
+    graph = SimpleMoleculeMolGraphFeaturizer()(Chem.MolFromSmiles(canonical))
+    with torch.no_grad():
+        return {"last_hidden": whole.fingerprint(BatchMolGraph([graph]))[0].numpy()}

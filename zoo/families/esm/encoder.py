@@ -1,0 +1,196 @@
+"""ESM C (sequence) and ESM3 (sequence, or backbone alone), by the package of EvolutionaryScale, now Biohub."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from esm.models.esm3 import ESM3
+from esm.models.esmc import ESMC
+from esm.models.vqvae import StructureTokenEncoder
+from esm.sdk.api import ESMProtein
+from esm.tokenization import EsmSequenceTokenizer, StructureTokenizer
+from torch.nn.utils.rnn import pad_sequence
+
+from zoo.encoder import Encoder, NotApplicable, System
+
+LETTERS = "LAGVSERTIDPKQNFYMHWCXBUZO"  # of the package's vocabulary, those that stand for a residue
+ATOM37 = [0, 1, 2, 4]  # where N, CA, C and O are among the package's 37 atoms of a residue
+
+
+class FamilyEncoder(Encoder):
+    """options.architecture ('ESMC' or 'ESM3') tells which of the two classes below does the work."""
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: rotations and distances are float32 in the package; use DTYPE=float32"
+            )
+        options, names = model["options"], [file["path"] for file in model["weights"]["files"]]
+        if untrained_seed is None:
+            files = [self.weights / name for name in names]
+            network = load(options, files)
+        else:
+            torch.manual_seed(untrained_seed)
+            network = build(options, options["layers"])
+        self.reader = READERS[options["architecture"]](
+            network.to(device).eval().requires_grad_(False), options
+        )
+
+    def prepare(self, system: System) -> Any:
+        return self.reader.prepare(system)
+
+    def size(self, item: Any) -> int:
+        """Tokens: residues, and the two at the ends."""
+        return len(item)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[Any], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        found = self.reader.read(items)
+        return {
+            name: [rows.float().cpu().numpy() for rows in found[name]] for name in representations
+        }
+
+
+class Reader:
+    """A network, and how it is asked."""
+
+    def __init__(self, network: ESMC | ESM3, options: Mapping[str, Any]) -> None:
+        self.network = network
+        self.options = options
+
+    @abstractmethod
+    def prepare(self, system: System) -> Any: ...
+
+    @abstractmethod
+    def read(self, items: Sequence[Any]) -> dict[str, list[torch.Tensor]]:
+        """Rows of the residues, (residues, d), of each item for every representation."""
+
+
+class ESMCReader(Reader):
+    """`last_hidden`: the package's `embeddings`, after the last layer norm; `middle`: after half of the blocks."""
+
+    def prepare(self, system: System) -> torch.Tensor:
+        return self.network._tokenize([letters(system)])[0].cpu()
+
+    def read(self, items: Sequence[torch.Tensor]) -> dict[str, list[torch.Tensor]]:
+        """Padded tokens are masked: the package tells them from their id."""
+        tokens = pad_sequence(
+            list(items), batch_first=True, padding_value=self.network.tokenizer.pad_token_id
+        )
+        output = self.network(tokens.to(self.network.device))
+        middle = output.hidden_states[len(output.hidden_states) // 2 - 1]
+        found = {"last_hidden": output.embeddings, "middle": middle}
+        return {
+            name: [rows[i, 1 : len(t) - 1] for i, t in enumerate(items)]
+            for name, rows in found.items()
+        }
+
+
+class ESM3Reader(Reader):
+    """`last_hidden`: the package's `embeddings`, after the last block; `normed`: after the layer norm that follows.
+
+    Proteins go through one at a time: the package's masks for padding are meant for its sequence track alone.
+    options.track: 'sequence'; or 'structure', where every letter is masked and the backbone is given as the package
+    gives it, as tokens of its structure encoder, as frames, and as known with certainty.
+    """
+
+    def prepare(self, system: System) -> ESMProtein:
+        if self.options["track"] == "sequence":
+            return ESMProtein(sequence=letters(system))
+        atoms = np.full((len(system.backbone), 37, 3), np.nan, dtype=np.float32)
+        atoms[:, ATOM37] = oriented(system.backbone)
+        return ESMProtein(sequence="_" * len(atoms), coordinates=torch.from_numpy(atoms))
+
+    def read(self, items: Sequence[ESMProtein]) -> dict[str, list[torch.Tensor]]:
+        rows = [self.network(**tracks(self.network, item)).embeddings[0, 1:-1] for item in items]
+        return {"last_hidden": rows, "normed": [self.network.transformer.norm(r) for r in rows]}
+
+
+READERS: dict[str, type[Reader]] = {"ESMC": ESMCReader, "ESM3": ESM3Reader}
+
+
+def tracks(network: ESM3, protein: ESMProtein) -> dict[str, torch.Tensor]:
+    """What ESM3 is given of a protein, as its `logits` gives it; that one would round to bfloat16 on a GPU."""
+    tensor = network.encode(protein)
+    given = {"sequence_tokens": tensor.sequence[None]}
+    if tensor.coordinates is not None:
+        known = tensor.coordinates.isfinite().all(dim=-1).any(dim=-1)
+        given |= {
+            "structure_tokens": tensor.structure[None],
+            "structure_coords": tensor.coordinates[None],
+        }
+        given["per_res_plddt"] = known.float()[None]
+    return given
+
+
+def letters(system: System) -> str:
+    unknown = sorted(set(system.sequence) - set(LETTERS))
+    if unknown:
+        raise NotApplicable(f"the model's vocabulary lacks {', '.join(unknown)}")
+    return system.sequence
+
+
+def oriented(backbone: np.ndarray) -> np.ndarray:
+    """A backbone about its centre, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
+
+    What is float32 then no longer depends on the orientation: of residues that are equally far, the 16th and the 17th
+    say, rounding would otherwise choose another as neighbour, and another token would stand for the place.
+    """
+    n, alpha, c = backbone[0, :3]
+    x = (c - alpha) / np.linalg.norm(c - alpha)
+    y = n - alpha - x * (x @ (n - alpha))
+    y /= np.linalg.norm(y)
+    return (backbone - backbone.mean(axis=(0, 1))) @ np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
+    """The network with weights at random, by the package's classes with the arguments of its `pretrained` module."""
+    if options["architecture"] == "ESMC":
+        tokenizer = EsmSequenceTokenizer()
+        return ESMC(
+            options["width"], options["heads"], layers, tokenizer=tokenizer, use_flash_attn=False
+        )
+    network = ESM3(
+        d_model=options["width"],
+        n_heads=options["heads"],
+        v_heads=options["vector_heads"],
+        n_layers=layers,
+        structure_encoder_fn=None,
+        structure_decoder_fn=None,
+        function_decoder_fn=None,
+        # of the six tokenisers those that are asked; the one of annotations would fetch a table from the hub
+        tokenizers=SimpleNamespace(sequence=EsmSequenceTokenizer(), structure=StructureTokenizer()),
+    )
+    if options["track"] == "structure":
+        network._structure_encoder = StructureTokenEncoder(
+            d_model=1024, n_heads=1, v_heads=128, n_layers=2, d_out=128, n_codes=4096
+        )
+    return network
+
+
+def load(options: Mapping[str, Any], files: Sequence[Path]) -> ESMC | ESM3:
+    """The published network; how many layers it has, its file tells. A second file is that of the structure encoder."""
+    weights = torch.load(files[0], map_location="cpu", weights_only=True)
+    blocks = {
+        int(found[1])
+        for name in weights
+        if (found := re.match(r"transformer\.blocks\.(\d+)\.", name))
+    }
+    network = build(options, len(blocks))
+    if options.get("track") == "structure":
+        shapes = torch.load(files[1], map_location="cpu", weights_only=True)
+        weights |= {f"_structure_encoder.{name}": value for name, value in shapes.items()}
+    network.load_state_dict(weights)
+    return network

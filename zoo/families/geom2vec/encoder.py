@@ -1,0 +1,106 @@
+"""Geom2Vec (Pengmei et al.): equivariant networks pre-trained by denoising molecules; float32, no periodicity."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch_geometric.nn
+import torch_geometric.utils
+from torch import Tensor, nn
+
+# geom2vec names two compiled packages that no index holds built, for functions that torch_geometric has by now:
+# scatter, and radius_graph, in whose place `Neighbours` stands.
+sys.modules.setdefault("torch_scatter", torch_geometric.utils)
+sys.modules.setdefault("torch_cluster", torch_geometric.nn)
+
+from geom2vec import create_model  # noqa: E402 - needs the two lines above
+
+from zoo.encoder import Encoder, NotApplicable, System  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Molecule:
+    """Atomic numbers (n,), positions (n, 3) in Å."""
+
+    numbers: Tensor
+    positions: Tensor
+
+
+class Neighbours(nn.Module):
+    """Pairs of atoms within the cutoff (Å), each atom with itself among them: (2, pairs), distances, vectors.
+
+    Of more than MOST at one atom the nearest are taken. The package's own search takes those that it meets first.
+    """
+
+    MOST = 32
+
+    def __init__(self, cutoff: float) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+
+    def forward(self, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        distances = (positions[:, None] - positions[None]).norm(dim=-1)
+        distances = distances.masked_fill(batch[:, None] != batch[None], torch.inf)
+        near, atoms = distances.topk(min(self.MOST, len(positions)), largest=False, sorted=True)
+        centre, rank = (near <= self.cutoff).nonzero(as_tuple=True)
+        edges = torch.stack([atoms[centre, rank], centre])
+        vectors = positions[edges[0]] - positions[edges[1]]
+        return edges, vectors.norm(dim=-1), vectors
+
+
+class FamilyEncoder(Encoder):
+    """Representations, per atom: `all`, scalars and the three components of the vectors, (n, 4 · width); `invariant`.
+
+    options: the arguments of geom2vec.create_model. The untrained twin is drawn by it.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: the weights are published in float32; use DTYPE=float32"
+            )
+        if untrained_seed is not None:
+            torch.manual_seed(untrained_seed)
+        network = create_model(**model["options"], device="cpu")
+        if untrained_seed is None:
+            path = self.weights / model["weights"]["files"][0]["path"]
+            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.representation_model.distance = Neighbours(model["options"]["cutoff"])
+        self.network = network.to(device).eval().requires_grad_(False)
+
+    def prepare(self, system: System) -> Molecule:
+        if system.pbc is not None and system.pbc.any():
+            raise NotApplicable("the model reads molecules; it knows no periodicity")
+        return Molecule(
+            torch.as_tensor(system.numbers).long(), torch.as_tensor(system.positions).float()
+        )
+
+    def size(self, item: Molecule) -> int:
+        """Atoms."""
+        return len(item.numbers)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[Molecule], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        sizes = [self.size(item) for item in items]
+        numbers = torch.cat([item.numbers for item in items]).to(self.device)
+        positions = torch.cat([item.positions for item in items]).to(self.device)
+        batch = torch.arange(len(items)).repeat_interleave(torch.tensor(sizes)).to(self.device)
+        scalars, vectors, _ = self.network(numbers, positions, batch)
+        rows = {
+            "invariant": scalars,
+            "all": torch.cat([scalars[:, None], vectors], dim=1).flatten(1),
+        }
+        return {
+            name: [part.cpu().numpy() for part in torch.split(rows[name], sizes)]
+            for name in representations
+        }

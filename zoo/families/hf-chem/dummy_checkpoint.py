@@ -1,0 +1,177 @@
+"""Small checkpoints in the published formats of this family: configuration, tokeniser and weights as on the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import selfies
+import torch
+from rdkit import Chem
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
+
+from zoo.encoder import System
+
+WIDTH, LAYERS = 48, 2
+SPECIAL = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+ATOMS = [f"[{bond}{atom}]" for bond in ("", "=", "#") for atom in ("C", "N", "O", "F", "S", "Cl")]
+BRANCHES = [f"[Branch{size}_{order}]" for size in (1, 2, 3) for order in (1, 2, 3)]
+RINGS = [f"[{form}{size}]" for size in (1, 2, 3) for form in ("Ring", "Expl=Ring", "Expl#Ring")]
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """Write every file of the card for a network with two layers of width 48; returns its representations' widths."""
+    names = {file["path"] for file in model["weights"]["files"]}
+    if "modeling_molformer.py" in names:
+        raise ValueError(
+            f"{model['id']}: its network is Python among the files of the hub, which is not ours to copy, so there is "
+            f"no miniature; check it on the published files: make pin, weights and check MODEL={model['id']}"
+        )
+    torch.manual_seed(
+        1000 + seed
+    )  # not the seed of an untrained twin, whose network would be this one
+    network, config = (chemgpt if model["options"]["notation"] == "selfies" else chemberta)(
+        folder, model["id"]
+    )
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    state = {key: value.clone() for key, value in network.state_dict().items()} | leftovers(
+        network, model["id"]
+    )
+    torch.save(state, folder / "pytorch_model.bin")
+    return {"tokens": WIDTH}
+
+
+def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """ChemBERTa-2: RoBERTa, and a tokeniser of byte pairs that merges nothing, so that it passes over most words."""
+    special = [
+        "[PAD]",
+        *(f"[unused{i}]" for i in range(1, 11)),
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+    ]
+    tokens = [*special, *"cC()O12=N.n3F", "Cl", "-", "[C@H]", "S", "[O-]", "Br", *"#/s5oP", "[Na+]"]
+    ids = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"])
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "architectures": ["RobertaForRegression" if name.endswith("mtr") else "RobertaForMaskedLM"]
+    }
+    config |= {
+        "attention_probs_dropout_prob": 0.109,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "hidden_act": "gelu",
+    }
+    config |= {
+        "hidden_dropout_prob": 0.144,
+        "hidden_size": WIDTH,
+        "initializer_range": 0.02,
+        "intermediate_size": 64,
+    }
+    config |= {
+        "is_gpu": True,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 515,
+        "model_type": "roberta",
+    }
+    config |= {
+        "num_attention_heads": 12,
+        "num_hidden_layers": LAYERS,
+        "pad_token_id": 1,
+        "type_vocab_size": 1,
+    }
+    config |= {"position_embedding_type": "absolute", "vocab_size": len(tokens)}
+    return RobertaForMaskedLM(RobertaConfig(**config)), config
+
+
+def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """ChemGPT: GPT-Neo with alternating global and local attention over symbols of SELFIES 1."""
+    ids = {token: i for i, token in enumerate([*SPECIAL, *ATOMS, *BRANCHES, *RINGS])}
+    tokenizer = Tokenizer(
+        models.WordPiece(vocab=ids, unk_token="[UNK]", max_input_chars_per_word=100)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\[(.*?)\]"), "isolated")
+    ends = [(token, ids[token]) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=ends
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "activation_function": "gelu_new",
+        "architectures": ["GPTNeoForCausalLM"],
+        "attention_dropout": 0,
+    }
+    config |= {
+        "attention_types": [[["global", "local"], LAYERS // 2]],
+        "bos_token_id": 50256,
+        "eos_token_id": 50256,
+    }
+    config |= {
+        "attention_layers": ["global", "local"] * (LAYERS // 2),
+        "embed_dropout": 0,
+        "hidden_size": WIDTH,
+    }
+    config |= {
+        "initializer_range": 0.02,
+        "intermediate_size": None,
+        "layer_norm_epsilon": 1e-5,
+        "max_length": 512,
+    }
+    config |= {
+        "max_position_embeddings": 2048,
+        "model_type": "gpt_neo",
+        "num_heads": 16,
+        "num_layers": LAYERS,
+    }
+    config |= {"resid_dropout": 0, "vocab_size": len(ids), "window_size": 256}
+    return GPTNeoForCausalLM(GPTNeoConfig(**config)), config
+
+
+def leftovers(network: PreTrainedModel, name: str) -> dict[str, torch.Tensor]:
+    """What the published files hold beside weights: buffers of older releases, and the other head of ChemBERTa-MTR."""
+    if isinstance(network, GPTNeoForCausalLM):
+        causal = torch.tril(torch.ones(1, 1, 2048, 2048, dtype=torch.uint8))
+        return {
+            "transformer.h.0.attn.attention.bias": causal,
+            "transformer.h.0.attn.attention.masked_bias": -torch.ones(()),
+        }
+    kept = {"roberta.embeddings.position_ids": torch.arange(515)[None]}
+    return kept | (
+        {"norm_mean": torch.zeros(200), "norm_std": torch.ones(200)} if name.endswith("mtr") else {}
+    )
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """One molecule through the whole published network, without padding; tokens looked up one by one."""
+    config = json.loads((folder / "config.json").read_text())
+    ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    causal = config["model_type"] == "gpt_neo"
+    text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
+    symbols = (
+        list(selfies.split_selfies(selfies.encoder(text)))
+        if causal
+        else [c for c in text if c in ids]
+    )
+    if not symbols or any(symbol not in ids for symbol in symbols):
+        return {}  # not applicable
+    tokens = torch.tensor([[ids[symbol] for symbol in ("[CLS]", *symbols, "[SEP]")]])
+    network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
+    with torch.inference_mode():
+        hidden = network(tokens, output_hidden_states=True).hidden_states[-1]
+    return {"tokens": hidden[0, 1:-1].mean(0).numpy()}

@@ -1,0 +1,168 @@
+"""Chemical language models of the Hugging Face hub: MoLFormer, ChemBERTa (both SMILES) and ChemGPT (SELFIES).
+
+A molecule is written as RDKit's canonical SMILES, and from that as SELFIES where the model reads those. ChemGPT knows
+the symbols of SELFIES 1 only, such as [Branch1_2], so the package is held at that version: of 1,500 molecules of
+RDKit's NCI sample its vocabulary knows all symbols of 1,440 in SELFIES 1, of 36 in SELFIES 2.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import selfies
+import torch
+from rdkit import Chem, rdBase
+from tokenizers import Tokenizer
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, GPTNeoModel, PretrainedConfig, RobertaModel
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from zoo.encoder import Encoder, NotApplicable, System
+
+NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
+    "roberta": (RobertaModel, {"add_pooling_layer": False}),
+    "gpt_neo": (GPTNeoModel, {}),
+}
+
+
+class FamilyEncoder(Encoder):
+    """Representation `tokens`: last hidden states of the molecule's tokens, (n_tokens, d), without special tokens.
+
+    options: notation, 'smiles' or 'selfies'; max_tokens with special ones, beyond which a molecule is not applicable;
+    partial, whether one is read of which the vocabulary lacks a part; config, what is changed in the published one.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        self.options: Mapping[str, Any] = model["options"]
+        self.tokenizer = Tokenizer.from_file(str(self.weights / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.unknown = self.tokenizer.token_to_id(self.tokenizer.model.unk_token or "")
+        network = load(self.weights, self.options, untrained_seed, getattr(torch, dtype))
+        self.network = network.to(device).eval().requires_grad_(False)
+
+    def prepare(self, system: System) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids of the tokens, (tokens,), and which of them are of the molecule, (tokens,) bool."""
+        text = NOTATIONS[self.options["notation"]](system.smiles)
+        encoded = self.tokenizer.encode(text)
+        known = [
+            place
+            for i, place in zip(encoded.ids, encoded.offsets, strict=True)
+            if i != self.unknown
+        ]
+        lacking = set(range(len(text))).difference(*(range(*place) for place in known))
+        if lacking and not (self.options.get("partial") and len(lacking) < len(text)):
+            raise NotApplicable(
+                f"the model's vocabulary lacks what begins with {text[min(lacking) :][:12]!r} in {text}"
+            )
+        if len(encoded.ids) > self.options["max_tokens"]:
+            raise NotApplicable(
+                f"{len(encoded.ids)} tokens; the model was trained on {self.options['max_tokens']}"
+            )
+        return torch.tensor(encoded.ids), torch.tensor(encoded.special_tokens_mask) == 0
+
+    def size(self, item: tuple[torch.Tensor, torch.Tensor]) -> int:
+        """Tokens."""
+        return len(item[0])
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[tuple[torch.Tensor, torch.Tensor]], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        padding = (
+            self.network.config.pad_token_id or 0
+        )  # ChemGPT names none; what is padded is not attended to
+        tokens = pad_sequence([ids for ids, _ in items], batch_first=True, padding_value=padding)
+        lengths = torch.tensor([len(ids) for ids, _ in items])
+        mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
+        hidden = (
+            self.network(tokens.to(self.device), attention_mask=mask)
+            .last_hidden_state.float()
+            .cpu()
+        )
+        rows = [
+            states[: len(own)][own].numpy() for states, (_, own) in zip(hidden, items, strict=True)
+        ]
+        return {name: rows for name in representations}
+
+
+def read_molecule(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES. ValueError where RDKit cannot read it."""
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        raise ValueError(f"RDKit cannot read the SMILES {smiles!r}, or it has no atoms")
+    return molecule
+
+
+def write_smiles(smiles: str) -> str:
+    """RDKit's canonical SMILES, with stereochemistry."""
+    return Chem.MolToSmiles(read_molecule(smiles))
+
+
+def write_selfies(smiles: str) -> str:
+    """SELFIES 1 of the canonical SMILES without stereochemistry, for which ChemGPT's vocabulary has no symbols."""
+    text = selfies.encoder(Chem.MolToSmiles(read_molecule(smiles), isomericSmiles=False))
+    if text is None:
+        raise NotApplicable(f"SELFIES 1 cannot express {smiles}")
+    return text
+
+
+NOTATIONS = {"smiles": write_smiles, "selfies": write_selfies}
+
+
+def load(
+    folder: Path, options: Mapping[str, Any], untrained_seed: int | None, dtype: torch.dtype
+) -> torch.nn.Module:
+    """The network with its published weights, or with every weight drawn at random from the seed."""
+    disable_progress_bar()
+    set_verbosity_error()  # it would list the parts that are left out, such as the language-model head
+    network, config, arguments = architecture(folder, options)
+    if untrained_seed is not None:
+        torch.manual_seed(untrained_seed)
+        return network(config, **arguments).to(dtype)
+    source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
+    loaded, report = network.from_pretrained(str(folder), config=config, **source, **arguments)
+    if report["missing_keys"]:
+        raise ValueError(
+            f"the file of weights lacks {', '.join(sorted(report['missing_keys'])[:5])}"
+        )
+    return loaded
+
+
+def architecture(
+    folder: Path, options: Mapping[str, Any]
+) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
+    """The network's class, its published configuration with the card's changes, and what else the class is given."""
+    published = json.loads((folder / "config.json").read_text()).get("auto_map", {})
+    source = {"local_files_only": True, **options.get("config", {})}
+    if published:
+        config = read_code(folder, published["AutoConfig"]).from_pretrained(str(folder), **source)
+        return read_code(folder, published["AutoModel"]), config, {}
+    config = AutoConfig.from_pretrained(str(folder), **source)
+    network, arguments = NETWORKS[config.model_type]
+    return network, config, arguments
+
+
+def read_code(folder: Path, reference: str) -> Any:
+    """A class, 'module.Name', of the Python among the files of the weights, whose hashes are pinned like theirs.
+
+    As with trust_remote_code, but these very bytes are run: no copy of them in a cache, and no bytecode beside them.
+    """
+    name, member = reference.split(".")
+    package = sys.modules.setdefault("published_code", ModuleType("published_code"))
+    package.__path__ = []
+    if f"published_code.{name}" not in sys.modules:
+        module = sys.modules[f"published_code.{name}"] = ModuleType(f"published_code.{name}")
+        module.__package__, module.__file__ = "published_code", str(folder / f"{name}.py")
+        exec(compile((folder / f"{name}.py").read_text(), module.__file__, "exec"), module.__dict__)
+    return getattr(sys.modules[f"published_code.{name}"], member)

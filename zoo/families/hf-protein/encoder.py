@@ -1,0 +1,166 @@
+"""Protein language models of the Hugging Face hub: ESM-2 and SaProt (ESM), ProtT5, ProstT5 and Ankh (encoders of T5).
+
+Each reads a protein as one token per residue: its amino acid, its 3Di letter (the shape of the chain around it and
+around its nearest neighbour, as Foldseek writes it), or both in one. Tokens are looked up in the published vocabulary;
+the tokenisers' code is not used, for it has changed what it makes of these vocabularies from release to release.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mini3di
+import numpy as np
+import torch
+from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, EsmModel, T5EncoderModel
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from zoo.encoder import Encoder, NotApplicable, System
+
+NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
+    "esm": (EsmModel, {"add_pooling_layer": False}),
+    "t5": (T5EncoderModel, {}),
+}
+SHAPES = mini3di.Encoder()
+
+
+class FamilyEncoder(Encoder):
+    """Representation `residues`: last hidden states of the residues, (n_residues, d), without those of special tokens.
+
+    options: reads, one of READERS; before and after, the special tokens around the residues; replace, {letter: letter
+    that the authors put in its place}; max_residues, where the network was made for no more.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        self.options: Mapping[str, Any] = model["options"]
+        self.vocabulary = read_vocabulary(self.weights, model["weights"]["files"])
+        self.before = [self.vocabulary[token] for token in self.options["before"]]
+        self.after = [self.vocabulary[token] for token in self.options["after"]]
+        self.network = (
+            load(self.weights, untrained_seed, getattr(torch, dtype))
+            .to(device)
+            .eval()
+            .requires_grad_(False)
+        )
+
+    def prepare(self, system: System) -> torch.Tensor:
+        """Ids of the tokens, (tokens,). Raises NotApplicable where the vocabulary lacks a letter."""
+        replace = str.maketrans(self.options.get("replace", {}))
+        tokens = READERS[self.options["reads"]](system, replace)
+        limit = self.options.get("max_residues", len(tokens))
+        if len(tokens) > limit:
+            raise NotApplicable(f"{len(tokens)} residues; the model was trained on at most {limit}")
+        unknown = sorted(set(tokens) - set(self.vocabulary))
+        if unknown:
+            raise NotApplicable(f"the model's vocabulary lacks {', '.join(unknown)}")
+        return torch.tensor(
+            [*self.before, *(self.vocabulary[token] for token in tokens), *self.after]
+        )
+
+    def size(self, item: torch.Tensor) -> int:
+        """Tokens."""
+        return len(item)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[torch.Tensor], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        tokens = pad_sequence(
+            list(items), batch_first=True, padding_value=self.network.config.pad_token_id
+        )
+        lengths = torch.tensor([len(item) for item in items])
+        mask = torch.arange(tokens.shape[1]) < lengths[:, None]
+        hidden = self.network(
+            tokens.to(self.device), attention_mask=mask.long().to(self.device)
+        ).last_hidden_state
+        first, last = len(self.before), lengths - len(self.after)
+        rows = [
+            states[first:end].float().cpu().numpy()
+            for states, end in zip(hidden, last, strict=True)
+        ]
+        return {name: rows for name in representations}
+
+
+def residues(system: System, replace: Mapping[int, str]) -> Sequence[str]:
+    """One-letter amino acids."""
+    return system.sequence.upper().translate(replace)
+
+
+def shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
+    """3Di letters in lower case.
+
+    The beta carbons, which a backbone lacks, are put where N, CA and C would have them; Foldseek reads those of the
+    file. As there, a residue that lacks an atom, or a neighbour, is a 'd'; so are the first and the last.
+    """
+    nitrogen, alpha, carbon = (system.backbone[:, i] for i in range(3))
+    states = SHAPES.encode_atoms(ca=alpha, cb=np.full_like(alpha, np.nan), n=nitrogen, c=carbon)
+    return SHAPES.build_sequence(states).lower()
+
+
+def residues_with_shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
+    """Amino acid and 3Di letter of each residue in one token, such as 'Md'."""
+    if system.sequence is None:
+        raise NotApplicable("has no sequence, and the model reads amino acids beside the backbone")
+    if len(system.sequence) != len(system.backbone):
+        raise ValueError(
+            f"{len(system.sequence)} amino acids but {len(system.backbone)} residues of backbone"
+        )
+    pairs = zip(residues(system, replace), shapes(system, replace), strict=True)
+    return [amino_acid + shape for amino_acid, shape in pairs]
+
+
+READERS = {"residues": residues, "shapes": shapes, "residues_with_shapes": residues_with_shapes}
+
+
+def read_vocabulary(folder: Path, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """{token: id} of whichever of the hub's three kinds of vocabulary is among the card's files."""
+    names = {file["path"] for file in files}
+    if "vocab.txt" in names:
+        return {token: i for i, token in enumerate((folder / "vocab.txt").read_text().splitlines())}
+    if "spiece.model" in names:
+        added = (
+            json.loads((folder / "added_tokens.json").read_text())
+            if "added_tokens.json" in names
+            else {}
+        )
+        return dict(pieces(folder / "spiece.model")) | added
+    return {
+        token.removeprefix("▁"): i
+        for token, i in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab().items()
+    }
+
+
+def pieces(path: Path) -> Iterator[tuple[str, int]]:
+    """Special pieces, and those that are words: written with a leading '▁', which stands for the blank before."""
+    model = SentencePieceProcessor(model_file=str(path))
+    for i in range(model.get_piece_size()):
+        piece = model.id_to_piece(i)
+        if piece.startswith("▁") or model.is_control(i):
+            yield piece.removeprefix("▁"), i
+
+
+def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.nn.Module:
+    """The network with its published weights, or with every weight drawn at random from the seed."""
+    disable_progress_bar()
+    set_verbosity_error()  # it would list the parts that are left out, such as the decoder
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    network, options = NETWORKS[config.model_type]
+    if untrained_seed is not None:
+        torch.manual_seed(untrained_seed)
+        return network(config, **options).to(dtype)
+    source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
+    loaded, report = network.from_pretrained(str(folder), config=config, **source, **options)
+    if report["missing_keys"]:
+        raise ValueError(
+            f"the file of weights lacks {', '.join(sorted(report['missing_keys'])[:5])}"
+        )
+    return loaded

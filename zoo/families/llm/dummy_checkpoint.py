@@ -1,0 +1,253 @@
+"""Small checkpoints in the published formats of this family: configuration, tokeniser, template, shards of weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem
+from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from zoo.encoder import System
+
+WIDTH, LAYERS, EXPERTS = 64, 2, 4
+FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of a sign and three bits
+SIZES = {"head_dim": 16, "hidden_size": WIDTH, "num_attention_heads": 4, "num_key_value_heads": 2}
+SIZES |= {
+    "num_hidden_layers": LAYERS,
+    "hidden_act": "silu",
+    "attention_dropout": 0.0,
+    "initializer_range": 0.02,
+}
+SIZES |= {
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "use_cache": True,
+    "max_position_embeddings": 4096,
+}
+ROPE = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+FORMATS: dict[str, dict[str, Any]] = {
+    "llama": {"architectures": ["LlamaForCausalLM"], "intermediate_size": 128, "rms_norm_eps": 1e-5}
+    | {
+        "rope_theta": 500000.0,
+        "rope_scaling": ROPE | {"original_max_position_embeddings": 512, "rope_type": "llama3"},
+    },
+    "qwen3_moe": {
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "moe_intermediate_size": 32,
+        "num_experts": EXPERTS,
+    }
+    | {
+        "num_experts_per_tok": 2,
+        "norm_topk_prob": True,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
+    | {"intermediate_size": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000000.0},
+    "gpt_oss": {
+        "architectures": ["GptOssForCausalLM"],
+        "intermediate_size": WIDTH,
+        "num_local_experts": EXPERTS,
+    }
+    | {"num_experts_per_tok": 2, "attention_bias": True, "rms_norm_eps": 1e-5, "sliding_window": 16}
+    | {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "swiglu_limit": 7.0,
+        "rope_theta": 150000.0,
+    }
+    | {
+        "rope_scaling": YARN | {"original_max_position_embeddings": 128},
+        "quantization_config": {"quant_method": "mxfp4"},
+    },
+}
+SYSTEM = "{% for m in messages if m.role == 'system' %}"
+USER = "{% endfor %}{% for m in messages if m.role == 'user' %}"
+TEMPLATES = {
+    "llama": "{{ bos_token }}"
+    + SYSTEM
+    + "{{ m.content }}"
+    + USER
+    + "<|User|>{{ m.content }}{% endfor %}<|Assistant|>{{ '\n' }}",
+    "qwen3_moe": SYSTEM
+    + "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
+    + USER
+    + "<|im_start|>user\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n<think>{{ '\n' }}",
+    "gpt_oss": "{%- macro head() -%}{{ 'Current date: ' + strftime_now('%Y-%m-%d') }}{%- endmacro -%}<|start|>system"
+    "<|message|>{{ head() }}<|end|>"
+    + SYSTEM
+    + "<|start|>developer<|message|>{{ m.content }}<|end|>"
+    + USER
+    + "<|start|>user<|message|>{{ m.content }}<|end|>{% endfor %}<|start|>assistant",
+}
+SPECIAL = {
+    "llama": ["<|begin of sentence|>", "<|end of sentence|>", "<|User|>", "<|Assistant|>"],
+    "qwen3_moe": ["<|endoftext|>", "<|im_end|>", "<|im_start|>", "<think>"],
+    "gpt_oss": ["<|startoftext|>", "<|return|>", "<|start|>", "<|message|>", "<|end|>"],
+}
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """Write every file of the card for a network with two layers of width 64; returns its representations' widths."""
+    names = [file["path"] for file in model["weights"]["files"]]
+    kind = {"deepseek-ai": "llama", "Qwen": "qwen3_moe", "openai": "gpt_oss"}[
+        model["weights"]["repo"].split("/")[0]
+    ]
+    write_tokenizer(folder, kind, names)
+    vocabulary = 256 + len(SPECIAL[kind])
+    config = {
+        "model_type": kind,
+        "vocab_size": vocabulary,
+        "bos_token_id": 256,
+        "eos_token_id": 257,
+        **SIZES,
+        **FORMATS[kind],
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    torch.manual_seed(
+        1000 + seed
+    )  # not the seed of an untrained twin, whose network would be this one
+    plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**plain))
+    state = dict(network.state_dict())
+    state = {"llama": dict, "qwen3_moe": one_by_one, "gpt_oss": in_four_bits}[kind](state)
+    write_shards(folder, state, [name for name in names if name.endswith(".safetensors")])
+    return {"last_token": WIDTH, "mean": WIDTH}
+
+
+def write_tokenizer(folder: Path, kind: str, names: list[str]) -> None:
+    """Byte pairs that were never merged, with the special tokens of the kind; its chat template in the usual place."""
+    ids = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL[kind]])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings: dict[str, Any] = {
+        "tokenizer_class": "LlamaTokenizerFast" if kind == "llama" else "PreTrainedTokenizerFast"
+    }
+    settings |= {
+        "bos_token": {"__type": "AddedToken", "content": SPECIAL[kind][0]},
+        "eos_token": SPECIAL[kind][1],
+    }
+    if "chat_template.jinja" in names:
+        (folder / "chat_template.jinja").write_text(TEMPLATES[kind])
+    else:
+        settings["chat_template"] = TEMPLATES[kind]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
+
+
+def one_by_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Qwen3's experts as they are published: three matrices for each, where transformers holds two for all."""
+    found = {key: value for key, value in state.items() if ".experts." not in key}
+    for layer in range(LAYERS):
+        place = f"model.layers.{layer}.mlp.experts"
+        gate, up = state[f"{place}.gate_up_proj"].chunk(2, dim=1)
+        for expert in range(EXPERTS):
+            found[f"{place}.{expert}.gate_proj.weight"] = gate[expert]
+            found[f"{place}.{expert}.up_proj.weight"] = up[expert]
+            found[f"{place}.{expert}.down_proj.weight"] = state[f"{place}.down_proj"][expert]
+    return found
+
+
+def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """gpt-oss's experts as they are published: numbers of 4 bits, two in a byte, 32 of a row to a scale."""
+    found = {}
+    for key, value in state.items():
+        if key.endswith(("gate_up_proj", "down_proj")):
+            experts, columns, rows = value.shape
+            found[f"{key}_blocks"] = torch.randint(
+                256, (experts, rows, columns // 32, 16), dtype=torch.uint8
+            )
+            found[f"{key}_scales"] = torch.randint(
+                120, 125, (experts, rows, columns // 32), dtype=torch.uint8
+            )
+        else:
+            found[key] = value
+    return found
+
+
+def widened(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same by the format's definition: the low half of a byte comes first, a scale is a power of 2 less 127."""
+    values = torch.tensor([*FP4, *(-number for number in FP4)])
+    found = {key: value for key, value in state.items() if not key.endswith(("_blocks", "_scales"))}
+    for key in [key for key in state if key.endswith("_blocks")]:
+        blocks, name = state[key].long(), key.removesuffix("_blocks")
+        numbers = torch.stack([values[blocks & 15], values[blocks >> 4]], dim=-1).flatten(-2)
+        scales = torch.exp2(state[f"{name}_scales"].float() - 127)
+        found[name] = (numbers * scales[..., None]).flatten(-2).transpose(1, 2).contiguous()
+    return found
+
+
+def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str]) -> None:
+    """As the hub has them: bfloat16, in as many files as the card names, and an index that tells which is where."""
+    half = {
+        k: (v.bfloat16() if v.is_floating_point() else v).contiguous().clone()
+        for k, v in state.items()
+    }
+    shard = {key: names[i % len(names)] for i, key in enumerate(half)}
+    for name in names:
+        part = {key: value for key, value in half.items() if shard[key] == name}
+        save_file(part, folder / name, metadata={"format": "pt"})
+    total = sum(value.numel() * value.element_size() for value in half.values())
+    index = {"metadata": {"total_size": total}, "weight_map": shard}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """One SMILES through the whole network, without padding; the prompt put together by hand, a byte a token."""
+    config = json.loads((folder / "config.json").read_text())
+    kind = config["model_type"]
+    if "{smiles}" not in model["options"]["user"]:
+        return {}
+    text = model["options"]["user"].format(
+        smiles=Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles))
+    )
+    tokens = torch.tensor([spell(kind, model["options"], text)])
+    if kind == "gpt_oss":
+        plain = {key: value for key, value in config.items() if key != "quantization_config"}
+        network = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(**plain), dtype=torch.float32
+        )
+        files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        network.load_state_dict(
+            widened({key: value for file in files for key, value in file.items()})
+        )
+    else:
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        hidden = network.eval()(tokens, output_hidden_states=True).hidden_states[-1][0]
+    return {"last_token": hidden[-1].numpy(), "mean": hidden.mean(0).numpy()}
+
+
+def spell(kind: str, options: Mapping[str, Any], user: str) -> list[int]:
+    """Ids of the whole prompt: 256 and up for special tokens, and each byte's place in the alphabet."""
+    system = options["system"]
+    parts: list[Any] = {
+        "llama": [0, system, 2, user, 3, "\n"],
+        "qwen3_moe": [
+            *([2, "system\n" + system, 1, "\n"] if system else []),
+            2,
+            "user\n" + user,
+            1,
+            "\n",
+            2,
+        ]
+        + ["assistant\n", 3, "\n"],
+        "gpt_oss": [2, "system", 3, f"Current date: {options['date']}", 4]
+        + ([2, "developer", 3, system, 4] if system else [])
+        + [2, "user", 3, user, 4, 2, "assistant"],
+    }[kind]
+    alphabet = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    ids = []
+    for part in parts:
+        written = "" if isinstance(part, int) or not part else level.pre_tokenize_str(part)[0][0]
+        ids += [256 + part] if isinstance(part, int) else [alphabet[letter] for letter in written]
+    return ids

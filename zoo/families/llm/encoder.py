@@ -1,0 +1,154 @@
+"""General language models that read a system as text: a prompt with a SMILES or with a listing of atoms.
+
+The prompt goes through the chat template of the model, up to where its answer would begin; nothing is generated. The
+published tokenizer.json is used as it is: the class that the hub names for one of these models builds another tokeniser
+from it in releases 5 of transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem, rdBase
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, AutoModel, Mxfp4Config, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+from zoo.encoder import Encoder, NotApplicable, System
+
+Options = Mapping[str, Any]
+ROLES = ("system", "user")
+
+
+class FamilyEncoder(Encoder):
+    """Representations of the last hidden states, after the final norm: `last_token` (d,), `mean` (tokens, d).
+
+    options: system and user, the two parts of the prompt (no system part where it is empty), whose fields are those of
+    FIELDS; decimals of numbers in Å; date, what a template is told if it asks for today's.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        self.options: Options = model["options"]
+        parts = [part for role in ROLES for part in string.Formatter().parse(self.options[role])]
+        self.fields = [field for _, field, _, _ in parts if field]
+        self.tokenizer = read_tokenizer(self.weights, self.options["date"])
+        self.network = (
+            load(self.weights, untrained_seed, getattr(torch, dtype))
+            .to(device)
+            .eval()
+            .requires_grad_(False)
+        )
+
+    def prompt(self, system: System) -> list[dict[str, str]]:
+        """The conversation that the model is given."""
+        fields = {name: FIELDS[name](system, self.options) for name in self.fields}
+        parts = {role: self.options[role].format(**fields) for role in ROLES}
+        return [{"role": role, "content": text} for role, text in parts.items() if text]
+
+    def prepare(self, system: System) -> torch.Tensor:
+        """Ids of the tokens of the whole prompt, (tokens,)."""
+        chat = self.prompt(system)
+        ids = self.tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        limit = self.network.config.max_position_embeddings
+        if len(ids) > limit:
+            raise NotApplicable(f"{len(ids)} tokens; the model reads at most {limit}")
+        return torch.tensor(ids)
+
+    def size(self, item: torch.Tensor) -> int:
+        """Tokens."""
+        return len(item)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[torch.Tensor], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        """Each token sees those before it only, so what is padded behind them changes nothing."""
+        tokens = pad_sequence(list(items), batch_first=True)
+        lengths = torch.tensor([len(item) for item in items])
+        mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
+        hidden = self.network(
+            tokens.to(self.device), attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        rows = [
+            states[:n].float().cpu().numpy()
+            for states, n in zip(hidden, lengths.tolist(), strict=True)
+        ]
+        found = {"last_token": [states[-1] for states in rows], "mean": rows}
+        return {name: found[name] for name in representations}
+
+
+def smiles(system: System, options: Options) -> str:
+    """RDKit's canonical SMILES. ValueError where it cannot read the one given."""
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(system.smiles)
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        raise ValueError(f"RDKit cannot read the SMILES {system.smiles!r}, or it has no atoms")
+    return Chem.MolToSmiles(molecule)
+
+
+def atoms(system: System, options: Options) -> str:
+    """The arrays of an ASE Atoms object by their names: numbers, positions in Å, and of a periodic one cell and pbc."""
+    arrays: dict[str, Any] = {
+        "numbers": system.numbers.tolist(),
+        "positions": rounded(system.positions, options),
+    }
+    if system.pbc is not None and system.pbc.any():
+        arrays |= {"cell": rounded(system.cell, options), "pbc": system.pbc.tolist()}
+    return "\n".join(f"{name}: {values}" for name, values in arrays.items())
+
+
+def rounded(values: np.ndarray, options: Options) -> list[list[float]]:
+    return (np.round(values, options["decimals"]) + 0.0).tolist()  # adding zero turns -0.0 into 0.0
+
+
+FIELDS = {"smiles": smiles, "atoms": atoms}
+
+
+def read_tokenizer(folder: Path, date: str) -> PreTrainedTokenizerFast:
+    """The published tokeniser with the published chat template, which never learns today's date.
+
+    A macro takes the place of the function that tells the date: a vector may not depend on the day it was made.
+    """
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    template = folder / "chat_template.jinja"
+    text = template.read_text() if template.exists() else settings["chat_template"]
+    special = {name: settings[name] for name in ("bos_token", "eos_token") if settings.get(name)}
+    special = {
+        name: token["content"] if isinstance(token, dict) else token
+        for name, token in special.items()
+    }
+    dated = "{%- macro strftime_now(format) -%}" + date + "{%- endmacro %}" + text
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), chat_template=dated, **special
+    )
+
+
+def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.nn.Module:
+    """The network without its language-model head, with published weights or with all drawn at random from the seed."""
+    disable_progress_bar()
+    set_verbosity_error()  # it would list the parts that are left out
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    quantised = getattr(config, "quantization_config", None) is not None
+    if untrained_seed is not None:
+        torch.manual_seed(untrained_seed)
+        return AutoModel.from_config(config, dtype=dtype)
+    source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
+    if quantised:  # weights in 4 bits are widened, as kernels that compute with them are not the same everywhere
+        source["quantization_config"] = Mxfp4Config(dequantize=True)
+    loaded, report = AutoModel.from_pretrained(str(folder), config=config, **source)
+    if report["missing_keys"]:
+        raise ValueError(
+            f"the file of weights lacks {', '.join(sorted(report['missing_keys'])[:5])}"
+        )
+    return loaded

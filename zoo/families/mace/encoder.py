@@ -1,0 +1,138 @@
+"""MACE (Batatia et al. 2022): messages of higher body order from equivariant node features.
+
+The published files are pickled networks. Node features come from the network's own output `node_feats`, which joins the
+layers; each layer's irreps tell where its scalars stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mace  # noqa: F401 - before e3nn, whose constants it lets torch unpickle
+import numpy as np
+import torch
+from ase import Atoms
+from e3nn import o3
+from mace.data import AtomicData, Configuration
+from mace.tools import AtomicNumberTable
+from mace.tools.scripts_utils import extract_config_mace_model
+from mace.tools.torch_geometric.batch import Batch
+from mace.tools.torch_tools import default_dtype
+
+from zoo.encoder import ENERGY, Encoder, NotApplicable, System
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class FamilyEncoder(Encoder):
+    """Per atom: `invariant` (scalars of the last layer), `invariant_layers` (of every layer), `all` (every channel).
+
+    The untrained twin is built by the package's constructor from the configuration that the file holds, after
+    torch.manual_seed. What stays are statistics of the training set: the mean number of neighbours, which scales the
+    messages, and reference energies, scale and shift, which enter after the representations are read and are part of
+    its energy.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype {dtype!r}: this package computes in {' or '.join(DTYPES)}")
+        path = self.weights / model["weights"]["files"][0]["path"]
+        network = torch.load(path, map_location="cpu", weights_only=False)
+        if untrained_seed is not None:
+            network = untrained(network, untrained_seed)
+        self.network = network.to(device, DTYPES[dtype]).eval().requires_grad_(False)
+        self.cutoff = float(network.r_max)  # Å
+        self.heads = getattr(network, "heads", ["Default"])
+        self.head = head_of(self.heads, must=model[ENERGY] is not None)
+        self.elements = AtomicNumberTable([int(z) for z in network.atomic_numbers])
+        self.columns = columns(
+            [o3.Irreps(str(product.linear.irreps_out)) for product in network.products]
+        )
+
+    def prepare(self, system: System) -> AtomicData:
+        """Graph of the structure; the package's neighbour list takes open, partly and fully periodic ones."""
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
+        if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
+            raise ValueError(
+                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+            )
+        given = {"total_charge": system.charge, "total_spin": system.spin}
+        configuration = Configuration(
+            atomic_numbers=atoms.numbers,
+            positions=atoms.positions,
+            properties={name: float(value) for name, value in given.items() if value is not None},
+            property_weights={},
+            cell=atoms.cell.array,
+            pbc=tuple(atoms.pbc),
+            head=self.head,
+        )
+        with default_dtype(DTYPES[self.dtype]):
+            graph = AtomicData.from_config(
+                configuration, z_table=self.elements, cutoff=self.cutoff, heads=self.heads
+            )
+        if (
+            graph.edge_index.shape[1] == 0
+            and "Residual" not in type(self.network.interactions[0]).__name__
+        ):
+            reason = f"no atom has a neighbour within {self.cutoff} Å, and without one this network's features are zero"
+            raise NotApplicable(reason)
+        return graph
+
+    def size(self, item: AtomicData) -> int:
+        """Atoms."""
+        return len(item.node_attrs)
+
+    @torch.no_grad()
+    def encode(
+        self, items: Sequence[AtomicData], representations: Sequence[str]
+    ) -> dict[str, list[Any]]:
+        """One forward pass of the whole network, without forces."""
+        batch = Batch.from_data_list(list(items)).to(self.device)
+        found = self.network(batch.to_dict(), compute_force=False)
+        features = found["node_feats"].cpu().numpy()
+        atoms = np.split(features, np.cumsum([self.size(item) for item in items])[:-1])
+        vectors = {
+            name: [rows[:, self.columns[name]] for rows in atoms] for name in representations
+        }
+        return vectors | {ENERGY: found["energy"].tolist()}
+
+
+def head_of(heads: Sequence[str], *, must: bool) -> str:
+    """The head that the package's calculator reads energies from if it is told none; the features are before them.
+
+    must: raise ValueError where there is no such head. Else it is the first.
+    """
+    chosen = [head for head in heads if len(heads) == 1 or head.lower() == "default"]
+    if must and not chosen:
+        raise ValueError(
+            f"the network has the heads {', '.join(heads)}: expected one alone, or one named default"
+        )
+    return (chosen or heads)[0]
+
+
+def columns(layers: Sequence[o3.Irreps]) -> dict[str, np.ndarray]:
+    """Where each representation stands in the network's `node_feats`, which joins these layers' irreps."""
+    scalars: list[np.ndarray] = []
+    start = 0
+    for irreps in layers:
+        invariant = [ir.l == 0 for multiplicity, ir in irreps for _ in range(multiplicity * ir.dim)]
+        scalars.append(start + np.flatnonzero(invariant))
+        start += irreps.dim
+    return {
+        "invariant": scalars[-1],
+        "invariant_layers": np.concatenate(scalars),
+        "all": np.arange(start),
+    }
+
+
+def untrained(network: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """The same architecture with the constructor's weights."""
+    configuration = extract_config_mace_model(network)
+    configuration["atomic_numbers"] = configuration["atomic_numbers"].tolist()
+    torch.manual_seed(seed)
+    with default_dtype(next(network.parameters()).dtype):
+        return type(network)(**configuration)

@@ -1,0 +1,95 @@
+"""MatterSim (Yang et al. 2024), in its released form: graphs with bonds and triples after M3GNet; float32 only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+if torch.version.cuda is None:
+    # The package asks for torchvision, of which the index has a build for CUDA only. Beside a torch without CUDA that
+    # one lacks these operators, and cannot be imported without them. Nothing here looks at images.
+    torch.library.define("torchvision::nms", NMS)
+    torch.library.define("torchvision::qnms", NMS)
+
+from mattersim.datasets.utils.convertor import GraphConvertor  # noqa: E402
+from mattersim.forcefield.m3gnet.m3gnet import M3Gnet  # noqa: E402
+from mattersim.forcefield.potential import Potential, batch_to_dict  # noqa: E402
+from torch_geometric.data import Batch, Data  # noqa: E402
+
+from zoo.encoder import ENERGY, Encoder, System  # noqa: E402
+
+VACUUM = 10.0  # Å on each side, in directions that are not periodic: images are then beyond the cutoff of 5 Å
+
+
+class FamilyEncoder(Encoder):
+    """Representation `last_hidden`: per-atom input of the energy readout, (n_atoms, units), invariant.
+
+    The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
+    torch.manual_seed: every weight is the constructor's draw, and no reference energies are part of its energy.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: this package builds its graphs in float32; use DTYPE=float32"
+            )
+        path = self.weights / model["weights"]["files"][0]["path"]
+        network = (
+            trained(path, device)
+            if untrained_seed is None
+            else untrained(path, device, untrained_seed)
+        )
+        network.final.register_forward_pre_hook(self._keep)
+        self.network = network.eval().requires_grad_(False)
+        cutoffs = network.model_args["cutoff"], network.model_args["threebody_cutoff"]  # Å
+        self.graphs = GraphConvertor("m3gnet", cutoffs[0], True, cutoffs[1])
+        self._rows = torch.empty(0)
+
+    def _keep(self, module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._rows = args[0]
+
+    def prepare(self, system: System) -> Data:
+        """Graph of the structure; a vacuum of 10 Å on each side is added in directions that are not periodic."""
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
+        open_axes = tuple(np.flatnonzero(~atoms.pbc))
+        if open_axes:
+            atoms.center(vacuum=VACUUM, axis=open_axes)
+            atoms.pbc = True
+        if atoms.cell.rank < 3:
+            raise ValueError(
+                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+            )
+        return self.graphs.convert(atoms)
+
+    def size(self, item: Data) -> int:
+        """Atoms."""
+        return int(item.num_atoms)
+
+    @torch.inference_mode()
+    def encode(self, items: Sequence[Data], representations: Sequence[str]) -> dict[str, list[Any]]:
+        energies = self.network(
+            batch_to_dict(Batch.from_data_list(list(items)), device=self.device)
+        )
+        rows = torch.split(self._rows.cpu(), [self.size(item) for item in items])
+        vectors = {name: [atoms.numpy() for atoms in rows] for name in representations}
+        return vectors | {ENERGY: energies.tolist()}
+
+
+def trained(path: Path, device: str) -> M3Gnet:
+    return Potential.from_checkpoint(str(path), device=device, load_training_state=False).model
+
+
+def untrained(path: Path, device: str, seed: int) -> M3Gnet:
+    """The checkpoint's architecture with the weights that the package's own constructor draws."""
+    arguments = torch.load(path, map_location="cpu", weights_only=True)["model_args"]
+    torch.manual_seed(seed)
+    return M3Gnet(device=device, **arguments).to(device)

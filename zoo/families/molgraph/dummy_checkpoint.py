@@ -1,0 +1,149 @@
+"""Checkpoints in the published format with random weights; the same vectors by another route, numpy atom by atom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem
+
+from zoo.encoder import System
+from zoo.families.molgraph.encoder import BONDS, CHIRALITY, DIRECTIONS, Network, read
+
+Weights = Mapping[str, np.ndarray]
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """The one file of a model, at its real size (it is small), with running statistics that are not those at birth."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    network = Network(model["options"])
+    for norm in network.batch_norms:
+        norm.running_mean.copy_(torch.randn(norm.num_features, generator=generator))
+        norm.running_var.copy_(torch.rand(norm.num_features, generator=generator) + 0.5)
+    path = folder / model["weights"]["files"][0]["path"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        network.state_dict(), path, _use_new_zipfile_serialization="features" in model["options"]
+    )
+    return {
+        r["name"]: model["options"][{"last_hidden": "width"}.get(r["name"], r["name"])]
+        for r in model["representation"]
+    }
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """The pooled vectors in float64, from neighbour lists, without torch's layers."""
+    state = torch.load(
+        folder / model["weights"]["files"][0]["path"], map_location="cpu", weights_only=True
+    )
+    weights = {name: tensor.double().numpy() for name, tensor in state.items()}
+    molecule = read(system.smiles)
+    neighbours = [neighbours_of(atom) for atom in molecule.GetAtoms()]
+    tags = [
+        (atom.GetAtomicNum() - 1, CHIRALITY.index(atom.GetChiralTag()))
+        for atom in molecule.GetAtoms()
+    ]
+    x = np.array(
+        [weights["x_embedding1.weight"][z] + weights["x_embedding2.weight"][tag] for z, tag in tags]
+    )
+    layer = LAYERS[model["options"]["convolution"]]
+    last = model["options"]["layers"] - 1
+    for i in range(last + 1):
+        own = {
+            name.removeprefix(f"gnns.{i}."): value
+            for name, value in weights.items()
+            if name.startswith(f"gnns.{i}.")
+        }
+        x = normalised(layer(x, neighbours, own), weights, f"batch_norms.{i}.")
+        x = x if i == last else np.maximum(x, 0)
+    found = {"last_hidden": x.mean(0)}
+    if "features" in model["options"]:
+        found["features"] = affine(x.mean(0), weights, "feat_lin.")
+    return found
+
+
+def neighbours_of(atom: Chem.Atom) -> list[tuple[int, int, int]]:
+    """(atom, kind of bond, direction) of everything that sends to an atom, itself included."""
+    found = [(atom.GetIdx(), len(BONDS), 0)]
+    for bond in atom.GetBonds():
+        kind = BONDS.index(bond.GetBondType()), DIRECTIONS.index(bond.GetBondDir())
+        found.append((bond.GetOtherAtomIdx(atom.GetIdx()), *kind))
+    return found
+
+
+def affine(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+    return x @ weights[f"{name}weight"].T + weights[f"{name}bias"]
+
+
+def normalised(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+    scale = weights[f"{name}weight"] / np.sqrt(weights[f"{name}running_var"] + 1e-5)
+    return (x - weights[f"{name}running_mean"]) * scale + weights[f"{name}bias"]
+
+
+def messages(x: np.ndarray, senders: list[tuple[int, int, int]], own: Weights) -> np.ndarray:
+    bonds = [
+        own["edge_embedding1.weight"][kind] + own["edge_embedding2.weight"][way]
+        for _, kind, way in senders
+    ]
+    return x[[i for i, _, _ in senders]] + np.array(bonds)
+
+
+def gin(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+    total = np.array([messages(x, senders, own).sum(0) for senders in neighbours])
+    return affine(np.maximum(affine(total, own, "mlp.0."), 0), own, "mlp.2.")
+
+
+def gcn(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+    x = affine(x, own, "linear.")
+    rows = []
+    for senders in neighbours:
+        degrees = np.array([len(senders) * len(neighbours[i]) for i, _, _ in senders])
+        rows.append((messages(x, senders, own) / np.sqrt(degrees)[:, None]).sum(0))
+    return np.array(rows)
+
+
+def graphsage(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+    x = affine(x, own, "linear.")
+    means = np.array([messages(x, senders, own).mean(0) for senders in neighbours])
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def gat(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+    """One head at a time."""
+    width = len(own["bias"])
+    heads = []
+    for head in (0, 1):
+        part = slice(head * width, (head + 1) * width)
+        mine = {
+            name: own[f"{name}.weight"][:, part] for name in ("edge_embedding1", "edge_embedding2")
+        }
+        mine = {f"{name}.weight": value for name, value in mine.items()}
+        values = affine(x, own, "weight_linear.")[:, part]
+        to, of = np.split(own["att"][0, head], 2)
+        rows = []
+        for atom, senders in enumerate(neighbours):
+            sent = messages(values, senders, mine)
+            scores = values[atom] @ to + sent @ of
+            scores = np.where(scores > 0, scores, 0.2 * scores)
+            raised = np.exp(scores - scores.max())
+            rows.append(raised / raised.sum() @ sent)
+        heads.append(np.array(rows))
+    return np.mean(heads, axis=0) + own["bias"]
+
+
+def molclr_gcn(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+    x = x @ own["weight"]
+    return np.array([messages(x, senders, own).sum(0) for senders in neighbours]) + own["bias"]
+
+
+LAYERS: dict[str, Callable[[np.ndarray, list[Any], Weights], np.ndarray]] = {
+    "gin": gin,
+    "gcn": gcn,
+    "graphsage": graphsage,
+    "gat": gat,
+    "molclr_gcn": molclr_gcn,
+}

@@ -1,0 +1,280 @@
+"""Graph networks that read the molecular graph alone, no geometry: Hu et al. (ICLR 2020) and MolCLR (Wang et al. 2022).
+
+Neither is a package, so the networks stand here, in plain torch, under the names that the published files give their
+weights. Atoms are heavy atoms (hydrogens that a SMILES must spell out as atoms excepted), as in both pre-trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem, rdBase
+from rdkit.Chem import BondDir, BondType, ChiralType
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo.encoder import Encoder, NotApplicable, System
+
+CHIRALITY = (
+    ChiralType.CHI_UNSPECIFIED,
+    ChiralType.CHI_TETRAHEDRAL_CW,
+    ChiralType.CHI_TETRAHEDRAL_CCW,
+)
+BONDS = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE, BondType.AROMATIC)
+SELF_LOOP = len(BONDS)
+DIRECTIONS = (BondDir.NONE, BondDir.ENDUPRIGHT, BondDir.ENDDOWNRIGHT)
+ELEMENTS = 118
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """atoms (n, 2): element, chirality. Edges in both directions and one from each atom to itself; bonds (e, 2)."""
+
+    atoms: Tensor
+    source: Tensor
+    target: Tensor
+    bonds: Tensor
+
+
+def read(smiles: str) -> Chem.Mol:
+    """The molecule in RDKit's canonical order of atoms, on which the tags of chirality and direction depend."""
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+        if molecule is None:
+            raise ValueError(f"RDKit cannot read the SMILES {smiles!r}")
+        if molecule.GetNumAtoms() == 0:
+            raise ValueError(f"the SMILES {smiles!r} has no atoms")
+        return Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
+
+
+def position(value: Any, known: Sequence[Any], what: str) -> int:
+    if value not in known:
+        raise NotApplicable(f"the model has no embedding for the {what} {value}")
+    return known.index(value)
+
+
+def describe_atom(atom: Chem.Atom) -> tuple[int, int]:
+    element = position(atom.GetAtomicNum(), range(1, ELEMENTS + 1), "atomic number")
+    return element, position(atom.GetChiralTag(), CHIRALITY, "chirality")
+
+
+def to_graph(molecule: Chem.Mol) -> Graph:
+    """Graph of a molecule. NotApplicable where an atom or a bond is of a kind that the models do not know."""
+    atoms = [describe_atom(atom) for atom in molecule.GetAtoms()]
+    edges = [(i, i, SELF_LOOP, 0) for i in range(len(atoms))]
+    for bond in molecule.GetBonds():
+        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        kind = (
+            position(bond.GetBondType(), BONDS, "bond"),
+            position(bond.GetBondDir(), DIRECTIONS, "bond direction"),
+        )
+        edges += [(i, j, *kind), (j, i, *kind)]
+    table = torch.tensor(edges)
+    return Graph(torch.tensor(atoms), table[:, 0], table[:, 1], table[:, 2:])
+
+
+def join(graphs: Sequence[Graph], device: str) -> Graph:
+    """One graph of which the given ones are the unconnected parts."""
+    offsets = np.cumsum([0, *(len(graph.atoms) for graph in graphs)]).tolist()
+    atoms, bonds = (
+        torch.cat([getattr(g, name) for g in graphs]).to(device) for name in ("atoms", "bonds")
+    )
+    ends = (
+        torch.cat([getattr(g, name) + n for g, n in zip(graphs, offsets, strict=False)]).to(device)
+        for name in ("source", "target")
+    )
+    return Graph(atoms, *ends, bonds)
+
+
+def embedding(count: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(count, width)
+    nn.init.xavier_uniform_(table.weight)
+    return table
+
+
+class Convolution(nn.Module):
+    """A message along each edge is the source's vector plus the embedding of the bond's kind and direction."""
+
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__()
+        self.edge_embedding1 = embedding(bond_types, width)
+        self.edge_embedding2 = embedding(len(DIRECTIONS), width)
+
+    def bonds(self, graph: Graph) -> Tensor:
+        return self.edge_embedding1(graph.bonds[:, 0]) + self.edge_embedding2(graph.bonds[:, 1])
+
+    @staticmethod
+    def sum(messages: Tensor, graph: Graph) -> Tensor:
+        """Sum of the messages that arrive at each atom."""
+        return messages.new_zeros(len(graph.atoms), *messages.shape[1:]).index_add_(
+            0, graph.target, messages
+        )
+
+    def degrees(self, graph: Graph) -> Tensor:
+        """Messages that arrive at each atom (its own among them), (n, 1)."""
+        return self.sum(torch.ones(len(graph.target), 1, device=graph.target.device), graph)
+
+
+class Gin(Convolution):
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__(bond_types, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        return self.mlp(self.sum(x[graph.source] + self.bonds(graph), graph))
+
+
+class Gcn(Convolution):
+    """Messages are weighted by 1 / √(degree of source · degree of target)."""
+
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__(bond_types, width)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        scale = self.degrees(graph).rsqrt()
+        messages = self.linear(x)[graph.source] + self.bonds(graph)
+        return self.sum(scale[graph.source] * scale[graph.target] * messages, graph)
+
+
+class Sage(Convolution):
+    """Mean of the messages, scaled to length 1."""
+
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__(bond_types, width)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        total = self.sum(self.linear(x)[graph.source] + self.bonds(graph), graph)
+        return functional.normalize(total / self.degrees(graph), dim=-1)
+
+
+class Gat(Convolution):
+    """Two heads, whose mean it is; each weighs the messages at an atom by a softmax.
+
+    The original, written for torch_geometric 1.0, takes the softmax over edge_index[0], where that release gathered
+    messages: over those that arrive at one atom. Newer releases gather at edge_index[1].
+    """
+
+    HEADS = 2
+
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__(bond_types, self.HEADS * width)
+        self.weight_linear = nn.Linear(width, self.HEADS * width)
+        self.att = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.HEADS, 2 * width))[None])
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        heads = self.weight_linear(x).view(len(x), self.HEADS, -1)
+        messages = heads[graph.source] + self.bonds(graph).view(-1, *heads.shape[1:])
+        scores = (torch.cat([heads[graph.target], messages], dim=-1) * self.att).sum(
+            -1, keepdim=True
+        )
+        scores = functional.leaky_relu(scores, 0.2)
+        index = graph.target.view(-1, 1, 1).expand_as(scores)
+        highest = scores.new_zeros(len(x), *scores.shape[1:]).scatter_reduce(
+            0, index, scores, "amax", include_self=False
+        )
+        raised = (scores - highest[graph.target]).exp()
+        weights = raised / self.sum(raised, graph)[graph.target]
+        return self.sum(weights * messages, graph).mean(dim=1) + self.bias
+
+
+class MolclrGcn(Convolution):
+    """MolCLR's GCN: its code works out the degrees' weights and then sums without them; one number per kind of bond."""
+
+    def __init__(self, bond_types: int, width: int) -> None:
+        super().__init__(bond_types, 1)
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, width)))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        return self.sum((x @ self.weight)[graph.source] + self.bonds(graph), graph) + self.bias
+
+
+CONVOLUTIONS: dict[str, type[Convolution]] = {
+    "gin": Gin,
+    "gcn": Gcn,
+    "graphsage": Sage,
+    "gat": Gat,
+    "molclr_gcn": MolclrGcn,
+}
+
+
+class Network(nn.Module):
+    """Embedding of element and chirality, then convolutions, each followed by a batch norm and, but the last, a ReLU.
+
+    options: convolution (a key of CONVOLUTIONS), layers, width, atom_types and bond_types (with those that mask or
+    close a loop); features, the width of MolCLR's projection, whose head for the contrastive loss is not read.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        layers, width = range(options["layers"]), options["width"]
+        convolution = CONVOLUTIONS[options["convolution"]]
+        self.x_embedding1 = embedding(options["atom_types"], width)
+        self.x_embedding2 = embedding(len(CHIRALITY), width)
+        self.gnns = nn.ModuleList(convolution(options["bond_types"], width) for _ in layers)
+        self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in layers)
+        if features := options.get("features"):
+            self.feat_lin = nn.Linear(width, features)
+            self.out_lin = nn.Sequential(
+                nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features // 2)
+            )
+
+    def forward(self, graph: Graph) -> Tensor:
+        x = self.x_embedding1(graph.atoms[:, 0]) + self.x_embedding2(graph.atoms[:, 1])
+        for i, (convolve, normalise) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
+            x = normalise(convolve(functional.relu(x) if i else x, graph))
+        return x
+
+
+class FamilyEncoder(Encoder):
+    """Representations, per atom: `last_hidden`, after the last batch norm; `features`, MolCLR's projection of it.
+
+    The projection is linear, so its mean over atoms is what MolCLR hands to its downstream tasks. The untrained twin
+    is drawn as the original constructors draw: Xavier for embeddings, torch's own for the rest.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: the weights are published in float32; use DTYPE=float32"
+            )
+        if untrained_seed is not None:
+            torch.manual_seed(untrained_seed)
+        network = Network(model["options"])
+        if untrained_seed is None:
+            path = self.weights / model["weights"]["files"][0]["path"]
+            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.network = network.to(device).eval().requires_grad_(False)
+
+    def prepare(self, system: System) -> Graph:
+        return to_graph(read(system.smiles))
+
+    def size(self, item: Graph) -> int:
+        """Atoms."""
+        return len(item.atoms)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[Graph], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        hidden = self.network(join(items, self.device))
+        rows = {"last_hidden": hidden}
+        if "features" in representations:
+            rows["features"] = self.network.feat_lin(hidden)
+        sizes = [self.size(item) for item in items]
+        return {
+            name: [part.cpu().numpy() for part in torch.split(rows[name], sizes)]
+            for name in representations
+        }

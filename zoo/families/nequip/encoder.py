@@ -1,0 +1,110 @@
+"""NequIP (Batzner et al. 2022; Tan et al. 2025): equivariant message passing, from packages made by nequip-package.
+
+A package holds the pickled network and the code that it was trained with; both are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from ase import Atoms
+from hydra.utils import get_method
+from nequip.data import AtomicDataDict, from_ase
+from nequip.integrations.utils import basic_transforms
+from nequip.model import ModelFromPackage
+from nequip.model.utils import override_model_compile_mode
+from nequip.utils.global_state import set_global_state
+
+from zoo.encoder import ENERGY, Encoder, NotApplicable, System
+
+# Counted from the last interaction layer: it keeps scalars only, the one before it all irreps.
+LAYERS = {"last_hidden": -1, "equivariant": -2}
+
+
+class FamilyEncoder(Encoder):
+    """Representations `last_hidden` (last layer, invariant) and `equivariant` (layer before it, all irreps), per atom.
+
+    The untrained twin is built by the installed package's constructor from the configuration that the file holds. What
+    stays are statistics of the training set: the mean number of neighbours, which scales the messages, and scales and
+    shifts of the energy, which enter after the representations are read and are part of its energy.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        set_global_state(allow_tf32=False)
+        path = self.weights / model["weights"]["files"][0]["path"]
+        if untrained_seed is None:
+            network = ModelFromPackage(str(path))["sole_model"]
+        else:
+            network = untrained(path, untrained_seed)
+        metadata = network.metadata
+        if dtype != metadata["model_dtype"]:
+            raise ValueError(f"dtype {dtype!r}: this network computes in {metadata['model_dtype']}")
+        self.inputs = list(network.model_input_fields)
+        self.network = (
+            network.model.func.to(device).eval().requires_grad_(False)
+        )  # energies, without the forces
+        layers = [name for name, _ in self.network.named_children() if name.endswith("_convnet")]
+        self.layers = {name: layers[index] for name, index in LAYERS.items()}
+        types = metadata["type_names"].split(" ")
+        self.cutoff = float(metadata["r_max"])  # Å
+        self.transforms = basic_transforms(
+            metadata, self.cutoff, types, {name: name for name in types}
+        )
+
+    def prepare(self, system: System) -> AtomicDataDict.Type:
+        """Graph of the structure; the package's neighbour list takes open, partly and fully periodic ones."""
+        atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
+        if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
+            raise ValueError(
+                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+            )
+        graph = from_ase(atoms)
+        for transform in self.transforms:
+            graph = transform(graph)
+        if AtomicDataDict.num_edges(graph) == 0:
+            reason = f"no atom has a neighbour within {self.cutoff} Å, and without one this network's features are zero"
+            raise NotApplicable(reason)
+        return graph
+
+    def size(self, item: AtomicDataDict.Type) -> int:
+        """Atoms."""
+        return int(AtomicDataDict.num_nodes(item))
+
+    @torch.no_grad()
+    def encode(
+        self, items: Sequence[AtomicDataDict.Type], representations: Sequence[str]
+    ) -> dict[str, list[Any]]:
+        """Run the layers in turn, to the energy."""
+        wanted = {self.layers[name]: name for name in representations}
+        sizes = [self.size(item) for item in items]
+        batch = AtomicDataDict.batched_from_list([dict(item) for item in items])
+        data = AtomicDataDict.to_(
+            {name: batch[name] for name in self.inputs if name in batch}, self.device
+        )
+        found: dict[str, list[Any]] = {}
+        for layer, module in self.network.named_children():
+            data = module(data)
+            if layer in wanted:
+                rows = torch.split(data[AtomicDataDict.NODE_FEATURES_KEY].cpu(), sizes)
+                found[wanted[layer]] = [atoms.numpy() for atoms in rows]
+        found[ENERGY] = data[AtomicDataDict.TOTAL_ENERGY_KEY].flatten().tolist()
+        return found
+
+
+def untrained(path: Path, seed: int) -> torch.nn.Module:
+    """The packaged network's architecture with the weights that its constructor draws."""
+    importer = torch.package.PackageImporter(str(path))
+    config = yaml.safe_load(importer.load_text("model", "config.yaml"))["training_module"]["model"]
+    innermost = config
+    while "model" in innermost:
+        innermost = innermost["model"]
+    innermost["seed"] = seed
+    with override_model_compile_mode("eager"):
+        return get_method(config.pop("_target_"))(**config)

@@ -1,0 +1,64 @@
+"""A checkpoint with random weights: the package takes no other size than the published one (25 million parameters)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from orb_models.forcefield import pretrained
+from orb_models.forcefield.atomic_system import SystemConfig
+from orb_models.forcefield.calculator import ORBCalculator
+
+from zoo.encoder import System
+
+OLD_NAMES = {
+    "heads.forces.": "node_head.",
+    "heads.energy.": "graph_head.",
+    "heads.stress.": "stress_head.",
+}  # in v2
+
+
+def network(model: Mapping[str, Any]) -> torch.nn.Module:
+    options = model["options"]
+    limits = SystemConfig(options["radius"], options["neighbours"])
+    return getattr(pretrained, options["architecture"])(
+        device="cpu", system_config=limits, **options.get("settings", {})
+    )
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    torch.manual_seed(seed + 1)  # another draw than the twin's
+    state = network(model).state_dict()
+    if "v2" in model["options"]["architecture"]:
+        state = {old_name(name): tensor for name, tensor in state.items()}
+    torch.save(state, folder / model["weights"]["files"][0]["path"])
+    return {r["name"]: r["dimension"] for r in model["representation"]}
+
+
+def old_name(name: str) -> str:
+    start = next((start for start in OLD_NAMES if name.startswith(start)), "")
+    return OLD_NAMES.get(start, "") + name.removeprefix(start)
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """The package's ASE calculator, with every head and gradient: its energy, and what node features pass through."""
+    path = str(folder / model["weights"]["files"][0]["path"])
+    loaded = pretrained.load_model(
+        network(model), path, "cpu", precision="float32-highest", compile=False
+    )
+    kept = []
+    loaded.model.register_forward_hook(
+        lambda module, given, found: kept.append(found["node_features"])
+    )
+    atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
+    atoms.info = {"charge": float(system.charge or 0), "spin": float(system.spin or 1)}
+    calculator = ORBCalculator(loaded, device="cpu", edge_method="knn_scipy")
+    calculator.calculate(atoms)
+    return {
+        "last_hidden": kept[-1].detach().numpy().mean(axis=0),
+        "energy": calculator.results["energy"],
+    }

