@@ -11,7 +11,7 @@ HOW              := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET $(HOW) MEMORY CPUS TIMEOUT VECTORS TITLE LICENCE YES
+ingest_takes     := MODEL DATASET $(HOW) MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
 plan_takes       := MODEL DATASET $(HOW)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
@@ -116,7 +116,7 @@ account: demo  ## embed what docs/account.md is about, and compare its numbers (
 	@$(PY) -m ingest run bundled nci --limit 300
 	@$(PY) -m pytest tests/query/test_account.py
 
-list: install  ## every model: family, input, dimension, weights at hand, when checked, licence
+list: install  ## every model: family, input, dimension, weights at hand, when checked, license
 	@$(PY) -m zoo list
 
 info: install  ## one model's card: MODEL=…
@@ -132,17 +132,17 @@ pin: install  ## download MODEL=a,b|all's weights (or DATASET=…'s files) once 
 	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
 	@$(if $(DATASET),$(PY) -m ingest pin "$$DATASET",$(PY) -m zoo pin "$$MODEL" $(if $(AGAIN),--again))
 
-datasets: install  ## the datasets: size, licence, what is to be downloaded
+datasets: install  ## the datasets: size, license, what is to be downloaded
 	@$(PY) -m ingest datasets
 
-ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENCE= YES=1]
+ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(PY) -m ingest run "$$MODEL" "$$DATASET" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
 	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
 	    $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) $(call flag,TIMEOUT,timeout) \
 	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
-	    $(call flag,LICENCE,licence) $(if $(YES),--yes)
+	    $(call flag,LICENSE,license) $(if $(YES),--yes)
 
 plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=… [as for ingest]
 	$(call given,MODEL,make plan MODEL=chgnet-0.3.0 DATASET=aflow)
@@ -186,7 +186,7 @@ clean: install  ## remove MODEL=a,b's vectors and shards [DATASET=a,b]; without 
 	$(call either,MODEL,FAMILY)
 	@$(if $(MODEL),$(PY) -m ingest clean "$$MODEL" $(if $(DATASET),"$$DATASET"),$(PY) -m ingest.images clean "$${FAMILY:-all}") $(if $(YES),--yes)
 
-clean-cache: install  ## remove the neighbours kept from earlier questions; the next finds them again
+clean-cache: install  ## remove the neighbors kept from earlier questions; the next finds them again
 	@$(PY) -m ingest clean --cache
 
 env: install  ## build one family's local environment from its lock: FAMILY=…|bundled|all

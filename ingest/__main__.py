@@ -39,9 +39,9 @@ from ingest.sources.published import Published
 from ingest.systems.materialize import (
     Dataset,
     DatasetError,
-    Materialised,
-    materialise,
-    read_materialised,
+    Materialized,
+    materialize,
+    read_materialized,
 )
 from schemas.interrupt import listen
 from schemas.store import StoreError, StoreLocked, update
@@ -278,7 +278,7 @@ def _dataset(layout: Layout, name: str) -> Dataset:
     try:
         return find_dataset(name)
     except DatasetError:
-        there = read_materialised(layout.dataset(name)) if Path(name).name == name else None
+        there = read_materialized(layout.dataset(name)) if Path(name).name == name else None
         if there is None or not Path(there.source).is_absolute():
             raise
     if not Path(there.source).exists():
@@ -289,7 +289,7 @@ def _dataset(layout: Layout, name: str) -> Dataset:
     return find_dataset(there.source)
 
 
-def prepare(layout: Layout, dataset: Dataset) -> Materialised:
+def prepare(layout: Layout, dataset: Dataset) -> Materialized:
     """The dataset on disk, made now if it is not there yet."""
     complete(layout, say)
     patiently(lambda: update(layout.store), layout.store, say=say)
@@ -301,14 +301,14 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     say(f"dataset {dataset.name}: {dataset.title}{seconds}")
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    there = read_materialised(folder)
+    there = read_materialized(folder)
     _refuse_namesake(dataset, there)
     if there is not None and (there.sample or 0) > (dataset.sample or 0):
         dataset = dataset.drawn(
             there.sample, say
         )  # else what was embedded of the larger sample would go
     with counting(dataset.name, dataset.sample or dataset.approx_systems) as progress:
-        made = materialise(dataset, folder, progress)
+        made = materialize(dataset, folder, progress)
     if made.n_unreadable:
         say(
             f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, see table failures"
@@ -318,7 +318,7 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialised:
     return made
 
 
-def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
+def _refuse_namesake(dataset: Dataset, there: Materialized | None) -> None:
     """Two files of one name in two folders are two datasets; the second must not take the place of the first."""
     if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
         return
@@ -329,7 +329,7 @@ def _refuse_namesake(dataset: Dataset, there: Materialised | None) -> None:
 
 
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
-    brought = Brought(options.model, Path(options.vectors), options.title, options.licence)
+    brought = Brought(options.model, Path(options.vectors), options.title, options.license)
     dataset = _dataset(layout, options.dataset)
     _refuse_how(options, dataset)
     made = prepare(layout, dataset.drawn(options.limit, say))
@@ -361,7 +361,7 @@ def foresee(options: argparse.Namespace) -> int:
     selections = choose_models(options.model)
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
-    there = read_materialised(layout.dataset(dataset.name))
+    there = read_materialized(layout.dataset(dataset.name))
     here = (
         there is not None
         and there.fingerprint == dataset.fingerprint

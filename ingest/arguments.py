@@ -14,7 +14,7 @@ UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 EXAMPLES = """examples:
   python -m ingest run chgnet-0.3.0 aflow
   python -m ingest run bundled,bundled@untrained aflow --limit 50
-  python -m ingest run my-model aflow --vectors my-vectors.parquet --licence CC-BY-4.0
+  python -m ingest run my-model aflow --vectors my-vectors.parquet --license CC-BY-4.0
   python -m ingest plan all aflow
 """
 
@@ -81,9 +81,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     clean.add_argument(
         "--cache",
         action="store_true",
-        help="remove the neighbour lists that questions keep instead",
+        help="remove the neighbor lists that questions keep instead",
     )
-    commands.add_parser("datasets", help="the datasets, with their downloads and licences")
+    commands.add_parser("datasets", help="the datasets, with their downloads and licenses")
     pin = commands.add_parser(
         "pin", help="record the checksums of a dataset's files that nobody published"
     )
@@ -187,7 +187,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--title", help="with --vectors: what the model is")
     run.add_argument(
-        "--licence", help="with --vectors: the vectors' licence (default: recorded as not stated)"
+        "--license", help="with --vectors: the vectors' license (default: recorded as not stated)"
     )
 
 

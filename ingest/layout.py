@@ -39,11 +39,23 @@ def glob_free(path: Path) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """One of our JSON files. Raises Damaged where it is not there, or not as it was written."""
     try:
-        return worker.read_json(path)
+        content: dict[str, Any] = _in_american(worker.read_json(path))
+        return content
     except FileNotFoundError:
         raise Damaged(f"{path} is missing") from None
     except worker.Damaged as error:
         raise Damaged(str(error)) from error
+
+
+def _in_american(content: Any) -> Any:
+    """The content with keys as they are spelled now; stores of schema 2 and earlier wrote `licence`."""
+    if isinstance(content, list):
+        return [_in_american(item) for item in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key.replace("licence", "license"): _in_american(value) for key, value in content.items()
+    }
 
 
 def check_file(path: Path, stated: dict[str, Any]) -> None:
@@ -274,7 +286,7 @@ class Layout:
 
     @property
     def cache(self) -> Path:
-        """Neighbour lists that questions keep."""
+        """Neighbor lists that questions keep."""
         return cache_folder(self.store)
 
     @property

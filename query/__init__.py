@@ -1,4 +1,4 @@
-"""Ask the store in SQL: an ordinary DuckDB connection that also knows alignments, trees and neighbours."""
+"""Ask the store in SQL: an ordinary DuckDB connection that also knows alignments, trees and neighbors."""
 
 # ruff: noqa: E402 - Ctrl-C is seen to before the imports that take a second
 
@@ -29,7 +29,7 @@ def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb
     After ATTACH, `USE other` makes them read that store, as any statement does; temporary tables that hide a
     store's are refused. Aggregates over DOUBLE[] compute in float64.
     DuckDB has one thread here, `SET threads = 8` gives it more: metrics use all cores by themselves, and while another
-    thread computes one, DuckDB's own waits by spinning and takes half a core from it. Neighbour lists are kept in files
+    thread computes one, DuckDB's own waits by spinning and takes half a core from it. Neighbor lists are kept in files
     beside the store; see `query.reading.neighbor_cache`.
     Raises schemas.store.StoreError.
     """

@@ -298,7 +298,7 @@ class Handler(BaseHTTPRequestHandler):
         """As storage with signed addresses does, it refuses who sends a token as well."""
         blob = self.hub.blob(sha256)
         if self.token or blob is None:
-            self.send(400 if self.token else 404, b"only one way of authorisation is allowed")
+            self.send(400 if self.token else 404, b"only one way of authorization is allowed")
         else:
             self.send_file(blob, {"ETag": f'"{blob.sha256}"'})
 
@@ -341,7 +341,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @route("/api/validate-yaml", "POST")
     def validate(self) -> None:
-        """The metadata of a README.md: YAML between two lines of dashes, with a licence."""
+        """The metadata of a README.md: YAML between two lines of dashes, with a license."""
         found = re.match(r"---\n(.*?)\n---\n", json.loads(self.body)["content"], re.DOTALL)
         metadata = YAML(typ="safe").load(found[1]) if found else None
         errors = (

@@ -24,7 +24,7 @@ from zoo.cards.schema import (
     load_models,
     nearest,
 )
-from zoo.description import HEADING, explain, print_table, summarise, to_row
+from zoo.description import HEADING, explain, print_table, summarize, to_row
 from zoo.places import FAMILIES
 from zoo.weights.obtain import WeightsError, fetch, status
 from zoo.weights.pins import pin
@@ -52,7 +52,7 @@ def list_models(options: argparse.Namespace) -> None:
         and options.input in (None, selection.model.input)
     ]
     if options.json:
-        print(json.dumps([summarise(selection) for selection in found], indent=1))
+        print(json.dumps([summarize(selection) for selection in found], indent=1))
         return
     print_table([HEADING, *(to_row(selection) for selection in found)])
     print(
@@ -63,7 +63,7 @@ def list_models(options: argparse.Namespace) -> None:
 def info(options: argparse.Namespace) -> None:
     selection = find_model(options.model)
     if options.json:
-        print(json.dumps(summarise(selection), indent=1))
+        print(json.dumps(summarize(selection), indent=1))
         return
     print(f"{selection.model_id}: {selection.model.title}\n")
     print_table(list(explain(selection)))
@@ -157,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--input", help="only those that take " + ", ".join(get_args(Input)))
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole cards")
     sub = command(
-        "info", info, "explain one model: weights, licences, representations, compute, provenance"
+        "info", info, "explain one model: weights, licenses, representations, compute, provenance"
     )
     sub.add_argument("model", help=f"a model's id, or MODEL{TWIN} for its untrained twin")
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from zoo.cards.schema import TWIN, Licence, Representation, Selection, Weights
+from zoo.cards.schema import TWIN, License, Representation, Selection, Weights
 from zoo.verify.records import holds, records
 from zoo.weights.obtain import PICKLE, at_hand, status
 
@@ -17,18 +17,18 @@ HEADING = (
     "parameters",
     "weights",
     "checked",
-    "licence of weights",
+    "license of weights",
 )
 
 
 def to_row(selection: Selection) -> Row:
-    facts = summarise(selection)
+    facts = summarize(selection)
     return (
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
         round_number(selection.model.compute.parameters),
         str(facts["weights"]),
         str(facts["checked"] or "-"),
-        licence_name(selection.model.licence_weights),
+        license_name(selection.model.license_weights),
     )
 
 
@@ -40,11 +40,11 @@ def round_number(count: int) -> str:
     return str(count) if count else "-"
 
 
-def licence_name(licence: Licence) -> str:
+def license_name(license: License) -> str:
     return (
-        licence.name
-        + ("" if licence.commercial else ", non-commercial")
-        + (", gated" if licence.gated else "")
+        license.name
+        + ("" if license.commercial else ", non-commercial")
+        + (", gated" if license.gated else "")
     )
 
 
@@ -60,7 +60,7 @@ def checked(selection: Selection) -> str | None:
     )
 
 
-def summarise(selection: Selection) -> dict[str, object]:
+def summarize(selection: Selection) -> dict[str, object]:
     """What a program wants to know of a model; the whole card is under 'card'."""
     family, model = selection.family, selection.model
     dimensions = {r.name: r.dimension for r in model.representation}
@@ -73,10 +73,10 @@ def summarise(selection: Selection) -> dict[str, object]:
         "dimension": dimensions[model.default_representation],
         "parameters": model.compute.parameters,
         "untrained_twin": model.id + TWIN if model.trainable else None,
-        "licence_code": family.licence_code.name,
-        "licence_weights": model.licence_weights.name,
-        "commercial": model.licence_weights.commercial,
-        "gated": model.licence_weights.gated,
+        "license_code": family.license_code.name,
+        "license_weights": model.license_weights.name,
+        "commercial": model.license_weights.commercial,
+        "gated": model.license_weights.gated,
         "weights": status(selection),
         "checked": checked(selection),
         "card": model.model_dump(mode="json"),
@@ -98,8 +98,8 @@ def explain(selection: Selection) -> Iterator[Row]:
         "untrained twin",
         model.id + TWIN if model.trainable else "none: there is nothing to train",
     )
-    yield "licence of code", explain_licence(family.licence_code)
-    yield "licence of weights", explain_licence(model.licence_weights)
+    yield "license of code", explain_license(family.license_code)
+    yield "license of weights", explain_license(model.license_weights)
     yield "environment", explain_environment(selection)
     yield from explain_compute(selection)
     provenance = model.provenance
@@ -170,10 +170,10 @@ def explain_status(selection: Selection) -> str:
     return f"{found}: {mend[found]} downloads them" if found in mend else "no file is needed"
 
 
-def explain_licence(licence: Licence) -> str:
-    use = "commercial use allowed" if licence.commercial else "NON-COMMERCIAL use only"
-    gate = "; GATED: accept it before the download" if licence.gated else ""
-    return f"{licence.name}, {use}{gate}; {licence.url or licence.no_url_because}"
+def explain_license(license: License) -> str:
+    use = "commercial use allowed" if license.commercial else "NON-COMMERCIAL use only"
+    gate = "; GATED: accept it before the download" if license.gated else ""
+    return f"{license.name}, {use}{gate}; {license.url or license.no_url_because}"
 
 
 def explain_environment(selection: Selection) -> str:

@@ -23,7 +23,7 @@ from zoo.cards.schema import Family
 from zoo.places import ROOT
 
 TAIL = 8  # lines that are shown of how a failed step began, and of how it ended
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 STEP = re.compile(
     r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE
 )  # Docker's and Podman's
@@ -171,7 +171,7 @@ def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Say) -> None:
 def _why(family: Family, error: str, log: list[str]) -> str:
     """The error, and how the step that failed began and ended."""
     last = max((i for i, line in enumerate(log) if STEP.match(line)), default=-1)
-    said = [COLOUR.sub("", line) for line in log[last + 1 :]]
+    said = [COLOR.sub("", line) for line in log[last + 1 :]]
     said = [
         line
         for line in said

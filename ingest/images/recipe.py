@@ -80,7 +80,7 @@ def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]
         "title": f"matterzoo {family.name}",
         "description": family.title,
         "url": family.homepage,
-        "licenses": family.licence_code.name,
+        "licenses": family.license_code.name,
         "base.name": base,
         "base.digest": base_digest,
         "revision": git("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"),

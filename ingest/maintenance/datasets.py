@@ -26,10 +26,10 @@ def lines() -> Iterator[str]:
 
 def _terms(dataset: Dataset) -> str:
     if not isinstance(dataset, Published):
-        return dataset.licence
-    licence = dataset.loader.files.about.licence
-    gated = [", to be accepted first"] if licence.gated else []
-    return "".join([licence.name, *gated, "" if licence.commercial else ", not for commercial use"])
+        return dataset.license
+    license = dataset.loader.files.about.license
+    gated = [", to be accepted first"] if license.gated else []
+    return "".join([license.name, *gated, "" if license.commercial else ", not for commercial use"])
 
 
 def _files(dataset: Published) -> str:

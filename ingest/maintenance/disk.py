@@ -41,7 +41,7 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
         runs[run.model_id] += size(run.folder, seen)
     rows += _sorted("shards", runs)
     if layout.cache.exists():
-        rows.append(("cache", "neighbours", size(layout.cache, seen)))
+        rows.append(("cache", "neighbors", size(layout.cache, seen)))
     environments = {folder.name: size(folder, seen) for folder in _folders(environment.folder())}
     return rows + _sorted("environment", environments)
 
@@ -176,7 +176,7 @@ def _nothing_of(layout: Layout, model_id: str, dataset: str | None) -> str:
 
 
 def clean_cache(layout: Layout) -> list[str]:
-    """Remove the neighbour lists that questions kept. Returns what was removed."""
+    """Remove the neighbor lists that questions kept. Returns what was removed."""
     if not layout.cache.exists():
         raise PlanError(f"there is no cache beside {layout.store}")
     removed = f"{layout.cache} ({megabytes(size(layout.cache))})"

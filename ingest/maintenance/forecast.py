@@ -14,7 +14,7 @@ from ingest.runs.plan import Wish, count_missing, not_for
 from ingest.runtimes import Runtime
 from ingest.sources.files import amount
 from ingest.sources.published import Published
-from ingest.systems.materialize import Dataset, Materialised
+from ingest.systems.materialize import Dataset, Materialized
 from schemas.store import connect
 from zoo.cards.schema import Selection
 from zoo.weights.obtain import at_hand, needed, terms
@@ -42,7 +42,7 @@ class Earlier:
     memory: int | None  # bytes
 
 
-def of_dataset(dataset: Dataset, made: Materialised | None) -> Iterator[str]:
+def of_dataset(dataset: Dataset, made: Materialized | None) -> Iterator[str]:
     """What has to happen before the first model can start."""
     if made is not None:
         yield f"dataset {dataset.name}: {made.n_systems:,} systems, at hand"
@@ -65,9 +65,9 @@ def _downloads(dataset: Published) -> Iterator[str]:
         yield f"  download: {amount(files.missing)}, to {files.folder}"
     if about.besides:
         yield f"  and besides: {about.besides}"
-    use = "" if about.licence.commercial else ", not for commercial use"
-    gate = ", to be accepted first" if about.licence.gated else ""
-    yield f"  licence: {about.licence.name}{use}{gate}, {about.licence.url or about.licence.no_url_because}"
+    use = "" if about.license.commercial else ", not for commercial use"
+    gate = ", to be accepted first" if about.license.gated else ""
+    yield f"  license: {about.license.name}{use}{gate}, {about.license.url or about.license.no_url_because}"
 
 
 def of_model(
@@ -98,9 +98,9 @@ def of_model(
     yield f"  weights: {_weights(asked)}"
     built = runtime.ready(asked.family)
     yield f"  environment: {'is there' if built else f'{asked.family.installed_mb:,} MB to make ready first'}"
-    licence = terms(asked.model.licence_weights)
-    if licence:
-        yield f"  {licence}"
+    license = terms(asked.model.license_weights)
+    if license:
+        yield f"  {license}"
 
 
 def systems_of(layout: Layout, dataset: Dataset, wish: Wish | None) -> int | None:

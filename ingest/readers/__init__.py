@@ -129,7 +129,7 @@ def read_file(path: Path) -> Dataset:
         name=_dataset_name(path, reader),
         title=f"Systems of {path.name}",
         source=str(path.resolve()),  # tells two files of one name apart
-        licence="the user's own file",
+        license="the user's own file",
         packages=reader.packages,
         entries=partial(entries, reader, path),
         made_from=(__file__, text.__file__, *reader.code, str(path)),

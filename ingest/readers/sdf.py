@@ -56,7 +56,7 @@ def _entry(index: int, block: str) -> Iterator[Entry | Unreadable]:
     name = id_of(fields, record.GetProp("_Name").strip() or index)
     try:
         _refuse_query(record)
-        molecule = molecules.sanitised(record)
+        molecule = molecules.sanitized(record)
         numbers, positions = (
             molecules.atoms_of(record) if _has_structure(record, block) else (None, None)
         )

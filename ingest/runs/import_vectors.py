@@ -22,7 +22,7 @@ from ingest.runs.load import land
 from ingest.runs.plan import name_run
 from ingest.runs.precision import SAMPLE, TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
 from ingest.runs.vector_files import VectorsError, read_vectors
-from ingest.systems.materialize import SYSTEMS, Materialised, file_hash
+from ingest.systems.materialize import SYSTEMS, Materialized, file_hash
 from schemas.store import connect
 from zoo.cards.schema import load_models
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
@@ -75,18 +75,18 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Brought:
-    """Vectors a user brings. A licence is never guessed: without one it is recorded as not stated."""
+    """Vectors a user brings. A license is never guessed: without one it is recorded as not stated."""
 
     model_id: str
     file: Path
     title: str | None = None
-    licence: str | None = None
+    license: str | None = None
 
 
 def land_vectors(
     layout: Layout,
     brought: Brought,
-    dataset: Materialised,
+    dataset: Materialized,
     agree: Callable[[dict[str, int]], None] = lambda lost: None,
     say: Callable[[str], None] = print,
 ) -> tuple[Run, Counts] | None:
@@ -148,7 +148,7 @@ def _losers(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     brought: Brought,
-    dataset: Materialised,
+    dataset: Materialized,
     dimension: int,
 ) -> dict[str, int]:
     """Count, by dataset, the systems whose vector in the store would go and for which the file has none."""
@@ -165,7 +165,7 @@ def _losers(
     return dict(connection.execute(LOSERS).fetchall())
 
 
-def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialised) -> int:
+def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialized) -> int:
     """Refuse what cannot land. Returns the vectors' length."""
     values = {"systems": glob_free(dataset.systems), "dataset": dataset.dataset}
     connection.execute(KNOWN, values)
@@ -218,7 +218,7 @@ def _write(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
     brought: Brought,
-    dataset: Materialised,
+    dataset: Materialized,
     dimension: int,
 ) -> int:
     """The systems and the shards of the run, as if a worker had been sent exactly these."""
@@ -261,7 +261,7 @@ def card_hash(brought: Brought, dimension: int) -> str:
 def _describe(
     run: Run,
     brought: Brought,
-    dataset: Materialised,
+    dataset: Materialized,
     dimension: int,
     count: int,
     started: datetime,
@@ -323,8 +323,8 @@ def _model_rows(brought: Brought, card: dict[str, Any], its_hash: str) -> dict[s
         "parameters": None,
         "architecture": None,
         "training_sets": None,
-        "licence_code": NOT_STATED,
-        "licence_weights": brought.licence or NOT_STATED,
+        "license_code": NOT_STATED,
+        "license_weights": brought.license or NOT_STATED,
         "card": card | given,
         "card_hash": its_hash,
     }

@@ -28,7 +28,7 @@ from ingest.layout import (
 )
 from ingest.runs.check import Counts, DatasetDamaged, ShardError, check, count_rows, refused
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import Materialised, check_materialised, read_materialised
+from ingest.systems.materialize import Materialized, check_materialized, read_materialized
 from schemas.message import one_line
 from schemas.store import StoreError, StoreLocked, connect, in_use, process
 from zoo.encoder import ENERGY, SYMBOLS
@@ -329,12 +329,12 @@ def _put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run
     return counts
 
 
-def _dataset_of(layout: Layout, run: Run, name: str) -> Materialised:
+def _dataset_of(layout: Layout, run: Run, name: str) -> Materialized:
     """The dataset that a run embedded, whole. Raises ShardError."""
     try:
-        dataset = read_materialised(layout.dataset(name))
+        dataset = read_materialized(layout.dataset(name))
         if dataset is not None:
-            check_materialised(dataset)
+            check_materialized(dataset)
             return dataset
     except Damaged as error:
         raise DatasetDamaged(f"{error}. No run needs to be computed again") from error
@@ -343,7 +343,7 @@ def _dataset_of(layout: Layout, run: Run, name: str) -> Materialised:
     )
 
 
-def _restore_systems(dataset: Materialised, run: Run, job: dict[str, Any]) -> None:
+def _restore_systems(dataset: Materialized, run: Run, job: dict[str, Any]) -> None:
     """Give a run the dataset's systems again where it was sent all of them: both were one file, damaged as one."""
     sent = job.get("sent")
     if sent is None or (dataset.files or {}).get(dataset.systems.name) != sent:
@@ -355,7 +355,7 @@ def _restore_systems(dataset: Materialised, run: Run, job: dict[str, Any]) -> No
 
 
 def _refuse_namesakes(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialised, run: Run
+    connection: duckdb.DuckDBPyConnection, dataset: Materialized, run: Run
 ) -> None:
     """A dataset's labels whose source is called like a model would pass for what that model predicts."""
     values = {"labels": glob_free(dataset.labels), "model_id": run.read("job/job.json")["model_id"]}
@@ -368,7 +368,7 @@ def _refuse_namesakes(
         )
 
 
-def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -> None:
+def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -> None:
     """Make systems, labels and unreadable entries of a dataset what its folder says; what fits already stays."""
     name = {"dataset": dataset.dataset}
     connection.execute(
@@ -404,11 +404,11 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -
     _put_dataset_row(connection, dataset)
 
 
-def _put_dataset_row(connection: duckdb.DuckDBPyConnection, dataset: Materialised) -> None:
+def _put_dataset_row(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -> None:
     added = datetime.fromtimestamp((dataset.folder / "dataset.json").stat().st_mtime, UTC)
     row = {
         name: getattr(dataset, name)
-        for name in ("dataset", "title", "source", "licence", "n_systems")
+        for name in ("dataset", "title", "source", "license", "n_systems")
     }
     more = {"n_unreadable": dataset.n_unreadable, "dataset_hash": dataset.dataset_hash}
     _put(

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ingest.layout import Damaged, Layout, Run, check_file, glob_free, memory_limit
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialised
+from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
 from ingest.systems.sample import IN_SQL
 from schemas.store import MEMORY, OF_THE_FILE, connect, explain
 from zoo.cards.schema import TWIN, Selection
@@ -60,7 +60,7 @@ class Wish:
     """What a user asks for: vectors of a model over a dataset."""
 
     selection: Selection
-    dataset: Materialised
+    dataset: Materialized
     representations: tuple[str, ...]
     limit: int | None = None
     device: str = "cpu"
@@ -100,7 +100,7 @@ def representations_of(selection: Selection, asked: str | None) -> tuple[str, ..
     return tuple(name for name in names if name in chosen)
 
 
-def not_for(selection: Selection, dataset: Materialised) -> str | None:
+def not_for(selection: Selection, dataset: Materialized) -> str | None:
     """Why a model can take no system of a dataset at all, None where it can."""
     columns = NEEDS.get(selection.model.input)
     if columns is None:
@@ -142,7 +142,7 @@ def plan(layout: Layout, wish: Wish, patience: float = 0.0) -> Plan:
 
 @contextmanager
 def _store(
-    layout: Layout, dataset: Materialised, patience: float = 0.0
+    layout: Layout, dataset: Materialized, patience: float = 0.0
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     exists = layout.store.exists()
     store = layout.store if exists else MEMORY
@@ -216,7 +216,7 @@ def name_run(model_id: str, dataset: str, deciding: Any) -> str:
 
 
 def _ensure_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialised, sent: int, run: Run
+    connection: duckdb.DuckDBPyConnection, dataset: Materialized, sent: int, run: Run
 ) -> dict[str, Any]:
     """systems.parquet of the job, as an earlier start of the same run wrote it or made now. Returns its stamp."""
     stated = _stated(run)
@@ -246,7 +246,7 @@ def _stated(run: Run) -> dict[str, Any] | None:
 
 
 def _write_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialised, sent: int, path: Path
+    connection: duckdb.DuckDBPyConnection, dataset: Materialized, sent: int, path: Path
 ) -> None:
     """systems.parquet of the job: the dataset's own file where all are sent, else a filtered copy, in its order."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -293,10 +293,10 @@ def model_rows(selection: Selection) -> dict[str, Any]:
         "parameters": model.compute.parameters,
         "architecture": about.architecture,
         "training_sets": [] if selection.untrained else list(about.training_sets),
-        "licence_code": family.licence_code.name,
-        "licence_weights": "none: drawn at random"
+        "license_code": family.license_code.name,
+        "license_weights": "none: drawn at random"
         if selection.untrained
-        else model.licence_weights.name,
+        else model.license_weights.name,
         "card": model.model_dump(mode="json"),
         "card_hash": selection.card_hash,
     }

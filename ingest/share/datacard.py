@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ingest.runs.import_vectors import GIVEN
-from ingest.share.record import INDEX, Record, folder_of, licence_of, slug
+from ingest.share.record import INDEX, Record, folder_of, license_of, slug
 
 BODY = """# Vectors of {models} over {datasets}
 
@@ -82,11 +82,11 @@ def data_card(repo: str, records: Sequence[Record]) -> str:
             map(row, records),
         ),
         about_models=table(
-            "model, what it is, licence of the weights, licence of the code, weights",
+            "model, what it is, license of the weights, license of the code, weights",
             unique(map(model_row, records)),
         ),
         about_datasets=table(
-            "dataset, what it is, source, licence, systems, hash", unique(map(dataset_row, records))
+            "dataset, what it is, source, license, systems, hash", unique(map(dataset_row, records))
         ),
         about_files="\n\n".join(map(file_facts, records)),
     )
@@ -105,16 +105,16 @@ def row(record: Record) -> list[object]:
 
 
 def model_row(record: Record) -> list[object]:
-    model, licence = record.model, licence_of(record.model.card)
-    terms = model.licence_weights
-    if licence is not None and model.untrained_of is None:
+    model, license = record.model, license_of(record.model.card)
+    terms = model.license_weights
+    if license is not None and model.untrained_of is None:
         terms = (
-            f"[{licence.name}]({licence.url})"
-            if licence.url
-            else f"{licence.name} ({licence.no_url_because})"
+            f"[{license.name}]({license.url})"
+            if license.url
+            else f"{license.name} ({license.no_url_because})"
         )
-        terms += "" if licence.commercial else ", non-commercial"
-    return [record.model_id, model.title, terms, model.licence_code, weights_of(record)]
+        terms += "" if license.commercial else ", non-commercial"
+    return [record.model_id, model.title, terms, model.license_code, weights_of(record)]
 
 
 def weights_of(record: Record) -> str:
@@ -141,7 +141,7 @@ def dataset_row(record: Record) -> list[object]:
         about.name,
         about.title,
         about.source,
-        about.licence,
+        about.license,
         about.systems,
         f"`{about.dataset_hash}`",
     ]

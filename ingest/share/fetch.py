@@ -18,7 +18,7 @@ from ingest.runs.import_vectors import GIVEN
 from ingest.runs.load import land
 from ingest.runs.plan import model_rows
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
-from ingest.systems.materialize import Materialised, file_hash
+from ingest.systems.materialize import Materialized, file_hash
 from schemas.message import one_line
 from schemas.store import connect
 from zoo.cards.schema import Selection, nearest
@@ -109,7 +109,7 @@ def look(repo: str, revision: str | None) -> Offer:
     return Offer(repo, commit, tuple(sorted(records, key=lambda record: record.finished)))
 
 
-def fetch(layout: Layout, offer: Offer, made: Materialised, say: Say) -> None:
+def fetch(layout: Layout, offer: Offer, made: Materialized, say: Say) -> None:
     """Land what is offered, file by file, in the order in which it was made. Twice is once. Raises ShareError."""
     selection = known(offer.records[0].model_id)
     for record in offer.records:
@@ -178,13 +178,13 @@ def _fetch(
     offer: Offer,
     record: Record,
     selection: Selection | None,
-    made: Materialised,
+    made: Materialized,
     say: Say,
 ) -> None:
     run = layout.run(record.run_id)
     name = f"{record.model_id} on {made.dataset} ({record.representation})"
     if run.finished:
-        _recognise(run, record, offer)
+        _recognize(run, record, offer)
     else:
         _stage(layout, offer, record, selection, made, say)
     agreeing, moved, absent = _agreement(run, made)
@@ -206,7 +206,7 @@ def _stage(
     offer: Offer,
     record: Record,
     selection: Selection | None,
-    made: Materialised,
+    made: Materialized,
     say: Say,
 ) -> None:
     """Make the run's folder beside the others, and put it among them once it is checked."""
@@ -226,7 +226,7 @@ def _stage(
         sync(run.folder.parent)
 
 
-def _recognise(run: Run, record: Record, offer: Offer) -> None:
+def _recognize(run: Run, record: Record, offer: Offer) -> None:
     """A run of that name is here: this one, or one's own of which it was made. Anything else is refused."""
     origin = _origin(run)
     if origin is None or file_hash(run.shards[0]) == record.sha256:
@@ -280,7 +280,7 @@ def _rows(record: Record) -> dict[str, Any]:
     return {"model": model, "scores": facts["scores"]}
 
 
-def _check(staged: Run, offer: Offer, record: Record, made: Materialised) -> None:
+def _check(staged: Run, offer: Offer, record: Record, made: Materialized) -> None:
     """As a run's own shards are checked. What does not pass is removed, and nothing has landed."""
     try:
         _check_schema(staged.shards[0])
@@ -326,7 +326,7 @@ def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: Reco
     )
 
 
-def _agreement(run: Run, made: Materialised) -> tuple[int, int, int]:
+def _agreement(run: Run, made: Materialized) -> tuple[int, int, int]:
     """How many systems of a run are in the dataset here, how many with other content, and how many are not."""
     with duckdb.connect() as connection:
         files = [glob_free(run.systems), glob_free(made.systems)]

@@ -26,14 +26,14 @@ from ingest.share.record import (
     ShareError,
     Source,
     known,
-    licence_of,
+    license_of,
     path_of,
     read_index,
     resolved,
 )
-from ingest.systems.materialize import Materialised, file_hash, read_materialised
+from ingest.systems.materialize import Materialized, file_hash, read_materialized
 from schemas.store import connect
-from zoo.cards.schema import TWIN, Licence
+from zoo.cards.schema import TWIN, License
 from zoo.encoder import ENERGY
 from zoo.weights import hub
 from zoo.weights.download import DownloadError, Missing
@@ -57,7 +57,7 @@ def publish(
     names: representations, None for all. What was published before stays, but for vectors that another version of the
     model's card made. Twice is once.
     """
-    made = read_materialised(layout.dataset(dataset))
+    made = read_materialized(layout.dataset(dataset))
     held = _held(layout, model_id, dataset, names)
     if made is None or not held:
         wish = f"MODEL={model_id} DATASET={dataset}"
@@ -65,7 +65,7 @@ def publish(
             f"{layout.store} holds no such vectors of {model_id} on {dataset}; first: make ingest {wish}"
         )
     _refuse_by_card(held[0][0], model_id)
-    _refuse_by_licence(held[0][0], made, model_id)
+    _refuse_by_license(held[0][0], made, model_id)
     try:
         return _publish(held, made, repo, say)
     except DownloadError as error:
@@ -91,45 +91,45 @@ def _refuse_by_card(run: Run, model_id: str) -> None:
         )
 
 
-def _refuse_by_licence(run: Run, made: Materialised, model_id: str) -> None:
-    """Refuse what may not be shared: by the licence of the dataset, of vectors that were brought, of the weights."""
-    if re.search(r"\bND\b|NoDeriv", made.licence):
+def _refuse_by_license(run: Run, made: Materialized, model_id: str) -> None:
+    """Refuse what may not be shared: by the license of the dataset, of vectors that were brought, of the weights."""
+    if re.search(r"\bND\b|NoDeriv", made.license):
         raise ShareError(
-            f"the licence of {made.dataset}, {made.licence}, forbids to share what is derived from it"
+            f"the license of {made.dataset}, {made.license}, forbids to share what is derived from it"
         )
     row = run.read("model.json")["model"]
-    if row["family"] == GIVEN and row["licence_weights"] == NOT_STATED:
+    if row["family"] == GIVEN and row["license_weights"] == NOT_STATED:
         raise ShareError(
-            f"nobody has stated a licence for the vectors of {model_id}, so they are not published; make clean "
-            f"MODEL={model_id}, then bring them again with make ingest … VECTORS=… LICENCE=CC-BY-4.0 or the like"
+            f"nobody has stated a license for the vectors of {model_id}, so they are not published; make clean "
+            f"MODEL={model_id}, then bring them again with make ingest … VECTORS=… LICENSE=CC-BY-4.0 or the like"
         )
     selection = known(model_id)
     card = row["card"] if selection is None else selection.model.model_dump(mode="json")
     learned = card.get("weights", {}).get("source") != "none" and not model_id.endswith(TWIN)
-    licence = licence_of(card)
-    if learned and licence is not None and not licence.shareable:
+    license = license_of(card)
+    if learned and license is not None and not license.shareable:
         raise ShareError(
-            f"the vectors of {model_id} are not published: the licence of its weights, {_forbids(licence)}"
+            f"the vectors of {model_id} are not published: the license of its weights, {_forbids(license)}"
         )
 
 
-def _forbids(licence: Licence) -> str:
-    """Why vectors under a licence are not shared, and what to do where it is only that nobody looked."""
-    name = f"{licence.name} ({licence.url or licence.no_url_because})"
-    if licence.share is False:
+def _forbids(license: License) -> str:
+    """Why vectors under a license are not shared, and what to do where it is only that nobody looked."""
+    name = f"{license.name} ({license.url or license.no_url_because})"
+    if license.share is False:
         return f"{name}, does not let others have what the model gives"
     limits = [
         what
-        for what, so in (("gated", licence.gated), ("non-commercial", not licence.commercial))
+        for what, so in (("gated", license.gated), ("non-commercial", not license.commercial))
         if so
     ]
     return (
         f"{name}, is {' and '.join(limits)}. Who has read there that what the model gives may be shared with others "
-        "says so in the card: share = true in licence_weights"
+        "says so in the card: share = true in license_weights"
     )
 
 
-def _publish(held: Sequence[tuple[Run, str]], made: Materialised, repo: str, say: Say) -> str:
+def _publish(held: Sequence[tuple[Run, str]], made: Materialized, repo: str, say: Say) -> str:
     """Add what is new, remove what it makes obsolete, write index and data card anew."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -193,7 +193,7 @@ def _run_id(run: Run, name: str) -> str:
     return run.run_id if only else f"{run.run_id}--{name}"
 
 
-def _record(run: Run, name: str, made: Materialised, folder: Path) -> Record:
+def _record(run: Run, name: str, made: Materialized, folder: Path) -> Record:
     """Check a run, write its rows of one representation to a file in the folder, and describe it."""
     job, said, rows = run.read("job/job.json"), run.read("out/run.json"), run.read("model.json")
     dimension = next(r["dimension"] for r in job["model"]["representation"] if r["name"] == name)
@@ -253,10 +253,10 @@ def _record(run: Run, name: str, made: Materialised, folder: Path) -> Record:
     )
 
 
-def _source(made: Materialised) -> Source:
+def _source(made: Materialized) -> Source:
     """The dataset; of a file of the user's own, its name and not the folder that it lies in."""
     source = Path(made.source).name if Path(made.source).is_absolute() else made.source
-    facts = {"title": made.title, "licence": made.licence, "dataset_hash": made.dataset_hash}
+    facts = {"title": made.title, "license": made.license, "dataset_hash": made.dataset_hash}
     return Source(name=made.dataset, source=source, systems=made.n_systems, **facts)
 
 

@@ -23,7 +23,7 @@ from zoo.cards.schema import (
     TWIN,
     CardError,
     Identifier,
-    Licence,
+    License,
     Selection,
     Sha256,
     find_model,
@@ -64,8 +64,8 @@ class Row(Part):
     parameters: Count | None
     architecture: Text | None
     training_sets: tuple[Words, ...] | None
-    licence_code: Words
-    licence_weights: Words
+    license_code: Words
+    license_weights: Words
     card: dict[str, Any]
 
 
@@ -92,7 +92,7 @@ class Source(Part):
     name: Words
     title: Words
     source: Words
-    licence: Words
+    license: Words
     dataset_hash: Sha256
     systems: Count
 
@@ -145,10 +145,10 @@ class Record(Part):
         return Content(size=self.size, sha256=self.sha256)
 
 
-def licence_of(card: dict[str, Any]) -> Licence | None:
+def license_of(card: dict[str, Any]) -> License | None:
     """Of a model's weights, as its card says; None for vectors that come without a card."""
-    stated = card.get("licence_weights")
-    return None if stated is None else Licence.model_validate(stated)
+    stated = card.get("license_weights")
+    return None if stated is None else License.model_validate(stated)
 
 
 def slug(name: str) -> str:

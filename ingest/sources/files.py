@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ingest.systems.entry import DatasetError
-from zoo.cards.schema import Card, Licence, PublishedFile
+from zoo.cards.schema import Card, License, PublishedFile
 from zoo.weights.digest import Content, cache, remembered
 from zoo.weights.download import DownloadError, download
 from zoo.worker import appear
@@ -82,7 +82,7 @@ class About(Card):
     homepage: Https
     citation: str
     doi: str | None = Field(default=None, pattern=r"^10\.")
-    licence: Licence
+    license: License
     systems: int | None = Field(default=None, gt=0, description="how many the source lists")
     seconds: float | None = Field(
         default=None, gt=0, description="to read a sample of 50,000 on 2 CPU cores, about"
@@ -160,11 +160,11 @@ class Source:
         """What is about to be downloaded, and on which terms."""
         if not self.missing:
             return
-        licence = self.about.licence
-        terms = "" if licence.commercial else ", not for commercial use"
+        license = self.about.license
+        terms = "" if license.commercial else ", not for commercial use"
         say(f"  downloading {amount(self.missing)}, to {self.folder}")
         say(
-            f"  licence of {self.about.name}: {licence.name}{terms}, {licence.url or licence.no_url_because}"
+            f"  license of {self.about.name}: {license.name}{terms}, {license.url or license.no_url_because}"
         )
 
     def _fetch(self, file: SourceFile, say: Say) -> Path:

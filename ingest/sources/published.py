@@ -69,7 +69,7 @@ class Loader:
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Dataset):
-    """A dataset of which a sample is materialised, of the default size if no other is drawn."""
+    """A dataset of which a sample is materialized, of the default size if no other is drawn."""
 
     loader: Loader
 
@@ -93,7 +93,7 @@ def published(
         name=about.name,
         title=about.title,
         source=f"{about.homepage}; {about.citation}",
-        licence=about.licence.name,
+        license=about.license.name,
         packages=packages,
         entries=partial(loader.entries, SAMPLE, print),
         made_from=(module, __file__, sample.__file__, str(files.toml), *pins, *code),

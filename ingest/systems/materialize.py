@@ -39,13 +39,13 @@ __all__ = [
     "DatasetError",
     "Entry",
     "Label",
-    "Materialised",
+    "Materialized",
     "Remark",
     "Unreadable",
     "checked",
     "content_hash",
-    "materialise",
-    "read_materialised",
+    "materialize",
+    "read_materialized",
 ]
 
 FORMAT = 2  # of the folder and of what ingest.systems.entry checks; part of every fingerprint, so raise it with either
@@ -87,16 +87,16 @@ class Dataset:
     name: str
     title: str
     source: str
-    licence: str
+    license: str
     packages: tuple[str, ...]
     entries: Callable[[], Iterator[Entry | Unreadable | Remark]]
     made_from: tuple[str, ...]
     approx_systems: int | None = None  # None: not known before it is read
-    approx_seconds: float | None = None  # to materialise it, on 2 CPU cores
+    approx_seconds: float | None = None  # to materialize it, on 2 CPU cores
     sample: int | None = None  # only so many systems of it, see ingest.systems.sample; None: all
 
     def drawn(self, limit: int | None, say: Callable[[str], None]) -> Dataset:
-        """The dataset as it is materialised where `limit` systems are asked for: whole, as what we carry is small."""
+        """The dataset as it is materialized where `limit` systems are asked for: whole, as what we carry is small."""
         return self
 
     @property
@@ -117,14 +117,14 @@ def _made_from_hash(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Materialised:
+class Materialized:
     """A dataset's folder: systems.parquet, unreadable.parquet, labels.parquet, dataset.json."""
 
     folder: Path
     dataset: str
     title: str
     source: str
-    licence: str
+    license: str
     n_systems: int
     n_unreadable: int
     dataset_hash: str
@@ -161,9 +161,9 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def materialise(
+def materialize(
     dataset: Dataset, folder: Path, progress: Callable[[int], None] | None = None
-) -> Materialised:
+) -> Materialized:
     """Write a dataset's folder, or reuse it where its fingerprint still holds and it has the sample asked for.
 
     Streams: memory does not grow with the number of systems. The folder appears whole or not at all; `progress` is
@@ -171,7 +171,7 @@ def materialise(
     """
     fingerprint = dataset.fingerprint
     try:
-        existing = read_materialised(folder)
+        existing = read_materialized(folder)
     except Damaged:
         if (
             dataset.sample is not None
@@ -186,7 +186,7 @@ def materialise(
         with suppress(
             Damaged
         ):  # then it is made again: nothing is lost by that, and nothing changes
-            check_materialised(existing)
+            check_materialized(existing)
             return existing
     with _partial(folder) as partial:
         counts = _write_entries(dataset, partial, progress)
@@ -215,7 +215,7 @@ def _partial(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_materialised(dataset: Materialised) -> None:
+def check_materialized(dataset: Materialized) -> None:
     """Raise Damaged, with what to do, where a file of the folder is not as it was written."""
     try:
         for name, stated in (dataset.files or {}).items():
@@ -228,7 +228,7 @@ def check_materialised(dataset: Materialised) -> None:
         ) from error
 
 
-def _check_readable(dataset: Materialised) -> None:
+def _check_readable(dataset: Materialized) -> None:
     """Raise Damaged where a file of the folder is no whole Parquet file."""
     for file in (dataset.systems, dataset.unreadable, dataset.labels):
         try:
@@ -239,13 +239,13 @@ def _check_readable(dataset: Materialised) -> None:
             raise Damaged(f"{file} is damaged: {one_line(error)}") from error
 
 
-def read_materialised(folder: Path) -> Materialised | None:
+def read_materialized(folder: Path) -> Materialized | None:
     """The dataset that was written to a folder, None where there is none."""
     file = folder / "dataset.json"
     if not file.exists():
         return None
     try:
-        return Materialised(folder=folder, **read_json(file))
+        return Materialized(folder=folder, **read_json(file))
     except Damaged as error:
         raise Damaged(
             f"{error}. Remove {folder}: `make ingest` makes it again, with the LIMIT that it had"
@@ -254,8 +254,8 @@ def read_materialised(folder: Path) -> Materialised | None:
         return None
 
 
-def _reread(folder: Path) -> Materialised:
-    found = read_materialised(folder)
+def _reread(folder: Path) -> Materialized:
+    found = read_materialized(folder)
     if found is None:
         raise DatasetError(f"{folder} vanished while it was being written; start again")
     return found
@@ -397,7 +397,7 @@ def _write_description(
         "dataset": dataset.name,
         "title": dataset.title,
         "source": dataset.source,
-        "licence": dataset.licence,
+        "license": dataset.license,
     }
     made = {"dataset_hash": dataset_hash, "versions": dataset.versions, "fingerprint": fingerprint}
     files = sorted(folder.glob("*.parquet"))

@@ -24,17 +24,17 @@ class NoMolecule(ValueError):
 
 
 def parse_smiles(smiles: str) -> Chem.Mol:
-    """A sanitised molecule. Raises NoMolecule with RDKit's reason."""
+    """A sanitized molecule. Raises NoMolecule with RDKit's reason."""
     if len(smiles) > LONGEST_SMILES:
         raise NoMolecule(f"a SMILES of {len(smiles)} characters; expected at most {LONGEST_SMILES}")
     with rdBase.BlockLogs():  # RDKit prints its reasons to stderr; here they are in the exception
         molecule = Chem.MolFromSmiles(smiles, sanitize=False)
         if molecule is None or not molecule.GetNumAtoms():
             raise NoMolecule(f"{smiles!r:.200} is not a SMILES string")
-    return sanitised(molecule)
+    return sanitized(molecule)
 
 
-def sanitised(molecule: Chem.Mol) -> Chem.Mol:
+def sanitized(molecule: Chem.Mol) -> Chem.Mol:
     """The molecule without its explicit hydrogens, aromaticity perceived. Raises NoMolecule with RDKit's reason."""
     if molecule.GetNumAtoms() > MOST_ATOMS:
         raise NoMolecule(
@@ -121,7 +121,7 @@ def _candidates(numbers: np.ndarray, positions: np.ndarray) -> list[Chem.Mol]:
             raw = _without_bonds(numbers, positions)
             try:
                 rdDetermineBonds.DetermineBonds(raw, charge=0, allowChargedFragments=charged)
-                found.append(parse_smiles(canonical_smiles(sanitised(raw))))
+                found.append(parse_smiles(canonical_smiles(sanitized(raw))))
             except ValueError:
                 continue
     if len(numbers) == 1:

@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine.lists import Lists, Members
-from query.engine.neighbors import centre
+from query.engine.neighbors import center
 from query.engine.normalize import near_one, norm_warning, normalize_resolved, require_different
 from query.engine.resolution import Resolution
 from query.engine.search import cut_lists, find_lists
 from query.engine.sums import (
     RANKED,
-    Centred,
+    Centered,
     Sums,
     feature_products,
     features_are_cheaper,
@@ -36,14 +36,14 @@ Table = ArrayLike | Tensor
 SMALL = (
     2**16
 )  # bytes of vectors that are held without asking how much memory is free, which takes longer
-KEPT_BYTES = 2**30  # of normalised vectors that are kept for the next question
+KEPT_BYTES = 2**30  # of normalized vectors that are kept for the next question
 
 
 _numbers = itertools.count()
 
 
 class Cache(Protocol):
-    """Where neighbour lists outlive a study."""
+    """Where neighbor lists outlive a study."""
 
     def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None: ...
     def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None: ...
@@ -78,7 +78,7 @@ class Origin:
 
 
 class Shelf:
-    """Normalised vectors that are kept for the next question, those asked for last, up to KEPT_BYTES."""
+    """Normalized vectors that are kept for the next question, those asked for last, up to KEPT_BYTES."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
@@ -98,7 +98,7 @@ class Shelf:
 
 
 class _Scratch:
-    """Holds centred vectors during a pass: on the GPU, else in memory, beyond a third of either on disk."""
+    """Holds centered vectors during a pass: on the GPU, else in memory, beyond a third of either on disk."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -138,7 +138,7 @@ class Study:
 
     tables: (n, d_i) each, row i of all the same system; or functions that return one, called when it is needed and as
         often as that is, so that not all need to fit in memory. n: needed where the first is such a function.
-    names: how reasons call the models. k: neighbours; None is each metric's own default. Lists are a little longer, so
+    names: how reasons call the models. k: neighbors; None is each metric's own default. Lists are a little longer, so
         that subsets can reuse them.
     device: 'cpu', 'cuda' or 'cuda:1'. dtype: of product tiles; None is float64 up to 2,048 systems and float32 beyond.
     Data that give no value are a reason, never raised. Raises ValueError on parameters that make no sense, RuntimeError
@@ -160,7 +160,7 @@ class Study:
         shelf: Shelf | None = None,
     ) -> None:
         if k is not None and k < 1:
-            raise ValueError(f"k = {k}, expected at least 1 neighbour")
+            raise ValueError(f"k = {k}, expected at least 1 neighbor")
         self._tables = list(tables)
         self.names = (
             list(names) if names is not None else [f"model {i}" for i in range(len(self._tables))]
@@ -192,15 +192,15 @@ class Study:
     def reason(self, i: int) -> str | None:
         """Why model i has no values, None where it has."""
         if i not in self._reasons:
-            self._normalise(i)
+            self._normalize(i)
         return self._reasons[i]
 
     def vectors(self, i: int) -> Tensor:
-        """Model i's vectors, normalised, not centred: (n, d) float64 on the CPU. Raises Undefined."""
+        """Model i's vectors, normalized, not centered: (n, d) float64 on the CPU. Raises Undefined."""
         kept = self._shelf.get((self._number, i))
         if kept is None:
             if self._reasons.get(i) is None:
-                self._normalise(i)
+                self._normalize(i)
             if (reason := self._reasons[i]) is not None:
                 raise Undefined(reason)
             kept = self._shelf.get((self._number, i))
@@ -208,10 +208,10 @@ class Study:
         return kept
 
     def k_of(self, metric: Metric) -> int:
-        """How many neighbours this metric takes."""
+        """How many neighbors this metric takes."""
         return metric.default_k if self.k is None else self.k
 
-    def neighbours(self, i: int, geometry: str, k: int) -> Members:
+    def neighbors(self, i: int, geometry: str, k: int) -> Members:
         """Who is among model i's k nearest systems by 'inner' product or 'euclidean' distance. Raises Undefined.
 
         Among vectors of length 1 both are the same and are found once, by their distances, which tell close vectors
@@ -226,9 +226,9 @@ class Study:
         return self._members[i, geometry, k]
 
     def tied(self, i: int, geometry: str, k: int) -> float:
-        """The share of systems whose k-th neighbour in model i ties with the next; 0 where lists cannot be held."""
+        """The share of systems whose k-th neighbor in model i ties with the next; 0 where lists cannot be held."""
         try:
-            return float(self.neighbours(i, geometry, k).tied.mean())
+            return float(self.neighbors(i, geometry, k).tied.mean())
         except Undefined:
             return 0.0
 
@@ -239,7 +239,7 @@ class Study:
         return self._resolutions[i]
 
     def n_distinct(self, i: int) -> int | None:
-        """How many distinct vectors model i has, normalised; None where it has no values."""
+        """How many distinct vectors model i has, normalized; None where it has no values."""
         return self.resolution(i).n_distinct if self.reason(i) is None else None
 
     def state(self, metric: Metric, i: int) -> Any:
@@ -283,7 +283,7 @@ class Study:
         if not metrics and not kinds:
             return
         with _Scratch(self.device) as scratch:
-            models: dict[int, Centred] = {}
+            models: dict[int, Centered] = {}
             for i in range(
                 len(self)
             ):  # one model after the other, so that its vectors are read once
@@ -294,23 +294,23 @@ class Study:
                         with contextlib.suppress(
                             Undefined
                         ):  # which every value that needs it will meet
-                            self.neighbours(i, metric.lists, self.k_of(metric))
+                            self.neighbors(i, metric.lists, self.k_of(metric))
                             self.state(metric, i)
                 if kinds:
-                    models[i] = self._centre(i, scratch)
+                    models[i] = self._center(i, scratch)
             if kinds:
                 self._places = {i: place for place, i in enumerate(models)}
                 self._sums |= dict.fromkeys(kinds, self._sum(models, kinds))
             models.clear()
 
-    def _centre(self, i: int, scratch: _Scratch) -> Centred:
+    def _center(self, i: int, scratch: _Scratch) -> Centered:
         """Model i's vectors about their mean."""
         x = self.vectors(i)
-        z, squares = centre(x, x.mean(dim=0), self.dtype)
+        z, squares = center(x, x.mean(dim=0), self.dtype)
         self._squares[i] = squares.numpy()
-        return Centred(scratch.hold(z), squares)
+        return Centered(scratch.hold(z), squares)
 
-    def _sum(self, models: dict[int, Centred], kinds: frozenset[str]) -> Sums:
+    def _sum(self, models: dict[int, Centered], kinds: frozenset[str]) -> Sums:
         if not models:
             return Sums()
         if kinds == {"kernels"} and features_are_cheaper(list(models.values())):
@@ -326,7 +326,7 @@ class Study:
     def _ranked(self, i: int, k: int) -> NDArray[np.int32]:
         """Model i's k nearest systems, (n, k); nobody in particular where systems tie."""
         try:
-            return self.neighbours(i, "euclidean", k).near
+            return self.neighbors(i, "euclidean", k).near
         except Undefined:
             return np.zeros((self.n, k), np.int32)
 
@@ -336,7 +336,7 @@ class Study:
         return self._squares[i]
 
     def kernel_product(self, a: int, b: int) -> float:
-        """Σ_ij K_ij L_ij of the centred kernels of two models, i = j included. Raises Undefined."""
+        """Σ_ij K_ij L_ij of the centered kernels of two models, i = j included. Raises Undefined."""
         return float(self.sums("kernels").kernels[self.place(a), self.place(b)])
 
     def sums(self, kind: str) -> Sums:
@@ -379,10 +379,10 @@ class Study:
         table = self._tables[i]
         return table() if callable(table) else table
 
-    def _normalise(self, i: int) -> None:
+    def _normalize(self, i: int) -> None:
         name, how = self.names[i], self.normalization
         try:
-            x, resolution = self._read_normalised(i)
+            x, resolution = self._read_normalized(i)
             if len(x) != self.n:
                 raise Undefined(
                     f"{self.names[0]} has {self.n} systems and {name} {len(x)}: they cannot be paired"
@@ -400,12 +400,12 @@ class Study:
             self._reasons[i] = str(undefined)
 
     def lengthen(self, k: int) -> None:
-        """Have lists that are not found yet hold k neighbours, so that those of subsets can be cut from them."""
+        """Have lists that are not found yet hold k neighbors, so that those of subsets can be cut from them."""
         self._longest = max(self._longest, k)
         for origin in self._origins or ():
             origin.study.lengthen(k)
 
-    def _read_normalised(self, i: int) -> tuple[Tensor, Resolution]:
+    def _read_normalized(self, i: int) -> tuple[Tensor, Resolution]:
         name, how = self.names[i], self.normalization
         if self._origins is None:
             return normalize_resolved(self.read(i), how, name)

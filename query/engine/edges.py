@@ -1,4 +1,4 @@
-"""What two models' neighbour lists share, for any number of pairings of their systems: O(n · k) each."""
+"""What two models' neighbor lists share, for any number of pairings of their systems: O(n · k) each."""
 
 from __future__ import annotations
 

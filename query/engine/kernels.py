@@ -69,7 +69,7 @@ def scale_rows(x, to_length, out, largest):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
-def centre_rows(x, mean, z, squares):  # type: ignore[no-untyped-def]
+def center_rows(x, mean, z, squares):  # type: ignore[no-untyped-def]
     """z[i] = x[i] − mean in z's precision, squares[i] = |x[i] − mean|². x: (n, d) float64."""
     rows, width = x.shape
     for i in range(rows):
@@ -199,7 +199,7 @@ def _turned(lists, first):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def reciprocated(lists, out):  # type: ignore[no-untyped-def]
-    """out[s]: whether the neighbour who[s] has the owner of the list: not (0), surely (1), or among those tied (2).
+    """out[s]: whether the neighbor who[s] has the owner of the list: not (0), surely (1), or among those tied (2).
 
     lists: see `lists.Members`; systems that share a list are in the same lists. out: (entries,) uint8.
     """
@@ -286,7 +286,7 @@ def unbiased_terms(a, a_mutual, b, b_mutual, order, place, terms):  # type: igno
 
 
 @njit(nogil=True, cache=True)
-def centred_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore[no-untyped-def]
+def centered_products(a, a_mean, b, b_mean, order, place, terms):  # type: ignore[no-untyped-def]
     """Σ w v (K_ij − row mean)(L_ij − row mean), w and v both models' weights, and the same of absolute products.
 
     Arguments as in `unbiased_terms`; terms: (2,).
@@ -528,7 +528,7 @@ def cut_lists(  # type: ignore[no-untyped-def]
     sure,
     share,
 ):
-    """Cut the lists `which` to k neighbours and those that tie with the k-th, among the systems that have a new number.
+    """Cut the lists `which` to k neighbors and those that tie with the k-th, among the systems that have a new number.
 
     index, value, begin, slack, relative, products: see `lists.Lists`. owner: (lists,) the new number of one system of
     each list. number: (n,) new numbers, below 0 for systems that are left out. out, out_value: room for all entries.
@@ -702,7 +702,7 @@ def group_close(x, rows, order, along, aside, reach, group):  # type: ignore[no-
 
 @njit(nogil=True, cache=True)
 def mean_places(values, rows, lists, squares, precision, out):  # type: ignore[no-untyped-def]
-    """The weighted mean of the places that each row's neighbours have among the row's values, from 1.
+    """The weighted mean of the places that each row's neighbors have among the row's values, from 1.
 
     values: (b, n), half the squared distances but for a constant of the row, infinity for the system itself.
     rows: (b,) which systems. squares: (b,), of their lengths. Values tie as in `_count_below`. out: (b,).

@@ -1,9 +1,9 @@
-"""Neighbour lists that leave ties open: every list holds all systems that tie with its last.
+"""Neighbor lists that leave ties open: every list holds all systems that tie with its last.
 
 Which of several equally near systems are the nearest is nobody's to say. To take the first of the table makes two
 models agree that have nothing in common, as both take the same; to take those that a float's last bit puts first makes
 a model disagree with its own rotated copy. So a system has weights instead: 1 for what is strictly closer than its
-k-th neighbour, and for those that tie with the k-th the free places over their number, so that the weights of a system
+k-th neighbor, and for those that tie with the k-th the free places over their number, so that the weights of a system
 add up to k. A weight is the probability to be among the k nearest where ties are broken at random. This is what
 midranks are in Spearman's correlation, and as in Kendall's tau-b (Biometrika 33, 239 (1945)) metrics divide by what a
 model gives with itself. The weights depend on the vectors alone, not on the order of the systems, and the systems of a
@@ -50,13 +50,13 @@ class Members(NamedTuple):
 
     @property
     def tied(self) -> NDArray[np.bool_]:
-        """Whether the k-th neighbour of a system ties with the next, (n,)."""
+        """Whether the k-th neighbor of a system ties with the next, (n,)."""
         return self.share < 1
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Neighbour lists of one model, one for each distinct vector, the closest first."""
+    """Neighbor lists of one model, one for each distinct vector, the closest first."""
 
     k: int
     index: NDArray[np.int32]  # (entries,)
@@ -71,7 +71,7 @@ class Lists:
     products: bool  # inner products, else squared distances
 
     def first(self, k: int) -> Members:
-        """Return the lists for k neighbours or fewer, with their weights."""
+        """Return the lists for k neighbors or fewer, with their weights."""
         n = len(self.label)
         index, value, begin, sure, share = self._cut(
             np.arange(n, dtype=np.int32), np.arange(len(self.slack)), k
@@ -184,8 +184,8 @@ def require_room(entries: int, name: str, distinct: int) -> None:
     """Raises Undefined where so many systems tie that their lists would not fit in memory."""
     if entries > LARGEST:
         raise Undefined(
-            f"the {distinct} distinct vectors of {name} tie so often at their k-th neighbour that its lists exceed "
-            f"{LARGEST} entries: choose fewer systems, or a metric without neighbours"
+            f"the {distinct} distinct vectors of {name} tie so often at their k-th neighbor that its lists exceed "
+            f"{LARGEST} entries: choose fewer systems, or a metric without neighbors"
         )
 
 

@@ -1,9 +1,9 @@
-"""The k nearest neighbours of every system, exact in float64, found in float32 tiles of half of all pairs.
+"""The k nearest neighbors of every system, exact in float64, found in float32 tiles of half of all pairs.
 
 A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
-needs; their values are then computed again in float64, from the normalised vectors themselves. Where rounding of
-float32 could have kept a neighbour off the list, the whole row is looked at again in float64. So neither tiles nor the
-machine nor the order of the systems decides who is a neighbour. Of those that tie, `nearest` takes the first; `search`
+needs; their values are then computed again in float64, from the normalized vectors themselves. Where rounding of
+float32 could have kept a neighbor off the list, the whole row is looked at again in float64. So neither tiles nor the
+machine nor the order of the systems decides who is a neighbor. Of those that tie, `nearest` takes the first; `search`
 keeps them all.
 """
 
@@ -30,8 +30,8 @@ MARGIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Neighbour lists of one model, the closest first."""
+class Neighbors:
+    """Neighbor lists of one model, the closest first."""
 
     index: NDArray[np.int32]  # (n, k), never the row itself
     value: NDArray[
@@ -57,12 +57,12 @@ def nearest(
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
-) -> Neighbours:
+) -> Neighbors:
     """The k other rows with the largest inner product ('inner') or the smallest distance ('euclidean').
 
     x: (n, d) float64, k < n. dtype: of the tiles. advance: called with the number of pairs that each tile covered. Of
     tied candidates those that come first in the table are taken: good for a map or the distances themselves, not for
-    who is whose neighbour; see `lists`.
+    who is whose neighbor; see `lists`.
     """
     slack = _slack(x, geometry)
     index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance)
@@ -72,7 +72,7 @@ def nearest(
         rows = np.flatnonzero(unsure)
         index[rows], exact[rows] = _whole_rows(x, rows, k, geometry, slack)
     value = exact if geometry == "inner" else -exact
-    return Neighbours(np.ascontiguousarray(index), np.ascontiguousarray(value))
+    return Neighbors(np.ascontiguousarray(index), np.ascontiguousarray(value))
 
 
 def best_candidates(
@@ -100,19 +100,19 @@ def best_candidates(
     return index, exact, limit.numpy()
 
 
-def centre(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def center(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The rows less their mean, (n, d) in this precision, and their squared lengths, (n,) float64. x: float64."""
     z, squares = torch.empty(x.shape, dtype=dtype), torch.empty(len(x), dtype=torch.float64)
     table, about, out, lengths = x.numpy(), mean.numpy(), z.numpy(), squares.numpy()
     threads.each(
-        lambda p: kernels.centre_rows(table[p], about, out[p], lengths[p]), threads.parts(len(x))
+        lambda p: kernels.center_rows(table[p], about, out[p], lengths[p]), threads.parts(len(x))
     )
     return z, squares
 
 
 def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -> _Frame:
     mean = x.mean(dim=0)
-    z, squares = centre(x, mean, dtype)
+    z, squares = center(x, mean, dtype)
     if geometry == "inner":
         bonus = x @ mean - mean @ mean
         constant = bonus + mean @ mean
@@ -227,16 +227,16 @@ def _whole_rows(
     x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
-    centred = x - x.mean(dim=0) if geometry == "euclidean" else x
+    centered = x - x.mean(dim=0) if geometry == "euclidean" else x
     bonus = (
-        centred.square().sum(dim=1) / -2
+        centered.square().sum(dim=1) / -2
         if geometry == "euclidean"
         else torch.zeros(len(x), dtype=x.dtype)
     )
     found = []
     for part in blocks(len(rows), len(x) * FLOAT64_BYTES):
         chosen = torch.from_numpy(rows[part])
-        tile = centred[chosen] @ centred.T + bonus.to(x.device)
+        tile = centered[chosen] @ centered.T + bonus.to(x.device)
         tile[torch.arange(len(chosen)), chosen] = -torch.inf
         found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
     return _score(x, torch.cat(found).to(torch.int32).cpu().numpy(), geometry, slack, rows)

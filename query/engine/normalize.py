@@ -89,7 +89,7 @@ def largest(x: Tensor) -> float:
 
 
 def norm_warning(x: Tensor, name: str, how: str) -> str | None:
-    """A sentence where a few long vectors rule every inner product and distance, else None. x: (n, d), normalised."""
+    """A sentence where a few long vectors rule every inner product and distance, else None. x: (n, d), normalized."""
     if how == "l2":
         return None
     lengths = torch.linalg.vector_norm(x, dim=1)
@@ -172,7 +172,7 @@ def _require_usable(x: Tensor, name: str, how: str) -> None:
 def require_different(
     x: Tensor, blur: NDArray[np.float64], precision: float, name: str, how: str
 ) -> None:
-    """Raises Undefined where all vectors are the same to their precision, or none are left. x: (n, d), normalised."""
+    """Raises Undefined where all vectors are the same to their precision, or none are left. x: (n, d), normalized."""
     if not len(x):
         raise Undefined(f"{name} has no systems")
     if all_alike(x, blur):

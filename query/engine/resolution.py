@@ -1,7 +1,7 @@
 """What the precision of given vectors can tell apart, and what it cannot.
 
 A vector of float32 is rounded: each of its elements may be off by 2⁻²⁴ of itself. What differs by no more is no
-difference: to a metric of neighbours it would be the whole structure of a model that has none. So
+difference: to a metric of neighbors it would be the whole structure of a model that has none. So
 - a model whose vectors all lie within `blur` of their mean is constant, and has no values;
 - systems whose vectors all lie within `blur` of their mean, and of no other's, have the same vector, that mean;
 - distances that the rounding of elements can put in either order are tied; see `engine/lists.py`.

@@ -1,4 +1,4 @@
-"""Neighbour lists with all that tie: those of distinct vectors are found, then systems are put in their place."""
+"""Neighbor lists with all that tie: those of distinct vectors are found, then systems are put in their place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_lists(
     """Return the k nearest systems of every system and those that tie with the k-th.
 
     x: (n, d) float64, k < n. geometry: 'inner' products or 'euclidean' distances. name: of the model. dtype, device,
-    advance: as in `neighbours.nearest`. Raises Undefined where too many systems tie.
+    advance: as in `neighbors.nearest`. Raises Undefined where too many systems tie.
     """
     distinct = _distinct(resolution.label)
     u = x if len(distinct) == len(x) else x[torch.from_numpy(distinct)]
@@ -81,7 +81,7 @@ def _empty(
         lengths = torch.linalg.vector_norm(u, dim=1).numpy()
         slack, relative = SPREAD * (grain * lengths.max() + lengths * grain.max()), 0.0
     else:
-        # The rounding of a neighbour's vector is bounded by that of one's own and that of what is between them.
+        # The rounding of a neighbor's vector is bounded by that of one's own and that of what is between them.
         slack, relative = 2 * SPREAD * grain, SPREAD * resolution.precision
     begin = np.zeros(len(u) + 1, np.int64)
     nothing = np.empty(0, np.int32), np.empty(0)
@@ -109,9 +109,9 @@ def _keep(
 def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: str) -> Lists:
     """Return the lists of some rows, each looked at as a whole in float64. u: (n, d) distinct vectors, k < n."""
     mean = u.mean(dim=0)
-    centred = u - mean
-    squares = centred.square().sum(dim=1)
-    left = u if lists.products else centred
+    centered = u - mean
+    squares = centered.square().sum(dim=1)
+    left = u if lists.products else centered
     longest = torch.linalg.vector_norm(left, dim=1).amax() * squares.amax().sqrt()
     error = torch.finfo(u.dtype).eps * (16 + u.shape[1] ** 0.5) * float(longest)
     parts: list[Lists] = []
@@ -119,7 +119,7 @@ def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: 
     for part in blocks(len(rows), len(u) * FLOAT64_BYTES):
         some = replace(lists, slack=lists.slack[rows[part]])
         chosen = torch.from_numpy(rows[part])
-        tile = left[chosen] @ centred.T
+        tile = left[chosen] @ centered.T
         if (
             not lists.products
         ):  # half the squared distance, the other way round, but for a constant of the row

@@ -6,7 +6,7 @@ the tiles of all models lie side by side,
 'ranks': in every tile it is counted how many systems are closer than each model's nearest ones (information imbalance);
 'distances': tiles become Euclidean distances and products of those are added up (distance correlation). Distances
     have a large mean and small differences, so each tile first loses an estimate of its row and column means, from
-    256 landmarks: every centring gives the same with it and without, and float32 then has digits to spare.
+    256 landmarks: every centering gives the same with it and without, and float32 then has digits to spare.
 Tiles and their products have the study's precision (float32 beyond 2,048 systems), sums of 8,192 elements are added in
 float64. Memory: one tile a model, the vectors, and with 'ranks' a number for every system and pair of models.
 """
@@ -37,7 +37,7 @@ BAND = 4.0  # roundings that two values computed in different ways may be apart 
 
 
 @dataclass(frozen=True, slots=True)
-class Centred:
+class Centered:
     """One model's vectors about their mean."""
 
     z: Tensor  # (n, d), in the precision of the tiles
@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 
 def sum_pairs(
-    models: Sequence[Centred],
+    models: Sequence[Centered],
     kinds: frozenset[str],
     nearest: Sequence[NDArray[np.int32]],
     *,
@@ -80,7 +80,7 @@ class _Pass:
 
     def __init__(
         self,
-        models: Sequence[Centred],
+        models: Sequence[Centered],
         kinds: frozenset[str],
         nearest: Sequence[NDArray[np.int32]],
         device: torch.device,
@@ -138,7 +138,7 @@ class _Pass:
             become_distances(tile, self.squares[m], self.shift[m], part, other, self.rows[m])
 
     def _prepare_ranks(
-        self, models: Sequence[Centred], nearest: Sequence[NDArray[np.int32]]
+        self, models: Sequence[Centered], nearest: Sequence[NDArray[np.int32]]
     ) -> None:
         wanted = np.concatenate(nearest, axis=1)  # (n, M·k): every model's nearest systems
         self.precision = [rounding(self.dtype, z.shape[1]) for z in self.z]
@@ -168,14 +168,14 @@ def rounding(dtype: torch.dtype, width: int) -> float:
     return max(roundings, FLOAT64)
 
 
-def features_are_cheaper(models: Sequence[Centred]) -> bool:
+def features_are_cheaper(models: Sequence[Centered]) -> bool:
     """Whether products of features, n·d_a·d_b a pair, cost less than the tiles, n²·d a model and n² a pair."""
     n, count = len(models[0].z), len(models)
     width = sum(model.z.shape[1] for model in models)
     return width**2 <= n * (width + count**2)
 
 
-def feature_products(models: Sequence[Centred], device: torch.device) -> NDArray[np.float64]:
+def feature_products(models: Sequence[Centered], device: torch.device) -> NDArray[np.float64]:
     """Σ_ij K_ij L_ij = ‖XᵀY‖² for every pair of models, (M, M)."""
     found = np.empty((len(models), len(models)))
     for a, left in enumerate(models):

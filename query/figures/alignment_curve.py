@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.plot import COLORS, GREY, Kind, NothingToDraw, Plot, alike, in_our_look, number
+from query.figures.plot import COLORS, GRAY, Kind, NothingToDraw, Plot, alike, in_our_look, number
 from query.metrics import Metric, find_metric
 from query.statements import ask
 
@@ -29,7 +29,7 @@ GAP = 0.2  # of an axis: between labels of two lines each
 
 
 @in_our_look
-def curve(
+def alignment_curve(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -41,7 +41,7 @@ def curve(
     ks: Sequence[int] | None = None,
     repeats: int | None = None,
 ) -> Plot:
-    """Left: value against the number of systems. Right, where the metric has neighbours: against k, of all systems.
+    """Left: value against the number of systems. Right, where the metric has neighbors: against k, of all systems.
 
     ns, ks, repeats: see `alignment_curve`. model_a, model_b: without both, the most and the least alike pair of models
     of different families, of those with the one that is named. Raises NothingToDraw where no such pair has a value, and
@@ -56,7 +56,7 @@ def curve(
         "ns": ns,
         "ks": ks,
     }
-    answer = ask(connection, "curve", dataset=dataset, **given)
+    answer = ask(connection, "alignment_curve", dataset=dataset, **given)
     if not answer.rows:
         raise NothingToDraw(
             f"no two models of different families have a value on {dataset}: make ingest MODEL=… DATASET={dataset}"
@@ -120,7 +120,7 @@ def _draw(plot: Plot, axes: Axes, along: str, rows: Sequence[Row]) -> None:
     fixed, other = ("k", "k_usual") if along == "n" else ("n", "n_all")
     values = sorted({row[other] for row in rows if row[other] is not None})
     at = f", at {fixed} = {' and '.join(map(str, values))}" if values else ""
-    axes.set_xlabel(f"{'systems, n' if along == 'n' else 'neighbours, k'}{at}")
+    axes.set_xlabel(f"{'systems, n' if along == 'n' else 'neighbors, k'}{at}")
     axes.grid(True)
 
 
@@ -153,7 +153,7 @@ def _name(axes: Axes, along: str, rows: Sequence[Row], metric: Metric) -> None:
             va="center",
             fontsize=7.5,
             color=LOOKS[pair].color,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6},
         )
 
 

@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from query.figures.plot import (
-    GREY,
+    GRAY,
     OTHER,
     SEQUENTIAL,
     Kind,
@@ -38,7 +38,7 @@ WRITTEN = 24  # models up to which the values stand in the cells
 
 
 @in_our_look
-def heatmap(
+def alignment_matrix(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -53,7 +53,7 @@ def heatmap(
     """
     answer = ask_for_tree(
         connection,
-        "heatmap",
+        "alignment_matrix",
         dataset=dataset,
         metric=metric,
         models=models,
@@ -91,7 +91,7 @@ def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
     for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
         axes.add_patch(
             Rectangle(
-                (x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0
+                (x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GRAY, linewidth=0
             )
         )
     if len(values) <= WRITTEN:

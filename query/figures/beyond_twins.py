@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from query.figures.plot import (
     COLORS,
-    GREY,
+    GRAY,
     Kind,
     NothingToDraw,
     Plot,
@@ -113,7 +113,7 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
         if gaps:
             strip(low - 4 * room, low - room, **hatched)
         limit(low - (4 if gaps else 1) * room, high + room)
-    axes.plot([low, high], [low, high], color=GREY, linewidth=1)
+    axes.plot([low, high], [low, high], color=GRAY, linewidth=1)
     _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None])
     axes.set_box_aspect(1)
     axes.set_xlabel(f"{metric} of their untrained twins")
@@ -130,8 +130,8 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
 def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
     if nulls:
         chance = float(np.mean(nulls))
-        axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
-        axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":")
+        axes.axhline(chance, color=GRAY, linewidth=0.8, linestyle=":")
+        axes.axvline(chance, color=GRAY, linewidth=0.8, linestyle=":")
         axes.text(
             1.01,
             chance,
@@ -139,7 +139,7 @@ def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=7.5,
-            color=GREY,
+            color=GRAY,
         )
 
 
@@ -152,7 +152,7 @@ def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         if found:
             label = f"{name}: {np.median(found):+.2f}"
             axes.ecdf(found, color=look.color, linestyle=STYLES[name], linewidth=1.8, label=label)
-    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GRAY, linewidth=0.8)
     way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
     axes.set_xlabel(f"gained by training: {way}")
     axes.set_ylabel("share of pairs that gained at most this")

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from query.figures.plot import (
     COLORS,
-    GREY,
+    GRAY,
     NothingToDraw,
     Plot,
     in_our_look,
@@ -43,7 +43,7 @@ def controls(
 ) -> Plot:
     """Left: where each control lies between chance (0) and a thing with itself (1). Right: its values and verdicts.
 
-    metric: several as 'cknna, cka'; None is those of the statement. The grey bars are the permutation null, two
+    metric: several as 'cknna, cka'; None is those of the statement. The gray bars are the permutation null, two
     deviations to either side. Raises NothingToDraw where the store has no controls.
     """
     answer = ask(
@@ -97,11 +97,11 @@ def _between(
         )
         plot.say_at(axes, [place], [y], [_say(row)])
     for place in (0, 1):
-        axes.axvline(place, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+        axes.axvline(place, color=GRAY, linewidth=0.8, linestyle=":", zorder=0)
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color="#E3E3E3", linewidth=0.6)
     axes.set_xticks([0, 0.5, 1], ["chance", "half way", "the same"])
-    axes.set_xlabel(f"grey: permutation null, mean ± 2 deviations\n{systems(rows)}", fontsize=8)
+    axes.set_xlabel(f"gray: permutation null, mean ± 2 deviations\n{systems(rows)}", fontsize=8)
     axes.tick_params(axis="y", length=0)
 
 

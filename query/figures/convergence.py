@@ -27,7 +27,7 @@ PANELS = {"all": "all models", "others": "without its own family"}
 
 
 @in_our_look
-def converging(
+def convergence(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     score: str,
@@ -52,7 +52,7 @@ def converging(
         "test_set": test_set,
     }
     answer = ask_unless(
-        connection, "converging", LACKS, **asked, source=source, property=property, k=k
+        connection, "convergence", LACKS, **asked, source=source, property=property, k=k
     )
     groups = _groups(answer.rows)
     if not groups:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from query.figures.plot import (
-    GREY,
+    GRAY,
     Kind,
     NothingToDraw,
     Plot,
@@ -30,7 +30,7 @@ BELOW = 0.28  # of a row, that a twin stands below its model
 
 
 @in_our_look
-def dimension(
+def dimensions(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -38,13 +38,13 @@ def dimension(
     subsamples: int | None = None,
     k: int | None = None,
 ) -> Plot:
-    """One row a model, grouped by input and family, its untrained twin a ring in the same row; controls below, in grey.
+    """One row a model, grouped by input and family, its untrained twin a ring in the same row; controls below, in gray.
 
     measure: any of `dimensions`, by default the intrinsic dimension. Whiskers are 95 % intervals from random parts of
     the systems. Raises NothingToDraw where no model has a value.
     """
     answer = ask(
-        connection, "dimension", dataset=dataset, measure=measure, subsamples=subsamples, k=k
+        connection, "dimensions", dataset=dataset, measure=measure, subsamples=subsamples, k=k
     )
     defined = [row for row in answer.rows if row["value"] is not None]
     if not defined:
@@ -68,13 +68,13 @@ def dimension(
     twin = Line2D(
         [],
         [],
-        color=GREY,
+        color=GRAY,
         marker="o",
         markerfacecolor="white",
         linestyle="",
         label="its untrained twin",
     )
-    control = Line2D([], [], color=GREY, marker="s", linestyle="", label="a control")
+    control = Line2D([], [], color=GRAY, marker="s", linestyle="", label="a control")
     found = {row["kind"] for row in answer.rows}
     plot.key(
         looks, [handle for kind, handle in (("twin", twin), ("control", control)) if kind in found]
@@ -143,7 +143,7 @@ def _draw(
                 low * 1.03,
                 places[row["row_of"]],
                 "undefined",
-                color=GREY,
+                color=GRAY,
                 fontsize=6.5,
                 va="center",
             )
@@ -151,10 +151,10 @@ def _draw(
 
 
 def _look(row: Row, looks: Mapping[str, Kind]) -> tuple[str, str, str]:
-    """Colour, filling, marker."""
+    """Color, filling, marker."""
     if row["kind"] == "control":
-        return GREY, GREY, "s"
-    look = looks.get(row["family"], Kind(GREY, "o"))
+        return GRAY, GRAY, "s"
+    look = looks.get(row["family"], Kind(GRAY, "o"))
     return look.color, "white" if row["kind"] == "twin" else look.color, look.marker
 
 
@@ -182,7 +182,7 @@ def _name(axes: Axes, rows: Sequence[Row], places: Mapping[str, float]) -> None:
             text,
             transform=axes.get_yaxis_transform(),
             fontsize=7,
-            color=GREY,
+            color=GRAY,
             va="center",
         )
 

@@ -11,7 +11,7 @@ import duckdb
 from matplotlib.axes import Axes
 
 from query.figures.pairs import WORDS, Cloud, draw_pairs, key_of_pairs, note_undefined
-from query.figures.plot import GREY, NothingToDraw, Plot, families, in_our_look, number
+from query.figures.plot import GRAY, NothingToDraw, Plot, families, in_our_look, number
 from query.metrics import find_metric
 from query.statements import ask
 
@@ -69,13 +69,13 @@ def _finish(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
     """Equal axes, the diagonal, what chance gives, and on which side of the diagonal how many pairs are."""
     low = min(0.0, *(min(row["on_a"], row["on_b"]) for row in drawn)) - 0.03
     high = max(1.0, *(max(row["on_a"], row["on_b"]) for row in drawn)) + 0.03
-    axes.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.axline((0, 0), slope=1, color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     if drawn[0]["null_mean_a"] is not None:
         across, up = (
             median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b")
         )
-        axes.axvline(across, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-        axes.axhline(up, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        axes.axvline(across, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
+        axes.axhline(up, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
         axes.text(
             1.01,
             up,

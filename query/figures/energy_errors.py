@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from query.figures.plot import (
-    GREY,
+    GRAY,
     Kind,
     NothingToDraw,
     Plot,
@@ -33,7 +33,7 @@ MEND = "; encoders of potentials give energies: make ingest MODEL=… DATASET={}
 
 
 @in_our_look
-def energy(
+def energy_errors(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -49,7 +49,7 @@ def energy(
     mend = MEND.format(dataset)
     answer = ask_unless(
         connection,
-        "energy",
+        "energy_errors",
         "no labels of",
         mend,
         dataset=dataset,
@@ -80,11 +80,11 @@ def energy(
         looks,
     )
     found = {row["family"] for row in drawn.values()}
-    raw = Line2D([], [], color=GREY, marker="|", linestyle="", label="mean, zeros and all")
+    raw = Line2D([], [], color=GRAY, marker="|", linestyle="", label="mean, zeros and all")
     middle = Line2D(
         [],
         [],
-        color=GREY,
+        color=GRAY,
         marker="o",
         markerfacecolor="white",
         markersize=3.5,
@@ -112,7 +112,7 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
     for down, row in enumerate(rows):
         if row["mae"] is None:
             axes.text(
-                low * 1.05, down, "undefined", color=GREY, fontsize=6.5, verticalalignment="center"
+                low * 1.05, down, "undefined", color=GRAY, fontsize=6.5, verticalalignment="center"
             )
             plot.say_at(axes, [low * 1.1], [down], [_say(row)])
             continue
@@ -130,7 +130,7 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
             markerfacecolor="white",
             markersize=3.5,
         )
-        axes.plot(max(row["raw_mae"], low), down, "|", color=GREY, markersize=8)
+        axes.plot(max(row["raw_mae"], low), down, "|", color=GRAY, markersize=8)
         plot.say_at(
             axes, [max(row["mae"], low), max(row["raw_mae"], low)], [down, down], [_say(row)] * 2
         )
@@ -164,7 +164,7 @@ def _draw_residuals(
         xs, ys = (points / np.maximum(beyond, 1)[:, None]).T
         look = looks[rows[0]["family"]]
         axes.plot(
-            [-most, most], [-most, most], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1
+            [-most, most], [-most, most], color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1
         )
         faces = ["white" if far > 1 else look.color for far in beyond]
         shape: Any = {
@@ -193,7 +193,7 @@ def _name(axes: Axes, model: str, most: float, beyond: int) -> None:
             transform=axes.transAxes,
             horizontalalignment="right",
             fontsize=6.5,
-            color=GREY,
+            color=GRAY,
         )
 
 

@@ -9,7 +9,7 @@ import duckdb
 from matplotlib.axes import Axes
 
 from query.figures.pairs import WORDS, Cloud, draw_pairs, key_of_pairs, note_undefined
-from query.figures.plot import GREY, NothingToDraw, Plot, families, in_our_look, number
+from query.figures.plot import GRAY, NothingToDraw, Plot, families, in_our_look, number
 from query.statements import ask
 
 Row = dict[str, Any]
@@ -71,10 +71,10 @@ def _explain(axes: Axes, rows: Sequence[Row], title: str) -> None:
     """The corners in words, outside the square that most points are in."""
     drawn = [row for row in rows if row["a_to_b"] is not None and row["b_to_a"] is not None]
     most = max(1.16, *(max(row["a_to_b"], row["b_to_a"]) + 0.06 for row in drawn))
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for edge in (0, 1):
-        axes.axhline(edge, color=GREY, linewidth=0.4, zorder=0)
-        axes.axvline(edge, color=GREY, linewidth=0.4, zorder=0)
+        axes.axhline(edge, color=GRAY, linewidth=0.4, zorder=0)
+        axes.axvline(edge, color=GRAY, linewidth=0.4, zorder=0)
     for (x, y), text in CORNERS.items():
         axes.text(
             0.985 if x else 0.015,

@@ -29,7 +29,7 @@ SHOWN = 3  # names of training sets under the mouse
 
 
 @in_our_look
-def kin(
+def kinship(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -41,7 +41,9 @@ def kin(
 
     Raises NothingToDraw where fewer than two trained models have vectors.
     """
-    answer = ask(connection, "kin", dataset=dataset, metric=metric, k=k, permutations=permutations)
+    answer = ask(
+        connection, "kinship", dataset=dataset, metric=metric, k=k, permutations=permutations
+    )
     pairs = [row for row in answer.rows if row["value"] is not None]
     if not pairs:
         raise NothingToDraw(
@@ -65,7 +67,7 @@ def kin(
             CLOUD,
             looks,
         )
-        _summarise(plot, axes, rows[0], place, "neither" if neither else "same data")
+        _summarize(plot, axes, rows[0], place, "neither" if neither else "same data")
     _name(axes, relations, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
     mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
     key_of_pairs(plot, pairs, looks, [mean])
@@ -94,7 +96,7 @@ def _spread(rows: Sequence[Row], place: int) -> list[Row]:
     return [row | {"down": place + SPREAD * (i * GOLDEN % 1 - 0.5)} for i, row in enumerate(rows)]
 
 
-def _summarise(plot: Plot, axes: Axes, row: Row, place: int, beside: str) -> None:
+def _summarize(plot: Plot, axes: Axes, row: Row, place: int, beside: str) -> None:
     """The mean and its interval; right of the axes what the test says, and beside what it was compared with."""
     words = [f"{row['n_pairs'] or 0} pairs"]
     if row["mean"] is not None:

@@ -1,4 +1,4 @@
-"""The neighbour-joining tree of the models, drawn so that branches are as long as the models are apart."""
+"""The neighbor-joining tree of the models, drawn so that branches are as long as the models are apart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRAP = 34  # letters, of a name in the key
 
 
 @in_our_look
-def tree(
+def model_tree(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -36,7 +36,9 @@ def tree(
     """
     if color not in COLORED:
         raise ValueError(f"color = {color!r}, expected one of {', '.join(COLORED)}")
-    answer = ask_for_tree(connection, "tree", dataset=dataset, metric=metric, models=models, k=k)
+    answer = ask_for_tree(
+        connection, "model_tree", dataset=dataset, metric=metric, models=models, k=k
+    )
     leaves = [row for row in answer.rows if row["model"] is not None and row["node"] is not None]
     outside = [row for row in answer.rows if row["node"] is None]
     title = f"Tree of {len(leaves)} models on {dataset}, by {metric}"

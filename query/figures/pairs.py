@@ -1,4 +1,4 @@
-"""Clouds of pairs of models: those of one family in its colour and marker, all others as grey rings."""
+"""Clouds of pairs of models: those of one family in its color and marker, all others as gray rings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from query.figures.plot import GREY, Kind, Plot
+from query.figures.plot import GRAY, Kind, Plot
 
 Row = dict[str, Any]
 # Words inside the axes, readable on lines and points.
 WORDS: Any = {
     "fontsize": 7,
-    "color": GREY,
+    "color": GRAY,
     "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
 }
 MANY = 200  # pairs, from which marks are small
@@ -42,7 +42,7 @@ def draw_pairs(
         ys,
         size,
         facecolors="none",
-        edgecolors=GREY,
+        edgecolors=GRAY,
         linewidths=0.6,
         alpha=alpha,
         label="strangers",
@@ -67,7 +67,7 @@ def key_of_pairs(
     """The legend of `draw_pairs`, for the families that have a pair, then handles that have a label of their own."""
     found = {row["family_a"] for row in rows if row["family_a"] == row["family_b"]}
     ring = Line2D(
-        [], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label="two families"
+        [], [], color=GRAY, marker="o", markerfacecolor="none", linestyle="", label="two families"
     )
     plot.key(
         {name: look for name, look in looks.items() if name in found},

@@ -1,6 +1,6 @@
 """What every figure is made of: Matplotlib, with one look, the statement behind it, and what to show under the mouse.
 
-Readable in black and white and by the colour-blind: kinds differ in marker and in colour (Okabe and Ito's), values in
+Readable in black and white and by the color-blind: kinds differ in marker and in color (Okabe and Ito's), values in
 lightness (cividis). No figure needs pyplot or a display.
 """
 
@@ -29,7 +29,7 @@ from query.statements import Answer, ask
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 SEQUENTIAL = "cividis"
-GREY = "#6B6B6B"
+GRAY = "#6B6B6B"
 LOOK: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": [
@@ -119,7 +119,7 @@ class Plot(Figure):
     def note(self, text: str) -> None:
         """Small print below all axes: what is missing and why."""
         lines = textwrap.wrap(text, width=int(self.get_figwidth() * LETTERS))
-        self.supxlabel("\n".join(lines), x=0.01, horizontalalignment="left", fontsize=7, color=GREY)
+        self.supxlabel("\n".join(lines), x=0.01, horizontalalignment="left", fontsize=7, color=GRAY)
 
     def spots(self) -> list[Spot]:
         """All that was said, where it is once the figure has its final layout."""
@@ -183,11 +183,11 @@ class Kind:
     marker: str
 
 
-OTHER = Kind(GREY, "d")  # of no family of models or descriptors: a control, when asked for
+OTHER = Kind(GRAY, "d")  # of no family of models or descriptors: a control, when asked for
 
 
 def kinds(names: Iterable[str]) -> dict[str, Kind]:
-    """A look for each name, the same for the same set of names: no two share colour and marker, up to 96 of them."""
+    """A look for each name, the same for the same set of names: no two share color and marker, up to 96 of them."""
     found = sorted(set(names))
     size = len(COLORS)
     return {

@@ -1,4 +1,4 @@
-"""A map of the systems as one model sees them, coloured by what is known of them."""
+"""A map of the systems as one model sees them, colored by what is known of them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from query.figures.plot import GREY, SEQUENTIAL, NothingToDraw, Plot, in_our_look, kinds, number
+from query.figures.plot import GRAY, SEQUENTIAL, NothingToDraw, Plot, in_our_look, kinds, number
 from query.statements import ask
 
 Row = dict[str, Any]
 MOST_KINDS = 7
 MANY = 3000  # systems, from which points are small, and pixels
-WIDE = 30  # highest over lowest value, from which the colours are logarithmic
+WIDE = 30  # highest over lowest value, from which the colors are logarithmic
 SEEN = (1, 99)  # per cent of the values
 SEEING = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
 NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
 
 @in_our_look
-def map(
+def system_map(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -40,7 +40,7 @@ def map(
     """A point a system, by 'pca' or 'umap'. model: None is the one that is most aligned with the others on average.
 
     color: 'n_atoms' (default), 'n_elements', 'formula', or a property of table labels, of `source` where several tell
-    it. Systems of which it is not known are grey rings. Raises NothingToDraw where there is no map, or nobody knows the
+    it. Systems of which it is not known are gray rings. Raises NothingToDraw where there is no map, or nobody knows the
     property of any system.
     """
     if model is None and not connection.execute(SEEING, [dataset]).fetchall():
@@ -55,7 +55,7 @@ def map(
         "k": k,
         "max_systems": max_systems,
     }
-    answer = ask(connection, "map", dataset=dataset, **options)
+    answer = ask(connection, "system_map", dataset=dataset, **options)
     rows = answer.rows
     if rows[0]["reason"] is not None:
         raise NothingToDraw(rows[0]["reason"])
@@ -88,7 +88,7 @@ def _draw_missing(axes: Axes, rows: Sequence[Row]) -> None:
         xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
         known = f"not known ({len(rows)})"
         axes.scatter(
-            xs, ys, _size(rows), facecolors="none", edgecolors=GREY, linewidths=0.6, label=known
+            xs, ys, _size(rows), facecolors="none", edgecolors=GRAY, linewidths=0.6, label=known
         )
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12))
 
@@ -124,7 +124,7 @@ def _beyond(values: NDArray[np.float64], low: float, high: float) -> str:
 
 
 def _draw_kinds(axes: Axes, rows: Sequence[Row]) -> None:
-    """The most frequent kinds with a look each, the rest in grey."""
+    """The most frequent kinds with a look each, the rest in gray."""
     counted = Counter(row["category"] for row in rows if row["category"] is not None)
     frequent = sorted(counted, key=lambda name: (-counted[name], name))[:MOST_KINDS]
     rest = [row for row in rows if row["category"] not in (None, *frequent)]

@@ -31,7 +31,7 @@ class Alignment:
     metric: str
     estimator: str | None
     normalization: str
-    k: int | None  # None for metrics without neighbours
+    k: int | None  # None for metrics without neighbors
     n: int  # systems compared
     n_distinct: int | None = (
         None  # distinct vectors of the model that has fewer; None where one has no values
@@ -59,7 +59,7 @@ def align_all(
 
     permutations: size of the null; subsamples: of the interval; 0 leaves it out.
 
-    What the metrics share, neighbour lists and sums over all pairs of systems, is found first and once. The null and
+    What the metrics share, neighbor lists and sums over all pairs of systems, is found first and once. The null and
     the subsets are the same for the same seed and n. Raises ValueError on parameters that make no sense.
     """
     if permutations < 0:
@@ -209,7 +209,7 @@ def _alignment(
 
 
 def _warnings(study: Study, metric: Metric, pair: Pair) -> list[str]:
-    """What may mislead: vectors that rule the others by their length, and neighbours that are not determined."""
+    """What may mislead: vectors that rule the others by their length, and neighbors that are not determined."""
     models = dict.fromkeys(pair)
     found = [study.warnings[i] for i in models if i in study.warnings]
     if metric.lists is not None and study.n >= metric.least_systems(study.k_of(metric)):

@@ -36,7 +36,7 @@ class Scaled(Protocol):
 
 
 def joint_scale(a: Scaled, b: Scaled, estimator: str | None) -> float:
-    """√(align(a, a) · align(b, b)), what normalised metrics divide by. Raises Undefined."""
+    """√(align(a, a) · align(b, b)), what normalized metrics divide by. Raises Undefined."""
     for state in (a, b):
         if estimator not in state.scale:
             raise Undefined(
@@ -53,8 +53,8 @@ CROWDED = 4
 class Metric(ABC):
     """One alignment metric; one file of this folder each, found by its module attribute `METRIC`.
 
-    A metric works on a `Study`: models over the same systems, whose vectors are checked and normalised, and whose
-    neighbour lists and sums over all pairs of systems are found once for every metric and pair that needs them.
+    A metric works on a `Study`: models over the same systems, whose vectors are checked and normalized, and whose
+    neighbor lists and sums over all pairs of systems are found once for every metric and pair that needs them.
     """
 
     name: ClassVar[str]
@@ -68,7 +68,7 @@ class Metric(ABC):
     needs: ClassVar[frozenset[str]] = (
         frozenset()
     )  # of sums.KINDS: what one pass over all pairs of systems finds
-    lists: ClassVar[str | None] = None  # geometry of the neighbour lists it starts from
+    lists: ClassVar[str | None] = None  # geometry of the neighbor lists it starts from
     counts: ClassVar[bool] = (
         False  # whether the value is a share of neighbors; see `interval.counted`
     )
@@ -98,7 +98,7 @@ class Metric(ABC):
         """The metric with the pairing shuffled.
 
         permutations: (B, n) int64; in the p-th, row i of a is paired with row permutations[p, i] of b.
-        Returns (B,) float64. Neighbours and distances are never found again. Raises Undefined.
+        Returns (B,) float64. Neighbors and distances are never found again. Raises Undefined.
         """
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:

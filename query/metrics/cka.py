@@ -4,7 +4,7 @@ References: Kornblith, Norouzi, Lee, Hinton, ICML 2019 (biased); Song et al., JM
 Definition: HSIC(K, L) / √(HSIC(K, K) · HSIC(L, L)) with K = X Xᵀ, L = Y Yᵀ.
 
 'unbiased' (default): Song's U-statistic; 0 on average for unrelated models whatever their dimensions.
-'biased': ‖XᵀY‖² with centred features over ‖XᵀX‖ ‖YᵀY‖ (Frobenius); rises towards 1 by itself as d approaches n.
+'biased': ‖XᵀY‖² with centered features over ‖XᵀX‖ ‖YᵀY‖ (Frobenius); rises toward 1 by itself as d approaches n.
 
 Range: 'unbiased' -1 to 1, 'biased' 0 to 1. Hardly depends on n.
 Invariant to: rotations and reflections, scale, shifts (under normalization 'none'), the order of the systems.
@@ -13,7 +13,7 @@ between different systems alike, as with one-hot vectors).
 Tested against: both formulas restated densely.
 
 Computed from feature cross-products, n·d_a·d_b, where those are cheaper than the kernels' tiles, n²·d; features are
-centred first, so that no digits cancel. With centred features the rows of K sum to 0, so a row without its diagonal
+centered first, so that no digits cancel. With centered features the rows of K sum to 0, so a row without its diagonal
 sums to −|x_i|², which is all that the unbiased estimator needs besides.
 """
 
@@ -32,8 +32,8 @@ from query.metrics.matrices import (
     MatrixCorrelation,
     Moments,
     State,
-    double_centred,
-    u_centred,
+    double_centered,
+    u_centered,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Cka(MatrixCorrelation):
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)
         kernel: Matrix = (x @ x.T).cpu().numpy()
-        return double_centred(kernel) if estimator == "biased" else u_centred(kernel)
+        return double_centered(kernel) if estimator == "biased" else u_centered(kernel)
 
 
 METRIC = Cka()
@@ -90,7 +90,7 @@ def cka(
 def _off_diagonal(
     product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]
 ) -> float:
-    """n (n − 3) times Song's equation 5 for centred features. product: Σ_ij K_ij L_ij; squares: (n,)."""
+    """n (n − 3) times Song's equation 5 for centered features. product: Σ_ij K_ij L_ij; squares: (n,)."""
     n = len(a_squares)
     diagonal = float(
         a_squares @ b_squares

@@ -1,4 +1,4 @@
-"""CKNNA, centered kernel nearest-neighbour alignment: how alike two models weigh the neighbours they share.
+"""CKNNA, centered kernel nearest-neighbor alignment: how alike two models weigh the neighbors they share.
 
 Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their code `metrics.cknna`);
 Edamadaka et al., arXiv 2512.03750, equations A3–A8. HSIC: Song et al., JMLR 13 (2012), equation 5.
@@ -9,11 +9,11 @@ is in N_k(i) if ties are broken at random (engine/lists.py; Huh's code takes wha
 The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
 
 'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first
-    term counts only pairs that are neighbours in both directions, its last pairs columns of one with rows of the other.
+    term counts only pairs that are neighbors in both directions, its last pairs columns of one with rows of the other.
     Huh's code takes one order of the arguments; this is the mean of both, so the value is symmetric. Their code also
     adds 1e-6 to the denominator: a bias (0.5 % at 10,000 systems) that breaks scale invariance, left out here.
 'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, K̄_ij = K_ij − mean_l K_il. The mean runs over
-    all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrised.
+    all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrized.
 
 Range: 1 for the same geometry, near k / n for unrelated ones, more where systems tie. 'centered' lies in [-1, 1].
 'unbiased' may fall below 0 and, as each alignment has its own mask, is not bounded by 1: with few systems, or lengths
@@ -50,10 +50,10 @@ class State:
     """What CKNNA keeps of one model."""
 
     name: str
-    neighbours: Members
+    neighbors: Members
     mutual: NDArray[
         np.uint8
-    ]  # (entries,): whether the neighbour counts the row among its own; `kernels.reciprocated`
+    ]  # (entries,): whether the neighbor counts the row among its own; `kernels.reciprocated`
     row_mean: NDArray[np.float64]  # (n,): mean of the kernel's row
     scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
 
@@ -71,11 +71,11 @@ class Cknna(Metric):
         return max(k + 1, 4)
 
     def prepare(self, study: Study, i: int) -> State:
-        neighbours = study.neighbours(i, "inner", study.k_of(self))
-        mutual = np.empty(neighbours.who.shape, np.uint8)
-        kernels.reciprocated(neighbours, mutual)
+        neighbors = study.neighbors(i, "inner", study.k_of(self))
+        mutual = np.empty(neighbors.who.shape, np.uint8)
+        kernels.reciprocated(neighbors, mutual)
         x = study.vectors(i)
-        state = State(study.names[i], neighbours, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
+        state = State(study.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
         for estimator in self.estimators:
             own, terms = _align(state, state, estimator, as_they_are(study.n))
             if own[0] > ROUNDING * terms[0]:
@@ -120,12 +120,12 @@ def _align(
     a: State, b: State, estimator: str | None, orders: Tensor | Orders
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The numerator for every pairing, and the size of the terms that it is the sum of; both (B,)."""
-    left, right = a.neighbours, b.neighbours
+    left, right = a.neighbors, b.neighbors
     if estimator == "centered":
         found = over_pairings(
             orders,
             2,
-            lambda order, place, out: kernels.centred_products(
+            lambda order, place, out: kernels.centered_products(
                 left, a.row_mean, right, b.row_mean, order, place, out
             ),
         )

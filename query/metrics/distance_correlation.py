@@ -3,17 +3,17 @@
 References: Székely, Rizzo, Bakirov, Ann. Stat. 35, 2769 (2007) ('biased'); Székely, Rizzo, Ann. Stat. 42, 2382 (2014)
 ('unbiased'). D_ij = |x_i − x_j|, Euclidean.
 
-'unbiased' (default): Σ Ã B̃ / √(Σ Ã² Σ B̃²) with U-centred distances, the bias-corrected *squared* distance correlation
+'unbiased' (default): Σ Ã B̃ / √(Σ Ã² Σ B̃²) with U-centered distances, the bias-corrected *squared* distance correlation
     (their R*, what dcor calls u_distance_correlation_sqr); 0 on average for unrelated models whatever their dimensions.
-'biased': √(Σ A B / √(Σ A² Σ B²)) with double-centred distances, the textbook statistic; for unrelated models it is well
-    above 0, and rises towards 1 with the dimension.
+'biased': √(Σ A B / √(Σ A² Σ B²)) with double-centered distances, the textbook statistic; for unrelated models it is well
+    above 0, and rises toward 1 with the dimension.
 
 Range: 'unbiased' -1 to 1, 'biased' 0 to 1; not on one scale, as 'unbiased' is a square. Hardly depends on n.
 Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
 Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other ('unbiased').
 Tested against: dcor 0.6, and both formulas restated densely.
 
-In the sums, distances come less an estimate of their row and column means (engine/sums.py), which no centring notices.
+In the sums, distances come less an estimate of their row and column means (engine/sums.py), which no centering notices.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from query.metrics.matrices import (
     MatrixCorrelation,
     Moments,
     State,
-    double_centred,
-    u_centred,
+    double_centered,
+    u_centered,
 )
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class DistanceCorrelation(MatrixCorrelation):
         parts = {"unbiased": _unbiased(own, rows, diagonal, rows, diagonal)}
         parts["biased"] = _biased(own, rows + diagonal, rows + diagonal)
         means = (rows + diagonal) / study.n
-        centred = diagonal - 2 * means + means.mean()  # the diagonal of the double-centred matrix
+        centered = diagonal - 2 * means + means.mean()  # the diagonal of the double-centered matrix
         moments = {
             "unbiased": Moments(study.n, parts["unbiased"], 0.0),
             "biased": Moments(
-                study.n, parts["biased"], 0.0, float(centred.sum()), float(centred @ centred)
+                study.n, parts["biased"], 0.0, float(centered.sum()), float(centered @ centered)
             ),
         }
         scale = {name: part**0.5 for name, part in parts.items() if part > ROUNDING * own}
@@ -88,7 +88,7 @@ class DistanceCorrelation(MatrixCorrelation):
             (squares[:, None] + squares[None] - 2 * (x @ x.T)).clamp_(min=0).sqrt_().cpu().numpy()
         )
         np.fill_diagonal(table, 0.0)
-        return double_centred(table) if estimator == "biased" else u_centred(table)
+        return double_centered(table) if estimator == "biased" else u_centered(table)
 
     def finish(self, correlation: Matrix, estimator: str) -> Matrix:
         return correlation if estimator == "unbiased" else np.sqrt(np.clip(correlation, 0.0, None))
@@ -109,7 +109,7 @@ def distance_correlation(
 
 
 def _biased(product: float, a_rows: NDArray[np.float64], b_rows: NDArray[np.float64]) -> float:
-    """Σ_ij A_ij B_ij of double-centred matrices, from Σ_ij E_ij F_ij and the row sums, the diagonal included."""
+    """Σ_ij A_ij B_ij of double-centered matrices, from Σ_ij E_ij F_ij and the row sums, the diagonal included."""
     n = len(a_rows)
     return product - 2 * float(a_rows @ b_rows) / n + float(a_rows.sum() * b_rows.sum()) / n**2
 
@@ -121,7 +121,7 @@ def _unbiased(
     b_rows: NDArray[np.float64],
     b_diagonal: NDArray[np.float64],
 ) -> float:
-    """Σ_ij Ã_ij B̃_ij of U-centred matrices, from Σ_ij E_ij F_ij with the diagonal and the row sums without it."""
+    """Σ_ij Ã_ij B̃_ij of U-centered matrices, from Σ_ij E_ij F_ij with the diagonal and the row sums without it."""
     n = len(a_rows)
     hollow = product - float(a_diagonal @ b_diagonal)
     return (

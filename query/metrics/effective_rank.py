@@ -1,7 +1,7 @@
 """Effective rank: over how many directions the systems' vectors spread, all systems taken together.
 
 'entropy' (default): Roy & Vetterli, EUSIPCO 2007: exp(−Σ p_i ln p_i) with p_i = σ_i / Σσ, σ the singular values of the
-    vectors, features centred.
+    vectors, features centered.
 'participation': the participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ_i = σ_i², as in Gao et al.,
     bioRxiv 214262 (2017). Never above 'entropy': squares give the strong directions more weight.
 

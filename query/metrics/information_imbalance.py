@@ -2,11 +2,11 @@
 
 Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's `return_information_imbalace`.
 Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1)
-that j has among i's neighbours in b. Distances are Euclidean. Systems tied in b share the mean of their places; where
+that j has among i's neighbors in b. Distances are Euclidean. Systems tied in b share the mean of their places; where
 systems tie for the k-th place in a, the mean over j is weighted by the probability that j is among the k nearest where
 ties are broken at random (engine/lists.py). DADApy takes the places that its sort gives.
 
-Range: (k + 1)/n for b that keeps all of a's neighbours, 1 on average for unrelated models; up to 2. a predicts b where
+Range: (k + 1)/n for b that keeps all of a's neighbors, 1 on average for unrelated models; up to 2. a predicts b where
 Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
 models: compare only values of equal n and k.
 Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
@@ -15,9 +15,9 @@ Tested against: DADApy 0.3.4, and the ranks of SciPy's rankdata over dense dista
 
 Its null: the place of a random system is any place, so pairings shuffled at random give 1 on average, and the more
 systems the closer to it. Places are not kept for all pairs of systems, so pairings are run among at most `LARGEST` of
-them, and what comes out is drawn towards 1 by √(m/n).
+them, and what comes out is drawn toward 1 by √(m/n).
 
-Its interval: systems that share a neighbour share its place, so their places are not independent, and an interval from
+Its interval: systems that share a neighbor share its place, so their places are not independent, and an interval from
 their spread alone covered 79 %. How much more their mean scatters than that of independent places (the design effect:
 Kish, Survey Sampling, 1965) is found by comparing halves (`interval`), of at most `RESAMPLED` systems or 8 k, as places
 cannot be counted again for many halves of all. The spread itself is that of all systems: as places fall with n, so does
@@ -95,7 +95,7 @@ class InformationImbalance(Metric):
         """Who is nearest in model i among some of the systems."""
         k = study.k_of(self)
         if len(rows) == study.n:
-            return study.neighbours(i, "euclidean", k)
+            return study.neighbors(i, "euclidean", k)
         x, resolution = study.vectors(i)[torch.from_numpy(rows)], study.resolution(i).among(rows)
         k = min(k, len(rows) - 2)
         return find_lists(x, k, "euclidean", resolution, study.names[i]).first(k)
@@ -152,7 +152,7 @@ class InformationImbalance(Metric):
     def _find_ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
         counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
         places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
-        nearest = study.neighbours(a, "euclidean", study.k_of(self))
+        nearest = study.neighbors(a, "euclidean", study.k_of(self))
         others = np.flatnonzero(~nearest.plain)
         if others.size:
             places[others] = places_of(study.vectors(b), others, nearest, study.device)

@@ -1,20 +1,20 @@
 """Intrinsic dimension: how many coordinates the systems really need, seen from the distances between close ones.
 
 'mle' (default, k = 50 as in Edamadaka et al. 2025): Levina & Bickel, NIPS 2004: around system i the dimension is the
-    inverse of m_i = Σ_{j<k} ln(T_k / T_j) / (k − 1), T_j its distance to the j-th neighbour. The inverses are averaged
+    inverse of m_i = Σ_{j<k} ln(T_k / T_j) / (k − 1), T_j its distance to the j-th neighbor. The inverses are averaged
     over the systems as MacKay & Ghahramani (2005) showed they must be, not the dimensions: 1 / mean(m_i).
 'twonn': Facco, d'Errico, Rodriguez, Laio, Sci. Rep. 7, 12140 (2017): the ratios μ = T_2 / T_1 follow 1 − μ^(−d); d is
     the slope of −ln(1 − F(μ)) over ln μ, fitted through the origin without the largest tenth of the ratios, as in
     DADApy and scikit-dimension. k plays no part.
 
-Range: above 0. Distances are Euclidean, in float64, recomputed from coordinates for the neighbours chosen, so that
+Range: above 0. Distances are Euclidean, in float64, recomputed from coordinates for the neighbors chosen, so that
 close systems keep their digits.
 Invariant to: rotations, reflections, shifts, scale, the order of the systems. Normalization is 'none' by default,
 unlike in the alignment metrics: projecting on a sphere takes one dimension away.
 Bias: 'mle' falls below the truth where few systems fill many dimensions (4.2 for 1,000 points of a 5-cube at k = 50).
 Duplicates: systems with the same vector count once, as a zero distance has no logarithm. Vectors that differ by no more
 than the precision they were given in are the same (`resolution`), so that last bits are not taken for structure.
-Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbours equally far (one-hot vectors).
+Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbors equally far (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
 """
 
@@ -53,20 +53,20 @@ class IntrinsicDimension(Measure):
             raise Undefined(
                 f"{name} has {len(different)} different vectors, but {needs} at least {least}"
             )
-        logs = neighbour_distances(different, k or 2).log()
+        logs = neighbor_distances(different, k or 2).log()
         if not torch.isfinite(logs).all():
             raise Undefined(
                 f"two different vectors of {name} are too close for float64 to tell their distance from 0"
             )
         if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
-            raise Undefined(f"all neighbours of a system are equally far in {name}")
+            raise Undefined(f"all neighbors of a system are equally far in {name}")
         return _mle(logs) if method == "mle" else _twonn(logs, name)
 
     def choose_k(self, method: str, k: int | None) -> int | None:
         if method == "twonn":
             return None
         if k is not None and k < self.least_k:
-            raise ValueError(f"k = {k}, expected at least {self.least_k} neighbours")
+            raise ValueError(f"k = {k}, expected at least {self.least_k} neighbors")
         return self.k if k is None else k
 
 
@@ -89,25 +89,25 @@ def intrinsic_dimension(
 
 
 def _mle(logs: Tensor) -> float:
-    """From the logarithms of the distances to the k neighbours, (n, k), ascending."""
+    """From the logarithms of the distances to the k neighbors, (n, k), ascending."""
     inverse = (logs[:, -1:] - logs[:, :-1]).sum(dim=1) / (logs.shape[1] - 1)
     return 1.0 / inverse.mean().item()
 
 
 def _twonn(logs: Tensor, name: str) -> float:
-    """From the logarithms of the distances to the two nearest neighbours, (n, 2), ascending."""
+    """From the logarithms of the distances to the two nearest neighbors, (n, 2), ascending."""
     n = len(logs)
     kept = int(n * KEPT)
     ratios = (logs[:, 1] - logs[:, 0]).sort().values[:kept]
     if ratios[-1] < ALIKE:
         raise Undefined(
-            f"nearly all systems of {name} have their two nearest neighbours equally far"
+            f"nearly all systems of {name} have their two nearest neighbors equally far"
         )
     empirical = torch.arange(1, kept + 1, dtype=ratios.dtype, device=ratios.device) / n
     return ((ratios @ -torch.log1p(-empirical)) / (ratios @ ratios)).item()
 
 
-def neighbour_distances(x: Tensor, k: int) -> Tensor:
+def neighbor_distances(x: Tensor, k: int) -> Tensor:
     """Euclidean distances to the k nearest other rows, ascending, but for one factor.
 
     x: (n, d) float64, k < n. Returns (n, k) float64.

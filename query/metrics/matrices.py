@@ -1,6 +1,6 @@
 """Metrics that correlate two models' matrices over all pairs of systems: what they share, and their permutation null.
 
-Such a metric is Σ_ij A_ij B_ij over a constant, A and B the models' centred matrices (of inner products or distances).
+Such a metric is Σ_ij A_ij B_ij over a constant, A and B the models' centered matrices (of inner products or distances).
 A shuffled pairing gives Σ_ij A_ij B_π(i)π(j). Nobody can afford to run through 100 pairings of 50,000 × 50,000 numbers,
 nor needs to: the mean and variance over all n! pairings have a closed form, and the shape of the distribution depends
 on the spectra of the matrices, not on n. So the pairings are run on at most `LARGEST` systems, drawn at random with a
@@ -36,7 +36,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What the null's mean and variance need of one centred n × n matrix A."""
+    """What the null's mean and variance need of one centered n × n matrix A."""
 
     n: int
     square: float  # Σ_ij A_ij²
@@ -66,7 +66,7 @@ class State:
 
 
 class MatrixCorrelation(Metric):
-    """Σ A B / √(Σ A² Σ B²) of two models' centred matrices."""
+    """Σ A B / √(Σ A² Σ B²) of two models' centered matrices."""
 
     with_diagonal: ClassVar[frozenset[str]] = (
         frozenset()
@@ -74,11 +74,11 @@ class MatrixCorrelation(Metric):
 
     @abstractmethod
     def product(self, study: Study, a: int, b: int, estimator: str) -> float:
-        """Σ_ij A_ij B_ij of the centred matrices, all n systems."""
+        """Σ_ij A_ij B_ij of the centered matrices, all n systems."""
 
     @abstractmethod
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
-        """The centred matrix of a few systems. x: (m, d) float64, normalised. Returns (m, m)."""
+        """The centered matrix of a few systems. x: (m, d) float64, normalized. Returns (m, m)."""
 
     def finish(self, correlation: Matrix, estimator: str) -> Matrix:
         """What is reported, from Σ A B / √(Σ A² Σ B²)."""
@@ -156,20 +156,20 @@ def few_systems(permutations: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
     return rows, permutations[:, rows].argsort(axis=1)
 
 
-def u_centred(matrix: Matrix) -> Matrix:
+def u_centered(matrix: Matrix) -> Matrix:
     """A symmetric matrix with diagonal 0 and rows that sum to 0 (Székely & Rizzo 2014); its own diagonal is ignored."""
     n = len(matrix)
     hollow = matrix - np.diag(matrix.diagonal())
     rows = hollow.sum(axis=1)
-    centred: Matrix = (
+    centered: Matrix = (
         hollow - (rows[:, None] + rows[None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
     )
-    np.fill_diagonal(centred, 0.0)
-    return centred
+    np.fill_diagonal(centered, 0.0)
+    return centered
 
 
-def double_centred(matrix: Matrix) -> Matrix:
+def double_centered(matrix: Matrix) -> Matrix:
     """A symmetric matrix less its row and column means, plus its mean."""
     rows = matrix.mean(axis=1)
-    centred: Matrix = matrix - rows[:, None] - rows[None] + rows.mean()
-    return centred
+    centered: Matrix = matrix - rows[:, None] - rows[None] + rows.mean()
+    return centered

@@ -32,25 +32,25 @@ class Measure(ABC):
     name: ClassVar[str]
     about: ClassVar[str]  # what it tells of one model's vectors; a clause for help texts
     methods: ClassVar[tuple[str, ...]]  # the first is the default
-    k: ClassVar[int | None] = None  # default number of neighbours; None where no method has any
+    k: ClassVar[int | None] = None  # default number of neighbors; None where no method has any
     least_k: ClassVar[int] = 1
 
     @abstractmethod
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
         """The measure of one model.
 
-        x: (n, d) float64, normalised, not all rows the same. k: what `choose_k` gave. name: how reasons call the model.
+        x: (n, d) float64, normalized, not all rows the same. k: what `choose_k` gave. name: how reasons call the model.
         Raises Undefined.
         """
 
     def choose_k(self, method: str, k: int | None) -> int | None:
-        """The neighbours that play a part: k, or the default for None; None where the method has none.
+        """The neighbors that play a part: k, or the default for None; None where the method has none.
 
         Raises ValueError on a k that makes no sense.
         """
         if k is not None:
             raise ValueError(
-                f"{self.name} has no neighbours, but k = {k} was asked for: leave it out"
+                f"{self.name} has no neighbors, but k = {k} was asked for: leave it out"
             )
         return None
 
@@ -72,7 +72,7 @@ class Measured:
     measure: str
     method: str
     normalization: str
-    k: int | None  # None for methods without neighbours
+    k: int | None  # None for methods without neighbors
     n: int
     n_distinct: int | None = (
         None  # distinct vectors, to the precision of those given; None where there is no value
@@ -96,7 +96,7 @@ def measure(
     """A measure of one model's vectors, (n, d); method and k: the measure's defaults where None.
 
     subsamples: how many random subsets of the systems the 95 % interval, low to high, comes from (see `interval`), each
-    normalised by itself; pairs of which one has no value are left out. seed: of the subsets. name: how reasons call
+    normalized by itself; pairs of which one has no value are left out. seed: of the subsets. name: how reasons call
     the model.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """

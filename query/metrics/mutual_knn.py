@@ -1,4 +1,4 @@
-"""Mutual k-nearest-neighbour overlap: the mean share of a system's neighbours that two models agree on.
+"""Mutual k-nearest-neighbor overlap: the mean share of a system's neighbors that two models agree on.
 
 Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their `metrics.mutual_knn`).
 Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product
@@ -9,7 +9,7 @@ give 1. Huh et al. take whatever their sort leaves first.
 Range: 0 to 1; k / (n − 1) for unrelated models without ties, more where systems tie (0.25 for four equally frequent
 vectors). Depends on n at fixed k.
 Invariant to: rotations and reflections, scale, the order of the systems; not to shifts.
-Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 everybody is everybody's neighbour), constant vectors.
+Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 everybody is everybody's neighbor), constant vectors.
 Tested against: scikit-learn's NearestNeighbors.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class State:
     """What mutual k-NN keeps of one model."""
 
-    neighbours: Members
+    neighbors: Members
     squares: float  # Σ w²
 
 
@@ -53,8 +53,8 @@ class MutualKnn(Metric):
         return max(k + 2, 4)
 
     def prepare(self, study: Study, i: int) -> State:
-        neighbours = study.neighbours(i, "inner", study.k_of(self))
-        return State(neighbours, _shared(neighbours, neighbours, as_they_are(study.n)).item())
+        neighbors = study.neighbors(i, "inner", study.k_of(self))
+        return State(neighbors, _shared(neighbors, neighbors, as_they_are(study.n)).item())
 
     def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
         return self._overlap(study, a, b, as_they_are(study.n)).item()
@@ -69,7 +69,7 @@ class MutualKnn(Metric):
 
     def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
         left, right = (study.state(self, i) for i in (a, b))
-        return _shared(left.neighbours, right.neighbours, orders) / math.sqrt(
+        return _shared(left.neighbors, right.neighbors, orders) / math.sqrt(
             left.squares * right.squares
         )
 

@@ -1,7 +1,7 @@
 """Procrustes disparity: what remains between two models after the best shift, scale, rotation and reflection.
 
 References: Gower, Psychometrika 40 (1975); Schönemann, Psychometrika 31 (1966).
-Definition: features centred, each model scaled to ‖X‖ = 1 (Frobenius): min over rotations R and scales s of
+Definition: features centered, each model scaled to ‖X‖ = 1 (Frobenius): min over rotations R and scales s of
 ‖X − s Y R‖² = 1 − ‖XᵀY‖_*², ‖·‖_* the sum of singular values. The narrower model is padded with zeros.
 
 Range: 0 (the same shape) to 1; lower is closer. Unrelated models are near 1 only where n is far above the dimensions:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class State:
     """What Procrustes keeps of one model."""
 
-    size: float  # ‖X‖, features centred
+    size: float  # ‖X‖, features centered
     few: Tensor | None  # (n, n) coordinates of a model with more dimensions than systems
 
 
@@ -84,7 +84,7 @@ def procrustes(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str =
 
 
 def coordinates(x: Tensor) -> Tensor:
-    """Centred vectors in at most n coordinates: those of x, (n, d), or, where d > n, (n, n) turned ones.
+    """Centered vectors in at most n coordinates: those of x, (n, d), or, where d > n, (n, n) turned ones.
 
     Lengths and angles stay to rounding.
     """
@@ -94,6 +94,6 @@ def coordinates(x: Tensor) -> Tensor:
 
 
 def _disparity(product: Tensor) -> Tensor:
-    """From XᵀY of two centred models of size 1."""
+    """From XᵀY of two centered models of size 1."""
     nuclear: Tensor = torch.linalg.svdvals(product).sum()
     return (1.0 - nuclear.square()).clamp(min=0.0)

@@ -104,7 +104,7 @@ class ReconstructionError(Metric):
                 f"at least half of the systems have the same vector in {study.names[i]}"
             )
         few = x if x.shape[1] < vectors.shape[1] else None
-        x, mean, scale = _standardised(x)
+        x, mean, scale = _standardized(x)
         spectra = [_singular(x[rows]) for rows in (*FOLDS, TRAIN)]
         strongest = max(sizes[0].item() for sizes, _ in spectra[:2])
         first, second, whole = (_basis(*spectrum, strongest) for spectrum in spectra)
@@ -147,7 +147,7 @@ class ReconstructionError(Metric):
         return quantile(freedom) * value / 2 * math.sqrt(variance)
 
     def _placed(self, study: Study, a: int, b: int) -> tuple[Tensor, Tensor]:
-        """Model a standardised, (n, d_a), and model b as it is, (n, d_b)."""
+        """Model a standardized, (n, d_a), and model b as it is, (n, d_b)."""
         state: State = study.state(self, a)
         return (self._coordinates(study, a) - state.mean) / state.scale, self._coordinates(study, b)
 
@@ -184,15 +184,15 @@ def _fold(basis: Basis, other: Tensor) -> Fold:
 
 
 def _error(state: State, x: Tensor, y: Tensor) -> Tensor:
-    """Of x (n, d_a), standardised, to y (n, d_b)."""
-    y = _standardised(y)[0]
+    """Of x (n, d_a), standardized, to y (n, d_b)."""
+    y = _standardized(y)[0]
     inverse, product = _fit(state, x, y)
     residual = y[TEST] - x[TEST] @ (inverse @ (inverse.T @ product))
     return residual.square().sum(dim=1).mean().sqrt()
 
 
 def _fit(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The map P = V Vᵀ XᵀY of the training half as V (d_a, r) and XᵀY (d_a, d_b); x and y standardised."""
+    """The map P = V Vᵀ XᵀY of the training half as V (d_a, r) and XᵀY (d_a, d_b); x and y standardized."""
     first, second = (x[rows].T @ y[rows] for rows in FOLDS)
     losses = _losses(state.folds[0], first, second, y[FOLDS[1]]) + _losses(
         state.folds[1], second, first, y[FOLDS[0]]
@@ -207,7 +207,7 @@ def _influence(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     A training system moves the scale of y and, the more the less its own prediction errs without it (residual over
     1 − leverage), the map. λ is held.
     """
-    y = _standardised(y)[0]
+    y = _standardized(y)[0]
     inverse, product = _fit(state, x, y)
     along = x @ inverse
     residual = y - along @ (inverse.T @ product)
@@ -234,7 +234,7 @@ def _losses(fold: Fold, product: Tensor, other: Tensor, y: Tensor) -> Tensor:
     return errors[fold.basis.counts] / len(y)
 
 
-def _standardised(x: Tensor) -> tuple[Tensor, Tensor, float]:
+def _standardized(x: Tensor) -> tuple[Tensor, Tensor, float]:
     """x with its training half about 0 and of total variance 1; the mean taken off and the scale divided by."""
     mean = x[TRAIN].mean(dim=0)
     x = x - mean

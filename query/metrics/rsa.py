@@ -8,10 +8,10 @@ dissimilarities, and is not offered.)
 Range: -1 to 1; 0 for unrelated models. Hardly depends on n.
 Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
 Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other (one-hot vectors).
-Unlike CKA it does not centre rows: one system far from all others weighs in n pairs.
+Unlike CKA it does not center rows: one system far from all others weighs in n pairs.
 Tested against: SciPy's pdist and pearsonr.
 
-Computed from the sums that CKA needs: with centred features Σ_ij |x_i − x_j|² |y_i − y_j|² is made of Σ_ij K_ij L_ij
+Computed from the sums that CKA needs: with centered features Σ_ij |x_i − x_j|² |y_i − y_j|² is made of Σ_ij K_ij L_ij
 and the squared lengths alone.
 """
 
@@ -42,7 +42,7 @@ class Rsa(MatrixCorrelation):
         squares = study.squares(i)
         n, total = study.n, float(squares.sum())
         own = study.kernel_product(i, i)
-        product, size = _centred_product(own, squares, squares)
+        product, size = _centered_product(own, squares, squares)
         rows = (
             n * squares + total - 2 * total
         )  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
@@ -52,7 +52,7 @@ class Rsa(MatrixCorrelation):
 
     def product(self, study: Study, a: int, b: int, estimator: str) -> float:
         together = study.kernel_product(a, b)
-        return _centred_product(together, study.squares(a), study.squares(b))[0]
+        return _centered_product(together, study.squares(a), study.squares(b))[0]
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)
@@ -73,12 +73,12 @@ def rsa(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") 
     return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
-def _centred_product(
+def _centered_product(
     product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Σ_{i≠j} of the products of dissimilarities less their means, and the size of the terms it is made of.
 
-    product: Σ_ij K_ij L_ij of centred features; squares: (n,). A dissimilarity is a_i + a_j − 2 K_ij; 0 for i = j.
+    product: Σ_ij K_ij L_ij of centered features; squares: (n,). A dissimilarity is a_i + a_j − 2 K_ij; 0 for i = j.
     """
     n = len(a_squares)
     a_total, b_total = float(a_squares.sum()), float(b_squares.sum())

@@ -1,4 +1,4 @@
-"""Neighbour lists that outlive a question: files beside the store, so that a second matrix costs only what is new.
+"""Neighbor lists that outlive a question: files beside the store, so that a second matrix costs only what is new.
 
 A file holds the lists of one model's vectors, under one normalization and geometry, for the largest k that was asked
 for so far: lists for a smaller k are their beginning. Its name is a hash of all that decides them, the vectors' own
@@ -64,7 +64,7 @@ class Cache:
         return None if path is None else cls(store.cache_folder(path))
 
     def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None:
-        """The lists of these vectors, (n, d), if they are here with at least k neighbours each."""
+        """The lists of these vectors, (n, d), if they are here with at least k neighbors each."""
         file = self._file(table, normalize, geometry)
         if file is None:
             return None
@@ -114,7 +114,7 @@ class Cache:
             _complained.add(self.folder)
             why = error.strerror or str(error)
             print(
-                f"  neighbours are not kept for the next question: {self.folder}: {why}",
+                f"  neighbors are not kept for the next question: {self.folder}: {why}",
                 file=sys.stderr,
             )
 

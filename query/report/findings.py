@@ -158,11 +158,11 @@ def _range(low: float, high: float) -> str:
 
 SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "controls": _controls,
-    "heatmap": _heatmap,
-    "converging": _converging,
+    "alignment_matrix": _heatmap,
+    "convergence": _converging,
     "distribution": _distribution,
-    "dimension": _dimension,
-    "kin": _kin,
+    "dimensions": _dimension,
+    "kinship": _kin,
     "beyond_twins": _beyond_twins,
-    "energy": _energy,
+    "energy_errors": _energy,
 }

@@ -21,7 +21,7 @@ QUICK = ("cknna", "mutual_knn")  # 100 pairings by chance are next to nothing
 METRICS = (*QUICK, "cka", "distance_correlation", "information_imbalance", "rsa")
 MANY = 24  # models from which on the other metrics' pairings by chance take minutes
 SCORED = 4  # models that a score needs to be drawn
-LABELLED = 2  # properties that a map is coloured by
+LABELED = 2  # properties that a map is colored by
 SCORES = """
     SELECT score, test_set FROM scores JOIN models_on($dataset) USING (model_id) WHERE kind = 'model'
     GROUP BY score, test_set HAVING count(DISTINCT model_id) >= $least
@@ -98,8 +98,8 @@ def by_score(connection: Connection, datasets: Sequence[str]) -> list[Version]:
                 found.append(
                     Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options)
                 )
-        potentials, labelled = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
-        if labelled and potentials >= SCORED:
+        potentials, labeled = connection.execute(POTENTIALS, [f"{dataset}/"]).fetchall()[0]
+        if labeled and potentials >= SCORED:
             options = {"dataset": dataset, "score": SCORE}
             found.append(Version(options, options))
     if not found:
@@ -117,10 +117,10 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
             "FROM models_on(?) WHERE kind IN ('model', 'descriptor')", [dataset]
         ).fetchall():
             continue
-        model = ask(connection, "map", dataset=dataset).rows[0][
+        model = ask(connection, "system_map", dataset=dataset).rows[0][
             "model_id"
         ]  # once, not for every version
-        labels = connection.execute(LABELS, [f"{dataset}/", LABELLED]).fetchall()
+        labels = connection.execute(LABELS, [f"{dataset}/", LABELED]).fetchall()
         colors = ["n_atoms", "n_elements", *(name for (name,) in labels)]
         for method in ("pca", "umap"):
             for color in colors:
@@ -144,31 +144,31 @@ SECTIONS = (
         [Panel("controls", figures.controls, each())],
     ),
     Section(
-        "heatmap",
+        "alignment_matrix",
         "How alike do models see the same matter?",
         "Each cell compares two models by their vectors of the same systems. The order is that of their tree, so "
-        "alike models are neighbours. A high value says that two models arrange the systems alike, not that "
+        "alike models are neighbors. A high value says that two models arrange the systems alike, not that "
         "either is right. Values of different metrics, or at different n and k, do not compare. Point at a cell "
         "for the value, what chance gives, and the value calibrated by it.",
-        [Panel("heatmap", figures.heatmap, by_metric)],
+        [Panel("alignment_matrix", figures.alignment_matrix, by_metric)],
     ),
     Section(
-        "tree",
+        "model_tree",
         "Which models belong together?",
-        "Neighbour joining of the models, by the root of the Jensen-Shannon divergence of their CKNNA profiles: "
+        "Neighbor joining of the models, by the root of the Jensen-Shannon divergence of their CKNNA profiles: "
         "models that align alike with all others are close. Only lengths along the branches count, not the order "
         "from top to bottom. A tree always shows groups, also where there are none: check them in the matrix "
         "above. The Newick text is in the CSV.",
-        [Panel("tree", figures.tree, each(color=("family", "input", "training")))],
+        [Panel("model_tree", figures.model_tree, each(color=("family", "input", "training")))],
     ),
     Section(
-        "converging",
+        "convergence",
         "Do better models see matter more like the best one?",
         "Alignment with a reference model, the best one unless the figure says otherwise, against an error. If "
         "models converge as they get better, alignment falls as the error grows. Models of the reference's own "
         "family are alike and often good for one and the same reason, so the right panel leaves them out. A "
         "correlation over a handful of models is weak evidence: mind the interval.",
-        [Panel("converging", figures.converging, by_score)],
+        [Panel("convergence", figures.convergence, by_score)],
     ),
     Section(
         "distribution",
@@ -182,38 +182,38 @@ SECTIONS = (
     Section(
         "imbalance",
         "Does one model know what another knows?",
-        "Information imbalance: how far neighbours in one model's vectors are neighbours in another's. Near 0, 0 "
+        "Information imbalance: how far neighbors in one model's vectors are neighbors in another's. Near 0, 0 "
         "two models hold the same; near 1, 1 they have nothing to do with each other; off the diagonal one holds "
-        "the other's and more. It looks at nearest neighbours only, so noise at short range hides what is shared at"
+        "the other's and more. It looks at nearest neighbors only, so noise at short range hides what is shared at"
         " long range.",
         [Panel("imbalance", figures.imbalance, alone_or_two)],
     ),
     Section(
-        "dimension",
+        "dimensions",
         "In how many directions do the vectors vary?",
         "Intrinsic dimension counts the directions in which vectors vary locally, however long the vectors are. "
         "Lines are intervals from subsamples. Estimates grow with n and with noise, so compare models on one "
         "dataset only. A small number may mean a good summary or a poor one; the untrained twin, in the same row, "
         "tells how much is the architecture's.",
-        [Panel("dimension", figures.dimension, each())],
+        [Panel("dimensions", figures.dimensions, each())],
     ),
     Section(
-        "kin",
+        "kinship",
         "What explains alignment: family, training data, or neither?",
         "Each point is a pair of models. Pairs of one family share architecture and code; others may share "
         "training data, whatever its name, or data drawn from one source; the rest share neither. The p-values come "
         "from shuffling the labels of models, not of pairs, since pairs that share a model are no "
         "independent witnesses. With few models even a large "
         "difference cannot reach a small p.",
-        [Panel("kin", figures.kin, each())],
+        [Panel("kinship", figures.kinship, each())],
     ),
     Section(
-        "curve",
+        "alignment_curve",
         "How do values depend on the number of systems and on k?",
-        "The pairs that are most and least alike, at growing numbers of systems and of neighbours, with what chance"
+        "The pairs that are most and least alike, at growing numbers of systems and of neighbors, with what chance"
         " gives there. Values at different n or k do not compare. Where a line still bends at its right end, more "
         "systems would change the value.",
-        [Panel("curve", figures.curve, each(metric=QUICK))],
+        [Panel("alignment_curve", figures.alignment_curve, each(metric=QUICK))],
     ),
     Section(
         "beyond_twins",
@@ -225,19 +225,19 @@ SECTIONS = (
         [Panel("beyond_twins", figures.beyond_twins, each())],
     ),
     Section(
-        "energy",
+        "energy_errors",
         "Do potentials agree on energies, once composition is taken out?",
         "Potentials have different zeros of energy. So a linear model of the composition is fitted to the labels "
         "and to each model's predictions, and what is left is compared (equations 1 to 4 of arXiv 2512.03750). What"
         " the fit takes out is not seen here, and it takes out more the fewer systems there are for each element.",
-        [Panel("energy", figures.energy, each())],
+        [Panel("energy_errors", figures.energy_errors, each())],
     ),
     Section(
-        "map",
+        "system_map",
         "What does one model see?",
         "Each point is a system, placed by one model's vectors. Principal components keep distances as far as two "
-        "axes can; UMAP keeps neighbours, while its distances, densities and gaps mean little. Both leave out most "
+        "axes can; UMAP keeps neighbors, while its distances, densities and gaps mean little. Both leave out most "
         "of what the vectors hold.",
-        [Panel("map", figures.map, by_color)],
+        [Panel("system_map", figures.system_map, by_color)],
     ),
 )

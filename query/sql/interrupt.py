@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-INTERRUPTED = "interrupted; the neighbours of models that are done are kept, and the same question goes on from there"
+INTERRUPTED = "interrupted; the neighbors of models that are done are kept, and the same question goes on from there"
 
 
 @contextmanager

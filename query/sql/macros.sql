@@ -104,7 +104,7 @@ CREATE OR REPLACE TEMP MACRO model_tree(
         'permutations': '0', 'subsamples': '0', 'seed': '0', 'device': device
     }));
 COMMENT ON MACRO TABLE model_tree IS
-'Neighbour joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
+'Neighbor joining of the models by √JSD of their alignments with all others; ORDER BY node is the order of its leaves';
 
 CREATE OR REPLACE TEMP MACRO convergence(
     dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := NULL, test_set := NULL, source := NULL,

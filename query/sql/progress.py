@@ -20,7 +20,7 @@ class Progress:
 
     One serves all that a question takes, datasets, groups of systems and metrics: `expect` says what is ahead from here
     on, and what was said before covers it as far as it goes. What remains is judged by how fast it went last, since a
-    model whose neighbours are kept from an earlier question takes next to no time.
+    model whose neighbors are kept from an earlier question takes next to no time.
     """
 
     def __init__(self, label: str = LABEL) -> None:

@@ -131,11 +131,11 @@ def _aggregate(metric: Metric) -> Iterator[str]:
 
 def _measure_aggregate(measure: Measure) -> Iterator[str]:
     """The measure as an aggregate macro, and what `.help` says of it."""
-    neighbours = "" if measure.k is None else f", k := {measure.k}"
-    passed = f"{'k' if neighbours else 'NULL'}, method, normalize"
+    neighbors = "" if measure.k is None else f", k := {measure.k}"
+    passed = f"{'k' if neighbors else 'NULL'}, method, normalize"
     yield (
         f"CREATE OR REPLACE TEMP MACRO {measure.name}"
-        f"(a, method := '{measure.methods[0]}'{neighbours}, normalize := 'none') AS "
+        f"(a, method := '{measure.methods[0]}'{neighbors}, normalize := 'none') AS "
         f"__{measure.name}({_collected('a')}, {_checked(measure.name, passed)})"
     )
     yield f"COMMENT ON MACRO {measure.name} IS 'Aggregate over rows of one vector: {measure.about}'"

@@ -1,4 +1,4 @@
--- curve DATASET [metric=cknna] [model_a=…] [model_b=…] [k=…] [ns=…] [ks=…] [repeats=5]
+-- alignment_curve DATASET [metric=cknna] [model_a=…] [model_b=…] [k=…] [ns=…] [ks=…] [repeats=5]
 -- How a value depends on the number of systems and on k: of two models, or of the highest and the lowest between families.
 WITH named AS (
     SELECT list_filter([getvariable('model_a'), getvariable('model_b')], x -> x IS NOT NULL) AS names

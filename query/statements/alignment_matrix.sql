@@ -1,4 +1,4 @@
--- heatmap DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
+-- alignment_matrix DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
 -- How alike all pairs of models see a dataset, in the order of their tree.
 WITH drawn AS (
     SELECT coalesce(string_split(getvariable('models'), ','), list(model_id ORDER BY model_id), []) AS names

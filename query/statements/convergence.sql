@@ -1,4 +1,4 @@
--- converging DATASET SCORE [reference=…] [metric=cknna] [test_set=…] [source=…] [property=…] [k=…]
+-- convergence DATASET SCORE [reference=…] [metric=cknna] [test_set=…] [source=…] [property=…] [k=…]
 -- Are better models more like the best one, or the one named? With the reference's own family, and without.
 FROM convergence(
     dataset := getvariable('dataset'), score := getvariable('score'), reference := getvariable('reference'), kin := 'all',

@@ -1,4 +1,4 @@
--- dimension DATASET [measure=intrinsic_dimension] [subsamples=20] [k=…]
+-- dimensions DATASET [measure=intrinsic_dimension] [subsamples=20] [k=…]
 -- In how many directions each model's vectors vary, an untrained twin beside its model.
 SELECT coalesce(t.model_id, m.model_id) AS row_of, m.model_id, m.kind, m.family, m.input, value, low, high, m.dimension,
        d.n, measure, method, k, reason

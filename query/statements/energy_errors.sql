@@ -1,4 +1,4 @@
--- energy DATASET [property=…] [source=…]
+-- energy_errors DATASET [property=…] [source=…]
 -- How well potentials predict energies, whatever their zero is: errors of what a linear model of the composition leaves.
 WITH known AS (
     SELECT source, unit, source IN (SELECT model_id FROM models) AS is_model

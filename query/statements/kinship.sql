@@ -1,4 +1,4 @@
--- kin DATASET [metric=cknna] [k=…] [permutations=9999]
+-- kinship DATASET [metric=cknna] [k=…] [permutations=9999]
 -- What explains how alike trained models are: a common family, common training data (or parts of one source), or neither. Pairs, then the test.
 WITH trained AS (
     FROM models_on(getvariable('dataset')) WHERE untrained_of IS NULL AND len(training_sets) > 0

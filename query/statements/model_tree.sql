@@ -1,5 +1,5 @@
--- tree DATASET [metric=cknna] [models=…] [k=…]
--- The neighbour-joining tree of the models with all that is needed to draw it; those without a place in it come last.
+-- model_tree DATASET [metric=cknna] [models=…] [k=…]
+-- The neighbor-joining tree of the models with all that is needed to draw it; those without a place in it come last.
 WITH RECURSIVE nodes AS MATERIALIZED (
     FROM model_tree(
         dataset := getvariable('dataset'), metric := getvariable('metric'), k := getvariable('k')::BIGINT,

@@ -1,4 +1,4 @@
--- map DATASET [model=…] [method=pca] [color=n_atoms] [source=…] [k=…] [max_systems=…]
+-- system_map DATASET [model=…] [method=pca] [color=n_atoms] [source=…] [k=…] [max_systems=…]
 -- The systems as one model sees them: the model named, or that which sees the dataset most as the others do.
 WITH candidates AS (
     SELECT CASE WHEN getvariable('model') IS NULL THEN list(model_id ORDER BY model_id) ELSE [getvariable('model')] END AS names
@@ -8,11 +8,11 @@ WITH candidates AS (
         dataset := getvariable('dataset'), permutations := 0, models := (SELECT coalesce(names, []) FROM candidates)
     )
     GROUP BY model_a ORDER BY avg(value) FILTER (model_a != model_b) DESC NULLS LAST, model_a LIMIT 1
-), labelled AS (
+), labeled AS (
     SELECT system_id, value, unit, source FROM labels
     WHERE property = getvariable('color') AND starts_with(system_id, getvariable('dataset') || '/')
 ), best AS ( -- of several sources the one named, or that of most systems, models' predictions last
-    SELECT source FROM labelled WHERE coalesce(source = getvariable('source'), true)
+    SELECT source FROM labeled WHERE coalesce(source = getvariable('source'), true)
     GROUP BY source ORDER BY source IN (SELECT model_id FROM models), count(*) DESC, source LIMIT 1
 )
 SELECT m.system_id, x, y, s.formula, coalesce(getvariable('color'), 'n_atoms') AS color,
@@ -23,5 +23,5 @@ FROM system_map(
     (SELECT model_id FROM chosen), dataset := getvariable('dataset'), method := coalesce(getvariable('method'), 'pca'),
     k := getvariable('k')::BIGINT, max_systems := coalesce(getvariable('max_systems')::BIGINT, 15000)
 ) m
-LEFT JOIN systems s USING (system_id) LEFT JOIN labelled l ON l.system_id = m.system_id AND l.source = (FROM best)
+LEFT JOIN systems s USING (system_id) LEFT JOIN labeled l ON l.system_id = m.system_id AND l.source = (FROM best)
 ORDER BY m.system_id;

@@ -6,10 +6,10 @@ value itself: for halves that of McCarthy's half-samples and their complements (
 
 Why not the spread over subsets that overlap by chance, the delete-d jackknife (Shao & Wu, Ann. Stat. 17, 1176 (1989))?
 It is right for what is nearly a sum over systems. A jackknife counts what pairs of systems add once for each of the two
-(Efron & Stein, Ann. Stat. 9, 586 (1981)), so metrics with neighbours came out 1.2 to 1.7 times too wide. Disjoint
+(Efron & Stein, Ann. Stat. 9, 586 (1981)), so metrics with neighbors came out 1.2 to 1.7 times too wide. Disjoint
 subsets are independent samples: the difference of their values has twice the variance of a value of m systems whatever
 the metric is made of, and what is local scatters as 1/m (Penrose & Yukich, Ann. Appl. Probab. 11, 1005 (2001)).
-Drawing with replacement, the bootstrap, would make duplicates, which neighbours and distances of 0 take for structure;
+Drawing with replacement, the bootstrap, would make duplicates, which neighbors and distances of 0 take for structure;
 systems that are duplicates already fall into both subsets or one, as they would in two samples.
 
 A share of neighbors that two models have in common is a count, which scatters by chance as √(value · (1 − value)) does.
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95
 UNTOLD = "no interval: random parts of n = {n} systems have no value of their own"  # what is said in its place
-# Of the systems of a subset, up to which as many neighbours are taken as among all. Beyond it the neighbourhoods of a
+# Of the systems of a subset, up to which as many neighbors are taken as among all. Beyond it the neighborhoods of a
 # subset would be much wider than those of all, and a smaller k that reaches as far is the better likeness.
 LOCAL = 0.25
 
@@ -57,12 +57,12 @@ def paired_subsets(n: int, size: int, count: int, seed: int) -> NDArray[np.int64
 
 
 def subset_k(k: int, n: int, size: int) -> int:
-    """How many neighbours in a subset stand for k among n systems: k where they are few, else those as far away."""
+    """How many neighbors in a subset stand for k among n systems: k where they are few, else those as far away."""
     return max(1, round(k * size / n), min(k, int(LOCAL * size)))
 
 
 def list_length(k: int, n: int, size: int) -> int:
-    """Neighbours among n systems of which, but for one row in a thousand, `subset_k` are in a subset."""
+    """Neighbors among n systems of which, but for one row in a thousand, `subset_k` are in a subset."""
     share, wanted = size / n, subset_k(k, n, size)
     spread = 3 * math.sqrt(
         share * (1 - share)

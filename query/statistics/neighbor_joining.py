@@ -1,4 +1,4 @@
-"""The tree of models: neighbour joining on how differently they align with all others.
+"""The tree of models: neighbor joining on how differently they align with all others.
 
 Reference: Edamadaka et al., arXiv 2512.03750, equations A9–A12; Saitou and Nei, 1987.
 """
@@ -37,10 +37,10 @@ class Node:
 
 
 def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
-    """The neighbour-joining tree of at least two models, depth first, and its Newick text.
+    """The neighbor-joining tree of at least two models, depth first, and its Newick text.
 
     values: (n, n), row i the alignments of model i with all models, itself included; finite. The root is only where the
-    drawing begins: neighbour joining does not say which model came first. Branches may come out slightly negative.
+    drawing begins: neighbor joining does not say which model came first. Branches may come out slightly negative.
     """
     from Bio.Phylo.TreeConstruction import (  # slow to import, and rarely needed
         DistanceMatrix,

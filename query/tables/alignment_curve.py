@@ -1,6 +1,6 @@
 """The value of a pair as a function of how many systems are compared, and of k.
 
-A metric with neighbours depends on both: with k fixed the neighbourhoods shrink as n grows, and so does the value that
+A metric with neighbors depends on both: with k fixed the neighborhoods shrink as n grows, and so does the value that
 chance gives, about k / n. Values of different n say which models are more alike only at equal k and n, or, roughly, at
 equal k / n: the curve says how much that matters for the pair at hand. At k = n − 1 CKNNA is CKA.
 """
@@ -55,12 +55,12 @@ def alignment_curve(
 
     ns: None is n / 16, n / 8, … of those in common that are enough, and all. value is the mean over `repeats` random
     subsets, always the same for a seed, and std their deviation; all n are compared once. ks: None is 2, 5, 10, … 250
-    below n / 2; metrics without neighbours have none. chance: the mean of the permutation null. n_distinct: distinct
+    below n / 2; metrics without neighbors have none. chance: the mean of the permutation null. n_distinct: distinct
     vectors of the model that has fewer, in the subset that has fewest.
     """
     metric = find_metric(how.one_metric("alignment_curve"))
     if ks is not None and not metric.uses_k:
-        raise ValueError(f"{metric.name} has no neighbours, but ks was given: leave it out")
+        raise ValueError(f"{metric.name} has no neighbors, but ks was given: leave it out")
     for name, numbers in (("ns", ns), ("ks", ks)):
         for number in numbers or ():
             at_least_one(name, number, default=1)
@@ -91,7 +91,7 @@ class _Curve:
         self.k = how.k or metric.default_k
 
     def rows(self, ns: Numbers, ks: Numbers, repeats: int) -> Iterator[Row]:
-        ns, ks = self._sizes(ns), self._neighbours(ks)
+        ns, ks = self._sizes(ns), self._neighbors(ks)
         self._expect(ns, ks, repeats)
         studies = make_studies(self.reader, self.keys, replace(self.how, k=max([self.k, *ks])))
         origins = [
@@ -113,7 +113,7 @@ class _Curve:
         least = self.metric.least_systems(self.k)
         return [self.n // part for part in NS if self.n // part >= least] + [self.n]
 
-    def _neighbours(self, ks: Numbers) -> list[int]:
+    def _neighbors(self, ks: Numbers) -> list[int]:
         if not self.metric.uses_k or not self.n:
             return []
         if ks is not None:

@@ -127,10 +127,10 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | No
         return None
 
     def correlation(ranks: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        centred = ranks - ranks.mean(axis=axis, keepdims=True)
+        centered = ranks - ranks.mean(axis=axis, keepdims=True)
         other = b - b.mean()
-        found: NDArray[np.float64] = (centred * other).sum(axis=axis) / np.sqrt(
-            np.square(centred).sum(axis=axis) * np.square(other).sum()
+        found: NDArray[np.float64] = (centered * other).sum(axis=axis) / np.sqrt(
+            np.square(centered).sum(axis=axis) * np.square(other).sum()
         )
         return found
 

@@ -64,7 +64,7 @@ def kinship(
     is not disclosed, have a row of their own if there are any. Asymmetric metrics count by the mean of both directions.
 
     difference: the mean less that of 'neither'; where all models share data, that of 'same family' less that of 'same
-    training data', and the warning says so. p_value: how often permuted models differ as much, towards likeness; see
+    training data', and the warning says so. p_value: how often permuted models differ as much, toward likeness; see
     `mantel`. For 'same family' all models change places. For 'same training data', which is compared with 'neither'
     among pairs of different families, families stay together, or kinship would count as training data. low to high:
     95 % interval of the mean by a bootstrap over models; NULL where fewer than 5 models are in such pairs.
@@ -124,8 +124,8 @@ def _metric_rows(
     labels = [model.source.label for model in trained]
     values, reasons = _matrix(labels, aligned)
     kept, undefined = without_undefined(labels, values, reasons)
-    towards = -1 if find_metric(metric).lower_is_closer else 1
-    pairs = Pairs([trained[i] for i in kept], values[np.ix_(kept, kept)], towards, count, seed)
+    toward = -1 if find_metric(metric).lower_is_closer else 1
+    pairs = Pairs([trained[i] for i in kept], values[np.ix_(kept, kept)], toward, count, seed)
     rows = [
         pairs.row(kind)
         for kind in range(len(RELATIONS))
@@ -173,9 +173,9 @@ class Pairs:
     """The models of one matrix of alignments, (n, n), and how any two are related."""
 
     def __init__(
-        self, models: Sequence[Model], values: Values, towards: int, count: int, seed: int
+        self, models: Sequence[Model], values: Values, toward: int, count: int, seed: int
     ) -> None:
-        self.values, self.towards, self.count, self.seed = values, towards, count, seed
+        self.values, self.toward, self.count, self.seed = values, toward, count, seed
         self.families = [model.family for model in models]
         self.kinds = relate(self.families, [model.training for model in models])
         self.upper = np.triu(np.ones(values.shape, dtype=bool), 1)
@@ -232,7 +232,7 @@ class Pairs:
             return row | {"reason": "no p-value: permutations = 0"}, other
         groups = self._groups() if kind == TRAINING else [range(len(self.families))]
         moved = mantel.orders(groups, self.count, self.seed)
-        p, least = mantel.p_value(self.towards * self.values, self.kinds, kind, reference, moved)
+        p, least = mantel.p_value(self.toward * self.values, self.kinds, kind, reference, moved)
         if least == 1:
             return row | {
                 "reason": "no p-value: all permutations leave these pairs as they are"

@@ -166,7 +166,7 @@ def _align_shared(
     keys: dict[Source, Codes],
     how: How,
 ) -> Iterator[tuple[tuple[str, Pair], Alignment]]:
-    """Every metric and pair with its alignment. A model's neighbour lists serve every set of systems it shares."""
+    """Every metric and pair with its alignment. A model's neighbor lists serve every set of systems it shares."""
     for common, wanted in shared:
         sources = unique(pair for pairs in wanted.values() for pair in pairs)
         study = Study.join(

@@ -83,7 +83,7 @@ def system_map(
 
 @dataclass(frozen=True)
 class Layout:
-    """How to draw. k: None where the method has no neighbours."""
+    """How to draw. k: None where the method has no neighbors."""
 
     method: str
     k: int | None
@@ -101,10 +101,10 @@ class Layout:
         if normalization not in NORMALIZATIONS:
             raise ValueError(registry.unknown("normalization", normalization, NORMALIZATIONS))
         if method == "pca" and k is not None:
-            raise ValueError(f"'pca' has no neighbours, but k = {k} was asked for: leave it out")
+            raise ValueError(f"'pca' has no neighbors, but k = {k} was asked for: leave it out")
         if k is not None and k < LEAST_K:
             raise ValueError(
-                f"k = {k}, expected at least {LEAST_K}: a system is the first of its own neighbours"
+                f"k = {k}, expected at least {LEAST_K}: a system is the first of its own neighbors"
             )
         return cls(method, (k or K) if method == "umap" else None, normalization, seed or 0)
 
@@ -136,13 +136,13 @@ def principal_plane(x: Floats) -> tuple[Floats, Explained]:
         eigh,  # takes a while to import, which other questions need not wait for
     )
 
-    centred = x - x.mean(axis=0)
+    centered = x - x.mean(axis=0)
     wide = x.shape[1] > x.shape[0]
-    products = centred @ centred.T if wide else centred.T @ centred
+    products = centered @ centered.T if wide else centered.T @ centered
     last = len(products) - 1
     values, directions = eigh(products, subset_by_index=[max(0, last - 1), last])
     values, directions = np.clip(values[::-1], 0.0, None), directions[:, ::-1]
-    scores = directions * np.sqrt(values) if wide else centred @ directions
+    scores = directions * np.sqrt(values) if wide else centered @ directions
     missing = 2 - values.size  # vectors of one dimension
     scores, shares = (
         np.pad(scores, ((0, 0), (0, missing))),

@@ -135,19 +135,19 @@ def _faster(
 
 
 def _permutations(tables: Tables) -> Row:
-    """The null of one pair against finding both models' neighbours."""
+    """The null of one pair against finding both models' neighbors."""
     testing, finding = (
         statistics.median(times) for times in zip(*map(_null, [tables] * REPEATS), strict=True)
     )
     return Row(
-        f"{PERMUTATIONS} permutations of a cknna pair / its neighbours", testing, finding, "s", 0.5
+        f"{PERMUTATIONS} permutations of a cknna pair / its neighbors", testing, finding, "s", 0.5
     )
 
 
 def _null(tables: Tables) -> tuple[float, float]:
-    """Seconds for the null and for the neighbours."""
+    """Seconds for the null and for the neighbors."""
     study, metric = Study(tables), METRICS["cknna"]
-    finding, _ = _timed(lambda: [study.neighbours(i, "inner", K) for i in range(len(tables))])
+    finding, _ = _timed(lambda: [study.neighbors(i, "inner", K) for i in range(len(tables))])
     study.value(metric, 0, 1, "unbiased")
     testing, _ = _timed(
         lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0))

@@ -14,7 +14,7 @@ from ingest.layout import Layout, Run
 from ingest.runs.plan import Plan, Wish, plan
 from ingest.runtimes import environment
 from ingest.systems.entry import Entry, Label, Unreadable
-from ingest.systems.materialize import Dataset, Materialised, materialise
+from ingest.systems.materialize import Dataset, Materialized, materialize
 from schemas.store import connect
 from tests.hub import Hub, serving
 from zoo.cards.schema import find_family, find_model, load_families
@@ -25,7 +25,7 @@ title = "A family of the tests"
 homepage = "https://example.org/toy"
 requires_python = ">=3.11"
 installed_mb = 100
-licence_code = { name = "MIT", no_url_because = "made up", commercial = true }
+license_code = { name = "MIT", no_url_because = "made up", commercial = true }
 """
 MODEL = """
 [[model]]
@@ -34,7 +34,7 @@ title = "Toy"
 input = "structure"
 default_representation = "nodes"
 weights = { source = "none" }
-licence_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
+license_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
 compute = { parameters = 0, scales_with = "systems", batch = 8 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }
@@ -130,10 +130,10 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def dataset(layout: Layout) -> Callable[..., Materialised]:
-    """Materialise n small molecules as dataset `tiny`; `shift` moves the atoms of the first `moved` of them."""
+def dataset(layout: Layout) -> Callable[..., Materialized]:
+    """Materialize n small molecules as dataset `tiny`; `shift` moves the atoms of the first `moved` of them."""
 
-    def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> Materialised:
+    def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> Materialized:
         def entries() -> Iterator[Entry | Unreadable]:
             for i in range(n):
                 positions = np.zeros((2, 3))
@@ -149,7 +149,7 @@ def dataset(layout: Layout) -> Callable[..., Materialised]:
         recipe.write_text(recipe.name)
         tiny = Dataset("tiny", "Tiny", "made up", "CC0-1.0", ("numpy",), entries, (str(recipe),))
         layout.dataset("tiny").parent.mkdir(parents=True, exist_ok=True)
-        return materialise(tiny, layout.dataset("tiny"))
+        return materialize(tiny, layout.dataset("tiny"))
 
     return make
 
@@ -159,7 +159,7 @@ def planned(layout: Layout) -> Callable[..., Plan]:
     """Plan a toy model over a dataset."""
 
     def make(
-        dataset: Materialised,
+        dataset: Materialized,
         model_id: str = "toy",
         names: tuple[str, ...] = ("nodes",),
         **more: object,

@@ -26,7 +26,7 @@ from ingest.runs import load
 from ingest.runs.check import ShardError
 from ingest.runs.load import complete
 from ingest.runs.plan import PlanError
-from ingest.systems.materialize import check_materialised, read_materialised
+from ingest.systems.materialize import check_materialized, read_materialized
 from schemas.store import StoreBroken, StoreError, explain
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 
@@ -123,9 +123,9 @@ class Flips:
         """Whether damage beside the store is told of, by the file's name, when the store is made again."""
         try:
             rebuild(layout, quiet)
-            made = read_materialised(layout.dataset("soak"))
+            made = read_materialized(layout.dataset("soak"))
             assert made is not None
-            check_materialised(made)
+            check_materialized(made)
         except ERRORS as error:
             return (
                 FOUND if file.name in str(error) and not isinstance(error, duckdb.Error) else SILENT

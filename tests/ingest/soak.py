@@ -34,7 +34,7 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.import_vectors import Brought, land_vectors
 from ingest.runs.load import complete, land
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialised, materialise, read_materialised
+from ingest.systems.materialize import Dataset, Materialized, materialize, read_materialized
 from schemas import store
 from schemas.store import StoreBroken, connect
 from zoo.cards.schema import load_models
@@ -102,7 +102,7 @@ def run_of(layout: Layout, model_id: str) -> Run:
     return next(run for run in layout.runs() if run.model_id == model_id)
 
 
-def dataset(folder: Path) -> Materialised:
+def dataset(folder: Path) -> Materialized:
     """Small molecules, each another one."""
 
     def entries() -> list[Entry]:
@@ -116,11 +116,11 @@ def dataset(folder: Path) -> Materialised:
         "soak", "Soak", "made up", "CC0-1.0", ("numpy",), lambda: iter(entries()), (__file__,)
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return materialise(made, folder)
+    return materialize(made, folder)
 
 
 def bring(layout: Layout, model_id: str) -> None:
-    made = read_materialised(layout.dataset("soak")) or dataset(layout.dataset("soak"))
+    made = read_materialized(layout.dataset("soak")) or dataset(layout.dataset("soak"))
     file = layout.store.with_name(f"{model_id}.npz")
     draw = np.random.default_rng(MODELS.index(model_id))
     ids = np.array([f"m{i}" for i in range(SYSTEMS)])

@@ -20,12 +20,12 @@ from ingest.runs.load import land
 from ingest.runs.plan import Plan
 from ingest.runtimes import Limits, environment
 from ingest.sources import find_dataset
-from ingest.systems.materialize import Materialised
+from ingest.systems.materialize import Materialized
 from schemas.store import connect
 from zoo.cards.schema import CardError, load_models
 from zoo.weights.obtain import at_hand, needed
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Said = pytest.CaptureFixture[str]
@@ -387,7 +387,7 @@ def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
     layout.cache.mkdir(parents=True)
     (layout.cache / "lists").write_bytes(bytes(3 * 10**6))
     assert main(["du"]) == 0
-    assert "cache                3.0 MB  neighbours" in capfd.readouterr().out
+    assert "cache                3.0 MB  neighbors" in capfd.readouterr().out
     assert main(["clean", "--cache"]) == 0
     assert f"removed {layout.cache} (3.0 MB)" in capfd.readouterr().out
     assert not layout.cache.exists()
@@ -455,7 +455,7 @@ def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd
 
 def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("system_id,a,b\nFe,1,2\nelements/Cu,3,4\n")
-    arguments = ["run", "mine", "elements", "--vectors", "mine.csv", "--licence", "CC0-1.0"]
+    arguments = ["run", "mine", "elements", "--vectors", "mine.csv", "--license", "CC0-1.0"]
     assert main(arguments) == 0
     assert "mine on elements: 2 of 71 systems have a vector" in capfd.readouterr().out
     assert main(arguments) == 0

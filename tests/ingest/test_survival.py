@@ -27,11 +27,11 @@ from ingest.runs.load import alone, complete, land, opened
 from ingest.runs.plan import Plan
 from ingest.runtimes import environment
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialised, materialise, read_materialised
+from ingest.systems.materialize import Dataset, Materialized, materialize, read_materialized
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
 from zoo.worker import stamp
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Contents = Callable[[Path], dict[str, list[str]]]
@@ -59,7 +59,7 @@ def bring(layout: Layout, dataset: Make) -> Callable[..., Run]:
     """Load a user's vectors, which are all `value` in their first number."""
 
     def write(model_id: str, value: float = 1.0) -> Run:
-        made = read_materialised(layout.dataset("tiny")) or dataset(20)
+        made = read_materialized(layout.dataset("tiny")) or dataset(20)
         file = layout.store.with_name(f"{model_id}-{value}.npz")
         vectors = np.random.default_rng(0).normal(size=(len(IDS), 3))
         vectors[:, 0] = value
@@ -297,8 +297,8 @@ def test_runs_of_before_there_were_numbers_go_by_the_clock(
     assert first_number(layout, "mine") == {1.0}
 
 
-def whole(layout: Layout) -> Materialised:
-    made = read_materialised(layout.dataset("tiny"))
+def whole(layout: Layout) -> Materialized:
+    made = read_materialized(layout.dataset("tiny"))
     assert made is not None
     return made
 
@@ -774,10 +774,10 @@ def test_a_disk_that_fills_up_while_a_dataset_is_made(small_disk: Path, fill: Fi
     filler = fill(small_disk, 40_000)
     made = molecules(2000)
     with pytest.raises(OSError, match="No space left on device"):
-        materialise(made, small_disk / "many")
+        materialize(made, small_disk / "many")
     assert [file for file in small_disk.iterdir() if file != filler] == []
     filler.unlink()
-    assert materialise(made, small_disk / "many").n_systems == 2000
+    assert materialize(made, small_disk / "many").n_systems == 2000
 
 
 def molecules(n: int) -> Dataset:
@@ -800,13 +800,13 @@ def test_what_a_kill_left_of_a_dataset_is_removed(tmp_path: Path) -> None:
     with subprocess.Popen(command, **start) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == b"there\n"
         (left,) = tmp_path.glob(".many.*.partial")
-        materialise(molecules(3), tmp_path / "many")
+        materialize(molecules(3), tmp_path / "many")
         assert left.exists()  # its process lives
         process.kill()
-    materialise(molecules(3), tmp_path / "other")
+    materialize(molecules(3), tmp_path / "other")
     assert left.exists()  # of another dataset
     (tmp_path / "many" / "dataset.json").unlink()
-    materialise(molecules(3), tmp_path / "many")
+    materialize(molecules(3), tmp_path / "many")
     assert not left.exists()
 
 

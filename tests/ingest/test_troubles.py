@@ -17,10 +17,10 @@ import pytest
 from ingest.__main__ import main
 from ingest.layout import Layout, Run
 from ingest.runs.plan import Plan
-from ingest.systems.materialize import Materialised
+from ingest.systems.materialize import Materialized
 from schemas.store import connect
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Fill = Callable[[Path, int], Path]

@@ -45,7 +45,7 @@ id = "net"
 title = "Net"
 input = "structure"
 default_representation = "whole"
-licence_weights = { name = "Own", url = "https://example.org/own", commercial = false }
+license_weights = { name = "Own", url = "https://example.org/own", commercial = false }
 compute = { parameters = 3, scales_with = "systems", batch = 8 }
 provenance = { architecture = "a product", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }
@@ -118,7 +118,7 @@ def test_from_a_card_to_the_store(
     assert main(["run", "net", "elements", "--limit", "5"]) == 0
     out = capfd.readouterr().out
     assert (
-        "licence of the weights: Own, for non-commercial use only; https://example.org/own" in out
+        "license of the weights: Own, for non-commercial use only; https://example.org/own" in out
     )
     found = np.array(vectors("net"))
     assert np.allclose(found / found[:, :1], [[1.0, 2.0, 3.0]] * 5)

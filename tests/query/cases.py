@@ -18,7 +18,7 @@ COPIES = 20  # in `many_copies`
 
 
 def benign(n: int, seed: int = 0) -> Pair:
-    """Centred, of similar lengths, no two alike."""
+    """Centered, of similar lengths, no two alike."""
     return related(n, seed, (64, 48), latent=8)
 
 
@@ -51,7 +51,7 @@ def duplicated(n: int, seed: int = 4) -> Pair:
 
 
 def many_copies(n: int, seed: int = 5) -> Pair:
-    """COPIES of every system, scattered: ties decide whom a list of neighbours ends with."""
+    """COPIES of every system, scattered: ties decide whom a list of neighbors ends with."""
     rows = np.random.RandomState(seed).permutation(np.arange(n) % (n // COPIES))
     a, b = benign(n // COPIES, seed)
     return a[rows], b[rows]

@@ -20,7 +20,7 @@ Value = tuple[str, str | None]  # metric and estimator
 
 TIE = 1e-12  # of the largest value: what differs by less is equal but for rounding
 BLOCK_BYTES = 2**25
-LISTED = ("weights", "kernels", "centred kernels")  # of each row's neighbours
+LISTED = ("weights", "kernels", "centered kernels")  # of each row's neighbors
 REVERSED = (
     "from b"  # in place of an estimator: information imbalance from the second model to the first
 )
@@ -28,7 +28,7 @@ REVERSED = (
 
 @dataclass
 class Moments:
-    """Of two n × n matrices, added up over row blocks, what centring and correlating them takes."""
+    """Of two n × n matrices, added up over row blocks, what centering and correlating them takes."""
 
     own: float  # Σ P²
     other: float  # Σ Q²
@@ -38,7 +38,7 @@ class Moments:
 
 
 def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
-    """Every metric with every estimator. a: (n, d_a), b: (n, d_b), normalised. k: neighbours, < n."""
+    """Every metric with every estimator. a: (n, d_a), b: (n, d_b), normalized. k: neighbors, < n."""
     starts = range(0, len(a), max(1, BLOCK_BYTES // (8 * len(a))))
     blocks = [slice(start, min(start + starts.step, len(a))) for start in starts]
     with ThreadPoolExecutor(2) as pool:
@@ -46,18 +46,18 @@ def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
     parts = {name: [block[name] for block in found] for name in found[0]}
     hollow, whole = _add(parts["hollow kernels"]), _add(parts["kernels"])
     distances, squares = _add(parts["distances"]), _add(parts["squared distances"])
-    weights, kernels, centred = (
+    weights, kernels, centered = (
         [vstack(parts[f"{kind} of {model}"]) for model in "ab"] for kind in LISTED
     )
     return {
-        ("cka", "unbiased"): _normalised(hollow, unbiased=True),
-        ("cka", "biased"): _normalised(whole, unbiased=False),
-        ("distance_correlation", "unbiased"): _normalised(distances, unbiased=True),
-        ("distance_correlation", "biased"): _normalised(distances, unbiased=False) ** 0.5,
+        ("cka", "unbiased"): _normalized(hollow, unbiased=True),
+        ("cka", "biased"): _normalized(whole, unbiased=False),
+        ("distance_correlation", "unbiased"): _normalized(distances, unbiased=True),
+        ("distance_correlation", "biased"): _normalized(distances, unbiased=False) ** 0.5,
         ("rsa", "pearson"): _pearson(squares),
         ("mutual_knn", None): _cosine(*weights),
         ("cknna", "unbiased"): _cknna(*zip(weights, kernels, strict=True)),
-        ("cknna", "centered"): _cosine(*centred),
+        ("cknna", "centered"): _cosine(*centered),
         ("information_imbalance", None): 2
         / len(a)
         * float(np.mean(np.concatenate(parts["ranks in b"]))),
@@ -130,8 +130,8 @@ def _add(parts: list[Moments]) -> Moments:
     return Moments(own, other, cross, rows, other_rows)
 
 
-def _normalised(m: Moments, *, unbiased: bool) -> float:
-    """⟨P, Q⟩ / √(⟨P, P⟩⟨Q, Q⟩) of doubly centred matrices, or U-centred ones (those with zero diagonals)."""
+def _normalized(m: Moments, *, unbiased: bool) -> float:
+    """⟨P, Q⟩ / √(⟨P, P⟩⟨Q, Q⟩) of doubly centered matrices, or U-centered ones (those with zero diagonals)."""
 
     def product(cross: float, p: Matrix, q: Matrix) -> float:
         n = len(p)
@@ -153,7 +153,7 @@ def _pearson(m: Moments) -> float:
 
 
 def _cknna(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
-    """Huh et al.'s code without its 1e-6, mean of both orders. a, b: weights of each row's neighbours, and kernels."""
+    """Huh et al.'s code without its 1e-6, mean of both orders. a, b: weights of each row's neighbors, and kernels."""
 
     def similarity(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
         both = a[0].multiply(b[0])

@@ -1,4 +1,4 @@
-"""Stores of enough systems that questions take a while, and that neighbour lists are kept."""
+"""Stores of enough systems that questions take a while, and that neighbor lists are kept."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_a_statement_without_a_result_prints_nothing(ask: Ask) -> None:
         ("FROM alignment('bose', 'near')", "no model 'bose' in this store; did you mean 'base'?\n"),
         (
             "SELECT cknna(vector, vector, k := 0) FROM embeddings",
-            "k = 0, expected at least 1 neighbour\n",
+            "k = 0, expected at least 1 neighbor\n",
         ),
         ("FROM alignmnt('base', 'near')", 'does not exist!\nDid you mean "alignment"?\n'),
         ("FROM modls", "Did you mean"),

@@ -101,7 +101,7 @@ def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) ->
     )
     said = {name: text.strip() for name, text in lines.items()}
     assert said["elements"] == "H-Og"
-    assert said["licence of code"] == "MIT, commercial use allowed; it is written in this folder"
+    assert said["license of code"] == "MIT, commercial use allowed; it is written in this folder"
     assert said["representation"].startswith(
         "composition, default: 118 numbers, of the system, invariant channels"
     )

@@ -56,8 +56,8 @@ def lock_faults(family: Family) -> Iterator[str]:
     if not family.lock.exists():
         yield f"there is no requirements.lock; run `python -m zoo lock {family.name}`"
         return
-    blocks = {normalise(block.name): block for block in read_blocks(family.lock)[1]}
-    outside = {"torch", *(normalise(source.partition("@")[0]) for source in family.sources)}
+    blocks = {normalize(block.name): block for block in read_blocks(family.lock)[1]}
+    outside = {"torch", *(normalize(source.partition("@")[0]) for source in family.sources)}
     for name, pin in direct.items():
         if name not in outside and (
             name not in blocks or (pin and pin not in blocks[name].lines[0])
@@ -77,14 +77,14 @@ def is_hashed(block: Block) -> bool:
 
 
 def read_requirements(path: Path) -> dict[str, str]:
-    """{normalised name: '==version', or '' where it is not pinned} of a requirements.in; nothing if there is none."""
+    """{normalized name: '==version', or '' where it is not pinned} of a requirements.in; nothing if there is none."""
     found = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         match = re.match(r"\s*([A-Za-z0-9][\w.\-]*)(?:\[.*?\])?\s*(==\s*[^\s;#]+)?", line)
         if match:
-            found[normalise(match[1])] = (match[2] or "").replace(" ", "")
+            found[normalize(match[1])] = (match[2] or "").replace(" ", "")
     return found
 
 
-def normalise(name: str) -> str:
+def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

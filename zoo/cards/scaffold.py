@@ -16,7 +16,7 @@ requires_python = ">=3.11"
 installed_mb = 250  # of the installed environment, in MB
 # cuda_capability = "7.0"  # the oldest GPU that runs it
 
-[licence_code]  # of the code that requirements.in installs: SPDX identifier, and where you read it
+[license_code]  # of the code that requirements.in installs: SPDX identifier, and where you read it
 name = "MIT"
 no_url_because = "it is written in this folder"
 commercial = true
@@ -33,7 +33,7 @@ default_representation = "composition"
 # or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}]
 # or "url": format, files = [{{ path, url }}]. `make pin` finds out what nobody knows yet of the latter two.
 weights = {{ source = "none" }}
-licence_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
+license_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
 compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}  # batch: budget on a CPU, in atoms
 tolerance = {{ batch = 1e-6, rotation = 1e-6 }}  # relative to the vector's norm
 

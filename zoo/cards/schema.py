@@ -43,8 +43,8 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
 
 
-class Licence(Card):
-    """A licence is never defaulted: SPDX identifier or the licence's own name, and where it was read."""
+class License(Card):
+    """A license is never defaulted: SPDX identifier or the license's own name, and where it was read."""
 
     name: str = Field(min_length=2)
     url: str | None = Field(default=None, pattern=r"^https://")
@@ -58,14 +58,14 @@ class Licence(Card):
     )
 
     @model_validator(mode="after")
-    def _url_or_reason(self) -> Licence:
+    def _url_or_reason(self) -> License:
         if (self.url is None) == (self.no_url_because is None):
             raise ValueError("give either url or no_url_because")
         return self
 
     @property
     def shareable(self) -> bool:
-        """May vectors be published? Where nobody looked, only under a licence without conditions of these kinds."""
+        """May vectors be published? Where nobody looked, only under a license without conditions of these kinds."""
         return self.commercial and not self.gated if self.share is None else self.share
 
 
@@ -270,7 +270,7 @@ class Model(Card):
     )
     default_representation: Identifier
     weights: Weights
-    licence_weights: Licence
+    license_weights: License
     representation: tuple[Representation, ...] = Field(min_length=1)
     energy: Energy | None = Field(
         default=None, description="what energy it predicts; nothing means none"
@@ -348,7 +348,7 @@ class Family(Card):
     name: Name
     title: str
     homepage: str = Field(pattern=r"^https://")
-    licence_code: Licence
+    license_code: License
     requires_python: str = Field(description="PEP 440, what the lock resolves for")
     cuda_capability: str | None = Field(
         default=None, pattern=r"^\d+\.\d$", description="oldest GPU that runs it"

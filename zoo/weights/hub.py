@@ -235,7 +235,7 @@ def explain(error: HfHubHTTPError, repo: str, revision: str | None, path: str) -
         case errors.GatedRepoError():
             unknown = error.response.status_code == 401
             found = "" if unknown else " and the account that asks has not been let in"
-            return f"{repo} is gated{found}: accept its licence at https://huggingface.co/{repo}, {LOGIN}"
+            return f"{repo} is gated{found}: accept its license at https://huggingface.co/{repo}, {LOGIN}"
         case errors.RepositoryNotFoundError():
             return f"the hub at {constants.ENDPOINT} has no repository {repo}, or shows it to its members only: {LOGIN}"
         case errors.RevisionNotFoundError():

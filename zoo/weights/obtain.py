@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from zoo.cards.schema import Licence, Selection, Weights, WeightsFile
+from zoo.cards.schema import License, Selection, Weights, WeightsFile
 from zoo.weights import hub
 from zoo.weights.digest import Content, cache, fault
 from zoo.weights.download import DownloadError, Progress, alone, download
@@ -145,7 +145,7 @@ def set_aside_if_wrong(path: Path, expected: Content, say: Say) -> None:
 
 def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
     """What is about to be downloaded, and under which terms if these are not free."""
-    if notice := terms(selection.model.licence_weights):
+    if notice := terms(selection.model.license_weights):
         say(f"{selection.model.id}: {notice}")
     size = (
         f", {sum(file.size or 0 for file in files) / 1e6:,.1f} MB"
@@ -158,13 +158,13 @@ def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
     say(f"{selection.model.id}: downloading {names}{size}")
 
 
-def terms(licence: Licence) -> str | None:
-    """The licence in one line, where it is non-commercial or has to be accepted."""
-    limits = [] if licence.commercial else ["for non-commercial use only"]
-    limits += ["to be accepted before the download"] if licence.gated else []
-    link = licence.url or licence.no_url_because
+def terms(license: License) -> str | None:
+    """The license in one line, where it is non-commercial or has to be accepted."""
+    limits = [] if license.commercial else ["for non-commercial use only"]
+    limits += ["to be accepted before the download"] if license.gated else []
+    link = license.url or license.no_url_because
     return (
-        f"licence of the weights: {licence.name}, {' and '.join(limits)}; {link}"
+        f"license of the weights: {license.name}, {' and '.join(limits)}; {link}"
         if limits
         else None
     )

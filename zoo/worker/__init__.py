@@ -386,9 +386,9 @@ class Shards:
             left_over.unlink()
         known = read_json(out / MANIFEST) if (out / MANIFEST).exists() else {}
         for path in sorted(out.glob("shard-*.parquet")):
-            self._recognise(path, known.get(path.name))
+            self._recognize(path, known.get(path.name))
 
-    def _recognise(self, path: Path, stated: Mapping[str, Any] | None) -> None:
+    def _recognize(self, path: Path, stated: Mapping[str, Any] | None) -> None:
         """Take over a shard of an earlier start. stated: its stamp, None if that start was killed before noting it."""
         mend = "remove it, and repeat: its systems are computed again"
         try:

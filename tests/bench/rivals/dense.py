@@ -24,8 +24,8 @@ def cknna(a: Tensor, b: Tensor, k: int, epsilon: float = 1e-6) -> float:
 
 
 def distance_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Biased distance correlation as ReSi takes it: scikit-learn's distances, double centring, means of products."""
-    first, second = (_double_centred(pairwise_distances(x, metric="euclidean")) for x in (a, b))
+    """Biased distance correlation as ReSi takes it: scikit-learn's distances, double centering, means of products."""
+    first, second = (_double_centered(pairwise_distances(x, metric="euclidean")) for x in (a, b))
     across, own, other = (
         float(np.mean(x * y)) for x, y in ((first, second), (first, first), (second, second))
     )
@@ -38,7 +38,7 @@ def _align(first: Tensor, second: Tensor, k: int) -> Tensor:
     first, second = (
         shared * first,
         shared * second,
-    )  # the diagonal is 0, as no system is its own neighbour
+    )  # the diagonal is 0, as no system is its own neighbor
     n = len(first)
     both_ways = torch.sum(first * second.T)
     total = torch.sum(first) * torch.sum(second) / ((n - 1) * (n - 2))
@@ -52,6 +52,6 @@ def _mask(kernel: Tensor, k: int) -> Tensor:
     return torch.zeros_like(kernel).scatter_(1, others.topk(k, dim=1).indices, 1.0)
 
 
-def _double_centred(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+def _double_centered(distances: NDArray[np.float32]) -> NDArray[np.float32]:
     by_row = distances.mean(axis=1, keepdims=True)
     return distances - by_row - distances.mean(axis=0, keepdims=True) + by_row.mean()

@@ -33,7 +33,7 @@ title = "A family of the tests, in a container"
 homepage = "https://example.org/boxed"
 requires_python = ">=3.11"
 installed_mb = 250
-licence_code = { name = "MIT", no_url_because = "made up", commercial = true }
+license_code = { name = "MIT", no_url_because = "made up", commercial = true }
 """
 MODEL = """
 [[model]]
@@ -42,7 +42,7 @@ title = "Boxed"
 input = "structure"
 default_representation = "nodes"
 weights = { source = "none" }
-licence_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
+license_weights = { name = "none", no_url_because = "there are no weights", commercial = true }
 compute = { parameters = 0, scales_with = "systems", batch = 16 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }

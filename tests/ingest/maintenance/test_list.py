@@ -18,10 +18,10 @@ from ingest.runs import waiting as patience
 from ingest.runs.execute import working_on
 from ingest.runs.plan import Plan
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import Materialised
+from ingest.systems.materialize import Materialized
 from schemas.store import StoreLocked, connect
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Said = pytest.CaptureFixture[str]
 HOLD = """

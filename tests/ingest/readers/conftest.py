@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 @pytest.fixture(scope="session")
 def read() -> Callable[[Path], list[Entry | Unreadable]]:
-    """Every entry of a file, as it would be materialised."""
+    """Every entry of a file, as it would be materialized."""
 
     def entries(path: Path) -> list[Entry | Unreadable]:
         given = find_dataset(str(path)).entries()

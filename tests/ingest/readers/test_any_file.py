@@ -10,7 +10,7 @@ import pytest
 
 from ingest.readers import load_readers
 from ingest.sources import find_dataset, load_datasets
-from ingest.systems.materialize import DatasetError, materialise
+from ingest.systems.materialize import DatasetError, materialize
 
 POSCAR = "CsCl\n1.0\n4.12 0 0\n0 4.12 0\n0 0 4.12\nCs Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
 File = Callable[[str, str | bytes], Path]
@@ -33,7 +33,7 @@ def test_an_empty_file_is_an_error(suffix: str, file: File) -> None:
 def test_garbage_is_one_clear_error(suffix: str, junk: bytes, file: File, tmp_path: Path) -> None:
     path = file("junk" + suffix, junk)
     with pytest.raises(DatasetError, match=re.escape(str(path))):
-        materialise(find_dataset(str(path)), tmp_path / "out" / "junk")
+        materialize(find_dataset(str(path)), tmp_path / "out" / "junk")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -75,7 +75,7 @@ def test_a_file_may_not_take_an_embedded_datasets_name(file: File) -> None:
 
 def test_a_changed_file_is_read_again(file: File, tmp_path: Path) -> None:
     path = file("set.xyz", H_ATOM)
-    first = materialise(find_dataset(str(path)), tmp_path / "set")
-    assert materialise(find_dataset(str(path)), tmp_path / "set") == first
+    first = materialize(find_dataset(str(path)), tmp_path / "set")
+    assert materialize(find_dataset(str(path)), tmp_path / "set") == first
     file("set.xyz", H_ATOM * 2)
-    assert materialise(find_dataset(str(path)), tmp_path / "set").n_systems == 2
+    assert materialize(find_dataset(str(path)), tmp_path / "set").n_systems == 2

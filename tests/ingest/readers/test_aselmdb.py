@@ -16,7 +16,7 @@ from ase.build import bulk, molecule
 
 from ingest.sources import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable, checked, content_hash
-from ingest.systems.materialize import materialise
+from ingest.systems.materialize import materialize
 from tests.ingest.aselmdb import Write, backend, crystals, edited, molecules, packed, plain
 
 Good = Callable[[Path], list[Entry]]
@@ -141,7 +141,7 @@ def test_a_database_of_broken_rows_says_why(tmp_path: Path) -> None:
         DatasetError,
         match=r"nothing in .*a.aselmdb can be read: the first of its entries, 1: row 1 is cut",
     ):
-        materialise(find_dataset(str(path)), tmp_path / "out")
+        materialize(find_dataset(str(path)), tmp_path / "out")
 
 
 @pytest.fixture(scope="module")

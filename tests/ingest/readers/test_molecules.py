@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from ingest.sources import find_dataset
-from ingest.systems.materialize import DatasetError, Entry, Unreadable, materialise
+from ingest.systems.materialize import DatasetError, Entry, Unreadable, materialize
 
 File = Callable[[str, str | bytes], Path]
 Read = Callable[[Path], list[Entry | Unreadable]]
@@ -107,4 +107,4 @@ def test_a_broken_sdf_record_is_unreadable(file: File, reasons: Reasons, read: R
 def test_sdf_garbage_is_an_error(file: File, tmp_path: Path) -> None:
     path = file("set.sdf", bytes(range(256)) * 9)
     with pytest.raises(DatasetError, match="nothing in .*set.sdf can be read"):
-        materialise(find_dataset(str(path)), tmp_path / "set")
+        materialize(find_dataset(str(path)), tmp_path / "set")

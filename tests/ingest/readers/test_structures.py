@@ -23,7 +23,7 @@ from ingest.systems.materialize import (
     Unreadable,
     checked,
     content_hash,
-    materialise,
+    materialize,
 )
 
 CIF = """data_{name}
@@ -136,7 +136,7 @@ def test_xyz_ids_must_be_unique(file: File, tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"set.xyz: the id 'a' appears twice, as entry 1 and entry 2"
     ):
-        materialise(find_dataset(str(path)), tmp_path / "set")
+        materialize(find_dataset(str(path)), tmp_path / "set")
 
 
 def test_cif_with_many_blocks(file: File, good: Good) -> None:

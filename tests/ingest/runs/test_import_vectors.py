@@ -15,11 +15,11 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.import_vectors import Brought, land_vectors
 from ingest.runs.vector_files import VectorsError
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialised, materialise
+from ingest.systems.materialize import Dataset, Materialized, materialize
 from schemas.store import connect
 from zoo.cards.schema import load_models
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Rows = list[tuple[str, list[float]]]
 IDS = [f"tiny/s{i:04}" for i in range(20)]
 ROWS: Rows = [(system_id, [i, 0.5, -1.25]) for i, system_id in enumerate(IDS)]
@@ -66,7 +66,7 @@ def test_each_format_lands(kind: str, layout: Layout, dataset: Make, tmp_path: P
     assert landed is not None and landed[1].ok == 20
     assert stored(layout) == ROWS
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT family, default_representation, licence_code, licence_weights FROM models"
+        query = "SELECT family, default_representation, license_code, license_weights FROM models"
         assert connection.execute(query).fetchall() == [
             ("given", "given", "not stated", "not stated")
         ]
@@ -78,13 +78,13 @@ def test_ids_may_leave_out_the_dataset_and_systems_may_be_missing(
 ) -> None:
     short = [(system_id.removeprefix("tiny/"), vector) for system_id, vector in ROWS[5:9]]
     brought = Brought(
-        "mine", as_csv(tmp_path / "mine.csv", short), title="Mine", licence="CC-BY-4.0"
+        "mine", as_csv(tmp_path / "mine.csv", short), title="Mine", license="CC-BY-4.0"
     )
     landed = land_vectors(layout, brought, dataset(20))
     assert landed is not None and landed[1].sent == 4
     assert stored(layout) == ROWS[5:9]
     with connect(layout.store, read_only=True) as connection:
-        assert connection.execute("SELECT title, licence_weights FROM models").fetchall() == [
+        assert connection.execute("SELECT title, license_weights FROM models").fetchall() == [
             ("Mine", "CC-BY-4.0")
         ]
 
@@ -199,7 +199,7 @@ def test_an_id_may_begin_with_the_datasets_own_name(layout: Layout, tmp_path: Pa
     recipe.write_text("two")
     tiny = Dataset("tiny", "Tiny", "made up", "CC0-1.0", ("numpy",), entries, (str(recipe),))
     layout.dataset("tiny").parent.mkdir(parents=True)
-    made = materialise(tiny, layout.dataset("tiny"))
+    made = materialize(tiny, layout.dataset("tiny"))
     rows: Rows = [("tiny/a", [1.0, 2.0]), ("b", [3.0, 4.0])]
     land_vectors(layout, Brought("mine", as_csv(tmp_path / "mine.csv", rows)), made)
     assert stored(layout) == [("tiny/b", [3.0, 4.0]), ("tiny/tiny/a", [1.0, 2.0])]

@@ -17,10 +17,10 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.check import Counts, ShardError
 from ingest.runs.load import land, land_failure
 from ingest.runs.plan import Plan
-from ingest.systems.materialize import Materialised
+from ingest.systems.materialize import Materialized
 from schemas.store import StoreError, StoreLocked, connect
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Contents = Callable[[Path], dict[str, list[str]]]
@@ -53,7 +53,7 @@ def test_everything_of_a_run_is_in_its_table(
     assert query(layout, "SELECT status, sent, ok, failed, runtime, seconds FROM runs") == [
         ("ok", 40, 38, 2, "venv", 9.0)
     ]
-    assert query(layout, "SELECT family, licence_code, card->>'id' FROM models") == [
+    assert query(layout, "SELECT family, license_code, card->>'id' FROM models") == [
         ("toy", "MIT", "toy")
     ]
 

@@ -11,12 +11,12 @@ import pytest
 from ingest.layout import Layout, Run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan, PlanError, Wish, not_for, plan, representations_of
-from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialised
+from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
 from schemas.store import connect
 from zoo.cards import schema as card
 from zoo.cards.schema import find_model, load_models
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 

@@ -22,11 +22,11 @@ from ingest.runtimes import (
     load_runtimes,
 )
 from ingest.runtimes.venv import Venv, _device
-from ingest.systems.materialize import Materialised
+from ingest.systems.materialize import Materialized
 from zoo.cards.faults import find_faults
 from zoo.cards.schema import Family, find_family, load_families
 
-Make = Callable[..., Materialised]
+Make = Callable[..., Materialized]
 Planned = Callable[..., Plan]
 
 

@@ -27,8 +27,8 @@ from ingest.runs.import_vectors import Brought, land_vectors
 from ingest.runs.load import land
 from ingest.runs.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
-from ingest.share.record import INDEX, Row, Score, licence_of
-from ingest.systems.materialize import Materialised, read_materialised
+from ingest.share.record import INDEX, Row, Score, license_of
+from ingest.systems.materialize import Materialized, read_materialized
 from schemas.store import connect
 from tests.hub import TOKEN, Fault, Hub, Repository, serving, set_client, tunnel
 from zoo.cards.schema import load_models
@@ -50,7 +50,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def landed(
-    layout: Layout, dataset: Callable[..., Materialised], planned: Any, finish: Any
+    layout: Layout, dataset: Callable[..., Materialized], planned: Any, finish: Any
 ) -> Callable[..., None]:
     """Land a run of a toy model over `tiny`: random vectors, the last of its 20 systems failed."""
 
@@ -82,7 +82,7 @@ def bring(
     names: list[str] | None = None,
 ) -> list[str]:
     """Fetch; returns what was said."""
-    made, said = read_materialised(place.dataset("tiny")), []
+    made, said = read_materialized(place.dataset("tiny")), []
     assert made is not None
     fetch(place, look(REPO, revision).choose(model_id, "tiny", names), made, said.append)
     return said
@@ -164,7 +164,7 @@ def test_from_a_run_to_anothers_query_by_commands(
     assert "toy on elements: 7 of 7 systems already stored; nothing to do" in capfd.readouterr().out
 
 
-def test_its_own_runs_are_recognised(hub: Hub, layout: Layout, landed: Any) -> None:
+def test_its_own_runs_are_recognized(hub: Hub, layout: Layout, landed: Any) -> None:
     landed()
     publish(layout, "toy", "tiny", REPO, None, quiet)
     assert bring(layout) == ["toy on tiny (nodes): 20 of 20 systems already stored; nothing to do"]
@@ -213,7 +213,7 @@ def test_a_dataset_that_differs(
     hub: Hub,
     layout: Layout,
     landed: Any,
-    dataset: Callable[..., Materialised],
+    dataset: Callable[..., Materialized],
     other: Callable[[], Layout],
 ) -> None:
     """Two vectors are compared only where their systems agree: what does not, stays out."""
@@ -249,18 +249,18 @@ def test_a_download_that_breaks_is_gone_on_with(
 def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     hub: Hub,
     layout: Layout,
-    dataset: Callable[..., Materialised],
+    dataset: Callable[..., Materialized],
     other: Callable[[], Layout],
     tmp_path: Path,
 ) -> None:
     """Their card travels with them. What was brought before goes."""
 
     def brought(
-        place: Layout, n: int, licence: str | None = "CC-BY-4.0", value: float = 1.0
+        place: Layout, n: int, license: str | None = "CC-BY-4.0", value: float = 1.0
     ) -> None:
         file = tmp_path / "mine.csv"
         file.write_text("system_id,a,b\n" + "".join(f"s{i:04},{value},{i + 1}\n" for i in range(n)))
-        land_vectors(place, Brought("mine", file, "Mine", licence), dataset(20))
+        land_vectors(place, Brought("mine", file, "Mine", license), dataset(20))
 
     brought(layout, 20)
     publish(layout, "mine", "tiny", REPO, None, quiet)
@@ -269,7 +269,7 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     assert len(records(hub)) == len([path for path in files(hub) if path.endswith(".parquet")]) == 1
     place = other()
     bring(place, "mine")
-    columns = "model_id, family, title, licence_weights, card_hash"
+    columns = "model_id, family, title, license_weights, card_hash"
     assert rows(place, columns, "models") == rows(layout, columns, "models")
     assert (
         rows(place, "system_id, vector") == rows(layout, "system_id, vector")
@@ -315,7 +315,7 @@ def test_the_data_card_and_the_index_say_what_it_is(hub: Hub, layout: Layout, la
     publish(layout, "toy", "tiny", REPO, None, quiet)
     (record,) = records(hub)
     card = files(hub)["README.md"].decode()
-    made = read_materialised(layout.dataset("tiny"))
+    made = read_materialized(layout.dataset("tiny"))
     assert made is not None
     for fact in (
         record["sha256"],
@@ -375,10 +375,10 @@ def test_another_version_of_a_card_takes_the_place(
 # What is refused before it leaves
 
 
-def set_licence(
-    toy_folder: Path, folder: Path, licence: str, monkeypatch: pytest.MonkeyPatch
+def set_license(
+    toy_folder: Path, folder: Path, license: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Give the model toy weights of a package, under that licence."""
+    """Give the model toy weights of a package, under that license."""
     shutil.copytree(toy_folder / "zoo" / "toy", folder / "toy")
     text = (folder / "toy" / "models.toml").read_text()
     file = f'{{ path = "toy.pt", sha256 = "{"0" * 64}", size = 1, twin = false }}'
@@ -386,8 +386,8 @@ def set_licence(
         f'weights = {{ source = "package", package = "toy", format = "pickle", files = [{file}] }}'
     )
     text = text.replace('weights = { source = "none" }', weights, 1)
-    begin = text.index("licence_weights")
-    text = text[:begin] + f"licence_weights = {{ {licence} }}" + text[text.index("\n", begin) :]
+    begin = text.index("license_weights")
+    text = text[:begin] + f"license_weights = {{ {license} }}" + text[text.index("\n", begin) :]
     (folder / "toy" / "models.toml").write_text(text)
     monkeypatch.setenv("ZOO_PATH", str(folder))
 
@@ -401,9 +401,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("licence", REFUSED)
-def test_licences_that_forbid_it(
-    licence: str,
+@pytest.mark.parametrize("license", REFUSED)
+def test_licenses_that_forbid_it(
+    license: str,
     hub: Hub,
     layout: Layout,
     landed: Any,
@@ -411,9 +411,9 @@ def test_licences_that_forbid_it(
     tmp_path: Path,
     monkeypatch: Any,
 ) -> None:
-    set_licence(toy_folder, tmp_path / "zoo", licence, monkeypatch)
+    set_license(toy_folder, tmp_path / "zoo", license, monkeypatch)
     landed()
-    with pytest.raises(ShareError, match=f"vectors of toy are not published: .*{REFUSED[licence]}"):
+    with pytest.raises(ShareError, match=f"vectors of toy are not published: .*{REFUSED[license]}"):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
     landed("toy@untrained")
@@ -423,7 +423,7 @@ def test_licences_that_forbid_it(
     ]
 
 
-def test_a_licence_that_lets_vectors_be_shared(
+def test_a_license_that_lets_vectors_be_shared(
     hub: Hub,
     layout: Layout,
     landed: Any,
@@ -431,7 +431,7 @@ def test_a_licence_that_lets_vectors_be_shared(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    set_licence(
+    set_license(
         toy_folder, tmp_path / "zoo", f"{URL}, commercial = false, share = true", monkeypatch
     )
     landed()
@@ -439,20 +439,20 @@ def test_a_licence_that_lets_vectors_be_shared(
     assert "[Own](https://example.org/own), non-commercial" in files(hub)["README.md"].decode()
 
 
-def test_vectors_without_a_licence_and_datasets_that_may_not_be_derived_from(
-    hub: Hub, layout: Layout, dataset: Callable[..., Materialised], landed: Any, tmp_path: Path
+def test_vectors_without_a_license_and_datasets_that_may_not_be_derived_from(
+    hub: Hub, layout: Layout, dataset: Callable[..., Materialized], landed: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.csv").write_text("system_id,a\ns0001,1\n")
     land_vectors(layout, Brought("mine", tmp_path / "mine.csv"), dataset(20))
     with pytest.raises(
-        ShareError, match="nobody has stated a licence for the vectors of mine, .*LICENCE=CC-BY-4.0"
+        ShareError, match="nobody has stated a license for the vectors of mine, .*LICENSE=CC-BY-4.0"
     ):
         publish(layout, "mine", "tiny", REPO, None, quiet)
     landed()
     about = layout.dataset("tiny") / "dataset.json"
-    write_json(about, read_json(about) | {"licence": "CC-BY-NC-ND-4.0"})
+    write_json(about, read_json(about) | {"license": "CC-BY-NC-ND-4.0"})
     with pytest.raises(
-        ShareError, match="the licence of tiny, CC-BY-NC-ND-4.0, forbids to share what is derived"
+        ShareError, match="the license of tiny, CC-BY-NC-ND-4.0, forbids to share what is derived"
     ):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
@@ -499,7 +499,7 @@ def test_every_model_of_the_zoo_can_be_described() -> None:
         row = Row(**{name: rows["model"][name] for name in Row.model_fields})
         assert Row.model_validate_json(row.model_dump_json()) == row
         assert [Score(**score).model_dump() for score in rows["scores"]] == rows["scores"]
-        assert licence_of(row.card) == selection.model.licence_weights
+        assert license_of(row.card) == selection.model.license_weights
 
 
 def test_a_hub_that_says_no(

@@ -20,7 +20,7 @@ from ingest.systems.materialize import (
     Unreadable,
     checked,
     content_hash,
-    materialise,
+    materialize,
 )
 from ingest.systems.molecules import conformer, parse_smiles, perceived_smiles
 from zoo.cards.schema import SYMBOLS
@@ -51,7 +51,7 @@ def test_every_dataset_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("name", PINNED)
 def test_pure_data_is_pinned(name: str, tmp_path: Path) -> None:
-    written = materialise(find_dataset(name), tmp_path / name)
+    written = materialize(find_dataset(name), tmp_path / name)
     assert (written.n_systems, written.dataset_hash) == PINNED[name]
     assert written.n_unreadable == 0
     hashes = pq.read_table(written.systems)["content_hash"].to_pylist()
@@ -112,13 +112,13 @@ def test_g2_spins_and_labels() -> None:
         "CH3": 2,
         "N": 4,
     }
-    enthalpy, ionisation = entries["H2O"].labels
+    enthalpy, ionization = entries["H2O"].labels
     assert (enthalpy.property, enthalpy.value, enthalpy.unit) == (
         "formation_enthalpy_298K",
         -57.8,
         "kcal/mol",
     )
-    assert (ionisation.value, ionisation.unit) == (12.62, "eV")
+    assert (ionization.value, ionization.unit) == (12.62, "eV")
     assert entries["C"].labels[0].property == "formation_enthalpy_0K"
 
 
@@ -155,7 +155,7 @@ def test_prototypes_replace_elements_by_their_role(crystals: list[Entry]) -> Non
 
 
 def test_prototypes_touch_as_their_prototype_does(crystals: list[Entry]) -> None:
-    """Against pymatgen's neighbours, where the generator uses ASE's."""
+    """Against pymatgen's neighbors, where the generator uses ASE's."""
     from ase.data import covalent_radii
     from pymatgen.core import Lattice, Structure
 

@@ -23,7 +23,7 @@ from ingest.sources.files import SourceFile
 from ingest.sources.published import SAMPLE, Published, Source, published
 from ingest.systems import sample
 from ingest.systems.entry import DatasetError, Entry, Unreadable
-from ingest.systems.materialize import Materialised, materialise
+from ingest.systems.materialize import Materialized, materialize
 from tests.hub import Blob, Fault, Hub
 from tests.ingest.published import changed, served
 
@@ -34,7 +34,7 @@ description = "Lines of text."
 homepage = "https://example.org/numbers"
 citation = "nobody"
 systems = 40
-licence = { name = "CC-BY-NC-4.0", url = "https://example.org/terms", commercial = false }
+license = { name = "CC-BY-NC-4.0", url = "https://example.org/terms", commercial = false }
 """
 FILE = '[[file]]\npath = "numbers.txt"\nurl = "%s"\n'
 
@@ -76,11 +76,11 @@ def numbers(hub: Hub, toml: Path) -> Published:
     return replace(served(dataset, hub, {"numbers.txt": lines(40)}), made_from=(str(toml),))
 
 
-def drawn(dataset: Published, folder: Path, limit: int | None = None) -> Materialised:
-    return materialise(dataset.drawn(limit, lambda text: None), folder)
+def drawn(dataset: Published, folder: Path, limit: int | None = None) -> Materialized:
+    return materialize(dataset.drawn(limit, lambda text: None), folder)
 
 
-def systems(made: Materialised) -> set[str]:
+def systems(made: Materialized) -> set[str]:
     return set(pq.read_table(made.systems)["system_id"].to_pylist())
 
 
@@ -192,7 +192,7 @@ def test_an_id_that_the_source_lists_and_does_not_hold_is_an_error(
 # The files
 
 
-def test_files_are_fetched_once_and_licence_and_size_are_said(numbers: Published, hub: Hub) -> None:
+def test_files_are_fetched_once_and_license_and_size_are_said(numbers: Published, hub: Hub) -> None:
     said: list[str] = []
     for _ in range(2):
         folder = numbers.loader.files.fetch(said.append)
@@ -200,7 +200,7 @@ def test_files_are_fetched_once_and_licence_and_size_are_said(numbers: Published
     assert len(hub.asked("numbers.txt")) == 1
     assert said == [
         f"  downloading 1 file, 0 MB, to {folder}",
-        "  licence of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms",
+        "  license of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms",
     ]
 
 
@@ -269,7 +269,7 @@ def test_a_file_without_a_checksum_is_pinned_first(toml: Path, hub: Hub, tmp_pat
     said: list[str] = []
     load().loader.files.pin(said.append)
     assert (
-        "  licence of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms"
+        "  license of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms"
         in said
     )
     digest = hashlib.sha256(lines(40)).hexdigest()
@@ -300,7 +300,7 @@ def test_pinning_again_changes_nothing(toml: Path, hub: Hub) -> None:
         (
             'url = "https://example.org/terms", ',
             "",
-            "licence: Value error, give either url or no_url_because",
+            "license: Value error, give either url or no_url_because",
         ),
         (
             'path = "numbers.txt"',
@@ -341,7 +341,7 @@ def test_a_file_that_the_facts_do_not_name(numbers: Published) -> None:
 # Commands
 
 
-def test_datasets_are_listed_with_downloads_and_licences(
+def test_datasets_are_listed_with_downloads_and_licenses(
     numbers: Published,
     toml: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -408,7 +408,7 @@ def test_a_model_over_a_growing_sample(
         assert main(["run", "toy", "numbers", "--runtime", "venv", *more]) == 0
         return capfd.readouterr().out
 
-    assert "licence of numbers: CC-BY-NC-4.0, not for commercial use" in (
+    assert "license of numbers: CC-BY-NC-4.0, not for commercial use" in (
         first := run("--limit", "5")
     )
     assert (
@@ -439,7 +439,7 @@ def test_a_plan_says_what_is_to_be_downloaded(
     assert main(["plan", "toy", "numbers", "--runtime", "venv"]) == 0
     said = capfd.readouterr().out
     assert f"download: 1 file, 0 MB, to {numbers.loader.files.folder}" in said
-    assert "licence: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
+    assert "license: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
     assert main(["run", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     capfd.readouterr()
     assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
@@ -457,7 +457,7 @@ def test_every_published_dataset_says_what_it_is() -> None:
     for dataset in found:
         about = dataset.loader.files.about
         assert about.name == dataset.name
-        assert about.licence.url
+        assert about.license.url
         assert about.description.strip() and about.citation
         assert all(file.url.startswith("https://") for file in about.file)
         assert all(column.unit and column.source for column in about.label)

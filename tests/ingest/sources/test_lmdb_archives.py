@@ -17,7 +17,7 @@ from ingest.sources import load_datasets
 from ingest.sources.files import amount
 from ingest.sources.published import Published
 from ingest.systems.entry import DatasetError, Entry
-from ingest.systems.materialize import Materialised, materialise
+from ingest.systems.materialize import Materialized, materialize
 from tests.hub import Blob, Hub, serving
 from tests.ingest.aselmdb import (
     Write,
@@ -62,8 +62,8 @@ def published(name: str) -> Published:
     return dataset
 
 
-def drawn(dataset: Published, tmp_path: Path, limit: int | None = None) -> Materialised:
-    return materialise(dataset.drawn(limit, lambda text: None), tmp_path / "out" / dataset.name)
+def drawn(dataset: Published, tmp_path: Path, limit: int | None = None) -> Materialized:
+    return materialize(dataset.drawn(limit, lambda text: None), tmp_path / "out" / dataset.name)
 
 
 def column(path: Path, name: str) -> list[object]:
@@ -325,4 +325,4 @@ def test_the_facts_fit_together(name: str) -> None:
     assert len({file.path for file in about.file}) == len(about.file)
     assert amount(about.file) == AMOUNTS[name]
     assert [label.property for label in about.label][0] == "energy"
-    assert (about.licence.name, about.licence.commercial) == ("CC-BY-4.0", True)
+    assert (about.license.name, about.license.commercial) == ("CC-BY-4.0", True)

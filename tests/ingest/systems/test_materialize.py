@@ -24,7 +24,7 @@ from ingest.systems.materialize import (
     Unreadable,
     checked,
     content_hash,
-    materialise,
+    materialize,
 )
 
 COORDINATES = st.floats(-100, 100, width=32)
@@ -154,7 +154,7 @@ def test_a_box_without_periodicity_is_dropped() -> None:
 def test_a_broken_entry_is_unreadable_with_its_reason(
     changes: dict[str, object], reason: str, tmp_path: Path
 ) -> None:
-    written = materialise(dataset(water(), water("broken", **changes)), tmp_path / "toy")
+    written = materialize(dataset(water(), water("broken", **changes)), tmp_path / "toy")
     row = pq.read_table(written.unreadable).to_pylist()
     assert [(r["source_id"], r["system_id"]) for r in row] == [("broken", "toy/broken")]
     with pytest.raises(ValueError, match=reason):
@@ -171,7 +171,7 @@ def test_folder_holds_what_the_entries_say(tmp_path: Path) -> None:
         Unreadable("lost", "a reason"),
         chain,
     )
-    written = materialise(dataset(*entries), tmp_path / "new" / "toy")
+    written = materialize(dataset(*entries), tmp_path / "new" / "toy")
     table = pq.read_table(written.systems)
     assert table.schema.remove_metadata() == SYSTEMS
     rows = table.to_pylist()
@@ -204,16 +204,16 @@ def test_folder_holds_what_the_entries_say(tmp_path: Path) -> None:
 
 
 def test_dataset_hash_does_not_depend_on_the_order(tmp_path: Path) -> None:
-    one = materialise(dataset(water("a"), water("b", charge=1)), tmp_path / "one")
-    two = materialise(dataset(water("b", charge=1), water("a")), tmp_path / "two")
-    three = materialise(dataset(water("b"), water("a", charge=1)), tmp_path / "three")
+    one = materialize(dataset(water("a"), water("b", charge=1)), tmp_path / "one")
+    two = materialize(dataset(water("b", charge=1), water("a")), tmp_path / "two")
+    three = materialize(dataset(water("b"), water("a", charge=1)), tmp_path / "three")
     assert one.dataset_hash == two.dataset_hash != three.dataset_hash
 
 
 def test_systems_stream_in_row_groups(tmp_path: Path) -> None:
     n = 2 * ROW_GROUP + 1
     seen: list[int] = []
-    written = materialise(
+    written = materialize(
         dataset(*(water(str(i)) for i in range(n))), tmp_path / "toy", seen.append
     )
     groups = pq.ParquetFile(written.systems).metadata
@@ -228,7 +228,7 @@ def test_systems_stream_in_row_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize("second", [water("a", charge=1), Unreadable("a", "why")])
 def test_an_id_may_appear_once(second: Entry | Unreadable, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the id 'a' appears twice, as entry 1 and entry 3"):
-        materialise(dataset(water("a"), water("b"), second), tmp_path / "toy")
+        materialize(dataset(water("a"), water("b"), second), tmp_path / "toy")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,9 +236,9 @@ def test_nothing_readable_is_an_error_that_quotes_the_first_reason(tmp_path: Pat
     with pytest.raises(
         DatasetError, match="nothing in a test can be read: the first of its entries, a: why"
     ):
-        materialise(dataset(Unreadable("a", "why"), Unreadable("b", "other")), tmp_path / "toy")
+        materialize(dataset(Unreadable("a", "why"), Unreadable("b", "other")), tmp_path / "toy")
     with pytest.raises(DatasetError, match="nothing in a test can be read: it has no entries"):
-        materialise(dataset(), tmp_path / "toy")
+        materialize(dataset(), tmp_path / "toy")
 
 
 def test_a_folder_is_reused_while_its_fingerprint_holds(tmp_path: Path) -> None:
@@ -251,25 +251,25 @@ def test_a_folder_is_reused_while_its_fingerprint_holds(tmp_path: Path) -> None:
         yield water(charge=int(source.read_text()))
 
     toy = Dataset("toy", "Toys", "a test", "MIT", (), entries, (str(source),))
-    first = materialise(toy, tmp_path / "toy")
-    assert materialise(toy, tmp_path / "toy") == first
+    first = materialize(toy, tmp_path / "toy")
+    assert materialize(toy, tmp_path / "toy") == first
     source.write_text("2")
-    second = materialise(toy, tmp_path / "toy")
+    second = materialize(toy, tmp_path / "toy")
     assert second.dataset_hash != first.dataset_hash
     assert runs == ["1", "2"]
 
 
 def test_a_failure_leaves_the_older_folder_as_it_was(tmp_path: Path) -> None:
-    first = materialise(dataset(water("a")), tmp_path / "toy")
+    first = materialize(dataset(water("a")), tmp_path / "toy")
     before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
     broken = replace(dataset(water("a"), water("a")), title="changed", packages=())
     with pytest.raises(DatasetError, match="appears twice"):
-        materialise(broken, tmp_path / "toy")
+        materialize(broken, tmp_path / "toy")
     assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
 
 
 def test_a_damaged_description_is_made_again(tmp_path: Path) -> None:
-    first = materialise(dataset(water()), tmp_path / "toy")
+    first = materialize(dataset(water()), tmp_path / "toy")
     (first.folder / "dataset.json").write_text('{"dataset": "toy"')
-    assert materialise(dataset(water()), tmp_path / "toy") == first
+    assert materialize(dataset(water()), tmp_path / "toy") == first

@@ -16,7 +16,7 @@ from query.engine import comparison as study
 from query.engine import sums, tiles
 from query.engine.neighbors import _search_cpu, _search_torch, nearest
 from query.metrics import METRICS, Study, Undefined, align, align_all, matrices
-from query.metrics.matrices import Moments, double_centred, null_moments, u_centred
+from query.metrics.matrices import Moments, double_centered, null_moments, u_centered
 from query.statistics.interval import margin, paired_subsets, quantile
 from query.statistics.null import permutations
 from tests.query.cases import related
@@ -59,7 +59,7 @@ def test_any_k_up_to_all_other_systems(k: int) -> None:
     assert np.array_equal(longer.index[:, :k], index)
 
 
-def test_float32_tiles_lose_no_neighbour_to_rounding() -> None:
+def test_float32_tiles_lose_no_neighbor_to_rounding() -> None:
     """All systems but for 1e-9 at one place: no product of float32 can tell them apart, float64 does."""
     x = torch.ones(200, 8, dtype=torch.float64) + 1e-9 * table(200, 8)
     x[0] = -1.0  # the frame is not that of the cluster alone
@@ -69,7 +69,7 @@ def test_float32_tiles_lose_no_neighbour_to_rounding() -> None:
 
 
 def a_tile(part: slice, other: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centred vectors, and the inner products of some with others, in float32."""
+    """Centered vectors, and the inner products of some with others, in float32."""
     x = table(60, 7).to(torch.float32)
     x = x - x.mean(dim=0)
     return x, x[part] @ x[other].T
@@ -135,8 +135,8 @@ def test_products_of_wide_tables(width: int) -> None:
 
 def test_features_and_tiles_give_the_same_kernel_products() -> None:
     models = [table(70, d, seed=d) for d in (3, 9, 40)]
-    centred = [x - x.mean(dim=0) for x in models]
-    given = [sums.Centred(z, z.square().sum(dim=1)) for z in centred]
+    centered = [x - x.mean(dim=0) for x in models]
+    given = [sums.Centered(z, z.square().sum(dim=1)) for z in centered]
     tiled = sums.sum_pairs(
         given, frozenset({"kernels"}), [], device=torch.device("cpu"), side=16
     ).kernels
@@ -157,7 +157,7 @@ def test_a_subset_is_what_its_vectors_alone_would_give(metric: str, estimator: s
 
 
 @pytest.mark.parametrize("how", ["max", "zscore", "none"])
-def test_a_subset_is_normalised_as_its_vectors_alone_would_be(how: str) -> None:
+def test_a_subset_is_normalized_as_its_vectors_alone_would_be(how: str) -> None:
     a, b = related(80, seed=4, dimensions=(7, 12))
     rows = np.arange(0, 80, 2)
     found = Study([a, b], k=6, normalize=how).subset(rows).value(METRICS["cknna"], 0, 1, "unbiased")
@@ -225,7 +225,7 @@ def test_a_device_that_is_not_there() -> None:
 def symmetric(n: int, seed: int, *, diagonal: bool) -> Matrix:
     random = np.random.default_rng(seed).normal(size=(n, n)) ** 3
     if diagonal:
-        return double_centred(random + random.T)
+        return double_centered(random + random.T)
     hollow: Matrix = random + random.T
     np.fill_diagonal(hollow, 0.0)
     hollow -= hollow.sum() / (n * (n - 1))
@@ -243,9 +243,9 @@ def test_moments_are_those_of_all_pairings(n: int, diagonal: bool) -> None:
     assert deviation == pytest.approx(np.std(shuffled), rel=1e-12)
 
 
-def test_u_centred_rows_sum_to_0_and_pair_as_song_says() -> None:
+def test_u_centered_rows_sum_to_0_and_pair_as_song_says() -> None:
     x = table(9, 4).numpy()
-    kernel = u_centred(x @ x.T)
+    kernel = u_centered(x @ x.T)
     assert kernel.sum(axis=1) == pytest.approx(np.zeros(9), abs=1e-12)
     assert kernel.diagonal() == pytest.approx(np.zeros(9))
 

@@ -1,7 +1,7 @@
 """How exact values are where tiles are float32, beyond 2,048 systems: on easy vectors and on difficult ones.
 
-Every value is compared with its definition in float64 (`dense.py`). Normalising and centring in float64, sums in
-float64 chunks, and neighbours scored again in float64 are what the bounds stand for; they are the documented ones.
+Every value is compared with its definition in float64 (`dense.py`). Normalizing and centering in float64, sums in
+float64 chunks, and neighbors scored again in float64 are what the bounds stand for; they are the documented ones.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def test_both_precisions_agree(case: str, value: Value) -> None:
 
 @pytest.mark.parametrize("sides", [(3, 4), (7, 50), (64, 512), (4096, 8192)])
 @pytest.mark.parametrize("case", ["common_mean", "duplicated", "many_copies"])
-def test_tiles_change_no_neighbour_and_no_value(
+def test_tiles_change_no_neighbor_and_no_value(
     case: str, sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = CASES[case](200)
@@ -128,7 +128,7 @@ def test_tiles_change_no_neighbour_and_no_value(
     parts.tile_side = sides[0]
     for i in range(2):
         for one, other in zip(
-            parts.neighbours(i, "inner", K), whole.neighbours(i, "inner", K), strict=True
+            parts.neighbors(i, "inner", K), whole.neighbors(i, "inner", K), strict=True
         ):
             assert np.array_equal(one, other)
     for value in BOUNDS:
@@ -151,10 +151,10 @@ def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
 
 
 @pytest.mark.parametrize("geometry", ["inner", "euclidean"])
-def test_all_copies_are_neighbours_alike(geometry: str) -> None:
+def test_all_copies_are_neighbors_alike(geometry: str) -> None:
     copies = np.arange(N) % (N // COPIES)
     a = benign(N // COPIES)[0][copies]
-    members = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbours(
+    members = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbors(
         0, geometry, K
     )
     for row in (0, 149, 753, N - 1):
@@ -165,7 +165,7 @@ def test_all_copies_are_neighbours_alike(geometry: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["benign", "common_mean", "many_lengths"])
-def test_cknna_of_all_neighbours_is_unbiased_cka(case: str) -> None:
+def test_cknna_of_all_neighbors_is_unbiased_cka(case: str) -> None:
     study = study_of(CASES[case](300), k=299, dtype=torch.float32)
     expected = find(study, ("cka", "unbiased"))
     assert find(study, ("cknna", "unbiased")) == pytest.approx(

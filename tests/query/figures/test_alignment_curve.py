@@ -22,13 +22,13 @@ BETWEEN = [(a, b) for a, b in combinations(FAMILY, 2) if FAMILY[a] != FAMILY[b]]
 
 @pytest.fixture
 def few(own: Connection) -> Connection:
-    """Without the descriptor of whole numbers, of whose neighbours many are equally near."""
+    """Without the descriptor of whole numbers, of whose neighbors many are equally near."""
     own.execute("DELETE FROM embeddings WHERE model_id = 'counts'")
     return own
 
 
 def test_without_names_the_highest_and_the_lowest_pair_between_families(few: Connection) -> None:
-    rows = ask(few, "curve", dataset="crystals", metric="mutual_knn", ks="5").rows
+    rows = ask(few, "alignment_curve", dataset="crystals", metric="mutual_knn", ks="5").rows
     by_value = sorted(BETWEEN, key=lambda pair: mutual_knn(unit(pair[0]), unit(pair[1])))
     chosen = {row["pair"]: (row["model_a"], row["model_b"]) for row in rows}
     assert chosen == {"lowest": by_value[0], "highest": by_value[-1]}
@@ -36,7 +36,12 @@ def test_without_names_the_highest_and_the_lowest_pair_between_families(few: Con
 
 def test_with_one_name_its_pairs_with_other_families(few: Connection) -> None:
     rows = ask(
-        few, "curve", dataset="crystals", metric="information_imbalance", model_a="alpha-1", ks="1"
+        few,
+        "alignment_curve",
+        dataset="crystals",
+        metric="information_imbalance",
+        model_a="alpha-1",
+        ks="1",
     ).rows
     others = sorted(
         (name for name in FAMILY if FAMILY[name] != "alpha"),
@@ -48,7 +53,7 @@ def test_with_one_name_its_pairs_with_other_families(few: Connection) -> None:
 
 def test_values_at_all_systems_and_chance(small: Connection) -> None:
     asked = {"metric": "mutual_knn", "model_a": "alpha-0", "model_b": "alpha-1", "ks": "2,5,20"}
-    rows = ask(small, "curve", dataset="crystals", **asked).rows
+    rows = ask(small, "alignment_curve", dataset="crystals", **asked).rows
     whole = {row["k"]: row for row in rows if row["n"] == 60}
     assert {row["pair"] for row in rows} == {"asked for"}
     assert sorted(whole) == [2, 5, 20, 25]
@@ -90,7 +95,7 @@ def test_low_may_be_alike_and_a_pair_may_have_a_direction(small: Connection) -> 
     assert "information_imbalance (low is alike)" in written(plot)
 
 
-def test_metrics_without_neighbours_have_one_panel(small: Connection) -> None:
+def test_metrics_without_neighbors_have_one_panel(small: Connection) -> None:
     plot = curve(small, "crystals", metric="cka", repeats=2)
     assert [axes.get_xlabel() for axes in plot.axes] == ["systems, n"]
     assert overlapping(plot) == []

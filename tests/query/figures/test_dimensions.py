@@ -25,7 +25,7 @@ def levina_bickel(connection: Connection, model: str, k: int) -> float:
 
 
 def test_rows_are_dimensions(small: Connection) -> None:
-    rows = {row["model_id"]: row for row in ask(small, "dimension", dataset="crystals", k=10).rows}
+    rows = {row["model_id"]: row for row in ask(small, "dimensions", dataset="crystals", k=10).rows}
     assert len(rows) == 2 * 6 + 2 + 4
     for model in ("alpha-0", "beta-1@untrained", "yard"):
         assert rows[model]["value"] == pytest.approx(levina_bickel(small, model, 10), rel=1e-4)

@@ -36,12 +36,12 @@ def read(connection: Connection, model: str, systems: list[str]) -> np.ndarray:
 def distance_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Székely and Rizzo's R*, written down again."""
     n = len(x)
-    centred = []
+    centered = []
     for table in (x, y):
         d = cdist(table, table)
         u = d - d.sum(0) / (n - 2) - d.sum(1)[:, None] / (n - 2) + d.sum() / ((n - 1) * (n - 2))
-        centred.append(u[~np.eye(n, dtype=bool)])
-    a, b = centred
+        centered.append(u[~np.eye(n, dtype=bool)])
+    a, b = centered
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 

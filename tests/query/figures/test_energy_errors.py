@@ -60,7 +60,7 @@ def residuals(counts: np.ndarray, energies: np.ndarray) -> np.ndarray:
 def test_rows_are_residuals(
     own: Connection, counts: np.ndarray, told: dict[str, np.ndarray]
 ) -> None:
-    rows = ask(own, "energy", dataset="crystals").rows
+    rows = ask(own, "energy_errors", dataset="crystals").rows
     assert list(dict.fromkeys(row["model_id"] for row in rows)) == ["alpha-0", "beta-0", "alpha-1"]
     label = residuals(counts, told["book"])
     for model in MODELS:
@@ -82,12 +82,12 @@ def test_without_labels_models_are_set_against_each_other(
     own.execute(
         "DELETE FROM labels WHERE source = 'book' OR source = 'beta-0' AND system_id = 'crystals/000'"
     )
-    rows = ask(own, "energy", dataset="crystals").rows
+    rows = ask(own, "energy_errors", dataset="crystals").rows
     assert {(row["model_id"], row["source"]) for row in rows} == {
         ("alpha-1", "alpha-0"),
         ("beta-0", "alpha-0"),
     }
-    chosen = ask(own, "energy", dataset="crystals", source="beta-0").rows
+    chosen = ask(own, "energy_errors", dataset="crystals", source="beta-0").rows
     assert {row["model_id"] for row in chosen} == {"alpha-0", "alpha-1"}
 
 

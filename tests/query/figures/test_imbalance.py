@@ -16,7 +16,7 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def told(connection: Connection, a: str, b: str) -> float:
-    """Δ(a → b): twice the mean place in b of the nearest neighbour in a, over n."""
+    """Δ(a → b): twice the mean place in b of the nearest neighbor in a, over n."""
     tables = []
     for model in (a, b):
         asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id LIKE 'crystals/%' ORDER BY system_id"

@@ -34,7 +34,7 @@ def relation(a: str, b: str) -> str:
 
 
 def test_rows_are_pairs_by_relation(trained: Connection) -> None:
-    rows = ask(trained, "kin", dataset="crystals", metric="cka", permutations=99).rows
+    rows = ask(trained, "kinship", dataset="crystals", metric="cka", permutations=99).rows
     pairs = {(row["model_a"], row["model_b"]): row for row in rows if row["model_a"] is not None}
     assert {pair: row["relation"] for pair, row in pairs.items()} == {
         pair: relation(*pair) for pair in combinations(TRAINING, 2)
@@ -79,7 +79,7 @@ def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_s
 
 def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> None:
     rows = ask(
-        trained, "kin", dataset="crystals", metric="information_imbalance", permutations=0
+        trained, "kinship", dataset="crystals", metric="information_imbalance", permutations=0
     ).rows
     (value,) = [
         row["value"] for row in rows if (row["model_a"], row["model_b"]) == ("alpha-0", "beta-1")

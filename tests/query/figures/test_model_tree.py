@@ -28,7 +28,7 @@ def labels(plot: Plot) -> list[str]:
 
 
 def marks(plot: Plot) -> list[tuple[float, float, str, str]]:
-    """The leaves from top to bottom: x, y, colour, marker."""
+    """The leaves from top to bottom: x, y, color, marker."""
     lines = [line for line in plot.axes[0].lines if line.get_marker() not in ("None", None)]
     found = [
         (*(float(v[0]) for v in line.get_data()), line.get_color(), line.get_marker())
@@ -104,7 +104,7 @@ def test_marks_tell_families_inputs_or_training(
 
 def test_what_is_not_known_is_not_none(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'alpha-1'")
-    rows = ask(own, "tree", dataset="crystals").rows
+    rows = ask(own, "model_tree", dataset="crystals").rows
     assert [row["training"] for row in rows if row["model"] == "alpha-1"] == ["not known"]
 
 
@@ -131,6 +131,6 @@ def test_a_tree_needs_two_models(small: Connection) -> None:
     ):
         tree(small, "crystals", models=["alpha-0"])
     with pytest.raises(
-        ValueError, match="color = 'colour', expected one of family, input, training"
+        ValueError, match="color = 'color', expected one of family, input, training"
     ):
-        tree(small, "crystals", color="colour")
+        tree(small, "crystals", color="color")

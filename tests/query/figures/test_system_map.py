@@ -1,4 +1,4 @@
-"""The map: the model is the most aligned one, colours are what is stored, unknown ones are rings."""
+"""The map: the model is the most aligned one, colors are what is stored, unknown ones are rings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_the_most_aligned_model_is_drawn(small: Connection) -> None:
         "models_on('crystals') WHERE kind IN ('model', 'descriptor'))) WHERE model_a != model_b "
         "GROUP BY 1 ORDER BY 2 DESC"
     ).fetchall()
-    rows = ask(small, "map", dataset="crystals").rows
+    rows = ask(small, "system_map", dataset="crystals").rows
     assert {row["model_id"] for row in rows} == {found[0][0]}
     assert [row["system_id"] for row in rows] == [f"crystals/{i:03d}" for i in range(60)]
     assert [row["value"] for row in rows] == [1 + i % 7 for i in range(60)]
 
 
 def test_coordinates_are_principal_components(small: Connection) -> None:
-    rows = ask(small, "map", dataset="crystals", model="alpha-1").rows
+    rows = ask(small, "system_map", dataset="crystals", model="alpha-1").rows
     asked = "SELECT vector FROM embeddings WHERE model_id = 'alpha-1' AND system_id LIKE 'crystals/%' ORDER BY system_id"
     x = np.array([row[0] for row in small.execute(asked).fetchall()], dtype=np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -42,7 +42,7 @@ def test_coordinates_are_principal_components(small: Connection) -> None:
     assert rows[0]["explained_x"] == pytest.approx(singular[0] ** 2 / (singular**2).sum(), rel=1e-5)
 
 
-def test_colours_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
+def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     name = "format('crystals/{:03d}', i)"
     own.execute(f"INSERT INTO labels SELECT {name}, 'gap', i, 'eV', 'book' FROM range(40) t(i)")
     own.execute(
@@ -57,12 +57,12 @@ def test_colours_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     assert len(plot.spots()) == 60
     assert not overlapping(plot)
     of_model = ask(
-        own, "map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
+        own, "system_map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
     ).rows
     assert {row["source"] for row in of_model if row["value"] is not None} == {"alpha-0"}
 
 
-def test_one_value_does_not_rule_the_colours(own: Connection) -> None:
+def test_one_value_does_not_rule_the_colors(own: Connection) -> None:
     own.execute(
         "INSERT INTO labels SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
         "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems WHERE dataset = 'crystals')"
@@ -73,7 +73,7 @@ def test_one_value_does_not_rule_the_colours(own: Connection) -> None:
     assert points.colorbar.extend == "both"
 
 
-def test_colours_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
+def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     own.execute("UPDATE systems SET n_atoms = 1 + n_atoms * n_atoms * n_atoms")
     plot = map(own, "crystals", model="beta-0")
     bar = plot.axes[0].collections[0].colorbar

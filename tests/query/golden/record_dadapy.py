@@ -15,7 +15,7 @@ from vectors import HOWS, pairs, record, scaled
 
 
 def both_ways(case: str, how: str, k: int) -> dict[str, Any]:
-    # "order of nearest neighbour considered": the mean over the first k, not the k-th alone (its _return_imbalance).
+    # "order of nearest neighbor considered": the mean over the first k, not the k-th alone (its _return_imbalance).
     # Each direction comes with the error of its mean over subsets; there is one subset, everything, hence the warning.
     a, b = (scaled(x, how) for x in pairs()[case])
     with warnings.catch_warnings():

@@ -30,13 +30,13 @@ def some_pair(seed: int) -> tuple[Matrix, Matrix]:
     return related(n, seed, tuple(dimensions), latent=2, noise=random.choice([0.1, 1.0, 10.0]))
 
 
-def centred(distances: Matrix) -> Matrix:
+def centered(distances: Matrix) -> Matrix:
     """Székely, Rizzo, Bakirov 2007: every row and column has mean 0."""
     rows = distances.mean(axis=1)
     return distances - rows[:, None] - rows + distances.mean()
 
 
-def u_centred(distances: Matrix) -> Matrix:
+def u_centered(distances: Matrix) -> Matrix:
     """Székely and Rizzo 2014: every row and column sums to 0 beside a diagonal of zeros."""
     n, rows = len(distances), distances.sum(axis=1)
     result = distances - (rows[:, None] + rows) / (n - 2) + distances.sum() / ((n - 1) * (n - 2))
@@ -45,8 +45,8 @@ def u_centred(distances: Matrix) -> Matrix:
 
 
 def printed(a: Matrix, b: Matrix, estimator: str) -> float:
-    centre = centred if estimator == "biased" else u_centred
-    p, q = (centre(cdist(x, x)) for x in (a, b))
+    center = centered if estimator == "biased" else u_centered
+    p, q = (center(cdist(x, x)) for x in (a, b))
     squared = np.sum(p * q) / np.sqrt(np.sum(p * p) * np.sum(q * q))
     return float(np.sqrt(squared) if estimator == "biased" else squared)
 
@@ -139,6 +139,6 @@ def test_the_null_is_the_value_of_shuffled_pairs(estimator: str) -> None:
 
 
 def test_systems_equally_far_have_no_unbiased_value() -> None:
-    """The U-centred distances of a simplex are all zero."""
+    """The U-centered distances of a simplex are all zero."""
     with pytest.raises(Undefined, match="b.* with itself is not positive"):
         distance_correlation(np.random.RandomState(0).normal(size=(20, 3)), np.eye(20))

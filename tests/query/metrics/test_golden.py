@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from query.engine import normalize
+from query.engine.normalize import normalize
 from query.metrics import METRICS, NORMALIZATIONS, align, cka, cknna, mutual_knn
 
 Matrix = NDArray[np.float64]
@@ -27,7 +27,7 @@ def unit(x: Matrix) -> Matrix:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def neighbour_mask(kernel: Matrix, k: int) -> Matrix:
+def neighbor_mask(kernel: Matrix, k: int) -> Matrix:
     kernel = kernel.copy()
     np.fill_diagonal(kernel, -np.inf)
     mask = np.zeros_like(kernel)
@@ -51,7 +51,7 @@ def dense_cknna(a: Matrix, b: Matrix, k: int) -> float:
     """Huh et al.'s published code, without its 1e-6, mean of both orders of the arguments."""
 
     def similarity(kernel: Matrix, other: Matrix) -> float:
-        mask = neighbour_mask(kernel, k) * neighbour_mask(other, k)
+        mask = neighbor_mask(kernel, k) * neighbor_mask(other, k)
         # their code multiplies by the transpose: sum(K * L.T) is trace(K L)
         return song(mask * kernel, mask * other)
 
@@ -63,16 +63,16 @@ def dense_cknna(a: Matrix, b: Matrix, k: int) -> float:
 def dense_centered_cknna(a: Matrix, b: Matrix, k: int) -> float:
     """Edamadaka et al. 2025, equations A3 to A8."""
     kernel, other = a @ a.T, b @ b.T
-    masks = neighbour_mask(kernel, k), neighbour_mask(other, k)
+    masks = neighbor_mask(kernel, k), neighbor_mask(other, k)
     kernel, other = (x - x.mean(axis=1, keepdims=True) for x in (kernel, other))
     own = np.sum(masks[0] * kernel**2) * np.sum(masks[1] * other**2)
     return float(np.sum(masks[0] * masks[1] * kernel * other) / np.sqrt(own))
 
 
 def kornblith(a: Matrix, b: Matrix) -> float:
-    """Biased linear CKA with the centring matrix written out."""
-    centring = np.eye(len(a)) - 1 / len(a)
-    kernel, other = centring @ a @ a.T @ centring, centring @ b @ b.T @ centring
+    """Biased linear CKA with the centering matrix written out."""
+    centering = np.eye(len(a)) - 1 / len(a)
+    kernel, other = centering @ a @ a.T @ centering, centering @ b @ b.T @ centering
     return float(np.sum(kernel * other) / (np.linalg.norm(kernel) * np.linalg.norm(other)))
 
 
@@ -93,7 +93,7 @@ def test_centered_cknna_is_the_printed_equation(k: int, offset: float) -> None:
     )
 
 
-def test_cknna_over_all_neighbours_is_unbiased_cka() -> None:
+def test_cknna_over_all_neighbors_is_unbiased_cka() -> None:
     a, b = related(60, seed=1)
     assert cknna(a, b, k=59) == pytest.approx(cka(a, b), rel=1e-9)
 

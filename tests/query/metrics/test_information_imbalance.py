@@ -24,7 +24,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def printed(a: Matrix, b: Matrix, k: int) -> float:
-    """Glielmo et al. 2022: 2/N times the mean rank in b of a's nearest neighbours, over all ways to break ties in a."""
+    """Glielmo et al. 2022: 2/N times the mean rank in b of a's nearest neighbors, over all ways to break ties in a."""
     near, far = (cdist(x, x) for x in (a, b))
     np.fill_diagonal(near, np.inf)
     np.fill_diagonal(far, -1.0)
@@ -75,7 +75,7 @@ BOTH_SIDES = np.array([[0.0], [1.0], [-1.0], [2.0], [-2.0]])
 @pytest.mark.parametrize(
     ("a", "b", "ranks"),
     [
-        # 0 has 1 and -1 at the same distance, and so has 1 its neighbours 0 and 2: ranks 1 and 2 become 1.5 each.
+        # 0 has 1 and -1 at the same distance, and so has 1 its neighbors 0 and 2: ranks 1 and 2 become 1.5 each.
         (ON_A_LINE, BOTH_SIDES, [1.5, 1.5, 3, 3, 4]),
         # The nearest of 0 may be 1 or -1, those of 1 and -1 on either side: the mean of the ranks of both.
         (BOTH_SIDES, ON_A_LINE, [(1 + 2) / 2, (1 + 3) / 2, (2 + 4) / 2, 2, 2]),

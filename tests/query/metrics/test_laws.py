@@ -196,7 +196,7 @@ def test_tiles_change_nothing_where_features_outnumber_systems(
 
 @pytest.mark.parametrize("tile", [1, 7, 1000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_of_tied_neighbours_the_first_in_the_table_are_taken(
+def test_of_tied_neighbors_the_first_in_the_table_are_taken(
     dtype: torch.dtype, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty copies of each of six vectors: five of nineteen equally near systems, and always the same five."""

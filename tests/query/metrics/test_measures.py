@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.engine import normalize, tiles
+from query.engine import tiles
+from query.engine.normalize import normalize
 from query.metrics import (
     MEASURES,
     NORMALIZATIONS,
@@ -51,7 +52,7 @@ def value(x: Matrix, name: str, method: str, **options: Any) -> float:
 
 
 def spectrum(*sizes: float, n: int = 50) -> Matrix:
-    """Vectors in 12 dimensions whose singular values, features centred, are these."""
+    """Vectors in 12 dimensions whose singular values, features centered, are these."""
     random = np.random.default_rng(0)
     columns = random.normal(size=(n, len(sizes)))
     left = np.linalg.qr(columns - columns.mean(axis=0))[0]
@@ -241,7 +242,7 @@ def test_subsamples_without_a_value_are_left_out() -> None:
     assert (none.low, none.high) == (None, None)
 
 
-def test_neighbours_in_a_subset_are_as_many_while_they_are_close_and_as_far_beyond() -> None:
+def test_neighbors_in_a_subset_are_as_many_while_they_are_close_and_as_far_beyond() -> None:
     assert [subset_k(k, 100, 50) for k in (1, 5, 12, 20, 50)] == [1, 5, 12, 12, 25]
 
 
@@ -281,8 +282,8 @@ def test_bad_vectors_give_a_reason(
             "twonn",
             "a has 3 different vectors, but twonn needs at least 4",
         ),
-        (np.eye(60), "mle", "all neighbours of a system are equally far in a"),
-        (np.eye(60), "twonn", "all neighbours of a system are equally far in a"),
+        (np.eye(60), "mle", "all neighbors of a system are equally far in a"),
+        (np.eye(60), "twonn", "all neighbors of a system are equally far in a"),
     ],
 )
 def test_intrinsic_dimension_raises_a_reason(x: Matrix, method: str, reason: str) -> None:
@@ -307,14 +308,14 @@ def test_effective_rank_raises_a_reason() -> None:
         (
             "effective_rank",
             {"k": 5},
-            "effective_rank has no neighbours, but k = 5 was asked for: leave it out",
+            "effective_rank has no neighbors, but k = 5 was asked for: leave it out",
         ),
         (
             "intrinsic_dimension",
             {"method": "two-nn"},
             "unknown method of intrinsic_dimension 'two-nn'; did you mean",
         ),
-        ("intrinsic_dimension", {"k": 1}, "k = 1, expected at least 2 neighbours"),
+        ("intrinsic_dimension", {"k": 1}, "k = 1, expected at least 2 neighbors"),
         ("effective_rank", {"normalize": "L2"}, "unknown normalization 'L2'; did you mean 'l2'"),
         ("effective_rank", {"subsamples": -1}, "subsamples = -1, expected 0, or 2 and more"),
         ("effective_rank", {"subsamples": 1}, "subsamples = 1, expected 0, or 2 and more"),

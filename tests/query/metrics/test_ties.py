@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 import query
 from query.engine import lists, normalize, search
-from query.engine import neighbors as neighbours
+from query.engine import neighbors as neighbors
 from query.engine.lists import Members
 from query.engine.normalize import normalize_resolved
 from query.metrics import METRICS, Study, align, cknna, information_imbalance, measure, mutual_knn
@@ -25,8 +25,8 @@ Matrix = NDArray[np.float64]
 
 laws = settings(max_examples=12, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
-NEIGHBOURLY = [name for name, metric in METRICS.items() if metric.lists]
-metrics = pytest.mark.parametrize("metric", NEIGHBOURLY)
+NEIGHBORLY = [name for name, metric in METRICS.items() if metric.lists]
+metrics = pytest.mark.parametrize("metric", NEIGHBORLY)
 KINDS = ("classes", "counts", "copies", "line")
 
 
@@ -112,9 +112,9 @@ def test_weights_are_chances_for_any_k_and_any_systems(geometry: str, seed: int)
     part = study.subset(rows)
     for k in (9, 4, 1):
         expected = chances(x, k, geometry == "inner")
-        assert weights(study.neighbours(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
+        assert weights(study.neighbors(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
         expected = chances(x[rows], k, geometry == "inner")
-        assert weights(part.neighbours(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
+        assert weights(part.neighbors(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -148,14 +148,14 @@ def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None
 def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> None:
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for way in (neighbours._search_cpu, neighbours._search_torch):
-            patch.setattr(neighbours, "_search_cpu", way)
-            found.append(weights(Study([tied(seed)], k=6, dtype=dtype).neighbours(0, "inner", 6)))
+        for way in (neighbors._search_cpu, neighbors._search_torch):
+            patch.setattr(neighbors, "_search_cpu", way)
+            found.append(weights(Study([tied(seed)], k=6, dtype=dtype).neighbors(0, "inner", 6)))
     assert np.array_equal(*found)
 
 
 def test_unrelated_classes_agree_as_often_as_they_would_by_chance() -> None:
-    """Two models of two equally frequent vectors that meet in every combination share half of their neighbours."""
+    """Two models of two equally frequent vectors that meet in every combination share half of their neighbors."""
     a, b = (np.eye(2)[np.arange(100) // step % 2] for step in (1, 2))
     result = align(a, b, "mutual_knn", k=5, permutations=200)
     assert result.value == pytest.approx(
@@ -242,12 +242,12 @@ def test_the_precision_is_that_of_the_vectors_as_given(
     assert align(half, X[:30], k=5).value is None
 
 
-def test_vectors_far_from_the_origin_keep_their_neighbours_in_float64() -> None:
+def test_vectors_far_from_the_origin_keep_their_neighbors_in_float64() -> None:
     """Inner products of such vectors are all 1 to 12 digits; their distances are not."""
     near = RANDOM.normal(size=(200, 6))
     far = normalize(1 + 1e-6 * near, "none").numpy()
     expected = chances(far / np.linalg.norm(far, axis=1, keepdims=True) * 1e6, 9, products=False)
-    assert weights(Study([far], k=9).neighbours(0, "inner", 9)) == pytest.approx(expected, abs=1e-9)
+    assert weights(Study([far], k=9).neighbors(0, "inner", 9)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_tied_systems_are_warned_of() -> None:
@@ -263,7 +263,7 @@ def test_too_many_ties_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.value is None
     assert result.reason is not None
     assert result.reason.startswith(
-        "the 60 distinct vectors of a tie so often at their k-th neighbour"
+        "the 60 distinct vectors of a tie so often at their k-th neighbor"
     )
     assert align(np.eye(60), X[:60], "information_imbalance", k=5).reason == result.reason
     assert align(X[:60], X[:60], "mutual_knn", k=5).value == 1

@@ -128,12 +128,12 @@ def test_the_reason_names_the_model() -> None:
             "unknown metric 'cknn'; did you mean 'cknna'\\? there are: cka, cknna",
         ),
         (
-            {"estimator": "centred"},
-            "unknown estimator of cknna 'centred'; did you mean 'centered'\\?",
+            {"estimator": "centered"},
+            "unknown estimator of cknna 'centered'; did you mean 'centered'\\?",
         ),
         ({"metric": "mutual_knn", "estimator": "biased"}, "mutual_knn has no estimators"),
         ({"normalize": "L2"}, "unknown normalization 'L2'; did you mean 'l2'\\?"),
-        ({"k": 0}, "k = 0, expected at least 1 neighbour"),
+        ({"k": 0}, "k = 0, expected at least 1 neighbor"),
         ({"permutations": -1}, "permutations = -1, expected 0 or more"),
     ],
 )

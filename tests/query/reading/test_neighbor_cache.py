@@ -1,4 +1,4 @@
-"""Neighbour lists kept beside the store: found again, never out of date, and never a reason to fail."""
+"""Neighbor lists kept beside the store: found again, never out of date, and never a reason to fail."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_lists_for_a_smaller_k_give_the_same_bits(path: Path, tmp_path: Path) ->
 def test_what_decides_the_lists_has_files_of_its_own(path: Path) -> None:
     for normalize, metric in product(("l2", "none", "zscore"), ("cknna", "information_imbalance")):
         values(path, MODELS[:1], normalize=normalize, metric=metric, k=K)
-    # Among vectors of length 1 both geometries have the same neighbours.
+    # Among vectors of length 1 both geometries have the same neighbors.
     assert len(lists(path)) == 5
 
 
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_written_is_complained_of_once(
     first = values(path, k=K)
     assert values(path, k=K) == first
     assert capfd.readouterr().err.splitlines() == [
-        f"  neighbours are not kept for the next question: {folder}: File exists"
+        f"  neighbors are not kept for the next question: {folder}: File exists"
     ]
 
 
@@ -184,7 +184,7 @@ def test_a_full_disk_makes_no_question_fail(path: Path) -> None:
     command = [sys.executable, "-c", FULL, "--store", str(path), "--csv", sql]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (0, "n\n9\n")
-    assert answer.stderr.count("neighbours are not kept for the next question") == 1
+    assert answer.stderr.count("neighbors are not kept for the next question") == 1
     assert lists(path) == []
 
 

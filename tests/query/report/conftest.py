@@ -66,7 +66,8 @@ def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
 def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on both datasets, with a choice of versions in the heatmap alone; to be read only."""
     sections = [
-        section if section.name == "heatmap" else first_version_of(section) for section in SECTIONS
+        section if section.name == "alignment_matrix" else first_version_of(section)
+        for section in SECTIONS
     ]
     with query.connect(store_path) as connection:
         return report(

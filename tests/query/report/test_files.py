@@ -19,7 +19,14 @@ from query.report.sections import each, two_by_two
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import make_store
 
-ONE = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
+ONE = [
+    Section(
+        "alignment_matrix",
+        "Who?",
+        "How.",
+        [Panel("alignment_matrix", figures.alignment_matrix, each())],
+    )
+]
 TWO = [
     Section(
         "distribution", "Where?", "How.", [Panel("distribution", figures.distribution, two_by_two)]
@@ -79,7 +86,7 @@ def test_a_later_report_replaces_its_own_files_and_no_other(
         (tmp_path / "figures" / "mine.svg").write_text("mine")
         page = report(connection, ["crystals"], tmp_path, TWO)
     assert MARK in page.read_text(encoding="utf-8")
-    assert not list((tmp_path / "figures").glob("heatmap*"))
+    assert not list((tmp_path / "figures").glob("alignment_matrix*"))
     assert [(tmp_path / name).read_text() for name in ("notes.txt", "figures/mine.svg")] == [
         "mine",
         "mine",
@@ -115,7 +122,7 @@ def test_a_figure_that_fails_costs_no_other(
     fault = "this figure failed: no model &#x27;yard&#x27; in this store"
     assert fault in text and "  controls: this figure failed: no model 'yard' in this store" in said
     assert "this figure failed: KeyError: &#x27;no such thing&#x27;" in text
-    assert list((tmp_path / "out" / "figures").glob("heatmap*.svg"))
+    assert list((tmp_path / "out" / "figures").glob("alignment_matrix*.svg"))
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(

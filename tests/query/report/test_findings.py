@@ -42,7 +42,7 @@ def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
         pair(1, 3, "y", 0.7, 0.5),
         pair(1, 4, "y", 0.99, None),
     ]
-    assert findings([drawn("heatmap", rows)]) == {
+    assert findings([drawn("alignment_matrix", rows)]) == {
         "crystals": [
             "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
             "Of pairs from different families, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
@@ -67,7 +67,7 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
         "n_models": 3,
     }
     rows = [{**row, "kin": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
-    assert findings([drawn("converging", rows)])["crystals"] == [
+    assert findings([drawn("convergence", rows)])["crystals"] == [
         "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, 95 % -0.9 to 0.1, "
         "7 models); 1 without its own family (p = 0.3, 3 models)."
     ]

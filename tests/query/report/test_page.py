@@ -19,7 +19,14 @@ from query.report.views import Panel, Section
 from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
 from tests.query.report.conftest import first_version_of
 
-HEATMAP = [Section("heatmap", "Who?", "How.", [Panel("heatmap", figures.heatmap, each())])]
+HEATMAP = [
+    Section(
+        "alignment_matrix",
+        "Who?",
+        "How.",
+        [Panel("alignment_matrix", figures.alignment_matrix, each())],
+    )
+]
 CONTROLS = [section for section in SECTIONS if section.name == "controls"]
 MEGABYTE = 2**20
 
@@ -201,7 +208,7 @@ def test_the_page_says_that_controls_hold(opened: Opened) -> None:
 
 def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
     """Whose every figure is in `make bench`; here those that have a mark, a row or a cell for each of them."""
-    names = ("heatmap", "tree")
+    names = ("alignment_matrix", "model_tree")
     sections = [first_version_of(section) for section in SECTIONS if section.name in names]
     with query.connect(make_store(tmp_path / "matter.duckdb", LARGE)) as connection:
         page = report(connection, ["crystals"], tmp_path / "report", sections)

@@ -20,7 +20,7 @@ def con(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def test_datasets_in_order_of_their_names(con: duckdb.DuckDBPyConnection) -> None:
     rows = ask(con, "provenance_datasets", datasets="molecules,crystals").rows
-    assert [(row["dataset"], row["n_systems"], row["licence"]) for row in rows] == [
+    assert [(row["dataset"], row["n_systems"], row["license"]) for row in rows] == [
         ("crystals", 60, "CC0-1.0"),
         ("molecules", 60, "CC0-1.0"),
     ]

@@ -185,7 +185,7 @@ def test_a_pipe_is_a_batch(store_path: Path) -> None:
     for shown in ("11", "x;y", "embeddings", "33"):
         assert shown in answer.stdout
     assert "no_such_table does not exist" in answer.stderr
-    assert "k = 0, expected at least 1 neighbour" in answer.stderr
+    assert "k = 0, expected at least 1 neighbor" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

@@ -107,9 +107,7 @@ def test_a_connection_in_python_stays_usable(path: Path) -> None:
     code, out, err, _ = interrupted(["-c", IN_PYTHON, str(path)], path)
     assert (code, err) == (0, "")
     error, answer = out.splitlines()
-    assert (
-        "KeyboardInterrupt: interrupted; the neighbours of models that are done are kept" in error
-    )
+    assert "KeyboardInterrupt: interrupted; the neighbors of models that are done are kept" in error
     assert answer == "[(42,)]"
     assert_goes_on(path)
 

@@ -126,7 +126,7 @@ def test_too_few_systems_for_an_interval_of_a_measure_are_said(
 
 
 def test_lists_of_halves_are_cut_from_those_of_all() -> None:
-    """Hardly a row of a half is left with fewer neighbours than it needs, so that none is searched again."""
+    """Hardly a row of a half is left with fewer neighbors than it needs, so that none is searched again."""
     length = list_length(25, 50_000, 25_000)
     left = np.random.default_rng(0).binomial(length, 0.5, size=100_000)
     assert length < 90

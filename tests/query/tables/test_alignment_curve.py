@@ -144,7 +144,7 @@ def test_what_is_undefined_has_a_reason(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("metric := 'cka', ks := [5]", "cka has no neighbours, but ks was given"),
+        ("metric := 'cka', ks := [5]", "cka has no neighbors, but ks was given"),
         ("metric := 'cka, cknna'", "alignment_curve takes one metric, but 2 were given"),
         ("ks := [0]", "ks = 0, expected at least 1"),
         ("ns := [20, -1]", "ns = -1, expected at least 1"),

@@ -98,7 +98,7 @@ def test_aggregates_say_what_they_take() -> None:
     ("call", "message"),
     [
         ("intrinsic_dimension(vector, method := 'ml')", "did you mean 'mle'"),
-        ("intrinsic_dimension(vector, k := 1)", "k = 1, expected at least 2 neighbours"),
+        ("intrinsic_dimension(vector, k := 1)", "k = 1, expected at least 2 neighbors"),
         ("effective_rank(vector, method := 'entropi')", "did you mean 'entropy'"),
         ("effective_rank(vector, normalize := 'zscor')", "did you mean 'zscore'"),
     ],
@@ -200,9 +200,9 @@ def test_defaults_datasets_and_chosen_systems(con: Connection, vectors: Vectors)
         ),
         (
             "measure := 'effective_rank', k := 5",
-            "effective_rank has no neighbours, but k = 5 was asked for",
+            "effective_rank has no neighbors, but k = 5 was asked for",
         ),
-        ("k := 1", "k = 1, expected at least 2 neighbours"),
+        ("k := 1", "k = 1, expected at least 2 neighbors"),
         ("subsamples := 1", "subsamples = 1, expected 0, or 2 and more"),
         ("normalize := 'zscor'", "did you mean 'zscore'?"),
         ("models := ['fer']", "did you mean 'far'?"),

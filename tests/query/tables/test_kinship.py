@@ -207,8 +207,8 @@ def test_kinship(related: Connection, metric: str) -> None:
     for kind, row in enumerate(found[:2]):
         assert row["difference"] == pytest.approx(by_kind[kind].mean() - by_kind[2].mean())
         groups = [range(6)] if kind == 0 else [[0, 1, 2], [3, 4], [5]]
-        towards = -1 if metric == "information_imbalance" else 1
-        p, least = p_value(towards * values, KINDS, kind, 2, orders(groups, 9999, 0))
+        toward = -1 if metric == "information_imbalance" else 1
+        p, least = p_value(toward * values, KINDS, kind, 2, orders(groups, 9999, 0))
         assert row["p_value"] == pytest.approx(p)
         coarse = f"with these 6 models p cannot be below {least:.2g}"
         assert (coarse in (row["warning"] or "")) == (least > 0.01) == (kind == 1)

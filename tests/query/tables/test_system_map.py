@@ -1,4 +1,4 @@
-"""Maps of the systems, against scikit-learn's principal components and its measure of neighbours kept."""
+"""Maps of the systems, against scikit-learn's principal components and its measure of neighbors kept."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_what_has_no_map_says_why(
         ("'base', dataset := 'crystals', method := 'umap', k := 1", "k = 1, expected at least 2"),
         (
             "'base', dataset := 'crystals', k := 5",
-            "'pca' has no neighbours, but k = 5 was asked for",
+            "'pca' has no neighbors, but k = 5 was asked for",
         ),
         ("'base', dataset := 'crystals', normalize := 'zscor'", "did you mean 'zscore'"),
         ("'base', dataset := 'crystals', max_systems := 0", "max_systems = 0, expected at least 1"),
@@ -137,16 +137,16 @@ def test_what_makes_no_sense_is_refused(con: Connection, arguments: str, message
         con.sql(f"FROM system_map({arguments})").fetchall()
 
 
-def test_umap_keeps_neighbours_and_groups(con: Connection) -> None:
+def test_umap_keeps_neighbors_and_groups(con: Connection) -> None:
     # One test for all, as UMAP compiles for seconds.
     rng = np.random.default_rng(0)
     groups = 40 * rng.normal(size=(3, 8))
     x = np.concatenate([group + rng.normal(size=(25, 8)) for group in groups])
     plane = umap_plane(x, 8, seed=0)
     assert trustworthiness(x, plane, n_neighbors=5) > 0.9
-    centres = plane.reshape(3, 25, 2).mean(axis=1)
-    widths = np.linalg.norm(plane.reshape(3, 25, 2) - centres[:, None], axis=2).max()
-    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(centres, 2)) > 2 * widths
+    centers = plane.reshape(3, 25, 2).mean(axis=1)
+    widths = np.linalg.norm(plane.reshape(3, 25, 2) - centers[:, None], axis=2).max()
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(centers, 2)) > 2 * widths
     # The same again, also where the graph falls apart, where systems are copies, and on a line.
     for table, k in ((x, 8), (np.repeat(x[:5], 12, axis=0), 5), (x[:10, :1], 3), (x[:4], 2)):
         drawn = umap_plane(table, k, seed=0)

@@ -25,7 +25,7 @@ from zoo.cards.schema import (
 )
 from zoo.encoder import SYMBOLS
 
-LICENCE = {"name": "MIT", "url": "https://opensource.org/license/mit", "commercial": True}
+LICENSE = {"name": "MIT", "url": "https://opensource.org/license/mit", "commercial": True}
 MODEL = {
     "id": "toy-1",
     "title": "Toy",
@@ -37,7 +37,7 @@ MODEL = {
         "format": "pickle",
         "files": [{"path": "toy/weights.pt", "sha256": "0" * 64, "size": 5}],
     },
-    "licence_weights": LICENCE,
+    "license_weights": LICENSE,
     "representation": [
         {
             "name": "last",
@@ -68,7 +68,7 @@ def spoil(path: Path, old: str, new: str) -> None:
 
 
 def test_every_fault_of_both_files_is_listed_at_once(family: Path) -> None:
-    spoil(family / "family.toml", 'homepage = "https', 'colour = "red"\nhomepage = "http')
+    spoil(family / "family.toml", 'homepage = "https', 'color = "red"\nhomepage = "http')
     spoil(family / "family.toml", "installed_mb = 250", "installed_mb = 0")
     spoil(family / "models.toml", 'input = "structure"', 'input = "crystal"')
     spoil(family / "models.toml", "dimension = 118", "dimension = -1")
@@ -77,7 +77,7 @@ def test_every_fault_of_both_files_is_listed_at_once(family: Path) -> None:
         load_family(family)
     for fault in (
         r"models.toml: unknown key 'extra', expected [[model]]",
-        r"colour: Extra inputs are not permitted (got 'red')",
+        r"color: Extra inputs are not permitted (got 'red')",
         r"homepage: String should match pattern '^https://' (got 'http://example.org/toy')",
         r"installed_mb: Input should be greater than 0 (got 0)",
         r"models.0.input: Input should be 'structure', 'smiles', 'selfies',",
@@ -138,24 +138,24 @@ def change(**changes: object) -> dict[str, object]:
 
 
 def without(key: str) -> dict[str, object]:
-    return {name: value for name, value in LICENCE.items() if name != key}
+    return {name: value for name, value in LICENSE.items() if name != key}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (
-            {k: v for k, v in MODEL.items() if k != "licence_weights"},
-            "licence_weights\n  Field required",
+            {k: v for k, v in MODEL.items() if k != "license_weights"},
+            "license_weights\n  Field required",
         ),
-        (change(licence_weights=without("name")), "licence_weights.name\n  Field required"),
+        (change(license_weights=without("name")), "license_weights.name\n  Field required"),
         (
-            change(licence_weights=without("commercial")),
-            "licence_weights.commercial\n  Field required",
+            change(license_weights=without("commercial")),
+            "license_weights.commercial\n  Field required",
         ),
-        (change(licence_weights=without("url")), "give either url or no_url_because"),
+        (change(license_weights=without("url")), "give either url or no_url_because"),
         (
-            change(licence_weights=LICENCE | {"no_url_because": "x"}),
+            change(license_weights=LICENSE | {"no_url_because": "x"}),
             "give either url or no_url_because",
         ),
         (

@@ -22,7 +22,7 @@ title = "Toy"
 input = "structure"
 elements = "H-Zn"
 default_representation = "sums"
-licence_weights = { name = "MIT", no_url_because = "made up", commercial = true }
+license_weights = { name = "MIT", no_url_because = "made up", commercial = true }
 compute = { parameters = 12, scales_with = "atoms", batch = 1000 }
 tolerance = { batch = 1e-6, rotation = 1e-5 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
@@ -49,7 +49,7 @@ import numpy as np
 from zoo.encoder import Encoder
 
 class FamilyEncoder(Encoder):
-    """Rows an atom: its element's numbers, and the distance to the atoms' centre."""
+    """Rows an atom: its element's numbers, and the distance to the atoms' center."""
 
     def __init__(self, model, **options):
         super().__init__(model, **options)
@@ -65,8 +65,8 @@ class FamilyEncoder(Encoder):
     def encode(self, items, representations):
         found = []
         for system in items:
-            centre = system.positions - system.positions.mean(0)
-            distance = np.linalg.norm(centre, axis=1, keepdims=True)
+            center = system.positions - system.positions.mean(0)
+            distance = np.linalg.norm(center, axis=1, keepdims=True)
             found.append(np.hstack([self.table[system.numbers - 1], distance]))
         return {"sums": found}
 '''
@@ -83,8 +83,8 @@ def write(folder, model, seed):
 
 def reference(folder, model, system):
     table = json.loads((folder / "weights.json").read_text())
-    centre = system.positions - system.positions.mean(0)
-    rows = [[*table[z - 1], np.sqrt((x**2).sum())] for z, x in zip(system.numbers, centre)]
+    center = system.positions - system.positions.mean(0)
+    rows = [[*table[z - 1], np.sqrt((x**2).sum())] for z, x in zip(system.numbers, center)]
     return {"sums": np.mean(rows, axis=0)}
 """
 
@@ -151,13 +151,13 @@ def test_a_model_that_behaves(toy: Path) -> None:
             "batch, order and repeat: golden/.* differs by .* of its norm, 1e-06 is allowed",
         ),
         (
-            "np.linalg.norm(centre, axis=1, keepdims=True)",
+            "np.linalg.norm(center, axis=1, keepdims=True)",
             "system.positions[:, :1]",
             r"rotation and translation: golden/.* differs by .* of its norm, 1e-05 is allowed",
         ),
         (
-            "np.linalg.norm(centre, axis=1, keepdims=True)",
-            "2 * np.linalg.norm(centre, axis=1, keepdims=True)",
+            "np.linalg.norm(center, axis=1, keepdims=True)",
+            "2 * np.linalg.norm(center, axis=1, keepdims=True)",
             "the package's own result: golden/.* differs by",
         ),
         (

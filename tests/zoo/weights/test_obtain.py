@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = b'{"width": 4}'
 NET = bytes(range(256)) * 1024
 FILES = {"config.json": CONFIG, "nets/model.safetensors": NET}
-FREE = 'name = "MIT", url = "https://example.org/licence", commercial = true'
+FREE = 'name = "MIT", url = "https://example.org/license", commercial = true'
 HUB = """
 [model.weights]
 source = "hub"
@@ -76,11 +76,11 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path / "zoo")
     folder = write_family("toy", tmp_path / "zoo")
 
-    def write(*weights: str, licence: str = FREE) -> Selection:
+    def write(*weights: str, license: str = FREE) -> Selection:
         models = []
         for letter, each in zip("abc", weights, strict=False):
             text = MODELS.format(name="toy").replace("toy-composition", f"toy-{letter}")
-            text = re.sub(r"(?m)^licence_weights = .*$", f"licence_weights = {{ {licence} }}", text)
+            text = re.sub(r"(?m)^license_weights = .*$", f"license_weights = {{ {license} }}", text)
             models.append(re.sub(r"(?m)^weights = .*\n", "", text) + each)
         (folder / "models.toml").write_text("\n".join(models))
         return find_model("toy-a")
@@ -244,11 +244,11 @@ def test_several_processes_ask_and_one_downloads(
 # What is gated, gone, altered
 
 
-def test_a_gated_model_says_where_to_accept_its_licence(
+def test_a_gated_model_says_where_to_accept_its_license(
     pinned: Selection, net: Repository, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net.gated, net.members = True, {"hf_member"}
-    accept = "accept its licence at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, or `hf auth login`"
+    accept = "accept its license at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, or `hf auth login`"
     with pytest.raises(WeightsError, match=f"^owner/net is gated: {accept}$"):
         fetch(pinned, quiet)
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
@@ -649,27 +649,27 @@ def test_several_processes_pin_into_one_lock(
 
 
 @pytest.mark.parametrize(
-    ("licence", "message"),
+    ("license", "message"),
     [
         (
             "commercial = false",
-            "licence of the weights: Own, for non-commercial use only; https://example.org/own",
+            "license of the weights: Own, for non-commercial use only; https://example.org/own",
         ),
         (
             "commercial = true, gated = true",
-            "licence of the weights: Own, to be accepted before the download; https://example.org/own",
+            "license of the weights: Own, to be accepted before the download; https://example.org/own",
         ),
         (
             "commercial = false, gated = true",
-            "licence of the weights: Own, for non-commercial use only and to be accepted before the download; "
+            "license of the weights: Own, for non-commercial use only and to be accepted before the download; "
             "https://example.org/own",
         ),
     ],
 )
-def test_a_licence_with_limits_is_shown_before_the_first_download_only(
-    pinned: Selection, card: Card, licence: str, message: str
+def test_a_license_with_limits_is_shown_before_the_first_download_only(
+    pinned: Selection, card: Card, license: str, message: str
 ) -> None:
-    selection = card(HUB, licence=f'name = "Own", url = "https://example.org/own", {licence}')
+    selection = card(HUB, license=f'name = "Own", url = "https://example.org/own", {license}')
     said: list[str] = []
     fetch(selection, said.append)
     assert said[0] == f"toy-a: {message}" and "downloading" in said[1]
@@ -762,7 +762,7 @@ def test_info_says_where_weights_are_and_what_they_are(
     site: Hub, card: Card, capsys: pytest.CaptureFixture[str]
 ) -> None:
     selection = card(
-        by_url(site), licence='name = "Own", url = "https://example.org/own", commercial = false'
+        by_url(site), license='name = "Own", url = "https://example.org/own", commercial = false'
     )
 
     def info(name: str) -> list[str]:
@@ -777,7 +777,7 @@ def test_info_says_where_weights_are_and_what_they_are(
     assert PICKLE in said
     assert f"at hand in {place.folder}" in said
     assert f"net.pt, 0.3 MB, sha256 {sha256(NET)}; {site.url}/files/v1/net.pt" in said
-    assert "licence of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
+    assert "license of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
     shutil.rmtree(place.folder)
     assert "pinned: `make weights MODEL=toy-a` downloads them" in info("toy-a")
 

@@ -85,7 +85,7 @@ class FamilyEncoder(Encoder):
         if "late" in said:
             raise NotApplicable("seen too late")
         if "full" in said:
-            raise OSError(errno.ENOSPC, "No space left on device", "/scratch/neighbours")
+            raise OSError(errno.ENOSPC, "No space left on device", "/scratch/neighbors")
         if "network" in said:
             socket.create_connection(("192.0.2.1", 80), timeout=1)
         if sum(map(self.size, systems)) > self.model["options"].get("memory", 1e9):
@@ -648,7 +648,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_there(
 
 def test_a_full_disk_is_never_the_fault_of_a_system(toy: Toy) -> None:
     message = toy.write([said("a"), said("full")], batch=1).run(code=1)[-1]["message"]
-    assert "on the disk of /scratch/neighbours, then repeat" in message
+    assert "on the disk of /scratch/neighbors, then repeat" in message
     assert [row["system_id"] for row in toy.rows()] == ["a", "a"]
 
 
@@ -859,5 +859,5 @@ def test_node_vectors_of_another_shape_are_failures(shape: tuple[int, ...]) -> N
         (ValueError("out of memory"), False),
     ],
 )
-def test_out_of_memory_is_recognised(error: Exception, expected: bool) -> None:
+def test_out_of_memory_is_recognized(error: Exception, expected: bool) -> None:
     assert worker.is_out_of_memory(error) is expected

@@ -25,7 +25,7 @@ class FamilyEncoder(Encoder):
     """Representation `last_hidden`: per-atom input of the energy readout, (n_atoms, 64), invariant.
 
     The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
-    torch.manual_seed: every embedding, linear and normalisation layer is the constructor's draw. What stays: the
+    torch.manual_seed: every embedding, linear and normalization layer is the constructor's draw. What stays: the
     composition model (fitted reference energies: they enter after the representation is read, and are part of its
     energy), and the radial and
     angular frequencies start, as in training, at integer multiples.
@@ -80,7 +80,7 @@ class FamilyEncoder(Encoder):
         """Graphs without angles go through on their own.
 
         The package runs its bond convolutions only if some graph of the batch has an angle; where those have a bias
-        (0.2.0), one such neighbour would change the vector of a graph that has none.
+        (0.2.0), one such neighbor would change the vector of a graph that has none.
         """
         vectors: list[np.ndarray] = [np.empty(0)] * len(items)
         energies = [0.0] * len(items)

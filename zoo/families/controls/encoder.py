@@ -195,14 +195,14 @@ def describe_atoms(
 def neighbour_blocks(
     positions: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(atom, neighbour, distance in Å) of all pairs within the cutoff, periodic images included, a block at a time."""
+    """(atom, neighbor, distance in Å) of all pairs within the cutoff, periodic images included, a block at a time."""
     everywhere, index = with_images(positions, cell, pbc)
     home = everywhere[: len(positions)]
     for start in range(0, len(home), BLOCK):
         distances = np.linalg.norm(home[start : start + BLOCK, None] - everywhere, axis=-1)
         near = distances < CUTOFF
         rows = np.arange(len(near))
-        near[rows, start + rows] = False  # an atom is not its own neighbour, but its images are
+        near[rows, start + rows] = False  # an atom is not its own neighbor, but its images are
         atom, image = np.nonzero(near)
         yield start + atom, index[image], distances[near]
 

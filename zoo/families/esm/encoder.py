@@ -143,10 +143,10 @@ def letters(system: System) -> str:
 
 
 def oriented(backbone: np.ndarray) -> np.ndarray:
-    """A backbone about its centre, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
+    """A backbone about its center, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
 
     What is float32 then no longer depends on the orientation: of residues that are equally far, the 16th and the 17th
-    say, rounding would otherwise choose another as neighbour, and another token would stand for the place.
+    say, rounding would otherwise choose another as neighbor, and another token would stand for the place.
     """
     n, alpha, c = backbone[0, :3]
     x = (c - alpha) / np.linalg.norm(c - alpha)
@@ -170,7 +170,7 @@ def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
         structure_encoder_fn=None,
         structure_decoder_fn=None,
         function_decoder_fn=None,
-        # of the six tokenisers those that are asked; the one of annotations would fetch a table from the hub
+        # of the six tokenizers those that are asked; the one of annotations would fetch a table from the hub
         tokenizers=SimpleNamespace(sequence=EsmSequenceTokenizer(), structure=StructureTokenizer()),
     )
     if options["track"] == "structure":

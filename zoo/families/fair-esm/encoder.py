@@ -72,10 +72,10 @@ class FamilyEncoder(Encoder):
 
 
 def oriented(backbone: np.ndarray) -> np.ndarray:
-    """A backbone about its centre, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
+    """A backbone about its center, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
 
     What is float32 then no longer depends on the orientation: of residues that are equally far, the 30th and the 31st
-    say, rounding would otherwise choose another as neighbour.
+    say, rounding would otherwise choose another as neighbor.
     """
     n, alpha, c = backbone[0, :3]
     x = (c - alpha) / np.linalg.norm(c - alpha)

@@ -115,7 +115,7 @@ class FamilyEncoder(Encoder):
                 ARCHITECTURES[architecture] if architecture else published(path), untrained_seed
             )
         network.regress_forces = network.regress_stress = False  # else gradients are kept
-        network.otf_graph = True  # the neighbours are found by the network
+        network.otf_graph = True  # the neighbors are found by the network
         self.network = network.to(device).eval().requires_grad_(False)
         self.needs_edges = not isinstance(network, esen.eSEN_Backbone)
         self.graphs = AtomsToGraphs(
@@ -123,7 +123,7 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> Data:
-        """The structure; the package finds neighbours with open, partly and fully periodic boundaries."""
+        """The structure; the package finds neighbors with open, partly and fully periodic boundaries."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(

@@ -1,6 +1,6 @@
 """UMA (Wood et al. 2025): equivariant message passing whose linear maps are mixed from experts, system by system.
 
-What mixes them is the composition, the task, the charge and the spin of a system, and nothing of its neighbours in a
+What mixes them is the composition, the task, the charge and the spin of a system, and nothing of its neighbors in a
 batch. The task (the kind of calculation that is imitated) is the card's to say.
 """
 
@@ -120,7 +120,7 @@ class FamilyEncoder(Encoder):
     def encode(
         self, items: Sequence[AtomicData], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """The neighbours are found here, each system with its own periodicity."""
+        """The neighbors are found here, each system with its own periodicity."""
         batch = atomicdata_list_to_batch([item.clone() for item in items]).to(self.device)
         embedding = self.network(batch)["node_embedding"]  # (atoms, degrees and orders, channels)
         rows = {"invariant": embedding[:, 0], "all": embedding.flatten(1)}

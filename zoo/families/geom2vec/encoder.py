@@ -14,7 +14,7 @@ import torch_geometric.utils
 from torch import Tensor, nn
 
 # geom2vec names two compiled packages that no index holds built, for functions that torch_geometric has by now:
-# scatter, and radius_graph, in whose place `Neighbours` stands.
+# scatter, and radius_graph, in whose place `Neighbors` stands.
 sys.modules.setdefault("torch_scatter", torch_geometric.utils)
 sys.modules.setdefault("torch_cluster", torch_geometric.nn)
 

@@ -1,4 +1,4 @@
-"""Small checkpoints in the published formats of this family: configuration, tokeniser and weights as on the hub."""
+"""Small checkpoints in the published formats of this family: configuration, tokenizer and weights as on the hub."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """ChemBERTa-2: RoBERTa, and a tokeniser of byte pairs that merges nothing, so that it passes over most words."""
+    """ChemBERTa-2: RoBERTa, and a tokenizer of byte pairs that merges nothing, so that it passes over most words."""
     special = [
         "[PAD]",
         *(f"[unused{i}]" for i in range(1, 11)),

@@ -178,7 +178,7 @@ def write_weights(network: PreTrainedModel, folder: Path, names: list[str]) -> N
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """One system through the whole published network and the vocabulary's own tokeniser; the mean over residues."""
+    """One system through the whole published network and the vocabulary's own tokenizer; the mean over residues."""
     letters = spell(model["options"], system)
     if (folder / "vocab.txt").exists():
         network = EsmForMaskedLM.from_pretrained(folder).eval()
@@ -189,7 +189,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
             ]
     else:
         network = T5ForConditionalGeneration.from_pretrained(folder).eval()
-        tokens = tokenise(folder, model["options"]["before"], letters)
+        tokens = tokenize(folder, model["options"]["before"], letters)
         with torch.inference_mode():
             hidden = network.get_encoder()(torch.tensor([tokens])).last_hidden_state[
                 0, -1 - len(letters) : -1
@@ -211,8 +211,8 @@ def spell(options: Mapping[str, Any], system: System) -> list[str]:
     )
 
 
-def tokenise(folder: Path, before: list[str], letters: list[str]) -> list[int]:
-    """Ids as the published tokeniser makes them of blank-separated letters, with the prefix and the end."""
+def tokenize(folder: Path, before: list[str], letters: list[str]) -> list[int]:
+    """Ids as the published tokenizer makes them of blank-separated letters, with the prefix and the end."""
     if (folder / "tokenizer.json").exists():
         return (
             Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -1,8 +1,8 @@
 """Protein language models of the Hugging Face hub: ESM-2 and SaProt (ESM), ProtT5, ProstT5 and Ankh (encoders of T5).
 
 Each reads a protein as one token per residue: its amino acid, its 3Di letter (the shape of the chain around it and
-around its nearest neighbour, as Foldseek writes it), or both in one. Tokens are looked up in the published vocabulary;
-the tokenisers' code is not used, for it has changed what it makes of these vocabularies from release to release.
+around its nearest neighbor, as Foldseek writes it), or both in one. Tokens are looked up in the published vocabulary;
+the tokenizers' code is not used, for it has changed what it makes of these vocabularies from release to release.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
     """3Di letters in lower case.
 
     The beta carbons, which a backbone lacks, are put where N, CA and C would have them; Foldseek reads those of the
-    file. As there, a residue that lacks an atom, or a neighbour, is a 'd'; so are the first and the last.
+    file. As there, a residue that lacks an atom, or a neighbor, is a 'd'; so are the first and the last.
     """
     nitrogen, alpha, carbon = (system.backbone[:, i] for i in range(3))
     states = SHAPES.encode_atoms(ca=alpha, cb=np.full_like(alpha, np.nan), n=nitrogen, c=carbon)

@@ -1,4 +1,4 @@
-"""Small checkpoints in the published formats of this family: configuration, tokeniser, template, shards of weights."""
+"""Small checkpoints in the published formats of this family: configuration, tokenizer, template, shards of weights."""
 
 from __future__ import annotations
 

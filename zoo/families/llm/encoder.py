@@ -1,7 +1,7 @@
 """General language models that read a system as text: a prompt with a SMILES or with a listing of atoms.
 
 The prompt goes through the chat template of the model, up to where its answer would begin; nothing is generated. The
-published tokenizer.json is used as it is: the class that the hub names for one of these models builds another tokeniser
+published tokenizer.json is used as it is: the class that the hub names for one of these models builds another tokenizer
 from it in releases 5 of transformers.
 """
 
@@ -116,7 +116,7 @@ FIELDS = {"smiles": smiles, "atoms": atoms}
 
 
 def read_tokenizer(folder: Path, date: str) -> PreTrainedTokenizerFast:
-    """The published tokeniser with the published chat template, which never learns today's date.
+    """The published tokenizer with the published chat template, which never learns today's date.
 
     A macro takes the place of the function that tells the date: a vector may not depend on the day it was made.
     """

@@ -29,7 +29,7 @@ class FamilyEncoder(Encoder):
     """Per atom: `invariant` (scalars of the last layer), `invariant_layers` (of every layer), `all` (every channel).
 
     The untrained twin is built by the package's constructor from the configuration that the file holds, after
-    torch.manual_seed. What stays are statistics of the training set: the mean number of neighbours, which scales the
+    torch.manual_seed. What stays are statistics of the training set: the mean number of neighbors, which scales the
     messages, and reference energies, scale and shift, which enter after the representations are read and are part of
     its energy.
     """
@@ -54,7 +54,7 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> AtomicData:
-        """Graph of the structure; the package's neighbour list takes open, partly and fully periodic ones."""
+        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(

@@ -1,6 +1,6 @@
 """Networks of the Materials Graph Library (Ko et al. 2025), in its release 2.1.2 over DGL, on the CPU; float32 only.
 
-Release 3 moved the sum over an atom's neighbours to the edges' other end. It still loads the files that were published
+Release 3 moved the sum over an atom's neighbors to the edges' other end. It still loads the files that were published
 for the releases before, without a word, and computes something else: NaCl has no equilibrium any more. 2.1.2 gives the
 energies of the package's own tests to the last digit (M3GNet-MP-2021.2.8: MoS -10.824362 eV).
 """

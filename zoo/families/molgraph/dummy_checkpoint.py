@@ -36,13 +36,13 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The pooled vectors in float64, from neighbour lists, without torch's layers."""
+    """The pooled vectors in float64, from neighbor lists, without torch's layers."""
     state = torch.load(
         folder / model["weights"]["files"][0]["path"], map_location="cpu", weights_only=True
     )
     weights = {name: tensor.double().numpy() for name, tensor in state.items()}
     molecule = read(system.smiles)
-    neighbours = [neighbours_of(atom) for atom in molecule.GetAtoms()]
+    neighbors = [neighbors_of(atom) for atom in molecule.GetAtoms()]
     tags = [
         (atom.GetAtomicNum() - 1, CHIRALITY.index(atom.GetChiralTag()))
         for atom in molecule.GetAtoms()
@@ -58,7 +58,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
             for name, value in weights.items()
             if name.startswith(f"gnns.{i}.")
         }
-        x = normalised(layer(x, neighbours, own), weights, f"batch_norms.{i}.")
+        x = normalized(layer(x, neighbors, own), weights, f"batch_norms.{i}.")
         x = x if i == last else np.maximum(x, 0)
     found = {"last_hidden": x.mean(0)}
     if "features" in model["options"]:
@@ -66,7 +66,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     return found
 
 
-def neighbours_of(atom: Chem.Atom) -> list[tuple[int, int, int]]:
+def neighbors_of(atom: Chem.Atom) -> list[tuple[int, int, int]]:
     """(atom, kind of bond, direction) of everything that sends to an atom, itself included."""
     found = [(atom.GetIdx(), len(BONDS), 0)]
     for bond in atom.GetBonds():
@@ -79,7 +79,7 @@ def affine(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
     return x @ weights[f"{name}weight"].T + weights[f"{name}bias"]
 
 
-def normalised(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+def normalized(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
     scale = weights[f"{name}weight"] / np.sqrt(weights[f"{name}running_var"] + 1e-5)
     return (x - weights[f"{name}running_mean"]) * scale + weights[f"{name}bias"]
 
@@ -92,27 +92,27 @@ def messages(x: np.ndarray, senders: list[tuple[int, int, int]], own: Weights) -
     return x[[i for i, _, _ in senders]] + np.array(bonds)
 
 
-def gin(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
-    total = np.array([messages(x, senders, own).sum(0) for senders in neighbours])
+def gin(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
+    total = np.array([messages(x, senders, own).sum(0) for senders in neighbors])
     return affine(np.maximum(affine(total, own, "mlp.0."), 0), own, "mlp.2.")
 
 
-def gcn(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+def gcn(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
     x = affine(x, own, "linear.")
     rows = []
-    for senders in neighbours:
-        degrees = np.array([len(senders) * len(neighbours[i]) for i, _, _ in senders])
+    for senders in neighbors:
+        degrees = np.array([len(senders) * len(neighbors[i]) for i, _, _ in senders])
         rows.append((messages(x, senders, own) / np.sqrt(degrees)[:, None]).sum(0))
     return np.array(rows)
 
 
-def graphsage(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+def graphsage(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
     x = affine(x, own, "linear.")
-    means = np.array([messages(x, senders, own).mean(0) for senders in neighbours])
+    means = np.array([messages(x, senders, own).mean(0) for senders in neighbors])
     return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
-def gat(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+def gat(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
     """One head at a time."""
     width = len(own["bias"])
     heads = []
@@ -125,7 +125,7 @@ def gat(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
         values = affine(x, own, "weight_linear.")[:, part]
         to, of = np.split(own["att"][0, head], 2)
         rows = []
-        for atom, senders in enumerate(neighbours):
+        for atom, senders in enumerate(neighbors):
             sent = messages(values, senders, mine)
             scores = values[atom] @ to + sent @ of
             scores = np.where(scores > 0, scores, 0.2 * scores)
@@ -135,9 +135,9 @@ def gat(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
     return np.mean(heads, axis=0) + own["bias"]
 
 
-def molclr_gcn(x: np.ndarray, neighbours: list[Any], own: Weights) -> np.ndarray:
+def molclr_gcn(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
     x = x @ own["weight"]
-    return np.array([messages(x, senders, own).sum(0) for senders in neighbours]) + own["bias"]
+    return np.array([messages(x, senders, own).sum(0) for senders in neighbors]) + own["bias"]
 
 
 LAYERS: dict[str, Callable[[np.ndarray, list[Any], Weights], np.ndarray]] = {

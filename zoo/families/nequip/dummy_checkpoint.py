@@ -113,7 +113,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     )
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     if AtomicDataDict.num_edges(calculator.atoms_to_data(atoms)) == 0:
-        raise NotApplicable("no atom has a neighbour")
+        raise NotApplicable("no atom has a neighbor")
     network = calculator.model.model.func
     layers = [module for name, module in network.named_children() if name.endswith("_convnet")]
     found: dict[str, np.ndarray] = {}

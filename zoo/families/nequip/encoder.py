@@ -29,7 +29,7 @@ class FamilyEncoder(Encoder):
     """Representations `last_hidden` (last layer, invariant) and `equivariant` (layer before it, all irreps), per atom.
 
     The untrained twin is built by the installed package's constructor from the configuration that the file holds. What
-    stays are statistics of the training set: the mean number of neighbours, which scales the messages, and scales and
+    stays are statistics of the training set: the mean number of neighbors, which scales the messages, and scales and
     shifts of the energy, which enter after the representations are read and are part of its energy.
     """
 
@@ -59,7 +59,7 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> AtomicDataDict.Type:
-        """Graph of the structure; the package's neighbour list takes open, partly and fully periodic ones."""
+        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(

@@ -47,9 +47,9 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> AtomGraphs:
-        """Graph of the nearest neighbours; a vacuum closes a structure that is periodic in some directions only.
+        """Graph of the nearest neighbors; a vacuum closes a structure that is periodic in some directions only.
 
-        Which of several neighbours at one distance fall within the limit is the rounding's choice, so the precision of
+        Which of several neighbors at one distance fall within the limit is the rounding's choice, so the precision of
         the graph is that of the package's own calculator.
         """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
@@ -93,7 +93,7 @@ class FamilyEncoder(Encoder):
 
 
 def build(options: Mapping[str, Any]) -> tuple[torch.nn.Module, SystemConfig]:
-    """The network with the constructor's weights, and the limits of its graphs (Å, neighbours of an atom)."""
+    """The network with the constructor's weights, and the limits of its graphs (Å, neighbors of an atom)."""
     limits = SystemConfig(radius=options["radius"], max_num_neighbors=options["neighbours"])
     constructor = getattr(pretrained, options["architecture"])
     return constructor(device="cpu", system_config=limits, **options.get("settings", {})), limits

@@ -1,7 +1,7 @@
 """ProteinMPNN (Dauparas et al. 2022): a graph of residues from the backbone alone; the sequence is not looked at.
 
 Padding is never used: the package takes the residue furthest away for as near as a padded one, so that proteins of up
-to 48 residues, which have all others as neighbours, would lose some of them, and its decoder listens to padded ones.
+to 48 residues, which have all others as neighbors, would lose some of them, and its decoder listens to padded ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WIDTH, LAYERS, LETTERS = 128, 3, 21  # as the package's own program builds it
 
 
 def frame(residue: np.ndarray) -> np.ndarray:
-    """Axes of a residue, (3, 3), in columns: from CA to C, towards N in the plane of the three, and across it."""
+    """Axes of a residue, (3, 3), in columns: from CA to C, toward N in the plane of the three, and across it."""
     n, alpha, c = residue[:3]
     first = (c - alpha) / np.linalg.norm(c - alpha)
     second = n - alpha - first * (first @ (n - alpha))
@@ -32,7 +32,7 @@ class FamilyEncoder(Encoder):
     """Representations `encoder` (nodes after the encoder) and `last_hidden` (input of W_out), (residues, 128) each.
 
     Both are read in one call of unconditional_probs, which runs the decoder without any sequence. The untrained twin
-    is the package's constructor after torch.manual_seed; the number of neighbours is the checkpoint's.
+    is the package's constructor after torch.manual_seed; the number of neighbors is the checkpoint's.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class FamilyEncoder(Encoder):
         self._read["last_hidden"] = args[0]
 
     def prepare(self, system: System) -> torch.Tensor:
-        """N, CA, C and O of each residue, (residues, 4, 3) Å, turned as the first residue lies, about their centre.
+        """N, CA, C and O of each residue, (residues, 4, 3) Å, turned as the first residue lies, about their center.
 
         What is float32 then no longer depends on the orientation: of residues that are equally far, the 48th and the
-        49th say, rounding would otherwise choose another as neighbour.
+        49th say, rounding would otherwise choose another as neighbor.
         """
         centred = system.backbone - system.backbone.mean(axis=(0, 1))
         return torch.tensor(centred @ frame(system.backbone[0]), dtype=torch.float32)

@@ -28,7 +28,7 @@ class FamilyEncoder(Encoder):
     The untrained twin has every trainable parameter as the package's own constructor sets it after torch.manual_seed:
     weights drawn at random, Bessel frequencies at integer multiples. What stays from the checkpoint are its fixed
     statistics: per-element energy shift and scale (they enter after the representations are read, and are part of its
-    energy) and the convolutions' mean number of neighbours.
+    energy) and the convolutions' mean number of neighbors.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FamilyEncoder(Encoder):
         self.gates = {name: gates[index] for name, index in GATES.items()}
 
     def prepare(self, system: System) -> AtomGraphData:
-        """Graph of the structure; the package's neighbour list takes open, partly and fully periodic ones."""
+        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(

@@ -43,7 +43,7 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> mta.System:
-        """Structure with its neighbour list; open, partly and fully periodic ones."""
+        """Structure with its neighbor list; open, partly and fully periodic ones."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         atoms.cell[~atoms.pbc] = 0.0
         if atoms.cell.rank < atoms.pbc.sum():

@@ -146,8 +146,8 @@ def test_the_rest_align_by_chance(model_id: str, systems: list[System]) -> None:
     assert abs(cka(reference, other) - np.mean(null)) < 5 * np.std(null)
 
 
-def test_neighbours_are_no_near_ties(systems: list[System]) -> None:
-    """Rounding to float32 moves a kernel by about 1e-8; the 25th and 26th neighbour are farther apart than that."""
+def test_neighbors_are_no_near_ties(systems: list[System]) -> None:
+    """Rounding to float32 moves a kernel by about 1e-8; the 25th and 26th neighbor are farther apart than that."""
     k = kernel(embed("reference", systems)) - 9 * np.eye(len(systems))
     ranked = -np.sort(-k, axis=1)
     assert (ranked[:, 24] - ranked[:, 25]).min() > 1e-6
@@ -199,10 +199,10 @@ def test_constant_is_constant_and_not_zero(molecules: list[System]) -> None:
     ],
     ids=str,
 )
-def test_neighbours_are_those_of_an_independent_implementation(atoms: Atoms) -> None:
+def test_neighbors_are_those_of_an_independent_implementation(atoms: Atoms) -> None:
     i, j, d = neighbor_list("ijd", atoms, controls.CUTOFF)
     system = to_system(atoms)
-    blocks = list(controls.neighbour_blocks(system.positions, system.cell, system.pbc))
+    blocks = list(controls.neighbor_blocks(system.positions, system.cell, system.pbc))
     ours = sorted(
         zip(*(np.concatenate(parts).tolist() for parts in zip(*blocks, strict=True)), strict=True)
     )

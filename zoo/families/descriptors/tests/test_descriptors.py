@@ -125,7 +125,7 @@ def test_rdkit_fingerprint_is_that_of_the_older_function(
 
 
 @pytest.mark.parametrize("model_id", ["morgan", "rdkit-fingerprint"])
-def test_fingerprints_do_not_depend_on_how_the_molecule_is_spelt(
+def test_fingerprints_do_not_depend_on_how_the_molecule_is_spelled(
     inside: dict[str, Any], model_id: str
 ) -> None:
     assert inside[model_id][ASPIRIN] == inside[model_id]["OC(=O)c1ccccc1OC(C)=O"]

@@ -29,7 +29,7 @@ MODEL = module.FamilyEncoder(card, device="cpu", dtype="float32", untrained_seed
 
 
 def own(name: str, sequence: str, backbone: np.ndarray) -> torch.Tensor:
-    """As the package's program does it: a chain as its parser gives it, its featuriser, unconditional_probs."""
+    """As the package's program does it: a chain as its parser gives it, its featurizer, unconditional_probs."""
     atoms = {
         f"{atom}_chain_A": backbone[:, i].tolist() for i, atom in enumerate(("N", "CA", "C", "O"))
     }

@@ -25,7 +25,7 @@ def folded(residues: int) -> np.ndarray:
 def test_rows_give_the_packages_own_probabilities(
     run_inside: Callable[..., dict[str, Any]],
 ) -> None:
-    """Of a chain longer than the 48 neighbours, and of one that is shorter."""
+    """Of a chain longer than the 48 neighbors, and of one that is shorter."""
     proteins = {str(n): [SEQUENCE[:n], folded(n).tolist()] for n in (len(SEQUENCE), 12)}
     found = run_inside(FAMILY, "inside_proteinmpnn.py", {"proteins": proteins})
     for result in found.values():

@@ -80,8 +80,8 @@ def test_what_rdkit_cannot_read_fails_with_the_reason(inside: dict[str, Any]) ->
     assert faults[""] == "ValueError: the SMILES '' has no atoms"
 
 
-def test_what_the_tokeniser_cannot_read_is_not_applicable(inside: dict[str, Any]) -> None:
+def test_what_the_tokenizer_cannot_read_is_not_applicable(inside: dict[str, Any]) -> None:
     expected = (
-        "NotApplicable: the tokeniser cannot read all of it (words of over 100 letters): 'CCCCCC"
+        "NotApplicable: the tokenizer cannot read all of it (words of over 100 letters): 'CCCCCC"
     )
     assert inside["faults"]["C" * 101].startswith(expected)
