@@ -28,7 +28,7 @@ lock_takes       := FAMILY
 check_takes      := MODEL DEVICE MINIATURE
 test-containers_takes := TESTS
 # Every target takes these, and what is meant for the programs that it starts.
-SETTINGS := PYTHON STORE MATTERZOO_% ZOO_% PIP_% UV_% HF_% XDG_% CUDA_% OMP_% MKL_% DOCKER_% %_proxy %_PROXY PYTHON% \
+SETTINGS := PYTHON STORE MATTERZOO_% PIP_% UV_% HF_% XDG_% CUDA_% OMP_% MKL_% DOCKER_% %_proxy %_PROXY PYTHON% \
     LANG LC_% HOME PATH TMPDIR SHELL
 
 GOALS   := $(or $(MAKECMDGOALS),help)
@@ -74,7 +74,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 # `auto` takes PyTorch's CPU build where there is no GPU driver. A folder of wheels of one's own decides for itself.
-TORCH_BACKEND := $(if $(ZOO_TORCH_BACKEND),$(ZOO_TORCH_BACKEND),$(if $(UV_FIND_LINKS),,auto))
+TORCH_BACKEND := $(if $(MATTERZOO_TORCH_BACKEND),$(MATTERZOO_TORCH_BACKEND),$(if $(UV_FIND_LINKS),,auto))
 
 # .venv is ours to write bytecode to; without it every command starts seconds later.
 unexport PYTHONDONTWRITEBYTECODE
@@ -237,7 +237,7 @@ bundled-envs: install  # the environments of the families with a model that need
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
 
-test-containers: install  ## the tests that need a container engine [ZOO_BASE=]; those of images need `make wheels`
+test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
 
 test-gpu: bundled-envs  ## the tests that need an NVIDIA GPU

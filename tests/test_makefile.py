@@ -219,7 +219,7 @@ def test_a_variable_that_is_given_but_empty_is_refused(checkout: Path, value: st
 def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Path) -> None:
     settings = [
         "PYTHON=python3",
-        "ZOO_RUNTIME=venv",
+        "MATTERZOO_RUNTIME=venv",
         "HF_TOKEN=x",
         "OMP_NUM_THREADS=1",
         "https_proxy=x",

@@ -119,7 +119,7 @@ def new_family(options: argparse.Namespace) -> None:
     elsewhere = (
         ""
         if folder.parent == FAMILIES
-        else f"export ZOO_PATH={folder.parent}   # where families are looked for too\n"
+        else f"export MATTERZOO_FAMILIES={folder.parent}   # where families are looked for too\n"
     )
     print(
         f"{folder} is a family that runs once it is locked. Fill in its four files, then:\n{elsewhere}"

@@ -1,7 +1,7 @@
 """The environment variables of this process that a worker in a family's environment gets.
 
 A worker runs code of other people: packages, checkpoints that are unpickled. So it gets what programs need in order to
-run, and no tokens, keys and passwords, as it gets none in a container. ZOO_WORKER_ENV names others that it needs.
+run, and no tokens, keys and passwords, as it gets none in a container. MATTERZOO_WORKER_ENV names others that it needs.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ NOT_OURS = {
 def for_worker() -> dict[str, str]:
     """Return the variables of this process that a worker gets.
 
-    They are those whose names match NEEDED and do not look like a secret, and those that ZOO_WORKER_ENV lists,
+    They are those whose names match NEEDED and do not look like a secret, and those that MATTERZOO_WORKER_ENV lists,
     separated by commas, `*` standing for anything: 'SITE_LICENSE,MY_CLUSTER_*'.
     """
     asked = [
-        name.strip() for name in os.environ.get("ZOO_WORKER_ENV", "").split(",") if name.strip()
+        name.strip()
+        for name in os.environ.get("MATTERZOO_WORKER_ENV", "").split(",")
+        if name.strip()
     ]
     return {
         name: value

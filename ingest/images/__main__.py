@@ -156,17 +156,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub = of_a_family(command("build", build_images, "build a family's image on the local engine"))
     sub.add_argument(
         "--base",
-        default=os.environ.get("ZOO_BASE"),
-        help="base image (ZOO_BASE; default: the Dockerfile's)",
+        default=os.environ.get("MATTERZOO_BASE"),
+        help="base image (MATTERZOO_BASE; default: the Dockerfile's)",
     )
     sub.add_argument(
         "--builder",
-        default=os.environ.get("ZOO_BUILDER"),
-        help="image to install in (ZOO_BUILDER; default: the base)",
+        default=os.environ.get("MATTERZOO_BUILDER"),
+        help="image to install in (MATTERZOO_BUILDER; default: the base)",
     )
     sub.add_argument(
         "--torch",
-        default=os.environ.get("ZOO_TORCH_BACKEND"),
+        default=os.environ.get("MATTERZOO_TORCH_BACKEND"),
         help="PyTorch's build: cpu, cu126, … (default: the index's own, CUDA)",
     )
     sub.add_argument(

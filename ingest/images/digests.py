@@ -28,8 +28,8 @@ class Published:
 
 
 def lock_file(family: Family) -> Path:
-    """ZOO_IMAGES, for a registry of one's own; else beside the families' folders: zoo/images.lock."""
-    named = os.environ.get("ZOO_IMAGES")
+    """MATTERZOO_IMAGES, for a registry of one's own; else beside the families' folders: zoo/images.lock."""
+    named = os.environ.get("MATTERZOO_IMAGES")
     return Path(named) if named else family.path.parent / "images.lock"
 
 

@@ -19,8 +19,8 @@ NEWEST_GLIBC = 36  # Debian 12's, the default base
 
 
 def folder() -> Path:
-    """Where the wheels lie: ZOO_WHEELS, or wheels in the repository."""
-    return Path(os.environ.get("ZOO_WHEELS") or REPOSITORY / "wheels").absolute()
+    """Where the wheels lie: MATTERZOO_WHEELS, or wheels in the repository."""
+    return Path(os.environ.get("MATTERZOO_WHEELS") or REPOSITORY / "wheels").absolute()
 
 
 def own(family: Family) -> Path:

@@ -234,7 +234,7 @@ def environments_room(families: Sequence[Family]) -> Finding:
     missing = [family for family in families if not environment.ready(family)]
     built = ", ".join(sorted(family.name for family in families if family not in missing)) or "none"
     what = f"local environments (built: {built})"
-    return room(what, environment.folder(), _size(missing), "ZOO_ENVS names another folder")
+    return room(what, environment.folder(), _size(missing), "MATTERZOO_ENVS names another folder")
 
 
 def room(what: str, folder: Path, needed: float, mend: str) -> Finding:

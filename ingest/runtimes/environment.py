@@ -29,8 +29,8 @@ TWINS = {  # what pip reads -> what uv reads
 
 
 def folder() -> Path:
-    """Where the environments lie: ZOO_ENVS, or .envs in the repository."""
-    return Path(os.environ.get("ZOO_ENVS") or REPOSITORY / ".envs").absolute()
+    """Where the environments lie: MATTERZOO_ENVS, or .envs in the repository."""
+    return Path(os.environ.get("MATTERZOO_ENVS") or REPOSITORY / ".envs").absolute()
 
 
 def python_of(family: Family) -> Path:
@@ -128,7 +128,7 @@ def _install(family: Family, target: Path) -> None:
 
 def _torch_build() -> list[str]:
     """Which of PyTorch's builds: the machine's own (CPU without a GPU), unless a folder of wheels decides."""
-    backend = os.environ.get("ZOO_TORCH_BACKEND")
+    backend = os.environ.get("MATTERZOO_TORCH_BACKEND")
     if backend is None and "UV_FIND_LINKS" in _environment():
         return []
     return ["--torch-backend", backend or "auto"]

@@ -1,6 +1,6 @@
 """Published datasets' files: the facts of ingest/datasets/<name>.toml, and the files themselves, fetched and verified.
 
-They lie in $ZOO_DATASETS/<name>, by default in <user's cache>/matterzoo/datasets/<name>. A user who has them already
+They lie in $MATTERZOO_DATASETS/<name>, by default in <user's cache>/matterzoo/datasets/<name>. A user who has them already
 puts them there, under the paths of the TOML. What a publisher tells of a file (size, sha256, md5) stands in the TOML;
 where no checksum was published, `make pin DATASET=<name>` writes what it finds into <name>.lock beside it, once,
 and only that content is taken from then on.
@@ -127,7 +127,7 @@ class Source:
     def folder(self) -> Path:
         """Where the files are kept, or were put by hand."""
         return (
-            Path(os.environ.get("ZOO_DATASETS") or cache() / "datasets").expanduser()
+            Path(os.environ.get("MATTERZOO_DATASETS") or cache() / "datasets").expanduser()
             / self.about.name
         )
 

@@ -111,8 +111,8 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (family / "requirements.in").write_text("numpy\npyarrow\n")
     (family / "requirements.lock").write_bytes(smallest.lock.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_PATH", str(root / "zoo"))
-        patch.setenv("ZOO_ENVS", str(root / "envs"))
+        patch.setenv("MATTERZOO_FAMILIES", str(root / "zoo"))
+        patch.setenv("MATTERZOO_ENVS", str(root / "envs"))
         environment.build(find_family("toy"), print)
     return root
 
@@ -120,11 +120,11 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
     """An empty place for a store, in a zoo that holds the toy family."""
-    monkeypatch.setenv("ZOO_PATH", str(toy_folder / "zoo"))
-    monkeypatch.setenv("ZOO_ENVS", str(toy_folder / "envs"))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(toy_folder / "zoo"))
+    monkeypatch.setenv("MATTERZOO_ENVS", str(toy_folder / "envs"))
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
     monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
-    monkeypatch.setenv("ZOO_WORKER_ENV", "TOY_*")
+    monkeypatch.setenv("MATTERZOO_WORKER_ENV", "TOY_*")
     monkeypatch.chdir(tmp_path)
     return Layout.find()
 
@@ -265,7 +265,7 @@ def contents() -> Callable[[Path], dict[str, list[str]]]:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A server of published files, and an empty place for what is downloaded."""
-    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving() as hub:
         yield hub

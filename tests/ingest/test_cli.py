@@ -397,7 +397,7 @@ def test_an_environment_is_removed(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(environment.folder() / "toy", tmp_path / "envs" / "toy", symlinks=True)
-    monkeypatch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
+    monkeypatch.setenv("MATTERZOO_ENVS", str(tmp_path / "envs"))
     assert main(["clean", "--env", "toy"]) == 0
     assert not (tmp_path / "envs" / "toy").exists()
 

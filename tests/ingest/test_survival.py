@@ -473,7 +473,7 @@ def work_on(run: Run) -> str:
         str(run.job),
         str(run.out),
     ]
-    worker += ["--family", str(Path(os.environ["ZOO_PATH"]) / "toy")]
+    worker += ["--family", str(Path(os.environ["MATTERZOO_FAMILIES"]) / "toy")]
     done = subprocess.run(
         worker, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
     )

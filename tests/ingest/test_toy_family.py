@@ -1,4 +1,4 @@
-"""A folder on ZOO_PATH is a family: nothing else has to change for its models to end up in the store."""
+"""A folder on MATTERZOO_FAMILIES is a family: nothing else has to change for its models to end up in the store."""
 
 from __future__ import annotations
 

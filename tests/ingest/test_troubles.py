@@ -201,7 +201,7 @@ def test_an_environment_that_cannot_be_built_is_a_failed_run(
     layout: Layout, molecules: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
+        patch.setenv("MATTERZOO_ENVS", str(tmp_path / "envs"))
         patch.setenv("UV_OFFLINE", "1")
         patch.setenv("UV_NO_CACHE", "1")
         patch.setenv("UV_FIND_LINKS", str(tmp_path))

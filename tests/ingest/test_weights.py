@@ -81,7 +81,7 @@ def hub(
     shutil.copytree(toy_folder / "zoo" / "toy", family)
     (family / "models.toml").write_text(MODEL)
     (family / "encoder.py").write_text(ENCODER)
-    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "zoo"))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "zoo"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving() as hub:
         hub.repository("owner/net").commit({"config.txt": b"3", "net.npz": saved([1.0, 2.0, 3.0])})

@@ -27,7 +27,7 @@ from zoo.verify.golden import variables
 def test_what_programs_need_and_no_secret(
     name: str, given: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ZOO_WORKER_ENV", raising=False)
+    monkeypatch.delenv("MATTERZOO_WORKER_ENV", raising=False)
     monkeypatch.setenv(name, "something")
     assert (for_worker().get(name) == "something") == given
     assert (variables().get(name) == "something") == given  # of `make check`, too
@@ -37,6 +37,6 @@ def test_others_are_given_where_they_are_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SITE_LICENSE", "1")
     monkeypatch.setenv("CLUSTER_KEY", "2")
     monkeypatch.setenv("CLUSTERS", "3")
-    monkeypatch.setenv("ZOO_WORKER_ENV", " SITE_LICENSE, CLUSTER_*,")
+    monkeypatch.setenv("MATTERZOO_WORKER_ENV", " SITE_LICENSE, CLUSTER_*,")
     assert for_worker().items() >= {"SITE_LICENSE": "1", "CLUSTER_KEY": "2"}.items()
     assert "CLUSTERS" not in for_worker()

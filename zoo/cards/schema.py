@@ -459,8 +459,8 @@ def parse_elements(text: str) -> list[int]:
 
 
 def search_path() -> list[Path]:
-    """Folders whose sub-folders are families: this one, and those in ZOO_PATH (separated like PATH)."""
-    extra = os.environ.get("ZOO_PATH", "")
+    """Folders whose sub-folders are families: this one, and those in MATTERZOO_FAMILIES (separated like PATH)."""
+    extra = os.environ.get("MATTERZOO_FAMILIES", "")
     return [FAMILIES, *(Path(p) for p in extra.split(os.pathsep) if p)]
 
 

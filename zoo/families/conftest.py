@@ -15,7 +15,7 @@ from tests.conftest import ctrl_c_reaches_what_tests_start, one_torch_thread
 from zoo.cards.schema import Family
 from zoo.places import ROOT
 
-ENVIRONMENTS = Path(os.environ.get("ZOO_ENVS") or ROOT / ".envs")
+ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")
 SHARED = ROOT / "tests" / "zoo" / "families"  # modules that scripts of several families import
 
 __all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]

@@ -57,11 +57,11 @@ def at_hand(selection: Selection) -> Place | None:
 
 
 def folder_of(selection: Selection) -> Path:
-    """The folder of a model's files: of the hub's cache, or our own (ZOO_WEIGHTS, or among the user's caches)."""
+    """The folder of a model's files: of the hub's cache, or our own (MATTERZOO_WEIGHTS, or among the user's caches)."""
     weights = selection.model.weights
     if weights.source == "hub":
         return hub.snapshot(str(weights.repo), str(weights.revision)).resolve()
-    own = os.environ.get("ZOO_WEIGHTS")
+    own = os.environ.get("MATTERZOO_WEIGHTS")
     return (
         (Path(own) if own else cache() / "weights").resolve()
         / selection.family.name

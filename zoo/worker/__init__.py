@@ -737,7 +737,7 @@ def check_device(device: str, asked: str) -> None:
         raise WorkerError(
             f"{wish}, but torch {torch.__version__} is a build for the CPU only; make the family's image again with a "
             "CUDA build (`make build FAMILY=… TORCH=cu126`), or its environment (`python -m ingest clean --env …`, "
-            "then ZOO_TORCH_BACKEND=cu126)"
+            "then MATTERZOO_TORCH_BACKEND=cu126)"
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(match[1] or 0) >= count:

@@ -164,14 +164,14 @@ def relay(
 @pytest.fixture(scope="session")
 def base(client: docker.DockerClient) -> str:
     """The base image, which must be here or be had."""
-    name = os.environ.get("ZOO_BASE") or default_base()
+    name = os.environ.get("MATTERZOO_BASE") or default_base()
     try:
         client.images.get(name)
     except DockerException:
         try:
             client.images.pull(name)
         except DockerException as error:
-            pytest.skip(f"no base image {name} ({error}); ZOO_BASE=… names one that is here")
+            pytest.skip(f"no base image {name} ({error}); MATTERZOO_BASE=… names one that is here")
     return name
 
 
@@ -201,10 +201,10 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def places(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables of a zoo that holds the family, and of a list of published images that is nobody's."""
     return {
-        "ZOO_PATH": str(boxed_folder / "zoo"),
-        "ZOO_ENVS": str(boxed_folder / "envs"),
-        "ZOO_WHEELS": str(boxed_folder / "wheels"),
-        "ZOO_IMAGES": str(tmp_path_factory.mktemp("published") / "images.lock"),
+        "MATTERZOO_FAMILIES": str(boxed_folder / "zoo"),
+        "MATTERZOO_ENVS": str(boxed_folder / "envs"),
+        "MATTERZOO_WHEELS": str(boxed_folder / "wheels"),
+        "MATTERZOO_IMAGES": str(tmp_path_factory.mktemp("published") / "images.lock"),
     }
 
 

@@ -24,15 +24,15 @@ http: {{ addr: "127.0.0.1:{port}" }}
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address of a registry: ZOO_REGISTRY, or one of Debian's docker-registry that keeps what it gets in folder."""
-    named = os.environ.get("ZOO_REGISTRY")
+    """The address of a registry: MATTERZOO_REGISTRY, or one of Debian's docker-registry that keeps what it gets in folder."""
+    named = os.environ.get("MATTERZOO_REGISTRY")
     if named:
         yield named
         return
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip(
-            "needs a registry: ZOO_REGISTRY=127.0.0.1:5000, or `apt-get install docker-registry`"
+            "needs a registry: MATTERZOO_REGISTRY=127.0.0.1:5000, or `apt-get install docker-registry`"
         )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -163,7 +163,7 @@ def test_what_is_not_built_is_not_pushed(
 def test_nothing_published_is_said_plainly(
     places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
     said = why_not(find_family("boxed"))
     assert (
         said.startswith("no image of boxed has been published (")
@@ -175,7 +175,7 @@ def test_nothing_published_is_said_plainly(
 def test_entries_of_other_families_stay(
     places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
     family = find_family("boxed")
     one, two = (Published("example.org/x", f"sha256:{n * 64}", recipe(family), None) for n in "12")
     record(family, one)
@@ -202,7 +202,7 @@ def test_an_images_lock_that_cannot_be_read(
     message: str,
 ) -> None:
     (tmp_path / "images.lock").write_text(content)
-    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
     with pytest.raises(RunError, match=message):
         published(find_family("boxed"))
 

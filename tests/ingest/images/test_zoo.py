@@ -37,7 +37,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def family(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Family:
-    monkeypatch.setenv("ZOO_IMAGES", str(tmp_path / "images.lock"))
+    monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
     family: Family = request.param
     if not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
         pytest.skip(f"needs what its image is built from: make wheels FAMILY={family.name}")

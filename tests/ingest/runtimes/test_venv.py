@@ -37,8 +37,8 @@ def other(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder.mkdir(parents=True)
     for file in (toy_folder / "zoo" / "toy").glob("*.*"):
         (folder / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "zoo"))
-    monkeypatch.setenv("ZOO_ENVS", str(tmp_path / "envs"))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "zoo"))
+    monkeypatch.setenv("MATTERZOO_ENVS", str(tmp_path / "envs"))
     return find_family("toy")
 
 
@@ -207,9 +207,9 @@ def test_uv_is_told_what_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
     assert environment._environment()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert environment._torch_build() == ["--torch-backend", "auto"]
-    monkeypatch.setenv("ZOO_TORCH_BACKEND", "cpu")
+    monkeypatch.setenv("MATTERZOO_TORCH_BACKEND", "cpu")
     assert environment._torch_build() == ["--torch-backend", "cpu"]
-    monkeypatch.delenv("ZOO_TORCH_BACKEND")
+    monkeypatch.delenv("MATTERZOO_TORCH_BACKEND")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
     monkeypatch.setenv("UV_INDEX_URL", "https://own.example/simple")
     assert environment._environment()["UV_FIND_LINKS"] == "/wheels"
@@ -225,7 +225,7 @@ def test_an_environment_that_finds_no_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other.lock.write_text("# nothing at all\n")
-    monkeypatch.setenv("ZOO_ENVS", str(small_disk / "envs"))
+    monkeypatch.setenv("MATTERZOO_ENVS", str(small_disk / "envs"))
     (small_disk / "envs").mkdir()
     fill(small_disk, 8192)
     with pytest.raises(

@@ -354,7 +354,7 @@ def test_another_version_of_a_card_takes_the_place(
     shutil.copytree(toy_folder / "zoo" / "toy", changed)
     text = (changed / "models.toml").read_text().replace('elements = "H-Xe"', "", 1)
     (changed / "models.toml").write_text(text.replace('id = "toy"', 'id = "toy"\nmax_atoms = 9', 1))
-    monkeypatch.setenv("ZOO_PATH", str(changed.parent))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(changed.parent))
     with pytest.raises(
         ShareError,
         match="vectors of toy were made by another version of its card .*; make ingest MODEL",
@@ -389,7 +389,7 @@ def set_license(
     begin = text.index("license_weights")
     text = text[:begin] + f"license_weights = {{ {license} }}" + text[text.index("\n", begin) :]
     (folder / "toy" / "models.toml").write_text(text)
-    monkeypatch.setenv("ZOO_PATH", str(folder))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(folder))
 
 
 URL = 'name = "Own", url = "https://example.org/own"'
@@ -567,7 +567,7 @@ def test_a_model_that_nobody_here_knows_keeps_its_energies(
     publish(layout, "toy-potential", "tiny", REPO, None, quiet)
     place = other()
     (tmp_path / "empty").mkdir()
-    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "empty"))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "empty"))
     bring(place, "toy-potential")
     assert rows(place, ENERGIES, "labels") == rows(layout, ENERGIES, "labels")
 

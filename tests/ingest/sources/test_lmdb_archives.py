@@ -50,7 +50,7 @@ def hub() -> Iterator[Hub]:
 def publish(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
     """A dataset with these files in the place of its own, which the server has."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("ZOO_DATASETS", raising=False)
+    monkeypatch.delenv("MATTERZOO_DATASETS", raising=False)
     return lambda name, files: served(
         published(name), hub, {path: file.read_bytes() for path, file in files.items()}
     )
@@ -292,7 +292,7 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(
     """The peak of a pass over the ids and one over the rows, for sources of 2 × 3 MB and 2 × 18 MB."""
 
     def peak(count: int) -> int:
-        monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / str(count)))
+        monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / str(count)))
         loader = published("salex").loader
         loader.files.folder.mkdir(parents=True)
         database = padded(tmp_path / f"{count}.aselmdb", count)

@@ -57,7 +57,7 @@ MODEL = {
 @pytest.fixture
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A family of one model beside the real ones, written by `zoo new`."""
-    monkeypatch.setenv("ZOO_PATH", str(tmp_path))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path))
     return write_family("toy", tmp_path)
 
 

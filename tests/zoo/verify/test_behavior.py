@@ -92,8 +92,8 @@ def reference(folder, model, system):
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A family whose only model's weights nobody can download; its tests make a small checkpoint."""
-    monkeypatch.setenv("ZOO_PATH", str(tmp_path))
-    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path))
+    monkeypatch.setenv("MATTERZOO_WEIGHTS", str(tmp_path / "weights"))
     folder = write_family("toys", tmp_path)
     for name, text in (
         ("models.toml", MODELS),

@@ -14,7 +14,7 @@ from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
 from zoo.verify.sample_systems import SYSTEM
 from zoo.weights.obtain import at_hand, needed
 
-ENVIRONMENTS = Path(os.environ.get("ZOO_ENVS") or ROOT / ".envs")
+ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")
 FOLDERS = [folder for folder in family_folders() if (folder / "golden.parquet").exists()]
 family_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 

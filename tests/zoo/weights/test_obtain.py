@@ -63,7 +63,7 @@ def net(hub: Hub) -> Repository:
 def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_client(monkeypatch, hub.url, tmp_path / "hf")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("ZOO_WEIGHTS", raising=False)
+    monkeypatch.delenv("MATTERZOO_WEIGHTS", raising=False)
     monkeypatch.setattr("zoo.weights.hub.WAITS", (0.0, 0.0))
 
 
@@ -94,7 +94,7 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
     return os.environ | {
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(tmp_path / "hf"),
-        "ZOO_PATH": str(tmp_path / "zoo"),
+        "MATTERZOO_FAMILIES": str(tmp_path / "zoo"),
     }
 
 
@@ -468,7 +468,7 @@ def test_a_file_behind_a_url(
     place = fetch(again(selection), pytest.fail)
     folder = tmp_path / "cache" / "matterzoo" / "weights" / "toy" / "toy-a"
     assert place == Place(folder, folder) and (folder / "net.pt").read_bytes() == NET
-    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path / "own"))
+    monkeypatch.setenv("MATTERZOO_WEIGHTS", str(tmp_path / "own"))
     assert at_hand(again(selection)) is None
     said: list[str] = []
     assert fetch(again(selection), said.append) == Place(
