@@ -16,7 +16,9 @@ from types import FrameType
 import duckdb
 
 from ingest.arguments import parse
+from ingest.failures import NoRuntime, RunError
 from ingest.layout import Layout
+from ingest.limits import Limits
 from ingest.maintenance import datasets as listing
 from ingest.maintenance import forecast
 from ingest.maintenance.confirm import confirm
@@ -31,7 +33,8 @@ from ingest.runs.plan import Busy, PlanError, Wish, count_missing, not_for, repr
 from ingest.runs.progress import counting
 from ingest.runs.vector_files import VectorsError
 from ingest.runs.waiting import PATIENCE, SHORT, patiently
-from ingest.runtimes import Limits, NoRuntime, RunError, Runtime, choose_runtime, environment
+from ingest.runtimes import choose_runtime, environment
+from ingest.runtimes.base import Runtime
 from ingest.runtimes.check_model import check
 from ingest.share import ShareError, fetch, look, publish
 from ingest.sources import find_dataset

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ingest.runtimes import Limits
+from ingest.limits import Limits
 
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 EXAMPLES = """examples:

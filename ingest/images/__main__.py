@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ingest.failures import NoRuntime, RunError
 from ingest.images import local, wheels
 from ingest.images.build import Choice, build
 from ingest.images.clean import clean, listed
@@ -19,7 +20,7 @@ from ingest.maintenance.confirm import confirm
 from ingest.maintenance.doctor import diagnose, show
 from ingest.runs.execute import say
 from ingest.runs.plan import PlanError
-from ingest.runtimes import NoRuntime, RunError, choose_runtime
+from ingest.runtimes import choose_runtime
 from ingest.runtimes.check_image import check
 from schemas.interrupt import listen
 from schemas.store import StoreError

@@ -15,10 +15,11 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
+from ingest.events import Log
+from ingest.failures import RunError
 from ingest.images import wheels
 from ingest.images.recipe import DOCKERFILE, RECIPE, default_base, files_of, labels, worker_files
 from ingest.images.registry import pull_image
-from ingest.runtimes import RunError, Say
 from zoo.cards.schema import Family
 from zoo.places import ROOT
 
@@ -45,7 +46,7 @@ class Choice:
     cache: bool = True  # take the layers that are there already from builds before
 
 
-def build(client: docker.DockerClient, family: Family, choice: Choice, say: Say) -> Image:
+def build(client: docker.DockerClient, family: Family, choice: Choice, say: Log) -> Image:
     """Build the family's image."""
     base = choice.base or default_base()
     if choice.offline and not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
@@ -96,7 +97,7 @@ def _arguments(family: Family, choice: Choice, base: str) -> dict[str, str]:
     return found | ({"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index} if index else {})
 
 
-def _digest(client: docker.DockerClient, base: str, say: Say) -> str | None:
+def _digest(client: docker.DockerClient, base: str, say: Log) -> str | None:
     """The registry's digest of the base image, which is pulled if it is not there; None for one made here."""
     try:
         image = client.images.get(base)
@@ -152,7 +153,7 @@ def _add_folder(tar: tarfile.TarFile, name: str) -> None:
     tar.addfile(member)
 
 
-def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Say) -> None:
+def _follow(lines: Iterator[dict[str, Any]], family: Family, say: Log) -> None:
     """Say each step as it begins. RunError with the end of the log where one fails."""
     log: list[str] = []
     try:

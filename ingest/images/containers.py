@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from ingest.images.engine import BROKEN
 from ingest.images.recipe import HOST, RUN
-from ingest.runtimes.venv import PATIENCE
+from ingest.limits import GRACE
 
 
 def me() -> str:
@@ -41,7 +41,7 @@ def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str
     for container in left:
         if container.status == "running":
             with suppress(*BROKEN):
-                container.wait(timeout=PATIENCE)
+                container.wait(timeout=GRACE)
         remove(container)
     return [str(container.name) for container in left]
 

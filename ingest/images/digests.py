@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ingest.failures import RunError
 from ingest.images.recipe import recipe
-from ingest.runtimes import RunError
 from zoo.cards.schema import Family
 from zoo.worker import appear
 

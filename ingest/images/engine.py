@@ -18,7 +18,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
-from ingest.runtimes import RunError
+from ingest.failures import RunError
 
 ANSWER = 5.0  # s that an engine gets for its first answer
 TIMEOUT = 60.0  # s for every other

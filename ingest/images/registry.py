@@ -14,10 +14,11 @@ from docker.errors import APIError
 from docker.models.images import Image
 from tqdm import tqdm
 
+from ingest.events import Log
+from ingest.failures import RunError
 from ingest.images.digests import Published, current, record, why_not
 from ingest.images.local import built, is_of
 from ingest.images.recipe import recipe
-from ingest.runtimes import RunError, Say
 from zoo.cards.schema import Family
 
 DIGEST = re.compile(
@@ -38,7 +39,7 @@ class NoImage(RunError):
     """There is no image of the family as it is now: none was built here, or none was published."""
 
 
-def push(client: docker.DockerClient, family: Family, registry: str, say: Say) -> Published:
+def push(client: docker.DockerClient, family: Family, registry: str, say: Log) -> Published:
     """Push the family's image and record its digest in images.lock. registry: 'ghcr.io/owner', 'localhost:5000'."""
     image = built(client, family)
     if image is None:
@@ -63,7 +64,7 @@ def push(client: docker.DockerClient, family: Family, registry: str, say: Say) -
     return entry
 
 
-def pull(client: docker.DockerClient, family: Family, say: Say) -> str:
+def pull(client: docker.DockerClient, family: Family, say: Log) -> str:
     """Pull the family's published image, by its digest and no other way. Returns 'registry/name@sha256:…'.
 
     RunError where there is none that fits.
@@ -80,7 +81,7 @@ def pull(client: docker.DockerClient, family: Family, say: Say) -> str:
     return entry.reference
 
 
-def pull_image(client: docker.DockerClient, reference: str, say: Say) -> Image:
+def pull_image(client: docker.DockerClient, reference: str, say: Log) -> Image:
     """Pull one image, 'name:tag' or 'name@sha256:…'. RunError with the registry's answer if it cannot be had."""
     say(f"pulling {reference}")
     name, separator, version = (

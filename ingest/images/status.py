@@ -9,10 +9,10 @@ from pathlib import Path
 import docker
 from docker.models.images import Image
 
+from ingest.failures import RunError
 from ingest.images.digests import current, published
 from ingest.images.local import is_of
 from ingest.images.recipe import FAMILY, PART, RECIPE, REPOSITORY, recipe, worker_files
-from ingest.runtimes import RunError
 from zoo.cards.schema import Family, load_families
 
 COPIES = (

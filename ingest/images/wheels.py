@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ingest.events import Log
+from ingest.failures import RunError
 from ingest.images.recipe import REPOSITORY
-from ingest.runtimes import RunError, Say
 from zoo.cards.schema import Family
 
 BUILD_TOOLS = ("setuptools", "wheel")  # for the few packages that publish no wheel
@@ -40,7 +41,7 @@ def uv() -> str:
     return found[1]
 
 
-def fetch(family: Family, say: Say, *, python: str = "3.11", machine: str | None = None) -> None:
+def fetch(family: Family, say: Log, *, python: str = "3.11", machine: str | None = None) -> None:
     """Download everything an image of the family is built from, each file of the lock checked against its hash."""
     target = _target(python, machine or platform.machine())
     for path, what, packages in (

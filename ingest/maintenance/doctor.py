@@ -16,7 +16,8 @@ from packaging.specifiers import SpecifierSet
 
 from ingest.images.engine import Engine, EngineError, connected
 from ingest.images.local import find
-from ingest.runtimes import Runtime, environment, load_runtimes
+from ingest.runtimes import environment, load_runtimes
+from ingest.runtimes.base import Runtime
 from zoo.cards.schema import Family, load_families
 
 DRIVER = Path("/proc/driver/nvidia/version")

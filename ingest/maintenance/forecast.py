@@ -11,7 +11,7 @@ from ingest.layout import Layout, glob_free
 from ingest.maintenance.disk import megabytes
 from ingest.runs.cost import COPIES, LOAD, duration
 from ingest.runs.plan import Wish, count_missing, not_for
-from ingest.runtimes import Runtime
+from ingest.runtimes.base import Runtime
 from ingest.sources.files import amount
 from ingest.sources.published import Published
 from ingest.systems.materialize import Dataset, Materialized

@@ -11,14 +11,16 @@ from time import monotonic
 
 import duckdb
 
+from ingest.failures import Killed, RunError
 from ingest.layout import Layout, Run, glob_free
+from ingest.limits import Limits
 from ingest.runs.check import ShardError
 from ingest.runs.load import Unsettled, land, land_failure
 from ingest.runs.plan import Busy, PlanError, Wish, not_for, plan
 from ingest.runs.progress import Progress
 from ingest.runs.recovery import relieve
 from ingest.runs.waiting import PATIENCE, SHORT
-from ingest.runtimes import Killed, Limits, RunError, Runtime
+from ingest.runtimes.base import Runtime
 from schemas.store import StoreError, StoreLocked
 from zoo.weights.obtain import Place, WeightsError, fetch
 from zoo.worker import FULL, DiskFull

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.layout import Run, read_json
-from ingest.runtimes import Killed, Limits, OutOfMemory, RunError
+from ingest.limits import Limits
 from zoo.worker import AT, CARE
 
 MORE_MEMORY = (

@@ -1,89 +1,22 @@
-"""How the worker is started. A runtime exists because a module of this folder defines RUNTIME."""
+"""How a worker is started: one module per runtime.
+
+A new runtime is a new module of this folder that defines `RUNTIME`, an object with the methods of
+`ingest.runtimes.base.Runtime`. Nothing else has to be changed: `load_runtimes` finds the module.
+"""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
 
+from ingest.failures import NoRuntime
+from ingest.runtimes.base import Runtime
 from zoo.cards.schema import Family, nearest
-from zoo.weights.obtain import Place
-
-Event = dict[str, Any]
-OnEvent = Callable[[Event], None]
-Say = Callable[[str], None]
-
-
-class RunError(Exception):
-    """An environment that cannot be built, or a worker that ended early; the message says why and what to do."""
-
-
-class Killed(RunError):
-    """The worker was killed by SIGKILL. Where nothing tells why, a guard of the machine's memory may have done it."""
-
-
-class OutOfMemory(Killed):
-    """The worker was killed because memory ran out; a smaller batch budget may do."""
-
-
-class NoRuntime(RunError):
-    """A runtime that does not exist, or that this machine cannot use."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a worker may take. None: as much as there is."""
-
-    memory: int | None = None  # bytes
-    cpus: float | None = None
-    silence: float = 1800.0  # s without a sign of life, after which the worker is taken for hung
-
-
-class Runtime(Protocol):
-    """One way to run the worker. `preference`: the lowest that can be used is taken where the user names none.
-
-    `confines`: whether it can keep a worker within Limits.memory and Limits.cpus.
-    """
-
-    name: str
-    preference: int
-    confines: bool
-
-    def unavailable(self) -> str | None:
-        """Why it cannot be used on this machine, None where it can."""
-
-    def lacking(self, family: Family) -> str | None:
-        """Why the family cannot be run with what is at hand or can be had unasked, None where it can."""
-
-    def ready(self, family: Family) -> bool:
-        """Whether the family's environment is there and matches its lock."""
-
-    def ensure(self, family: Family, say: Say) -> str | None:
-        """Make the family's environment ready. Returns its image's digest or id, None where there is no image.
-
-        Raises RunError.
-        """
-
-    def run(
-        self,
-        family: Family,
-        job: Path,
-        out: Path,
-        weights: Place | None,
-        on_event: OnEvent,
-        limits: Limits,
-    ) -> None:
-        """Run the worker to its end, its events passed on as they come. Raises RunError where it ends early.
-
-        weights: where the files of weights lie that the family's package does not carry; they are only read.
-        """
 
 
 def load_runtimes() -> dict[str, Runtime]:
-    """Every runtime, by name, in order of preference."""
+    """Return every runtime by its name, in order of preference."""
     modules = [
         import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
     ]
@@ -92,10 +25,21 @@ def load_runtimes() -> dict[str, Runtime]:
 
 
 def choose_runtime(name: str | None, families: Iterable[Family]) -> tuple[Runtime, str]:
-    """The runtime of that name, or the best that this machine has for these families; and why it was chosen."""
+    """Choose the runtime to run these families with.
+
+    Args:
+        name: A runtime's name; None takes the first that lacks nothing for any of the families.
+        families: The families that are to be run. They matter only if no name is given.
+
+    Returns:
+        The runtime, and why it was chosen.
+
+    Raises:
+        NoRuntime: If there is no runtime of that name, or this machine cannot use it.
+    """
     runtimes = load_runtimes()
     if name is None:
-        return _first(runtimes.values(), list(families))
+        return _first_usable(runtimes.values(), list(families))
     if name not in runtimes:
         raise NoRuntime(f"no runtime is named {name!r}; {nearest(name, runtimes)}")
     reason = runtimes[name].unavailable()
@@ -104,27 +48,30 @@ def choose_runtime(name: str | None, families: Iterable[Family]) -> tuple[Runtim
     return runtimes[name], "asked for"
 
 
-def _first(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[Runtime, str]:
+def _first_usable(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[Runtime, str]:
+    """Return the first runtime that lacks nothing, and why those before it were not taken."""
     passed: list[str] = []
     absent: dict[str, str] = {}
     for runtime in runtimes:
-        gone = runtime.unavailable()
-        reason = gone or _lacking(runtime, families)
+        unavailable = runtime.unavailable()
+        reason = unavailable or _lacking(runtime, families)
         if reason is None:
-            # Most machines are without an engine: no cause for alarm, and `make doctor` says why it is so.
-            missing = [f"no {name} here, which is optional (see `make doctor`)" for name in absent]
-            return runtime, "; ".join(
-                missing + passed
-            ) or "the first choice, and this machine can use it"
-        if gone is None:
+            # Most machines have no container engine. That is no cause for alarm, so the reason is
+            # left to `matterzoo doctor`.
+            missing = [
+                f"no {name} here, which is optional (see `matterzoo doctor`)" for name in absent
+            ]
+            reasons = "; ".join(missing + passed)
+            return runtime, reasons or "the first choice, and this machine can use it"
+        if unavailable is None:
             passed.append(reason)
         else:
-            absent[runtime.name] = gone
+            absent[runtime.name] = unavailable
     raise NoRuntime("; ".join([*absent.values(), *passed]))
 
 
 def _lacking(runtime: Runtime, families: list[Family]) -> str | None:
-    """'docker answers, but no image of …': what it lacks first, and how much more."""
+    """Return the first thing that a runtime lacks for these families, and how many more it lacks."""
     reasons = [reason for family in families if (reason := runtime.lacking(family)) is not None]
     if not reasons:
         return None

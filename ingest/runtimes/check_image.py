@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ingest.runtimes import Limits, RunError, Runtime, Say
+from ingest.events import Log
+from ingest.failures import RunError
+from ingest.limits import Limits
+from ingest.runtimes.base import Runtime
 from zoo.cards.schema import Family, Selection
 from zoo.verify.golden import GoldenError, Start, differences
 from zoo.weights.obtain import Place, at_hand, needed
 
 
-def check(runtime: Runtime, family: Family, say: Say) -> list[str]:
+def check(runtime: Runtime, family: Family, say: Log) -> list[str]:
     """Compute the golden vectors of every model of the family. Returns what differs, nothing if all is well."""
     if not (family.path / "golden.parquet").exists():
         say(f"{family.name} has no golden.parquet, so there is nothing to compare with")

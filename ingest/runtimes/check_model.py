@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ingest.runtimes import RunError, Say, environment
+from ingest.events import Log
+from ingest.failures import RunError
+from ingest.runtimes import environment
 from zoo.cards.schema import Selection
 from zoo.verify.behavior import examine
 from zoo.verify.golden import GoldenError
 from zoo.verify.records import keep
 
 
-def check(selection: Selection, say: Say, *, small: bool, device: str) -> None:
+def check(selection: Selection, say: Log, *, small: bool, device: str) -> None:
     """Examine one model and record what was found in its family's checked.lock. RunError with every fault.
 
     small: with a miniature of its weights, also where the published ones are at hand.

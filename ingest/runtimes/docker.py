@@ -18,12 +18,14 @@ from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
 from docker.utils.socket import frames_iter
 
+from ingest.events import Log, OnEvent
+from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.images import engine, local, registry
 from ingest.images.containers import left_behind, me, remove
 from ingest.images.engine import BROKEN, Engine, connected
 from ingest.images.recipe import FAMILY, HOST, RUN
-from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say
-from ingest.runtimes.venv import OFFLINE, PATIENCE, POLITE
+from ingest.limits import GRACE, Limits
+from ingest.runtimes.venv import OFFLINE, POLITE
 from ingest.runtimes.watch import Watch
 from zoo.cards.schema import Family
 from zoo.weights.obtain import Place
@@ -57,7 +59,7 @@ class Docker:
         with connected() as client:
             return local.find(client, family) is not None
 
-    def ensure(self, family: Family, say: Say) -> str | None:
+    def ensure(self, family: Family, say: Log) -> str | None:
         with connected(timeout=600) as client:
             found = local.find(client, family) or registry.pull(client, family, say)
         say(f"image {found}")
@@ -207,7 +209,7 @@ def _attached(client: docker.DockerClient, container: Container) -> Iterator[soc
         yield stream
     finally:
         with suppress(*BROKEN):
-            container.stop(timeout=int(PATIENCE))  # Docker takes whole seconds only
+            container.stop(timeout=int(GRACE))  # Docker takes whole seconds only
         stream._response.close()  # of the SDK, which would leave it open
         stream.close()
 

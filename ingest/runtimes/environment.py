@@ -16,7 +16,8 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from ingest.runtimes import RunError, Say
+from ingest.events import Log
+from ingest.failures import RunError
 from zoo.cards.schema import Family
 from zoo.places import ROOT
 
@@ -47,7 +48,7 @@ def ready(family: Family) -> bool:
     return bool(recorded == _recipe(family)) and python_of(family).exists()
 
 
-def build(family: Family, say: Say) -> None:
+def build(family: Family, say: Log) -> None:
     """Build the environment where it is missing or stale. It appears whole or not at all; two processes may try."""
     if ready(family):
         return
@@ -77,7 +78,7 @@ def remove(family: str) -> bool:
 
 
 @contextmanager
-def held(family: Family, *, exclusive: bool, say: Say) -> Iterator[int]:
+def held(family: Family, *, exclusive: bool, say: Log) -> Iterator[int]:
     """Hold the environment: alone to build it, shared to run in it. The lock ends with the process, however it ends."""
     folder().mkdir(parents=True, exist_ok=True)
     how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH

@@ -11,13 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.runtimes import Killed, Limits, OnEvent, OutOfMemory, RunError, Say, environment
+from ingest.events import Log, OnEvent
+from ingest.failures import Killed, OutOfMemory, RunError
+from ingest.limits import GRACE, Limits
+from ingest.runtimes import environment
 from ingest.runtimes.watch import Watch
 from zoo.cards.schema import Family
 from zoo.variables import for_worker
 from zoo.weights.obtain import Place
 
-PATIENCE = 10.0  # s that a worker gets to end after SIGTERM
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
 # OpenMP's threads spin while they wait; on a machine that does anything else besides, small batches then take 7 times
 # as long (CHGNet on aflow: 38 s instead of 5 s).
@@ -40,7 +42,7 @@ class Venv:
     def ready(self, family: Family) -> bool:
         return environment.ready(family)
 
-    def ensure(self, family: Family, say: Say) -> None:
+    def ensure(self, family: Family, say: Log) -> None:
         environment.build(family, say)
 
     def run(
@@ -53,7 +55,7 @@ class Venv:
         limits: Limits,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        quiet: Say = lambda message: on_event({"event": "warning", "message": message})  # noqa: E731
+        quiet: Log = lambda message: on_event({"event": "warning", "message": message})  # noqa: E731
         with (
             environment.held(family, exclusive=False, say=quiet),
             (out / "worker.log").open("ab", buffering=0) as log,
@@ -110,7 +112,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.killpg(worker.pid, how)
             with suppress(subprocess.TimeoutExpired):
-                worker.wait(PATIENCE)
+                worker.wait(GRACE)
 
 
 def _failure(code: int, watch: Watch) -> RunError:

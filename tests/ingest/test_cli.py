@@ -15,10 +15,11 @@ import pytest
 from ingest.__main__ import choose_models, main, prepare
 from ingest.arguments import parse
 from ingest.layout import Layout, Run
+from ingest.limits import Limits
 from ingest.runs.execute import working_on
 from ingest.runs.load import land
 from ingest.runs.plan import Plan
-from ingest.runtimes import Limits, environment
+from ingest.runtimes import environment
 from ingest.sources import find_dataset
 from ingest.systems.materialize import Materialized
 from schemas.store import connect

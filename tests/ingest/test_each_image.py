@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.failures import RunError
 from ingest.images.__main__ import _each
 from ingest.images.registry import NoImage
-from ingest.runtimes import RunError
 from zoo.cards.schema import Family, load_families
 
 Said = pytest.CaptureFixture[str]

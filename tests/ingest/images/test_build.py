@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from ingest.failures import RunError
 from ingest.images import wheels
 from ingest.images.build import Choice, build, context
 from ingest.images.engine import Engine
@@ -27,7 +28,7 @@ from ingest.images.recipe import (
     recipe,
     worker_files,
 )
-from ingest.runtimes import RunError, environment
+from ingest.runtimes import environment
 from zoo.cards.requirements import read_blocks
 from zoo.cards.schema import Family, load_families, load_family
 from zoo.places import ROOT

@@ -170,7 +170,7 @@ def test_the_engine_hangs_during_a_run(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(docker_runtime, "connected", partial(connected, timeout=2))
-        patch.setattr(docker_runtime, "PATIENCE", 1)
+        patch.setattr(docker_runtime, "GRACE", 1)
         meanwhile(relay.freeze)
         result = ingest("late", "--timeout", "5", dataset=molecules, limit=ALL)
     told(layout, result, f"the container engine at unix://{relay.path} stopped answering: ")

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from ingest.failures import RunError
 from ingest.images.__main__ import main
 from ingest.images.build import Choice, build
 from ingest.images.digests import Published, current, lock_file, published, record, why_not
@@ -18,7 +19,6 @@ from ingest.images.recipe import recipe
 from ingest.images.registry import Layers, pull, push
 from ingest.images.status import rows, stale
 from ingest.layout import Layout
-from ingest.runtimes import RunError
 from tests.ingest.images.registry import serving
 from zoo.cards.schema import Family, find_family
 

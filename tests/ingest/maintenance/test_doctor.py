@@ -11,7 +11,8 @@ import pytest
 from ingest.images.engine import Engine
 from ingest.maintenance import doctor
 from ingest.maintenance.doctor import Finding, Gpu, diagnose, driver_version, parse_gpus, room, show
-from ingest.runtimes import Runtime, load_runtimes
+from ingest.runtimes import load_runtimes
+from ingest.runtimes.base import Runtime
 from zoo.cards.schema import Family, load_families
 
 # Names, capabilities and driver from triton-inference-server/server#8070, in the order of QUERY; memory is made up.

@@ -10,17 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ingest.failures import NoRuntime, RunError
 from ingest.layout import Layout
+from ingest.limits import Limits
 from ingest.runs.plan import Plan
-from ingest.runtimes import (
-    Limits,
-    NoRuntime,
-    RunError,
-    _first,
-    choose_runtime,
-    environment,
-    load_runtimes,
-)
+from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.venv import Venv, _device
 from ingest.systems.materialize import Materialized
 from zoo.cards.faults import find_faults
@@ -74,20 +68,23 @@ def test_the_first_runtime_that_lacks_nothing_is_taken_and_the_reason_is_why_not
 ):
     families = list(load_families().values())[:3]
     last = Elsewhere()
-    assert _first([last], families) == (last, "the first choice, and this machine can use it")
-    calm = "no elsewhere here, which is optional (see `make doctor`)"
-    assert _first([Elsewhere("no engine answers"), last], families) == (last, calm)
+    assert _first_usable([last], families) == (
+        last,
+        "the first choice, and this machine can use it",
+    )
+    calm = "no elsewhere here, which is optional (see `matterzoo doctor`)"
+    assert _first_usable([Elsewhere("no engine answers"), last], families) == (last, calm)
     lacks = Elsewhere(lacking="no image of {} is built")
-    assert _first([Elsewhere("no engine answers"), lacks, last], families[:1]) == (
+    assert _first_usable([Elsewhere("no engine answers"), lacks, last], families[:1]) == (
         last,
         f"{calm}; elsewhere answers, but no image of {families[0].name} is built",
     )
     said = (
         f"elsewhere answers, but no image of {families[0].name} is built (and the like for 2 more)"
     )
-    assert _first([lacks, last], families) == (last, said)
+    assert _first_usable([lacks, last], families) == (last, said)
     with pytest.raises(NoRuntime, match="no engine answers; elsewhere answers, but no image"):
-        _first([Elsewhere("no engine answers"), lacks], families)
+        _first_usable([Elsewhere("no engine answers"), lacks], families)
 
 
 def test_the_environment_holds_what_the_lock_says_and_nothing_else(layout: Layout) -> None:

@@ -1,0 +1,19 @@
+"""What may go wrong between asking for vectors and having them; every message says what to do."""
+
+from __future__ import annotations
+
+
+class RunError(Exception):
+    """A run has no environment or image, or its worker ended before it was done."""
+
+
+class Killed(RunError):
+    """The worker was killed by SIGKILL, possibly by something that guards the machine's memory."""
+
+
+class OutOfMemory(Killed):
+    """The worker was killed because memory ran out; a smaller batch budget may help."""
+
+
+class NoRuntime(RunError):
+    """The runtime that was asked for does not exist, or this machine cannot use any."""
