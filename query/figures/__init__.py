@@ -1,37 +1,70 @@
-"""The figures of the report, one function each: a connection and names in, a Matplotlib figure out.
+"""The figures of the report, one function per figure: a connection and names in, a figure out.
 
-    figures.alignment_matrix(query.connect("matter.duckdb"), "aflow", metric="cka")
+    query.figures.alignment_matrix(query.connect("matter.duckdb"), "aflow", metric="cka")
 
-Each figure draws the result of one statement in query/statements/ and carries it: `plot.answer` has the SQL and the rows.
+Each figure draws the result of the statement in `query/statements/` that has its name, and keeps it:
+`plot.answer` holds the SQL and the rows. A figure is loaded when it is first asked for, so that
+nothing else needs Matplotlib. README.md in this folder says how to add one.
 """
 
-from query.figures.alignment_curve import alignment_curve
-from query.figures.alignment_matrix import alignment_matrix
-from query.figures.beyond_twins import beyond_twins
-from query.figures.controls import controls
-from query.figures.convergence import convergence
-from query.figures.dimensions import dimensions
-from query.figures.distribution import distribution
-from query.figures.energy_errors import energy_errors
-from query.figures.imbalance import imbalance
-from query.figures.kinship import kinship
-from query.figures.model_tree import model_tree
-from query.figures.plot import NothingToDraw, Plot
-from query.figures.system_map import system_map
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from query.figures.alignment_across_datasets import alignment_across_datasets
+    from query.figures.alignment_curve import alignment_curve
+    from query.figures.alignment_matrix import alignment_matrix
+    from query.figures.control_alignment import control_alignment
+    from query.figures.convergence import convergence
+    from query.figures.dimensions import dimensions
+    from query.figures.energy_errors import energy_errors
+    from query.figures.information_imbalance_plane import information_imbalance_plane
+    from query.figures.kinship import kinship
+    from query.figures.model_tree import model_tree
+    from query.figures.plot import NothingToDraw, Plot
+    from query.figures.system_map import system_map
+    from query.figures.training_effect import training_effect
 
 __all__ = [
     "NothingToDraw",
     "Plot",
-    "beyond_twins",
-    "controls",
-    "convergence",
+    "alignment_across_datasets",
     "alignment_curve",
-    "dimensions",
-    "distribution",
-    "energy_errors",
     "alignment_matrix",
-    "imbalance",
+    "control_alignment",
+    "convergence",
+    "dimensions",
+    "energy_errors",
+    "information_imbalance_plane",
     "kinship",
-    "system_map",
     "model_tree",
+    "system_map",
+    "training_effect",
 ]
+
+# The names that are not defined in a module of the same name.
+_MODULES = {"NothingToDraw": "plot", "Plot": "plot"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the figure called `name`."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError(
+            "figures are drawn with Matplotlib, which is not installed: "
+            "pip install 'matterzoo[report]'"
+        ) from error
+    # The import has bound the name to the module; the function takes its place.
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -28,7 +28,7 @@ def controls_that_fail(drawn: Sequence[Drawn]) -> list[str]:
     """A warning for each dataset on which a control does not give what it must."""
     found = []
     for section in drawn:
-        for version, rows in _first(section) if section.section.name == "controls" else ():
+        for version, rows in _first(section) if section.section.name == "control_alignment" else ():
             failed = [f"{row['control']} ({row['metric']})" for row in rows if not row["holds"]]
             if failed:
                 names = ", ".join(failed[:NAMED]) + (", …" if len(failed) > NAMED else "")
@@ -57,14 +57,14 @@ def _nothing(rows: Rows) -> Iterator[str]:
     yield from ()
 
 
-def _controls(rows: Rows) -> Iterator[str]:
+def _control_alignment(rows: Rows) -> Iterator[str]:
     """What fails is a warning, see above."""
     if rows and all(row["holds"] for row in rows):
         metrics = len({row["metric"] for row in rows})
         yield f"All {len(rows)} checks hold: {len(rows) // metrics} controls, {metrics} metrics."
 
 
-def _heatmap(rows: Rows) -> Iterator[str]:
+def _alignment_matrix(rows: Rows) -> Iterator[str]:
     pairs = [
         row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None
     ]
@@ -78,7 +78,7 @@ def _heatmap(rows: Rows) -> Iterator[str]:
             )
 
 
-def _converging(rows: Rows) -> Iterator[str]:
+def _convergence(rows: Rows) -> Iterator[str]:
     said = []
     for kin, words in (("all", "over all models"), ("others", "without its own family")):
         row = next((row for row in rows if row["kin"] == kin and row["spearman"] is not None), None)
@@ -97,7 +97,7 @@ def _converging(rows: Rows) -> Iterator[str]:
         yield f"The rank correlation of {about} is {'; '.join(said)}."
 
 
-def _distribution(rows: Rows) -> Iterator[str]:
+def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
     for metric in dict.fromkeys(row["metric"] for row in rows):
         pairs = [
             row
@@ -109,7 +109,7 @@ def _distribution(rows: Rows) -> Iterator[str]:
             yield f"The mean {metric} of {len(pairs)} pairs is {means[0]} on the first, {means[1]} on the second."
 
 
-def _dimension(rows: Rows) -> Iterator[str]:
+def _dimensions(rows: Rows) -> Iterator[str]:
     known = [row for row in rows if row["kind"] == "model" and row["value"] is not None]
     if known:
         ends = [choose(known, key=lambda row: float(row["value"])) for choose in (min, max)]
@@ -117,7 +117,7 @@ def _dimension(rows: Rows) -> Iterator[str]:
         yield f"The intrinsic dimension of trained models lies between {low} and {high}."
 
 
-def _kin(rows: Rows) -> Iterator[str]:
+def _kinship(rows: Rows) -> Iterator[str]:
     found = {row["relation"]: row for row in rows if row["mean"] is not None}
     said = []
     for relation, row in found.items():
@@ -127,7 +127,7 @@ def _kin(rows: Rows) -> Iterator[str]:
         yield f"The mean {next(iter(found.values()))['metric']} of two models is {'; '.join(said)}."
 
 
-def _beyond_twins(rows: Rows) -> Iterator[str]:
+def _training_effect(rows: Rows) -> Iterator[str]:
     gained = [
         row["gained"]
         for row in rows
@@ -138,7 +138,7 @@ def _beyond_twins(rows: Rows) -> Iterator[str]:
         yield f"{more} of {len(gained)} pairs from different families are more alike than their untrained twins."
 
 
-def _energy(rows: Rows) -> Iterator[str]:
+def _energy_errors(rows: Rows) -> Iterator[str]:
     best = min(
         (row for row in rows if row["mae"] is not None),
         key=lambda row: float(row["mae"]),
@@ -157,12 +157,12 @@ def _range(low: float, high: float) -> str:
 
 
 SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
-    "controls": _controls,
-    "alignment_matrix": _heatmap,
-    "convergence": _converging,
-    "distribution": _distribution,
-    "dimensions": _dimension,
-    "kinship": _kin,
-    "beyond_twins": _beyond_twins,
-    "energy_errors": _energy,
+    "control_alignment": _control_alignment,
+    "alignment_matrix": _alignment_matrix,
+    "convergence": _convergence,
+    "alignment_across_datasets": _alignment_across_datasets,
+    "dimensions": _dimensions,
+    "kinship": _kinship,
+    "training_effect": _training_effect,
+    "energy_errors": _energy_errors,
 }

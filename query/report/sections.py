@@ -135,13 +135,13 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
 
 SECTIONS = (
     Section(
-        "controls",
+        "control_alignment",
         "Can the numbers below be believed?",
         "Controls are made-up models of which the answer is known: the same vectors turned or scaled must give "
         "what a thing gives with itself, shuffled or random ones what chance gives, constant ones nothing. Where "
         "one does not, the pipeline is wrong somewhere, and no other figure means anything. That all hold does "
         "not show that a model was run as its makers meant it.",
-        [Panel("controls", figures.controls, each())],
+        [Panel("control_alignment", figures.control_alignment, each())],
     ),
     Section(
         "alignment_matrix",
@@ -171,22 +171,22 @@ SECTIONS = (
         [Panel("convergence", figures.convergence, by_score)],
     ),
     Section(
-        "distribution",
+        "alignment_across_datasets",
         "Do models agree inside and outside of what they were trained on?",
         "Each point is a pair of models: how alike they are on one dataset, across, and on another, up, at equal "
         "numbers of systems, since values depend on it. Pairs below the diagonal agree less on the second "
         "dataset. Which dataset is out of distribution, and for which model, is for the reader to say: a store "
         "cannot know.",
-        [Panel("distribution", figures.distribution, two_by_two)],
+        [Panel("alignment_across_datasets", figures.alignment_across_datasets, two_by_two)],
     ),
     Section(
-        "imbalance",
+        "information_imbalance_plane",
         "Does one model know what another knows?",
         "Information imbalance: how far neighbors in one model's vectors are neighbors in another's. Near 0, 0 "
         "two models hold the same; near 1, 1 they have nothing to do with each other; off the diagonal one holds "
         "the other's and more. It looks at nearest neighbors only, so noise at short range hides what is shared at"
         " long range.",
-        [Panel("imbalance", figures.imbalance, alone_or_two)],
+        [Panel("information_imbalance_plane", figures.information_imbalance_plane, alone_or_two)],
     ),
     Section(
         "dimensions",
@@ -216,13 +216,13 @@ SECTIONS = (
         [Panel("alignment_curve", figures.alignment_curve, each(metric=QUICK))],
     ),
     Section(
-        "beyond_twins",
+        "training_effect",
         "What did training add?",
         "An untrained twin is the same network with weights drawn at random. Each point is a pair of models: how "
         "alike their twins are, across, and how alike they are themselves, up. On the diagonal the architecture "
         "explains it all. Above it, training brought the two together; below it, training set them apart. On the "
         "right, the same differences as shares of pairs.",
-        [Panel("beyond_twins", figures.beyond_twins, each())],
+        [Panel("training_effect", figures.training_effect, each())],
     ),
     Section(
         "energy_errors",

@@ -73,7 +73,7 @@ class View:
 
     @property
     def name(self) -> str:
-        """A file's name without its ending: heatmap-aflow-cka."""
+        """A file's name without its ending: alignment_matrix-aflow-cka."""
         return UNSAFE.sub("_", "-".join([self.panel, *self.version.switches.values()]))
 
 

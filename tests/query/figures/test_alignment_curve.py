@@ -8,8 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot
-from query.figures import alignment_curve as curve
+from query.figures import NothingToDraw, Plot, alignment_curve
 from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
@@ -65,7 +64,7 @@ def test_values_at_all_systems_and_chance(small: Connection) -> None:
 
 @pytest.fixture
 def plot(small: Connection) -> Plot:
-    return curve(small, "crystals")
+    return alignment_curve(small, "crystals")
 
 
 def test_lines_are_the_rows(plot: Plot) -> None:
@@ -88,7 +87,7 @@ def test_lines_are_the_rows(plot: Plot) -> None:
 
 
 def test_low_may_be_alike_and_a_pair_may_have_a_direction(small: Connection) -> None:
-    plot = curve(small, "crystals", metric="information_imbalance", ks=[1, 2])
+    plot = alignment_curve(small, "crystals", metric="information_imbalance", ks=[1, 2])
     (label,) = (text for text in written(plot) if text.startswith("most alike:"))
     lowest = next(row for row in plot.answer.rows if row["pair"] == "lowest")
     assert label == f"most alike:\n{lowest['model_a']} →\n{lowest['model_b']}"
@@ -96,13 +95,13 @@ def test_low_may_be_alike_and_a_pair_may_have_a_direction(small: Connection) -> 
 
 
 def test_metrics_without_neighbors_have_one_panel(small: Connection) -> None:
-    plot = curve(small, "crystals", metric="cka", repeats=2)
+    plot = alignment_curve(small, "crystals", metric="cka", repeats=2)
     assert [axes.get_xlabel() for axes in plot.axes] == ["systems, n"]
     assert overlapping(plot) == []
 
 
 def test_labels_of_lines_that_end_together_do_not_collide(small: Connection) -> None:
-    plot = curve(
+    plot = alignment_curve(
         small, "crystals", ks=[2, 58]
     )  # where k is nearly n, all values are CKA's and chance is near
     assert overlapping(plot) == []
@@ -112,7 +111,7 @@ def test_labels_of_lines_that_end_together_do_not_collide(small: Connection) -> 
 
 
 def test_what_is_undefined_is_hatched(small: Connection) -> None:
-    plot = curve(small, "crystals", ns=[10, 40, 60], ks=[5])
+    plot = alignment_curve(small, "crystals", ns=[10, 40, 60], ks=[5])
     assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 2
     assert sum("undefined" in spot.text for spot in plot.spots()) == 2
 
@@ -136,4 +135,4 @@ def test_what_is_undefined_is_hatched(small: Connection) -> None:
 )
 def test_nothing_to_draw(small: Connection, options: dict[str, object], says: str) -> None:
     with pytest.raises(NothingToDraw, match=says):
-        curve(small, "crystals", **options)  # type: ignore[arg-type]
+        alignment_curve(small, "crystals", **options)  # type: ignore[arg-type]

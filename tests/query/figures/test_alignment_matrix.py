@@ -6,8 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot
-from query.figures import alignment_matrix as heatmap
+from query.figures import NothingToDraw, Plot, alignment_matrix
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
 from tests.query.figures.texts import overlapping, written
@@ -23,7 +22,7 @@ def labels(plot: Plot) -> list[str]:
 @pytest.mark.parametrize("metric", [mutual_knn, information_imbalance])
 def test_cells_are_the_metric_of_row_and_column(small: Connection, metric) -> None:  # type: ignore[no-untyped-def]
     names = [name for name in DRAWN if name != "counts"]  # which has equal distances
-    plot = heatmap(small, "crystals", metric=metric.__name__, models=names, permutations=0)
+    plot = alignment_matrix(small, "crystals", metric=metric.__name__, models=names, permutations=0)
     order = labels(plot)
     assert set(order) == set(names)
     assert [tick.get_text() for tick in plot.axes[0].get_xticklabels()] == order
@@ -39,7 +38,7 @@ def test_cells_are_the_metric_of_row_and_column(small: Connection, metric) -> No
 
 
 def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection) -> None:
-    order = labels(heatmap(small, "crystals", permutations=0))
+    order = labels(alignment_matrix(small, "crystals", permutations=0))
     leaves = small.sql("""
         FROM model_tree('crystals', models :=
             (SELECT list(model_id) FROM models_on('crystals') WHERE kind IN ('model', 'descriptor')))
@@ -53,7 +52,7 @@ def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection
 
 
 def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
-    plot = heatmap(
+    plot = alignment_matrix(
         small, "crystals", metric="cka", models=["alpha-0", "alpha-1", "flat"], permutations=0
     )
     assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 5
@@ -64,7 +63,7 @@ def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
 
 
 def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
-    plot = heatmap(small, "crystals", models=["alpha-0", "alpha-1"], permutations=20)
+    plot = alignment_matrix(small, "crystals", models=["alpha-0", "alpha-1"], permutations=20)
     row = next(
         row
         for row in plot.answer.rows
@@ -81,7 +80,7 @@ def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
 def test_strips_lie_between_the_names_and_the_cells(
     small: Connection, models: list[str] | None
 ) -> None:
-    plot = heatmap(small, "crystals", models=models, permutations=0)
+    plot = alignment_matrix(small, "crystals", models=models, permutations=0)
     plot.draw_without_rendering()
     axes = plot.axes[0]
     strips = [line for line in axes.lines if line.get_linewidth() > 5]
@@ -95,7 +94,7 @@ def test_strips_lie_between_the_names_and_the_cells(
 
 
 def test_sixty_models(large: Connection) -> None:
-    plot = heatmap(large, "crystals", metric="mutual_knn", permutations=0)
+    plot = alignment_matrix(large, "crystals", metric="mutual_knn", permutations=0)
     assert len(labels(plot)) == 62
     assert len(plot.spots()) == 62 * 62
     assert overlapping(plot) == []
@@ -110,15 +109,15 @@ def test_sixty_models(large: Connection) -> None:
 def test_one_model_is_no_matrix(small: Connection, models: list[str]) -> None:
     says = "a tree needs two models aligned on crystals, found 1 .*: make ingest MODEL=… DATASET=crystals"
     with pytest.raises(NothingToDraw, match=says):
-        heatmap(small, "crystals", models=models)
+        alignment_matrix(small, "crystals", models=models)
 
 
 def test_no_models_is_no_matrix_of_controls(own: Connection) -> None:
     own.execute("DELETE FROM models WHERE family <> 'checks'")
     with pytest.raises(NothingToDraw, match="a tree needs two models aligned on crystals, found 0"):
-        heatmap(own, "crystals")
+        alignment_matrix(own, "crystals")
 
 
 def test_other_faults_are_no_lack_of_data(small: Connection) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="did you mean 'crystals'"):
-        heatmap(small, "crystal")
+        alignment_matrix(small, "crystal")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from query.figures import NothingToDraw
-from query.figures import convergence as converging
+from query.figures import NothingToDraw, convergence
 from tests.query.figures.texts import overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
@@ -37,7 +36,7 @@ def scored(own: Connection) -> Connection:
 
 
 def test_a_point_is_a_model(scored: Connection) -> None:
-    plot = converging(scored, "crystals", "energy_mae", reference="beta-2", metric="cka")
+    plot = convergence(scored, "crystals", "energy_mae", reference="beta-2", metric="cka")
     aligned = dict(
         scored.sql(
             "SELECT model_b, value FROM alignment_matrix('crystals', metric := 'cka') WHERE model_a = 'beta-2'"
@@ -68,7 +67,7 @@ def test_a_point_is_a_model(scored: Connection) -> None:
 
 
 def test_the_best_model_is_the_reference(scored: Connection) -> None:
-    plot = converging(scored, "crystals", "energy_mae", test_set="held out", metric="cka")
+    plot = convergence(scored, "crystals", "energy_mae", test_set="held out", metric="cka")
     assert {row["reference"] for row in plot.answer.rows} == {"beta-2"}
     assert plot.title == "Alignment with beta-2 on crystals"
 
@@ -78,7 +77,7 @@ def test_where_all_are_of_one_family_the_other_panel_says_so(scored: Connection)
     scored.execute(
         "INSERT INTO scores VALUES ('alpha-0@untrained', 'energy_mae', 9, 'meV', 'held out', 'paper')"
     )
-    plot = converging(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
+    plot = convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
     everyone, others = plot.axes
     assert len(everyone.lines) == 3
     assert not others.lines
@@ -87,13 +86,13 @@ def test_where_all_are_of_one_family_the_other_panel_says_so(scored: Connection)
 
 def test_what_lacks_is_said(scored: Connection) -> None:
     with pytest.raises(NothingToDraw, match="no score 'charm' in this store"):
-        converging(scored, "crystals", "charm", reference="alpha-0")
+        convergence(scored, "crystals", "charm", reference="alpha-0")
     with pytest.raises(NothingToDraw, match="no labels of energy on crystals"):
-        converging(scored, "crystals", "composition_residual_mae")
+        convergence(scored, "crystals", "composition_residual_mae")
     with pytest.raises(
         NothingToDraw,
         match="three models with 'energy_mae' on one test set and vectors on crystals",
     ):
-        converging(scored, "crystals", "energy_mae", reference="alpha-0", test_set="elsewhere")
+        convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="elsewhere")
     with pytest.raises(duckdb.InvalidInputException, match="no model 'nobody'"):
-        converging(scored, "crystals", "energy_mae", reference="nobody")
+        convergence(scored, "crystals", "energy_mae", reference="nobody")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from query.figures import NothingToDraw
-from query.figures import dimensions as dimension
+from query.figures import NothingToDraw, dimensions
 from query.statements import ask
 from tests.query.figures.texts import overlapping
 
@@ -36,7 +35,7 @@ def test_rows_are_dimensions(small: Connection) -> None:
 
 
 def test_a_row_is_a_model_with_its_twin(large: Connection) -> None:
-    plot = dimension(large, "crystals", subsamples=0, k=10)
+    plot = dimensions(large, "crystals", subsamples=0, k=10)
     (axes,) = plot.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert len(names) == 60 + 2 + 4
@@ -54,7 +53,7 @@ def test_a_row_is_a_model_with_its_twin(large: Connection) -> None:
 
 
 def test_whiskers_are_intervals(small: Connection) -> None:
-    plot = dimension(small, "crystals", k=10, subsamples=5)
+    plot = dimensions(small, "crystals", k=10, subsamples=5)
     drawn = sorted(
         tuple(line.get_xdata()) for line in plot.axes[0].lines if len(line.get_xdata()) == 2
     )
@@ -68,4 +67,4 @@ def test_no_value_is_no_figure(small: Connection) -> None:
         NothingToDraw,
         match="no model has a value on crystals: alpha-0 has 60 different vectors, but",
     ):
-        dimension(small, "crystals", k=70)
+        dimensions(small, "crystals", k=70)

@@ -10,8 +10,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import query
-from query.figures import NothingToDraw
-from query.figures import energy_errors as energy
+from query.figures import NothingToDraw, energy_errors
 from query.statements import ask
 from tests.query.figures.texts import overlapping, written
 
@@ -94,7 +93,7 @@ def test_without_labels_models_are_set_against_each_other(
 def test_the_figure_draws_errors_and_residuals(
     own: Connection, told: dict[str, np.ndarray]
 ) -> None:
-    plot = energy(own, "crystals")
+    plot = energy_errors(own, "crystals")
     errors, *panels = plot.axes
     assert [label.get_text() for label in errors.get_yticklabels()] == [
         "alpha-0",
@@ -129,7 +128,7 @@ def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.
     own.execute(
         "UPDATE labels SET value = value + 1000 WHERE source = 'beta-0' AND system_id = 'crystals/000'"
     )
-    plot = energy(own, "crystals")
+    plot = energy_errors(own, "crystals")
     (panel,) = (axes for axes in plot.axes if axes.get_title("left") == "beta-0")
     rows = [row for row in plot.answer.rows if row["model_id"] == "beta-0"]
     most = panel.get_ylim()[1]
@@ -159,7 +158,7 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
             "FROM systems, (SELECT 'book' AS source UNION ALL SELECT model_id FROM models_on('crystals') "
             "WHERE kind = 'model') WHERE dataset = 'crystals'"
         )
-        plot = energy(connection, "crystals")
+        plot = energy_errors(connection, "crystals")
     assert len(plot.axes[0].get_yticklabels()) == 60
     assert len(plot.axes) == 1 + 8
     assert plot.answer.table.num_rows == 8 * 60 + 52
@@ -172,4 +171,4 @@ def test_no_energies_is_no_figure(small: Connection) -> None:
         NothingToDraw,
         match="no labels of energy on crystals.*encoders of potentials give energies: make",
     ):
-        energy(small, "crystals")
+        energy_errors(small, "crystals")

@@ -8,8 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw
-from query.figures import kinship as kin
+from query.figures import NothingToDraw, kinship
 from query.statements import ask
 from tests.query.figures.texts import overlapping, written
 
@@ -65,7 +64,7 @@ def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_s
         "beta-1": ["web text"],
     }.items():
         trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
-    plot = kin(trained, "crystals", metric="cka", permutations=0)
+    plot = kinship(trained, "crystals", metric="cka", permutations=0)
     rows = {(row["model_a"], row["model_b"]): row for row in plot.answer.rows}
     assert rows["alpha-0", "beta-0"]["relation"] == "same training data"
     assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
@@ -92,7 +91,7 @@ def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> 
 
 
 def test_a_point_is_a_pair(large: Connection) -> None:
-    plot = kin(large, "crystals", permutations=9)
+    plot = kinship(large, "crystals", permutations=9)
     (axes,) = plot.axes
     rows = [row for row in plot.answer.rows if row["value"] is not None]
     points = np.concatenate([points.get_offsets() for points in axes.collections])
@@ -112,4 +111,4 @@ def test_untrained_models_have_no_kin(own: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="two models with training sets and vectors on crystals are needed"
     ):
-        kin(own, "crystals")
+        kinship(own, "crystals")

@@ -9,8 +9,7 @@ import pytest
 from Bio import Phylo
 from matplotlib.collections import LineCollection
 
-from query.figures import NothingToDraw, Plot
-from query.figures import model_tree as tree
+from query.figures import NothingToDraw, Plot, model_tree
 from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.texts import overlapping, written
@@ -20,7 +19,7 @@ Connection = duckdb.DuckDBPyConnection
 
 @pytest.fixture
 def plot(small: Connection) -> Plot:
-    return tree(small, "crystals")
+    return model_tree(small, "crystals")
 
 
 def labels(plot: Plot) -> list[str]:
@@ -91,7 +90,7 @@ def test_the_bar_is_a_round_part_of_the_way(plot: Plot) -> None:
 def test_marks_tell_families_inputs_or_training(
     small: Connection, color: str, shown: set[str]
 ) -> None:
-    plot = tree(small, "crystals", color=color)
+    plot = model_tree(small, "crystals", color=color)
     (key,) = plot.legends
     assert {text.get_text() for text in key.get_texts()} == shown
     looks = {
@@ -109,7 +108,7 @@ def test_what_is_not_known_is_not_none(own: Connection) -> None:
 
 
 def test_models_without_a_place_are_named(small: Connection) -> None:
-    plot = tree(small, "crystals", models=["alpha-0", "alpha-1", "beta-0", "flat"])
+    plot = model_tree(small, "crystals", models=["alpha-0", "alpha-1", "beta-0", "flat"])
     (note,) = (text for text in written(plot) if text.startswith("Without a place"))
     assert note.startswith("Without a place: flat (every vector of flat is the same")
     assert "flat" not in labels(plot)
@@ -117,7 +116,7 @@ def test_models_without_a_place_are_named(small: Connection) -> None:
 
 
 def test_sixty_models(large: Connection) -> None:
-    plot = tree(large, "crystals")
+    plot = model_tree(large, "crystals")
     assert len(labels(plot)) == 62
     assert overlapping(plot) == []
     (spot,) = (spot for spot in plot.spots() if spot.text.startswith("family-11-0\n"))
@@ -129,8 +128,8 @@ def test_a_tree_needs_two_models(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="a tree needs two models.*: make ingest MODEL=… DATASET=crystals"
     ):
-        tree(small, "crystals", models=["alpha-0"])
+        model_tree(small, "crystals", models=["alpha-0"])
     with pytest.raises(
         ValueError, match="color = 'color', expected one of family, input, training"
     ):
-        tree(small, "crystals", color="color")
+        model_tree(small, "crystals", color="color")

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import query
-from query.figures import NothingToDraw
-from query.figures import system_map as map
+from query.figures import NothingToDraw, system_map
 from query.statements import ask
 from tests.query.figures.conftest import make_store
 from tests.query.figures.texts import overlapping, written
@@ -48,7 +47,7 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     own.execute(
         f"INSERT INTO labels SELECT {name}, 'gap', 9, 'eV', 'alpha-0' FROM range(20, 60) t(i)"
     )
-    plot = map(own, "crystals", model="beta-0", color="gap")
+    plot = system_map(own, "crystals", model="beta-0", color="gap")
     rings, points = plot.axes[0].collections
     assert points.get_array().tolist() == list(range(40))  # a book's before a model's
     assert len(rings.get_offsets()) == 20
@@ -67,7 +66,7 @@ def test_one_value_does_not_rule_the_colors(own: Connection) -> None:
         "INSERT INTO labels SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
         "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems WHERE dataset = 'crystals')"
     )
-    (points,) = map(own, "crystals", model="beta-0", color="gap").axes[0].collections
+    (points,) = system_map(own, "crystals", model="beta-0", color="gap").axes[0].collections
     low, high = np.percentile([*range(59), 1e6], [1, 99])
     assert (points.norm.vmin, points.norm.vmax) == pytest.approx((low, high))
     assert points.colorbar.extend == "both"
@@ -75,7 +74,7 @@ def test_one_value_does_not_rule_the_colors(own: Connection) -> None:
 
 def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     own.execute("UPDATE systems SET n_atoms = 1 + n_atoms * n_atoms * n_atoms")
-    plot = map(own, "crystals", model="beta-0")
+    plot = system_map(own, "crystals", model="beta-0")
     bar = plot.axes[0].collections[0].colorbar
     assert bar.ax.get_yscale() == "log"
     plot.spots()
@@ -86,7 +85,7 @@ def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
 
 def test_formulas_are_kinds(own: Connection) -> None:
     own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
-    plot = map(own, "crystals", color="formula")
+    plot = system_map(own, "crystals", color="formula")
     assert {"Y (12)", "other (42)"} <= written(plot)
     assert sum(len(points.get_offsets()) for points in plot.axes[0].collections) == 60
 
@@ -95,17 +94,17 @@ def test_what_lacks_is_said(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="no system of crystals has a label 'charm': see FROM labels"
     ):
-        map(small, "crystals", color="charm")
+        system_map(small, "crystals", color="charm")
     with pytest.raises(NothingToDraw, match="every vector of flat is the same"):
-        map(small, "crystals", model="flat")
+        system_map(small, "crystals", model="flat")
     with pytest.raises(
         NothingToDraw, match="no model has vectors on nothing: make ingest MODEL=… DATASET=nothing"
     ):
-        map(small, "nothing")
+        system_map(small, "nothing")
 
 
 def test_many_systems_are_pixels(tmp_path: Path) -> None:
     with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
-        plot = map(connection, "crystals", model="alpha-0")
+        plot = system_map(connection, "crystals", model="alpha-0")
     assert plot.svg().count("<use") < 1000  # letters
     assert len(plot.spots()) == 3001

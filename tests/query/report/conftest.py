@@ -64,7 +64,7 @@ def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
 
 @pytest.fixture(scope="session")
 def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on both datasets, with a choice of versions in the heatmap alone; to be read only."""
+    """The report on both datasets, with a choice of versions in the alignment matrix alone; to be read only."""
     sections = [
         section if section.name == "alignment_matrix" else first_version_of(section)
         for section in SECTIONS

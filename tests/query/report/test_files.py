@@ -29,7 +29,10 @@ ONE = [
 ]
 TWO = [
     Section(
-        "distribution", "Where?", "How.", [Panel("distribution", figures.distribution, two_by_two)]
+        "alignment_across_datasets",
+        "Where?",
+        "How.",
+        [Panel("alignment_across_datasets", figures.alignment_across_datasets, two_by_two)],
     )
 ]
 
@@ -43,14 +46,16 @@ def written(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_figure_is_there_as_pictures_data_and_sql(written: Path) -> None:
-    figure = {f"heatmap-crystals.{form}" for form in ("svg", "png", "csv", "sql")}
+    figure = {f"alignment_matrix-crystals.{form}" for form in ("svg", "png", "csv", "sql")}
     tables = {f"provenance_{what}" for what in ("datasets", "models", "runs", "failures")}
     assert {file.name for file in (written / "figures").iterdir()} == figure | {
         f"{name}.{form}" for name in tables for form in ("csv", "sql")
     }
     assert sorted(file.name for file in written.iterdir()) == ["figures", "index.html"]
-    ElementTree.parse(written / "figures" / "heatmap-crystals.svg")
-    assert (written / "figures" / "heatmap-crystals.png").read_bytes().startswith(b"\x89PNG")
+    ElementTree.parse(written / "figures" / "alignment_matrix-crystals.svg")
+    assert (
+        (written / "figures" / "alignment_matrix-crystals.png").read_bytes().startswith(b"\x89PNG")
+    )
 
 
 def test_every_link_of_the_page_leads_to_a_file(written: Path) -> None:
@@ -66,7 +71,7 @@ def test_every_link_of_the_page_leads_to_a_file(written: Path) -> None:
 def test_the_sql_beside_a_figure_gives_its_csv(
     written: Path, store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("heatmap-crystals", "provenance_runs"):
+    for name in ("alignment_matrix-crystals", "provenance_runs"):
         sql = (written / "figures" / f"{name}.sql").read_text(encoding="utf-8")
         assert main(["--store", str(store_path), "--csv", sql]) == 0
         expected = list(
@@ -115,7 +120,7 @@ def test_a_figure_that_fails_costs_no_other(
         raise KeyError("no such thing")
 
     more = Section("broken", "Does it draw?", "No.", [Panel("broken", broken, each())])
-    controls = next(section for section in SECTIONS if section.name == "controls")
+    controls = next(section for section in SECTIONS if section.name == "control_alignment")
     with query.connect(path) as connection:
         page = report(connection, ["crystals"], tmp_path / "out", [controls, more, *ONE])
     text, said = page.read_text(encoding="utf-8"), capsys.readouterr().err

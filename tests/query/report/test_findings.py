@@ -77,13 +77,13 @@ def test_controls_hold_or_are_a_warning() -> None:
     rows = [
         {"control": control, "metric": "cka", "holds": True} for control in ("turned", "shuffled")
     ]
-    assert findings([drawn("controls", rows)]) == {
+    assert findings([drawn("control_alignment", rows)]) == {
         "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]
     }
-    assert controls_that_fail([drawn("controls", rows)]) == []
+    assert controls_that_fail([drawn("control_alignment", rows)]) == []
     rows[1]["holds"] = False
-    assert findings([drawn("controls", rows)]) == {}
-    assert controls_that_fail([drawn("controls", rows, "molecules")]) == [
+    assert findings([drawn("control_alignment", rows)]) == {}
+    assert controls_that_fail([drawn("control_alignment", rows, "molecules")]) == [
         "On molecules, 1 of 2 checks of controls fail, so do not believe what is below before you know why: "
         "shuffled (cka)."
     ]
@@ -91,9 +91,9 @@ def test_controls_hold_or_are_a_warning() -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None}
-    assert findings([drawn("beyond_twins", [empty])]) == {}
+    assert findings([drawn("training_effect", [empty])]) == {}
     assert findings(
-        [drawn("beyond_twins", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
+        [drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
     ) == {
         "crystals": [
             "1 of 2 pairs from different families are more alike than their untrained twins."

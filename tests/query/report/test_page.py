@@ -19,7 +19,7 @@ from query.report.views import Panel, Section
 from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
 from tests.query.report.conftest import first_version_of
 
-HEATMAP = [
+MATRIX = [
     Section(
         "alignment_matrix",
         "Who?",
@@ -27,7 +27,7 @@ HEATMAP = [
         [Panel("alignment_matrix", figures.alignment_matrix, each())],
     )
 ]
-CONTROLS = [section for section in SECTIONS if section.name == "controls"]
+CONTROLS = [section for section in SECTIONS if section.name == "control_alignment"]
 MEGABYTE = 2**20
 
 
@@ -84,8 +84,8 @@ def test_the_contents_lead_to_the_sections(opened: Opened) -> None:
 def test_a_cell_says_its_pair_and_its_value_under_the_mouse(
     opened: Opened, page_path: Path
 ) -> None:
-    rows = rows_of(page_path, "heatmap-crystals-cknna")
-    canvas = opened.page.locator("#heatmap .view:visible .canvas")
+    rows = rows_of(page_path, "alignment_matrix-crystals-cknna")
+    canvas = opened.page.locator("#alignment_matrix .view:visible .canvas")
     spots, box = canvas.evaluate(SPOTS), canvas.bounding_box()
     assert box is not None
     for row in rows[:2] + rows[-2:]:
@@ -109,7 +109,7 @@ def cell(spots: list[list[object]], row: dict[str, str]) -> tuple[float, float]:
 
 
 def test_arrow_keys_walk_from_cell_to_cell(opened: Opened) -> None:
-    canvas = opened.page.locator("#heatmap .view:visible .canvas")
+    canvas = opened.page.locator("#alignment_matrix .view:visible .canvas")
     canvas.focus()
     said = []
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
@@ -123,29 +123,29 @@ def test_arrow_keys_walk_from_cell_to_cell(opened: Opened) -> None:
 
 def test_the_metric_switch_changes_the_image(opened: Opened) -> None:
     before = shown(opened.page)
-    opened.page.locator("#heatmap label", has_text=re.compile("^cka$")).click()
-    expect(opened.page.locator("#heatmap-crystals-cka")).to_be_visible()
+    opened.page.locator("#alignment_matrix label", has_text=re.compile("^cka$")).click()
+    expect(opened.page.locator("#alignment_matrix-crystals-cka")).to_be_visible()
     after = shown(opened.page)
     assert after != before and after.startswith("data:image/svg+xml;base64,")
-    expect(opened.page.locator("#heatmap .view:visible img")).to_have_attribute(
+    expect(opened.page.locator("#alignment_matrix .view:visible img")).to_have_attribute(
         "alt", re.compile("^cka on crystals")
     )
-    opened.page.locator("#heatmap label", has_text="molecules").click()
-    expect(opened.page.locator("#heatmap-molecules-cka")).to_be_visible()
-    expect(opened.page.locator("#heatmap .view:visible")).to_have_count(1)
+    opened.page.locator("#alignment_matrix label", has_text="molecules").click()
+    expect(opened.page.locator("#alignment_matrix-molecules-cka")).to_be_visible()
+    expect(opened.page.locator("#alignment_matrix .view:visible")).to_have_count(1)
 
 
 def shown(page: Page) -> str:
-    return str(page.locator("#heatmap .view:visible img").get_attribute("src"))
+    return str(page.locator("#alignment_matrix .view:visible img").get_attribute("src"))
 
 
 def test_the_copied_sql_gives_the_data(opened: Opened, store_path: Path, page_path: Path) -> None:
-    opened.page.locator("#heatmap .view:visible summary").click()
-    opened.page.locator("#heatmap .view:visible button.copy").click()
+    opened.page.locator("#alignment_matrix .view:visible summary").click()
+    opened.page.locator("#alignment_matrix .view:visible button.copy").click()
     copied = opened.page.evaluate("getSelection().toString()")
     with query.connect(store_path) as connection:
         answer = connection.sql(copied)
-        assert len(answer.fetchall()) == len(rows_of(page_path, "heatmap-crystals-cknna"))
+        assert len(answer.fetchall()) == len(rows_of(page_path, "alignment_matrix-crystals-cknna"))
 
 
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(
@@ -160,8 +160,8 @@ def test_without_scripts_the_first_figures_show(browser: Browser, page_path: Pat
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_path.as_uri())
-    page.locator("#heatmap .view:visible img").screenshot()
-    assert page.locator("#heatmap .view:visible").count() == 1
+    page.locator("#alignment_matrix .view:visible img").screenshot()
+    assert page.locator("#alignment_matrix .view:visible").count() == 1
     context.close()
 
 
@@ -171,7 +171,7 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     with query.connect(path, read_only=False) as connection:
         add_model(connection, evil, "</script><b>family", ["sea"], parameters=1)
         put(connection, "crystals", evil, make_vectors(SMALL, 0)["beta-0"])
-        page = report(connection, ["crystals"], tmp_path / "report", HEATMAP)
+        page = report(connection, ["crystals"], tmp_path / "report", MATRIX)
     tab = Opened(browser, page)
     assert (tab.complaints, tab.fetched()) == ([], [])
     assert evil in tab.page.locator("#provenance table").nth(1).inner_text()
@@ -217,8 +217,8 @@ def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
     assert images.evaluate_all("images => images.map(i => i.complete && i.naturalWidth > 100)") == [
         True
     ] * len(names)
-    last = rows_of(page, "heatmap-crystals-cknna")[-2]
-    canvas = tab.page.locator("#heatmap .canvas")
+    last = rows_of(page, "alignment_matrix-crystals-cknna")[-2]
+    canvas = tab.page.locator("#alignment_matrix .canvas")
     (x, y), box = cell(canvas.evaluate(SPOTS), last), canvas.bounding_box()
     assert box is not None
     canvas.hover(position={"x": x * box["width"], "y": y * box["height"]})

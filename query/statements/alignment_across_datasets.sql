@@ -1,4 +1,4 @@
--- distribution DATASET_A DATASET_B [metric=cknna,distance_correlation] [models=…] [k=…] [seed=…] [permutations=20]
+-- alignment_across_datasets DATASET_A DATASET_B [metric=cknna,distance_correlation] [models=…] [k=…] [seed=…] [permutations=20]
 -- How alike pairs of models see one dataset and another, on equally many systems, since values depend on their number.
 WITH asked AS MATERIALIZED (
     SELECT model_id, a.family, a.n / max(a.n) OVER () AS share_a, b.n / max(b.n) OVER () AS share_b

@@ -1,4 +1,4 @@
--- imbalance DATASET_A [dataset_b=…] [models=…] [k=1] [seed=…]
+-- information_imbalance_plane DATASET_A [dataset_b=…] [models=…] [k=1] [seed=…]
 -- What each of two models tells of the other on one dataset or two, on equally many systems: low is much.
 WITH seen AS MATERIALIZED (
     SELECT getvariable('dataset_a') AS dataset, * FROM models_on(getvariable('dataset_a'))

@@ -1,4 +1,4 @@
--- beyond_twins DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
+-- training_effect DATASET [metric=cknna] [models=…] [k=…] [permutations=100]
 -- What trained models share beyond their untrained twins: of every pair the value, its twins' value, and what training added to it.
 WITH trained AS MATERIALIZED (
     SELECT m.model_id, m.family, m.training_sets, t.model_id AS twin

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot, beyond_twins
+from query.figures import NothingToDraw, Plot, training_effect
 from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
@@ -20,7 +20,7 @@ MODELS = [model for model, _ in model_names(SMALL)]
 
 @pytest.fixture
 def plot(small: Connection) -> Plot:
-    return beyond_twins(small, "crystals", metric="mutual_knn", permutations=20)
+    return training_effect(small, "crystals", metric="mutual_knn", permutations=20)
 
 
 def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
@@ -40,7 +40,7 @@ def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
 
 def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) -> None:
     rows = ask(
-        small, "beyond_twins", dataset="crystals", metric="information_imbalance", permutations=0
+        small, "training_effect", dataset="crystals", metric="information_imbalance", permutations=0
     ).rows
     assert [(row["model_a"], row["model_b"]) for row in rows] == list(permutations(MODELS, 2))
     for row in rows:
@@ -66,7 +66,7 @@ def test_marks_lie_where_the_values_are(plot: Plot) -> None:
 
 def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'beta-1'")
-    rows = ask(own, "beyond_twins", dataset="crystals", metric="cka", permutations=0).rows
+    rows = ask(own, "training_effect", dataset="crystals", metric="cka", permutations=0).rows
     kin = {(row["model_a"], row["model_b"]): row["kin"] for row in rows}
     assert kin["beta-0", "beta-1"] == "same family"
     assert kin["alpha-0", "beta-0"] == "same training data"  # sea
@@ -76,7 +76,7 @@ def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
 
 def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2@untrained'")
-    plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
+    plot = training_effect(own, "crystals", metric="cka", permutations=20)
     missing = [row for row in plot.answer.rows if row["gained"] is None]
     assert {row["reason"] for row in missing} == {
         "the untrained twin of beta-2 has no vectors here"
@@ -103,7 +103,7 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
     own.execute(
         "DELETE FROM embeddings WHERE model_id = 'alpha-1@untrained' AND system_id = 'crystals/007'"
     )
-    plot = beyond_twins(own, "crystals", metric="cka", permutations=20)
+    plot = training_effect(own, "crystals", metric="cka", permutations=20)
     (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
     assert (left_out["model_a"], left_out["model_b"]) == ("alpha-0", "alpha-1")
     assert left_out["twins_value"] is None and left_out["value"] is not None
@@ -113,7 +113,7 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
 
 
 def test_sixty_models(large: Connection) -> None:
-    plot = beyond_twins(large, "crystals", metric="mutual_knn", permutations=1)
+    plot = training_effect(large, "crystals", metric="mutual_knn", permutations=1)
     assert sum(len(marks.get_offsets()) for marks in plot.axes[0].collections) == 60 * 59 / 2
     assert overlapping(plot) == []
 
@@ -122,6 +122,6 @@ def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
     says = r"no pair .* \(the untrained twin of alpha-0 .*make ingest MODEL=…,…@untrained DATASET=crystals"
     with pytest.raises(NothingToDraw, match=says):
-        beyond_twins(own, "crystals", permutations=1)
+        training_effect(own, "crystals", permutations=1)
     with pytest.raises(NothingToDraw, match="fewer than two trained models"):
-        beyond_twins(own, "crystals", models=["alpha-0"])
+        training_effect(own, "crystals", models=["alpha-0"])

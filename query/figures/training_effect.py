@@ -36,7 +36,7 @@ MANY = 300  # pairs
 
 
 @in_our_look
-def beyond_twins(
+def training_effect(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -57,7 +57,7 @@ def beyond_twins(
         "k": k,
         "permutations": permutations,
     }
-    answer = ask(connection, "beyond_twins", **given)
+    answer = ask(connection, "training_effect", **given)
     if not any(row["gained"] is not None for row in answer.rows):
         why = answer.rows[0]["reason"] if answer.rows else "fewer than two trained models"
         raise NothingToDraw(

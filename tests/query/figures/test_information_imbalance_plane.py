@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from query.figures import NothingToDraw, imbalance
+from query.figures import NothingToDraw, information_imbalance_plane
 from query.statements import ask
 from tests.query.figures.texts import overlapping
 
@@ -32,7 +32,9 @@ def told(connection: Connection, a: str, b: str) -> float:
 
 
 def test_rows_are_information_imbalances(small: Connection) -> None:
-    rows = ask(small, "imbalance", dataset_a="crystals", models="alpha-0,beta-1,rings").rows
+    rows = ask(
+        small, "information_imbalance_plane", dataset_a="crystals", models="alpha-0,beta-1,rings"
+    ).rows
     assert [(row["model_a"], row["model_b"]) for row in rows] == [
         ("alpha-0", "beta-1"),
         ("alpha-0", "rings"),
@@ -49,7 +51,7 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
         "DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
     )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
-    plot = imbalance(own, "crystals", dataset_b="molecules", k=2)
+    plot = information_imbalance_plane(own, "crystals", dataset_b="molecules", k=2)
     rows = plot.answer.rows
     assert {row["n"] for row in rows if row["a_to_b"] is not None} == {40}
     left_out = [row for row in rows if "beta-2" in (row["model_a"], row["model_b"])]
@@ -61,7 +63,7 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
 
 
 def test_a_point_is_a_pair(large: Connection) -> None:
-    plot = imbalance(large, "crystals")
+    plot = information_imbalance_plane(large, "crystals")
     (axes,) = plot.axes
     points = np.concatenate([points.get_offsets() for points in axes.collections])
     values = [(row["a_to_b"], row["b_to_a"]) for row in plot.answer.rows]
@@ -78,4 +80,4 @@ def test_a_point_is_a_pair(large: Connection) -> None:
 
 def test_one_model_is_too_few(small: Connection) -> None:
     with pytest.raises(NothingToDraw, match="two models with vectors on crystals are needed"):
-        imbalance(small, "crystals", models=["alpha-0"])
+        information_imbalance_plane(small, "crystals", models=["alpha-0"])

@@ -22,7 +22,7 @@ CORNERS = {
 
 
 @in_our_look
-def imbalance(
+def information_imbalance_plane(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
     *,
@@ -37,7 +37,7 @@ def imbalance(
     Raises NothingToDraw below two models.
     """
     asked = {"dataset_a": dataset_a, "dataset_b": dataset_b, "models": models, "k": k, "seed": seed}
-    answer = ask(connection, "imbalance", **asked)
+    answer = ask(connection, "information_imbalance_plane", **asked)
     datasets = [dataset_a] if dataset_b is None else [dataset_a, dataset_b]
     drawn = {
         row["dataset"]

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot, controls
+from query.figures import NothingToDraw, Plot, control_alignment
 from query.statements import ask
 from tests.query.figures.conftest import CONTROLS, put
 from tests.query.figures.texts import overlapping, written
@@ -16,7 +16,7 @@ QUICK = {"metric": "cka, information_imbalance", "permutations": 199}
 
 
 def test_every_control_does_what_it_must(small: Connection) -> None:
-    rows = ask(small, "controls", dataset="crystals", **QUICK).rows
+    rows = ask(small, "control_alignment", dataset="crystals", **QUICK).rows
     assert {(row["control"], row["metric"]): row["expected"] for row in rows} == {
         (control, metric): expected
         for control, expected in CONTROLS.items()
@@ -61,7 +61,7 @@ def test_a_control_that_fails_is_told(
     own: Connection, control: str, like: str, noise: float
 ) -> None:
     spoil(own, control, like, noise)
-    plot = controls(own, "crystals", metric="cka", permutations=199)
+    plot = control_alignment(own, "crystals", metric="cka", permutations=199)
     assert [row["control"] for row in plot.answer.rows if not row["holds"]] == [control]
     assert plot.title == "Controls on crystals: 3 of 4 as expected"
     assert len([text for text in written(plot) if text.startswith("✗")]) == 1
@@ -69,7 +69,7 @@ def test_a_control_that_fails_is_told(
 
 def test_many_tests_need_smaller_p_values(small: Connection) -> None:
     one, two = (
-        ask(small, "controls", dataset="crystals", metric=m, permutations=99).rows
+        ask(small, "control_alignment", dataset="crystals", metric=m, permutations=99).rows
         for m in ("cka", "cka,rsa")
     )
     assert [rows[0]["p_least"] for rows in (one, two)] == [0.05, 0.025]
@@ -77,7 +77,7 @@ def test_many_tests_need_smaller_p_values(small: Connection) -> None:
 
 @pytest.fixture
 def plot(small: Connection) -> Plot:
-    return controls(small, "crystals", **QUICK)  # type: ignore[arg-type]
+    return control_alignment(small, "crystals", **QUICK)  # type: ignore[arg-type]
 
 
 def test_places_between_chance_and_the_same(plot: Plot) -> None:
@@ -116,4 +116,4 @@ def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="no controls on crystals: make ingest MODEL=bundled DATASET=crystals"
     ):
-        controls(own, "crystals")
+        control_alignment(own, "crystals")

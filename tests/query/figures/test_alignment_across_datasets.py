@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from query.figures import NothingToDraw, distribution
+from query.figures import NothingToDraw, alignment_across_datasets
 from query.statements import ask
 from tests.query.figures.texts import overlapping
 
@@ -51,7 +51,11 @@ def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> 
     )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     rows = ask(
-        own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1,beta-2"
+        own,
+        "alignment_across_datasets",
+        **PAIR,
+        metric="distance_correlation",
+        models="alpha-0,beta-1,beta-2",
     ).rows
     assert [(row["model_a"], row["model_b"], row["n_a"], row["n_b"]) for row in rows] == [
         ("alpha-0", "beta-1", 40, 40),
@@ -65,7 +69,12 @@ def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> 
         )
         assert rows[0][column] == pytest.approx(expected, abs=1e-5)
     other = ask(
-        own, "distribution", **PAIR, metric="distance_correlation", models="alpha-0,beta-1", seed=1
+        own,
+        "alignment_across_datasets",
+        **PAIR,
+        metric="distance_correlation",
+        models="alpha-0,beta-1",
+        seed=1,
     ).rows
     assert other[0]["on_a"] == pytest.approx(
         distance_correlation(
@@ -76,7 +85,7 @@ def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> 
 
 
 def test_a_point_is_a_pair(small: Connection) -> None:
-    plot = distribution(small, "crystals", "molecules", metric="cka,procrustes")
+    plot = alignment_across_datasets(small, "crystals", "molecules", metric="cka,procrustes")
     rows = plot.answer.rows
     for axes, metric in zip(plot.axes, ("cka", "procrustes"), strict=True):
         assert axes.get_title("left") == metric
@@ -96,11 +105,11 @@ def test_a_point_is_a_pair(small: Connection) -> None:
 
 def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
     chosen = {"metric": "cka", "models": ["alpha-0", "beta-1", "beta-2"]}
-    plot = distribution(small, "crystals", "molecules", **chosen, permutations=50)
+    plot = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=50)
     means = [row["null_mean_b"] for row in plot.answer.rows]
     (word,) = (text for text in plot.axes[0].texts if text.get_text() == "chance")
     assert word.get_position()[1] == pytest.approx(sorted(means)[1])
-    without = distribution(small, "crystals", "molecules", **chosen, permutations=0)
+    without = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=0)
     assert not [text for text in without.axes[0].texts if text.get_text() == "chance"]
 
 
@@ -108,4 +117,4 @@ def test_one_model_is_too_few(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="two models with vectors on both crystals and molecules are needed"
     ):
-        distribution(small, "crystals", "molecules", models=["alpha-0"])
+        alignment_across_datasets(small, "crystals", "molecules", models=["alpha-0"])

@@ -20,7 +20,7 @@ TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
 @in_our_look
-def distribution(
+def alignment_across_datasets(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
     dataset_b: str,
@@ -45,7 +45,9 @@ def distribution(
         "seed": seed,
         "permutations": permutations,
     }
-    answer = ask(connection, "distribution", dataset_a=dataset_a, dataset_b=dataset_b, **asked)
+    answer = ask(
+        connection, "alignment_across_datasets", dataset_a=dataset_a, dataset_b=dataset_b, **asked
+    )
     drawn = [row for row in answer.rows if row["on_a"] is not None and row["on_b"] is not None]
     if not drawn:
         raise NothingToDraw(

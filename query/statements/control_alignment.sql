@@ -1,4 +1,4 @@
--- controls DATASET [metric=cknna,…] [k=…] [permutations=999]
+-- control_alignment DATASET [metric=cknna,…] [k=…] [permutations=999]
 -- Each control set against what it must show: the same, chance, or nothing. If one does not hold, believe no other number.
 WITH tried AS (
     SELECT c.model_id AS control, c.control_of, c.expected, found.*

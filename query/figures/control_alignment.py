@@ -33,7 +33,7 @@ SHOULD = {
 
 
 @in_our_look
-def controls(
+def control_alignment(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
@@ -47,7 +47,12 @@ def controls(
     deviations to either side. Raises NothingToDraw where the store has no controls.
     """
     answer = ask(
-        connection, "controls", dataset=dataset, metric=metric, k=k, permutations=permutations
+        connection,
+        "control_alignment",
+        dataset=dataset,
+        metric=metric,
+        k=k,
+        permutations=permutations,
     )
     if not answer.rows:
         raise NothingToDraw(
