@@ -25,7 +25,7 @@ pull_takes       := FAMILY MODEL
 wheels_takes     := FAMILY
 check-image_takes := FAMILY
 lock_takes       := FAMILY
-check_takes      := MODEL DEVICE MINIATURE
+check_takes      := MODEL DEVICE DUMMY
 test-containers_takes := TESTS
 # Every target takes these, and what is meant for the programs that it starts.
 SETTINGS := PYTHON STORE MATTERZOO_% PIP_% UV_% HF_% XDG_% CUDA_% OMP_% MKL_% DOCKER_% %_proxy %_PROXY PYTHON% \
@@ -47,7 +47,7 @@ $(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it o
 endif
 
 # These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
-SWITCHES := $(filter YES OFFLINE AGAIN MINIATURE,$(KNOWN))
+SWITCHES := $(filter YES OFFLINE AGAIN DUMMY,$(KNOWN))
 UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
 ifneq ($(strip $(UNCLEAR)),)
 $(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
@@ -224,9 +224,9 @@ lock: install  ## resolve FAMILY=…'s requirements.in into its lock
 	$(call given,FAMILY,make lock FAMILY=chgnet)
 	@$(PY) -m zoo lock "$$FAMILY"
 
-check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= MINIATURE=1]
+check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= DUMMY=1]
 	@$(PY) -m zoo check
-	@$(if $(MODEL),$(PY) -m ingest check "$$MODEL" $(call flag,DEVICE,device) $(if $(MINIATURE),--miniature))
+	@$(if $(MODEL),$(PY) -m ingest check "$$MODEL" $(call flag,DEVICE,device) $(if $(DUMMY),--dummy))
 
 paper: install  ## the 59 rows of the paper's table: what of each is here, and how far it was tried
 	@$(PY) -m tests.paper

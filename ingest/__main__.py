@@ -402,7 +402,7 @@ def check_models(options: argparse.Namespace) -> int:
     failed = []
     for selection in choose_models(options.model):
         try:
-            check(selection, say, small=options.miniature, device=options.device)
+            check(selection, say, dummy=options.dummy, device=options.device)
         except RunError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             failed.append(selection.model_id)

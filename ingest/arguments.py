@@ -54,9 +54,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     check = commands.add_parser("check", help="does a model behave as its card says?")
     check.add_argument("model", help="ids separated by commas, or all")
     check.add_argument(
-        "--miniature",
+        "--dummy",
         action="store_true",
-        help="with a small checkpoint in the published format, too",
+        help="with a dummy checkpoint, even where the published weights are here",
     )
     check.add_argument("--device", type=device, default="cpu", help="cpu (default), cuda, cuda:N")
     commands.add_parser("rebuild", parents=[stored], help="make the store again from its shards")

@@ -20,7 +20,7 @@ from schemas.store import connect
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 SHOW = '#!/bin/sh\nprintf "%s\\0" "$@" "$MATTERZOO_STORE"\n'
-SWITCHES = ("YES", "OFFLINE", "AGAIN", "MINIATURE")
+SWITCHES = ("YES", "OFFLINE", "AGAIN", "DUMMY")
 ODD = [
     "$(touch broken)",
     "$$(touch broken)",
@@ -175,7 +175,7 @@ def test_variables_that_a_target_does_not_know_are_refused(
         ["ingest", "MODEL=a", "DATASET=b", "YES"],
         ["pin", "MODEL=a", "AGAIN"],
         ["build", "FAMILY=a", "OFFLINE"],
-        ["check", "MODEL=a", "MINIATURE"],
+        ["check", "MODEL=a", "DUMMY"],
     ],
 )
 def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: str) -> None:

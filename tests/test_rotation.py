@@ -34,7 +34,7 @@ def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Fa
     for name in NAMES:
         for model in found[name].models:
             selection = Selection(family=found[name], model=model, untrained=False)
-            keep(selection, {"weights": "miniature", **evidence(selection, real=False)})
+            keep(selection, {"weights": "dummy", **evidence(selection, real=False)})
     return found
 
 

@@ -11,15 +11,15 @@ from zoo.verify.golden import GoldenError
 from zoo.verify.records import keep
 
 
-def check(selection: Selection, say: Log, *, small: bool, device: str) -> None:
+def check(selection: Selection, say: Log, *, dummy: bool, device: str) -> None:
     """Examine one model and record what was found in its family's checked.lock. RunError with every fault.
 
-    small: with a miniature of its weights, also where the published ones are at hand.
+    dummy: with a dummy checkpoint, even where the published weights are on this machine.
     """
     family, name = selection.family, selection.model_id
     environment.build(family, say)
     try:
-        found = examine(selection, environment.python_of(family), small=small, device=device)
+        found = examine(selection, environment.python_of(family), dummy=dummy, device=device)
     except GoldenError as error:
         raise RunError(str(error)) from error
     if found.faults:
@@ -28,7 +28,7 @@ def check(selection: Selection, say: Log, *, small: bool, device: str) -> None:
             + "\n".join(f"  {fault}" for fault in found.faults)
         )
     kept = keep(selection, found.record())
-    what = "a small checkpoint in the published format"
+    what = "a dummy checkpoint in the published format"
     if found.real:
         what = "weights drawn at random" if selection.untrained else "the published weights"
     if not selection.model.trainable:

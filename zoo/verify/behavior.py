@@ -25,13 +25,13 @@ from zoo.cards.schema import Family, Model, Selection, WeightsFile, twin_seed
 from zoo.encoder import ENERGY
 from zoo.verify.golden import GoldenError, Start, differences, embed, in_environment, variables
 from zoo.verify.records import evidence
-from zoo.verify.sample_systems import default_systems, turned
+from zoo.verify.sample_systems import default_systems, rotated
 from zoo.weights.obtain import at_hand, needed
 
 Rows = Sequence[Mapping[str, Any]]  # of shards
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
 Energies = Mapping[str, float]  # system_id -> eV
-TURNED = "~turned"  # ends the system_id of a system that is turned and moved
+ROTATED = "~rotated"  # ends the system_id of a system that is rotated and moved
 LEAST = 2  # systems that a model has to take; a check on fewer tells nothing
 
 
@@ -46,7 +46,7 @@ class Examination:
     real: bool  # the published weights, or nothing is learned
     device: str = "cpu"
     untrained: bool = False  # it is the untrained twin that is examined
-    published: Model | None = None  # what the model is a miniature of
+    published: Model | None = None  # what the model is a dummy checkpoint of
     faults: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     systems: int = 0
@@ -55,7 +55,7 @@ class Examination:
     def run(self) -> None:
         """Every check. What fails is in `faults`, what was tried and is well in `passed`."""
         given = default_systems()
-        systems = pa.concat_tables([given, turned(given)])
+        systems = pa.concat_tables([given, rotated(given)])
         self.atoms = {row["system_id"]: len(row["numbers"] or ()) for row in systems.to_pylist()}
         rows = self.embed(systems)
         first = _vectors(rows)
@@ -121,21 +121,21 @@ class Examination:
         return faults
 
     def rotation(self, vectors: Vectors) -> None:
-        """Turned and moved in space, an invariant representation stays as it is."""
+        """Rotated and moved in space, an invariant representation stays as it is."""
         if self.model.tolerance.rotation is None:
             return
         names = {r.name for r in self.model.representation if r.channels == "invariant"}
         there = {
-            key: v for key, v in vectors.items() if key[0].endswith(TURNED) and key[1] in names
+            key: v for key, v in vectors.items() if key[0].endswith(ROTATED) and key[1] in names
         }
-        here = {key: vectors[key[0].removesuffix(TURNED), key[1]] for key in there}
+        here = {key: vectors[key[0].removesuffix(ROTATED), key[1]] for key in there}
         if there:
             self.note(
                 "rotation and translation", self.compare(here, there, self.model.tolerance.rotation)
             )
 
     def energy(self, first: Rows, again: Rows) -> None:
-        """Finite; the same in other batches and orders; and turned and moved in space, as the vectors are held to."""
+        """Finite; the same in other batches and orders; and rotated and moved in space, as the vectors are held to."""
         if self.model.energy is None:
             return
         energies, tolerance = _energies(first), self.model.tolerance
@@ -143,11 +143,11 @@ class Examination:
         faults = [f"{system_id} has none that is finite" for system_id in without]
         faults += self.differ(energies, _energies(again), tolerance.batch)
         if tolerance.rotation is not None:
-            there = {key: energy for key, energy in energies.items() if key.endswith(TURNED)}
+            there = {key: energy for key, energy in energies.items() if key.endswith(ROTATED)}
             here = {
-                key: energies[key.removesuffix(TURNED)]
+                key: energies[key.removesuffix(ROTATED)]
                 for key in there
-                if key.removesuffix(TURNED) in energies
+                if key.removesuffix(ROTATED) in energies
             }
             faults += self.differ(here, there, tolerance.rotation)
         self.note(ENERGY, faults)
@@ -205,7 +205,7 @@ class Examination:
     def twin(self, vectors: Vectors, systems: pa.Table) -> None:
         """The untrained twin runs, with the files that the card grants it alone, and is another network.
 
-        One that needs none is as large as the published network, also beside a miniature.
+        One that needs none is as large as the published network, also beside a dummy checkpoint.
         """
         model = (
             self.model
@@ -248,7 +248,7 @@ class Examination:
     def record(self) -> dict[str, Any]:
         """What the family's checked.lock holds of this model."""
         return {
-            "weights": "real" if self.real else "miniature",
+            "weights": "real" if self.real else "dummy",
             "date": datetime.now(UTC).date().isoformat(),
             "device": self.device,
             "systems": self.systems,
@@ -270,7 +270,7 @@ def _energies(rows: Rows) -> Energies:
 
 
 def inside(python: Path, family: Family, model: Model, action: str, *paths: Path) -> str:
-    """Run the family's miniature in its environment; what it printed. GoldenError with what it said if it fails."""
+    """Run the family's dummy checkpoint in its environment; what it printed. GoldenError with what it said if it fails."""
     with tempfile.TemporaryDirectory() as temporary:
         card = Path(temporary, "card.json")
         card.write_text(json.dumps(model.for_worker()))
@@ -289,18 +289,18 @@ def inside(python: Path, family: Family, model: Model, action: str, *paths: Path
         )
     if done.returncode:
         raise GoldenError(
-            f"{family.path / 'miniature.py'}, {action} of {model.id}, failed:\n{done.stderr[-3000:]}"
+            f"{family.path / 'dummy_checkpoint.py'}, {action} of {model.id}, failed:\n{done.stderr[-3000:]}"
         )
     return done.stdout
 
 
-def miniature(family: Family, model: Model, python: Path, folder: Path) -> Model:
-    """Write a model's miniature into a folder. Returns the model with the dimensions and hashes of what was written."""
+def write_dummy_checkpoint(family: Family, model: Model, python: Path, folder: Path) -> Model:
+    """Write a model's dummy checkpoint into a folder. Returns the model with the dimensions and hashes of what was written."""
     dimensions = json.loads(inside(python, family, model, "write", folder).splitlines()[-1])
     names = {r.name for r in model.representation}
     if set(dimensions) != names:
         raise GoldenError(
-            f"the miniature of {model.id} told the dimensions of {sorted(dimensions)}, not {sorted(names)}"
+            f"the dummy checkpoint of {model.id} told the dimensions of {sorted(dimensions)}, not {sorted(names)}"
         )
     shown = [r.model_copy(update={"dimension": dimensions[r.name]}) for r in model.representation]
     files = tuple(_written(file, folder) for file in model.weights.files)
@@ -313,19 +313,19 @@ def miniature(family: Family, model: Model, python: Path, folder: Path) -> Model
 def _written(file: WeightsFile, folder: Path) -> WeightsFile:
     path = folder / file.path
     if not path.is_file():
-        raise GoldenError(f"the miniature wrote no {file.path}, which the card names")
+        raise GoldenError(f"the dummy checkpoint wrote no {file.path}, which the card names")
     with path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     return file.model_copy(update={"sha256": sha256, "size": path.stat().st_size})
 
 
 def examine(
-    selection: Selection, python: Path, *, small: bool = False, device: str = "cpu"
+    selection: Selection, python: Path, *, dummy: bool = False, device: str = "cpu"
 ) -> Examination:
-    """Check one model. small: with its miniature, also where the published weights are at hand. Raises GoldenError."""
+    """Check one model. dummy: with its dummy checkpoint, also where the published weights are at hand. Raises GoldenError."""
     model, family, untrained = selection.model, selection.family, selection.untrained
     place = at_hand(selection)
-    if not needed(selection) or (place is not None and not small):
+    if not needed(selection) or (place is not None and not dummy):
         folder = place.folder if place else None
         found = Examination(
             model, family, python, folder, real=True, device=device, untrained=untrained
@@ -333,7 +333,7 @@ def examine(
         found.run()
         return found
     with tempfile.TemporaryDirectory() as temporary:
-        reduced = miniature(family, model, python, Path(temporary))
+        reduced = write_dummy_checkpoint(family, model, python, Path(temporary))
         found = Examination(
             reduced, family, python, Path(temporary), real=False, device=device, untrained=untrained
         )

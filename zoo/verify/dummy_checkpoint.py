@@ -33,10 +33,10 @@ VECTORS = pa.schema(
 
 def load(family: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "family_miniature", family / "dummy_checkpoint.py"
+        "family_dummy_checkpoint", family / "dummy_checkpoint.py"
     )
     assert spec is not None and spec.loader is not None
-    module = sys.modules["family_miniature"] = importlib.util.module_from_spec(spec)
+    module = sys.modules["family_dummy_checkpoint"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -12,7 +12,7 @@ from zoo.cards.schema import Family, Selection, Weights
 
 
 def evidence(selection: Selection, *, real: bool) -> dict[str, str]:
-    """What a record holds for: the lock, the encoder, the card. A miniature's is no matter of the weights' hashes."""
+    """What a record holds for: the lock, the encoder, the card. A dummy checkpoint's is no matter of the weights' hashes."""
     family, model = selection.family, selection.model
     without = model.model_copy(update={"weights": Weights(source="none")})
     card = (model if real else without).hash(untrained=selection.untrained)

@@ -102,14 +102,14 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def turned(systems: pa.Table) -> pa.Table:
-    """Those of the systems that lie somewhere in space, rotated and moved; '~turned' is added to their names."""
+def rotated(systems: pa.Table) -> pa.Table:
+    """Those of the systems that lie somewhere in space, rotated and moved; '~rotated' is added to their names."""
     matrix, shift = Rotation.random(random_state=0).as_matrix().T, np.array([1.0, 2.0, 3.0])
     rows = []
     for row in systems.to_pylist():
         if row["positions"] is None and row["backbone"] is None:
             continue
-        row["system_id"] += "~turned"
+        row["system_id"] += "~rotated"
         for name in ("positions", "backbone"):
             row[name] = (
                 None if row[name] is None else (np.array(row[name]) @ matrix + shift).tolist()

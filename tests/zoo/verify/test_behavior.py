@@ -10,7 +10,7 @@ import pytest
 
 from zoo.cards.scaffold import write_family
 from zoo.cards.schema import Selection, find_model
-from zoo.verify.behavior import examine, miniature
+from zoo.verify.behavior import examine, write_dummy_checkpoint
 from zoo.verify.golden import GoldenError, write
 from zoo.verify.records import holds, keep, records
 
@@ -70,7 +70,7 @@ class FamilyEncoder(Encoder):
             found.append(np.hstack([self.table[system.numbers - 1], distance]))
         return {"sums": found}
 '''
-MINIATURE = """
+DUMMY = """
 import json
 import numpy as np
 
@@ -98,7 +98,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in (
         ("models.toml", MODELS),
         ("encoder.py", ENCODER),
-        ("dummy_checkpoint.py", MINIATURE),
+        ("dummy_checkpoint.py", DUMMY),
     ):
         (folder / name).write_text(text)
     (folder / "requirements.lock").write_text("")
@@ -130,7 +130,7 @@ def test_a_model_that_behaves(toy: Path) -> None:
         12,
         selection().model,
     )  # six systems, each twice
-    assert found.record()["weights"] == "miniature"
+    assert found.record()["weights"] == "dummy"
     assert set(found.record()) > {
         "date",
         "device",
@@ -218,7 +218,7 @@ def test_a_potential_that_behaves(toy: Path) -> None:
         (
             "s.positions[0, 0]",
             "1.0",
-            "energy: golden/CCO~turned differs by .* of its .* eV, 1e-05 is allowed",
+            "energy: golden/CCO~rotated differs by .* of its .* eV, 1e-05 is allowed",
         ),
         (
             "s.numbers.sum()",
@@ -251,7 +251,7 @@ def test_a_potential_that_does_not(toy: Path, ours: str, theirs: str, fault: str
             "dummy_checkpoint.py",
             '"weights.json").write',
             '"weight.json").write',
-            "the miniature wrote no weights.json",
+            "the dummy checkpoint wrote no weights.json",
         ),
         (
             "dummy_checkpoint.py",
@@ -285,7 +285,7 @@ def test_one_system_tells_nothing(toy: Path) -> None:
 
 def published(toy: Path, tmp_path: Path) -> None:
     """Put weights where they lie once downloaded, and pin them."""
-    small = examine_miniature(tmp_path / "made")
+    small = examine_dummy(tmp_path / "made")
     folder = tmp_path / "weights" / "toys" / "toy"
     folder.parent.mkdir(parents=True)
     (tmp_path / "made").rename(folder)
@@ -294,11 +294,11 @@ def published(toy: Path, tmp_path: Path) -> None:
     spoil(toy / "models.toml", "dimension = 40", "dimension = 3")
 
 
-def examine_miniature(folder: Path) -> Selection:
+def examine_dummy(folder: Path) -> Selection:
     folder.mkdir()
     chosen = selection()
     return chosen.model_copy(
-        update={"model": miniature(chosen.family, chosen.model, PYTHON, folder)}
+        update={"model": write_dummy_checkpoint(chosen.family, chosen.model, PYTHON, folder)}
     )
 
 
@@ -308,7 +308,7 @@ def test_published_weights_are_taken_where_they_are_at_hand(toy: Path, tmp_path:
     found = examine(selection(), PYTHON)
     assert (found.real, found.faults) == (True, [])
     assert found.passed[-1] == "golden vectors"
-    assert not examine(selection(), PYTHON, small=True).real
+    assert not examine(selection(), PYTHON, dummy=True).real
     spoil(toy / "encoder.py", "self.table[system", "1.01 * self.table[system")
     assert any(
         fault.startswith("golden vectors: toy sums")

@@ -10,7 +10,7 @@ from Bio.PDB.vectors import Vector, calc_angle, calc_dihedral
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.verify.sample_systems import ANGLES, BONDS, PROTEINS, backbone, default_systems, turned
+from zoo.verify.sample_systems import ANGLES, BONDS, PROTEINS, backbone, default_systems, rotated
 
 torsion = st.floats(-179.0, 179.0)
 
@@ -61,15 +61,15 @@ def test_they_are_varied() -> None:
     assert len({row["content_hash"] for row in rows}) == len(rows)
 
 
-def test_turned_systems_keep_every_distance() -> None:
+def test_rotated_systems_keep_every_distance() -> None:
     here = {row["system_id"]: row for row in default_systems().to_pylist()}
-    there = turned(default_systems()).to_pylist()
+    there = rotated(default_systems()).to_pylist()
     assert len(there) == len(here) - 1  # caffeine lies nowhere
     for row in there:
         name = "positions" if row["positions"] else "backbone"
         a, b = (
             np.array(r[name]).reshape(-1, 3)
-            for r in (row, here[row["system_id"].removesuffix("~turned")])
+            for r in (row, here[row["system_id"].removesuffix("~rotated")])
         )
         assert np.abs(a - b).max() > 1
         assert np.linalg.norm(a[:, None] - a[None], axis=-1) == pytest.approx(

@@ -745,7 +745,7 @@ def test_list_says_when_a_model_was_checked(
     pinned.family.lock.write_text("")
     records = pinned.family.path / "checked.lock"
     record = {
-        "weights": "miniature",
+        "weights": "dummy",
         "date": "2026-11-22",
         "device": "cpu",
         "systems": 3,
@@ -753,7 +753,7 @@ def test_list_says_when_a_model_was_checked(
     }
     record |= evidence(pinned, real=False)
     records.write_text(json.dumps({"toy-a": record}))
-    assert statuses(capsys)["toy-a"] == ("pinned", "2026-11-22 cpu, miniature")
+    assert statuses(capsys)["toy-a"] == ("pinned", "2026-11-22 cpu, dummy")
     pinned.family.lock.write_text("numpy==1\n")
     assert statuses(capsys)["toy-a"] == ("pinned", "stale")
 

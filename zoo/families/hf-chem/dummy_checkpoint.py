@@ -35,7 +35,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     if "modeling_molformer.py" in names:
         raise ValueError(
             f"{model['id']}: its network is Python among the files of the hub, which is not ours to copy, so there is "
-            f"no miniature; check it on the published files: make pin, weights and check MODEL={model['id']}"
+            f"no dummy checkpoint; pin and download the published files, then check it on them"
         )
     torch.manual_seed(
         1000 + seed
