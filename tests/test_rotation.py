@@ -62,7 +62,7 @@ def test_as_many_families_as_asked_for(families: Mapping[str, Family]) -> None:
 
 def test_what_changed_waits_for_no_turn(families: Mapping[str, Family]) -> None:
     encoder = families["cats"].path / "encoder.py"
-    encoder.write_text(encoder.read_text() + "# changed\n")
+    encoder.write_text(encoder.read_text() + "CHANGED = True\n")
     for turn in range(4):
         assert chosen(families, turn, 0)["cats"] == ["cats-composition", "cats-again"]
 
