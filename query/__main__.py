@@ -11,7 +11,7 @@ from typing import NoReturn
 import duckdb
 
 from query import connect, default_store
-from query.reading.vectors import nearest_name
+from query.engine.suggestions import did_you_mean
 from query.shell.prompt import shell
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_place, sentence, show, statements, write
@@ -154,7 +154,7 @@ def answer(options: argparse.Namespace, known: dict[str, Statement]) -> None:
         return
     statement = known.get(options.sql)
     if options.words and statement is None:
-        hint = nearest_name(options.sql, [*known, "report", "shell"])
+        hint = did_you_mean(options.sql, [*known, "report", "shell"])
         raise ValueError(
             f"'{options.sql}' takes no further arguments{hint or '; put the SQL in quotes'}"
         )

@@ -30,12 +30,13 @@ from query.engine.sums import (
     sum_pairs,
 )
 from query.engine.tiles import tile_dtype
-from query.metrics.base import Metric, Undefined
+from query.engine.undefined import Undefined
 
 Table = ArrayLike | Tensor
 SMALL = (
     2**16
 )  # bytes of vectors that are held without asking how much memory is free, which takes longer
+DEFAULT_K = 25  # neighbors, which Edamadaka et al. (2025) use throughout
 KEPT_BYTES = 2**30  # of normalized vectors that are kept for the next question
 
 
@@ -43,10 +44,28 @@ _numbers = itertools.count()
 
 
 class Cache(Protocol):
-    """Where neighbor lists outlive a study."""
+    """Where neighbor lists outlive a comparison."""
 
     def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None: ...
     def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None: ...
+
+
+class Metric(Protocol):
+    """What the engine asks of a metric; `query.metrics.base.Metric` says what each of these is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uses_k(self) -> bool: ...
+    @property
+    def default_k(self) -> int: ...
+    @property
+    def needs(self) -> frozenset[str]: ...
+    @property
+    def lists(self) -> str | None: ...
+    def least_systems(self, k: int) -> int: ...
+    def prepare(self, comparison: Comparison, i: int) -> Any: ...
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float: ...
 
 
 class Progress(Protocol):
@@ -57,27 +76,27 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """One model of a study on some of its systems."""
+class ModelPart:
+    """One model of a comparison on some of its systems."""
 
-    study: Study
+    comparison: Comparison
     model: int
     rows: NDArray[np.int64]  # (m,) ascending
 
     def read(self) -> Table:
-        table = self.study.read(self.model)
+        table = self.comparison.read(self.model)
         return (table.cpu().numpy() if isinstance(table, Tensor) else np.asarray(table))[self.rows]
 
     def vectors(self) -> Tensor:
-        x = self.study.vectors(self.model)
+        x = self.comparison.vectors(self.model)
         return x if len(self.rows) == len(x) else x[torch.from_numpy(self.rows)]
 
     def resolution(self) -> Resolution:
-        found = self.study.resolution(self.model)
+        found = self.comparison.resolution(self.model)
         return found if len(self.rows) == len(found.label) else found.among(self.rows)
 
 
-class Shelf:
+class RecentVectors:
     """Normalized vectors that are kept for the next question, those asked for last, up to KEPT_BYTES."""
 
     def __init__(self) -> None:
@@ -133,7 +152,7 @@ class _Scratch:
         return torch.from_numpy(stored)
 
 
-class Study:
+class Comparison:
     """M models over the same n systems, under one normalization.
 
     tables: (n, d_i) each, row i of all the same system; or functions that return one, called when it is needed and as
@@ -157,7 +176,7 @@ class Study:
         n: int | None = None,
         progress: Progress | None = None,
         cache: Cache | None = None,
-        shelf: Shelf | None = None,
+        shelf: RecentVectors | None = None,
     ) -> None:
         if k is not None and k < 1:
             raise ValueError(f"k = {k}, expected at least 1 neighbor")
@@ -167,14 +186,14 @@ class Study:
         )
         self.n = _rows(self._tables[0]) if n is None else n
         self.k, self.normalization = k, normalize
-        self._longest = Metric.default_k if k is None else k
+        self._longest = DEFAULT_K if k is None else k
         self.device = find_device(device)
         self.dtype = dtype or tile_dtype(self.n)
         self.tile_side: int | None = None
         self._progress, self._cache = progress, cache
         self._reasons: dict[int, str | None] = {}
         self.warnings: dict[int, str] = {}
-        self._shelf = Shelf() if shelf is None else shelf
+        self._shelf = RecentVectors() if shelf is None else shelf
         self._number = next(_numbers)
         self._resolutions: dict[int, Resolution] = {}
         self._lists: dict[tuple[int, str], Lists | Undefined] = {}
@@ -184,7 +203,7 @@ class Study:
         self._sums: dict[str, Sums] = {}
         self._squares: dict[int, NDArray[np.float64]] = {}
         self._places: dict[int, int] = {}
-        self._origins: list[Origin] | None = None
+        self._origins: list[ModelPart] | None = None
 
     def __len__(self) -> int:
         return len(self._tables)
@@ -349,15 +368,15 @@ class Study:
         return self._places[i]
 
     @classmethod
-    def join(cls, origins: Sequence[Origin], k: int | None = None) -> Study:
-        """Models of other studies on systems that all of them have; see `Origin`. Lists are cut from theirs.
+    def join(cls, origins: Sequence[ModelPart], k: int | None = None) -> Comparison:
+        """Models of other comparisons on systems that all of them have; see `ModelPart`. Lists are cut from theirs.
 
         k: theirs where None.
         """
-        first = origins[0].study
+        first = origins[0].comparison
         found = cls(
             [origin.read for origin in origins],
-            names=[origin.study.names[origin.model] for origin in origins],
+            names=[origin.comparison.names[origin.model] for origin in origins],
             n=len(origins[0].rows),
             k=first.k if k is None else k,
             normalize=first.normalization,
@@ -365,14 +384,14 @@ class Study:
             progress=first._progress,
             shelf=first._shelf,
         )
-        everywhere = all(len(origin.rows) == origin.study.n for origin in origins)
+        everywhere = all(len(origin.rows) == origin.comparison.n for origin in origins)
         if everywhere or first.normalization != "zscore":  # which depends on the systems
             found._origins = list(origins)
         return found
 
-    def subset(self, rows: NDArray[np.int64], k: int | None = None) -> Study:
+    def subset(self, rows: NDArray[np.int64], k: int | None = None) -> Comparison:
         """The same models on some systems. rows: (m,) ascending. k: the same where None."""
-        return Study.join([Origin(self, i, rows) for i in range(len(self))], k)
+        return Comparison.join([ModelPart(self, i, rows) for i in range(len(self))], k)
 
     def read(self, i: int) -> Table:
         """Model i's vectors as they were given."""
@@ -403,7 +422,7 @@ class Study:
         """Have lists that are not found yet hold k neighbors, so that those of subsets can be cut from them."""
         self._longest = max(self._longest, k)
         for origin in self._origins or ():
-            origin.study.lengthen(k)
+            origin.comparison.lengthen(k)
 
     def _read_normalized(self, i: int) -> tuple[Tensor, Resolution]:
         name, how = self.names[i], self.normalization
@@ -429,7 +448,7 @@ class Study:
     def _find_lists(self, i: int, geometry: str) -> Lists:
         if self._origins is not None:
             origin = self._origins[i]
-            lists = origin.study._long_lists(origin.model, geometry)
+            lists = origin.comparison._long_lists(origin.model, geometry)
             if len(lists.label) == self.n:
                 return lists
             k = min(self._longest, self.n - 1)
@@ -469,7 +488,7 @@ class Study:
         if (i, geometry) in self._lists:
             return 0
         if self._origins is not None:
-            return self._origins[i].study._ahead(self._origins[i].model, geometry)
+            return self._origins[i].comparison._ahead(self._origins[i].model, geometry)
         return self.n**2
 
     def expect(self, products: int) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.engine import kernels
-from query.metrics.base import Undefined
+from query.engine.undefined import Undefined
 
 # Entries of all lists of a model, 12 bytes each. Untied lists of 50,000 systems have 1.6 million; 600 formulas of
 # 50,000 isomers fit as they share lists. What does not fit is a model for which nearly all systems are equally far.

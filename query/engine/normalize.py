@@ -20,8 +20,8 @@ from query.engine.resolution import (
     precision_of,
     roundings,
 )
-from query.metrics.base import Undefined
-from query.metrics.registry import unknown
+from query.engine.suggestions import unknown_name
+from query.engine.undefined import Undefined
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
 SMALLEST, LARGEST = (
@@ -57,7 +57,7 @@ def normalize_resolved(
 ) -> tuple[Tensor, Resolution]:
     """Return what `normalize` returns, and what its precision can tell apart."""
     if how not in NORMALIZATIONS:
-        raise ValueError(unknown("normalization", how, NORMALIZATIONS))
+        raise ValueError(unknown_name("normalization", how, NORMALIZATIONS))
     precision = precision_of(x)
     rounded = None
     if how == "zscore":

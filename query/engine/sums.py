@@ -7,7 +7,7 @@ the tiles of all models lie side by side,
 'distances': tiles become Euclidean distances and products of those are added up (distance correlation). Distances
     have a large mean and small differences, so each tile first loses an estimate of its row and column means, from
     256 landmarks: every centering gives the same with it and without, and float32 then has digits to spare.
-Tiles and their products have the study's precision (float32 beyond 2,048 systems), sums of 8,192 elements are added in
+Tiles and their products have the comparison's precision (float32 beyond 2,048 systems), sums of 8,192 elements are added in
 float64. Memory: one tile a model, the vectors, and with 'ranks' a number for every system and pair of models.
 """
 

@@ -1,24 +1,25 @@
 """How alike two sets of vectors over the same systems are. Knows no SQL.
 
 - `align(a, b, "cknna", k=25, permutations=100)`: one value with everything needed to read it.
-- `Study(tables, ...)`, then `align_all(study, metrics, pairs, ...)`: many models, pairs and metrics at once.
+- `Comparison(tables, ...)`, then `align_all(comparison, metrics, pairs, ...)`: many models, pairs and metrics at once.
 - `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`, …: the bare value; raise Undefined.
 - `measure(x, "effective_rank", subsamples=100)`: one value of one model with everything needed to read it.
 - `intrinsic_dimension(x)`, `effective_rank(x)`: the bare value; raise Undefined.
 - `METRICS`, `find_metric(name)`, `MEASURES`, `find_measure(name)`: what there is.
 """
 
-from query.engine.comparison import Study
+from query.engine.comparison import Comparison
 from query.engine.normalize import NORMALIZATIONS, normalize
+from query.engine.undefined import Undefined
 from query.metrics.alignment import Alignment, align, align_all
-from query.metrics.base import Metric, Undefined
+from query.metrics.base import Measure, Metric
 from query.metrics.cka import cka
 from query.metrics.cknna import cknna
 from query.metrics.distance_correlation import distance_correlation
 from query.metrics.effective_rank import effective_rank
 from query.metrics.information_imbalance import information_imbalance
 from query.metrics.intrinsic_dimension import intrinsic_dimension
-from query.metrics.measure import Measure, Measured, measure
+from query.metrics.measure import Measured, measure
 from query.metrics.mutual_knn import mutual_knn
 from query.metrics.procrustes import procrustes
 from query.metrics.reconstruction_error import reconstruction_error
@@ -42,7 +43,7 @@ __all__ = [
     "Measure",
     "Measured",
     "Metric",
-    "Study",
+    "Comparison",
     "Undefined",
     "align",
     "align_all",

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.engine import threads
-from query.engine.comparison import Study
-from query.metrics.base import Metric, Undefined
+from query.engine.comparison import Comparison
+from query.engine.undefined import Undefined
+from query.metrics.base import Metric
 from query.metrics.registry import choose_estimator, find_metric
 from query.statistics.interval import UNTOLD, around, require_subsamples
 from query.statistics.null import Null, compare_with_null
@@ -46,7 +47,7 @@ class Alignment:
 
 
 def align_all(
-    study: Study,
+    comparison: Comparison,
     metrics: Sequence[str],
     pairs: Iterable[Pair],
     *,
@@ -55,7 +56,7 @@ def align_all(
     subsamples: int = 0,
     seed: int = 0,
 ) -> Iterator[tuple[str, Pair, Alignment]]:
-    """Every metric of every pair of the study's models, as metric, pair and alignment.
+    """Every metric of every pair of the comparison's models, as metric, pair and alignment.
 
     permutations: size of the null; subsamples: of the interval; 0 leaves it out.
 
@@ -69,32 +70,42 @@ def align_all(
         (find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics
     ]
     wanted = list(pairs)
-    each_pair = study.n * max(study.k_of(metric) for metric, _ in chosen) * (1 + permutations)
-    study.expect(
-        study.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair
+    each_pair = (
+        comparison.n * max(comparison.k_of(metric) for metric, _ in chosen) * (1 + permutations)
     )
-    if subsamples and study.n:
-        lengths = (m.list_length(study.n, study.k_of(m)) for m, _ in chosen if m.lists is not None)
-        study.lengthen(max(lengths, default=0))
-    study.survey([metric for metric, _ in chosen])
-    orders = draw_orders(study.n, permutations, seed) if permutations and study.n else None
+    comparison.expect(
+        comparison.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair
+    )
+    if subsamples and comparison.n:
+        lengths = (
+            m.list_length(comparison.n, comparison.k_of(m))
+            for m, _ in chosen
+            if m.lists is not None
+        )
+        comparison.lengthen(max(lengths, default=0))
+    comparison.survey([metric for metric, _ in chosen])
+    orders = (
+        draw_orders(comparison.n, permutations, seed) if permutations and comparison.n else None
+    )
     for metric, how in chosen:
-        intervals = _margins(study, metric, how, wanted, subsamples, seed)
-        for pair, (value, reason) in zip(wanted, _values(study, metric, how, wanted), strict=True):
+        intervals = _margins(comparison, metric, how, wanted, subsamples, seed)
+        for pair, (value, reason) in zip(
+            wanted, _values(comparison, metric, how, wanted), strict=True
+        ):
             null = None
             if value is not None and orders is not None:
                 with contextlib.suppress(
                     Undefined
                 ):  # where every pairing of some of the systems gives the same
-                    shuffled = metric.null(study, *pair, how, orders)
+                    shuffled = metric.null(comparison, *pair, how, orders)
                     null = compare_with_null(
                         value, shuffled, lower_is_closer=metric.lower_is_closer
                     )
-            study.advance(each_pair)
+            comparison.advance(each_pair)
             yield (
                 metric.name,
                 pair,
-                _alignment(study, metric, how, pair, value, reason, null, intervals.get(pair)),
+                _alignment(comparison, metric, how, pair, value, reason, null, intervals.get(pair)),
             )
 
 
@@ -116,13 +127,13 @@ def align(
     a: (n, d_a), b: (n, d_b), row i of both the same system. k, estimator: the metric's own where None.
     Data that give no value give a reason. Raises ValueError on parameters that make no sense.
     """
-    study = Study([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
+    comparison = Comparison([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
     statistics = {"permutations": permutations, "subsamples": subsamples, "seed": seed}
-    ((_, _, found),) = align_all(study, [metric], [(0, 1)], estimator=estimator, **statistics)
+    ((_, _, found),) = align_all(comparison, [metric], [(0, 1)], estimator=estimator, **statistics)
     return found
 
 
-def bare_value(
+def bare_alignment(
     metric: Metric,
     a: ArrayLike | Tensor,
     b: ArrayLike | Tensor,
@@ -139,13 +150,13 @@ def bare_value(
 
 
 def _values(
-    study: Study, metric: Metric, estimator: str | None, pairs: Sequence[Pair]
+    comparison: Comparison, metric: Metric, estimator: str | None, pairs: Sequence[Pair]
 ) -> list[tuple[float | None, str | None]]:
     """Value and reason of every pair: one of them is None."""
 
     def value(pair: Pair) -> tuple[float | None, str | None]:
         try:
-            return study.value(metric, *pair, estimator), None
+            return comparison.value(metric, *pair, estimator), None
         except Undefined as undefined:
             return None, str(undefined)
 
@@ -155,7 +166,7 @@ def _values(
 
 
 def _margins(
-    study: Study,
+    comparison: Comparison,
     metric: Metric,
     estimator: str | None,
     pairs: Sequence[Pair],
@@ -163,16 +174,18 @@ def _margins(
     seed: int,
 ) -> dict[Pair, float]:
     """Half the width of every pair's interval, NaN where it cannot be told; none where none was asked for."""
-    usable = [pair for pair in pairs if all(study.reason(i) is None for i in pair)]
+    usable = [pair for pair in pairs if all(comparison.reason(i) is None for i in pair)]
     if not count or not usable:
         return {}
     return dict(
-        zip(usable, metric.margins(study, usable, estimator, count, seed).tolist(), strict=True)
+        zip(
+            usable, metric.margins(comparison, usable, estimator, count, seed).tolist(), strict=True
+        )
     )
 
 
 def _alignment(
-    study: Study,
+    comparison: Comparison,
     metric: Metric,
     estimator: str | None,
     pair: Pair,
@@ -184,42 +197,44 @@ def _alignment(
     statistics: dict[str, Any] = {}
     if null is not None:
         statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
-    warnings = _warnings(study, metric, pair)
-    crowding = None if value is None else metric.crowding(study.k_of(metric), study.n)
+    warnings = _warnings(comparison, metric, pair)
+    crowding = None if value is None else metric.crowding(comparison.k_of(metric), comparison.n)
     warnings += [] if crowding is None else [crowding]
-    distinct = [study.n_distinct(i) for i in pair]
+    distinct = [comparison.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):
-            warnings.append(UNTOLD.format(n=study.n))
+            warnings.append(UNTOLD.format(n=comparison.n))
         else:
-            low, high = around(value, margin, metric.bounds(estimator, study.n, study.k_of(metric)))
+            low, high = around(
+                value, margin, metric.bounds(estimator, comparison.n, comparison.k_of(metric))
+            )
             statistics |= {"low": low, "high": high}
     return Alignment(
         value=value,
         reason=reason,
         metric=metric.name,
         estimator=estimator,
-        normalization=study.normalization,
-        k=study.k_of(metric) if metric.uses_k else None,
-        n=study.n,
+        normalization=comparison.normalization,
+        k=comparison.k_of(metric) if metric.uses_k else None,
+        n=comparison.n,
         n_distinct=None if None in distinct else min(filter(None, distinct)),
         warning="; ".join(warnings) or None,
         **statistics,
     )
 
 
-def _warnings(study: Study, metric: Metric, pair: Pair) -> list[str]:
+def _warnings(comparison: Comparison, metric: Metric, pair: Pair) -> list[str]:
     """What may mislead: vectors that rule the others by their length, and neighbors that are not determined."""
     models = dict.fromkeys(pair)
-    found = [study.warnings[i] for i in models if i in study.warnings]
-    if metric.lists is not None and study.n >= metric.least_systems(study.k_of(metric)):
+    found = [comparison.warnings[i] for i in models if i in comparison.warnings]
+    if metric.lists is not None and comparison.n >= metric.least_systems(comparison.k_of(metric)):
         shares = {
-            i: study.tied(i, metric.lists, study.k_of(metric))
+            i: comparison.tied(i, metric.lists, comparison.k_of(metric))
             for i in models
-            if study.reason(i) is None
+            if comparison.reason(i) is None
         }
         found += [
-            f"{share:.0%} of systems have ties at the k-th neighbor in {study.names[i]}"
+            f"{share:.0%} of systems have ties at the k-th neighbor in {comparison.names[i]}"
             for i, share in shares.items()
             if share > TIED
         ]

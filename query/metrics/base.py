@@ -6,21 +6,15 @@ import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from query.engine.comparison import DEFAULT_K, Comparison
+from query.engine.undefined import Undefined
 from query.statistics.interval import counted, list_length, margin, paired_subsets, subset_k
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
-
-
-class Undefined(Exception):
-    """The value does not exist for these vectors. The message is the reason, one clause, fit for a result table."""
-
 
 # A self-alignment smaller than this part of the terms it is the difference of is rounding.
 ROUNDING = 1e-10
@@ -53,7 +47,7 @@ CROWDED = 4
 class Metric(ABC):
     """One alignment metric; one file of this folder each, found by its module attribute `METRIC`.
 
-    A metric works on a `Study`: models over the same systems, whose vectors are checked and normalized, and whose
+    A metric works on a `Comparison`: models over the same systems, whose vectors are checked and normalized, and whose
     neighbor lists and sums over all pairs of systems are found once for every metric and pair that needs them.
     """
 
@@ -62,7 +56,7 @@ class Metric(ABC):
         tuple[str, ...]
     ] = ()  # the first is the default; none where there is only one way
     uses_k: ClassVar[bool] = False
-    default_k: ClassVar[int] = 25  # what Edamadaka et al. (2025) use throughout
+    default_k: ClassVar[int] = DEFAULT_K
     symmetric: ClassVar[bool] = True
     lower_is_closer: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = (
@@ -83,17 +77,17 @@ class Metric(ABC):
             return None
         return f"k = {k} of {n - 1} neighbors: give {CROWDED * k} or more systems, or a smaller k"
 
-    def prepare(self, study: Study, i: int) -> Any:
-        """What pairs need from model i alone; asked for through `study.state`, which keeps it. Raises Undefined."""
+    def prepare(self, comparison: Comparison, i: int) -> Any:
+        """What pairs need from model i alone; asked for through `comparison.state`, which keeps it. Raises Undefined."""
         return None
 
     @abstractmethod
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        """The metric of models a and b of the study. Raises Undefined."""
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        """The metric of models a and b of the comparison. Raises Undefined."""
 
     @abstractmethod
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
         """The metric with the pairing shuffled.
 
@@ -115,37 +109,37 @@ class Metric(ABC):
 
     def margins(
         self,
-        study: Study,
+        comparison: Comparison,
         pairs: Sequence[tuple[int, int]],
         estimator: str | None,
         subsamples: int,
         seed: int,
     ) -> NDArray[np.float64]:
         """Half the width of every pair's interval, (pairs,); NaN where the systems are too few to tell."""
-        drawn = self.draw(study, subsamples, seed)
+        drawn = self.draw(comparison, subsamples, seed)
         if drawn is None:
             return np.full(len(pairs), np.nan)
-        values, size = self.resampled(study, pairs, estimator, drawn), drawn.shape[1]
-        wide = np.array([margin(values[:, p], study.n, size) for p in range(len(pairs))])
+        values, size = self.resampled(comparison, pairs, estimator, drawn), drawn.shape[1]
+        wide = np.array([margin(values[:, p], comparison.n, size) for p in range(len(pairs))])
         if not self.counts:
             return wide
         for p, pair in enumerate(pairs):
             with contextlib.suppress(Undefined):  # then there is nothing to put an interval around
                 wide[p] *= counted(
-                    study.value(self, *pair, estimator), values[:, p], size / study.n
+                    comparison.value(self, *pair, estimator), values[:, p], size / comparison.n
                 )
         return wide
 
-    def draw(self, study: Study, subsamples: int, seed: int) -> NDArray[np.int64] | None:
+    def draw(self, comparison: Comparison, subsamples: int, seed: int) -> NDArray[np.int64] | None:
         """Pairs of subsets, (S, m), whose values tell how wide an interval is; None where the systems are too few."""
-        size = self.subsample_size(study.n)
-        if size < max(1, self.least_systems(subset_k(study.k_of(self), study.n, size))):
+        size = self.subsample_size(comparison.n)
+        if size < max(1, self.least_systems(subset_k(comparison.k_of(self), comparison.n, size))):
             return None
-        return paired_subsets(study.n, size, subsamples, seed)
+        return paired_subsets(comparison.n, size, subsamples, seed)
 
     def resampled(
         self,
-        study: Study,
+        comparison: Comparison,
         pairs: Sequence[tuple[int, int]],
         estimator: str | None,
         subsets: NDArray[np.int64],
@@ -155,9 +149,9 @@ class Metric(ABC):
         subsets: (S, m) row numbers, ascending. Returns (S, pairs).
         """
         found = np.full((len(subsets), len(pairs)), np.nan)
-        k = subset_k(study.k_of(self), study.n, subsets.shape[1])
+        k = subset_k(comparison.k_of(self), comparison.n, subsets.shape[1])
         for s, rows in enumerate(subsets):
-            part = study.subset(rows, k)
+            part = comparison.subset(rows, k)
             part.compute(self.needs)
             for p, (a, b) in enumerate(pairs):
                 try:
@@ -165,3 +159,40 @@ class Metric(ABC):
                 except Undefined:
                     continue
         return found
+
+
+class Measure(ABC):
+    """One measure; one file of this folder each, found by its module attribute `MEASURE`."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]  # what it tells of one model's vectors; a clause for help texts
+    methods: ClassVar[tuple[str, ...]]  # the first is the default
+    k: ClassVar[int | None] = None  # default number of neighbors; None where no method has any
+    least_k: ClassVar[int] = 1
+
+    @abstractmethod
+    def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
+        """The measure of one model.
+
+        x: (n, d) float64, normalized, not all rows the same. k: what `choose_k` gave. name: how reasons call the model.
+        Raises Undefined.
+        """
+
+    def choose_k(self, method: str, k: int | None) -> int | None:
+        """The neighbors that play a part: k, or the default for None; None where the method has none.
+
+        Raises ValueError on a k that makes no sense.
+        """
+        if k is not None:
+            raise ValueError(
+                f"{self.name} has no neighbors, but k = {k} was asked for: leave it out"
+            )
+        return None
+
+    def bounds(self, n: int, d: int) -> tuple[float, float]:
+        """The ends of the measure's range, beyond which no interval goes."""
+        return 0.0, math.inf
+
+    def subsample_size(self, n: int) -> int:
+        """How many of n systems a subset has that says how the value scatters; see `interval`."""
+        return n // 2

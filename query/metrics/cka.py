@@ -19,13 +19,14 @@ sums to −|x_i|², which is all that the unbiased estimator needs besides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics.alignment import bare_value
+from query.engine.comparison import Comparison
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import (
     Matrix,
@@ -36,9 +37,6 @@ from query.metrics.matrices import (
     u_centered,
 )
 
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
-
 
 class Cka(MatrixCorrelation):
     """See the module."""
@@ -48,24 +46,26 @@ class Cka(MatrixCorrelation):
     needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
-    def prepare(self, study: Study, i: int) -> State:
-        squares = study.squares(i)
-        own = study.kernel_product(i, i)
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        squares = comparison.squares(i)
+        own = comparison.kernel_product(i, i)
         unbiased = _off_diagonal(own, squares, squares)
         moments = {
-            "biased": Moments(study.n, own, 0.0, float(squares.sum()), float(squares @ squares)),
-            "unbiased": Moments(study.n, unbiased, 0.0),
+            "biased": Moments(
+                comparison.n, own, 0.0, float(squares.sum()), float(squares @ squares)
+            ),
+            "unbiased": Moments(comparison.n, unbiased, 0.0),
         }
         scale = {"biased": own**0.5}
         if unbiased > ROUNDING * own:
             scale["unbiased"] = unbiased**0.5
-        return State(study.names[i], moments, scale)
+        return State(comparison.names[i], moments, scale)
 
-    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
-        together = study.kernel_product(a, b)
+    def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
+        together = comparison.kernel_product(a, b)
         if estimator == "biased":
             return together
-        return _off_diagonal(together, study.squares(a), study.squares(b))
+        return _off_diagonal(together, comparison.squares(a), comparison.squares(b))
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)
@@ -84,7 +84,7 @@ def cka(
     normalize: str = "l2",
 ) -> float:
     """Linear CKA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
 def _off_diagonal(

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,13 +36,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine import kernels
+from query.engine.comparison import Comparison
 from query.engine.edges import Orders, as_they_are, over_pairings
 from query.engine.lists import Members
-from query.metrics.alignment import bare_value
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING, Metric, joint_scale
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +68,29 @@ class Cknna(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 1, 4)
 
-    def prepare(self, study: Study, i: int) -> State:
-        neighbors = study.neighbors(i, "inner", study.k_of(self))
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        neighbors = comparison.neighbors(i, "inner", comparison.k_of(self))
         mutual = np.empty(neighbors.who.shape, np.uint8)
         kernels.reciprocated(neighbors, mutual)
-        x = study.vectors(i)
-        state = State(study.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
+        x = comparison.vectors(i)
+        state = State(comparison.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
         for estimator in self.estimators:
-            own, terms = _align(state, state, estimator, as_they_are(study.n))
+            own, terms = _align(state, state, estimator, as_they_are(comparison.n))
             if own[0] > ROUNDING * terms[0]:
                 state.scale[estimator] = math.sqrt(own[0])
         return state
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        left, right = study.state(self, a), study.state(self, b)
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        left, right = comparison.state(self, a), comparison.state(self, b)
         return float(
-            _align(left, right, estimator, as_they_are(study.n))[0][0]
+            _align(left, right, estimator, as_they_are(comparison.n))[0][0]
             / joint_scale(left, right, estimator)
         )
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        left, right = study.state(self, a), study.state(self, b)
+        left, right = comparison.state(self, a), comparison.state(self, b)
         return torch.from_numpy(
             _align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator)
         )
@@ -113,7 +111,7 @@ def cknna(
     normalize: str = "l2",
 ) -> float:
     """CKNNA of two models' vectors over the same systems, (n, d_a) and (n, d_b). See the module. Raises Undefined."""
-    return bare_value(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
 
 
 def _align(

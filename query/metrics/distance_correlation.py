@@ -19,13 +19,14 @@ In the sums, distances come less an estimate of their row and column means (engi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics.alignment import bare_value
+from query.engine.comparison import Comparison
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import (
     Matrix,
@@ -35,9 +36,6 @@ from query.metrics.matrices import (
     double_centered,
     u_centered,
 )
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +54,33 @@ class DistanceCorrelation(MatrixCorrelation):
     needs: ClassVar[frozenset[str]] = frozenset({"distances"})
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
-    def prepare(self, study: Study, i: int) -> DistanceState:
-        sums, place = study.sums("distances"), study.place(i)
+    def prepare(self, comparison: Comparison, i: int) -> DistanceState:
+        sums, place = comparison.sums("distances"), comparison.place(i)
         diagonal = sums.distance_diagonal[place]
         rows = sums.distance_rows[place] - diagonal
         own = float(sums.distances[place, place])
         parts = {"unbiased": _unbiased(own, rows, diagonal, rows, diagonal)}
         parts["biased"] = _biased(own, rows + diagonal, rows + diagonal)
-        means = (rows + diagonal) / study.n
+        means = (rows + diagonal) / comparison.n
         centered = diagonal - 2 * means + means.mean()  # the diagonal of the double-centered matrix
         moments = {
-            "unbiased": Moments(study.n, parts["unbiased"], 0.0),
+            "unbiased": Moments(comparison.n, parts["unbiased"], 0.0),
             "biased": Moments(
-                study.n, parts["biased"], 0.0, float(centered.sum()), float(centered @ centered)
+                comparison.n,
+                parts["biased"],
+                0.0,
+                float(centered.sum()),
+                float(centered @ centered),
             ),
         }
         scale = {name: part**0.5 for name, part in parts.items() if part > ROUNDING * own}
-        return DistanceState(study.names[i], moments, scale, rows, diagonal)
+        return DistanceState(comparison.names[i], moments, scale, rows, diagonal)
 
-    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
-        together = float(study.sums("distances").distances[study.place(a), study.place(b)])
-        left, right = study.state(self, a), study.state(self, b)
+    def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
+        together = float(
+            comparison.sums("distances").distances[comparison.place(a), comparison.place(b)]
+        )
+        left, right = comparison.state(self, a), comparison.state(self, b)
         if estimator == "biased":
             return _biased(together, left.rows + left.diagonal, right.rows + right.diagonal)
         return _unbiased(together, left.rows, left.diagonal, right.rows, right.diagonal)
@@ -105,7 +109,7 @@ def distance_correlation(
     normalize: str = "l2",
 ) -> float:
     """Distance correlation of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
 def _biased(product: float, a_rows: NDArray[np.float64], b_rows: NDArray[np.float64]) -> float:

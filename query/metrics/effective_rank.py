@@ -22,7 +22,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.metrics.measure import Measure, bare
+from query.metrics.base import Measure
+from query.metrics.measure import bare_measure
 
 
 class EffectiveRank(Measure):
@@ -59,4 +60,4 @@ def effective_rank(
 
     name: how reasons call the model. Raises Undefined; ValueError on an unknown method.
     """
-    return bare(x, MEASURE, method=method, k=None, normalization=normalize, name=name)
+    return bare_measure(x, MEASURE, method=method, k=None, normalization=normalize, name=name)

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,18 +36,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine import kernels, threads
+from query.engine.comparison import Comparison
 from query.engine.lists import Members
 from query.engine.search import find_lists
 from query.engine.sums import RANKED, rounding
 from query.engine.tiles import FLOAT64_BYTES, blocks
-from query.metrics.alignment import bare_value
-from query.metrics.base import Metric, Undefined
+from query.engine.undefined import Undefined
+from query.metrics.alignment import bare_alignment
+from query.metrics.base import Metric
 from query.metrics.matrices import RESAMPLED, few_systems
 from query.statistics.interval import margin, subset_k, subsets
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
-
 
 DECIMALS = 12  # of the largest distance, to which equal ones are equal
 
@@ -68,37 +66,40 @@ class InformationImbalance(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        return 2 / study.n * float(self._ranks(study, a, b).mean())
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        return 2 / comparison.n * float(self._ranks(comparison, a, b).mean())
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
         from scipy.stats import rankdata  # slow to import, and rarely needed
 
         rows, orders = few_systems(permutations.numpy())
         m = len(rows)
-        right = study.vectors(b)[torch.from_numpy(rows)]
+        right = comparison.vectors(b)[torch.from_numpy(rows)]
         distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist")
         distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(
             -1.0
         )
         ranks = rankdata(distances.numpy(), axis=1)
         ranks -= 1  # of the system itself
-        nearest, k = self._among(study, a, rows), min(study.k_of(self), m - 2)
+        nearest, k = self._among(comparison, a, rows), min(comparison.k_of(self), m - 2)
         sums = threads.each(lambda order: kernels.sum_places(nearest, ranks, order), orders)
         shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
-        drawn_in: float = (m / study.n) ** 0.5
-        return shuffled if m == study.n else shuffled * drawn_in + (1 - drawn_in)
+        drawn_in: float = (m / comparison.n) ** 0.5
+        return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
-    def _among(self, study: Study, i: int, rows: NDArray[np.int64]) -> Members:
+    def _among(self, comparison: Comparison, i: int, rows: NDArray[np.int64]) -> Members:
         """Who is nearest in model i among some of the systems."""
-        k = study.k_of(self)
-        if len(rows) == study.n:
-            return study.neighbors(i, "euclidean", k)
-        x, resolution = study.vectors(i)[torch.from_numpy(rows)], study.resolution(i).among(rows)
+        k = comparison.k_of(self)
+        if len(rows) == comparison.n:
+            return comparison.neighbors(i, "euclidean", k)
+        x, resolution = (
+            comparison.vectors(i)[torch.from_numpy(rows)],
+            comparison.resolution(i).among(rows),
+        )
         k = min(k, len(rows) - 2)
-        return find_lists(x, k, "euclidean", resolution, study.names[i]).first(k)
+        return find_lists(x, k, "euclidean", resolution, comparison.names[i]).first(k)
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return (k + 1) / n, 2.0
@@ -108,54 +109,58 @@ class InformationImbalance(Metric):
 
     def margins(
         self,
-        study: Study,
+        comparison: Comparison,
         pairs: Sequence[tuple[int, int]],
         estimator: str | None,
         subsamples: int,
         seed: int,
     ) -> NDArray[np.float64]:
         """The error that independent places would have, times the root of the design effect: see the module."""
-        few = max(RESAMPLED, 8 * study.k_of(self))
-        part = study if study.n <= few else study.subset(subsets(study.n, few, 1, seed)[0])
+        few = max(RESAMPLED, 8 * comparison.k_of(self))
+        part = (
+            comparison
+            if comparison.n <= few
+            else comparison.subset(subsets(comparison.n, few, 1, seed)[0])
+        )
         drawn = self.draw(part, subsamples, seed)
         if drawn is None:
             return np.full(len(pairs), np.nan)
         values = np.full((len(drawn), len(pairs)), np.nan)
         errors = values.copy()
         for s, rows in enumerate(drawn):
-            half = part.subset(rows, subset_k(study.k_of(self), part.n, drawn.shape[1]))
+            half = part.subset(rows, subset_k(comparison.k_of(self), part.n, drawn.shape[1]))
             for p, pair in enumerate(pairs):
                 values[s, p], errors[s, p] = self._value_and_error(half, *pair)
         independent = np.sqrt(np.nanmean(np.square(errors), axis=0) * drawn.shape[1] / part.n)
         wide = [margin(values[:, p], part.n, drawn.shape[1]) for p in range(len(pairs))]
-        every = [self._value_and_error(study, *pair)[1] for pair in pairs]
+        every = [self._value_and_error(comparison, *pair)[1] for pair in pairs]
         wider: NDArray[np.float64] = np.divide(
             wide, independent, out=np.ones(len(pairs)), where=independent != 0
         )
         return wider * every
 
-    def _value_and_error(self, study: Study, a: int, b: int) -> tuple[float, float]:
+    def _value_and_error(self, comparison: Comparison, a: int, b: int) -> tuple[float, float]:
         """The value and its standard error, were the systems independent; NaN where undefined."""
         try:
-            value = study.value(self, a, b, None)
-            return value, 2 / study.n**1.5 * float(self._ranks(study, a, b).std(ddof=1))
+            value = comparison.value(self, a, b, None)
+            return value, 2 / comparison.n**1.5 * float(self._ranks(comparison, a, b).std(ddof=1))
         except Undefined:
             return math.nan, math.nan
 
-    def _ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
+    def _ranks(self, comparison: Comparison, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
-        ranks: NDArray[np.float64] = study.remember(
-            (self.name, a, b), lambda: self._find_ranks(study, a, b)
+        ranks: NDArray[np.float64] = comparison.remember(
+            (self.name, a, b), lambda: self._find_ranks(comparison, a, b)
         )
         return ranks
 
-    def _find_ranks(self, study: Study, a: int, b: int) -> NDArray[np.float64]:
-        counts = study.sums("ranks").ranks[study.place(b), :, study.place(a)]
+    def _find_ranks(self, comparison: Comparison, a: int, b: int) -> NDArray[np.float64]:
+        counts = comparison.sums("ranks").ranks[comparison.place(b), :, comparison.place(a)]
         places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
-        nearest = study.neighbors(a, "euclidean", study.k_of(self))
+        nearest = comparison.neighbors(a, "euclidean", comparison.k_of(self))
         others = np.flatnonzero(~nearest.plain)
         if others.size:
-            places[others] = places_of(study.vectors(b), others, nearest, study.device)
+            places[others] = places_of(comparison.vectors(b), others, nearest, comparison.device)
         return places
 
 
@@ -166,7 +171,7 @@ def information_imbalance(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2"
 ) -> float:
     """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
 def places_of(

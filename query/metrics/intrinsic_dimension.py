@@ -29,8 +29,9 @@ from torch import Tensor
 from query.engine.neighbors import nearest
 from query.engine.normalize import near_one
 from query.engine.tiles import tile_dtype
-from query.metrics.base import Undefined
-from query.metrics.measure import Measure, bare
+from query.engine.undefined import Undefined
+from query.metrics.base import Measure
+from query.metrics.measure import bare_measure
 
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
@@ -85,7 +86,7 @@ def intrinsic_dimension(
 
     name: how reasons call the model. Raises Undefined; ValueError on an unknown method, or k < 2 for 'mle'.
     """
-    return bare(x, MEASURE, method=method, k=k, normalization=normalize, name=name)
+    return bare_measure(x, MEASURE, method=method, k=k, normalization=normalize, name=name)
 
 
 def _mle(logs: Tensor) -> float:

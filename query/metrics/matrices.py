@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from query.engine import kernels, threads
-from query.metrics.base import Metric, Undefined, joint_scale
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
+from query.engine.comparison import Comparison
+from query.engine.undefined import Undefined
+from query.metrics.base import Metric, joint_scale
 
 LARGEST = 1024
 RESAMPLED = 1000  # systems of a subset at most: from here on subsets of any size scatter as 1/√m
@@ -73,7 +72,7 @@ class MatrixCorrelation(Metric):
     )  # estimators whose matrices have one, and rows that sum to 0
 
     @abstractmethod
-    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
+    def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
         """Σ_ij A_ij B_ij of the centered matrices, all n systems."""
 
     @abstractmethod
@@ -91,24 +90,24 @@ class MatrixCorrelation(Metric):
         """Most of few, as biased estimators change with n; of many no more than say how the value scatters."""
         return min(n * 3 // 4, RESAMPLED)
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        scale = joint_scale(study.state(self, a), study.state(self, b), estimator)
-        correlation = np.array(self.product(study, a, b, str(estimator)) / scale)
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        scale = joint_scale(comparison.state(self, a), comparison.state(self, b), estimator)
+        correlation = np.array(self.product(comparison, a, b, str(estimator)) / scale)
         return float(self.finish(correlation, str(estimator)))
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
         chosen = str(estimator)
-        left, right = study.state(self, a), study.state(self, b)
+        left, right = comparison.state(self, a), comparison.state(self, b)
         scale = joint_scale(left, right, estimator)
         rows, orders = few_systems(permutations.numpy())
-        few = [self.matrix(study.vectors(i)[torch.from_numpy(rows)], chosen) for i in (a, b)]
+        few = [self.matrix(comparison.vectors(i)[torch.from_numpy(rows)], chosen) for i in (a, b)]
         left_few, right_few = few
         shuffled = np.array(
             threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders)
         )
-        if len(rows) < study.n:
+        if len(rows) < comparison.n:
             diagonal = chosen in self.with_diagonal
             mean, deviation = null_moments(
                 *(Moments.of(matrix) for matrix in few), diagonal=diagonal

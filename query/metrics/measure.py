@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from query.engine.normalize import normalize as scale
 from query.engine.normalize import normalize_resolved
-from query.metrics.base import Undefined
+from query.engine.undefined import Undefined
+from query.metrics.base import Measure
 from query.metrics.registry import choose_method, find_measure
 from query.statistics.interval import (
     UNTOLD,
@@ -24,43 +24,6 @@ from query.statistics.interval import (
     require_subsamples,
     subset_k,
 )
-
-
-class Measure(ABC):
-    """One measure; one file of this folder each, found by its module attribute `MEASURE`."""
-
-    name: ClassVar[str]
-    about: ClassVar[str]  # what it tells of one model's vectors; a clause for help texts
-    methods: ClassVar[tuple[str, ...]]  # the first is the default
-    k: ClassVar[int | None] = None  # default number of neighbors; None where no method has any
-    least_k: ClassVar[int] = 1
-
-    @abstractmethod
-    def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
-        """The measure of one model.
-
-        x: (n, d) float64, normalized, not all rows the same. k: what `choose_k` gave. name: how reasons call the model.
-        Raises Undefined.
-        """
-
-    def choose_k(self, method: str, k: int | None) -> int | None:
-        """The neighbors that play a part: k, or the default for None; None where the method has none.
-
-        Raises ValueError on a k that makes no sense.
-        """
-        if k is not None:
-            raise ValueError(
-                f"{self.name} has no neighbors, but k = {k} was asked for: leave it out"
-            )
-        return None
-
-    def bounds(self, n: int, d: int) -> tuple[float, float]:
-        """The ends of the measure's range, beyond which no interval goes."""
-        return 0.0, math.inf
-
-    def subsample_size(self, n: int) -> int:
-        """How many of n systems a subset has that says how the value scatters; see `interval`."""
-        return n // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +89,7 @@ def measure(
     )
 
 
-def bare(
+def bare_measure(
     x: ArrayLike | Tensor,
     chosen: Measure,
     *,

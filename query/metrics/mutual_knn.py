@@ -17,20 +17,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from query.engine import kernels
+from query.engine.comparison import Comparison
 from query.engine.edges import Orders, as_they_are, over_pairings
 from query.engine.lists import Members
-from query.metrics.alignment import bare_value
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import Metric
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +50,23 @@ class MutualKnn(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)
 
-    def prepare(self, study: Study, i: int) -> State:
-        neighbors = study.neighbors(i, "inner", study.k_of(self))
-        return State(neighbors, _shared(neighbors, neighbors, as_they_are(study.n)).item())
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        neighbors = comparison.neighbors(i, "inner", comparison.k_of(self))
+        return State(neighbors, _shared(neighbors, neighbors, as_they_are(comparison.n)).item())
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        return self._overlap(study, a, b, as_they_are(study.n)).item()
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        return self._overlap(comparison, a, b, as_they_are(comparison.n)).item()
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        return self._overlap(study, a, b, permutations)
+        return self._overlap(comparison, a, b, permutations)
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return 0.0, 1.0
 
-    def _overlap(self, study: Study, a: int, b: int, orders: Tensor | Orders) -> Tensor:
-        left, right = (study.state(self, i) for i in (a, b))
+    def _overlap(self, comparison: Comparison, a: int, b: int, orders: Tensor | Orders) -> Tensor:
+        left, right = (comparison.state(self, i) for i in (a, b))
         return _shared(left.neighbors, right.neighbors, orders) / math.sqrt(
             left.squares * right.squares
         )
@@ -81,7 +79,7 @@ def mutual_knn(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2"
 ) -> float:
     """Mutual k-NN overlap of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
 def _shared(a: Members, b: Members, orders: Tensor | Orders) -> Tensor:

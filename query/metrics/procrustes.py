@@ -17,17 +17,15 @@ turned into n coordinates that hold the same shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.metrics.alignment import bare_value
+from query.engine.comparison import Comparison
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import Metric
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +42,22 @@ class Procrustes(Metric):
     name: ClassVar[str] = "procrustes"
     lower_is_closer: ClassVar[bool] = True
 
-    def prepare(self, study: Study, i: int) -> State:
-        x = coordinates(study.vectors(i).to(study.device))
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        x = coordinates(comparison.vectors(i).to(comparison.device))
         return State(
             torch.linalg.matrix_norm(x).item(),
-            x if x.shape[1] < study.vectors(i).shape[1] else None,
+            x if x.shape[1] < comparison.vectors(i).shape[1] else None,
         )
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        x, y = self._scaled(study, a), self._scaled(study, b)
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        x, y = self._scaled(comparison, a), self._scaled(comparison, b)
         return _disparity(x.T @ y).item()
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        x, y = self._scaled(study, a), self._scaled(study, b)
-        orders = permutations.to(study.device)
+        x, y = self._scaled(comparison, a), self._scaled(comparison, b)
+        orders = permutations.to(comparison.device)
         return torch.stack([_disparity(x.T @ y.index_select(0, order)) for order in orders]).cpu()
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
@@ -69,9 +67,13 @@ class Procrustes(Metric):
         """Most: how the value scatters depends on how n compares with the dimensions."""
         return n * 3 // 4
 
-    def _scaled(self, study: Study, i: int) -> Tensor:
-        state: State = study.state(self, i)
-        x = coordinates(study.vectors(i).to(study.device)) if state.few is None else state.few
+    def _scaled(self, comparison: Comparison, i: int) -> Tensor:
+        state: State = comparison.state(self, i)
+        x = (
+            coordinates(comparison.vectors(i).to(comparison.device))
+            if state.few is None
+            else state.few
+        )
         return x / state.size
 
 
@@ -80,7 +82,7 @@ METRIC = Procrustes()
 
 def procrustes(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
     """Procrustes disparity of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def coordinates(x: Tensor) -> Tensor:

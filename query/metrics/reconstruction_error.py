@@ -34,20 +34,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics.alignment import bare_value
-from query.metrics.base import Metric, Undefined
+from query.engine.comparison import Comparison
+from query.engine.undefined import Undefined
+from query.metrics.alignment import bare_alignment
+from query.metrics.base import Metric
 from query.metrics.procrustes import coordinates
 from query.statistics.interval import quantile
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 TRAIN, TEST = slice(0, None, 2), slice(1, None, 2)
 FOLDS = slice(0, None, 4), slice(2, None, 4)  # of all systems; together TRAIN
@@ -96,12 +95,12 @@ class ReconstructionError(Metric):
     def least_systems(self, k: int) -> int:
         return 8
 
-    def prepare(self, study: Study, i: int) -> State:
-        vectors = study.vectors(i).to(study.device)
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        vectors = comparison.vectors(i).to(comparison.device)
         x = coordinates(vectors)
         if _half_alike(x):
             raise Undefined(
-                f"at least half of the systems have the same vector in {study.names[i]}"
+                f"at least half of the systems have the same vector in {comparison.names[i]}"
             )
         few = x if x.shape[1] < vectors.shape[1] else None
         x, mean, scale = _standardized(x)
@@ -111,15 +110,15 @@ class ReconstructionError(Metric):
         folds = (_fold(first, x[FOLDS[1]]), _fold(second, x[FOLDS[0]]))
         return State(mean, scale, folds, whole, few)
 
-    def value(self, study: Study, a: int, b: int, estimator: str | None) -> float:
-        return self.null(study, a, b, estimator, torch.arange(study.n)[None]).item()
+    def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        return self.null(comparison, a, b, estimator, torch.arange(comparison.n)[None]).item()
 
     def null(
-        self, study: Study, a: int, b: int, estimator: str | None, permutations: Tensor
+        self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        state: State = study.state(self, a)
-        x, y = self._placed(study, a, b)
-        orders = permutations.to(study.device)
+        state: State = comparison.state(self, a)
+        x, y = self._placed(comparison, a, b)
+        orders = permutations.to(comparison.device)
         return torch.stack([_error(state, x, y.index_select(0, order)) for order in orders]).cpu()
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
@@ -127,33 +126,39 @@ class ReconstructionError(Metric):
 
     def margins(
         self,
-        study: Study,
+        comparison: Comparison,
         pairs: Sequence[tuple[int, int]],
         estimator: str | None,
         subsamples: int,
         seed: int,
     ) -> NDArray[np.float64]:
         """From what every system adds: see the module. Nothing is drawn."""
-        return np.array([self._margin(study, a, b) for a, b in pairs])
+        return np.array([self._margin(comparison, a, b) for a, b in pairs])
 
-    def _margin(self, study: Study, a: int, b: int) -> float:
+    def _margin(self, comparison: Comparison, a: int, b: int) -> float:
         try:
-            value = study.value(self, a, b, None)
-            influence = _influence(study.state(self, a), *self._placed(study, a, b))
+            value = comparison.value(self, a, b, None)
+            influence = _influence(comparison.state(self, a), *self._placed(comparison, a, b))
         except Undefined:
             return math.nan
         freedom = min(len(part) for part in influence) - 1
         variance = sum(part.var(correction=1).item() / len(part) for part in influence)
         return quantile(freedom) * value / 2 * math.sqrt(variance)
 
-    def _placed(self, study: Study, a: int, b: int) -> tuple[Tensor, Tensor]:
+    def _placed(self, comparison: Comparison, a: int, b: int) -> tuple[Tensor, Tensor]:
         """Model a standardized, (n, d_a), and model b as it is, (n, d_b)."""
-        state: State = study.state(self, a)
-        return (self._coordinates(study, a) - state.mean) / state.scale, self._coordinates(study, b)
+        state: State = comparison.state(self, a)
+        return (self._coordinates(comparison, a) - state.mean) / state.scale, self._coordinates(
+            comparison, b
+        )
 
-    def _coordinates(self, study: Study, i: int) -> Tensor:
-        state: State = study.state(self, i)
-        return coordinates(study.vectors(i).to(study.device)) if state.few is None else state.few
+    def _coordinates(self, comparison: Comparison, i: int) -> Tensor:
+        state: State = comparison.state(self, i)
+        return (
+            coordinates(comparison.vectors(i).to(comparison.device))
+            if state.few is None
+            else state.few
+        )
 
 
 METRIC = ReconstructionError()
@@ -163,7 +168,7 @@ def reconstruction_error(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2"
 ) -> float:
     """What of b, (n, d_b), a linear map from a, (n, d_a), leaves unexplained. Raises Undefined."""
-    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def _singular(x: Tensor) -> tuple[Tensor, Tensor]:

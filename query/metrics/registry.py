@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from query.metrics.base import Metric
-
-if TYPE_CHECKING:
-    from query.metrics.measure import Measure
+from query.engine.suggestions import unknown_name
+from query.metrics.base import Measure, Metric
 
 
 @functools.cache
@@ -41,7 +37,7 @@ def find_metric(name: str) -> Metric:
     metrics = discover()
     if name in metrics:
         return metrics[name]
-    raise ValueError(unknown("metric", name, metrics))
+    raise ValueError(unknown_name("metric", name, metrics))
 
 
 def find_measure(name: str) -> Measure:
@@ -49,7 +45,7 @@ def find_measure(name: str) -> Measure:
     measures = discover_measures()
     if name in measures:
         return measures[name]
-    raise ValueError(unknown("measure", name, measures))
+    raise ValueError(unknown_name("measure", name, measures))
 
 
 def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
@@ -62,7 +58,7 @@ def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
         raise ValueError(
             f"{metric.name} has no estimators, but estimator '{estimator}' was asked for: leave it out"
         )
-    raise ValueError(unknown(f"estimator of {metric.name}", estimator, metric.estimators))
+    raise ValueError(unknown_name(f"estimator of {metric.name}", estimator, metric.estimators))
 
 
 def choose_method(measure: Measure, method: str | None) -> str:
@@ -71,12 +67,4 @@ def choose_method(measure: Measure, method: str | None) -> str:
         return measure.methods[0]
     if method in measure.methods:
         return method
-    raise ValueError(unknown(f"method of {measure.name}", method, measure.methods))
-
-
-def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """The sentence for a name that does not exist, with the nearest that does."""
-    known = list(known)
-    near = difflib.get_close_matches(str(name).lower(), known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"unknown {kind} '{name}'; {hint}there are: {', '.join(known)}"
+    raise ValueError(unknown_name(f"method of {measure.name}", method, measure.methods))

@@ -17,18 +17,16 @@ and the squared lengths alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.metrics.alignment import bare_value
+from query.engine.comparison import Comparison
+from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State
-
-if TYPE_CHECKING:
-    from query.engine.comparison import Study
 
 
 class Rsa(MatrixCorrelation):
@@ -38,21 +36,21 @@ class Rsa(MatrixCorrelation):
     estimators: ClassVar[tuple[str, ...]] = ("pearson",)
     needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
 
-    def prepare(self, study: Study, i: int) -> State:
-        squares = study.squares(i)
-        n, total = study.n, float(squares.sum())
-        own = study.kernel_product(i, i)
+    def prepare(self, comparison: Comparison, i: int) -> State:
+        squares = comparison.squares(i)
+        n, total = comparison.n, float(squares.sum())
+        own = comparison.kernel_product(i, i)
         product, size = _centered_product(own, squares, squares)
         rows = (
             n * squares + total - 2 * total
         )  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
         scale = {"pearson": product**0.5} if product > ROUNDING * size else {}
         moments = {"pearson": Moments(n, product, float(rows @ rows))}
-        return State(study.names[i], moments, scale)
+        return State(comparison.names[i], moments, scale)
 
-    def product(self, study: Study, a: int, b: int, estimator: str) -> float:
-        together = study.kernel_product(a, b)
-        return _centered_product(together, study.squares(a), study.squares(b))[0]
+    def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
+        together = comparison.kernel_product(a, b)
+        return _centered_product(together, comparison.squares(a), comparison.squares(b))[0]
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)
@@ -70,7 +68,7 @@ METRIC = Rsa()
 
 def rsa(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
     """RSA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
-    return bare_value(METRIC, a, b, k=1, estimator=None, normalization=normalize)
+    return bare_alignment(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def _centered_product(

@@ -9,7 +9,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.reading.vectors import OF_DATASET, Selection, nearest_name
+from query.engine.suggestions import did_you_mean
+from query.reading.vectors import OF_DATASET, Selection
 from query.statistics.composition import Floats, count_elements
 from query.tables.pairs import Row
 
@@ -114,7 +115,7 @@ def _meant(known: Sequence[Known]) -> str | None:
 
 def _near(name: str, known: Sequence[str]) -> str:
     names = sorted(set(known))
-    return nearest_name(name, names) or f", which has: {', '.join(names) or 'none'}"
+    return did_you_mean(name, names) or f", which has: {', '.join(names) or 'none'}"
 
 
 def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of: Known) -> Labels:

@@ -51,7 +51,7 @@ _complained: set[Path] = set()
 
 
 class Cache:
-    """The lists kept in one folder; see `study.Cache`."""
+    """The lists kept in one folder; see `comparison.Cache`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from query.metrics.base import Undefined
+from query.engine.suggestions import did_you_mean
+from query.engine.undefined import Undefined
 
 Vectors = NDArray[np.float32]
 T = TypeVar("T", np.float32, np.float64)
@@ -74,7 +74,9 @@ def find_source(connection: duckdb.DuckDBPyConnection, name: str | None) -> Sour
     )
     if model_id not in defaults:
         raise ValueError(
-            unknown("model", model_id, defaults, "`make ingest MODEL=… DATASET=…` adds one")
+            unknown_in_store(
+                "model", model_id, defaults, "`make ingest MODEL=… DATASET=…` adds one"
+            )
         )
     default = defaults[model_id]
     if representation in ("", default):
@@ -85,7 +87,9 @@ def find_source(connection: duckdb.DuckDBPyConnection, name: str | None) -> Sour
     stored = {default, *(row[0] for row in found.fetchall())}
     if representation not in stored:
         todo = f"`make ingest MODEL={model_id} DATASET=… REPRESENTATION=…` adds one"
-        raise ValueError(unknown(f"representation of {model_id}", representation, stored, todo))
+        raise ValueError(
+            unknown_in_store(f"representation of {model_id}", representation, stored, todo)
+        )
     return Source(model_id, representation, False)
 
 
@@ -105,7 +109,9 @@ def check_dataset(connection: duckdb.DuckDBPyConnection, dataset: str | None) ->
         )
     if dataset not in stored:
         raise ValueError(
-            unknown("dataset", dataset, stored, f"`make ingest MODEL=… DATASET={dataset}` adds it")
+            unknown_in_store(
+                "dataset", dataset, stored, f"`make ingest MODEL=… DATASET={dataset}` adds it"
+            )
         )
     return dataset
 
@@ -219,20 +225,14 @@ def unequal(name: str, shortest: int, longest: int) -> str:
     return f"the vectors of {name} differ in length ({shortest} to {longest})"
 
 
-def unknown(kind: str, name: str, known: Iterable[str], todo: str) -> str:
+def unknown_in_store(kind: str, name: str, known: Iterable[str], todo: str) -> str:
     """One sentence for a name that the store does not have, with the nearest that it has or what to do."""
     names = sorted(known)
-    near = nearest_name(name, names)
+    near = did_you_mean(name, names)
     if near:
         return f"no {kind} '{name}' in this store{near}"
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"no {kind} '{name}' in this store, which has: {listed or 'none'}; {todo}"
-
-
-def nearest_name(name: str, known: Sequence[str]) -> str:
-    """The words '; did you mean …?', empty where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def at_least_one(name: str, value: int | None, *, default: int) -> int:

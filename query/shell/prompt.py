@@ -17,7 +17,7 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output
 
-from query.reading.vectors import nearest_name
+from query.engine.suggestions import did_you_mean
 from query.sql.interrupt import interruptible
 from query.sql.output import is_complete, sentence, show, show_long, statements
 from query.sql.registration import signatures
@@ -197,7 +197,7 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> None:
 def _schema(connection: duckdb.DuckDBPyConnection, table: str | None = None, *_: str) -> None:
     known = list(_column(connection, TABLES_ONLY))
     if table is not None and table not in known:
-        print(f"no table '{table}'{nearest_name(table, known)}", file=sys.stderr)
+        print(f"no table '{table}'{did_you_mean(table, known)}", file=sys.stderr)
         return
     show(connection.sql(COLUMNS, params={"table": table}))
 
@@ -209,7 +209,7 @@ def _help(connection: duckdb.DuckDBPyConnection, name: str | None = None, *_: st
     )
     known = signatures()
     if name is not None and name not in known:
-        print(f"no function '{name}'{nearest_name(name, list(known))}", file=sys.stderr)
+        print(f"no function '{name}'{did_you_mean(name, list(known))}", file=sys.stderr)
         return
     for function in known if name is None else [name]:
         print(f"{known[function]}\n    {about[function]}")

@@ -14,8 +14,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.engine.comparison import Origin
-from query.metrics import Alignment, Metric, Study, align_all, find_metric
+from query.engine.comparison import ModelPart
+from query.metrics import Alignment, Comparison, Metric, align_all, find_metric
 from query.reading.vectors import (
     Reader,
     Selection,
@@ -26,7 +26,7 @@ from query.reading.vectors import (
 )
 from query.statistics.interval import subsets
 from query.tables.options import How
-from query.tables.pairs import Pair, Row, common_rows, make_studies, why_nothing
+from query.tables.pairs import Pair, Row, common_rows, make_comparisons, why_nothing
 from query.tables.questions import Names, select
 
 ROW = (
@@ -93,19 +93,23 @@ class _Curve:
     def rows(self, ns: Numbers, ks: Numbers, repeats: int) -> Iterator[Row]:
         ns, ks = self._sizes(ns), self._neighbors(ks)
         self._expect(ns, ks, repeats)
-        studies = make_studies(self.reader, self.keys, replace(self.how, k=max([self.k, *ks])))
+        comparisons = make_comparisons(
+            self.reader, self.keys, replace(self.how, k=max([self.k, *ks]))
+        )
         origins = [
-            Origin(studies[source], 0, rows)
+            ModelPart(comparisons[source], 0, rows)
             for source, rows in zip(self.pair, self.shared, strict=True)
         ]
-        whole = Study.join(origins, k=self.k)
+        whole = Comparison.join(origins, k=self.k)
         for n in ns:
             yield self._row(
-                n, self.k, [self._value(study) for study in self._subsets(whole, n, repeats)]
+                n,
+                self.k,
+                [self._value(comparison) for comparison in self._subsets(whole, n, repeats)],
             )
         for k in ks:
             if k != self.k or self.n not in ns:
-                yield self._row(self.n, k, [self._value(Study.join(origins, k=k))])
+                yield self._row(self.n, k, [self._value(Comparison.join(origins, k=k))])
 
     def _sizes(self, ns: Numbers) -> list[int]:
         if ns is not None:
@@ -133,15 +137,15 @@ class _Curve:
             again += len(ks) * self.n**2
         self.how.progress.expect(lists + 2 * again)
 
-    def _subsets(self, whole: Study, n: int, repeats: int) -> Iterator[Study]:
+    def _subsets(self, whole: Comparison, n: int, repeats: int) -> Iterator[Comparison]:
         if n >= self.n:
             yield whole
             return
         for rows in subsets(self.n, n, repeats, self.how.seed):
             yield whole.subset(rows)
 
-    def _value(self, study: Study) -> Alignment:
-        ((_, _, found),) = align_all(study, [self.metric.name], [(0, 1)], **self.how.aligning)
+    def _value(self, comparison: Comparison) -> Alignment:
+        ((_, _, found),) = align_all(comparison, [self.metric.name], [(0, 1)], **self.how.aligning)
         return found
 
     def _row(self, n: int, k: int, found: list[Alignment]) -> Row:

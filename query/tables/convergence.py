@@ -13,14 +13,14 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.metrics import registry
+from query.engine.suggestions import unknown_name
 from query.reading.vectors import (
     Selection,
     Source,
     check_dataset,
     choose_sources,
     find_source,
-    unknown,
+    unknown_in_store,
 )
 from query.tables import energies
 from query.tables.options import How
@@ -91,7 +91,7 @@ def convergence(
     name = check_dataset(connection, dataset)
     kin = kin or KIN[0]
     if kin not in KIN:
-        raise ValueError(registry.unknown("choice of kin", kin, KIN))
+        raise ValueError(unknown_name("choice of kin", kin, KIN))
     named = None if reference is None else find_source(connection, reference)
     scores = _scores(connection, name, score, test_set, source, label)
     asked = named or find_source(connection, _best(connection, name, scores))
@@ -225,7 +225,7 @@ def _stored_scores(
             raise ValueError(
                 f"no score '{score}' of test_set {test_set!r} and source {source!r}: see FROM scores"
             )
-        raise ValueError(unknown("score", score or "", known, f"add one: {HOW_TO_ADD}"))
+        raise ValueError(unknown_in_store("score", score or "", known, f"add one: {HOW_TO_ADD}"))
     for before, row in zip(rows, rows[1:], strict=False):
         if all(before[column] == row[column] for column in ("test_set", "unit", "model_id")):
             raise ValueError(

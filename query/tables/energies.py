@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.metrics import registry
+from query.engine.suggestions import unknown_name
 from query.reading.labels import ENERGY, Labels, choose, read_known, read_labels
 from query.reading.vectors import OF_DATASET, Selection, check_dataset, find_source
 from query.statistics import composition
@@ -160,7 +160,7 @@ def compare(
     missing: 'pairwise' takes all systems of a model, 'common' those that all models have predictions for.
     """
     if missing is not None and missing not in MISSING:
-        raise ValueError(registry.unknown("way to treat missing systems", missing, MISSING))
+        raise ValueError(unknown_name("way to treat missing systems", missing, MISSING))
     known = read_known(connection, selection)
     labels = read_labels(connection, selection, choose(selection.dataset, known, name, source))
     if models is None:

@@ -28,7 +28,7 @@ class How:
     """How to compare. Raises ValueError on an option that makes no sense, also on a device that is not there.
 
     metric: one name, or several as 'cknna, cka' or '[cknna, cka]', which is how SQL spells a list as text.
-    progress, cache: what is told how far the work is, and where neighbor lists are kept; see `metrics.engine.study`.
+    progress, cache: what is told how far the work is, and where neighbor lists are kept; see `query.engine.comparison`.
     """
 
     metric: str = "cknna"
@@ -76,7 +76,7 @@ class How:
 
     @property
     def studying(self) -> dict[str, Any]:
-        """What a `Study` takes of it."""
+        """What a `Comparison` takes of it."""
         options = {"k": self.k, "normalize": self.normalize, "device": self.device}
         return options | {"progress": self.progress, "cache": self.cache}
 

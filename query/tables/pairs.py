@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.engine.comparison import Origin, Shelf
-from query.metrics import Alignment, Study, align_all, find_metric
-from query.metrics.registry import unknown
+from query.engine.comparison import ModelPart, RecentVectors
+from query.engine.suggestions import unknown_name
+from query.metrics import Alignment, Comparison, align_all, find_metric
 from query.reading.vectors import NOTHING, Reader, Selection, Source, read_keys
 from query.tables.options import How
 
@@ -79,8 +79,8 @@ class Plan:
 
     def rows(self) -> list[Row]:
         """One row of `ROW` a metric and pair, in their order."""
-        studies = make_studies(Reader(self.connection, self.selection), self.keys, self.how)
-        values = dict(_align_shared(studies, self.shared, self.keys, self.how))
+        comparisons = make_comparisons(Reader(self.connection, self.selection), self.keys, self.how)
+        values = dict(_align_shared(comparisons, self.shared, self.keys, self.how))
         return [
             _row(pair, self.keys, self.selection, values[wanted]) for pair, wanted in self.asked
         ]
@@ -95,7 +95,7 @@ def align_pairs(
     """One row of `ROW` a selection of systems, metric and pair, in their order. missing: see `Plan`."""
     missing = missing or MISSING[0]
     if missing not in MISSING:
-        raise ValueError(unknown("way to treat missing systems", missing, MISSING))
+        raise ValueError(unknown_name("way to treat missing systems", missing, MISSING))
     plans = [Plan(connection, selection, asked, how, missing) for selection, asked in pairs.items()]
     if how.progress is not None:
         how.progress.expect(sum(plan.products() for plan in plans))
@@ -107,11 +107,13 @@ def _fixed(metric: str, pair: Pair) -> Pair:
     return (b, a) if b < a and find_metric(metric).symmetric else pair
 
 
-def make_studies(reader: Reader, keys: dict[Source, Codes], how: How) -> dict[Source, Study]:
+def make_comparisons(
+    reader: Reader, keys: dict[Source, Codes], how: How
+) -> dict[Source, Comparison]:
     """Every model on all its systems, to be read when it is its turn."""
-    shelf = Shelf()
+    shelf = RecentVectors()
     return {
-        source: Study(
+        source: Comparison(
             [partial(reader.read, source) if keys[source].size else NOTHING],
             names=[source.label],
             n=keys[source].size,
@@ -161,7 +163,7 @@ def _intersect(a: Codes, b: Codes) -> Codes:
 
 
 def _align_shared(
-    studies: dict[Source, Study],
+    comparisons: dict[Source, Comparison],
     shared: Iterable[Shared],
     keys: dict[Source, Codes],
     how: How,
@@ -169,13 +171,13 @@ def _align_shared(
     """Every metric and pair with its alignment. A model's neighbor lists serve every set of systems it shares."""
     for common, wanted in shared:
         sources = unique(pair for pairs in wanted.values() for pair in pairs)
-        study = Study.join(
-            [Origin(studies[source], 0, _places(keys[source], common)) for source in sources]
+        comparison = Comparison.join(
+            [ModelPart(comparisons[source], 0, _places(keys[source], common)) for source in sources]
         )
         number = {source: i for i, source in enumerate(sources)}
         for metrics, pairs in _together(wanted):
             numbered = [(number[a], number[b]) for a, b in pairs]
-            for metric, (a, b), found in align_all(study, metrics, numbered, **how.aligning):
+            for metric, (a, b), found in align_all(comparison, metrics, numbered, **how.aligning):
                 yield (metric, (sources[a], sources[b])), found
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from query.engine.neighbors import nearest
 from query.engine.normalize import normalize
+from query.engine.suggestions import unknown_name
 from query.engine.tiles import tile_dtype
-from query.metrics import NORMALIZATIONS, Undefined, registry
+from query.metrics import NORMALIZATIONS, Undefined
 from query.reading.vectors import Vectors, at_least_one, check_dataset, find_source, stack
 from query.tables.pairs import Row
 
@@ -97,9 +98,9 @@ class Layout:
         """From SQL's arguments, where NULL means the default. Raises ValueError on what makes no sense."""
         method, normalization = method or METHODS[0], normalization or NORMALIZATIONS[0]
         if method not in METHODS:
-            raise ValueError(registry.unknown("method", method, METHODS))
+            raise ValueError(unknown_name("method", method, METHODS))
         if normalization not in NORMALIZATIONS:
-            raise ValueError(registry.unknown("normalization", normalization, NORMALIZATIONS))
+            raise ValueError(unknown_name("normalization", normalization, NORMALIZATIONS))
         if method == "pca" and k is not None:
             raise ValueError(f"'pca' has no neighbors, but k = {k} was asked for: leave it out")
         if k is not None and k < LEAST_K:

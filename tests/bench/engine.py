@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, Study, align_all
+from query.metrics import METRICS, Comparison, align_all
 from query.statistics.null import permutations as draw_orders
 from tests.bench import products
 from tests.bench.report import Faster, Growth, Row
@@ -146,11 +146,13 @@ def _permutations(tables: Tables) -> Row:
 
 def _null(tables: Tables) -> tuple[float, float]:
     """Seconds for the null and for the neighbors."""
-    study, metric = Study(tables), METRICS["cknna"]
-    finding, _ = _timed(lambda: [study.neighbors(i, "inner", K) for i in range(len(tables))])
-    study.value(metric, 0, 1, "unbiased")
+    comparison, metric = Comparison(tables), METRICS["cknna"]
+    finding, _ = _timed(lambda: [comparison.neighbors(i, "inner", K) for i in range(len(tables))])
+    comparison.value(metric, 0, 1, "unbiased")
     testing, _ = _timed(
-        lambda: metric.null(study, 0, 1, "unbiased", draw_orders(study.n, PERMUTATIONS, 0))
+        lambda: metric.null(
+            comparison, 0, 1, "unbiased", draw_orders(comparison.n, PERMUTATIONS, 0)
+        )
     )
     return testing, finding
 
@@ -176,15 +178,15 @@ def _matrix(
     tables: Tables, metrics: Sequence[str], estimator: str | None = None, device: str = "cpu"
 ) -> Matrix:
     """The values of the last metric by pair of models, from nothing but the tables; each with its default k."""
-    study = Study(tables, device=device)
-    study.survey([METRICS[name] for name in metrics])
+    comparison = Comparison(tables, device=device)
+    comparison.survey([METRICS[name] for name in metrics])
     for name in metrics:
         pairs = (itertools.combinations if METRICS[name].symmetric else itertools.permutations)(
             range(len(tables)), 2
         )
         found = {
             pair: alignment.value
-            for _, pair, alignment in align_all(study, [name], pairs, estimator=estimator)
+            for _, pair, alignment in align_all(comparison, [name], pairs, estimator=estimator)
         }
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, Study, align_all
+from query.metrics import METRICS, Comparison, align_all
 
 Matrix = NDArray[np.float32]
 Random = np.random.RandomState
@@ -64,9 +64,9 @@ def p_values(family: str, how: str, pairs: int) -> dict[str, list[float]]:
     models = [FAMILIES[family](random).astype(np.float32) for _ in range(2 * pairs)]
     found: dict[str, list[float]] = {metric: [] for metric in METRICS}
     for pair in range(pairs):
-        study = Study(models[2 * pair : 2 * pair + 2], k=K, normalize=how)
+        comparison = Comparison(models[2 * pair : 2 * pair + 2], k=K, normalize=how)
         for metric, _, result in align_all(
-            study, list(METRICS), [(0, 1)], permutations=PERMUTATIONS, seed=pair
+            comparison, list(METRICS), [(0, 1)], permutations=PERMUTATIONS, seed=pair
         ):
             if result.p_value is not None:
                 found[metric].append(result.p_value)

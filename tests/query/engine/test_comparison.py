@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from query.engine import comparison as study
+from query.engine import comparison as comparison_module
 from query.engine import sums, tiles
 from query.engine.neighbors import _search_cpu, _search_torch, nearest
-from query.metrics import METRICS, Study, Undefined, align, align_all, matrices
+from query.metrics import METRICS, Comparison, Undefined, align, align_all, matrices
 from query.metrics.matrices import Moments, double_centered, null_moments, u_centered
 from query.statistics.interval import margin, paired_subsets, quantile
 from query.statistics.null import permutations
@@ -147,7 +147,7 @@ def test_features_and_tiles_give_the_same_kernel_products() -> None:
 def test_a_subset_is_what_its_vectors_alone_would_give(metric: str, estimator: str | None) -> None:
     """Few systems are left, so that most lists are too short and have to be found anew."""
     a, b = related(80, seed=4, dimensions=(7, 12))
-    whole = Study([a, b], k=6)
+    whole = Comparison([a, b], k=6)
     whole.survey([METRICS[metric]])
     for kept in (75, 30):
         rows = np.sort(np.random.default_rng(kept).choice(80, kept, replace=False))
@@ -160,15 +160,19 @@ def test_a_subset_is_what_its_vectors_alone_would_give(metric: str, estimator: s
 def test_a_subset_is_normalized_as_its_vectors_alone_would_be(how: str) -> None:
     a, b = related(80, seed=4, dimensions=(7, 12))
     rows = np.arange(0, 80, 2)
-    found = Study([a, b], k=6, normalize=how).subset(rows).value(METRICS["cknna"], 0, 1, "unbiased")
+    found = (
+        Comparison([a, b], k=6, normalize=how)
+        .subset(rows)
+        .value(METRICS["cknna"], 0, 1, "unbiased")
+    )
     assert found == pytest.approx(align(a[rows], b[rows], k=6, normalize=how).value, rel=1e-12)
 
 
 def test_vectors_that_do_not_fit_in_memory_come_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = related(80, seed=4, dimensions=(7, 12))
     inside = align(a, b, "distance_correlation").value
-    monkeypatch.setattr(study, "_memory", lambda: 0)
-    monkeypatch.setattr(study, "KEPT_BYTES", 0)
+    monkeypatch.setattr(comparison_module, "_memory", lambda: 0)
+    monkeypatch.setattr(comparison_module, "KEPT_BYTES", 0)
     assert align(a, b, "distance_correlation").value == inside
 
 
@@ -183,7 +187,7 @@ def test_tables_are_read_when_their_turn_comes() -> None:
 
         return read
 
-    late = Study([give("a", a), give("b", b)], n=80)
+    late = Comparison([give("a", a), give("b", b)], n=80)
     assert asked == []
     ((_, _, found),) = align_all(late, ["cknna"], [(0, 1)])
     assert asked == ["a", "b"]
@@ -191,7 +195,7 @@ def test_tables_are_read_when_their_turn_comes() -> None:
     with pytest.raises(
         ValueError, match="say n, the number of systems, where the first table is a function"
     ):
-        Study([give("a", a)])
+        Comparison([give("a", a)])
 
 
 def test_what_is_ahead_is_what_is_done() -> None:
@@ -205,7 +209,7 @@ def test_what_is_ahead_is_what_is_done() -> None:
             self.done += products
 
     progress = Counter()
-    given = Study(list(related(200, seed=4, dimensions=(7, 12))), k=6, progress=progress)
+    given = Comparison(list(related(200, seed=4, dimensions=(7, 12))), k=6, progress=progress)
     list(align_all(given, list(METRICS), [(0, 1), (1, 1)], permutations=3))
     assert progress.ahead == progress.done > 0
 
@@ -267,7 +271,7 @@ def test_the_null_of_some_systems_stands_for_that_of_all(
 @pytest.mark.parametrize(("metric", "estimator"), CORRELATIONS)
 def test_the_states_moments_are_those_of_the_matrix(metric: str, estimator: str) -> None:
     a, _ = related(40, seed=3, dimensions=(7, 12))
-    given = Study([a])
+    given = Comparison([a])
     given.survey([METRICS[metric]])
     found = given.state(METRICS[metric], 0).moments[estimator]
     expected = Moments.of(METRICS[metric].matrix(given.vectors(0), estimator))
@@ -301,7 +305,7 @@ def test_intervals_and_nulls_are_the_same_for_the_same_seed() -> None:
 
 def test_a_pair_without_a_value_leaves_the_others_alone() -> None:
     a, b = related(60, seed=3, dimensions=(7, 12))
-    given = Study([a, np.ones((60, 3)), b], names=["a", "flat", "b"], k=5)
+    given = Comparison([a, np.ones((60, 3)), b], names=["a", "flat", "b"], k=5)
     options = {"permutations": 9, "subsamples": 4}
     for metric in METRICS:
         found = {
@@ -330,7 +334,7 @@ def test_long_vectors_are_pointed_out() -> None:
 def test_orders_are_those_of_the_seed() -> None:
     assert torch.equal(permutations(9, 3, seed=4), permutations(9, 3, seed=4))
     with pytest.raises(Undefined, match="every vector of x is the same"):
-        Study([np.ones((5, 2))], names=["x"]).vectors(0)
+        Comparison([np.ones((5, 2))], names=["x"]).vectors(0)
 
 
 @pytest.mark.gpu
@@ -345,7 +349,7 @@ def test_a_gpu_finds_what_the_cpu_finds(metric: str, estimator: str | None) -> N
 
 def test_scratch_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(study, "_memory", lambda: 0)
+    monkeypatch.setattr(comparison_module, "_memory", lambda: 0)
     align(*related(80, seed=4, dimensions=(7, 12)), "distance_correlation")
     assert list(tmp_path.iterdir()) == []
 

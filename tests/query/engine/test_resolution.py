@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from query.engine import tiles
-from query.engine.comparison import Study
+from query.engine.comparison import Comparison
 from query.metrics import METRICS, Undefined, align, choose_estimator
 from tests.query.cases import CASES, COPIES, benign, collapsed, many_copies, many_lengths, with_row
 from tests.query.dense import REVERSED, Matrix, Value, dense_values
@@ -40,15 +40,15 @@ BOUNDS: dict[Value, float] = {
 values = pytest.mark.parametrize("value", BOUNDS, ids=lambda value: "-".join(filter(None, value)))
 
 
-def find(study: Study, value: Value) -> float:
+def find(comparison: Comparison, value: Value) -> float:
     metric, estimator = value
     if estimator == REVERSED:
-        return study.value(METRICS[metric], 1, 0, None)
-    return study.value(METRICS[metric], 0, 1, estimator)
+        return comparison.value(METRICS[metric], 1, 0, None)
+    return comparison.value(METRICS[metric], 0, 1, estimator)
 
 
-def study_of(pair: tuple[Matrix, Matrix], how: str = "l2", **options: Any) -> Study:
-    return Study(pair, names=["a", "b"], normalize=how, **({"k": K} | options))
+def comparison_of(pair: tuple[Matrix, Matrix], how: str = "l2", **options: Any) -> Comparison:
+    return Comparison(pair, names=["a", "b"], normalize=how, **({"k": K} | options))
 
 
 # 'l2' takes scale and length away before anything can go wrong with them; so do those cases under 'none'.
@@ -67,23 +67,23 @@ CHECKED = [
 
 
 @pytest.fixture(scope="module", params=CHECKED, ids=lambda case: "-".join(map(str, case[:3])))
-def checked(request: pytest.FixtureRequest) -> Iterator[tuple[Study, dict[Value, float]]]:
-    """A study of a case in float32, and every value of it in float64 from the definitions."""
+def checked(request: pytest.FixtureRequest) -> Iterator[tuple[Comparison, dict[Value, float]]]:
+    """A comparison of a case in float32, and every value of it in float64 from the definitions."""
     case, n, how, k = request.param
     pair = CASES[case](n)
-    study = study_of(pair, how, k=k)
-    study.compute({kind for metric in METRICS.values() for kind in metric.needs})
-    assert study.dtype == torch.float32
+    comparison = comparison_of(pair, how, k=k)
+    comparison.compute({kind for metric in METRICS.values() for kind in metric.needs})
+    assert comparison.dtype == torch.float32
     a, b = (scaled(x, how) for x in pair)
-    yield study, dense_values(a, b, k)
+    yield comparison, dense_values(a, b, k)
 
 
 @values
 def test_float32_stays_within_its_bounds(
-    checked: tuple[Study, dict[Value, float]], value: Value
+    checked: tuple[Comparison, dict[Value, float]], value: Value
 ) -> None:
-    study, expected = checked
-    assert find(study, value) == pytest.approx(expected[value], rel=BOUNDS[value])
+    comparison, expected = checked
+    assert find(comparison, value) == pytest.approx(expected[value], rel=BOUNDS[value])
 
 
 @pytest.mark.parametrize("package", ["dcor", "rsatoolbox", "dadapy"])
@@ -107,8 +107,8 @@ def test_the_definitions_are_what_packages_find(package: str) -> None:
 @pytest.mark.parametrize("case", ["benign", "common_mean", "integers"])
 def test_both_precisions_agree(case: str, value: Value) -> None:
     pair = CASES[case](400)
-    double = find(study_of(pair, dtype=torch.float64), value)
-    assert find(study_of(pair, dtype=torch.float32), value) == pytest.approx(
+    double = find(comparison_of(pair, dtype=torch.float64), value)
+    assert find(comparison_of(pair, dtype=torch.float32), value) == pytest.approx(
         double, rel=BOUNDS[value]
     )
     assert double == pytest.approx(
@@ -122,9 +122,9 @@ def test_tiles_change_no_neighbor_and_no_value(
     case: str, sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = CASES[case](200)
-    whole = study_of(pair, dtype=torch.float32)
+    whole = comparison_of(pair, dtype=torch.float32)
     monkeypatch.setattr(tiles, "CPU_TILE", sides)
-    parts = study_of(pair, dtype=torch.float32)
+    parts = comparison_of(pair, dtype=torch.float32)
     parts.tile_side = sides[0]
     for i in range(2):
         for one, other in zip(
@@ -144,8 +144,8 @@ def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
     a, b = many_copies(N)
     order = np.random.RandomState(0).permutation(N)
     for k in (K, COPIES + 4):
-        before = find(study_of((a, b), k=k), value)
-        assert find(study_of((a[order], b[order]), k=k), value) == pytest.approx(
+        before = find(comparison_of((a, b), k=k), value)
+        assert find(comparison_of((a[order], b[order]), k=k), value) == pytest.approx(
             before, rel=BOUNDS[value]
         )
 
@@ -154,7 +154,7 @@ def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
 def test_all_copies_are_neighbors_alike(geometry: str) -> None:
     copies = np.arange(N) % (N // COPIES)
     a = benign(N // COPIES)[0][copies]
-    members = study_of((a, a), "none" if geometry == "euclidean" else "l2").neighbors(
+    members = comparison_of((a, a), "none" if geometry == "euclidean" else "l2").neighbors(
         0, geometry, K
     )
     for row in (0, 149, 753, N - 1):
@@ -166,9 +166,9 @@ def test_all_copies_are_neighbors_alike(geometry: str) -> None:
 
 @pytest.mark.parametrize("case", ["benign", "common_mean", "many_lengths"])
 def test_cknna_of_all_neighbors_is_unbiased_cka(case: str) -> None:
-    study = study_of(CASES[case](300), k=299, dtype=torch.float32)
-    expected = find(study, ("cka", "unbiased"))
-    assert find(study, ("cknna", "unbiased")) == pytest.approx(
+    comparison = comparison_of(CASES[case](300), k=299, dtype=torch.float32)
+    expected = find(comparison, ("cka", "unbiased"))
+    assert find(comparison, ("cknna", "unbiased")) == pytest.approx(
         expected, rel=BOUNDS["cka", "unbiased"]
     )
 
@@ -192,10 +192,10 @@ metrics = pytest.mark.parametrize("metric", METRICS)
     ids=["zero", "nan", "infinity", "collapsed"],
 )
 def test_vectors_without_a_value_give_the_reason(metric: str, b: Matrix, reason: str) -> None:
-    study = study_of((A, b))
+    comparison = comparison_of((A, b))
     for one, other in ((0, 1), (1, 0), (1, 1)):
         with pytest.raises(Undefined, match=f"^{reason}$"):
-            study.value(METRICS[metric], one, other, choose_estimator(METRICS[metric], None))
+            comparison.value(METRICS[metric], one, other, choose_estimator(METRICS[metric], None))
 
 
 @metrics

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from query.engine.normalize import normalize
-from query.metrics import METRICS, NORMALIZATIONS, Study, align, procrustes
+from query.metrics import METRICS, NORMALIZATIONS, Comparison, align, procrustes
 from query.statistics.null import permutations
 
 Matrix = NDArray[np.float64]
@@ -102,7 +102,7 @@ def test_the_whole_range_of_float32_is_safe(factor: float) -> None:
 def test_a_null_value_is_the_value_of_shuffled_vectors(shape: tuple[int, int]) -> None:
     a, b = related(40, seed=3, shape=shape)
     orders = permutations(40, 5, seed=3)
-    null = METRICS["procrustes"].null(Study([a, b]), 0, 1, None, orders)
+    null = METRICS["procrustes"].null(Comparison([a, b]), 0, 1, None, orders)
     assert null.dtype == torch.float64
     assert null.tolist() == pytest.approx(
         [procrustes(a, b[order.numpy()]) for order in orders], abs=1e-12

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from query.engine.normalize import normalize
-from query.metrics import METRICS, NORMALIZATIONS, Study, align, reconstruction_error
+from query.metrics import METRICS, NORMALIZATIONS, Comparison, align, reconstruction_error
 from query.statistics.null import permutations
 
 Matrix = NDArray[np.float64]
@@ -168,7 +168,7 @@ def test_a_null_value_is_the_value_of_shuffled_vectors(shape: tuple[int, int]) -
     """With its own choice of λ."""
     a, b = related(40, seed=3, shape=shape)
     orders = permutations(40, 5, seed=3)
-    null = METRICS["reconstruction_error"].null(Study([a, b]), 0, 1, None, orders)
+    null = METRICS["reconstruction_error"].null(Comparison([a, b]), 0, 1, None, orders)
     assert null.dtype == torch.float64
     expected = [reconstruction_error(a, b[order.numpy()]) for order in orders]
     assert null.tolist() == pytest.approx(expected, rel=1e-9)

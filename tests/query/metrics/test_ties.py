@@ -17,7 +17,15 @@ from query.engine import lists, normalize, search
 from query.engine import neighbors as neighbors
 from query.engine.lists import Members
 from query.engine.normalize import normalize_resolved
-from query.metrics import METRICS, Study, align, cknna, information_imbalance, measure, mutual_knn
+from query.metrics import (
+    METRICS,
+    Comparison,
+    align,
+    cknna,
+    information_imbalance,
+    measure,
+    mutual_knn,
+)
 from query.statistics.null import compare_with_null
 from tests.query import stores
 
@@ -107,12 +115,12 @@ def weights(members: Members) -> Matrix:
 @given(seed=seeds)
 def test_weights_are_chances_for_any_k_and_any_systems(geometry: str, seed: int) -> None:
     x = tied(seed)
-    study = Study([x], k=9, normalize="none")
+    comparison = Comparison([x], k=9, normalize="none")
     rows = np.sort(np.random.RandomState(seed).permutation(len(x))[:25])
-    part = study.subset(rows)
+    part = comparison.subset(rows)
     for k in (9, 4, 1):
         expected = chances(x, k, geometry == "inner")
-        assert weights(study.neighbors(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
+        assert weights(comparison.neighbors(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
         expected = chances(x[rows], k, geometry == "inner")
         assert weights(part.neighbors(0, geometry, k)) == pytest.approx(expected, abs=1e-12)
 
@@ -150,7 +158,9 @@ def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> Non
     with pytest.MonkeyPatch.context() as patch:
         for way in (neighbors._search_cpu, neighbors._search_torch):
             patch.setattr(neighbors, "_search_cpu", way)
-            found.append(weights(Study([tied(seed)], k=6, dtype=dtype).neighbors(0, "inner", 6)))
+            found.append(
+                weights(Comparison([tied(seed)], k=6, dtype=dtype).neighbors(0, "inner", 6))
+            )
     assert np.array_equal(*found)
 
 
@@ -247,7 +257,9 @@ def test_vectors_far_from_the_origin_keep_their_neighbors_in_float64() -> None:
     near = RANDOM.normal(size=(200, 6))
     far = normalize(1 + 1e-6 * near, "none").numpy()
     expected = chances(far / np.linalg.norm(far, axis=1, keepdims=True) * 1e6, 9, products=False)
-    assert weights(Study([far], k=9).neighbors(0, "inner", 9)) == pytest.approx(expected, abs=1e-9)
+    assert weights(Comparison([far], k=9).neighbors(0, "inner", 9)) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_tied_systems_are_warned_of() -> None:

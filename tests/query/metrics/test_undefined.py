@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from query.metrics import METRICS, Study, Undefined, align, align_all, cka, cknna, mutual_knn
+from query.metrics import METRICS, Comparison, Undefined, align, align_all, cka, cknna, mutual_knn
 
 metrics = pytest.mark.parametrize("metric", METRICS)
 RANDOM = np.random.RandomState(0)
@@ -115,8 +115,8 @@ def test_functions_raise_the_reason() -> None:
 
 
 def test_the_reason_names_the_model() -> None:
-    study = Study([A, np.ones_like(B)], names=["alpha", "beta"])
-    ((_, _, found),) = align_all(study, ["cknna"], [(0, 1)])
+    comparison = Comparison([A, np.ones_like(B)], names=["alpha", "beta"])
+    ((_, _, found),) = align_all(comparison, ["cknna"], [(0, 1)])
     assert found.reason == "every vector of beta is the same after 'l2' normalization"
 
 

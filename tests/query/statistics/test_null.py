@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, Study, align, align_all, find_metric
+from query.metrics import METRICS, Comparison, align, align_all, find_metric
 from query.statistics.null import compare_with_null, permutations
 
 Matrix = NDArray[np.float64]
@@ -28,9 +28,9 @@ def test_a_null_value_is_the_value_of_shuffled_vectors(metric: str, estimator: s
     a, b = models(80, seed=1, shared=1.0)
     orders = permutations(80, 5, seed=3)
     chosen = find_metric(metric)
-    study = Study([a, b], k=9)
-    study.survey([chosen])
-    null = chosen.null(study, 0, 1, estimator, orders)
+    comparison = Comparison([a, b], k=9)
+    comparison.survey([chosen])
+    null = chosen.null(comparison, 0, 1, estimator, orders)
     again = [align(a, b[order.numpy()], metric, k=9, estimator=estimator).value for order in orders]
     assert null.dtype == torch.float64
     assert null.tolist() == pytest.approx(again, rel=1e-11, abs=1e-13)
@@ -131,8 +131,8 @@ def test_many_models_at_once_give_what_two_give(metric: str, estimator: str | No
     c, _ = models(60, seed=2, shared=1.0)
     tables = {"a": a, "b": b, "c": c}
     options = {"estimator": estimator, "permutations": 19, "subsamples": 3, "seed": 2}
-    study = Study(list(tables.values()), names=list(tables), k=9)
-    for _, (i, j), found in align_all(study, [metric], [(0, 1), (2, 1), (2, 2)], **options):
+    comparison = Comparison(list(tables.values()), names=list(tables), k=9)
+    for _, (i, j), found in align_all(comparison, [metric], [(0, 1), (2, 1), (2, 2)], **options):
         names = list(tables)
         alone = align(tables[names[i]], tables[names[j]], metric, k=9, **options)
         for field in ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high"):
