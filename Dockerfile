@@ -1,4 +1,4 @@
-# One image a family of models: its lock, the worker's three files, its own folder, and nothing else.
+# One image per family of models: its lock, the worker, its own folder, and nothing else.
 #
 #   make build FAMILY=chgnet            puts the context together (ingest/images/build.py) and builds
 #   docker run --rm --network none --read-only --tmpfs /tmp -v $PWD/job:/job:ro -v $PWD/out:/out IMAGE /job /out
@@ -94,7 +94,7 @@ FROM base AS family
 COPY --from=torch /built/torch/ /
 COPY --from=install /built/env/ /
 ARG FAMILY
-COPY zoo/__init__.py zoo/encoder.py zoo/
+COPY zoo/__init__.py zoo/encoder.py zoo/errors.py zoo/files.py zoo/
 COPY zoo/worker/ zoo/worker/
 COPY zoo/families/${FAMILY}/ family/
 USER 65532:65532

@@ -55,8 +55,7 @@ def _code(file: Path) -> bytes:
 def worker_files() -> list[Path]:
     """All of ours that an image holds besides its family: the worker, the contract, and what both are built on."""
     return [
-        ROOT / "zoo" / "__init__.py",
-        ROOT / "zoo" / "encoder.py",
+        *(ROOT / "zoo" / name for name in ("__init__.py", "encoder.py", "errors.py", "files.py")),
         *sorted((ROOT / "zoo" / "worker").glob("*.py")),
     ]
 

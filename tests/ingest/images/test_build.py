@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -200,6 +201,13 @@ def test_a_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
         assert {"family.toml", "models.toml", "encoder.py", "requirements.lock"} <= own
         assert not any("__pycache__" in name or "/." in name for name in names)
         assert {(member.mtime, member.uid) for member in members} == {(0, 0)}
+
+
+def test_the_dockerfile_copies_every_file_that_the_worker_needs() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    copied = " ".join(re.findall(r"^COPY (zoo/[^$]*) zoo/\S*$", text, re.MULTILINE)).split()
+    files = [file for name in copied for file in (ROOT / name, *(ROOT / name).glob("*.py"))]
+    assert sorted(file for file in files if file.is_file()) == worker_files()
 
 
 def test_equal_content_is_an_equal_context() -> None:
