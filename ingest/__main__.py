@@ -24,14 +24,13 @@ from ingest.maintenance import forecast
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import clean_cache, clean_environment, clean_models, megabytes, usage
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.check import ShardError
 from ingest.runs.cost import Task, duration, estimate, say_cost
+from ingest.runs.errors import RequestError, RunBusy, ShardError, VectorsError
 from ingest.runs.execute import Ingest, say
-from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import complete
-from ingest.runs.plan import Busy, PlanError, Wish, count_missing, not_for, representations_of
+from ingest.runs.plan import Request, choose_representations, count_missing, why_inapplicable
 from ingest.runs.progress import counting
-from ingest.runs.vector_files import VectorsError
 from ingest.runs.waiting import PATIENCE, SHORT, patiently
 from ingest.runtimes import choose_runtime, environment
 from ingest.runtimes.base import Runtime
@@ -60,7 +59,15 @@ from zoo.cards.schema import (
 from zoo.weights.obtain import at_hand
 from zoo.worker import FULL, DiskFull
 
-USER_ERRORS = (CardError, DatasetError, PlanError, StoreError, VectorsError, ShareError, NoRuntime)
+USER_ERRORS = (
+    CardError,
+    DatasetError,
+    RequestError,
+    StoreError,
+    VectorsError,
+    ShareError,
+    NoRuntime,
+)
 RUN_ERRORS = (RunError, ShardError)
 
 
@@ -106,10 +113,12 @@ def run(options: argparse.Namespace) -> int:
     each = [argparse.Namespace(**{**vars(options), "dataset": name}) for name in names]
     if options.vectors is not None:
         if len(each) > 1:
-            raise PlanError(f"VECTORS= are of one dataset, not of {len(each)}: {options.dataset}")
+            raise RequestError(
+                f"VECTORS= are of one dataset, not of {len(each)}: {options.dataset}"
+            )
         return run_vectors(layout, each[0])
     selections = choose_models(options.model)
-    chosen = [(s, representations_of(s, options.representation)) for s in selections]
+    chosen = [(s, choose_representations(s, options.representation)) for s in selections]
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     limits = limits_of(options, runtime)
     datasets = [
@@ -139,32 +148,37 @@ def run_on(
     """Embed one dataset with these models. Returns the exit code."""
     made = prepare(ingest.layout, dataset)
     limit = options.limit or dataset.sample
-    wishes = [
-        Wish(s, made, names, limit, options.device, options.dtype, options.batch)
+    requests = [
+        Request(s, made, names, limit, options.device, options.dtype, options.batch)
         for s, names in chosen
     ]
-    if len(wishes) > 1:
+    if len(requests) > 1:
         with suppress(
             StoreLocked
         ):  # then it is not known what is stored; each of them waits for its turn
-            tell_cost(ingest.layout, ingest.runtime, wishes)
-    return run_all(ingest, wishes, partial(goes_on, options))
+            tell_cost(ingest.layout, ingest.runtime, requests)
+    return run_all(ingest, requests, partial(goes_on, options))
 
 
 def limits_of(options: argparse.Namespace, runtime: Runtime) -> Limits:
-    """What the worker may take. Raises PlanError where the runtime cannot see to it."""
+    """What the worker may take. Raises RequestError where the runtime cannot see to it."""
     if not runtime.confines and (options.memory or options.cpus):
-        raise PlanError(
+        raise RequestError(
             f"runtime {runtime.name} cannot keep a worker within MEMORY= or CPUS=; RUNTIME=docker can"
         )
     return Limits(options.memory, options.cpus, options.timeout)
 
 
-def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
+def tell_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) -> None:
     """What is still to be done will take; nothing is said where nothing is."""
-    possible = [wish for wish in wishes if not_for(wish.selection, wish.dataset) is None]
+    possible = [
+        request
+        for request in requests
+        if why_inapplicable(request.selection, request.dataset) is None
+    ]
     work = [
-        Task(wish.selection, wish.representations, count_missing(layout, wish)) for wish in possible
+        Task(request.selection, request.representations, count_missing(layout, request))
+        for request in possible
     ]
     work = [task for task in work if task.systems]
     if work:
@@ -172,20 +186,20 @@ def tell_cost(layout: Layout, runtime: Runtime, wishes: Sequence[Wish]) -> None:
 
 
 def run_all(
-    ingest: Ingest, wishes: Sequence[Wish], command: Callable[[Collection[str]], str]
+    ingest: Ingest, requests: Sequence[Request], command: Callable[[Collection[str]], str]
 ) -> int:
-    """Ingest one wish after another; one that fails does not keep the rest from being done. Returns the exit code.
+    """Ingest one request after another; one that fails does not keep the rest from being done. Returns the exit code.
 
     Of several, those whose run or store another process is busy with are tried once more after the others.
     command: what a user types to go on with these models.
     """
-    many = len(wishes) > 1
+    many = len(requests) > 1
     places = {
-        w.selection.model_id: f"[{i} of {len(wishes)}] " if many else ""
-        for i, w in enumerate(wishes, start=1)
+        w.selection.model_id: f"[{i} of {len(requests)}] " if many else ""
+        for i, w in enumerate(requests, start=1)
     }
     failed: list[str] = []
-    later = _ingest_each(ingest, wishes, places, SHORT, failed, wait=many)
+    later = _ingest_each(ingest, requests, places, SHORT, failed, wait=many)
     _ingest_each(ingest, later, places, PATIENCE, failed, wait=False)
     for model_id, fault in ingest.finish().items():
         _tell(
@@ -193,39 +207,39 @@ def run_all(
         )
         failed.append(model_id)
     if failed and many:
-        which = f"{len(failed)} of {len(wishes)} models failed: {', '.join(failed)}"
+        which = f"{len(failed)} of {len(requests)} models failed: {', '.join(failed)}"
         _tell(f"{which}. `{command(failed)}` goes on from what is done")
     return 1 if failed else 0
 
 
 def _ingest_each(
     ingest: Ingest,
-    wishes: Sequence[Wish],
+    requests: Sequence[Request],
     places: Mapping[str, str],
     patience: float,
     failed: list[str],
     wait: bool,
-) -> list[Wish]:
+) -> list[Request]:
     """Ingest these, adding to `failed`. Returns those to be tried again: with `wait`, what others are busy with."""
     busy = []
-    for wish in wishes:
-        model_id = wish.selection.model_id
+    for request in requests:
+        model_id = request.selection.model_id
         try:
-            ingest(wish, places[model_id], patience=patience)
+            ingest(request, places[model_id], patience=patience)
         except duckdb.InterruptException:
             raise
-        except (*RUN_ERRORS, StoreError, PlanError, duckdb.Error) as error:
-            if wait and isinstance(error, StoreLocked | Busy):
+        except (*RUN_ERRORS, StoreError, RequestError, duckdb.Error) as error:
+            if wait and isinstance(error, StoreLocked | RunBusy):
                 say(f"{places[model_id]}{model_id}: tried again after the others, since {error}")
-                busy.append(wish)
+                busy.append(request)
             else:
-                _tell(f"{model_id} on {wish.dataset.dataset}: {error}")
+                _tell(f"{model_id} on {request.dataset.dataset}: {error}")
                 failed.append(model_id)
         except OSError as error:
             fault = _of_the_disk(error, ingest.layout)
             if fault is None:
                 raise
-            _tell(f"{model_id} on {wish.dataset.dataset}: {fault}")
+            _tell(f"{model_id} on {request.dataset.dataset}: {fault}")
             failed.append(model_id)
     return busy
 
@@ -271,7 +285,7 @@ def _refuse_how(options: argparse.Namespace, dataset: Dataset) -> None:
     if isinstance(dataset, Published):
         told.pop("LIMIT", None)  # how much of a large dataset is drawn
     if told:
-        raise PlanError(
+        raise RequestError(
             f"VECTORS= are taken as they are, and all of them: leave out {', '.join(told)}"
         )
 
@@ -332,11 +346,11 @@ def _refuse_namesake(dataset: Dataset, there: Materialized | None) -> None:
 
 
 def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
-    brought = Brought(options.model, Path(options.vectors), options.title, options.license)
+    brought = ImportedVectors(options.model, Path(options.vectors), options.title, options.license)
     dataset = _dataset(layout, options.dataset)
     _refuse_how(options, dataset)
     made = prepare(layout, dataset.drawn(options.limit, say))
-    landed = land_vectors(layout, brought, made, partial(agree_to_losses, options), say)
+    landed = import_vectors(layout, brought, made, partial(agree_to_losses, options), say)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
         return 0
@@ -348,7 +362,7 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
 
 
 def agree_to_losses(options: argparse.Namespace, lost: dict[str, int]) -> None:
-    """Ask whether systems may lose the vectors that the store holds of them. Raises PlanError if not."""
+    """Ask whether systems may lose the vectors that the store holds of them. Raises RequestError if not."""
     where = ", ".join(f"{count} of {dataset}" for dataset, count in lost.items())
     confirm(
         [],
@@ -376,13 +390,15 @@ def foresee(options: argparse.Namespace) -> int:
         say(line)
     work = []
     for selection in selections:
-        names = representations_of(selection, options.representation)
+        names = choose_representations(selection, options.representation)
         limit = options.limit or dataset.sample
-        wish = None
+        request = None
         if made is not None:
-            wish = Wish(selection, made, names, limit, options.device, options.dtype, options.batch)
-        systems = forecast.systems_of(layout, dataset, wish)
-        for line in forecast.of_model(layout, runtime, dataset, wish, selection, systems):
+            request = Request(
+                selection, made, names, limit, options.device, options.dtype, options.batch
+            )
+        systems = forecast.systems_of(layout, dataset, request)
+        for line in forecast.of_model(layout, runtime, dataset, request, selection, systems):
             say(line)
         work.append(Task(selection, names, systems or 0))
     for line in estimate(layout, runtime, [task for task in work if task.systems]).disk_lines():
@@ -428,7 +444,7 @@ def du(options: argparse.Namespace) -> int:
 
 def clean(options: argparse.Namespace) -> int:
     if sum((options.model is not None, options.env is not None, options.cache)) != 1:
-        raise PlanError(
+        raise RequestError(
             "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache"
         )
     if options.env is not None:
@@ -447,15 +463,15 @@ def clean(options: argparse.Namespace) -> int:
 
 
 def _each_once(text: str | None, what: str) -> list[str] | None:
-    """The names of a list; None where none is given. Raises PlanError for a list of nothing."""
+    """The names of a list; None where none is given. Raises RequestError for a list of nothing."""
     named = _named(text)
     if named == []:
-        raise PlanError(f"no {what} is named in {text!r}; give names separated by commas")
+        raise RequestError(f"no {what} is named in {text!r}; give names separated by commas")
     return named and list(dict.fromkeys(named))
 
 
 def agree(options: argparse.Namespace, lines: Sequence[str], runs: int) -> None:
-    """Ask whether all of this may go, if it is more than one run. Raises PlanError if not."""
+    """Ask whether all of this may go, if it is more than one run. Raises RequestError if not."""
     if runs > 1:
         on = f" on {options.dataset}" if options.dataset else ""
         confirm(lines, f"This would remove {runs} runs of {options.model}{on}", options.yes)

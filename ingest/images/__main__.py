@@ -18,8 +18,8 @@ from ingest.images.status import changed, rows, stale
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.doctor import diagnose, show
+from ingest.runs.errors import RequestError
 from ingest.runs.execute import say
-from ingest.runs.plan import PlanError
 from ingest.runtimes import choose_runtime
 from ingest.runtimes.check_image import check
 from schemas.interrupt import listen
@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listen()
         return int(options.act(options))
-    except (CardError, NoRuntime, PlanError, StoreError) as error:
+    except (CardError, NoRuntime, RequestError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.layout import Layout, Run
-from ingest.runs.execute import working_on
+from ingest.layout import Layout
+from ingest.runs.errors import RequestError
+from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import opened, settle, transaction
-from ingest.runs.plan import PlanError
 from ingest.runtimes import environment
 from schemas.store import connect, update
 from zoo.cards.schema import load_families, nearest
@@ -37,7 +37,7 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
         {folder.name: size(folder, seen) for folder in _folders(layout.data / "datasets")},
     )
     runs: Counter[str] = Counter()
-    for run in layout.runs():
+    for run in list_runs(layout):
         runs[run.model_id] += size(run.folder, seen)
     rows += _sorted("shards", runs)
     if layout.cache.exists():
@@ -73,7 +73,7 @@ def clean_models(
     """Remove all that the store holds of these models, or of each on these datasets, and their runs' folders.
 
     datasets: None is every one. agree: is given what is going to be removed and of how many runs; what it raises keeps
-    all of it. Raises Busy for a run in progress, and PlanError where there is nothing of one of the models. Returns
+    all of it. Raises RunBusy for a run in progress, and RequestError where there is nothing of one of the models. Returns
     what was removed.
     """
     update(layout.store)
@@ -82,7 +82,7 @@ def clean_models(
     rows, runs, run_ids = _found(layout, pairs)
     with ExitStack() as held:
         for run in runs:
-            held.enter_context(working_on(run))
+            held.enter_context(lock_run(run))
         folders = [f"{run.folder} ({megabytes(size(run.folder))})" for run in runs]
         lines = [f"{count} rows of {table}" for table, count in rows.items()] + folders
         agree(lines, len(run_ids))
@@ -103,10 +103,10 @@ def _found(
     folders: list[Run] = []
     run_ids: set[str] = set()
     for model_id, dataset in pairs:
-        runs = [run for run in layout.runs() if _is_of(run, model_id, dataset)]
+        runs = [run for run in list_runs(layout) if _is_of(run, model_id, dataset)]
         its_rows, its_ids = _rows_of(layout, model_id, dataset)
         if not its_rows and not runs:
-            raise PlanError(_nothing_of(layout, model_id, dataset))
+            raise RequestError(_nothing_of(layout, model_id, dataset))
         rows.update(its_rows)
         folders += runs
         run_ids |= its_ids | {run.run_id for run in runs}
@@ -163,7 +163,7 @@ def _is_of(run: Run, model_id: str, dataset: str | None) -> bool:
 
 def _nothing_of(layout: Layout, model_id: str, dataset: str | None) -> str:
     """Say what there is instead of a model, or of a model on a dataset."""
-    known = {(run.model_id, run.dataset) for run in layout.runs()}
+    known = {(run.model_id, run.dataset) for run in list_runs(layout)}
     if layout.store.exists():
         with connect(layout.store, read_only=True) as connection:
             known |= set(connection.execute("SELECT model_id, dataset FROM runs").fetchall())
@@ -178,7 +178,7 @@ def _nothing_of(layout: Layout, model_id: str, dataset: str | None) -> str:
 def clean_cache(layout: Layout) -> list[str]:
     """Remove the neighbor lists that questions kept. Returns what was removed."""
     if not layout.cache.exists():
-        raise PlanError(f"there is no cache beside {layout.store}")
+        raise RequestError(f"there is no cache beside {layout.store}")
     removed = f"{layout.cache} ({megabytes(size(layout.cache))})"
     shutil.rmtree(layout.cache)
     return [removed]
@@ -188,7 +188,7 @@ def clean_environment(name: str) -> list[str]:
     """Remove a family's environment. Returns what was removed."""
     there = {folder.name for folder in _folders(environment.folder())}
     if name not in there:
-        raise PlanError(
+        raise RequestError(
             f"no environment is named {name!r}; {nearest(name, there | set(load_families()))}"
         )
     path = environment.folder() / name

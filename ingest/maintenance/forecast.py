@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ingest.layout import Layout, glob_free
+from ingest.layout import Layout, escape_glob
 from ingest.maintenance.disk import megabytes
 from ingest.runs.cost import COPIES, LOAD, duration
-from ingest.runs.plan import Wish, count_missing, not_for
+from ingest.runs.plan import Request, count_missing, why_inapplicable
 from ingest.runtimes.base import Runtime
 from ingest.sources.files import amount
 from ingest.sources.published import Published
@@ -74,26 +74,26 @@ def of_model(
     layout: Layout,
     runtime: Runtime,
     dataset: Dataset,
-    wish: Wish | None,
+    request: Request | None,
     asked: Selection,
     systems: int | None,
 ) -> Iterator[str]:
-    """What one model will take. wish: None where the dataset has still to be made. systems: see `systems_of`."""
-    reason = None if wish is None else not_for(asked, wish.dataset)
+    """What one model will take. request: None where the dataset has still to be made. systems: see `systems_of`."""
+    reason = None if request is None else why_inapplicable(asked, request.dataset)
     if reason is not None:
         yield f"{asked.model_id}: nothing to do, {reason}"
         return
-    total = dataset.sample or dataset.approx_systems if wish is None else wish.systems
+    total = dataset.sample or dataset.approx_systems if request is None else request.systems
     stored = f", of {total:,}" if systems != total and total is not None else ""
     known = "a number of" if systems is None else f"{systems:,}"
     yield f"{asked.model_id}: {known} systems to embed{stored}"
     if systems:
-        device = "cpu" if wish is None else wish.device
+        device = "cpu" if request is None else request.device
         earlier = _earlier(layout, asked.model_id, device)
         yield f"  time: {_time(asked, systems, device, earlier)}"
         yield f"  memory: {_memory(asked, device, earlier)}"
-        yield f"  batches: {_batches(wish, systems)}"
-        vectors = COPIES * 4 * _numbers(asked, wish) * systems
+        yield f"  batches: {_batches(request, systems)}"
+        vectors = COPIES * 4 * _numbers(asked, request) * systems
         yield f"  vectors: {megabytes(vectors)}, in shards and in the store"
     yield f"  weights: {_weights(asked)}"
     built = runtime.ready(asked.family)
@@ -103,11 +103,15 @@ def of_model(
         yield f"  {license}"
 
 
-def systems_of(layout: Layout, dataset: Dataset, wish: Wish | None) -> int | None:
+def systems_of(layout: Layout, dataset: Dataset, request: Request | None) -> int | None:
     """How many systems are still to be embedded; None where nobody knows yet how many there are."""
-    if wish is None:
+    if request is None:
         return dataset.sample or dataset.approx_systems
-    return 0 if not_for(wish.selection, wish.dataset) else count_missing(layout, wish)
+    return (
+        0
+        if why_inapplicable(request.selection, request.dataset)
+        else count_missing(layout, request)
+    )
 
 
 def _time(asked: Selection, systems: int, device: str, earlier: Earlier | None) -> str:
@@ -128,22 +132,22 @@ def _memory(asked: Selection, device: str, earlier: Earlier | None) -> str:
     return f"at least {megabytes(4 * parameters)}, its {parameters:,} parameters; the rest is not measured yet"
 
 
-def _batches(wish: Wish | None, systems: int) -> str:
-    if wish is None:
+def _batches(request: Request | None, systems: int) -> str:
+    if request is None:
         return "known once the dataset is there"
-    compute = wish.selection.model.compute
-    budget = wish.batch or compute.batch
+    compute = request.selection.model.compute
+    budget = request.batch or compute.batch
     with duckdb.connect() as connection:
         mean_size = f"SELECT avg(least({SIZES[compute.scales_with]}, $budget))"
         query = f"{mean_size} FROM read_parquet($systems, hive_partitioning = false)"
-        values = {"budget": budget, "systems": glob_free(wish.dataset.systems)}
+        values = {"budget": budget, "systems": escape_glob(request.dataset.systems)}
         ((mean,),) = connection.execute(query, values).fetchall()
     count = max(1, round(systems * (mean or 1.0) / budget))
     return f"about {count:,}, of at most {budget:,} {compute.scales_with}"
 
 
-def _numbers(asked: Selection, wish: Wish | None) -> int:
-    names = (asked.model.default_representation,) if wish is None else wish.representations
+def _numbers(asked: Selection, request: Request | None) -> int:
+    names = (asked.model.default_representation,) if request is None else request.representations
     return sum(r.dimension for r in asked.model.representation if r.name in names)
 
 

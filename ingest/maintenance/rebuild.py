@@ -9,8 +9,10 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.layout import Damaged, Layout, Run, look_again
-from ingest.runs.check import ShardError
+from ingest.integrity import Damaged, forget_stamps
+from ingest.layout import Layout
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run, list_runs
 from ingest.runs.load import (
     alone,
     next_sequence,
@@ -45,7 +47,7 @@ def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
     that can land; the StoreError at the end says which do not, and why.
     """
     with alone(layout, PATIENCE, say):
-        look_again()
+        forget_stamps()
         left: Reasons = {}
         runs = _in_order(layout, left)
         if not runs and not left:
@@ -96,7 +98,7 @@ def _fill(
 
 
 def _put(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> None:
-    if run.finished or run.landed:
+    if run.finished or run.loaded:
         put_finished_run(connection, layout, run)
         return
     with transaction(connection):
@@ -117,8 +119,8 @@ def _in_order(layout: Layout, left: Reasons) -> list[Run]:
     A run that has landed, and whose job.json or run.json is gone since, is among them: it is told of, not passed over.
     """
     found = []
-    for run in layout.runs():
-        if run.finished or run.landed or (run.folder / "failed.json").exists():
+    for run in list_runs(layout):
+        if run.finished or run.loaded or (run.folder / "failed.json").exists():
             try:
                 found.append((_when(run), run))
             except Damaged as error:
@@ -169,7 +171,7 @@ def _guard(layout: Layout, runs: list[Run], left: Reasons) -> Before:
     finished = {run_id for run_id, status in stored.items() if status == "ok"}
     gone = finished - {run.run_id for run in runs} - left.keys()
     left |= {
-        run_id: f"the store holds it, and {layout.run(run_id).folder} is not there any more"
+        run_id: f"the store holds it, and {Run.of(layout, run_id).folder} is not there any more"
         for run_id in gone
     }
     return Before(broken=False, runs=frozenset(stored))
@@ -258,7 +260,7 @@ def _free(store: Path, word: str) -> Path:
 def _note(layout: Layout, there: list[Run]) -> None:
     """Those that have landed now for the first time keep their place from here on."""
     for run in there:
-        if run.finished and (not run.landed or (run.folder / "landing.json").exists()):
+        if run.finished and (not run.loaded or (run.folder / "landing.json").exists()):
             if not (run.folder / "landing.json").exists():
                 run.write("landing.json", {"sequence": next_sequence(layout)})
             note_landed(run)

@@ -9,7 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from ingest.layout import Damaged, Run, check_file, glob_free
+from ingest.integrity import Damaged, check_file
+from ingest.layout import escape_glob
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run
 from schemas.message import one_line
 from zoo.encoder import ENERGY
 
@@ -50,21 +53,6 @@ SELECT count(*), min(system_id) FROM (
 )
 """
 MISSING = "SELECT count(*), min(system_id) FROM expected ANTI JOIN shards USING (system_id, representation)"
-
-
-class ShardError(Exception):
-    """A run whose shards are not what its job and its run.json say; it does not land.
-
-    fault: what is wrong, where the message also says of which run, and what to do.
-    """
-
-    def __init__(self, message: str, fault: str | None = None) -> None:
-        super().__init__(message)
-        self.fault = fault or message
-
-
-class DatasetDamaged(ShardError):
-    """A run cannot land for its dataset's sake; the message, the same for all such runs, names what mends it."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,7 @@ def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     if run.shards:
         query = "SELECT status, count(*) FROM read_parquet(?, hive_partitioning = false) GROUP BY status"
         found = dict(
-            connection.execute(query, [[glob_free(shard) for shard in run.shards]]).fetchall()
+            connection.execute(query, [[escape_glob(shard) for shard in run.shards]]).fetchall()
         )
     return Counts(sent=sum(found.values()), **{status: found.get(status, 0) for status in STATUSES})
 
@@ -159,7 +147,7 @@ def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, 
     dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
     keys, values = list(dimensions), list(dimensions.values())
     columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in COLUMNS.items())
-    files = _literals([glob_free(file) for file in run.shards])
+    files = _literals([escape_glob(file) for file in run.shards])
     # Shards of before there were energies have no such column; the second, empty table gives it to them.
     read = f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
     rows = f"FROM {read} UNION ALL BY NAME SELECT NULL AS {ENERGY} WHERE false"
@@ -173,7 +161,7 @@ def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, 
     )
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW expected AS SELECT system_id, content_hash, representation "
-        f"FROM read_parquet({_literals([glob_free(run.systems)])}, hive_partitioning = false), "
+        f"FROM read_parquet({_literals([escape_glob(run.systems)])}, hive_partitioning = false), "
         f"(SELECT unnest({_literals(job['representations'])}) AS representation)"
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +11,12 @@ from time import monotonic
 import duckdb
 
 from ingest.failures import Killed, RunError
-from ingest.layout import Layout, Run, glob_free
+from ingest.layout import Layout, escape_glob
 from ingest.limits import Limits
-from ingest.runs.check import ShardError
-from ingest.runs.load import Unsettled, land, land_failure
-from ingest.runs.plan import Busy, PlanError, Wish, not_for, plan
+from ingest.runs.errors import RequestError, ShardError
+from ingest.runs.folder import Run, lock_run
+from ingest.runs.load import Unsettled, land, load_failure
+from ingest.runs.plan import Request, plan, why_inapplicable
 from ingest.runs.progress import Progress
 from ingest.runs.recovery import relieve
 from ingest.runs.waiting import PATIENCE, SHORT
@@ -65,7 +65,7 @@ class Failed:
 
 @dataclass
 class Ingest:
-    """Ingests wishes one after another. An environment that cannot be built is tried once.
+    """Ingests requests one after another. An environment that cannot be built is tried once.
 
     What cannot be loaded because others use the store is kept in `computed` and `failed`, tried again after the next
     load, and once more by `finish`.
@@ -78,18 +78,18 @@ class Ingest:
     computed: list[Computed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
 
-    def __call__(self, wish: Wish, place: str = "", *, patience: float = SHORT) -> None:
+    def __call__(self, request: Request, place: str = "", *, patience: float = SHORT) -> None:
         """Bring the store to hold what is wished for, or leave the load to `finish`.
 
-        place: which of how many wishes this is, said before the model's name. patience: how many seconds to wait for a
-        store that others use. Raises RunError, ShardError, StoreError, PlanError.
+        place: which of how many requests this is, said before the model's name. patience: how many seconds to wait for a
+        store that others use. Raises RunError, ShardError, StoreError, RequestError.
         """
-        name = f"{place}{wish.selection.model_id} on {wish.dataset.dataset}"
-        reason = not_for(wish.selection, wish.dataset)
+        name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
+        reason = why_inapplicable(request.selection, request.dataset)
         if reason is not None:
             say(f"{name}: skipped, {reason}")
             return
-        planned = plan(self.layout, wish, patience)
+        planned = plan(self.layout, request, patience)
         if planned.run is None:
             say(
                 f"{name}: {planned.wanted} of {planned.wanted} systems already stored; nothing to do"
@@ -97,20 +97,20 @@ class Ingest:
             return
         stored = planned.wanted - planned.sent
         say(
-            f"{name}: {planned.sent} systems on {wish.device}"
+            f"{name}: {planned.sent} systems on {request.device}"
             + (f" ({stored} more already stored)" if stored else "")
         )
-        with working_on(planned.run):
+        with lock_run(planned.run):
             started = monotonic()
             if planned.run.finished:
                 say(f"  computed by an earlier start, {planned.run.folder}")
             else:
-                with self._recorded(wish, planned.run):
-                    weights = self._fetch(wish, planned.run)
-                    self._ensure(wish, planned.run)
+                with self._recorded(request, planned.run):
+                    weights = self._fetch(request, planned.run)
+                    self._ensure(request, planned.run)
                     started = monotonic()
-                    self._compute(wish, planned.run, weights)
-            computed = Computed(wish.selection.model_id, planned.run, monotonic() - started)
+                    self._compute(request, planned.run, weights)
+            computed = Computed(request.selection.model_id, planned.run, monotonic() - started)
             try:
                 self._load(computed, patience)
             except StoreLocked as error:
@@ -126,9 +126,9 @@ class Ingest:
         waiting, self.computed = self.computed, []
         for computed in waiting:
             try:
-                with working_on(computed.run):
+                with lock_run(computed.run):
                     self._load(computed, patience)
-            except (StoreError, ShardError, PlanError) as error:
+            except (StoreError, ShardError, RequestError) as error:
                 faults[computed.model_id] = str(error)
                 patience = 0.0  # who has waited once in vain need not wait for each
         self._load_failed()
@@ -143,9 +143,9 @@ class Ingest:
         waiting, self.computed = self.computed, []
         for computed in waiting:
             try:
-                with working_on(computed.run):
+                with lock_run(computed.run):
                     self._load(computed, 0.0)
-            except (StoreError, ShardError, PlanError):
+            except (StoreError, ShardError, RequestError):
                 self.computed.append(computed)  # `finish` tells, if it is still so then
         self._load_failed()
 
@@ -155,36 +155,36 @@ class Ingest:
             self._record(failed)
 
     @contextmanager
-    def _recorded(self, wish: Wish, run: Run) -> Iterator[None]:
+    def _recorded(self, request: Request, run: Run) -> Iterator[None]:
         """Note in the store why a run ended early."""
         began = datetime.now(UTC)
         try:
             yield
         except RunError as error:
             self._record(
-                Failed(run, self.unbuildable.get(wish.selection.family.name, str(error)), began)
+                Failed(run, self.unbuildable.get(request.selection.family.name, str(error)), began)
             )
             raise
 
     def _record(self, failed: Failed) -> None:
         try:
-            land_failure(self.layout, failed.run, failed.reason, failed.began)
+            load_failure(self.layout, failed.run, failed.reason, failed.began)
         except StoreLocked:
             self.failed.append(failed)
         except (StoreError, OSError) as fault:
             say(f"  (this failure is not in the table runs: {fault})")
 
-    def _fetch(self, wish: Wish, run: Run) -> Place | None:
+    def _fetch(self, request: Request, run: Run) -> Place | None:
         """Have the weights at hand, verified. First of all: it asks for no gigabytes of an environment."""
         run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         try:
-            return fetch(wish.selection, lambda text: say(f"  {text}"))
+            return fetch(request.selection, lambda text: say(f"  {text}"))
         except WeightsError as error:
             raise RunError(str(error)) from error
 
-    def _ensure(self, wish: Wish, run: Run) -> None:
+    def _ensure(self, request: Request, run: Run) -> None:
         """Have the environment ready, and note in the run's folder what it runs in."""
-        family = wish.selection.family
+        family = request.selection.family
         if family.name in self.unbuildable:
             raise RunError(f"the environment of {family.name} could not be made ready, see above")
         try:
@@ -194,20 +194,20 @@ class Ingest:
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _compute(self, wish: Wish, run: Run, weights: Place | None) -> None:
+    def _compute(self, request: Request, run: Run, weights: Place | None) -> None:
         """Have the worker write the shards; go on in another way where it is killed."""
         while True:
             try:
-                self._work(wish, run, weights)
+                self._work(request, run, weights)
                 return
             except Killed as killed:
                 say(f"  {relieve(run, self.limits, killed)}")
 
-    def _work(self, wish: Wish, run: Run, weights: Place | None) -> None:
+    def _work(self, request: Request, run: Run, weights: Place | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
-        with Progress(wish.selection.model_id, representations) as progress:
+        with Progress(request.selection.model_id, representations) as progress:
             self.runtime.run(
-                wish.selection.family, run.job, run.out, weights, progress, self.limits
+                request.selection.family, run.job, run.out, weights, progress, self.limits
             )
 
     def _load(self, computed: Computed, patience: float) -> None:
@@ -235,30 +235,12 @@ class Ingest:
             say(f"    {line}")
 
 
-@contextmanager
-def working_on(run: Run) -> Iterator[None]:
-    """Keep two processes from the same run."""
-    try:
-        lock = (run.folder / ".lock").open("w")
-    except FileNotFoundError:
-        raise Busy(
-            f"another process has just removed run {run.run_id}; repeat the command"
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(
-                f"another process is working on run {run.run_id}; wait until it is done"
-            ) from None
-        run.tidy()
-        yield
-
-
 def reasons(run: Run) -> list[str]:
     """Why systems have no vector: the commonest reasons of each kind."""
     with duckdb.connect() as connection:
-        rows = connection.execute(REASONS, [[glob_free(shard) for shard in run.shards]]).fetchall()
+        rows = connection.execute(
+            REASONS, [[escape_glob(shard) for shard in run.shards]]
+        ).fetchall()
     lines = []
     for status in dict.fromkeys(row[0] for row in rows):
         mine = [(reason, count) for kind, reason, count in rows if kind == status]

@@ -16,12 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import Layout, Run, glob_free, memory_limit
+from ingest.layout import Layout, escape_glob
 from ingest.runs.check import Counts
+from ingest.runs.errors import VectorsError
+from ingest.runs.folder import Run
 from ingest.runs.load import land
 from ingest.runs.plan import name_run
 from ingest.runs.precision import SAMPLE, TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
-from ingest.runs.vector_files import VectorsError, read_vectors
+from ingest.runs.store.memory import memory_limit
+from ingest.runs.vector_files import read_vectors
 from ingest.systems.materialize import SYSTEMS, Materialized, file_hash
 from schemas.store import connect
 from zoo.cards.schema import load_models
@@ -74,7 +77,7 @@ FAULTS = {
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportedVectors:
     """Vectors a user brings. A license is never guessed: without one it is recorded as not stated."""
 
     model_id: str
@@ -83,9 +86,9 @@ class Brought:
     license: str | None = None
 
 
-def land_vectors(
+def import_vectors(
     layout: Layout,
-    brought: Brought,
+    brought: ImportedVectors,
     dataset: Materialized,
     agree: Callable[[dict[str, int]], None] = lambda lost: None,
     say: Callable[[str], None] = print,
@@ -99,8 +102,11 @@ def land_vectors(
     check_model_id(brought.model_id)
     if not brought.file.is_file():
         raise VectorsError(f"there is no file {brought.file}")
-    run = layout.run(
-        name_run(brought.model_id, dataset.dataset, [file_hash(brought.file), dataset.dataset_hash])
+    run = Run.of(
+        layout,
+        name_run(
+            brought.model_id, dataset.dataset, [file_hash(brought.file), dataset.dataset_hash]
+        ),
     )
     if _landed(layout, run):
         return None
@@ -147,7 +153,7 @@ def _landed(layout: Layout, run: Run) -> bool:
 def _losers(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
-    brought: Brought,
+    brought: ImportedVectors,
     dataset: Materialized,
     dimension: int,
 ) -> dict[str, int]:
@@ -165,9 +171,11 @@ def _losers(
     return dict(connection.execute(LOSERS).fetchall())
 
 
-def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Materialized) -> int:
+def _check(
+    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, dataset: Materialized
+) -> int:
     """Refuse what cannot land. Returns the vectors' length."""
-    values = {"systems": glob_free(dataset.systems), "dataset": dataset.dataset}
+    values = {"systems": escape_glob(dataset.systems), "dataset": dataset.dataset}
     connection.execute(KNOWN, values)
     first = connection.execute("SELECT len(vector) FROM given ORDER BY row LIMIT 1").fetchone()
     if first is None:
@@ -186,7 +194,7 @@ def _check(connection: duckdb.DuckDBPyConnection, brought: Brought, dataset: Mat
 
 
 def _check_precision(
-    connection: duckdb.DuckDBPyConnection, brought: Brought, say: Callable[[str], None]
+    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, say: Callable[[str], None]
 ) -> float:
     """Refuse vectors that lose too much as float32, and say what others lose. Returns the part of their spread."""
     sample = f"SELECT vector FROM given WHERE row % greatest(1, (SELECT count(*) FROM given) // {SAMPLE}) = 0"
@@ -217,7 +225,7 @@ def _check_precision(
 def _write(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
-    brought: Brought,
+    brought: ImportedVectors,
     dataset: Materialized,
     dimension: int,
 ) -> int:
@@ -226,7 +234,7 @@ def _write(
     run.out.mkdir(exist_ok=True)
     sent = f"SELECT {', '.join(SYSTEMS.names)} FROM read_parquet(?, hive_partitioning = false)"
     query = f"{sent} SEMI JOIN known USING (system_id)"
-    systems = connection.execute(query, [glob_free(dataset.systems)]).to_arrow_reader(SHARD_ROWS)
+    systems = connection.execute(query, [escape_glob(dataset.systems)]).to_arrow_reader(SHARD_ROWS)
     with pq.ParquetWriter(
         run.systems, SYSTEMS, compression="zstd", write_page_checksum=True
     ) as writer:
@@ -253,14 +261,14 @@ def _write(
     return count
 
 
-def card_hash(brought: Brought, dimension: int) -> str:
+def card_hash(brought: ImportedVectors, dimension: int) -> str:
     """Vectors of one model under one card: where the length changes, those of before are of another model."""
     return hashlib.sha256(json.dumps([brought.model_id, GIVEN, dimension]).encode()).hexdigest()
 
 
 def _describe(
     run: Run,
-    brought: Brought,
+    brought: ImportedVectors,
     dataset: Materialized,
     dimension: int,
     count: int,
@@ -311,7 +319,7 @@ def _describe(
     run.write("out/run.json", names | made)
 
 
-def _model_rows(brought: Brought, card: dict[str, Any], its_hash: str) -> dict[str, Any]:
+def _model_rows(brought: ImportedVectors, card: dict[str, Any], its_hash: str) -> dict[str, Any]:
     given = {"file": brought.file.name, "sha256": file_hash(brought.file)}
     row = {
         "model_id": brought.model_id,

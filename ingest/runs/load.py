@@ -16,17 +16,12 @@ from typing import Any, TextIO
 
 import duckdb
 
-from ingest.layout import (
-    Damaged,
-    Layout,
-    Run,
-    check_file,
-    glob_free,
-    look_again,
-    memory_limit,
-    unless_full,
-)
-from ingest.runs.check import Counts, DatasetDamaged, ShardError, check, count_rows, refused
+from ingest.integrity import Damaged, check_file, forget_stamps, ignore_full_disk
+from ingest.layout import Layout, escape_glob
+from ingest.runs.check import Counts, check, count_rows, refused
+from ingest.runs.errors import DatasetDamaged, ShardError
+from ingest.runs.folder import Run
+from ingest.runs.store.memory import memory_limit
 from ingest.runs.waiting import patiently
 from ingest.systems.materialize import Materialized, check_materialized, read_materialized
 from schemas.message import one_line
@@ -115,7 +110,7 @@ def complete(layout: Layout, say: Callable[[str], None] = print) -> None:
         return
 
 
-def land_failure(layout: Layout, run: Run, reason: str, started: datetime) -> None:
+def load_failure(layout: Layout, run: Run, reason: str, started: datetime) -> None:
     """Record that a run ended early, why, and how far it came; nothing else changes."""
     run.write(
         "failed.json",
@@ -135,8 +130,8 @@ def _land_next(layout: Layout, run: Run, patience: float, say: Callable[[str], N
     landing.json says so before the transaction, and landed.json after it is in the store's own file: whatever ends this
     process in between, the next one finds landing.json and does it again, which changes nothing if it was done.
     """
-    look_again()
-    run.tidy()
+    forget_stamps()
+    run.remove_left_overs()
     with session(layout, patience, say) as connection:
         begun = sequence_of(run, "landing.json")
         run.write("landing.json", {"sequence": begun or next_sequence(layout)})
@@ -201,7 +196,7 @@ def alone(
     with (layout.data / ".lock").open("a+") as lock:
         _wait(lambda: _lock(layout, lock), patience, say)
         lock.truncate(0)
-        with unless_full():  # unbuffered: else closing the file would try again
+        with ignore_full_disk():  # unbuffered: else closing the file would try again
             os.write(lock.fileno(), str(os.getpid()).encode())
         yield
 
@@ -358,7 +353,10 @@ def _refuse_namesakes(
     connection: duckdb.DuckDBPyConnection, dataset: Materialized, run: Run
 ) -> None:
     """A dataset's labels whose source is called like a model would pass for what that model predicts."""
-    values = {"labels": glob_free(dataset.labels), "model_id": run.read("job/job.json")["model_id"]}
+    values = {
+        "labels": escape_glob(dataset.labels),
+        "model_id": run.read("job/job.json")["model_id"],
+    }
     found = connection.execute(NAMESAKES, values).fetchall()
     if found:
         raise ShardError(
@@ -375,7 +373,7 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -
         "CREATE OR REPLACE TEMP TABLE dataset_systems (system_id VARCHAR, content_hash VARCHAR)"
     )
     copy = "INSERT INTO dataset_systems SELECT system_id, content_hash FROM read_parquet(?, hive_partitioning = false)"
-    connection.execute(copy, [glob_free(dataset.systems)])
+    connection.execute(copy, [escape_glob(dataset.systems)])
     for table, mine in (
         ("systems", "t.dataset = $dataset"),
         ("embeddings", "starts_with(t.system_id, $dataset || '/')"),
@@ -387,19 +385,19 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -
     rows = f"{SYSTEM_ROWS} WHERE system_id NOT IN (SELECT system_id FROM systems WHERE dataset = $dataset)"
     connection.execute(
         f"INSERT INTO systems BY NAME {rows}",
-        name | {"systems": glob_free(dataset.systems), "symbols": list(SYMBOLS)},
+        name | {"systems": escape_glob(dataset.systems), "symbols": list(SYMBOLS)},
     )
     own = "starts_with(system_id, $dataset || '/') AND source NOT IN (SELECT model_id FROM models)"
     connection.execute(f"DELETE FROM labels WHERE {own}", name)
     labels = "INSERT INTO labels BY NAME FROM read_parquet(?, hive_partitioning = false)"
-    connection.execute(labels, [glob_free(dataset.labels)])
+    connection.execute(labels, [escape_glob(dataset.labels)])
     connection.execute(
         "DELETE FROM failures WHERE dataset = $dataset AND status = 'unreadable'", name
     )
     connection.execute(
         "INSERT INTO failures BY NAME SELECT system_id, $dataset AS dataset, 'unreadable' AS status, reason "
         "FROM read_parquet($unreadable, hive_partitioning = false)",
-        name | {"unreadable": glob_free(dataset.unreadable)},
+        name | {"unreadable": escape_glob(dataset.unreadable)},
     )
     _put_dataset_row(connection, dataset)
 
@@ -454,7 +452,7 @@ def put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Put the row of a run that ended early into the store."""
     representations = len(run.read("job/job.json")["representations"])
     sent = "SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
-    ((systems,),) = connection.execute(sent, [glob_free(run.systems)]).fetchall()
+    ((systems,),) = connection.execute(sent, [escape_glob(run.systems)]).fetchall()
     counts = count_rows(connection, run)
     came = {"status": "failed", **vars(counts), "sent": systems * representations}
     _put(connection, "runs", _run_row(run) | came | run.read("failed.json"))

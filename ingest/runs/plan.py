@@ -16,7 +16,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import Damaged, Layout, Run, check_file, glob_free, memory_limit
+from ingest.integrity import Damaged, check_file
+from ingest.layout import Layout, escape_glob
+from ingest.runs.errors import RequestError
+from ingest.runs.folder import Run
+from ingest.runs.store.memory import memory_limit
 from ingest.runs.waiting import patiently
 from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
 from ingest.systems.sample import IN_SQL
@@ -47,16 +51,8 @@ SELECT system_id, content_hash FROM wanted ANTI JOIN valid USING (system_id, con
 """
 
 
-class PlanError(Exception):
-    """A wish that cannot be planned; the message says why."""
-
-
-class Busy(PlanError):
-    """Another process is at work on the same run."""
-
-
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What a user asks for: vectors of a model over a dataset."""
 
     selection: Selection
@@ -86,7 +82,7 @@ class Plan:
     sent: int
 
 
-def representations_of(selection: Selection, asked: str | None) -> tuple[str, ...]:
+def choose_representations(selection: Selection, asked: str | None) -> tuple[str, ...]:
     """The representations a user means: the card's default, 'all', or names separated by commas."""
     names = [r.name for r in selection.model.representation]
     if asked is None:
@@ -94,20 +90,20 @@ def representations_of(selection: Selection, asked: str | None) -> tuple[str, ..
     chosen = names if asked == "all" else asked.split(",")
     unknown = [name for name in chosen if name not in names]
     if unknown:
-        raise PlanError(
+        raise RequestError(
             f"{selection.model.id} has no representation {unknown[0]!r}; it has {', '.join(names)}"
         )
     return tuple(name for name in names if name in chosen)
 
 
-def not_for(selection: Selection, dataset: Materialized) -> str | None:
+def why_inapplicable(selection: Selection, dataset: Materialized) -> str | None:
     """Why a model can take no system of a dataset at all, None where it can."""
     columns = NEEDS.get(selection.model.input)
     if columns is None:
         return None
     with duckdb.connect() as connection:
         query = f"SELECT count({columns[0]}) FROM read_parquet(?, hive_partitioning = false)"
-        ((given,),) = connection.execute(query, [glob_free(dataset.systems)]).fetchall()
+        ((given,),) = connection.execute(query, [escape_glob(dataset.systems)]).fetchall()
     return (
         None
         if given
@@ -115,29 +111,29 @@ def not_for(selection: Selection, dataset: Materialized) -> str | None:
     )
 
 
-def count_missing(layout: Layout, wish: Wish) -> int:
+def count_missing(layout: Layout, request: Request) -> int:
     """How many systems lack a vector that is wished for."""
-    with _store(layout, wish.dataset) as connection:
-        _find_missing(connection, wish)
+    with _store(layout, request.dataset) as connection:
+        _find_missing(connection, request)
         return _count(connection, "sent")
 
 
-def plan(layout: Layout, wish: Wish, patience: float = 0.0) -> Plan:
+def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
     """Find what is missing and write the job for it. The store is read, never written; it need not exist.
 
     patience: how many seconds to wait while another process writes to the store.
     """
-    with _store(layout, wish.dataset, patience) as connection:
-        lacking = _find_missing(connection, wish)
+    with _store(layout, request.dataset, patience) as connection:
+        lacking = _find_missing(connection, request)
         sent = _count(connection, "sent")
         if not sent:
-            return Plan(None, wish.systems, 0)
-        job = _job(wish, lacking, _fingerprint(connection))
-        run = layout.run(job["run_id"])
-        job["sent"] = _ensure_systems(connection, wish.dataset, sent, run)
-    run.write("model.json", model_rows(wish.selection))
+            return Plan(None, request.systems, 0)
+        job = _job(request, lacking, _fingerprint(connection))
+        run = Run.of(layout, job["run_id"])
+        job["sent"] = _ensure_systems(connection, request.dataset, sent, run)
+    run.write("model.json", model_rows(request.selection))
     run.write("job/job.json", job)
-    return Plan(run, wish.systems, sent)
+    return Plan(run, request.systems, sent)
 
 
 @contextmanager
@@ -155,18 +151,21 @@ def _store(
             raise explain(layout.store, error) from error
 
 
-def _find_missing(connection: duckdb.DuckDBPyConnection, wish: Wish) -> list[str]:
+def _find_missing(connection: duckdb.DuckDBPyConnection, request: Request) -> list[str]:
     """Fill table `sent` with the systems to send. Returns the representations that lack at least one of them."""
-    values: dict[str, Any] = {"systems": glob_free(wish.dataset.systems), "limit": wish.systems}
+    values: dict[str, Any] = {
+        "systems": escape_glob(request.dataset.systems),
+        "limit": request.systems,
+    }
     connection.execute(WANTED, values)
     connection.execute("CREATE TEMP TABLE sent (system_id VARCHAR, content_hash VARCHAR)")
     card = {
-        "model_id": wish.selection.model_id,
-        "card_hash": wish.selection.card_hash,
-        "dtype": wish.dtype,
+        "model_id": request.selection.model_id,
+        "card_hash": request.selection.card_hash,
+        "dtype": request.dtype,
     }
     lacking = []
-    for name in wish.representations:
+    for name in request.representations:
         connection.execute(MISSING, card | {"representation": name})
         if _count(connection, "missing"):
             lacking.append(name)
@@ -185,16 +184,16 @@ def _fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
     return digest.hexdigest()
 
 
-def _job(wish: Wish, representations: list[str], systems_hash: str) -> dict[str, Any]:
+def _job(request: Request, representations: list[str], systems_hash: str) -> dict[str, Any]:
     """job.json. Its run_id is made from all that decides the vectors, so a run that died is found again."""
-    selection = wish.selection
+    selection = request.selection
     deciding = {
         "family": selection.family.name,
         "model_id": selection.model_id,
         "untrained_seed": selection.untrained_seed,
         "representations": representations,
-        "dataset": wish.dataset.dataset,
-        "dtype": wish.dtype,
+        "dataset": request.dataset.dataset,
+        "dtype": request.dtype,
         "seed": 0,
         "card_hash": selection.card_hash,
         "encoder_hash": selection.family.encoder_hash,
@@ -202,10 +201,10 @@ def _job(wish: Wish, representations: list[str], systems_hash: str) -> dict[str,
     }
     run_id = name_run(
         selection.model_id,
-        wish.dataset.dataset,
-        [deciding, wish.device.split(":")[0], systems_hash],
+        request.dataset.dataset,
+        [deciding, request.device.split(":")[0], systems_hash],
     )
-    rest = {"model": selection.model.for_worker(), "device": wish.device, "batch": wish.batch}
+    rest = {"model": selection.model.for_worker(), "device": request.device, "batch": request.batch}
     return {"job_version": JOB_VERSION, "run_id": run_id} | deciding | rest
 
 
@@ -258,7 +257,9 @@ def _write_systems(
         if sent == dataset.n_systems and _linked(dataset.systems, temporary):
             return
         connection.execute("SET threads = 1")  # several would mix up the order
-        reader = connection.execute(query, [glob_free(dataset.systems)]).to_arrow_reader(ROW_GROUP)
+        reader = connection.execute(query, [escape_glob(dataset.systems)]).to_arrow_reader(
+            ROW_GROUP
+        )
         with pq.ParquetWriter(
             temporary, SYSTEMS, compression="zstd", write_page_checksum=True
         ) as writer:

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingest.failures import Killed, OutOfMemory, RunError
-from ingest.layout import Run, read_json
+from ingest.integrity import read_json
 from ingest.limits import Limits
+from ingest.runs.folder import Run
 from zoo.worker import AT, CARE
 
 MORE_MEMORY = (

@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.layout import glob_free
+from ingest.layout import escape_glob
 from ingest.readers.text import bad_byte, opened, plain
+from ingest.runs.errors import VectorsError
 from schemas.message import one_line
 
 Batch = tuple[list[str], NDArray[Any]]  # ids, and vectors (n, d) of any real type
@@ -31,10 +32,6 @@ HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dty
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-
-
-class VectorsError(Exception):
-    """A file of vectors that cannot land; the message says what is wrong with it."""
 
 
 def read_vectors(connection: duckdb.DuckDBPyConnection, file: Path, systems: int) -> None:
@@ -73,7 +70,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, file: Path, systems: in
     connection.execute(
         f"INSERT INTO given SELECT row_number() OVER (), {'decode(system_id)' if is_bytes else 'system_id::VARCHAR'}, "
         "vector::DOUBLE[] FROM read_parquet(?, hive_partitioning = false)",
-        [glob_free(file)],
+        [escape_glob(file)],
     )
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from ingest.layout import Layout, Run, glob_free, memory_limit
-from ingest.runs.check import ShardError, inspect
-from ingest.runs.execute import working_on
+from ingest.layout import Layout, escape_glob
+from ingest.runs.check import inspect
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.import_vectors import GIVEN
 from ingest.runs.load import land
 from ingest.runs.plan import model_rows
+from ingest.runs.store.memory import memory_limit
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
 from ingest.systems.materialize import Materialized, file_hash
 from schemas.message import one_line
@@ -93,9 +95,11 @@ class Offer:
         chosen = tuple(r for r in mine if names is None or r.representation in names)
         if not chosen:
             there = {f"{r.model_id} on {r.dataset.name} ({r.representation})" for r in self.records}
-            wish = f"{model_id} on {dataset}" + (f" ({', '.join(names)})" if names and mine else "")
-            hint = nearest(wish, there) if there else "there is nothing of matterzoo's in it"
-            raise ShareError(f"{self.repo} at {self.commit} has no vectors of {wish}; {hint}")
+            request = f"{model_id} on {dataset}" + (
+                f" ({', '.join(names)})" if names and mine else ""
+            )
+            hint = nearest(request, there) if there else "there is nothing of matterzoo's in it"
+            raise ShareError(f"{self.repo} at {self.commit} has no vectors of {request}; {hint}")
         return replace(self, records=chosen)
 
 
@@ -155,7 +159,7 @@ def _refuse_by_card(record: Record, selection: Selection | None, offer: Offer) -
 def _refuse_namesake(layout: Layout, offer: Offer) -> None:
     """Without a card, nothing tells that two models of one name are one; those of another origin stay what they are."""
     model_id = offer.records[0].model_id
-    for run in layout.runs():
+    for run in list_runs(layout):
         origin = _origin(run)
         mine = run.model_id == model_id
         if mine and (origin is None or origin.rpartition("@")[0] != offer.repo):
@@ -181,7 +185,7 @@ def _fetch(
     made: Materialized,
     say: Say,
 ) -> None:
-    run = layout.run(record.run_id)
+    run = Run.of(layout, record.run_id)
     name = f"{record.model_id} on {made.dataset} ({record.representation})"
     if run.finished:
         _recognize(run, record, offer)
@@ -210,9 +214,9 @@ def _stage(
     say: Say,
 ) -> None:
     """Make the run's folder beside the others, and put it among them once it is checked."""
-    staged, run = Run(layout.data / "fetched" / record.run_id), layout.run(record.run_id)
+    staged, run = Run(layout.data / "fetched" / record.run_id), Run.of(layout, record.run_id)
     staged.out.mkdir(parents=True, exist_ok=True)
-    with working_on(staged):
+    with lock_run(staged):
         try:
             _bring(staged, offer, record, say)
         except DownloadError as error:
@@ -322,14 +326,14 @@ def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: Reco
     """systems.parquet of the job: the names and hashes, which is all that is looked at once a run is finished."""
     target = str(staged.systems).replace("'", "''")
     connection.execute(
-        SENT.format(target=target), [glob_free(staged.shards[0]), f"{record.dataset.name}/"]
+        SENT.format(target=target), [escape_glob(staged.shards[0]), f"{record.dataset.name}/"]
     )
 
 
 def _agreement(run: Run, made: Materialized) -> tuple[int, int, int]:
     """How many systems of a run are in the dataset here, how many with other content, and how many are not."""
     with duckdb.connect() as connection:
-        files = [glob_free(run.systems), glob_free(made.systems)]
+        files = [escape_glob(run.systems), escape_glob(made.systems)]
         same, moved, absent = connection.execute(AGREEMENT, files).fetchall()[0]
     return same, moved, absent
 

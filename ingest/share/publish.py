@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.layout import Layout, Run, memory_limit
+from ingest.layout import Layout
 from ingest.runs import load
 from ingest.runs.check import STATUSES, check
+from ingest.runs.folder import Run
 from ingest.runs.import_vectors import GIVEN, LONGEST, NOT_STATED
+from ingest.runs.store.memory import memory_limit
 from ingest.share.datacard import data_card
 from ingest.share.record import (
     INDEX,
@@ -60,9 +62,9 @@ def publish(
     made = read_materialized(layout.dataset(dataset))
     held = _held(layout, model_id, dataset, names)
     if made is None or not held:
-        wish = f"MODEL={model_id} DATASET={dataset}"
+        request = f"MODEL={model_id} DATASET={dataset}"
         raise ShareError(
-            f"{layout.store} holds no such vectors of {model_id} on {dataset}; first: make ingest {wish}"
+            f"{layout.store} holds no such vectors of {model_id} on {dataset}; first: make ingest {request}"
         )
     _refuse_by_card(held[0][0], model_id)
     _refuse_by_license(held[0][0], made, model_id)
@@ -78,7 +80,9 @@ def _held(
     """Runs and representations of them."""
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute(HELD, {"model_id": model_id, "dataset": dataset}).fetchall()
-    return [(layout.run(run_id), name) for run_id, name in rows if names is None or name in names]
+    return [
+        (Run.of(layout, run_id), name) for run_id, name in rows if names is None or name in names
+    ]
 
 
 def _refuse_by_card(run: Run, model_id: str) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import Damaged, check_file, glob_free, read_json, write_json
+from ingest.integrity import Damaged, check_file, read_json, write_json
+from ingest.layout import escape_glob
 from ingest.systems.entry import (
     DatasetError,
     Entry,
@@ -364,7 +365,7 @@ def _dataset_hash(dataset: Dataset, folder: Path) -> str:
     with duckdb.connect(
         config={"temp_directory": str(folder / "spill"), "memory_limit": "256MB", "threads": 1}
     ) as con:
-        con.read_parquet(glob_free(ids), hive_partitioning=False).create_view("ids")
+        con.read_parquet(escape_glob(ids), hive_partitioning=False).create_view("ids")
         twice = con.sql(
             "SELECT system_id, min(ordinal), max(ordinal) FROM ids GROUP BY system_id HAVING count(*) > 1"
             " ORDER BY min(ordinal) LIMIT 1"

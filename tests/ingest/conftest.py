@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.layout import Layout, Run
-from ingest.runs.plan import Plan, Wish, plan
+from ingest.layout import Layout
+from ingest.runs.folder import Run
+from ingest.runs.plan import Plan, Request, plan
 from ingest.runtimes import environment
 from ingest.systems.entry import Entry, Label, Unreadable
 from ingest.systems.materialize import Dataset, Materialized, materialize
@@ -164,7 +165,7 @@ def planned(layout: Layout) -> Callable[..., Plan]:
         names: tuple[str, ...] = ("nodes",),
         **more: object,
     ) -> Plan:
-        return plan(layout, Wish(find_model(model_id), dataset, names, **more))
+        return plan(layout, Request(find_model(model_id), dataset, names, **more))
 
     return make
 

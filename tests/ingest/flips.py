@@ -23,16 +23,15 @@ import duckdb
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs import load
-from ingest.runs.check import ShardError
+from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.load import complete
-from ingest.runs.plan import PlanError
 from ingest.systems.materialize import check_materialized, read_materialized
 from schemas.store import StoreBroken, StoreError, explain
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 
 KINDS = ("shard", "systems", "json", "store", "wal", "note")
 FOUND, HARMLESS, SILENT = "found", "harmless", "SILENT"
-ERRORS = (StoreError, ShardError, PlanError)
+ERRORS = (StoreError, ShardError, RequestError)
 
 
 def build(root: Path) -> None:

@@ -29,9 +29,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.folder import Run, list_runs
+from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import complete, land
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import Dataset, Materialized, materialize, read_materialized
@@ -99,7 +100,7 @@ TRIGGERS = {kind: (WAL, NOTE, "") for kind in KINDS} | {
 
 
 def run_of(layout: Layout, model_id: str) -> Run:
-    return next(run for run in layout.runs() if run.model_id == model_id)
+    return next(run for run in list_runs(layout) if run.model_id == model_id)
 
 
 def dataset(folder: Path) -> Materialized:
@@ -125,7 +126,7 @@ def bring(layout: Layout, model_id: str) -> None:
     draw = np.random.default_rng(MODELS.index(model_id))
     ids = np.array([f"m{i}" for i in range(SYSTEMS)])
     np.savez(file, system_id=ids, vector=draw.normal(size=(SYSTEMS, WIDTH)).astype(np.float32))
-    land_vectors(layout, Brought(model_id, file), made)
+    import_vectors(layout, ImportedVectors(model_id, file), made)
 
 
 def templates(root: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from ingest.__main__ import choose_models, main, prepare
 from ingest.arguments import parse
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.execute import working_on
+from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan
 from ingest.runtimes import environment
@@ -176,7 +176,7 @@ def test_what_is_there_is_shown_removed_and_made_again(
     )
     assert main(["clean", "toy"]) == 0
     assert "removed 19 rows of embeddings" in capfd.readouterr().out
-    assert [run.read("job/job.json")["model_id"] for run in layout.runs()] == ["toy-picky"]
+    assert [run.read("job/job.json")["model_id"] for run in list_runs(layout)] == ["toy-picky"]
     assert main(["clean", "toy"]) == 2
     assert "did you mean toy-picky?" in capfd.readouterr().err
     assert main(["rebuild"]) == 0
@@ -213,7 +213,7 @@ def two_datasets(
 def test_clean_removes_a_model_on_one_dataset_and_nothing_else(
     two_datasets: Layout, contents: Contents, capfd: Said
 ) -> None:
-    before, folders = contents(two_datasets.store), {run.run_id for run in two_datasets.runs()}
+    before, folders = contents(two_datasets.store), {run.run_id for run in list_runs(two_datasets)}
     assert main(["clean", "toy-potential", "others", "--yes"]) == 0
     said = capfd.readouterr().out
     assert "  2 rows of embeddings\n" in said and "removed 2 rows of runs\n" in said  # shown first
@@ -227,7 +227,7 @@ def test_clean_removes_a_model_on_one_dataset_and_nothing_else(
     assert any(
         gone(row) for table in ("embeddings", "failures", "runs", "labels") for row in before[table]
     )
-    left = {run.run_id for run in two_datasets.runs()}
+    left = {run.run_id for run in list_runs(two_datasets)}
     assert {run_id.rpartition("--")[0] for run_id in folders - left} == {"toy-potential--others"}
     assert main(["clean", "toy-potential", "others"]) == 2
     assert "nothing of toy-potential on a dataset 'others' is in " in capfd.readouterr().err
@@ -238,7 +238,7 @@ def test_clean_removes_a_model_on_one_dataset_and_nothing_else(
 def test_clean_asks_before_it_removes_more_than_a_run(
     two_datasets: Layout, contents: Contents, capfd: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, folders = contents(two_datasets.store), {run.run_id for run in two_datasets.runs()}
+    before, folders = contents(two_datasets.store), {run.run_id for run in list_runs(two_datasets)}
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))  # no terminal
     assert main(["clean", "toy-potential"]) == 2
     said = capfd.readouterr()
@@ -249,7 +249,7 @@ def test_clean_asks_before_it_removes_more_than_a_run(
         assert main(["clean", "toy-potential", "others"]) == 2
         assert "error: nothing was removed\n" in capfd.readouterr().err
     assert contents(two_datasets.store) == before
-    assert {run.run_id for run in two_datasets.runs()} == folders
+    assert {run.run_id for run in list_runs(two_datasets)} == folders
     monkeypatch.setattr("sys.stdin", terminal("y\n"))
     assert main(["clean", "toy-potential"]) == 0
     after = contents(two_datasets.store)
@@ -259,7 +259,7 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     ]
     assert {
         run_id.partition("--")[0]
-        for run_id in folders - {run.run_id for run in two_datasets.runs()}
+        for run_id in folders - {run.run_id for run in list_runs(two_datasets)}
     } == {"toy-potential"}
     monkeypatch.setattr("sys.stdin", StringIO(""))
     assert (
@@ -279,7 +279,7 @@ def test_clean_takes_lists_shown_together_and_asked_once(
     }.items():
         assert main(["clean", *words, "--yes"]) == 2
         assert says in capfd.readouterr().err
-    assert contents(two_datasets.store) == before and len(two_datasets.runs()) == 6
+    assert contents(two_datasets.store) == before and len(list_runs(two_datasets)) == 6
     monkeypatch.setattr("sys.stdin", StringIO(""))
     assert main(["clean", "toy,toy-potential,toy", "others"]) == 2
     said = capfd.readouterr()
@@ -298,7 +298,7 @@ def test_clean_takes_lists_shown_together_and_asked_once(
     assert not any(
         contents(two_datasets.store)[table] for table in ("embeddings", "runs", "models")
     )
-    assert list(two_datasets.runs()) == []
+    assert list(list_runs(two_datasets)) == []
 
 
 def terminal(typed: str) -> StringIO:
@@ -312,15 +312,17 @@ def test_clean_leaves_a_run_in_progress_alone(
     two_datasets: Layout, contents: Contents, capfd: Said
 ) -> None:
     before = contents(two_datasets.store)
-    run = next(run for run in two_datasets.runs() if run.run_id.startswith("toy-potential--tiny--"))
-    with working_on(run):
+    run = next(
+        run for run in list_runs(two_datasets) if run.run_id.startswith("toy-potential--tiny--")
+    )
+    with lock_run(run):
         assert main(["clean", "toy-potential", "--yes"]) == 2
     assert (
         f"another process is working on run {run.run_id}; wait until it is done"
         in capfd.readouterr().err
     )
     assert contents(two_datasets.store) == before
-    assert all(run.finished for run in two_datasets.runs())
+    assert all(run.finished for run in list_runs(two_datasets))
 
 
 def test_no_system_loses_its_vector_unasked(

@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.__main__ import main
-from ingest.layout import Damaged, Layout, Run, read_json, write_json
+from ingest.integrity import Damaged, read_json, write_json
+from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models, usage
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs import load
-from ingest.runs.check import Counts, ShardError
-from ingest.runs.execute import working_on
-from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.check import Counts
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run, list_runs, lock_run
+from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import alone, complete, land, opened
 from ingest.runs.plan import Plan
 from ingest.runtimes import environment
@@ -64,7 +66,7 @@ def bring(layout: Layout, dataset: Make) -> Callable[..., Run]:
         vectors = np.random.default_rng(0).normal(size=(len(IDS), 3))
         vectors[:, 0] = value
         np.savez(file, system_id=np.array(IDS), vector=vectors)
-        landed = land_vectors(layout, Brought(model_id, file), made)
+        landed = import_vectors(layout, ImportedVectors(model_id, file), made)
         assert landed is not None
         return landed[0]
 
@@ -280,7 +282,9 @@ def test_the_clock_does_not_decide_the_order(
     rebuild(layout, quiet)
     assert first_number(layout, "mine") == {2.0}
     assert (
-        land_vectors(layout, Brought("mine", layout.store.with_name("mine-1.0.npz")), whole(layout))
+        import_vectors(
+            layout, ImportedVectors("mine", layout.store.with_name("mine-1.0.npz")), whole(layout)
+        )
         is not None
     )
     rebuild(layout, quiet)
@@ -313,11 +317,11 @@ def test_a_load_cut_off_after_its_commit_is_completed(
         )
         with pytest.raises(KeyboardInterrupt, match="now"):
             bring("mine", 2.0)
-    (run,) = [run for run in layout.runs() if not run.landed]
+    (run,) = [run for run in list_runs(layout) if not run.loaded]
     said: list[str] = []
     with alone(layout):
         complete(layout, said.append)
-    assert said == [] and not run.landed  # somebody is at work
+    assert said == [] and not run.loaded  # somebody is at work
     complete(layout, said.append)
     assert said == [f"landing {run.run_id}, which was cut off"]
     assert run.read("landed.json")["sequence"] == 2 and not (run.folder / "landing.json").exists()
@@ -550,7 +554,7 @@ def test_a_folder_may_have_any_name(
     there = Layout(layout.store.parent / name / "matter.duckdb")
     there.store.parent.mkdir()
     layout.data.rename(there.data)
-    counts = land(there, there.run(run.run_id), say=quiet)
+    counts = land(there, Run.of(there, run.run_id), say=quiet)
     assert (counts.sent, counts.ok) == (20, 19)
     assert rebuild(there, quiet) == 1
 
@@ -565,9 +569,9 @@ def test_folders_that_match_a_pattern_are_not_read(
     for place in (other, there):
         place.store.parent.mkdir()
         subprocess.run(["cp", "-r", str(layout.data), str(place.data)], check=True)
-    finish(other.run(run.run_id), seed=1)
-    land(there, there.run(run.run_id), say=quiet)
-    shards = there.run(run.run_id).shards
+    finish(Run.of(other, run.run_id), seed=1)
+    land(there, Run.of(there, run.run_id), say=quiet)
+    shards = Run.of(there, run.run_id).shards
     expected = {
         row["system_id"]: row["vector"]
         for shard in shards
@@ -667,7 +671,7 @@ def test_what_a_kill_left_half_written_is_removed(
     for pid in (gone, lives):
         (run.job / f".job.json.{pid}.tmp").write_text("{")
         (run.folder / f".model.json.{pid}.tmp").write_text("{")
-    with working_on(run):
+    with lock_run(run):
         left = sorted(file.name for file in run.folder.rglob(".*.tmp"))
     assert left == [f".job.json.{lives}.tmp", f".model.json.{lives}.tmp"]
 
@@ -815,7 +819,7 @@ def test_zero_has_one_sign(layout: Layout, dataset: Make) -> None:
     file = layout.store.with_name("zeros.npz")
     vectors = np.array([[-0.0, 1.0], [0.0, 1.0]] * 10)
     np.savez(file, system_id=np.array(IDS), vector=vectors)
-    land_vectors(layout, Brought("zeros", file), made)
+    import_vectors(layout, ImportedVectors("zeros", file), made)
     with connect(layout.store, read_only=True) as connection:
         found = connection.execute("SELECT DISTINCT vector[1]::VARCHAR FROM embeddings").fetchall()
         assert found == [("0.0",)]

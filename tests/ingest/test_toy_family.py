@@ -15,6 +15,7 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.layout import Layout
+from ingest.runs.folder import list_runs
 from ingest.runtimes import environment
 from schemas.store import connect
 
@@ -122,7 +123,7 @@ def test_a_killed_worker_goes_on_from_its_shards(
         == 1
     )
     assert "going on from the 1024 of 1100 systems" in said.err
-    (run,) = layout.runs()
+    (run,) = list_runs(layout)
     assert not kill.exists() and [pq.read_metadata(shard).num_rows for shard in run.shards] == [
         1024,
         76,

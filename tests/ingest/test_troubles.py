@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ingest.__main__ import main
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
+from ingest.runs.folder import Run, list_runs
 from ingest.runs.plan import Plan
 from ingest.systems.materialize import Materialized
 from schemas.store import connect
@@ -102,7 +103,7 @@ def test_a_host_that_is_killed_leaves_no_worker_behind(
         time.sleep(0.75)  # into the first batches
         host.kill()
     wait_for(lambda: not runs(int(pid_file.read_text())))
-    (run,) = layout.runs()
+    (run,) = list_runs(layout)
     assert len(run.shards) == 1 and not run.finished
     monkeypatch.delenv("TOY_SLEEP")
     goes_on(layout, molecules)

@@ -22,7 +22,8 @@ from ingest.images.clean import clean
 from ingest.images.containers import ours
 from ingest.images.engine import EngineError, address, connected
 from ingest.images.recipe import default_base
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
+from ingest.runs.folder import Run, list_runs
 from ingest.runtimes import environment
 from tests.ingest.images.relay import Relay
 from zoo.cards.schema import Family, find_family, load_families
@@ -280,7 +281,7 @@ def only_run(layout: Layout) -> Callable[[], Run]:
     """The one run that there is."""
 
     def find() -> Run:
-        (run,) = layout.runs()
+        (run,) = list_runs(layout)
         return run
 
     return find
@@ -301,7 +302,7 @@ def meanwhile(layout: Layout) -> Iterator[Callable[[Callable[[], object]], None]
 
     def wait_and_do(act: Callable[[], object]) -> None:
         end = time.monotonic() + 60
-        while not any(run.shards for run in layout.runs()):
+        while not any(run.shards for run in list_runs(layout)):
             assert time.monotonic() < end, "no shard in 60 s"
             time.sleep(0.02)
         act()

@@ -28,7 +28,8 @@ from ingest.images.build import Choice, build
 from ingest.images.containers import me, ours, remove
 from ingest.images.engine import Engine, connected
 from ingest.images.recipe import FAMILY, HOST, RECIPE, RUN, recipe
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
+from ingest.runs.folder import Run, list_runs
 from ingest.runtimes import docker as docker_runtime
 from schemas.store import connect
 from tests.ingest.images.relay import Relay
@@ -85,7 +86,7 @@ def landed(layout: Layout, result: Result, n: int = ALL) -> None:
 
 def goes_on(layout: Layout, ingest: Ingest, model: str, molecules: str, done: int = DONE) -> None:
     """The same command goes on from the shards that there are, which stay what they were. done: at least so many."""
-    (run,) = layout.runs()
+    (run,) = list_runs(layout)
     before = {shard: shard.stat().st_mtime_ns for shard in run.shards}
     found = sum(pq.read_metadata(shard).num_rows for shard in before)
     result = ingest(model, dataset=molecules, limit=ALL)
@@ -326,7 +327,7 @@ def host(molecules: str, only_run: OnlyRun, layout: Layout) -> Iterator[subproce
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_for(lambda: any(run.shards for run in layout.runs()))
+        wait_for(lambda: any(run.shards for run in list_runs(layout)))
         yield process
 
 

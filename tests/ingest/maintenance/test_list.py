@@ -15,7 +15,7 @@ from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs import execute
 from ingest.runs import waiting as patience
-from ingest.runs.execute import working_on
+from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.waiting import patiently
 from ingest.systems.materialize import Materialized
@@ -133,7 +133,7 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
     made = dataset(4)
     run = planned(made, names=("nodes",)).run
     assert run is not None
-    with working_on(run), pytest.MonkeyPatch.context() as patch:
+    with lock_run(run), pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "prepare", lambda layout, found: made)
         assert main(["run", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
     said = capfd.readouterr()

@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.__main__ import main
-from ingest.layout import Layout, Run, read_json, write_json
+from ingest.integrity import read_json, write_json
+from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.check import ShardError
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan
 from ingest.systems.materialize import Materialized

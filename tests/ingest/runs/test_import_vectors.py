@@ -12,8 +12,9 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.import_vectors import Brought, land_vectors
-from ingest.runs.vector_files import VectorsError
+from ingest.runs.errors import VectorsError
+from ingest.runs.folder import list_runs
+from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import Dataset, Materialized, materialize
 from schemas.store import connect
@@ -62,7 +63,7 @@ def stored(layout: Layout) -> Rows:
 def test_each_format_lands(kind: str, layout: Layout, dataset: Make, tmp_path: Path) -> None:
     made = dataset(20)
     file = WRITERS[kind](tmp_path / f"mine.{kind}", ROWS[::-1])
-    landed = land_vectors(layout, Brought("mine", file), made)
+    landed = import_vectors(layout, ImportedVectors("mine", file), made)
     assert landed is not None and landed[1].ok == 20
     assert stored(layout) == ROWS
     with connect(layout.store, read_only=True) as connection:
@@ -70,17 +71,17 @@ def test_each_format_lands(kind: str, layout: Layout, dataset: Make, tmp_path: P
         assert connection.execute(query).fetchall() == [
             ("given", "given", "not stated", "not stated")
         ]
-    assert land_vectors(layout, Brought("mine", file), made) is None
+    assert import_vectors(layout, ImportedVectors("mine", file), made) is None
 
 
 def test_ids_may_leave_out_the_dataset_and_systems_may_be_missing(
     layout: Layout, dataset: Make, tmp_path: Path
 ) -> None:
     short = [(system_id.removeprefix("tiny/"), vector) for system_id, vector in ROWS[5:9]]
-    brought = Brought(
+    brought = ImportedVectors(
         "mine", as_csv(tmp_path / "mine.csv", short), title="Mine", license="CC-BY-4.0"
     )
-    landed = land_vectors(layout, brought, dataset(20))
+    landed = import_vectors(layout, brought, dataset(20))
     assert landed is not None and landed[1].sent == 4
     assert stored(layout) == ROWS[5:9]
     with connect(layout.store, read_only=True) as connection:
@@ -96,7 +97,7 @@ def test_a_fixed_size_list_is_a_vector_too(layout: Layout, dataset: Make, tmp_pa
         {"vector": pa.FixedSizeListArray.from_arrays(flat, 3), "system_id": list(names)}
     )
     pq.write_table(table, tmp_path / "mine.parquet")
-    land_vectors(layout, Brought("mine", tmp_path / "mine.parquet"), dataset(20))
+    import_vectors(layout, ImportedVectors("mine", tmp_path / "mine.parquet"), dataset(20))
     assert stored(layout) == ROWS
 
 
@@ -104,9 +105,9 @@ def test_a_new_file_takes_the_place_of_the_old_one_also_when_rebuilt(
     layout: Layout, dataset: Make, tmp_path: Path, contents: Callable[[Path], object]
 ) -> None:
     made = dataset(20)
-    land_vectors(layout, Brought("mine", as_csv(tmp_path / "mine.csv", ROWS)), made)
+    import_vectors(layout, ImportedVectors("mine", as_csv(tmp_path / "mine.csv", ROWS)), made)
     newer = [(system_id, [*vector, 7.0]) for system_id, vector in ROWS[:6]]
-    land_vectors(layout, Brought("mine", as_csv(tmp_path / "mine.csv", newer)), made)
+    import_vectors(layout, ImportedVectors("mine", as_csv(tmp_path / "mine.csv", newer)), made)
     assert stored(layout) == newer
     before = contents(layout.store)
     rebuild(layout, lambda text: None)
@@ -157,9 +158,9 @@ def test_vectors_that_cannot_land(
     rows, message = FAULTY[fault]
     file = WRITERS[kind](tmp_path / f"mine.{kind}", rows)
     with pytest.raises(VectorsError, match=f"mine.{kind}: {message}.*Nothing was stored"):
-        land_vectors(layout, Brought("mine", file), dataset(20))
+        import_vectors(layout, ImportedVectors("mine", file), dataset(20))
     assert not layout.store.exists()
-    assert layout.runs() == []
+    assert list_runs(layout) == []
 
 
 def test_lengths_that_differ(layout: Layout, dataset: Make, tmp_path: Path) -> None:
@@ -167,12 +168,12 @@ def test_lengths_that_differ(layout: Layout, dataset: Make, tmp_path: Path) -> N
         tmp_path / "mine.parquet", [*ROWS[:9], ("tiny/s0010", [1.0, 2.0]), ("tiny/s0011", [])]
     )
     with pytest.raises(VectorsError, match="1 systems have no vector: tiny/s0011"):
-        land_vectors(layout, Brought("mine", file), dataset(20))
+        import_vectors(layout, ImportedVectors("mine", file), dataset(20))
     as_parquet(file, [*ROWS[:9], ("tiny/s0010", [1.0, 2.0])])
     with pytest.raises(
         VectorsError, match="1 vectors are not 3 numbers long, as the first is: tiny/s0010"
     ):
-        land_vectors(layout, Brought("mine", file), dataset(20))
+        import_vectors(layout, ImportedVectors("mine", file), dataset(20))
 
 
 def test_ids_of_models_that_cannot_be_taken(layout: Layout, dataset: Make, tmp_path: Path) -> None:
@@ -181,13 +182,13 @@ def test_ids_of_models_that_cannot_be_taken(layout: Layout, dataset: Make, tmp_p
     with pytest.raises(
         VectorsError, match=f"{taken} is a model of the zoo; give your vectors another id"
     ):
-        land_vectors(layout, Brought(taken, file), dataset(20))
+        import_vectors(layout, ImportedVectors(taken, file), dataset(20))
     with pytest.raises(VectorsError, match="'My Model' cannot be a model's id"):
-        land_vectors(layout, Brought("My Model", file), dataset(20))
+        import_vectors(layout, ImportedVectors("My Model", file), dataset(20))
     with pytest.raises(
         VectorsError, match="a model's id of 300 letters is too long; expected at most 100"
     ):
-        land_vectors(layout, Brought("m" * 300, file), dataset(20))
+        import_vectors(layout, ImportedVectors("m" * 300, file), dataset(20))
 
 
 def test_an_id_may_begin_with_the_datasets_own_name(layout: Layout, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_an_id_may_begin_with_the_datasets_own_name(layout: Layout, tmp_path: Pa
     layout.dataset("tiny").parent.mkdir(parents=True)
     made = materialize(tiny, layout.dataset("tiny"))
     rows: Rows = [("tiny/a", [1.0, 2.0]), ("b", [3.0, 4.0])]
-    land_vectors(layout, Brought("mine", as_csv(tmp_path / "mine.csv", rows)), made)
+    import_vectors(layout, ImportedVectors("mine", as_csv(tmp_path / "mine.csv", rows)), made)
     assert stored(layout) == [("tiny/b", [3.0, 4.0]), ("tiny/tiny/a", [1.0, 2.0])]
 
 
@@ -216,7 +217,7 @@ def test_what_float32_cannot_hold_is_said_or_refused(
         file = as_parquet(
             tmp_path / "mine.parquet", list(zip(IDS, (about_zero + shift).tolist(), strict=True))
         )
-        land_vectors(layout, Brought(model, file), made, say=said.append)
+        import_vectors(layout, ImportedVectors(model, file), made, say=said.append)
         return said
 
     assert land("near", 0.0) == []
@@ -241,7 +242,7 @@ def test_components_that_float32_does_not_hold_are_counted(
     vectors = np.random.default_rng(0).normal(size=(20, 3)) * [1.0, 1e-9, 1.0] + [0.0, 1.0, 0.0]
     file = as_parquet(tmp_path / "mine.parquet", list(zip(IDS, vectors.tolist(), strict=True)))
     said: list[str] = []
-    land_vectors(layout, Brought("mine", file), dataset(20), say=said.append)
+    import_vectors(layout, ImportedVectors("mine", file), dataset(20), say=said.append)
     assert [text.split(";")[0] for text in said] == [
         "  warning: float32 does not keep how 1 of 3 components differ"
     ]

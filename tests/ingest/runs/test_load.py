@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.check import Counts, ShardError
-from ingest.runs.load import land, land_failure
+from ingest.runs.check import Counts
+from ingest.runs.errors import ShardError
+from ingest.runs.folder import Run
+from ingest.runs.load import land, load_failure
 from ingest.runs.plan import Plan
 from ingest.systems.materialize import Materialized
 from schemas.store import StoreError, StoreLocked, connect
@@ -234,7 +236,7 @@ def test_a_failed_run_is_recorded_until_it_succeeds(
 ) -> None:
     run = planned(dataset(20)).run
     assert run is not None
-    land_failure(layout, run, "the worker ended early", datetime.now(UTC))
+    load_failure(layout, run, "the worker ended early", datetime.now(UTC))
     rows = query(layout, "SELECT run_id, status, reason FROM runs")
     assert rows == [(run.run_id, "failed", "the worker ended early")]
     assert query(layout, "SELECT count(*) FROM systems") == [(0,)]
@@ -248,7 +250,7 @@ def test_a_failed_run_tells_how_far_it_came(
     run = finish(planned(dataset(20), names=("nodes", "whole")).run)
     (run.out / "run.json").unlink()
     run.shards[-1].unlink()  # 5 rows, of 40
-    land_failure(layout, run, "the worker ended early", datetime.now(UTC))
+    load_failure(layout, run, "the worker ended early", datetime.now(UTC))
     rows = query(layout, "SELECT status, sent, ok, failed, not_applicable FROM runs")
     assert rows == [("failed", 40, 35, 0, 0)]
     assert query(layout, "SELECT count(*) FROM embeddings") == [(0,)]
@@ -291,7 +293,7 @@ def test_a_store_made_again_holds_the_same(
     land(layout, finish(planned(changed, model_id="toy-picky", limit=9).run))
     failed = planned(changed, model_id="toy-broken").run
     assert failed is not None
-    land_failure(layout, failed, "broken on purpose", datetime.now(UTC))
+    load_failure(layout, failed, "broken on purpose", datetime.now(UTC))
     planned(changed)  # a job that never ran
     before = contents(layout.store)
     said: list[str] = []

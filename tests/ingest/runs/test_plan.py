@@ -1,4 +1,4 @@
-"""What is missing is found exactly, and the same wish gives the same run."""
+"""What is missing is found exactly, and the same request gives the same run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
+from ingest.runs.errors import RequestError
+from ingest.runs.folder import Run
 from ingest.runs.load import land
-from ingest.runs.plan import Plan, PlanError, Wish, not_for, plan, representations_of
+from ingest.runs.plan import Plan, Request, choose_representations, plan, why_inapplicable
 from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
 from schemas.store import connect
 from zoo.cards import schema as card
@@ -95,7 +97,8 @@ def test_a_trained_model_and_its_twin_have_runs_of_their_own(layout: Layout, dat
     trained = next(s for s in load_models().values() if s.model.trainable)
     twin = find_model(trained.model_id + "@untrained")
     runs = [
-        plan(layout, Wish(s, made, (s.model.default_representation,))).run for s in (trained, twin)
+        plan(layout, Request(s, made, (s.model.default_representation,))).run
+        for s in (trained, twin)
     ]
     rows = [run.read("model.json") for run in runs if run]
     jobs = [run.read("job/job.json") for run in runs if run]
@@ -111,19 +114,19 @@ def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     """As in stores of before each model had a seed of its own, when all twins were drawn from seed 0."""
     made = dataset(6)
     twin = next(s for s in load_models().values() if s.model.trainable).twin()
-    wish = Wish(twin, made, (twin.model.default_representation,))
+    request = Request(twin, made, (twin.model.default_representation,))
     with monkeypatch.context() as patch:
         patch.setattr(card, "twin_seed", lambda model_id: 0)
-        old = finish(plan(layout, wish).run)
+        old = finish(plan(layout, request).run)
     land(layout, old)
-    new = plan(layout, replace(wish, limit=2))
+    new = plan(layout, replace(request, limit=2))
     assert new.run is not None and new.run.run_id != old.run_id
     assert new.sent == 2
     land(layout, finish(new.run, seed=1))
     with connect(layout.store, read_only=True) as connection:
         query = "SELECT DISTINCT untrained_seed FROM embeddings JOIN runs USING (run_id)"
         assert connection.execute(query).fetchall() == [(twin.untrained_seed,)]
-    assert plan(layout, wish).sent == 4  # what the old seed gave is asked for again
+    assert plan(layout, request).sent == 4  # what the old seed gave is asked for again
 
 
 def test_what_has_landed_is_not_missing(
@@ -165,16 +168,19 @@ def test_another_dtype_is_missing(
 def test_representations() -> None:
     selection = next(s for s in load_models().values() if len(s.model.representation) > 1)
     names = tuple(r.name for r in selection.model.representation)
-    assert representations_of(selection, None) == (selection.model.default_representation,)
-    assert representations_of(selection, "all") == names
-    assert representations_of(selection, ",".join(reversed(names))) == names
-    with pytest.raises(PlanError, match=f"has no representation 'no'; it has {names[0]}"):
-        representations_of(selection, "no")
+    assert choose_representations(selection, None) == (selection.model.default_representation,)
+    assert choose_representations(selection, "all") == names
+    assert choose_representations(selection, ",".join(reversed(names))) == names
+    with pytest.raises(RequestError, match=f"has no representation 'no'; it has {names[0]}"):
+        choose_representations(selection, "no")
 
 
 def test_a_model_that_can_take_nothing_is_known_before_it_starts(dataset: Make) -> None:
     made = dataset(3)
     by_input = {s.model.input: s for s in load_models().values()}
-    assert not_for(by_input["structure"], made) is None
-    assert not_for(by_input["any"], made) is None
-    assert not_for(by_input["smiles"], made) == "it takes a smiles, and no system of tiny has one"
+    assert why_inapplicable(by_input["structure"], made) is None
+    assert why_inapplicable(by_input["any"], made) is None
+    assert (
+        why_inapplicable(by_input["smiles"], made)
+        == "it takes a smiles, and no system of tiny has one"
+    )

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.layout import memory_limit
+from ingest.runs.errors import VectorsError
 from ingest.runs.import_vectors import LONGEST
-from ingest.runs.vector_files import VectorsError, read_vectors
+from ingest.runs.store.memory import memory_limit
+from ingest.runs.vector_files import read_vectors
 
 IDS = ["a/b c", "é", "007", 'say "x", y']
 X = np.array([[1.0, -2.5], [0.1, 3e-5], [4.0, 5.0], [6.0, 7.5]])

@@ -13,7 +13,8 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.images.containers import ours
-from ingest.layout import Layout, Run
+from ingest.layout import Layout
+from ingest.runs.folder import Run
 from ingest.runtimes import choose_runtime
 from schemas.store import connect
 from tests.hub import serving, set_client

@@ -20,10 +20,12 @@ from huggingface_hub import constants
 
 import query
 from ingest.__main__ import main
-from ingest.layout import Layout, read_json, write_json
+from ingest.integrity import read_json, write_json
+from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs.import_vectors import Brought, land_vectors
+from ingest.runs.folder import list_runs
+from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import land
 from ingest.runs.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
@@ -143,7 +145,7 @@ def test_another_store_has_the_same(
     answers = [query.connect(p.store).execute(question).fetchall() for p in (layout, place)]
     assert answers[0] == answers[1] and answers[0][0][0] is not None
     clean_models(place, ["toy"], None, lambda lines, runs: None)
-    assert rows(place) == [] and place.runs() == []
+    assert rows(place) == [] and list_runs(place) == []
 
 
 def test_from_a_run_to_anothers_query_by_commands(
@@ -260,7 +262,7 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     ) -> None:
         file = tmp_path / "mine.csv"
         file.write_text("system_id,a,b\n" + "".join(f"s{i:04},{value},{i + 1}\n" for i in range(n)))
-        land_vectors(place, Brought("mine", file, "Mine", license), dataset(20))
+        import_vectors(place, ImportedVectors("mine", file, "Mine", license), dataset(20))
 
     brought(layout, 20)
     publish(layout, "mine", "tiny", REPO, None, quiet)
@@ -443,7 +445,7 @@ def test_vectors_without_a_license_and_datasets_that_may_not_be_derived_from(
     hub: Hub, layout: Layout, dataset: Callable[..., Materialized], landed: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.csv").write_text("system_id,a\ns0001,1\n")
-    land_vectors(layout, Brought("mine", tmp_path / "mine.csv"), dataset(20))
+    import_vectors(layout, ImportedVectors("mine", tmp_path / "mine.csv"), dataset(20))
     with pytest.raises(
         ShareError, match="nobody has stated a license for the vectors of mine, .*LICENSE=CC-BY-4.0"
     ):
@@ -471,7 +473,7 @@ def test_what_is_not_there_or_not_whole_is_not_published(
         ShareError, match="'vectors' is no repository of a hub; expected owner/name"
     ):
         publish(layout, "toy", "tiny", "vectors", None, quiet)
-    (run,) = layout.runs()
+    (run,) = list_runs(layout)
     run.shards[1].unlink()
     assert main(["publish", "toy", "tiny.csv", REPO]) == 2  # no such file
     with pytest.raises(Exception, match="was sent and is not there"):
@@ -768,7 +770,7 @@ def test_what_may_not_land(
     place = other()
     with pytest.raises(ShareError, match=message):
         bring(place)
-    assert not place.store.exists() and place.runs() == []
+    assert not place.store.exists() and list_runs(place) == []
     assert not [path for path in (place.data / "fetched").rglob("shard-*.parquet")]
 
 
