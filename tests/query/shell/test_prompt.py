@@ -17,7 +17,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from query.shell.prompt import Words, shell
+from query.shell.completion import NameCompleter
+from query.shell.prompt import shell
+from schemas import store
 
 ROOT = Path(__file__).resolve().parents[3]
 ENTER, CTRL_C, CTRL_D, UP = "\r", "\x03", "\x04", "\x1b[A"
@@ -120,6 +122,17 @@ def test_tables_are_counted(talk: Talk, con: duckdb.DuckDBPyConnection) -> None:
         assert re.search(rf"│ {table} +│ +{count} │", out)
 
 
+def test_tables_are_those_of_the_store_in_use(talk: Talk, tmp_path: Path) -> None:
+    with store.connect(tmp_path / "other.duckdb") as connection:
+        connection.execute("INSERT INTO scores VALUES ('a', 'mae', 1, 'eV', 'test', 'paper')")
+    attach = f"ATTACH '{tmp_path / 'other.duckdb'}' AS other (READ_ONLY);{ENTER}"
+    unused, _ = talk(f"{attach}.tables{ENTER}.schema scores{ENTER}{CTRL_D}")
+    used, err = talk(f"USE other;{ENTER}.tables{ENTER}{CTRL_D}")
+    assert err == ""
+    assert unused.count("│ models ") == 1 and unused.count("│ test_set ") == 1
+    assert re.search(r"│ scores +│ +1 │", used) and re.search(r"│ models +│ +0 │", used)
+
+
 def test_help_of_one_function(talk: Talk) -> None:
     out, err = talk(f".help cknna{ENTER}.help cknn{ENTER}{CTRL_D}")
     assert out.count("cknna(a, b") == 1 and "mutual_knn" not in out and ".tables" not in out
@@ -152,19 +165,19 @@ def test_clear_is_no_sql(talk: Talk) -> None:
     ],
 )
 def test_completion_of_names(con: duckdb.DuckDBPyConnection, typed: str, first: str) -> None:
-    found = list(Words(con).get_completions(Document(typed), CompleteEvent()))
+    found = list(NameCompleter(con).get_completions(Document(typed), CompleteEvent()))
     assert found[0].text.lower() == first.lower()
     assert found[0].start_position < 0
 
 
 def test_our_functions_come_with_their_arguments(con: duckdb.DuckDBPyConnection) -> None:
-    (found,) = Words(con).get_completions(Document("SELECT mutual_k"), CompleteEvent())
+    (found,) = NameCompleter(con).get_completions(Document("SELECT mutual_k"), CompleteEvent())
     assert found.display_meta_text == "mutual_knn(a, b, k := 25, normalize := 'l2')"
 
 
 @pytest.mark.parametrize("typed", ["", "SELECT ", "SELECT 'a' ", "SELECT __ali"])
 def test_nothing_to_complete(con: duckdb.DuckDBPyConnection, typed: str) -> None:
-    assert not list(Words(con).get_completions(Document(typed), CompleteEvent()))
+    assert not list(NameCompleter(con).get_completions(Document(typed), CompleteEvent()))
 
 
 def test_a_pipe_is_a_batch(store_path: Path) -> None:

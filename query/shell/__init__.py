@@ -1,0 +1,2 @@
+"""The SQL prompt: `prompt` talks to the user, `commands` answers .help, .tables and so on,
+`completion` completes names, `catalog` asks DuckDB what there is."""
