@@ -38,13 +38,10 @@ from ingest.runtimes.check_model import check
 from ingest.share import ShareError, fetch, look, publish
 from ingest.sources import find_dataset
 from ingest.sources.published import Published
-from ingest.systems.materialize import (
-    Dataset,
-    DatasetError,
-    Materialized,
-    materialize,
-    read_materialized,
-)
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.interrupt import listen
 from schemas.store import StoreError, StoreLocked, update
 from zoo.cards.schema import (
@@ -122,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     runtime, why = choose_runtime(options.runtime, families_of(selections))
     limits = limits_of(options, runtime)
     datasets = [
-        _dataset(layout, name).drawn(options.limit, say) for name in names
+        _dataset(layout, name).sampled(options.limit, say) for name in names
     ]  # all, before anything is computed
     say(f"runtime {runtime.name}: {why}")
     ingest = Ingest(layout, runtime, limits)
@@ -306,7 +303,7 @@ def _dataset(layout: Layout, name: str) -> Dataset:
     return find_dataset(there.source)
 
 
-def prepare(layout: Layout, dataset: Dataset) -> Materialized:
+def prepare(layout: Layout, dataset: Dataset) -> MaterializedDataset:
     """The dataset on disk, made now if it is not there yet."""
     complete(layout, say)
     patiently(lambda: update(layout.store), layout.store, say=say)
@@ -321,7 +318,7 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialized:
     there = read_materialized(folder)
     _refuse_namesake(dataset, there)
     if there is not None and (there.sample or 0) > (dataset.sample or 0):
-        dataset = dataset.drawn(
+        dataset = dataset.sampled(
             there.sample, say
         )  # else what was embedded of the larger sample would go
     with counting(dataset.name, dataset.sample or dataset.approx_systems) as progress:
@@ -335,7 +332,7 @@ def prepare(layout: Layout, dataset: Dataset) -> Materialized:
     return made
 
 
-def _refuse_namesake(dataset: Dataset, there: Materialized | None) -> None:
+def _refuse_namesake(dataset: Dataset, there: MaterializedDataset | None) -> None:
     """Two files of one name in two folders are two datasets; the second must not take the place of the first."""
     if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
         return
@@ -349,7 +346,7 @@ def run_vectors(layout: Layout, options: argparse.Namespace) -> int:
     brought = ImportedVectors(options.model, Path(options.vectors), options.title, options.license)
     dataset = _dataset(layout, options.dataset)
     _refuse_how(options, dataset)
-    made = prepare(layout, dataset.drawn(options.limit, say))
+    made = prepare(layout, dataset.sampled(options.limit, say))
     landed = import_vectors(layout, brought, made, partial(agree_to_losses, options), say)
     if landed is None:
         say(f"{options.model} on {made.dataset}: these vectors are stored already; nothing to do")
@@ -377,7 +374,7 @@ def foresee(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     selections = choose_models(options.model)
     runtime, why = choose_runtime(options.runtime, families_of(selections))
-    dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
+    dataset = _dataset(layout, options.dataset).sampled(options.limit, say)
     there = read_materialized(layout.dataset(dataset.name))
     here = (
         there is not None
@@ -508,7 +505,7 @@ def fetch_models(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     shelf = look(options.repo, options.revision)
     say(f"{shelf.repo} at {shelf.commit}")
-    dataset = _dataset(layout, options.dataset).drawn(options.limit, say)
+    dataset = _dataset(layout, options.dataset).sampled(options.limit, say)
     models = shelf.models(dataset.name) if options.model == "all" else _named(options.model) or []
     offers = {
         model_id: shelf.choose(model_id, dataset.name, _named(options.representation))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ingest.sources import load_datasets
 from ingest.sources.files import amount
 from ingest.sources.published import SAMPLE, Published
-from ingest.systems.materialize import Dataset
+from ingest.systems.dataset import Dataset
 
 
 def lines() -> Iterator[str]:

@@ -14,7 +14,8 @@ from ingest.runs.plan import Request, count_missing, why_inapplicable
 from ingest.runtimes.base import Runtime
 from ingest.sources.files import amount
 from ingest.sources.published import Published
-from ingest.systems.materialize import Dataset, Materialized
+from ingest.systems.dataset import Dataset
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.schema import Selection
 from zoo.weights.obtain import at_hand, needed, terms
@@ -42,7 +43,7 @@ class Earlier:
     memory: int | None  # bytes
 
 
-def of_dataset(dataset: Dataset, made: Materialized | None) -> Iterator[str]:
+def of_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
     """What has to happen before the first model can start."""
     if made is not None:
         yield f"dataset {dataset.name}: {made.n_systems:,} systems, at hand"

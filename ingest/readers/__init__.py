@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from ingest.readers import text
-from ingest.systems.materialize import Dataset, DatasetError, Entry, Label, Remark, Unreadable
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError, Entry, Label, Remark, Unreadable
 
 ID_KEYS = ("id", "system_id", "material_id", "mat_id", "mol_id", "uid")
 CHARGE_KEYS = ("charge", "total_charge")

@@ -24,7 +24,7 @@ from ingest.readers import (
     id_of,
     multiplicity_of,
 )
-from ingest.systems.materialize import DatasetError, Entry, Unreadable
+from ingest.systems.entry import DatasetError, Entry, Unreadable
 
 PATIENCE = 20.0  # seconds for another program to end its writing, as ASE itself waits
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from ingest.readers import Item, Reader, Record, Refused, contents, protein, space_groups, text
 from ingest.readers.mmcif import outside_text
-from ingest.systems.entry import nearest_pair
-from ingest.systems.materialize import Entry, Unreadable
+from ingest.systems.entry import Entry, Unreadable
+from ingest.systems.geometry import nearest_pair
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

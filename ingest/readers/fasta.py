@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest.readers import Item, Reader, Record, Refused, text
-from ingest.systems.materialize import DatasetError, Entry
+from ingest.systems.entry import DatasetError, Entry
 
 LETTERS = frozenset(string.ascii_uppercase)  # IUPAC's extended protein alphabet uses every one
 NUCLEOTIDES = frozenset("ACGTUN")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.readers import Item, Reader, Record, Refused, text
-from ingest.systems.materialize import Entry
+from ingest.systems.entry import Entry
 
 HEAD = 7  # lines, at most, up to the one that counts the atoms
 MOST_LINES = (

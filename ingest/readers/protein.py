@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ingest.readers import Item, Reader, Record, Refused, mmcif, text
 from ingest.systems import proteins
-from ingest.systems.materialize import Entry, Unreadable
+from ingest.systems.entry import Entry, Unreadable
 from ingest.systems.proteins import BACKBONE, Chain, Residue, Seen, Variant
 
 NO_CHAIN = "_"  # instead of a blank

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ingest.readers import Item, Reader, Record, Refused, id_of, text
-from ingest.systems.materialize import Entry, Unreadable
+from ingest.systems.entry import Entry, Unreadable
 
 DIMENSIONS = slice(20, 22)  # of a record's second line: '2D' or '3D'
 
@@ -56,13 +56,13 @@ def _entry(index: int, block: str) -> Iterator[Entry | Unreadable]:
     name = id_of(fields, record.GetProp("_Name").strip() or index)
     try:
         _refuse_query(record)
-        molecule = molecules.sanitized(record)
+        molecule = molecules.sanitize(record)
         numbers, positions = (
             molecules.atoms_of(record) if _has_structure(record, block) else (None, None)
         )
-        charge, spin = molecules.charge_of(molecule), molecules.multiplicity_of(molecule)
+        charge, spin = molecules.formal_charge(molecule), molecules.multiplicity(molecule)
         smiles = molecules.canonical_smiles(molecule)
-    except (molecules.NoMolecule, Refused) as error:
+    except (molecules.MoleculeError, Refused) as error:
         yield Unreadable(name, str(error))
         return
     yield Entry(name, numbers, positions, charge=charge, spin=spin, smiles=smiles)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest.readers import ID_KEYS, Item, Reader, Record, Refused, text
-from ingest.systems.materialize import DatasetError, Entry
+from ingest.systems.entry import DatasetError, Entry
 
 SMILES_KEYS = ("smiles", "canonical_smiles")
 NAME_KEYS = (*ID_KEYS, "name", "molecule_id", "compound_id", "chembl_id", "cid")
@@ -70,11 +70,11 @@ def _entry(row: list[str], line: int, smiles: int, name: int) -> Iterator[Entry]
         )
     try:
         molecule = molecules.parse_smiles(given)
-        charge, spin = molecules.charge_of(molecule), molecules.multiplicity_of(molecule)
+        charge, spin = molecules.formal_charge(molecule), molecules.multiplicity(molecule)
         yield Entry(
             source_id, charge=charge, spin=spin, smiles=molecules.canonical_smiles(molecule)
         )
-    except molecules.NoMolecule as error:
+    except molecules.MoleculeError as error:
         raise Refused(str(error)) from error
 
 

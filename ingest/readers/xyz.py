@@ -29,7 +29,7 @@ from ingest.readers import (
     multiplicity_of,
     text,
 )
-from ingest.systems.materialize import Entry, Unreadable
+from ingest.systems.entry import Entry, Unreadable
 
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 GEOMETRY_KEYS = ("Lattice", "Properties", "pbc")

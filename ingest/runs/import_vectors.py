@@ -25,7 +25,9 @@ from ingest.runs.plan import name_run
 from ingest.runs.precision import SAMPLE, TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
 from ingest.runs.store.memory import memory_limit
 from ingest.runs.vector_files import read_vectors
-from ingest.systems.materialize import SYSTEMS, Materialized, file_hash
+from ingest.systems.dataset import file_hash
+from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.tables import SYSTEMS
 from schemas.store import connect
 from zoo.cards.schema import load_models
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
@@ -89,7 +91,7 @@ class ImportedVectors:
 def import_vectors(
     layout: Layout,
     brought: ImportedVectors,
-    dataset: Materialized,
+    dataset: MaterializedDataset,
     agree: Callable[[dict[str, int]], None] = lambda lost: None,
     say: Callable[[str], None] = print,
 ) -> tuple[Run, Counts] | None:
@@ -154,7 +156,7 @@ def _losers(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     brought: ImportedVectors,
-    dataset: Materialized,
+    dataset: MaterializedDataset,
     dimension: int,
 ) -> dict[str, int]:
     """Count, by dataset, the systems whose vector in the store would go and for which the file has none."""
@@ -172,7 +174,7 @@ def _losers(
 
 
 def _check(
-    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, dataset: Materialized
+    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, dataset: MaterializedDataset
 ) -> int:
     """Refuse what cannot land. Returns the vectors' length."""
     values = {"systems": escape_glob(dataset.systems), "dataset": dataset.dataset}
@@ -226,7 +228,7 @@ def _write(
     connection: duckdb.DuckDBPyConnection,
     run: Run,
     brought: ImportedVectors,
-    dataset: Materialized,
+    dataset: MaterializedDataset,
     dimension: int,
 ) -> int:
     """The systems and the shards of the run, as if a worker had been sent exactly these."""
@@ -269,7 +271,7 @@ def card_hash(brought: ImportedVectors, dimension: int) -> str:
 def _describe(
     run: Run,
     brought: ImportedVectors,
-    dataset: Materialized,
+    dataset: MaterializedDataset,
     dimension: int,
     count: int,
     started: datetime,

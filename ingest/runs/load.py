@@ -23,7 +23,7 @@ from ingest.runs.errors import DatasetDamaged, ShardError
 from ingest.runs.folder import Run
 from ingest.runs.store.memory import memory_limit
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import Materialized, check_materialized, read_materialized
+from ingest.systems.materialized import MaterializedDataset, check_materialized, read_materialized
 from schemas.message import one_line
 from schemas.store import StoreError, StoreLocked, connect, in_use, process
 from zoo.encoder import ENERGY, SYMBOLS
@@ -324,7 +324,7 @@ def _put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run
     return counts
 
 
-def _dataset_of(layout: Layout, run: Run, name: str) -> Materialized:
+def _dataset_of(layout: Layout, run: Run, name: str) -> MaterializedDataset:
     """The dataset that a run embedded, whole. Raises ShardError."""
     try:
         dataset = read_materialized(layout.dataset(name))
@@ -338,7 +338,7 @@ def _dataset_of(layout: Layout, run: Run, name: str) -> Materialized:
     )
 
 
-def _restore_systems(dataset: Materialized, run: Run, job: dict[str, Any]) -> None:
+def _restore_systems(dataset: MaterializedDataset, run: Run, job: dict[str, Any]) -> None:
     """Give a run the dataset's systems again where it was sent all of them: both were one file, damaged as one."""
     sent = job.get("sent")
     if sent is None or (dataset.files or {}).get(dataset.systems.name) != sent:
@@ -350,7 +350,7 @@ def _restore_systems(dataset: Materialized, run: Run, job: dict[str, Any]) -> No
 
 
 def _refuse_namesakes(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialized, run: Run
+    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, run: Run
 ) -> None:
     """A dataset's labels whose source is called like a model would pass for what that model predicts."""
     values = {
@@ -366,7 +366,7 @@ def _refuse_namesakes(
         )
 
 
-def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -> None:
+def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset) -> None:
     """Make systems, labels and unreadable entries of a dataset what its folder says; what fits already stays."""
     name = {"dataset": dataset.dataset}
     connection.execute(
@@ -402,7 +402,7 @@ def _put_dataset(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -
     _put_dataset_row(connection, dataset)
 
 
-def _put_dataset_row(connection: duckdb.DuckDBPyConnection, dataset: Materialized) -> None:
+def _put_dataset_row(connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset) -> None:
     added = datetime.fromtimestamp((dataset.folder / "dataset.json").stat().st_mtime, UTC)
     row = {
         name: getattr(dataset, name)

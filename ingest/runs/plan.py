@@ -22,8 +22,9 @@ from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.store.memory import memory_limit
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
-from ingest.systems.sample import IN_SQL
+from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.sample import ORDER_IN_SQL
+from ingest.systems.tables import ROW_GROUP, SYSTEMS
 from schemas.store import MEMORY, OF_THE_FILE, connect, explain
 from zoo.cards.schema import TWIN, Selection
 from zoo.worker import JOB_VERSION, NEEDS, appear, stamp
@@ -31,7 +32,7 @@ from zoo.worker import JOB_VERSION, NEEDS, appear, stamp
 WANTED = f"""
 CREATE TEMP TABLE wanted AS
 SELECT system_id, content_hash FROM read_parquet($systems, hive_partitioning = false)
-ORDER BY {IN_SQL}
+ORDER BY {ORDER_IN_SQL}
 LIMIT $limit
 """
 # A failure is an answer too: the same card would fail again.
@@ -56,7 +57,7 @@ class Request:
     """What a user asks for: vectors of a model over a dataset."""
 
     selection: Selection
-    dataset: Materialized
+    dataset: MaterializedDataset
     representations: tuple[str, ...]
     limit: int | None = None
     device: str = "cpu"
@@ -96,7 +97,7 @@ def choose_representations(selection: Selection, asked: str | None) -> tuple[str
     return tuple(name for name in names if name in chosen)
 
 
-def why_inapplicable(selection: Selection, dataset: Materialized) -> str | None:
+def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str | None:
     """Why a model can take no system of a dataset at all, None where it can."""
     columns = NEEDS.get(selection.model.input)
     if columns is None:
@@ -138,7 +139,7 @@ def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
 
 @contextmanager
 def _store(
-    layout: Layout, dataset: Materialized, patience: float = 0.0
+    layout: Layout, dataset: MaterializedDataset, patience: float = 0.0
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     exists = layout.store.exists()
     store = layout.store if exists else MEMORY
@@ -215,7 +216,7 @@ def name_run(model_id: str, dataset: str, deciding: Any) -> str:
 
 
 def _ensure_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialized, sent: int, run: Run
+    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, run: Run
 ) -> dict[str, Any]:
     """systems.parquet of the job, as an earlier start of the same run wrote it or made now. Returns its stamp."""
     stated = _stated(run)
@@ -245,7 +246,7 @@ def _stated(run: Run) -> dict[str, Any] | None:
 
 
 def _write_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: Materialized, sent: int, path: Path
+    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, path: Path
 ) -> None:
     """systems.parquet of the job: the dataset's own file where all are sent, else a filtered copy, in its order."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ from ingest.runs.load import land
 from ingest.runs.plan import model_rows
 from ingest.runs.store.memory import memory_limit
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
-from ingest.systems.materialize import Materialized, file_hash
+from ingest.systems.dataset import file_hash
+from ingest.systems.materialized import MaterializedDataset
 from schemas.message import one_line
 from schemas.store import connect
 from zoo.cards.schema import Selection, nearest
@@ -113,7 +114,7 @@ def look(repo: str, revision: str | None) -> Offer:
     return Offer(repo, commit, tuple(sorted(records, key=lambda record: record.finished)))
 
 
-def fetch(layout: Layout, offer: Offer, made: Materialized, say: Say) -> None:
+def fetch(layout: Layout, offer: Offer, made: MaterializedDataset, say: Say) -> None:
     """Land what is offered, file by file, in the order in which it was made. Twice is once. Raises ShareError."""
     selection = known(offer.records[0].model_id)
     for record in offer.records:
@@ -182,7 +183,7 @@ def _fetch(
     offer: Offer,
     record: Record,
     selection: Selection | None,
-    made: Materialized,
+    made: MaterializedDataset,
     say: Say,
 ) -> None:
     run = Run.of(layout, record.run_id)
@@ -210,7 +211,7 @@ def _stage(
     offer: Offer,
     record: Record,
     selection: Selection | None,
-    made: Materialized,
+    made: MaterializedDataset,
     say: Say,
 ) -> None:
     """Make the run's folder beside the others, and put it among them once it is checked."""
@@ -284,7 +285,7 @@ def _rows(record: Record) -> dict[str, Any]:
     return {"model": model, "scores": facts["scores"]}
 
 
-def _check(staged: Run, offer: Offer, record: Record, made: Materialized) -> None:
+def _check(staged: Run, offer: Offer, record: Record, made: MaterializedDataset) -> None:
     """As a run's own shards are checked. What does not pass is removed, and nothing has landed."""
     try:
         _check_schema(staged.shards[0])
@@ -330,7 +331,7 @@ def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: Reco
     )
 
 
-def _agreement(run: Run, made: Materialized) -> tuple[int, int, int]:
+def _agreement(run: Run, made: MaterializedDataset) -> tuple[int, int, int]:
     """How many systems of a run are in the dataset here, how many with other content, and how many are not."""
     with duckdb.connect() as connection:
         files = [escape_glob(run.systems), escape_glob(made.systems)]

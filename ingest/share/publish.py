@@ -33,7 +33,8 @@ from ingest.share.record import (
     read_index,
     resolved,
 )
-from ingest.systems.materialize import Materialized, file_hash, read_materialized
+from ingest.systems.dataset import file_hash
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from zoo.cards.schema import TWIN, License
 from zoo.encoder import ENERGY
@@ -95,7 +96,7 @@ def _refuse_by_card(run: Run, model_id: str) -> None:
         )
 
 
-def _refuse_by_license(run: Run, made: Materialized, model_id: str) -> None:
+def _refuse_by_license(run: Run, made: MaterializedDataset, model_id: str) -> None:
     """Refuse what may not be shared: by the license of the dataset, of vectors that were brought, of the weights."""
     if re.search(r"\bND\b|NoDeriv", made.license):
         raise ShareError(
@@ -133,7 +134,9 @@ def _forbids(license: License) -> str:
     )
 
 
-def _publish(held: Sequence[tuple[Run, str]], made: Materialized, repo: str, say: Say) -> str:
+def _publish(
+    held: Sequence[tuple[Run, str]], made: MaterializedDataset, repo: str, say: Say
+) -> str:
     """Add what is new, remove what it makes obsolete, write index and data card anew."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -197,7 +200,7 @@ def _run_id(run: Run, name: str) -> str:
     return run.run_id if only else f"{run.run_id}--{name}"
 
 
-def _record(run: Run, name: str, made: Materialized, folder: Path) -> Record:
+def _record(run: Run, name: str, made: MaterializedDataset, folder: Path) -> Record:
     """Check a run, write its rows of one representation to a file in the folder, and describe it."""
     job, said, rows = run.read("job/job.json"), run.read("out/run.json"), run.read("model.json")
     dimension = next(r["dimension"] for r in job["model"]["representation"] if r["name"] == name)
@@ -257,7 +260,7 @@ def _record(run: Run, name: str, made: Materialized, folder: Path) -> Record:
     )
 
 
-def _source(made: Materialized) -> Source:
+def _source(made: MaterializedDataset) -> Source:
     """The dataset; of a file of the user's own, its name and not the folder that it lies in."""
     source = Path(made.source).name if Path(made.source).is_absolute() else made.source
     facts = {"title": made.title, "license": made.license, "dataset_hash": made.dataset_hash}

@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ingest.readers import read_file, suffixes
-from ingest.systems.materialize import Dataset, DatasetError
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError
 from zoo.cards.schema import nearest
 
 __all__ = ["Dataset", "find_dataset", "load_datasets"]

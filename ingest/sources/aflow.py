@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest.systems.materialize import Dataset, DatasetError, Entry
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError, Entry
 from zoo.cards.schema import SYMBOLS
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ingest.systems.materialize import Dataset, Entry, Label
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import Entry, Label
 
 # What ASE's collection calls it: (property, unit, source). Volumes are per atom.
 PROPERTIES = {

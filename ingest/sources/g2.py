@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest.systems.materialize import Dataset, Entry, Label
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import Entry, Label
 
 SOURCE = "G2/97 (ase.data.g2)"
 
@@ -18,7 +19,7 @@ def entries() -> Iterator[Entry]:
     )
     from ase.data.g2 import data
 
-    from ingest.systems.molecules import perceived_smiles
+    from ingest.systems.molecules import perceive_smiles
 
     for name in g2.names:
         atoms = g2[name]
@@ -29,7 +30,7 @@ def entries() -> Iterator[Entry]:
             atoms.positions,
             charge=0,
             spin=spin,
-            smiles=perceived_smiles(atoms.numbers, atoms.positions, spin),
+            smiles=perceive_smiles(atoms.numbers, atoms.positions, spin),
             labels=tuple(_labels(data[name], len(atoms))),
         )
 

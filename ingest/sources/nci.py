@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from ingest.systems.materialize import Dataset, Entry, Unreadable
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import Entry, Unreadable
 
 
 def sample() -> Iterator[tuple[str, str]]:
@@ -43,7 +44,7 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
     Salts and mixtures (several fragments) are unreadable: how their parts lie to each other is nothing that a
     conformer search knows, so that the geometry would be an invention.
     """
-    from ingest.systems.molecules import charge_of, conformer, multiplicity_of, parse_smiles
+    from ingest.systems.molecules import formal_charge, make_conformer, multiplicity, parse_smiles
 
     if isinstance(molecule, Unreadable):
         return molecule
@@ -55,15 +56,15 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
         )
     parsed = parse_smiles(smiles)
     try:
-        numbers, positions = conformer(parsed)
+        numbers, positions = make_conformer(parsed)
     except ValueError as error:
         return Unreadable(number, str(error))
     return Entry(
         number,
         numbers,
         positions,
-        charge=charge_of(parsed),
-        spin=multiplicity_of(parsed),
+        charge=formal_charge(parsed),
+        spin=multiplicity(parsed),
         smiles=smiles,
     )
 

@@ -20,7 +20,8 @@ from itertools import product
 import numpy as np
 
 from ingest.sources import aflow
-from ingest.systems.materialize import Dataset, Entry
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import Entry
 from zoo.cards.schema import SYMBOLS
 
 MAX_SITES = 20

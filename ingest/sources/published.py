@@ -25,8 +25,9 @@ from pathlib import Path
 
 from ingest.sources.files import Say, Source
 from ingest.systems import sample
-from ingest.systems.entry import DatasetError, Entry, Unreadable, checked
-from ingest.systems.materialize import Dataset
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.validation import validate
 
 __all__ = ["SAMPLE", "Loader", "Published", "Source", "published"]
 
@@ -48,7 +49,7 @@ class Loader:
         """
         self.files.fetch(say)
         place = sample.LOWEST
-        while size and (chosen := sample.first(self.ids(self.files), size, place)):
+        while size and (chosen := sample.first_ids(self.ids(self.files), size, place)):
             place = sample.rank(chosen[-1])
             for outcome in self._read(chosen):
                 size -= isinstance(outcome, Entry)
@@ -59,7 +60,7 @@ class Loader:
         missing = set(chosen)
         for outcome in self.read(self.files, chosen):
             missing.discard(outcome.source_id)
-            yield checked(outcome) if isinstance(outcome, Entry) else outcome
+            yield validate(outcome) if isinstance(outcome, Entry) else outcome
         if missing:
             raise DatasetError(
                 f"{self.files.about.name}: {min(missing)!r} and {len(missing) - 1} more entries that the source lists"
@@ -73,7 +74,7 @@ class Published(Dataset):
 
     loader: Loader
 
-    def drawn(self, limit: int | None, say: Say) -> Dataset:
+    def sampled(self, limit: int | None, say: Say) -> Dataset:
         size = limit or SAMPLE
         return replace(self, sample=size, entries=partial(self.loader.entries, size, say))
 

@@ -1,7 +1,7 @@
-"""Which systems a limit means: of those that can be read, the ones whose id has the smallest sha256.
+"""Which systems a limit means: of the readable ones, those whose ids have the smallest SHA-256.
 
-So a sample is the same for everyone, for ever, needs no seed, and a larger one contains a smaller one. The order in
-which a source lists its systems means nothing.
+So a sample is the same for everyone and for ever, needs no seed, and a larger one contains a smaller
+one. The order in which a source lists its systems has no influence.
 """
 
 from __future__ import annotations
@@ -11,18 +11,28 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 # The same order in SQL, over system ids: `<dataset>/<source id>`.
-IN_SQL = "sha256(substr(system_id, strpos(system_id, '/') + 1)), system_id"
+ORDER_IN_SQL = "sha256(substr(system_id, strpos(system_id, '/') + 1)), system_id"
 
-Rank = tuple[bytes, str]
-LOWEST: Rank = (b"", "")
+Rank = tuple[bytes, str]  # the SHA-256 of an id, and the id
+LOWEST: Rank = (b"", "")  # before every id
 
 
 def rank(source_id: str) -> Rank:
-    """The place of an id in the order."""
+    """Return the place of an id in the order of samples.
+
+    Args:
+        source_id: the id that the source gives.
+    """
     return sha256(source_id.encode()).digest(), source_id
 
 
-def first(ids: Iterable[str], n: int, after: Rank = LOWEST) -> list[str]:
-    """The n ids that come first, in order; of those beyond a place in it. Holds no more than n of them at a time."""
+def first_ids(ids: Iterable[str], n: int, after: Rank = LOWEST) -> list[str]:
+    """Return the n ids that come first in the order of samples, in that order.
+
+    Args:
+        ids: source ids, in any order; they stream, and no more than n are held at a time.
+        n: how many ids to return at most.
+        after: only ids beyond this place count.
+    """
     ranked = (place for place in map(rank, ids) if place > after)
     return [source_id for _, source_id in heapq.nsmallest(n, ranked)]

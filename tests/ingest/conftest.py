@@ -14,8 +14,10 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan, Request, plan
 from ingest.runtimes import environment
+from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label, Unreadable
-from ingest.systems.materialize import Dataset, Materialized, materialize
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from tests.hub import Hub, serving
 from zoo.cards.schema import find_family, find_model, load_families
@@ -131,10 +133,10 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def dataset(layout: Layout) -> Callable[..., Materialized]:
+def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
     """Materialize n small molecules as dataset `tiny`; `shift` moves the atoms of the first `moved` of them."""
 
-    def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> Materialized:
+    def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> MaterializedDataset:
         def entries() -> Iterator[Entry | Unreadable]:
             for i in range(n):
                 positions = np.zeros((2, 3))
@@ -160,7 +162,7 @@ def planned(layout: Layout) -> Callable[..., Plan]:
     """Plan a toy model over a dataset."""
 
     def make(
-        dataset: Materialized,
+        dataset: MaterializedDataset,
         model_id: str = "toy",
         names: tuple[str, ...] = ("nodes",),
         **more: object,

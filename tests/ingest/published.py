@@ -36,4 +36,4 @@ def changed(dataset: Published, **facts: Any) -> Published:
 
 def read(dataset: Published, limit: int | None = None) -> dict[str, Entry | Unreadable]:
     """What a dataset gives where so many systems are asked for, by its id in the source."""
-    return {entry.source_id: entry for entry in dataset.drawn(limit, lambda text: None).entries()}
+    return {entry.source_id: entry for entry in dataset.sampled(limit, lambda text: None).entries()}

@@ -34,8 +34,10 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import complete, land
+from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialized, materialize, read_materialized
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas import store
 from schemas.store import StoreBroken, connect
 from zoo.cards.schema import load_models
@@ -103,7 +105,7 @@ def run_of(layout: Layout, model_id: str) -> Run:
     return next(run for run in list_runs(layout) if run.model_id == model_id)
 
 
-def dataset(folder: Path) -> Materialized:
+def dataset(folder: Path) -> MaterializedDataset:
     """Small molecules, each another one."""
 
     def entries() -> list[Entry]:

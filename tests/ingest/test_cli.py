@@ -21,12 +21,12 @@ from ingest.runs.load import land
 from ingest.runs.plan import Plan
 from ingest.runtimes import environment
 from ingest.sources import find_dataset
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.schema import CardError, load_models
 from zoo.weights.obtain import at_hand, needed
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Said = pytest.CaptureFixture[str]

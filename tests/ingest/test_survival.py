@@ -28,12 +28,14 @@ from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import alone, complete, land, opened
 from ingest.runs.plan import Plan
 from ingest.runtimes import environment
+from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialized, materialize, read_materialized
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
 from zoo.worker import stamp
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Contents = Callable[[Path], dict[str, list[str]]]
@@ -301,7 +303,7 @@ def test_runs_of_before_there_were_numbers_go_by_the_clock(
     assert first_number(layout, "mine") == {1.0}
 
 
-def whole(layout: Layout) -> Materialized:
+def whole(layout: Layout) -> MaterializedDataset:
     made = read_materialized(layout.dataset("tiny"))
     assert made is not None
     return made
@@ -385,7 +387,7 @@ def test_a_damaged_dataset_is_named_and_made_again(
         file.write_bytes(content)
         with pytest.raises(
             ShardError,
-            match=rf"{file.name} is damaged: .*Any `make ingest` over tiny makes it again",
+            match=rf"{file.name} is damaged: .*Any `matterzoo ingest` over tiny makes it again",
         ):
             land(layout, run, say=quiet)
         dataset(20)
@@ -430,7 +432,7 @@ def test_a_damaged_dataset_costs_no_run(
     assert (
         said.count(name) == 1
         and "\n  2 runs: " in said
-        and "Any `make ingest` over tiny makes it again" in said
+        and "Any `matterzoo ingest` over tiny makes it again" in said
     )
     assert str(layout.data / "runs") not in said and layout.store.read_bytes() == file
     dataset(20)

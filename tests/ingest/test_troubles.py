@@ -18,10 +18,10 @@ from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.plan import Plan
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Fill = Callable[[Path, int], Path]

@@ -18,10 +18,10 @@ from ingest.runs import waiting as patience
 from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.waiting import patiently
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import StoreLocked, connect
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Said = pytest.CaptureFixture[str]
 HOLD = """

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ingest.sources import find_dataset
-from ingest.systems.materialize import Entry, Remark, Unreadable, checked
+from ingest.systems.entry import Entry, Remark, Unreadable
+from ingest.systems.validation import validate
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def read() -> Callable[[Path], list[Entry | Unreadable]]:
     def entries(path: Path) -> list[Entry | Unreadable]:
         given = find_dataset(str(path)).entries()
         return [
-            checked(x) if isinstance(x, Entry) else x for x in given if not isinstance(x, Remark)
+            validate(x) if isinstance(x, Entry) else x for x in given if not isinstance(x, Remark)
         ]
 
     return entries

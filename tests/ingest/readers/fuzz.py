@@ -30,9 +30,11 @@ from ase.build import bulk, molecule
 
 from ingest.readers import FAULT
 from ingest.sources import find_dataset
-from ingest.systems.entry import DatasetError, Entry, Unreadable, checked, content_hash
-from ingest.systems.materialize import SYSTEMS
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.tables import SYSTEMS
+from ingest.systems.validation import validate
 from tests.ingest.aselmdb import edited, plain
+from zoo.encoder import content_hash
 
 INPUTS = Path(__file__).parent / "inputs"
 KINDS = {  # format: suffix, and which of the inputs are mutated
@@ -273,7 +275,7 @@ def read(path: Path) -> str:
     reasons, good = list[str](), 0
     try:
         for item in find_dataset(str(path)).entries():
-            found = checked(item) if isinstance(item, Entry) else item
+            found = validate(item) if isinstance(item, Entry) else item
             if isinstance(found, Unreadable):
                 reasons.append(found.reason)
             elif isinstance(found, Entry):

@@ -10,7 +10,8 @@ import pytest
 
 from ingest.readers import load_readers
 from ingest.sources import find_dataset, load_datasets
-from ingest.systems.materialize import DatasetError, materialize
+from ingest.systems.entry import DatasetError
+from ingest.systems.materialize import materialize
 
 POSCAR = "CsCl\n1.0\n4.12 0 0\n0 4.12 0\n0 0 4.12\nCs Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
 File = Callable[[str, str | bytes], Path]

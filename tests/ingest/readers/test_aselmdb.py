@@ -15,16 +15,18 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ingest.sources import find_dataset
-from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable, checked, content_hash
+from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.materialize import materialize
+from ingest.systems.validation import validate
 from tests.ingest.aselmdb import Write, backend, crystals, edited, molecules, packed, plain
+from zoo.encoder import content_hash
 
 Good = Callable[[Path], list[Entry]]
 Reasons = Callable[[Path], dict[str, str]]
 
 
 def content(atoms: Atoms) -> str:
-    entry = checked(
+    entry = validate(
         Entry(
             "x",
             atoms.numbers,

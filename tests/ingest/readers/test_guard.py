@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from ingest import readers
 from ingest.readers import Record, Refused
-from ingest.systems.entry import THINNEST, DatasetError, Entry, Unreadable, checked, nearest_pair
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.geometry import nearest_pair
+from ingest.systems.validation import MIN_CELL_HEIGHT, validate
 from tests.ingest.aselmdb import crystals, edited, packed, plain
 
 Reasons = Callable[[Path], dict[str, str]]
@@ -79,7 +81,7 @@ def test_the_nearest_pair_is_that_of_all_images(
     positions, periodic, within = np.array(places) / 10, np.array(pbc), 0.3
     a, b, c, xy, xz, yz = np.array(shape) / 10
     cell = np.array([[a, 0, 0], [xy, b, 0], [xz, yz, c]])
-    assume((1 / np.linalg.norm(np.linalg.inv(cell), axis=0)).min() > THINNEST)
+    assume((1 / np.linalg.norm(np.linalg.inv(cell), axis=0)).min() > MIN_CELL_HEIGHT)
     images = np.array(list(product(*(range(-9, 10) if along else [0] for along in pbc)))) @ cell
     distances = {
         (i, j): float(np.linalg.norm(positions[j] - positions[i] + images, axis=1).min())
@@ -111,8 +113,8 @@ WATER = {"numbers": np.array([8, 1]), "positions": np.array([[0, 0, 0], [0, 0, 0
         ({"cell": np.eye(3) * 9, "pbc": ["F", "F", "F"]}, "neither true nor false"),
         ({"cell": np.eye(3) * 9, "pbc": [0, 0, 2]}, "neither true nor false"),
         ({"cell": np.diag([9, 9, 0.01]), "pbc": [True] * 3}, "the cell is 0.01 Å thin"),
-        ({"spin": -5}, "spin = -5 is no multiplicity"),
-        ({"spin": 0}, "spin = 0 is no multiplicity"),
+        ({"spin": -5}, "spin = -5 is not a multiplicity"),
+        ({"spin": 0}, "spin = 0 is not a multiplicity"),
         ({"charge": 10**30}, "beyond what 9 protons can have"),
         ({"charge": 2**40, "numbers": None, "positions": None, "smiles": "C"}, "beyond what"),
         ({"positions": [[0, 0, 0], [0, 0, 0]]}, "atoms 0 and 1 are 0 Å apart"),
@@ -120,7 +122,7 @@ WATER = {"numbers": np.array([8, 1]), "positions": np.array([[0, 0, 0], [0, 0, 0
     ],
 )
 def test_nonsense_is_refused(change: dict[str, object], reason: str) -> None:
-    found = checked(Entry(**{"source_id": "x", **WATER, **change}))  # type: ignore[arg-type]
+    found = validate(Entry(**{"source_id": "x", **WATER, **change}))  # type: ignore[arg-type]
     assert isinstance(found, Unreadable) and reason in found.reason
 
 
@@ -161,7 +163,7 @@ def test_a_row_that_unpacks_to_gigabytes_is_refused(reasons: Reasons, tmp_path: 
         ({"numbers": [1.5]}, "atomic number 1.5 is not a whole number"),
         ({"pbc": ["F", "F", "F"]}, "neither true nor false"),
         ({"energy": "x"}, "energy = x is not a number"),
-        ({"data": {"spin": 0}}, "spin = 0 is no multiplicity"),
+        ({"data": {"spin": 0}}, "spin = 0 is not a multiplicity"),
     ],
 )
 def test_nonsense_in_a_row_is_refused(

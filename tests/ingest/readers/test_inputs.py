@@ -19,7 +19,8 @@ from ase.formula import Formula
 
 from ingest.readers import FAULT
 from ingest.sources import find_dataset
-from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable, checked
+from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
+from ingest.systems.validation import validate
 
 FOLDER = Path(__file__).parent / "inputs"
 TABLE = FOLDER.with_suffix(".csv")
@@ -32,7 +33,7 @@ def given(path: Path) -> Iterator[Row]:
     """What the product reads, in words."""
     try:
         for item in find_dataset(str(path)).entries():
-            found = checked(item) if isinstance(item, Entry) else item
+            found = validate(item) if isinstance(item, Entry) else item
             if isinstance(found, Remark):
                 yield "(remark)", found.text
             elif isinstance(found, Unreadable):

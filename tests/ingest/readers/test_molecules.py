@@ -10,7 +10,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from ingest.sources import find_dataset
-from ingest.systems.materialize import DatasetError, Entry, Unreadable, materialize
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.materialize import materialize
 
 File = Callable[[str, str | bytes], Path]
 Read = Callable[[Path], list[Entry | Unreadable]]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.systems.materialize import DatasetError, Entry, Unreadable, content_hash
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from zoo.encoder import content_hash
 
 PDB = "".join(
     f"ATOM  {serial:5d}  {atom:<3s} {residue} {chain}{number:4d}    {x:8.3f}{number:8.3f}{0:8.3f}  1.00  0.00"

@@ -17,14 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from ingest.sources import find_dataset
-from ingest.systems.materialize import (
-    DatasetError,
-    Entry,
-    Unreadable,
-    checked,
-    content_hash,
-    materialize,
-)
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.materialize import materialize
+from ingest.systems.validation import validate
+from zoo.encoder import content_hash
 
 CIF = """data_{name}
 _symmetry_space_group_name_H-M 'P 1'
@@ -53,7 +49,7 @@ Reasons = Callable[[Path], dict[str, str]]
 
 
 def content(atoms: Atoms) -> str:
-    entry = checked(Entry("x", atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc))
+    entry = validate(Entry("x", atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc))
     assert isinstance(entry, Entry)
     return content_hash(entry)
 

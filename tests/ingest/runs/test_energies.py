@@ -18,12 +18,12 @@ from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from tests.ingest.runs.test_load import rewrite
 from zoo.worker import stamp
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Contents = Callable[[Path], dict[str, list[str]]]
@@ -192,7 +192,7 @@ def test_energies_that_may_not_land(
     assert not layout.store.exists() or count(layout) == 0
 
 
-def named(dataset: Materialized, source: str) -> None:
+def named(dataset: MaterializedDataset, source: str) -> None:
     """Give the labels of a dataset that source."""
     rows = [row | {"source": source} for row in pq.read_table(dataset.labels).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(dataset.labels)), dataset.labels)

@@ -15,12 +15,14 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.errors import VectorsError
 from ingest.runs.folder import list_runs
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
+from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
-from ingest.systems.materialize import Dataset, Materialized, materialize
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.schema import load_models
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Rows = list[tuple[str, list[float]]]
 IDS = [f"tiny/s{i:04}" for i in range(20)]
 ROWS: Rows = [(system_id, [i, 0.5, -1.25]) for i, system_id in enumerate(IDS)]

@@ -19,10 +19,10 @@ from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from ingest.runs.load import land, load_failure
 from ingest.runs.plan import Plan
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.store import StoreError, StoreLocked, connect
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 Contents = Callable[[Path], dict[str, list[str]]]

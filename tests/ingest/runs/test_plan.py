@@ -13,12 +13,13 @@ from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan, Request, choose_representations, plan, why_inapplicable
-from ingest.systems.materialize import ROW_GROUP, SYSTEMS, Materialized
+from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.tables import ROW_GROUP, SYSTEMS
 from schemas.store import connect
 from zoo.cards import schema as card
 from zoo.cards.schema import find_model, load_models
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 

@@ -16,11 +16,11 @@ from ingest.limits import Limits
 from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.venv import Venv, _device
-from ingest.systems.materialize import Materialized
+from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.faults import find_faults
 from zoo.cards.schema import Family, find_family, load_families
 
-Make = Callable[..., Materialized]
+Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 
 

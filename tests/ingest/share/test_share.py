@@ -30,7 +30,7 @@ from ingest.runs.load import land
 from ingest.runs.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
 from ingest.share.record import INDEX, Row, Score, license_of
-from ingest.systems.materialize import Materialized, read_materialized
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from tests.hub import TOKEN, Fault, Hub, Repository, serving, set_client, tunnel
 from zoo.cards.schema import load_models
@@ -52,7 +52,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def landed(
-    layout: Layout, dataset: Callable[..., Materialized], planned: Any, finish: Any
+    layout: Layout, dataset: Callable[..., MaterializedDataset], planned: Any, finish: Any
 ) -> Callable[..., None]:
     """Land a run of a toy model over `tiny`: random vectors, the last of its 20 systems failed."""
 
@@ -215,7 +215,7 @@ def test_a_dataset_that_differs(
     hub: Hub,
     layout: Layout,
     landed: Any,
-    dataset: Callable[..., Materialized],
+    dataset: Callable[..., MaterializedDataset],
     other: Callable[[], Layout],
 ) -> None:
     """Two vectors are compared only where their systems agree: what does not, stays out."""
@@ -251,7 +251,7 @@ def test_a_download_that_breaks_is_gone_on_with(
 def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     hub: Hub,
     layout: Layout,
-    dataset: Callable[..., Materialized],
+    dataset: Callable[..., MaterializedDataset],
     other: Callable[[], Layout],
     tmp_path: Path,
 ) -> None:
@@ -442,7 +442,11 @@ def test_a_license_that_lets_vectors_be_shared(
 
 
 def test_vectors_without_a_license_and_datasets_that_may_not_be_derived_from(
-    hub: Hub, layout: Layout, dataset: Callable[..., Materialized], landed: Any, tmp_path: Path
+    hub: Hub,
+    layout: Layout,
+    dataset: Callable[..., MaterializedDataset],
+    landed: Any,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "mine.csv").write_text("system_id,a\ns0001,1\n")
     import_vectors(layout, ImportedVectors("mine", tmp_path / "mine.csv"), dataset(20))

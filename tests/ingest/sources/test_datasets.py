@@ -14,16 +14,12 @@ import pytest
 
 from ingest.sources import aflow, find_dataset, g2, load_datasets, nci, prototypes
 from ingest.sources.published import Published
-from ingest.systems.materialize import (
-    DatasetError,
-    Entry,
-    Unreadable,
-    checked,
-    content_hash,
-    materialize,
-)
-from ingest.systems.molecules import conformer, parse_smiles, perceived_smiles
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.materialize import materialize
+from ingest.systems.molecules import make_conformer, parse_smiles, perceive_smiles
+from ingest.systems.validation import validate
 from zoo.cards.schema import SYMBOLS
+from zoo.encoder import content_hash
 
 # Pure data, so the same on every machine: a change here is a change of the dataset.
 PINNED = {
@@ -99,7 +95,7 @@ def test_g2_smiles_are_those_of_known_molecules() -> None:
 def test_an_atom_is_not_taken_for_its_hydride(symbol: str, multiplicity: int) -> None:
     """RDKit reads a lone C as methane; a triplet carbon atom has no SMILES that says so."""
     assert (
-        perceived_smiles(np.array([SYMBOLS.index(symbol) + 1]), np.zeros((1, 3)), multiplicity)
+        perceive_smiles(np.array([SYMBOLS.index(symbol) + 1]), np.zeros((1, 3)), multiplicity)
         is None
     )
 
@@ -138,7 +134,7 @@ def test_prototypes_are_many_distinct_and_small(crystals: list[Entry]) -> None:
     assert not {content_hash(entry) for entry in crystals} & {
         content_hash(entry) for entry in aflow.entries()
     }
-    assert all(isinstance(checked(entry), Entry) for entry in crystals)
+    assert all(isinstance(validate(entry), Entry) for entry in crystals)
     assert np.mean([len(entry.numbers) for entry in crystals]) < 10
 
 
@@ -186,7 +182,7 @@ def test_a_prototype_is_decorated_without_regard_to_the_others(crystals: list[En
 HASHES = """
 from itertools import islice
 from ingest.sources import nci, prototypes
-from ingest.systems.materialize import content_hash
+from zoo.encoder import content_hash
 for entry in [*islice(prototypes.entries(), 40), *map(nci.entry, islice(nci.distinct(), 12))]:
     print(entry.source_id, content_hash(entry))
 """
@@ -235,7 +231,7 @@ def test_nci_records_what_has_no_conformer(smiles: str, reason: str) -> None:
 def test_an_impossible_cage_has_no_conformer() -> None:
     """Bounded by attempts, so that no molecule hangs."""
     with pytest.raises(ValueError, match="ETKDGv3 finds no conformer in 200 attempts"):
-        conformer(parse_smiles("C[C@@]12[C@@]3(C)[C@]1(C)[C@]23C"))
+        make_conformer(parse_smiles("C[C@@]12[C@@]3(C)[C@]1(C)[C@]23C"))
 
 
 def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:

@@ -23,7 +23,8 @@ from ingest.sources.files import SourceFile
 from ingest.sources.published import SAMPLE, Published, Source, published
 from ingest.systems import sample
 from ingest.systems.entry import DatasetError, Entry, Unreadable
-from ingest.systems.materialize import Materialized, materialize
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset
 from tests.hub import Blob, Fault, Hub
 from tests.ingest.published import changed, served
 
@@ -76,11 +77,11 @@ def numbers(hub: Hub, toml: Path) -> Published:
     return replace(served(dataset, hub, {"numbers.txt": lines(40)}), made_from=(str(toml),))
 
 
-def drawn(dataset: Published, folder: Path, limit: int | None = None) -> Materialized:
-    return materialize(dataset.drawn(limit, lambda text: None), folder)
+def drawn(dataset: Published, folder: Path, limit: int | None = None) -> MaterializedDataset:
+    return materialize(dataset.sampled(limit, lambda text: None), folder)
 
 
-def systems(made: Materialized) -> set[str]:
+def systems(made: MaterializedDataset) -> set[str]:
     return set(pq.read_table(made.systems)["system_id"].to_pylist())
 
 
@@ -89,7 +90,7 @@ def systems(made: Materialized) -> set[str]:
 
 def test_the_order_of_a_sample_is_pinned() -> None:
     """For ever: every number that was ever made from a sample depends on it."""
-    assert sample.first((f"gdb_{i}" for i in range(1, 133_886)), 3) == [
+    assert sample.first_ids((f"gdb_{i}" for i in range(1, 133_886)), 3) == [
         "gdb_132568",
         "gdb_64545",
         "gdb_21952",
@@ -102,15 +103,15 @@ def test_the_order_is_the_same_in_sql() -> None:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE t (system_id VARCHAR)")
         connection.executemany("INSERT INTO t VALUES (?)", rows)
-        ordered = connection.execute(f"FROM t ORDER BY {sample.IN_SQL}").fetchall()
-    assert [name for (name,) in ordered] == [f"set/{name}" for name in sample.first(names, 500)]
+        ordered = connection.execute(f"FROM t ORDER BY {sample.ORDER_IN_SQL}").fetchall()
+    assert [name for (name,) in ordered] == [f"set/{name}" for name in sample.first_ids(names, 500)]
 
 
 def test_a_larger_sample_contains_a_smaller_one_in_any_order_of_the_source() -> None:
     names = [f"n{i}" for i in range(1000)]
-    large = sample.first(names, 300)
-    assert sample.first(reversed(names), 100) == large[:100]
-    assert sample.first(names, 200, after=sample.rank(large[99])) == large[100:300]
+    large = sample.first_ids(names, 300)
+    assert sample.first_ids(reversed(names), 100) == large[:100]
+    assert sample.first_ids(names, 200, after=sample.rank(large[99])) == large[100:300]
 
 
 def test_a_sample_holds_only_what_it_asks_for() -> None:
@@ -118,7 +119,7 @@ def test_a_sample_holds_only_what_it_asks_for() -> None:
 
     def peak(n: int) -> int:
         tracemalloc.start()
-        assert len(sample.first((f"id-{i:09}" for i in range(n)), 500)) == 500
+        assert len(sample.first_ids((f"id-{i:09}" for i in range(n)), 500)) == 500
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -143,7 +144,7 @@ def test_a_limit_decides_how_much_is_read_and_a_larger_one_extends_it(
 ) -> None:
     folder = tmp_path / "made"
     few = systems(drawn(numbers, folder, 7))
-    assert few == {f"numbers/{name}" for name in sample.first((f"n{i}" for i in range(40)), 7)}
+    assert few == {f"numbers/{name}" for name in sample.first_ids((f"n{i}" for i in range(40)), 7)}
     more = drawn(numbers, folder, 20)
     assert few < systems(more) and more.n_systems == 20
     assert drawn(numbers, folder, 5) == more  # reused; the plan takes the first five of it
@@ -153,7 +154,7 @@ def test_a_limit_decides_how_much_is_read_and_a_larger_one_extends_it(
 def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
     numbers: Published, hub: Hub, tmp_path: Path
 ) -> None:
-    order = sample.first((f"n{i}" for i in range(40)), 40)
+    order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[1], order[8], order[30])})
     made = drawn(torn, tmp_path / "made", 8)
     assert systems(made) == {f"numbers/{name}" for name in [order[0], *order[2:8], order[9]]}
@@ -167,11 +168,11 @@ def test_a_limit_of_a_large_folder_is_a_small_folder(
     numbers: Published, hub: Hub, tmp_path: Path
 ) -> None:
     """What `plan` takes of forty is what is read where only so many are asked for."""
-    order = sample.first((f"n{i}" for i in range(40)), 40)
+    order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[1], order[8])})
     large, small = drawn(torn, tmp_path / "large"), drawn(torn, tmp_path / "small", 9)
     with duckdb.connect() as connection:
-        query = f"SELECT system_id FROM read_parquet(?) ORDER BY {sample.IN_SQL} LIMIT 9"
+        query = f"SELECT system_id FROM read_parquet(?) ORDER BY {sample.ORDER_IN_SQL} LIMIT 9"
         limited = connection.execute(query, [str(large.systems)]).fetchall()
     assert {name for (name,) in limited} == systems(small)
 
@@ -400,7 +401,7 @@ def test_a_model_over_a_growing_sample(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """What was embedded of a smaller sample stays; a limit that is smaller again finds all of it there."""
-    order = sample.first((f"n{i}" for i in range(40)), 40)
+    order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[2])})
     monkeypatch.setattr("ingest.sources.load_datasets", lambda: {"numbers": torn})
 

@@ -17,7 +17,8 @@ from ingest.sources import load_datasets
 from ingest.sources.files import amount
 from ingest.sources.published import Published
 from ingest.systems.entry import DatasetError, Entry
-from ingest.systems.materialize import Materialized, materialize
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset
 from tests.hub import Blob, Hub, serving
 from tests.ingest.aselmdb import (
     Write,
@@ -62,8 +63,8 @@ def published(name: str) -> Published:
     return dataset
 
 
-def drawn(dataset: Published, tmp_path: Path, limit: int | None = None) -> Materialized:
-    return materialize(dataset.drawn(limit, lambda text: None), tmp_path / "out" / dataset.name)
+def drawn(dataset: Published, tmp_path: Path, limit: int | None = None) -> MaterializedDataset:
+    return materialize(dataset.sampled(limit, lambda text: None), tmp_path / "out" / dataset.name)
 
 
 def column(path: Path, name: str) -> list[object]:

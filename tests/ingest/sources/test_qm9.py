@@ -14,7 +14,7 @@ import pytest
 from ingest.sources.published import Published
 from ingest.sources.qm9 import ARCHIVE, DATASET, LEFT_OUT, uncharacterized
 from ingest.systems.entry import DatasetError, Entry, Unreadable
-from ingest.systems.sample import first
+from ingest.systems.sample import first_ids
 from tests.hub import Hub
 from tests.ingest.published import changed, read, served
 
@@ -179,12 +179,12 @@ def test_a_member_that_does_not_parse_is_unreadable(
 def test_a_limit_takes_the_first_by_hash_and_no_more_of_the_archive(qm9: Make) -> None:
     members = {index: molecule(index) for index in range(1, 40)}
     dataset = qm9(members)
-    assert set(read(dataset, 7)) == set(first([f"gdb_{index}" for index in members], 7))
+    assert set(read(dataset, 7)) == set(first_ids([f"gdb_{index}" for index in members], 7))
 
 
 def test_unreadable_molecules_are_replaced_by_the_next(qm9: Make) -> None:
     """So that a limit of seven gives seven systems, whatever is broken among them."""
-    order = first([f"gdb_{index}" for index in range(1, 40)], 39)
+    order = first_ids([f"gdb_{index}" for index in range(1, 40)], 39)
     broken = {int(name.removeprefix("gdb_")) for name in (order[0], order[6], order[7])}
     members = {index: b"torn" if index in broken else molecule(index) for index in range(1, 40)}
     found = read(qm9(members), 7)

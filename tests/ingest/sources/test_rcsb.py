@@ -15,7 +15,7 @@ from ingest.sources.published import Published
 from ingest.sources.rcsb import DATASET, LIST, ids
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.proteins import sequence_and_backbone
-from ingest.systems.sample import first
+from ingest.systems.sample import first_ids
 from tests.hub import Blob, Fault, Hub
 from tests.ingest.published import changed, read, served
 
@@ -308,7 +308,7 @@ def test_entries_that_cannot_be_read_are_counted_and_replaced(rcsb: Make) -> Non
     names = [f"{digit}{letters}" for digit in "123" for letters in ("aaa", "bbb", "ccc", "ddd")]
     order = [
         name.removesuffix("_A").lower()
-        for name in first([f"{name.upper()}_A" for name in names], len(names))
+        for name in first_ids([f"{name.upper()}_A" for name in names], len(names))
     ]
     whole = cif(chain_of(31))
     entries = dict.fromkeys(names, whole)

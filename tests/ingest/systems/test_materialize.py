@@ -14,18 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from ingest.systems.materialize import (
-    ROW_GROUP,
-    SYSTEMS,
-    Dataset,
-    DatasetError,
-    Entry,
-    Label,
-    Unreadable,
-    checked,
-    content_hash,
-    materialize,
-)
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
+from ingest.systems.materialize import materialize
+from ingest.systems.tables import ROW_GROUP, SYSTEMS
+from ingest.systems.validation import validate
+from zoo.encoder import content_hash
 
 COORDINATES = st.floats(-100, 100, width=32)
 
@@ -112,7 +106,7 @@ def test_hash_survives_eight_decimals(crystal: Entry) -> None:
 
 
 def test_a_box_without_periodicity_is_dropped() -> None:
-    boxed = checked(water(cell=np.eye(3) * 10, pbc=np.zeros(3, dtype=bool)))
+    boxed = validate(water(cell=np.eye(3) * 10, pbc=np.zeros(3, dtype=bool)))
     assert isinstance(boxed, Entry)
     assert boxed.cell is None
     assert content_hash(boxed) == content_hash(water())

@@ -1,0 +1,91 @@
+"""Datasets: a named, fixed list of systems, and the fingerprint of what decides its entries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from ingest.systems.entry import Entry, Remark, Unreadable
+from zoo.code import code_hash
+
+# Of a dataset's folder and of what ingest.systems.validation checks. It is part of every
+# fingerprint: raise it when either changes, and every dataset is written again.
+FORMAT = 2
+
+Item = Entry | Unreadable | Remark  # what a source yields
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named, fixed list of systems.
+
+    Attributes:
+        name: the name of the dataset; every system id begins with it.
+        title: one line about the dataset.
+        source: where the systems come from; an absolute path for a user's own file.
+        license: the license of the source.
+        packages: packages whose versions decide the entries, too.
+        entries: a function that reads the source from its beginning, one entry at a time.
+        made_from: every file, of code or of data, whose content decides the entries.
+        approx_systems: about how many systems there are, None if that is not known before they
+            are read.
+        approx_seconds: about how long it takes to materialize them on 2 CPU cores.
+        sample: only so many systems of the source (ingest.systems.sample says which), None for all.
+    """
+
+    name: str
+    title: str
+    source: str
+    license: str
+    packages: tuple[str, ...]
+    entries: Callable[[], Iterator[Item]]
+    made_from: tuple[str, ...]
+    approx_systems: int | None = None
+    approx_seconds: float | None = None
+    sample: int | None = None
+
+    def sampled(self, limit: int | None, log: Callable[[str], None]) -> Dataset:
+        """Return the dataset to materialize when `limit` systems are asked for.
+
+        Datasets that installed packages carry are small and are materialized whole, whatever the
+        limit; downloaded ones override this.
+
+        Args:
+            limit: the number of systems asked for, None for the dataset's default.
+            log: prints one line, for what has to be downloaded first.
+
+        Returns:
+            This dataset.
+        """
+        return self
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The installed version of each package that decides the entries."""
+        return {package: version(package) for package in self.packages}
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all that decides the entries; a folder with the same one is up to date."""
+        files = [_recipe_hash(Path(path)) for path in self.made_from]
+        facts = [FORMAT, self.name, files, self.versions]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits.
+
+    Args:
+        path: an existing file.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recipe_hash(path: Path) -> str:
+    """Hash a file that decides entries; comments and docstrings of code decide nothing."""
+    return code_hash(path.read_bytes()) if path.suffix == ".py" else file_hash(path)
