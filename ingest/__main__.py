@@ -44,15 +44,10 @@ from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.interrupt import listen
 from schemas.store import StoreError, StoreLocked, update
-from zoo.cards.schema import (
-    TWIN,
-    CardError,
-    Family,
-    Selection,
-    find_families,
-    find_model,
-    load_models,
-)
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_families, find_model, load_models
+from zoo.cards.family import Family, Selection
+from zoo.cards.twins import TWIN
 from zoo.weights.obtain import at_hand
 from zoo.worker import FULL, DiskFull
 

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from zoo.cards.schema import TWIN, CardError, Selection, find_model, load_models
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_model, load_models
+from zoo.cards.family import Selection
+from zoo.cards.twins import TWIN
 from zoo.description import print_table
 from zoo.verify.records import holds, records
 from zoo.weights.obtain import needed, status

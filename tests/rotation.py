@@ -11,7 +11,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 
-from zoo.cards.schema import Family, Selection, load_families
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family, Selection
 from zoo.verify.records import holds, records
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.rotation import chosen
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family, Selection
 from zoo.cards.scaffold import write_family
-from zoo.cards.schema import Family, Selection, load_families
 from zoo.verify.records import evidence, keep
 
 NAMES = ("ants", "bees", "cats", "dogs")
@@ -21,7 +22,7 @@ DOWNLOADED = (
 @pytest.fixture
 def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Family]:
     """Four families of two models, whose weights are downloads, all checked; and one that needs no download."""
-    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path)
+    monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path)
     for name in (*NAMES, "elks"):
         folder = write_family(name, tmp_path)
         (folder / "requirements.lock").write_text(name)

@@ -18,7 +18,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from ingest.images.digests import Published, record
-from zoo.cards.schema import load_families, load_family
+from zoo.cards.discovery import load_families
+from zoo.cards.loading import load_family
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

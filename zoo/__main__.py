@@ -9,14 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from zoo.cards.faults import find_faults
-from zoo.cards.requirements import LockError, lock
-from zoo.cards.scaffold import write_family
-from zoo.cards.schema import (
-    TWIN,
-    CardError,
-    Input,
-    Selection,
+from zoo.cards.base import CardError
+from zoo.cards.discovery import (
     family_folders,
     find_families,
     find_family,
@@ -24,6 +18,12 @@ from zoo.cards.schema import (
     load_models,
     nearest,
 )
+from zoo.cards.family import Selection
+from zoo.cards.faults import find_faults
+from zoo.cards.requirements import LockError, lock
+from zoo.cards.scaffold import write_family
+from zoo.cards.schema import Input
+from zoo.cards.twins import TWIN
 from zoo.description import HEADING, explain, print_table, summarize, to_row
 from zoo.places import FAMILIES
 from zoo.weights.obtain import WeightsError, fetch, status

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from zoo.cards.schema import TWIN, License, Representation, Selection, Weights
+from zoo.cards.family import Selection
+from zoo.cards.licenses import License
+from zoo.cards.schema import Representation
+from zoo.cards.twins import TWIN
+from zoo.cards.weights_source import Weights
 from zoo.verify.records import holds, records
 from zoo.weights.obtain import PICKLE, at_hand, status
 
@@ -93,7 +97,7 @@ def explain(selection: Selection) -> Iterator[Row]:
     if model.energy is not None:
         yield "energy", ". ".join(filter(None, (model.energy.reference, model.energy.note)))
     yield from explain_weights(selection)
-    yield "checked", checked(selection) or f"no: `make check MODEL={model.id}`"
+    yield "checked", checked(selection) or f"no: `matterzoo check {model.id}`"
     yield (
         "untrained twin",
         model.id + TWIN if model.trainable else "none: there is nothing to train",
@@ -163,8 +167,8 @@ def explain_status(selection: Selection) -> str:
     if place is not None:
         return f"at hand in {place.folder}"
     mend = {
-        "not pinned": f"`make pin MODEL={selection.model.id}`",
-        "pinned": f"`make weights MODEL={name}`",
+        "not pinned": f"`matterzoo pin {selection.model.id}`",
+        "pinned": f"`matterzoo weights {name}`",
     }
     found = status(selection)
     return f"{found}: {mend[found]} downloads them" if found in mend else "no file is needed"
@@ -187,7 +191,7 @@ def explain_environment(selection: Selection) -> str:
     if family.cuda_capability:
         parts.append(f"GPU of compute capability {family.cuda_capability} or newer")
     parts.append(
-        "locked" if family.lock.exists() else f"NOT LOCKED: run `python -m zoo lock {family.name}`"
+        "locked" if family.lock.exists() else f"NOT LOCKED: run `matterzoo lock {family.name}`"
     )
     return ", ".join(parts)
 

@@ -24,7 +24,9 @@ from ingest.runtimes import choose_runtime
 from ingest.runtimes.check_image import check
 from schemas.interrupt import listen
 from schemas.store import StoreError
-from zoo.cards.schema import CardError, Family, find_families, find_family, find_model
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_families, find_family, find_model
+from zoo.cards.family import Family
 
 LONG = 3600.0  # s that a step of a build may take without a word
 

@@ -20,7 +20,7 @@ from ingest.failures import RunError
 from ingest.images import wheels
 from ingest.images.recipe import DOCKERFILE, RECIPE, default_base, files_of, labels, worker_files
 from ingest.images.registry import pull_image
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.places import ROOT
 
 TAIL = 8  # lines that are shown of how a failed step began, and of how it ended

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.failures import RunError
 from ingest.images.recipe import recipe
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.worker import appear
 
 

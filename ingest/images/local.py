@@ -8,7 +8,7 @@ from docker.models.images import Image
 
 from ingest.images.digests import current, why_not
 from ingest.images.recipe import FAMILY, RECIPE, recipe
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 
 
 def find(client: docker.DockerClient, family: Family) -> str | None:

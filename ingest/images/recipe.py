@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.code import code_hash
 from zoo.places import ROOT
 

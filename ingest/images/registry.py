@@ -19,7 +19,7 @@ from ingest.failures import RunError
 from ingest.images.digests import Published, current, record, why_not
 from ingest.images.local import built, is_of
 from ingest.images.recipe import recipe
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 
 DIGEST = re.compile(
     r"digest: (sha256:[0-9a-f]{64})"

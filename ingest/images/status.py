@@ -13,7 +13,8 @@ from ingest.failures import RunError
 from ingest.images.digests import current, published
 from ingest.images.local import is_of
 from ingest.images.recipe import FAMILY, PART, RECIPE, REPOSITORY, recipe, worker_files
-from zoo.cards.schema import Family, load_families
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
 
 COPIES = (
     4  # layers that the last stage adds to the base: torch, the environment, the worker, the family

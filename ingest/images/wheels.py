@@ -12,7 +12,7 @@ from pathlib import Path
 from ingest.events import Log
 from ingest.failures import RunError
 from ingest.images.recipe import REPOSITORY
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 
 BUILD_TOOLS = ("setuptools", "wheel")  # for the few packages that publish no wheel
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # Docker's, macOS's names -> those of wheels

@@ -19,7 +19,7 @@ from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import opened, settle, transaction
 from ingest.runtimes import environment
 from schemas.store import connect, update
-from zoo.cards.schema import load_families, nearest
+from zoo.cards.discovery import load_families, nearest
 
 
 def usage(layout: Layout) -> list[tuple[str, str, int]]:

@@ -18,7 +18,8 @@ from ingest.images.engine import Engine, EngineError, connected
 from ingest.images.local import find
 from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.base import Runtime
-from zoo.cards.schema import Family, load_families
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
 
 DRIVER = Path("/proc/driver/nvidia/version")
 QUERY = "index,name,compute_cap,uuid,memory.total,driver_version"

@@ -17,7 +17,7 @@ from ingest.sources.published import Published
 from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
-from zoo.cards.schema import Selection
+from zoo.cards.family import Selection
 from zoo.weights.obtain import at_hand, needed, terms
 from zoo.worker import cpu_name
 

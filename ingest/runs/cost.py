@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.layout import Layout
 from ingest.runtimes.base import Runtime
-from zoo.cards.schema import Family, Selection
+from zoo.cards.family import Family, Selection
 
 COPIES = 2  # of every vector: one in a shard, one in the store
 LOAD = 8.0  # s to start a worker and load a model, on 2 CPU cores

@@ -29,7 +29,7 @@ from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import SYSTEMS
 from schemas.store import connect
-from zoo.cards.schema import load_models
+from zoo.cards.discovery import load_models
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
 
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed

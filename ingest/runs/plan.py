@@ -26,7 +26,8 @@ from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL
 from ingest.systems.tables import ROW_GROUP, SYSTEMS
 from schemas.store import MEMORY, OF_THE_FILE, connect, explain
-from zoo.cards.schema import TWIN, Selection
+from zoo.cards.family import Selection
+from zoo.cards.twins import TWIN
 from zoo.worker import JOB_VERSION, NEEDS, appear, stamp
 
 WANTED = f"""

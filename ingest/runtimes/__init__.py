@@ -12,7 +12,8 @@ from importlib import import_module
 
 from ingest.failures import NoRuntime
 from ingest.runtimes.base import Runtime
-from zoo.cards.schema import Family, nearest
+from zoo.cards.discovery import nearest
+from zoo.cards.family import Family
 
 
 def load_runtimes() -> dict[str, Runtime]:

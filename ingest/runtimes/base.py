@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ingest.events import Log, OnEvent
 from ingest.limits import Limits
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.weights.obtain import Place
 
 

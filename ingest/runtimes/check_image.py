@@ -6,7 +6,7 @@ from ingest.events import Log
 from ingest.failures import RunError
 from ingest.limits import Limits
 from ingest.runtimes.base import Runtime
-from zoo.cards.schema import Family, Selection
+from zoo.cards.family import Family, Selection
 from zoo.verify.golden import GoldenError, Start, differences
 from zoo.weights.obtain import Place, at_hand, needed
 

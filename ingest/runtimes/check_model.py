@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.events import Log
 from ingest.failures import RunError
 from ingest.runtimes import environment
-from zoo.cards.schema import Selection
+from zoo.cards.family import Selection
 from zoo.verify.behavior import examine
 from zoo.verify.golden import GoldenError
 from zoo.verify.records import keep

@@ -27,7 +27,7 @@ from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.limits import GRACE, Limits
 from ingest.runtimes.venv import OFFLINE, POLITE
 from ingest.runtimes.watch import Watch
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.weights.obtain import Place
 from zoo.worker import others_can_change
 

@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from ingest.events import Log
 from ingest.failures import RunError
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.places import ROOT
 
 REPOSITORY = ROOT

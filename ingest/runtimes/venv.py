@@ -16,7 +16,7 @@ from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.limits import GRACE, Limits
 from ingest.runtimes import environment
 from ingest.runtimes.watch import Watch
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.variables import for_worker
 from zoo.weights.obtain import Place
 

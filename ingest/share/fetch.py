@@ -24,7 +24,8 @@ from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.message import one_line
 from schemas.store import connect
-from zoo.cards.schema import Selection, nearest
+from zoo.cards.discovery import nearest
+from zoo.cards.family import Selection
 from zoo.encoder import ENERGY
 from zoo.weights import hub
 from zoo.weights.download import DownloadError

@@ -36,7 +36,8 @@ from ingest.share.record import (
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
-from zoo.cards.schema import TWIN, License
+from zoo.cards.licenses import License
+from zoo.cards.twins import TWIN
 from zoo.encoder import ENERGY
 from zoo.weights import hub
 from zoo.weights.download import DownloadError, Missing

@@ -19,16 +19,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zoo.cards.schema import (
-    TWIN,
-    CardError,
-    Identifier,
-    License,
-    Selection,
-    Sha256,
-    find_model,
-    load_models,
-)
+from zoo.cards.base import CardError, Identifier, Sha256
+from zoo.cards.discovery import find_model, load_models
+from zoo.cards.family import Selection
+from zoo.cards.licenses import License
+from zoo.cards.twins import TWIN
 from zoo.weights import hub
 from zoo.weights.digest import Content
 from zoo.weights.download import DownloadError

@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest.readers import read_file, suffixes
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
-from zoo.cards.schema import nearest
+from zoo.cards.discovery import nearest
 
 __all__ = ["Dataset", "find_dataset", "load_datasets"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError, Entry
-from zoo.cards.schema import SYMBOLS
+from zoo.encoder import SYMBOLS
 
 
 @dataclass(frozen=True)

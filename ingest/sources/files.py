@@ -19,7 +19,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ingest.systems.entry import DatasetError
-from zoo.cards.schema import Card, License, PublishedFile
+from zoo.cards.base import Card
+from zoo.cards.licenses import License
+from zoo.cards.weights_source import PublishedFile
 from zoo.weights.digest import Content, cache, remembered
 from zoo.weights.download import DownloadError, download
 from zoo.worker import appear

@@ -22,7 +22,7 @@ import numpy as np
 from ingest.sources import aflow
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
-from zoo.cards.schema import SYMBOLS
+from zoo.encoder import SYMBOLS
 
 MAX_SITES = 20
 DECORATIONS = 10

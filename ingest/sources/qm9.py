@@ -17,7 +17,7 @@ import numpy as np
 from ingest.sources.files import LabelColumn
 from ingest.sources.published import Source, published
 from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
-from zoo.cards.schema import SYMBOLS
+from zoo.encoder import SYMBOLS
 
 ARCHIVE, LEFT_OUT = "dsgdb9nsd.xyz.tar.bz2", "uncharacterized.txt"
 MEMBER = re.compile(r"(?:.*/)?dsgdb9nsd_(\d{6})\.xyz")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.report import Row
-from zoo.cards.schema import find_model
+from zoo.cards.discovery import find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"chgnet-0.3.0": "chgnet", "sevennet-0": "sevenn"}

@@ -20,7 +20,7 @@ from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from tests.hub import Hub, serving
-from zoo.cards.schema import find_family, find_model, load_families
+from zoo.cards.discovery import find_family, find_model, load_families
 
 FAMILY = """
 name = "toy"

@@ -40,7 +40,7 @@ from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas import store
 from schemas.store import StoreBroken, connect
-from zoo.cards.schema import load_models
+from zoo.cards.discovery import load_models
 
 SYSTEMS, WIDTH = 60, 8
 MODELS = ("soak-a", "soak-b", "soak-c")

@@ -23,7 +23,8 @@ from ingest.runtimes import environment
 from ingest.sources import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
-from zoo.cards.schema import CardError, load_models
+from zoo.cards.base import CardError
+from zoo.cards.discovery import load_models
 from zoo.weights.obtain import at_hand, needed
 
 Make = Callable[..., MaterializedDataset]

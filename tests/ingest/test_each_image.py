@@ -7,7 +7,8 @@ import pytest
 from ingest.failures import RunError
 from ingest.images.__main__ import _each
 from ingest.images.registry import NoImage
-from zoo.cards.schema import Family, load_families
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
 
 Said = pytest.CaptureFixture[str]
 

@@ -11,8 +11,10 @@ import pytest
 
 from ingest import arguments as ingest_arguments
 from zoo.__main__ import build_parser, main
+from zoo.cards.base import CardError
+from zoo.cards.discovery import family_folders
 from zoo.cards.faults import find_faults
-from zoo.cards.schema import CardError, family_folders, load_family
+from zoo.cards.loading import load_family
 from zoo.encoder import SYMBOLS, Encoder, System
 
 
@@ -21,16 +23,16 @@ def toy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Path:
     """The only family is one that `new` has written."""
-    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path)
+    monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path)
     assert main(["new", "toy", "--folder", str(tmp_path)]) == 0
-    assert "python -m zoo lock toy" in (said := capsys.readouterr().out)
+    assert " lock toy" in (said := capsys.readouterr().out)
     (tmp_path / "said").write_text(said)
     return tmp_path / "toy"
 
 
 def test_a_new_family_has_no_fault_but_the_missing_lock(toy: Path) -> None:
     assert find_faults([toy]) == [
-        "family toy: there is no requirements.lock; run `python -m zoo lock toy`"
+        "family toy: there is no requirements.lock; run `matterzoo lock toy`"
     ]
 
 
@@ -47,7 +49,7 @@ def test_new_names_commands_that_exist(toy: Path) -> None:
 
 def test_a_family_without_a_lock_says_what_to_do(toy: Path) -> None:
     with pytest.raises(
-        CardError, match="family toy has no requirements.lock; `python -m zoo lock toy` writes it"
+        CardError, match="family toy has no requirements.lock; `matterzoo lock toy` writes it"
     ):
         _ = load_family(toy).lock_hash
 
@@ -106,9 +108,7 @@ def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) ->
         "composition, default: 118 numbers, of the system, invariant channels"
     )
     assert said["untrained twin"] == "none: there is nothing to train"
-    assert said["environment"].endswith(
-        "no torch, CPU only, NOT LOCKED: run `python -m zoo lock toy`"
-    )
+    assert said["environment"].endswith("no torch, CPU only, NOT LOCKED: run `matterzoo lock toy`")
 
 
 def test_info_says_what_energy_a_potential_predicts(

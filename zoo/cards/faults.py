@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from zoo.cards.base import CardError
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
+from zoo.cards.loading import load_family
 from zoo.cards.requirements import Block, read_blocks
-from zoo.cards.schema import CardError, Family, load_families, load_family
 
 NEEDED = {"numpy", "pyarrow"}  # by the worker
 
@@ -54,7 +57,7 @@ def lock_faults(family: Family) -> Iterator[str]:
     for name in sorted(NEEDED - set(direct)):
         yield f"requirements.in does not name {name}, which the worker needs"
     if not family.lock.exists():
-        yield f"there is no requirements.lock; run `python -m zoo lock {family.name}`"
+        yield f"there is no requirements.lock; run `matterzoo lock {family.name}`"
         return
     blocks = {normalize(block.name): block for block in read_blocks(family.lock)[1]}
     outside = {"torch", *(normalize(source.partition("@")[0]) for source in family.sources)}
@@ -62,7 +65,7 @@ def lock_faults(family: Family) -> Iterator[str]:
         if name not in outside and (
             name not in blocks or (pin and pin not in blocks[name].lines[0])
         ):
-            yield f"requirements.lock does not hold {name}{pin}; run `python -m zoo lock {family.name}`"
+            yield f"requirements.lock does not hold {name}{pin}; run `matterzoo lock {family.name}`"
     yield from (
         f"requirements.lock has no hash for {name}"
         for name, block in blocks.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from zoo.cards.schema import SOURCE, Family
+from zoo.cards.family import SOURCE, Family
 
 CUDA_RUNTIME = re.compile(r"(nvidia|cuda)-.+|triton")
 

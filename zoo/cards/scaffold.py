@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from zoo.cards.schema import CardError, family_folders
+from zoo.cards.base import CardError
+from zoo.cards.discovery import family_folders
 
 FAMILY = """\
 # What its models share: one environment, one encoder. `python -m zoo check {name}` lists what is wrong.
@@ -31,7 +32,7 @@ input = "structure"  # structure, smiles, selfies, sequence, backbone, text, any
 elements = "H-Og"  # others are not applicable; leave it out for any
 default_representation = "composition"
 # or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}]
-# or "url": format, files = [{{ path, url }}]. `make pin` finds out what nobody knows yet of the latter two.
+# or "url": format, files = [{{ path, url }}]. `matterzoo pin MODEL` finds out what nobody knows yet of the latter two.
 weights = {{ source = "none" }}
 license_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
 compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}  # batch: budget on a CPU, in atoms
@@ -80,7 +81,7 @@ class FamilyEncoder(Encoder):
 '''
 
 REQUIREMENTS = """\
-# What the encoder imports; `python -m zoo lock {name}` pins it. If you need torch: torch==2.13.0
+# What the encoder imports; `matterzoo lock {name}` pins it. If you need torch: torch==2.13.0
 numpy
 pyarrow
 """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ctrl_c_reaches_what_tests_start, one_torch_thread
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 from zoo.places import ROOT
 
 ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")

@@ -21,7 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.cards.schema import Family, Model, Selection, WeightsFile, twin_seed
+from zoo.cards.family import Family, Selection
+from zoo.cards.schema import Model
+from zoo.cards.twins import twin_seed
+from zoo.cards.weights_source import WeightsFile
 from zoo.encoder import ENERGY
 from zoo.verify.golden import GoldenError, Start, differences, embed, in_environment, variables
 from zoo.verify.records import evidence

@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zoo.cards.schema import Family, Model, Selection, find_family
+from zoo.cards.discovery import find_family
+from zoo.cards.family import Family, Selection
+from zoo.cards.schema import Model
 from zoo.places import ROOT
 from zoo.variables import for_worker
 from zoo.verify.sample_systems import SCHEMA, SYSTEM, default_systems

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.cards.schema import Family, Selection, Weights
+from zoo.cards.family import Family, Selection
+from zoo.cards.weights_source import Weights
 
 
 def evidence(selection: Selection, *, real: bool) -> dict[str, str]:
     """What a record holds for: the lock, the encoder, the card. A dummy checkpoint's is no matter of the weights' hashes."""
     family, model = selection.family, selection.model
     without = model.model_copy(update={"weights": Weights(source="none")})
-    card = (model if real else without).hash(untrained=selection.untrained)
+    card = (model if real else without).card_hash(untrained=selection.untrained)
     return {"lock_hash": family.lock_hash, "encoder_hash": family.encoder_hash, "card_hash": card}
 
 

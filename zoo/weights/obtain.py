@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from zoo.cards.schema import License, Selection, Weights, WeightsFile
+from zoo.cards.family import Selection
+from zoo.cards.licenses import License
+from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.weights import hub
 from zoo.weights.digest import Content, cache, fault
 from zoo.weights.download import DownloadError, Progress, alone, download
@@ -120,7 +122,7 @@ def require_pins(selection: Selection) -> None:
     if not selection.model.weights.pinned(untrained=selection.untrained):
         raise WeightsError(
             f"the weights of {selection.model_id} are not pinned: nobody has recorded their hashes yet; "
-            f"`make pin MODEL={selection.model.id}` downloads them once and does"
+            f"`matterzoo pin {selection.model.id}` downloads them once and does"
         )
 
 

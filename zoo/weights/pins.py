@@ -1,4 +1,4 @@
-"""Pins: what is fixed of weights in a family's weights.lock, written by `make pin` and merged into the cards.
+"""Pins: what is fixed of weights in a family's weights.lock, written by `matterzoo pin MODEL` and merged into the cards.
 
 weights.lock is JSON: {repository of the hub: {revision, files: {path: {sha256, size}}}, url: {sha256, size}}.
 """
@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.cards.schema import Family, Selection, Weights, WeightsFile, nearest, read_toml
+from zoo.cards.discovery import nearest
+from zoo.cards.family import Family, Selection
+from zoo.cards.loading import read_toml
+from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.weights import hub
 from zoo.weights.digest import remembered
 from zoo.weights.hub import Say
@@ -66,7 +69,7 @@ def from_hub(weights: Weights, known: Pins, say: Say) -> Pins:
         )
     if moved != described.sha:
         say(
-            f"{repo} stays pinned at {described.sha}; its main branch is at {moved} now, AGAIN=1 moves the pin there"
+            f"{repo} stays pinned at {described.sha}; its main branch is at {moved} now, `matterzoo pin MODEL --again` moves the pin there"
         )
     ids = {sibling.rfilename: sibling.blob_id for sibling in described.siblings or []}
     at = weights.model_copy(update={"revision": described.sha})
@@ -124,7 +127,7 @@ def record(selection: Selection, found: Pins, say: Say, *, again: bool) -> None:
         fresh.replace(family.pins)
     for other in left_out(selection, pins):
         say(
-            f"{other} is no longer pinned, because its repository is at another revision now; `make pin MODEL={other}`"
+            f"{other} is no longer pinned, because its repository is at another revision now; `matterzoo pin {other}`"
         )
 
 
@@ -135,7 +138,7 @@ def merged(old: Pins, found: Pins, *, again: bool, selection: Selection) -> Pins
         before = old.get(key) or new
         changes = list(differences(before, new, key))
         if changes and not again:
-            mend = f"`make pin MODEL={selection.model.id} AGAIN=1` takes the new"
+            mend = f"`matterzoo pin {selection.model.id} --again` takes the new"
             raise WeightsError(f"{selection.family.pins}: {'; '.join(changes)}; {mend}")
         same = before.get("revision") == new.get("revision")
         result[key] = new | (

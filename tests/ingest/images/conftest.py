@@ -26,7 +26,8 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runtimes import environment
 from tests.ingest.images.relay import Relay
-from zoo.cards.schema import Family, find_family, load_families
+from zoo.cards.discovery import find_family, load_families
+from zoo.cards.family import Family
 
 FAMILY = """
 name = "boxed"

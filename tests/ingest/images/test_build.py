@@ -30,8 +30,10 @@ from ingest.images.recipe import (
     worker_files,
 )
 from ingest.runtimes import environment
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
+from zoo.cards.loading import load_family
 from zoo.cards.requirements import read_blocks
-from zoo.cards.schema import Family, load_families, load_family
 from zoo.places import ROOT
 
 PROBE = """

@@ -22,7 +22,7 @@ from ingest.images.build import Choice, build
 from ingest.images.clean import clean
 from ingest.images.containers import me, remove
 from ingest.images.recipe import FAMILY, HOST, RUN
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
 Make = Callable[..., Image]

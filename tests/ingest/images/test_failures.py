@@ -33,7 +33,7 @@ from ingest.runs.folder import Run, list_runs
 from ingest.runtimes import docker as docker_runtime
 from schemas.store import connect
 from tests.ingest.images.relay import Relay
-from zoo.cards.schema import Family
+from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
 Result = tuple[int, str, str]

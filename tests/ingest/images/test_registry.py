@@ -20,7 +20,8 @@ from ingest.images.registry import Layers, pull, push
 from ingest.images.status import rows, stale
 from ingest.layout import Layout
 from tests.ingest.images.registry import serving
-from zoo.cards.schema import Family, find_family
+from zoo.cards.discovery import find_family
+from zoo.cards.family import Family
 
 Ingest = Callable[..., tuple[int, str, str]]
 

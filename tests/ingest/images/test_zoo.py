@@ -20,7 +20,8 @@ from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.check_image import check
 from tests.ingest.images.registry import serving
 from tests.test_readme import IN_CONTAINERS
-from zoo.cards.schema import Family, find_model, load_families
+from zoo.cards.discovery import find_model, load_families
+from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
 SYSTEMS = 40

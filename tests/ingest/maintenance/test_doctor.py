@@ -13,7 +13,8 @@ from ingest.maintenance import doctor
 from ingest.maintenance.doctor import Finding, Gpu, diagnose, driver_version, parse_gpus, room, show
 from ingest.runtimes import load_runtimes
 from ingest.runtimes.base import Runtime
-from zoo.cards.schema import Family, load_families
+from zoo.cards.discovery import load_families
+from zoo.cards.family import Family
 
 # Names, capabilities and driver from triton-inference-server/server#8070, in the order of QUERY; memory is made up.
 TITAN = "0, NVIDIA TITAN V, 7.0, GPU-b5169cef-2205-c30e-f2b3-220cfa14bafd, 12288 MiB, 570.86.15"

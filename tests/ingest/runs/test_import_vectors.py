@@ -20,7 +20,7 @@ from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
-from zoo.cards.schema import load_models
+from zoo.cards.discovery import load_models
 
 Make = Callable[..., MaterializedDataset]
 Rows = list[tuple[str, list[float]]]

@@ -17,7 +17,7 @@ from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP, SYSTEMS
 from schemas.store import connect
 from zoo.cards import schema as card
-from zoo.cards.schema import find_model, load_models
+from zoo.cards.discovery import find_model, load_models
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

@@ -19,7 +19,8 @@ from ingest.runtimes import choose_runtime
 from schemas.store import connect
 from tests.hub import serving, set_client
 from zoo.__main__ import main as zoo
-from zoo.cards.schema import Family, find_family
+from zoo.cards.discovery import find_family
+from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
 Ingest = Callable[..., tuple[int, str, str]]

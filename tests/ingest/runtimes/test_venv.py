@@ -17,8 +17,9 @@ from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.venv import Venv, _device
 from ingest.systems.materialized import MaterializedDataset
+from zoo.cards.discovery import find_family, load_families
+from zoo.cards.family import Family
 from zoo.cards.faults import find_faults
-from zoo.cards.schema import Family, find_family, load_families
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -176,7 +177,7 @@ def test_a_package_that_no_index_has_comes_from_its_commit(
 
 
 def test_two_processes_build_an_environment_once(layout: Layout, other: Family) -> None:
-    code = "import sys; from ingest.runtimes import environment as e; from zoo.cards.schema import find_family as f; " \
+    code = "import sys; from ingest.runtimes import environment as e; from zoo.cards.discovery import find_family as f; " \
            "e.build(f('toy'), print)"  # fmt: skip
     command = [sys.executable, "-c", code]
     both = [

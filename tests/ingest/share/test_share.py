@@ -33,7 +33,7 @@ from ingest.share.record import INDEX, Row, Score, license_of
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from tests.hub import TOKEN, Fault, Hub, Repository, serving, set_client, tunnel
-from zoo.cards.schema import load_models
+from zoo.cards.discovery import load_models
 
 # The hub's client uploads in a way that its own HTTP library wants to see no longer.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

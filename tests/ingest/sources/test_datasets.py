@@ -18,8 +18,7 @@ from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.molecules import make_conformer, parse_smiles, perceive_smiles
 from ingest.systems.validation import validate
-from zoo.cards.schema import SYMBOLS
-from zoo.encoder import content_hash
+from zoo.encoder import SYMBOLS, content_hash
 
 # Pure data, so the same on every machine: a change here is a change of the dataset.
 PINNED = {

@@ -16,7 +16,7 @@ from query.reading.training import (
     read_sets,
     training_relation,
 )
-from zoo.cards.schema import load_models
+from zoo.cards.discovery import load_models
 
 Connection = duckdb.DuckDBPyConnection
 LISTS = sorted({selection.model.provenance.training_sets for selection in load_models().values()})

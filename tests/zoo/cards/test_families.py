@@ -11,17 +11,12 @@ from typing import get_args
 import pytest
 
 from query.statements import find_statements
+from zoo.cards.discovery import family_folders, find_model, load_families, load_models
 from zoo.cards.faults import find_faults, read_requirements
+from zoo.cards.loading import load_family
 from zoo.cards.requirements import CUDA_RUNTIME, read_blocks
-from zoo.cards.schema import (
-    TWIN,
-    Input,
-    family_folders,
-    find_model,
-    load_families,
-    load_family,
-    load_models,
-)
+from zoo.cards.schema import Input
+from zoo.cards.twins import TWIN
 from zoo.places import FAMILIES, ROOT
 
 REPOSITORY = ROOT

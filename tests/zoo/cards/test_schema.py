@@ -12,17 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.cards import schema as card
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_family, find_model, load_families
+from zoo.cards.elements import parse_elements
+from zoo.cards.loading import load_family
 from zoo.cards.scaffold import write_family
-from zoo.cards.schema import (
-    CardError,
-    Model,
-    find_family,
-    find_model,
-    load_families,
-    load_family,
-    parse_elements,
-)
+from zoo.cards.schema import Model
+from zoo.cards.twins import twin_seed
 from zoo.encoder import SYMBOLS
 
 LICENSE = {"name": "MIT", "url": "https://opensource.org/license/mit", "commercial": True}
@@ -222,20 +218,24 @@ def test_a_card_that_leaves_something_open_is_refused(
 
 def test_the_hash_changes_with_what_decides_the_vectors_and_nothing_else() -> None:
     first = Model.model_validate(MODEL)
-    assert Model.model_validate(change(title="Other", score=[])).hash(
+    assert Model.model_validate(change(title="Other", score=[])).card_hash(
         untrained=False
-    ) == first.hash(untrained=False)
-    assert Model.model_validate(change(max_atoms=5)).hash(untrained=False) != first.hash(
-        untrained=False
-    )
-    assert Model.model_validate(change(options={"a": 1})).hash(untrained=False) != first.hash(
+    ) == first.card_hash(untrained=False)
+    assert Model.model_validate(change(max_atoms=5)).card_hash(untrained=False) != first.card_hash(
         untrained=False
     )
+    assert Model.model_validate(change(options={"a": 1})).card_hash(
+        untrained=False
+    ) != first.card_hash(untrained=False)
     some, other = (
         Model.model_validate(change(energy={"reference": r}))
         for r in ("free atoms", "free electrons")
     )
-    assert some.hash(untrained=False) == other.hash(untrained=False) != first.hash(untrained=False)
+    assert (
+        some.card_hash(untrained=False)
+        == other.card_hash(untrained=False)
+        != first.card_hash(untrained=False)
+    )
 
 
 def hub_model(**pins: object) -> Model:
@@ -259,8 +259,12 @@ def test_a_twin_is_not_embedded_again_because_weights_were_pinned_that_it_does_w
     half, whole = (
         {"a/b": {"revision": "2" * 40, "files": dict.fromkeys(names, PIN)}} for names in ("c", "cw")
     )
-    assert hub_model(**half).hash(untrained=True) == hub_model(**whole).hash(untrained=True)
-    assert hub_model(**half).hash(untrained=False) != hub_model(**whole).hash(untrained=False)
+    assert hub_model(**half).card_hash(untrained=True) == hub_model(**whole).card_hash(
+        untrained=True
+    )
+    assert hub_model(**half).card_hash(untrained=False) != hub_model(**whole).card_hash(
+        untrained=False
+    )
 
 
 def test_a_pin_that_contradicts_the_card_is_a_fault(family: Path) -> None:
@@ -276,7 +280,9 @@ def test_a_pin_that_contradicts_the_card_is_a_fault(family: Path) -> None:
     [model] = load_families()["toy"].models
     assert model.weights.files[0].sha256 == "1" * 64
     (family / "weights.lock").write_text("[]")
-    with pytest.raises(CardError, match="weights.lock cannot be read: .*`make pin` writes it"):
+    with pytest.raises(
+        CardError, match="weights.lock cannot be read: .*`matterzoo pin MODEL` writes it"
+    ):
         load_families()
 
 
@@ -347,8 +353,8 @@ def test_a_model_with_weights_has_a_twin(family: Path) -> None:
 
 def test_a_twins_seed_is_the_beginning_of_the_hash_of_its_models_id() -> None:
     beginning = hashlib.sha256(b"toy").hexdigest()[:8]  # 32 bits
-    assert card.twin_seed("toy") == int(beginning, 16) // 2
-    assert all(card.twin_seed(name) in range(2**31) for name in "abcdefgh")
+    assert twin_seed("toy") == int(beginning, 16) // 2
+    assert all(twin_seed(name) in range(2**31) for name in "abcdefgh")
 
 
 def test_torch_is_named_where_requirements_name_it() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from zoo.cards.discovery import find_model
+from zoo.cards.family import Selection
 from zoo.cards.scaffold import write_family
-from zoo.cards.schema import Selection, find_model
 from zoo.verify.behavior import examine, write_dummy_checkpoint
 from zoo.verify.golden import GoldenError, write
 from zoo.verify.records import holds, keep, records

@@ -8,7 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from zoo.cards.schema import Selection, family_folders, load_family
+from zoo.cards.discovery import family_folders
+from zoo.cards.family import Selection
+from zoo.cards.loading import load_family
 from zoo.places import ROOT
 from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
 from zoo.verify.sample_systems import SYSTEM

@@ -20,8 +20,10 @@ from huggingface_hub import constants
 
 from tests.hub import Blob, Fault, Hub, Repository, serving, set_client
 from zoo.__main__ import main
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_model
+from zoo.cards.family import Selection
 from zoo.cards.scaffold import MODELS, write_family
-from zoo.cards.schema import CardError, Selection, find_model
 from zoo.verify.records import evidence
 from zoo.weights.download import opener
 from zoo.weights.obtain import PICKLE, Place, WeightsError, at_hand, fetch, status
@@ -73,7 +75,7 @@ Card = Callable[..., Selection]
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     """Write the only family, with models toy-a, toy-b, … of these weights, and give the first of them."""
-    monkeypatch.setattr("zoo.cards.schema.FAMILIES", tmp_path / "zoo")
+    monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path / "zoo")
     folder = write_family("toy", tmp_path / "zoo")
 
     def write(*weights: str, license: str = FREE) -> Selection:
@@ -458,7 +460,7 @@ def test_a_file_behind_a_url(
     )
     with pytest.raises(
         WeightsError,
-        match="weights of toy-a are not pinned: .*`make pin MODEL=toy-a` downloads them",
+        match="weights of toy-a are not pinned: .*`matterzoo pin toy-a` downloads them",
     ):
         fetch(selection, quiet)
     assert site.log == []
@@ -552,14 +554,14 @@ def test_a_pin_stays_until_it_is_to_be_moved(card: Card, net: Repository) -> Non
         "more.json",
     }
     assert (
-        f"owner/net stays pinned at {first}; its main branch is at {second} now, AGAIN=1 moves the pin there"
+        f"owner/net stays pinned at {first}; its main branch is at {second} now, `matterzoo pin MODEL --again` moves the pin there"
         in said
     )
     pin(again(selection), said.append, again=True)
     lock = json.loads(selection.family.pins.read_text())
     assert (lock["owner/net"]["revision"], set(lock["owner/net"]["files"])) == (second, set(FILES))
     assert said[-1].startswith(
-        "toy-b is no longer pinned, because its repository is at another revision now; `make pin"
+        "toy-b is no longer pinned, because its repository is at another revision now; `matterzoo pin"
     )
 
 
@@ -569,7 +571,7 @@ def test_a_pin_does_not_change_silently(site: Hub, card: Card) -> None:
     site.files["v1/net.pt"] = Blob(NET[::-1])
     assert pin(again(selection), quiet).read_text() == before  # the file is at hand
     (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
-    message = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}; .*AGAIN=1` takes the new"
+    message = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}; .*--again` takes the new"
     with pytest.raises(WeightsError, match=message):
         pin(again(selection), quiet)
     assert selection.family.pins.read_text() == before and at_hand(again(selection)) is None
@@ -770,7 +772,7 @@ def test_info_says_where_weights_are_and_what_they_are(
         assert main(["info", name]) == 0
         return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
-    assert "not pinned: `make pin MODEL=toy-a` downloads them" in info("toy-a")
+    assert "not pinned: `matterzoo pin toy-a` downloads them" in info("toy-a")
     assert "no file is needed" in info("toy-a@untrained")
     place = fetch_pinned(selection)
     said = info("toy-a")
@@ -779,7 +781,7 @@ def test_info_says_where_weights_are_and_what_they_are(
     assert f"net.pt, 0.3 MB, sha256 {sha256(NET)}; {site.url}/files/v1/net.pt" in said
     assert "license of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
     shutil.rmtree(place.folder)
-    assert "pinned: `make weights MODEL=toy-a` downloads them" in info("toy-a")
+    assert "pinned: `matterzoo weights toy-a` downloads them" in info("toy-a")
 
 
 def fetch_pinned(selection: Selection) -> Place:

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from query.metrics import cka
-from zoo.cards.schema import SYMBOLS, load_family, parse_elements, twin_seed
+from zoo.cards.elements import parse_elements
+from zoo.cards.loading import load_family
+from zoo.cards.twins import twin_seed
+from zoo.encoder import SYMBOLS
 from zoo.places import FAMILIES
 
 FAMILY = load_family(FAMILIES / "chgnet")

@@ -19,7 +19,7 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.cards.schema import load_family
+from zoo.cards.loading import load_family
 from zoo.encoder import Encoder, NotApplicable, System
 from zoo.places import FAMILIES
 

@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem, rdBase
 from rdkit.Chem import AllChem
 
-from zoo.cards.schema import load_family
+from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
 
 FAMILY = load_family(FAMILIES / "descriptors")

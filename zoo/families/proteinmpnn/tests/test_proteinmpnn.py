@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.cards.schema import load_family
+from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
 from zoo.verify.sample_systems import backbone
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from zoo.cards.schema import load_family, parse_elements
+from zoo.cards.elements import parse_elements
+from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
 
 FAMILY = load_family(FAMILIES / "sevennet")

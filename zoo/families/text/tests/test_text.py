@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo.cards.schema import load_family
+from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
 
 FAMILY = load_family(FAMILIES / "text")

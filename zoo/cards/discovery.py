@@ -1,0 +1,148 @@
+"""Finding families and models. They are found by their folders and are listed nowhere."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from zoo.cards.base import CardError
+from zoo.cards.family import Family, Selection
+from zoo.cards.loading import load_family
+from zoo.cards.twins import TWIN
+from zoo.places import FAMILIES
+
+
+def search_path() -> list[Path]:
+    """Return the folders whose sub-folders are families.
+
+    They are the project's own and those that MATTERZOO_FAMILIES names, separated as in PATH.
+    """
+    own = os.environ.get("MATTERZOO_FAMILIES", "")
+    return [FAMILIES, *(Path(p) for p in own.split(os.pathsep) if p)]
+
+
+def family_folders() -> list[Path]:
+    """Return the folder of every family on the search path: each that holds a family.toml."""
+    return [file.parent for root in search_path() for file in sorted(root.glob("*/family.toml"))]
+
+
+def load_families() -> dict[str, Family]:
+    """Return every family on the search path, by name.
+
+    Raises:
+        CardError: A family has faults, or two families or two models share a name.
+    """
+    found = [load_family(folder) for folder in family_folders()]
+    families = {family.name: family for family in found}
+    ids = [model.id for family in found for model in family.models]
+    for kind, names in (("family", [f.name for f in found]), ("model", ids)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CardError(
+                f"{kind} names must be unique, but these appear twice: {', '.join(twice)}"
+            )
+    return families
+
+
+def load_models() -> dict[str, Selection]:
+    """Return every model of every family, by id. Untrained twins are not listed.
+
+    Raises:
+        CardError: A family has faults, or two families or two models share a name.
+    """
+    return {
+        selection.model_id: selection
+        for family in load_families().values()
+        for selection in _selections(family)
+    }
+
+
+def find_family(name: str) -> Family:
+    """Find a family, whatever may be wrong with others.
+
+    Args:
+        name: The name of the family.
+
+    Returns:
+        The family.
+
+    Raises:
+        CardError: There is no such family (the message has the nearest name), or it has faults.
+    """
+    folders = {folder.name: folder for folder in family_folders()}
+    if name not in folders:
+        raise CardError(
+            f"no family is named {name!r}; {nearest(name, folders)} (`matterzoo list` shows all)"
+        )
+    return load_family(folders[name])
+
+
+def find_families(name: str) -> list[Family]:
+    """Find the families that a user names.
+
+    Args:
+        name: The name of a family; 'all'; or 'bundled', for those with a model that needs no
+            download of its own.
+
+    Returns:
+        The families.
+
+    Raises:
+        CardError: There is no such family, or one has faults.
+    """
+    if name not in ("all", "bundled"):
+        return [find_family(name)]
+    return [family for family in load_families().values() if name == "all" or family.bundled]
+
+
+def find_model(model_id: str) -> Selection:
+    """Find a model, whatever may be wrong with families of others.
+
+    Args:
+        model_id: The id of a model, or 'MODEL@untrained' for its untrained twin.
+
+    Returns:
+        The model with its family.
+
+    Raises:
+        CardError: There is no such model (the message has the nearest id), or it is a twin of a
+            model that has nothing to train.
+    """
+    base = model_id.removesuffix(TWIN)
+    selection = _sound_models().get(base)
+    if selection is None:
+        models = load_models()  # raises where a family has faults: it may be one of its models
+        raise CardError(
+            f"no model is named {base!r}; {nearest(base, models)} (`matterzoo list` shows all)"
+        )
+    return selection.twin() if model_id.endswith(TWIN) else selection
+
+
+def _sound_models() -> dict[str, Selection]:
+    """Return the models of every family without faults, by id."""
+    found: dict[str, Selection] = {}
+    for folder in family_folders():
+        with suppress(CardError):
+            found |= {s.model_id: s for s in _selections(load_family(folder))}
+    return found
+
+
+def _selections(family: Family) -> list[Selection]:
+    return [Selection(family=family, model=model, untrained=False) for model in family.models]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a hint for a name that does not exist: the nearest names, or all that there are.
+
+    Args:
+        name: The name that somebody typed.
+        names: The names that exist.
+    """
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return (
+        f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known))}"
+    )

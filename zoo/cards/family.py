@@ -1,0 +1,136 @@
+"""A family's card, and a model as a user names it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zoo.cards.base import Card, CardError, Name
+from zoo.cards.licenses import License
+from zoo.cards.schema import Model
+from zoo.cards.twins import TWIN, twin_seed
+from zoo.code import code_hash
+
+# A line of requirements.in that no index can satisfy: a repository at a commit.
+SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"
+
+
+class Family(Card):
+    """Models that share one environment: one lock, one image, one encoder.
+
+    Attributes:
+        name: The name of its folder.
+        title: Its name in words.
+        homepage: Where its code is published.
+        license_code: The license of that code.
+        requires_python: The versions of Python that its lock is resolved for, as in PEP 440.
+        cuda_capability: The compute capability of the oldest GPU that runs it, such as '7.5'.
+        installed_mb: The size of the installed environment with torch's CPU build, in MB.
+        path: Its folder.
+        models: The cards of its models.
+    """
+
+    name: Name
+    title: str
+    homepage: str = Field(pattern=r"^https://")
+    license_code: License
+    requires_python: str
+    cuda_capability: str | None = Field(default=None, pattern=r"^\d+\.\d$")
+    installed_mb: int = Field(gt=0)
+    path: Path = Field(exclude=True)
+    models: tuple[Model, ...] = Field(min_length=1)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether any of its models needs no download of its own."""
+        return any(model.bundled for model in self.models)
+
+    @property
+    def lock(self) -> Path:
+        """The file of its locked requirements."""
+        return self.path / "requirements.lock"
+
+    @property
+    def pins(self) -> Path:
+        """The file of revisions and hashes of weights that its cards leave open."""
+        return self.path / "weights.lock"
+
+    @property
+    def lock_hash(self) -> str:
+        """The SHA-256 of its requirements.lock; CardError if there is none."""
+        if not self.lock.exists():
+            raise CardError(
+                f"family {self.name} has no {self.lock.name}; `matterzoo lock {self.name}` writes it"
+            )
+        return hashlib.sha256(self.lock.read_bytes()).hexdigest()
+
+    @property
+    def torch(self) -> str | None:
+        """The requirement 'torch==2.13.0' of requirements.in; None if the family needs no torch.
+
+        The lock leaves torch out because its build depends on the machine.
+        """
+        requirements = (self.path / "requirements.in").read_text()
+        found = re.search(r"^torch(?![\w.\-\[]) *(==[^\s;#]+)?", requirements, re.MULTILINE)
+        return None if found is None else f"torch{found[1] or ''}"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The requirements that no index has: 'name@git+https://…@<40 hex>'.
+
+        The lock leaves them out, as it does torch; their commit serves as their hash.
+        """
+        requirements = (self.path / "requirements.in").read_text()
+        found = re.findall(SOURCE, requirements, re.MULTILINE)
+        return tuple(line.replace(" ", "") for line in found)
+
+    @property
+    def encoder_hash(self) -> str:
+        """The hash of the encoder's code, without its comments, docstrings and layout."""
+        return code_hash((self.path / "encoder.py").read_bytes())
+
+
+class Selection(BaseModel):
+    """A model as a user names it.
+
+    Attributes:
+        family: The family of the model.
+        model: The card of the model.
+        untrained: Whether the model's untrained twin is meant.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    family: Family
+    model: Model
+    untrained: bool
+
+    @property
+    def model_id(self) -> str:
+        """The id by which the store knows it; that of a twin ends in '@untrained'."""
+        return self.model.id + (TWIN if self.untrained else "")
+
+    def twin(self) -> Selection:
+        """Return the selection of the model's untrained twin.
+
+        Raises:
+            CardError: The model has nothing to train.
+        """
+        if not self.model.trainable:
+            raise CardError(
+                f"{self.model.id} has no weights to draw at random, so it has no untrained twin"
+            )
+        return self.model_copy(update={"untrained": True})
+
+    @property
+    def card_hash(self) -> str:
+        """The SHA-256 of what decides the vectors."""
+        return self.model.card_hash(untrained=self.untrained)
+
+    @property
+    def untrained_seed(self) -> int | None:
+        """The seed of an untrained twin; None for a trained model."""
+        return twin_seed(self.model.id) if self.untrained else None

@@ -1,0 +1,41 @@
+"""Licenses of code, weights and datasets, as cards state them."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from zoo.cards.base import Card
+
+
+class License(Card):
+    """What somebody read about the terms of code, weights or data. Nothing of it is ever guessed.
+
+    Attributes:
+        name: The SPDX identifier, or the license's own name.
+        url: Where the license was read.
+        no_url_because: Why there is no `url`. A card gives one of the two.
+        commercial: Whether commercial use is allowed.
+        gated: Whether a user has to accept the license somewhere before the download.
+        share: Whether vectors computed from it may be published; None if nobody has looked.
+    """
+
+    name: str = Field(min_length=2)
+    url: str | None = Field(default=None, pattern=r"^https://")
+    no_url_because: str | None = None
+    commercial: bool
+    gated: bool = False
+    share: bool | None = None
+
+    @model_validator(mode="after")
+    def _url_or_reason(self) -> License:
+        if (self.url is None) == (self.no_url_because is None):
+            raise ValueError("give either url or no_url_because")
+        return self
+
+    @property
+    def shareable(self) -> bool:
+        """Whether vectors may be published.
+
+        Where nobody has looked, they may if commercial use is free and nothing has to be accepted.
+        """
+        return self.commercial and not self.gated if self.share is None else self.share
