@@ -20,7 +20,7 @@ from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
-from zoo.description import print_table
+from zoo.terminal import print_table
 from zoo.verify.records import holds, records
 from zoo.weights.obtain import needed, status
 

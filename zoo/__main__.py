@@ -24,8 +24,9 @@ from zoo.cards.requirements import LockError, lock
 from zoo.cards.scaffold import write_family
 from zoo.cards.schema import Input
 from zoo.cards.twins import TWIN
-from zoo.description import HEADING, explain, print_table, summarize, to_row
+from zoo.description import HEADING, explain, summarize, to_row
 from zoo.places import FAMILIES
+from zoo.terminal import print_table
 from zoo.weights.obtain import WeightsError, fetch, status
 from zoo.weights.pins import pin
 

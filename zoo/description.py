@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from zoo.cards.family import Selection
 from zoo.cards.licenses import License
 from zoo.cards.schema import Representation
 from zoo.cards.twins import TWIN
 from zoo.cards.weights_source import Weights
+from zoo.terminal import megabytes, short_count
 from zoo.verify.records import holds, records
 from zoo.weights.obtain import PICKLE, at_hand, status
 
@@ -29,19 +30,11 @@ def to_row(selection: Selection) -> Row:
     facts = summarize(selection)
     return (
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
-        round_number(selection.model.compute.parameters),
+        short_count(selection.model.compute.parameters),
         str(facts["weights"]),
         str(facts["checked"] or "-"),
         license_name(selection.model.license_weights),
     )
-
-
-def round_number(count: int) -> str:
-    """22713216 -> '22.7 M'."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count) if count else "-"
 
 
 def license_name(license: License) -> str:
@@ -140,7 +133,7 @@ def explain_weights(selection: Selection) -> Iterator[Row]:
     if weights.source in ("hub", "url"):
         yield "", explain_status(selection)
     for file in weights.needed(untrained=selection.untrained):
-        size = f"{file.size / 1e6:,.1f} MB, sha256 {file.sha256}" if file.size else "not pinned"
+        size = f"{megabytes(file.size)}, sha256 {file.sha256}" if file.size else "not pinned"
         yield "", f"{file.path}, {size}" + (f"; {file.url}" if file.url else "")
 
 
@@ -208,12 +201,3 @@ def explain_compute(selection: Selection) -> Iterator[Row]:
         "compute",
         f"memory grows with {compute.scales_with}, batches of {compute.batch:,} {compute.scales_with}{speed}",
     )
-
-
-def print_table(rows: Sequence[Row]) -> None:
-    """Columns as wide as their widest cell, the last one ragged."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

@@ -179,6 +179,15 @@ class Progress:
             log(line)
 
 
+def show_download(name: str) -> Progress:
+    """Return the progress of a download, in bytes: a bar on a terminal, nothing elsewhere.
+
+    Args:
+        name: The file's name.
+    """
+    return Progress(name, unit="B", unit_scale=True)
+
+
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Format rows as aligned columns, two spaces apart, the last one ragged.
 

@@ -18,7 +18,8 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.family import Selection
-from zoo.weights.obtain import at_hand, needed, terms
+from zoo.terminal import license_line
+from zoo.weights.obtain import at_hand, needed
 from zoo.worker import cpu_name
 
 SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens are about the letters of a text
@@ -99,7 +100,7 @@ def of_model(
     yield f"  weights: {_weights(asked)}"
     built = runtime.ready(asked.family)
     yield f"  environment: {'is there' if built else f'{asked.family.installed_mb:,} MB to make ready first'}"
-    license = terms(asked.model.license_weights)
+    license = license_line(asked.model.license_weights, "the weights")
     if license:
         yield f"  {license}"
 

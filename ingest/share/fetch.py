@@ -27,9 +27,9 @@ from schemas.store import connect
 from zoo.cards.discovery import nearest
 from zoo.cards.family import Selection
 from zoo.encoder import ENERGY
+from zoo.terminal import show_download
 from zoo.weights import hub
 from zoo.weights.download import DownloadError
-from zoo.weights.obtain import shown
 from zoo.worker import JOB_VERSION, SHARD, stamp, sync
 
 Say = Callable[[str], None]
@@ -248,8 +248,8 @@ def _bring(staged: Run, offer: Offer, record: Record, say: Say) -> None:
     target = staged.out / "shard-00000.parquet"
     if target.exists() and file_hash(target) != record.sha256:
         target.unlink()
-    with shown(Path(record.file).name) as progress:
-        hub.bring(offer.repo, offer.commit, record.file, target, record.content, say, progress)
+    with show_download(Path(record.file).name) as bar:
+        hub.bring(offer.repo, offer.commit, record.file, target, record.content, say, bar.move)
 
 
 def _describe(staged: Run, offer: Offer, record: Record, selection: Selection | None) -> None:

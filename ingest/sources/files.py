@@ -22,6 +22,7 @@ from ingest.systems.entry import DatasetError
 from zoo.cards.base import Card
 from zoo.cards.licenses import License
 from zoo.cards.weights_source import PublishedFile
+from zoo.terminal import show_download
 from zoo.weights.digest import Content, cache, remembered
 from zoo.weights.download import DownloadError, download
 from zoo.worker import appear
@@ -170,19 +171,15 @@ class Source:
         )
 
     def _fetch(self, file: SourceFile, say: Say) -> Path:
-        from zoo.weights.obtain import (
-            shown,  # here, not above: what speaks to the hub is slow to import
-        )
-
         try:
-            with shown(file.path) as progress:
+            with show_download(file.path) as bar:
                 path = self.folder / file.path
                 return download(
                     file.url,
                     path,
                     file.content,
                     say=lambda text: say(f"  {text}"),
-                    progress=progress,
+                    progress=bar.move,
                 )
         except DownloadError as error:
             raise DatasetError(f"dataset {self.about.name}: {error}") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zoo.cards.family import Family, Selection
 from zoo.cards.weights_source import Weights
+from zoo.files import write_atomically
 
 
 def evidence(selection: Selection, *, real: bool) -> dict[str, str]:
@@ -43,9 +43,7 @@ def keep(selection: Selection, record: Mapping[str, Any]) -> Path:
         if kept["lock_hash"] == family.lock_hash
     }
     content = there | {selection.model_id: dict(record)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(dict(sorted(content.items())), indent=1) + "\n")
-    partial.replace(path)
+    write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
     return path
 
 

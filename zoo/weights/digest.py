@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from zoo.files import write_atomically
 
 BLOCK = 1 << 20  # bytes read at once
 
@@ -77,9 +78,8 @@ def remembered(path: Path, kinds: Sequence[str]) -> dict[str, str]:
             OSError
         ):  # a cache that cannot be written costs time, nothing else
             note.parent.mkdir(parents=True, exist_ok=True)
-            fresh = note.with_name(f"{note.name}.{os.getpid()}-{threading.get_ident()}")
-            fresh.write_text(json.dumps({"identity": identity, "digests": known}))
-            fresh.replace(note)
+            content = json.dumps({"identity": identity, "digests": known})
+            write_atomically(note, content, durable=False)
     return {kind: known[kind] for kind in kinds}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import http.client
 import ipaddress
@@ -13,11 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from zoo.files import file_lock, rename_durably
 from zoo.weights.digest import ANYTHING, Content, fault
 
 WAITS = (
@@ -85,7 +86,7 @@ def download(
     with reported(target):
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with alone(target, say):
+            with lock(target, say):
                 if not target.exists():
                     transfer = Transfer(url, target, expected, dict(headers or {}), progress)
                     transfer.run(say, waits)
@@ -105,7 +106,7 @@ def accept(partial: Path, target: Path, expected: Content, url: str) -> None:
         raise DownloadError(
             f"{url} is not the file expected: {wrong}; it was set aside as {bad} and is not used"
         )
-    partial.replace(target)
+    rename_durably(partial, target)
 
 
 @contextlib.contextmanager
@@ -119,16 +120,12 @@ def reported(target: Path) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def alone(target: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a file to be written; it ends with the process that holds it."""
-    with target.with_name(f".{target.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process downloads {target.name}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def lock(target: Path, say: Callable[[str], None]) -> AbstractContextManager[int]:
+    """Return the lock of a file that is to be downloaded."""
+    return file_lock(
+        target.with_name(f".{target.name}.lock"),
+        on_wait=lambda holder: say(f"{holder} downloads {target.name}; waiting for it"),
+    )
 
 
 def check_address(url: str) -> None:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from zoo.cards.family import Selection
-from zoo.cards.licenses import License
 from zoo.cards.weights_source import Weights, WeightsFile
+from zoo.terminal import license_line, megabytes, show_download
 from zoo.weights import hub
 from zoo.weights.digest import Content, cache, fault
-from zoo.weights.download import DownloadError, Progress, alone, download
+from zoo.weights.download import DownloadError, download, lock
 from zoo.weights.hub import Say
 
 PICKLE = "pickles, which may run code when they are loaded: only bytes with the pinned hash are"
@@ -136,7 +133,7 @@ def set_aside_if_wrong(path: Path, expected: Content, say: Say) -> None:
     if not path.exists() or fault(path, expected) is None:
         return
     real = path.resolve()
-    with alone(real, say):
+    with lock(real, say):
         if real.exists() and (
             wrong := fault(real, expected)
         ):  # no other process has mended it meanwhile
@@ -147,10 +144,10 @@ def set_aside_if_wrong(path: Path, expected: Content, say: Say) -> None:
 
 def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
     """What is about to be downloaded, and under which terms if these are not free."""
-    if notice := terms(selection.model.license_weights):
+    if notice := license_line(selection.model.license_weights, "the weights"):
         say(f"{selection.model.id}: {notice}")
     size = (
-        f", {sum(file.size or 0 for file in files) / 1e6:,.1f} MB"
+        f", {megabytes(sum(file.size or 0 for file in files))}"
         if all(file.size for file in files)
         else ""
     )
@@ -160,42 +157,15 @@ def announce(selection: Selection, files: list[WeightsFile], say: Say) -> None:
     say(f"{selection.model.id}: downloading {names}{size}")
 
 
-def terms(license: License) -> str | None:
-    """The license in one line, where it is non-commercial or has to be accepted."""
-    limits = [] if license.commercial else ["for non-commercial use only"]
-    limits += ["to be accepted before the download"] if license.gated else []
-    link = license.url or license.no_url_because
-    return (
-        f"license of the weights: {license.name}, {' and '.join(limits)}; {link}"
-        if limits
-        else None
-    )
-
-
 def obtain(weights: Weights, file: WeightsFile, path: Path, say: Say) -> Path:
     """Download one file, as far as known as it has to be, and return where it is. DownloadError with what to do."""
-    with shown(Path(file.path).name) as progress:
+    with show_download(Path(file.path).name) as bar:
         if weights.source == "hub":
             return hub.land(
-                str(weights.repo), str(weights.revision), file.path, content(file), say, progress
+                str(weights.repo), str(weights.revision), file.path, content(file), say, bar.move
             )
         expected = Content(size=file.size, sha256=file.sha256, git_blob=file.git_blob)
-        return download(str(file.url), path, expected, say=say, progress=progress)
-
-
-@contextlib.contextmanager
-def shown(name: str) -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    width = min(100, shutil.get_terminal_size().columns)
-    with tqdm(
-        desc=f"  {name}", unit="B", unit_scale=True, leave=False, disable=None, ncols=width
-    ) as bar:
-
-        def move(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield move
+        return download(str(file.url), path, expected, say=say, progress=bar.move)
 
 
 def status(selection: Selection) -> str:

@@ -5,10 +5,7 @@ weights.lock is JSON: {repository of the hub: {revision, files: {path: {sha256, 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +15,7 @@ from zoo.cards.discovery import nearest
 from zoo.cards.family import Family, Selection
 from zoo.cards.loading import read_toml
 from zoo.cards.weights_source import Weights, WeightsFile
+from zoo.files import file_lock, write_atomically
 from zoo.weights import hub
 from zoo.weights.digest import remembered
 from zoo.weights.hub import Say
@@ -120,11 +118,9 @@ def facts(path: Path) -> Pins:
 def record(selection: Selection, found: Pins, say: Say, *, again: bool) -> None:
     """Add what was found to the family's weights.lock."""
     family = selection.family
-    with alone(family):
+    with file_lock(family.path):  # only one process at a time changes a family's pins
         pins = merged(read_pins(family), found, again=again, selection=selection)
-        fresh = family.pins.with_name(f".{family.pins.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(pins, indent=1, sort_keys=True) + "\n")
-        fresh.replace(family.pins)
+        write_atomically(family.pins, json.dumps(pins, indent=1, sort_keys=True) + "\n")
     for other in left_out(selection, pins):
         say(
             f"{other} is no longer pinned, because its repository is at another revision now; `matterzoo pin {other}`"
@@ -176,14 +172,3 @@ def left_out(selection: Selection, pins: Pins) -> list[str]:
 def read_pins(family: Family) -> Pins:
     pins: Pins = json.loads(family.pins.read_text()) if family.pins.exists() else {}
     return pins
-
-
-@contextlib.contextmanager
-def alone(family: Family) -> Iterator[None]:
-    """Only one process at a time changes a family's pins."""
-    folder = os.open(family.path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
