@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from query.figures.control_alignment import control_alignment
     from query.figures.convergence import convergence
     from query.figures.dimensions import dimensions
+    from query.figures.drawing.plot import NothingToDraw, Plot
     from query.figures.energy_errors import energy_errors
     from query.figures.information_imbalance_plane import information_imbalance_plane
     from query.figures.kinship import kinship
     from query.figures.model_tree import model_tree
-    from query.figures.plot import NothingToDraw, Plot
     from query.figures.system_map import system_map
     from query.figures.training_effect import training_effect
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 # The names that are not defined in a module of the same name.
-_MODULES = {"NothingToDraw": "plot", "Plot": "plot"}
+_MODULES = {"NothingToDraw": "drawing.plot", "Plot": "drawing.plot"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,16 +10,17 @@ from typing import Any
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.pairs import WORDS, Cloud, draw_pairs, key_of_pairs, note_undefined
-from query.figures.plot import GRAY, NothingToDraw, Plot, families, in_our_look, number
+from query.figures.drawing.labels import format_number
+from query.figures.drawing.looks import GRAY, WORDS, family_looks
+from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs, note_undefined
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.metrics import find_metric
 from query.statements import ask
 
-Row = dict[str, Any]
 TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
-@in_our_look
+@styled
 def alignment_across_datasets(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
@@ -51,18 +52,18 @@ def alignment_across_datasets(
     drawn = [row for row in answer.rows if row["on_a"] is not None and row["on_b"] is not None]
     if not drawn:
         raise NothingToDraw(
-            f"two models with vectors on both {dataset_a} and {dataset_b} are needed: make ingest MODEL=… DATASET=…"
+            f"two models with vectors on both {dataset_a} and {dataset_b} are needed: matterzoo ingest MODEL DATASET"
         )
     metrics = sorted({row["metric"] for row in drawn})
     plot = Plot(
         answer, f"{dataset_a} against {dataset_b}", width=1.8 + 3.6 * len(metrics), height=4.1
     )
-    looks = families(connection, dataset_a, dataset_b)
+    looks = family_looks(connection, dataset_a, dataset_b)
     for axes, name in zip(plot.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         rows = [row for row in drawn if row["metric"] == name]
-        draw_pairs(plot, axes, rows, Cloud("on_a", "on_b", _say), looks)
+        draw_pairs(plot, axes, rows, Cloud("on_a", "on_b", _tooltip), looks)
         _finish(axes, rows, (dataset_a, dataset_b))
-    key_of_pairs(plot, drawn, looks)
+    add_pairs_legend(plot, drawn, looks)
     note_undefined(plot, answer.rows, ("on_a", "on_b"))
     return plot
 
@@ -119,9 +120,9 @@ def _count(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
     )
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     return (
-        f"{row['model_a']} · {row['model_b']}\n{row['metric']} {number(row['on_a'])} and {number(row['on_b'])}, "
-        f"calibrated {number(row['calibrated_a'])} and {number(row['calibrated_b'])}\nn = {row['n_a']}"
+        f"{row['model_a']} · {row['model_b']}\n{row['metric']} {format_number(row['on_a'])} and {format_number(row['on_b'])}, "
+        f"calibrated {format_number(row['calibrated_a'])} and {format_number(row['calibrated_b'])}\nn = {row['n_a']}"
         + (f", k = {row['k']}" if row["k"] is not None else "")
     )

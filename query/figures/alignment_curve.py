@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.plot import COLORS, GRAY, Kind, NothingToDraw, Plot, alike, in_our_look, number
+from query.figures.drawing.labels import direction_label, format_number
+from query.figures.drawing.looks import COLORS, GRAY, Look
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.metrics import Metric, find_metric
 from query.statements import ask
 
-Row = dict[str, Any]
 LOOKS = {
-    "highest": Kind(COLORS[0], "o"),
-    "lowest": Kind(COLORS[4], "s"),
-    "asked for": Kind(COLORS[0], "o"),
+    "highest": Look(COLORS[0], "o"),
+    "lowest": Look(COLORS[4], "s"),
+    "asked for": Look(COLORS[0], "o"),
 }
 MEANS = {
     ("highest", False): "most alike",
@@ -28,7 +28,7 @@ ROOM = 0.09  # of an axis: between numbers along it
 GAP = 0.2  # of an axis: between labels of two lines each
 
 
-@in_our_look
+@styled
 def alignment_curve(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -59,7 +59,7 @@ def alignment_curve(
     answer = ask(connection, "alignment_curve", dataset=dataset, **given)
     if not answer.rows:
         raise NothingToDraw(
-            f"no two models of different families have a value on {dataset}: make ingest MODEL=… DATASET={dataset}"
+            f"no two models of different families have a value on {dataset}: matterzoo ingest MODEL {dataset}"
         )
     if all(row["value"] is None for row in answer.rows):
         raise NothingToDraw(f"{metric} is undefined on {dataset}: {answer.rows[0]['reason']}")
@@ -75,9 +75,9 @@ def alignment_curve(
         plot.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
     ):
         _draw(plot, axes, along, rows)
-    plot.axes[0].set_ylabel(f"{metric} ({alike(metric)})")
+    plot.axes[0].set_ylabel(f"{metric} ({direction_label(metric)})")
     _name(plot.axes[-1], *panels[-1], find_metric(metric))
-    plot.note(
+    plot.add_note(
         f"Dashed: by chance. Bands: ± a deviation over {max(row['repeats'] for row in answer.rows)} random subsets."
     )
     return plot
@@ -105,14 +105,14 @@ def _draw(plot: Plot, axes: Axes, along: str, rows: Sequence[Row]) -> None:
         spread = [row["std"] or 0.0 for row in line]
         low, high = ([y + sign * s for y, s in zip(ys, spread, strict=True)] for sign in (-1, 1))
         axes.fill_between(xs, low, high, color=look.color, alpha=0.2, linewidth=0)
-        plot.say_at(axes, xs, ys, map(_say, line))
+        plot.add_tooltips(axes, xs, ys, map(_tooltip, line))
     for row in rows:
         if row["value"] is None:
             x = row[along]
             axes.axvspan(
                 x / 1.06, x * 1.06, fill=False, hatch="////", edgecolor="#B5B5B5", linewidth=0
             )
-            plot.say_at(axes, [x], [0.5], [_say(row)])
+            plot.add_tooltips(axes, [x], [0.5], [_tooltip(row)])
     xs = sorted({row[along] for row in rows})
     axes.set_xscale("log")
     axes.minorticks_off()
@@ -157,10 +157,10 @@ def _name(axes: Axes, along: str, rows: Sequence[Row], metric: Metric) -> None:
         )
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     where = f"n = {row['n']}" + ("" if row["k"] is None else f", k = {row['k']}")
-    pair = f"{row['model_a']} · {row['model_b']}\n{where}: {row['metric']} {number(row['value'])}"
+    pair = f"{row['model_a']} · {row['model_b']}\n{where}: {row['metric']} {format_number(row['value'])}"
     if row["value"] is None:
         return f"{pair}: {row['reason']}"
-    std = "" if row["std"] is None else f" ± {number(row['std'], 2)}"
-    return f"{pair}{std}, by chance {number(row['chance'])}"
+    std = "" if row["std"] is None else f" ± {format_number(row['std'], 2)}"
+    return f"{pair}{std}, by chance {format_number(row['chance'])}"

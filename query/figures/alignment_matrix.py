@@ -14,22 +14,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from query.figures.plot import (
-    GRAY,
-    OTHER,
-    SEQUENTIAL,
-    Kind,
-    Plot,
-    alike,
-    ask_for_tree,
-    families,
-    in_our_look,
-    number,
-    systems,
-)
+from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.looks import GRAY, OTHER_LOOK, SEQUENTIAL, Look, family_looks
+from query.figures.drawing.plot import Plot, Row, styled
+from query.figures.drawing.questions import ask_for_tree
 from query.metrics import find_metric
 
-Row = dict[str, Any]
 INCH = 0.17  # the least width of a cell
 LEAST = 3.2  # inches, of all cells
 STRIP, GAP = 0.13, 0.04  # inches
@@ -37,7 +27,7 @@ COLUMN = 1.0  # inches, of the key
 WRITTEN = 24  # models up to which the values stand in the cells
 
 
-@in_our_look
+@styled
 def alignment_matrix(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -66,15 +56,17 @@ def alignment_matrix(
         [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
     )
     cell = max(INCH, LEAST / len(places))
-    title = f"{metric} on {dataset} ({systems(answer.rows)})"
+    title = f"{metric} on {dataset} ({sample_label(answer.rows)})"
     plot = Plot(answer, title, width=cell * len(places) + 3.6, height=cell * len(places) + 2.4)
     axes = plot.subplots()
     image = _draw(axes, values, metric)
-    plot.say_in(axes, [[_say(cell) for cell in line] for line in cells])
-    looks = {family: OTHER for _, family in labels.values()} | families(connection, dataset)
+    plot.add_cell_tooltips(axes, [[_tooltip(cell) for cell in line] for line in cells])
+    looks = {family: OTHER_LOOK for _, family in labels.values()} | family_looks(
+        connection, dataset
+    )
     _name(axes, [labels[place] for place in places], looks, int(cell * len(places) / COLUMN) or 1)
     bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
-    bar.set_label(f"{metric} ({alike(metric)})")
+    bar.set_label(f"{metric} ({direction_label(metric)})")
     return plot
 
 
@@ -111,7 +103,7 @@ def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
 
 
 def _name(
-    axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Kind], columns: int
+    axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Look], columns: int
 ) -> None:
     """Models' names on both sides, and strips that mark the families. columns: of the key."""
     count = len(labels)
@@ -156,11 +148,9 @@ def _name(
     )
 
 
-def _say(cell: Row) -> str:
-    pair = f"{cell['model_a']} · {cell['model_b']}\n{cell['metric']} {number(cell['value'])}"
+def _tooltip(cell: Row) -> str:
+    pair = f"{cell['model_a']} · {cell['model_b']}\n{cell['metric']} {format_number(cell['value'])}"
     if cell["value"] is None:
         return f"{pair}: {cell['reason']}"
-    chance = (
-        f"by chance {number(cell['null_mean'])}, p = {number(cell['p_value'], 2)}, n = {cell['n']}"
-    )
-    return f"{pair}, calibrated {number(cell['calibrated'])}\n{chance}"
+    chance = f"by chance {format_number(cell['null_mean'])}, p = {format_number(cell['p_value'], 2)}, n = {cell['n']}"
+    return f"{pair}, calibrated {format_number(cell['calibrated'])}\n{chance}"

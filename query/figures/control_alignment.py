@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from query.figures.plot import (
-    COLORS,
-    GRAY,
-    NothingToDraw,
-    Plot,
-    in_our_look,
-    kinds,
-    number,
-    systems,
-)
+from query.figures.drawing.labels import format_number, sample_label
+from query.figures.drawing.looks import COLORS, GRAY, assign_looks
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-Row = dict[str, Any]
 WRONG = COLORS[4]
 LINE = 0.42  # inches, a control
 COLUMN = 0.86  # inches, a metric
@@ -32,7 +23,7 @@ SHOULD = {
 }
 
 
-@in_our_look
+@styled
 def control_alignment(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -56,7 +47,7 @@ def control_alignment(
     )
     if not answer.rows:
         raise NothingToDraw(
-            f"no controls on {dataset}: make ingest MODEL=bundled DATASET={dataset} embeds them, too"
+            f"no controls on {dataset}: matterzoo ingest bundled {dataset} embeds them, too"
         )
     metrics = list(dict.fromkeys(row["metric"] for row in answer.rows))
     names = list(dict.fromkeys(row["control"] for row in answer.rows))
@@ -79,7 +70,7 @@ def _between(
     plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
 ) -> None:
     """A line a control and metric: the value and its null, on the way from chance to itself."""
-    looks = kinds(metrics)
+    looks = assign_looks(metrics)
     step = 0.76 / len(metrics)
     for row in rows:
         y = (
@@ -89,7 +80,7 @@ def _between(
         way = None if row["value"] is None else row["itself"] - row["null_mean"]
         if not way:
             axes.add_patch(_hatched(-0.03, y - step / 2, 1.06, step))
-            plot.say_at(axes, [0.5], [y], [_say(row)])
+            plot.add_tooltips(axes, [0.5], [y], [_tooltip(row)])
             continue
         start, end = (
             (row[side] - row["null_mean"]) / way for side in ("chance_low", "chance_high")
@@ -100,13 +91,15 @@ def _between(
         axes.plot(
             place, y, color=look.color, marker=look.marker, markersize=size, markeredgecolor=edge
         )
-        plot.say_at(axes, [place], [y], [_say(row)])
+        plot.add_tooltips(axes, [place], [y], [_tooltip(row)])
     for place in (0, 1):
         axes.axvline(place, color=GRAY, linewidth=0.8, linestyle=":", zorder=0)
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color="#E3E3E3", linewidth=0.6)
     axes.set_xticks([0, 0.5, 1], ["chance", "half way", "the same"])
-    axes.set_xlabel(f"gray: permutation null, mean ± 2 deviations\n{systems(rows)}", fontsize=8)
+    axes.set_xlabel(
+        f"gray: permutation null, mean ± 2 deviations\n{sample_label(rows)}", fontsize=8
+    )
     axes.tick_params(axis="y", length=0)
 
 
@@ -114,7 +107,7 @@ def _table(
     plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
 ) -> None:
     """A cell a control and metric, with the value and whether it is what it must be."""
-    looks = kinds(metrics)
+    looks = assign_looks(metrics)
     texts = [["" for _ in metrics] for _ in names]
     for row in rows:
         x, y = metrics.index(row["metric"]), names.index(row["control"])
@@ -136,8 +129,8 @@ def _table(
                     (x - 0.46, y - 0.42), 0.92, 0.84, fill=False, edgecolor=WRONG, linewidth=1.5
                 )
             )
-        texts[y][x] = _say(row)
-    plot.say_in(axes, texts)
+        texts[y][x] = _tooltip(row)
+    plot.add_cell_tooltips(axes, texts)
     for x, name in enumerate(metrics):
         look = looks[name]
         axes.plot(x, -0.75, color=look.color, marker=look.marker, markersize=6, clip_on=False)
@@ -166,9 +159,9 @@ def _short(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def _say(row: Row) -> str:
-    first = f"{row['control_of']} · {row['control']}\n{row['metric']} {number(row['value'])}: {row['verdict']}"
+def _tooltip(row: Row) -> str:
+    first = f"{row['control_of']} · {row['control']}\n{row['metric']} {format_number(row['value'])}: {row['verdict']}"
     if row["value"] is None:
         return f"{first}\n{row['reason']}"
-    chance = f"by chance {number(row['chance_low'])} to {number(row['chance_high'])}"
-    return f"{first}\n{chance}, p = {number(row['p_value'], 2)}, with itself {number(row['itself'])}, n = {row['n']}"
+    chance = f"by chance {format_number(row['chance_low'])} to {format_number(row['chance_high'])}"
+    return f"{first}\n{chance}, p = {format_number(row['p_value'], 2)}, with itself {format_number(row['itself'])}, n = {row['n']}"

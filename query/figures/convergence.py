@@ -8,25 +8,17 @@ from typing import Any
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.pairs import WORDS
-from query.figures.plot import (
-    Kind,
-    NothingToDraw,
-    Plot,
-    ask_unless,
-    families,
-    in_our_look,
-    number,
-    systems,
-)
+from query.figures.drawing.labels import format_number, sample_label
+from query.figures.drawing.looks import WORDS, Look, family_looks
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.questions import ask_unless_missing
 
-Row = dict[str, Any]
 LEAST = 3  # models, below which there is no correlation
 LACKS = ("no score", "no model with a score", "no labels of")
 PANELS = {"all": "all models", "others": "without its own family"}
 
 
-@in_our_look
+@styled
 def convergence(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -51,16 +43,16 @@ def convergence(
         "metric": metric,
         "test_set": test_set,
     }
-    answer = ask_unless(
+    answer = ask_unless_missing(
         connection, "convergence", LACKS, **asked, source=source, property=property, k=k
     )
     groups = _groups(answer.rows)
     if not groups:
         raise NothingToDraw(
-            f"three models with '{score}' on one test set and vectors on {dataset} are needed: make ingest MODEL=… "
-            f"DATASET={dataset}"
+            f"three models with '{score}' on one test set and vectors on {dataset} are needed: matterzoo ingest MODEL "
+            f"{dataset}"
         )
-    looks = families(connection, dataset)
+    looks = family_looks(connection, dataset)
     name = next(row["reference"] for row in answer.rows)
     plot = Plot(
         answer, f"Alignment with {name} on {dataset}", width=8.8, height=0.7 + 3.3 * len(groups)
@@ -74,11 +66,11 @@ def convergence(
                 if (row["test_set"], row["unit"], row["kin"]) == (test, unit, kin)
             ]
             _draw(plot, axes, [row for row in rows if row["value"] is not None], looks)
-            _say_correlation(axes, rows, kin)
+            _write_correlation(axes, rows, kin)
             axes.set_xlabel(f"{score}{'' if unit == '1' else f' ({unit})'}\n{test}")
-        line[0].set_ylabel(f"{metric} with {name}\n({systems(answer.rows)})")
+        line[0].set_ylabel(f"{metric} with {name}\n({sample_label(answer.rows)})")
     found = {row["family"] for row in answer.rows if row["value"] is not None}
-    plot.key({family: look for family, look in looks.items() if family in found})
+    plot.add_legend({family: look for family, look in looks.items() if family in found})
     _note(plot, answer.rows, groups)
     return plot
 
@@ -93,16 +85,16 @@ def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return sorted({group for group in drawn if drawn.count(group) >= LEAST})
 
 
-def _draw(plot: Plot, axes: Axes, rows: Sequence[Row], looks: dict[str, Kind]) -> None:
+def _draw(plot: Plot, axes: Axes, rows: Sequence[Row], looks: dict[str, Look]) -> None:
     for row in rows:
         look = looks[row["family"]]
         axes.plot(row["score_value"], row["value"], look.marker, color=look.color, markersize=6)
     axes.grid()
     xs, ys = [row["score_value"] for row in rows], [row["value"] for row in rows]
-    plot.say_at(axes, xs, ys, [_say(row) for row in rows])
+    plot.add_tooltips(axes, xs, ys, [_tooltip(row) for row in rows])
 
 
-def _say_correlation(axes: Axes, rows: Sequence[Row], kin: str) -> None:
+def _write_correlation(axes: Axes, rows: Sequence[Row], kin: str) -> None:
     axes.set_title(PANELS[kin])
     row: Row = next(iter(rows), {"n_models": 0, "spearman": None})
     words = f"{row['n_models']} models"
@@ -114,7 +106,7 @@ def _say_correlation(axes: Axes, rows: Sequence[Row], kin: str) -> None:
             if row["spearman_low"] is None
             else f" ({row['spearman_low']:.2f} to {row['spearman_high']:.2f})"
         )
-        words = f"rank correlation {row['spearman']:.2f}{between}\np = {number(row['spearman_p'], 2)}, {words}"
+        words = f"rank correlation {row['spearman']:.2f}{between}\np = {format_number(row['spearman_p'], 2)}, {words}"
     axes.margins(y=0.25)
     axes.text(0.02, 0.98, words, transform=axes.transAxes, verticalalignment="top", **WORDS)
 
@@ -131,12 +123,12 @@ def _note(plot: Plot, rows: Sequence[Row], groups: Sequence[tuple[str, str]]) ->
         f"not drawn: {'; '.join(absent)}"
     ] * bool(absent)
     if words:
-        plot.note(". ".join(words))
+        plot.add_note(". ".join(words))
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     near = f", k = {row['k']}" if row["k"] is not None else ""
     return (
-        f"{row['model_id']}\n{row['score']} {number(row['score_value'])} {row['unit']}\n{row['metric']} "
-        f"{number(row['value'])}, calibrated {number(row['calibrated'])}, n = {row['n']}{near}\n{row['source']}"
+        f"{row['model_id']}\n{row['score']} {format_number(row['score_value'])} {row['unit']}\n{row['metric']} "
+        f"{format_number(row['value'])}, calibrated {format_number(row['calibrated'])}, n = {row['n']}{near}\n{row['source']}"
     )

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from query.figures.plot import (
-    GRAY,
-    Kind,
-    NothingToDraw,
-    Plot,
-    families,
-    in_our_look,
-    number,
-    systems,
-)
+from query.figures.drawing.labels import format_number, sample_label
+from query.figures.drawing.looks import GRAY, Look, family_looks
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-Row = dict[str, Any]
 INCH = 0.17  # a row
 GAP = 0.7  # of a row, between groups
 WIDE = 30  # highest over lowest, from which few ticks do
 BELOW = 0.28  # of a row, that a twin stands below its model
 
 
-@in_our_look
+@styled
 def dimensions(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -50,7 +41,7 @@ def dimensions(
     if not defined:
         reasons = sorted({row["reason"] for row in answer.rows})
         raise NothingToDraw(
-            f"no model has a value on {dataset}: {'; '.join(reasons) or 'make ingest MODEL=… DATASET=…'}"
+            f"no model has a value on {dataset}: {'; '.join(reasons) or 'matterzoo ingest MODEL DATASET'}"
         )
     places = _place(answer.rows)
     name = defined[0]["measure"].replace("_", " ")
@@ -61,10 +52,10 @@ def dimensions(
         height=1.5 + INCH * (max(places.values()) + 1),
     )
     axes = plot.subplots()
-    looks = families(connection, dataset)
+    looks = family_looks(connection, dataset)
     _draw(plot, axes, answer.rows, places, looks)
     _name(axes, answer.rows, places)
-    axes.set_xlabel(f"{name} ({defined[0]['method']}, {systems(defined)})")
+    axes.set_xlabel(f"{name} ({defined[0]['method']}, {sample_label(defined)})")
     twin = Line2D(
         [],
         [],
@@ -76,7 +67,7 @@ def dimensions(
     )
     control = Line2D([], [], color=GRAY, marker="s", linestyle="", label="a control")
     found = {row["kind"] for row in answer.rows}
-    plot.key(
+    plot.add_legend(
         looks, [handle for kind, handle in (("twin", twin), ("control", control)) if kind in found]
     )
     return plot
@@ -106,7 +97,7 @@ def _draw(
     axes: Axes,
     rows: Sequence[Row],
     places: Mapping[str, float],
-    looks: Mapping[str, Kind],
+    looks: Mapping[str, Look],
 ) -> None:
     axes.set_xscale("log")
     for row in rows:
@@ -133,7 +124,7 @@ def _draw(
             markersize=size,
             zorder=2 if twin else 3,
         )
-        plot.say_at(axes, [row["value"]], [down], [_say(row)])
+        plot.add_tooltips(axes, [row["value"]], [down], [_tooltip(row)])
     values = [row["value"] for row in rows if row["value"] is not None]
     low, high = min(values) / 1.6, max(values) * 1.6
     axes.set_xlim(low, high)
@@ -147,14 +138,14 @@ def _draw(
                 fontsize=6.5,
                 va="center",
             )
-            plot.say_at(axes, [low * 1.1], [places[row["row_of"]]], [_say(row)])
+            plot.add_tooltips(axes, [low * 1.1], [places[row["row_of"]]], [_tooltip(row)])
 
 
-def _look(row: Row, looks: Mapping[str, Kind]) -> tuple[str, str, str]:
+def _look(row: Row, looks: Mapping[str, Look]) -> tuple[str, str, str]:
     """Color, filling, marker."""
     if row["kind"] == "control":
         return GRAY, GRAY, "s"
-    look = looks.get(row["family"], Kind(GRAY, "o"))
+    look = looks.get(row["family"], Look(GRAY, "o"))
     return look.color, "white" if row["kind"] == "twin" else look.color, look.marker
 
 
@@ -187,10 +178,10 @@ def _name(axes: Axes, rows: Sequence[Row], places: Mapping[str, float]) -> None:
         )
 
 
-def _say(row: Row) -> str:
-    lines = [row["model_id"], f"{row['measure']} {number(row['value'])}"]
+def _tooltip(row: Row) -> str:
+    lines = [row["model_id"], f"{row['measure']} {format_number(row['value'])}"]
     if row["value"] is None:
         lines.append(row["reason"])
     elif row["low"] is not None:
-        lines[1] += f" ({number(row['low'])} to {number(row['high'])})"
+        lines[1] += f" ({format_number(row['low'])} to {format_number(row['high'])})"
     return "\n".join([*lines, f"vectors of {row['dimension']} numbers, n = {row['n']}"])

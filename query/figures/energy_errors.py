@@ -11,28 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from query.figures.plot import (
-    GRAY,
-    Kind,
-    NothingToDraw,
-    Plot,
-    ask_unless,
-    families,
-    in_our_look,
-    number,
-)
+from query.figures.drawing.labels import format_number
+from query.figures.drawing.looks import GRAY, Look, family_looks
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.questions import ask_unless_missing
 
-Row = dict[str, Any]
 INCH = 0.19  # a model
 PANEL = 1.75  # inches
 MANY = 3000  # points, from which a panel is drawn as pixels
 ACROSS = 4
 SEEN = 99  # per cent of the residuals that a panel is made for, so that one system does not rule it
 WITHIN = 1.25
-MEND = "; encoders of potentials give energies: make ingest MODEL=… DATASET={}"
+MEND = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
 
 
-@in_our_look
+@styled
 def energy_errors(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -47,7 +40,7 @@ def energy_errors(
     NothingToDraw where there are no energies.
     """
     mend = MEND.format(dataset)
-    answer = ask_unless(
+    answer = ask_unless_missing(
         connection,
         "energy_errors",
         "no labels of",
@@ -71,7 +64,7 @@ def energy_errors(
         answer, _title(answer.rows[0], dataset), width=8.8, height=1 + bars + lines * (PANEL + 0.25)
     )
     grid = plot.add_gridspec(1 + lines, ACROSS, height_ratios=[bars, *[PANEL] * lines])
-    looks = families(connection, dataset)
+    looks = family_looks(connection, dataset)
     _draw_errors(plot, plot.add_subplot(grid[0, :]), list(models.values()), looks)
     _draw_residuals(
         plot,
@@ -91,10 +84,12 @@ def energy_errors(
         linestyle="",
         label="median",
     )
-    plot.key({family: look for family, look in looks.items() if family in found}, [middle, raw])
+    plot.add_legend(
+        {family: look for family, look in looks.items() if family in found}, [middle, raw]
+    )
     warnings = dict.fromkeys(row["warning"] for row in models.values() if row["warning"])
     if warnings:
-        plot.note("; ".join(warnings))
+        plot.add_note("; ".join(warnings))
     return plot
 
 
@@ -102,7 +97,7 @@ def _title(row: Row, dataset: str) -> str:
     return f"Energies on {dataset} against {row['property']} of {row['source']}"
 
 
-def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str, Kind]) -> None:
+def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
     """eV a system, on a logarithmic axis."""
     axes.set_xscale("log")
     values = [
@@ -114,7 +109,7 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
             axes.text(
                 low * 1.05, down, "undefined", color=GRAY, fontsize=6.5, verticalalignment="center"
             )
-            plot.say_at(axes, [low * 1.1], [down], [_say(row)])
+            plot.add_tooltips(axes, [low * 1.1], [down], [_tooltip(row)])
             continue
         look = looks[row["family"]]
         if row["low"] is not None:
@@ -131,8 +126,11 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
             markersize=3.5,
         )
         axes.plot(max(row["raw_mae"], low), down, "|", color=GRAY, markersize=8)
-        plot.say_at(
-            axes, [max(row["mae"], low), max(row["raw_mae"], low)], [down, down], [_say(row)] * 2
+        plot.add_tooltips(
+            axes,
+            [max(row["mae"], low), max(row["raw_mae"], low)],
+            [down, down],
+            [_tooltip(row)] * 2,
         )
     axes.set_yticks(range(len(rows)), [row["model_id"] for row in rows], fontsize=7)
     axes.set(
@@ -146,7 +144,7 @@ def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str
 
 
 def _draw_residuals(
-    plot: Plot, panels: Sequence[Axes], models: Sequence[str], looks: Mapping[str, Kind]
+    plot: Plot, panels: Sequence[Axes], models: Sequence[str], looks: Mapping[str, Look]
 ) -> None:
     """Residuals in eV, all panels to one scale; those beyond are rings at the edge, in their direction."""
     shown = [
@@ -173,7 +171,7 @@ def _draw_residuals(
             "rasterized": len(rows) > MANY,
         }
         axes.scatter(xs, ys, 8, faces, linewidths=0.5, clip_on=False, zorder=3, **shape)
-        plot.say_at(axes, xs, ys, [_say_system(row) for row in rows])
+        plot.add_tooltips(axes, xs, ys, [_system_tooltip(row) for row in rows])
         _name(axes, model, most, int((beyond > 1).sum()))
     corner = panels[(len(panels) - 1) // ACROSS * ACROSS]
     corner.set_ylabel("predicted (eV)", fontsize=7.5)
@@ -197,20 +195,24 @@ def _name(axes: Axes, model: str, most: float, beyond: int) -> None:
         )
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     if row["mae"] is None:
         return f"{row['model_id']}\n{row['reason']}"
-    between = "" if row["low"] is None else f" ({number(row['low'])} to {number(row['high'])})"
+    between = (
+        ""
+        if row["low"] is None
+        else f" ({format_number(row['low'])} to {format_number(row['high'])})"
+    )
     return (
-        f"{row['model_id']}\nof residuals {number(row['mae'])} eV{between}, {number(row['mae_per_atom'])} eV/atom, "
-        f"median {number(row['median_error'])} eV\n"
-        f"with its zero {number(row['raw_mae'])} eV\nrank correlation {number(row['spearman'])}, n = {row['n']}, "
+        f"{row['model_id']}\nof residuals {format_number(row['mae'])} eV{between}, {format_number(row['mae_per_atom'])} eV/atom, "
+        f"median {format_number(row['median_error'])} eV\n"
+        f"with its zero {format_number(row['raw_mae'])} eV\nrank correlation {format_number(row['spearman'])}, n = {row['n']}, "
         f"{row['rank']} constants fitted"
     )
 
 
-def _say_system(row: Row) -> str:
+def _system_tooltip(row: Row) -> str:
     return (
-        f"{row['system_id']}\n{row['formula'] or ''}\nresiduals: label {number(row['label_residual'])} eV, "
-        f"predicted {number(row['predicted_residual'])} eV"
+        f"{row['system_id']}\n{row['formula'] or ''}\nresiduals: label {format_number(row['label_residual'])} eV, "
+        f"predicted {format_number(row['predicted_residual'])} eV"
     )

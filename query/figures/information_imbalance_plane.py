@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 
-from query.figures.pairs import WORDS, Cloud, draw_pairs, key_of_pairs, note_undefined
-from query.figures.plot import GRAY, NothingToDraw, Plot, families, in_our_look, number
+from query.figures.drawing.labels import format_number
+from query.figures.drawing.looks import GRAY, WORDS, family_looks
+from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs, note_undefined
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-Row = dict[str, Any]
 CORNERS = {
     (0, 0): "the same information",
     (1, 1): "unrelated",
@@ -21,7 +21,7 @@ CORNERS = {
 }
 
 
-@in_our_look
+@styled
 def information_imbalance_plane(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
@@ -47,7 +47,7 @@ def information_imbalance_plane(
     if drawn != set(datasets):
         where = " and ".join(datasets)
         raise NothingToDraw(
-            f"two models with vectors on {where} are needed: make ingest MODEL=… DATASET=…"
+            f"two models with vectors on {where} are needed: matterzoo ingest MODEL DATASET"
         )
     plot = Plot(
         answer,
@@ -55,14 +55,14 @@ def information_imbalance_plane(
         width=2 + 3.8 * len(datasets),
         height=4.5,
     )
-    looks = families(connection, *datasets)
+    looks = family_looks(connection, *datasets)
     for axes, dataset in zip(
         plot.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True
     ):
         rows = [row for row in answer.rows if row["dataset"] == dataset]
-        draw_pairs(plot, axes, rows, Cloud("a_to_b", "b_to_a", _say), looks)
+        draw_pairs(plot, axes, rows, Cloud("a_to_b", "b_to_a", _tooltip), looks)
         _explain(axes, rows, dataset if dataset_b else "")
-    key_of_pairs(plot, answer.rows, looks)
+    add_pairs_legend(plot, answer.rows, looks)
     note_undefined(plot, answer.rows, ("a_to_b", "b_to_a"))
     return plot
 
@@ -97,7 +97,7 @@ def _explain(axes: Axes, rows: Sequence[Row], title: str) -> None:
     axes.set(xlabel=f"Δ(a → b), n = {drawn[0]['n']}, k = {drawn[0]['k']}", ylabel="Δ(b → a)")
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     a, b = row["model_a"], row["model_b"]
-    there, back = number(row["a_to_b"]), number(row["b_to_a"])
+    there, back = format_number(row["a_to_b"]), format_number(row["b_to_a"])
     return f"a = {a}, b = {b}\nΔ(a → b) {there}, Δ(b → a) {back}, n = {row['n']}, k = {row['k']}"

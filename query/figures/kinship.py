@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from query.figures.pairs import Cloud, draw_pairs, key_of_pairs
-from query.figures.plot import NothingToDraw, Plot, alike, families, in_our_look, number, systems
+from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-Row = dict[str, Any]
 RELATIONS = (
     "same family",
     "same training data",
@@ -28,7 +28,7 @@ LETTERS = 200  # of one reason, which may name many models
 SHOWN = 3  # names of training sets under the mouse
 
 
-@in_our_look
+@styled
 def kinship(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -47,11 +47,11 @@ def kinship(
     pairs = [row for row in answer.rows if row["value"] is not None]
     if not pairs:
         raise NothingToDraw(
-            f"two models with training sets and vectors on {dataset} are needed: make ingest MODEL=… DATASET={dataset}"
+            f"two models with training sets and vectors on {dataset} are needed: matterzoo ingest MODEL {dataset}"
         )
     plot = Plot(answer, f"What explains {metric} on {dataset}", width=8.6, height=4.4)
     axes = plot.subplots()
-    looks = families(connection, dataset)
+    looks = family_looks(connection, dataset)
     relations = [
         relation
         for relation in RELATIONS
@@ -68,9 +68,9 @@ def kinship(
             looks,
         )
         _summarize(plot, axes, rows[0], place, "neither" if neither else "same data")
-    _name(axes, relations, f"{metric} ({alike(metric)}, {systems(answer.rows)})")
+    _name(axes, relations, f"{metric} ({direction_label(metric)}, {sample_label(answer.rows)})")
     mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
-    key_of_pairs(plot, pairs, looks, [mean])
+    add_pairs_legend(plot, pairs, looks, [mean])
     _note(plot, answer.rows)
     return plot
 
@@ -84,7 +84,7 @@ def _note(plot: Plot, rows: Sequence[Row]) -> None:
         if row[column]
     ]
     if words:
-        plot.note(
+        plot.add_note(
             "; ".join(
                 textwrap.shorten(word, LETTERS, placeholder=" …") for word in dict.fromkeys(words)
             )
@@ -103,11 +103,13 @@ def _summarize(plot: Plot, axes: Axes, row: Row, place: int, beside: str) -> Non
         low, high = (row["mean"] if row[side] is None else row[side] for side in ("low", "high"))
         axes.plot([low, high], [place + MEAN] * 2, color="black", linewidth=1.4)
         axes.plot(row["mean"], place + MEAN, "d", color="black", markersize=6)
-        plot.say_at(axes, [row["mean"]], [place + MEAN], [_say_mean(row)])
+        plot.add_tooltips(axes, [row["mean"]], [place + MEAN], [_mean_tooltip(row)])
         words.append(f"mean {row['mean']:.2f}")
     if row["difference"] is not None:
         words.append(f"{round(row['difference'], 2) + 0.0:+.2f} beside {beside}")
-        words.append("no p-value" if row["p_value"] is None else f"p = {number(row['p_value'], 2)}")
+        words.append(
+            "no p-value" if row["p_value"] is None else f"p = {format_number(row['p_value'], 2)}"
+        )
     text = "\n".join([", ".join(words[:2]), ", ".join(words[2:])])
     axes.text(
         1.02,
@@ -132,11 +134,11 @@ def _name(axes: Axes, relations: Sequence[str], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     near = f", k = {row['k']}" if row["k"] is not None else ""
     lines = [
         f"{row['model_a']} · {row['model_b']}",
-        f"{row['metric']} {number(row['value'])}, n = {row['n']}{near}",
+        f"{row['metric']} {format_number(row['value'])}, n = {row['n']}{near}",
     ]
     sets = row["common_sets"]
     if sets:
@@ -145,13 +147,13 @@ def _say(row: Row) -> str:
     return "\n".join(lines)
 
 
-CLOUD = Cloud("value", "down", _say)
+CLOUD = Cloud("value", "down", _tooltip)
 
 
-def _say_mean(row: Row) -> str:
+def _mean_tooltip(row: Row) -> str:
     between = (
         row["warning"]
         if row["low"] is None
-        else f"95 % interval {number(row['low'])} to {number(row['high'])}"
+        else f"95 % interval {format_number(row['low'])} to {format_number(row['high'])}"
     )
-    return f"{row['relation']}: mean {number(row['mean'])}\n{between}\n{row['n_pairs']} pairs of {row['n_models']} models"
+    return f"{row['relation']}: mean {format_number(row['mean'])}\n{between}\n{row['n_pairs']} pairs of {row['n_models']} models"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import duckdb
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from query.figures.plot import OTHER, Kind, Plot, ask_for_tree, families, in_our_look, kinds
+from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
+from query.figures.drawing.plot import Plot, Row, styled
+from query.figures.drawing.questions import ask_for_tree
 
-Row = dict[str, Any]
 INCH = 0.17  # a model
 COLORED = ("family", "input", "training")
 WRAP = 34  # letters, of a name in the key
 
 
-@in_our_look
+@styled
 def model_tree(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -57,11 +57,13 @@ def model_tree(
             markeredgewidth=0,
             zorder=3,
         )
-    plot.say_at(axes, [row["x"] for row in leaves], [row["y"] for row in leaves], map(_say, leaves))
+    plot.add_tooltips(
+        axes, [row["x"] for row in leaves], [row["y"] for row in leaves], map(_tooltip, leaves)
+    )
     _frame(axes, leaves)
-    plot.key({textwrap.fill(name, WRAP): look for name, look in looks.items()}, title=color)
+    plot.add_legend({textwrap.fill(name, WRAP): look for name, look in looks.items()}, title=color)
     if outside:
-        plot.note(
+        plot.add_note(
             "Without a place: " + "; ".join(f"{row['model']} ({row['reason']})" for row in outside)
         )
     return plot
@@ -69,11 +71,13 @@ def model_tree(
 
 def _looks(
     connection: duckdb.DuckDBPyConnection, dataset: str, color: str, leaves: Sequence[Row]
-) -> dict[str, Kind]:
+) -> dict[str, Look]:
     """A look for each of the values drawn."""
     drawn = sorted({row[color] for row in leaves})
-    known: Mapping[str, Kind] = families(connection, dataset) if color == "family" else kinds(drawn)
-    return {name: known.get(name, OTHER) for name in drawn}
+    known: Mapping[str, Look] = (
+        family_looks(connection, dataset) if color == "family" else assign_looks(drawn)
+    )
+    return {name: known.get(name, OTHER_LOOK) for name in drawn}
 
 
 def _branches(axes: Axes, nodes: Sequence[Row]) -> None:
@@ -130,7 +134,7 @@ def _round(length: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     sets = (
         textwrap.shorten(", ".join(row["training_sets"] or []), 100, placeholder=" …")
         or row["training"]

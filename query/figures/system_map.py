@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,10 +12,11 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from query.figures.plot import GRAY, SEQUENTIAL, NothingToDraw, Plot, in_our_look, kinds, number
+from query.figures.drawing.labels import format_number
+from query.figures.drawing.looks import GRAY, SEQUENTIAL, assign_looks
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-Row = dict[str, Any]
 MOST_KINDS = 7
 MANY = 3000  # systems, from which points are small, and pixels
 WIDE = 30  # highest over lowest value, from which the colors are logarithmic
@@ -25,7 +25,7 @@ SEEING = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
 NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
 
-@in_our_look
+@styled
 def system_map(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -45,7 +45,7 @@ def system_map(
     """
     if model is None and not connection.execute(SEEING, [dataset]).fetchall():
         raise NothingToDraw(
-            f"no model has vectors on {dataset}: make ingest MODEL=… DATASET={dataset}"
+            f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}"
         )
     options = {
         "model": model,
@@ -73,8 +73,11 @@ def system_map(
     for points in axes.collections:
         points.set_rasterized(len(rows) > MANY)
     _name(axes, rows[0])
-    plot.say_at(
-        axes, [row["x"] for row in rows], [row["y"] for row in rows], [_say(row) for row in rows]
+    plot.add_tooltips(
+        axes,
+        [row["x"] for row in rows],
+        [row["y"] for row in rows],
+        [_tooltip(row) for row in rows],
     )
     return plot
 
@@ -133,7 +136,7 @@ def _draw_kinds(axes: Axes, rows: Sequence[Row]) -> None:
     axes.scatter(
         xs, ys, size / 2, color="#C4C4C4", linewidths=0, label=f"other ({len(rest)})", zorder=0
     )
-    for name, look in kinds(frequent).items():
+    for name, look in assign_looks(frequent).items():
         some = [row for row in rows if row["category"] == name]
         xs, ys = [row["x"] for row in some], [row["y"] for row in some]
         label = f"{name} ({counted[name]})"
@@ -157,7 +160,9 @@ def _name(axes: Axes, row: Row) -> None:
     )
 
 
-def _say(row: Row) -> str:
-    known = row["category"] or (number(row["value"]) if row["value"] is not None else "not known")
+def _tooltip(row: Row) -> str:
+    known = row["category"] or (
+        format_number(row["value"]) if row["value"] is not None else "not known"
+    )
     unit = f" {row['unit']}" if row["unit"] else ""
     return f"{row['system_id']}\n{row['formula'] or ''}\n{NAMES.get(row['color'], row['color'])}: {known}{unit}"

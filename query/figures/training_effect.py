@@ -9,33 +9,24 @@ import duckdb
 import numpy as np
 from matplotlib.axes import Axes
 
-from query.figures.plot import (
-    COLORS,
-    GRAY,
-    Kind,
-    NothingToDraw,
-    Plot,
-    alike,
-    in_our_look,
-    number,
-    systems,
-)
+from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.looks import COLORS, GRAY, Look
+from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.metrics import find_metric
 from query.statements import ask
 
-Row = dict[str, Any]
 LOOKS = {
-    "same family": Kind(COLORS[0], "o"),
-    "same training data": Kind(COLORS[1], "s"),
-    "neither": Kind(COLORS[6], "x"),
-    "training data not known": Kind(COLORS[7], "+"),
+    "same family": Look(COLORS[0], "o"),
+    "same training data": Look(COLORS[1], "s"),
+    "neither": Look(COLORS[6], "x"),
+    "training data not known": Look(COLORS[7], "+"),
 }
 STYLES = dict(zip(LOOKS, ("-", "--", ":", "-."), strict=True))
 
 MANY = 300  # pairs
 
 
-@in_our_look
+@styled
 def training_effect(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -61,9 +52,9 @@ def training_effect(
     if not any(row["gained"] is not None for row in answer.rows):
         why = answer.rows[0]["reason"] if answer.rows else "fewer than two trained models"
         raise NothingToDraw(
-            f"no pair of models with untrained twins ({why}): make ingest MODEL=…,…@untrained DATASET={dataset}"
+            f"no pair of models with untrained twins ({why}): matterzoo ingest MODEL,MODEL@untrained {dataset}"
         )
-    title = f"{metric} of models and of their untrained twins on {dataset} ({systems(answer.rows)})"
+    title = f"{metric} of models and of their untrained twins on {dataset} ({sample_label(answer.rows)})"
     plot = Plot(answer, title, width=10.5, height=5.4)
     left, right = plot.subplots(1, 2, width_ratios=(1.15, 1))
     _scatter(plot, left, answer.rows, metric)
@@ -99,7 +90,7 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
                 linewidths=1,
                 label=label,
             )
-            plot.say_at(axes, xs, ys, map(_say, drawn))
+            plot.add_tooltips(axes, xs, ys, map(_tooltip, drawn))
     hatched: dict[str, Any] = {
         "fill": False,
         "hatch": "////",
@@ -117,7 +108,7 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None])
     axes.set_box_aspect(1)
     axes.set_xlabel(f"{metric} of their untrained twins")
-    axes.set_ylabel(f"{metric} of two models ({alike(metric)})")
+    axes.set_ylabel(f"{metric} of two models ({direction_label(metric)})")
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -160,14 +151,10 @@ def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
     axes.grid(True)
 
 
-def _say(row: Row) -> str:
+def _tooltip(row: Row) -> str:
     pair = f"{row['model_a']} · {row['model_b']}: {row['kin']}"
     if row["gained"] is None:
-        return (
-            f"{pair}\n{number(row['value'])}, twins {number(row['twins_value'])}: {row['reason']}"
-        )
-    values = (
-        f"{number(row['value'])}, twins {number(row['twins_value'])}, gained {row['gained']:+.3g}"
-    )
-    chance = f"by chance {number(row['null_mean'])} ± {number(row['null_std'], 2)}, p = {number(row['p_value'], 2)}"
+        return f"{pair}\n{format_number(row['value'])}, twins {format_number(row['twins_value'])}: {row['reason']}"
+    values = f"{format_number(row['value'])}, twins {format_number(row['twins_value'])}, gained {row['gained']:+.3g}"
+    chance = f"by chance {format_number(row['null_mean'])} ± {format_number(row['null_std'], 2)}, p = {format_number(row['p_value'], 2)}"
     return f"{pair}\n{values}\n{chance}, n = {row['n']}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from query.figures.plot import number
+from query.figures.drawing.labels import format_number
 from query.report.views import Drawn, Version
 
 Row = dict[str, Any]
@@ -74,7 +74,7 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
             best = max(some, key=lambda row: float(row["calibrated"]))
             yield (
                 f"{which}, {best['model_a']} and {best['model_b']} are the most alike: {best['metric']} "
-                f"{number(best['value'])}, calibrated {number(best['calibrated'])}, n = {best['n']}."
+                f"{format_number(best['value'])}, calibrated {format_number(best['calibrated'])}, n = {best['n']}."
             )
 
 
@@ -88,9 +88,9 @@ def _convergence(rows: Rows) -> Iterator[str]:
                 if row["spearman_low"] is None
                 else f", 95 % {_range(row['spearman_low'], row['spearman_high'])}"
             )
-            p = number(row["spearman_p"], 2)
+            p = format_number(row["spearman_p"], 2)
             said.append(
-                f"{number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)"
+                f"{format_number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)"
             )
     if said:
         about = f"{rows[0]['score']} with alignment to {rows[0]['reference']}"
@@ -105,7 +105,7 @@ def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
             if row["metric"] == metric and None not in (row["on_a"], row["on_b"])
         ]
         if pairs:
-            means = [number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
+            means = [format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
             yield f"The mean {metric} of {len(pairs)} pairs is {means[0]} on the first, {means[1]} on the second."
 
 
@@ -113,7 +113,7 @@ def _dimensions(rows: Rows) -> Iterator[str]:
     known = [row for row in rows if row["kind"] == "model" and row["value"] is not None]
     if known:
         ends = [choose(known, key=lambda row: float(row["value"])) for choose in (min, max)]
-        low, high = (f"{number(row['value'], 2)} ({row['model_id']})" for row in ends)
+        low, high = (f"{format_number(row['value'], 2)} ({row['model_id']})" for row in ends)
         yield f"The intrinsic dimension of trained models lies between {low} and {high}."
 
 
@@ -121,8 +121,8 @@ def _kinship(rows: Rows) -> Iterator[str]:
     found = {row["relation"]: row for row in rows if row["mean"] is not None}
     said = []
     for relation, row in found.items():
-        p = "" if row["p_value"] is None else f", p = {number(row['p_value'], 2)}"
-        said.append(f"{number(row['mean'])} for {relation} ({row['n_pairs']} pairs{p})")
+        p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
+        said.append(f"{format_number(row['mean'])} for {relation} ({row['n_pairs']} pairs{p})")
     if said:
         yield f"The mean {next(iter(found.values()))['metric']} of two models is {'; '.join(said)}."
 
@@ -148,12 +148,12 @@ def _energy_errors(rows: Rows) -> Iterator[str]:
         interval = "" if best["low"] is None else f" (95 % {_range(best['low'], best['high'])})"
         yield (
             f"Composition taken out, {best['model_id']} is nearest to {best['property']} of {best['source']}: mean "
-            f"absolute error {number(best['mae'])} eV{interval}, n = {best['n']}."
+            f"absolute error {format_number(best['mae'])} eV{interval}, n = {best['n']}."
         )
 
 
 def _range(low: float, high: float) -> str:
-    return f"{number(low, 2)} to {number(high, 2)}"
+    return f"{format_number(low, 2)} to {format_number(high, 2)}"
 
 
 SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {

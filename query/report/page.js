@@ -5,7 +5,7 @@ const tip = document.getElementById("tip");
 const mark = document.createElement("div");
 const unpacked = new Map();
 
-/** What a view carries, {image, spots}: gzip in base64, opened when it is first needed. */
+/** What a view carries, {image, tooltips}: gzip in base64, opened when it is first needed. */
 function unpack(view) {
   if (!unpacked.has(view)) {
     const bytes = Uint8Array.from(atob(view.querySelector(".packed").textContent), (c) => c.charCodeAt(0));
@@ -16,37 +16,37 @@ function unpack(view) {
 }
 
 /** The nearest point that is near, else the cell around the place. Lengths in px. */
-function find(spots, x, y, width, height) {
+function find(tooltips, x, y, width, height) {
   let best = null;
   let least = NEAR;
-  for (const spot of spots) {
-    const far = Math.hypot(spot[0] * width - x, spot[1] * height - y);
-    if (spot[2] === 0 && far <= least) [best, least] = [spot, far];
+  for (const tooltip of tooltips) {
+    const far = Math.hypot(tooltip[0] * width - x, tooltip[1] * height - y);
+    if (tooltip[2] === 0 && far <= least) [best, least] = [tooltip, far];
   }
   const inside = ([left, top, wide, high]) => left * width <= x && x <= (left + wide) * width
     && top * height <= y && y <= (top + high) * height;
-  return best ?? spots.find((spot) => spot[2] > 0 && inside(spot)) ?? null;
+  return best ?? tooltips.find((tooltip) => tooltip[2] > 0 && inside(tooltip)) ?? null;
 }
 
-/** The spot that the eye would go to next in a direction (dx, dy). */
-function next(spots, from, dx, dy) {
+/** The tooltip that the eye would go to next in a direction (dx, dy). */
+function next(tooltips, from, dx, dy) {
   let best = from;
   let least = Infinity;
-  for (const spot of spots) {
-    const x = spot[0] + spot[2] / 2 - from[0] - from[2] / 2;
-    const y = spot[1] + spot[3] / 2 - from[1] - from[3] / 2;
+  for (const tooltip of tooltips) {
+    const x = tooltip[0] + tooltip[2] / 2 - from[0] - from[2] / 2;
+    const y = tooltip[1] + tooltip[3] / 2 - from[1] - from[3] / 2;
     const along = x * dx + y * dy;
     const cost = along + 3 * Math.abs(x * dy - y * dx);
-    if (along > 1e-6 && cost < least) [best, least] = [spot, cost];
+    if (along > 1e-6 && cost < least) [best, least] = [tooltip, cost];
   }
   return best;
 }
 
-function show(canvas, spot) {
-  if (spot === null) return hide();
-  canvas.spot = spot;
+function show(canvas, tooltip) {
+  if (tooltip === null) return hide();
+  canvas.tooltip = tooltip;
   const box = canvas.getBoundingClientRect();
-  const [left, top, wide, high, text] = spot;
+  const [left, top, wide, high, text] = tooltip;
   mark.className = wide > 0 ? "mark" : "mark point";
   mark.style.left = `${100 * left}%`;
   mark.style.top = `${100 * top}%`;
@@ -59,7 +59,7 @@ function show(canvas, spot) {
   place("top", box.top + top * box.height, box.top + (top + high) * box.height, tip.offsetHeight, innerHeight);
 }
 
-/** Put the tip after a spot along one side of the window, before it where there is no room, always inside. */
+/** Put the tip after a tooltip along one side of the window, before it where there is no room, always inside. */
 function place(side, begin, end, size, room) {
   const gap = 14;
   const start = end + gap + size <= room ? end + gap : begin - gap - size;
@@ -74,9 +74,9 @@ function hide() {
 function listen(canvas) {
   const view = canvas.closest(".view");
   const point = async (event) => {
-    const { spots } = await unpack(view);
+    const { tooltips } = await unpack(view);
     const box = canvas.getBoundingClientRect();
-    show(canvas, find(spots, event.clientX - box.left, event.clientY - box.top, box.width, box.height));
+    show(canvas, find(tooltips, event.clientX - box.left, event.clientY - box.top, box.width, box.height));
   };
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerdown", point);
@@ -87,8 +87,8 @@ function listen(canvas) {
     if (event.key === "Escape") hide();
     if (step === undefined) return;
     event.preventDefault();
-    const { spots } = await unpack(view);
-    if (spots.length > 0) show(canvas, canvas.spot ? next(spots, canvas.spot, ...step) : spots[0]);
+    const { tooltips } = await unpack(view);
+    if (tooltips.length > 0) show(canvas, canvas.tooltip ? next(tooltips, canvas.tooltip, ...step) : tooltips[0]);
   });
 }
 

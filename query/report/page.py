@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from query.figures.plot import Spot
+from query.figures.drawing.plot import Tooltip
 from query.report.views import Drawn, Image, View
 from query.statements import Answer
 
@@ -170,7 +170,10 @@ def _figure(name: str, image: Image, *, first: bool) -> str:
         else ""
     )
     packed = pack(
-        {"image": None if first else image.svg, "spots": [_values(spot) for spot in image.spots]}
+        {
+            "image": None if first else image.svg,
+            "tooltips": [_values(tooltip) for tooltip in image.tooltips],
+        }
     )
     shown = f'<img {source}alt="{title}" width="{wide:.0f}" height="{high:.0f}">'
     focus = f'tabindex="0" role="group" aria-label="{title}; arrow keys move between its points"'
@@ -181,11 +184,11 @@ def _figure(name: str, image: Image, *, first: bool) -> str:
     )
 
 
-def _values(spot: Spot) -> list[float | str]:
+def _values(tooltip: Tooltip) -> list[float | str]:
     """left, top, width, height, text."""
     return [
-        *(round(value, 5) for value in (spot.left, spot.top, spot.width, spot.height)),
-        spot.text,
+        *(round(value, 5) for value in (tooltip.left, tooltip.top, tooltip.width, tooltip.height)),
+        tooltip.text,
     ]
 
 

@@ -74,7 +74,7 @@ def two_by_two(connection: Connection, datasets: Sequence[str]) -> list[Version]
     """Each pair of datasets."""
     pairs = list(combinations(datasets, 2))
     if not pairs:
-        raise NothingToDraw(f"two datasets are needed: make report DATASET={datasets[0]},…")
+        raise NothingToDraw(f"two datasets are needed: matterzoo report {datasets[0]},…")
     return [
         Version({"datasets": f"{a} and {b}"}, {"dataset_a": a, "dataset_b": b}) for a, b in pairs
     ]
@@ -128,7 +128,7 @@ def by_color(connection: Connection, datasets: Sequence[str]) -> list[Version]:
                 found.append(Version(switches, {**switches, "model": model}))
     if not found:
         raise NothingToDraw(
-            f"no model has vectors on {' or '.join(datasets)}: make ingest MODEL=… DATASET=…"
+            f"no model has vectors on {' or '.join(datasets)}: matterzoo ingest MODEL DATASET"
         )
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from query.figures import NothingToDraw, Plot
-from query.figures.plot import Spot
+from query.figures.drawing.plot import Tooltip
 from query.sql.output import sentence
 from query.statements import Answer
 
@@ -58,7 +58,7 @@ class Image:
     height: float
     svg: str
     png: bytes
-    spots: list[Spot]
+    tooltips: list[Tooltip]
     answer: Answer
 
 
@@ -133,5 +133,5 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
 
 def _render(plot: Plot) -> Image:
     width, height = plot.get_size_inches().tolist()
-    spots = plot.spots()
-    return Image(plot.title, width, height, plot.svg(), plot.png(), spots, plot.answer)
+    tooltips = plot.tooltips()
+    return Image(plot.title, width, height, plot.svg(), plot.png(), tooltips, plot.answer)

@@ -99,7 +99,7 @@ def test_a_point_is_a_pair(small: Connection) -> None:
     assert f"more alike on crystals:\n{above} of 28 pairs" in [
         text.get_text() for text in plot.axes[1].texts
     ]
-    assert len(plot.spots()) == 56
+    assert len(plot.tooltips()) == 56
     assert not overlapping(plot)
 
 

@@ -106,14 +106,14 @@ def test_labels_of_lines_that_end_together_do_not_collide(small: Connection) -> 
     )  # where k is nearly n, all values are CKA's and chance is near
     assert overlapping(plot) == []
     assert (
-        len(plot.spots()) == len([*plot.answer.rows]) + 2
+        len(plot.tooltips()) == len([*plot.answer.rows]) + 2
     )  # all systems at the usual k are in both panels
 
 
 def test_what_is_undefined_is_hatched(small: Connection) -> None:
     plot = alignment_curve(small, "crystals", ns=[10, 40, 60], ks=[5])
     assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 2
-    assert sum("undefined" in spot.text for spot in plot.spots()) == 2
+    assert sum("undefined" in tooltip.text for tooltip in plot.tooltips()) == 2
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_is_undefined_is_hatched(small: Connection) -> None:
         ),
         (
             {"model_a": "flat"},
-            "no two models of different families have a value on crystals: make ingest MODEL=… DATASET=crystals",
+            "no two models of different families have a value on crystals: matterzoo ingest MODEL crystals",
         ),
         (
             {"metric": "cka", "ns": [60]},

@@ -57,7 +57,10 @@ def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
     )
     assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 5
     assert (
-        sum("undefined: every vector of flat is the same" in spot.text for spot in plot.spots())
+        sum(
+            "undefined: every vector of flat is the same" in tooltip.text
+            for tooltip in plot.tooltips()
+        )
         == 5
     )
 
@@ -69,10 +72,12 @@ def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
         for row in plot.answer.rows
         if (row["model_a"], row["model_b"]) == ("alpha-0", "alpha-1")
     )
-    (spot,) = [spot for spot in plot.spots() if spot.text.startswith("alpha-0 · alpha-1\n")]
-    assert f"cknna {row['value']:.3g}, calibrated {row['calibrated']:.3g}" in spot.text
-    assert spot.text.endswith("n = 60")
-    assert (spot.width, spot.height) > (0.05, 0.05)
+    (tooltip,) = [
+        tooltip for tooltip in plot.tooltips() if tooltip.text.startswith("alpha-0 · alpha-1\n")
+    ]
+    assert f"cknna {row['value']:.3g}, calibrated {row['calibrated']:.3g}" in tooltip.text
+    assert tooltip.text.endswith("n = 60")
+    assert (tooltip.width, tooltip.height) > (0.05, 0.05)
     assert plot.title == "cknna on crystals (n = 60, k = 25)"
 
 
@@ -96,7 +101,7 @@ def test_strips_lie_between_the_names_and_the_cells(
 def test_sixty_models(large: Connection) -> None:
     plot = alignment_matrix(large, "crystals", metric="mutual_knn", permutations=0)
     assert len(labels(plot)) == 62
-    assert len(plot.spots()) == 62 * 62
+    assert len(plot.tooltips()) == 62 * 62
     assert overlapping(plot) == []
     assert {"family-00", "family-11", "plain"} <= written(plot)
     looks = {
@@ -107,7 +112,7 @@ def test_sixty_models(large: Connection) -> None:
 
 @pytest.mark.parametrize("models", [["alpha-0"], ["alpha-0", "flat"]])
 def test_one_model_is_no_matrix(small: Connection, models: list[str]) -> None:
-    says = "a tree needs two models aligned on crystals, found 1 .*: make ingest MODEL=… DATASET=crystals"
+    says = "a tree needs two models aligned on crystals, found 1 .*: matterzoo ingest MODEL crystals"
     with pytest.raises(NothingToDraw, match=says):
         alignment_matrix(small, "crystals", models=models)
 

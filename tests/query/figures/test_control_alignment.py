@@ -103,7 +103,7 @@ def test_every_value_stands_in_the_table(plot: Plot) -> None:
 
 def test_nothing_overlaps_and_everything_speaks(plot: Plot) -> None:
     assert overlapping(plot) == []
-    texts = [spot.text for spot in plot.spots()]
+    texts = [tooltip.text for tooltip in plot.tooltips()]
     assert (
         sum("every vector of flat is the same" in text for text in texts) == 4
     )  # a mark and a cell, two metrics
@@ -114,6 +114,6 @@ def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:
         "DELETE FROM embeddings WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')"
     )
     with pytest.raises(
-        NothingToDraw, match="no controls on crystals: make ingest MODEL=bundled DATASET=crystals"
+        NothingToDraw, match="no controls on crystals: matterzoo ingest bundled crystals"
     ):
         control_alignment(own, "crystals")

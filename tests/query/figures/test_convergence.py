@@ -62,7 +62,7 @@ def test_a_point_is_a_model(scored: Connection) -> None:
     ]
     assert "fewer than three models: elsewhere" in written(plot)
     assert "energy_mae (meV)\nheld out" in written(plot)
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 

@@ -48,7 +48,7 @@ def test_a_row_is_a_model_with_its_twin(large: Connection) -> None:
             assert (line.get_markerfacecolor() == "white") == twin
     assert not found
     assert "undefined" in [text.get_text() for text in axes.texts]
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 

@@ -120,7 +120,7 @@ def test_the_figure_draws_errors_and_residuals(
             [row["label_residual"], row["predicted_residual"]] for row in rows
         ]
     assert "Energies on crystals against energy of book" in written(plot)
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 
@@ -144,7 +144,8 @@ def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.
     row = rows[0]
     assert x / y == pytest.approx(row["label_residual"] / row["predicted_residual"])
     assert any(
-        f"predicted {row['predicted_residual']:.3g} eV" in spot.text for spot in plot.spots()
+        f"predicted {row['predicted_residual']:.3g} eV" in tooltip.text
+        for tooltip in plot.tooltips()
     )
 
 
@@ -162,7 +163,7 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
     assert len(plot.axes[0].get_yticklabels()) == 60
     assert len(plot.axes) == 1 + 8
     assert plot.answer.table.num_rows == 8 * 60 + 52
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 

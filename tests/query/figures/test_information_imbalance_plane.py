@@ -58,7 +58,7 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     assert {row["reason"] for row in left_out} == {
         "one of the two sees less than half of the systems that others see"
     }
-    assert plot._supxlabel.get_text().startswith("14 of 56 pairs undefined and not drawn")
+    assert plot._supxlabel.get_text().startswith("14 of 56 pairs are undefined and not drawn")
     assert [axes.get_title("left") for axes in plot.axes] == ["crystals", "molecules"]
 
 
@@ -74,7 +74,7 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     # What Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean: a tells all of b, and b nothing of a.
     assert words["a contains b"][0] < 0.5 < words["a contains b"][1]
     assert words["unrelated"] == (0.985, 0.985)
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 

@@ -102,7 +102,7 @@ def test_a_point_is_a_pair(large: Connection) -> None:
         values = [row["value"] for row in rows if row["relation"] == name]
         assert sorted(mine[:, 0]) == pytest.approx(sorted(values))
         assert f"{len(values)} pairs, mean {np.mean(values):.2f}" in "\n".join(written(plot))
-    plot.spots()
+    plot.tooltips()
     assert not overlapping(plot)
 
 

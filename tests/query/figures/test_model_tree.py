@@ -119,14 +119,16 @@ def test_sixty_models(large: Connection) -> None:
     plot = model_tree(large, "crystals")
     assert len(labels(plot)) == 62
     assert overlapping(plot) == []
-    (spot,) = (spot for spot in plot.spots() if spot.text.startswith("family-11-0\n"))
-    assert spot.text.splitlines()[1].startswith("family-11, sees structure, branch 0.")
-    assert spot.text.splitlines()[2] == "trained on sky, sand, snow, soil"
+    (tooltip,) = (
+        tooltip for tooltip in plot.tooltips() if tooltip.text.startswith("family-11-0\n")
+    )
+    assert tooltip.text.splitlines()[1].startswith("family-11, sees structure, branch 0.")
+    assert tooltip.text.splitlines()[2] == "trained on sky, sand, snow, soil"
 
 
 def test_a_tree_needs_two_models(small: Connection) -> None:
     with pytest.raises(
-        NothingToDraw, match="a tree needs two models.*: make ingest MODEL=… DATASET=crystals"
+        NothingToDraw, match="a tree needs two models.*: matterzoo ingest MODEL crystals"
     ):
         model_tree(small, "crystals", models=["alpha-0"])
     with pytest.raises(

@@ -53,7 +53,7 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     assert len(rings.get_offsets()) == 20
     assert {"not known (20)", "gap (eV)\nbook"} <= written(plot)
     assert points.get_offsets().tolist() == [[row["x"], row["y"]] for row in plot.answer.rows[:40]]
-    assert len(plot.spots()) == 60
+    assert len(plot.tooltips()) == 60
     assert not overlapping(plot)
     of_model = ask(
         own, "system_map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
@@ -77,7 +77,7 @@ def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     plot = system_map(own, "crystals", model="beta-0")
     bar = plot.axes[0].collections[0].colorbar
     assert bar.ax.get_yscale() == "log"
-    plot.spots()
+    plot.tooltips()
     assert {"5", "10", "20", "50", "100", "200"} <= {
         label.get_text() for label in bar.ax.get_yticklabels()
     }
@@ -98,7 +98,7 @@ def test_what_lacks_is_said(small: Connection) -> None:
     with pytest.raises(NothingToDraw, match="every vector of flat is the same"):
         system_map(small, "crystals", model="flat")
     with pytest.raises(
-        NothingToDraw, match="no model has vectors on nothing: make ingest MODEL=… DATASET=nothing"
+        NothingToDraw, match="no model has vectors on nothing: matterzoo ingest MODEL nothing"
     ):
         system_map(small, "nothing")
 
@@ -107,4 +107,4 @@ def test_many_systems_are_pixels(tmp_path: Path) -> None:
     with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
         plot = system_map(connection, "crystals", model="alpha-0")
     assert plot.svg().count("<use") < 1000  # letters
-    assert len(plot.spots()) == 3001
+    assert len(plot.tooltips()) == 3001

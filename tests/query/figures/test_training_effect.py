@@ -89,7 +89,10 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
     inside = [strip.get_x() < x < strip.get_x() + strip.get_width() for x, _ in drawn]
     assert sum(inside) == 5
     assert (
-        sum("the untrained twin of beta-2 has no vectors" in spot.text for spot in plot.spots())
+        sum(
+            "the untrained twin of beta-2 has no vectors" in tooltip.text
+            for tooltip in plot.tooltips()
+        )
         == 5
     )
 
@@ -109,7 +112,7 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
     assert left_out["twins_value"] is None and left_out["value"] is not None
     says = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
     assert left_out["reason"].startswith(says)
-    assert sum(says in spot.text for spot in plot.spots()) == 1
+    assert sum(says in tooltip.text for tooltip in plot.tooltips()) == 1
 
 
 def test_sixty_models(large: Connection) -> None:
@@ -120,7 +123,7 @@ def test_sixty_models(large: Connection) -> None:
 
 def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
-    says = r"no pair .* \(the untrained twin of alpha-0 .*make ingest MODEL=…,…@untrained DATASET=crystals"
+    says = r"no pair .* \(the untrained twin of alpha-0 .*matterzoo ingest MODEL,MODEL@untrained crystals"
     with pytest.raises(NothingToDraw, match=says):
         training_effect(own, "crystals", permutations=1)
     with pytest.raises(NothingToDraw, match="fewer than two trained models"):

@@ -103,7 +103,7 @@ def test_a_section_without_what_it_needs_says_so(store_path: Path, tmp_path: Pat
     with query.connect(store_path) as connection:
         page = report(connection, ["crystals"], tmp_path, TWO)
     text = page.read_text(encoding="utf-8")
-    assert "Nothing to draw: two datasets are needed: make report DATASET=crystals,…" in text
+    assert "Nothing to draw: two datasets are needed: matterzoo report crystals,…" in text
 
 
 def test_a_figure_that_fails_costs_no_other(

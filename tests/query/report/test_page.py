@@ -86,10 +86,10 @@ def test_a_cell_says_its_pair_and_its_value_under_the_mouse(
 ) -> None:
     rows = rows_of(page_path, "alignment_matrix-crystals-cknna")
     canvas = opened.page.locator("#alignment_matrix .view:visible .canvas")
-    spots, box = canvas.evaluate(SPOTS), canvas.bounding_box()
+    tooltips, box = canvas.evaluate(TOOLTIPS), canvas.bounding_box()
     assert box is not None
     for row in rows[:2] + rows[-2:]:
-        x, y = cell(spots, row)
+        x, y = cell(tooltips, row)
         canvas.hover(position={"x": x * box["width"], "y": y * box["height"]})
         expect(opened.tip).to_contain_text(f"{row['model_a']} · {row['model_b']}")
         expect(opened.tip).to_contain_text(f"cknna {float(row['value']):.3g}")
@@ -97,13 +97,16 @@ def test_a_cell_says_its_pair_and_its_value_under_the_mouse(
     expect(opened.tip).to_be_hidden()
 
 
-SPOTS = "async canvas => (await unpack(canvas.closest('.view'))).spots"
+TOOLTIPS = "async canvas => (await unpack(canvas.closest('.view'))).tooltips"
 
 
-def cell(spots: list[list[object]], row: dict[str, str]) -> tuple[float, float]:
+def cell(tooltips: list[list[object]], row: dict[str, str]) -> tuple[float, float]:
     """The middle of the cell of a pair, in fractions: cells are told by columns from the left, rows from the top."""
-    lefts, tops = sorted({spot[0] for spot in spots}), sorted({spot[1] for spot in spots})  # type: ignore[type-var]
-    wide, high = spots[0][2:4]
+    lefts, tops = (
+        sorted({tooltip[0] for tooltip in tooltips}),
+        sorted({tooltip[1] for tooltip in tooltips}),
+    )  # type: ignore[type-var]
+    wide, high = tooltips[0][2:4]
     column, line = int(row["place_b"]) - 1, int(row["place_a"]) - 1
     return float(lefts[column]) + float(wide) / 2, float(tops[line]) + float(high) / 2  # type: ignore[arg-type]
 
@@ -219,7 +222,7 @@ def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
     ] * len(names)
     last = rows_of(page, "alignment_matrix-crystals-cknna")[-2]
     canvas = tab.page.locator("#alignment_matrix .canvas")
-    (x, y), box = cell(canvas.evaluate(SPOTS), last), canvas.bounding_box()
+    (x, y), box = cell(canvas.evaluate(TOOLTIPS), last), canvas.bounding_box()
     assert box is not None
     canvas.hover(position={"x": x * box["width"], "y": y * box["height"]})
     expect(tab.tip).to_contain_text(f"{last['model_a']} · {last['model_b']}")

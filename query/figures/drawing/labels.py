@@ -1,0 +1,45 @@
+"""Numbers and words of axes, legends and tooltips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from query.metrics import find_metric
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Return a value as text.
+
+    Args:
+        value: The value; None is "undefined".
+        digits: How many significant digits are shown.
+    """
+    return "undefined" if value is None else f"{value:.{digits}g}"
+
+
+def direction_label(metric: str) -> str:
+    """Return which values of a metric belong to models that are alike.
+
+    Args:
+        metric: The name of a metric.
+
+    Returns:
+        "high is alike" or "low is alike", for the label of an axis.
+    """
+    return f"{'low' if find_metric(metric).lower_is_closer else 'high'} is alike"
+
+
+def sample_label(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return from how many systems, and with which k, the defined values of rows come.
+
+    Args:
+        rows: Rows with the columns value, n and k.
+
+    Returns:
+        For example "n = 284 to 288, k = 25".
+    """
+    defined = [row for row in rows if row["value"] is not None]
+    ns, ks = (sorted({row[name] for row in defined} - {None}) for name in ("n", "k"))
+    found = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}"] if ns else []
+    return ", ".join(found + ([f"k = {' or '.join(map(str, ks))}"] if ks else []))

@@ -1,0 +1,76 @@
+"""Colors and markers, the same for the same thing in every figure.
+
+Figures are readable in black and white and by the color-blind: kinds differ in marker and in color
+(Okabe and Ito's), values differ in lightness (cividis).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+# Okabe and Ito, Color Universal Design (2008), in an order that also differs in lightness; their
+# yellow is left out, as it is too light on white.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+SEQUENTIAL = "cividis"  # Matplotlib's name of the color map for values
+GRAY = "#6B6B6B"  # of words and of whatever has no kind; 4.5 : 1 on white and more
+# How words inside the axes look, readable on lines and points.
+WORDS: Any = {
+    "fontsize": 7,
+    "color": GRAY,
+    "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How things of one kind look.
+
+    Attributes:
+        color: A hexadecimal color, "#0072B2".
+        marker: A marker of Matplotlib, "o".
+    """
+
+    color: str
+    marker: str
+
+
+# Of what is of no family of models or descriptors: a control, where one is asked for.
+OTHER_LOOK = Look(GRAY, "d")
+
+
+def assign_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Give each name a look of its own.
+
+    Args:
+        names: The names, in any order. Up to 96 different ones get looks that differ from each
+            other in color or marker.
+
+    Returns:
+        The looks by name, in alphabetical order; the same for the same set of names.
+    """
+    size = len(COLORS)
+    return {
+        name: Look(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)])
+        for i, name in enumerate(sorted(set(names)))
+    }
+
+
+def family_looks(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[str, Look]:
+    """Give each family that has models or descriptors on some datasets a look of its own.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        datasets: Names of datasets.
+
+    Returns:
+        The looks by family: the same in all figures of these datasets.
+    """
+    sql = "SELECT family FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
+    return assign_looks(
+        row[0] for dataset in datasets for row in connection.execute(sql, [dataset]).fetchall()
+    )
