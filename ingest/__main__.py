@@ -34,7 +34,7 @@ from ingest.runs.progress import counting
 from ingest.runs.waiting import PATIENCE, SHORT, patiently
 from ingest.runtimes import choose_runtime, environment
 from ingest.runtimes.base import Runtime
-from ingest.runtimes.check_model import check
+from ingest.runtimes.check_model import check_model
 from ingest.share import ShareError, fetch, look, publish
 from ingest.sources import find_dataset
 from ingest.sources.published import Published
@@ -410,7 +410,7 @@ def check_models(options: argparse.Namespace) -> int:
     failed = []
     for selection in choose_models(options.model):
         try:
-            check(selection, say, dummy=options.dummy, device=options.device)
+            check_model(selection, say, dummy=options.dummy, device=options.device)
         except RunError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             failed.append(selection.model_id)

@@ -1,10 +1,14 @@
-"""What may go wrong between asking for vectors and having them; every message says what to do."""
+"""What may go wrong between asking for vectors and having them."""
 
 from __future__ import annotations
 
+from zoo.errors import MatterzooError
 
-class RunError(Exception):
+
+class RunError(MatterzooError):
     """A run has no environment or image, or its worker ended before it was done."""
+
+    exit_code = 1
 
 
 class Killed(RunError):
@@ -17,3 +21,5 @@ class OutOfMemory(Killed):
 
 class NoRuntime(RunError):
     """The runtime that was asked for does not exist, or this machine cannot use any."""
+
+    exit_code = 2

@@ -9,121 +9,70 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ingest.failures import NoRuntime, RunError
-from ingest.images import local, wheels
-from ingest.images.build import Choice, build
-from ingest.images.clean import clean, listed
+from ingest.images import operations
+from ingest.images.build import BuildOptions
 from ingest.images.engine import connected
-from ingest.images.registry import NoImage, pull, push
-from ingest.images.status import changed, rows, stale
+from ingest.images.status import changed_families, describe_images, stale_families
+from ingest.images.wheels import fetch_wheels as fetch_wheels_of
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.doctor import diagnose, show
 from ingest.runs.errors import RequestError
 from ingest.runs.execute import say
 from ingest.runtimes import choose_runtime
-from ingest.runtimes.check_image import check
+from ingest.runtimes.check_image import check_image as check_golden_vectors
 from schemas.interrupt import listen
 from schemas.store import StoreError
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_families, find_family, find_model
-from zoo.cards.family import Family
-
-LONG = 3600.0  # s that a step of a build may take without a word
 
 
 def build_images(options: argparse.Namespace) -> int:
-    choice = Choice(
+    build_options = BuildOptions(
         options.base, options.builder, options.torch, options.offline, not options.no_cache
     )
-    with connected(timeout=LONG) as client:
-        for family in find_families(options.family):
-            say(f"building the image of {family.name}")
-            image = build(client, family, choice, say)
-            say(f"{image.tags[0]}: {image.attrs['Size'] / 1e6:,.0f} MB, {image.id}")
+    operations.build_images(options.family, build_options, say)
     return 0
 
 
 def push_images(options: argparse.Namespace) -> int:
-    with connected(timeout=LONG) as client:
-        return _each(options.family, lambda family: push(client, family, options.registry, say))
+    operations.push_images(options.family, options.registry, say)
+    return 0
 
 
 def pull_images(options: argparse.Namespace) -> int:
     if (options.family is None) == (options.model is None):
         raise RunError("say what to pull: --family chgnet, --family all, or --model chgnet-0.3.0")
-    with connected(timeout=LONG) as client:
-
-        def one(family: Family) -> None:
-            found = local.find(client, family)
-            say(
-                f"{family.name}: "
-                + (f"{found} is here" if found else f"{pull(client, family, say)} pulled")
-            )
-
-        return _each(options.family or find_model(options.model).family.name, one)
-
-
-def _each(name: str, act: Callable[[Family], object]) -> int:
-    """Act on a family, or on all that have an image; the others are listed. Returns the exit code."""
-    if name != "all":
-        act(find_family(name))
-        return 0
-    without, failed, done = [], [], 0
-    for family in find_families(name):
-        try:
-            act(family)
-            done += 1
-        except NoImage:
-            without.append(family.name)
-        except RunError as error:
-            print(f"error: {family.name}: {error}", file=sys.stderr, flush=True)
-            failed.append(family.name)
-    if without:
-        say(
-            f"{len(without)} families have no image to take: {', '.join(without)}; `make build FAMILY=…` makes one"
-        )
-    if not done and not failed:
-        raise RunError("there is no image of any family")
-    if failed:
-        print(f"error: {len(failed)} families failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    operations.pull_images(options.family or find_model(options.model).family.name, say)
+    return 0
 
 
 def list_images(options: argparse.Namespace) -> int:
     with connected() as client:
-        for row in rows(client):
+        for row in describe_images(client):
             say(row)
     return 0
 
 
 def fetch_wheels(options: argparse.Namespace) -> int:
     for family in find_families(options.family):
-        wheels.fetch(family, say, python=options.python, machine=options.machine)
+        fetch_wheels_of(family, say, python=options.python, machine=options.machine)
     return 0
 
 
 def check_image(options: argparse.Namespace) -> int:
     family = find_family(options.family)
     runtime, _ = choose_runtime("docker", [family])
-    faults = check(runtime, family, say)
+    faults = check_golden_vectors(runtime, family, say)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
 def clean_engine(options: argparse.Namespace) -> int:
-    family = None if options.family == "all" else find_family(options.family).name
-    with connected() as client:
-        lines = listed(client) if family is None else []
-        if lines:
-            confirm(
-                lines,
-                f"This would remove {len(lines)} images, each minutes to build again",
-                options.yes,
-            )
-        done = list(clean(client, family))
-    for line in done or ["the engine holds nothing of matterzoo"]:
-        say(line)
+    operations.clean_images(
+        options.family, lambda lines, would: confirm(lines, would, options.yes), say
+    )
     return 0
 
 
@@ -132,12 +81,12 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def print_changed(options: argparse.Namespace) -> int:
-    say(json.dumps(changed(options.since)))
+    say(json.dumps(changed_families(options.since)))
     return 0
 
 
 def print_stale(options: argparse.Namespace) -> int:
-    say(json.dumps(stale()))
+    say(json.dumps(stale_families()))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Remove what carries our labels from the engine, and nothing else."""
+"""Remove from the engine what carries the project's labels, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,52 +8,69 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.images import Image
 
-from ingest.images.containers import left_behind, ours
+from ingest.images.containers import list_containers, remove_abandoned
 from ingest.images.recipe import FAMILY, PART, RUN
 
 
 def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[str]:
-    """Remove the images of one family, or every image of ours with the layers kept for the next build.
+    """Remove the project's images and abandoned containers from the engine.
 
-    Containers whose process is gone go first; one that works stays. So does an image that a container is made of, ours
-    or anybody's: Docker would remove it from under one that has ended, Podman the container with it. Yields what was
-    done.
+    Containers of processes that are gone are removed first; a container that works stays. An image
+    that any container was made from stays, too: otherwise Docker would remove it from under a
+    container that has ended, and Podman would remove the container with it.
+
+    Args:
+        client: The engine to clean.
+        family: The name of the family whose images are removed; None removes those of all
+            families, and the layers that are kept for the next build.
+
+    Yields:
+        One line for each thing that was removed or that stays.
     """
-    for name in left_behind(client):
+    for name in remove_abandoned(client):
         yield f"removed container {name}"
-    for container in ours(client):
+    for container in list_containers(client):
         yield f"container {container.name} is working on run {container.labels.get(RUN)}; it stays"
     users = {
-        _digits(c.attrs["Image"]): c.name
-        for c in client.containers.list(all=True, ignore_removed=True)
+        _digits(container.attrs["Image"]): container.name
+        for container in client.containers.list(all=True, ignore_removed=True)
     }
     for image in client.images.list(filters={"label": PART}):
         if family in (None, image.labels.get(FAMILY)):
             yield from _remove(client, image, users.get(_digits(image.id)))
 
 
-def listed(client: docker.DockerClient) -> list[str]:
-    """Return a line for each image that `clean` would remove, unless a container is made of it."""
+def list_removable(client: docker.DockerClient) -> list[str]:
+    """Return one line for each image that `clean` removes, unless a container was made from it.
+
+    Args:
+        client: The engine to ask.
+    """
     images = client.images.list(filters={"label": PART})
-    return [
-        f"image {next(iter(i.tags), i.short_id)} ({i.attrs['Size'] / 1e6:,.0f} MB)" for i in images
-    ]
+    return [f"image {_name(image)} ({image.attrs['Size'] / 1e6:,.0f} MB)" for image in images]
 
 
-def _digits(image: str) -> str:
-    """An image's id, as Docker and Podman both write it."""
-    return image.removeprefix("sha256:")
+def _name(image: Image) -> str:
+    return str(next(iter(image.tags), image.short_id))
+
+
+def _digits(image_id: str) -> str:
+    """Return an image's id without the prefix that Docker writes and Podman does not."""
+    return image_id.removeprefix("sha256:")
 
 
 def _remove(client: docker.DockerClient, image: Image, user: str | None) -> Iterator[str]:
-    name = next(iter(image.tags), image.short_id)
+    """Remove one image, unless a container, `user`, was made from it."""
+    name = _name(image)
     if user is not None:
         yield f"image {name} stays: container {user} is made of it"
         return
     try:
         client.api.remove_image(image.id, force=True)
-        yield f"removed image {name} ({image.attrs['Size'] / 1e6:,.0f} MB, what it shares with others included)"
-    except NotFound:  # it went with another
-        pass
+    except NotFound:  # it was removed together with another image
+        return
     except APIError as error:
         yield f"image {name} stays: {error.explanation}"
+        return
+    size = f"{image.attrs['Size'] / 1e6:,.0f} MB"
+    yield f"removed image {name} ({size}, what it shares with others included)"

@@ -1,4 +1,4 @@
-"""Our containers: whose they are, and those that a host process left behind."""
+"""The project's containers: which process each belongs to, and those that a process left behind."""
 
 from __future__ import annotations
 
@@ -16,54 +16,75 @@ from ingest.images.recipe import HOST, RUN
 from ingest.limits import GRACE
 
 
-def me() -> str:
-    """The process that a container belongs to: machine, process id, and when it began, since ids are used again."""
-    return f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())}"
+def this_process() -> str:
+    """Return the text that names this process on a container: machine, process id, start time.
+
+    The start time is part of it because process ids are used again.
+    """
+    return f"{socket.gethostname()} {os.getpid()} {_start_time(os.getpid())}"
 
 
-def ours(client: docker.DockerClient) -> list[Container]:
-    """Every container of a run, of whatever state."""
+def list_containers(client: docker.DockerClient) -> list[Container]:
+    """Return the containers of runs, whatever their state.
+
+    Args:
+        client: The engine to ask.
+    """
     found: list[Container] = client.containers.list(
         all=True, filters={"label": RUN}, ignore_removed=True
     )
     return found
 
 
-def left_behind(client: docker.DockerClient, run: str | None = None) -> list[str]:
-    """Remove the containers whose process is gone, and those of a run that nobody else works on. Returns names.
+def remove_abandoned(client: docker.DockerClient, run: str | None = None) -> list[str]:
+    """Remove the containers of processes that are gone, and those of one run.
 
-    The worker of one that still runs has lost its host, and gets some time to write what it holds.
-    run: its folder. Its name would not do: two stores on one engine may compute the same.
+    A worker that still runs has lost its host; it gets some time to write what it holds.
+
+    Args:
+        client: The engine that holds the containers.
+        run: The folder of a run that no other process works on. Its id would not do, because two
+            stores on one engine may compute the same run.
+
+    Returns:
+        The names of the removed containers.
     """
-    left = [
-        c for c in ours(client) if c.labels.get(RUN) == run or not _alive(c.labels.get(HOST, ""))
+    abandoned = [
+        container
+        for container in list_containers(client)
+        if container.labels.get(RUN) == run or not _is_alive(container.labels.get(HOST, ""))
     ]
-    for container in left:
+    for container in abandoned:
         if container.status == "running":
             with suppress(*BROKEN):
                 container.wait(timeout=GRACE)
-        remove(container)
-    return [str(container.name) for container in left]
+        remove_container(container)
+    return [str(container.name) for container in abandoned]
 
 
-def remove(container: Container) -> None:
-    """Kill it if it runs, and remove it; one that is gone already is fine."""
+def remove_container(container: Container) -> None:
+    """Kill a container if it runs, and remove it.
+
+    Args:
+        container: The container to remove; one that is gone already is no error.
+    """
     with suppress(NotFound):
         container.remove(force=True, v=True)
 
 
-def _alive(owner: str) -> bool:
-    """Whether a container's process still runs. That of another machine is none of our business, so it does."""
+def _is_alive(owner: str) -> bool:
+    """Return whether a container's process may still run; one of another machine always may."""
     parts = owner.rsplit(" ", 2)
     if len(parts) != 3 or parts[0] != socket.gethostname():
         return True
-    return _began(int(parts[1])) == parts[2]
+    return _start_time(int(parts[1])) == parts[2]
 
 
-def _began(pid: int) -> str:
-    """When a process began, in clock ticks since the machine did; '-' if the system does not tell, '' if it is gone.
+def _start_time(pid: int) -> str:
+    """Return when a process began, in clock ticks since the machine started.
 
-    One that has ended and that its parent has not asked after is gone too.
+    Returns "-" if the system does not tell, and "" if the process is gone. A process that has
+    ended and that its parent has not asked after is gone, too.
     """
     try:
         os.kill(pid, 0)

@@ -1,21 +1,28 @@
-"""images.lock: which image of a family was published, by digest. Written by `make push`, never by hand."""
+"""images.lock: the digest of each family's published image, as `matterzoo push` records it."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ingest.failures import RunError
 from ingest.images.recipe import recipe
 from zoo.cards.family import Family
-from zoo.worker import appear
+from zoo.files import write_atomically
+from zoo.places import CARRIED_DIGESTS, image_digests, user_settings
 
 
 @dataclass(frozen=True)
 class Published:
-    """An image in a registry. recipe: what it was made of; revision: the repository's commit."""
+    """An image in a registry.
+
+    Attributes:
+        image: Its name with the registry: `ghcr.io/owner/matterzoo-chgnet`.
+        digest: The registry's digest of it: `sha256:…`.
+        recipe: The recipe of the family from which it was made.
+        revision: The commit of this repository from which it was made, if that is known.
+    """
 
     image: str
     digest: str
@@ -24,54 +31,95 @@ class Published:
 
     @property
     def reference(self) -> str:
+        """The name by which the image is pulled: `registry/name@sha256:…`."""
         return f"{self.image}@{self.digest}"
 
 
-def lock_file(family: Family) -> Path:
-    """MATTERZOO_IMAGES, for a registry of one's own; else beside the families' folders: zoo/images.lock."""
-    named = os.environ.get("MATTERZOO_IMAGES")
-    return Path(named) if named else family.path.parent / "images.lock"
+def digests_file(family: Family) -> Path:
+    """Return the file in which the digest of this family's image is recorded.
+
+    Args:
+        family: The family; families of a user's own have a file of their own.
+    """
+    return image_digests(family.path.parent)
 
 
 def published(family: Family) -> Published | None:
-    """What images.lock says of the family, None where nobody has published it. Raises RunError if it cannot be read."""
-    file = lock_file(family)
-    entry = _read(file).get(family.name)
+    """Return the published image of a family, whether or not it is of today's recipe.
+
+    Args:
+        family: The family to look up.
+
+    Returns:
+        The recorded entry, or None if nobody has published an image of the family.
+
+    Raises:
+        RunError: If the file or the entry cannot be read.
+    """
+    file = digests_file(family)
+    entry = (_carried(family) | _read(file)).get(family.name)
     if entry is None:
         return None
     try:
         return Published(**entry)
     except TypeError as error:
         raise RunError(
-            f"{file}: the entry of {family.name} is not one that `make push` writes: {error}"
+            f"{file}: the entry of {family.name} is not one that `matterzoo push` writes: {error}"
         ) from error
 
 
 def current(family: Family) -> Published | None:
-    """The published image, if it is made of what the family is made of now."""
+    """Return the published image of a family if it was made from the family as it is now.
+
+    Args:
+        family: The family to look up.
+    """
     found = published(family)
     return found if found is not None and found.recipe == recipe(family) else None
 
 
-def why_not(family: Family) -> str:
-    """Why there is no published image to pull, and what to do."""
-    build = f"`make build FAMILY={family.name}` builds one here"
+def explain_missing(family: Family) -> str:
+    """Return why there is no published image to pull, and what to do.
+
+    Args:
+        family: A family for which `current` returns None.
+    """
+    build = f"`matterzoo build {family.name}` builds one here"
     found = published(family)
     if found is None:
-        return f"no image of {family.name} has been published ({lock_file(family)} has no entry); {build}"
+        file = digests_file(family)
+        return f"no image of {family.name} has been published ({file} has no entry); {build}"
     return (
-        f"the published image of {family.name}, {found.reference}, is stale: it was made of recipe "
-        f"{found.recipe[:12]}, the family is {recipe(family)[:12]} now; {build}"
+        f"the published image of {family.name}, {found.reference}, is stale: it was made from "
+        f"recipe {found.recipe[:12]}, the family is {recipe(family)[:12]} now; {build}"
     )
 
 
 def record(family: Family, image: Published) -> Path:
-    """Write the entry of one family, whole or not at all; the others stay."""
-    file = lock_file(family)
+    """Write the entry of one family, whole or not at all; the entries of others stay.
+
+    Args:
+        family: The family whose image was published.
+        image: The image, as it is in the registry.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RunError: If the file cannot be read.
+    """
+    file = digests_file(family)
     entries = _read(file) | {family.name: asdict(image)}
     content = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
-    appear(file, lambda temporary: temporary.write_text(content))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, content)
     return file
+
+
+def _carried(family: Family) -> dict[str, dict[str, str]]:
+    """Return the entries that an installed program carries, over which a user's own ones go."""
+    installed = digests_file(family) == user_settings() / "images.lock"
+    return _read(CARRIED_DIGESTS) if installed else {}
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:
@@ -81,6 +129,6 @@ def _read(file: Path) -> dict[str, dict[str, str]]:
         raise RunError(f"{file} is not JSON: {error}; restore it from the repository") from error
     if not isinstance(found, dict):
         raise RunError(
-            f"{file} holds a {type(found).__name__}, expected an object with one entry a family"
+            f"{file} holds a {type(found).__name__}, expected an object with one entry per family"
         )
     return found

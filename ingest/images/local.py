@@ -1,4 +1,4 @@
-"""The images of ours that the engine holds: which of them a family may run in."""
+"""The project's images that the local engine holds, and which of them a family may run in."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import docker
 from docker.errors import ImageNotFound
 from docker.models.images import Image
 
-from ingest.images.digests import current, why_not
+from ingest.images.digests import current, explain_missing
 from ingest.images.recipe import FAMILY, RECIPE, recipe
 from zoo.cards.family import Family
 
 
-def find(client: docker.DockerClient, family: Family) -> str | None:
-    """The image to run a family in: the published one, by its digest, else one built here; both of today's recipe.
+def find_image(client: docker.DockerClient, family: Family) -> str | None:
+    """Find the local image to run a family in.
 
-    Returns 'registry/name@sha256:…' for a published one, the id of one built here.
+    The published image is preferred to one that was built here. Either must be of today's recipe.
+
+    Args:
+        client: The engine to ask.
+        family: The family to run.
+
+    Returns:
+        `registry/name@sha256:…` for a published image, the id for one that was built here, or None
+        if the engine has neither.
     """
     entry = current(family)
     if entry is not None:
@@ -23,30 +31,48 @@ def find(client: docker.DockerClient, family: Family) -> str | None:
         except ImageNotFound:
             pass
         else:
-            return entry.reference if is_of(image, family) else None
-    image = built(client, family)
+            return entry.reference if is_image_of(image, family) else None
+    image = find_built(client, family)
     return None if image is None else str(image.id)
 
 
-def built(client: docker.DockerClient, family: Family) -> Image | None:
-    """An image whose labels say that it is made of what the family is made of now."""
-    # One label in the filter: Podman 4.3 finds nothing for two.
+def find_built(client: docker.DockerClient, family: Family) -> Image | None:
+    """Find an image with labels that say it is made from the family as it is now.
+
+    Args:
+        client: The engine to ask.
+        family: The family of the image.
+
+    Returns:
+        The newest such image, preferably one that has a name; None if there is none.
+    """
+    # The filter holds one label only, because Podman 4.3 finds nothing for two.
     found = client.images.list(filters={"label": f"{RECIPE}={recipe(family)}"})
-    fitting = [image for image in found if is_of(image, family)]
-    # A build that took nothing from the one before leaves that one's image behind, without a name.
+    fitting = [image for image in found if is_image_of(image, family)]
+    # A build without the cache leaves the image of the build before it behind, without a name.
     return max(fitting, key=lambda image: (bool(image.tags), image.attrs["Created"]), default=None)
 
 
-def is_of(image: Image, family: Family) -> bool:
-    """Whether it is the whole image of the family as it is now. Podman labels what is left of earlier stages, too."""
-    said = (image.labels.get(FAMILY), image.labels.get(RECIPE))
-    return said == (family.name, recipe(family)) and "zoo.worker" in (
-        image.attrs["Config"].get("Entrypoint") or ()
-    )
+def is_image_of(image: Image, family: Family) -> bool:
+    """Return whether an image is the whole image of the family as it is now.
+
+    Args:
+        image: An image with any labels. Podman labels what is left of earlier stages of a build,
+            too; only the last stage starts the worker.
+        family: The family that the image should be of.
+    """
+    stated = (image.labels.get(FAMILY), image.labels.get(RECIPE))
+    entrypoint = image.attrs["Config"].get("Entrypoint") or ()
+    return stated == (family.name, recipe(family)) and "zoo.worker" in entrypoint
 
 
-def lacking(client: docker.DockerClient, family: Family) -> str | None:
-    """Why there is no image to run the family in; None where one is here or can be pulled."""
-    if find(client, family) is not None or current(family) is not None:
+def missing_image(client: docker.DockerClient, family: Family) -> str | None:
+    """Return why there is no image to run a family in, or None if one is here or can be pulled.
+
+    Args:
+        client: The engine to ask.
+        family: The family to run.
+    """
+    if find_image(client, family) is not None or current(family) is not None:
         return None
-    return why_not(family)
+    return explain_missing(family)

@@ -1,4 +1,4 @@
-"""What an image is made of, and how an image says so: its recipe, its labels."""
+"""What an image is made of, and the labels by which an image says so."""
 
 from __future__ import annotations
 
@@ -10,25 +10,39 @@ from pathlib import Path
 
 from zoo.cards.family import Family
 from zoo.code import code_hash
-from zoo.places import ROOT
+from zoo.places import ROOT, is_checkout
 
-REPOSITORY = ROOT
-DOCKERFILE = REPOSITORY / "Dockerfile"
-LEFT_OUT = (
-    "tests",
-    "dummy_checkpoint.py",
-    "golden.parquet",
-    "checked.lock",
-    "weights.lock",
-)  # of a family's folder
-PREFIX = "org.matterzoo."
-FAMILY, RECIPE, LOCK, RUN, HOST, PART = (
-    PREFIX + n for n in ("family", "recipe", "lock", "run", "host", "part")
-)
+# Files of a family's folder that no worker reads, so that no image needs them.
+LEFT_OUT = ("tests", "dummy_checkpoint.py", "golden.parquet", "checked.lock", "weights.lock")
+
+# Labels of images: the family, the recipe, the hash of its requirements.lock, and which stage of
+# the Dockerfile it is ("family" for the whole image). Labels of containers: the run's folder, and
+# the process that started it.
+FAMILY, RECIPE, LOCK, PART = (f"org.matterzoo.{n}" for n in ("family", "recipe", "lock", "part"))
+RUN, HOST = (f"org.matterzoo.{name}" for name in ("run", "host"))
+
+
+def dockerfile() -> Path:
+    """Return the Dockerfile: that of the checkout, or the copy that the wheel carries."""
+    own = ROOT / "Dockerfile"
+    return own if is_checkout() else Path(__file__).with_name("Dockerfile")
+
+
+def default_base() -> str:
+    """Return the name of the base image that the Dockerfile gives."""
+    found = re.search(r"^ARG BASE=(\S+)$", dockerfile().read_text(), re.MULTILINE)
+    assert found is not None, dockerfile()
+    return found[1]
 
 
 def recipe(family: Family) -> str:
-    """sha256 of what decides an image's vectors: lock, torch's version, sources, worker, the family's own code."""
+    """Return the SHA-256 of all that decides an image's vectors, in hexadecimal.
+
+    Args:
+        family: The family of the image. Its lock, its version of torch, its packages that come
+            from repositories, the worker's code and the family's own code count; comments,
+            docstrings and the layout of code do not.
+    """
     digest = hashlib.sha256()
     for name, content in _ingredients(family):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -41,27 +55,26 @@ def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
     for source in family.sources:
         yield "source", source.encode()
     for file in worker_files():
-        yield file.relative_to(ROOT).as_posix(), _code(file)
-    for file in files_of(family):
+        yield file.relative_to(ROOT).as_posix(), code_hash(file.read_bytes()).encode()
+    for file in family_files(family):
         if file.suffix == ".py":
-            yield file.relative_to(family.path).as_posix(), _code(file)
-
-
-def _code(file: Path) -> bytes:
-    """What a module does, without its comments, docstrings and layout, which decide no vector."""
-    return code_hash(file.read_bytes()).encode()
+            name = file.relative_to(family.path).as_posix()
+            yield name, code_hash(file.read_bytes()).encode()
 
 
 def worker_files() -> list[Path]:
-    """All of ours that an image holds besides its family: the worker, the contract, and what both are built on."""
-    return [
-        *(ROOT / "zoo" / name for name in ("__init__.py", "encoder.py", "errors.py", "files.py")),
-        *sorted((ROOT / "zoo" / "worker").glob("*.py")),
-    ]
+    """Return the files of the program that every image holds: the worker and what it imports."""
+    names = ("__init__.py", "encoder.py", "errors.py", "files.py")
+    modules = sorted((ROOT / "zoo" / "worker").glob("*.py"))
+    return [*(ROOT / "zoo" / name for name in names), *modules]
 
 
-def files_of(family: Family) -> list[Path]:
-    """The files of a family's folder that its image holds: not what is only for tests and records of them."""
+def family_files(family: Family) -> list[Path]:
+    """Return the files of a family's folder that its image holds, sorted by their names.
+
+    Args:
+        family: The family of the image. Its tests and records of tests are left out.
+    """
     files = {
         path.relative_to(family.path): path for path in family.path.rglob("*") if path.is_file()
     }
@@ -74,7 +87,13 @@ def _is_left_out(part: str) -> bool:
 
 
 def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]:
-    """What an image tells about itself: ours, and those that the OCI image specification names."""
+    """Return the labels of a family's image: our own, and those of the OCI image specification.
+
+    Args:
+        family: The family of the image.
+        base: The name of the base image.
+        base_digest: The registry's digest of the base image; None for one made on this machine.
+    """
     oci = {
         "title": f"matterzoo {family.name}",
         "description": family.title,
@@ -83,33 +102,34 @@ def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]
         "base.name": base,
         "base.digest": base_digest,
         "revision": git("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"),
-        "source": _source(),
+        "source": _repository_url(),
     }
-    ours = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}
-    return ours | {
-        f"org.opencontainers.image.{name}": value for name, value in oci.items() if value
-    }
-
-
-def default_base() -> str:
-    """The base image that the Dockerfile names."""
-    found = re.search(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
-    assert found is not None, DOCKERFILE
-    return found[1]
+    own = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}
+    return own | {f"org.opencontainers.image.{key}": text for key, text in oci.items() if text}
 
 
 def git(*arguments: str) -> str | None:
-    """What git says in this repository; None where there is no git or no repository."""
+    """Return what a git command prints in the program's repository.
+
+    Args:
+        arguments: The command and its options, without `git`.
+
+    Returns:
+        The printed text without surrounding space. None if it is empty, the command fails, git is
+        not installed, or the program does not run from a checkout.
+    """
+    if not is_checkout():  # git would answer for whatever repository surrounds site-packages
+        return None
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
         )
     except OSError:
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _source() -> str | None:
-    """The repository's address, without what a password may stand in."""
+def _repository_url() -> str | None:
+    """Return the repository's address, unless it may hold a password."""
     url = git("remote", "get-url", "origin")
     return url if url and re.fullmatch(r"https://[^@]+", url) else None

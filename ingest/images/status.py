@@ -11,76 +11,97 @@ from docker.models.images import Image
 
 from ingest.failures import RunError
 from ingest.images.digests import current, published
-from ingest.images.local import is_of
-from ingest.images.recipe import FAMILY, PART, RECIPE, REPOSITORY, recipe, worker_files
+from ingest.images.local import is_image_of
+from ingest.images.recipe import FAMILY, PART, RECIPE, recipe, worker_files
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
+from zoo.places import ROOT, is_checkout
 
-COPIES = (
-    4  # layers that the last stage adds to the base: torch, the environment, the worker, the family
-)
-FOR_ALL = (
+COPIES = 4  # layers that the last stage of the Dockerfile adds to the base
+# Files of the repository on which every image depends.
+COMMON_FILES = (
     "Dockerfile",
     "ingest/images/build.py",
-    *(str(file.relative_to(REPOSITORY)) for file in worker_files()),
+    "ingest/images/context.py",
+    *(str(file.relative_to(ROOT)) for file in worker_files()),
 )
 
 
-def rows(client: docker.DockerClient) -> Iterator[str]:
-    """A line for each family. Sizes in MB, 10^6 bytes, unpacked; an image's own are the layers that no other has."""
+def describe_images(client: docker.DockerClient) -> Iterator[str]:
+    """Describe each family's image: whether it is here, published, or stale.
+
+    Args:
+        client: The engine to ask.
+
+    Yields:
+        A heading, one line per family, and a line about what is kept for the next build. Sizes are
+        in MB of 10^6 bytes, unpacked; an image's own size is that of the layers that no other
+        family's image has.
+    """
     found = client.images.list(filters={"label": PART})
     images = [image for image in found if image.labels.get(PART) == "family"]
     layers = {image.labels.get(FAMILY): set(image.attrs["RootFS"]["Layers"]) for image in images}
     yield f"{'family':<14} {'recipe':<12}  {'here':<36}  published"
     for family in load_families().values():
-        mine = [image for image in images if image.labels.get(FAMILY) == family.name]
-        others = set().union(*(found for name, found in layers.items() if name != family.name))
-        yield f"{family.name:<14} {recipe(family)[:12]}  {_here(family, mine, others):<36}  {_published(family)}"
-    yield f"\n{len(found) - len(images)} more are kept for the next build. `make clean` removes all of them"
+        own = [image for image in images if image.labels.get(FAMILY) == family.name]
+        others = set().union(*(held for name, held in layers.items() if name != family.name))
+        here = _describe_local(family, own, others)
+        yield f"{family.name:<14} {recipe(family)[:12]}  {here:<36}  {_describe_published(family)}"
+    kept = len(found) - len(images)
+    remedy = "`matterzoo clean --images all` removes all of them"
+    yield f"\n{kept} more are kept for the next build. {remedy}"
 
 
-def _here(family: Family, images: list[Image], others: set[str]) -> str:
+def _describe_local(family: Family, images: list[Image], others: set[str]) -> str:
     if not images:
         return "no"
-    fitting = [image for image in images if is_of(image, family)]
+    fitting = [image for image in images if is_image_of(image, family)]
     image = (fitting or images)[0]
-    size = f"{image.attrs['Size'] / 1e6:,.0f} MB, {_own(image, others) / 1e6:,.0f} MB its own"
+    own = _own_size(image, others) / 1e6
+    size = f"{image.attrs['Size'] / 1e6:,.0f} MB, {own:,.0f} MB its own"
     return size if fitting else f"stale ({image.labels.get(RECIPE, '')[:12]}), {size}"
 
 
-def _own(image: Image, others: set[str]) -> int:
-    """Bytes of the layers that no other family's image has, of those that the last stage of the Dockerfile copies."""
+def _own_size(image: Image, others: set[str]) -> int:
+    """Return the bytes of the last stage's layers that are not among those of other families."""
     sizes = [step["Size"] for step in image.history() if step["Size"]]  # the newest first
     layers = reversed(image.attrs["RootFS"]["Layers"][-COPIES:])
     return sum(size for layer, size in zip(layers, sizes, strict=False) if layer not in others)
 
 
-def _published(family: Family) -> str:
+def _describe_published(family: Family) -> str:
     entry = published(family)
     if entry is None:
         return "no"
-    return (
-        entry.reference
-        if entry.recipe == recipe(family)
-        else f"stale ({entry.recipe[:12]}), {entry.reference}"
-    )
+    if entry.recipe == recipe(family):
+        return entry.reference
+    return f"stale ({entry.recipe[:12]}), {entry.reference}"
 
 
-def stale() -> list[str]:
-    """Families that have no published image of what they are made of now."""
+def stale_families() -> list[str]:
+    """Return the names of the families without a published image of what they are now."""
     return [family.name for family in load_families().values() if current(family) is None]
 
 
-def changed(since: str) -> list[str]:
-    """Families whose image is affected by what changed since that revision: theirs, or what all share."""
+def changed_families(since: str) -> list[str]:
+    """Return the names of the families whose image a change of the repository affects.
+
+    Args:
+        since: The revision of the repository to compare with.
+
+    Raises:
+        RunError: If git cannot compare with it.
+    """
+    if not is_checkout():
+        raise RunError(f"cannot compare with {since!r}: matterzoo does not run from a checkout")
     command = ["git", "diff", "--name-only", since, "--"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunError(f"git cannot compare with {since!r}: {done.stderr.strip()}")
     files = done.stdout.splitlines()
-    everything = any(file in FOR_ALL for file in files)
+    everything = any(file in COMMON_FILES for file in files)
     return [f.name for f in load_families().values() if everything or _touches(f.path, files)]
 
 
 def _touches(folder: Path, files: list[str]) -> bool:
-    return any((REPOSITORY / file).is_relative_to(folder) for file in files)
+    return any((ROOT / file).is_relative_to(folder) for file in files)

@@ -20,6 +20,7 @@ from ingest.runs.load import opened, settle, transaction
 from ingest.runtimes import environment
 from schemas.store import connect, update
 from zoo.cards.discovery import load_families, nearest
+from zoo.places import environments
 
 
 def usage(layout: Layout) -> list[tuple[str, str, int]]:
@@ -42,8 +43,8 @@ def usage(layout: Layout) -> list[tuple[str, str, int]]:
     rows += _sorted("shards", runs)
     if layout.cache.exists():
         rows.append(("cache", "neighbors", size(layout.cache, seen)))
-    environments = {folder.name: size(folder, seen) for folder in _folders(environment.folder())}
-    return rows + _sorted("environment", environments)
+    built = {folder.name: size(folder, seen) for folder in _folders(environments())}
+    return rows + _sorted("environment", built)
 
 
 def _kept(store: Path) -> list[Path]:
@@ -186,12 +187,12 @@ def clean_cache(layout: Layout) -> list[str]:
 
 def clean_environment(name: str) -> list[str]:
     """Remove a family's environment. Returns what was removed."""
-    there = {folder.name for folder in _folders(environment.folder())}
+    there = {folder.name for folder in _folders(environments())}
     if name not in there:
         raise RequestError(
             f"no environment is named {name!r}; {nearest(name, there | set(load_families()))}"
         )
-    path = environment.folder() / name
+    path = environments() / name
     removed = f"{path} ({megabytes(size(path))})"
     environment.remove(name)
     return [removed]

@@ -15,11 +15,12 @@ from typing import Literal
 from packaging.specifiers import SpecifierSet
 
 from ingest.images.engine import Engine, EngineError, connected
-from ingest.images.local import find
+from ingest.images.local import find_image
 from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.base import Runtime
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
+from zoo.places import environments
 
 DRIVER = Path("/proc/driver/nvidia/version")
 QUERY = "index,name,compute_cap,uuid,memory.total,driver_version"
@@ -66,7 +67,7 @@ def diagnose(store: Path) -> list[Finding]:
     try:
         with connected() as client:
             engine = Engine.ask(client)
-            missing = [family for family in families if find(client, family) is None]
+            missing = [family for family in families if find_image(client, family) is None]
         findings += [*engine_findings(engine, os.getuid()), images_room(engine, missing)]
     except EngineError as error:
         findings.append(
@@ -236,7 +237,7 @@ def environments_room(families: Sequence[Family]) -> Finding:
     missing = [family for family in families if not environment.ready(family)]
     built = ", ".join(sorted(family.name for family in families if family not in missing)) or "none"
     what = f"local environments (built: {built})"
-    return room(what, environment.folder(), _size(missing), "MATTERZOO_ENVS names another folder")
+    return room(what, environments(), _size(missing), "MATTERZOO_ENVS names another folder")
 
 
 def room(what: str, folder: Path, needed: float, mend: str) -> Finding:

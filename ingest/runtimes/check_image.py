@@ -1,4 +1,4 @@
-"""Do a family's models give their golden vectors inside its image, with the network off?"""
+"""Check that a family's models give their golden vectors inside its image, without a network."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ from zoo.verify.golden import GoldenError, Start, differences
 from zoo.weights.obtain import Place, at_hand, needed
 
 
-def check(runtime: Runtime, family: Family, say: Log) -> list[str]:
-    """Compute the golden vectors of every model of the family. Returns what differs, nothing if all is well."""
+def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
+    """Compute the golden vectors of every model of a family, and compare them.
+
+    Args:
+        runtime: The runtime that starts the workers.
+        family: The family to check. Models without weights on this machine are passed over.
+        log: Shows one line per model.
+
+    Returns:
+        One sentence for each difference; an empty list if there are none.
+
+    Raises:
+        RunError: If the family's environment cannot be made ready.
+    """
     if not (family.path / "golden.parquet").exists():
-        say(f"{family.name} has no golden.parquet, so there is nothing to compare with")
+        log(f"{family.name} has no golden.parquet, so there is nothing to compare with")
         return []
-    runtime.ensure(family, say)
+    runtime.ensure(family, log)
     faults = []
     for model in family.models:
         selection = Selection(family=family, model=model, untrained=False)
         place = at_hand(selection)
         if needed(selection) and place is None:
-            say(
-                f"{model.id}: its weights are not at hand; `make weights MODEL={model.id}` downloads them"
-            )
+            remedy = f"`matterzoo weights {model.id}` downloads them"
+            log(f"{model.id}: its weights are not at hand; {remedy}")
             continue
         try:
             found = differences(model, family, _start(runtime, place))
         except (GoldenError, RunError) as error:
             found = [str(error)]
-        say(f"{model.id}: {'differs from' if found else 'gives'} its golden vectors")
+        log(f"{model.id}: {'differs from' if found else 'gives'} its golden vectors")
         faults += [f"{model.id}: {fault}" for fault in found]
     return faults
 

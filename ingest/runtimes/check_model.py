@@ -1,4 +1,4 @@
-"""Does a model behave as its card says, on this machine? In the family's local environment."""
+"""Check in a family's local environment that a model behaves as its card says."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from zoo.verify.golden import GoldenError
 from zoo.verify.records import keep
 
 
-def check(selection: Selection, say: Log, *, dummy: bool, device: str) -> None:
-    """Examine one model and record what was found in its family's checked.lock. RunError with every fault.
+def check_model(selection: Selection, log: Log, *, dummy: bool, device: str) -> None:
+    """Examine one model, and record what was found in its family's checked.lock.
 
-    dummy: with a dummy checkpoint, even where the published weights are on this machine.
+    Args:
+        selection: The model, trained or untrained.
+        log: Shows progress, one line per call.
+        dummy: Whether to use a dummy checkpoint even if the published weights are on this machine.
+        device: Where the model runs: `cpu`, `cuda`, `cuda:1`.
+
+    Raises:
+        RunError: With every fault that was found.
     """
     family, name = selection.family, selection.model_id
-    environment.build(family, say)
+    environment.build(family, log)
     try:
         found = examine(selection, environment.python_of(family), dummy=dummy, device=device)
     except GoldenError as error:
         raise RunError(str(error)) from error
     if found.faults:
-        raise RunError(
-            f"{name} is not what its card says:\n"
-            + "\n".join(f"  {fault}" for fault in found.faults)
-        )
+        faults = "\n".join(f"  {fault}" for fault in found.faults)
+        raise RunError(f"{name} is not what its card says:\n{faults}")
     kept = keep(selection, found.record())
     what = "a dummy checkpoint in the published format"
     if found.real:
         what = "weights drawn at random" if selection.untrained else "the published weights"
     if not selection.model.trainable:
         what = "nothing learned"
-    say(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {kept}")
+    log(f"{name}, with {what}, on {found.systems} systems: {'; '.join(found.passed)} -> {kept}")

@@ -1,4 +1,4 @@
-"""What the host does while a worker runs: its events are passed on, its other words kept, its silence noticed."""
+"""What the host does while a worker runs: pass on its events, keep its output, notice silence."""
 
 from __future__ import annotations
 
@@ -15,31 +15,45 @@ from typing import BinaryIO
 from ingest.events import Event, OnEvent
 
 VMSTAT = Path("/proc/vmstat")
-TAIL = 8  # lines of the log that an error shows
+EXCERPT = 8  # lines of the log that an error shows
+EXCERPT_BYTES = 65_536  # of the log's end, among which those lines are looked for
 
 
 class Watch:
-    """Takes what a worker says, line by line, and calls kill() once if it says nothing for `silence` seconds.
+    """Takes a worker's output line by line, and calls `kill` once if it is silent for too long.
 
-    A context manager. `began`: the worker has sent an event. `fatal`: its own last word, if it sent an error event.
-    `hung`: it was silent too long. kill() is called by a thread of the watch; it must not raise.
+    It is a context manager, which watches for silence until its block ends.
+
+    Attributes:
+        began: Whether the worker has sent an event.
+        fatal: The message of the worker's error event; None if it sent none.
+        hung: Whether the worker was silent too long.
     """
 
     def __init__(
-        self, on_event: OnEvent, log: BinaryIO, silence: float, kill: Callable[[], None]
+        self, on_event: OnEvent, log_file: BinaryIO, silence: float, kill: Callable[[], None]
     ) -> None:
-        self.on_event, self.log, self.silence, self.kill = on_event, log, silence, kill
+        """Prepare to watch a worker.
+
+        Args:
+            on_event: Is called with each event of the worker.
+            log_file: Takes the rest of the worker's output; open for appending.
+            silence: Seconds without a line, after which the worker counts as hung.
+            kill: Ends the worker. It is called by a thread of the watch and must not raise.
+        """
         self.began = False
         self.fatal: str | None = None
         self.hung = False
-        self._begins = log.seek(0, os.SEEK_END)
-        self._oom_kills = oom_kills()
-        self._heard = time.monotonic()
+        self._on_event, self._log_file = on_event, log_file
+        self._silence, self._kill = silence, kill
+        self._log_start = log_file.seek(0, os.SEEK_END)
+        self._oom_kills = count_oom_kills()
+        self._last_line = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._wait_for_silence, name="watch", daemon=True)
 
     def __enter__(self) -> Watch:
-        self._heard = time.monotonic()
+        self._last_line = time.monotonic()
         self._thread.start()
         return self
 
@@ -47,58 +61,70 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
-    def line(self, line: bytes) -> None:
-        """Take one line: an event is passed on, anything else goes to the log."""
-        self._heard = time.monotonic()
-        event = _event(line)
+    def take_line(self, line: bytes) -> None:
+        """Pass an event on, and write any other line to the log.
+
+        Args:
+            line: One line of the worker's output, with its end of line.
+        """
+        self._last_line = time.monotonic()
+        event = _parse_event(line)
         if event is not None:
             self.began = True
             if event["event"] == "error":
                 self.fatal = str(event.get("message"))
-            self.on_event(event)
+            self._on_event(event)
         elif line.strip():
-            with suppress(OSError):  # a disk that is full: the worker itself meets it, and says so
-                self.log.write(line)
+            with suppress(OSError):  # the worker itself meets the full disk, and reports it
+                self._log_file.write(line)
 
     @property
-    def starved(self) -> bool:
-        """Whether the kernel has killed a process on this machine for want of memory since the watch began."""
-        return oom_kills() > self._oom_kills
+    def memory_ran_out(self) -> bool:
+        """Whether the kernel has killed a process of this machine for its memory meanwhile."""
+        return count_oom_kills() > self._oom_kills
 
-    def why(self, ending: str) -> str:
-        """What a worker's early end is told as: its silence, its own last word, or how it ended and the log's end."""
+    def explain(self, ending: str) -> str:
+        """Return the message of a worker that ended early.
+
+        Args:
+            ending: How the worker's process ended. It is named unless the worker was silent or
+                sent an error event, which say more.
+        """
         if self.hung:
-            ending = f"no sign of life for {self.silence:g} s: taken for hung and ended; TIMEOUT=… allows more"
+            ending = (
+                f"no sign of life for {self._silence:g} s: taken for hung and ended; "
+                "--timeout allows more"
+            )
         elif self.fatal is not None:
             return self.fatal
-        return f"the worker ended early ({ending}); all it said is in {self.log.name}{self._tail()}"
+        name = self._log_file.name
+        return f"the worker ended early ({ending}); all it said is in {name}{self._log_excerpt()}"
 
-    def _tail(self) -> str:
-        log = Path(self.log.name)
-        with log.open("rb") as file:
-            file.seek(max(self._begins, log.stat().st_size - 65_536))
-            lines = file.read().decode(errors="replace").strip().splitlines()[-TAIL:]
+    def _log_excerpt(self) -> str:
+        """Return the last lines that this worker, and none before it, has written to the log."""
+        path = Path(self._log_file.name)
+        with path.open("rb") as file:
+            file.seek(max(self._log_start, path.stat().st_size - EXCERPT_BYTES))
+            lines = file.read().decode(errors="replace").strip().splitlines()[-EXCERPT:]
         return ", last:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
 
-    def _listen(self) -> None:
-        while (left := self._heard + self.silence - time.monotonic()) > 0:
+    def _wait_for_silence(self) -> None:
+        while (left := self._last_line + self._silence - time.monotonic()) > 0:
             if self._ended.wait(left):
                 return
         self.hung = True
-        self.kill()
+        self._kill()
 
 
-def oom_kills() -> int:
-    """How often the kernel's out-of-memory killer has been at work on this machine; 0 where that is not counted."""
-    found = (
-        re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)
-        if VMSTAT.exists()
-        else None
-    )
+def count_oom_kills() -> int:
+    """Return how many processes the kernel has killed for their memory; 0 if it does not count."""
+    if not VMSTAT.exists():
+        return 0
+    found = re.search(r"^oom_kill (\d+)$", VMSTAT.read_text(), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
-def _event(line: bytes) -> Event | None:
+def _parse_event(line: bytes) -> Event | None:
     if not line.startswith(b'{"event"'):
         return None
     try:

@@ -21,6 +21,7 @@ from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from tests.hub import Hub, serving
 from zoo.cards.discovery import find_family, find_model, load_families
+from zoo.places import ROOT
 
 FAMILY = """
 name = "toy"
@@ -126,7 +127,7 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(toy_folder / "zoo"))
     monkeypatch.setenv("MATTERZOO_ENVS", str(toy_folder / "envs"))
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
-    monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("MATTERZOO_WORKER_ENV", "TOY_*")
     monkeypatch.chdir(tmp_path)
     return Layout.find()

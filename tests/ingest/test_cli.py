@@ -19,12 +19,12 @@ from ingest.limits import Limits
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import land
 from ingest.runs.plan import Plan
-from ingest.runtimes import environment
 from ingest.sources import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.base import CardError
 from zoo.cards.discovery import load_models
+from zoo.places import environments
 from zoo.weights.obtain import at_hand, needed
 
 Make = Callable[..., MaterializedDataset]
@@ -400,7 +400,7 @@ def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
 def test_an_environment_is_removed(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(environment.folder() / "toy", tmp_path / "envs" / "toy", symlinks=True)
+    shutil.copytree(environments() / "toy", tmp_path / "envs" / "toy", symlinks=True)
     monkeypatch.setenv("MATTERZOO_ENVS", str(tmp_path / "envs"))
     assert main(["clean", "--env", "toy"]) == 0
     assert not (tmp_path / "envs" / "toy").exists()

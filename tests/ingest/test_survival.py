@@ -27,12 +27,12 @@ from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import alone, complete, land, opened
 from ingest.runs.plan import Plan
-from ingest.runtimes import environment
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
+from zoo.places import ROOT, environments
 from zoo.worker import stamp
 
 Make = Callable[..., MaterializedDataset]
@@ -51,9 +51,7 @@ def quiet(text: str) -> None:
 def run_module(*arguments: str) -> str:
     """What a program of the tests prints, once it has ended well."""
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(
-        command, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -473,16 +471,14 @@ def damage_embeddings(layout: Layout) -> None:
 def work_on(run: Run) -> str:
     """What the worker says last of a run of the toy family that it cannot do."""
     worker = [
-        str(environment.folder() / "toy" / "bin" / "python"),
+        str(environments() / "toy" / "bin" / "python"),
         "-m",
         "zoo.worker",
         str(run.job),
         str(run.out),
     ]
     worker += ["--family", str(Path(os.environ["MATTERZOO_FAMILIES"]) / "toy")]
-    done = subprocess.run(
-        worker, cwd=environment.REPOSITORY, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(worker, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and not run.finished
     return str(json.loads(done.stderr.strip().splitlines()[-1])["message"])
 
@@ -802,7 +798,7 @@ def test_what_a_kill_left_of_a_dataset_is_removed(tmp_path: Path) -> None:
         "    (folder / 'systems.parquet').write_bytes(b'half'); print('there', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "many")]
-    start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": environment.REPOSITORY}
+    start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
     with subprocess.Popen(command, **start) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == b"there\n"
         (left,) = tmp_path.glob(".many.*.partial")

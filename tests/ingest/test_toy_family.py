@@ -16,8 +16,8 @@ import pytest
 from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs.folder import list_runs
-from ingest.runtimes import environment
 from schemas.store import connect
+from zoo.places import environments
 
 XYZ = '2\nname="{name}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\n{other} 0 0 {length}\n'
 
@@ -202,4 +202,4 @@ def test_a_run_that_could_not_land_lands_without_a_worker(
 def test_environments_build_on_demand(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["env", "toy"]) == 0
     assert "toy: its environment is there and up to date" in capfd.readouterr().out
-    assert environment.folder().parent.joinpath("zoo", "toy").is_dir()
+    assert environments().parent.joinpath("zoo", "toy").is_dir()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.runtimes import environment
+from zoo.places import environments
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
@@ -44,12 +45,12 @@ def time_pair(rival: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> Tim
 
 def build() -> Path:
     """The environment's python. Built where it is missing or was built from another lock; it appears whole."""
-    target = environment.folder() / NAME
+    target = environments() / NAME
     python, marker = target / "bin" / "python", target / "requirements.lock"
     if marker.exists() and marker.read_bytes() == LOCK.read_bytes():
         return python
     print(f"building {target} (about 1 GB, once)", file=sys.stderr)
-    partial = environment.folder() / f".{NAME}.partial"
+    partial = environments() / f".{NAME}.partial"
     for old in (partial, target):
         shutil.rmtree(old, ignore_errors=True)
     _uv(

@@ -17,17 +17,17 @@ from docker.errors import DockerException
 
 from ingest.__main__ import main
 from ingest.images import wheels
-from ingest.images.build import Choice, build
+from ingest.images.build import BuildOptions, build
 from ingest.images.clean import clean
-from ingest.images.containers import ours
+from ingest.images.containers import list_containers
 from ingest.images.engine import EngineError, address, connected
 from ingest.images.recipe import default_base
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
-from ingest.runtimes import environment
 from tests.ingest.images.relay import Relay
 from zoo.cards.discovery import find_family, load_families
 from zoo.cards.family import Family
+from zoo.places import ROOT
 
 FAMILY = """
 name = "boxed"
@@ -191,8 +191,8 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "requirements.lock").write_bytes(smallest.lock.read_bytes())
     (root / "wheels").mkdir()
     for source, name in (
-        (wheels.own(smallest), "boxed"),
-        (wheels.shared(smallest), wheels.shared(smallest).name),
+        (wheels.family_wheels(smallest), "boxed"),
+        (wheels.shared_wheels(smallest), wheels.shared_wheels(smallest).name),
     ):
         if source.is_dir():
             (root / "wheels" / name).symlink_to(source)
@@ -219,21 +219,23 @@ def zoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture(scope="session")
-def choice(boxed_folder: Path, base: str) -> Choice:
+def build_options(boxed_folder: Path, base: str) -> BuildOptions:
     """From wheels where there are any, else from the package index."""
-    return Choice(base=base, offline=(boxed_folder / "wheels" / "boxed").is_dir())
+    return BuildOptions(base=base, offline=(boxed_folder / "wheels" / "boxed").is_dir())
 
 
 @pytest.fixture(scope="session")
-def boxed(places: dict[str, str], client: docker.DockerClient, choice: Choice) -> Iterator[Family]:
+def boxed(
+    places: dict[str, str], client: docker.DockerClient, build_options: BuildOptions
+) -> Iterator[Family]:
     """The family, its image built."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in places.items():
             patch.setenv(name, value)
         family = find_family("boxed")
-        build(client, family, choice, print)
+        build(client, family, build_options, print)
     yield family
-    assert ours(client) == []
+    assert list_containers(client) == []
     list(clean(client, family.name))
 
 
@@ -241,7 +243,7 @@ def boxed(places: dict[str, str], client: docker.DockerClient, choice: Choice) -
 def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """An empty place for a store, and processes that find the zoo."""
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
-    monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     return Layout.find()
 

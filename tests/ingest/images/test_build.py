@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,22 +16,22 @@ import pytest
 
 from ingest.failures import RunError
 from ingest.images import wheels
-from ingest.images.build import Choice, build, context
+from ingest.images.build import BuildOptions, build
+from ingest.images.context import build_context
 from ingest.images.engine import Engine
-from ingest.images.local import built, find
+from ingest.images.local import find_built, find_image
 from ingest.images.recipe import (
-    DOCKERFILE,
     FAMILY,
     LOCK,
     PART,
     RECIPE,
     default_base,
-    files_of,
+    dockerfile,
+    family_files,
     labels,
     recipe,
     worker_files,
 )
-from ingest.runtimes import environment
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 from zoo.cards.loading import load_family
@@ -54,7 +56,7 @@ print(json.dumps({
 def test_an_image_holds_the_lock_the_worker_and_the_family(
     boxed: Family, client: docker.DockerClient
 ) -> None:
-    image = built(client, boxed)
+    image = find_built(client, boxed)
     assert image is not None
     said = client.containers.run(
         image.id,
@@ -86,9 +88,9 @@ def test_an_image_holds_the_lock_the_worker_and_the_family(
 
 @pytest.mark.container
 def test_an_image_says_what_it_is(
-    boxed: Family, choice: Choice, client: docker.DockerClient
+    boxed: Family, build_options: BuildOptions, client: docker.DockerClient
 ) -> None:
-    image = built(client, boxed)
+    image = find_built(client, boxed)
     assert image is not None
     ours = {FAMILY: "boxed", RECIPE: recipe(boxed), LOCK: boxed.lock_hash, PART: "family"}
     assert ours.items() <= image.labels.items()
@@ -99,32 +101,32 @@ def test_an_image_says_what_it_is(
     assert (
         oci["licenses"] == "MIT"
         and oci["title"] == "matterzoo boxed"
-        and oci["base.name"] == choice.base
+        and oci["base.name"] == build_options.base
     )
     assert len(oci["revision"].removesuffix("-dirty")) == 40
-    found = find(client, boxed)
+    found = find_image(client, boxed)
     assert found is not None and found == image.id
 
 
 @pytest.mark.container
 def test_a_second_build_takes_its_layers_from_the_first(
-    boxed: Family, choice: Choice, client: docker.DockerClient
+    boxed: Family, build_options: BuildOptions, client: docker.DockerClient
 ) -> None:
-    first = built(client, boxed)
+    first = find_built(client, boxed)
     assert first is not None
-    second = build(client, boxed, choice, lambda text: None)
+    second = build(client, boxed, build_options, lambda text: None)
     assert second.attrs["RootFS"] == first.attrs["RootFS"]
 
 
 @pytest.mark.container
 def test_the_environment_is_the_same_layer_whoever_builds_it(
-    boxed: Family, choice: Choice, client: docker.DockerClient
+    boxed: Family, build_options: BuildOptions, client: docker.DockerClient
 ) -> None:
     if Engine.ask(client).name == "Podman":
         pytest.skip("Podman gives the folders that it copies the date of the copy; run with Docker")
-    first = built(client, boxed)
+    first = find_built(client, boxed)
     assert first is not None
-    second = build(client, boxed, replace(choice, cache=False), lambda text: None)
+    second = build(client, boxed, replace(build_options, cache=False), lambda text: None)
     assert second.id != first.id
     torch_and_environment = slice(-4, -2)  # before the worker and the family's folder
     layers = [image.attrs["RootFS"]["Layers"] for image in (first, second)]
@@ -133,7 +135,10 @@ def test_the_environment_is_the_same_layer_whoever_builds_it(
 
 @pytest.mark.container
 def test_a_wheel_that_is_not_the_locks_fails_the_build(
-    boxed: Family, choice: Choice, client: docker.DockerClient, other: Callable[[str], Family]
+    boxed: Family,
+    build_options: BuildOptions,
+    client: docker.DockerClient,
+    other: Callable[[str], Family],
 ) -> None:
     family = other("forged")
     text = family.lock.read_text()
@@ -145,8 +150,8 @@ def test_a_wheel_that_is_not_the_locks_fails_the_build(
     with pytest.raises(
         RunError, match=r"(?s)^the image of forged could not be built: .*RUN .*Hash mismatch"
     ):
-        build(client, family, choice, lambda text: None)
-    assert built(client, family) is None
+        build(client, family, build_options, lambda text: None)
+    assert find_built(client, family) is None
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def other(boxed_folder: Path, tmp_path: Path) -> Callable[[str], Family]:
                 file.read_text().replace('name = "boxed"', f'name = "{name}"')
             )
         (boxed_folder / "wheels" / name).symlink_to(
-            wheels.own(load_family(boxed_folder / "zoo" / "boxed"))
+            wheels.family_wheels(load_family(boxed_folder / "zoo" / "boxed"))
         )
         return load_family(folder)
 
@@ -174,22 +179,22 @@ def test_without_wheels_a_build_without_a_network_says_how_to_get_them(
 ) -> None:
     lost = boxed.model_copy(update={"name": "lost"})
     with pytest.raises(
-        RunError, match=r"there are no wheels in .*/lost; `make wheels FAMILY=lost` fetches them"
+        RunError, match=r"there are no wheels in .*/lost; `matterzoo wheels lost` fetches them"
     ):
-        build(client, lost, Choice(base=base, offline=True), print)
+        build(client, lost, BuildOptions(base=base, offline=True), print)
 
 
 @pytest.mark.container
 def test_a_base_that_is_not_to_be_had(boxed: Family, client: docker.DockerClient) -> None:
     with pytest.raises(
-        RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*BASE=… names another base"
+        RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*--base names another base"
     ):
-        build(client, boxed, Choice(base="127.0.0.1:9/nothing:1"), lambda text: None)
+        build(client, boxed, BuildOptions(base="127.0.0.1:9/nothing:1"), lambda text: None)
 
 
 def test_a_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
     for family in load_families().values():
-        with context(family, offline=False) as file, tarfile.open(fileobj=file) as tar:
+        with build_context(family, offline=False) as file, tarfile.open(fileobj=file) as tar:
             members = tar.getmembers()
         names = {member.name for member in members}
         folder = f"zoo/families/{family.name}/"
@@ -214,7 +219,10 @@ def test_the_dockerfile_copies_every_file_that_the_worker_needs() -> None:
 
 def test_equal_content_is_an_equal_context() -> None:
     family = next(iter(load_families().values()))
-    with context(family, offline=False) as first, context(family, offline=False) as second:
+    with (
+        build_context(family, offline=False) as first,
+        build_context(family, offline=False) as second,
+    ):
         assert first.read() == second.read()
 
 
@@ -231,12 +239,14 @@ def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
     assert before == recipe(original)
     for name in ("golden.parquet", "checked.lock", "dummy_checkpoint.py"):
         (folder / name).write_bytes(b"")
-        assert folder / name not in files_of(family)
+        assert folder / name not in family_files(family)
     (folder / "models.toml").write_text((folder / "models.toml").read_text() + "\n# a remark\n")
     assert recipe(family) == before
-    for name in ("requirements.lock", "encoder.py"):
+    (folder / "encoder.py").write_text((folder / "encoder.py").read_text() + "# a remark\n")
+    assert recipe(family) == before
+    for name, line in (("requirements.lock", "# a remark\n"), ("encoder.py", "ANOTHER = 1\n")):
         text = (folder / name).read_text()
-        (folder / name).write_text(text + "# a remark\n")
+        (folder / name).write_text(text + line)
         assert recipe(family) != before
         (folder / name).write_text(text)
     requirements = (folder / "requirements.in").read_text()
@@ -245,11 +255,13 @@ def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
 
 
 def test_images_are_built_with_the_uv_that_environments_are() -> None:
-    assert f'"{wheels.uv()}"' in (environment.REPOSITORY / "pyproject.toml").read_text()
+    command = [sys.executable, "-m", "uv", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert wheels.uv_requirement() == f"uv=={done.stdout.split()[1]}"
 
 
 def test_the_dockerfile_is_one_that_every_builder_reads() -> None:
-    text = DOCKERFILE.read_text()
+    text = dockerfile().read_text()
     assert default_base().startswith("python:3.11")
     for instruction in ("--mount", "<<", "# syntax", "--chmod", "ADD ", "HEALTHCHECK"):
         assert instruction not in text, instruction

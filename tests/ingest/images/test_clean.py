@@ -1,4 +1,4 @@
-"""`make clean` removes what carries our labels and nothing else.
+"""`matterzoo clean --images` removes what carries our labels and nothing else.
 
 The images that a test removes carry a label of its own: those of whoever runs it are foreign to it, and stay.
 """
@@ -18,9 +18,9 @@ from docker.models.images import Image
 from ingest.images import __main__ as command_line
 from ingest.images import clean as clean_module
 from ingest.images import local
-from ingest.images.build import Choice, build
+from ingest.images.build import BuildOptions, build
 from ingest.images.clean import clean
-from ingest.images.containers import me, remove
+from ingest.images.containers import remove_container, this_process
 from ingest.images.recipe import FAMILY, HOST, RUN
 from zoo.cards.family import Family
 
@@ -71,7 +71,7 @@ def start(client: docker.DockerClient) -> Iterator[Start]:
 
     yield container
     for one in made:
-        remove(one)
+        remove_container(one)
 
 
 def images(client: docker.DockerClient) -> dict[str, str | None]:
@@ -104,13 +104,13 @@ def test_what_is_at_work_stays(
     client: docker.DockerClient, part: str, make: Make, start: Start
 ) -> None:
     image = make({part: "family", FAMILY: "boxed"}, "matterzoo/boxed:clean")
-    work = start("matterzoo/boxed:clean", {RUN: "/elsewhere/runs/r1", HOST: me()})
+    work = start("matterzoo/boxed:clean", {RUN: "/elsewhere/runs/r1", HOST: this_process()})
     first, second = clean(client)
     assert first == f"container {work.name} is working on run /elsewhere/runs/r1; it stays"
     assert second == f"image {image.tags[0]} stays: container {work.name} is made of it"
     work.reload()
     assert work.status == "running" and image.id in images(client)
-    remove(work)
+    remove_container(work)
     assert [line.startswith(f"removed image {image.tags[0]} (") for line in clean(client)] == [True]
 
 
@@ -128,13 +128,13 @@ def test_somebody_elses_container_of_our_image_stays(
 def test_one_familys(
     client: docker.DockerClient,
     boxed: Family,
-    choice: Choice,
+    build_options: BuildOptions,
     make: Make,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     other = make({clean_module.PART: "family", FAMILY: "unbuilt"}, "matterzoo/unbuilt:clean")
     before = images(client)
-    found = local.built(client, boxed)
+    found = local.find_built(client, boxed)
     assert found is not None and {found.id, other.id} <= before.keys()
     try:
         assert command_line.main(["clean", "boxed"]) == 0
@@ -144,4 +144,4 @@ def test_one_familys(
         assert command_line.main(["clean", "boxed"]) == 0
         assert "removed image" not in capsys.readouterr().out
     finally:
-        build(client, boxed, choice, lambda text: None)
+        build(client, boxed, build_options, lambda text: None)

@@ -18,7 +18,7 @@ import requests
 from docker.errors import APIError
 
 from ingest.images import engine
-from ingest.images.engine import Engine, EngineError, address, connected, explained, unavailable
+from ingest.images.engine import Engine, EngineError, address, connected, explain, unavailable
 from tests.ingest.images.relay import Relay
 
 # From /version and /info of Docker 20.10.24 and Podman 4.3.1 on Debian 12, shortened.
@@ -85,7 +85,7 @@ def test_refused_at_a_port(ask: Ask) -> None:
 
 
 def test_never_an_answer(ask: Ask, silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "ANSWER", 0.2)
+    monkeypatch.setattr(engine, "FIRST_ANSWER", 0.2)
     ask(f"unix://{silent}")
     start = time.monotonic()
     assert "no answer in 0.2 s; is it starting, or the machine overloaded?" in str(unavailable())
@@ -239,7 +239,7 @@ def test_errors_in_one_sentence(ask: Ask) -> None:
         "gave an answer that cannot be used: odd": engine.DockerException("odd"),
     }
     for sentence, error in said.items():
-        assert str(explained(error)).startswith(f"the container engine at {SOCKET} {sentence}")
+        assert str(explain(error)).startswith(f"the container engine at {SOCKET} {sentence}")
 
 
 @pytest.mark.container

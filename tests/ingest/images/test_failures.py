@@ -24,8 +24,8 @@ from docker.models.containers import Container
 
 from ingest import __main__ as command_line
 from ingest.images import local
-from ingest.images.build import Choice, build
-from ingest.images.containers import me, ours, remove
+from ingest.images.build import BuildOptions, build
+from ingest.images.containers import list_containers, remove_container, this_process
 from ingest.images.engine import Engine, connected
 from ingest.images.recipe import FAMILY, HOST, RECIPE, RUN, recipe
 from ingest.layout import Layout
@@ -48,13 +48,13 @@ lost_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarni
 @pytest.fixture(autouse=True)
 def nothing_is_left(client: docker.DockerClient) -> Iterator[None]:
     yield
-    assert ours(client) == []
+    assert list_containers(client) == []
 
 
 @pytest.fixture
 def mine(client: docker.DockerClient, only_run: OnlyRun) -> Callable[[], list[Container]]:
     """The containers of this test's run."""
-    return lambda: [c for c in ours(client) if c.labels[RUN] == str(only_run().folder)]
+    return lambda: [c for c in list_containers(client) if c.labels[RUN] == str(only_run().folder)]
 
 
 @pytest.fixture
@@ -183,23 +183,23 @@ def test_the_engine_hangs_during_a_run(
 # --- the image --------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def forget(
-    client: docker.DockerClient, boxed: Family, choice: Choice
+    client: docker.DockerClient, boxed: Family, build_options: BuildOptions
 ) -> Iterator[Callable[[], None]]:
     """Remove the family's image, and what Podman kept of earlier builds. Afterwards it is there again."""
 
     def remove() -> None:
-        while (found := local.built(client, boxed)) is not None:
+        while (found := local.find_built(client, boxed)) is not None:
             client.api.remove_image(found.id, force=True)
 
     yield remove
-    build(client, boxed, choice, lambda text: None)
+    build(client, boxed, build_options, lambda text: None)
 
 
 @pytest.mark.parametrize(
     ("when", "said"),
     [
         ("find", "no image of boxed has been published"),
-        ("create", "has just been removed; `make pull FAMILY=boxed` or `make build FAMILY=boxed`"),
+        ("create", "has just been removed; `matterzoo pull boxed` or `matterzoo build boxed`"),
     ],
 )
 def test_the_image_vanishes_after_it_was_found(
@@ -210,11 +210,11 @@ def test_the_image_vanishes_after_it_was_found(
     forget: Callable[[], None],
     client: docker.DockerClient,
     boxed: Family,
-    choice: Choice,
+    build_options: BuildOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    last = {"find": "ask", "create": "left_behind"}[when]  # what the runtime does just before
-    place = {"ask": Engine, "left_behind": docker_runtime}[last]
+    last = {"find": "ask", "create": "remove_abandoned"}[when]  # what the runtime does just before
+    place = {"ask": Engine, "remove_abandoned": docker_runtime}[last]
     do = getattr(place, last)
 
     def vanish_and_do(*arguments: object) -> object:
@@ -224,7 +224,7 @@ def test_the_image_vanishes_after_it_was_found(
     with monkeypatch.context() as patch:
         patch.setattr(place, last, vanish_and_do)
         told(layout, ingest("plain"), said, done=0, sent=40)
-    build(client, boxed, choice, lambda text: None)
+    build(client, boxed, build_options, lambda text: None)
     landed(layout, ingest("plain"), 40)
 
 
@@ -235,7 +235,7 @@ def test_an_image_that_only_says_it_is_the_family(
     client: docker.DockerClient,
     base: str,
     boxed: Family,
-    choice: Choice,
+    build_options: BuildOptions,
 ) -> None:
     forget()
     labels = {FAMILY: boxed.name, RECIPE: recipe(boxed)}
@@ -251,7 +251,7 @@ def test_an_image_that_only_says_it_is_the_family(
         )
     finally:
         client.api.remove_image(forged.id, force=True)
-    build(client, boxed, choice, lambda text: None)
+    build(client, boxed, build_options, lambda text: None)
     landed(layout, ingest("plain"), 40)
 
 
@@ -303,7 +303,7 @@ def test_memory_that_is_too_little_for_one_system(
 
 def test_the_worker_hangs(layout: Layout, ingest: Ingest, molecules: str) -> None:
     result = ingest("stuck", "--timeout", "5", dataset=molecules, limit=ALL)
-    told(layout, result, "no sign of life for 5 s: taken for hung and ended; TIMEOUT=… allows more")
+    told(layout, result, "no sign of life for 5 s: taken for hung and ended; --timeout allows more")
     goes_on(layout, ingest, "stuck", molecules)
 
 
@@ -389,9 +389,12 @@ def test_only_what_nobody_works_with_is_removed(
     owners = {
         "of a process that is gone": (f"{here} {gone.pid} 1", "/elsewhere"),
         "of a process whose number another has now": (f"{here} {os.getpid()} 1", "/elsewhere"),
-        "of this very run": (me(), str(run.folder)),
-        "of one that works": (me(), "/elsewhere"),
-        "of one that works on the like in another store": (me(), f"/elsewhere/{run.run_id}"),
+        "of this very run": (this_process(), str(run.folder)),
+        "of one that works": (this_process(), "/elsewhere"),
+        "of one that works on the like in another store": (
+            this_process(),
+            f"/elsewhere/{run.run_id}",
+        ),
         "of another machine": (f"not-{here} 1 1", "/elsewhere"),
         "of nobody": ("", "/elsewhere"),
     }
@@ -413,4 +416,4 @@ def test_only_what_nobody_works_with_is_removed(
         )[:3]
     finally:
         for container in made.values():
-            remove(container)
+            remove_container(container)

@@ -12,12 +12,20 @@ import pytest
 
 from ingest.failures import RunError
 from ingest.images.__main__ import main
-from ingest.images.build import Choice, build
-from ingest.images.digests import Published, current, lock_file, published, record, why_not
-from ingest.images.local import built, find
+from ingest.images.build import BuildOptions, build
+from ingest.images.digests import (
+    Published,
+    current,
+    digests_file,
+    explain_missing,
+    published,
+    record,
+)
+from ingest.images.layers import LayerProgress
+from ingest.images.local import find_built, find_image
 from ingest.images.recipe import recipe
-from ingest.images.registry import Layers, pull, push
-from ingest.images.status import rows, stale
+from ingest.images.registry import pull, push
+from ingest.images.status import describe_images, stale_families
 from ingest.layout import Layout
 from tests.ingest.images.registry import serving
 from zoo.cards.discovery import find_family
@@ -34,22 +42,22 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def pushed(
-    boxed: Family, choice: Choice, client: docker.DockerClient, registry: str
+    boxed: Family, build_options: BuildOptions, client: docker.DockerClient, registry: str
 ) -> Iterator[Published]:
     """The family's image in the registry, and none here. Afterwards it is here, and nothing is published."""
-    if built(client, boxed) is None:
-        build(client, boxed, choice, lambda text: None)
+    if find_built(client, boxed) is None:
+        build(client, boxed, build_options, lambda text: None)
     entry = push(client, boxed, registry, lambda text: None)
     forget(client, boxed)
     yield entry
-    lock_file(boxed).unlink()
+    digests_file(boxed).unlink()
     forget(client, boxed)
-    build(client, boxed, choice, lambda text: None)
+    build(client, boxed, build_options, lambda text: None)
 
 
 def forget(client: docker.DockerClient, family: Family) -> None:
     """Remove the family's image under all its names."""
-    while (image := built(client, family)) is not None:
+    while (image := find_built(client, family)) is not None:
         client.api.remove_image(image.id, force=True)
 
 
@@ -57,14 +65,14 @@ def forget(client: docker.DockerClient, family: Family) -> None:
 def test_what_was_pushed_is_pulled_by_its_digest_and_run(
     pushed: Published, boxed: Family, client: docker.DockerClient, ingest: Ingest
 ) -> None:
-    assert json.loads(lock_file(boxed).read_text()) == {"boxed": vars(pushed)}
-    assert find(client, boxed) is None and stale().count("boxed") == 0
+    assert json.loads(digests_file(boxed).read_text()) == {"boxed": vars(pushed)}
+    assert find_image(client, boxed) is None and stale_families().count("boxed") == 0
     code, out, _ = ingest("plain")
     assert code == 0
     assert f"pulling {pushed.reference}" in out and f"image {pushed.reference}" in out
-    found = find(client, boxed)
+    found = find_image(client, boxed)
     assert found is not None and found == pushed.reference
-    assert any(pushed.digest in row for row in rows(client) if row.startswith("boxed"))
+    assert any(pushed.digest in row for row in describe_images(client) if row.startswith("boxed"))
 
 
 @pytest.mark.container
@@ -126,7 +134,7 @@ def test_an_image_of_another_recipe_is_not_pulled(
     record(boxed, replace(pushed, recipe="0" * 64))
     with pytest.raises(
         RunError,
-        match=rf"published image of boxed, {pushed.reference}, is stale: .*`make build FAMILY=",
+        match=rf"published image of boxed, {pushed.reference}, is stale: .*`matterzoo build ",
     ):
         pull(client, boxed, lambda text: None)
 
@@ -148,7 +156,7 @@ def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
         match=rf"{entry.reference} says of itself .* that it is not boxed with recipe .*not used",
     ):
         pull(client, boxed, lambda text: None)
-    assert find(client, boxed) is None
+    assert find_image(client, boxed) is None
 
 
 @pytest.mark.container
@@ -156,7 +164,7 @@ def test_what_is_not_built_is_not_pushed(
     client: docker.DockerClient, boxed: Family, registry: str
 ) -> None:
     with pytest.raises(
-        RunError, match=r"no image of unbuilt .*`make build FAMILY=unbuilt` builds it"
+        RunError, match=r"no image of unbuilt .*`matterzoo build unbuilt` builds it"
     ):
         push(client, boxed.model_copy(update={"name": "unbuilt"}), registry, print)
 
@@ -165,7 +173,7 @@ def test_nothing_published_is_said_plainly(
     places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
-    said = why_not(find_family("boxed"))
+    said = explain_missing(find_family("boxed"))
     assert (
         said.startswith("no image of boxed has been published (")
         and "images.lock has no entry" in said
@@ -191,8 +199,8 @@ def test_entries_of_other_families_stay(
     [
         ("{", "is not JSON: .*restore it from the repository"),
         ("[]", "holds a list, expected an object"),
-        ('{"boxed": {"image": "x"}}', "the entry of boxed is not one that `make push` writes"),
-        ('{"boxed": "x"}', "the entry of boxed is not one that `make push` writes"),
+        ('{"boxed": {"image": "x"}}', "the entry of boxed is not one that `matterzoo push` writes"),
+        ('{"boxed": "x"}', "the entry of boxed is not one that `matterzoo push` writes"),
     ],
 )
 def test_an_images_lock_that_cannot_be_read(
@@ -209,22 +217,22 @@ def test_an_images_lock_that_cannot_be_read(
 
 
 def test_progress_is_counted_by_layer() -> None:
-    with Layers() as layers:
-        layers({"status": "Pulling from x"})
-        layers(
+    with LayerProgress() as layers:
+        layers.show({"status": "Pulling from x"})
+        layers.show(
             {
                 "id": "a",
                 "status": "Downloading",
                 "progressDetail": {"current": 1_000_000, "total": 4_000_000},
             }
         )
-        layers(
+        layers.show(
             {
                 "id": "b",
                 "status": "Downloading",
                 "progressDetail": {"current": 2_000_000, "total": 2_000_000},
             }
         )
-        layers({"id": "b", "status": "Pull complete", "progressDetail": {}})
-        layers({"id": "c", "status": "Already exists", "progressDetail": {}})
+        layers.show({"id": "b", "status": "Pull complete", "progressDetail": {}})
+        layers.show({"id": "c", "status": "Already exists", "progressDetail": {}})
         assert str(layers) == "2 of 3 layers, 3 of 6 MB"

@@ -13,15 +13,16 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.images import wheels
-from ingest.images.build import Choice, build
-from ingest.images.local import built, find
+from ingest.images.build import BuildOptions, build
+from ingest.images.local import find_built, find_image
 from ingest.images.registry import pull, push
 from ingest.runtimes import environment, load_runtimes
-from ingest.runtimes.check_image import check
+from ingest.runtimes.check_image import check_image
 from tests.ingest.images.registry import serving
 from tests.test_readme import IN_CONTAINERS
 from zoo.cards.discovery import find_model, load_families
 from zoo.cards.family import Family
+from zoo.places import ROOT
 
 pytestmark = pytest.mark.container
 SYSTEMS = 40
@@ -40,7 +41,7 @@ def family(
 ) -> Family:
     monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
     family: Family = request.param
-    if not (wheels.own(family).is_dir() and wheels.shared(family).is_dir()):
+    if not (wheels.family_wheels(family).is_dir() and wheels.shared_wheels(family).is_dir()):
         pytest.skip(f"needs what its image is built from: make wheels FAMILY={family.name}")
     if not environment.ready(family):
         pytest.skip(f"needs the local environment to compare with: make env FAMILY={family.name}")
@@ -51,11 +52,11 @@ def test_a_published_image_gives_what_the_local_environment_gives(
     family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    build(client, family, Choice(base=base, offline=True), print)
+    build(client, family, BuildOptions(base=base, offline=True), print)
     entry = push(client, family, registry, print)
-    while (image := built(client, family)) is not None:
+    while (image := find_built(client, family)) is not None:
         client.api.remove_image(image.id, force=True)
-    assert find(client, family) is None
+    assert find_image(client, family) is None
     assert pull(client, family, print) == entry.reference
 
     monkeypatch.chdir(tmp_path)
@@ -76,7 +77,7 @@ def test_a_published_image_gives_what_the_local_environment_gives(
         assert np.linalg.norm(inside[system_id] - vector) <= 1e-6 * np.linalg.norm(vector), (
             system_id
         )
-    assert check(load_runtimes()["docker"], family, print) == []
+    assert check_image(load_runtimes()["docker"], family, print) == []
 
 
 @pytest.mark.parametrize(
@@ -85,14 +86,14 @@ def test_a_published_image_gives_what_the_local_environment_gives(
 def test_the_readmes_block(
     family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path
 ) -> None:
-    build(client, family, Choice(base=base, offline=True), print)
+    build(client, family, BuildOptions(base=base, offline=True), print)
     entry = push(client, family, registry, print)
     for command in IN_CONTAINERS:
         command += f" STORE={tmp_path / 'matter.duckdb'}"
         done = subprocess.run(
             command,
             shell=True,
-            cwd=environment.REPOSITORY,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ingest.__main__ import main
-from ingest.images.containers import ours
+from ingest.images.containers import list_containers
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runtimes import choose_runtime
@@ -62,7 +62,7 @@ def test_a_container_has_no_network_no_privilege_and_nothing_to_write_but_its_ou
     assert "Read-only file system" in found["root"] and "Read-only file system" in found["job"]
     assert found["scratch"] == "1"
     assert not {name for name in found["environment"] if "TOKEN" in name or "KEY" in name}
-    assert ours(client) == []
+    assert list_containers(client) == []
     for file in only_run().out.iterdir():
         assert file.stat().st_uid == os.getuid()
 
@@ -114,7 +114,7 @@ def test_limits_are_those_asked_for(
     assert options["PidsLimit"] and options["NetworkMode"] == "none" and options["ReadonlyRootfs"]
     cpus = client.info()["NCPU"]
     code, _, err = ingest("slow", "--cpus", str(cpus + 1))
-    assert code == 1 and f"CPUS={cpus + 1} is more than the {cpus} that" in err
+    assert code == 1 and f"--cpus {cpus + 1} is more than the {cpus} that" in err
 
 
 def test_is_the_default_where_the_image_is_here(layout: Layout, boxed: Family) -> None:
@@ -129,7 +129,7 @@ def test_is_passed_over_where_a_family_has_no_image(
     runtime, why = choose_runtime(None, [boxed, other])
     assert runtime.name == "venv"
     assert why.startswith("docker answers, but no image of unbuilt has been published")
-    assert "`make build FAMILY=unbuilt` builds one here" in why
+    assert "`matterzoo build unbuilt` builds one here" in why
 
 
 def test_an_image_that_is_not_there_is_named(
@@ -137,7 +137,7 @@ def test_an_image_that_is_not_there_is_named(
 ) -> None:
     stale = find_family("boxed").path / "encoder.py"
     before = stale.read_text()
-    stale.write_text(before + "# another\n")
+    stale.write_text(before + "ANOTHER = 1\n")
     try:
         assert main(["run", "boxed-plain", "elements", "--runtime", "docker"]) == 1
     finally:
@@ -145,7 +145,7 @@ def test_an_image_that_is_not_there_is_named(
     err = capfd.readouterr().err
     assert (
         "no image of boxed has been published" in err
-        and "`make build FAMILY=boxed` builds one here" in err
+        and "`matterzoo build boxed` builds one here" in err
     )
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(0,)]
@@ -159,4 +159,4 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_a_cpu(
     code, _, err = ingest("plain", "--device", "cuda")
     assert code == 1
     assert "container toolkit" in err or "passes no GPU to a container" in err
-    assert ours(client) == [] and not layout.store.exists() or vectors(layout) == {}
+    assert list_containers(client) == [] and not layout.store.exists() or vectors(layout) == {}

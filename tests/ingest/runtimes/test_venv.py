@@ -15,11 +15,12 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
-from ingest.runtimes.venv import Venv, _device
+from ingest.runtimes.venv import Venv, _device_options
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.discovery import find_family, load_families
 from zoo.cards.family import Family
 from zoo.cards.faults import find_faults
+from zoo.places import environments
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -128,7 +129,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_finished(
     with pytest.raises(RunError, match=said):
         environment.build(other, lambda text: None)
     assert not environment.ready(other)
-    assert [path.name for path in environment.folder().iterdir()] == [".toy.lock"]
+    assert [path.name for path in environments().iterdir()] == [".toy.lock"]
 
 
 def test_a_wheel_with_another_hash_is_refused(layout: Layout, other: Family) -> None:
@@ -203,16 +204,16 @@ def test_uv_is_told_what_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("UV_", "PIP_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
-    assert environment._environment()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
-    assert environment._torch_build() == ["--torch-backend", "auto"]
+    assert environment._uv_variables()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert environment._torch_backend() == ["--torch-backend", "auto"]
     monkeypatch.setenv("MATTERZOO_TORCH_BACKEND", "cpu")
-    assert environment._torch_build() == ["--torch-backend", "cpu"]
+    assert environment._torch_backend() == ["--torch-backend", "cpu"]
     monkeypatch.delenv("MATTERZOO_TORCH_BACKEND")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
     monkeypatch.setenv("UV_INDEX_URL", "https://own.example/simple")
-    assert environment._environment()["UV_FIND_LINKS"] == "/wheels"
-    assert "UV_DEFAULT_INDEX" not in environment._environment()
-    assert environment._torch_build() == []
+    assert environment._uv_variables()["UV_FIND_LINKS"] == "/wheels"
+    assert "UV_DEFAULT_INDEX" not in environment._uv_variables()
+    assert environment._torch_backend() == []
 
 
 def test_an_environment_that_finds_no_room(
@@ -230,7 +231,7 @@ def test_an_environment_that_finds_no_room(
         RunError, match=r"(?s)could not be built.*No space left on device.*and the free disk"
     ):
         environment.build(other, lambda text: None)
-    assert [path.name for path in environment.folder().iterdir()] == [".toy.lock"]
+    assert [path.name for path in environments().iterdir()] == [".toy.lock"]
 
 
 def test_a_worker_that_cannot_start_tells_why(
@@ -269,7 +270,7 @@ def test_cuda_is_told_the_name_of_a_gpu_and_torch_its_number(
     }
     for device, expected in devices.items():
         run = planned(dataset(3), device=device).run
-        assert run is not None and _device(run.job) == expected
+        assert run is not None and _device_options(run.job) == expected
 
 
 def test_a_gpu_goes_by_its_own_name_in_what_is_said(

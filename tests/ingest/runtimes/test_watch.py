@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from ingest.runtimes import watch as module
-from ingest.runtimes.watch import Watch, oom_kills
+from ingest.runtimes.watch import Watch, count_oom_kills
 
 
 @pytest.fixture
@@ -36,26 +36,26 @@ def test_events_are_passed_on_and_the_rest_is_kept(log: BinaryIO) -> None:
             b"\n",
             b'{"event": torn\n',
         ):
-            watch.line(line)
+            watch.take_line(line)
         assert watch.fatal is None
-        watch.line(b'{"event": "error", "message": "no such weights"}\n')
+        watch.take_line(b'{"event": "error", "message": "no such weights"}\n')
     assert heard == [
         {"event": "start", "sent": 2},
         {"event": "error", "message": "no such weights"},
     ]
     assert Path(log.name).read_text() == 'of an earlier start\na warning\n{"event": torn\n'
-    assert watch.fatal == watch.why("exit code 1") == "no such weights"
+    assert watch.fatal == watch.explain("exit code 1") == "no such weights"
 
 
 def test_an_end_without_a_word_is_told_with_the_end_of_this_start_s_log(log: BinaryIO) -> None:
     with Watch(print, log, 60, lambda: None) as watch:
         assert (
-            watch.why("exit code 3")
+            watch.explain("exit code 3")
             == f"the worker ended early (exit code 3); all it said is in {log.name}"
         )
         for number in range(20):
-            watch.line(f"line {number}\n".encode())
-    said = watch.why("exit code 3").splitlines()
+            watch.take_line(f"line {number}\n".encode())
+    said = watch.explain("exit code 3").splitlines()
     assert said[0].endswith(f"all it said is in {log.name}, last:")
     assert said[1:] == [f"  line {number}" for number in range(12, 20)]
 
@@ -65,14 +65,14 @@ def test_silence_is_noticed_once(log: BinaryIO) -> None:
     with Watch(print, log, 1.0, lambda: killed.append(time.monotonic())) as watch:
         for _ in range(6):
             time.sleep(0.2)
-            watch.line(b"still here\n")
+            watch.take_line(b"still here\n")
         last = time.monotonic()
         assert not killed and not watch.hung
         wait_for(lambda: bool(killed))
     assert len(killed) == 1 and killed[0] - last >= 0.99
     assert watch.hung
-    expected = "the worker ended early (no sign of life for 1 s: taken for hung and ended; TIMEOUT=… allows more); "
-    assert watch.why("killed by SIGTERM").startswith(expected)
+    expected = "the worker ended early (no sign of life for 1 s: taken for hung and ended; --timeout allows more); "
+    assert watch.explain("killed by SIGTERM").startswith(expected)
 
 
 def test_a_log_that_cannot_be_written_does_not_end_the_run(
@@ -82,9 +82,9 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(
         fill(small_disk, 0)
         heard: list[dict[str, Any]] = []
         with Watch(heard.append, log, 60, lambda: None) as watch:
-            watch.line(b"a warning\n")
-            watch.line(b'{"event": "error", "message": "no space left"}\n')
-        assert watch.why("exit code 1") == "no space left"
+            watch.take_line(b"a warning\n")
+            watch.take_line(b'{"event": "error", "message": "no space left"}\n')
+        assert watch.explain("exit code 1") == "no space left"
     assert (small_disk / "worker.log").read_bytes() == b""
 
 
@@ -92,6 +92,6 @@ def test_the_kernel_s_count_is_read_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "VMSTAT", tmp_path / "vmstat")
-    assert oom_kills() == 0
+    assert count_oom_kills() == 0
     (tmp_path / "vmstat").write_text("pgmigrate_success 4\noom_kill 7\noom_kill_more 9\n")
-    assert oom_kills() == 7
+    assert count_oom_kills() == 7
