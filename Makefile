@@ -101,7 +101,7 @@ install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 demo: install  ## embed 288 crystals and 162 molecules with the models that need no download, and show how alike they are
 	@$(PY) -m ingest run bundled,bundled@untrained aflow
 	@$(PY) -m ingest run bundled g2
-	@$(PY) -m query matrix aflow
+	@$(PY) -m query alignment_matrix_text aflow
 	@echo
 	@echo 'Next:'
 	@echo "  make query SQL=\"FROM nearest_models('chgnet-0.3.0', dataset := 'aflow')\""

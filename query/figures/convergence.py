@@ -15,7 +15,7 @@ from query.figures.drawing.questions import ask_unless_missing
 
 LEAST = 3  # models, below which there is no correlation
 LACKS = ("no score", "no model with a score", "no labels of")
-PANELS = {"all": "all models", "others": "without its own family"}
+PANELS = {"all": "all models", "cross-family": "without its own family"}
 
 
 @styled
@@ -59,14 +59,14 @@ def convergence(
     )
     panels = plot.subplots(len(groups), len(PANELS), squeeze=False, sharey=True, sharex="row")
     for line, (test, unit) in zip(panels, groups, strict=True):
-        for axes, kin in zip(line, PANELS, strict=True):
+        for axes, relation in zip(line, PANELS, strict=True):
             rows = [
                 row
                 for row in answer.rows
-                if (row["test_set"], row["unit"], row["kin"]) == (test, unit, kin)
+                if (row["test_set"], row["unit"], row["relation"]) == (test, unit, relation)
             ]
             _draw(plot, axes, [row for row in rows if row["value"] is not None], looks)
-            _write_correlation(axes, rows, kin)
+            _write_correlation(axes, rows, relation)
             axes.set_xlabel(f"{score}{'' if unit == '1' else f' ({unit})'}\n{test}")
         line[0].set_ylabel(f"{metric} with {name}\n({sample_label(answer.rows)})")
     found = {row["family"] for row in answer.rows if row["value"] is not None}
@@ -80,7 +80,7 @@ def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
     drawn = [
         (row["test_set"], row["unit"])
         for row in rows
-        if row["kin"] == "all" and row["value"] is not None
+        if row["relation"] == "all" and row["value"] is not None
     ]
     return sorted({group for group in drawn if drawn.count(group) >= LEAST})
 
@@ -94,8 +94,8 @@ def _draw(plot: Plot, axes: Axes, rows: Sequence[Row], looks: dict[str, Look]) -
     plot.add_tooltips(axes, xs, ys, [_tooltip(row) for row in rows])
 
 
-def _write_correlation(axes: Axes, rows: Sequence[Row], kin: str) -> None:
-    axes.set_title(PANELS[kin])
+def _write_correlation(axes: Axes, rows: Sequence[Row], relation: str) -> None:
+    axes.set_title(PANELS[relation])
     row: Row = next(iter(rows), {"n_models": 0, "spearman": None})
     words = f"{row['n_models']} models"
     if row["spearman"] is None:
@@ -112,7 +112,7 @@ def _write_correlation(axes: Axes, rows: Sequence[Row], kin: str) -> None:
 
 
 def _note(plot: Plot, rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> None:
-    everyone = [row for row in rows if row["kin"] == "all"]
+    everyone = [row for row in rows if row["relation"] == "all"]
     few = sorted(
         {row["test_set"] for row in everyone if (row["test_set"], row["unit"]) not in groups}
     )

@@ -16,10 +16,10 @@ from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
 RELATIONS = (
-    "same family",
-    "same training data",
+    "same-family",
+    "same-training-data",
     "neither",
-    "training data not known",
+    "unknown-training-data",
 )  # the last where there is any
 GOLDEN = 0.618034  # its multiples spread evenly, whatever their number
 SPREAD = 0.36
@@ -123,7 +123,7 @@ def _summarize(plot: Plot, axes: Axes, row: Row, place: int, beside: str) -> Non
 
 def _name(axes: Axes, relations: Sequence[str], label: str) -> None:
     names = [
-        relation.replace("same ", "same\n").replace("data not", "data\nnot")
+        relation.replace("same-", "same\n").replace("unknown-", "unknown\n").replace("-", " ")
         for relation in relations
     ]
     axes.set_yticks(range(len(relations)), names)

@@ -44,9 +44,7 @@ def system_map(
     property of any system.
     """
     if model is None and not connection.execute(SEEING, [dataset]).fetchall():
-        raise NothingToDraw(
-            f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}"
-        )
+        raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
     options = {
         "model": model,
         "method": method,

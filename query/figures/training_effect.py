@@ -16,10 +16,10 @@ from query.metrics import find_metric
 from query.statements import ask
 
 LOOKS = {
-    "same family": Look(COLORS[0], "o"),
-    "same training data": Look(COLORS[1], "s"),
+    "same-family": Look(COLORS[0], "o"),
+    "same-training-data": Look(COLORS[1], "s"),
     "neither": Look(COLORS[6], "x"),
-    "training data not known": Look(COLORS[7], "+"),
+    "unknown-training-data": Look(COLORS[7], "+"),
 }
 STYLES = dict(zip(LOOKS, ("-", "--", ":", "-."), strict=True))
 
@@ -72,14 +72,14 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     low, high = min(known), max(known)
     room = 0.05 * (high - low)
     for name, look in LOOKS.items():
-        drawn = [row for row in rows if row["kin"] == name]
+        drawn = [row for row in rows if row["relation"] == name]
         missing = low - 2.5 * room  # where what is undefined lies
         xs, ys = (
             [missing if row[side] is None else row[side] for row in drawn]
             for side in ("twins_value", "value")
         )
         if drawn:
-            label, size = f"{name} ({len(drawn)})", 22 if len(rows) < MANY else 9
+            label, size = f"{_words(name)} ({len(drawn)})", 22 if len(rows) < MANY else 9
             axes.scatter(
                 xs,
                 ys,
@@ -118,6 +118,10 @@ def _scatter(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
     )
 
 
+def _words(relation: str) -> str:
+    return relation.replace("-", " ")
+
+
 def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
     if nulls:
         chance = float(np.mean(nulls))
@@ -138,10 +142,10 @@ def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
     """The share of pairs that gained at most so much, a line a kind of kinship."""
     for name, look in LOOKS.items():
         found = sorted(
-            row["gained"] for row in rows if row["kin"] == name and row["gained"] is not None
+            row["gained"] for row in rows if row["relation"] == name and row["gained"] is not None
         )
         if found:
-            label = f"{name}: {np.median(found):+.2f}"
+            label = f"{_words(name)}: {np.median(found):+.2f}"
             axes.ecdf(found, color=look.color, linestyle=STYLES[name], linewidth=1.8, label=label)
     axes.axvline(0, color=GRAY, linewidth=0.8)
     way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
@@ -152,7 +156,7 @@ def _spread(axes: Axes, rows: Sequence[Row], metric: str) -> None:
 
 
 def _tooltip(row: Row) -> str:
-    pair = f"{row['model_a']} · {row['model_b']}: {row['kin']}"
+    pair = f"{row['model_a']} · {row['model_b']}: {_words(row['relation'])}"
     if row["gained"] is None:
         return f"{pair}\n{format_number(row['value'])}, twins {format_number(row['twins_value'])}: {row['reason']}"
     values = f"{format_number(row['value'])}, twins {format_number(row['twins_value'])}, gained {row['gained']:+.3g}"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-SHARED, NEITHER, UNKNOWN = "same training data", "neither", "training data not known"
+SHARED, NEITHER, UNKNOWN = "same-training-data", "neither", "unknown-training-data"
 
 
 def read_sets() -> list[dict[str, Any]]:

@@ -80,8 +80,11 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
 
 def _convergence(rows: Rows) -> Iterator[str]:
     said = []
-    for kin, words in (("all", "over all models"), ("others", "without its own family")):
-        row = next((row for row in rows if row["kin"] == kin and row["spearman"] is not None), None)
+    for relation, words in (("all", "over all models"), ("cross-family", "without its own family")):
+        row = next(
+            (row for row in rows if row["relation"] == relation and row["spearman"] is not None),
+            None,
+        )
         if row is not None:
             interval = (
                 ""

@@ -42,15 +42,16 @@ COMMENT ON MACRO TABLE alignment IS
 
 CREATE OR REPLACE TEMP MACRO alignment_matrix(
     dataset := NULL, models := NULL, metric := 'cknna', k := NULL, estimator := NULL, normalize := 'l2',
-    permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL, missing := 'pairwise'
+    permutations := 100, subsamples := 0, seed := 0, device := NULL, systems := NULL, missing := 'pairwise',
+    ordered := false
 ) AS TABLE
-    FROM __rows(__alignment_matrix(__caller(), dataset::VARCHAR, models, systems, missing, {
+    FROM __rows(__alignment_matrix(__caller(), dataset::VARCHAR, models, systems, missing, ordered::BOOLEAN, {
         'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
         'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
         'device': device
     }));
 COMMENT ON MACRO TABLE alignment_matrix IS
-'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share';
+'All ordered pairs of models, also of a model with itself. missing := ''common'' compares all on the systems all share; ordered := true adds place_a and place_b, the order of their tree';
 
 CREATE OR REPLACE TEMP MACRO alignment_curve(
     model_a, model_b, dataset := NULL, metric := 'cknna', ns := NULL, ks := NULL, repeats := 5, k := NULL,
@@ -108,18 +109,18 @@ COMMENT ON MACRO TABLE model_tree IS
 
 CREATE OR REPLACE TEMP MACRO convergence(
     dataset := NULL, reference := NULL, score := NULL, metric := 'cknna', k := NULL, test_set := NULL, source := NULL,
-    kin := 'all', property := NULL, estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0,
+    relation := 'all', property := NULL, estimator := NULL, normalize := 'l2', permutations := 100, subsamples := 0, seed := 0,
     device := NULL
 ) AS TABLE
     FROM __rows(__convergence(
-        __caller(), dataset::VARCHAR, reference, score, test_set, source, kin, property, {
+        __caller(), dataset::VARCHAR, reference, score, test_set, source, relation::VARCHAR, property, {
             'metric': metric::VARCHAR, 'k': k::VARCHAR, 'estimator': estimator, 'normalize': normalize,
             'permutations': permutations::VARCHAR, 'subsamples': subsamples::VARCHAR, 'seed': seed::VARCHAR,
             'device': device
         }
     ));
 COMMENT ON MACRO TABLE convergence IS
-'Do better models see matter more like the reference, by default the best? kin := ''others'' leaves its family out';
+'Do better models see matter more like the reference, by default the best? relation := ''cross-family'' leaves its family out';
 
 CREATE OR REPLACE TEMP MACRO energy_errors(
     dataset := NULL, property := NULL, source := NULL, models := NULL, systems := NULL, missing := 'pairwise'

@@ -45,6 +45,7 @@ SQL_TYPES: dict[Any, str] = {
     str | None: "VARCHAR",
     int
     | None: "VARCHAR",  # so that 2.5 is refused by name: DuckDB would round it, or show how functions are made
+    bool | None: "BOOLEAN",
     questions.Names: "VARCHAR[]",
     curve.Numbers: "VARCHAR[]",
     How: HOW,
@@ -269,7 +270,7 @@ FUNCTIONS = {
     },
     "__alignment": _reads_store(questions.alignment, alignment.ROW),
     "__alignment_curve": _reads_store(curve.alignment_curve, curve.ROW),
-    "__alignment_matrix": _reads_store(questions.alignment_matrix, alignment.ROW),
+    "__alignment_matrix": _reads_store(questions.alignment_matrix, questions.MATRIX),
     "__dimensions": _reads_store(dimensions.dimensions, dimensions.ROW),
     "__nearest_models": _reads_store(questions.nearest_models, questions.NEAREST_MODEL),
     "__nearest_systems": _reads_store(systems.nearest_systems, systems.ROW),

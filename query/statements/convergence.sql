@@ -1,14 +1,9 @@
 -- convergence DATASET SCORE [reference=…] [metric=cknna] [test_set=…] [source=…] [property=…] [k=…]
 -- Are better models more like the best one, or the one named? With the reference's own family, and without.
 FROM convergence(
-    dataset := getvariable('dataset'), score := getvariable('score'), reference := getvariable('reference'), kin := 'all',
-    metric := coalesce(getvariable('metric'), 'cknna'), test_set := getvariable('test_set'), source := getvariable('source'),
-    property := getvariable('property'), k := getvariable('k')::BIGINT
+    dataset := getvariable('dataset'), score := getvariable('score'), reference := getvariable('reference'),
+    relation := ['all', 'cross-family'], metric := coalesce(getvariable('metric'), 'cknna'),
+    test_set := getvariable('test_set'), source := getvariable('source'), property := getvariable('property'),
+    k := getvariable('k')::BIGINT
 )
-UNION ALL
-FROM convergence(
-    dataset := getvariable('dataset'), score := getvariable('score'), reference := getvariable('reference'), kin := 'others',
-    metric := coalesce(getvariable('metric'), 'cknna'), test_set := getvariable('test_set'), source := getvariable('source'),
-    property := getvariable('property'), k := getvariable('k')::BIGINT
-)
-ORDER BY kin, test_set, unit, metric, score_value, model_id;
+ORDER BY relation, test_set, unit, metric, score_value, model_id;

@@ -28,7 +28,7 @@ WITH trained AS MATERIALIZED (
     SELECT sign(avg(value) FILTER (model_a = model_b) - avg(value) FILTER (model_a <> model_b)) AS up FROM learned
 )
 SELECT l.model_a, l.model_b, a.family AS family_a, b.family AS family_b,
-       CASE WHEN a.family = b.family THEN 'same family' ELSE training_relation(a.training_sets, b.training_sets) END AS kin,
+       CASE WHEN a.family = b.family THEN 'same-family' ELSE training_relation(a.training_sets, b.training_sets) END AS relation,
        l.value, t.value AS twins_value, up * (l.value - t.value) AS gained, l.calibrated, t.calibrated AS twins_calibrated,
        l.p_value, t.p_value AS twins_p_value, l.null_mean, l.null_std, l.n, t.n AS twins_n, l.metric, l.k, l.estimator,
        coalesce(l.reason, t.reason, CASE WHEN a.twin IS NULL OR b.twin IS NULL THEN

@@ -1,6 +1,6 @@
 """Do better models see matter more alike? Scores, published or measured, set against the alignment with a reference.
 
-Kinship confounds the answer: models of one family align with each other, and are often good together. kin := 'others'
+Kinship confounds the answer: models of one family align with each other, and are often good together. relation := 'cross-family'
 leaves the reference's own family out.
 """
 
@@ -23,13 +23,13 @@ from query.reading.vectors import (
     unknown_in_store,
 )
 from query.tables import energies
-from query.tables.options import How
+from query.tables.options import How, split_names
 from query.tables.pairs import Row, align_pairs
 
 ROW = (
     "STRUCT(model_id VARCHAR, score_value DOUBLE, unit VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
     "n BIGINT, spearman DOUBLE, spearman_low DOUBLE, spearman_high DOUBLE, spearman_p DOUBLE, n_models BIGINT, "
-    "reference VARCHAR, kin VARCHAR, family VARCHAR, dataset VARCHAR, score VARCHAR, test_set VARCHAR, "
+    "reference VARCHAR, relation VARCHAR, family VARCHAR, dataset VARCHAR, score VARCHAR, test_set VARCHAR, "
     "source VARCHAR, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, reason VARCHAR)"
 )
 SCORES = """
@@ -55,7 +55,7 @@ COPIED = (
     "k",
     "reason",
 )
-KIN = ("all", "others")
+RELATIONS = ("all", "cross-family")  # of the models to the reference
 AN_ERROR = re.compile(
     r"(^|_)(mae|mse|rmse|error)($|_)"
 )  # a score of this name is better the lower it is
@@ -71,11 +71,11 @@ def convergence(
     score: str | None,
     test_set: str | None,
     source: str | None,
-    kin: str | None,
+    relation: str | None,
     label: str | None,
     how: How,
 ) -> list[Row]:
-    """One row of `ROW` a metric and scored model, the reference left out, and under kin 'others' its family and twins.
+    """One row of `ROW` a metric and scored model, the reference left out, and under relation 'cross-family' its family and twins.
 
     reference: None is the model of the best score that has vectors here, as Edamadaka et al. (2025) chose theirs.
     score: one of table `scores`, or 'composition_residual_mae', which is measured here: mae_per_atom of `energy_errors`
@@ -89,27 +89,36 @@ def convergence(
     reference to the model.
     """
     name = check_dataset(connection, dataset)
-    kin = kin or KIN[0]
-    if kin not in KIN:
-        raise ValueError(unknown_name("choice of kin", kin, KIN))
+    relations = split_names(relation or RELATIONS[0])
+    for chosen in relations:
+        if chosen not in RELATIONS:
+            raise ValueError(unknown_name("relation", chosen, RELATIONS))
     named = None if reference is None else find_source(connection, reference)
     scores = _scores(connection, name, score, test_set, source, label)
     asked = named or find_source(connection, _best(connection, name, scores))
     models = {model: known for model, *known in connection.execute(MODELS).fetchall()}
     scored = [row | {"family": models.get(row["model_id"], ABSENT)[0]} for row in scores]
     scored = [row for row in scored if row["model_id"] != asked.model_id]
-    if kin == "others":
-        scored = [row for row in scored if row["family"] != models[asked.model_id][0]]
+    family = models[asked.model_id][0]
+    if relations == ["cross-family"]:
+        scored = [row for row in scored if row["family"] != family]
     ids = [row["model_id"] for row in scored]
     pairs = [(asked, Source(model, models.get(model, ABSENT)[1], True)) for model in ids]
     aligned = align_pairs(connection, {Selection(name): pairs}, how)
-    known = {"reference": asked.label, "kin": kin, "dataset": name}
-    scored *= len(how.metrics)
+    known = {"reference": asked.label, "dataset": name}
+    scored = [row for _ in how.metrics for row in scored]
     rows = [
         a | known | {column: b[column] for column in COPIED}
         for a, b in zip(scored, aligned, strict=True)
     ]
-    return [row | correlation for row, correlation in zip(rows, _correlations(rows), strict=True)]
+    found: list[Row] = []
+    for chosen in relations:
+        some = [row for row in rows if chosen == "all" or row["family"] != family]
+        found += [
+            row | {"relation": chosen} | correlation
+            for row, correlation in zip(some, _correlations(some), strict=True)
+        ]
+    return found
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:

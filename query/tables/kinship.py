@@ -22,16 +22,17 @@ from query.tables.questions import Names, without_undefined
 ROW = (
     "STRUCT(relation VARCHAR, mean DOUBLE, low DOUBLE, high DOUBLE, difference DOUBLE, p_value DOUBLE, n_pairs BIGINT, "
     "median DOUBLE, n_models BIGINT, permuted VARCHAR, metric VARCHAR, dataset VARCHAR, estimator VARCHAR, "
-    "normalization VARCHAR, k BIGINT, warning VARCHAR, reason VARCHAR)"
+    "normalization VARCHAR, k BIGINT, pairs STRUCT(model_a VARCHAR, model_b VARCHAR, family_a VARCHAR, "
+    "family_b VARCHAR, common_sets VARCHAR[], value DOUBLE, n BIGINT, reason VARCHAR)[], warning VARCHAR, reason VARCHAR)"
 )
 COLUMNS = (
-    "mean", "low", "high", "difference", "p_value", "n_pairs", "median", "permuted", "warning", "reason",
+    "mean", "low", "high", "difference", "p_value", "n_pairs", "median", "permuted", "pairs", "warning", "reason",
 )  # fmt: skip
 EMPTY: Row = dict.fromkeys(COLUMNS)
-RELATIONS = ("same family", training.SHARED, training.NEITHER, training.UNKNOWN)
+RELATIONS = ("same-family", training.SHARED, training.NEITHER, training.UNKNOWN)
 FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
 TESTED = (FAMILY, TRAINING)
-LEFT_OUT = "left out"
+LEFT_OUT = "left-out"
 PERMUTED = {FAMILY: "all models", TRAINING: "models within families, and families of one size"}
 MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
 PERMUTATIONS = 9999
@@ -58,14 +59,14 @@ def kinship(
 ) -> list[Row]:
     """Rows of `ROW`, for each metric one a relation, and one for the models that took no part, with the reason.
 
-    Of two models that were trained, 'same family' is one family. Of others, 'same training data' is a training set that
+    Of two models that were trained, 'same-family' is one family. Of others, 'same-training-data' is a training set that
     both have, that is a part of one of the other, or that has a source in common with one of the other (training.py,
     training_sets.toml); 'neither' is none of this. Pairs of which nobody can tell, as one was trained on something that
     is not disclosed, have a row of their own if there are any. Asymmetric metrics count by the mean of both directions.
 
-    difference: the mean less that of 'neither'; where all models share data, that of 'same family' less that of 'same
+    difference: the mean less that of 'neither'; where all models share data, that of 'same-family' less that of 'same
     training data', and the warning says so. p_value: how often permuted models differ as much, toward likeness; see
-    `mantel`. For 'same family' all models change places. For 'same training data', which is compared with 'neither'
+    `mantel`. For 'same-family' all models change places. For 'same-training-data', which is compared with 'neither'
     among pairs of different families, families stay together, or kinship would count as training data. low to high:
     95 % interval of the mean by a bootstrap over models; NULL where fewer than 5 models are in such pairs.
     """
@@ -122,12 +123,13 @@ def _metric_rows(
     seed: int,
 ) -> list[Row]:
     labels = [model.source.label for model in trained]
+    members = _pairs(trained, aligned)
     values, reasons = _matrix(labels, aligned)
     kept, undefined = without_undefined(labels, values, reasons)
     toward = -1 if find_metric(metric).lower_is_closer else 1
     pairs = Pairs([trained[i] for i in kept], values[np.ix_(kept, kept)], toward, count, seed)
     rows = [
-        pairs.row(kind)
+        pairs.row(kind) | {"pairs": members[kind]}
         for kind in range(len(RELATIONS))
         if kind != UNKNOWN or pairs.of(UNKNOWN).size
     ]
@@ -150,6 +152,39 @@ def _matrix(labels: Sequence[str], aligned: Sequence[Row]) -> tuple[Values, Any]
         if row["value"] is None:
             reasons[a, b] = reasons[b, a] = row["reason"]
     return (values + values.T) / 2, reasons
+
+
+def _pairs(trained: Sequence[Model], aligned: Sequence[Row]) -> list[list[Row]]:
+    """The pairs of all models that were trained, by relation; asymmetric metrics by the mean of both directions."""
+    known = {(row["model_a"], row["model_b"]): row for row in aligned}
+    found: list[list[Row]] = [[] for _ in RELATIONS]
+    kinds = relate([model.family for model in trained], [model.training for model in trained])
+    for i, j in itertools.combinations(range(len(trained)), 2):
+        a, b = trained[i], trained[j]
+        there = known[a.source.label, b.source.label]
+        back = known[b.source.label, a.source.label]
+        values = (there["value"], back["value"])
+        found[kinds[i, j]].append(
+            {
+                "model_a": a.source.label,
+                "model_b": b.source.label,
+                "family_a": a.family,
+                "family_b": b.family,
+                "common_sets": _common_sets(a.training, b.training),
+                "value": None if None in values else sum(values) / 2,
+                "n": there["n"],
+                "reason": there["reason"] or back["reason"],
+            }
+        )
+    return found
+
+
+def _common_sets(a: frozenset[str], b: frozenset[str]) -> list[str]:
+    """The training sets that two models share, or else the sources that their sets are drawn from."""
+    origins = (
+        {part for name in sets for part in training.ORIGINS.get(name, [name])} for sets in (a, b)
+    )
+    return sorted(a & b or frozenset.intersection(*map(frozenset, origins)))
 
 
 def _why(left_out: dict[str, str]) -> str:

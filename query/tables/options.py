@@ -71,8 +71,7 @@ class How:
     @property
     def metrics(self) -> list[str]:
         """Each once, in the order asked for."""
-        names = (name.strip() for name in self.metric.strip("[] ").split(","))
-        return list(dict.fromkeys(names))
+        return split_names(self.metric)
 
     @property
     def studying(self) -> dict[str, Any]:
@@ -89,6 +88,11 @@ class How:
             "subsamples": self.subsamples,
             "seed": self.seed,
         }
+
+
+def split_names(text: str) -> list[str]:
+    """Names of a list that SQL wrote as text, 'a, b' or '[a, b]': each once, in order."""
+    return list(dict.fromkeys(name.strip() for name in text.strip("[] ").split(",")))
 
 
 def whole(name: str, given: str | None) -> int | None:

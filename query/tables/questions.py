@@ -19,7 +19,7 @@ from query.reading.vectors import (
 )
 from query.statistics import neighbor_joining as tree
 from query.tables.options import How
-from query.tables.pairs import Row, align_pairs
+from query.tables.pairs import ROW, Row, align_pairs
 
 Connection = duckdb.DuckDBPyConnection
 Names = Sequence[str] | None
@@ -30,6 +30,8 @@ NEAREST_MODEL = (
     "normalization VARCHAR, k BIGINT, null_mean DOUBLE, null_std DOUBLE, low DOUBLE, high DOUBLE, warning VARCHAR, "
     "reason VARCHAR)"
 )
+MATRIX = ROW.replace("warning VARCHAR", "place_a BIGINT, place_b BIGINT, warning VARCHAR")
+NO_PLACE: Row = {"place_a": None, "place_b": None}
 TREE = "STRUCT(node BIGINT, parent BIGINT, model_id VARCHAR, branch_length DOUBLE, reason VARCHAR, newick VARCHAR)"
 
 
@@ -53,14 +55,63 @@ def alignment_matrix(
     models: Names,
     systems: Names,
     missing: str | None,
+    ordered: bool | None,
     how: How,
 ) -> list[Row]:
-    """All ordered pairs of models, also of a model with itself: rows of `alignment.ROW`."""
+    """All ordered pairs of models, also of a model with itself: rows of `MATRIX`.
+
+    ordered: True adds place_a and place_b, the order of the leaves of a tree of these values.
+    """
     pairs = {}
     for name in datasets_of(connection, dataset, models):
         sources = choose_sources(connection, models, name)
         pairs[select(name, systems)] = list(product(sources, sources))
-    return align_pairs(connection, pairs, how, missing)
+    rows = [row | NO_PLACE for row in align_pairs(connection, pairs, how, missing)]
+    if ordered:
+        groups: dict[tuple[str, str], list[Row]] = {
+            (name.dataset, metric): [] for name in pairs for metric in how.metrics
+        }
+        for row in rows:
+            groups[row["dataset"], row["metric"]].append(row)
+        for (name, _), group in groups.items():
+            _place(name, group)
+    return rows
+
+
+def _place(dataset: str, rows: Sequence[Row]) -> None:
+    """Fill in place_a and place_b of all ordered pairs of some models by one metric; undefined models have none."""
+    nodes, _, _ = grow_tree(dataset, rows)
+    leaves = [node.name for node in nodes if node.name is not None]
+    places = {label: place for place, label in enumerate(leaves, start=1)}
+    for row in rows:
+        row |= {"place_a": places.get(row["model_a"]), "place_b": places.get(row["model_b"])}
+
+
+def grow_tree(dataset: str, rows: Sequence[Row]) -> tuple[list[tree.Node], str, dict[str, str]]:
+    """The tree of all ordered pairs of some models, its Newick text, and why other models have no place in it.
+
+    Of a metric that falls with likeness, the tree is that of the largest value minus each. Raises ValueError where fewer
+    than two models are aligned.
+    """
+    labels, values, reasons = _as_matrix(rows)
+    if rows and find_metric(rows[0]["metric"]).lower_is_closer:
+        values = np.nan_to_num(values).max() - values
+    kept, left_out = without_undefined(labels, values, reasons)
+    if len(kept) < 2:
+        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+        raise ValueError(
+            f"a tree needs two models aligned on {dataset}, found {len(kept)} ({why or 'no vectors'})"
+        )
+    return *tree.join([labels[i] for i in kept], values[np.ix_(kept, kept)]), left_out
+
+
+def _as_matrix(rows: Sequence[Row]) -> tuple[list[str], tree.Matrix, np.ndarray]:
+    """The models of all ordered pairs, their values (n, n), NaN where undefined, and the reasons (n, n)."""
+    labels = list(dict.fromkeys(row["model_a"] for row in rows))
+    size = (len(labels), len(labels))
+    values = np.array([np.nan if row["value"] is None else row["value"] for row in rows])
+    reasons = np.array([row["reason"] for row in rows], dtype=object)
+    return labels, values.reshape(size), reasons.reshape(size)
 
 
 def nearest_models(
@@ -96,20 +147,8 @@ def model_tree(
         raise ValueError(
             f"model_tree needs a metric that grows with likeness, and {metric} falls: take cknna, or cka"
         )
-    rows = alignment_matrix(connection, name, models, None, missing, how)
-    labels = list(dict.fromkeys(row["model_a"] for row in rows))
-    size = (len(labels), len(labels))
-    values = np.array([np.nan if row["value"] is None else row["value"] for row in rows]).reshape(
-        size
-    )
-    reasons = np.array([row["reason"] for row in rows], dtype=object).reshape(size)
-    kept, left_out = without_undefined(labels, values, reasons)
-    if len(kept) < 2:
-        why = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
-        raise ValueError(
-            f"a tree needs two models aligned on {name}, found {len(kept)} ({why or 'no vectors'})"
-        )
-    nodes, newick = tree.join([labels[i] for i in kept], values[np.ix_(kept, kept)])
+    rows = alignment_matrix(connection, name, models, None, missing, False, how)
+    nodes, newick, left_out = grow_tree(name, rows)
     drawn = [
         (node.number, node.parent, node.name, node.branch_length, None, newick) for node in nodes
     ]

@@ -232,7 +232,7 @@ def test_a_wrong_command_line(
 
 
 def test_matrix_shows_every_model_in_the_order_of_the_tree(ask: Ask) -> None:
-    code, out, _ = ask("--json", "matrix", "crystals", "k=5")
+    code, out, _ = ask("--json", "alignment_matrix_text", "crystals", "k=5")
     heading, *lines = json.loads(out)
     assert code == 0
     assert heading["alignment × 100"].split() == [str(i) for i in range(1, 12)]
@@ -248,10 +248,10 @@ def test_matrix_shows_every_model_in_the_order_of_the_tree(ask: Ask) -> None:
 
 
 def test_matrix_takes_a_metric(ask: Ask) -> None:
-    _, by_default, _ = ask("matrix", "crystals", "k=5")
-    _, by_cka, _ = ask("matrix", "crystals", "metric=cka")
+    _, by_default, _ = ask("alignment_matrix_text", "crystals", "k=5")
+    _, by_cka, _ = ask("alignment_matrix_text", "crystals", "metric=cka")
     assert by_default != by_cka
-    code, _, err = ask("matrix", "crystals", "metric=cknn")
+    code, _, err = ask("alignment_matrix_text", "crystals", "metric=cknn")
     assert (code, err) == (
         2,
         f"unknown metric 'cknn'; did you mean 'cknna'? there are: {', '.join(METRICS)}\n",
@@ -261,10 +261,16 @@ def test_matrix_takes_a_metric(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["matrix"], "usage: python -m query matrix DATASET"),
-        (["matrix", "crystals", "molecules"], "usage: python -m query matrix DATASET"),
-        (["matrix", "crystals", "metrik=cka"], "no option 'metrik'; did you mean 'metric'?"),
-        (["matrx", "crystals"], "did you mean 'matrix'?"),
+        (["alignment_matrix_text"], "usage: python -m query alignment_matrix_text DATASET"),
+        (
+            ["alignment_matrix_text", "crystals", "molecules"],
+            "usage: python -m query alignment_matrix_text DATASET",
+        ),
+        (
+            ["alignment_matrix_text", "crystals", "metrik=cka"],
+            "no option 'metrik'; did you mean 'metric'?",
+        ),
+        (["alignment_matrx", "crystals"], "did you mean 'alignment_matrix'?"),
         (["SELECT", "1"], "put the SQL in quotes"),
     ],
 )

@@ -112,7 +112,9 @@ def test_sixty_models(large: Connection) -> None:
 
 @pytest.mark.parametrize("models", [["alpha-0"], ["alpha-0", "flat"]])
 def test_one_model_is_no_matrix(small: Connection, models: list[str]) -> None:
-    says = "a tree needs two models aligned on crystals, found 1 .*: matterzoo ingest MODEL crystals"
+    says = (
+        "a tree needs two models aligned on crystals, found 1 .*: matterzoo ingest MODEL crystals"
+    )
     with pytest.raises(NothingToDraw, match=says):
         alignment_matrix(small, "crystals", models=models)
 

@@ -28,8 +28,8 @@ def trained(own: Connection) -> Connection:
 
 def relation(a: str, b: str) -> str:
     if a[:3] == b[:3]:
-        return "same family"
-    return "same training data" if TRAINING[a] & TRAINING[b] else "neither"
+        return "same-family"
+    return "same-training-data" if TRAINING[a] & TRAINING[b] else "neither"
 
 
 def test_rows_are_pairs_by_relation(trained: Connection) -> None:
@@ -47,11 +47,11 @@ def test_rows_are_pairs_by_relation(trained: Connection) -> None:
     for (a, b), row in pairs.items():
         assert row["value"] == pytest.approx(matrix[a, b])
         assert set(row["common_sets"]) == TRAINING[a] & TRAINING[b]
-    for kind in ("same family", "same training data", "neither"):
+    for kind in ("same-family", "same-training-data", "neither"):
         values = [row["value"] for row in pairs.values() if row["relation"] == kind]
         (mean,) = {row["mean"] for row in rows if row["relation"] == kind}
         assert mean == pytest.approx(np.mean(values))
-    assert rows[-1]["relation"] == "left out"
+    assert rows[-1]["relation"] == "left-out"
     assert "untrained: alpha-0@untrained" in rows[-1]["reason"]
 
 
@@ -66,14 +66,14 @@ def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_s
         trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
     plot = kinship(trained, "crystals", metric="cka", permutations=0)
     rows = {(row["model_a"], row["model_b"]): row for row in plot.answer.rows}
-    assert rows["alpha-0", "beta-0"]["relation"] == "same training data"
+    assert rows["alpha-0", "beta-0"]["relation"] == "same-training-data"
     assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
     assert rows["alpha-2", "beta-2"]["common_sets"] == ["sky"]
-    unknown = [pair for pair, row in rows.items() if row["relation"] == "training data not known"]
+    unknown = [pair for pair, row in rows.items() if row["relation"] == "unknown-training-data"]
     assert unknown == [(f"alpha-{i}", "beta-1") for i in range(3)]
     assert [label.get_text() for label in plot.axes[0].get_yticklabels()][
         3
-    ] == "training data\nnot known"
+    ] == "unknown\ntraining data"
 
 
 def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> None:
@@ -97,7 +97,7 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     points = np.concatenate([points.get_offsets() for points in axes.collections])
     assert len(rows) == 60 * 59 / 2
     assert sorted(points[:, 0]) == pytest.approx(sorted(row["value"] for row in rows))
-    for place, name in enumerate(("same family", "same training data", "neither")):
+    for place, name in enumerate(("same-family", "same-training-data", "neither")):
         mine = points[np.abs(points[:, 1] - place) < 0.3]
         values = [row["value"] for row in rows if row["relation"] == name]
         assert sorted(mine[:, 0]) == pytest.approx(sorted(values))

@@ -35,7 +35,7 @@ def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
         assert (row["value"], row["twins_value"], row["gained"]) == pytest.approx(
             (value, twins, value - twins)
         )
-        assert row["twins_p_value"] > 0.05 or row["kin"] == "same family"
+        assert row["twins_p_value"] > 0.05 or row["relation"] == "same-family"
 
 
 def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) -> None:
@@ -48,30 +48,32 @@ def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) 
         value = information_imbalance(unit(a), unit(b))
         twins = information_imbalance(unit(f"{a}@untrained"), unit(f"{b}@untrained"))
         assert row["gained"] == pytest.approx(twins - value, abs=1e-6)
-    assert np.mean([row["gained"] for row in rows if row["kin"] != "same family"]) > 0
+    assert np.mean([row["gained"] for row in rows if row["relation"] != "same-family"]) > 0
 
 
 def test_marks_lie_where_the_values_are(plot: Plot) -> None:
     for marks in plot.axes[0].collections:
-        kin = str(marks.get_label()).rsplit(" (", 1)[0]
+        relation = str(marks.get_label()).rsplit(" (", 1)[0].replace(" ", "-")
         drawn = [
-            (row["twins_value"], row["value"]) for row in plot.answer.rows if row["kin"] == kin
+            (row["twins_value"], row["value"])
+            for row in plot.answer.rows
+            if row["relation"] == relation
         ]
         np.testing.assert_allclose(marks.get_offsets(), drawn)
     shown = [text.get_text() for axes in plot.axes for text in axes.get_legend().get_texts()]
     assert shown[:3] == ["same family (6)", "same training data (5)", "neither (4)"]
-    gained = [row["gained"] for row in plot.answer.rows if row["kin"] == "neither"]
+    gained = [row["gained"] for row in plot.answer.rows if row["relation"] == "neither"]
     assert shown[-1] == f"neither: {np.median(gained):+.2f}"
 
 
 def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'beta-1'")
     rows = ask(own, "training_effect", dataset="crystals", metric="cka", permutations=0).rows
-    kin = {(row["model_a"], row["model_b"]): row["kin"] for row in rows}
-    assert kin["beta-0", "beta-1"] == "same family"
-    assert kin["alpha-0", "beta-0"] == "same training data"  # sea
-    assert kin["alpha-0", "beta-2"] == "neither"  # sea; sky, sand, …
-    assert kin["alpha-0", "beta-1"] == "training data not known"
+    related = {(row["model_a"], row["model_b"]): row["relation"] for row in rows}
+    assert related["beta-0", "beta-1"] == "same-family"
+    assert related["alpha-0", "beta-0"] == "same-training-data"  # sea
+    assert related["alpha-0", "beta-2"] == "neither"  # sea; sky, sand, …
+    assert related["alpha-0", "beta-1"] == "unknown-training-data"
 
 
 def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:

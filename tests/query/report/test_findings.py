@@ -60,13 +60,13 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
     }
     others = {
         **row,
-        "kin": "others",
+        "relation": "cross-family",
         "spearman": 1.0,
         "spearman_p": 0.3,
         "spearman_low": None,
         "n_models": 3,
     }
-    rows = [{**row, "kin": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
+    rows = [{**row, "relation": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
     assert findings([drawn("convergence", rows)])["crystals"] == [
         "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, 95 % -0.9 to 0.1, "
         "7 models); 1 without its own family (p = 0.3, 3 models)."

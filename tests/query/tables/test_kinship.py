@@ -231,19 +231,19 @@ def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connec
         f"SELECT relation, n_pairs, mean, p_value, reason FROM kinship({HOW}, permutations := 0)"
     )
     before = {relation: rest for relation, *rest in related.sql(asked).fetchall()}
-    assert set(before) == {*RELATIONS[:3], "left out"}
+    assert set(before) == {*RELATIONS[:3], "left-out"}
     related.execute("UPDATE models SET training_sets = ['MPtrj'] WHERE model_id = 'far'")
     related.execute("UPDATE models SET training_sets = ['MPF.2021.2.8'] WHERE model_id = 'rotated'")
     related.execute("UPDATE models SET training_sets = ['web text'] WHERE model_id = 'noise'")
     found = {relation: rest for relation, *rest in related.sql(asked).fetchall()}
     pair = "SELECT avg(value) FROM alignment_matrix({}, models := [{}]) WHERE model_a != model_b"
     ((value,),) = related.sql(pair.format(HOW, "'far', 'rotated'")).fetchall()
-    assert found["same training data"][:2] == [1, pytest.approx(value)]
+    assert found["same-training-data"][:2] == [1, pytest.approx(value)]
     values = [
         related.sql(pair.format(HOW, f"'noise', '{other}'")).fetchall()[0][0]
         for other in list(FAMILIES)[:5]
     ]
-    assert found["training data not known"] == [5, pytest.approx(np.mean(values)), None, None]
+    assert found["unknown-training-data"] == [5, pytest.approx(np.mean(values)), None, None]
     assert found["neither"][0] == 5  # of a's three and b's two, but far with rotated
 
 
@@ -254,15 +254,15 @@ def test_where_all_share_data_a_family_is_compared_with_that(related: Connection
     means = {relation: mean for relation, mean, *_ in rows}
     family, training, neither = (rest for _, _, *rest in rows)
     assert means["neither"] is None
-    assert family[0] == pytest.approx(means["same family"] - means["same training data"])
+    assert family[0] == pytest.approx(means["same-family"] - means["same-training-data"])
     assert 0 < family[1] <= 1
-    assert "compared with same training data, as no pair is of neither" in family[2]
+    assert "compared with same-training-data, as no pair is of neither" in family[2]
     assert training[:2] == [None, None] and "related by neither" in training[3]
 
 
 def test_who_takes_no_part_says_why(related: Connection) -> None:
     ((n, reason),) = related.sql(
-        f"SELECT n_models, reason FROM kinship({HOW}) WHERE relation = 'left out'"
+        f"SELECT n_models, reason FROM kinship({HOW}) WHERE relation = 'left-out'"
     ).fetchall()
     assert n == 5
     assert "untrained: stale" in reason
@@ -278,10 +278,10 @@ def test_models_may_be_chosen(related: Connection) -> None:
         f"SELECT relation, n_pairs, p_value, reason FROM kinship({HOW}, {chosen})"
     ).fetchall()
     assert rows == [
-        ("same family", 1, pytest.approx(1 / 3), None),
-        ("same training data", 0, None, "no two models are related by: same training data"),
+        ("same-family", 1, pytest.approx(1 / 3), None),
+        ("same-training-data", 0, None, "no two models are related by: same-training-data"),
         ("neither", 2, None, None),
-        ("left out", None, None, "without training data: constant"),
+        ("left-out", None, None, "without training data: constant"),
     ]
 
 
@@ -289,7 +289,7 @@ def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
     asked = "SELECT relation, p_value, difference IS NULL, reason FROM kinship({}, {}) WHERE relation LIKE 'same%'"
     chosen = "models := ['base', 'near', 'rotated']"  # of which base and rotated are alike, but share no data
     assert related.sql(asked.format(HOW, chosen)).fetchall()[1] == (
-        "same training data",
+        "same-training-data",
         1.0,
         False,
         None,
@@ -297,16 +297,16 @@ def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
     related.execute("UPDATE models SET training_sets = ['X'] WHERE family IN ('a', 'b')")
     why = "no p-value: all permutations leave these pairs as they are"
     assert related.sql(asked.format(HOW, "models := NULL")).fetchall()[1] == (
-        "same training data",
+        "same-training-data",
         None,
         False,
         why,
     )
     chosen = "models := ['base', 'near']"
     none = "no two models are related by neither, which is what the mean is compared with"
-    assert related.sql(asked.format(HOW, chosen)).fetchall()[0] == ("same family", None, True, none)
+    assert related.sql(asked.format(HOW, chosen)).fetchall()[0] == ("same-family", None, True, none)
     (row, _) = related.sql(asked.format(HOW, "permutations := 0")).fetchall()
-    assert row == ("same family", None, False, "no p-value: permutations = 0")
+    assert row == ("same-family", None, False, "no p-value: permutations = 0")
 
 
 def test_several_metrics_at_once(related: Connection) -> None:
@@ -321,7 +321,7 @@ def test_several_metrics_at_once(related: Connection) -> None:
 def test_nobody_takes_part(con: Connection) -> None:
     rows = con.sql(f"SELECT relation, n_pairs, n_models, mean FROM kinship({HOW})").fetchall()
     assert rows[:3] == [(relation, 0, 0, None) for relation in RELATIONS[:3]]
-    assert rows[3][:3] == ("left out", None, 11)
+    assert rows[3][:3] == ("left-out", None, 11)
 
 
 @pytest.mark.parametrize(

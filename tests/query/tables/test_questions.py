@@ -244,16 +244,20 @@ def test_without_a_reference_the_best_model_is_it(scored: Connection) -> None:
 
 def test_the_references_own_family_may_be_left_out(scored: Connection) -> None:
     scored.execute("UPDATE models SET family = 'other' WHERE model_id IN ('noise', 'far')")
-    every = scored.sql(f"SELECT model_id, kin, family FROM {CONVERGENCE} ORDER BY 1").fetchall()
+    every = scored.sql(
+        f"SELECT model_id, relation, family FROM {CONVERGENCE} ORDER BY 1"
+    ).fetchall()
     assert every == [
         ("elsewhere", "all", None), ("far", "all", "other"), ("near", "all", "family"), ("noise", "all", "other"),
         ("rotated", "all", "family"),
     ]  # fmt: skip
-    others = CONVERGENCE.replace("(", "(kin := 'others', ", 1)
+    others = CONVERGENCE.replace("(", "(relation := 'cross-family', ", 1)
     rows = scored.sql(
-        f"SELECT model_id, kin, spearman, spearman_low, n_models FROM {others} ORDER BY 1"
+        f"SELECT model_id, relation, spearman, spearman_low, n_models FROM {others} ORDER BY 1"
     ).fetchall()
-    assert rows == [(model, "others", None, None, 2) for model in ("elsewhere", "far", "noise")]
+    assert rows == [
+        (model, "cross-family", None, None, 2) for model in ("elsewhere", "far", "noise")
+    ]
 
 
 def test_scores_may_be_measured(energies: Connection) -> None:
@@ -327,8 +331,8 @@ def test_several_values_for_one_model_must_be_chosen_from(scored: Connection) ->
         ("reference := 'base', score := 'energy_mae'", "say which dataset"),
         ("dataset := 'crystals'", "no score ''"),
         (
-            "reference := 'base', score := 'energy_mae', dataset := 'crystals', kin := 'other'",
-            "did you mean 'others'",
+            "reference := 'base', score := 'energy_mae', dataset := 'crystals', relation := 'cross-famly'",
+            "did you mean 'cross-family'",
         ),
         (
             "reference := 'base', score := 'energy_mae', dataset := 'crystals', property := 'energy'",
