@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from zoo.cards.base import CardError
+from zoo.cards.defaults import NEVER_SHARED, is_default, merge_defaults
 from zoo.cards.family import Family
 
 
@@ -31,6 +33,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise CardError(f"family {path.parent.name}: {path} cannot be read: {error}") from error
 
 
+def read_models(folder: Path) -> list[dict[str, Any]]:
+    """Read the [[model]] tables of a family with what they leave to [defaults].
+
+    Args:
+        folder: The family's folder, of which `load_family` has found no fault.
+
+    Returns:
+        One table per model, without the hashes of weights.lock.
+
+    Raises:
+        CardError: The file cannot be read, or is no TOML.
+    """
+    content = read_toml(folder / "models.toml")
+    return [merge_defaults(model, content.get("defaults", {})) for model in content["model"]]
+
+
 def load_family(path: Path) -> Family:
     """Read the cards of one family.
 
@@ -43,39 +61,56 @@ def load_family(path: Path) -> Family:
     Raises:
         CardError: A file cannot be read or a card is wrong; the message lists every fault.
     """
-    family, models = read_toml(path / "family.toml"), read_toml(path / "models.toml")
-    faults = [
-        f"  family.toml: unknown key {key!r}" for key in sorted(set(family) & {"path", "models"})
-    ]
-    faults += [
-        f"  models.toml: unknown key {key!r}, expected [[model]]"
-        for key in sorted(set(models) - {"model"})
-    ]
+    family, content = read_toml(path / "family.toml"), read_toml(path / "models.toml")
+    faults = [*_misplaced_keys(family, content)]
+    own, defaults = content.get("model", []), content.get("defaults", {})
+    mergeable = isinstance(defaults, dict) and isinstance(own, list)
+    models = [_merged(model, defaults) for model in own] if mergeable else own
     try:
-        card = Family.model_validate({**family, "path": path, "models": models.get("model", [])})
-        card = _with_pins(card)
+        card = _with_pins(Family.model_validate({**family, "path": path, "models": models}))
     except ValidationError as error:
-        faults += _list_faults(error)
+        faults += _list_faults(error, own)
     except ValueError as error:
         raise CardError(f"family {path.name}: {error}") from error
     if family.get("name", path.name) != path.name:
-        faults.append(f"  name: {family['name']!r} is not the name of its folder, {path.name!r}")
+        faults.append(f"name: {family['name']!r} is not the name of its folder, {path.name!r}")
     if faults:
-        raise CardError(
-            f"family {path.name}: {len(faults)} faults in its cards:\n" + "\n".join(faults)
-        )
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise CardError(f"family {path.name}: {len(faults)} faults in its cards:\n{listed}")
     return card
 
 
-def _list_faults(error: ValidationError) -> list[str]:
+def _misplaced_keys(family: dict[str, Any], content: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(family.keys() & {"path", "models"}):
+        yield f"family.toml: unknown key {key!r}"
+    for key in sorted(content.keys() - {"model", "defaults"}):
+        yield f"models.toml: unknown key {key!r}, expected [[model]] or [defaults]"
+    defaults = content.get("defaults", {})
+    if not isinstance(defaults, dict):
+        yield f"models.toml: expected a table [defaults] (got {defaults!r:.60})"
+        return
+    for key in sorted(defaults.keys() & {*NEVER_SHARED}):
+        yield f"models.toml: {key!r} under [defaults], expected under each [[model]]"
+
+
+def _merged(model: Any, defaults: dict[str, Any]) -> Any:
+    return merge_defaults(model, defaults) if isinstance(model, dict) else model
+
+
+def _list_faults(error: ValidationError, own: Any) -> list[str]:
+    """Return one line per fault; one of a default is listed once, not once per model."""
     faults = []
     for fault in error.errors():
         # A list is too short, too, if its items are wrong, and these have their own faults.
         if fault["type"] == "too_short" and fault["input"]:
             continue
-        where = ".".join(map(str, fault["loc"]))
-        faults.append(f"  {where}: {fault['msg']} (got {fault['input']!r:.60})")
-    return faults
+        where = fault["loc"]
+        if fault["type"] != "missing" and len(where) > 2 and where[0] == "models":
+            model, inside = own[int(where[1])], where[2:]
+            if isinstance(model, dict) and is_default(model, inside):
+                where = ("defaults", *inside)
+        faults.append(f"{'.'.join(map(str, where))}: {fault['msg']} (got {fault['input']!r:.60})")
+    return list(dict.fromkeys(faults))
 
 
 def _with_pins(family: Family) -> Family:

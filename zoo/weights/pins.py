@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.cards.discovery import nearest
 from zoo.cards.family import Family, Selection
-from zoo.cards.loading import read_toml
+from zoo.cards.loading import read_models
 from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.files import file_lock, write_atomically
 from zoo.weights import hub
@@ -48,7 +48,7 @@ def pin(selection: Selection, say: Say, *, again: bool = False) -> Path:
 
 def as_written(selection: Selection) -> Weights:
     """What the card itself says of the weights, without weights.lock."""
-    cards = read_toml(selection.family.path / "models.toml")["model"]
+    cards = read_models(selection.family.path)
     return Weights.model_validate(
         next(card["weights"] for card in cards if card["id"] == selection.model.id)
     )

@@ -72,7 +72,7 @@ def test_every_fault_of_both_files_is_listed_at_once(family: Path) -> None:
     with pytest.raises(CardError, match=r"family toy: 6 faults in its cards") as error:
         load_family(family)
     for fault in (
-        r"models.toml: unknown key 'extra', expected [[model]]",
+        r"models.toml: unknown key 'extra', expected [[model]] or [defaults]",
         r"color: Extra inputs are not permitted (got 'red')",
         r"homepage: String should match pattern '^https://' (got 'http://example.org/toy')",
         r"installed_mb: Input should be greater than 0 (got 0)",

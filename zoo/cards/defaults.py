@@ -1,0 +1,42 @@
+"""What the models of a family share: [defaults] in models.toml, merged into every [[model]]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NEVER_SHARED = ("id", "title")  # every model has its own
+# A license that is put together from two places would be one that nobody has read.
+TAKEN_WHOLE = ("license_weights",)
+
+
+def merge_defaults(model: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's table with what it leaves to the defaults of its family.
+
+    A key of the model wins. Tables are merged key by key; lists, such as `[[model.representation]]`,
+    and the license are taken whole, from the model if it has them.
+
+    Args:
+        model: A [[model]] of models.toml.
+        defaults: The [defaults] of the same file.
+    """
+    merged = {**defaults, **model}
+    for name in defaults.keys() & model.keys() - {*TAKEN_WHOLE}:
+        if isinstance(defaults[name], dict) and isinstance(model[name], dict):
+            merged[name] = {**defaults[name], **model[name]}
+    return merged
+
+
+def is_default(model: Mapping[str, Any], where: tuple[int | str, ...]) -> bool:
+    """Return whether a value of a merged table comes from the defaults.
+
+    Args:
+        model: The model's own table, before it was merged.
+        where: The keys and indices that lead to the value, such as ('provenance', 'doi').
+    """
+    if not where or where[0] not in model:
+        return bool(where)
+    own = model[str(where[0])]
+    if where[0] in TAKEN_WHOLE or not isinstance(own, dict):
+        return False
+    return len(where) > 1 and where[1] not in own
