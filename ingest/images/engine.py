@@ -180,7 +180,7 @@ class Engine:
 
 
 def _knows_gpus(info: dict[str, Any]) -> bool:
-    """Return whether NVIDIA's runtime is set up, or its devices are described to the engine (CDI)."""
+    """Return whether NVIDIA's runtime is set up, or its devices are described in CDI files."""
     described = [str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()]
     return "nvidia" in (info.get("Runtimes") or ()) or any(
         name.startswith("nvidia.com/gpu") for name in described

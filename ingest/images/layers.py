@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import time
 from typing import Any
 
-from tqdm import tqdm
+from zoo.terminal import Progress
 
-LINE_SECONDS = 5.0  # between two lines where there is no terminal
 # How the engine's last status of a layer begins.
 FINISHED = (
     "Pull complete",
@@ -19,6 +15,8 @@ FINISHED = (
     "Mounted from",
     "Download complete",
 )
+ID_WIDTH, STATUS_WIDTH = 12, 17  # columns in front of a bar
+NEVER = float("inf")  # the progress of all layers is a line where there is no terminal, never a bar
 
 
 class LayerProgress:
@@ -30,8 +28,8 @@ class LayerProgress:
     def __init__(self) -> None:
         self._sizes: dict[str, tuple[int, int]] = {}  # of each layer: bytes done, bytes in all
         self._finished: set[str] = set()
-        self._bars: dict[str, Any] = {}
-        self._logged = time.monotonic()
+        self._bars: dict[str, Progress] = {}
+        self._all = Progress("layers", line=lambda progress: str(self), after=NEVER)
 
     def __enter__(self) -> LayerProgress:
         return self
@@ -59,22 +57,17 @@ class LayerProgress:
             self._finished.add(layer)
         if detail.get("total"):
             self._sizes[layer] = detail.get("current", 0), detail["total"]
-        if sys.stderr.isatty():
-            self._draw(layer, status)
-        elif time.monotonic() - self._logged >= LINE_SECONDS:
-            self._logged = time.monotonic()
-            print(f"  {self}", file=sys.stderr, flush=True)
+        if layer in self._sizes:
+            self._move_bar(layer, status)
+        self._all.move(sum(done for done, _ in self._sizes.values()))
 
-    def _draw(self, layer: str, status: str) -> None:
-        if layer not in self._sizes:
-            return
-        current, total = self._sizes[layer]
+    def _move_bar(self, layer: str, status: str) -> None:
+        done, total = self._sizes[layer]
+        label = f"{layer[:ID_WIDTH]} {status[:STATUS_WIDTH]:<{STATUS_WIDTH}}"
         if layer not in self._bars:
-            width = min(100, shutil.get_terminal_size().columns)
-            size = {"ncols": width, "nrows": 40, "unit": "B", "unit_scale": True}
-            self._bars[layer] = tqdm(
-                position=len(self._bars), leave=False, total=total, initial=current, **size
+            self._bars[layer] = Progress(
+                label, total, done=done, position=len(self._bars), unit="B", unit_scale=True
             )
         bar = self._bars[layer]
-        bar.total, bar.n = total, total if layer in self._finished else current
-        bar.set_description_str(f"  {layer[:12]} {status[:17]:<17}")
+        bar.describe(label)
+        bar.move(total if layer in self._finished else done, total)

@@ -123,7 +123,7 @@ def pull_image(client: docker.DockerClient, reference: str, log: Log) -> Image:
 
 
 def _follow(start: Callable[[], Iterator[dict[str, Any]]], what: str) -> Iterator[dict[str, Any]]:
-    """Yield the engine's events and show their progress; raise RunError for one that is an error."""
+    """Yield the engine's events and show them; raise RunError for an event that is an error."""
     with LayerProgress() as progress:
         try:
             for event in start():

@@ -72,7 +72,7 @@ def _first_usable(runtimes: Iterable[Runtime], families: list[Family]) -> tuple[
 
 
 def _lacking(runtime: Runtime, families: list[Family]) -> str | None:
-    """Return the first thing that a runtime lacks for these families, and how many more it lacks."""
+    """Return the first thing that a runtime lacks for these families, and how many more."""
     reasons = [reason for family in families if (reason := runtime.lacking(family)) is not None]
     if not reasons:
         return None

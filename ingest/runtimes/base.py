@@ -1,4 +1,4 @@
-"""What a runtime is: one way to start a family's worker, as every module of this folder offers it."""
+"""What a runtime is: one way to start a family's worker."""
 
 from __future__ import annotations
 

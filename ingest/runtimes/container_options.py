@@ -76,7 +76,7 @@ def _confinement(engine: Engine, limits: Limits) -> dict[str, Any]:
 
 
 def _gpu(job: Path, command: list[str]) -> dict[str, Any]:
-    """Return the options for the GPU that the job names by number or UUID; inside it is the first."""
+    """Return the options for the GPU that the job names; inside the container it is the first."""
     kind, _, which = json.loads((job / "job.json").read_text())["device"].partition(":")
     if kind == "cpu":
         return {}

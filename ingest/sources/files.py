@@ -22,8 +22,9 @@ from ingest.systems.entry import DatasetError
 from zoo.cards.base import Card
 from zoo.cards.licenses import License
 from zoo.cards.weights_source import PublishedFile
+from zoo.places import user_cache
 from zoo.terminal import show_download
-from zoo.weights.digest import Content, cache, remembered
+from zoo.weights.digest import Content, remembered
 from zoo.weights.download import DownloadError, download
 from zoo.worker import appear
 
@@ -130,7 +131,7 @@ class Source:
     def folder(self) -> Path:
         """Where the files are kept, or were put by hand."""
         return (
-            Path(os.environ.get("MATTERZOO_DATASETS") or cache() / "datasets").expanduser()
+            Path(os.environ.get("MATTERZOO_DATASETS") or user_cache() / "datasets").expanduser()
             / self.about.name
         )
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from zoo.cards.discovery import find_family
 from zoo.cards.family import Family, Selection
 from zoo.cards.schema import Model
-from zoo.places import ROOT
+from zoo.places import worker_imports
 from zoo.variables import for_worker
 from zoo.verify.sample_systems import SCHEMA, SYSTEM, default_systems
 from zoo.weights.obtain import at_hand, needed
@@ -76,7 +76,7 @@ def in_environment(python: Path, weights: Path | None = None) -> Start:
 
 def variables() -> dict[str, str]:
     """Return the environment variables of a process in a family's environment."""
-    return for_worker() | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    return for_worker() | {"PYTHONPATH": str(worker_imports()), "HF_HUB_OFFLINE": "1"}
 
 
 def embed(

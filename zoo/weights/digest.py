@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.files import write_atomically
+from zoo.places import user_cache
 
 BLOCK = 1 << 20  # bytes read at once
 
@@ -34,11 +35,6 @@ class Content:
 
 
 ANYTHING = Content()
-
-
-def cache() -> Path:
-    """Our own folder among the user's caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matterzoo"
 
 
 def digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
@@ -67,7 +63,7 @@ def remembered(path: Path, kinds: Sequence[str]) -> dict[str, str]:
         status.st_mtime_ns,
         status.st_ctime_ns,
     ]
-    note = cache() / "verified" / f"{status.st_dev}-{status.st_ino}.json"
+    note = user_cache() / "verified" / f"{status.st_dev}-{status.st_ino}.json"
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         noted = json.loads(note.read_text())

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from zoo.cards.family import Selection
 from zoo.cards.weights_source import Weights, WeightsFile
+from zoo.places import user_cache
 from zoo.terminal import license_line, megabytes, show_download
 from zoo.weights import hub
-from zoo.weights.digest import Content, cache, fault
+from zoo.weights.digest import Content, fault
 from zoo.weights.download import DownloadError, download, lock
 from zoo.weights.hub import Say
 
@@ -62,7 +63,7 @@ def folder_of(selection: Selection) -> Path:
         return hub.snapshot(str(weights.repo), str(weights.revision)).resolve()
     own = os.environ.get("MATTERZOO_WEIGHTS")
     return (
-        (Path(own) if own else cache() / "weights").resolve()
+        (Path(own) if own else user_cache() / "weights").resolve()
         / selection.family.name
         / selection.model.id
     )
