@@ -28,10 +28,10 @@ from ingest.runs.cost import Task, duration, estimate, say_cost
 from ingest.runs.errors import RequestError, RunBusy, ShardError, VectorsError
 from ingest.runs.execute import Ingest, say
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
-from ingest.runs.load import complete
+from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.plan import Request, choose_representations, count_missing, why_inapplicable
 from ingest.runs.progress import counting
-from ingest.runs.waiting import PATIENCE, SHORT, patiently
+from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE, retry_while_locked
 from ingest.runtimes import choose_runtime, environment
 from ingest.runtimes.base import Runtime
 from ingest.runtimes.check_model import check_model
@@ -191,7 +191,7 @@ def run_all(
         for i, w in enumerate(requests, start=1)
     }
     failed: list[str] = []
-    later = _ingest_each(ingest, requests, places, SHORT, failed, wait=many)
+    later = _ingest_each(ingest, requests, places, SHORT_PATIENCE, failed, wait=many)
     _ingest_each(ingest, later, places, PATIENCE, failed, wait=False)
     for model_id, fault in ingest.finish().items():
         _tell(
@@ -300,8 +300,8 @@ def _dataset(layout: Layout, name: str) -> Dataset:
 
 def prepare(layout: Layout, dataset: Dataset) -> MaterializedDataset:
     """The dataset on disk, made now if it is not there yet."""
-    complete(layout, say)
-    patiently(lambda: update(layout.store), layout.store, say=say)
+    finish_interrupted_loads(layout, say)
+    retry_while_locked(lambda: update(layout.store), layout.store, log=say)
     seconds = (
         f"; about {duration(dataset.approx_seconds)} where it is not there yet"
         if dataset.approx_seconds

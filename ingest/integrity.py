@@ -11,7 +11,8 @@ from typing import Any
 
 from schemas.store import StoreError
 from zoo import worker
-from zoo.worker import appear, stamp, sync
+from zoo.files import fsync, is_disk_full, write_atomically
+from zoo.worker import stamp
 
 
 class Damaged(StoreError):
@@ -60,8 +61,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
-        sync(path.parent.parent)
-    appear(path, lambda temporary: temporary.write_text(worker.sealed(content)))
+        fsync(path.parent.parent)
+    write_atomically(path, worker.sealed(content))
 
 
 def check_file(path: Path, stated: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ def ignore_full_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in worker.FULL:
+        if not is_disk_full(error):
             raise
 
 

@@ -16,7 +16,7 @@ import duckdb
 from ingest.layout import Layout
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run, list_runs, lock_run
-from ingest.runs.load import opened, settle, transaction
+from ingest.runs.store.access import checkpoint, open_store, transaction
 from ingest.runtimes import environment
 from schemas.store import connect, update
 from zoo.cards.discovery import load_families, nearest
@@ -88,9 +88,9 @@ def clean_models(
         lines = [f"{count} rows of {table}" for table, count in rows.items()] + folders
         agree(lines, len(run_ids))
         if rows:
-            with opened(layout) as connection:
+            with open_store(layout) as connection:
                 _forget(connection, pairs)
-                settle(connection, layout)
+                checkpoint(connection, layout)
         for run in runs:
             shutil.rmtree(run.folder)
     return lines

@@ -13,17 +13,10 @@ from ingest.integrity import Damaged, forget_stamps
 from ingest.layout import Layout
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs
-from ingest.runs.load import (
-    alone,
-    next_sequence,
-    note_landed,
-    put_failed_run,
-    put_finished_run,
-    sequence_of,
-    session,
-    transaction,
-)
-from ingest.runs.waiting import PATIENCE
+from ingest.runs.store.access import lock_store, open_locked, transaction
+from ingest.runs.store.sequence import next_number, note_loaded, read_number
+from ingest.runs.store.tables import put_failed_run, put_finished_run
+from ingest.runs.store.waiting import PATIENCE
 from schemas.message import one_line
 from schemas.store import StoreBroken, StoreError, StoreOld, connect
 from zoo.worker import sync
@@ -46,7 +39,7 @@ def rebuild(layout: Layout, say: Callable[[str], None] = print) -> int:
     store that is sound stays where it would lose a run. A broken one is kept beside the new one, which has all runs
     that can land; the StoreError at the end says which do not, and why.
     """
-    with alone(layout, PATIENCE, say):
+    with lock_store(layout, PATIENCE, say):
         forget_stamps()
         left: Reasons = {}
         runs = _in_order(layout, left)
@@ -84,7 +77,7 @@ def _fill(
 ) -> list[Run]:
     """Land all that can land in a new store. Returns the runs that did; adds the others to left."""
     there = []
-    with session(new, spill=layout.spill) as connection:
+    with open_locked(new, spill=layout.spill) as connection:
         for number, run in enumerate(runs, start=1):
             say(f"{number}/{len(runs)} {run.run_id}")
             try:
@@ -134,7 +127,7 @@ def _when(run: Run) -> tuple[int, int, str]:
     """By the number of its landing; before there were numbers, by the clock."""
     for name in ("landing.json", "landed.json"):
         if (run.folder / name).exists():
-            number = sequence_of(run, name)
+            number = read_number(run, name)
             return (0, 0, _time(run, name, "landed")) if number is None else (1, number, "")
     if not run.finished:
         return 0, 0, _time(run, "failed.json", "finished")
@@ -262,8 +255,8 @@ def _note(layout: Layout, there: list[Run]) -> None:
     for run in there:
         if run.finished and (not run.loaded or (run.folder / "landing.json").exists()):
             if not (run.folder / "landing.json").exists():
-                run.write("landing.json", {"sequence": next_sequence(layout)})
-            note_landed(run)
+                run.write("landing.json", {"sequence": next_number(layout)})
+            note_loaded(run)
 
 
 def _listed(left: Reasons) -> str:

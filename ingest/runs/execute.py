@@ -15,11 +15,12 @@ from ingest.layout import Layout, escape_glob
 from ingest.limits import Limits
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
-from ingest.runs.load import Unsettled, land, load_failure
+from ingest.runs.load import load, load_failure
 from ingest.runs.plan import Request, plan, why_inapplicable
 from ingest.runs.progress import Progress
 from ingest.runs.recovery import relieve
-from ingest.runs.waiting import PATIENCE, SHORT
+from ingest.runs.store.access import CheckpointError
+from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.base import Runtime
 from schemas.store import StoreError, StoreLocked
 from zoo.weights.obtain import Place, WeightsError, fetch
@@ -78,7 +79,9 @@ class Ingest:
     computed: list[Computed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
 
-    def __call__(self, request: Request, place: str = "", *, patience: float = SHORT) -> None:
+    def __call__(
+        self, request: Request, place: str = "", *, patience: float = SHORT_PATIENCE
+    ) -> None:
         """Bring the store to hold what is wished for, or leave the load to `finish`.
 
         place: which of how many requests this is, said before the model's name. patience: how many seconds to wait for a
@@ -213,13 +216,13 @@ class Ingest:
     def _load(self, computed: Computed, patience: float) -> None:
         run, layout = computed.run, self.layout
         try:
-            counts = land(
+            counts = load(
                 layout,
                 run,
                 patience=patience,
-                say=_say_more if patience == PATIENCE else _say_nothing,
+                log=_say_more if patience == PATIENCE else _say_nothing,
             )
-        except (StoreLocked, Unsettled):
+        except (StoreLocked, CheckpointError):
             raise
         except OSError as error:
             if error.errno not in FULL:

@@ -14,11 +14,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,11 @@ from typing import Any
 from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.runs.errors import RunBusy
+from zoo.files import LockHeldError, file_lock, remove_leftovers
 
 # The files were named when to load was called to land; data folders of then are still read.
 LOADING = "landing.json"
 LOADED = "landed.json"
-LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")  # what an atomic write has not yet renamed
 
 
 @dataclass(frozen=True)
@@ -131,13 +128,10 @@ class Run:
         """
         write_json(self.folder / name, content)
 
-    def remove_left_overs(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove files that killed processes left half written; the worker clears `out` itself."""
         for folder in (self.folder, self.job):
-            for file in folder.glob(".*.tmp"):
-                found = LEFT_OVER.fullmatch(file.name)
-                if found is not None and not _is_alive(int(found["pid"])):
-                    file.unlink(missing_ok=True)
+            remove_leftovers(folder)
 
 
 def list_runs(layout: Layout) -> list[Run]:
@@ -165,28 +159,16 @@ def lock_run(run: Run) -> Iterator[None]:
     Raises:
         RunBusy: Another process works on the run, or has just removed it.
     """
-    try:
-        lock = (run.folder / ".lock").open("w")
-    except FileNotFoundError:
-        raise RunBusy(
-            f"another process has just removed run {run.run_id}; repeat the command"
-        ) from None
-    with lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.enter_context(file_lock(run.folder / ".lock", wait=0))
+        except FileNotFoundError:
+            raise RunBusy(
+                f"another process has just removed run {run.run_id}; repeat the command"
+            ) from None
+        except LockHeldError:
             raise RunBusy(
                 f"another process is working on run {run.run_id}; wait until it is done"
             ) from None
-        run.remove_left_overs()
+        run.remove_leftovers()
         yield
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's process
-        return True
-    return True

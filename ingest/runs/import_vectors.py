@@ -20,7 +20,7 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.check import Counts
 from ingest.runs.errors import VectorsError
 from ingest.runs.folder import Run
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import name_run
 from ingest.runs.precision import SAMPLE, TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
 from ingest.runs.store.memory import memory_limit
@@ -93,7 +93,7 @@ def import_vectors(
     brought: ImportedVectors,
     dataset: MaterializedDataset,
     agree: Callable[[dict[str, int]], None] = lambda lost: None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> tuple[Run, Counts] | None:
     """Check a file of vectors and land it; None where the store has them already. Raises VectorsError.
 
@@ -110,7 +110,7 @@ def import_vectors(
             brought.model_id, dataset.dataset, [file_hash(brought.file), dataset.dataset_hash]
         ),
     )
-    if _landed(layout, run):
+    if _is_loaded(layout, run):
         return None
     started = datetime.now(UTC)
     limit = memory_limit(dataset.n_systems, LONGEST)
@@ -119,12 +119,12 @@ def import_vectors(
     ) as connection:
         read_vectors(connection, brought.file, dataset.n_systems)
         dimension = _check(connection, brought, dataset)
-        lost = _check_precision(connection, brought, say)
+        lost = _check_precision(connection, brought, log)
         if losers := _losers(connection, layout, brought, dataset, dimension):
             agree(losers)
         count = _write(connection, run, brought, dataset, dimension)
     _describe(run, brought, dataset, dimension, count, started, lost)
-    return run, land(layout, run)
+    return run, load(layout, run)
 
 
 def check_model_id(model_id: str) -> None:
@@ -143,7 +143,7 @@ def check_model_id(model_id: str) -> None:
         )
 
 
-def _landed(layout: Layout, run: Run) -> bool:
+def _is_loaded(layout: Layout, run: Run) -> bool:
     if not (run.finished and layout.store.exists()):
         return False
     with connect(layout.store, read_only=True) as connection:
@@ -196,7 +196,7 @@ def _check(
 
 
 def _check_precision(
-    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, say: Callable[[str], None]
+    connection: duckdb.DuckDBPyConnection, brought: ImportedVectors, log: Callable[[str], None]
 ) -> float:
     """Refuse vectors that lose too much as float32, and say what others lose. Returns the part of their spread."""
     sample = f"SELECT vector FROM given WHERE row % greatest(1, (SELECT count(*) FROM given) // {SAMPLE}) = 0"
@@ -215,9 +215,9 @@ def _check_precision(
             "about that vector. Nothing was stored"
         )
     if lost > WORTH_SAYING:
-        say(f"  warning: of how these vectors differ, float32 keeps about {digits(lost)} digits")
+        log(f"  warning: of how these vectors differ, float32 keeps about {digits(lost)} digits")
     if gone := lost_features(vectors):
-        say(
+        log(
             f"  warning: float32 does not keep how {gone} of {vectors.shape[1]} components differ; normalize := "
             "'zscore' would make that rounding as large as the others: subtract a component's mean first"
         )

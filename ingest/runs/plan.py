@@ -21,7 +21,7 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.store.memory import memory_limit
-from ingest.runs.waiting import patiently
+from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL
 from ingest.systems.tables import ROW_GROUP, SYSTEMS
@@ -144,7 +144,9 @@ def _store(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     exists = layout.store.exists()
     store = layout.store if exists else MEMORY
-    with patiently(lambda: connect(store, read_only=exists), layout.store, patience) as connection:
+    with retry_while_locked(
+        lambda: connect(store, read_only=exists), layout.store, patience
+    ) as connection:
         connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:

@@ -12,11 +12,11 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.layout import Layout, escape_glob
-from ingest.runs.check import inspect
+from ingest.runs.check import inspect_run
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.import_vectors import GIVEN
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import model_rows
 from ingest.runs.store.memory import memory_limit
 from ingest.share.record import FETCHED, Record, ShareError, known, read_index, resolved
@@ -197,7 +197,7 @@ def _fetch(
     if _stored(layout, run) == agreeing:
         say(f"{name}: {agreeing} of {record.counts.sent} systems already stored; nothing to do")
         return
-    land(layout, run, patience=PATIENCE, say=say)
+    load(layout, run, patience=PATIENCE, log=say)
     counts = record.counts
     say(
         f"{name}: {counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable -> {layout.store}"
@@ -295,7 +295,7 @@ def _check(staged: Run, offer: Offer, record: Record, made: MaterializedDataset)
             config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}
         ) as connection:
             _write_sent(connection, staged, record)
-            inspect(connection, staged)
+            inspect_run(connection, staged)
         sync(staged.shards[0])
         sync(staged.systems)
         staged.write("job/job.json", staged.read("job/job.json") | {"sent": stamp(staged.systems)})

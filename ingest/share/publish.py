@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.layout import Layout
-from ingest.runs import load
-from ingest.runs.check import STATUSES, check
+from ingest.runs.check import STATUSES, check_run
 from ingest.runs.folder import Run
 from ingest.runs.import_vectors import GIVEN, LONGEST, NOT_STATED
 from ingest.runs.store.memory import memory_limit
+from ingest.runs.store.tables import runtime_of
 from ingest.share.datacard import data_card
 from ingest.share.record import (
     INDEX,
@@ -208,7 +208,7 @@ def _record(run: Run, name: str, made: MaterializedDataset, folder: Path) -> Rec
     with duckdb.connect(
         config={"memory_limit": memory_limit(made.n_systems, LONGEST)}
     ) as connection:
-        check(connection, run)
+        check_run(connection, run)
     run_id = _run_id(run, name)
     path = path_of(made.dataset, job["model_id"], name, run_id)
     file = folder / Path(path).name
@@ -218,7 +218,7 @@ def _record(run: Run, name: str, made: MaterializedDataset, folder: Path) -> Rec
         file,
         {"run_id": run_id, "model_id": job["model_id"], "card_hash": job["card_hash"]},
     )
-    model, started = rows["model"], load.runtime_of(run)
+    model, started = rows["model"], runtime_of(run)
     return Record(
         run_id=run_id,
         dataset=_source(made),

@@ -22,10 +22,10 @@ import duckdb
 
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs import load
+from ingest.runs import load as loading
 from ingest.runs.errors import RequestError, ShardError
-from ingest.runs.load import complete
-from ingest.systems.materialized import check_materialized, read_materialized
+from ingest.runs.load import finish_interrupted_loads
+from ingest.systems.materialize import check_materialized, read_materialized
 from schemas.store import StoreBroken, StoreError, explain
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 
@@ -48,8 +48,8 @@ def build(root: Path) -> None:
     (run_of(cut, MODELS[1]).folder / "landed.json").unlink()
     pid = os.fork()
     if pid == 0:
-        put = load.put_finished_run
-        load.put_finished_run = lambda *given: (put(*given), os._exit(0))
+        put = loading.put_finished_run
+        loading.put_finished_run = lambda *given: (put(*given), os._exit(0))
         land_one(MODELS[1])(cut)
     assert os.waitpid(pid, 0)[1] == 0 and cut.store.with_name("matter.duckdb.wal").exists()
 
@@ -109,7 +109,7 @@ class Flips:
         """Whether a damaged store is told of when it is read or loaded into, and is whole once it is made again."""
         found = HARMLESS
         try:
-            complete(layout, quiet)
+            finish_interrupted_loads(layout, quiet)
             found = self._compared(layout)
         except StoreBroken:
             found = FOUND

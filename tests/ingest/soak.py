@@ -33,7 +33,7 @@ from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
-from ingest.runs.load import complete, land
+from ingest.runs.load import finish_interrupted_loads, load
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
@@ -63,8 +63,8 @@ def quiet(text: str) -> None:
 
 def land_one(model_id: str) -> Act:
     def act(layout: Layout) -> None:
-        complete(layout, quiet)
-        land(layout, run_of(layout, model_id), say=quiet)
+        finish_interrupted_loads(layout, quiet)
+        load(layout, run_of(layout, model_id), log=quiet)
 
     return act
 
@@ -170,11 +170,13 @@ def first_schema(path: Path) -> None:
         tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'matter'"
         for (table,) in connection.execute(tables).fetchall():
             if table != "schema_version":
-                names = ", ".join(
+                columns = [
                     r[0] for r in connection.execute(f"DESCRIBE matter.{table}").fetchall()
-                )
+                ]
+                names = ", ".join(columns)
+                todays = names.replace("licence", "license")  # renamed by the fourth schema
                 connection.execute(
-                    f"INSERT INTO matter.{table} ({names}) SELECT {names} FROM new.{table}"
+                    f"INSERT INTO matter.{table} ({names}) SELECT {todays} FROM new.{table}"
                 )
     new.unlink()
 

@@ -17,7 +17,7 @@ from ingest.arguments import parse
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.folder import Run, list_runs, lock_run
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.sources import find_dataset
 from ingest.systems.materialized import MaterializedDataset
@@ -169,7 +169,7 @@ def test_what_is_there_is_shown_removed_and_made_again(
 ) -> None:
     made = dataset(20)
     for model_id in ("toy", "toy-picky"):
-        land(layout, finish(planned(made, model_id=model_id).run))
+        load(layout, finish(planned(made, model_id=model_id).run))
     assert main(["du"]) == 0
     said = capfd.readouterr().out
     assert all(
@@ -207,7 +207,7 @@ def two_datasets(
             ("toy-potential", ("whole",)),
             ("toy", ("nodes",)),
         ):
-            land(layout, finish(planned(made, model_id=model_id, names=names).run))
+            load(layout, finish(planned(made, model_id=model_id, names=names).run))
     return layout
 
 
@@ -409,7 +409,7 @@ def test_an_environment_is_removed(
 def test_a_store_that_is_written_elsewhere(
     layout: Layout, capfd: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.runs.waiting.PATIENCE", 0.1)
+    monkeypatch.setattr("ingest.runs.store.waiting.PATIENCE", 0.1)
     connect(layout.store).close()
     before = layout.store.read_bytes()
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"

@@ -20,13 +20,14 @@ from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models, usage
 from ingest.maintenance.rebuild import rebuild
-from ingest.runs import load
+from ingest.runs import load as loading
 from ingest.runs.check import Counts
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
-from ingest.runs.load import alone, complete, land, opened
+from ingest.runs.load import finish_interrupted_loads, load
 from ingest.runs.plan import Plan
+from ingest.runs.store.access import lock_store, open_store
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
@@ -160,15 +161,15 @@ def test_what_is_loaded_while_a_store_is_made_again_is_refused_or_waits(
     assert begun.wait(60)
     (layout.data / "late").rename(late.folder)
     with pytest.raises(StoreLocked, match=rf"is being written by process {os.getpid()} \("):
-        land(layout, late, say=quiet)
+        load(layout, late, log=quiet)
     go_on.set()
-    land(layout, late, patience=60, say=quiet)
+    load(layout, late, patience=60, log=quiet)
     thread.join()
     assert first_number(layout, "late") == {1.0}
 
 
 def clean_rows(layout: Layout, model_id: str) -> None:
-    with opened(layout) as connection:
+    with open_store(layout) as connection:
         for table in ("embeddings", "runs"):
             connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])
 
@@ -313,20 +314,20 @@ def test_a_load_cut_off_after_its_commit_is_completed(
     bring("mine")
     with monkeypatch.context() as patch:
         patch.setattr(
-            load, "note_landed", lambda run: (_ for _ in ()).throw(KeyboardInterrupt("now"))
+            loading, "note_loaded", lambda run: (_ for _ in ()).throw(KeyboardInterrupt("now"))
         )
         with pytest.raises(KeyboardInterrupt, match="now"):
             bring("mine", 2.0)
     (run,) = [run for run in list_runs(layout) if not run.loaded]
     said: list[str] = []
-    with alone(layout):
-        complete(layout, said.append)
+    with lock_store(layout):
+        finish_interrupted_loads(layout, said.append)
     assert said == [] and not run.loaded  # somebody is at work
-    complete(layout, said.append)
-    assert said == [f"landing {run.run_id}, which was cut off"]
+    finish_interrupted_loads(layout, said.append)
+    assert said == [f"loading {run.run_id}, which was cut off"]
     assert run.read("landed.json")["sequence"] == 2 and not (run.folder / "landing.json").exists()
     assert first_number(layout, "mine") == {2.0}
-    complete(layout, said.append)
+    finish_interrupted_loads(layout, said.append)
     assert len(said) == 1
 
 
@@ -351,7 +352,7 @@ def test_shards_are_those_that_were_written(
     messages["extra"] = "shard-00001.parquet is there, and its run.json does not name it"
     said = rf"was not loaded into the store: .*{messages[change]}.*remove .* and repeat the command"
     with pytest.raises(ShardError, match=said):
-        land(layout, run, say=quiet)
+        load(layout, run, log=quiet)
 
 
 def test_pages_carry_checksums(layout: Layout, bring: Callable[..., Run]) -> None:
@@ -387,10 +388,10 @@ def test_a_damaged_dataset_is_named_and_made_again(
             ShardError,
             match=rf"{file.name} is damaged: .*Any `matterzoo ingest` over tiny makes it again",
         ):
-            land(layout, run, say=quiet)
+            load(layout, run, log=quiet)
         dataset(20)
         assert stamp(file) == before
-    land(layout, run, say=quiet)
+    load(layout, run, log=quiet)
 
 
 def flip(file: Path) -> None:
@@ -419,7 +420,7 @@ def test_a_damaged_dataset_costs_no_run(
         about = made.folder / "dataset.json"
         write_json(about, {key: value for key, value in read_json(about).items() if key != "files"})
     for run in runs:
-        land(layout, run, say=quiet)
+        load(layout, run, log=quiet)
     before, file = contents(layout.store), layout.store.read_bytes()
     flip(made.folder / name)
     with pytest.raises(
@@ -443,7 +444,7 @@ def test_a_damaged_block_is_no_sound_store(
 ) -> None:
     made = dataset(20)
     run = finish(planned(made).run)
-    land(layout, run, say=quiet)
+    load(layout, run, log=quiet)
     bring("mine")
     run.shards[0].unlink()
     damage_embeddings(layout)
@@ -517,7 +518,7 @@ def test_a_damaged_block_met_while_planning_is_one_message(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made).run), say=quiet)
+    load(layout, finish(planned(made).run), log=quiet)
     before = contents(layout.store)
     damage_embeddings(layout)
     with pytest.raises(StoreBroken, match="The file is damaged: `make rebuild` makes it again"):
@@ -552,7 +553,7 @@ def test_a_folder_may_have_any_name(
     there = Layout(layout.store.parent / name / "matter.duckdb")
     there.store.parent.mkdir()
     layout.data.rename(there.data)
-    counts = land(there, Run.of(there, run.run_id), say=quiet)
+    counts = load(there, Run.of(there, run.run_id), log=quiet)
     assert (counts.sent, counts.ok) == (20, 19)
     assert rebuild(there, quiet) == 1
 
@@ -568,7 +569,7 @@ def test_folders_that_match_a_pattern_are_not_read(
         place.store.parent.mkdir()
         subprocess.run(["cp", "-r", str(layout.data), str(place.data)], check=True)
     finish(Run.of(other, run.run_id), seed=1)
-    land(there, Run.of(there, run.run_id), say=quiet)
+    load(there, Run.of(there, run.run_id), log=quiet)
     shards = Run.of(there, run.run_id).shards
     expected = {
         row["system_id"]: row["vector"]
@@ -704,7 +705,7 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     Path("v.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
     give = ["run", "mine", "elements", "--vectors", "v.csv"]
-    put = load.put_finished_run
+    put = loading.put_finished_run
 
     def put_and_fill(connection: duckdb.DuckDBPyConnection, place: Layout, run: Run) -> Counts:
         counts = put(connection, place, run)
@@ -712,7 +713,7 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
         return counts
 
     with monkeypatch.context() as patch:
-        patch.setattr(load, "put_finished_run", put_and_fill)
+        patch.setattr(loading, "put_finished_run", put_and_fill)
         assert main(give) == 2
     said = capfd.readouterr().err
     assert (
@@ -761,7 +762,7 @@ def test_a_store_is_written_though_the_disk_of_its_data_folder_is_full(
     """A run that ended since its disk is full is to be recorded in the store, which may be on another."""
     layout.data.symlink_to(small_disk)
     fill(small_disk, 0)
-    with load.opened(layout) as connection:
+    with open_store(layout) as connection:
         connection.execute("INSERT INTO scores VALUES ('m', 'mae', 1, 'eV', 'here', 'a paper')")
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM scores").fetchall() == [(1,)]

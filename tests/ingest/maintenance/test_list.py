@@ -14,10 +14,10 @@ import ingest.__main__ as command_line
 from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs import execute
-from ingest.runs import waiting as patience
 from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
-from ingest.runs.waiting import patiently
+from ingest.runs.store import waiting as patience
+from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import StoreLocked, connect
 
@@ -57,7 +57,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits gives up soon."""
     for module in (patience, execute, command_line):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
-        monkeypatch.setattr(module, "SHORT", 0.1, raising=False)
+        monkeypatch.setattr(module, "SHORT_PATIENCE", 0.1, raising=False)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
 ) -> None:
     connect(layout.store).close()
     with open_elsewhere(layout.store) as reader:
-        real, kept = execute.land, []
+        real, kept = execute.load, []
 
         def close_after_the_first(*given: object, **options: object) -> object:
             try:
@@ -118,7 +118,7 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
                 reader.communicate()
                 raise
 
-        monkeypatch.setattr(execute, "land", close_after_the_first)
+        monkeypatch.setattr(execute, "load", close_after_the_first)
         assert main(["run", "toy,toy-picky", molecules, "--runtime", "venv"]) == 0
     assert len(kept) == 1
     assert stored(layout) == [("toy", "ok", 3), ("toy-picky", "ok", 3)]
@@ -158,7 +158,7 @@ def test_readers_that_open_and_close_all_the_time_do_not_keep_a_writer_out(
     try:
         for reader in readers:
             assert reader.stdout is not None and reader.stdout.readline() == b"reading\n"
-        patiently(lambda: connect(layout.store), layout.store, 120.0).close()
+        retry_while_locked(lambda: connect(layout.store), layout.store, 120.0).close()
     finally:
         end.touch()
         for reader in readers:
@@ -172,5 +172,5 @@ def test_who_waits_in_vain_is_told_for_whom(layout: Layout) -> None:
         open_elsewhere(layout.store) as reader,
         pytest.raises(StoreLocked, match=f"is in use by process {reader.pid}"),
     ):
-        patiently(lambda: connect(layout.store), layout.store, 0.2, said.append)
+        retry_while_locked(lambda: connect(layout.store), layout.store, 0.2, said.append)
     assert len(said) == 1 and said[0].startswith("waiting up to 0 s: ")

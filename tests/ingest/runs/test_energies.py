@@ -16,7 +16,7 @@ from ingest.maintenance.disk import clean_models
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
@@ -67,13 +67,13 @@ def test_energies_stand_beside_the_dataset_s_own_labels(
 ) -> None:
     made = dataset(20)
     run = finish(planned(made, POTENTIAL, names=("nodes", "whole")).run)
-    land(layout, run)
+    load(layout, run)
     assert predictions(layout) == said(run) and len(said(run)) == 19
     assert count(layout, "source = 'made up'") == 20
     before = contents(layout.store)
-    land(layout, run)
+    load(layout, run)
     assert contents(layout.store) == before
-    land(layout, finish(planned(made).run))  # another model: the dataset lands again
+    load(layout, finish(planned(made).run))  # another model: the dataset lands again
     assert predictions(layout) == said(run)
     assert count(layout) == 39
 
@@ -82,9 +82,9 @@ def test_another_representation_later_doubles_nothing(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made, POTENTIAL).run))
+    load(layout, finish(planned(made, POTENTIAL).run))
     later = finish(planned(made, POTENTIAL, names=("whole",)).run, seed=1)
-    land(layout, later)
+    load(layout, later)
     assert predictions(layout) == said(later)
 
 
@@ -93,18 +93,18 @@ def test_an_energy_that_is_left_out_leaves_an_earlier_one_to_the_other_vector(
 ) -> None:
     made = dataset(20)
     first = finish(planned(made, POTENTIAL).run)
-    land(layout, first)
+    load(layout, first)
     later = finish(planned(made, POTENTIAL, names=("whole",)).run, seed=1)
     rewrite(later.shards[0], lambda rows: rows[0].update(energy=None))
-    land(layout, later)
+    load(layout, later)
     assert predictions(layout) == said(later) | {"tiny/s0000": said(first)["tiny/s0000"]}
 
 
 def test_what_left_the_dataset_or_changed_in_it_leaves_with_its_energy(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    land(layout, finish(planned(dataset(20), POTENTIAL).run))
-    land(layout, finish(planned(dataset(10, moved=2, shift=0.1), "toy-picky").run))
+    load(layout, finish(planned(dataset(20), POTENTIAL).run))
+    load(layout, finish(planned(dataset(10, moved=2, shift=0.1), "toy-picky").run))
     assert sorted(predictions(layout)) == [f"tiny/s{i:04}" for i in range(2, 10)]
 
 
@@ -119,10 +119,10 @@ def test_energies_of_another_version_of_the_card_leave_the_store(
         "model.json", run.read("model.json") | {"model": run.read("model.json")["model"] | older}
     )
     run.write("job/job.json", run.read("job/job.json") | older)
-    land(layout, finish(run))
+    load(layout, finish(run))
     assert len(predictions(layout)) == 19
     newer = finish(planned(made, POTENTIAL, limit=5).run)
-    land(layout, newer)
+    load(layout, newer)
     assert predictions(layout) == said(newer) and len(said(newer)) == 4
 
 
@@ -131,10 +131,10 @@ def test_a_store_made_again_has_the_same_and_a_model_goes_with_its_energies(
 ) -> None:
     made = dataset(20)
     first = finish(planned(made, POTENTIAL).run)
-    land(layout, first)
-    land(layout, finish(planned(made, POTENTIAL, dtype="float64").run, seed=1))
-    land(layout, first)  # once more the last: its energies are the ones that count
-    land(layout, finish(planned(dataset(18, moved=3, shift=0.1), "toy").run))
+    load(layout, first)
+    load(layout, finish(planned(made, POTENTIAL, dtype="float64").run, seed=1))
+    load(layout, first)  # once more the last: its energies are the ones that count
+    load(layout, finish(planned(dataset(18, moved=3, shift=0.1), "toy").run))
     assert len(predictions(layout)) == 15
     before = contents(layout.store)
     rebuild(layout, lambda text: None)
@@ -155,7 +155,7 @@ def test_shards_of_before_and_after_there_were_energies_make_one_run(
             if name not in pq.read_table(shard)["system_id"].to_pylist()
         }
         pq.write_table(pq.read_table(shard).drop_columns(["energy"]), shard)
-    land(layout, run)
+    load(layout, run)
     assert predictions(layout) == kept and len(kept) == 7
 
 
@@ -188,7 +188,7 @@ def test_energies_that_may_not_land(
     ]
     pq.write_table(table.from_pylist(rows, pa.schema(kinds, table.schema.metadata)), run.shards[1])
     with pytest.raises(ShardError, match=f"was not loaded into the store: {message}"):
-        land(layout, run)
+        load(layout, run)
     assert not layout.store.exists() or count(layout) == 0
 
 
@@ -205,7 +205,7 @@ def test_labels_called_like_a_model_are_refused(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made, "toy-picky").run))
+    load(layout, finish(planned(made, "toy-picky").run))
     run = finish(planned(made, POTENTIAL).run)
     before = contents(layout.store)
     for source in (POTENTIAL, "toy-picky"):
@@ -214,7 +214,7 @@ def test_labels_called_like_a_model_are_refused(
             ShardError,
             match=f"labels have the source '{source}', which is also the name of a model",
         ):
-            land(layout, run)
+            load(layout, run)
         assert contents(layout.store) == before
 
 
@@ -223,9 +223,9 @@ def test_a_model_called_like_labels_of_another_dataset_is_refused(
 ) -> None:
     made = dataset(20)
     named(made, POTENTIAL)
-    land(layout, finish(planned(made).run))
+    load(layout, finish(planned(made).run))
     before = contents(layout.store)
     named(made, "made up")
     with pytest.raises(ShardError, match=f"labels have the source '{POTENTIAL}'"):
-        land(layout, finish(planned(made, POTENTIAL).run))
+        load(layout, finish(planned(made, POTENTIAL).run))
     assert contents(layout.store) == before

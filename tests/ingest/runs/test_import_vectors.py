@@ -219,7 +219,7 @@ def test_what_float32_cannot_hold_is_said_or_refused(
         file = as_parquet(
             tmp_path / "mine.parquet", list(zip(IDS, (about_zero + shift).tolist(), strict=True))
         )
-        import_vectors(layout, ImportedVectors(model, file), made, say=said.append)
+        import_vectors(layout, ImportedVectors(model, file), made, log=said.append)
         return said
 
     assert land("near", 0.0) == []
@@ -244,7 +244,7 @@ def test_components_that_float32_does_not_hold_are_counted(
     vectors = np.random.default_rng(0).normal(size=(20, 3)) * [1.0, 1e-9, 1.0] + [0.0, 1.0, 0.0]
     file = as_parquet(tmp_path / "mine.parquet", list(zip(IDS, vectors.tolist(), strict=True)))
     said: list[str] = []
-    import_vectors(layout, ImportedVectors("mine", file), dataset(20), say=said.append)
+    import_vectors(layout, ImportedVectors("mine", file), dataset(20), log=said.append)
     assert [text.split(";")[0] for text in said] == [
         "  warning: float32 does not keep how 1 of 3 components differ"
     ]

@@ -17,7 +17,7 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.check import Counts
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
-from ingest.runs.load import land, load_failure
+from ingest.runs.load import load, load_failure
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import StoreError, StoreLocked, connect
@@ -37,7 +37,7 @@ def query(layout: Layout, sql: str) -> list[tuple[object, ...]]:
 def test_everything_of_a_run_is_in_its_table(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    counts = land(layout, finish(planned(dataset(20), names=("nodes", "whole")).run))
+    counts = load(layout, finish(planned(dataset(20), names=("nodes", "whole")).run))
     assert counts == Counts(sent=40, ok=38, failed=2, not_applicable=0)
     tables = ("datasets", "systems", "models", "runs", "embeddings", "failures", "labels")
     assert [query(layout, f"SELECT count(*) FROM {t}")[0][0] for t in tables] == [
@@ -64,7 +64,7 @@ def test_vectors_are_the_shards_own(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)
-    land(layout, run)
+    load(layout, run)
     rows = pq.read_table(run.shards).to_pylist()
     expected = [(r["system_id"], r["vector"]) for r in rows if r["status"] == "ok"]
     assert query(layout, "SELECT system_id, vector FROM embeddings ORDER BY system_id") == sorted(
@@ -75,7 +75,7 @@ def test_vectors_are_the_shards_own(
 def test_formulas_are_in_hills_order(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    land(layout, finish(planned(dataset(9)).run))
+    load(layout, finish(planned(dataset(9)).run))
     found = dict(query(layout, "SELECT system_id, formula FROM systems"))
     assert found["tiny/s0000"] == "H2"
     assert found["tiny/s0005"] == "CH"
@@ -87,9 +87,9 @@ def test_twice_is_once(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     run = finish(planned(dataset(20)).run)
-    land(layout, run)
+    load(layout, run)
     before = contents(layout.store)
-    land(layout, run)
+    load(layout, run)
     assert contents(layout.store) == before
 
 
@@ -97,8 +97,8 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made).run))
-    land(layout, finish(planned(made, dtype="float64").run, seed=1))
+    load(layout, finish(planned(made).run))
+    load(layout, finish(planned(made, dtype="float64").run, seed=1))
     found = "SELECT count(*), count(DISTINCT system_id), count(DISTINCT run_id) FROM embeddings"
     assert query(layout, found) == [(19, 19, 1)]
     assert query(layout, "SELECT count(*) FROM failures WHERE model_id IS NOT NULL") == [(1,)]
@@ -107,8 +107,8 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(
 def test_what_left_the_dataset_or_changed_in_it_leaves_the_store(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    land(layout, finish(planned(dataset(20)).run))
-    land(layout, finish(planned(dataset(10, moved=2, shift=0.1), model_id="toy-picky").run))
+    load(layout, finish(planned(dataset(20)).run))
+    load(layout, finish(planned(dataset(10, moved=2, shift=0.1), model_id="toy-picky").run))
     assert query(layout, "SELECT count(*), max(system_id) FROM systems") == [(10, "tiny/s0009")]
     kept = "SELECT count(*), min(system_id) FROM embeddings WHERE model_id = 'toy'"
     assert query(layout, kept) == [(8, "tiny/s0002")]
@@ -126,9 +126,9 @@ def test_vectors_of_another_version_of_the_card_leave_the_store(
     older = {"card_hash": "0" * 64}
     run.write("model.json", rows | {"model": rows["model"] | older})
     run.write("job/job.json", job | older)
-    land(layout, finish(run))
+    load(layout, finish(run))
     assert planned(made).sent == 20
-    land(layout, finish(planned(made, limit=5).run))
+    load(layout, finish(planned(made, limit=5).run))
     assert query(layout, "SELECT count(*) FROM embeddings") == [(4,)]
 
 
@@ -203,7 +203,7 @@ def test_a_run_with_a_fault_leaves_the_store_as_it_was(
     fault: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made, model_id="toy-picky").run))
+    load(layout, finish(planned(made, model_id="toy-picky").run))
     before = contents(layout.store)
     run = finish(planned(made).run)
     damage, message = FAULTS[fault]
@@ -211,7 +211,7 @@ def test_a_run_with_a_fault_leaves_the_store_as_it_was(
     with pytest.raises(
         ShardError, match=f"was not loaded .*: .*{message}.*remove .*{run.run_id} and repeat"
     ):
-        land(layout, run)
+        load(layout, run)
     assert contents(layout.store) == before
 
 
@@ -219,14 +219,14 @@ def test_a_failure_in_the_middle_of_landing_leaves_the_store_as_it_was(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made, model_id="toy-picky").run))
+    load(layout, finish(planned(made, model_id="toy-picky").run))
     before = contents(layout.store)
     run = finish(planned(made).run)
     run.write(
         "model.json", run.read("model.json") | {"scores": [{"name": "mae", "value": 1.0}]}
     )  # no unit
     with pytest.raises(Exception, match="NOT NULL constraint failed"):
-        land(layout, run)
+        load(layout, run)
     assert contents(layout.store) == before
     assert not (run.folder / "landed.json").exists()
 
@@ -240,7 +240,7 @@ def test_a_failed_run_is_recorded_until_it_succeeds(
     rows = query(layout, "SELECT run_id, status, reason FROM runs")
     assert rows == [(run.run_id, "failed", "the worker ended early")]
     assert query(layout, "SELECT count(*) FROM systems") == [(0,)]
-    land(layout, finish(run))
+    load(layout, finish(run))
     assert query(layout, "SELECT status, reason FROM runs") == [("ok", None)]
 
 
@@ -265,7 +265,7 @@ def test_what_ran_it_is_what_the_store_says(
     first.write("runtime.json", {"runtime": "docker", "image": "sha256:1f"})
     second.write("runtime.json", {"runtime": "venv", "image": None})
     for run in (first, second):
-        land(layout, finish(run))
+        load(layout, finish(run))
     expected = [("docker", "sha256:1f"), ("venv", None)]
     assert query(layout, "SELECT runtime, image FROM runs ORDER BY runtime") == expected
     rebuild(layout, lambda text: None)
@@ -277,7 +277,7 @@ def test_a_run_of_before_there_were_images_was_in_a_local_environment(
 ) -> None:
     run = finish(planned(dataset(20)).run)
     run.write("model.json", run.read("model.json") | {"runtime": "venv"})
-    land(layout, run)
+    load(layout, run)
     assert query(layout, "SELECT runtime, image FROM runs") == [("venv", None)]
 
 
@@ -286,11 +286,11 @@ def test_a_store_made_again_holds_the_same(
 ) -> None:
     made = dataset(20)
     first = finish(planned(made).run)
-    land(layout, first)
-    land(layout, finish(planned(made, dtype="float64").run, seed=1))
-    land(layout, first)  # once more the last: its vectors are the ones that count
+    load(layout, first)
+    load(layout, finish(planned(made, dtype="float64").run, seed=1))
+    load(layout, first)  # once more the last: its vectors are the ones that count
     changed = dataset(18, moved=3, shift=0.1)
-    land(layout, finish(planned(changed, model_id="toy-picky", limit=9).run))
+    load(layout, finish(planned(changed, model_id="toy-picky", limit=9).run))
     failed = planned(changed, model_id="toy-broken").run
     assert failed is not None
     load_failure(layout, failed, "broken on purpose", datetime.now(UTC))
@@ -309,7 +309,7 @@ def test_a_store_that_cannot_be_made_again_stays(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)
-    land(layout, run)
+    load(layout, run)
     run.shards[0].unlink()
     sound = layout.store.read_bytes()
     for content, said in (
@@ -332,7 +332,7 @@ def test_a_store_that_cannot_be_made_again_stays(
 def test_a_broken_store_is_kept_aside_when_it_is_made_again(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
-    land(layout, finish(planned(dataset(20)).run))
+    load(layout, finish(planned(dataset(20)).run))
     before = contents(layout.store)
     layout.store.write_text("torn" * 5000)
     rebuild(layout, lambda text: None)
@@ -349,12 +349,12 @@ def test_landing_does_not_wait_for_its_own_process(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)
-    land(layout, run)
+    load(layout, run)
     said: list[str] = []
     with (
         connect(layout.store, read_only=True),
         pytest.raises(StoreLocked, match="already open in this process"),
     ):
-        land(layout, run, patience=0.3, say=said.append)
+        load(layout, run, patience=0.3, log=said.append)
     assert said == []
     assert json.loads((run.folder / "landed.json").read_text())["landed"]

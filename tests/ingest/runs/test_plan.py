@@ -11,7 +11,7 @@ import pytest
 from ingest.layout import Layout
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import Plan, Request, choose_representations, plan, why_inapplicable
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP, SYSTEMS
@@ -119,11 +119,11 @@ def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     with monkeypatch.context() as patch:
         patch.setattr(card, "twin_seed", lambda model_id: 0)
         old = finish(plan(layout, request).run)
-    land(layout, old)
+    load(layout, old)
     new = plan(layout, replace(request, limit=2))
     assert new.run is not None and new.run.run_id != old.run_id
     assert new.sent == 2
-    land(layout, finish(new.run, seed=1))
+    load(layout, finish(new.run, seed=1))
     with connect(layout.store, read_only=True) as connection:
         query = "SELECT DISTINCT untrained_seed FROM embeddings JOIN runs USING (run_id)"
         assert connection.execute(query).fetchall() == [(twin.untrained_seed,)]
@@ -134,10 +134,10 @@ def test_what_has_landed_is_not_missing(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(20)
-    land(layout, finish(planned(made, limit=5).run))
+    load(layout, finish(planned(made, limit=5).run))
     rest = planned(made)
     assert (rest.wanted, rest.sent) == (20, 15)
-    land(layout, finish(rest.run))
+    load(layout, finish(rest.run))
     assert planned(made) == Plan(None, 20, 0)  # the system that failed is answered, too
     assert planned(made, limit=3) == Plan(None, 3, 0)
 
@@ -146,7 +146,7 @@ def test_only_the_representation_that_is_missing_is_asked_for(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(6)
-    land(layout, finish(planned(made).run))
+    load(layout, finish(planned(made).run))
     both = planned(made, names=("nodes", "whole"))
     assert both.run is not None and both.run.read("job/job.json")["representations"] == ["whole"]
 
@@ -154,7 +154,7 @@ def test_only_the_representation_that_is_missing_is_asked_for(
 def test_what_has_changed_is_missing_again(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    land(layout, finish(planned(dataset(20)).run))
+    load(layout, finish(planned(dataset(20)).run))
     assert sent(planned(dataset(20, moved=2, shift=0.1))) == ["tiny/s0000", "tiny/s0001"]
 
 
@@ -162,7 +162,7 @@ def test_another_dtype_is_missing(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(4)
-    land(layout, finish(planned(made).run))
+    load(layout, finish(planned(made).run))
     assert planned(made, dtype="float64").sent == 4
 
 

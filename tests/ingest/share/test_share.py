@@ -26,7 +26,7 @@ from ingest.maintenance.disk import clean_models
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import list_runs
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
-from ingest.runs.load import land
+from ingest.runs.load import load
 from ingest.runs.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
 from ingest.share.record import INDEX, Row, Score, license_of
@@ -59,7 +59,7 @@ def landed(
     def make(
         model_id: str = "toy", names: tuple[str, ...] = ("nodes",), n: int = 20, seed: int = 0
     ) -> None:
-        land(layout, finish(planned(dataset(n), model_id, names).run, seed=seed))
+        load(layout, finish(planned(dataset(n), model_id, names).run, seed=seed))
 
     return make
 

@@ -1,0 +1,195 @@
+"""Put a run into the store's tables: finished, with all that it holds, or failed, as one row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+
+from ingest.integrity import Damaged
+from ingest.layout import Layout, escape_glob
+from ingest.runs.check import Counts, check_run, count_rows, refusal
+from ingest.runs.folder import Run
+from ingest.runs.store.access import bound_memory, transaction
+from ingest.runs.store.datasets import (
+    put_dataset,
+    read_dataset,
+    refuse_namesakes,
+    restore_systems,
+)
+from ingest.runs.store.rows import insert_row, replace_row
+from schemas.message import one_line
+from zoo.encoder import ENERGY
+
+SAME_ROW = """
+SELECT 1 FROM shards AS s
+WHERE s.system_id = t.system_id AND s.representation = t.representation
+"""
+OF_ANOTHER_CARD = """
+run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)
+"""
+# A system that has left the dataset, or has changed in it since the run was planned, has no place
+# in the store.
+CURRENT = "FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)"
+# DuckDB's run-length encoding takes -0.0 for 0.0, so that which of them is stored would depend on
+# the order of rows.
+EMBEDDINGS = f"""
+INSERT INTO embeddings BY NAME
+SELECT system_id, $model_id AS model_id, representation, content_hash, $run_id AS run_id,
+    list_transform(vector, lambda x: x + 0::FLOAT) AS vector
+{CURRENT} WHERE status = 'ok'
+"""
+FAILURES = f"""
+INSERT INTO failures BY NAME
+SELECT system_id, $dataset AS dataset, $model_id AS model_id, representation, content_hash,
+    $run_id AS run_id, status, reason
+{CURRENT} WHERE status != 'ok'
+"""
+# A prediction stays as long as a vector of that model and system does.
+ORPHANS = """
+DELETE FROM labels AS l WHERE source IN (SELECT model_id FROM models)
+AND (source = $model_id OR starts_with(system_id, $dataset || '/'))
+AND NOT EXISTS (
+    SELECT 1 FROM embeddings AS e WHERE e.system_id = l.system_id AND e.model_id = l.source
+)
+"""
+PREDICTIONS = f"""
+INSERT OR REPLACE INTO labels BY NAME
+SELECT DISTINCT system_id, $property AS property, energy AS value, 'eV' AS unit,
+    $model_id AS source
+{CURRENT} WHERE status = 'ok' AND energy IS NOT NULL
+"""
+# What DuckDB raises for a row that does not fit its table.
+OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
+# What JSON of another shape than expected leads to.
+DAMAGES = (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW)
+JOB_COLUMNS = ("run_id", "model_id", "dataset", "representations", "device", "dtype")
+HASH_COLUMNS = ("untrained_seed", "card_hash", "encoder_hash", "lock_hash")
+RESULT_COLUMNS = ("device", "device_name", "driver", "started", "finished")
+
+
+def put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+    """Check a run and put all that it holds into the store, in one transaction.
+
+    Args:
+        connection: The open store.
+        layout: The store and the files beside it.
+        run: A finished run.
+
+    Returns:
+        How many vectors and failures the run has.
+
+    Raises:
+        ShardError: The run is not what it says it is; the store has not changed.
+    """
+    try:
+        return _put_checked(connection, layout, run)
+    except Damaged as error:
+        raise refusal(run, str(error)) from error
+    except DAMAGES as error:
+        reason = f"its JSON files do not hold what they should ({type(error).__name__}: {error})"
+        raise refusal(run, one_line(reason)) from error
+
+
+def put_failed_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Put the row of a run that ended early into the store.
+
+    Args:
+        connection: The open store, within a transaction.
+        run: A run with failed.json.
+    """
+    representations = len(run.read("job/job.json")["representations"])
+    query = "SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
+    ((systems,),) = connection.execute(query, [escape_glob(run.systems)]).fetchall()
+    counts = vars(count_rows(connection, run)) | {"sent": systems * representations}
+    outcome = {"status": "failed", **counts} | run.read("failed.json")
+    replace_row(connection, "runs", _run_row(run) | outcome)
+
+
+def runtime_of(run: Run) -> dict[str, Any]:
+    """Return what started a run's worker, and in which image: runtime, image, maybe origin.
+
+    Args:
+        run: Any run.
+    """
+    if (run.folder / "runtime.json").exists():
+        return run.read("runtime.json")
+    # Imported vectors, and runs of before there were images: those all were in local environments.
+    return {"runtime": run.read("model.json").get("runtime", "venv"), "image": None}
+
+
+def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+    job = run.read("job/job.json")
+    dataset = read_dataset(layout, job["dataset"])
+    dimensions = [
+        representation["dimension"]
+        for representation in job["model"]["representation"]
+        if representation["name"] in job["representations"]
+    ]
+    bound_memory(connection, dataset.n_systems, max(dimensions))
+    restore_systems(dataset, run, job)
+    counts = check_run(connection, run)
+    with transaction(connection):
+        refuse_namesakes(connection, dataset, run)
+        put_dataset(connection, dataset)
+        _put_model(connection, run)
+        _put_run(connection, run, counts)
+        _put_results(connection, job)
+    return counts
+
+
+def _put_model(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    rows = run.read("model.json")
+    model = rows["model"]
+    replace_row(connection, "models", model | {"card": json.dumps(model["card"])})
+    connection.execute("DELETE FROM scores WHERE model_id = ?", [model["model_id"]])
+    for score in rows["scores"]:
+        name = {"model_id": model["model_id"], "score": score.pop("name")}
+        insert_row(connection, "scores", name | score)
+    # A vector that another version of the card made is not one of this model: side by side, they
+    # would mislead.
+    values = {"model_id": model["model_id"], "card_hash": model["card_hash"]}
+    for table in ("embeddings", "failures"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE model_id = $model_id AND {OF_ANOTHER_CARD}", values
+        )
+
+
+def _put_run(connection: duckdb.DuckDBPyConnection, run: Run, counts: Counts) -> None:
+    result = run.read("out/run.json")
+    made = {name: result[name] for name in RESULT_COLUMNS} | {
+        "status": "ok",
+        "weights": json.dumps(result["weights"]),
+        "versions": json.dumps(result["versions"]),
+        "seconds": result["seconds"]["total"],
+        "peak_memory": result["peak_memory_bytes"],
+    }
+    replace_row(connection, "runs", _run_row(run) | made | vars(counts))
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    """Return what the host knew of a run before it began."""
+    job = run.read("job/job.json")
+    return {name: job[name] for name in JOB_COLUMNS + HASH_COLUMNS} | runtime_of(run)
+
+
+def _put_results(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:
+    """Put the rows of the view `shards` in the place of the same model's earlier ones.
+
+    Energies come along, and go if their system has no vector left. Imported vectors are all that
+    there are of their model on the dataset, so that those of an earlier file go.
+    """
+    model, dataset = {"model_id": job["model_id"]}, {"dataset": job["dataset"]}
+    earlier, values = f"EXISTS ({SAME_ROW})", model
+    if job.get("replaces_all"):
+        earlier, values = "starts_with(t.system_id, $dataset || '/')", model | dataset
+    for table in ("embeddings", "failures"):
+        connection.execute(
+            f"DELETE FROM {table} AS t WHERE model_id = $model_id AND {earlier}", values
+        )
+    connection.execute(ORPHANS, model | dataset)
+    run = model | {"run_id": job["run_id"]}
+    connection.execute(EMBEDDINGS, run)
+    connection.execute(FAILURES, run | dataset)
+    connection.execute(PREDICTIONS, model | {"property": ENERGY})
