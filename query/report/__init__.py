@@ -1,12 +1,14 @@
 """The report: the figures of a store, with how to read them, as one page that opens anywhere.
 
-report(query.connect("matter.duckdb"), ["aflow", "g2"], Path("report"))
+    report(query.connect("matter.duckdb"), ["aflow", "g2"], Path("report"))
+
+`sections` has the questions and their figures, `versions` what a reader can choose, `views` draws
+them, `findings` writes sentences about them, `page` makes the HTML, `files` writes the folder.
 """
 
 from __future__ import annotations
 
 import datetime
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,22 +18,31 @@ from pathlib import Path
 import duckdb
 
 from query.reading.vectors import check_dataset
-from query.report.files import PAGE, check_folder, put
-from query.report.findings import controls_that_fail, findings
-from query.report.page import Page, Table, render
+from query.report.files import PAGE, check_folder, write_report
+from query.report.findings import failed_controls, find_sentences
+from query.report.page import Page, Table, render_page
 from query.report.sections import SECTIONS
-from query.report.views import Drawn, Section, View, draw
+from query.report.views import DrawnSection, Section, View, draw_section
 from query.statements import ask
+from zoo.terminal import log
 
 __all__ = ["SECTIONS", "report"]
 
-TABLES = {
+# The tables at the end of the page: the name of each statement, and its title.
+_PROVENANCE = {
     "provenance_datasets": "Datasets",
     "provenance_models": "Models",
     "provenance_runs": "Runs, and those that failed",
     "provenance_failures": "Systems without a vector, by reason",
 }
-PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "matplotlib")
+# The packages that the numbers of the page depend on.
+_PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "matplotlib")
+_KINDS = {
+    "model": "trained model",
+    "descriptor": "descriptor",
+    "twin": "untrained twin",
+    "control": "control",
+}
 
 
 def report(
@@ -40,61 +51,73 @@ def report(
     folder: Path,
     sections: Sequence[Section] = SECTIONS,
 ) -> Path:
-    """Write the report on these datasets; returns its page. What it is at is said on standard error.
+    """Write the report on some datasets. Progress is logged on standard error.
 
-    folder: made where it is not there; files in it that are not of a report stay as they are.
-    Raises ValueError on a dataset that the store does not know, or a page that is not ours.
+    Args:
+        connection: A connection to a store, with our functions; it is only read.
+        datasets: Names of datasets, the first of which the page shows first.
+        folder: Where the report is written. It is made if it does not exist; files in it that
+            are not of a report stay as they are.
+        sections: What the page shows, in this order.
+
+    Returns:
+        The page, `folder/index.html`.
+
+    Raises:
+        ValueError: If the store does not know a dataset, or the folder cannot be written or has
+            a page that is not a report's.
     """
     for dataset in datasets:
         check_dataset(connection, dataset)
     check_folder(folder)
-    drawn: list[Drawn] = []
+    drawn: list[DrawnSection] = []
     for section in sections:
-        with _said(section.name):
-            drawn.append(draw(connection, section, datasets))
-    with _said("page"):
-        asked = {name: ask(connection, name, datasets=datasets) for name in TABLES}
-        tables = [Table(name, title, asked[name]) for name, title in TABLES.items()]
+        with _timed(section.name):
+            drawn.append(draw_section(connection, section, datasets))
+    with _timed("page"):
+        answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}
+        tables = [Table(name, title, answers[name]) for name, title in _PROVENANCE.items()]
         page = _page(connection, datasets, drawn, tables)
-        put(connection, folder, render(page), _views(drawn), tables)
+        write_report(connection, folder, render_page(page), _views(drawn), tables)
     return folder / PAGE
 
 
-def _views(drawn: Sequence[Drawn]) -> Iterator[View]:
+def _views(drawn: Sequence[DrawnSection]) -> Iterator[View]:
     for section in drawn:
         for views in section.panels:
             yield from views
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def _timed(what: str) -> Iterator[None]:
     start = time.monotonic()
     yield
-    print(f"  {what}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+    log(f"{what}: {time.monotonic() - start:.1f} s")
 
 
 def _page(
     connection: duckdb.DuckDBPyConnection,
     datasets: Sequence[str],
-    drawn: Sequence[Drawn],
+    drawn: Sequence[DrawnSection],
     tables: Sequence[Table],
 ) -> Page:
     return Page(
         title=f"How alike do models see {_and(datasets)}?",
         facts=_facts(connection, tables),
-        warnings=controls_that_fail(drawn),
-        says=findings(drawn),
+        warnings=failed_controls(drawn),
+        findings=find_sentences(drawn),
         sections=drawn,
         tables=tables,
-        versions="Computed with " + ", ".join(f"{name} {version(name)}" for name in PACKAGES) + ".",
+        versions=f"Computed with {', '.join(f'{name} {version(name)}' for name in _PACKAGES)}.",
     )
 
 
 def _facts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> str:
-    about, models = tables[0].answer.rows, tables[1].answer.rows
-    systems = " · ".join(f"{row['dataset']}: {row['n_systems']:,} systems" for row in about)
+    """Return the line below the title: how many systems and models, which store, when."""
+    datasets, models = tables[0].answer.rows, tables[1].answer.rows
+    systems = " · ".join(f"{row['dataset']}: {row['n_systems']:,} systems" for row in datasets)
     kinds = [row["kind"] for row in models]
-    counts = [(kinds.count(kind), name) for kind, name in KINDS.items()]
+    counts = [(kinds.count(kind), name) for kind, name in _KINDS.items()]
     shown = ", ".join(
         f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count
     )
@@ -103,14 +126,6 @@ def _facts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> st
     ).fetchall()
     now = datetime.datetime.now(datetime.UTC)
     return f"{systems} · {shown} · {Path(path[0][0] or 'memory').name}, {now:%Y-%m-%d %H:%M} UTC"
-
-
-KINDS = {
-    "model": "trained model",
-    "descriptor": "descriptor",
-    "twin": "untrained twin",
-    "control": "control",
-}
 
 
 def _and(names: Sequence[str]) -> str:

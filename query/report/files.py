@@ -1,4 +1,4 @@
-"""The report's folder: the page, and beside it every figure and table with its data and its SQL."""
+"""The report's folder: the page, and beside it every figure and table with its data and SQL."""
 
 from __future__ import annotations
 
@@ -9,26 +9,37 @@ from pathlib import Path
 
 import duckdb
 
-from query.report.page import MARK, Table
+from query.report.page import GENERATOR, Table
 from query.report.views import View
 from query.statements import Answer
 
 PAGE = "index.html"
-LINK = re.compile(r'href="(figures/[\w.@=+-]+)"')
+_LINK = re.compile(r'href="(figures/[\w.@=+-]+)"')
+_TEMPORARY = ".partial-"  # how folders begin that are removed at the end
 
 
 def check_folder(folder: Path) -> None:
-    """Raises ValueError where a report would overwrite what is no report, or cannot be written; makes the folder."""
+    """Check that a report can be written to a folder, and make the folder.
+
+    This takes no time; the figures take minutes, after which it would be late to complain.
+
+    Args:
+        folder: The folder of the report.
+
+    Raises:
+        ValueError: If the folder is a file, if it cannot be written, or if it has an index.html
+            that is not a report's.
+    """
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
         raise ValueError(
             f"{folder} is a file; a report needs a folder of its own: give another OUT"
         )
-    if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
-        raise ValueError(f"{page} is no page of ours and is left as it is: give another OUT")
-    try:  # now, not after the minutes that the figures take
+    if page.exists() and GENERATOR not in page.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{page} is not a report and is left as it is: give another OUT")
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-"):
+        with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY):
             pass
     except OSError as error:
         raise ValueError(
@@ -36,25 +47,36 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def put(
+def write_report(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
     html: str,
     views: Iterable[View],
     tables: Iterable[Table],
 ) -> None:
-    """Write all files, each by rename, the page last; then remove what only an earlier page of ours has."""
+    """Write all files of a report, and remove those that only an earlier report had.
+
+    All files are written beside their places first. Then each is renamed, the page last, so that
+    a full disk or a kill while writing leaves the earlier report as it was.
+
+    Args:
+        connection: A connection that writes the CSV files.
+        folder: The folder of the report.
+        html: The page.
+        views: The figures; each that was drawn becomes SVG, PNG, CSV and SQL.
+        tables: The tables; each becomes CSV and SQL.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / PAGE
-    before = set(LINK.findall(page.read_text(encoding="utf-8"))) if page.exists() else set()
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
+    before = set(_LINK.findall(page.read_text(encoding="utf-8"))) if page.exists() else set()
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as scratch:
         made = Path(scratch)
         (made / "figures").mkdir()
         (folder / "figures").mkdir(exist_ok=True)
         for view in views:
-            _put_view(made / "figures", view, connection)
+            _write_view(made / "figures", view, connection)
         for table in tables:
-            _put_answer(made / "figures", table.name, table.answer, connection)
+            _write_answer(made / "figures", table.name, table.answer, connection)
         (made / PAGE).write_text(html, encoding="utf-8")
         now = [
             file.relative_to(made) for file in [*sorted((made / "figures").iterdir()), made / PAGE]
@@ -65,14 +87,14 @@ def put(
         (folder / stale).unlink(missing_ok=True)
 
 
-def _put_view(folder: Path, view: View, connection: duckdb.DuckDBPyConnection) -> None:
+def _write_view(folder: Path, view: View, connection: duckdb.DuckDBPyConnection) -> None:
     if view.image is not None:
         (folder / f"{view.name}.svg").write_text(view.image.svg, encoding="utf-8")
         (folder / f"{view.name}.png").write_bytes(view.image.png)
-        _put_answer(folder, view.name, view.image.answer, connection)
+        _write_answer(folder, view.name, view.image.answer, connection)
 
 
-def _put_answer(
+def _write_answer(
     folder: Path, name: str, answer: Answer, connection: duckdb.DuckDBPyConnection
 ) -> None:
     (folder / f"{name}.sql").write_text(answer.sql, encoding="utf-8")

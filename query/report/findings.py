@@ -7,14 +7,14 @@ from statistics import fmean
 from typing import Any
 
 from query.figures.drawing.labels import format_number
-from query.report.views import Drawn, Version
+from query.report.views import DrawnSection, Version
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
 NAMED = 6  # checks that a warning names
 
 
-def findings(drawn: Sequence[Drawn]) -> dict[str, list[str]]:
+def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[str]]:
     """By dataset, a sentence or two of each section, from the version that the page shows first."""
     said: dict[str, list[str]] = {}
     for section in drawn:
@@ -24,7 +24,7 @@ def findings(drawn: Sequence[Drawn]) -> dict[str, list[str]]:
     return {on: sentences for on, sentences in said.items() if sentences}
 
 
-def controls_that_fail(drawn: Sequence[Drawn]) -> list[str]:
+def failed_controls(drawn: Sequence[DrawnSection]) -> list[str]:
     """A warning for each dataset on which a control does not give what it must."""
     found = []
     for section in drawn:
@@ -39,7 +39,7 @@ def controls_that_fail(drawn: Sequence[Drawn]) -> list[str]:
     return found
 
 
-def _first(section: Drawn) -> Iterator[tuple[Version, Rows]]:
+def _first(section: DrawnSection) -> Iterator[tuple[Version, Rows]]:
     """Of each dataset, the first version and its rows."""
     seen = set()
     for version, answer in section.answers():

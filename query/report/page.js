@@ -1,34 +1,39 @@
 "use strict";
-// Three things: what a figure says under the mouse or the arrow keys, switches between its versions, and copying SQL.
+// Three things: tooltips of figures, by mouse or arrow keys; switches between the versions of a
+// figure; and copying SQL. A tooltip is [left, top, width, height, text], as fractions of the
+// figure, with width and height 0 for a point.
 const NEAR = 12; // px, how far from a point the mouse may be
-const tip = document.getElementById("tip");
-const mark = document.createElement("div");
+const CHUNK = 32768; // bytes, as many arguments as every browser lets a function have
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const tip = document.getElementById("tip"); // shows the text
+const mark = document.createElement("div"); // shows which point or cell it belongs to
 const unpacked = new Map();
 
-/** What a view carries, {image, tooltips}: gzip in base64, opened when it is first needed. */
+/** Return what a view carries, {image, tooltips}: gzip in base64, unpacked at its first use. */
 function unpack(view) {
   if (!unpacked.has(view)) {
-    const bytes = Uint8Array.from(atob(view.querySelector(".packed").textContent), (c) => c.charCodeAt(0));
+    const text = atob(view.querySelector(".packed").textContent);
+    const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     unpacked.set(view, new Response(stream).json());
   }
   return unpacked.get(view);
 }
 
-/** The nearest point that is near, else the cell around the place. Lengths in px. */
+/** Return the nearest point that is near, else the cell around the place. Lengths in px. */
 function find(tooltips, x, y, width, height) {
   let best = null;
   let least = NEAR;
   for (const tooltip of tooltips) {
-    const far = Math.hypot(tooltip[0] * width - x, tooltip[1] * height - y);
-    if (tooltip[2] === 0 && far <= least) [best, least] = [tooltip, far];
+    const distance = Math.hypot(tooltip[0] * width - x, tooltip[1] * height - y);
+    if (tooltip[2] === 0 && distance <= least) [best, least] = [tooltip, distance];
   }
   const inside = ([left, top, wide, high]) => left * width <= x && x <= (left + wide) * width
     && top * height <= y && y <= (top + high) * height;
   return best ?? tooltips.find((tooltip) => tooltip[2] > 0 && inside(tooltip)) ?? null;
 }
 
-/** The tooltip that the eye would go to next in a direction (dx, dy). */
+/** Return the tooltip to which the eye would go next in a direction (dx, dy). */
 function next(tooltips, from, dx, dy) {
   let best = from;
   let least = Infinity;
@@ -42,6 +47,7 @@ function next(tooltips, from, dx, dy) {
   return best;
 }
 
+/** Show a tooltip beside its point or cell; hide what is shown if it is null. */
 function show(canvas, tooltip) {
   if (tooltip === null) return hide();
   canvas.tooltip = tooltip;
@@ -55,11 +61,15 @@ function show(canvas, tooltip) {
   canvas.append(mark);
   tip.textContent = text;
   tip.hidden = false;
-  place("left", box.left + left * box.width, box.left + (left + wide) * box.width, tip.offsetWidth, innerWidth);
-  place("top", box.top + top * box.height, box.top + (top + high) * box.height, tip.offsetHeight, innerHeight);
+  const [x, y] = [box.left + left * box.width, box.top + top * box.height];
+  place("left", x, x + wide * box.width, tip.offsetWidth, innerWidth);
+  place("top", y, y + high * box.height, tip.offsetHeight, innerHeight);
 }
 
-/** Put the tip after a tooltip along one side of the window, before it where there is no room, always inside. */
+/**
+ * Place the tip along one side of the window: after the point or cell, before it if there is no
+ * room, and always inside the window.
+ */
 function place(side, begin, end, size, room) {
   const gap = 14;
   const start = end + gap + size <= room ? end + gap : begin - gap - size;
@@ -71,30 +81,34 @@ function hide() {
   mark.remove();
 }
 
+/** Show tooltips under the mouse, and let the arrow keys walk from one to the next. */
 function listen(canvas) {
   const view = canvas.closest(".view");
   const point = async (event) => {
     const { tooltips } = await unpack(view);
     const box = canvas.getBoundingClientRect();
-    show(canvas, find(tooltips, event.clientX - box.left, event.clientY - box.top, box.width, box.height));
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    show(canvas, find(tooltips, x, y, box.width, box.height));
   };
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerdown", point);
   canvas.addEventListener("pointerleave", hide);
   canvas.addEventListener("blur", hide);
   canvas.addEventListener("keydown", async (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (event.key === "Escape") hide();
     if (step === undefined) return;
     event.preventDefault();
     const { tooltips } = await unpack(view);
-    if (tooltips.length > 0) show(canvas, canvas.tooltip ? next(tooltips, canvas.tooltip, ...step) : tooltips[0]);
+    if (tooltips.length === 0) return;
+    show(canvas, canvas.tooltip ? next(tooltips, canvas.tooltip, ...step) : tooltips[0]);
   });
 }
 
-/** Show the version that has this value of a switch and, where there is such a one, the other values as they are. */
+/** Show the version that has this value of a switch, and as many other values as now. */
 async function choose(panel, changed, value) {
-  const now = Object.fromEntries([...panel.querySelectorAll("input:checked")].map((input) => [input.dataset.switch, input.value]));
+  const checked = [...panel.querySelectorAll("input:checked")];
+  const now = Object.fromEntries(checked.map((input) => [input.dataset.switch, input.value]));
   let best = null;
   let most = -1;
   for (const view of panel.querySelectorAll(".view")) {
@@ -102,20 +116,29 @@ async function choose(panel, changed, value) {
     const equal = Object.keys(now).filter((key) => has[key] === now[key]).length;
     if (has[changed] === value && equal > most) [best, most] = [view, equal];
   }
-  const image = best.querySelector("img");
-  if (image !== null && !image.hasAttribute("src")) {
-    const svg = new TextEncoder().encode((await unpack(best)).image);
-    let binary = "";
-    for (let i = 0; i < svg.length; i += 32768) binary += String.fromCharCode(...svg.subarray(i, i + 32768));
-    image.src = `data:image/svg+xml;base64,${btoa(binary)}`;
-    await image.decode();
-  }
+  await load(best);
   for (const view of panel.querySelectorAll(".view")) view.hidden = view !== best;
   const shown = JSON.parse(best.dataset.switches);
-  for (const input of panel.querySelectorAll("input")) input.checked = shown[input.dataset.switch] === input.value;
+  for (const input of panel.querySelectorAll("input")) {
+    input.checked = shown[input.dataset.switch] === input.value;
+  }
   hide();
 }
 
+/** Load the packed image of a view, unless it has been loaded or there is none. */
+async function load(view) {
+  const image = view.querySelector("img");
+  if (image === null || image.hasAttribute("src")) return;
+  const svg = new TextEncoder().encode((await unpack(view)).image);
+  let binary = "";
+  for (let i = 0; i < svg.length; i += CHUNK) {
+    binary += String.fromCharCode(...svg.subarray(i, i + CHUNK));
+  }
+  image.src = `data:image/svg+xml;base64,${btoa(binary)}`;
+  await image.decode();
+}
+
+/** Copy the SQL after a button; without access to the clipboard, select it. */
 async function copy(button) {
   const text = button.nextElementSibling;
   getSelection().selectAllChildren(text);
@@ -129,7 +152,10 @@ async function copy(button) {
 
 for (const canvas of document.querySelectorAll(".canvas")) listen(canvas);
 for (const input of document.querySelectorAll(".switches input")) {
-  input.addEventListener("change", () => choose(input.closest(".panel"), input.dataset.switch, input.value));
+  const panel = input.closest(".panel");
+  input.addEventListener("change", () => choose(panel, input.dataset.switch, input.value));
 }
-for (const button of document.querySelectorAll("button.copy")) button.addEventListener("click", () => copy(button));
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", () => copy(button));
+}
 addEventListener("scroll", hide, { passive: true });

@@ -13,26 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from query.figures.drawing.plot import Tooltip
-from query.report.views import Drawn, Image, View
+from query.report.html_table import html_table
+from query.report.views import DrawnSection, Image, View
 from query.statements import Answer
 
-FOLDER = Path(__file__).parent
-STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
-SCRIPT = (FOLDER / "page.js").read_text(encoding="utf-8")
-MARK = '<meta name="generator" content="matterzoo">'
-HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-POLICY = (
+_FOLDER = Path(__file__).parent
+_STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
+_SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
+# What marks a page as a report: only such a page is ever replaced.
+GENERATOR = '<meta name="generator" content="matterzoo">'
+_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+# The browser runs no script but ours and fetches nothing, whatever the names in a store hold.
+_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    f"script-src 'sha256-{HASH}'; base-uri 'none'; form-action 'none'"
+    f"script-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 )
-SHORT = 12  # characters of a hash; the whole one is in the CSV and under the mouse
-LONG = 200  # characters of a text; the whole of it is in the CSV
-INCH = 96  # CSS pixels
+_INCH = 96  # CSS pixels
+_PROVENANCE = ("provenance", "Where does all this come from?")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a statement that are shown as they are. name: the files' name."""
+    """The rows of a statement, shown as they are.
+
+    Attributes:
+        name: The name of its files without their endings.
+        title: What the rows are.
+        answer: The rows.
+    """
 
     name: str
     title: str
@@ -41,43 +49,57 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page says. warnings: controls that do not hold. says: sentences made from rows, by dataset."""
+    """What the page shows.
+
+    Attributes:
+        title: The title.
+        facts: The line below the title.
+        warnings: Sentences on controls that do not hold.
+        findings: Sentences on what the figures show, by dataset.
+        sections: The figures.
+        tables: Where the vectors come from.
+        versions: The last line: what the numbers were computed with.
+    """
 
     title: str
     facts: str
     warnings: Sequence[str]
-    says: Mapping[str, Sequence[str]]
-    sections: Sequence[Drawn]
+    findings: Mapping[str, Sequence[str]]
+    sections: Sequence[DrawnSection]
     tables: Sequence[Table]
     versions: str
 
 
-def render(page: Page) -> str:
-    """The whole HTML document."""
+def render_page(page: Page) -> str:
+    """Return the whole HTML document.
+
+    Args:
+        page: What it shows. All texts are escaped here.
+    """
     sections = "".join(_section(drawn) for drawn in page.sections)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-{MARK}
+{GENERATOR}
 <link rel="icon" href="data:,">
 <title>{escape(page.title)}</title>
-<style>{STYLE}</style>
+<style>{_STYLE}</style>
 </head>
 <body>
 <header>
 <h1>{escape(page.title)}</h1>
 <p class="facts">{escape(page.facts)}</p>
-{_warnings(page.warnings)}{_says(page.says)}{_contents(page.sections)}
+{_warnings(page.warnings)}{_findings(page.findings)}{_contents(page.sections)}
 </header>
 <main>
 {sections}{_provenance(page.tables, page.versions)}
 </main>
 <div id="tip" role="status" hidden></div>
-<script>{SCRIPT}</script>
+<script>{_SCRIPT}</script>
 </body>
 </html>
 """
@@ -90,35 +112,42 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f'<div class="warning" role="alert">{lines}</div>\n'
 
 
-def _says(says: Mapping[str, Sequence[str]]) -> str:
-    if not says:
+def _findings(findings: Mapping[str, Sequence[str]]) -> str:
+    if not findings:
         return ""
     lists = "".join(
-        f"<div><h3>On {escape(on)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
-        for on, lines in says.items()
+        f"<div><h3>On {escape(on)}</h3>"
+        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
+        for on, lines in findings.items()
     )
     return (
-        f'<div class="says"><h2>What this store says</h2><div class="lists">{lists}</div></div>\n'
+        '<div class="findings"><h2>What this store shows</h2>'
+        f'<div class="lists">{lists}</div></div>\n'
     )
 
 
-def _contents(sections: Iterable[Drawn]) -> str:
-    entries = [(drawn.section.name, drawn.section.question) for drawn in sections] + [PROVENANCE]
+def _contents(sections: Iterable[DrawnSection]) -> str:
+    entries = [(drawn.section.name, drawn.section.question) for drawn in sections] + [_PROVENANCE]
     lines = "".join(
         f'<li><a href="#{name}">{escape(question)}</a></li>' for name, question in entries
     )
     return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>'
 
 
-def _section(drawn: Drawn) -> str:
+def _section(drawn: DrawnSection) -> str:
     section = drawn.section
     panels = "".join(_panel(views) for views in drawn.panels)
-    reading = f'<p class="reading">{escape(section.reading)}</p>'
-    return f'<section id="{section.name}">\n<h2>{escape(section.question)}</h2>\n{reading}\n{panels}</section>\n'
+    return (
+        f'<section id="{section.name}">\n<h2>{escape(section.question)}</h2>\n'
+        f'<p class="reading">{escape(section.reading)}</p>\n{panels}</section>\n'
+    )
 
 
 def _panel(views: Sequence[View]) -> str:
-    """The versions of a figure, the first of them shown. Where all lack the same, it is said once."""
+    """Return the versions of a figure, the first of them shown.
+
+    If no version can be drawn, all for the same reason, the reason is given once.
+    """
     reasons = {view.reason for view in views}
     if len(reasons) == 1 and None not in reasons:
         return f'<div class="panel">{_nothing(str(reasons.pop()))}</div>\n'
@@ -131,8 +160,9 @@ def _nothing(reason: str) -> str:
 
 
 def _switches(views: Sequence[View]) -> str:
-    """Radio buttons for each switch that has a choice."""
-    return f'<div class="switches">{"".join(_switch(views, name) for name in views[0].version.switches)}</div>\n'
+    """Return radio buttons for each switch that leaves a choice."""
+    switches = "".join(_switch(views, name) for name in views[0].version.switches)
+    return f'<div class="switches">{switches}</div>\n'
 
 
 def _switch(views: Sequence[View], name: str) -> str:
@@ -143,8 +173,8 @@ def _switch(views: Sequence[View], name: str) -> str:
         f'name="{views[0].panel}-{escape(name)}" data-switch="{escape(name)}" autocomplete="off"'
     )
     buttons = "".join(
-        f'<label><input type="radio" {which} value="{escape(value)}"{" checked" if place == 0 else ""}>'
-        f"<span>{escape(value)}</span></label>"
+        f'<label><input type="radio" {which} value="{escape(value)}"'
+        f"{' checked' if place == 0 else ''}><span>{escape(value)}</span></label>"
         for place, value in enumerate(values)
     )
     return f"<fieldset><legend>{escape(name)}</legend>{buttons}</fieldset>"
@@ -158,94 +188,62 @@ def _view(view: View, *, first: bool) -> str:
         if view.image is None
         else _figure(view.name, view.image, first=first)
     )
-    return f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{hidden}>{inside}</div>\n'
+    return (
+        f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{hidden}>'
+        f"{inside}</div>\n"
+    )
 
 
 def _figure(name: str, image: Image, *, first: bool) -> str:
-    """The image, at once or packed until it is asked for, and under it what can be had."""
-    title, wide, high = escape(image.title), image.width * INCH, image.height * INCH
-    source = (
-        f'src="data:image/svg+xml;base64,{base64.b64encode(image.svg.encode()).decode()}" '
-        if first
-        else ""
-    )
-    packed = pack(
-        {
-            "image": None if first else image.svg,
-            "tooltips": [_values(tooltip) for tooltip in image.tooltips],
-        }
-    )
+    """Return an image with its links; of later versions, the image is packed until it is shown."""
+    title, wide, high = escape(image.title), image.width * _INCH, image.height * _INCH
+    svg = base64.b64encode(image.svg.encode()).decode()
+    source = f'src="data:image/svg+xml;base64,{svg}" ' if first else ""
+    tooltips = [_values(tooltip) for tooltip in image.tooltips]
+    packed = _pack({"image": None if first else image.svg, "tooltips": tooltips})
     shown = f'<img {source}alt="{title}" width="{wide:.0f}" height="{high:.0f}">'
     focus = f'tabindex="0" role="group" aria-label="{title}; arrow keys move between its points"'
     return (
-        f'<figure><div class="scroll"><div class="canvas" style="--wide:{wide:.0f}px" {focus}>{shown}</div></div>'
-        f"{_under(name, image.answer, ('svg', 'png', 'csv'))}</figure>"
+        f'<figure><div class="scroll"><div class="canvas" style="--wide:{wide:.0f}px" {focus}>'
+        f"{shown}</div></div>"
+        f"{_links(name, image.answer, ('svg', 'png', 'csv'))}</figure>"
         f'<script type="application/octet-stream" class="packed">{packed}</script>'
     )
 
 
 def _values(tooltip: Tooltip) -> list[float | str]:
-    """left, top, width, height, text."""
-    return [
-        *(round(value, 5) for value in (tooltip.left, tooltip.top, tooltip.width, tooltip.height)),
-        tooltip.text,
-    ]
+    """Return left, top, width, height and text, as the script expects them."""
+    box = (tooltip.left, tooltip.top, tooltip.width, tooltip.height)
+    return [*(round(value, 5) for value in box), tooltip.text]
 
 
-def pack(content: Any) -> str:
-    """gzip in base64, the same bytes for the same content."""
+def _pack(content: Any) -> str:
+    """Return content as gzip in base64, the same bytes for the same content."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _under(name: str, answer: Answer, forms: Sequence[str]) -> str:
+def _links(name: str, answer: Answer, forms: Sequence[str]) -> str:
+    """Return what stands below a figure or table: its files, and its SQL to copy."""
     links = "".join(f'<a href="figures/{escape(name)}.{form}">{form.upper()}</a>' for form in forms)
     return (
-        f'<div class="under">{links}<details><summary>SQL</summary><button type="button" class="copy">copy</button>'
-        f'<pre tabindex="0">{escape(answer.sql)}</pre><a href="figures/{escape(name)}.sql">{escape(name)}.sql</a>'
-        "</details></div>"
+        f'<div class="links">{links}<details><summary>SQL</summary>'
+        '<button type="button" class="copy">copy</button>'
+        f'<pre tabindex="0">{escape(answer.sql)}</pre>'
+        f'<a href="figures/{escape(name)}.sql">{escape(name)}.sql</a></details></div>'
     )
-
-
-PROVENANCE = ("provenance", "Where does all this come from?")
 
 
 def _provenance(tables: Sequence[Table], versions: str) -> str:
-    shown = "".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables)
-    name, question = PROVENANCE
+    shown = "".join(
+        f"<h3>{escape(table.title)}</h3>{html_table(table.answer)}"
+        f"{_links(table.name, table.answer, ('csv',))}"
+        for table in tables
+    )
+    name, question = _PROVENANCE
     return (
-        f'<section id="{name}">\n<h2>{question}</h2>\n<p class="reading">Every number above was computed from the '
-        f"vectors of these runs. Long texts and hashes are cut here, not in the CSV.</p>\n{shown}</section>\n"
+        f'<section id="{name}">\n<h2>{question}</h2>\n<p class="reading">Every number above was '
+        "computed from the vectors of these runs. Long texts and hashes are shortened here; the "
+        f"CSV files have them in full.</p>\n{shown}</section>\n"
         f"<footer>{escape(versions)}</footer>"
     )
-
-
-def _table(table: Table) -> str:
-    if not table.answer.rows:
-        return f'<p class="nothing">None.</p>{_under(table.name, table.answer, ("csv",))}'
-    columns = table.answer.table.column_names
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(map(_cell, row.items()))}</tr>\n" for row in table.answer.rows)
-    return (
-        f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f"{_under(table.name, table.answer, ('csv',))}"
-    )
-
-
-def _cell(item: tuple[str, Any]) -> str:
-    column, value = item
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
-    if isinstance(value, float):
-        return f'<td class="number">{value:.3g}</td>'
-    text = _text(value)
-    shown = (
-        ", ".join(part[:SHORT] for part in text.split(", ")) if column.endswith("hash") else text
-    )
-    return f'<td title="{escape(text[:LONG])}">{escape(shown[:LONG])}</td>'
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

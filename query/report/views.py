@@ -1,9 +1,8 @@
-"""What the page shows: sections of panels, and a panel's figure in all the versions that a reader can choose from."""
+"""What the page shows: sections of panels, and a panel's figure in all versions to choose from."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,34 +13,54 @@ from query.figures import NothingToDraw, Plot
 from query.figures.drawing.plot import Tooltip
 from query.sql.output import sentence
 from query.statements import Answer
+from zoo.terminal import log
 
 Made = TypeVar("Made")
-UNSAFE = re.compile(r"[^\w.@=+-]+")
+_UNSAFE = re.compile(r"[^\w.@=+-]+")  # in a file's name
 
 
 @dataclass(frozen=True)
 class Version:
-    """One of the ways to draw a figure.
+    """One way to draw a figure.
 
-    switches: what the reader chooses it by, 'metric' -> 'cka'. options: what the figure is called with.
+    Attributes:
+        switches: What the reader chooses it by: "metric" is "cka".
+        options: What the figure's function is called with.
     """
 
     switches: Mapping[str, str]
     options: Mapping[str, Any]
 
 
+Versions = Callable[[duckdb.DuckDBPyConnection, Sequence[str]], Sequence[Version]]
+
+
 @dataclass(frozen=True)
 class Panel:
-    """A figure. versions: from the store and the datasets, the first is shown first; may raise NothingToDraw."""
+    """A figure with its versions.
+
+    Attributes:
+        name: The figure's name.
+        draw: The figure's function.
+        versions: What makes the versions from a connection and the names of datasets. The first
+            is shown first. It raises NothingToDraw if there is none.
+    """
 
     name: str
     draw: Callable[..., Plot]
-    versions: Callable[[duckdb.DuckDBPyConnection, Sequence[str]], Sequence[Version]]
+    versions: Versions
 
 
 @dataclass(frozen=True)
 class Section:
-    """A question with its figures. reading: how to read them, and what they cannot tell."""
+    """A question with its figures.
+
+    Attributes:
+        name: The name of its figure.
+        question: The title.
+        reading: How to read the figures, and what they cannot tell.
+        panels: The figures.
+    """
 
     name: str
     question: str
@@ -51,7 +70,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Image:
-    """A figure as it is on the page and in files. width, height: inches."""
+    """A figure as it is on the page and in files.
+
+    Attributes:
+        title: What it shows, in a few words.
+        width: Inches.
+        height: Inches.
+        svg: The SVG document.
+        png: The PNG image.
+        tooltips: The texts of its points and cells.
+        answer: The SQL that was run, and its rows.
+    """
 
     title: str
     width: float
@@ -64,7 +93,14 @@ class Image:
 
 @dataclass(frozen=True)
 class View:
-    """A version that was drawn, or the reason why there is nothing to draw."""
+    """A version that was drawn, or the reason why there is nothing to draw.
+
+    Attributes:
+        panel: The name of the figure.
+        version: The version.
+        image: The figure; None if there is nothing to draw.
+        reason: Why there is nothing to draw; None if there is a figure.
+    """
 
     panel: str
     version: Version
@@ -73,28 +109,48 @@ class View:
 
     @property
     def name(self) -> str:
-        """A file's name without its ending: alignment_matrix-aflow-cka."""
-        return UNSAFE.sub("_", "-".join([self.panel, *self.version.switches.values()]))
+        """The name of its files without their endings, "alignment_matrix-aflow-cka"."""
+        return _UNSAFE.sub("_", "-".join([self.panel, *self.version.switches.values()]))
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A section with the views of each of its panels."""
+class DrawnSection:
+    """A section with the views of each of its panels.
+
+    Attributes:
+        section: The section.
+        panels: The views of each panel.
+    """
 
     section: Section
     panels: list[list[View]] = field(default_factory=list)
 
     def answers(self) -> Iterator[tuple[Version, Answer]]:
-        """What was asked for the views that have something to show."""
+        """Yield the version and the answer of each view that has a figure."""
         for views in self.panels:
             for view in views:
                 if view.image is not None:
                     yield view.version, view.image.answer
 
 
-def draw(connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequence[str]) -> Drawn:
-    """All versions of all figures of a section."""
-    return Drawn(section, [_draw_panel(connection, panel, datasets) for panel in section.panels])
+def draw_section(
+    connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequence[str]
+) -> DrawnSection:
+    """Draw all versions of all figures of a section.
+
+    A figure that fails costs this figure, not the page: its view says why, and so does the log.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        section: What to draw.
+        datasets: Names of datasets of the store.
+
+    Returns:
+        The section with its views.
+    """
+    return DrawnSection(
+        section, [_draw_panel(connection, panel, datasets) for panel in section.panels]
+    )
 
 
 def _draw_panel(
@@ -103,19 +159,18 @@ def _draw_panel(
     found = _or_reason(panel.name, lambda: panel.versions(connection, datasets))
     if isinstance(found, str):
         return [View(panel.name, Version({}, {}), None, found)]
-    views = []
-    for version in found:
-        image = _or_reason(panel.name, lambda: _render(panel.draw(connection, **version.options)))  # noqa: B023
-        views.append(
-            View(panel.name, version, None, image)
-            if isinstance(image, str)
-            else View(panel.name, version, image, None)
-        )
-    return views
+    return [_draw_version(connection, panel, version) for version in found]
+
+
+def _draw_version(connection: duckdb.DuckDBPyConnection, panel: Panel, version: Version) -> View:
+    image = _or_reason(panel.name, lambda: _render(panel.draw(connection, **version.options)))
+    if isinstance(image, str):
+        return View(panel.name, version, None, image)
+    return View(panel.name, version, image, None)
 
 
 def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
-    """Return what act() makes, or why there is nothing: a figure's fault costs this figure, not the page."""
+    """Return what `act` makes, or a sentence on why it makes nothing."""
     try:
         return act()
     except NothingToDraw as nothing:
@@ -123,11 +178,10 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
     except duckdb.InterruptException:
         raise
     except Exception as error:
-        ours = isinstance(error, duckdb.Error | ValueError)
-        reason = (
-            f"this figure failed: {sentence(error) if ours else f'{type(error).__name__}: {error}'}"
-        )
-        print(f"  {name}: {reason}", file=sys.stderr, flush=True)
+        expected = isinstance(error, duckdb.Error | ValueError)
+        cause = sentence(error) if expected else f"{type(error).__name__}: {error}"
+        reason = f"this figure failed: {cause}"
+        log(f"{name}: {reason}")
         return reason
 
 

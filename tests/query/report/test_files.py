@@ -14,8 +14,8 @@ import query
 from query import figures
 from query.__main__ import main
 from query.report import SECTIONS, report
-from query.report.page import MARK
-from query.report.sections import each, two_by_two
+from query.report.page import GENERATOR
+from query.report.versions import per_dataset, per_dataset_pair
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import make_store
 
@@ -24,7 +24,7 @@ ONE = [
         "alignment_matrix",
         "Who?",
         "How.",
-        [Panel("alignment_matrix", figures.alignment_matrix, each())],
+        [Panel("alignment_matrix", figures.alignment_matrix, per_dataset())],
     )
 ]
 TWO = [
@@ -32,7 +32,7 @@ TWO = [
         "alignment_across_datasets",
         "Where?",
         "How.",
-        [Panel("alignment_across_datasets", figures.alignment_across_datasets, two_by_two)],
+        [Panel("alignment_across_datasets", figures.alignment_across_datasets, per_dataset_pair)],
     )
 ]
 
@@ -90,7 +90,7 @@ def test_a_later_report_replaces_its_own_files_and_no_other(
         (tmp_path / "notes.txt").write_text("mine")
         (tmp_path / "figures" / "mine.svg").write_text("mine")
         page = report(connection, ["crystals"], tmp_path, TWO)
-    assert MARK in page.read_text(encoding="utf-8")
+    assert GENERATOR in page.read_text(encoding="utf-8")
     assert not list((tmp_path / "figures").glob("alignment_matrix*"))
     assert [(tmp_path / name).read_text() for name in ("notes.txt", "figures/mine.svg")] == [
         "mine",
@@ -119,13 +119,16 @@ def test_a_figure_that_fails_costs_no_other(
     def broken(connection: object, dataset: str) -> figures.Plot:
         raise KeyError("no such thing")
 
-    more = Section("broken", "Does it draw?", "No.", [Panel("broken", broken, each())])
+    more = Section("broken", "Does it draw?", "No.", [Panel("broken", broken, per_dataset())])
     controls = next(section for section in SECTIONS if section.name == "control_alignment")
     with query.connect(path) as connection:
         page = report(connection, ["crystals"], tmp_path / "out", [controls, more, *ONE])
     text, said = page.read_text(encoding="utf-8"), capsys.readouterr().err
     fault = "this figure failed: no model &#x27;yard&#x27; in this store"
-    assert fault in text and "  controls: this figure failed: no model 'yard' in this store" in said
+    assert (
+        fault in text
+        and "  control_alignment: this figure failed: no model 'yard' in this store" in said
+    )
     assert "this figure failed: KeyError: &#x27;no such thing&#x27;" in text
     assert list((tmp_path / "out" / "figures").glob("alignment_matrix*.svg"))
 
@@ -144,7 +147,7 @@ def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<p>mine")
     with query.connect(store_path) as connection:
         with pytest.raises(
-            ValueError, match="is no page of ours and is left as it is: give another OUT"
+            ValueError, match="is not a report and is left as it is: give another OUT"
         ):
             report(connection, ["crystals"], tmp_path, ONE)
         with pytest.raises(ValueError, match="is a file; a report needs a folder of its own"):

@@ -6,18 +6,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from query.report.findings import controls_that_fail, findings
-from query.report.views import Drawn, Image, Section, Version, View
+from query.report.findings import failed_controls, find_sentences
+from query.report.views import DrawnSection, Image, Section, Version, View
 from query.statements import Answer
 
 Rows = list[dict[str, Any]]
 
 
-def drawn(name: str, rows: Rows, dataset: str = "crystals") -> Drawn:
+def drawn(name: str, rows: Rows, dataset: str = "crystals") -> DrawnSection:
     """A section whose only figure has these rows."""
     image = Image("", 1, 1, "", b"", [], Answer(name, "", pa.Table.from_pylist(rows)))
     switches = {"dataset": dataset}
-    return Drawn(
+    return DrawnSection(
         Section(name, "?", "", []), [[View(name, Version(switches, switches), image, None)]]
     )
 
@@ -42,7 +42,7 @@ def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
         pair(1, 3, "y", 0.7, 0.5),
         pair(1, 4, "y", 0.99, None),
     ]
-    assert findings([drawn("alignment_matrix", rows)]) == {
+    assert find_sentences([drawn("alignment_matrix", rows)]) == {
         "crystals": [
             "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
             "Of pairs from different families, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
@@ -67,7 +67,7 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
         "n_models": 3,
     }
     rows = [{**row, "relation": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
-    assert findings([drawn("convergence", rows)])["crystals"] == [
+    assert find_sentences([drawn("convergence", rows)])["crystals"] == [
         "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, 95 % -0.9 to 0.1, "
         "7 models); 1 without its own family (p = 0.3, 3 models)."
     ]
@@ -77,13 +77,13 @@ def test_controls_hold_or_are_a_warning() -> None:
     rows = [
         {"control": control, "metric": "cka", "holds": True} for control in ("turned", "shuffled")
     ]
-    assert findings([drawn("control_alignment", rows)]) == {
+    assert find_sentences([drawn("control_alignment", rows)]) == {
         "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]
     }
-    assert controls_that_fail([drawn("control_alignment", rows)]) == []
+    assert failed_controls([drawn("control_alignment", rows)]) == []
     rows[1]["holds"] = False
-    assert findings([drawn("control_alignment", rows)]) == {}
-    assert controls_that_fail([drawn("control_alignment", rows, "molecules")]) == [
+    assert find_sentences([drawn("control_alignment", rows)]) == {}
+    assert failed_controls([drawn("control_alignment", rows, "molecules")]) == [
         "On molecules, 1 of 2 checks of controls fail, so do not believe what is below before you know why: "
         "shuffled (cka)."
     ]
@@ -91,8 +91,8 @@ def test_controls_hold_or_are_a_warning() -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None}
-    assert findings([drawn("training_effect", [empty])]) == {}
-    assert findings(
+    assert find_sentences([drawn("training_effect", [empty])]) == {}
+    assert find_sentences(
         [drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
     ) == {
         "crystals": [

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 import query
 from query import figures
 from query.report import SECTIONS, report
-from query.report.sections import each
+from query.report.versions import per_dataset
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
 from tests.query.report.conftest import first_version_of
@@ -24,7 +24,7 @@ MATRIX = [
         "alignment_matrix",
         "Who?",
         "How.",
-        [Panel("alignment_matrix", figures.alignment_matrix, each())],
+        [Panel("alignment_matrix", figures.alignment_matrix, per_dataset())],
     )
 ]
 CONTROLS = [section for section in SECTIONS if section.name == "control_alignment"]
@@ -192,7 +192,7 @@ def test_controls_that_fail_are_said_at_the_top(
     tab = Opened(browser, page)
     warning = tab.page.locator("[role=alert]").inner_text()
     assert warning.startswith("On crystals, ") and "yard-shuffled" in warning
-    assert not tab.page.locator(".says").is_visible()
+    assert not tab.page.locator(".findings").is_visible()
     tab.page.close()
 
 
@@ -206,7 +206,7 @@ def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
 
 def test_the_page_says_that_controls_hold(opened: Opened) -> None:
     assert opened.page.locator("[role=alert]").count() == 0
-    assert "On crystals\nAll " in opened.page.locator(".says").inner_text()
+    assert "On crystals\nAll " in opened.page.locator(".findings").inner_text()
 
 
 def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:

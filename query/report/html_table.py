@@ -1,0 +1,45 @@
+"""An answer as an HTML table."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from query.statements import Answer
+
+_HASH_LENGTH = 12  # characters of a hash; the CSV has all of them, and so has the cell's title
+_TEXT_LENGTH = 200  # characters of a text; the CSV has all of them
+
+
+def html_table(answer: Answer) -> str:
+    """Return the rows of an answer as a table, or "None." if it has no rows.
+
+    Args:
+        answer: The rows. Columns whose names end in "hash" are shortened.
+    """
+    if not answer.rows:
+        return '<p class="nothing">None.</p>'
+    columns = answer.table.column_names
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+    body = "".join(
+        f"<tr>{''.join(_cell(column, value) for column, value in row.items())}</tr>\n"
+        for row in answer.rows
+    )
+    return (
+        f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "<td></td>"
+    if isinstance(value, int):
+        return f'<td class="number">{value:,}</td>'
+    if isinstance(value, float):
+        return f'<td class="number">{value:.3g}</td>'
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    shown = text
+    if column.endswith("hash"):
+        shown = ", ".join(part[:_HASH_LENGTH] for part in text.split(", "))
+    return f'<td title="{escape(text[:_TEXT_LENGTH])}">{escape(shown[:_TEXT_LENGTH])}</td>'
