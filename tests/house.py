@@ -34,7 +34,7 @@ ORDER = {
         "description",
     ],
     "ingest": [
-        "layout failures events",
+        "layout failures events limits",
         "systems",
         "readers",
         "sources",

@@ -209,7 +209,7 @@ def push(checkout: Path, name: str, said: str) -> None:
     """Record a digest as `make push` does."""
     folder = checkout / "zoo" / name
     if not folder.exists():
-        shutil.copytree(ROOT / "zoo" / name, folder)
+        shutil.copytree(ROOT / "zoo" / "families" / name, folder)
     record(
         load_family(folder),
         Published(**{field.name: f"{said} {field.name}" for field in fields(Published)}),
