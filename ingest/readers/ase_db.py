@@ -1,7 +1,9 @@
-"""ASE's SQLite database. The id is the row's key `material_id` (or `system_id`, …), or else ASE's own unique_id.
+"""ASE's SQLite database.
 
-Charge, multiplicity and energies are read from the row's keys as from extxyz; ASE's own energy (eV) becomes a label.
-The file is opened read-only: ASE itself would make the tables that it misses, in whatever SQLite file it is given.
+The id is the row's key `material_id` (or `system_id`, …), or else ASE's own unique_id. Charge,
+multiplicity and energies are read from the row's keys as from extxyz; ASE's own energy (eV) becomes
+a label. The file is opened read-only: ASE itself would create missing tables in whatever SQLite
+file it is given.
 """
 
 from __future__ import annotations
@@ -12,48 +14,56 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import (
+from ingest.readers.shared.fields import (
     READ_KEYS,
-    Ignored,
-    Item,
-    Reader,
-    Record,
-    Refused,
+    UnreadKeys,
     charge_of,
     energies_of,
     id_of,
     multiplicity_of,
 )
+from ingest.readers.shared.reader import Reader, Record, RecordError
+from ingest.systems.dataset import Item
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 
-PATIENCE = 20.0  # seconds for another program to end its writing, as ASE itself waits
+_LOCK_SECONDS = 20.0  # to wait until another program has written, as ASE itself waits
 
 
 def records(path: Path) -> Iterator[Record | Item]:
-    ignored = Ignored()
+    """Go through the rows of a database.
+
+    Args:
+        path: an SQLite file.
+
+    Yields:
+        One record per row, and a remark on what is not read.
+
+    Raises:
+        DatasetError: the file is damaged, or is not an ASE database.
+    """
+    unread = UnreadKeys()
     try:
         _check(path)
-        database = _read_only(path)
+        database = _open(path)
         with database:
             for (number,) in database.connection.execute("SELECT id FROM systems ORDER BY id"):
-                yield Record(
-                    str(number), partial(_entry, database, number, path.name, ignored), "ASE"
-                )
+                read = partial(_entry, database, number, path.name, unread)
+                yield Record(str(number), read, "ASE")
     except sqlite3.DatabaseError as error:
         raise DatasetError(
             f"{path} is not an ASE database that can be read to its end: {error}"
         ) from error
-    yield from ignored.remarks()
+    yield from unread.remarks()
 
 
 def _check(path: Path) -> None:
-    """Raise DatasetError where the file is no whole ASE database: of a damaged one SQLite may read rows without end."""
-    connection = _connection(path)
+    """Raise unless the file is a whole ASE database: SQLite may read a damaged one without end."""
+    connection = _connect(path)
     try:
-        found = connection.execute(
+        (tables,) = connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'systems'"
-        )
-        if not found.fetchone()[0]:
+        ).fetchone()
+        if not tables:
             raise DatasetError(
                 f"{path} is a SQLite file without the table 'systems': not an ASE database"
             )
@@ -64,29 +74,27 @@ def _check(path: Path) -> None:
         connection.close()
 
 
-def _connection(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_LOCK_SECONDS)
 
 
-def _read_only(path: Path) -> Any:
-    """ASE's database of a file that it cannot write to."""
-    from ase.db.sqlite import (
-        SQLite3Database,  # here, not above: listing formats should not import their packages
-    )
+def _open(path: Path) -> Any:
+    """Open a file as ASE's database that cannot write."""
+    from ase.db.sqlite import SQLite3Database  # here so that listing formats stays fast
 
     class ReadOnly(SQLite3Database):
         def _connect(self) -> sqlite3.Connection:
-            return _connection(path)
+            return _connect(path)
 
     return ReadOnly(str(path), use_lock_file=False)
 
 
 def _entry(
-    database: Any, number: int, source: str, ignored: Ignored
+    database: Any, number: int, source: str, unread: UnreadKeys
 ) -> Iterator[Entry | Unreadable]:
     row = database.get(id=number)
     keys = row.key_value_pairs
-    ignored.count(*(key for key in keys if key not in READ_KEYS))
+    unread.count(*(key for key in keys if key not in READ_KEYS))
     name = id_of(keys, row.unique_id)
     periodic = bool(row.pbc.any())
     try:
@@ -98,9 +106,9 @@ def _entry(
             row.pbc if periodic else None,
             charge_of(keys),
             multiplicity_of(keys),
-            labels=energies_of({**keys, "energy": row.get("energy")}, source, ignored),
+            labels=energies_of({**keys, "energy": row.get("energy")}, source, unread),
         )
-    except Refused as fault:
+    except RecordError as fault:
         yield Unreadable(name, str(fault))
 
 

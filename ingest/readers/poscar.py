@@ -1,4 +1,4 @@
-"""VASP's POSCAR and CONTCAR, by ASE: one crystal; the id is the file's stem."""
+"""VASP's POSCAR and CONTCAR, by ASE: one crystal. The id is the file's stem."""
 
 from __future__ import annotations
 
@@ -9,52 +9,61 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ingest.readers import Item, Reader, Record, Refused, text
+from ingest.readers.shared import text
+from ingest.readers.shared.reader import Reader, Record, RecordError
+from ingest.systems.dataset import Item
 from ingest.systems.entry import Entry
 
-HEAD = 7  # lines, at most, up to the one that counts the atoms
-MOST_LINES = (
-    2_000_000  # a compressed file may hold any number; a million atoms with velocities have as many
-)
-ISOTOPES = {"D": "H", "T": "H"}  # heavy hydrogens
+_HEAD = 7  # lines, at most, up to the one that counts the atoms
+# A compressed file may hold any number of lines; a million atoms with velocities have as many.
+_MAX_LINES = 2_000_000
+_ISOTOPES = {"D": "H", "T": "H"}  # heavy hydrogens
 
 
 def records(path: Path) -> Iterator[Record | Item]:
-    with text.opened(path) as file:
-        lines = list(islice(file, MOST_LINES))
+    """Read a file as one record.
+
+    Args:
+        path: a POSCAR file, compressed by gzip or not.
+
+    Yields:
+        The record.
+    """
+    with text.open_text(path) as file:
+        lines = list(islice(file, _MAX_LINES))
     yield Record(path.stem, partial(_entry, path, lines), "ASE")
 
 
 def _entry(path: Path, lines: list[str]) -> Iterator[Entry]:
-    import ase.io  # here, not above: listing formats should not import their packages
+    import ase.io  # here so that listing formats stays fast
 
-    place, count = _counted(lines)
+    place, count = _count_atoms(lines)
     if count is not None and count > len(lines) - place - 2:
         given = max(len(lines) - place - 2, 0)
-        raise Refused(
+        raise RecordError(
             f"line {place + 1} counts {count} atoms; {given} lines are left for their positions"
         )
-    for symbols in (
-        0,
-        place - 1,
-    ):  # where the elements are named: before the counts, or in the title (VASP 4)
+    # Elements are named in the line before the counts, or in the title (VASP 4).
+    for symbols in (0, place - 1):
         if 0 <= symbols < len(lines):
-            lines[symbols] = (
-                " ".join(ISOTOPES.get(word, word) for word in lines[symbols].split()) + "\n"
-            )
-    content = StringIO(text.readable("".join(lines)))
-    content.name = str(path)  # ASE looks for a POTCAR beside it where it does not name its elements
+            words = lines[symbols].split()
+            lines[symbols] = " ".join(_ISOTOPES.get(word, word) for word in words) + "\n"
+    content = StringIO(text.replace_bad_bytes("".join(lines)))
+    content.name = str(path)  # ASE looks for a POTCAR beside it if it does not name its elements
     atoms: Any = ase.io.read(content, format="vasp")
     yield Entry(path.stem, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
 
 
-def _counted(lines: list[str]) -> tuple[int, int | None]:
-    """The index of the line that counts the atoms of each element, and their sum; None if there is no such line."""
-    for place, line in enumerate(lines[5:HEAD], start=5):
+def _count_atoms(lines: list[str]) -> tuple[int, int | None]:
+    """Return the index of the line that counts the atoms of each element, and their sum.
+
+    The sum is None if there is no such line.
+    """
+    for place, line in enumerate(lines[5:_HEAD], start=5):
         words = line.split("!")[0].split()
         if words and all(word.isascii() and word.isdigit() for word in words):
             return place, sum(int(word[:20]) for word in words)  # 20 digits are too many already
-    return HEAD - 1, None
+    return _HEAD - 1, None
 
 
 READER = Reader(

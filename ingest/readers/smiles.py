@@ -1,4 +1,7 @@
-"""Tables of SMILES (csv, tsv) with an id column. SMILES are made canonical by RDKit; other columns are not read."""
+"""Tables of SMILES strings (csv, tsv) with a column of ids.
+
+RDKit makes the strings canonical. Other columns are not read.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +9,64 @@ import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
-from ingest.readers import ID_KEYS, Item, Reader, Record, Refused, text
+from ingest.readers.shared import text
+from ingest.readers.shared.fields import ID_KEYS
+from ingest.readers.shared.reader import Reader, Record, RecordError
+from ingest.systems.dataset import Item, code_file
 from ingest.systems.entry import DatasetError, Entry
 
-SMILES_KEYS = ("smiles", "canonical_smiles")
-NAME_KEYS = (*ID_KEYS, "name", "molecule_id", "compound_id", "chembl_id", "cid")
+_SMILES_COLUMNS = ("smiles", "canonical_smiles")
+_ID_COLUMNS = (*ID_KEYS, "name", "molecule_id", "compound_id", "chembl_id", "cid")
 
 
 def records(path: Path) -> Iterator[Record | Item]:
-    with text.opened(path, newline="") as file:
-        # strict: else a quote that is not closed swallows all rows after it
-        rows = csv.reader(
-            file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
-        )
-        line = 1
-        try:
-            header = next(rows, [])
-            smiles, name = _column(path, header, SMILES_KEYS), _column(path, header, NAME_KEYS)
+    """Go through the rows of a table.
+
+    Args:
+        path: a csv or tsv file whose first line names the columns.
+
+    Yields:
+        One record per row that is not empty.
+
+    Raises:
+        DatasetError: a column is missing, or a quote is not closed.
+    """
+    with text.open_text(path, newline="") as file:
+        yield from _rows(path, file)
+
+
+def _rows(path: Path, file: TextIO) -> Iterator[Record]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    # Strict, as otherwise a quote that is not closed swallows all rows after it.
+    rows = csv.reader(file, delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        header = next(rows, [])
+        smiles = _column(path, header, _SMILES_COLUMNS)
+        name = _column(path, header, _ID_COLUMNS)
+        line = rows.line_num + 1
+        for row in rows:
+            if row:
+                read = partial(_entry, row, line, smiles, name)
+                yield Record(_name(row, name, line), read, "RDKit", "".join(row), line)
             line = rows.line_num + 1
-            for row in rows:
-                if row:
-                    block = "".join(row)
-                    yield Record(
-                        _name(row, name, line),
-                        partial(_entry, row, line, smiles, name),
-                        "RDKit",
-                        block,
-                        line,
-                    )
-                line = rows.line_num + 1
-        except csv.Error as error:
-            raise DatasetError(
-                f"{path}, the row that begins in line {line}: {error}; is a quote not closed?"
-            ) from error
+    except csv.Error as error:
+        raise DatasetError(
+            f"{path}, the row that begins in line {line}: {error}; is a quote not closed?"
+        ) from error
 
 
 def _column(path: Path, header: list[str], keys: tuple[str, ...]) -> int:
-    """The place of the first of these columns that the table has, in any case."""
+    """Return the place of the first of these columns that the table has, in any case."""
     columns = [column.strip().lower() for column in header]
     for key in keys:
         if key in columns:
             return columns.index(key)
     raise DatasetError(
-        f"{path} needs a column {' or '.join(map(repr, keys))}; its first line has {text.readable(str(header))}"
+        f"{path} needs a column {' or '.join(map(repr, keys))}; "
+        f"its first line has {text.replace_bad_bytes(str(header))}"
     )
 
 
@@ -58,29 +75,31 @@ def _name(row: list[str], name: int, line: int) -> str:
 
 
 def _entry(row: list[str], line: int, smiles: int, name: int) -> Iterator[Entry]:
-    from ingest.systems import molecules  # here, not above: listing formats should not import RDKit
+    from ingest.systems import molecules  # here so that listing formats does not import RDKit
 
     source_id = _name(row, name, line)
     if smiles >= len(row) or name >= len(row) or not row[name].strip():
-        raise Refused(f"line {line} lacks its id or its SMILES: {row!r:.100}")
+        raise RecordError(f"line {line} lacks its id or its SMILES: {row!r:.100}")
     given = row[smiles].strip()
     if len(given.splitlines()) > 1:
-        raise Refused(
+        raise RecordError(
             f"line {line} has a SMILES of several lines, {given!r:.60}: is a quote not closed?"
         )
     try:
         molecule = molecules.parse_smiles(given)
-        charge, spin = molecules.formal_charge(molecule), molecules.multiplicity(molecule)
         yield Entry(
-            source_id, charge=charge, spin=spin, smiles=molecules.canonical_smiles(molecule)
+            source_id,
+            charge=molecules.formal_charge(molecule),
+            spin=molecules.multiplicity(molecule),
+            smiles=molecules.canonical_smiles(molecule),
         )
     except molecules.MoleculeError as error:
-        raise Refused(str(error)) from error
+        raise RecordError(str(error)) from error
 
 
 READER = Reader(
     suffixes=(".csv", ".tsv"),
     records=records,
     packages=("rdkit",),
-    code=(__file__, str(Path(__file__).parents[1] / "systems" / "molecules.py")),
+    code=(__file__, code_file("ingest.systems.molecules")),
 )

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ingest.layout import escape_glob
-from ingest.readers.text import bad_byte, opened, plain
+from ingest.readers.shared.text import describe_bad_byte, open_text, printable
 from ingest.runs.errors import VectorsError
 from schemas.message import one_line
 
@@ -55,7 +55,7 @@ def read_vectors(connection: duckdb.DuckDBPyConnection, file: Path, systems: int
     except MemoryError as error:
         raise VectorsError(f"{file} does not fit in this machine's memory") from error
     except Exception as error:  # a parser's faults have no common type
-        raise VectorsError(f"{file} cannot be read: {plain(one_line(error))}") from error
+        raise VectorsError(f"{file} cannot be read: {printable(one_line(error))}") from error
 
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, file: Path, systems: int) -> None:
@@ -91,7 +91,7 @@ def _holds_numbers(kind: pa.DataType) -> bool:
 
 def _read_csv(connection: duckdb.DuckDBPyConnection, file: Path, systems: int) -> None:
     """The first column is system_id, every other one a component of the vector."""
-    with opened(file, newline="") as text:
+    with open_text(file, newline="") as text:
         lines = csv.reader(text, strict=True)
         try:
             _give(connection, _batches(file, lines))
@@ -102,7 +102,7 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, file: Path, systems: int) -
 def _batches(file: Path, lines: Any) -> Iterator[Batch]:
     names = [name.strip() for name in next(lines, [])]
     if names[:1] != ["system_id"] or len(names) < 2:
-        found = plain(", ".join(repr(name) for name in names[:4])) or "nothing"
+        found = printable(", ".join(repr(name) for name in names[:4])) or "nothing"
         raise VectorsError(
             f"{file}: expected a header line system_id, then the vector's columns, separated by commas; found {found}"
         )
@@ -123,7 +123,7 @@ def _batches(file: Path, lines: Any) -> Iterator[Batch]:
 
 def _numbers(file: Path, line: int, names: list[str], row: list[str]) -> list[float]:
     """The vector of one line; NaN where a field is empty."""
-    if bad := bad_byte(",".join(row), line):
+    if bad := describe_bad_byte(",".join(row), line):
         raise VectorsError(f"{file}: {bad}")
     if len(row) != len(names):
         raise VectorsError(
@@ -141,9 +141,9 @@ def _number(file: Path, line: int, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        where = f"line {line}, column {plain(name)}"
+        where = f"line {line}, column {printable(name)}"
         raise VectorsError(
-            f"{file}: {where}: {plain(text)!r} is no number, such as 0.25 or 1e-3"
+            f"{file}: {where}: {printable(text)!r} is no number, such as 0.25 or 1e-3"
         ) from None
 
 
@@ -244,7 +244,7 @@ def _give(connection: duckdb.DuckDBPyConnection, batches: Iterator[Batch]) -> No
 def _require(file: Path, names: list[str]) -> None:
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        found = plain(", ".join(names[:8])) or "nothing"
+        found = printable(", ".join(names[:8])) or "nothing"
         raise VectorsError(f"{file} has no {' and no '.join(missing)}; it has {found}")
 
 

@@ -6,7 +6,7 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-from ingest.readers import read_file, suffixes
+from ingest.readers.discovery import file_dataset, known_suffixes
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from zoo.cards.discovery import nearest
@@ -30,15 +30,15 @@ def find_dataset(name_or_path: str) -> Dataset:
         return datasets[name_or_path]
     path = Path(name_or_path).expanduser()
     if not path.exists():
-        if path.suffix in suffixes() or len(path.parts) > 1:
+        if path.suffix in known_suffixes() or len(path.parts) > 1:
             raise DatasetError(
                 f"there is no file {path.absolute()}. Of datasets, {nearest(name_or_path, datasets)}"
             )
         raise DatasetError(
-            f"{name_or_path!r} is neither a dataset nor a file ({', '.join(suffixes())});"
+            f"{name_or_path!r} is neither a dataset nor a file ({', '.join(known_suffixes())});"
             f" {nearest(name_or_path, datasets)}"
         )
-    dataset = read_file(path)
+    dataset = file_dataset(path)
     if dataset.name in datasets:
         raise DatasetError(
             f"{path} would be called {dataset.name!r}, which is an embedded dataset; rename the file"

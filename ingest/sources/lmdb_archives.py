@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.readers import aselmdb, reason
+from ingest.readers.shared import aselmdb_rows
+from ingest.readers.shared.guard import parser_reason
 from ingest.sources.files import LabelColumn, Source
 from ingest.sources.published import Published, published
 from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
@@ -38,7 +39,7 @@ BROKEN = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 
 def archives(module: str) -> Published:
     """The dataset of the TOML file beside a module: its files are archives of databases, its labels keys of rows."""
-    return published(module, ids, read, packages=("lmdb",), code=(__file__, aselmdb.__file__))
+    return published(module, ids, read, packages=("lmdb",), code=(__file__, aselmdb_rows.__file__))
 
 
 def ids(source: Source) -> Iterator[str]:
@@ -46,7 +47,7 @@ def ids(source: Source) -> Iterator[str]:
     for file in source.about.file:
         for database, unpacked in databases(source.folder, file.path):
             with unpacked() as rows:
-                for number in aselmdb.numbers(rows):
+                for number in aselmdb_rows.row_numbers(rows):
                     yield f"{database}:{number}"
 
 
@@ -70,18 +71,20 @@ def system(
     name: str, rows: Transaction, number: str, columns: Sequence[LabelColumn]
 ) -> Entry | Unreadable:
     try:
-        row = aselmdb.decoded(rows, number)
-        return aselmdb.entry(name, row, tuple(labels(row, columns)))
-    except aselmdb.UNDECODABLE as error:
-        return Unreadable(name, reason("ASE", error))
+        row = aselmdb_rows.read_row(rows, number)
+        return aselmdb_rows.row_entry(name, row, tuple(labels(row, columns)))
+    except aselmdb_rows.ROW_ERRORS as error:
+        return Unreadable(name, parser_reason("ASE", error))
 
 
-def labels(row: aselmdb.Row, columns: Sequence[LabelColumn]) -> Iterator[Label]:
+def labels(row: aselmdb_rows.Row, columns: Sequence[LabelColumn]) -> Iterator[Label]:
     """The properties that the row gives as one number; a list of one number is that number."""
-    given = {**aselmdb.facts_of(row), **row}
+    given = {**aselmdb_rows.row_fields(row), **row}
     for column in columns:
         values: Any = (
-            [] if given.get(column.key) is None else np.atleast_1d(aselmdb.array(given[column.key]))
+            []
+            if given.get(column.key) is None
+            else np.atleast_1d(aselmdb_rows.read_array(given[column.key]))
         )
         if len(values) == 1 and np.isfinite(values[0]):
             yield Label(column.property, float(values[0]), column.unit, column.source)
@@ -119,7 +122,7 @@ def unpacked(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> It
             content = tar.extractfile(member)
             assert content is not None  # it is a file
             shutil.copyfileobj(content, file, BLOCK)
-        with aselmdb.opened(path) as rows:
+        with aselmdb_rows.open_database(path) as rows:
             yield rows
 
 

@@ -20,8 +20,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from ingest.readers import mmcif
-from ingest.readers.mmcif import BrokenFile, read_chains
+from ingest.readers.shared import mmcif_atoms
+from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
 from ingest.sources.published import Source, published
 from ingest.systems import proteins
 from ingest.systems.entry import DatasetError, Entry, Unreadable
@@ -106,7 +106,7 @@ def fetch_and_read(
         ]
     except DownloadError as error:
         raise DatasetError(f"dataset rcsb: {error}") from error
-    except BrokenFile as error:
+    except MmcifError as error:
         return [
             Unreadable(f"{entry}_{name}", f"{low}.cif.gz cannot be read: {error}") for name in names
         ]
@@ -126,5 +126,5 @@ def _entry(source_id: str, chain: Chain | None, shortest: int) -> Entry | Unread
 
 
 DATASET = published(
-    __file__, ids, read, packages=("biopython",), code=(mmcif.__file__, proteins.__file__)
+    __file__, ids, read, packages=("biopython",), code=(mmcif_atoms.__file__, proteins.__file__)
 )

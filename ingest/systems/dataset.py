@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from ingest.systems.entry import Entry, Remark, Unreadable
@@ -84,6 +85,21 @@ def file_hash(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_file(module: str) -> str:
+    """Return the path of a module's code without importing the module, for `made_from`.
+
+    Args:
+        module: the full name of a module that may be slow to import.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"there is no module {module}")
+    return spec.origin
 
 
 def _recipe_hash(path: Path) -> str:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.errors import MatterzooError
 
-class DatasetError(Exception):
+
+class DatasetError(MatterzooError):
     """A dataset does not exist, or its source cannot be read as a whole."""
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +24,8 @@ from ingest.systems.materialized import (
 from ingest.systems.tables import IDS, LABELS, SYSTEMS, UNREADABLE, TableWriter, system_columns
 from ingest.systems.validation import validate
 from zoo.encoder import content_hash
-from zoo.worker import stamp, sync
+from zoo.files import fsync, write_folder_atomically
+from zoo.worker import stamp
 
 TABLES = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
 # DuckDB sorts and groups on disk beyond this limit, so that not every id has to be in memory.
@@ -58,11 +57,10 @@ def materialize(
     existing = _existing(dataset, folder)
     if existing is not None and _is_up_to_date(existing, fingerprint, dataset.sample):
         return existing
-    with _partial(folder) as partial:
-        counts = _write_entries(dataset, partial, progress)
-        dataset_hash = _dataset_hash(dataset, partial)
-        _write_description(dataset, partial, dataset_hash, fingerprint, counts)
-        _swap(partial, folder)
+    with write_folder_atomically(folder) as new:
+        counts = _write_entries(dataset, new, progress)
+        dataset_hash = _dataset_hash(dataset, new)
+        _write_description(dataset, new, dataset_hash, fingerprint, counts)
     found = read_materialized(folder)
     if found is None:
         raise DatasetError(f"{folder} vanished while it was being written; start again")
@@ -88,24 +86,6 @@ def _is_up_to_date(existing: MaterializedDataset, fingerprint: str, sample: int 
     except Damaged:  # it is made again: that loses nothing and changes nothing
         return False
     return True
-
-
-@contextmanager
-def _partial(folder: Path) -> Iterator[Path]:
-    """Make a folder beside the final one, and remove it and those of killed processes at the end."""
-    for other in folder.parent.glob(f".{folder.name}.*.partial"):
-        with suppress(OSError), (other / ".lock").open("r+") as lock:
-            # BlockingIOError while the process that made it lives.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(other)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        with (partial / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_entries(
@@ -204,7 +184,7 @@ def _write_description(
 ) -> None:
     files = sorted(folder.glob("*.parquet"))
     for file in files:
-        sync(file)
+        fsync(file)
     description = {
         "dataset": dataset.name,
         "title": dataset.title,
@@ -218,14 +198,3 @@ def _write_description(
         "files": {file.name: stamp(file) for file in files},
     }
     write_json(folder / DESCRIPTION, description)
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, or of none."""
-    (new / ".lock").unlink()
-    old = new.with_suffix(".old")
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)

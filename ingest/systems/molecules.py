@@ -1,4 +1,4 @@
-"""Molecules by RDKit: SMILES strings checked and made canonical, bonds perceived, conformers made."""
+"""Molecules by RDKit: SMILES checked and made canonical, bonds perceived, conformers made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdDetermineBonds, rdDistGeom, rdForceFieldHelpers
+
+from zoo.errors import MatterzooError
 
 _SEED = 42
 # Attempts per molecule, not a time limit: which molecules fail must not depend on the machine.
@@ -21,7 +23,7 @@ MAX_ATOMS = 4_000
 MAX_SMILES = 100_000
 
 
-class MoleculeError(ValueError):
+class MoleculeError(MatterzooError, ValueError):
     """Text or atoms are not a molecule; the message is the reason."""
 
 
@@ -122,7 +124,8 @@ def make_conformer(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
         Atomic numbers (n,) and positions (n, 3) in Å, relaxed to convergence.
 
     Raises:
-        ValueError: MMFF94 lacks parameters, or one of the two methods fails; the message says which.
+        ValueError: MMFF94 lacks parameters, or one of the two methods fails; the message says
+        which.
     """
     full = Chem.AddHs(molecule)
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(full):

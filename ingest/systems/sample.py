@@ -1,7 +1,7 @@
 """Which systems a limit means: of the readable ones, those whose ids have the smallest SHA-256.
 
-So a sample is the same for everyone and for ever, needs no seed, and a larger one contains a smaller
-one. The order in which a source lists its systems has no influence.
+So a sample is the same for everyone and for ever, needs no seed, and a larger one contains a
+smaller one. The order in which a source lists its systems has no influence.
 """
 
 from __future__ import annotations

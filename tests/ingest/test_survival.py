@@ -794,15 +794,15 @@ def molecules(n: int) -> Dataset:
 
 def test_what_a_kill_left_of_a_dataset_is_removed(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from ingest.systems.materialize import _partial\n"
-        "with _partial(Path(sys.argv[1])) as folder:\n"
+        "import sys; from pathlib import Path; from zoo.files import write_folder_atomically\n"
+        "with write_folder_atomically(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'systems.parquet').write_bytes(b'half'); print('there', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "many")]
     start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
     with subprocess.Popen(command, **start) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == b"there\n"
-        (left,) = tmp_path.glob(".many.*.partial")
+        (left,) = tmp_path.glob(".many.*.tmp")
         materialize(molecules(3), tmp_path / "many")
         assert left.exists()  # its process lives
         process.kill()

@@ -3,7 +3,7 @@
     python -m tests.ingest.readers.fuzz --files 2600 --seed 12
 
 Each file is read, and its entries are made rows, as `ingest` does. What is refused, wholly or in part, is right; wrong
-is an exception other than DatasetError, or a reason that puts an exception of our own code down (`readers.FAULT`). The
+is an exception other than DatasetError, or a reason that puts an exception of our own code down (`readers.OUR_FAULT`). The
 file at work stands in `--folder`, so that one that ends the process can be found there.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from ase.build import bulk, molecule
 
-from ingest.readers import FAULT
+from ingest.readers.shared.guard import OUR_FAULT
 from ingest.sources import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.tables import SYSTEMS
@@ -285,7 +285,7 @@ def read(path: Path) -> str:
         reasons.append(str(error))
     except BaseException:
         return traceback.format_exc()
-    wrong = next((reason for reason in reasons if FAULT in reason), None)
+    wrong = next((reason for reason in reasons if OUR_FAULT in reason), None)
     return wrong or ("refused" if not good else "in part" if reasons else "accepted")
 
 

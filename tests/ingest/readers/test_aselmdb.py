@@ -164,7 +164,8 @@ def test_a_cut_file_is_one_clear_error(share: float, whole: bytes, tmp_path: Pat
     path = tmp_path / "a.aselmdb"
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(
-        DatasetError, match=rf"{re.escape(str(path))} is no whole .aselmdb file: .*; get it anew"
+        DatasetError,
+        match=rf"{re.escape(str(path))} is not a whole .aselmdb file: .*; get it again",
     ):
         list(find_dataset(str(path)).entries())
 
@@ -179,7 +180,7 @@ def test_a_damaged_page_is_one_clear_error(damage: bytes, whole: bytes, tmp_path
         try:
             found = [x for x in find_dataset(str(path)).entries() if not isinstance(x, Remark)]
         except DatasetError as error:
-            assert "is no whole .aselmdb file" in str(error)
+            assert "is not a whole .aselmdb file" in str(error)
             refused += 1
         else:  # a page that is nothing but a row's bytes, or that nothing uses
             assert sum(isinstance(entry, Unreadable) for entry in found) <= 1 and len(found) == 121

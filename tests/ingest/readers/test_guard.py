@@ -17,8 +17,11 @@ from ase.build import bulk, molecule
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ingest import readers
-from ingest.readers import Record, Refused
+from ingest.readers.discovery import load_readers
+from ingest.readers.shared.fields import id_of
+from ingest.readers.shared.guard import OUR_FAULT, read_entries
+from ingest.readers.shared.reader import Reader, Record, RecordError
+from ingest.systems.dataset import Item
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.geometry import nearest_pair
 from ingest.systems.validation import MIN_CELL_HEIGHT, validate
@@ -28,13 +31,13 @@ Reasons = Callable[[Path], dict[str, str]]
 
 
 def refusing() -> Iterator[Entry]:
-    raise Refused("no such thing")
+    raise RecordError("no such thing")
     yield
 
 
-def read(*records: Record) -> list[readers.Item]:
-    reader = readers.Reader((".x",), lambda path: iter(records), (), ())
-    return list(readers.entries(reader, Path("a.x")))
+def read(*records: Record) -> list[Item]:
+    reader = Reader((".x",), lambda path: iter(records), (), ())
+    return list(read_entries(reader, Path("a.x")))
 
 
 def test_what_a_parser_raises_makes_one_entry_unreadable() -> None:
@@ -51,11 +54,10 @@ def test_what_a_parser_raises_makes_one_entry_unreadable() -> None:
 
 
 def test_a_mistake_of_ours_is_told_as_one() -> None:
-    (found,) = read(Record("ours", partial(readers.id_of, None, "x"), "Parser"))  # type: ignore[arg-type]
+    (found,) = read(Record("ours", partial(id_of, None, "x"), "Parser"))  # type: ignore[arg-type]
     assert isinstance(found, Unreadable)
     assert (
-        found.reason.startswith(f"{readers.FAULT} at __init__.py:")
-        and "AttributeError" in found.reason
+        found.reason.startswith(f"{OUR_FAULT} at fields.py:") and "AttributeError" in found.reason
     )
 
 
@@ -64,7 +66,7 @@ def test_a_file_that_breaks_off_keeps_what_came_before() -> None:
         yield Record("fine", lambda: [Entry("fine", smiles="C")], "Parser")
         raise RecursionError("too deep")
 
-    fine, rest = readers.entries(readers.Reader((".x",), broken, (), ()), Path("a.x"))
+    fine, rest = read_entries(Reader((".x",), broken, (), ()), Path("a.x"))
     assert isinstance(fine, Entry) and isinstance(rest, Unreadable)
     assert rest.source_id == "a after 1" and "too deep" in rest.reason
 
@@ -192,9 +194,9 @@ def test_a_compressed_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) 
     raw = b"".join(bomb.compress(b"1" * 2**20) for _ in range(70)) + bomb.flush()
     path = tmp_path / "POSCAR.gz"
     path.write_bytes(raw)
-    reader = next(reader for reader in readers.load_readers() if reader.named(path))
+    reader = next(reader for reader in load_readers() if reader.knows_name(path))
     with pytest.raises(
         DatasetError,
         match="unpacks to more than 67108864 bytes; unpack it and give the file itself",
     ):
-        list(readers.entries(reader, path))
+        list(read_entries(reader, path))

@@ -17,7 +17,7 @@ import pytest
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from ingest.readers import FAULT
+from ingest.readers.shared.guard import OUR_FAULT
 from ingest.sources import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.validation import validate
@@ -83,7 +83,7 @@ def test_a_file_gives_what_it_says_or_is_refused(name: str, tmp_path: Path) -> N
     content = path.read_bytes()
     found = list(given(path))
     assert found == [row for row in EXPECTED[name] if row != ("(file)", "nothing")]
-    assert not [gives for _, gives in found if FAULT in gives], "an exception of our own code"
+    assert not [gives for _, gives in found if OUR_FAULT in gives], "an exception of our own code"
     assert [file.name for file in tmp_path.iterdir()] == [name], "reading a file made another"
     assert path.read_bytes() == content, "reading a file changed it"
 

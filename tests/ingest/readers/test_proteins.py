@@ -129,7 +129,7 @@ def test_modified_residues_have_their_parents_letter(file: File, good: Good) -> 
             PDB.replace("MET", " DA").replace("LYS", " DG").replace("ALA", " DC"),
             "a chain without amino acids",
         ),
-        (PDB[:-40], "line 16 is no atom of a PDB file: could not convert string to float"),
+        (PDB[:-40], "line 16 is not an atom of a PDB file: could not convert string to float"),
         ("hello\n", "no ATOM records; expected a protein structure"),
     ],
 )

@@ -260,7 +260,7 @@ def test_a_cut_database_in_a_whole_archive_is_one_clear_error(
     database = backend(tmp_path / "a.aselmdb", crystals(60)).read_bytes()
     content = {"val/good.aselmdb": database, "val/cut.aselmdb": database[: len(database) // 2]}
     dataset = publish("salex", {"val.tar.gz": archive(tmp_path / "val.tar.gz", content)})
-    with pytest.raises(DatasetError, match=r"cut.aselmdb is no whole .aselmdb file: .+"):
+    with pytest.raises(DatasetError, match=r"cut.aselmdb is not a whole .aselmdb file: .+"):
         drawn(dataset, tmp_path)
     assert kept(tmp_path, "salex") == ["val.tar.gz"]
 

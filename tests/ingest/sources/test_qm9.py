@@ -157,7 +157,7 @@ def test_a_list_without_molecules_is_refused(tmp_path: Path) -> None:
         ({"-40.47893": "?"}, "could not convert string to float: '.'"),
         (
             {"C\t-0.0126981359": "Cx\t-0.0126981359"},
-            "not a file of QM9: 'Cx' is no element's symbol",
+            "not a file of QM9: 'Cx' is not an element's symbol",
         ),
         ({"1.0858041578": "nan"}, "position of atom 0 is nan"),
         ({"C\tC\t\n": "C\tC(\t\n"}, r"'C\(' is not a SMILES string"),

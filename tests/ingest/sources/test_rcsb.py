@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.readers.mmcif import BrokenFile, read_chains
+from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
 from ingest.sources.published import Published
 from ingest.sources.rcsb import DATASET, LIST, ids
 from ingest.systems.entry import DatasetError, Entry, Unreadable
@@ -277,7 +277,7 @@ def test_the_backbone_agrees_with_biopython(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_broken_says_how(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "1abc.cif.gz").write_bytes(content)
-    with pytest.raises(BrokenFile, match=re.escape(reason)):
+    with pytest.raises(MmcifError, match=re.escape(reason)):
         read_chains(tmp_path / "1abc.cif.gz", ["A"])
 
 

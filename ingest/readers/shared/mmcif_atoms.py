@@ -1,6 +1,7 @@
-"""Protein chains of an mmCIF file, read a line at a time: a file may hold millions of atoms, a chain holds few.
+"""Atoms of an mmCIF file, read one line at a time: a file may hold millions, and a chain holds few.
 
-Only the loop of atoms is read, an atom on one line or on several. What residues are is told in `ingest.systems.proteins`.
+Only the loop of atoms is read; an atom may take several lines. `ingest.systems.proteins` says what
+residues are.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.systems.proteins import BACKBONE, Chain, Residue, Variant
+from zoo.errors import MatterzooError
 
-NEEDED = {  # each by the first of these columns that there is
+_NEEDED = {  # each is read from the first of these columns that the file has
     "chain": ("auth_asym_id", "label_asym_id"),
     "residue": ("label_comp_id", "auth_comp_id"),
     "atom": ("label_atom_id", "auth_atom_id"),
@@ -22,74 +24,105 @@ NEEDED = {  # each by the first of these columns that there is
     "y": ("Cartn_y",),
     "z": ("Cartn_z",),
 }
-OPTIONAL = {
-    "group": ("group_PDB",),  # ATOM if there is none
+_OPTIONAL = {
+    "group": ("group_PDB",),  # ATOM if missing
     "place": ("label_seq_id",),  # in the polymer's sequence; '.' for waters, ligands and sugars
     "number": ("auth_seq_id",),
     "insertion": ("pdbx_PDB_ins_code",),
     "alternate": ("label_alt_id",),
-    "occupancy": ("occupancy",),  # 1 if there is none
-    "model": ("pdbx_PDB_model_num",),  # one model if there is none
+    "occupancy": ("occupancy",),  # 1 if missing
+    "model": ("pdbx_PDB_model_num",),  # one model if missing
 }
-WORD = re.compile(r"""'(?:[^']|'(?=\S))*'|"(?:[^"]|"(?=\S))*"|\S+""")
-NOT_KNOWN = (".", "?")
+_WORD = re.compile(r"""'(?:[^']|'(?=\S))*'|"(?:[^"]|"(?=\S))*"|\S+""")
+_UNKNOWN = (".", "?")
 
 
-class BrokenFile(ValueError):
-    """A file that is not a whole mmCIF file with atoms."""
+class MmcifError(MatterzooError, ValueError):
+    """A file is not a whole mmCIF file with atoms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """One line of the loop of atoms."""
+    """One row of the loop of atoms.
+
+    Attributes:
+        chain: the authors' name of the chain.
+        place: the place in the polymer's sequence, None for waters, ligands and sugars.
+        number: the authors' number of the residue and its insertion code.
+        variant: name of the residue and mark of the alternate location.
+        name: name of the atom.
+        hetero: whether it is a HETATM.
+        occupancy: between 0 and 1.
+        position: x, y and z in Å.
+    """
 
     chain: str
-    place: int | None  # in the polymer's sequence; None for what is no polymer
-    number: tuple[int, str] | None  # the authors' number and insertion code
+    place: int | None
+    number: tuple[int, str] | None
     variant: Variant
     name: str
     hetero: bool
     occupancy: float
-    position: list[float]  # Å
+    position: list[float]
 
 
 def read_chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
-    """These chains (the authors' names) of the first model of a .cif.gz file; what it lacks is left out.
+    """Read some chains of the first model of a compressed file.
 
-    Raises BrokenFile where the file is cut or holds no atoms.
+    Args:
+        path: a .cif.gz file.
+        wanted: the authors' names of the chains.
+
+    Returns:
+        The chains by name, residues in the order of the sequence. Chains that the file lacks are
+        left out.
+
+    Raises:
+        MmcifError: the file is cut or holds no atoms.
     """
     chains: dict[str, dict[int, Residue]] = {}
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            for atom in atoms(file):
+            for atom in read_atoms(file):
                 if atom.chain in wanted and atom.place is not None and atom.name in BACKBONE:
-                    residue = chains.setdefault(atom.chain, {}).setdefault(atom.place, Residue())
+                    chain = chains.setdefault(atom.chain, {})
+                    residue = chain.setdefault(atom.place, Residue())
                     residue.hetero &= atom.hetero
                     residue.add(atom.variant, atom.name, (atom.occupancy, atom.position))
-    except BrokenFile:
+    except MmcifError:
         raise
     except (EOFError, OSError, zlib.error, ValueError) as error:
-        raise BrokenFile(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        raise MmcifError(" ".join(f"{type(error).__name__}: {error}".split())) from error
     return {
         name: {place: chain[place] for place in sorted(chain)} for name, chain in chains.items()
     }
 
 
-def atoms(file: Iterable[str]) -> Iterator[Atom]:
-    """The atoms of the first model. Raises BrokenFile where the loop of atoms is not whole."""
+def read_atoms(file: Iterable[str]) -> Iterator[Atom]:
+    """Read the atoms of the first model.
+
+    Args:
+        file: the lines of an mmCIF file.
+
+    Yields:
+        The atoms, in the order of the file.
+
+    Raises:
+        MmcifError: there is no loop of atoms, or it is not whole.
+    """
     lines = iter(outside_text(file))
     names, first = _columns(lines)
-    at = _places(names)
+    places = _places(names)
     model = None
     for words in _rows(first, lines, len(names)):
-        given = {key: words[place] for key, place in at.items()}
+        given = {key: words[place] for key, place in places.items()}
         model = model or given.get("model", "1")
         if given.get("model", "1") != model:
             return
         try:
             yield _atom(given)
         except ValueError as error:
-            raise BrokenFile(f"{error} in the atom {' '.join(words)!r:.100}") from error
+            raise MmcifError(f"{error} in the atom {' '.join(words)!r:.100}") from error
 
 
 def _atom(given: dict[str, str]) -> Atom:
@@ -99,13 +132,13 @@ def _atom(given: dict[str, str]) -> Atom:
     return Atom(
         chain=given["chain"],
         place=int(place) if _is_whole(place) else None,
-        number=(int(number), "" if insertion in NOT_KNOWN else insertion)
+        number=(int(number), "" if insertion in _UNKNOWN else insertion)
         if _is_whole(number)
         else None,
         variant=(given["residue"], given.get("alternate", ".").replace("?", ".")),
         name=given["atom"],
         hetero=given.get("group", "ATOM") == "HETATM",
-        occupancy=1.0 if occupancy in NOT_KNOWN else float(occupancy),
+        occupancy=1.0 if occupancy in _UNKNOWN else float(occupancy),
         position=[float(given[axis]) for axis in "xyz"],
     )
 
@@ -115,7 +148,14 @@ def _is_whole(word: str) -> bool:
 
 
 def outside_text(lines: Iterable[str]) -> Iterator[str]:
-    """The lines of a CIF without those of text fields, which begin and end with a semicolon in the first column."""
+    """Leave out the text fields of a CIF, which begin and end with a semicolon in the first column.
+
+    Args:
+        lines: the lines of a CIF.
+
+    Yields:
+        The lines outside of text fields.
+    """
     inside = False
     for line in lines:
         if line.startswith(";"):
@@ -125,30 +165,30 @@ def outside_text(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _columns(lines: Iterator[str]) -> tuple[list[str], str]:
-    """The names of the loop of atoms, and its first line."""
+    """Return the names of the columns of the loop of atoms, and its first line."""
     names = []
     for line in lines:
         if line.lstrip().startswith("_atom_site."):
             names.append(line.split()[0].removeprefix("_atom_site."))
         elif names:
             return names, line
-    raise BrokenFile("it has no atoms")
+    raise MmcifError("it has no atoms")
 
 
 def _places(names: list[str]) -> dict[str, int]:
-    """Where each value stands in a row."""
+    """Return the place of each value in a row."""
     found = {}
-    for key, columns in {**NEEDED, **OPTIONAL}.items():
+    for key, columns in {**_NEEDED, **_OPTIONAL}.items():
         column = next((column for column in columns if column in names), None)
         if column is not None:
             found[key] = names.index(column)
-        elif key in NEEDED:
-            raise BrokenFile(f"its atoms have no {columns[0]}")
+        elif key in _NEEDED:
+            raise MmcifError(f"its atoms have no {columns[0]}")
     return found
 
 
 def _rows(first: str, lines: Iterator[str], width: int) -> Iterator[list[str]]:
-    """The values of each atom, over as many lines as it takes."""
+    """Yield the values of each atom, from as many lines as it takes."""
     row = list[str]()
     line: str | None = first
     while line is not None and not line.lstrip().startswith(("#", "loop_", "_", "data_")):
@@ -160,7 +200,7 @@ def _rows(first: str, lines: Iterator[str], width: int) -> Iterator[list[str]]:
             row = []
         line = next(lines, None)
     if row:
-        raise BrokenFile(
+        raise MmcifError(
             f"an atom with {len(row)} values, where {width} are named: {' '.join(row)!r:.100}"
         )
 
@@ -169,5 +209,5 @@ def _words(line: str) -> list[str]:
     if "'" not in line and '"' not in line:
         return line.split()
     return [
-        word[1:-1] if word[0] in "'\"" and len(word) > 1 else word for word in WORD.findall(line)
+        word[1:-1] if word[0] in "'\"" and len(word) > 1 else word for word in _WORD.findall(line)
     ]

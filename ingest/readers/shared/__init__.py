@@ -1,0 +1,1 @@
+"""What formats share; see `ingest.readers`."""

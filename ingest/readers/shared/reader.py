@@ -1,0 +1,69 @@
+"""What a reader is: how files of one format become records, and records become entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.systems.dataset import Item
+from zoo.errors import MatterzooError
+
+
+class RecordError(MatterzooError, ValueError):
+    """A record cannot be taken; the message is the reason that users see."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a file.
+
+    Attributes:
+        name: what the entry is called if the record cannot be read.
+        read: gives the entries of the record.
+        parser: the library that raises errors about this record.
+        text: the text of the record, if bytes in it may not be UTF-8.
+        line: the number of the first line of that text in the file, from 1.
+    """
+
+    name: str
+    read: Callable[[], Iterable[Item]]
+    parser: str
+    text: str = ""
+    line: int = 1
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How files of one format become entries.
+
+    Attributes:
+        suffixes: how file names of this format end, in lower case, with the dot.
+        records: cuts a file into records; memory does not grow with the file. A fault of one
+            record makes that record unreadable, and a fault of the file is a DatasetError.
+        packages: the packages whose versions decide the entries.
+        code: the files of code that decide the entries.
+        names: how file names of this format begin, in upper case, if they have no suffix.
+    """
+
+    suffixes: tuple[str, ...]
+    records: Callable[[Path], Iterator[Record | Item]]
+    packages: tuple[str, ...]
+    code: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    def suffix_of(self, path: Path) -> str:
+        """Return the suffix of this format that a file has, '' if it has none of them.
+
+        Args:
+            path: a file.
+        """
+        return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
+
+    def knows_name(self, path: Path) -> bool:
+        """Return whether a file's name begins with one of this format's names.
+
+        Args:
+            path: a file.
+        """
+        return any(path.name.upper().startswith(name) for name in self.names)
