@@ -94,7 +94,7 @@ def _atoms(lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     rows = [line.split() for line in lines]
     strange = [row[0] for row in rows if row[0] not in SYMBOLS]
     if strange:
-        raise ValueError(f"{strange[0]!r} is no element's symbol")
+        raise ValueError(f"{strange[0]!r} is not an element's symbol")
     numbers = np.array([SYMBOLS.index(row[0]) + 1 for row in rows])
     return numbers, np.array([[_number(word) for word in row[1:4]] for row in rows])
 
