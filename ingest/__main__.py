@@ -48,8 +48,9 @@ from zoo.cards.base import CardError
 from zoo.cards.discovery import find_families, find_model, load_models
 from zoo.cards.family import Family, Selection
 from zoo.cards.twins import TWIN
+from zoo.files import is_disk_full
 from zoo.weights.obtain import at_hand
-from zoo.worker import FULL, DiskFull
+from zoo.worker.errors import DiskFullError
 
 USER_ERRORS = (
     CardError,
@@ -579,8 +580,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _of_the_disk(error: OSError, layout: Layout) -> str | None:
     """What to do where a disk is full, or nothing may be written to it; None for any other error."""
-    if error.errno in FULL:
-        return str(DiskFull(error, layout.data))
+    if is_disk_full(error):
+        return str(DiskFullError(error, layout.data))
     if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
         return None
     return (

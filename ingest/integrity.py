@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.store import StoreError
-from zoo import worker
-from zoo.files import fsync, is_disk_full, write_atomically
-from zoo.worker import stamp
+from zoo.files import fsync, is_disk_full
+from zoo.worker.errors import DamagedFileError
+from zoo.worker.sealed import check_stamp, read_sealed, stamp, write_sealed
 
 
 class Damaged(StoreError):
@@ -32,11 +32,11 @@ def read_json(path: Path) -> dict[str, Any]:
         Damaged: The file is missing, or its content does not match its seal.
     """
     try:
-        content: dict[str, Any] = _with_todays_keys(worker.read_json(path))
+        content: dict[str, Any] = _with_todays_keys(read_sealed(path))
         return content
     except FileNotFoundError:
         raise Damaged(f"{path} is missing") from None
-    except worker.Damaged as error:
+    except DamagedFileError as error:
         raise Damaged(str(error)) from error
 
 
@@ -62,7 +62,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         fsync(path.parent.parent)
-    write_atomically(path, worker.sealed(content))
+    write_sealed(path, content)
 
 
 def check_file(path: Path, stated: dict[str, Any]) -> None:
@@ -81,8 +81,8 @@ def check_file(path: Path, stated: dict[str, Any]) -> None:
     found = _stamp(_Identified(_identity(path), path)) if path.is_file() else None
     if found != stated:
         try:
-            worker.check_stamp(path, stated)
-        except worker.Damaged as error:
+            check_stamp(path, stated)
+        except DamagedFileError as error:
             raise Damaged(str(error)) from error
 
 

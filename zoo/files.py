@@ -30,12 +30,7 @@ _numbers = itertools.count()  # threads of one process write the same file, each
 
 
 class LockHeldError(MatterzooError):
-    """Another process holds a lock.
-
-    Attributes:
-        path: The locked file or folder.
-        holder: Who holds it, as in 'process 123 (python -m …)' or 'another process'.
-    """
+    """Another process, which `holder` names in words, holds the lock of `path`."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(f"{path} is locked by {holder}; wait until it is done, or end it")
@@ -43,7 +38,11 @@ class LockHeldError(MatterzooError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error means that a disk, or the user's quota of it, is full."""
+    """Return whether an error means that a disk, or the user's quota of it, is full.
+
+    Args:
+        error: Any exception.
+    """
     return isinstance(error, OSError) and error.errno in _FULL
 
 

@@ -20,7 +20,7 @@ from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.terminal import license_line
 from zoo.weights.obtain import at_hand, needed
-from zoo.worker import cpu_name
+from zoo.worker.device import cpu_name
 
 SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens are about the letters of a text
     "atoms": "coalesce(len(numbers), 4 * len(sequence))",

@@ -19,7 +19,7 @@ from ingest.runs.store.tables import put_failed_run, put_finished_run
 from ingest.runs.store.waiting import PATIENCE
 from schemas.message import one_line
 from schemas.store import StoreBroken, StoreError, StoreOld, connect
-from zoo.worker import sync
+from zoo.files import fsync
 
 Reasons = dict[str, str]  # why a run is left out, by its name
 
@@ -237,7 +237,7 @@ def _exchange(store: Path, new: Path, keep: str | None) -> Path | None:
     if _wal(store).exists():
         _wal(store).rename(_wal(kept or _free(store, "broken")))
     new.replace(store)
-    sync(store.parent)
+    fsync(store.parent)
     return kept
 
 

@@ -23,8 +23,9 @@ from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.base import Runtime
 from schemas.store import StoreError, StoreLocked
+from zoo.files import is_disk_full
 from zoo.weights.obtain import Place, WeightsError, fetch
-from zoo.worker import FULL, DiskFull
+from zoo.worker.errors import DiskFullError
 
 SHOWN = 3  # reasons of each kind in a summary
 REASONS = """
@@ -225,9 +226,9 @@ class Ingest:
         except (StoreLocked, CheckpointError):
             raise
         except OSError as error:
-            if error.errno not in FULL:
+            if not is_disk_full(error):
                 raise
-            raise StoreError(f"{DiskFull(error, layout.data)}") from error
+            raise StoreError(f"{DiskFullError(error, layout.data)}") from error
         except StoreError as error:
             raise StoreError(
                 f"{error}. All vectors are computed: repeat the command and they land at once"

@@ -2,7 +2,7 @@
 
 <store>.data/runs/<run id>/
     job/systems.parquet, job/job.json           what the worker is given
-    job/care.json                               what the host learned from workers that died
+    job/advice.json                             what the host learned from workers that died
     out/shard-*.parquet, out/run.json           what the worker wrote
     out/worker.log                              what the family's packages printed
     model.json                                  rows of the tables `models` and `scores`

@@ -30,7 +30,10 @@ from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import SYSTEMS
 from schemas.store import connect
 from zoo.cards.discovery import load_models
-from zoo.worker import JOB_VERSION, SHARD, stamp, sync
+from zoo.files import fsync
+from zoo.worker.job import JOB_VERSION
+from zoo.worker.sealed import stamp
+from zoo.worker.tables import SHARD
 
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed
 NOT_STATED = "not stated"
@@ -259,7 +262,7 @@ def _write(
             writer.write_table(pa.Table.from_batches([batch]).cast(SHARD))
             count += batch.num_rows
     for file in (run.systems, shard):
-        sync(file)
+        fsync(file)
     return count
 
 

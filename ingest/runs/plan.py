@@ -28,7 +28,10 @@ from ingest.systems.tables import ROW_GROUP, SYSTEMS
 from schemas.store import MEMORY, OF_THE_FILE, connect, explain
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
-from zoo.worker import JOB_VERSION, NEEDS, appear, stamp
+from zoo.files import write_atomically
+from zoo.worker.applicability import REQUIRED_FIELDS
+from zoo.worker.job import JOB_VERSION
+from zoo.worker.sealed import stamp
 
 WANTED = f"""
 CREATE TEMP TABLE wanted AS
@@ -100,7 +103,7 @@ def choose_representations(selection: Selection, asked: str | None) -> tuple[str
 
 def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str | None:
     """Why a model can take no system of a dataset at all, None where it can."""
-    columns = NEEDS.get(selection.model.input)
+    columns = REQUIRED_FIELDS.get(selection.model.input)
     if columns is None:
         return None
     with duckdb.connect() as connection:
@@ -272,7 +275,7 @@ def _write_systems(
                     pa.Table.from_batches([batch]).cast(SYSTEMS), row_group_size=ROW_GROUP
                 )
 
-    appear(path, write)
+    write_atomically(path, write)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -12,7 +12,7 @@ from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.integrity import read_json
 from ingest.limits import Limits
 from ingest.runs.folder import Run
-from zoo.worker import AT, CARE
+from zoo.worker.events import ADVICE_FILE, CURRENT_FILE
 
 MORE_MEMORY = (
     "The batch budget is 1 already. More memory may help (MEMORY=, a larger machine), or fewer systems (LIMIT=) where "
@@ -22,7 +22,7 @@ MORE_MEMORY = (
 
 @dataclass
 class Care:
-    """What is known of a run whose worker was killed, in job/care.json, which the worker reads when it starts.
+    """What is known of a run whose worker was killed, in job/advice.json, which the worker reads when it starts.
 
     suspect: the system that was worked on alone when a worker was killed; the next one begins with it. too_large: why
     a system is not tried again, by its id. ok: how many vectors a killed worker had. memory: the limit of all these.
@@ -36,7 +36,7 @@ class Care:
     @classmethod
     def of(cls, run: Run, limits: Limits) -> Care:
         """Return what is known; nothing where other limits of memory held."""
-        path = run.job / CARE
+        path = run.job / ADVICE_FILE
         if path.exists():
             found = read_json(path)
             care = cls(**{name: found[name] for name in cls.__dataclass_fields__})
@@ -73,7 +73,7 @@ def relieve(run: Run, limits: Limits, killed: Killed) -> str:
         care.suspect = None
         care.too_large[at["system_id"]] = _reason(run, at["size"])
         done = f"a second worker was killed at {at['system_id']} ({at['size']}): it is put down as failed"
-    run.write(f"job/{CARE}", asdict(care))
+    run.write(f"job/{ADVICE_FILE}", asdict(care))
     return done
 
 
@@ -94,7 +94,7 @@ def _at(run: Run) -> dict[str, Any]:
     """What the worker was at when it ended, as far as that is known."""
     nothing = {"system_id": None, "alone": False, "ok": 0, "size": ""}
     try:
-        found = json.loads((run.out / AT).read_bytes())
+        found = json.loads((run.out / CURRENT_FILE).read_bytes())
     except (OSError, ValueError):
         return nothing
     return nothing | found if isinstance(found, dict) else nothing

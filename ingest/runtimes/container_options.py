@@ -18,7 +18,7 @@ from ingest.limits import Limits
 from ingest.runtimes.venv import NO_SPINNING, OFFLINE
 from zoo.cards.family import Family
 from zoo.weights.obtain import Place
-from zoo.worker import others_can_change
+from zoo.worker.loading import others_can_change
 
 MEMORY_SHARE = 0.9  # of the engine's memory, for a worker without a limit; the host needs the rest
 PROCESSES = 2048  # processes and threads; a worker is one process with some threads per processor

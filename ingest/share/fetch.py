@@ -27,10 +27,13 @@ from schemas.store import connect
 from zoo.cards.discovery import nearest
 from zoo.cards.family import Selection
 from zoo.encoder import ENERGY
+from zoo.files import fsync
 from zoo.terminal import show_download
 from zoo.weights import hub
 from zoo.weights.download import DownloadError
-from zoo.worker import JOB_VERSION, SHARD, stamp, sync
+from zoo.worker.job import JOB_VERSION
+from zoo.worker.sealed import stamp
+from zoo.worker.tables import SHARD
 
 Say = Callable[[str], None]
 JOB = (
@@ -229,7 +232,7 @@ def _stage(
             shutil.rmtree(run.folder)  # of a run that never ended; this is the whole of it
         run.folder.parent.mkdir(exist_ok=True)
         staged.folder.replace(run.folder)
-        sync(run.folder.parent)
+        fsync(run.folder.parent)
 
 
 def _recognize(run: Run, record: Record, offer: Offer) -> None:
@@ -296,8 +299,8 @@ def _check(staged: Run, offer: Offer, record: Record, made: MaterializedDataset)
         ) as connection:
             _write_sent(connection, staged, record)
             inspect_run(connection, staged)
-        sync(staged.shards[0])
-        sync(staged.systems)
+        fsync(staged.shards[0])
+        fsync(staged.systems)
         staged.write("job/job.json", staged.read("job/job.json") | {"sent": stamp(staged.systems)})
         if not _agreement(staged, made)[0]:
             raise ShardError(

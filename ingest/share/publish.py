@@ -41,7 +41,7 @@ from zoo.cards.twins import TWIN
 from zoo.encoder import ENERGY
 from zoo.weights import hub
 from zoo.weights.download import DownloadError, Missing
-from zoo.worker import SHARD, WRITE
+from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
 Say = Callable[[str], None]
 # Runs of which the store still holds something: what a later run has replaced is not published.
@@ -272,7 +272,7 @@ def _write(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[st
     """Rows of one representation, a row group a shard. Returns how many there are of each status."""
     counts = dict.fromkeys(STATUSES, 0)
     schema = SHARD.with_metadata(metadata)
-    with pq.ParquetWriter(file, schema, compression="zstd", **WRITE) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", **SHARD_OPTIONS) as writer:
         for shard in run.shards:
             rows = pq.read_table(shard)
             if ENERGY not in rows.column_names:  # of before there were energies

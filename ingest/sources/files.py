@@ -22,11 +22,11 @@ from ingest.systems.entry import DatasetError
 from zoo.cards.base import Card
 from zoo.cards.licenses import License
 from zoo.cards.weights_source import PublishedFile
+from zoo.files import write_atomically
 from zoo.places import user_cache
 from zoo.terminal import show_download
 from zoo.weights.digest import Content, remembered
 from zoo.weights.download import DownloadError, download
-from zoo.worker import appear
 
 Say = Callable[[str], None]
 Https = Annotated[
@@ -198,5 +198,5 @@ class Source:
                 }
                 say(f"{file.path}: {pins[file.path]['sha256']}, {pins[file.path]['size']:,} bytes")
         content = json.dumps(pins, indent=2, sort_keys=True) + "\n"
-        appear(self.lock, lambda temporary: temporary.write_text(content))
+        write_atomically(self.lock, content)
         return self.lock

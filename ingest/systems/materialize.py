@@ -25,7 +25,7 @@ from ingest.systems.tables import IDS, LABELS, SYSTEMS, UNREADABLE, TableWriter,
 from ingest.systems.validation import validate
 from zoo.encoder import content_hash
 from zoo.files import fsync, write_folder_atomically
-from zoo.worker import stamp
+from zoo.worker.sealed import stamp
 
 TABLES = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
 # DuckDB sorts and groups on disk beyond this limit, so that not every id has to be in memory.

@@ -170,9 +170,7 @@ def first_schema(path: Path) -> None:
         tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'matter'"
         for (table,) in connection.execute(tables).fetchall():
             if table != "schema_version":
-                columns = [
-                    r[0] for r in connection.execute(f"DESCRIBE matter.{table}").fetchall()
-                ]
+                columns = [r[0] for r in connection.execute(f"DESCRIBE matter.{table}").fetchall()]
                 names = ", ".join(columns)
                 todays = names.replace("licence", "license")  # renamed by the fourth schema
                 connection.execute(

@@ -34,7 +34,7 @@ from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
 from zoo.places import ROOT, environments
-from zoo.worker import stamp
+from zoo.worker.sealed import stamp
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo.encoder import NotApplicable
-from zoo.worker import refuse, to_system
+from zoo.worker.applicability import reason_to_skip
+from zoo.worker.tables import to_system
 
 SEED = 0
 VECTORS = pa.schema(
@@ -66,7 +67,7 @@ def reference(
     rows = []
     for batch in pq.read_table(systems).to_batches():
         for system in (to_system(batch, i) for i in range(batch.num_rows)):
-            if refuse(system, card) is None:
+            if reason_to_skip(system, card) is None:
                 try:
                     found = module.reference(weights, card, system)
                 except NotApplicable:

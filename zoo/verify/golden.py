@@ -28,7 +28,7 @@ from zoo.places import worker_imports
 from zoo.variables import for_worker
 from zoo.verify.sample_systems import SCHEMA, SYSTEM, default_systems
 from zoo.weights.obtain import at_hand, needed
-from zoo.worker import JOB_VERSION
+from zoo.worker.job import JOB_VERSION
 
 Start = Callable[[Family, Path, Path], None]  # runs the worker on a job's folder to its end
 

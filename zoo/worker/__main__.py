@@ -1,7 +1,68 @@
-"""python -m zoo.worker: embed the systems of a job folder with one model."""
+"""The command line of the worker; see `zoo.worker`."""
 
+from __future__ import annotations
+
+import argparse
+import signal
 import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
 
-from zoo.worker import main
+from zoo.worker.errors import Stopped, WorkerError, describe
+from zoo.worker.events import send_event
+from zoo.worker.job import Job
+from zoo.worker.run import Places, run_job
+from zoo.worker.signals import Signals, end_with_standard_input
 
-sys.exit(main())
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a job.
+
+    Args:
+        arguments: What follows the program's name; None: as this process was started.
+
+    Returns:
+        The exit code: 0 if the job is done, 1 if it cannot be, 128 + n if signal n ended it. Why is
+        the last event on standard error.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        stop = Signals()
+        if options.tied:
+            end_with_standard_input(stop)
+        job = Job.read(options.job)
+        places = Places(options.job, options.out, options.family, options.weights, options.shared)
+        run_job(job, places, options.device or job.device, stop)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        name = str(stopped) or "SIGINT"
+        kept = "finished shards are kept, and the same run continues from them"
+        send_event("error", message=f"stopped by {name}; {kept}")
+        return 128 + signal.Signals[name]
+    except WorkerError as error:
+        send_event("error", message=" ".join(str(error).split()))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        send_event("error", message=describe(error))
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m zoo.worker", description="Embed the systems of a job with one model."
+    )
+    add = parser.add_argument
+    add("job", type=Path, help="folder with job.json and systems.parquet")
+    add("out", type=Path, help="folder for the shards and run.json")
+    add("--family", type=Path, required=True, help="the family's folder, with encoder.py")
+    add("--weights", type=Path, help="the folder of the model's files, verified by the host")
+    add("--shared", action="store_true", help="others can change the weights: hash them again")
+    add("--tied", action="store_true", help="end, as by SIGTERM, when standard input ends")
+    add("--device", help="what the job's device is called in here (default: as in the job)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

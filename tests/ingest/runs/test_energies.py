@@ -21,7 +21,7 @@ from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from tests.ingest.runs.test_load import rewrite
-from zoo.worker import stamp
+from zoo.worker.sealed import stamp
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

@@ -24,27 +24,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo import worker
 from zoo.encoder import Encoder, NotApplicable, System
-from zoo.worker import others_can_change
+from zoo.worker.batching import WINDOW, Batcher, Clock
+from zoo.worker.errors import is_out_of_memory
+from zoo.worker.job import Job, JobSystems
+from zoo.worker.loading import others_can_change
+from zoo.worker.pooling import to_vector
+from zoo.worker.shards import Counts, Shards
+from zoo.worker.signals import Signals
+from zoo.worker.tables import SHARD, SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[3]
-SYSTEMS = pa.schema(
-    [
-        ("system_id", pa.string()),
-        ("content_hash", pa.string()),
-        ("numbers", pa.list_(pa.int16())),
-        ("positions", pa.list_(pa.list_(pa.float64()))),
-        ("cell", pa.list_(pa.list_(pa.float64()))),
-        ("pbc", pa.list_(pa.bool_())),
-        ("charge", pa.int32()),
-        ("spin", pa.int32()),
-        ("smiles", pa.string()),
-        ("sequence", pa.string()),
-        ("backbone", pa.list_(pa.list_(pa.list_(pa.float64())))),
-    ]
-)
-
 # What a system's SMILES says, this encoder does. Every system that it encodes is a line of encoded.txt.
 TOY = """
 import errno, socket, time
@@ -171,7 +161,8 @@ class Toy:
     def start(self, *options: str, sooner: str = "", path: str = "") -> subprocess.Popen[str]:
         """Start the worker. sooner: constants of it that a test cannot wait for."""
         program = (
-            f"import sys; from zoo import worker; {sooner}; sys.exit(worker.main())"
+            f"import sys; from zoo.worker import __main__, run, signals; {sooner}; "
+            "sys.exit(__main__.main())"
             if sooner
             else ""
         )
@@ -310,7 +301,7 @@ def test_shard_has_the_contract_s_columns_and_metadata(toy: Toy) -> None:
     toy.write([atoms("a", [1, 8]), said("guilty")]).run()
     [path] = toy.shards()
     table = pq.read_table(path)
-    assert table.schema.equals(worker.SHARD)
+    assert table.schema.equals(SHARD)
     assert {k.decode(): v.decode() for k, v in table.schema.metadata.items()} == {
         "run_id": "run-1",
         "model_id": "toy-1",
@@ -432,7 +423,7 @@ def test_fatal(
 def test_peak_memory_is_its_own_and_not_that_of_who_started_it() -> None:
     ballast = np.ones(100_000_000)
     said = subprocess.run(
-        [sys.executable, "-c", "from zoo.worker import peak_memory; print(peak_memory())"],
+        [sys.executable, "-c", "from zoo.worker.device import peak_memory; print(peak_memory())"],
         cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert 10**7 < int(said.stdout) < ballast.nbytes
@@ -587,7 +578,7 @@ def test_a_tied_worker_ends_with_its_standard_input(toy: Toy) -> None:
 
 def test_a_tied_worker_that_hangs_ends_too(toy: Toy) -> None:
     toy.write([said("wait")])
-    with toy.start("--tied", sooner="worker.ORPHAN_SECONDS = 0.5") as process:
+    with toy.start("--tied", sooner="signals.ORPHAN_SECONDS = 0.5") as process:
         assert (
             process.stderr is not None
             and "start" in process.stderr.readline() + process.stderr.readline()
@@ -603,7 +594,7 @@ def test_a_second_worker_waits_for_the_first(toy: Toy) -> None:
     encoded = toy.folder / "toy" / "encoded.txt"
     with toy.start() as first:
         wait_for(lambda: encoded.exists())
-        message = toy.run(code=1, sooner="worker.LOCK_SECONDS = 0.3")[-1]["message"]
+        message = toy.run(code=1, sooner="run.LOCK_SECONDS = 0.3")[-1]["message"]
         expected = f"another worker writes to {toy.out} and is still at work after 0 s; wait for it, or end it"
         assert message == expected
         with toy.start() as second:
@@ -711,10 +702,10 @@ def test_batches_make_no_difference(tmp_path: Path) -> None:
 
 
 def test_a_shard_holds_at_most_a_window(toy: Toy) -> None:
-    toy.write([said(f"s{i}") for i in range(2 * worker.WINDOW + 1)]).run()
+    toy.write([said(f"s{i}") for i in range(2 * WINDOW + 1)]).run()
     assert [pq.read_metadata(p).num_rows // 2 for p in toy.shards()] == [
-        worker.WINDOW,
-        worker.WINDOW,
+        WINDOW,
+        WINDOW,
         1,
     ]
 
@@ -738,7 +729,7 @@ def test_systems_survive_the_file(toy: Toy) -> None:
             },
         ]
     )
-    full, protein = worker.Job.read(toy.folder / "job").stream()
+    full, protein = JobSystems(toy.folder / "job" / "systems.parquet", None)
     assert full.numbers.dtype == np.int64 and full.numbers.tolist() == [1, 8]
     assert full.positions.shape == (2, 3) and full.positions[1].tolist() == [1.0, 0.5, 0.25]
     assert full.cell.tolist() == np.eye(3).tolist() and full.pbc.tolist() == [True, False, True]
@@ -785,9 +776,9 @@ class Moody(Encoder):
 
 
 @pytest.fixture(scope="module")
-def unstopped() -> Iterator[worker.Signals]:
+def unstopped() -> Iterator[Signals]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield worker.Signals()
+    yield Signals()
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -801,7 +792,7 @@ def test_each_system_gets_its_own_outcome_whatever_shares_its_batch(
     moods: list[tuple[str, int]],
     budget: int,
     memory: int,
-    unstopped: worker.Signals,
+    unstopped: Signals,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     systems = [
@@ -810,10 +801,11 @@ def test_each_system_gets_its_own_outcome_whatever_shares_its_batch(
     ]
     toy = Toy(tmp_path_factory.mktemp("moody"))
     toy.write(systems, model_card(options={"memory": memory}, energy=POTENTIAL), batch=budget)
-    job = worker.Job.read(toy.folder / "job")
+    job = Job.read(toy.folder / "job")
     encoder = Moody(job.model, device="cpu", dtype="float32", untrained_seed=None)
-    shards = worker.Shards(toy.out, job, worker.Counts(sent=2 * len(systems)))
-    worker.Batcher(job, encoder, shards, worker.Clock(), unstopped).run()
+    shards = Shards(toy.out, job, Counts(sent=2 * len(systems)))
+    systems_sent = JobSystems(toy.folder / "job" / "systems.parquet", job.sent)
+    Batcher(job, encoder, shards, Clock(), unstopped).run(systems_sent)
     assert shards.counts.done == shards.counts.sent
     expected = {
         str(i): "failed"
@@ -837,16 +829,16 @@ def test_pooling_does_not_depend_on_the_order_of_nodes(
     mean = np.mean(nodes, axis=0)
     if not mean.astype(np.float32).any():
         with pytest.raises(ValueError, match="all zeros"):
-            worker.to_vector(nodes, "node", 3)
+            to_vector(nodes, "node", 3)
         return
     for order in (nodes, shuffled):
-        np.testing.assert_allclose(worker.to_vector(order, "node", 3), mean, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(to_vector(order, "node", 3), mean, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3,), (2, 4), (2, 3, 1), ()])
 def test_node_vectors_of_another_shape_are_failures(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \(n_nodes, 3\)"):
-        worker.to_vector(np.ones(shape), "node", 3)
+        to_vector(np.ones(shape), "node", 3)
 
 
 @pytest.mark.parametrize(
@@ -860,4 +852,4 @@ def test_node_vectors_of_another_shape_are_failures(shape: tuple[int, ...]) -> N
     ],
 )
 def test_out_of_memory_is_recognized(error: Exception, expected: bool) -> None:
-    assert worker.is_out_of_memory(error) is expected
+    assert is_out_of_memory(error) is expected

@@ -1,0 +1,92 @@
+"""The device that a run computes on, and what is recorded of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import resource
+from pathlib import Path
+from typing import Any
+
+from zoo.worker.errors import WorkerError
+
+
+def check_device(device: str, requested: str) -> None:
+    """Make sure that a device is there: who asks for a GPU never gets a CPU.
+
+    Args:
+        device: 'cpu', 'cuda', 'cuda:1', as it is called in this process.
+        requested: What the job calls it.
+
+    Raises:
+        WorkerError: There is no such device, or torch cannot use it.
+    """
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
+    if match is None:
+        raise WorkerError(f"device {device!r} is not one of cpu, cuda, cuda:0, cuda:1, …")
+    if device == "cpu":
+        return
+    request = f"device {requested!r} was asked for"
+    if importlib.util.find_spec("torch") is None:
+        raise WorkerError(f"{request}, but this family computes without torch, on the CPU only")
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise WorkerError(
+            f"{request}, but torch {torch.__version__} is a build for the CPU only; make the "
+            "family's image again with a CUDA build (`matterzoo build FAMILY --torch cu126`), or "
+            "its environment (`matterzoo clean --env FAMILY`, then MATTERZOO_TORCH_BACKEND=cu126)"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(match[1] or 0) >= count:
+        raise WorkerError(f"{request}, but torch finds {count} GPUs; try nvidia-smi")
+
+
+def describe_device(device: str) -> dict[str, Any]:
+    """Return 'device_name' and 'driver' of a device; the driver of a CPU is None.
+
+    Args:
+        device: 'cpu', 'cuda', 'cuda:1', as it is called in this process.
+    """
+    if device == "cpu":
+        return {"device_name": cpu_name(), "driver": None}
+    import torch
+
+    driver = _search(Path("/proc/driver/nvidia/version"), r"(\d+\.\d+(?:\.\d+)?)")
+    return {"device_name": torch.cuda.get_device_name(device), "driver": driver}
+
+
+def cpu_name() -> str:
+    """Return the name of this machine's processor."""
+    name = _search(Path("/proc/cpuinfo"), r"^model name\s*:\s*(.+)$")
+    return name or platform.processor() or platform.machine()
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process in bytes.
+
+    On Linux it is read from /proc, because ru_maxrss is inherited from the process that started
+    this one.
+    """
+    found = _search(Path("/proc/self/status"), r"^VmHWM:\s+(\d+) kB$")
+    return int(found) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of every distribution that is installed, sorted by name.
+
+    Of one that is there twice, the first that is found counts, as when it is imported.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for distribution in importlib.metadata.distributions():
+        if name := distribution.name:
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, distribution.version))
+    return dict(sorted(found.values()))
+
+
+def _search(path: Path, pattern: str) -> str | None:
+    """Return the first group of a pattern in a file that only some systems have."""
+    found = re.search(pattern, path.read_text(), re.MULTILINE) if path.exists() else None
+    return found[1] if found else None

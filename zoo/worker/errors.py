@@ -1,0 +1,59 @@
+"""What ends a run early, and how an exception is told in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import MatterzooError
+
+LONGEST_REASON = 500  # characters of a reason that is stored with every system that failed
+
+
+class WorkerError(MatterzooError):
+    """The whole run cannot go on; the message is what the host shows."""
+
+
+class DamagedFileError(WorkerError):
+    """A file is not as it was written; the message names it."""
+
+
+class DiskFullError(WorkerError):
+    """A disk, or what the user may take of it, is full."""
+
+    def __init__(self, error: OSError, folder: Path) -> None:
+        """Say what to do.
+
+        Args:
+            error: What the system said.
+            folder: The folder, or the file, that could not be written.
+        """
+        super().__init__(
+            f"no space left ({describe(error)}): free space on the disk of {folder}, then repeat; "
+            "finished shards are kept, and the same run continues from them"
+        )
+
+
+class Stopped(BaseException):
+    """A signal asked the worker to end. It is no Exception, lest an encoder catches it."""
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line such as 'ValueError: message'.
+
+    Args:
+        error: Any exception.
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text[:LONGEST_REASON].rstrip(": ")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception means that memory ran out, on the host or on a GPU.
+
+    Args:
+        error: What an encoder raised. torch's own exception is known by its name, since many
+            environments have no torch; older versions raise a RuntimeError.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()

@@ -1,0 +1,103 @@
+"""What a worker and its host tell each other while a run goes on.
+
+The worker sends events to standard error, one JSON object per line, and keeps in a file at which
+system it is. The host leaves advice beside the job about systems at which earlier workers were
+killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.encoder import System
+from zoo.worker.applicability import describe_size
+from zoo.worker.sealed import read_sealed
+
+EVENT_SECONDS = 0.2  # between two events of progress: often enough for a bar that moves
+CURRENT_FILE = "current.json"  # in the folder of the shards: the system that the worker is at
+ADVICE_FILE = "advice.json"  # beside job.json: what the host has learned from killed workers
+
+
+def send_event(event: str, **content: Any) -> None:
+    """Write one event to standard error.
+
+    Args:
+        event: 'start', 'progress', 'warning', 'finish' or 'error'.
+        content: The other fields of the event; plain data.
+    """
+    # The newline in front ends a half line that a package may have left there.
+    begin = "" if event == "progress" else "\n"
+    sys.stderr.write(begin + json.dumps({"event": event, **content}) + "\n")
+    sys.stderr.flush()
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the host has learned from workers of the same run that were killed.
+
+    Attributes:
+        suspect: The system at which the last one was killed: its window begins with it, alone.
+        too_large: {system_id: why it is not tried any more}.
+    """
+
+    suspect: str | None = None
+    too_large: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Advice:
+        """Read the advice of a job's folder; where there is no file, there is none.
+
+        Args:
+            folder: The folder with job.json.
+
+        Returns:
+            What the file says.
+
+        Raises:
+            DamagedFileError: The file is not as it was written.
+        """
+        path = folder / ADVICE_FILE
+        content = read_sealed(path) if path.exists() else {}
+        return cls(content.get("suspect"), content.get("too_large", {}))
+
+
+class CurrentSystem:
+    """The file that says which system is worked on; the host reads it if this process is killed.
+
+    It is written in place, which takes microseconds: it has to outlive this process, not the
+    machine.
+    """
+
+    def __init__(self, out: Path) -> None:
+        """Create the file.
+
+        Args:
+            out: The folder of the shards.
+        """
+        self._path, self._longest = out / CURRENT_FILE, 0
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
+    def note(self, system: System | None, *, alone: bool, ok: int) -> None:
+        """Note what is worked on from now on.
+
+        Args:
+            system: The system; None for several.
+            alone: Whether no other prepared system is held in memory.
+            ok: The number of vectors so far.
+        """
+        about: dict[str, Any] = {"system_id": None}
+        if system is not None:
+            about = {"system_id": system.system_id, "size": describe_size(system)}
+        text = json.dumps({**about, "alone": alone, "ok": ok}).encode()
+        self._longest = max(self._longest, len(text))
+        os.pwrite(self._file, text.ljust(self._longest), 0)
+
+    def close(self) -> None:
+        """Remove the file: nothing is worked on any more."""
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,188 @@
+"""Load a family's encoder with the weights that its card names, and with no network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import random
+import socket
+import stat
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.encoder import Encoder, System
+from zoo.worker.applicability import reason_to_skip
+from zoo.worker.errors import WorkerError, describe
+from zoo.worker.job import Job
+
+
+def refuse_network() -> None:
+    """Make every attempt to reach a network a ConnectionRefusedError that says so.
+
+    Nothing in a run needs a network.
+    """
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in ("socket.connect", "socket.sendto"):
+            target = args[1] if args[0].family in (socket.AF_INET, socket.AF_INET6) else None
+        else:
+            target = args[0] if event == "socket.getaddrinfo" else None
+        if target is not None:
+            raise ConnectionRefusedError(
+                f"a run has no network, but something tried to reach {target!r}"
+            )
+
+    sys.addaudithook(hook)
+
+
+def find_weights(job: Job, given: Path | None, otherwise: Path) -> Path:
+    """Return the folder of the files that the card names.
+
+    Args:
+        job: The job.
+        given: The folder that the host has verified and given, if any.
+        otherwise: Any folder, for a model without files.
+
+    Returns:
+        site-packages if the family's package carries the files.
+    """
+    if job.model["weights"]["source"] == "package":
+        return Path(sysconfig.get_paths()["purelib"])
+    return given or otherwise
+
+
+def check_weights(job: Job, folder: Path, shared: bool = False) -> dict[str, str]:
+    """Compare the files that are going to be loaded with the card.
+
+    What the family's package carries is read and hashed here. Other files the host has hashed. They
+    are hashed again if others can change them, as their content decides what code runs here; else
+    their size is compared.
+
+    Args:
+        job: The job.
+        folder: The folder of the files.
+        shared: Whether the host says that others can change them. A container cannot tell: it does
+            not see the folders above the one that is mounted.
+
+    Returns:
+        {path: sha256} of the files.
+
+    Raises:
+        WorkerError: A file is missing, is not pinned, or is not what the card says.
+    """
+    found = {}
+    for file in job.model["weights"]["files"]:
+        if job.untrained_seed is not None and not file["twin"]:
+            continue
+        path = folder / file["path"]
+        if file["sha256"] is None:
+            raise WorkerError(
+                f"weights {path} are not pinned; `matterzoo pin {job.model['id']}` pins them"
+            )
+        if not path.is_file():
+            raise WorkerError(
+                f"weights {path} are not there; install the environment of the family again, or "
+                "see `matterzoo weights`"
+            )
+        size, sha256 = path.stat().st_size, file["sha256"]
+        if job.model["weights"]["source"] == "package" or shared or others_can_change(path):
+            with path.open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        if (size, sha256) != (file["size"], file["sha256"]):
+            raise WorkerError(
+                f"weights {path}: expected {file['size']} bytes with sha256 {file['sha256']}, "
+                f"found {size} bytes with {sha256}"
+            )
+        found[file["path"]] = sha256
+    return found
+
+
+def others_can_change(path: Path) -> bool:
+    """Return whether a user other than this one and root could replace a file's content.
+
+    They can if they own the file or a folder above it, or may write to one. In a sticky folder,
+    such as /tmp, only owners replace what is theirs.
+
+    Args:
+        path: An existing file. If it is a link, the file that it leads to counts, too.
+    """
+    path = path.absolute()
+    for place in {path, *path.parents, path.resolve(), *path.resolve().parents}:
+        status = place.stat()
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_uid not in (0, os.geteuid()) or (writable and not sticky):
+            return True
+    return False
+
+
+def load_encoder(family: Path, job: Job, device: str, weights: Path) -> Encoder:
+    """Construct the FamilyEncoder of a family, with every generator seeded.
+
+    Args:
+        family: The family's folder, with encoder.py.
+        job: The job.
+        device: 'cpu', 'cuda', 'cuda:1', as it is called in this process.
+        weights: The folder of the files that the card names.
+
+    Returns:
+        The encoder, with its model loaded.
+
+    Raises:
+        WorkerError: There is none, or it cannot load its model.
+    """
+    card = {**job.model, "weights": {**job.model["weights"], "folder": str(weights)}}
+    path = family / "encoder.py"
+    spec = importlib.util.spec_from_file_location("family_encoder", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise WorkerError(f"{family} holds no encoder.py")
+    module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        seed_everything(job.seed)  # after the imports, so that torch is there if the family uses it
+        encoder = module.FamilyEncoder(
+            card, device=device, dtype=job.dtype, untrained_seed=job.untrained_seed
+        )
+    except Exception as error:
+        traceback.print_exc()
+        raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
+    if not isinstance(encoder, Encoder):
+        raise WorkerError(f"{path}: FamilyEncoder is not an Encoder")
+    return encoder
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that is there; torch only if the family has imported it.
+
+    Args:
+        seed: The seed.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def show_systems(encoder: Encoder, job: Job, systems: Iterable[System]) -> None:
+    """Let an encoder that defines `survey` see every system that it may be given.
+
+    Args:
+        encoder: The encoder.
+        job: The job.
+        systems: The systems of the job.
+    """
+
+    def applicable() -> Iterator[System]:
+        for system in systems:
+            if reason_to_skip(system, job.model) is None:
+                yield system
+
+    if type(encoder).survey is not Encoder.survey:
+        encoder.survey(applicable())
