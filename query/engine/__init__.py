@@ -1,1 +1,1 @@
-"""What metrics share, found once for all models and pairs: neighbor lists, and sums over all pairs of systems."""
+"""What metrics build on: normalized vectors, neighbor lists, sums over all pairs of systems."""

@@ -1,12 +1,15 @@
 """What the precision of given vectors can tell apart, and what it cannot.
 
-A vector of float32 is rounded: each of its elements may be off by 2⁻²⁴ of itself. What differs by no more is no
-difference: to a metric of neighbors it would be the whole structure of a model that has none. So
-- a model whose vectors all lie within `blur` of their mean is constant, and has no values;
-- systems whose vectors all lie within `blur` of their mean, and of no other's, have the same vector, that mean;
-- distances that the rounding of elements can put in either order are tied; see `engine/lists.py`.
-The precision is that of the array as it was given. Vectors that were float32 once and are given as float64 are taken at
-their word.
+A vector of float32 is rounded: each of its elements may be off by 2⁻²⁴ of itself. Differences that
+are no larger are no differences: to a metric of neighbors they would be the whole structure of a
+model that has none. So
+- a model is constant, and has no values, if all of its vectors lie within `blur` of their mean;
+- systems whose vectors lie within `blur` of their mean have the same vector, that mean;
+- distances tie if the rounding of elements can put them in either order; see
+  `query.engine.neighbors.lists`.
+
+The precision is that of the array as it was given: vectors that were float32 once and are given as
+float64 are taken as float64.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from torch import Tensor
 
 from query.engine import kernels, threads
 
-# The distance from 1 to the next number. Of float64 it is 2⁻⁵²; but such vectors were computed in float64, by some
-# thousand operations that each rounded, and so the last ten bits of them are no information.
+# The distance from 1 to the next number. For float64 it is 2⁻⁵²; but such vectors were computed in
+# float64, by some thousand operations that each rounded, so that their last ten bits hold no
+# information.
 FLOAT64 = 2.0**-42
 PRECISION = {
     torch.bfloat16: 2.0**-7,
@@ -32,49 +36,76 @@ PRECISION = {
     np.dtype(np.float32): 2.0**-23,
 }
 NAMES = {2.0**-7: "bfloat16", 2.0**-10: "float16", 2.0**-23: "float32", FLOAT64: "float64"}
-# Rounding moves a vector by up to half the precision times its length. Two vectors that were meant to be the same and
-# changed in their last bit are up to twice that apart; the other half is for what computed them, which rounded too.
+# Rounding moves a vector by up to half the precision times its length. Two vectors that were meant
+# to be the same and differ in their last bit are up to twice that apart; the other half is for the
+# program that computed them, which rounded too.
 BLUR = 2.0
-# Rounding moves one distance by 0.3 · precision · largest element (one deviation, two vectors; the projection of
-# independent roundings on a direction), so hundreds of equal ones spread over 8 deviations: 2.4. This is doubled
-# as `lists` counts the element twice.
+# Rounding moves one distance by 0.3 · precision · largest element (one deviation, two vectors; the
+# projection of independent roundings on a direction), so hundreds of equal distances spread over 8
+# deviations: 2.4. This is doubled where
+# it is used, because a list counts the rounding of its owner twice.
 SPREAD = 2.0
-
-
-FEW = 8  # rows that nearly always show that not all are the same
+FEW = 8  # rows, which nearly always show that not all vectors are the same
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """How far the rounding of its elements may have moved the vectors of one model. In their units."""
+    """How far the rounding of its elements may have moved the vectors of one model.
 
-    precision: float  # of the elements as they were given, relative
-    grain: NDArray[np.float64]  # (n,) along one direction
-    blur: NDArray[np.float64]  # (n,) in all
-    label: NDArray[np.int64]  # (n,) the number of the vector that a system has, 0 … n_distinct − 1
+    Attributes:
+        precision: The relative precision of the elements as they were given.
+        grain: How far along one direction, in the unit of the vectors, (n,).
+        blur: How far in all, in the unit of the vectors, (n,).
+        label: The number of the distinct vector that each system has, (n,), 0 … n_distinct − 1.
+    """
+
+    precision: float
+    grain: NDArray[np.float64]
+    blur: NDArray[np.float64]
+    label: NDArray[np.int64]
 
     @property
     def n_distinct(self) -> int:
+        """The number of distinct vectors."""
         return int(self.label.max()) + 1 if len(self.label) else 0
 
-    def times(self, factor: float) -> Resolution:
-        """Return the resolution of vectors that are all multiplied by a number."""
+    def scaled(self, factor: float) -> Resolution:
+        """Return the resolution of vectors that are all multiplied by a number.
+
+        Args:
+            factor: The number.
+        """
         return Resolution(self.precision, self.grain * factor, self.blur * factor, self.label)
 
-    def among(self, rows: NDArray[np.int64]) -> Resolution:
-        """Return the resolution of some of the systems."""
+    def of_rows(self, rows: NDArray[np.int64]) -> Resolution:
+        """Return the resolution of some of the systems.
+
+        Args:
+            rows: The systems, (m,).
+        """
         label = np.unique(self.label[rows], return_inverse=True)[1]
         return Resolution(self.precision, self.grain[rows], self.blur[rows], label)
 
 
 def precision_of(x: ArrayLike | Tensor) -> float:
-    """Return the relative precision of the elements of an array; whole numbers are taken as exact as float64."""
+    """Return the relative precision of the elements of an array.
+
+    Whole numbers are taken as exact as float64.
+
+    Args:
+        x: The array.
+    """
     kind = x.dtype if isinstance(x, Tensor) else np.asarray(x).dtype
     return PRECISION.get(kind, FLOAT64)
 
 
-def roundings(x: Tensor, precision: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return grain and blur of vectors, (n, d) float64, as they were rounded: before their mean was taken off."""
+def grain_and_blur(x: Tensor, precision: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the grain and the blur of vectors, both (n,); see `Resolution`.
+
+    Args:
+        x: The vectors as they were rounded, before their mean was subtracted, (n, d) float64.
+        precision: The relative precision of their elements.
+    """
     largest, length = np.empty(len(x)), np.empty(len(x))
     table = x.numpy()
     threads.each(
@@ -83,16 +114,29 @@ def roundings(x: Tensor, precision: float) -> tuple[NDArray[np.float64], NDArray
     return precision * largest, BLUR * precision * length
 
 
-def all_alike(x: Tensor, blur: NDArray[np.float64]) -> bool:
-    """Return whether all vectors lie within their blur of their mean. x: (n, d) float64, n ≥ 1."""
+def all_equal(x: Tensor, blur: NDArray[np.float64]) -> bool:
+    """Return whether all vectors lie within their blur of their mean.
+
+    Args:
+        x: The vectors, (n, d) float64, n ≥ 1.
+        blur: How far rounding may have moved each, (n,).
+    """
     table = x.numpy()  # torch takes longer on few rows, as it wakes its threads
     if (np.linalg.norm(table[:FEW] - table[0], axis=1) > 2 * blur.max()).any():
         return False  # one of the two is further from the mean
     return bool((np.linalg.norm(table - table.mean(axis=0), axis=1) <= blur).all())
 
 
-def merge(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return which vector each system has, (n,), after those within their blur of each other became their mean."""
+def merge_duplicates(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give the same vector to systems that rounding cannot tell apart, in place.
+
+    Args:
+        x: The vectors, (n, d) float64; those within their blur of each other become their mean.
+        blur: How far rounding may have moved each, (n,).
+
+    Returns:
+        The number of the distinct vector that each system has, (n,).
+    """
     table = x.numpy()
     hashes = np.empty((len(table), 2), np.int64)
     threads.each(lambda p: kernels.hash_rows(table[p], hashes[p]), threads.parts(len(table)))
@@ -118,7 +162,10 @@ def _make_same(
     part: NDArray[np.intp],
     blur: NDArray[np.float64],
 ) -> None:
-    """Give systems whose distinct vectors are `part` the mean of these, unless some are too far from it."""
+    """Give the systems of some distinct vectors the mean of these.
+
+    Nothing is done if the mean is too far from some of them. part: the numbers of the vectors.
+    """
     rows = torch.from_numpy(first[part])
     mean = x[rows].mean(dim=0)
     if (torch.linalg.vector_norm(x[rows] - mean, dim=1).numpy() <= blur[first[part]]).all():
@@ -130,8 +177,9 @@ def _make_same(
 def _along(
     x: Tensor, rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return some rows in their order along the direction in which they spread most, about, and where they are then
-    along this direction and along another.
+    """Return some rows in the order along the direction in which they spread most, about.
+
+    And where they are then along this direction and along another.
     """
     directions = _directions(x.shape[1]).clone()
     for _ in range(2):  # a power iteration; any direction is right, and this one quick
@@ -147,7 +195,10 @@ def _along(
 
 @lru_cache(maxsize=64)
 def _directions(dimension: int) -> Tensor:
-    """Return two random directions, always the same; kept, because many small groups ask for them: (2, d) float64."""
+    """Return two random directions, (2, d) float64, always the same.
+
+    They are kept, because many small groups ask for them.
+    """
     directions = torch.randn(
         2, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )

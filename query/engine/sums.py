@@ -1,14 +1,18 @@
-"""Sums over all pairs of systems for all pairs of models, from one pass over half of the pairs of systems.
+"""Sums over all pairs of systems for all pairs of models, from one pass over half of the pairs.
 
-A block of systems meets another once; every model makes its tile of inner products, about its mean, of the two. While
-the tiles of all models lie side by side,
+A block of systems meets another once; for the two, every model makes its tile of inner products of
+vectors about their mean. While the tiles of all models lie side by side,
 'kernels': products of tiles are added up, Σ_ij K_ij L_ij (linear CKA, RSA);
-'ranks': in every tile it is counted how many systems are closer than each model's nearest ones (information imbalance);
-'distances': tiles become Euclidean distances and products of those are added up (distance correlation). Distances
-    have a large mean and small differences, so each tile first loses an estimate of its row and column means, from
-    256 landmarks: every centering gives the same with it and without, and float32 then has digits to spare.
-Tiles and their products have the comparison's precision (float32 beyond 2,048 systems), sums of 8,192 elements are added in
-float64. Memory: one tile a model, the vectors, and with 'ranks' a number for every system and pair of models.
+'ranks': in every tile the systems are counted that are closer than each model's nearest ones
+    (information imbalance);
+'distances': tiles become Euclidean distances, and products of those are added up (distance
+    correlation). Distances have a large mean and small differences, so each tile first loses an
+    estimate of its row and column means, from 256 landmarks: every centering gives the same with
+    it and without it, and float32 then has digits to spare.
+
+Tiles and their products have the precision of the comparison (float32 beyond 2,048 systems); sums
+of 8,192 elements are added in float64. The memory that is needed is one tile per model, the
+vectors, and with 'ranks' a number for every system and pair of models.
 """
 
 from __future__ import annotations
@@ -22,39 +26,55 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.engine import kernels, threads
-from query.engine.resolution import FLOAT64
+from query.engine import threads
+from query.engine.tile_operations import (
+    become_distances,
+    closeness_of,
+    count_closer,
+    rounding,
+)
 from query.engine.tiles import stacked_tile, upper
 
 Matrix = NDArray[np.float64]
 
 NOTHING: Matrix = np.empty((0, 0))
 KINDS = ("kernels", "distances", "ranks")
-RANKED = 1  # of each model's nearest systems are ranked, where nobody says how many
-LANDMARKS = 256
-CHUNK = 8192  # elements that are summed in the tiles' precision
-BAND = 4.0  # roundings that two values computed in different ways may be apart and yet be the same
+RANKED = 1  # of each model's nearest systems are ranked, unless more are asked for
+LANDMARKS = 256  # systems, from which row means are estimated
+CHUNK = 8192  # elements that are summed in the precision of the tiles
 
 
 @dataclass(frozen=True, slots=True)
 class Centered:
-    """One model's vectors about their mean."""
+    """One model's vectors about their mean.
 
-    z: Tensor  # (n, d), in the precision of the tiles
-    squares: Tensor  # (n,) float64, squared lengths
+    Attributes:
+        z: The vectors, (n, d), in the precision of the tiles.
+        squares: Their squared lengths, (n,) float64.
+    """
+
+    z: Tensor
+    squares: Tensor
 
 
 class Sums(NamedTuple):
-    """What the pass found; what was not asked for is empty. Models are numbered as given."""
+    """What the pass found, for models numbered as given; what was not asked for is empty.
 
-    kernels: Matrix = NOTHING  # (M, M): Σ_ij K_ij L_ij, i = j included
-    distances: Matrix = (
-        NOTHING  # (M, M): Σ_ij E_ij F_ij, with the shifted distances E, i = j included
-    )
-    distance_rows: Matrix = NOTHING  # (M, n): Σ_j E_ij, i = j included
-    distance_diagonal: Matrix = NOTHING  # (M, n): E_ii
-    # (M of b, n, M of a, k): how many systems are closer in b than a's nearest, counted twice, without and with those
-    # that are as close; as the nearest itself is one of these, its place is half of this and a half.
+    Attributes:
+        kernels: Σ_ij K_ij L_ij, i = j included, (M, M).
+        distances: Σ_ij E_ij F_ij of the shifted distances, i = j included, (M, M).
+        distance_rows: Σ_j E_ij, i = j included, (M, n).
+        distance_diagonal: E_ii, (M, n).
+        ranks: For a model b, system i, model a and the t-th nearest system of i in a: how many
+            systems are closer to i in b, counted twice, without and with those as close; (M, n, M,
+            k). The nearest system is one of these itself, so its place is half of the count and a
+            half.
+    """
+
+    kernels: Matrix = NOTHING
+    distances: Matrix = NOTHING
+    distance_rows: Matrix = NOTHING
+    distance_diagonal: Matrix = NOTHING
     ranks: NDArray[np.int32] = np.empty((0, 0, 0, 0), np.int32)
 
 
@@ -67,10 +87,19 @@ def sum_pairs(
     advance: Callable[[int], object] = lambda pairs: None,
     side: int | None = None,
 ) -> Sums:
-    """Everything of `kinds` for all pairs of models.
+    """Find the sums of these kinds for all pairs of models.
 
-    models: over the same n systems, n ≥ 2. nearest: (n, k) the lists whose ranks are sought, one a model, for 'ranks'.
-    advance: called with the number of products (pairs of systems × models) that each step covered. side: of a tile.
+    Args:
+        models: The models over the same n systems, n ≥ 2.
+        kinds: Of KINDS.
+        nearest: For 'ranks' the lists of which places are counted, one per model, (n, k).
+        device: Where tiles are computed.
+        advance: Called with the number of products (pairs of systems × models) that each step
+            covered.
+        side: The side of a tile; None leaves the choice to the free memory.
+
+    Returns:
+        The sums.
     """
     return _Pass(models, kinds, nearest, device, side).run(advance)
 
@@ -143,7 +172,7 @@ class _Pass:
         wanted = np.concatenate(nearest, axis=1)  # (n, M·k): every model's nearest systems
         self.precision = [rounding(self.dtype, z.shape[1]) for z in self.z]
         found = threads.each(
-            lambda m: _thresholds(self.z[m], self.squares[m] / 2, wanted, self.device),
+            lambda m: closeness_of(self.z[m], self.squares[m] / 2, wanted, self.device),
             range(self.count),
         )
         self.limits = found
@@ -162,21 +191,26 @@ class _Pass:
         return Sums(**sums)
 
 
-def rounding(dtype: torch.dtype, width: int) -> float:
-    """How far two values may be apart that are the same, relative: products of vectors with so many elements."""
-    roundings: float = torch.finfo(dtype).eps * (BAND + width**0.5 / 8)
-    return max(roundings, FLOAT64)
-
-
 def features_are_cheaper(models: Sequence[Centered]) -> bool:
-    """Whether products of features, n·d_a·d_b a pair, cost less than the tiles, n²·d a model and n² a pair."""
+    """Return whether products of features cost less than tiles of all pairs of systems.
+
+    Features take n · d_a · d_b per pair of models, tiles n² · d per model and n² per pair.
+
+    Args:
+        models: The models.
+    """
     n, count = len(models[0].z), len(models)
     width = sum(model.z.shape[1] for model in models)
     return width**2 <= n * (width + count**2)
 
 
 def feature_products(models: Sequence[Centered], device: torch.device) -> NDArray[np.float64]:
-    """Σ_ij K_ij L_ij = ‖XᵀY‖² for every pair of models, (M, M)."""
+    """Return Σ_ij K_ij L_ij = ‖XᵀY‖² for every pair of models, (M, M).
+
+    Args:
+        models: The models.
+        device: Where products are computed.
+    """
     found = np.empty((len(models), len(models)))
     for a, left in enumerate(models):
         for b, right in enumerate(models[: a + 1]):
@@ -191,7 +225,13 @@ def feature_products(models: Sequence[Centered], device: torch.device) -> NDArra
 
 
 def products(flat: Tensor) -> Tensor:
-    """(M, M) float64: inner products of the rows of a wide table (M, w), summed in float64 every CHUNK columns."""
+    """Return the inner products of the rows of a wide table, (M, M) float64.
+
+    Every CHUNK columns are summed in the precision of the table, and these sums in float64.
+
+    Args:
+        flat: The table, (M, w).
+    """
     count, width = flat.shape
     whole = width // CHUNK * CHUNK
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
@@ -204,113 +244,11 @@ def products(flat: Tensor) -> Tensor:
     return total
 
 
-def become_distances(
-    tile: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice, rows: Tensor
-) -> None:
-    """Turn inner products into distances less shift_i + shift_j, in place, and add their sums to `rows`.
-
-    tile: (b, w), of the systems `part` with `other`. squares, shift: (n,). rows: (n,) float64.
-    """
-    if tile.device.type == "cpu":
-        own = part.start - other.start
-        columns = torch.zeros(tile.shape[1], dtype=torch.float64)
-        table, square, move, total = tile.numpy(), squares.numpy(), shift.numpy(), rows.numpy()
-        kernels.distances(
-            table,
-            square[part],
-            square[other],
-            move[part],
-            move[other],
-            own,
-            total[part],
-            columns.numpy(),
-        )
-    else:
-        become_distances_torch(tile, squares, shift, part, other)
-        rows[part] += tile.sum(dim=1, dtype=torch.float64)
-        columns = tile.sum(dim=0, dtype=torch.float64)
-    if part != other:
-        rows[other] += columns
-
-
-def become_distances_torch(
-    tile: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice
-) -> None:
-    both = squares[part, None] + squares[other]
-    tile.mul_(-2).add_(both)
-    tile.masked_fill_(tile <= both.mul_(kernels.TWIN * torch.finfo(tile.dtype).eps), 0).sqrt_()
-    if part == other:
-        tile.fill_diagonal_(0)
-    tile.sub_(shift[other]).sub_(shift[part, None])
-
-
-def count_closer(
-    tile: Tensor,
-    squares: Tensor,
-    part: slice,
-    other: slice,
-    limits: Tensor,
-    precision: float,
-    counts: Tensor,
-) -> None:
-    """Add to `counts` how many systems of the tile are closer than each limit, less and plus what rounding may do.
-
-    tile: (b, w) inner products, left as they are. squares: (n,). limits: (n, t). counts: (n, t) int32.
-    """
-    if tile.device.type != "cpu":
-        count_closer_torch(tile, squares, part, other, limits, precision, counts)
-        return
-    table, square, limit, found = (x.numpy() for x in (tile, squares, limits, counts))
-    bonus, precision = square / 2, square.dtype.type(precision)
-    own = part.start - other.start
-    kernels.count_closer_rows(
-        table, bonus[other], own, limit[part], square[part], precision, found[part]
-    )
-    if part != other:
-        kernels.count_closer_columns(
-            table, bonus[part], limit[other], square[other], precision, found[other]
-        )
-
-
-def count_closer_torch(
-    tile: Tensor,
-    squares: Tensor,
-    part: slice,
-    other: slice,
-    limits: Tensor,
-    precision: float,
-    counts: Tensor,
-) -> None:
-    closeness = squares[other] / 2 - tile
-    if part == other:
-        closeness.fill_diagonal_(torch.inf)
-    else:
-        _count_torch(
-            squares[part] / 2 - tile.T, limits[other], squares[other], precision, counts[other]
-        )
-    _count_torch(closeness, limits[part], squares[part], precision, counts[part])
-
-
-def _count_torch(
-    values: Tensor, limits: Tensor, squares: Tensor, precision: float, counts: Tensor
-) -> None:
-    for t in range(limits.shape[1]):
-        band = precision * (squares + limits[:, t].abs())
-        for limit in (limits[:, t] - band, limits[:, t] + band):
-            counts[:, t] += (values < limit[:, None]).sum(dim=1, dtype=torch.int32)
-
-
-def _thresholds(
-    z: Tensor, half_squares: Tensor, wanted: NDArray[np.int32], device: torch.device
-) -> Tensor:
-    """Half the squared distance to every wanted system, but for a constant of the row, (n, t) in z's precision."""
-    limits = np.empty(wanted.shape, dtype=z.cpu().numpy().dtype)
-    kernels.thresholds(z.cpu().numpy(), half_squares.cpu().numpy(), wanted, limits)
-    return torch.from_numpy(limits).to(device)
-
-
 def _row_means(z: Tensor, squares: Tensor) -> Tensor:
-    """About the mean distance of every system from all others, less half their mean: (n,), from a few landmarks."""
+    """Return about the mean distance of every system from all others, less half of their mean.
+
+    It is estimated from a few landmarks, (n,).
+    """
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(z), generator=generator)[:LANDMARKS].to(z.device)
     tile = (

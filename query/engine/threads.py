@@ -1,4 +1,7 @@
-"""Work spread over as many threads as torch uses. Python's own threads: compiled kernels let go of the interpreter."""
+"""Work spread over as many threads as torch uses.
+
+These are Python's own threads, because compiled kernels release the interpreter's lock.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,14 @@ _making = threading.Lock()
 
 
 def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The function of every item, in their order. Called from one of its own threads, it works there and then."""
+    """Return the function of every item, in their order.
+
+    Called from one of its own threads, it works in that thread alone.
+
+    Args:
+        function: What is computed.
+        items: Of what it is computed.
+    """
     items = list(items)
     count = torch.get_num_threads()
     if count == 1 or len(items) < 2 or getattr(_inside, "yes", False):
@@ -32,14 +42,19 @@ def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def parts(n: int, least: int = 256) -> list[slice]:
-    """0 … n cut in about one piece a thread, none much smaller than `least`."""
+    """Return slices that cover 0 … n, about one per thread.
+
+    Args:
+        n: The number of rows.
+        least: No slice is much shorter than this.
+    """
     count = max(1, min(torch.get_num_threads(), n // least))
     ends = [n * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
 
 
 def _abandon(futures: list[Future[R]]) -> None:
-    """Leave nothing running that writes into arrays which the caller is about to give up."""
+    """Leave nothing running that writes into arrays which the caller is about to release."""
     for future in futures:
         future.cancel()
     for future in futures:

@@ -9,7 +9,7 @@
 """
 
 from query.engine.comparison import Comparison
-from query.engine.normalize import NORMALIZATIONS, normalize
+from query.engine.normalization import NORMALIZATIONS, normalize
 from query.engine.undefined import Undefined
 from query.metrics.alignment import Alignment, align, align_all
 from query.metrics.base import Measure, Metric

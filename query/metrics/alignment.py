@@ -73,8 +73,9 @@ def align_all(
     each_pair = (
         comparison.n * max(comparison.k_of(metric) for metric, _ in chosen) * (1 + permutations)
     )
-    comparison.expect(
-        comparison.foresee([metric for metric, _ in chosen]) + len(chosen) * len(wanted) * each_pair
+    comparison.progress.expect(
+        comparison.products_ahead([metric for metric, _ in chosen])
+        + len(chosen) * len(wanted) * each_pair
     )
     if subsamples and comparison.n:
         lengths = (
@@ -82,8 +83,8 @@ def align_all(
             for m, _ in chosen
             if m.lists is not None
         )
-        comparison.lengthen(max(lengths, default=0))
-    comparison.survey([metric for metric, _ in chosen])
+        comparison.lengthen_lists(max(lengths, default=0))
+    comparison.prepare([metric for metric, _ in chosen])
     orders = (
         draw_orders(comparison.n, permutations, seed) if permutations and comparison.n else None
     )
@@ -101,7 +102,7 @@ def align_all(
                     null = compare_with_null(
                         value, shuffled, lower_is_closer=metric.lower_is_closer
                     )
-            comparison.advance(each_pair)
+            comparison.progress.advance(each_pair)
             yield (
                 metric.name,
                 pair,
@@ -229,7 +230,7 @@ def _warnings(comparison: Comparison, metric: Metric, pair: Pair) -> list[str]:
     found = [comparison.warnings[i] for i in models if i in comparison.warnings]
     if metric.lists is not None and comparison.n >= metric.least_systems(comparison.k_of(metric)):
         shares = {
-            i: comparison.tied(i, metric.lists, comparison.k_of(metric))
+            i: comparison.tied_share(i, metric.lists, comparison.k_of(metric))
             for i in models
             if comparison.reason(i) is None
         }

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.engine.comparison import DEFAULT_K, Comparison
+from query.engine.comparison import Comparison
+from query.engine.neighbors.finder import DEFAULT_K
 from query.engine.undefined import Undefined
 from query.statistics.interval import counted, list_length, margin, paired_subsets, subset_k
 
@@ -152,7 +153,7 @@ class Metric(ABC):
         k = subset_k(comparison.k_of(self), comparison.n, subsets.shape[1])
         for s, rows in enumerate(subsets):
             part = comparison.subset(rows, k)
-            part.compute(self.needs)
+            part.sums.compute(self.needs)
             for p, (a, b) in enumerate(pairs):
                 try:
                     found[s, p] = part.value(self, a, b, estimator)

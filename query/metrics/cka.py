@@ -47,8 +47,8 @@ class Cka(MatrixCorrelation):
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
     def prepare(self, comparison: Comparison, i: int) -> State:
-        squares = comparison.squares(i)
-        own = comparison.kernel_product(i, i)
+        squares = comparison.sums.squares(i)
+        own = comparison.sums.kernel_product(i, i)
         unbiased = _off_diagonal(own, squares, squares)
         moments = {
             "biased": Moments(
@@ -62,10 +62,10 @@ class Cka(MatrixCorrelation):
         return State(comparison.names[i], moments, scale)
 
     def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
-        together = comparison.kernel_product(a, b)
+        together = comparison.sums.kernel_product(a, b)
         if estimator == "biased":
             return together
-        return _off_diagonal(together, comparison.squares(a), comparison.squares(b))
+        return _off_diagonal(together, comparison.sums.squares(a), comparison.sums.squares(b))
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)

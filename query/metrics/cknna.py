@@ -5,7 +5,7 @@ Edamadaka et al., arXiv 2512.03750, equations A3–A8. HSIC: Song et al., JMLR 1
 
 K_ij = <a_i, a_j>, L_ij = <b_i, b_j>; N_k(i) are the k systems j ≠ i with the largest K_ij (L_ij); α_ij is 1 where j is
 in N_k(i) of both models, else 0. Where systems tie, α_ij is the product of both models' weights: the probability that j
-is in N_k(i) if ties are broken at random (engine/lists.py; Huh's code takes what its sort leaves first).
+is in N_k(i) if ties are broken at random (engine/neighbors/lists.py; Huh's code takes what its sort leaves first).
 The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
 
 'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first
@@ -37,8 +37,8 @@ from torch import Tensor
 
 from query.engine import kernels
 from query.engine.comparison import Comparison
-from query.engine.edges import Orders, as_they_are, over_pairings
-from query.engine.lists import Members
+from query.engine.neighbors.lists import Neighborhoods
+from query.engine.pairings import Orders, identity_pairing, over_pairings
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING, Metric, joint_scale
 
@@ -48,7 +48,7 @@ class State:
     """What CKNNA keeps of one model."""
 
     name: str
-    neighbors: Members
+    neighbors: Neighborhoods
     mutual: NDArray[
         np.uint8
     ]  # (entries,): whether the neighbor counts the row among its own; `kernels.reciprocated`
@@ -75,7 +75,7 @@ class Cknna(Metric):
         x = comparison.vectors(i)
         state = State(comparison.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
         for estimator in self.estimators:
-            own, terms = _align(state, state, estimator, as_they_are(comparison.n))
+            own, terms = _align(state, state, estimator, identity_pairing(comparison.n))
             if own[0] > ROUNDING * terms[0]:
                 state.scale[estimator] = math.sqrt(own[0])
         return state
@@ -83,7 +83,7 @@ class Cknna(Metric):
     def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
         left, right = comparison.state(self, a), comparison.state(self, b)
         return float(
-            _align(left, right, estimator, as_they_are(comparison.n))[0][0]
+            _align(left, right, estimator, identity_pairing(comparison.n))[0][0]
             / joint_scale(left, right, estimator)
         )
 

@@ -55,7 +55,7 @@ class DistanceCorrelation(MatrixCorrelation):
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
     def prepare(self, comparison: Comparison, i: int) -> DistanceState:
-        sums, place = comparison.sums("distances"), comparison.place(i)
+        sums, place = comparison.sums.of_kind("distances"), comparison.sums.place(i)
         diagonal = sums.distance_diagonal[place]
         rows = sums.distance_rows[place] - diagonal
         own = float(sums.distances[place, place])
@@ -78,7 +78,9 @@ class DistanceCorrelation(MatrixCorrelation):
 
     def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
         together = float(
-            comparison.sums("distances").distances[comparison.place(a), comparison.place(b)]
+            comparison.sums.of_kind("distances").distances[
+                comparison.sums.place(a), comparison.sums.place(b)
+            ]
         )
         left, right = comparison.state(self, a), comparison.state(self, b)
         if estimator == "biased":

@@ -4,7 +4,7 @@ Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DA
 Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1)
 that j has among i's neighbors in b. Distances are Euclidean. Systems tied in b share the mean of their places; where
 systems tie for the k-th place in a, the mean over j is weighted by the probability that j is among the k nearest where
-ties are broken at random (engine/lists.py). DADApy takes the places that its sort gives.
+ties are broken at random (engine/neighbors/lists.py). DADApy takes the places that its sort gives.
 
 Range: (k + 1)/n for b that keeps all of a's neighbors, 1 on average for unrelated models; up to 2. a predicts b where
 Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
@@ -37,9 +37,10 @@ from torch import Tensor
 
 from query.engine import kernels, threads
 from query.engine.comparison import Comparison
-from query.engine.lists import Members
-from query.engine.search import find_lists
-from query.engine.sums import RANKED, rounding
+from query.engine.neighbors.lists import Neighborhoods
+from query.engine.neighbors.search import find_lists
+from query.engine.sums import RANKED
+from query.engine.tile_operations import rounding
 from query.engine.tiles import FLOAT64_BYTES, blocks
 from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
@@ -89,14 +90,14 @@ class InformationImbalance(Metric):
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
-    def _among(self, comparison: Comparison, i: int, rows: NDArray[np.int64]) -> Members:
+    def _among(self, comparison: Comparison, i: int, rows: NDArray[np.int64]) -> Neighborhoods:
         """Who is nearest in model i among some of the systems."""
         k = comparison.k_of(self)
         if len(rows) == comparison.n:
             return comparison.neighbors(i, "euclidean", k)
         x, resolution = (
             comparison.vectors(i)[torch.from_numpy(rows)],
-            comparison.resolution(i).among(rows),
+            comparison.resolution(i).of_rows(rows),
         )
         k = min(k, len(rows) - 2)
         return find_lists(x, k, "euclidean", resolution, comparison.names[i]).first(k)
@@ -149,13 +150,15 @@ class InformationImbalance(Metric):
 
     def _ranks(self, comparison: Comparison, a: int, b: int) -> NDArray[np.float64]:
         """(n,): the mean place in b of each system's nearest in a."""
-        ranks: NDArray[np.float64] = comparison.remember(
+        ranks: NDArray[np.float64] = comparison.keep(
             (self.name, a, b), lambda: self._find_ranks(comparison, a, b)
         )
         return ranks
 
     def _find_ranks(self, comparison: Comparison, a: int, b: int) -> NDArray[np.float64]:
-        counts = comparison.sums("ranks").ranks[comparison.place(b), :, comparison.place(a)]
+        counts = comparison.sums.of_kind("ranks").ranks[
+            comparison.sums.place(b), :, comparison.sums.place(a)
+        ]
         places: NDArray[np.float64] = counts.mean(axis=1) / 2 + 0.5
         nearest = comparison.neighbors(a, "euclidean", comparison.k_of(self))
         others = np.flatnonzero(~nearest.plain)
@@ -175,7 +178,7 @@ def information_imbalance(
 
 
 def places_of(
-    x: Tensor, rows: NDArray[np.int64], nearest: Members, device: torch.device
+    x: Tensor, rows: NDArray[np.int64], nearest: Neighborhoods, device: torch.device
 ) -> NDArray[np.float64]:
     """The weighted mean of the places that the nearest systems of some rows have in x, (n, d) float64.
 

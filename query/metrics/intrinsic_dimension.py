@@ -26,8 +26,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.engine.neighbors import nearest
-from query.engine.normalize import near_one
+from query.engine.neighbors.nearest import nearest
+from query.engine.normalization import near_one
 from query.engine.tiles import tile_dtype
 from query.engine.undefined import Undefined
 from query.metrics.base import Measure

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.engine.normalize import normalize as scale
-from query.engine.normalize import normalize_resolved
+from query.engine.normalization import normalize as scale
+from query.engine.normalization import normalize_resolved
 from query.engine.undefined import Undefined
 from query.metrics.base import Measure
 from query.metrics.registry import choose_method, find_measure

@@ -4,7 +4,7 @@ Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", I
 Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product
 (under 'l2': the largest cosine, which is also the smallest Euclidean distance).
 Ties: Σ_ij w_ij v_ij / √(Σ w² · Σ v²), w and v the two models' weights, the probability to be among the k nearest where
-ties are broken at random (engine/lists.py). Without ties this is the definition; with them a model and itself still
+ties are broken at random (engine/neighbors/lists.py). Without ties this is the definition; with them a model and itself still
 give 1. Huh et al. take whatever their sort leaves first.
 Range: 0 to 1; k / (n − 1) for unrelated models without ties, more where systems tie (0.25 for four equally frequent
 vectors). Depends on n at fixed k.
@@ -25,8 +25,8 @@ from torch import Tensor
 
 from query.engine import kernels
 from query.engine.comparison import Comparison
-from query.engine.edges import Orders, as_they_are, over_pairings
-from query.engine.lists import Members
+from query.engine.neighbors.lists import Neighborhoods
+from query.engine.pairings import Orders, identity_pairing, over_pairings
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import Metric
 
@@ -35,7 +35,7 @@ from query.metrics.base import Metric
 class State:
     """What mutual k-NN keeps of one model."""
 
-    neighbors: Members
+    neighbors: Neighborhoods
     squares: float  # Σ w²
 
 
@@ -52,10 +52,12 @@ class MutualKnn(Metric):
 
     def prepare(self, comparison: Comparison, i: int) -> State:
         neighbors = comparison.neighbors(i, "inner", comparison.k_of(self))
-        return State(neighbors, _shared(neighbors, neighbors, as_they_are(comparison.n)).item())
+        return State(
+            neighbors, _shared(neighbors, neighbors, identity_pairing(comparison.n)).item()
+        )
 
     def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
-        return self._overlap(comparison, a, b, as_they_are(comparison.n)).item()
+        return self._overlap(comparison, a, b, identity_pairing(comparison.n)).item()
 
     def null(
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
@@ -82,7 +84,7 @@ def mutual_knn(
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
-def _shared(a: Members, b: Members, orders: Tensor | Orders) -> Tensor:
+def _shared(a: Neighborhoods, b: Neighborhoods, orders: Tensor | Orders) -> Tensor:
     """Σ_ij w_ij v_ij for every pairing, (B,)."""
 
     def add(order: Orders, place: Orders, out: Orders) -> None:

@@ -37,9 +37,9 @@ class Rsa(MatrixCorrelation):
     needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
 
     def prepare(self, comparison: Comparison, i: int) -> State:
-        squares = comparison.squares(i)
+        squares = comparison.sums.squares(i)
         n, total = comparison.n, float(squares.sum())
-        own = comparison.kernel_product(i, i)
+        own = comparison.sums.kernel_product(i, i)
         product, size = _centered_product(own, squares, squares)
         rows = (
             n * squares + total - 2 * total
@@ -49,8 +49,10 @@ class Rsa(MatrixCorrelation):
         return State(comparison.names[i], moments, scale)
 
     def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
-        together = comparison.kernel_product(a, b)
-        return _centered_product(together, comparison.squares(a), comparison.squares(b))[0]
+        together = comparison.sums.kernel_product(a, b)
+        return _centered_product(together, comparison.sums.squares(a), comparison.sums.squares(b))[
+            0
+        ]
 
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
         x = x - x.mean(dim=0)

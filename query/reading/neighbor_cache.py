@@ -5,7 +5,7 @@ for so far: lists for a smaller k are their beginning. Its name is a hash of all
 bytes included, so a file is never out of date: what changed has another name. Files appear by rename, whole or not at
 all, and carry a checksum: one that is broken counts as absent, and is written again. Nothing here fails a question.
 
-Layout: `MAGIC`, 32 bytes of checksum over the rest, `SHAPE`, then the arrays of `lists.Lists`: value, slack (float64),
+Layout: `MAGIC`, 32 bytes of checksum over the rest, `SHAPE`, then the arrays of `lists.NeighborLists`: value, slack (float64),
 begin, label (int64), index (int32).
 """
 
@@ -25,11 +25,11 @@ import duckdb
 import numpy as np
 import torch
 
-from query.engine.comparison import Table
-from query.engine.lists import Lists
+from query.engine.models import VectorsLike
+from query.engine.neighbors.lists import NeighborLists
 from schemas import store
 
-# Raise it where query/engine/search.py, lists.py, resolution.py or normalize.py come to other lists.
+# Raise it where query/engine/neighbors/search.py, lists.py, resolution.py or normalize.py come to other lists.
 VERSION = 2
 MAGIC = b"mzlists2"
 DIGEST = 32  # bytes
@@ -63,7 +63,9 @@ class Cache:
         (path,) = connection.execute(sql).fetchall()[0]
         return None if path is None else cls(store.cache_folder(path))
 
-    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None:
+    def find(
+        self, table: VectorsLike, normalize: str, geometry: str, k: int
+    ) -> NeighborLists | None:
         """The lists of these vectors, (n, d), if they are here with at least k neighbors each."""
         file = self._file(table, normalize, geometry)
         if file is None:
@@ -77,7 +79,7 @@ class Cache:
             return None
         return found
 
-    def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None:
+    def keep(self, table: VectorsLike, normalize: str, geometry: str, lists: NeighborLists) -> None:
         """Keep lists for the next question, unless longer ones are here."""
         file = self._file(table, normalize, geometry)
         if file is None or self.find(table, normalize, geometry, lists.k) is not None:
@@ -89,7 +91,7 @@ class Cache:
         except OSError as error:
             self._complain(error)
 
-    def _file(self, table: Table, normalize: str, geometry: str) -> Path | None:
+    def _file(self, table: VectorsLike, normalize: str, geometry: str) -> Path | None:
         """Where the lists of these vectors are; None where it is not worth it."""
         x = table.cpu().numpy() if isinstance(table, torch.Tensor) else np.asarray(table)
         if len(x) < LEAST:
@@ -127,7 +129,7 @@ def _files(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
             yield file.stat(), file
 
 
-def _encode(lists: Lists) -> bytes:
+def _encode(lists: NeighborLists) -> bytes:
     sizes = len(lists.index), len(lists.slack), len(lists.label)
     content = SHAPE.pack(lists.k, *sizes, lists.relative, lists.products)
     for name, kind in ARRAYS.items():
@@ -135,7 +137,7 @@ def _encode(lists: Lists) -> bytes:
     return MAGIC + _checksum(content) + content
 
 
-def _decode(data: bytes) -> Lists | None:
+def _decode(data: bytes) -> NeighborLists | None:
     """The lists; None where the file is not as it was written."""
     start = len(MAGIC) + DIGEST
     content = memoryview(data)[start:]
@@ -148,7 +150,7 @@ def _decode(data: bytes) -> Lists | None:
         # Copies: compiled kernels are made for arrays that can be written.
         found[name] = np.frombuffer(content, kind, lengths[name], at).copy()
         at += found[name].nbytes
-    return Lists(k=k, relative=relative, products=products, **found)
+    return NeighborLists(k=k, relative=relative, products=products, **found)
 
 
 def _checksum(content: bytes | memoryview) -> bytes:

@@ -16,7 +16,7 @@ LABEL = "comparing models"
 
 
 class Progress:
-    """Counts products of two vectors; see `engine.comparison.Progress`. A context manager: at its end the bar goes.
+    """Counts products of two vectors; see `query.engine.protocols.Progress`. A context manager: at its end the bar goes.
 
     One serves all that a question takes, datasets, groups of systems and metrics: `expect` says what is ahead from here
     on, and what was said before covers it as far as it goes. What remains is judged by how fast it went last, since a

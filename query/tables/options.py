@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from query.engine.comparison import Cache, Progress
+from query.engine.neighbors.finder import NeighborListCache
+from query.engine.protocols import Progress
 from query.metrics import align
 from query.reading.vectors import NOTHING
 
@@ -40,7 +41,7 @@ class How:
     seed: int = 0
     device: str = field(default_factory=default_device)
     progress: Progress | None = field(default=None, compare=False, repr=False)
-    cache: Cache | None = field(default=None, compare=False, repr=False)
+    cache: NeighborListCache | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         options: dict[str, Any] = {"k": self.k, "normalize": self.normalize, "device": self.device}

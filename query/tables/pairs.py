@@ -13,7 +13,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.engine.comparison import ModelPart, RecentVectors
+from query.engine.comparison import ModelPart
+from query.engine.models import RecentVectors
 from query.engine.suggestions import unknown_name
 from query.metrics import Alignment, Comparison, align_all, find_metric
 from query.reading.vectors import NOTHING, Reader, Selection, Source, read_keys
@@ -111,13 +112,13 @@ def make_comparisons(
     reader: Reader, keys: dict[Source, Codes], how: How
 ) -> dict[Source, Comparison]:
     """Every model on all its systems, to be read when it is its turn."""
-    shelf = RecentVectors()
+    recent = RecentVectors()
     return {
         source: Comparison(
             [partial(reader.read, source) if keys[source].size else NOTHING],
             names=[source.label],
             n=keys[source].size,
-            shelf=shelf,
+            recent=recent,
             **how.studying,
         )
         for source in keys

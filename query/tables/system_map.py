@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.neighbors import nearest
-from query.engine.normalize import normalize
+from query.engine.neighbors.nearest import nearest
+from query.engine.normalization import normalize
 from query.engine.suggestions import unknown_name
 from query.engine.tiles import tile_dtype
 from query.metrics import NORMALIZATIONS, Undefined

@@ -179,7 +179,7 @@ def _matrix(
 ) -> Matrix:
     """The values of the last metric by pair of models, from nothing but the tables; each with its default k."""
     comparison = Comparison(tables, device=device)
-    comparison.survey([METRICS[name] for name in metrics])
+    comparison.prepare([METRICS[name] for name in metrics])
     for name in metrics:
         pairs = (itertools.combinations if METRICS[name].symmetric else itertools.permutations)(
             range(len(tables)), 2

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from query.engine import comparison as comparison_module
-from query.engine import sums, tiles
-from query.engine.neighbors import _search_cpu, _search_torch, nearest
+from query.engine import memory, models, sums, tile_operations, tiles
+from query.engine.neighbors.nearest import _search_cpu, _search_torch, nearest
 from query.metrics import METRICS, Comparison, Undefined, align, align_all, matrices
 from query.metrics.matrices import Moments, double_centered, null_moments, u_centered
 from query.statistics.interval import margin, paired_subsets, quantile
@@ -104,8 +103,8 @@ def test_kernels_and_torch_make_the_same_distances(part: slice, other: slice) ->
         torch.zeros(60, dtype=torch.float64),
     )
     theirs = tile.clone()
-    sums.become_distances_torch(theirs, squares, shift, part, other)
-    sums.become_distances(tile, squares, shift, part, other, rows)
+    tile_operations._become_distances_torch(theirs, squares, shift, part, other)
+    tile_operations.become_distances(tile, squares, shift, part, other, rows)
     assert torch.allclose(tile, theirs, atol=1e-6)
     expected = torch.zeros(60, dtype=torch.float64)
     expected[part] += theirs.sum(dim=1, dtype=torch.float64)
@@ -121,8 +120,8 @@ def test_kernels_and_torch_count_the_same(part: slice, other: slice) -> None:
     limits = (table(60, 4, seed=1) / 2).to(torch.float32)
     limits[0, 0] = (squares[other] / 2 - tile)[0, 3]  # a tie
     counts = [torch.zeros(60, 4, dtype=torch.int32) for _ in range(2)]
-    sums.count_closer(tile, squares, part, other, limits, 5e-7, counts[0])
-    sums.count_closer_torch(tile, squares, part, other, limits, 5e-7, counts[1])
+    tile_operations.count_closer(tile, squares, part, other, limits, 5e-7, counts[0])
+    tile_operations._count_closer_torch(tile, squares, part, other, limits, 5e-7, counts[1])
     assert torch.equal(*counts)
     assert counts[0].sum() > 0
 
@@ -171,8 +170,8 @@ def test_a_subset_is_normalized_as_its_vectors_alone_would_be(how: str) -> None:
 def test_vectors_that_do_not_fit_in_memory_come_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = related(80, seed=4, dimensions=(7, 12))
     inside = align(a, b, "distance_correlation").value
-    monkeypatch.setattr(comparison_module, "_memory", lambda: 0)
-    monkeypatch.setattr(comparison_module, "KEPT_BYTES", 0)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 0)
+    monkeypatch.setattr(models, "KEPT_BYTES", 0)
     assert align(a, b, "distance_correlation").value == inside
 
 
@@ -349,7 +348,7 @@ def test_a_gpu_finds_what_the_cpu_finds(metric: str, estimator: str | None) -> N
 
 def test_scratch_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(comparison_module, "_memory", lambda: 0)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 0)
     align(*related(80, seed=4, dimensions=(7, 12)), "distance_correlation")
     assert list(tmp_path.iterdir()) == []
 

@@ -72,7 +72,7 @@ def checked(request: pytest.FixtureRequest) -> Iterator[tuple[Comparison, dict[V
     case, n, how, k = request.param
     pair = CASES[case](n)
     comparison = comparison_of(pair, how, k=k)
-    comparison.compute({kind for metric in METRICS.values() for kind in metric.needs})
+    comparison.sums.compute({kind for metric in METRICS.values() for kind in metric.needs})
     assert comparison.dtype == torch.float32
     a, b = (scaled(x, how) for x in pair)
     yield comparison, dense_values(a, b, k)
@@ -124,8 +124,7 @@ def test_tiles_change_no_neighbor_and_no_value(
     pair = CASES[case](200)
     whole = comparison_of(pair, dtype=torch.float32)
     monkeypatch.setattr(tiles, "CPU_TILE", sides)
-    parts = comparison_of(pair, dtype=torch.float32)
-    parts.tile_side = sides[0]
+    parts = comparison_of(pair, dtype=torch.float32, tile_side=sides[0])
     for i in range(2):
         for one, other in zip(
             parts.neighbors(i, "inner", K), whole.neighbors(i, "inner", K), strict=True

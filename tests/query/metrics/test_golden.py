@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from query.engine.normalize import normalize
+from query.engine.normalization import normalize
 from query.metrics import METRICS, NORMALIZATIONS, align, cka, cknna, mutual_knn
 
 Matrix = NDArray[np.float64]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from query.engine import tiles
-from query.engine.neighbors import nearest
+from query.engine.neighbors.nearest import nearest
 from query.metrics import METRICS, NORMALIZATIONS, align
 
 Matrix = NDArray[np.float64]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from query.engine import tiles
-from query.engine.normalize import normalize
+from query.engine.normalization import normalize
 from query.metrics import (
     MEASURES,
     NORMALIZATIONS,

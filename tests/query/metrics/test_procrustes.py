@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.engine.normalize import normalize
+from query.engine.normalization import normalize
 from query.metrics import METRICS, NORMALIZATIONS, Comparison, align, procrustes
 from query.statistics.null import permutations
 

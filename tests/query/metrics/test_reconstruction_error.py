@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.engine.normalize import normalize
+from query.engine.normalization import normalize
 from query.metrics import METRICS, NORMALIZATIONS, Comparison, align, reconstruction_error
 from query.statistics.null import permutations
 

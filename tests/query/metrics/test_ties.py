@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 import query
-from query.engine import lists, normalize, search
-from query.engine import neighbors as neighbors
-from query.engine.lists import Members
-from query.engine.normalize import normalize_resolved
+from query.engine.neighbors import lists, search
+from query.engine.neighbors import nearest as nearest_module
+from query.engine.neighbors.lists import Neighborhoods
+from query.engine.normalization import normalize, normalize_resolved
 from query.metrics import (
     METRICS,
     Comparison,
@@ -100,7 +100,7 @@ def chances(x: Matrix, k: int, products: bool) -> Matrix:
     )
 
 
-def weights(members: Members) -> Matrix:
+def weights(members: Neighborhoods) -> Matrix:
     n = len(members.start)
     found = np.zeros((n, n))
     for i in range(n):
@@ -142,10 +142,10 @@ def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None
             rows,
             some,
             k,
-            resolution.among(rows),
+            resolution.of_rows(rows),
             "a",
         ),
-        search.find_lists(some, k, "euclidean", resolution.among(rows), "a"),
+        search.find_lists(some, k, "euclidean", resolution.of_rows(rows), "a"),
     ]
     assert np.array_equal(*(weights(lists.first(k)) for lists in found))
 
@@ -156,8 +156,8 @@ def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None
 def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> None:
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for way in (neighbors._search_cpu, neighbors._search_torch):
-            patch.setattr(neighbors, "_search_cpu", way)
+        for way in (nearest_module._search_cpu, nearest_module._search_torch):
+            patch.setattr(nearest_module, "_search_cpu", way)
             found.append(
                 weights(Comparison([tied(seed)], k=6, dtype=dtype).neighbors(0, "inner", 6))
             )

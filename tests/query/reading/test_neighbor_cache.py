@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 import query
-from query.engine.comparison import Table
-from query.engine.lists import Lists
+from query.engine.models import VectorsLike
+from query.engine.neighbors.lists import NeighborLists
 from query.metrics import align
 from query.reading import neighbor_cache as cache
 from query.reading.neighbor_cache import Cache
@@ -38,12 +38,14 @@ class Counting(Cache):
         super().__init__(folder)
         self.had = self.given = 0
 
-    def find(self, table: Table, normalize: str, geometry: str, k: int) -> Lists | None:
+    def find(
+        self, table: VectorsLike, normalize: str, geometry: str, k: int
+    ) -> NeighborLists | None:
         found = super().find(table, normalize, geometry, k)
         self.had += found is not None
         return found
 
-    def keep(self, table: Table, normalize: str, geometry: str, lists: Lists) -> None:
+    def keep(self, table: VectorsLike, normalize: str, geometry: str, lists: NeighborLists) -> None:
         super().keep(table, normalize, geometry, lists)
         self.given += 1
 
@@ -241,7 +243,7 @@ def test_a_store_in_memory_has_no_cache(con: duckdb.DuckDBPyConnection, store_pa
 def test_kept_lists_are_what_was_given(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x: NDArray[np.float32] = rng.normal(size=(N, 3)).astype(np.float32)
-    given = Lists(
+    given = NeighborLists(
         7,
         rng.integers(0, N, 2 * N).astype(np.int32),
         rng.normal(size=2 * N),
@@ -255,7 +257,7 @@ def test_kept_lists_are_what_was_given(tmp_path: Path) -> None:
     kept.keep(x, "l2", "inner", given)
     found = kept.find(x, "l2", "inner", 7)
     assert found is not None
-    for field in fields(Lists):
+    for field in fields(NeighborLists):
         assert np.array_equal(getattr(found, field.name), getattr(given, field.name)), field.name
     assert found.index.flags.writeable
     for other in (

@@ -29,7 +29,7 @@ def test_a_null_value_is_the_value_of_shuffled_vectors(metric: str, estimator: s
     orders = permutations(80, 5, seed=3)
     chosen = find_metric(metric)
     comparison = Comparison([a, b], k=9)
-    comparison.survey([chosen])
+    comparison.prepare([chosen])
     null = chosen.null(comparison, 0, 1, estimator, orders)
     again = [align(a, b[order.numpy()], metric, k=9, estimator=estimator).value for order in orders]
     assert null.dtype == torch.float64

@@ -174,7 +174,7 @@ def test_convergence_has_the_rank_correlation(con: Connection) -> None:
     assert rest == [4, "base", "crystals", "energy_mae"]
 
 
-def test_the_correlation_is_of_the_numbers_as_they_are(con: Connection) -> None:
+def test_the_correlation_is_of_the_numbers_identity_pairing(con: Connection) -> None:
     asked = CONVERGENCE.replace("(", "(metric := ['cka', 'procrustes'], ", 1)
     rows = con.sql(
         f"SELECT DISTINCT metric, round(spearman, 9), n_models FROM {asked} ORDER BY 1"

@@ -1,10 +1,11 @@
-"""The k nearest neighbors of every system, exact in float64, found in float32 tiles of half of all pairs.
+"""The k nearest neighbors of every system, exact in float64, from float32 tiles.
 
-A tile of products serves its rows and, turned, its columns. From it every system keeps a few more candidates than it
-needs; their values are then computed again in float64, from the normalized vectors themselves. Where rounding of
-float32 could have kept a neighbor off the list, the whole row is looked at again in float64. So neither tiles nor the
-machine nor the order of the systems decides who is a neighbor. Of those that tie, `nearest` takes the first; `search`
-keeps them all.
+A tile of products serves its rows and, transposed, its columns, so that half of all pairs are
+enough. From it every system keeps a few more candidates than it needs; their values are then
+computed again in float64, from the normalized vectors themselves. If rounding to float32 could have
+kept a neighbor off the list, the whole row is searched again in float64. So neither tiles nor the
+machine nor the order of the systems decides who is a neighbor. Of systems that tie, `nearest` takes
+the first; `query.engine.neighbors.search` keeps them all.
 """
 
 from __future__ import annotations
@@ -21,32 +22,42 @@ from torch import Tensor
 from query.engine import kernels, threads
 from query.engine.tiles import FLOAT64_BYTES, blocks, product_tile, upper
 
-# Values closer than this, relative to the largest they could be, are ties. Float64 products of 4,096 elements are good
-# to about 1e-14, so which of two equal values happens to be rounded up never decides.
+# Values closer than this, relative to the largest they could be, are ties. Float64 products of
+# 4,096 elements are good to about 1e-14, so it never matters which of two equal values happens to
+# be rounded up.
 TIE = 1e-12
-MARGIN = (
-    8  # candidates kept beyond those asked for, so that rounding near the last one does no harm
-)
+# Candidates kept beyond those asked for, so that rounding near the last one does no harm.
+MARGIN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """Neighbor lists of one model, the closest first."""
+    """The neighbor lists of one model, the closest first.
 
-    index: NDArray[np.int32]  # (n, k), never the row itself
-    value: NDArray[
-        np.float64
-    ]  # (n, k): inner products, falling; or squared Euclidean distances, rising
+    Attributes:
+        index: The neighbors, (n, k), never the row itself.
+        value: Inner products, falling, or squared Euclidean distances, rising, (n, k).
+    """
+
+    index: NDArray[np.int32]
+    value: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One model's vectors about their mean, in the precision of the tiles: values are z_i·z_j + bonus_j + c_i."""
+    """One model's vectors about their mean: values are z_i·z_j + bonus_j + c_i.
 
-    z: Tensor  # (n, d)
-    bonus: Tensor  # (n,)
-    constant: Tensor  # (n,) float64: c, what every value of a row has in common
-    error: Tensor  # (n,) float64: how far a value of a row may be off
+    Attributes:
+        z: The vectors, (n, d), in the precision of the tiles.
+        bonus: See above, (n,), in the same precision.
+        constant: c, what all values of a row have in common, (n,) float64.
+        error: How far the values of a row may be off, (n,) float64.
+    """
+
+    z: Tensor
+    bonus: Tensor
+    constant: Tensor
+    error: Tensor
 
 
 def nearest(
@@ -58,11 +69,18 @@ def nearest(
     device: torch.device | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
 ) -> Neighbors:
-    """The k other rows with the largest inner product ('inner') or the smallest distance ('euclidean').
+    """Return the k nearest other rows of every row.
 
-    x: (n, d) float64, k < n. dtype: of the tiles. advance: called with the number of pairs that each tile covered. Of
-    tied candidates those that come first in the table are taken: good for a map or the distances themselves, not for
-    who is whose neighbor; see `lists`.
+    Of tied candidates those that come first in the table are taken. This is good for a map, or for
+    the distances themselves, and not for who is whose neighbor; see `query.engine.neighbors.lists`.
+
+    Args:
+        x: The vectors, (n, d) float64.
+        k: The number of neighbors, below n.
+        geometry: 'inner' for the largest products, 'euclidean' for the smallest distances.
+        dtype: The precision of the tiles of products.
+        device: Where the tiles are computed; that of x if None.
+        advance: Called with the number of pairs of systems that each tile covered.
     """
     slack = _slack(x, geometry)
     index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance)
@@ -84,9 +102,20 @@ def best_candidates(
     device: torch.device | None,
     advance: Callable[[int], object],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return k and a few more systems of every row with their values in float64, negative for distances, best first.
+    """Return k and a few more systems of every row, and what no other system exceeds.
 
-    And the value that no other system of the row exceeds, −inf where there is no other.
+    Args:
+        x: The vectors, (n, d) float64.
+        k: The number of neighbors, below n.
+        geometry: 'inner' or 'euclidean'.
+        slack: How far apart two values of a row may be and still be tied, (n,).
+        dtype: The precision of the tiles of products.
+        device: Where the tiles are computed; that of x if None.
+        advance: Called with the number of pairs of systems that each tile covered.
+
+    Returns:
+        The systems, (n, c); their values in float64, best first, negative for distances, (n, c);
+        and the value that no other system of the row exceeds, −inf if there is no other, (n,).
     """
     frame = _frame(x, geometry, dtype, x.device if device is None else device)
     values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
@@ -94,14 +123,22 @@ def best_candidates(
     if index.shape[1] == len(x) - 1:
         return index, exact, np.full(len(x), -np.inf)
     limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
-    limit *= (
-        1 if geometry == "inner" else 2
-    )  # half the squared distance is what a product and lengths give
+    # A product and two lengths give half the squared distance.
+    limit *= 1 if geometry == "inner" else 2
     return index, exact, limit.numpy()
 
 
 def center(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The rows less their mean, (n, d) in this precision, and their squared lengths, (n,) float64. x: float64."""
+    """Return the rows less their mean, and their squared lengths.
+
+    Args:
+        x: The vectors, (n, d) float64.
+        mean: Their mean, (d,) float64.
+        dtype: The precision of the rows that are returned.
+
+    Returns:
+        The rows, (n, d), and their squared lengths, (n,) float64.
+    """
     z, squares = torch.empty(x.shape, dtype=dtype), torch.empty(len(x), dtype=torch.float64)
     table, about, out, lengths = x.numpy(), mean.numpy(), z.numpy(), squares.numpy()
     threads.each(
@@ -119,7 +156,8 @@ def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -
     else:
         bonus = squares / -2
         constant = bonus
-    # Rounding to the tile's precision, then of a sum of d products, which grows about as √d.
+    # The rounding of elements to the tile's precision, then that of a sum of d products, which
+    # grows about as √d.
     precision = torch.finfo(dtype).eps
     largest = squares.sqrt().amax()
     error = precision * (
@@ -131,7 +169,7 @@ def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -
 def _candidates(
     frame: _Frame, count: int, advance: Callable[[int], object]
 ) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
-    """The `count` best of every row by the tiles, in no order; the least of their values (n,), and their index."""
+    """Return the least value and the index of each row's `count` best by the tiles, unordered."""
     n, device = len(frame.z), frame.z.device
     search = _search_cpu if device.type == "cpu" else _search_torch
     values = torch.full((n, count), -torch.inf, dtype=frame.z.dtype, device=device)
@@ -180,7 +218,7 @@ def _search_torch(
 
 
 def _merge(found: Tensor, first: int, values: Tensor, index: Tensor) -> None:
-    """Keep the largest of what every row has and is offered, in place. found: (b, w), named first … first + w."""
+    """Keep the largest of what each row has and is offered, in place; names begin with `first`."""
     count = values.shape[1]
     best, place = found.topk(min(count, found.shape[1]), dim=1)
     best = torch.cat([values, best], dim=1)
@@ -197,7 +235,7 @@ def _score(
     slack: NDArray[np.float64],
     rows: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The lists with their values in float64, negative for distances, best first. rows: whose lists; None for all."""
+    """Return the lists of `rows` (all if None) with their values in float64, best first."""
     exact = np.empty(index.shape)
     table = x.cpu().numpy()
     compute = kernels.inner_products if geometry == "inner" else kernels.squared_distances
@@ -214,7 +252,7 @@ def _score(
 
 
 def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
-    """How close two values of a row are that count as tied, (n,)."""
+    """Return how close two values of a row are that count as tied, (n,)."""
     if geometry == "inner":
         lengths = torch.linalg.vector_norm(x, dim=1)
     else:
@@ -226,7 +264,7 @@ def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
 def _whole_rows(
     x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
+    """Return the k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
     centered = x - x.mean(dim=0) if geometry == "euclidean" else x
     bonus = (
         centered.square().sum(dim=1) / -2
@@ -243,9 +281,14 @@ def _whole_rows(
 
 
 def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:
-    """Columns of the k largest values of each row; of values within `slack` of the k-th, the first columns.
+    """Return the columns of the k largest values of each row, (b, k) int64, ascending.
 
-    tile: (b, n), k < n. slack: (b,). Returns (b, k) int64, ascending.
+    Of values that are within `slack` of the k-th, the first columns are taken.
+
+    Args:
+        tile: The values, (b, n).
+        k: How many, below n.
+        slack: How far apart two values of a row may be and still be tied, (b,).
     """
     limit = tile.topk(k, dim=1).values[:, -1:]
     larger = tile > limit + slack[:, None]

@@ -1,4 +1,7 @@
-"""What two models' neighbor lists share, for any number of pairings of their systems: O(n · k) each."""
+"""What two models' neighbor lists share, for any number of pairings of their systems.
+
+A pairing costs O(n · k).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,17 @@ Orders = NDArray[np.int64]
 def over_pairings(
     orders: Tensor | Orders, width: int, compute: Callable[..., Any]
 ) -> NDArray[np.float64]:
-    """compute(order, scratch, out) for every pairing; `width` numbers each.
+    """Compute some numbers for every pairing.
 
-    orders: (B, n); in the p-th, row i of a is paired with row orders[p, i] of b. scratch: (n,) int64, −1 wherever
-    it matters. Returns (B, width).
+    Args:
+        orders: The pairings, (B, n) int64: in the p-th, row i of the first model is paired with
+            row orders[p, i] of the second.
+        width: How many numbers there are for each pairing.
+        compute: Called as compute(order, scratch, out), with order (n,), scratch (n,) int64 that is
+            −1 everywhere at first, and out (width,), which it fills.
+
+    Returns:
+        The numbers, (B, width).
     """
     table = orders.numpy() if isinstance(orders, Tensor) else orders
     out = np.zeros((len(table), width))
@@ -35,6 +45,10 @@ def over_pairings(
     return out
 
 
-def as_they_are(n: int) -> Orders:
-    """The pairing of every row with itself, (1, n)."""
+def identity_pairing(n: int) -> Orders:
+    """Return the pairing of every row with itself, (1, n).
+
+    Args:
+        n: The number of systems.
+    """
     return np.arange(n, dtype=np.int64)[None]

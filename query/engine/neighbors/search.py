@@ -1,4 +1,4 @@
-"""Neighbor lists with all that tie: those of distinct vectors are found, then systems are put in their place."""
+"""Neighbor lists with all that tie: lists of distinct vectors are found, then of systems."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from query.engine import kernels, threads
-from query.engine.lists import Lists, expand, offsets, require_room
-from query.engine.neighbors import best_candidates
+from query.engine.neighbors.lists import NeighborLists, expand, offsets, require_room
+from query.engine.neighbors.nearest import best_candidates
 from query.engine.resolution import SPREAD, Resolution
 from query.engine.tiles import FLOAT64_BYTES, blocks
 
@@ -27,11 +27,21 @@ def find_lists(
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
-) -> Lists:
+) -> NeighborLists:
     """Return the k nearest systems of every system and those that tie with the k-th.
 
-    x: (n, d) float64, k < n. geometry: 'inner' products or 'euclidean' distances. name: of the model. dtype, device,
-    advance: as in `neighbors.nearest`. Raises Undefined where too many systems tie.
+    Args:
+        x: The normalized vectors, (n, d) float64.
+        k: The number of neighbors, below n.
+        geometry: 'inner' for the largest products, 'euclidean' for the smallest distances.
+        resolution: What the precision of the vectors can tell apart.
+        name: How reasons call the model.
+        dtype: The precision of the tiles of products.
+        device: Where the tiles are computed; that of x if None.
+        advance: Called with the number of pairs of systems that each tile covered.
+
+    Raises:
+        Undefined: Too many systems tie.
     """
     distinct = _distinct(resolution.label)
     u = x if len(distinct) == len(x) else x[torch.from_numpy(distinct)]
@@ -53,11 +63,27 @@ def find_lists(
 
 
 def cut_lists(
-    lists: Lists, rows: NDArray[np.int64], x: Tensor, k: int, resolution: Resolution, name: str
-) -> Lists:
-    """Return the lists among some systems, cut from those among all; what is left too short is searched again.
+    lists: NeighborLists,
+    rows: NDArray[np.int64],
+    x: Tensor,
+    k: int,
+    resolution: Resolution,
+    name: str,
+) -> NeighborLists:
+    """Return the lists among some systems, cut from those among all.
 
-    rows: (m,) ascending, the systems that are left. x: (m, d) float64, their vectors, with their resolution.
+    Lists that are left too short are searched again.
+
+    Args:
+        lists: The lists among all systems.
+        rows: The systems that are left, (m,) ascending.
+        x: Their vectors, (m, d) float64.
+        k: The number of neighbors, below m.
+        resolution: What the precision of these vectors can tell apart.
+        name: How reasons call the model.
+
+    Raises:
+        Undefined: Too many systems tie.
     """
     found, short = lists.among(rows, k)
     if not short.size:
@@ -74,55 +100,55 @@ def cut_lists(
 
 def _empty(
     x: Tensor, u: Tensor, k: int, geometry: str, resolution: Resolution, distinct: NDArray[np.int64]
-) -> Lists:
-    """Return lists of distinct vectors without any entry. x: all vectors, u: the distinct ones."""
+) -> NeighborLists:
+    """Return lists of the distinct vectors u, of all vectors x, without any entry."""
     grain = resolution.grain[distinct]
     if geometry == "inner":
         lengths = torch.linalg.vector_norm(u, dim=1).numpy()
         slack, relative = SPREAD * (grain * lengths.max() + lengths * grain.max()), 0.0
     else:
-        # The rounding of a neighbor's vector is bounded by that of one's own and that of what is between them.
+        # The rounding of a neighbor's vector is bounded by that of the owner's vector and that
+        # of the difference between the two.
         slack, relative = 2 * SPREAD * grain, SPREAD * resolution.precision
     begin = np.zeros(len(u) + 1, np.int64)
     nothing = np.empty(0, np.int32), np.empty(0)
-    return Lists(k, *nothing, begin, np.arange(len(u)), slack, relative, geometry == "inner")
+    return NeighborLists(
+        k, *nothing, begin, np.arange(len(u)), slack, relative, geometry == "inner"
+    )
 
 
 def _keep(
-    lists: Lists,
+    lists: NeighborLists,
     index: NDArray[np.int32],
     value: NDArray[np.float64],
     begin: NDArray[np.int64],
     k: int,
-) -> Lists:
-    """Return lists of these candidates, the k nearest and those that tie with the k-th."""
-    kept, its, length = (
-        np.empty_like(index),
-        np.empty_like(value),
-        np.empty(len(begin) - 1, np.int64),
-    )
-    how = (lists.slack, lists.relative, lists.products)
-    end = kernels.keep_near(index, value, begin, k, *how, kept, its, length)
+) -> NeighborLists:
+    """Return lists of these candidates: the k nearest and those that tie with the k-th."""
+    kept, its = np.empty_like(index), np.empty_like(value)
+    length = np.empty(len(begin) - 1, np.int64)
+    ties = (lists.slack, lists.relative, lists.products)
+    end = kernels.keep_near(index, value, begin, k, *ties, kept, its, length)
     return replace(lists, index=kept[:end].copy(), value=its[:end].copy(), begin=offsets(length))
 
 
-def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: str) -> Lists:
-    """Return the lists of some rows, each looked at as a whole in float64. u: (n, d) distinct vectors, k < n."""
+def _whole_rows(
+    u: Tensor, rows: NDArray[np.int64], k: int, lists: NeighborLists, name: str
+) -> NeighborLists:
+    """Return the lists of some rows of distinct vectors u, each searched as a whole in float64."""
     mean = u.mean(dim=0)
     centered = u - mean
     squares = centered.square().sum(dim=1)
     left = u if lists.products else centered
     longest = torch.linalg.vector_norm(left, dim=1).amax() * squares.amax().sqrt()
     error = torch.finfo(u.dtype).eps * (16 + u.shape[1] ** 0.5) * float(longest)
-    parts: list[Lists] = []
+    parts: list[NeighborLists] = []
     entries = 0
     for part in blocks(len(rows), len(u) * FLOAT64_BYTES):
         some = replace(lists, slack=lists.slack[rows[part]])
         chosen = torch.from_numpy(rows[part])
         tile = left[chosen] @ centered.T
-        if (
-            not lists.products
-        ):  # half the squared distance, the other way round, but for a constant of the row
+        if not lists.products:  # minus half the squared distance, but for a constant of the row
             tile -= squares / 2
         tile[torch.arange(len(chosen)), chosen] = -torch.inf
         last = tile.topk(k, dim=1).values[:, -1].numpy()
@@ -144,16 +170,19 @@ def _whole_rows(u: Tensor, rows: NDArray[np.int64], k: int, lists: Lists, name: 
 
 
 def _least(
-    lists: Lists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float
+    lists: NeighborLists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float
 ) -> NDArray[np.float64]:
-    """Return the least value in a tile that may tie with the k-th, `last`, of its row. squares: of the row's length."""
+    """Return the least value in a tile that may tie with the k-th of its row, `last`.
+
+    squares: The squared lengths of the rows' vectors.
+    """
     if lists.products:
         return last - lists.slack - error
     return (squares - _reach(lists, np.maximum(squares - 2 * last, 0.0) + 2 * error)) / 2 - error
 
 
-def _reach(lists: Lists, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the furthest value that ties with these, one of each list."""
+def _reach(lists: NeighborLists, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the furthest value that ties with each of these, one per list."""
     if lists.products:
         return value - lists.slack
     roots = np.sqrt(value)

@@ -1,0 +1,64 @@
+"""Inner loops for which torch has no operation, compiled by numba for the CPU.
+
+What a GPU needs of them is restated in torch operations; the tests hold the two against each other.
+"""
+
+from query.engine.kernels.candidates import (
+    inner_products,
+    order_by_value,
+    push_columns,
+    push_rows,
+    squared_distances,
+)
+from query.engine.kernels.pair_tiles import (
+    TWIN,
+    count_closer_columns,
+    count_closer_rows,
+    distances,
+    mean_places,
+    shuffled_product,
+    thresholds,
+)
+from query.engine.kernels.shared_neighbors import (
+    centered_products,
+    reciprocated,
+    sum_places,
+    sum_shared,
+    unbiased_terms,
+)
+from query.engine.kernels.tied_lists import cut_lists, expand_lists, keep_near
+from query.engine.kernels.vector_rows import (
+    center_rows,
+    group_close,
+    hash_rows,
+    measure_rows,
+    scale_rows,
+)
+
+__all__ = [
+    "TWIN",
+    "center_rows",
+    "centered_products",
+    "count_closer_columns",
+    "count_closer_rows",
+    "cut_lists",
+    "distances",
+    "expand_lists",
+    "group_close",
+    "hash_rows",
+    "inner_products",
+    "keep_near",
+    "mean_places",
+    "measure_rows",
+    "order_by_value",
+    "push_columns",
+    "push_rows",
+    "reciprocated",
+    "scale_rows",
+    "shuffled_product",
+    "squared_distances",
+    "sum_places",
+    "sum_shared",
+    "thresholds",
+    "unbiased_terms",
+]

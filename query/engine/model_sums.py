@@ -1,0 +1,149 @@
+"""Sums over all pairs of systems of the models of a comparison, each kind found once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from query.engine.memory import Scratch
+from query.engine.models import Models
+from query.engine.neighbors.finder import ListFinder
+from query.engine.neighbors.nearest import center
+from query.engine.sums import (
+    RANKED,
+    Centered,
+    Sums,
+    feature_products,
+    features_are_cheaper,
+    sum_pairs,
+)
+from query.engine.undefined import Undefined
+
+
+class ModelSums:
+    """The sums over all pairs of systems of the models of a comparison."""
+
+    def __init__(
+        self,
+        models: Models,
+        finder: ListFinder,
+        *,
+        k: int | None,
+        device: torch.device,
+        dtype: torch.dtype,
+        advance: Callable[[int], object],
+        side: int | None = None,
+    ) -> None:
+        """Take the models; nothing is added up yet.
+
+        Args:
+            models: The models.
+            finder: Who finds the lists of which places are counted.
+            k: How many of the nearest systems are ranked; RANKED if None.
+            device: Where tiles of products are computed.
+            dtype: The precision of these tiles.
+            advance: Called with the number of products of two vectors that were made.
+            side: The side of a tile; None leaves the choice to the pass.
+        """
+        self._models, self._finder, self._k = models, finder, RANKED if k is None else k
+        self._device, self._dtype, self._advance = device, dtype, advance
+        self._side = side
+        self._sums: dict[str, Sums] = {}
+        self._squares: dict[int, NDArray[np.float64]] = {}
+        self._places: dict[int, int] = {}
+
+    def missing(self, kinds: Iterable[str]) -> frozenset[str]:
+        """Return the kinds that are not found yet.
+
+        Args:
+            kinds: Of `sums.KINDS`.
+        """
+        return frozenset(kinds) - self._sums.keys()
+
+    def compute(
+        self, kinds: Iterable[str], meanwhile: Callable[[int], object] = lambda model: None
+    ) -> None:
+        """Find sums of these kinds for all models in one pass; those that are found stay.
+
+        Args:
+            kinds: Of `sums.KINDS`.
+            meanwhile: Called with the number of each model that has values, before its vectors
+                are centered, so that whatever else is done with them needs no second reading.
+        """
+        kinds = self.missing(kinds)
+        with Scratch(self._device) as scratch:
+            centered: dict[int, Centered] = {}
+            for i in range(len(self._models)):
+                if self._models.reason(i) is None:
+                    meanwhile(i)
+                    if kinds:
+                        centered[i] = self._center(i, scratch)
+            if kinds:
+                self._places = {i: place for place, i in enumerate(centered)}
+                self._sums |= dict.fromkeys(kinds, self._find(centered, kinds))
+            centered.clear()
+
+    def of_kind(self, kind: str) -> Sums:
+        """Return the sums of one kind; models are numbered by `place`.
+
+        Args:
+            kind: One of `sums.KINDS`.
+        """
+        if kind not in self._sums:
+            self.compute({kind})
+        return self._sums[kind]
+
+    def place(self, i: int) -> int:
+        """Return the number that a model has in the sums.
+
+        Args:
+            i: Its number in the comparison.
+        """
+        return self._places[i]
+
+    def squares(self, i: int) -> NDArray[np.float64]:
+        """Return the squared lengths of a model's vectors about their mean, (n,).
+
+        Args:
+            i: The number of the model.
+        """
+        self.of_kind("kernels")
+        return self._squares[i]
+
+    def kernel_product(self, a: int, b: int) -> float:
+        """Return Σ_ij K_ij L_ij of the centered kernels of two models, i = j included.
+
+        Args:
+            a: The number of the first model.
+            b: The number of the second.
+        """
+        return float(self.of_kind("kernels").kernels[self.place(a), self.place(b)])
+
+    def _center(self, i: int, scratch: Scratch) -> Centered:
+        """Return a model's vectors about their mean."""
+        x = self._models.vectors(i)
+        z, squares = center(x, x.mean(dim=0), self._dtype)
+        self._squares[i] = squares.numpy()
+        return Centered(scratch.hold(z), squares)
+
+    def _find(self, centered: dict[int, Centered], kinds: frozenset[str]) -> Sums:
+        found = list(centered.values())
+        if not found:
+            return Sums()
+        if kinds == {"kernels"} and features_are_cheaper(found):
+            self._advance(len(found) * self._models.n**2)
+            return Sums(kernels=feature_products(found, self._device))
+        lists = [self._ranked(i) for i in centered] if "ranks" in kinds else []
+        return sum_pairs(
+            found, kinds, lists, device=self._device, advance=self._advance, side=self._side
+        )
+
+    def _ranked(self, i: int) -> NDArray[np.int32]:
+        """Return a model's nearest systems, (n, k); nobody in particular where systems tie."""
+        try:
+            return self._finder.neighbors(i, "euclidean", self._k).near
+        except Undefined:
+            return np.zeros((self._models.n, self._k), np.int32)

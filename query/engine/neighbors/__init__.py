@@ -1,0 +1,1 @@
+"""Who is near whom: neighbor lists of one model, with all systems that tie."""
