@@ -147,7 +147,7 @@ def test_a_subset_is_what_its_vectors_alone_would_give(metric: str, estimator: s
     """Few systems are left, so that most lists are too short and have to be found anew."""
     a, b = related(80, seed=4, dimensions=(7, 12))
     whole = Comparison([a, b], k=6)
-    whole.survey([METRICS[metric]])
+    whole.prepare([METRICS[metric]])
     for kept in (75, 30):
         rows = np.sort(np.random.default_rng(kept).choice(80, kept, replace=False))
         found = whole.subset(rows).value(METRICS[metric], 0, 1, estimator)
@@ -271,7 +271,7 @@ def test_the_null_of_some_systems_stands_for_that_of_all(
 def test_the_states_moments_are_those_of_the_matrix(metric: str, estimator: str) -> None:
     a, _ = related(40, seed=3, dimensions=(7, 12))
     given = Comparison([a])
-    given.survey([METRICS[metric]])
+    given.prepare([METRICS[metric]])
     found = given.state(METRICS[metric], 0).moments[estimator]
     expected = Moments.of(METRICS[metric].matrix(given.vectors(0), estimator))
     for field in ("n", "square", "row_square", "trace", "diagonal_square"):

@@ -128,7 +128,7 @@ def test_the_reason_names_the_model() -> None:
             "unknown metric 'cknn'; did you mean 'cknna'\\? there are: cka, cknna",
         ),
         (
-            {"estimator": "centered"},
+            {"estimator": "centred"},
             "unknown estimator of cknna 'centered'; did you mean 'centered'\\?",
         ),
         ({"metric": "mutual_knn", "estimator": "biased"}, "mutual_knn has no estimators"),
