@@ -1,20 +1,23 @@
-# One image per family of models: its lock, the worker, its own folder, and nothing else.
+# The image of one family of models. It holds the packages of the family's lock, the worker, the
+# family's own folder, and nothing else.
 #
-#   make build FAMILY=chgnet            puts the context together (ingest/images/build.py) and builds
-#   docker run --rm --network none --read-only --tmpfs /tmp -v $PWD/job:/job:ro -v $PWD/out:/out IMAGE /job /out
+#   matterzoo build chgnet     puts the context together (ingest/images/context.py) and builds
+#   docker run --rm --network none --read-only --tmpfs /tmp \
+#       -v $PWD/job:/job:ro -v $PWD/out:/out IMAGE /job /out
 #
-# Every instruction is one that Docker's classic builder, BuildKit and Podman know alike: no mounts, no heredocs.
-# The base is a plain Python. CUDA's libraries come with torch's own wheels and the driver with the host, so a vendor's
-# base image would only bring a second copy of them, several GB large.
+# Docker's classic builder, BuildKit and Podman all know every instruction: there are no mounts and
+# no heredocs. The base is a plain Python. CUDA's libraries come with torch's own wheels, and the
+# driver comes with the host, so a vendor's base image would only bring a second copy of several GB.
 
 ARG BASE=python:3.11-slim-bookworm
-# Where packages are built. It may hold compilers, or a company's certificates: nothing of it stays in the image.
+# The image in which packages are installed. It may hold compilers or a company's certificates:
+# nothing of it stays in the finished image.
 ARG BUILDER=${BASE}
 
 
 FROM ${BASE} AS base
 LABEL org.matterzoo.part=base
-# HOME and the user's name are those of nobody: whoever starts the image gives it their own uid.
+# HOME and the user's name belong to no real user: whoever starts the image gives it their own uid.
 ENV PATH=/env/bin:${PATH} \
     PYTHONPATH=/matterzoo \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -31,18 +34,21 @@ LABEL org.matterzoo.part=build
 ARG UV
 ARG OFFLINE
 ARG PIP_INDEX_URL
-# uv reads the certificates of the image, not its own, so that a BUILDER's are heard.
-ENV PIP_FIND_LINKS=/wheels UV_FIND_LINKS=/wheels UV_NO_CACHE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
-    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+# uv uses the certificates of the image instead of its own, so that those of a BUILDER count.
+ENV PIP_FIND_LINKS=/wheels UV_FIND_LINKS=/wheels UV_NO_CACHE=1 UV_LINK_MODE=copy \
+    UV_PYTHON_DOWNLOADS=never SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 COPY wheels/shared/ /wheels/
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
         ${OFFLINE:+--no-index} ${UV}
 
 
-# torch and the CUDA libraries that only it asks for, without the family's name: families of one torch share this layer,
-# even when two machines build them. So files get one date and bytecode that does not depend on it, uv's own notes go, and
-# the whole is copied as a folder of the root, because a folder above would bring the date of its copying. (Packages carry
-# templates that are not Python; that these cannot be compiled is no fault.)
+# torch and the CUDA libraries that only torch requires. No family's name occurs here, so that
+# families with the same torch share this layer, even if two machines build them. For that, all
+# files get the same date, and bytecode that does not depend on it; uv's own records are removed;
+# and the folder is copied into the root, because a folder above it would bring the date of the
+# copy. (Some packages carry templates that are not Python. That they cannot be compiled is no
+# fault.)
 FROM tools AS torch
 ARG TORCH
 ARG TORCH_BACKEND
@@ -56,17 +62,20 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /torch \
             | grep -vixE 'torch|triton|(nvidia|cuda)-.*' \
             | xargs -r /opt/uv/bin/uv pip uninstall --quiet --python /torch; \
     fi \
-    && rm -rf /torch/lib/python*/site-packages/torch/test /torch/lib/python*/site-packages/torch/include \
+    && rm -rf /torch/lib/python*/site-packages/torch/test \
+        /torch/lib/python*/site-packages/torch/include \
     && find /torch -name uv_cache.json -delete \
     && find /torch -name RECORD -exec sed -i /uv_cache.json/d {} + \
-    && { /torch/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /torch/lib || true; } \
+    && { /torch/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /torch/lib \
+        || true; } \
     && find /torch -exec touch --no-dereference --date=@0 {} + \
     && mkdir -p /built/torch && mv /torch /built/torch/
 
 
-# The family's lock, every file checked against its hash; then what no index has, from its repository at a commit, which
-# is git's own hash of it. The packages' own tests, a tenth of the size, are left out, as
-# are torch's headers above: there is no compiler to read them.
+# The packages of the family's lock, each file checked against its hash. Then the packages that no
+# index has, from their repositories at a commit, which is git's own hash. The packages' tests, a
+# tenth of the size, are left out, and so are torch's headers above: no compiler is here to read
+# them.
 FROM torch AS install
 ARG FAMILY
 ARG OFFLINE
@@ -77,15 +86,18 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
     && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} \
         --no-deps --require-hashes -r /tmp/requirements.lock \
     && if [ -n "${SOURCES}" ]; then \
-        { [ -n "${OFFLINE}" ] || command -v git || { apt-get -qq update && apt-get -qq install -y git; }; } \
-        && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} --no-deps ${SOURCES}; \
+        { [ -n "${OFFLINE}" ] || command -v git \
+            || { apt-get -qq update && apt-get -qq install -y git; }; } \
+        && /opt/uv/bin/uv pip install --quiet --python /env ${OFFLINE:+--no-index} \
+            --no-deps ${SOURCES}; \
     fi \
     && site="lib/$(basename /env/lib/python*)/site-packages" \
     && echo "/torch/${site}" > "/env/${site}/torch.pth" \
     && find /env/lib -depth -type d -name tests -exec rm -rf {} + \
     && find /env -name uv_cache.json -delete \
     && find /env -name RECORD -exec sed -i /uv_cache.json/d {} + \
-    && { /env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /env/lib || true; } \
+    && { /env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /env/lib \
+        || true; } \
     && find /env -exec touch --no-dereference --date=@0 {} + \
     && mkdir -p /built/env && mv /env /built/env/
 
