@@ -1,4 +1,4 @@
-"""Where things lie, for a program in a checkout and for an installed one: real copies of the tree."""
+"""Where things lie, in a checkout and for an installed program, with real copies of the tree."""
 
 from __future__ import annotations
 

@@ -49,24 +49,27 @@ compute = { parameters = 0, scales_with = "systems", batch = 16 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }
 representation = [
-    { name = "nodes", layer = "a row an atom", level = "node", pooling = "mean", channels = "all", dimension = 3 },
+    { name = "nodes", layer = "one row per atom", level = "node", pooling = "mean",
+      channels = "all", dimension = 3 },
 ]
 options = { %s }
 """
 MODELS = {
     "plain": "",
-    "slow": "sleep = 0.4",  # s a batch
-    "late": "after = 1024, sleep = 2.0",  # systems that are done before any trouble begins: the first shard's
+    "slow": "sleep = 0.4",  # s per batch
+    # after: the number of systems before any trouble begins, here those of the first shard
+    "late": "after = 1024, sleep = 2.0",
     "stuck": "after = 1024, sleep = 3600.0",
     "crashing": "after = 1024, exit = 3",
-    "filling": "after = 1024, leave = 4096",  # bytes of the disk
-    "hungry": "megabytes = 40",  # a system of a batch
+    "filling": "after = 1024, leave = 4096",  # bytes of the disk that stay free
+    "hungry": "megabytes = 40",  # per system of a batch
     "starving": "megabytes = 400",
     "probe": "probe = true",
 }
 WEIGHED = (MODEL % ("weighed", "weighed = true")).replace(
     'weights = { source = "none" }',
-    'weights = { source = "hub", repo = "owner/scale", format = "safetensors", files = [{ path = "deep/scale.txt" }] }',
+    'weights = { source = "hub", repo = "owner/scale", format = "safetensors", '
+    'files = [{ path = "deep/scale.txt" }] }',
 )
 XYZ = '2\nname="m{number:04}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 {length}\n'
 ENCODER = '''
@@ -100,7 +103,8 @@ class FamilyEncoder(Encoder):
     def __init__(self, model, **rest):
         super().__init__(model, **rest)
         if model["options"].get("probe"):
-            status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            lines = Path("/proc/self/status").read_text().splitlines()
+            status = dict(line.split(":\\t", 1) for line in lines)
             print(json.dumps({
                 "uid": os.getuid(), "gid": os.getgid(), "pid": os.getpid(),
                 "capabilities": status["CapEff"], "bounding": status["CapBnd"],
@@ -145,7 +149,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that every user may enter, of a short name: a socket's path holds 107 characters."""
+    """A folder with a short name that every user may enter: a socket's path holds 107 letters."""
     path = Path(tempfile.mkdtemp())
     path.chmod(0o755)
     yield path
@@ -156,7 +160,7 @@ def folder() -> Iterator[Path]:
 def relay(
     client: docker.DockerClient, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Relay]:
-    """What DOCKER_HOST names now: the same engine, until the test cuts the line."""
+    """The same engine, which DOCKER_HOST names now, until the test cuts the line."""
     with Relay(folder / "relay.sock", address().removeprefix("unix://")) as relay:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.path}")
         yield relay
@@ -165,7 +169,7 @@ def relay(
 
 @pytest.fixture(scope="session")
 def base(client: docker.DockerClient) -> str:
-    """The base image, which must be here or be had."""
+    """The base image, which is here or can be pulled."""
     name = os.environ.get("MATTERZOO_BASE") or default_base()
     try:
         client.images.get(name)
@@ -173,13 +177,13 @@ def base(client: docker.DockerClient) -> str:
         try:
             client.images.pull(name)
         except DockerException as error:
-            pytest.skip(f"no base image {name} ({error}); MATTERZOO_BASE=… names one that is here")
+            pytest.skip(f"no base image {name} ({error}); MATTERZOO_BASE names one that is here")
     return name
 
 
 @pytest.fixture(scope="session")
 def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """zoo/boxed, a family that needs numpy and pyarrow alone; and its wheels, where those of its like were fetched."""
+    """A family that needs numpy and pyarrow only, with the wheels of a similar one if fetched."""
     root = tmp_path_factory.mktemp("boxed")
     folder = root / "zoo" / "boxed"
     folder.mkdir(parents=True)
@@ -201,7 +205,7 @@ def boxed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def places(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables of a zoo that holds the family, and of a list of published images that is nobody's."""
+    """Variables that name the family's folders, and a list of published images of its own."""
     return {
         "MATTERZOO_FAMILIES": str(boxed_folder / "zoo"),
         "MATTERZOO_ENVS": str(boxed_folder / "envs"),
@@ -212,7 +216,7 @@ def places(boxed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.fixture(autouse=True)
 def zoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those variables, for the tests that have to do with the family."""
+    """Set those variables for the tests that have to do with the family."""
     if "places" in request.fixturenames:
         for name, value in request.getfixturevalue("places").items():
             monkeypatch.setenv(name, value)
@@ -220,7 +224,7 @@ def zoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="session")
 def build_options(boxed_folder: Path, base: str) -> BuildOptions:
-    """From wheels where there are any, else from the package index."""
+    """How images are built: from wheels if there are any, else from the package index."""
     return BuildOptions(base=base, offline=(boxed_folder / "wheels" / "boxed").is_dir())
 
 
@@ -228,7 +232,7 @@ def build_options(boxed_folder: Path, base: str) -> BuildOptions:
 def boxed(
     places: dict[str, str], client: docker.DockerClient, build_options: BuildOptions
 ) -> Iterator[Family]:
-    """The family, its image built."""
+    """The family, with its image built."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in places.items():
             patch.setenv(name, value)
@@ -241,7 +245,7 @@ def boxed(
 
 @pytest.fixture
 def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """An empty place for a store, and processes that find the zoo."""
+    """An empty place for a store, and processes that can import the program."""
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
@@ -252,7 +256,7 @@ def layout(boxed: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> La
 def ingest(
     layout: Layout, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """`python -m ingest run boxed-MODEL DATASET …`: its exit code, and what it said on the two outputs."""
+    """Run an ingest of `boxed-MODEL`: its exit code, and what it printed on the two outputs."""
 
     def run(
         model: str,
@@ -292,7 +296,7 @@ def only_run(layout: Layout) -> Callable[[], Run]:
 
 @pytest.fixture
 def molecules(layout: Layout) -> str:
-    """A file of 1100 small molecules: a shard's worth, and some more."""
+    """A file of 1100 small molecules: those of one shard, and some more."""
     file = layout.store.with_name("molecules.extxyz")
     file.write_text("".join(XYZ.format(number=i, length=0.7 + i / 10_000) for i in range(1100)))
     return str(file)
@@ -300,7 +304,7 @@ def molecules(layout: Layout) -> str:
 
 @pytest.fixture
 def meanwhile(layout: Layout) -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Do something while a run goes on, as soon as it has written its first shard."""
+    """Do something during a run, as soon as it has written its first shard."""
     threads = []
 
     def wait_and_do(act: Callable[[], object]) -> None:

@@ -24,7 +24,10 @@ http: {{ addr: "127.0.0.1:{port}" }}
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address of a registry: MATTERZOO_REGISTRY, or one of Debian's docker-registry that keeps what it gets in folder."""
+    """Serve a registry that keeps its images in the folder, unless MATTERZOO_REGISTRY names one.
+
+    The registry is Debian's docker-registry.
+    """
     named = os.environ.get("MATTERZOO_REGISTRY")
     if named:
         yield named
@@ -32,7 +35,8 @@ def serving(folder: Path) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip(
-            "needs a registry: MATTERZOO_REGISTRY=127.0.0.1:5000, or `apt-get install docker-registry`"
+            "needs a registry: MATTERZOO_REGISTRY=127.0.0.1:5000, or "
+            "`apt-get install docker-registry`"
         )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""An engine that can seem to stop."""
+"""A relay in front of an engine, which lets the engine seem to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Relay:
-    """Stands between us and the engine, so that the engine can seem to stop."""
+    """Stands between the program and the engine, so that the engine can seem to stop."""
 
     def __init__(self, path: Path, engine: str) -> None:
         self.path, self.engine = path, engine
@@ -32,7 +32,7 @@ class Relay:
             end.close()
 
     def cut(self) -> None:
-        """Both sides hear nothing more, and nobody else is let in."""
+        """End all connections, and accept no more."""
         for end in (self.listening, *self.ends):
             try:
                 end.shutdown(socket.SHUT_RDWR)
@@ -40,7 +40,7 @@ class Relay:
                 continue
 
     def freeze(self) -> None:
-        """All lines stay open, and nothing comes through any more."""
+        """Keep all connections open, and pass nothing on any more."""
         self.frozen = True
 
     def _start(self, work: Callable[..., None], *ends: socket.socket) -> None:

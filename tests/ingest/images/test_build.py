@@ -40,13 +40,16 @@ from zoo.places import ROOT
 
 PROBE = """
 import importlib.metadata, json, os, pathlib, sys
-parts = [os.walk(f"/{part}") for part in ("torch", "env", "matterzoo")]
-walk = [pathlib.Path(folder, name) for part in parts for folder, _, names in part for name in names]
+parts = ("torch", "env", "matterzoo")
+unwanted = ("/root/.cache", "/tmp/requirements.lock", "/wheels", "/opt/uv")
+tools = ("uv", "pip", "cc", "gcc")
+walks = [os.walk(f"/{part}") for part in parts]
+walk = [pathlib.Path(folder, name) for part in walks for folder, _, names in part for name in names]
 print(json.dumps({
     "packages": sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()),
     "files": sorted(str(path) for path in walk if "matterzoo" in path.parts),
-    "caches": [p for p in ("/root/.cache", "/tmp/requirements.lock", "/wheels", "/opt/uv") if os.path.lexists(p)],
-    "tools": [n for n in ("uv", "pip", "cc", "gcc") for p in ("env", "torch") if os.path.exists(f"/{p}/bin/{n}")],
+    "caches": [path for path in unwanted if os.path.lexists(path)],
+    "tools": [name for name in tools if any(os.path.exists(f"/{p}/bin/{name}") for p in parts)],
     "bytecode": len([p for p in walk if p.suffix == ".pyc"]),
 }))
 """

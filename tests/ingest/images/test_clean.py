@@ -1,6 +1,6 @@
-"""`matterzoo clean --images` removes what carries our labels and nothing else.
+"""`matterzoo clean --images` removes what carries the project's labels and nothing else.
 
-The images that a test removes carry a label of its own: those of whoever runs it are foreign to it, and stay.
+The images that a test removes carry a label of its own, so that the images of whoever runs it stay.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Start = Callable[..., Container]
 
 @pytest.fixture
 def part(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The label by which images are taken for ours."""
+    """The label by which images are taken for the project's."""
     name = f"org.matterzoo.test-{uuid.uuid4().hex[:12]}"
     monkeypatch.setattr(clean_module, "PART", name)
     return name
@@ -39,7 +39,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def make(client: docker.DockerClient, base: str) -> Iterator[Make]:
-    """A small image with these labels; without a name it is dangling."""
+    """Make a small image with these labels; without a name it is dangling."""
     made: list[str] = []
 
     def image(labels: dict[str, str], name: str | None = None) -> Image:
@@ -60,11 +60,11 @@ def make(client: docker.DockerClient, base: str) -> Iterator[Make]:
 
 @pytest.fixture
 def start(client: docker.DockerClient) -> Iterator[Start]:
-    """A container of an image, at work until the test ends."""
+    """Start a container of an image, which works until the test ends."""
     made: list[Container] = []
 
     def container(image: str, labels: dict[str, str], command: str = "sleep 600") -> Container:
-        # With an init, since a first process does not end when it is asked to.
+        # With an init, because a first process does not end when it is asked to.
         options = {"labels": labels, "network_mode": "none", "init": True, "detach": True}
         made.append(client.containers.run(image, command.split(), **options))
         return made[-1]

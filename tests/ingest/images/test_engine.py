@@ -1,4 +1,4 @@
-"""The container engine: which one is asked, what it is, and what is said where none answers."""
+"""The container engine: which one is asked, what it is, and the message if none answers."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 @pytest.fixture
 def silent(folder: Path) -> Iterator[Path]:
-    """A socket that takes calls and never answers."""
+    """A socket that accepts connections and never answers."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "silent.sock"))
         listening.listen()
         yield folder / "silent.sock"
 
 
-# --- none answers -----------------------------------------------------------------------------------------------------
+# --- none answers
 def test_no_socket(ask: Ask, folder: Path) -> None:
     ask(f"unix://{folder}/none.sock")
-    message = f"no container engine answers at unix://{folder}/none.sock: there is no such socket; start Docker"
-    with pytest.raises(EngineError, match=message), connected():
+    message = f"no container engine answers at unix://{folder}/none.sock: there is no such socket"
+    with pytest.raises(EngineError, match=f"{message}; start Docker"), connected():
         pass
 
 
@@ -94,7 +94,10 @@ def test_never_an_answer(ask: Ask, silent: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_permission_denied(silent: Path) -> None:
     silent.chmod(0)
-    code = "import os; from ingest.images.engine import unavailable as u; os.getuid() or os.setuid(65534); print(u())"
+    code = (
+        "import os; from ingest.images.engine import unavailable\n"
+        "os.getuid() or os.setuid(65534); print(unavailable())"
+    )
     command = [sys.executable, "-W", "error", "-c", code]
     variables = os.environ | {"DOCKER_HOST": f"unix://{silent}"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
@@ -122,10 +125,10 @@ def test_an_address_that_is_none(ask: Ask, url: str, reason: str) -> None:
     assert reason in str(unavailable())
 
 
-# --- which one is asked -----------------------------------------------------------------------------------------------
+# --- which one is asked
 @pytest.fixture
 def context(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Make a context of docker's client, and the one in use. Returns the file that describes it."""
+    """Make a context of docker's client and use it. Returns the file that describes it."""
 
     def make(host: str) -> Path:
         meta = folder / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest() / "meta.json"
@@ -187,7 +190,7 @@ def test_a_context_that_cannot_be_read(context: Callable[[str], Path]) -> None:
         address()
 
 
-# --- what it is -------------------------------------------------------------------------------------------------------
+# --- what it is
 def test_docker() -> None:
     found = Engine.read(SOCKET, DOCKER, INFO)
     assert (found.name, found.version, found.api) == ("Docker", "20.10.24+dfsg1", "1.41")
@@ -201,7 +204,7 @@ def test_podman() -> None:
 
 
 def test_limits_that_it_cannot_keep() -> None:
-    """As /info says on a kernel that was started without swapaccount=1, and where a user's engine got no cgroups."""
+    """What /info says without swapaccount=1, and where a user's engine got no cgroups."""
     assert Engine.read(SOCKET, DOCKER, INFO | {"SwapLimit": False}).lacks == ("swap",)
     nothing = {key: value for key, value in INFO.items() if key not in LIMITS}
     assert Engine.read(SOCKET, DOCKER, nothing).lacks == ("memory", "swap", "CPU", "process")
@@ -227,7 +230,7 @@ def test_rootless_as_documented_and_elsewhere() -> None:
     assert Engine.read("tcp://127.0.0.1:2375", DOCKER, INFO).local
 
 
-# --- what breaks later ------------------------------------------------------------------------------------------------
+# --- what breaks later
 def test_errors_in_one_sentence(ask: Ask) -> None:
     ask(SOCKET)
     said = {

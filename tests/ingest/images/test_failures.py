@@ -1,6 +1,7 @@
-"""What may go wrong with a container: one clear message, a row of runs that is true, and the next start goes on.
+"""What may go wrong with a container, each time with one clear message and a true row of runs.
 
-A real engine, real processes, real limits, a real disk that is full; what is cut is the line to the engine.
+The next start goes on from what is done. Engine, processes, limits and the full disk are real; what
+is cut is the connection to the engine.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def podman(client: docker.DockerClient) -> bool:
 
 
 def told(layout: Layout, result: Result, reason: str, done: int = DONE, sent: int = ALL) -> None:
-    """One message, one row of runs that says the same, and nothing of it in the store. done: at least so many."""
+    """Assert one message, one row of runs that says the same, and no vectors in the store.
+
+    done: at least so many systems are in shards.
+    """
     code, _, err = result
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 1 and len(errors) == 1 and reason in errors[0], err
@@ -76,7 +80,7 @@ def told(layout: Layout, result: Result, reason: str, done: int = DONE, sent: in
 
 
 def landed(layout: Layout, result: Result, n: int = ALL) -> None:
-    """All is in the store, and the row of runs says so."""
+    """Assert that all vectors are in the store, and that the row of runs says so."""
     assert result[0] == 0, result
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute("SELECT status, reason, runtime, sent, ok FROM runs").fetchall()
@@ -85,7 +89,10 @@ def landed(layout: Layout, result: Result, n: int = ALL) -> None:
 
 
 def goes_on(layout: Layout, ingest: Ingest, model: str, molecules: str, done: int = DONE) -> None:
-    """The same command goes on from the shards that there are, which stay what they were. done: at least so many."""
+    """Assert that the same command goes on from the existing shards, which stay what they were.
+
+    done: at least so many systems are in shards.
+    """
     (run,) = list_runs(layout)
     before = {shard: shard.stat().st_mtime_ns for shard in run.shards}
     found = sum(pq.read_metadata(shard).num_rows for shard in before)
@@ -103,14 +110,17 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-# --- the engine -------------------------------------------------------------------------------------------------------
+# --- the engine
 def test_no_engine_is_there(
     layout: Layout, ingest: Ingest, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{folder}/none.sock")
         code, out, err = ingest("plain")
-    said = f"runtime docker cannot be used here: no container engine answers at unix://{folder}/none.sock"
+    said = (
+        "runtime docker cannot be used here: no container engine answers at "
+        f"unix://{folder}/none.sock"
+    )
     assert (code, out) == (2, "") and err.startswith(f"error: {said}") and err.count("\n") == 1
     assert not layout.store.exists() and not layout.data.exists()
     landed(layout, ingest("plain"), 40)
@@ -180,12 +190,12 @@ def test_the_engine_hangs_during_a_run(
     goes_on(layout, ingest, "late", molecules)
 
 
-# --- the image --------------------------------------------------------------------------------------------------------
+# --- the image
 @pytest.fixture
 def forget(
     client: docker.DockerClient, boxed: Family, build_options: BuildOptions
 ) -> Iterator[Callable[[], None]]:
-    """Remove the family's image, and what Podman kept of earlier builds. Afterwards it is there again."""
+    """Remove the family's image, and what Podman kept of earlier builds, until the test ends."""
 
     def remove() -> None:
         while (found := local.find_built(client, boxed)) is not None:
@@ -255,7 +265,7 @@ def test_an_image_that_only_says_it_is_the_family(
     landed(layout, ingest("plain"), 40)
 
 
-# --- the worker -------------------------------------------------------------------------------------------------------
+# --- the worker
 def test_the_worker_is_killed(
     layout: Layout,
     ingest: Ingest,
@@ -266,7 +276,8 @@ def test_the_worker_is_killed(
 ) -> None:
     if podman:
         pytest.skip(
-            "Podman does not say why a process was killed, so it is taken for want of memory; run with Docker"
+            "Podman does not say why a process was killed, so memory is taken to be the reason; "
+            "run with Docker"
         )
     meanwhile(lambda: mine()[0].kill())
     result = ingest("late", dataset=molecules, limit=ALL)
@@ -318,10 +329,10 @@ def test_the_disk_fills_up(
     goes_on(layout, ingest, "filling", molecules)
 
 
-# --- the host ---------------------------------------------------------------------------------------------------------
+# --- the host
 @pytest.fixture
 def host(molecules: str, only_run: OnlyRun, layout: Layout) -> Iterator[subprocess.Popen[str]]:
-    """A process that has the worker in its second shard, where a batch takes 2 s."""
+    """A process with a worker that is in its second shard, where a batch takes 2 s."""
     command = [sys.executable, "-m", "ingest", "run", "boxed-late", molecules, "--limit", str(ALL)]
     command += ["--runtime", "docker"]
     with subprocess.Popen(
@@ -381,7 +392,7 @@ def test_the_host_process_is_interrupted(
 def test_only_what_nobody_works_with_is_removed(
     layout: Layout, ingest: Ingest, client: docker.DockerClient, base: str, only_run: OnlyRun
 ) -> None:
-    """By the run that is asked for, started again, and by any other."""
+    """What is removed, and what stays, when the same run starts again or another one does."""
     assert ingest("plain")[0] == 0
     with subprocess.Popen(["true"]) as gone:
         pass

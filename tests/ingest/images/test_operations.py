@@ -1,4 +1,4 @@
-"""`matterzoo push all` and `matterzoo pull all` of all families take what there is, and list the rest."""
+"""`push` and `pull` of all families take the images that there are, and list the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images are pushed and pulled by digest, and nothing else is taken for one of ours."""
+"""Images are pushed and pulled by digest, and no other image is taken for one of the project."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def pushed(
     boxed: Family, build_options: BuildOptions, client: docker.DockerClient, registry: str
 ) -> Iterator[Published]:
-    """The family's image in the registry, and none here. Afterwards it is here, and nothing is published."""
+    """The family's image in the registry, and none here.
+
+    Afterwards it is here again, and nothing is published.
+    """
     if find_built(client, boxed) is None:
         build(client, boxed, build_options, lambda text: None)
     entry = push(client, boxed, registry, lambda text: None)

@@ -1,4 +1,7 @@
-"""The zoo's own images: built, pushed, deleted here, pulled by digest, run with the network off, compared with venv."""
+"""The images of all families: built, pushed, removed, pulled by digest, and run.
+
+What they compute without a network is compared with what local environments compute.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The docker runtime does what venv does, and keeps the worker from everything else."""
+"""The docker runtime computes what venv does, and keeps the worker from everything else."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_container_has_no_network_no_privilege_and_nothing_to_write_but_its_ou
     line = next(line for line in only_run().log.read_text().splitlines() if line.startswith("{"))
     found = json.loads(line)
     assert (found["uid"], found["gid"]) == (os.getuid(), os.getgid())
-    assert found["pid"] != 1  # a small init is, which passes signals on and buries the dead
+    assert found["pid"] != 1  # that is a small init, which passes signals on
     assert found["interfaces"] == ["lo"]
     assert (int(found["capabilities"], 16), int(found["bounding"], 16)) == (0, 0)
     assert found["no_new_privileges"] == "1"
@@ -74,7 +74,7 @@ def test_weights_are_mounted_for_reading(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """From a hub, whose cache holds links that lead out of the folder of the weights."""
+    """The weights are from a hub, whose cache has links that lead out of their folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving() as hub:
         hub.repository("owner/scale").commit({"deep/scale.txt": b"3"})
@@ -84,7 +84,10 @@ def test_weights_are_mounted_for_reading(
     assert "Read-only file system" in only_run().log.read_text()
     assert ingest("plain")[0] == 0
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT w.vector, p.vector FROM embeddings w JOIN embeddings p USING (system_id) WHERE w.model_id = $w"
+        query = (
+            "SELECT w.vector, p.vector FROM embeddings w JOIN embeddings p USING (system_id) "
+            "WHERE w.model_id = $w"
+        )
         pairs = connection.execute(
             query + " AND p.model_id = $p", {"w": "boxed-weighed", "p": "boxed-plain"}
         ).fetchall()

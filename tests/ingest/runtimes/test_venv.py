@@ -65,9 +65,7 @@ class Elsewhere(Venv):
         return self.answers[1] and self.answers[1].format(family.name)
 
 
-def test_the_first_runtime_that_lacks_nothing_is_taken_and_the_reason_is_why_not_the_ones_before() -> (
-    None
-):
+def test_the_first_runtime_that_lacks_nothing_is_taken_and_says_why() -> None:
     families = list(load_families().values())[:3]
     last = Elsewhere()
     assert _first_usable([last], families) == (
@@ -92,7 +90,10 @@ def test_the_first_runtime_that_lacks_nothing_is_taken_and_the_reason_is_why_not
 def test_the_environment_holds_what_the_lock_says_and_nothing_else(layout: Layout) -> None:
     family = find_family("toy")
     assert environment.ready(family)
-    code = "import importlib.metadata as m; print(*[d.name + '==' + d.version for d in m.distributions()])"
+    code = (
+        "import importlib.metadata as m\n"
+        "print(*[d.name + '==' + d.version for d in m.distributions()])"
+    )
     python = str(environment.python_of(family))
     found = subprocess.run(
         [python, "-I", "-c", code], capture_output=True, check=True, text=True
@@ -178,8 +179,10 @@ def test_a_package_that_no_index_has_comes_from_its_commit(
 
 
 def test_two_processes_build_an_environment_once(layout: Layout, other: Family) -> None:
-    code = "import sys; from ingest.runtimes import environment as e; from zoo.cards.discovery import find_family as f; " \
-           "e.build(f('toy'), print)"  # fmt: skip
+    code = (
+        "from ingest.runtimes import environment; from zoo.cards.discovery import find_family\n"
+        "environment.build(find_family('toy'), print)"
+    )
     command = [sys.executable, "-c", code]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A worker's words are sorted, and its silence is noticed."""
+"""A worker's output is sorted, and its silence is noticed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def test_silence_is_noticed_once(log: BinaryIO) -> None:
         wait_for(lambda: bool(killed))
     assert len(killed) == 1 and killed[0] - last >= 0.99
     assert watch.hung
-    expected = "the worker ended early (no sign of life for 1 s: taken for hung and ended; --timeout allows more); "
+    expected = (
+        "the worker ended early (no sign of life for 1 s: taken for hung and ended; "
+        "--timeout allows more); "
+    )
     assert watch.explain("killed by SIGTERM").startswith(expected)
 
 
