@@ -48,11 +48,14 @@ license_weights = { name = "none", no_url_because = "there are no weights", comm
 compute = { parameters = 0, scales_with = "systems", batch = 16 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }
-representation = [
-    { name = "nodes", layer = "one row per atom", level = "node", pooling = "mean",
-      channels = "all", dimension = 3 },
-]
 options = { %s }
+[[model.representation]]
+name = "nodes"
+layer = "one row per atom"
+level = "node"
+pooling = "mean"
+channels = "all"
+dimension = 3
 """
 MODELS = {
     "plain": "",
