@@ -33,8 +33,8 @@ from ingest.runs.plan import Request, choose_representations, count_missing, why
 from ingest.runs.progress import counting
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE, retry_while_locked
 from ingest.runtimes import choose_runtime, environment
-from ingest.runtimes.base import Runtime
 from ingest.runtimes.check_model import check_model
+from ingest.runtimes.protocol import Runtime
 from ingest.share import ShareError, fetch, look, publish
 from ingest.sources import find_dataset
 from ingest.sources.published import Published

@@ -34,7 +34,7 @@ ORDER = {
         "description",
     ],
     "ingest": [
-        "layout failures events limits",
+        "layout failures callbacks limits",
         "systems",
         "readers",
         "sources",

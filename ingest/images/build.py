@@ -12,12 +12,12 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images import wheels
 from ingest.images.context import build_context
+from ingest.images.push_pull import pull_image
 from ingest.images.recipe import RECIPE, default_base, labels
-from ingest.images.registry import pull_image
 from zoo.cards.family import Family
 
 EXCERPT = 8  # lines that an error shows of how a failed step began, and of how it ended

@@ -12,7 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from zoo import places
 from zoo.cards.family import Family

@@ -11,10 +11,10 @@ from packaging.specifiers import SpecifierSet
 
 from ingest.images.engine import Engine, EngineError, connected
 from ingest.images.local import find_image
-from ingest.maintenance.findings import Finding, check_room
+from ingest.maintenance.diagnosis import Finding, check_room
 from ingest.maintenance.gpus import check_gpus
 from ingest.runtimes import environment, load_runtimes
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 from zoo.places import environments
@@ -135,6 +135,9 @@ def check_image_room(engine: Engine, missing: Sequence[Family]) -> Finding:
     Args:
         engine: The container engine.
         missing: The families without an image.
+
+    Returns:
+        A warning if the disk is too small.
     """
     what = f"images, {len(missing)} of them missing," if missing else "images, all there,"
     if engine.local and os.access(engine.root, os.F_OK):
@@ -152,6 +155,9 @@ def check_environment_room(families: Sequence[Family]) -> Finding:
 
     Args:
         families: The families that should run.
+
+    Returns:
+        A warning if the disk is too small.
     """
     missing = [family for family in families if not environment.ready(family)]
     built = ", ".join(sorted(family.name for family in families if family not in missing)) or "none"

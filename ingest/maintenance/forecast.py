@@ -11,7 +11,7 @@ from ingest.layout import Layout, escape_glob
 from ingest.maintenance.disk import megabytes
 from ingest.runs.cost import COPIES, LOAD, duration
 from ingest.runs.plan import Request, count_missing, why_inapplicable
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from ingest.sources.files import amount
 from ingest.sources.published import Published
 from ingest.systems.dataset import Dataset

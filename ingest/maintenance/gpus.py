@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.images.engine import Engine
-from ingest.maintenance.findings import Finding
+from ingest.maintenance.diagnosis import Finding
 from zoo.cards.family import Family
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -132,6 +132,9 @@ def check_toolkit(engine: Engine, *, hook: bool) -> Finding:
     Args:
         engine: The container engine.
         hook: Whether NVIDIA's hook is installed on this machine.
+
+    Returns:
+        A warning if it cannot.
     """
     what = f"there are GPUs, but {engine.name} cannot hand them to containers"
     if engine.name == "Podman":  # containers/podman#22645
@@ -153,6 +156,9 @@ def check_capability(gpu: Gpu, families: Sequence[Family]) -> Finding:
         gpu: The GPU to check.
         families: The families that should run on it. A family without a stated compute capability
             runs on any GPU.
+
+    Returns:
+        A warning if it is too old for any of them.
     """
     what = f"GPU {gpu.index}, {gpu.name}, {gpu.memory}, {gpu.uuid}, compute capability "
     if gpu.capability is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.layout import Layout
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
 
 COPIES = 2  # of every vector: one in a shard, one in the store

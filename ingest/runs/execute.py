@@ -21,7 +21,7 @@ from ingest.runs.progress import Progress
 from ingest.runs.recovery import relieve
 from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from schemas.store import StoreError, StoreLocked
 from zoo.files import is_disk_full
 from zoo.weights.obtain import Place, WeightsError, fetch

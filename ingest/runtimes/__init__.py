@@ -1,7 +1,7 @@
 """How a worker is started: one module per runtime.
 
 A new runtime is a new module of this folder that defines `RUNTIME`, an object with the methods of
-`ingest.runtimes.base.Runtime`. Nothing else has to be changed: `load_runtimes` finds the module.
+`ingest.runtimes.protocol.Runtime`. Nothing else has to be changed: `load_runtimes` finds the module.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from ingest.failures import NoRuntime
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from zoo.cards.discovery import nearest
 from zoo.cards.family import Family
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.limits import Limits
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
 from zoo.verify.golden import GoldenError, Start, differences
 from zoo.weights.obtain import Place, at_hand, needed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.runtimes import environment
 from zoo.cards.family import Selection

@@ -17,9 +17,9 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
-from ingest.events import Log, OnEvent
+from ingest.callbacks import Log, OnEvent
 from ingest.failures import Killed, OutOfMemory, RunError
-from ingest.images import engine, local, registry
+from ingest.images import engine, local, push_pull
 from ingest.images.containers import remove_abandoned, remove_container
 from ingest.images.engine import BROKEN, Engine, connected
 from ingest.images.recipe import FAMILY
@@ -83,7 +83,7 @@ class Docker:
             RunError: If there is no image, or it cannot be pulled.
         """
         with connected(timeout=PULL_SECONDS) as client:
-            found = local.find_image(client, family) or registry.pull(client, family, log)
+            found = local.find_image(client, family) or push_pull.pull(client, family, log)
         log(f"image {found}")
         return found
 
@@ -96,7 +96,7 @@ class Docker:
         on_event: OnEvent,
         limits: Limits,
     ) -> None:
-        """Run the worker to its end, as `ingest.runtimes.base.Runtime.run` says.
+        """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
 
         Args:
             family: The family whose image the worker runs in.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from zoo.cards.family import Family
 from zoo.files import file_lock, write_folder_atomically

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.events import Log, OnEvent
+from ingest.callbacks import Log, OnEvent
 from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.limits import GRACE, Limits
 from ingest.runtimes import environment
@@ -76,7 +76,7 @@ class Venv:
         on_event: OnEvent,
         limits: Limits,
     ) -> None:
-        """Run the worker to its end, as `ingest.runtimes.base.Runtime.run` says.
+        """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
 
         Args:
             family: The family whose environment the worker runs in.

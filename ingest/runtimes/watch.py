@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.events import Event, OnEvent
+from ingest.callbacks import Event, OnEvent
 
 VMSTAT = Path("/proc/vmstat")
 EXCERPT = 8  # lines of the log that an error shows

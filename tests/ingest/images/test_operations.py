@@ -6,7 +6,7 @@ import pytest
 
 from ingest.failures import RunError
 from ingest.images.operations import for_each_image
-from ingest.images.registry import ImageMissing
+from ingest.images.push_pull import ImageMissing
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 

@@ -18,7 +18,7 @@ from ingest.__main__ import main
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
 from ingest.images.local import find_built, find_image
-from ingest.images.registry import pull, push
+from ingest.images.push_pull import pull, push
 from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.check_image import check_image
 from tests.ingest.images.registry import serving

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.images.engine import Engine
+from ingest.maintenance.diagnosis import Finding, check_room
 from ingest.maintenance.doctor import (
     check_engine,
     check_image_room,
@@ -18,9 +19,8 @@ from ingest.maintenance.doctor import (
     show,
     verdict,
 )
-from ingest.maintenance.findings import Finding, check_room
 from ingest.runtimes import load_runtimes
-from ingest.runtimes.base import Runtime
+from ingest.runtimes.protocol import Runtime
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 

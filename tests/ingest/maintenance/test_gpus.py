@@ -13,7 +13,7 @@ import pytest
 
 from ingest.images.engine import Engine
 from ingest.maintenance import gpus
-from ingest.maintenance.findings import Finding
+from ingest.maintenance.diagnosis import Finding
 from ingest.maintenance.gpus import (
     Gpu,
     check_capability,

@@ -23,8 +23,8 @@ from ingest.images.digests import (
 )
 from ingest.images.layers import LayerProgress
 from ingest.images.local import find_built, find_image
+from ingest.images.push_pull import pull, push
 from ingest.images.recipe import recipe
-from ingest.images.registry import pull, push
 from ingest.images.status import describe_images, stale_families
 from ingest.layout import Layout
 from tests.ingest.images.registry import serving

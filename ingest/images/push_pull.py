@@ -10,7 +10,7 @@ import docker
 from docker.errors import APIError
 from docker.models.images import Image
 
-from ingest.events import Log
+from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images.digests import Published, current, explain_missing, record
 from ingest.images.layers import LayerProgress

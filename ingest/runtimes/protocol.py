@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ingest.events import Log, OnEvent
+from ingest.callbacks import Log, OnEvent
 from ingest.limits import Limits
 from zoo.cards.family import Family
 from zoo.weights.obtain import Place

@@ -36,6 +36,9 @@ def check_room(what: str, folder: Path, needed: float, remedy: str) -> Finding:
         folder: Where it is going to lie; the folder need not exist.
         needed: Bytes that are needed.
         remedy: What else to do if there is too little, besides freeing some.
+
+    Returns:
+        A warning if there is too little.
     """
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
