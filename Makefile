@@ -116,7 +116,7 @@ account: demo  ## embed what docs/account.md is about, and compare its numbers (
 	@$(PY) -m ingest run bundled nci --limit 300
 	@$(PY) -m pytest tests/query/test_account.py
 
-list: install  ## every model: family, input, dimension, weights at hand, when checked, license
+list: install  ## every model: family, input, dimension, weights, when checked, license
 	@$(PY) -m zoo list
 
 info: install  ## one model's card: MODEL=…

@@ -49,7 +49,7 @@ from zoo.cards.discovery import find_families, find_model, load_models
 from zoo.cards.family import Family, Selection
 from zoo.cards.twins import TWIN
 from zoo.files import is_disk_full
-from zoo.weights.obtain import at_hand
+from zoo.weights.local import find_weights
 from zoo.worker.errors import DiskFullError
 
 USER_ERRORS = (
@@ -67,7 +67,7 @@ RUN_ERRORS = (RunError, ShardError)
 def choose_models(names: str) -> list[Selection]:
     """'a,b@untrained', each once.
 
-    'all' is every model whose weights are at hand, 'bundled' every one that needs no download of its own;
+    'all' is every model whose weights are downloaded, 'bundled' every one that needs no download of its own;
     'all@untrained' and 'bundled@untrained' are their twins.
     """
     chosen: dict[str, Selection] = {}
@@ -77,7 +77,7 @@ def choose_models(names: str) -> list[Selection]:
             found = [
                 s
                 for s in load_models().values()
-                if s.model.bundled or (many == "all" and at_hand(s))
+                if s.model.bundled or (many == "all" and find_weights(s))
             ]
             if many != name:
                 found = [selection.twin() for selection in found if selection.model.trainable]

@@ -135,7 +135,7 @@ def _started() -> Parser:
 
 def _asked() -> Parser:
     options = Parser(add_help=False)
-    which = "ids separated by commas; all: whose weights are at hand; bundled: that need no download; x@untrained: twin"
+    which = "ids separated by commas; all: whose weights are downloaded; bundled: that need no download; x@untrained: twin"
     options.add_argument("model", help=which)
     options.add_argument("dataset", help="a dataset's name (see `datasets`), or a file of systems")
     options.add_argument(

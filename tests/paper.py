@@ -21,8 +21,8 @@ from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
 from zoo.terminal import print_table
-from zoo.verify.records import holds, records
-from zoo.weights.obtain import needed, status
+from zoo.verify.records import is_current, read_records
+from zoo.weights.local import needed_files, weights_status
 
 PAPER = Path(__file__).with_name("paper.csv")
 QUESTIONS = ("card", "environment", "encoder", "real")
@@ -41,9 +41,9 @@ class Row:
         if self.selection is None:
             return dict.fromkeys(QUESTIONS, False)
         family = self.selection.family
-        found = records(family)
+        found = read_records(family)
         mine = found.get(self.selection.model_id)
-        well = mine is not None and holds(self.selection, mine)
+        well = mine is not None and is_current(self.selection, mine)
         environment = any(record["lock_hash"] == family.lock_hash for record in found.values())
         real = well and mine is not None and mine["weights"] == "real"
         return {"card": True, "environment": environment, "encoder": well, "real": real}
@@ -55,7 +55,9 @@ class Row:
             return ""
         if self.selection is None:
             return self.told
-        weights = f"weights {status(self.selection)}" if needed(self.selection) else ""
+        weights = (
+            f"weights {weights_status(self.selection)}" if needed_files(self.selection) else ""
+        )
         return "; ".join(filter(None, (self.told, weights)))
 
 

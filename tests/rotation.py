@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family, Selection
-from zoo.verify.records import holds, records
+from zoo.verify.records import is_current, read_records
 
 
 def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:
@@ -22,13 +22,13 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
     found: dict[str, list[str]] = defaultdict(list)
     rest: dict[str, list[str]] = defaultdict(list)
     for family in families.values():
-        kept = records(family)
+        kept = read_records(family)
         for model in family.models:
             record = kept.get(model.id)
             if model.bundled:
                 always[family.name].append(model.id)
             elif record is not None:
-                same = holds(Selection(family=family, model=model, untrained=False), record)
+                same = is_current(Selection(family=family, model=model, untrained=False), record)
                 (rest if same else found)[family.name].append(model.id)
     for name in in_turn([name for name in rest if name not in found], turn, count):
         found[name] = in_turn(rest[name], turn // len(rest), 1)

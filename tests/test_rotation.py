@@ -11,7 +11,7 @@ from tests.rotation import chosen
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family, Selection
 from zoo.cards.scaffold import write_family
-from zoo.verify.records import evidence, keep
+from zoo.verify.records import evidence, write_record
 
 NAMES = ("ants", "bees", "cats", "dogs")
 DOWNLOADED = (
@@ -35,7 +35,7 @@ def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Fa
     for name in NAMES:
         for model in found[name].models:
             selection = Selection(family=found[name], model=model, untrained=False)
-            keep(selection, {"weights": "dummy", **evidence(selection, real=False)})
+            write_record(selection, {"weights": "dummy", **evidence(selection, real=False)})
     return found
 
 

@@ -24,10 +24,11 @@ from zoo.cards.requirements import LockError, lock
 from zoo.cards.scaffold import write_family
 from zoo.cards.schema import Input
 from zoo.cards.twins import TWIN
-from zoo.description import HEADING, explain, summarize, to_row
+from zoo.description import HEADING, explain, list_row, summarize
 from zoo.places import FAMILIES
 from zoo.terminal import print_table
-from zoo.weights.obtain import WeightsError, fetch, status
+from zoo.weights.errors import WeightsError
+from zoo.weights.local import download_weights, weights_status
 from zoo.weights.pins import pin
 
 
@@ -55,7 +56,7 @@ def list_models(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps([summarize(selection) for selection in found], indent=1))
         return
-    print_table([HEADING, *(to_row(selection) for selection in found)])
+    print_table([HEADING, *(list_row(selection) for selection in found)])
     print(
         f"\n{len(found)} models. Those with parameters have an untrained twin, MODEL{TWIN}. `info MODEL` says more."
     )
@@ -75,8 +76,10 @@ def fetch_weights(options: argparse.Namespace) -> None:
 
 
 def fetch_one(selection: Selection) -> None:
-    place = fetch(selection, say)
-    print(f"{selection.model_id}: {f'verified, in {place.folder}' if place else status(selection)}")
+    place = download_weights(selection, say)
+    print(
+        f"{selection.model_id}: {f'verified, in {place.folder}' if place else weights_status(selection)}"
+    )
 
 
 def pin_weights(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.terminal import license_line
-from zoo.weights.obtain import at_hand, needed
+from zoo.weights.local import find_weights, needed_files
 from zoo.worker.device import cpu_name
 
 SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens are about the letters of a text
@@ -154,10 +154,10 @@ def _numbers(asked: Selection, request: Request | None) -> int:
 
 
 def _weights(asked: Selection) -> str:
-    files = needed(asked)
+    files = needed_files(asked)
     if not files:
         return "nothing to download"
-    if at_hand(asked) is not None:
+    if find_weights(asked) is not None:
         return "at hand"
     if not asked.model.weights.pinned(untrained=asked.untrained):
         return f"to be downloaded; how large is known once `make pin MODEL={asked.model.id}` has recorded it"

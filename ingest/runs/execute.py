@@ -24,7 +24,8 @@ from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
 from schemas.store import StoreError, StoreLocked
 from zoo.files import is_disk_full
-from zoo.weights.obtain import Place, WeightsError, fetch
+from zoo.weights.errors import WeightsError
+from zoo.weights.local import LocalWeights, download_weights
 from zoo.worker.errors import DiskFullError
 
 SHOWN = 3  # reasons of each kind in a summary
@@ -178,11 +179,11 @@ class Ingest:
         except (StoreError, OSError) as fault:
             say(f"  (this failure is not in the table runs: {fault})")
 
-    def _fetch(self, request: Request, run: Run) -> Place | None:
+    def _fetch(self, request: Request, run: Run) -> LocalWeights | None:
         """Have the weights at hand, verified. First of all: it asks for no gigabytes of an environment."""
         run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         try:
-            return fetch(request.selection, lambda text: say(f"  {text}"))
+            return download_weights(request.selection, lambda text: say(f"  {text}"))
         except WeightsError as error:
             raise RunError(str(error)) from error
 
@@ -198,7 +199,7 @@ class Ingest:
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _compute(self, request: Request, run: Run, weights: Place | None) -> None:
+    def _compute(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
         """Have the worker write the shards; go on in another way where it is killed."""
         while True:
             try:
@@ -207,7 +208,7 @@ class Ingest:
             except Killed as killed:
                 say(f"  {relieve(run, self.limits, killed)}")
 
-    def _work(self, request: Request, run: Run, weights: Place | None) -> None:
+    def _work(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
         with Progress(request.selection.model_id, representations) as progress:
             self.runtime.run(

@@ -8,7 +8,7 @@ from ingest.limits import Limits
 from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
 from zoo.verify.golden import GoldenError, Start, differences
-from zoo.weights.obtain import Place, at_hand, needed
+from zoo.weights.local import LocalWeights, find_weights, needed_files
 
 
 def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
@@ -32,8 +32,8 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
     faults = []
     for model in family.models:
         selection = Selection(family=family, model=model, untrained=False)
-        place = at_hand(selection)
-        if needed(selection) and place is None:
+        place = find_weights(selection)
+        if needed_files(selection) and place is None:
             remedy = f"`matterzoo weights {model.id}` downloads them"
             log(f"{model.id}: its weights are not at hand; {remedy}")
             continue
@@ -46,7 +46,7 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
     return faults
 
 
-def _start(runtime: Runtime, place: Place | None) -> Start:
+def _start(runtime: Runtime, place: LocalWeights | None) -> Start:
     return lambda family, job, out: runtime.run(
         family, job, out, place, lambda event: None, Limits()
     )

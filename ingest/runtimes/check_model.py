@@ -8,7 +8,7 @@ from ingest.runtimes import environment
 from zoo.cards.family import Selection
 from zoo.verify.behavior import examine
 from zoo.verify.golden import GoldenError
-from zoo.verify.records import keep
+from zoo.verify.records import write_record
 
 
 def check_model(selection: Selection, log: Log, *, dummy: bool, device: str) -> None:
@@ -32,7 +32,7 @@ def check_model(selection: Selection, log: Log, *, dummy: bool, device: str) -> 
     if found.faults:
         faults = "\n".join(f"  {fault}" for fault in found.faults)
         raise RunError(f"{name} is not what its card says:\n{faults}")
-    kept = keep(selection, found.record())
+    kept = write_record(selection, found.record())
     what = "a dummy checkpoint in the published format"
     if found.real:
         what = "weights drawn at random" if selection.untrained else "the published weights"

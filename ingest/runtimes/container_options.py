@@ -17,7 +17,7 @@ from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.limits import Limits
 from ingest.runtimes.venv import NO_SPINNING, OFFLINE
 from zoo.cards.family import Family
-from zoo.weights.obtain import Place
+from zoo.weights.local import LocalWeights
 from zoo.worker.loading import others_can_change
 
 MEMORY_SHARE = 0.9  # of the engine's memory, for a worker without a limit; the host needs the rest
@@ -27,7 +27,12 @@ SCRATCH = "rw,exec,nosuid,nodev,size=2g,mode=1777"
 
 
 def container_options(
-    engine: Engine, family: Family, job: Path, out: Path, weights: Place | None, limits: Limits
+    engine: Engine,
+    family: Family,
+    job: Path,
+    out: Path,
+    weights: LocalWeights | None,
+    limits: Limits,
 ) -> dict[str, Any]:
     """Return the options of a worker's container, as docker's SDK names them.
 
@@ -84,7 +89,7 @@ def _gpu(job: Path, command: list[str]) -> dict[str, Any]:
     return {"command": [*command, "--device", f"{kind}:0"], "device_requests": [request]}
 
 
-def _mounts(job: Path, out: Path, weights: Place | None) -> list[Mount]:
+def _mounts(job: Path, out: Path, weights: LocalWeights | None) -> list[Mount]:
     """Return what the container sees of this machine."""
     mounts = [
         Mount("/job", str(job), type="bind", read_only=True),
@@ -95,7 +100,7 @@ def _mounts(job: Path, out: Path, weights: Place | None) -> list[Mount]:
     return mounts
 
 
-def _weights_options(weights: Place | None) -> list[str]:
+def _weights_options(weights: LocalWeights | None) -> list[str]:
     """Return the worker's options that say where the weights lie inside the container."""
     if weights is None:
         return []

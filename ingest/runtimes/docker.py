@@ -27,7 +27,7 @@ from ingest.limits import GRACE, Limits
 from ingest.runtimes.container_options import container_options
 from ingest.runtimes.watch import Watch
 from zoo.cards.family import Family
-from zoo.weights.obtain import Place
+from zoo.weights.local import LocalWeights
 
 PULL_SECONDS = 600.0  # s that the engine gets for an answer while it pulls an image
 KILLED = 137  # the exit code of a process that SIGKILL ended
@@ -92,7 +92,7 @@ class Docker:
         family: Family,
         job: Path,
         out: Path,
-        weights: Place | None,
+        weights: LocalWeights | None,
         on_event: OnEvent,
         limits: Limits,
     ) -> None:

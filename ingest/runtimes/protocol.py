@@ -8,7 +8,7 @@ from typing import Protocol
 from ingest.callbacks import Log, OnEvent
 from ingest.limits import Limits
 from zoo.cards.family import Family
-from zoo.weights.obtain import Place
+from zoo.weights.local import LocalWeights
 
 
 class Runtime(Protocol):
@@ -63,7 +63,7 @@ class Runtime(Protocol):
         family: Family,
         job: Path,
         out: Path,
-        weights: Place | None,
+        weights: LocalWeights | None,
         on_event: OnEvent,
         limits: Limits,
     ) -> None:

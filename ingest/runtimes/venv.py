@@ -19,7 +19,7 @@ from ingest.runtimes.watch import Watch
 from zoo.cards.family import Family
 from zoo.places import worker_imports
 from zoo.variables import for_worker
-from zoo.weights.obtain import Place
+from zoo.weights.local import LocalWeights
 
 # A worker downloads nothing, and imports nothing from the user's own site-packages.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
@@ -72,7 +72,7 @@ class Venv:
         family: Family,
         job: Path,
         out: Path,
-        weights: Place | None,
+        weights: LocalWeights | None,
         on_event: OnEvent,
         limits: Limits,
     ) -> None:
@@ -115,7 +115,7 @@ RUNTIME = Venv()
 
 @contextmanager
 def _start(
-    family: Family, job: Path, out: Path, weights: Place | None, log_file: BinaryIO
+    family: Family, job: Path, out: Path, weights: LocalWeights | None, log_file: BinaryIO
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the worker in a process group of its own.
 

@@ -30,7 +30,7 @@ from zoo.encoder import ENERGY
 from zoo.files import fsync
 from zoo.terminal import show_download
 from zoo.weights import hub
-from zoo.weights.download import DownloadError
+from zoo.weights.errors import DownloadError
 from zoo.worker.job import JOB_VERSION
 from zoo.worker.sealed import stamp
 from zoo.worker.tables import SHARD
@@ -252,7 +252,9 @@ def _bring(staged: Run, offer: Offer, record: Record, say: Say) -> None:
     if target.exists() and file_hash(target) != record.sha256:
         target.unlink()
     with show_download(Path(record.file).name) as bar:
-        hub.bring(offer.repo, offer.commit, record.file, target, record.content, say, bar.move)
+        hub.download_dataset_file(
+            offer.repo, offer.commit, record.file, target, record.content, say, bar.move
+        )
 
 
 def _describe(staged: Run, offer: Offer, record: Record, selection: Selection | None) -> None:

@@ -40,7 +40,7 @@ from zoo.cards.licenses import License
 from zoo.cards.twins import TWIN
 from zoo.encoder import ENERGY
 from zoo.weights import hub
-from zoo.weights.download import DownloadError, Missing
+from zoo.weights.errors import DownloadError, MissingFileError
 from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
 Say = Callable[[str], None]
@@ -174,14 +174,16 @@ def _publish(
             *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),
             *(CommitOperationDelete(record.file) for record in obsolete),
         ]
-        return hub.commit(repo, commit, f"{records[0].model_id} on {made.dataset}", operations)
+        return hub.commit_dataset(
+            repo, commit, f"{records[0].model_id} on {made.dataset}", operations
+        )
 
 
 def _opened(repo: str, say: Say) -> tuple[str, list[str]]:
     """The newest commit of the repository and its files; it is created if there is none."""
     try:
         return resolved(repo, None)
-    except Missing:
+    except MissingFileError:
         hub.create_dataset(repo)
         say(f"{repo} is a new dataset repository, to be seen by everybody")
         return resolved(repo, None)

@@ -26,7 +26,7 @@ from zoo.cards.licenses import License
 from zoo.cards.twins import TWIN
 from zoo.weights import hub
 from zoo.weights.digest import Content
-from zoo.weights.download import DownloadError
+from zoo.weights.errors import DownloadError
 
 INDEX = "runs.jsonl"
 LARGEST = 64_000_000  # bytes of an index that are read
@@ -173,13 +173,13 @@ def read_index(repo: str, commit: str, files: Sequence[str]) -> list[Record]:
     if INDEX not in files:
         return []
     with tempfile.TemporaryDirectory() as folder:
-        stated = hub.ask(hub.DATASETS + repo, commit, INDEX)
+        stated = hub.file_metadata(hub.DATASETS + repo, commit, INDEX)
         if stated.size is None or stated.size > LARGEST:
             raise ShareError(
                 f"{repo}/{INDEX} has {stated.size} bytes, expected at most {LARGEST:,}; it is not read"
             )
         target = Path(folder) / INDEX
-        lines = hub.bring(
+        lines = hub.download_dataset_file(
             repo, commit, INDEX, target, Content(size=stated.size), _quiet, _quiet
         ).read_bytes()
     found = [_parse(repo, number, line) for number, line in enumerate(lines.splitlines(), start=1)]
@@ -211,7 +211,7 @@ def resolved(repo: str, revision: str | None) -> tuple[str, list[str]]:
     """The commit of a revision (of the newest, if it is None), and the files that it has."""
     if not re.fullmatch(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", repo):
         raise ShareError(f"{repo!r} is no repository of a hub; expected owner/name")
-    info = hub.describe_dataset(repo, revision)
+    info = hub.dataset_info(repo, revision)
     if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha):
         raise DownloadError(
             f"{repo}: the hub names no commit for {revision or 'the main branch'}, but {info.sha!r}"

@@ -25,8 +25,9 @@ from zoo.cards.weights_source import PublishedFile
 from zoo.files import write_atomically
 from zoo.places import user_cache
 from zoo.terminal import show_download
-from zoo.weights.digest import Content, remembered
-from zoo.weights.download import DownloadError, download
+from zoo.weights.digest import Content, cached_digests
+from zoo.weights.download import download
+from zoo.weights.errors import DownloadError
 
 Say = Callable[[str], None]
 Https = Annotated[
@@ -179,7 +180,7 @@ class Source:
                     file.url,
                     path,
                     file.content,
-                    say=lambda text: say(f"  {text}"),
+                    log=lambda text: say(f"  {text}"),
                     progress=bar.move,
                 )
         except DownloadError as error:
@@ -193,7 +194,7 @@ class Source:
             if not file.pinned:
                 path = self._fetch(file, say)
                 pins[file.path] = {
-                    "sha256": remembered(path, ["sha256"])["sha256"],
+                    "sha256": cached_digests(path, ["sha256"])["sha256"],
                     "size": path.stat().st_size,
                 }
                 say(f"{file.path}: {pins[file.path]['sha256']}, {pins[file.path]['size']:,} bytes")

@@ -26,7 +26,8 @@ from ingest.sources.published import Source, published
 from ingest.systems import proteins
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.proteins import Chain, sequence_and_backbone
-from zoo.weights.download import DownloadError, Missing, download
+from zoo.weights.download import download
+from zoo.weights.errors import DownloadError, MissingFileError
 
 LIST = "pdb_seqres.txt.gz"
 AT_ONCE = 8  # connections; more gain little, and other people use the server too
@@ -99,7 +100,7 @@ def fetch_and_read(
     try:
         download(address.format(middle=middle, id=low), path)
         found = read_chains(path, names)
-    except Missing as error:
+    except MissingFileError as error:
         return [
             Unreadable(f"{entry}_{name}", f"the entry is not in the archive: {error}")
             for name in names

@@ -25,7 +25,7 @@ from schemas.store import connect
 from zoo.cards.base import CardError
 from zoo.cards.discovery import load_models
 from zoo.places import environments
-from zoo.weights.obtain import at_hand, needed
+from zoo.weights.local import find_weights, needed_files
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -148,7 +148,7 @@ def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_
     assert twins == {f"{s.model_id}@untrained" for s in bundled.values() if s.model.trainable}
     assert len(choose_models("bundled,bundled@untrained,bundled")) == len(bundled) + len(twins)
     assert set(bundled) <= {s.model_id for s in choose_models("all")}
-    assert all(not needed(s) or at_hand(s) for s in choose_models("all"))
+    assert all(not needed_files(s) or find_weights(s) for s in choose_models("all"))
     assert twins <= {s.model_id for s in choose_models("all@untrained")}
     with pytest.raises(CardError, match="no model is named"):
         choose_models("")

@@ -29,7 +29,7 @@ from zoo.encoder import ENERGY
 from zoo.verify.golden import GoldenError, Start, differences, embed, in_environment, variables
 from zoo.verify.records import evidence
 from zoo.verify.sample_systems import default_systems, rotated
-from zoo.weights.obtain import at_hand, needed
+from zoo.weights.local import find_weights, needed_files
 
 Rows = Sequence[Mapping[str, Any]]  # of shards
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
@@ -327,8 +327,8 @@ def examine(
 ) -> Examination:
     """Check one model. dummy: with its dummy checkpoint, also where the published weights are at hand. Raises GoldenError."""
     model, family, untrained = selection.model, selection.family, selection.untrained
-    place = at_hand(selection)
-    if not needed(selection) or (place is not None and not dummy):
+    place = find_weights(selection)
+    if not needed_files(selection) or (place is not None and not dummy):
         folder = place.folder if place else None
         found = Examination(
             model, family, python, folder, real=True, device=device, untrained=untrained

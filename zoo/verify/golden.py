@@ -27,7 +27,7 @@ from zoo.cards.schema import Model
 from zoo.places import worker_imports
 from zoo.variables import for_worker
 from zoo.verify.sample_systems import SCHEMA, SYSTEM, default_systems
-from zoo.weights.obtain import at_hand, needed
+from zoo.weights.local import find_weights, needed_files
 from zoo.worker.job import JOB_VERSION
 
 Start = Callable[[Family, Path, Path], None]  # runs the worker on a job's folder to its end
@@ -170,8 +170,8 @@ def write(family: Family, python: Path) -> Path:
     tables = []
     for model in family.models:
         selection = Selection(family=family, model=model, untrained=False)
-        place = at_hand(selection)
-        if needed(selection) and place is None:
+        place = find_weights(selection)
+        if needed_files(selection) and place is None:
             tables.append(before.filter(pc.field("model_id") == model.id))
         else:
             start = in_environment(python, place.folder if place else None)

@@ -1,4 +1,4 @@
-"""What `make check MODEL=…` found, when, and on what: a family's checked.lock."""
+"""What `matterzoo check` found of a family's models, when, and on what: its checked.lock."""
 
 from __future__ import annotations
 
@@ -11,38 +11,63 @@ from zoo.cards.family import Family, Selection
 from zoo.cards.weights_source import Weights
 from zoo.files import write_atomically
 
+Record = Mapping[str, Any]
+
 
 def evidence(selection: Selection, *, real: bool) -> dict[str, str]:
-    """What a record holds for: the lock, the encoder, the card. A dummy checkpoint's is no matter of the weights' hashes."""
+    """Return the hashes of what a record holds for: the lock, the encoder, the card.
+
+    Args:
+        selection: The model.
+        real: Whether the published weights were used. Otherwise their hashes do not count.
+    """
     family, model = selection.family, selection.model
     without = model.model_copy(update={"weights": Weights(source="none")})
     card = (model if real else without).card_hash(untrained=selection.untrained)
     return {"lock_hash": family.lock_hash, "encoder_hash": family.encoder_hash, "card_hash": card}
 
 
-def records(family: Family) -> dict[str, dict[str, Any]]:
-    """{model_id: what the family's checked.lock says of it}; nothing if there is none."""
+def read_records(family: Family) -> dict[str, dict[str, Any]]:
+    """Return what a family's checked.lock says of each model, by id; nothing if there is none.
+
+    Args:
+        family: The family.
+    """
     path = _path(family)
     found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
-def holds(selection: Selection, record: Mapping[str, Any]) -> bool:
-    """Whether a record is of the family and the card as they are now."""
-    return all(
-        record[k] == v for k, v in evidence(selection, real=record["weights"] == "real").items()
-    )
+def is_current(selection: Selection, record: Record) -> bool:
+    """Return whether a record holds for the family and the card as they are now.
+
+    Args:
+        selection: The model.
+        record: What checked.lock says of it.
+    """
+    found = evidence(selection, real=record["weights"] == "real")
+    return all(record[key] == value for key, value in found.items())
 
 
-def keep(selection: Selection, record: Mapping[str, Any]) -> Path:
-    """Write a model's record to its family's checked.lock, whole or not at all; records that no longer hold go."""
+def write_record(selection: Selection, record: Record) -> Path:
+    """Write a model's record to its family's checked.lock.
+
+    Records of another requirements.lock no longer hold and are removed.
+
+    Args:
+        selection: The model.
+        record: What was found, with its evidence.
+
+    Returns:
+        The family's checked.lock.
+    """
     family, path = selection.family, _path(selection.family)
-    there = {
-        model_id: kept
-        for model_id, kept in records(family).items()
-        if kept["lock_hash"] == family.lock_hash
+    kept = {
+        model_id: old
+        for model_id, old in read_records(family).items()
+        if old["lock_hash"] == family.lock_hash
     }
-    content = there | {selection.model_id: dict(record)}
+    content = kept | {selection.model_id: dict(record)}
     write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
     return path
 

@@ -1,4 +1,7 @@
-"""What a file holds: its size and hashes, compared with what is expected; a file of gigabytes is read once."""
+"""The content of a file: its size and hashes, compared with those expected.
+
+A file of gigabytes is read once: its hashes are remembered until it changes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ BLOCK = 1 << 20  # bytes read at once
 class Content:
     """What is known of a file's content. What is None is not compared.
 
-    size in bytes; sha256 and md5 in hex; git_blob is git's own SHA-1 of the content, as `git ls-tree` tells it.
+    Attributes:
+        size: Bytes.
+        sha256: SHA-256 in hexadecimal.
+        md5: MD5 in hexadecimal.
+        git_blob: Git's own SHA-1 of the content in hexadecimal, as `git ls-tree` shows it.
     """
 
     size: int | None = None
@@ -29,7 +36,7 @@ class Content:
     git_blob: str | None = None
 
     def hashes(self) -> dict[str, str]:
-        """The hashes that are known, by kind."""
+        """Return the hashes that are known, by kind."""
         known = {"sha256": self.sha256, "md5": self.md5, "git_blob": self.git_blob}
         return {kind: value for kind, value in known.items() if value is not None}
 
@@ -37,8 +44,16 @@ class Content:
 ANYTHING = Content()
 
 
-def digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
-    """Hashes of a file, read once for all kinds: sha256, md5, git_blob."""
+def compute_digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
+    """Compute hashes of a file in one pass.
+
+    Args:
+        path: The file.
+        kinds: Any of 'sha256', 'md5', 'git_blob'.
+
+    Returns:
+        The hashes in hexadecimal, by kind.
+    """
     makers = {"sha256": hashlib.sha256, "md5": hashlib.md5, "git_blob": hashlib.sha1}
     hashers = {kind: makers[kind](usedforsecurity=False) for kind in kinds}
     with path.open("rb") as file:
@@ -50,10 +65,15 @@ def digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
     return {kind: hasher.hexdigest() for kind, hasher in hashers.items()}
 
 
-def remembered(path: Path, kinds: Sequence[str]) -> dict[str, str]:
-    """As digests, but a file that has not changed since (size, times of change, inode) is not read again.
+def cached_digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
+    """Return hashes of a file, which is read only if it has changed since the last time.
 
-    Whoever writes to a file can put its mtime back; its ctime nobody can.
+    A file has changed if its size, inode or times have. Whoever writes to a file can set its mtime
+    back, but nobody can set its ctime.
+
+    Args:
+        path: The file.
+        kinds: Any of 'sha256', 'md5', 'git_blob'.
     """
     status = path.stat()
     identity = [
@@ -69,23 +89,27 @@ def remembered(path: Path, kinds: Sequence[str]) -> dict[str, str]:
         noted = json.loads(note.read_text())
         known = noted["digests"] if noted["identity"] == identity else {}
     if not set(kinds) <= set(known):
-        known = {**known, **digests(path, [kind for kind in kinds if kind not in known])}
-        with contextlib.suppress(
-            OSError
-        ):  # a cache that cannot be written costs time, nothing else
+        known = {**known, **compute_digests(path, [kind for kind in kinds if kind not in known])}
+        # A cache that cannot be written costs time and nothing else.
+        with contextlib.suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
             content = json.dumps({"identity": identity, "digests": known})
             write_atomically(note, content, durable=False)
     return {kind: known[kind] for kind in kinds}
 
 
-def fault(path: Path, expected: Content) -> str | None:
-    """How a file differs from what is expected of it; None if it does not."""
+def describe_mismatch(path: Path, expected: Content) -> str | None:
+    """Return how a file differs from what is expected, None if it does not.
+
+    Args:
+        path: The file.
+        expected: What is known of its content.
+    """
     size = path.stat().st_size
     if expected.size is not None and size != expected.size:
         return f"it has {size:,} bytes, expected {expected.size:,}"
     wanted = expected.hashes()
-    found = remembered(path, list(wanted)) if wanted else {}
+    found = cached_digests(path, list(wanted)) if wanted else {}
     wrong = [
         f"its {kind} is {found[kind]}, expected {wanted[kind]}"
         for kind in wanted

@@ -1,6 +1,7 @@
-"""Pins: what is fixed of weights in a family's weights.lock, written by `matterzoo pin MODEL` and merged into the cards.
+"""Pins: the revisions, hashes and sizes of weights that a family's weights.lock records.
 
-weights.lock is JSON: {repository of the hub: {revision, files: {path: {sha256, size}}}, url: {sha256, size}}.
+`matterzoo pin MODEL` writes them, and `zoo.cards.loading` merges them into the cards. weights.lock
+is JSON: {repository of the hub: {revision, files: {path: {sha256, size}}}, url: {sha256, size}}.
 """
 
 from __future__ import annotations
@@ -17,91 +18,106 @@ from zoo.cards.loading import read_models
 from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.files import file_lock, write_atomically
 from zoo.weights import hub
-from zoo.weights.digest import remembered
-from zoo.weights.hub import Say
-from zoo.weights.obtain import WeightsError, announce, folder_of, obtain, told
+from zoo.weights.digest import cached_digests
+from zoo.weights.download import Log
+from zoo.weights.errors import WeightsError
+from zoo.weights.local import announce_download, download_file, weights_errors, weights_folder
 
 Pins = dict[str, Any]
 
 
-@told()
-def pin(selection: Selection, say: Say, *, again: bool = False) -> Path:
-    """Download a model's files once and record their revision, hashes and sizes. Returns the family's weights.lock.
+@weights_errors()
+def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
+    """Download a model's files once, and record their revision, hashes and sizes.
 
-    What the card or weights.lock fixes already has to agree; `again` lets what is found replace what weights.lock says.
+    Args:
+        selection: The model.
+        log: Called with each line that a user should see.
+        again: Whether what is found may replace what weights.lock says. What the card itself says
+            always has to agree.
+
+    Returns:
+        The family's weights.lock.
+
+    Raises:
+        WeightsError: The files cannot be downloaded, or are not those of the card or the lock.
     """
-    weights = as_written(selection)
+    weights = _weights_of_card(selection)
     family = selection.family
     if weights.source not in ("hub", "url"):
         raise WeightsError(
             f"{selection.model.id} has no weights to pin: their source is {weights.source!r}"
         )
-    announce(selection, list(weights.files), say)
+    announce_download(selection, list(weights.files), log)
     if weights.source == "hub":
-        record(
-            selection, from_hub(weights, {} if again else read_pins(family), say), say, again=again
-        )
+        found = _pin_repository(weights, {} if again else _read_pins(family), log)
+        _record(selection, found, log, again=again)
     else:
-        pin_urls(selection, weights, say, again=again)
+        _pin_urls(selection, weights, log, again=again)
     return family.pins
 
 
-def as_written(selection: Selection) -> Weights:
-    """What the card itself says of the weights, without weights.lock."""
+def _weights_of_card(selection: Selection) -> Weights:
+    """Return what the card says of the weights, without weights.lock."""
     cards = read_models(selection.family.path)
     return Weights.model_validate(
         next(card["weights"] for card in cards if card["id"] == selection.model.id)
     )
 
 
-def from_hub(weights: Weights, known: Pins, say: Say) -> Pins:
-    """Pins of a repository: at the card's revision, else at that of weights.lock, else at what main is now."""
+def _pin_repository(weights: Weights, known: Pins, log: Log) -> Pins:
+    """Pin a repository at the card's revision, else at that of weights.lock, else at main's."""
     repo = str(weights.repo)
     locked = known.get(repo, {}).get("revision")
     revision = weights.revision or locked
-    described = hub.describe(repo, revision)
-    moved = hub.describe(repo, None).sha if locked and not weights.revision else described.sha
-    if described.sha is None or described.sha != (revision or described.sha):
+    info = hub.model_info(repo, revision)
+    newest = hub.model_info(repo, None).sha if locked and not weights.revision else info.sha
+    if info.sha is None or info.sha != (revision or info.sha):
         raise WeightsError(
-            f"{repo} is refused: the hub answered with commit {described.sha} for revision {revision}"
+            f"{repo} is refused: the hub answered with commit {info.sha} for revision {revision}"
         )
-    if moved != described.sha:
-        say(
-            f"{repo} stays pinned at {described.sha}; its main branch is at {moved} now, `matterzoo pin MODEL --again` moves the pin there"
+    if newest != info.sha:
+        log(
+            f"{repo} stays pinned at {info.sha}; its main branch is at {newest} now, "
+            "`matterzoo pin MODEL --again` moves the pin there"
         )
-    ids = {sibling.rfilename: sibling.blob_id for sibling in described.siblings or []}
-    at = weights.model_copy(update={"revision": described.sha})
-    files = {file.path: measure(at, file, ids, say) for file in weights.files}
-    return {repo: {"revision": described.sha, "files": files}}
+    blob_ids = {sibling.rfilename: sibling.blob_id for sibling in info.siblings or []}
+    at = weights.model_copy(update={"revision": info.sha})
+    files = {file.path: _measure(at, file, blob_ids, log) for file in weights.files}
+    return {repo: {"revision": info.sha, "files": files}}
 
 
-def measure(weights: Weights, file: WeightsFile, ids: Mapping[str, str | None], say: Say) -> Pins:
-    """Hash and size of one file of a repository, in which git knows the files by these ids."""
-    if file.path not in ids:
+def _measure(
+    weights: Weights, file: WeightsFile, blob_ids: Mapping[str, str | None], log: Log
+) -> Pins:
+    """Download a file of a repository, in which git knows the files by these ids."""
+    if file.path not in blob_ids:
         raise WeightsError(
-            f"{weights.repo} has no file {file.path} at {weights.revision}; {nearest(file.path, ids)}"
+            f"{weights.repo} has no file {file.path} at {weights.revision}; "
+            f"{nearest(file.path, blob_ids)}"
         )
-    if file.git_blob not in (None, ids[file.path]):
+    if file.git_blob not in (None, blob_ids[file.path]):
         raise WeightsError(
-            f"{weights.repo}/{file.path} is refused: its git_blob is {ids[file.path]}, the card says {file.git_blob}"
+            f"{weights.repo}/{file.path} is refused: its git_blob is {blob_ids[file.path]}, "
+            f"the card says {file.git_blob}"
         )
-    return facts(obtain(weights, file, Path(), say))
+    return _facts(download_file(weights, file, Path(), log))
 
 
-def pin_urls(selection: Selection, weights: Weights, say: Say, *, again: bool) -> None:
-    """Pin files behind URLs. again: what lies here is not trusted to be what is there.
+def _pin_urls(selection: Selection, weights: Weights, log: Log, *, again: bool) -> None:
+    """Pin files of other servers; `again` downloads them even if they are on this machine.
 
     What is downloaded takes its place only when it is pinned.
     """
-    folder = folder_of(selection)
+    folder = weights_folder(selection)
     fresh = folder / ".new"
     found = {}
     for file in weights.files:
         path = folder / file.path
         path = fresh / file.path if again or not path.exists() else path
-        found[str(file.url)] = facts(obtain(weights, file, path, say))
+        found[str(file.url)] = _facts(download_file(weights, file, path, log))
     try:
-        record(selection, found, say, again=again)
+        _record(selection, found, log, again=again)
         for file in weights.files:
             if (fresh / file.path).exists():
                 (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -110,65 +126,61 @@ def pin_urls(selection: Selection, weights: Weights, say: Say, *, again: bool) -
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def facts(path: Path) -> Pins:
-    """What is recorded of a file."""
-    return {"sha256": remembered(path, ["sha256"])["sha256"], "size": path.stat().st_size}
+def _facts(path: Path) -> Pins:
+    return {"sha256": cached_digests(path, ["sha256"])["sha256"], "size": path.stat().st_size}
 
 
-def record(selection: Selection, found: Pins, say: Say, *, again: bool) -> None:
+def _record(selection: Selection, found: Pins, log: Log, *, again: bool) -> None:
     """Add what was found to the family's weights.lock."""
     family = selection.family
     with file_lock(family.path):  # only one process at a time changes a family's pins
-        pins = merged(read_pins(family), found, again=again, selection=selection)
+        pins = _merge(_read_pins(family), found, again=again, selection=selection)
         write_atomically(family.pins, json.dumps(pins, indent=1, sort_keys=True) + "\n")
-    for other in left_out(selection, pins):
-        say(
-            f"{other} is no longer pinned, because its repository is at another revision now; `matterzoo pin {other}`"
+    for other in _unpinned_models(selection, pins):
+        log(
+            f"{other} is no longer pinned, because its repository is at another revision now; "
+            f"`matterzoo pin {other}`"
         )
 
 
-def merged(old: Pins, found: Pins, *, again: bool, selection: Selection) -> Pins:
-    """Old pins and new ones. WeightsError if they contradict each other, unless the new ones shall win."""
+def _merge(old: Pins, found: Pins, *, again: bool, selection: Selection) -> Pins:
+    """Merge old pins and new ones; if they contradict each other, only `again` lets the new win."""
     result = dict(old)
     for key, new in found.items():
         before = old.get(key) or new
-        changes = list(differences(before, new, key))
+        changes = list(_list_changes(before, new, key))
         if changes and not again:
-            mend = f"`matterzoo pin {selection.model.id} --again` takes the new"
-            raise WeightsError(f"{selection.family.pins}: {'; '.join(changes)}; {mend}")
+            remedy = f"`matterzoo pin {selection.model.id} --again` takes the new"
+            raise WeightsError(f"{selection.family.pins}: {'; '.join(changes)}; {remedy}")
         same = before.get("revision") == new.get("revision")
-        result[key] = new | (
-            {"files": before["files"] | new["files"]} if same and "files" in new else {}
-        )
+        files = {"files": before["files"] | new["files"]} if same and "files" in new else {}
+        result[key] = new | files
     return result
 
 
-def differences(before: Pins, new: Pins, name: str) -> Iterator[str]:
-    """What two pins of the same thing say otherwise."""
+def _list_changes(before: Pins, new: Pins, name: str) -> Iterator[str]:
+    """Yield where two pins of the same thing differ."""
     for fact in sorted(before.keys() & new.keys() - {"files"}):
         if before[fact] != new[fact]:
             yield f"{name} has {fact} {new[fact]} now, but it was pinned with {before[fact]}"
     for path in sorted(before.get("files", {}).keys() & new.get("files", {}).keys()):
-        yield from differences(before["files"][path], new["files"][path], f"{name}/{path}")
+        yield from _list_changes(before["files"][path], new["files"][path], f"{name}/{path}")
 
 
-def left_out(selection: Selection, pins: Pins) -> list[str]:
-    """Other models of the family whose files of the same repository are not among its pins any more."""
+def _unpinned_models(selection: Selection, pins: Pins) -> list[str]:
+    """Return the family's models of the same repository with files that are not pinned any more."""
     repo = selection.model.weights.repo
     if repo is None:
         return []
     others = [
-        m
-        for m in selection.family.models
-        if m.weights.repo == repo and m.weights.pinned(untrained=False)
+        model
+        for model in selection.family.models
+        if model.weights.repo == repo and model.weights.pinned(untrained=False)
     ]
-    return [
-        m.id
-        for m in others
-        if not {file.path for file in m.weights.files} <= set(pins[repo]["files"])
-    ]
+    pinned = set(pins[repo]["files"])
+    return [m.id for m in others if not {file.path for file in m.weights.files} <= pinned]
 
 
-def read_pins(family: Family) -> Pins:
+def _read_pins(family: Family) -> Pins:
     pins: Pins = json.loads(family.pins.read_text()) if family.pins.exists() else {}
     return pins

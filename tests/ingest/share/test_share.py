@@ -514,7 +514,7 @@ def test_a_hub_that_says_no(
     landed()
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
     with pytest.raises(
-        ShareError, match=f"datasets/{REPO}: the hub says .* to the account that asks: .*HF_TOKEN"
+        ShareError, match=f"datasets/{REPO}: the hub answers .* to this account: .*HF_TOKEN"
     ):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     monkeypatch.delenv("HF_TOKEN")
@@ -523,7 +523,7 @@ def test_a_hub_that_says_no(
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.faults = [Fault("/commit/", status=412, method="POST")]
     with pytest.raises(
-        ShareError, match=f"datasets/{REPO} was changed meanwhile by somebody else: run this again"
+        ShareError, match=f"datasets/{REPO} was changed by somebody else meanwhile: run this again"
     ):
         publish(layout, "toy", "tiny", REPO, None, quiet)
     hub.faults = [Fault("/storage/", status=400, method="PUT")]

@@ -13,7 +13,7 @@ from zoo.cards.family import Selection
 from zoo.cards.scaffold import write_family
 from zoo.verify.behavior import examine, write_dummy_checkpoint
 from zoo.verify.golden import GoldenError, write
-from zoo.verify.records import holds, keep, records
+from zoo.verify.records import is_current, read_records, write_record
 
 PYTHON = Path(sys.executable)  # it has all that the toy needs
 MODELS = """
@@ -320,12 +320,12 @@ def test_published_weights_are_taken_where_they_are_at_hand(toy: Path, tmp_path:
 def test_a_record_holds_for_what_was_checked(toy: Path, tmp_path: Path) -> None:
     published(toy, tmp_path)
     found = examine(selection(), PYTHON)
-    assert keep(selection(), found.record()) == toy / "checked.lock"
-    record = records(selection().family)["toy"]
+    assert write_record(selection(), found.record()) == toy / "checked.lock"
+    record = read_records(selection().family)["toy"]
     assert (record["weights"], record["device"], record["passed"]) == ("real", "cpu", found.passed)
-    assert holds(selection(), record)
+    assert is_current(selection(), record)
     spoil(toy / "models.toml", 'elements = "H-Zn"', 'elements = "H-Cu"')
-    assert not holds(selection(), record)
+    assert not is_current(selection(), record)
 
 
 def test_a_twin_is_checked_by_itself_with_its_own_files(toy: Path, tmp_path: Path) -> None:
@@ -333,5 +333,5 @@ def test_a_twin_is_checked_by_itself_with_its_own_files(toy: Path, tmp_path: Pat
     (tmp_path / "weights" / "toys" / "toy" / "weights.json").unlink()
     found = examine(selection("toy@untrained"), PYTHON)
     assert (found.real, found.faults) == (True, [])
-    keep(selection("toy@untrained"), found.record())
-    assert list(records(selection().family)) == ["toy@untrained"]
+    write_record(selection("toy@untrained"), found.record())
+    assert list(read_records(selection().family)) == ["toy@untrained"]

@@ -14,7 +14,7 @@ from zoo.cards.loading import load_family
 from zoo.places import ROOT
 from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
 from zoo.verify.sample_systems import SYSTEM
-from zoo.weights.obtain import at_hand, needed
+from zoo.weights.local import find_weights, needed_files
 
 ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")
 FOLDERS = [folder for folder in family_folders() if (folder / "golden.parquet").exists()]
@@ -50,8 +50,8 @@ def test_first_model_gives_them_again(folder: Path) -> None:
         pytest.skip(f"needs the family's environment: make env FAMILY={folder.name}")
     family = load_family(folder)
     selections = [Selection(family=family, model=model, untrained=False) for model in family.models]
-    first = next((s for s in selections if not needed(s) or at_hand(s)), None)
+    first = next((s for s in selections if not needed_files(s) or find_weights(s)), None)
     if first is None:
         pytest.skip(f"needs the weights of a model: make weights MODEL={family.models[0].id}")
-    place = at_hand(first)
+    place = find_weights(first)
     assert differences(first.model, family, in_environment(python, place and place.folder)) == []

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.hub import BLOCK, Blob, Fault, Hub, serving
-from zoo.weights.digest import Content, fault, remembered
-from zoo.weights.download import DownloadError, Missing, download
+from zoo.weights.digest import Content, cached_digests, describe_mismatch
+from zoo.weights.download import download
+from zoo.weights.errors import DownloadError, MissingFileError
 
 DATA = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -63,8 +64,11 @@ def test_a_file_is_downloaded_once(url: str, hub: Hub, target: Path, expected: C
 def test_git_s_own_hash_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "hello"
     path.write_bytes(b"hello\n")  # git hash-object
-    assert fault(path, Content(git_blob="ce013625030ba8dba906f756967f9e9ca394464a")) is None
-    assert fault(path, Content(git_blob="0" * 40)) == (
+    assert (
+        describe_mismatch(path, Content(git_blob="ce013625030ba8dba906f756967f9e9ca394464a"))
+        is None
+    )
+    assert describe_mismatch(path, Content(git_blob="0" * 40)) == (
         "its git_blob is ce013625030ba8dba906f756967f9e9ca394464a, expected " + "0" * 40
     )
 
@@ -76,7 +80,7 @@ def test_a_broken_download_goes_on_where_it_broke(
     hub.etags = etags
     hub.faults = [Fault("model.pt", cut=100_000), Fault("model.pt", cut=50_000)]
     said: list[str] = []
-    download(url, target, WHOLE, say=said.append, waits=AT_ONCE)
+    download(url, target, WHOLE, log=said.append, waits=AT_ONCE)
     assert target.read_bytes() == DATA
     ranges = [request.headers.get("Range") for request in hub.asked("model.pt")]
     assert ranges == [None, "bytes=100000-", "bytes=150000-"]
@@ -158,7 +162,7 @@ def test_a_busy_server_is_asked_again(url: str, hub: Hub, target: Path) -> None:
         Fault("model.pt", status=429, headers={"Retry-After": "0"}),
     ]
     said: list[str] = []
-    download(url, target, WHOLE, say=said.append, waits=AT_ONCE)
+    download(url, target, WHOLE, log=said.append, waits=AT_ONCE)
     assert target.read_bytes() == DATA
     assert [text.split(": ")[1] for text in said] == [
         "the server answered 500 Internal Server Error; trying again",
@@ -177,7 +181,8 @@ def test_a_server_that_stays_broken_is_told(url: str, hub: Hub, target: Path) ->
 
 def test_what_is_not_there_is_told_at_once(hub: Hub, target: Path) -> None:
     with pytest.raises(
-        Missing, match="files/other could not be downloaded: the server answered 404 Not Found"
+        MissingFileError,
+        match="files/other could not be downloaded: the server answered 404 Not Found",
     ):
         download(f"{hub.url}/files/other", target)
     assert len(hub.asked("other")) == 1
@@ -237,7 +242,7 @@ def test_many_ask_and_one_downloads(url: str, hub: Hub, target: Path) -> None:
     ]
     said: list[str] = []
     with ThreadPoolExecutor(3) as pool:
-        assert set(pool.map(lambda _: download(url, target, WHOLE, say=said.append), range(3))) == {
+        assert set(pool.map(lambda _: download(url, target, WHOLE, log=said.append), range(3))) == {
             target
         }
     assert [process.wait() for process in processes] == [0, 0, 0]
@@ -305,29 +310,29 @@ def test_a_disk_that_fills_up_is_told(
 def test_a_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    assert remembered(path, ["sha256"]) == {"sha256": SHA256}
+    assert cached_digests(path, ["sha256"]) == {"sha256": SHA256}
     [note] = (tmp_path / "cache" / "matterzoo" / "verified").iterdir()
     note.write_text(note.read_text().replace(SHA256, "remembered"))
-    assert remembered(path, ["sha256"]) == {"sha256": "remembered"}
+    assert cached_digests(path, ["sha256"]) == {"sha256": "remembered"}
     link = tmp_path / "link"
     link.symlink_to(path)
-    assert remembered(link, ["sha256"]) == {"sha256": "remembered"}  # a name is not the file
-    assert remembered(link, ["sha256", "md5"])["md5"] == hashlib.md5(DATA).hexdigest()
+    assert cached_digests(link, ["sha256"]) == {"sha256": "remembered"}  # a name is not the file
+    assert cached_digests(link, ["sha256", "md5"])["md5"] == hashlib.md5(DATA).hexdigest()
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert remembered(path, ["sha256"]) == {"sha256": SHA256}
+    assert cached_digests(path, ["sha256"]) == {"sha256": SHA256}
 
 
 def test_a_time_of_change_that_is_put_back_hides_no_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    assert fault(path, WHOLE) is None
+    assert describe_mismatch(path, WHOLE) is None
     before = path.stat()
     time.sleep(0.05)  # a file system's clock is coarse
     path.write_bytes(DATA[::-1])
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    assert "its sha256 is" in (fault(path, WHOLE) or "")
+    assert "its sha256 is" in (describe_mismatch(path, WHOLE) or "")
 
 
 def test_the_hub_sends_blocks_smaller_than_the_file() -> None:

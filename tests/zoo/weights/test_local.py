@@ -25,8 +25,9 @@ from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.cards.scaffold import MODELS, write_family
 from zoo.verify.records import evidence
-from zoo.weights.download import opener
-from zoo.weights.obtain import PICKLE, Place, WeightsError, at_hand, fetch, status
+from zoo.weights.addresses import opener
+from zoo.weights.errors import WeightsError
+from zoo.weights.local import PICKLE, LocalWeights, download_weights, find_weights, weights_status
 from zoo.weights.pins import pin
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,7 +67,7 @@ def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_client(monkeypatch, hub.url, tmp_path / "hf")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MATTERZOO_WEIGHTS", raising=False)
-    monkeypatch.setattr("zoo.weights.hub.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("zoo.weights.hub_client.WAITS", (0.0, 0.0))
 
 
 Card = Callable[..., Selection]
@@ -111,7 +112,7 @@ def again(selection: Selection) -> Selection:
 
 @pytest.fixture
 def pinned(card: Card, net: Repository) -> Selection:
-    """A model of owner/net at its first commit, of which nothing is at hand."""
+    """A model of owner/net at its first commit, of which nothing is downloaded."""
     revision = net.branches["main"]
     files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
     selection = card(HUB)
@@ -130,19 +131,23 @@ def quiet(text: str) -> None:
 
 
 def test_files_of_a_hub_are_those_of_the_pinned_revision(pinned: Selection, hub: Hub) -> None:
-    assert at_hand(pinned) is None and status(pinned) == "pinned"
+    assert find_weights(pinned) is None and weights_status(pinned) == "pinned"
     said: list[str] = []
-    place = fetch(pinned, said.append)
-    assert place is not None and place == at_hand(pinned) and status(pinned) == "at hand"
+    place = download_weights(pinned, said.append)
+    assert (
+        place is not None
+        and place == find_weights(pinned)
+        and weights_status(pinned) == "downloaded"
+    )
     assert {path: (place.folder / path).read_bytes() for path in FILES} == FILES
     assert said == ["toy-a: downloading config.json, nets/model.safetensors, 0.3 MB"]
     asked = len(hub.log)
-    assert fetch(pinned, pytest.fail) == place
+    assert download_weights(pinned, pytest.fail) == place
     assert len(hub.log) == asked
 
 
 def test_they_lie_in_the_cache_that_every_program_shares(pinned: Selection, hub: Hub) -> None:
-    fetch(pinned, quiet)
+    download_weights(pinned, quiet)
     found = huggingface_hub.scan_cache_dir()
     assert (found.warnings, found.incomplete_files) == ([], frozenset())
     [repo] = found.repos
@@ -161,12 +166,12 @@ def test_what_another_program_has_downloaded_is_not_downloaded_again(
     for path in FILES:
         huggingface_hub.hf_hub_download("owner/net", path, revision=pinned.model.weights.revision)
     asked = len(hub.log)
-    assert at_hand(pinned) == fetch(pinned, pytest.fail)
+    assert find_weights(pinned) == download_weights(pinned, pytest.fail)
     assert len(hub.log) == asked
 
 
 def test_what_is_mounted_holds_what_the_links_lead_to(pinned: Selection, tmp_path: Path) -> None:
-    place = fetch(pinned, quiet)
+    place = download_weights(pinned, quiet)
     assert place is not None and place.root == tmp_path / "hf" / "hub" / "models--owner--net"
     links = [place.folder / path for path in FILES]
     assert all(link.is_symlink() and link.resolve().is_relative_to(place.root) for link in links)
@@ -177,15 +182,15 @@ def test_what_is_mounted_holds_what_the_links_lead_to(pinned: Selection, tmp_pat
     blob = links[1].resolve()
     shutil.move(blob, shared / "blob")
     blob.symlink_to(os.path.relpath(shared / "blob", blob.parent))
-    assert at_hand(pinned) == Place(place.folder, tmp_path / "hf" / "hub")
+    assert find_weights(pinned) == LocalWeights(place.folder, tmp_path / "hf" / "hub")
 
 
 def test_a_twin_needs_only_what_its_card_says(pinned: Selection, hub: Hub) -> None:
     untrained = twin(pinned)
-    place = fetch(untrained, quiet)
+    place = download_weights(untrained, quiet)
     assert place is not None and (place.folder / "config.json").read_bytes() == CONFIG
     assert hub.asked("model.safetensors") == hub.asked("storage") == []
-    assert at_hand(untrained) == place and at_hand(pinned) is None
+    assert find_weights(untrained) == place and find_weights(pinned) is None
 
 
 @pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
@@ -205,8 +210,8 @@ def test_a_killed_download_goes_on_where_it_broke_off(
         time.sleep(0.01)
     process.send_signal(blow)
     assert process.wait() == code
-    assert huggingface_hub.scan_cache_dir().warnings == [] and at_hand(pinned) is None
-    place = fetch(pinned, quiet)
+    assert huggingface_hub.scan_cache_dir().warnings == [] and find_weights(pinned) is None
+    place = download_weights(pinned, quiet)
     assert place is not None and (place.folder / "nets/model.safetensors").read_bytes() == NET
     assert int(hub.asked("/storage/")[1].headers["Range"].strip("bytes=-")) > 0
 
@@ -214,7 +219,7 @@ def test_a_killed_download_goes_on_where_it_broke_off(
 @pytest.mark.parametrize(("where", "method"), [("config.json", "HEAD"), ("/storage/", "GET")])
 def test_a_busy_hub_is_asked_again(pinned: Selection, hub: Hub, where: str, method: str) -> None:
     hub.faults = [Fault(where, status=503, method=method)]
-    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+    assert download_weights(pinned, quiet) == find_weights(pinned) is not None
     assert hub.faults[0].times == 0
 
 
@@ -224,7 +229,7 @@ def test_a_hub_that_stays_broken_is_told(pinned: Selection, hub: Hub) -> None:
         WeightsError,
         match=f"owner/net at revision .*: the hub at {hub.url} answered 502 Bad Gateway",
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_several_processes_ask_and_one_downloads(
@@ -237,7 +242,7 @@ def test_several_processes_ask_and_one_downloads(
         for _ in range(3)
     ]
     said = {process.communicate()[0] for process in processes}
-    place = at_hand(pinned)
+    place = find_weights(pinned)
     assert place is not None and said == {f"toy-a: verified, in {place.folder}\n"}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(hub.asked("/storage/")) == 1
@@ -252,14 +257,12 @@ def test_a_gated_model_says_where_to_accept_its_license(
     net.gated, net.members = True, {"hf_member"}
     accept = "accept its license at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, or `hf auth login`"
     with pytest.raises(WeightsError, match=f"^owner/net is gated: {accept}$"):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
-    with pytest.raises(
-        WeightsError, match=f"gated and the account that asks has not been let in: {accept}"
-    ):
-        fetch(pinned, quiet)
+    with pytest.raises(WeightsError, match=f"gated and this account has not been let in: {accept}"):
+        download_weights(pinned, quiet)
     monkeypatch.setenv("HF_TOKEN", "hf_member")
-    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+    assert download_weights(pinned, quiet) == find_weights(pinned) is not None
     assert all("Authorization" not in request.headers for request in hub.asked("/storage/"))
 
 
@@ -267,7 +270,7 @@ def test_a_token_may_come_from_a_login(pinned: Selection, net: Repository, tmp_p
     net.gated, net.members = True, {"hf_member"}
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "token").write_text("hf_member")
-    assert fetch(pinned, quiet) is not None
+    assert download_weights(pinned, quiet) is not None
 
 
 def test_a_repository_that_is_not_there(pinned: Selection, hub: Hub) -> None:
@@ -276,7 +279,7 @@ def test_a_repository_that_is_not_there(pinned: Selection, hub: Hub) -> None:
         WeightsError,
         match="has no repository owner/net, or shows it to its members only: then give",
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_a_revision_that_was_removed(pinned: Selection, net: Repository) -> None:
@@ -284,7 +287,7 @@ def test_a_revision_that_was_removed(pinned: Selection, net: Repository) -> None
     with pytest.raises(
         WeightsError, match="owner/net has no revision [0-9a-f]{40}: it was moved or removed"
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_a_file_that_was_removed(pinned: Selection, net: Repository) -> None:
@@ -292,7 +295,7 @@ def test_a_file_that_was_removed(pinned: Selection, net: Repository) -> None:
     with pytest.raises(
         WeightsError, match="owner/net has no file nets/model.safetensors at revision [0-9a-f]{40}"
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_a_revision_that_is_another_now_is_refused(pinned: Selection, net: Repository) -> None:
@@ -300,16 +303,16 @@ def test_a_revision_that_is_another_now_is_refused(pinned: Selection, net: Repos
     with pytest.raises(
         WeightsError, match=f"refused: the hub answered with that of commit {net.branches['main']}"
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_a_server_that_is_no_hub(pinned: Selection, hub: Hub) -> None:
     hub.faults = [Fault("config.json", status=200, method="HEAD", headers={"ETag": '"../../x"'})]
     with pytest.raises(
         WeightsError,
-        match="answered with the ETag '../../x', so by no hub; what does HF_ENDPOINT name",
+        match="answered with the ETag '../../x', so by no hub; check HF_ENDPOINT",
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 @pytest.mark.parametrize(
@@ -324,8 +327,8 @@ def test_a_file_that_the_hub_has_altered_is_not_even_downloaded(
 ) -> None:
     net.commits[str(pinned.model.weights.revision)]["nets/model.safetensors"] = Blob(data, lfs=True)
     with pytest.raises(WeightsError, match=message):
-        fetch(pinned, quiet)
-    assert hub.asked("/storage/") == [] and at_hand(pinned) is None
+        download_weights(pinned, quiet)
+    assert hub.asked("/storage/") == [] and find_weights(pinned) is None
 
 
 def test_what_is_altered_on_its_way_is_set_aside(
@@ -334,20 +337,20 @@ def test_what_is_altered_on_its_way_is_set_aside(
     hub.faults = [Fault("/storage/", data=NET[::-1])]
     message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*bad and is not used"
     with pytest.raises(WeightsError, match=message):
-        fetch(pinned, quiet)
-    assert at_hand(pinned) is None
-    assert fetch(pinned, quiet) == at_hand(pinned) is not None
+        download_weights(pinned, quiet)
+    assert find_weights(pinned) is None
+    assert download_weights(pinned, quiet) == find_weights(pinned) is not None
 
 
 def test_what_is_altered_on_this_disk_is_set_aside_and_downloaded_anew(
     pinned: Selection, hub: Hub
 ) -> None:
-    place = fetch(pinned, quiet)
+    place = download_weights(pinned, quiet)
     assert place is not None
     file = place.folder / "nets/model.safetensors"
     file.resolve().write_bytes(NET[::-1])
     said: list[str] = []
-    assert fetch(pinned, said.append) == place
+    assert download_weights(pinned, said.append) == place
     assert file.read_bytes() == NET and len(hub.asked("/storage/")) == 2
     assert said[0].startswith(
         f"{file} is not the file expected: its sha256 is {sha256(NET[::-1])}, expected"
@@ -362,21 +365,21 @@ def test_a_hub_that_cannot_be_reached(
     set_client(monkeypatch, "http://127.0.0.1:9", tmp_path / "hf")
     message = r"the hub at http://127.0.0.1:9 cannot be reached \(.*refused\); try again later, or name a mirror"
     with pytest.raises(WeightsError, match=message):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 def test_offline_nothing_is_asked(
     pinned: Selection, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    message = "config.json of owner/net is not at hand, and HF_HUB_OFFLINE forbids asking the hub; unset it, or bring"
+    message = "config.json of owner/net is not on this machine, and HF_HUB_OFFLINE forbids asking the hub; unset it, or copy"
     with pytest.raises(WeightsError, match=message):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
     assert hub.log == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    place = fetch(pinned, quiet)
+    place = download_weights(pinned, quiet)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert fetch(pinned, pytest.fail) == place
+    assert download_weights(pinned, pytest.fail) == place
 
 
 def test_a_full_disk(
@@ -395,7 +398,7 @@ def test_a_full_disk(
     with pytest.raises(
         WeightsError, match="8,388,608 bytes to download and .* only .* free; make room"
     ):
-        fetch(again(pinned), quiet)
+        download_weights(again(pinned), quiet)
 
 
 def test_a_folder_that_may_not_be_used(pinned: Selection, tmp_path: Path) -> None:
@@ -405,7 +408,7 @@ def test_a_folder_that_may_not_be_used(pinned: Selection, tmp_path: Path) -> Non
         WeightsError,
         match="hf/hub/models--owner--net/blobs/.* cannot be written: .*Not a directory",
     ):
-        fetch(pinned, quiet)
+        download_weights(pinned, quiet)
 
 
 # URLs
@@ -451,29 +454,29 @@ def test_a_file_behind_a_url(
     site: Hub, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selection = card(by_url(site))
-    assert status(selection) == "not pinned" and (
-        fetch(twin(selection), pytest.fail),
-        status(twin(selection)),
+    assert weights_status(selection) == "not pinned" and (
+        download_weights(twin(selection), pytest.fail),
+        weights_status(twin(selection)),
     ) == (
         None,
-        "at hand",
+        "downloaded",
     )
     with pytest.raises(
         WeightsError,
         match="weights of toy-a are not pinned: .*`matterzoo pin toy-a` downloads them",
     ):
-        fetch(selection, quiet)
+        download_weights(selection, quiet)
     assert site.log == []
     assert json.loads(pin(selection, quiet).read_text()) == {
         f"{site.url}/files/v1/net.pt": {"sha256": sha256(NET), "size": len(NET)}
     }
-    place = fetch(again(selection), pytest.fail)
+    place = download_weights(again(selection), pytest.fail)
     folder = tmp_path / "cache" / "matterzoo" / "weights" / "toy" / "toy-a"
-    assert place == Place(folder, folder) and (folder / "net.pt").read_bytes() == NET
+    assert place == LocalWeights(folder, folder) and (folder / "net.pt").read_bytes() == NET
     monkeypatch.setenv("MATTERZOO_WEIGHTS", str(tmp_path / "own"))
-    assert at_hand(again(selection)) is None
+    assert find_weights(again(selection)) is None
     said: list[str] = []
-    assert fetch(again(selection), said.append) == Place(
+    assert download_weights(again(selection), said.append) == LocalWeights(
         tmp_path / "own/toy/toy-a", tmp_path / "own/toy/toy-a"
     )
     assert len(site.log) == 2
@@ -495,7 +498,7 @@ def test_another_file_behind_the_same_url_is_refused(site: Hub, card: Card) -> N
     (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
     message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*net.pt.bad"
     with pytest.raises(WeightsError, match=message):
-        fetch(again(selection), quiet)
+        download_weights(again(selection), quiet)
 
 
 def test_git_s_own_hash_is_what_a_pin_accepts(site: Hub, card: Card) -> None:
@@ -511,7 +514,7 @@ def test_a_server_that_this_machine_does_not_trust(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     opener.cache_clear()
-    monkeypatch.setattr("zoo.weights.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("zoo.weights.transfer.time.sleep", lambda seconds: None)
     with pytest.raises(
         WeightsError,
         match="could not be downloaded: the connection broke .*certificate verify failed",
@@ -524,18 +527,18 @@ def test_a_server_that_this_machine_does_not_trust(
 
 def test_a_pin_is_what_the_main_branch_is_then(card: Card, net: Repository) -> None:
     selection = card(HUB)
-    assert status(selection) == "not pinned"
+    assert weights_status(selection) == "not pinned"
     with pytest.raises(
         WeightsError,
         match="weights of toy-a are not pinned: nobody has recorded their hashes yet; `ma",
     ):
-        fetch(selection, quiet)
+        download_weights(selection, quiet)
     revision = net.branches["main"]
     lock = json.loads(pin(selection, quiet).read_text())
     files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
     assert lock == {"owner/net": {"revision": revision, "files": files}}
     net.commit({"config.json": b"{}"})
-    place = fetch(again(selection), pytest.fail)
+    place = download_weights(again(selection), pytest.fail)
     assert place is not None and (place.folder / "config.json").read_bytes() == CONFIG
 
 
@@ -569,15 +572,15 @@ def test_a_pin_does_not_change_silently(site: Hub, card: Card) -> None:
     selection = card(by_url(site))
     before = pin(selection, quiet).read_text()
     site.files["v1/net.pt"] = Blob(NET[::-1])
-    assert pin(again(selection), quiet).read_text() == before  # the file is at hand
+    assert pin(again(selection), quiet).read_text() == before  # the file is on this machine
     (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
     message = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}; .*--again` takes the new"
     with pytest.raises(WeightsError, match=message):
         pin(again(selection), quiet)
-    assert selection.family.pins.read_text() == before and at_hand(again(selection)) is None
+    assert selection.family.pins.read_text() == before and find_weights(again(selection)) is None
     pin(again(selection), quiet, again=True)
     assert sha256(NET[::-1]) in selection.family.pins.read_text()
-    assert fetch(again(selection), pytest.fail) is not None
+    assert download_weights(again(selection), pytest.fail) is not None
 
 
 def test_a_card_s_own_revision_is_taken(card: Card, net: Repository) -> None:
@@ -626,7 +629,10 @@ def test_what_does_not_fit_the_card_is_not_pinned(
 
 def test_only_what_is_downloaded_can_be_pinned(card: Card) -> None:
     selection = card('\n[model.weights]\nsource = "none"\n')
-    assert (fetch(selection, pytest.fail), status(selection)) == (None, "none needed")
+    assert (download_weights(selection, pytest.fail), weights_status(selection)) == (
+        None,
+        "none needed",
+    )
     with pytest.raises(WeightsError, match="toy-a has no weights to pin: their source is 'none'"):
         pin(selection, quiet)
 
@@ -673,9 +679,9 @@ def test_a_license_with_limits_is_shown_before_the_first_download_only(
 ) -> None:
     selection = card(HUB, license=f'name = "Own", url = "https://example.org/own", {license}')
     said: list[str] = []
-    fetch(selection, said.append)
+    download_weights(selection, said.append)
     assert said[0] == f"toy-a: {message}" and "downloading" in said[1]
-    fetch(selection, pytest.fail)
+    download_weights(selection, pytest.fail)
 
 
 def test_weights_of_several_models(
@@ -687,7 +693,7 @@ def test_weights_of_several_models(
     assert main(["weights", "all"]) == 2
     out, error = capsys.readouterr()
     assert out.splitlines() == [
-        f"toy-b: verified, in {at_hand(find_model('toy-b')).folder}",
+        f"toy-b: verified, in {find_weights(find_model('toy-b')).folder}",
         "toy-c: none needed",
     ]  # type: ignore[union-attr]
     assert error.splitlines()[-1].startswith(
@@ -735,8 +741,8 @@ def test_list_says_how_far_weights_are(
         "toy-b": ("none needed", None),
         "toy-c": ("in package", None),
     }
-    fetch(pinned, quiet)
-    assert statuses(capsys)["toy-a"] == ("at hand", None)
+    download_weights(pinned, quiet)
+    assert statuses(capsys)["toy-a"] == ("downloaded", None)
     pinned.family.pins.unlink()
     assert statuses(capsys)["toy-a"] == ("not pinned", None)
 
@@ -777,15 +783,15 @@ def test_info_says_where_weights_are_and_what_they_are(
     place = fetch_pinned(selection)
     said = info("toy-a")
     assert PICKLE in said
-    assert f"at hand in {place.folder}" in said
+    assert f"downloaded to {place.folder}" in said
     assert f"net.pt, 0.3 MB, sha256 {sha256(NET)}; {site.url}/files/v1/net.pt" in said
     assert "license of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
     shutil.rmtree(place.folder)
     assert "pinned: `matterzoo weights toy-a` downloads them" in info("toy-a")
 
 
-def fetch_pinned(selection: Selection) -> Place:
+def fetch_pinned(selection: Selection) -> LocalWeights:
     pin(selection, quiet)
-    place = fetch(again(selection), quiet)
+    place = download_weights(again(selection), quiet)
     assert place is not None
     return place
