@@ -127,8 +127,8 @@ def _check_python(family: Family) -> None:
     if not SpecifierSet(family.requires_python).contains(version):
         raise RunError(
             f"family {family.name} needs Python {family.requires_python}, this one is {version}; "
-            "set matterzoo up with a Python that fits: remove .venv, then "
-            "`make install PYTHON=python3.x`"
+            "install matterzoo with a Python that fits (in a checkout remove .venv, then "
+            "`make install PYTHON=python3.x`)"
         )
 
 
