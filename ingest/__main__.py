@@ -36,8 +36,8 @@ from ingest.runtimes import choose_runtime, environment
 from ingest.runtimes.check_model import check_model
 from ingest.runtimes.protocol import Runtime
 from ingest.share import ShareError, fetch, look, publish
-from ingest.sources import find_dataset
-from ingest.sources.published import Published
+from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
@@ -275,7 +275,7 @@ def how(options: argparse.Namespace) -> dict[str, str]:
 def _refuse_how(options: argparse.Namespace, dataset: Dataset) -> None:
     """Vectors that are given are not computed, and all of them are taken: what says how would be ignored."""
     told = how(options)
-    if isinstance(dataset, Published):
+    if isinstance(dataset, DownloadedDataset):
         told.pop("LIMIT", None)  # how much of a large dataset is drawn
     if told:
         raise RequestError(
@@ -478,9 +478,9 @@ def datasets(options: argparse.Namespace) -> int:
 
 def pin(options: argparse.Namespace) -> int:
     dataset = find_dataset(options.dataset)
-    if not isinstance(dataset, Published):
+    if not isinstance(dataset, DownloadedDataset):
         raise DatasetError(f"{dataset.name} needs no checksum: none of its files is downloaded")
-    say(f"{dataset.loader.files.pin(say)} is written; commit it")
+    say(f"{dataset.loader.source.pin(say)} is written; commit it")
     return 0
 
 

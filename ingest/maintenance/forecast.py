@@ -12,8 +12,8 @@ from ingest.maintenance.disk import megabytes
 from ingest.runs.cost import COPIES, LOAD, duration
 from ingest.runs.plan import Request, count_missing, why_inapplicable
 from ingest.runtimes.protocol import Runtime
-from ingest.sources.files import amount
-from ingest.sources.published import Published
+from ingest.sources.shared.downloaded import DownloadedDataset
+from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
@@ -56,15 +56,15 @@ def of_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[s
     )
     time = f", about {duration(dataset.approx_seconds)}" if dataset.approx_seconds else ""
     yield f"dataset {dataset.name}: {count}to be made first{time}"
-    if isinstance(dataset, Published):
+    if isinstance(dataset, DownloadedDataset):
         yield from _downloads(dataset)
 
 
-def _downloads(dataset: Published) -> Iterator[str]:
-    files = dataset.loader.files
-    about = files.about
+def _downloads(dataset: DownloadedDataset) -> Iterator[str]:
+    files = dataset.loader.source
+    about = files.facts
     if files.missing:
-        yield f"  download: {amount(files.missing)}, to {files.folder}"
+        yield f"  download: {describe_files(files.missing)}, to {files.folder}"
     if about.besides:
         yield f"  and besides: {about.besides}"
     use = "" if about.license.commercial else ", not for commercial use"

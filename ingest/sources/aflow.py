@@ -1,4 +1,4 @@
-"""Dataset `aflow`: the 288 ordered prototype crystals of the AFLOW library that pymatgen carries."""
+"""Dataset `aflow`: the 288 ordered prototype crystals of AFLOW that pymatgen carries."""
 
 from __future__ import annotations
 
@@ -19,27 +19,38 @@ from zoo.encoder import SYMBOLS
 
 @dataclass(frozen=True)
 class Prototype:
-    """One crystal of the library."""
+    """One crystal of the library.
 
-    tag: str  # unique: AFLOW label, formula and, where two crystals share both, the Strukturbericht
-    numbers: np.ndarray  # (n,)
-    positions: np.ndarray  # (n, 3) Å
-    cell: np.ndarray  # (3, 3) Å
+    Attributes:
+        tag: AFLOW label, formula and, if the library has one, the Strukturbericht symbol; unique.
+        numbers: (n,) atomic numbers.
+        positions: (n, 3) in Å.
+        cell: (3, 3) in Å, rows are lattice vectors.
+    """
+
+    tag: str
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
 
 
 def load_prototypes() -> list[Prototype]:
-    """The library in its own order.
+    """Return the library in its own order.
 
-    Read as plain JSON: importing pymatgen.analysis.prototypes builds 288 bibliographies first (8 s, and warnings).
+    It is read as plain JSON, as importing pymatgen.analysis.prototypes builds 288 bibliographies
+    first (8 s, and warnings).
+
+    Raises:
+        DatasetError: pymatgen is not installed.
     """
     spec = find_spec("pymatgen.analysis.prototypes")
     if spec is None or spec.origin is None:
         raise DatasetError(
-            "pymatgen is not installed, so its AFLOW prototypes are not there; run `make setup`"
+            "pymatgen is not installed, and dataset aflow is a part of it; install it with "
+            "`pip install 'matterzoo[ingest]'`"
         )
-    with gzip.open(
-        Path(spec.origin).with_name("aflow_prototypes.json.gz"), "rt", encoding="utf-8"
-    ) as file:
+    library = Path(spec.origin).with_name("aflow_prototypes.json.gz")
+    with gzip.open(library, "rt", encoding="utf-8") as file:
         return [_prototype(record) for record in json.load(file)]
 
 
@@ -55,7 +66,7 @@ def _prototype(record: dict[str, Any]) -> Prototype:
 
 
 def _tag(tags: dict[str, str], symbols: list[str]) -> str:
-    """'AB_oP8_62_c_c.FeB', or 'AB_oP8_62_c_c.FeB.B27' where the library has a Strukturbericht symbol."""
+    """Return 'AB_oP8_62_c_c.FeB', or 'AB_oP8_62_c_c.FeB.B27' with a Strukturbericht symbol."""
     kinds = sorted(set(symbols), key=symbols.index)
     counts = [symbols.count(kind) for kind in kinds]
     divisor = int(np.gcd.reduce(counts))
@@ -67,7 +78,7 @@ def _tag(tags: dict[str, str], symbols: list[str]) -> str:
     return f"{tags['aflow']}.{formula}" + ("" if symbol == "None" else f".{symbol}")
 
 
-def entries() -> Iterator[Entry]:
+def _entries() -> Iterator[Entry]:
     for prototype in load_prototypes():
         yield Entry(
             prototype.tag,
@@ -84,7 +95,7 @@ DATASET = Dataset(
     source="pymatgen.analysis.prototypes; Mehl et al., Comput. Mater. Sci. 136, S1 (2017)",
     license="MIT (pymatgen)",
     packages=("pymatgen",),
-    entries=entries,
+    entries=_entries,
     made_from=(__file__,),
     approx_systems=288,
     approx_seconds=1,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label
 
-# What ASE's collection calls it: (property, unit, source). Volumes are per atom.
-PROPERTIES = {
+# ASE's name of a property: (property, unit, source). Volumes are per atom.
+_PROPERTIES = {
     "wien2k_volume": ("volume_per_atom", "Å^3", "WIEN2k PBE (Delta project)"),
     "wien2k_B": ("bulk_modulus", "GPa", "WIEN2k PBE (Delta project)"),
     "wien2k_Bp": ("bulk_modulus_derivative", "1", "WIEN2k PBE (Delta project)"),
@@ -18,11 +18,9 @@ PROPERTIES = {
 }
 
 
-def entries() -> Iterator[Entry]:
-    """One crystal an element; the source id is its symbol."""
-    from ase.collections import (
-        dcdft,  # here, not above: listing datasets should not import their packages
-    )
+def _entries() -> Iterator[Entry]:
+    """Yield one crystal per element; the source id is its symbol."""
+    from ase.collections import dcdft  # here so that listing datasets stays fast
 
     for symbol in dcdft.names:
         atoms = dcdft[symbol]
@@ -33,7 +31,7 @@ def entries() -> Iterator[Entry]:
 
 
 def _label(key: str, value: float) -> Label:
-    name, unit, source = PROPERTIES[key]
+    name, unit, source = _PROPERTIES[key]
     return Label(name, value, unit, source)
 
 
@@ -43,7 +41,7 @@ DATASET = Dataset(
     source="ase.collections.dcdft; Lejaeghere et al., Science 351, aad3000 (2016)",
     license="LGPL-2.1-or-later (ASE)",
     packages=("ase",),
-    entries=entries,
+    entries=_entries,
     made_from=(__file__,),
     approx_systems=71,
     approx_seconds=1,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from ingest.systems.dataset import Dataset
+from ingest.systems.dataset import Dataset, code_file
 from ingest.systems.entry import Entry, Label
 
-SOURCE = "G2/97 (ase.data.g2)"
+_SOURCE = "G2/97 (ase.data.g2)"
 
 
-def entries() -> Iterator[Entry]:
-    """MP2(full)/6-31G(d) geometries, neutral; the source id is ASE's name. SMILES where bonds can be perceived."""
-    from ase.collections import (
-        g2,  # here, not above: listing datasets should not import their packages
-    )
+def _entries() -> Iterator[Entry]:
+    """Yield neutral MP2(full)/6-31G(d) geometries, with SMILES if bonds can be perceived.
+
+    The source id is ASE's name.
+    """
+    from ase.collections import g2  # here so that listing datasets stays fast
     from ase.data.g2 import data
 
     from ingest.systems.molecules import perceive_smiles
@@ -36,11 +36,14 @@ def entries() -> Iterator[Entry]:
 
 
 def _labels(record: Any, n_atoms: int) -> Iterator[Label]:
-    """Experimental values in the units that ase.data.g2 keeps them in. Its enthalpies of atoms are those at 0 K."""
+    """Yield experimental values in the units of ase.data.g2.
+
+    Its enthalpies of atoms are those at 0 K.
+    """
     temperature = "0K" if n_atoms == 1 else "298K"
-    yield Label(f"formation_enthalpy_{temperature}", record["enthalpy"], "kcal/mol", SOURCE)
+    yield Label(f"formation_enthalpy_{temperature}", record["enthalpy"], "kcal/mol", _SOURCE)
     if "ionization energy" in record:
-        yield Label("ionization_energy", record["ionization energy"], "eV", SOURCE)
+        yield Label("ionization_energy", record["ionization energy"], "eV", _SOURCE)
 
 
 DATASET = Dataset(
@@ -49,8 +52,8 @@ DATASET = Dataset(
     source="ase.collections.g2; Curtiss et al., J. Chem. Phys. 106, 1063 (1997)",
     license="LGPL-2.1-or-later (ASE)",
     packages=("ase", "rdkit"),
-    entries=entries,
-    made_from=(__file__, str(Path(__file__).parents[1] / "systems" / "molecules.py")),
+    entries=_entries,
+    made_from=(__file__, code_file("ingest.systems.molecules")),
     approx_systems=162,
     approx_seconds=2,
 )

@@ -1,4 +1,7 @@
-"""Dataset `nci`: the distinct molecules of RDKit's sample of the NCI open database, one conformer each."""
+"""Dataset `nci`: the distinct molecules of RDKit's sample of the NCI open database.
+
+Each has one conformer.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from ingest.systems.dataset import Dataset
+from ingest.systems.dataset import Dataset, code_file
 from ingest.systems.entry import Entry, Unreadable
 
 
-def sample() -> Iterator[tuple[str, str]]:
-    """The file's lines in order: NCI number, SMILES as given."""
-    from rdkit import RDConfig  # here, not above: listing datasets should not import their packages
+def _lines() -> Iterator[tuple[str, str]]:
+    """Yield NCI number and SMILES as given, in the order of the file."""
+    from rdkit import RDConfig  # here so that listing datasets stays fast
 
     with (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").open(encoding="utf-8") as file:
         for line in file:
@@ -22,12 +25,16 @@ def sample() -> Iterator[tuple[str, str]]:
             yield number, smiles
 
 
-def distinct() -> Iterator[tuple[str, str] | Unreadable]:
-    """NCI number and canonical SMILES of each molecule the first time it appears (99 lines repeat one)."""
+def distinct_molecules() -> Iterator[tuple[str, str] | Unreadable]:
+    """Read each molecule of the file the first time it appears (99 lines repeat one).
+
+    Yields:
+        NCI number and canonical SMILES, or what cannot be read.
+    """
     from ingest.systems.molecules import canonical_smiles, parse_smiles
 
     seen: set[str] = set()
-    for number, given in sample():
+    for number, given in _lines():
         try:
             smiles = canonical_smiles(parse_smiles(given))
         except ValueError as error:
@@ -38,11 +45,15 @@ def distinct() -> Iterator[tuple[str, str] | Unreadable]:
             yield number, smiles
 
 
-def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
-    """One molecule with its conformer: a pure function of the SMILES string, so any number of processes agrees.
+def make_entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
+    """Return a molecule with its conformer.
 
-    Salts and mixtures (several fragments) are unreadable: how their parts lie to each other is nothing that a
-    conformer search knows, so that the geometry would be an invention.
+    The conformer is a pure function of the SMILES string, so that it does not depend on the number
+    of processes. Salts and mixtures (several fragments) are unreadable: a conformer search does not
+    know how their parts lie to each other, and the geometry would be an invention.
+
+    Args:
+        molecule: one item of `distinct_molecules`.
     """
     from ingest.systems.molecules import formal_charge, make_conformer, multiplicity, parse_smiles
 
@@ -51,9 +62,8 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
     number, smiles = molecule
     if "." in smiles:
         parts = smiles.count(".") + 1
-        return Unreadable(
-            number, f"{parts} fragments in {smiles}; only single molecules get a conformer"
-        )
+        fault = f"{parts} fragments in {smiles}; only single molecules get a conformer"
+        return Unreadable(number, fault)
     parsed = parse_smiles(smiles)
     try:
         numbers, positions = make_conformer(parsed)
@@ -70,14 +80,17 @@ def entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
 
 
 def _cores() -> int:
-    """Those this process may use; macOS cannot say and gives all."""
+    """Return the number of cores this process may use; macOS does not say, so there it is all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def entries() -> Iterator[Entry | Unreadable]:
-    """All cores, in the file's order. Processes are spawned: forking a host that runs threads may hang it."""
+def _entries() -> Iterator[Entry | Unreadable]:
+    """Yield the molecules in the order of the file, made on all cores.
+
+    Processes are spawned, as forking a host that runs threads may hang it.
+    """
     with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(entry, distinct(), chunksize=16)
+        yield from pool.map(make_entry, distinct_molecules(), chunksize=16)
 
 
 DATASET = Dataset(
@@ -86,8 +99,8 @@ DATASET = Dataset(
     source="rdkit Data/NCI/first_5K.smi; NCI Open Database",
     license="BSD-3-Clause (RDKit)",
     packages=("rdkit",),
-    entries=entries,
-    made_from=(__file__, str(Path(__file__).parents[1] / "systems" / "molecules.py")),
+    entries=_entries,
+    made_from=(__file__, code_file("ingest.systems.molecules")),
     approx_systems=4_574,
     approx_seconds=90,
 )

@@ -1,7 +1,7 @@
-"""Dataset `omat24`: inorganic crystals off their equilibrium, with their energies; see omat24.toml."""
+"""Dataset `omat24`: inorganic crystals off equilibrium, with energies; see omat24.toml."""
 
 from __future__ import annotations
 
-from ingest.sources.lmdb_archives import archives
+from ingest.sources.shared.lmdb_archives import downloaded_archives
 
-DATASET = archives(__file__)
+DATASET = downloaded_archives(__file__)

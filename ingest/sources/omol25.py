@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ingest.sources.lmdb_archives import archives
+from ingest.sources.shared.lmdb_archives import downloaded_archives
 
-DATASET = archives(__file__)
+DATASET = downloaded_archives(__file__)

@@ -1,14 +1,18 @@
-"""Dataset `prototypes`: the AFLOW prototype crystals decorated with other elements of matching role.
+"""Dataset `prototypes`: the AFLOW prototype crystals with other elements of matching role.
 
-The generator, for each prototype of at most MAX_SITES sites whose atoms touch as atoms do (TIGHTEST, below):
-1. Every element may be replaced by one of the same role (ROLES). A decoration gives each of the prototype's elements a
-   replacement, no two the same. Per prototype a composition is used once, its own not at all: so swapping two elements
-   on equivalent sites makes no duplicate.
-2. The cell is rescaled isotropically so that the closest contact, in units of the covalent radii's sum (Cordero et al.
-   2008), is as close as it is in the prototype.
-3. The DECORATIONS whose sha256(tag, elements) is smallest are taken, of those with a sane volume (VOLUMES): a choice
-   that looks random, is the same everywhere, and for one prototype does not depend on which others there are.
-These crystals are plausible inputs, not predictions: nothing is relaxed, and many would not be stable.
+The generator, for each prototype of at most MAX_SITES sites with plausible contacts (TIGHTEST):
+
+1. Every element may be replaced by one of the same role (ROLES). A decoration gives each of the
+   prototype's elements a replacement, no two the same. Per prototype, a composition is used once,
+   and its own not at all, so that swapping two elements on equivalent sites makes no duplicate.
+2. The cell is rescaled isotropically until the closest contact, in units of the sum of the covalent
+   radii (Cordero et al. 2008), is as close as it is in the prototype.
+3. Of the decorations with a sane volume (VOLUMES), the DECORATIONS with the smallest SHA-256 of tag
+   and elements are taken: a choice that looks random, is the same everywhere, and for one prototype
+   does not depend on the others.
+
+These crystals are plausible inputs, not predictions: nothing is relaxed, and many would not be
+stable.
 """
 
 from __future__ import annotations
@@ -24,16 +28,18 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from zoo.encoder import SYMBOLS
 
-MAX_SITES = 20
-DECORATIONS = 10
-TIGHTEST = 1.35  # radii's sum / distance; beyond are errors of the library (NiSbS: 2.6) and actinides under 5f bonding
-VOLUMES = (4.0, 100.0)  # Å^3 an atom; diamond has 5.7, solid caesium 117
-CONTACT_CUTOFF = 5.0  # Å; no two covalent radii add up to more (caesium's: 4.88)
+MAX_SITES = 20  # per cell; larger prototypes would dominate the time of every model
+DECORATIONS = 10  # per prototype, at most
+# Sum of the radii / distance. Beyond are errors of the library (NiSbS: 2.6), and actinides under 5f
+# bonding.
+TIGHTEST = 1.35
+VOLUMES = (4.0, 100.0)  # Å^3 per atom; diamond has 5.7, solid cesium 117
+_CONTACT_CUTOFF = 5.0  # Å; no two covalent radii add up to more (those of cesium: 4.88)
 
 ROLES = tuple(
     tuple(role.split())
     for role in (
-        "H",  # keeps its place: nothing else is like it
+        "H",  # is never replaced: nothing else is like it
         "Li Na K Rb Cs",
         "Be Mg Ca Sr Ba",
         "Sc Y La Ce Pr Nd Sm Eu Gd Tb Dy Ho Er Tm Yb Lu",
@@ -47,21 +53,32 @@ ROLES = tuple(
         "F Cl Br I",
     )
 )
-# Radioactive elements of the library, and whose role they play; they replace nothing.
-REPLACED_BY = {"Po": "Te", "Pa": "Ce", "Th": "Ce", "U": "Ce", "Np": "Ce", "Pu": "Ce", "Cf": "Ce"}
+# Radioactive elements of the library, and an element of the role they have; they replace nothing.
+_STAND_INS = {"Po": "Te", "Pa": "Ce", "Th": "Ce", "U": "Ce", "Np": "Ce", "Pu": "Ce", "Cf": "Ce"}
 
 
 def role_of(symbol: str) -> tuple[str, ...]:
-    """The elements that may stand where this one does."""
-    return next(role for role in ROLES if REPLACED_BY.get(symbol, symbol) in role)
+    """Return the elements that may replace an element.
+
+    Args:
+        symbol: the symbol of an element of the library.
+    """
+    return next(role for role in ROLES if _STAND_INS.get(symbol, symbol) in role)
 
 
 def decorations(prototype: aflow.Prototype) -> list[Entry]:
-    """The prototype's decorated crystals, at most DECORATIONS, fewer where its roles have few elements."""
+    """Return the decorated crystals of a prototype.
+
+    Args:
+        prototype: one crystal of the library.
+
+    Returns:
+        At most DECORATIONS crystals, fewer if the roles of its elements have few members.
+    """
     if len(prototype.numbers) > MAX_SITES:
         return []
     elements, counts = _elements(prototype)
-    contacts = closest(prototype)
+    contacts = shortest_contacts(prototype)
     if _tightness(contacts, elements, elements) > TIGHTEST:
         return []
     used = {_composition(elements, counts)}
@@ -80,7 +97,7 @@ def decorations(prototype: aflow.Prototype) -> list[Entry]:
 
 
 def _volume(crystal: Entry) -> float:
-    """Å^3 an atom."""
+    """Return the volume in Å^3 per atom."""
     assert crystal.cell is not None
     assert crystal.numbers is not None
     return float(abs(np.linalg.det(crystal.cell)) / len(crystal.numbers))
@@ -100,12 +117,19 @@ def _draw(tag: str, elements: tuple[str, ...]) -> str:
     return hashlib.sha256(" ".join((tag, *elements)).encode()).hexdigest()
 
 
-def closest(prototype: aflow.Prototype) -> dict[tuple[str, str], float]:
-    """Shortest distance in Å between each pair of elements, pairs beyond CONTACT_CUTOFF left out."""
+def shortest_contacts(prototype: aflow.Prototype) -> dict[tuple[str, str], float]:
+    """Return the shortest distance in Å between each pair of elements.
+
+    Args:
+        prototype: one crystal of the library.
+
+    Returns:
+        Distances by pair of elements; pairs without a contact within 5 Å are left out.
+    """
     from ase.neighborlist import primitive_neighbor_list
 
     i, j, d = primitive_neighbor_list(
-        "ijd", (True,) * 3, prototype.cell, prototype.positions, CONTACT_CUTOFF
+        "ijd", (True,) * 3, prototype.cell, prototype.positions, _CONTACT_CUTOFF
     )
     shortest: dict[tuple[str, str], float] = {}
     for a, b, distance in zip(
@@ -119,7 +143,10 @@ def closest(prototype: aflow.Prototype) -> dict[tuple[str, str], float]:
 def _tightness(
     contacts: dict[tuple[str, str], float], old: tuple[str, ...], new: tuple[str, ...]
 ) -> float:
-    """Largest (sum of covalent radii) / distance over the contacts of the old elements, the new in their places."""
+    """Return the largest (sum of covalent radii) / distance over all contacts.
+
+    The contacts are those of the old elements, with the new ones in their places.
+    """
     from ase.data import covalent_radii
 
     radius = {a: covalent_radii[SYMBOLS.index(b) + 1] for a, b in zip(old, new, strict=True)}
@@ -129,7 +156,16 @@ def _tightness(
 def decorate(
     prototype: aflow.Prototype, new: tuple[str, ...], contacts: dict[tuple[str, str], float]
 ) -> Entry:
-    """One decorated, rescaled crystal. Its id adds the new elements, in the order of those they replace."""
+    """Return one decorated and rescaled crystal.
+
+    Args:
+        prototype: one crystal of the library.
+        new: the new elements, in the order of those they replace.
+        contacts: the prototype's `shortest_contacts`.
+
+    Returns:
+        The crystal; its id is the prototype's tag and the new elements.
+    """
     old, _ = _elements(prototype)
     scale = _tightness(contacts, old, new) / _tightness(contacts, old, old)
     replacement = {
@@ -144,7 +180,7 @@ def decorate(
     )
 
 
-def entries() -> Iterator[Entry]:
+def _entries() -> Iterator[Entry]:
     for prototype in aflow.load_prototypes():
         yield from decorations(prototype)
 
@@ -152,10 +188,13 @@ def entries() -> Iterator[Entry]:
 DATASET = Dataset(
     name="prototypes",
     title="AFLOW prototypes decorated with other elements of matching role",
-    source="generated from pymatgen.analysis.prototypes; radii: Cordero et al., Dalton Trans. 2832 (2008)",
+    source=(
+        "generated from pymatgen.analysis.prototypes; "
+        "radii: Cordero et al., Dalton Trans. 2832 (2008)"
+    ),
     license="MIT",
     packages=("pymatgen", "ase"),
-    entries=entries,
+    entries=_entries,
     made_from=(__file__, aflow.__file__),
     approx_systems=2_107,
     approx_seconds=10,

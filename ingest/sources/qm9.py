@@ -1,8 +1,9 @@
-"""Dataset `qm9`: its archive as figshare has it, a member at a time; see qm9.toml for what and whence.
+"""Dataset `qm9`: its archive as figshare has it, read one member at a time; see qm9.toml.
 
-A member is a text file of its own format: the number of atoms; 'gdb', the index and 15 properties; an atom a line
-(symbol, x, y, z in Å, Mulliken charge); vibrational frequencies; SMILES from GDB-17 and from the relaxed geometry;
-InChI from both. Numbers may have Mathematica's exponents: 2.1997*^-6.
+A member is a text file of its own format: the number of atoms; 'gdb', the index and 15 properties;
+one line per atom (symbol, x, y, z in Å, Mulliken charge); vibrational frequencies; SMILES from
+GDB-17 and from the relaxed geometry; InChI from both. Numbers may have Mathematica's exponents:
+2.1997*^-6.
 """
 
 from __future__ import annotations
@@ -14,24 +15,32 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.sources.files import LabelColumn
-from ingest.sources.published import Source, published
+from ingest.sources.shared.downloaded import downloaded
+from ingest.sources.shared.source import LabelColumn, Source
+from ingest.systems.dataset import code_file
 from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
 from zoo.encoder import SYMBOLS
 
 ARCHIVE, LEFT_OUT = "dsgdb9nsd.xyz.tar.bz2", "uncharacterized.txt"
-MEMBER = re.compile(r"(?:.*/)?dsgdb9nsd_(\d{6})\.xyz")
+_MEMBER = re.compile(r"(?:.*/)?dsgdb9nsd_(\d{6})\.xyz")
 
 
-def ids(source: Source) -> Iterator[str]:
-    left_out = uncharacterized(source.path(LEFT_OUT))
-    for index in range(1, source.about.options["molecules"] + 1):
+def _ids(source: Source) -> Iterator[str]:
+    left_out = read_uncharacterized(source.path(LEFT_OUT))
+    for index in range(1, source.facts.options["molecules"] + 1):
         if index not in left_out:
             yield f"gdb_{index}"
 
 
-def uncharacterized(path: Path) -> set[int]:
-    """The indices of the authors' table of molecules that failed their consistency check."""
+def read_uncharacterized(path: Path) -> set[int]:
+    """Return the indices of the molecules that failed the authors' consistency check.
+
+    Args:
+        path: the authors' table, uncharacterized.txt.
+
+    Raises:
+        DatasetError: the file lists no molecules.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     found = {
         int(words[0]) for words in map(str.split, lines) if len(words) == 5 and words[0].isdecimal()
@@ -43,15 +52,15 @@ def uncharacterized(path: Path) -> set[int]:
     return found
 
 
-def read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
-    """One pass over the archive, which ends with the last one chosen."""
+def _read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
+    """Read the archive once, up to the last molecule that was chosen."""
     wanted = set(chosen)
     path = source.path(ARCHIVE)
     try:
         for source_id, text in _members(path):
             if source_id in wanted:
                 wanted.discard(source_id)
-                yield _entry(source_id, text, source.about.label)
+                yield _entry(source_id, text, source.facts.label)
             if not wanted:
                 return
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -61,20 +70,19 @@ def read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Id and content of each molecule's file."""
+    """Yield id and content of each molecule's file."""
     with tarfile.open(path, "r|bz2") as archive:
         for member in archive:
-            archive.members = []  # type: ignore[attr-defined]  # it would keep a record of every one
-            named = MEMBER.fullmatch(member.name)
+            # Otherwise tarfile keeps a record of every member.
+            archive.members = []  # type: ignore[attr-defined]
+            named = _MEMBER.fullmatch(member.name)
             file = archive.extractfile(member)
             if named and file:
                 yield f"gdb_{int(named[1])}", file.read()
 
 
 def _entry(source_id: str, text: bytes, columns: Sequence[LabelColumn]) -> Entry | Unreadable:
-    from ingest.systems import (
-        molecules,
-    )  # here, not above: listing datasets should not import RDKit
+    from ingest.systems import molecules  # here so that listing datasets does not import RDKit
 
     try:
         lines = text.decode("ascii").splitlines()
@@ -90,7 +98,7 @@ def _entry(source_id: str, text: bytes, columns: Sequence[LabelColumn]) -> Entry
 
 
 def _atoms(lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers (n,) and positions (n, 3) in Å."""
+    """Return atomic numbers (n,) and positions (n, 3) in Å."""
     rows = [line.split() for line in lines]
     strange = [row[0] for row in rows if row[0] not in SYMBOLS]
     if strange:
@@ -102,15 +110,16 @@ def _atoms(lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def _labels(
     source_id: str, words: Sequence[str], columns: Sequence[LabelColumn]
 ) -> tuple[Label, ...]:
-    """The properties of the second line: gdb, index, and a value a column."""
+    """Return the properties in the second line: gdb, index, and one value per property."""
     if len(words) != 2 + len(columns) or "_".join(words[:2]) != source_id:
         raise ValueError(
-            f"its second line has {len(words)} words and begins with {' '.join(words[:2])!r}, expected"
-            f" {2 + len(columns)} and {source_id.replace('_', ' ')!r}"
+            f"its second line has {len(words)} words and begins with {' '.join(words[:2])!r}, "
+            f"expected {2 + len(columns)} and {source_id.replace('_', ' ')!r}"
         )
     values = [_number(word) for word in words[2:]]
     return tuple(
-        Label(c.property, v, c.unit, c.source) for c, v in zip(columns, values, strict=True)
+        Label(column.property, value, column.unit, column.source)
+        for column, value in zip(columns, values, strict=True)
     )
 
 
@@ -118,10 +127,10 @@ def _number(word: str) -> float:
     return float(word.replace("*^", "e"))
 
 
-DATASET = published(
+DATASET = downloaded(
     __file__,
-    ids,
-    read,
+    _ids,
+    _read,
     packages=("rdkit",),
-    code=(str(Path(__file__).parents[1] / "systems" / "molecules.py"),),
+    code=(code_file("ingest.systems.molecules"),),
 )

@@ -1,12 +1,12 @@
-"""Dataset `rcsb`: protein chains of the PDB; see rcsb.toml for which and what of them.
+"""Dataset `rcsb`: protein chains of the PDB; rcsb.toml says which ones, and what is read of them.
 
 The list is a file of FASTA records, the chains of an entry one after another:
 
     >1ubq_A mol:protein length:76  UBIQUITIN
     MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG
 
-Entries are fetched by several processes at once, each of which reads what it fetched, so that a sample of many small
-files takes the network's time and not that of one core.
+Several processes download entries at once, and each reads what it downloaded, so that a sample of
+many small files takes the network's time and not that of one core.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 
 from ingest.readers.shared import mmcif_atoms
 from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
-from ingest.sources.published import Source, published
+from ingest.sources.shared.downloaded import downloaded
+from ingest.sources.shared.source import Source
 from ingest.systems import proteins
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.proteins import Chain, sequence_and_backbone
@@ -30,13 +31,24 @@ from zoo.weights.download import download
 from zoo.weights.errors import DownloadError, MissingFileError
 
 LIST = "pdb_seqres.txt.gz"
-AT_ONCE = 8  # connections; more gain little, and other people use the server too
-AHEAD = 64  # entries begun beyond the one whose turn it is
+_CONNECTIONS = 8  # more gain little, and other people use the server, too
+_AHEAD = 64  # entries that are started beyond the one that is yielded next
 
 
-def ids(source: Source) -> Iterator[str]:
+def list_chains(source: Source) -> Iterator[str]:
+    """List the protein chains that are long enough, one per sequence and entry.
+
+    Args:
+        source: the facts and files of the dataset.
+
+    Yields:
+        Ids such as '1UBQ_A'.
+
+    Raises:
+        DatasetError: the file is not the PDB's list of sequences.
+    """
     path = source.path(LIST)
-    shortest = source.about.options["shortest"]
+    shortest = source.facts.options["shortest"]
     entry, sequences = "", set[str]()
     try:
         for name, sequence in _records(path):
@@ -52,7 +64,7 @@ def ids(source: Source) -> Iterator[str]:
 
 
 def _records(path: Path) -> Iterator[tuple[str, str]]:
-    """Name ('1ubq_A') and sequence of each protein of the list."""
+    """Yield name ('1ubq_A') and sequence of each protein in the list."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for header in file:
             words = header.split(maxsplit=3)
@@ -65,67 +77,77 @@ def _records(path: Path) -> Iterator[tuple[str, str]]:
                 yield words[0][1:], sequence
 
 
-def read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
-    """Entry by entry, each fetched once for all its chains."""
+def _read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]:
+    """Read chains entry by entry; each entry is downloaded once for all its chains."""
     chains: dict[str, list[str]] = defaultdict(list)
     for source_id in chosen:
         entry, _, chain = source_id.partition("_")
         chains[entry].append(chain)
-    work = partial(
-        fetch_and_read,
-        source.folder,
-        source.about.options["entry"],
-        source.about.options["shortest"],
-    )
-    begun: deque[Future[list[Entry | Unreadable]]] = deque()
+    options = source.facts.options
+    work = partial(read_entry, source.folder, options["entry"], options["shortest"])
+    started: deque[Future[list[Entry | Unreadable]]] = deque()
     # Spawned: forking a host that runs threads may hang it.
-    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(_CONNECTIONS, mp_context=get_context("spawn")) as pool:
         try:
             for entry, names in chains.items():
-                begun.append(pool.submit(work, entry, names))
-                if len(begun) > AHEAD:
-                    yield from begun.popleft().result()
-            while begun:
-                yield from begun.popleft().result()
+                started.append(pool.submit(work, entry, names))
+                if len(started) > _AHEAD:
+                    yield from started.popleft().result()
+            while started:
+                yield from started.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def fetch_and_read(
+def read_entry(
     folder: Path, address: str, shortest: int, entry: str, names: Sequence[str]
 ) -> list[Entry | Unreadable]:
-    """These chains of an entry. Raises DatasetError where the server cannot be had: that is no fault of the entry."""
+    """Download an entry, unless it is there already, and read some of its chains.
+
+    Args:
+        folder: the folder of the dataset's files.
+        address: the address of an entry, with fields {middle} and {id}.
+        shortest: the least number of residues of a chain.
+        entry: the id of the entry, such as '1UBQ'.
+        names: the authors' names of the chains.
+
+    Returns:
+        One outcome per chain. An entry that is missing or broken makes them unreadable.
+
+    Raises:
+        DatasetError: the server cannot be reached, which is not the entry's fault.
+    """
     middle, low = entry[1:3].lower(), entry.lower()
     path = folder / "mmCIF" / middle / f"{low}.cif.gz"
     try:
         download(address.format(middle=middle, id=low), path)
         found = read_chains(path, names)
     except MissingFileError as error:
-        return [
-            Unreadable(f"{entry}_{name}", f"the entry is not in the archive: {error}")
-            for name in names
-        ]
+        fault = f"the entry is not in the archive: {error}"
+        return [Unreadable(f"{entry}_{name}", fault) for name in names]
     except DownloadError as error:
         raise DatasetError(f"dataset rcsb: {error}") from error
     except MmcifError as error:
-        return [
-            Unreadable(f"{entry}_{name}", f"{low}.cif.gz cannot be read: {error}") for name in names
-        ]
+        fault = f"{low}.cif.gz cannot be read: {error}"
+        return [Unreadable(f"{entry}_{name}", fault) for name in names]
     return [_entry(f"{entry}_{name}", found.get(name), shortest) for name in names]
 
 
 def _entry(source_id: str, chain: Chain | None, shortest: int) -> Entry | Unreadable:
     if chain is None:
-        return Unreadable(
-            source_id, "the entry's file has no observed backbone atoms of this chain"
-        )
+        fault = "the entry's file has no observed backbone atoms of this chain"
+        return Unreadable(source_id, fault)
     sequence, backbone = sequence_and_backbone(chain)
     if len(sequence) < shortest:
-        seen = f"{len(sequence)} of the {len(chain)} residues seen have N, CA, C and O"
-        return Unreadable(source_id, f"{seen}; expected at least {shortest}")
+        found = f"{len(sequence)} of the {len(chain)} observed residues have N, CA, C and O"
+        return Unreadable(source_id, f"{found}; expected at least {shortest}")
     return Entry(source_id, sequence=sequence, backbone=backbone)
 
 
-DATASET = published(
-    __file__, ids, read, packages=("biopython",), code=(mmcif_atoms.__file__, proteins.__file__)
+DATASET = downloaded(
+    __file__,
+    list_chains,
+    _read,
+    packages=("biopython",),
+    code=(mmcif_atoms.__file__, proteins.__file__),
 )

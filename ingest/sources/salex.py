@@ -1,7 +1,7 @@
-"""Dataset `salex`: frames of inorganic crystals' relaxations, with their energies; see salex.toml."""
+"""Dataset `salex`: frames of relaxations of inorganic crystals; see salex.toml."""
 
 from __future__ import annotations
 
-from ingest.sources.lmdb_archives import archives
+from ingest.sources.shared.lmdb_archives import downloaded_archives
 
-DATASET = archives(__file__)
+DATASET = downloaded_archives(__file__)

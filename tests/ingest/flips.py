@@ -25,7 +25,7 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs import load as loading
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.load import finish_interrupted_loads
-from ingest.systems.materialize import check_materialized, read_materialized
+from ingest.systems.materialized import check_materialized, read_materialized
 from schemas.store import StoreBroken, StoreError, explain
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 

@@ -19,7 +19,7 @@ from ingest.limits import Limits
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan
-from ingest.sources import find_dataset
+from ingest.sources.discovery import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.base import CardError

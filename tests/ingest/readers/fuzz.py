@@ -29,7 +29,7 @@ import pyarrow as pa
 from ase.build import bulk, molecule
 
 from ingest.readers.shared.guard import OUR_FAULT
-from ingest.sources import find_dataset
+from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.tables import SYSTEMS
 from ingest.systems.validation import validate

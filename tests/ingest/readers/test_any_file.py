@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.readers.discovery import load_readers
-from ingest.sources import find_dataset, load_datasets
+from ingest.sources.discovery import find_dataset, load_datasets
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
 
@@ -69,7 +69,7 @@ def test_a_file_may_not_take_an_embedded_datasets_name(file: File) -> None:
     for name in load_datasets():
         path = file(name + ".xyz", H_ATOM)
         with pytest.raises(
-            DatasetError, match=f"would be called '{name}', which is an embedded dataset; rename"
+            DatasetError, match=f"would be called '{name}', which is a known dataset; rename"
         ):
             find_dataset(str(path))
 

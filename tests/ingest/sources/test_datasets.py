@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.sources import aflow, find_dataset, g2, load_datasets, nci, prototypes
-from ingest.sources.published import Published
+from ingest.sources import aflow, g2, nci, prototypes
+from ingest.sources.discovery import find_dataset, load_datasets
+from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.molecules import make_conformer, parse_smiles, perceive_smiles
@@ -30,7 +31,7 @@ PINNED = {
 
 @pytest.fixture(scope="module")
 def crystals() -> list[Entry]:
-    return list(prototypes.entries())
+    return list(prototypes.DATASET.entries())
 
 
 def test_every_dataset_says_what_it_is() -> None:
@@ -38,7 +39,11 @@ def test_every_dataset_says_what_it_is() -> None:
     assert {"elements", "g2", "aflow", "nci", "prototypes"} <= set(datasets)
     for name, dataset in datasets.items():
         assert dataset.name == name
-        assert isinstance(dataset, Published) or dataset.approx_systems and dataset.approx_seconds
+        assert (
+            isinstance(dataset, DownloadedDataset)
+            or dataset.approx_systems
+            and dataset.approx_seconds
+        )
         assert set(dataset.versions) == set(dataset.packages) != set()
         assert all(Path(path).is_file() for path in dataset.made_from)
         assert len(dataset.fingerprint) == 64
@@ -56,7 +61,7 @@ def test_pure_data_is_pinned(name: str, tmp_path: Path) -> None:
 def test_listing_datasets_imports_no_package_of_theirs() -> None:
     """`make list` answers at once."""
     code = (
-        "import sys; from ingest.sources import load_datasets; load_datasets();"
+        "import sys; from ingest.sources.discovery import load_datasets; load_datasets();"
         "print(sorted({'ase', 'rdkit', 'pymatgen', 'Bio'} & set(sys.modules)))"
     )
     listed = subprocess.run(
@@ -77,7 +82,7 @@ def test_elements_volumes_fit_their_labels() -> None:
 
 
 def test_g2_smiles_are_those_of_known_molecules() -> None:
-    smiles = {entry.source_id: entry.smiles for entry in g2.entries()}
+    smiles = {entry.source_id: entry.smiles for entry in g2.DATASET.entries()}
     known = {
         "H2O": "O",
         "C6H6": "c1ccccc1",
@@ -100,7 +105,7 @@ def test_an_atom_is_not_taken_for_its_hydride(symbol: str, multiplicity: int) ->
 
 
 def test_g2_spins_and_labels() -> None:
-    entries = {entry.source_id: entry for entry in g2.entries()}
+    entries = {entry.source_id: entry for entry in g2.DATASET.entries()}
     assert {name: entries[name].spin for name in ("H2O", "O2", "CH3", "N")} == {
         "H2O": 1,
         "O2": 3,
@@ -131,7 +136,7 @@ def test_prototypes_are_many_distinct_and_small(crystals: list[Entry]) -> None:
         == 2107
     )
     assert not {content_hash(entry) for entry in crystals} & {
-        content_hash(entry) for entry in aflow.entries()
+        content_hash(entry) for entry in aflow.DATASET.entries()
     }
     assert all(isinstance(validate(entry), Entry) for entry in crystals)
     assert np.mean([len(entry.numbers) for entry in crystals]) < 10
@@ -182,7 +187,7 @@ HASHES = """
 from itertools import islice
 from ingest.sources import nci, prototypes
 from zoo.encoder import content_hash
-for entry in [*islice(prototypes.entries(), 40), *map(nci.entry, islice(nci.distinct(), 12))]:
+for entry in [*islice(prototypes.DATASET.entries(), 40), *map(nci.make_entry, islice(nci.distinct_molecules(), 12))]:
     print(entry.source_id, content_hash(entry))
 """
 
@@ -191,26 +196,26 @@ def test_generated_systems_are_the_same_in_another_process(crystals: list[Entry]
     again = subprocess.run(
         [sys.executable, "-c", HASHES], capture_output=True, text=True, check=True
     )
-    here = [*crystals[:40], *map(nci.entry, islice(nci.distinct(), 12))]
+    here = [*crystals[:40], *map(nci.make_entry, islice(nci.distinct_molecules(), 12))]
     assert all(isinstance(entry, Entry) for entry in here)
     assert again.stdout.split() == [word for e in here for word in (e.source_id, content_hash(e))]
 
 
 def test_nci_in_parallel_is_nci_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = list(islice(nci.distinct(), 20))
-    monkeypatch.setattr(nci, "distinct", lambda: iter(few))
-    parallel = [content_hash(entry) for entry in nci.entries() if isinstance(entry, Entry)]
+    few = list(islice(nci.distinct_molecules(), 20))
+    monkeypatch.setattr(nci, "distinct_molecules", lambda: iter(few))
+    parallel = [content_hash(entry) for entry in nci.DATASET.entries() if isinstance(entry, Entry)]
     assert parallel == [
-        content_hash(entry) for entry in map(nci.entry, few) if isinstance(entry, Entry)
+        content_hash(entry) for entry in map(nci.make_entry, few) if isinstance(entry, Entry)
     ]
 
 
 def test_nci_lists_each_molecule_once() -> None:
-    listed = list(nci.distinct())
+    listed = list(nci.distinct_molecules())
     smiles = [item[1] for item in listed if not isinstance(item, Unreadable)]
     assert len(smiles) == len(set(smiles)) == 4892
     assert len(listed) - len(smiles) == 8
-    assert len(list(nci.sample())) == 4999
+    assert len(list(nci._lines())) == 4999
 
 
 @pytest.mark.parametrize(
@@ -221,7 +226,7 @@ def test_nci_lists_each_molecule_once() -> None:
     ],
 )
 def test_nci_records_what_has_no_conformer(smiles: str, reason: str) -> None:
-    outcome = nci.entry(("1", smiles))
+    outcome = nci.make_entry(("1", smiles))
     assert isinstance(outcome, Unreadable)
     with pytest.raises(ValueError, match=reason):
         raise ValueError(outcome.reason)
@@ -234,7 +239,7 @@ def test_an_impossible_cage_has_no_conformer() -> None:
 
 
 def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
-    entry = nci.entry(("1", "CC(=O)O"))
+    entry = nci.make_entry(("1", "CC(=O)O"))
     assert isinstance(entry, Entry)
     assert sorted(entry.numbers.tolist()) == [1, 1, 1, 1, 6, 6, 8, 8]
     distances = np.linalg.norm(entry.positions[:, None] - entry.positions[None], axis=-1)[

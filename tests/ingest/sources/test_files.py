@@ -1,4 +1,4 @@
-"""Published datasets: facts, files and samples, over a small source that the tests make and serve on loopback."""
+"""Downloaded datasets: facts, files and samples, over a small source that the tests serve."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.layout import Layout
-from ingest.sources import load_datasets
-from ingest.sources.files import SourceFile
-from ingest.sources.published import SAMPLE, Published, Source, published
+from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.downloaded import DEFAULT_SAMPLE, DownloadedDataset, downloaded
+from ingest.sources.shared.source import Source, SourceFile
 from ingest.systems import sample
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
 from tests.hub import Blob, Fault, Hub
-from tests.ingest.published import changed, served
+from tests.ingest.downloaded import changed, served
 
 FACTS = """
 name = "numbers"
@@ -71,13 +71,15 @@ def toml(hub: Hub, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def numbers(hub: Hub, toml: Path) -> Published:
+def numbers(hub: Hub, toml: Path) -> DownloadedDataset:
     """The dataset of forty lines, whose checksum is known."""
-    dataset = published(str(toml.with_suffix(".py")), ids, read)
+    dataset = downloaded(str(toml.with_suffix(".py")), ids, read)
     return replace(served(dataset, hub, {"numbers.txt": lines(40)}), made_from=(str(toml),))
 
 
-def drawn(dataset: Published, folder: Path, limit: int | None = None) -> MaterializedDataset:
+def drawn(
+    dataset: DownloadedDataset, folder: Path, limit: int | None = None
+) -> MaterializedDataset:
     return materialize(dataset.sampled(limit, lambda text: None), folder)
 
 
@@ -132,15 +134,15 @@ def test_a_sample_holds_only_what_it_asks_for() -> None:
 # The sample on disk
 
 
-def test_a_small_source_is_taken_whole(numbers: Published, tmp_path: Path) -> None:
+def test_a_small_source_is_taken_whole(numbers: DownloadedDataset, tmp_path: Path) -> None:
     made = drawn(numbers, tmp_path / "made")
     assert made.n_systems == 40
-    assert made.sample == SAMPLE == 50_000
+    assert made.sample == DEFAULT_SAMPLE == 50_000
     assert made.covers(1_000_000)
 
 
 def test_a_limit_decides_how_much_is_read_and_a_larger_one_extends_it(
-    numbers: Published, tmp_path: Path
+    numbers: DownloadedDataset, tmp_path: Path
 ) -> None:
     folder = tmp_path / "made"
     few = systems(drawn(numbers, folder, 7))
@@ -152,7 +154,7 @@ def test_a_limit_decides_how_much_is_read_and_a_larger_one_extends_it(
 
 
 def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
-    numbers: Published, hub: Hub, tmp_path: Path
+    numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[1], order[8], order[30])})
@@ -165,7 +167,7 @@ def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
 
 
 def test_a_limit_of_a_large_folder_is_a_small_folder(
-    numbers: Published, hub: Hub, tmp_path: Path
+    numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
     """What `plan` takes of forty is what is read where only so many are asked for."""
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
@@ -178,7 +180,7 @@ def test_a_limit_of_a_large_folder_is_a_small_folder(
 
 
 def test_an_id_that_the_source_lists_and_does_not_hold_is_an_error(
-    numbers: Published, tmp_path: Path
+    numbers: DownloadedDataset, tmp_path: Path
 ) -> None:
     listed = replace(
         numbers, loader=replace(numbers.loader, ids=lambda source: iter(["n1", "n99"]))
@@ -193,10 +195,12 @@ def test_an_id_that_the_source_lists_and_does_not_hold_is_an_error(
 # The files
 
 
-def test_files_are_fetched_once_and_license_and_size_are_said(numbers: Published, hub: Hub) -> None:
+def test_files_are_fetched_once_and_license_and_size_are_said(
+    numbers: DownloadedDataset, hub: Hub
+) -> None:
     said: list[str] = []
     for _ in range(2):
-        folder = numbers.loader.files.fetch(said.append)
+        folder = numbers.loader.source.fetch(said.append)
     assert (folder / "numbers.txt").read_bytes() == lines(40)
     assert len(hub.asked("numbers.txt")) == 1
     assert said == [
@@ -206,9 +210,9 @@ def test_files_are_fetched_once_and_license_and_size_are_said(numbers: Published
 
 
 def test_a_user_s_own_copy_is_taken_if_it_is_the_one_published(
-    numbers: Published, hub: Hub, tmp_path: Path
+    numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
-    files = numbers.loader.files
+    files = numbers.loader.source
     files.folder.mkdir(parents=True)
     (files.folder / "numbers.txt").write_bytes(lines(40))
     assert drawn(numbers, tmp_path / "made").n_systems == 40
@@ -224,19 +228,19 @@ def test_a_user_s_own_copy_is_taken_if_it_is_the_one_published(
 
 @pytest.mark.parametrize("data", [lines(39), lines(41), lines(40).replace(b"n7 7", b"n7 8")])
 def test_another_file_than_the_published_is_refused(
-    numbers: Published, hub: Hub, tmp_path: Path, data: bytes
+    numbers: DownloadedDataset, hub: Hub, tmp_path: Path, data: bytes
 ) -> None:
     hub.files["numbers.txt"] = Blob(data)
     with pytest.raises(
         DatasetError, match="dataset numbers: .*numbers.txt is not the file expected: it"
     ):
         drawn(numbers, tmp_path / "made")
-    assert not (numbers.loader.files.folder / "numbers.txt").exists()
+    assert not (numbers.loader.source.folder / "numbers.txt").exists()
     assert not (tmp_path / "made").exists()
 
 
-def test_a_md5_is_a_checksum_too(numbers: Published, hub: Hub, tmp_path: Path) -> None:
-    def with_md5(md5: str) -> Published:
+def test_a_md5_is_a_checksum_too(numbers: DownloadedDataset, hub: Hub, tmp_path: Path) -> None:
+    def with_md5(md5: str) -> DownloadedDataset:
         url = f"{hub.url}/files/numbers.txt"
         return changed(numbers, file=(SourceFile(path="numbers.txt", url=url, md5=md5),))
 
@@ -246,7 +250,7 @@ def test_a_md5_is_a_checksum_too(numbers: Published, hub: Hub, tmp_path: Path) -
 
 
 def test_a_broken_download_goes_on_where_it_broke(
-    numbers: Published, hub: Hub, tmp_path: Path
+    numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
     hub.faults = [Fault("numbers.txt", cut=100)]
     assert drawn(numbers, tmp_path / "made").n_systems == 40
@@ -257,18 +261,18 @@ def test_a_broken_download_goes_on_where_it_broke(
 
 
 def test_a_file_without_a_checksum_is_pinned_first(toml: Path, hub: Hub, tmp_path: Path) -> None:
-    def load() -> Published:
-        return published(str(toml.with_suffix(".py")), ids, read)
+    def load() -> DownloadedDataset:
+        return downloaded(str(toml.with_suffix(".py")), ids, read)
 
     (tmp_path / "numbers.py").write_text("")
     with pytest.raises(
         DatasetError,
-        match=r"no checksum of numbers.txt .*; `make pin DATASET=numbers` downloads it",
+        match=r"no checksum of numbers.txt .*; `matterzoo pin --dataset numbers` downloads it",
     ):
         drawn(load(), tmp_path / "made")
     assert hub.log == []
     said: list[str] = []
-    load().loader.files.pin(said.append)
+    load().loader.source.pin(said.append)
     assert (
         "  license of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms"
         in said
@@ -280,10 +284,10 @@ def test_a_file_without_a_checksum_is_pinned_first(toml: Path, hub: Hub, tmp_pat
     }
     assert f"numbers.txt: {digest}, {size:,} bytes" in said
     assert drawn(load(), tmp_path / "made").n_systems == 40
-    (load().loader.files.folder / "numbers.txt").unlink()
+    (load().loader.source.folder / "numbers.txt").unlink()
     hub.files["numbers.txt"] = Blob(lines(40, "n3"))
     with pytest.raises(DatasetError, match="is not the file expected"):
-        load().loader.files.fetch(print)
+        load().loader.source.fetch(print)
 
 
 def test_pinning_again_changes_nothing(toml: Path, hub: Hub) -> None:
@@ -329,26 +333,26 @@ def test_a_lock_that_is_torn_is_told(toml: Path) -> None:
     toml.with_suffix(".lock").write_text('{"numbers.txt": {')
     with pytest.raises(
         DatasetError,
-        match=r"numbers.toml or numbers.lock cannot be read: .*; mend it, or remove the lock",
+        match=r"numbers.toml or numbers.lock cannot be read: .*; correct it, or remove the lock",
     ):
         Source.load(toml)
 
 
-def test_a_file_that_the_facts_do_not_name(numbers: Published) -> None:
+def test_a_file_that_the_facts_do_not_name(numbers: DownloadedDataset) -> None:
     with pytest.raises(DatasetError, match="numbers.toml names no file 'other.txt'"):
-        numbers.loader.files.path("other.txt")
+        numbers.loader.source.path("other.txt")
 
 
 # Commands
 
 
 def test_datasets_are_listed_with_downloads_and_licenses(
-    numbers: Published,
+    numbers: DownloadedDataset,
     toml: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def listed(dataset: Published) -> str:
+    def listed(dataset: DownloadedDataset) -> str:
         monkeypatch.setattr(
             "ingest.maintenance.datasets.load_datasets",
             lambda: {"g2": load_datasets()["g2"], "numbers": dataset},
@@ -364,9 +368,9 @@ def test_datasets_are_listed_with_downloads_and_licenses(
         "LIMIT=n takes n systems of one that is downloaded, or 50,000; a larger n contains a smaller one's"
         in said
     )
-    numbers.loader.files.fetch(lambda text: None)
-    assert f"1 file, 0 MB: here, in {numbers.loader.files.folder}" in listed(numbers)
-    unpinned = published(str(toml.with_suffix(".py")), ids, read)
+    numbers.loader.source.fetch(lambda text: None)
+    assert f"1 file, 0 MB: here, in {numbers.loader.source.folder}" in listed(numbers)
+    unpinned = downloaded(str(toml.with_suffix(".py")), ids, read)
     assert (
         "1 file of unknown size: first `make pin DATASET=numbers`, which downloads them"
         in listed(unpinned)
@@ -376,8 +380,8 @@ def test_datasets_are_listed_with_downloads_and_licenses(
 def test_the_command_pins(
     toml: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    dataset = published(str(toml.with_suffix(".py")), ids, read)
-    monkeypatch.setattr("ingest.sources.load_datasets", lambda: {"numbers": dataset})
+    dataset = downloaded(str(toml.with_suffix(".py")), ids, read)
+    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": dataset})
     assert main(["pin", "numbers"]) == 0
     assert f"{toml.with_suffix('.lock')} is written; commit it" in capfd.readouterr().out
     assert toml.with_suffix(".lock").exists()
@@ -395,7 +399,7 @@ def stored(layout: Layout, query: str) -> list[tuple[object, ...]]:
 
 def test_a_model_over_a_growing_sample(
     layout: Layout,
-    numbers: Published,
+    numbers: DownloadedDataset,
     hub: Hub,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -403,7 +407,7 @@ def test_a_model_over_a_growing_sample(
     """What was embedded of a smaller sample stays; a limit that is smaller again finds all of it there."""
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[2])})
-    monkeypatch.setattr("ingest.sources.load_datasets", lambda: {"numbers": torn})
+    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": torn})
 
     def run(*more: str) -> str:
         assert main(["run", "toy", "numbers", "--runtime", "venv", *more]) == 0
@@ -423,7 +427,7 @@ def test_a_model_over_a_growing_sample(
     again = replace(
         torn, packages=("numpy",)
     )  # as after a change of the loader: read again, as much as before
-    monkeypatch.setattr("ingest.sources.load_datasets", lambda: {"numbers": again})
+    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": again})
     assert "5 of 5 systems already stored" in run("--limit", "5")
     assert stored(layout, "SELECT count(*) FROM embeddings") == [(12,)]
     assert "27 systems on cpu (12 more already stored)" in run()
@@ -432,14 +436,14 @@ def test_a_model_over_a_growing_sample(
 
 def test_a_plan_says_what_is_to_be_downloaded(
     layout: Layout,
-    numbers: Published,
+    numbers: DownloadedDataset,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ingest.sources.load_datasets", lambda: {"numbers": numbers})
+    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": numbers})
     assert main(["plan", "toy", "numbers", "--runtime", "venv"]) == 0
     said = capfd.readouterr().out
-    assert f"download: 1 file, 0 MB, to {numbers.loader.files.folder}" in said
+    assert f"download: 1 file, 0 MB, to {numbers.loader.source.folder}" in said
     assert "license: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
     assert main(["run", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     capfd.readouterr()
@@ -453,10 +457,12 @@ def test_a_plan_says_what_is_to_be_downloaded(
 
 
 def test_every_published_dataset_says_what_it_is() -> None:
-    found = [dataset for dataset in load_datasets().values() if isinstance(dataset, Published)]
+    found = [
+        dataset for dataset in load_datasets().values() if isinstance(dataset, DownloadedDataset)
+    ]
     assert {"qm9"} <= {dataset.name for dataset in found}
     for dataset in found:
-        about = dataset.loader.files.about
+        about = dataset.loader.source.facts
         assert about.name == dataset.name
         assert about.license.url
         assert about.description.strip() and about.citation

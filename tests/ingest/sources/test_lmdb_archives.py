@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 
-from ingest.sources import load_datasets
-from ingest.sources.files import amount
-from ingest.sources.published import Published
+from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.downloaded import DownloadedDataset
+from ingest.sources.shared.source import describe_files
 from ingest.systems.entry import DatasetError, Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
@@ -31,14 +31,14 @@ from tests.ingest.aselmdb import (
     padded,
     plain,
 )
-from tests.ingest.published import served
+from tests.ingest.downloaded import served
 
 AMOUNTS = {
     "omat24": "11 files, about 1,976 MB",
     "salex": "1 file, about 408 MB",
     "omol25": "1 file, about 20,000 MB",
 }
-Publish = Callable[[str, Mapping[str, Path]], Published]
+Publish = Callable[[str, Mapping[str, Path]], DownloadedDataset]
 
 
 @pytest.fixture
@@ -53,17 +53,19 @@ def publish(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publis
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MATTERZOO_DATASETS", raising=False)
     return lambda name, files: served(
-        published(name), hub, {path: file.read_bytes() for path, file in files.items()}
+        find_downloaded(name), hub, {path: file.read_bytes() for path, file in files.items()}
     )
 
 
-def published(name: str) -> Published:
+def find_downloaded(name: str) -> DownloadedDataset:
     dataset = load_datasets()[name]
-    assert isinstance(dataset, Published)
+    assert isinstance(dataset, DownloadedDataset)
     return dataset
 
 
-def drawn(dataset: Published, tmp_path: Path, limit: int | None = None) -> MaterializedDataset:
+def drawn(
+    dataset: DownloadedDataset, tmp_path: Path, limit: int | None = None
+) -> MaterializedDataset:
     return materialize(dataset.sampled(limit, lambda text: None), tmp_path / "out" / dataset.name)
 
 
@@ -199,17 +201,17 @@ def test_only_what_is_needed_is_unpacked(publish: Publish, tmp_path: Path) -> No
     """An archive of which no row was drawn may as well be gone."""
     files, systems = two_parts(tmp_path)
     dataset = publish("omat24", files)
-    dataset.loader.files.fetch(lambda text: None)
-    (dataset.loader.files.folder / "rattled-300.tar.gz").write_bytes(b"gone")
+    dataset.loader.source.fetch(lambda text: None)
+    (dataset.loader.source.folder / "rattled-300.tar.gz").write_bytes(b"gone")
     wanted = [name for name in systems if name.startswith("aimd")][:2]
     assert [
-        entry.source_id for entry in dataset.loader.read(dataset.loader.files, wanted)
+        entry.source_id for entry in dataset.loader.read(dataset.loader.source, wanted)
     ] == wanted
     with pytest.raises(
         DatasetError,
-        match=r"rattled-300.tar.gz is no whole .tar.gz: not a gzip file; remove it, and",
+        match=r"rattled-300.tar.gz is not a whole .tar.gz: not a gzip file; remove it, and",
     ):
-        list(dataset.loader.ids(dataset.loader.files))
+        list(dataset.loader.ids(dataset.loader.source))
 
 
 def test_rows_that_cannot_be_decoded_are_counted_and_others_take_their_place(
@@ -248,7 +250,7 @@ def test_a_cut_archive_is_one_clear_error(publish: Publish, share: float, tmp_pa
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(
         DatasetError,
-        match=r"aimd-from-PBE-1000-npt.tar.gz is no whole .tar.gz: .+; remove it, and run",
+        match=r"aimd-from-PBE-1000-npt.tar.gz is not a whole .tar.gz: .+; remove it, and run",
     ):
         drawn(publish("omat24", files), tmp_path)
     assert kept(tmp_path, "omat24") == sorted(files) and not list((tmp_path / "out").iterdir())
@@ -294,16 +296,16 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(
 
     def peak(count: int) -> int:
         monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / str(count)))
-        loader = published("salex").loader
-        loader.files.folder.mkdir(parents=True)
+        loader = find_downloaded("salex").loader
+        loader.source.folder.mkdir(parents=True)
         database = padded(tmp_path / f"{count}.aselmdb", count)
         archive(
-            loader.files.path("val.tar.gz"), {"val/a.aselmdb": database, "val/b.aselmdb": database}
+            loader.source.path("val.tar.gz"), {"val/a.aselmdb": database, "val/b.aselmdb": database}
         )
         chosen = [f"val/{name}:{number}" for name in "ab" for number in range(1, 11)]
         tracemalloc.start()
-        assert sum(1 for _ in loader.ids(loader.files)) == 2 * count
-        assert all(isinstance(entry, Entry) for entry in loader.read(loader.files, chosen))
+        assert sum(1 for _ in loader.ids(loader.source)) == 2 * count
+        assert all(isinstance(entry, Entry) for entry in loader.read(loader.source, chosen))
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -315,7 +317,7 @@ def test_memory_grows_with_the_sample_and_not_with_the_source(
 
 @pytest.mark.parametrize("name", AMOUNTS)
 def test_the_facts_fit_together(name: str) -> None:
-    about = published(name).loader.files.about
+    about = find_downloaded(name).loader.source.facts
     counts = [
         re.findall(r"^([\d,]+) structures; no checksum is published$", file.note)
         for file in about.file
@@ -324,6 +326,6 @@ def test_the_facts_fit_together(name: str) -> None:
     assert f"({about.systems:,})" in about.title
     assert all(file.url.startswith("https://dl.fbaipublicfiles.com/") for file in about.file)
     assert len({file.path for file in about.file}) == len(about.file)
-    assert amount(about.file) == AMOUNTS[name]
+    assert describe_files(about.file) == AMOUNTS[name]
     assert [label.property for label in about.label][0] == "energy"
     assert (about.license.name, about.license.commercial) == ("CC-BY-4.0", True)

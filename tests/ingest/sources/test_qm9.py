@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.sources.published import Published
-from ingest.sources.qm9 import ARCHIVE, DATASET, LEFT_OUT, uncharacterized
+from ingest.sources.qm9 import ARCHIVE, DATASET, LEFT_OUT, read_uncharacterized
+from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.sample import first_ids
 from tests.hub import Hub
-from tests.ingest.published import changed, read, served
+from tests.ingest.downloaded import changed, read, served
 
 METHANE = """5
 gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
@@ -66,14 +66,14 @@ def archive(members: Mapping[int, bytes]) -> bytes:
     return packed.getvalue()
 
 
-Make = Callable[..., Published]
+Make = Callable[..., DownloadedDataset]
 
 
 @pytest.fixture
 def qm9(hub: Hub) -> Make:
     """QM9 of these molecules, or of these bytes as its archive."""
 
-    def make(members: Mapping[int, bytes], packed: bytes | None = None) -> Published:
+    def make(members: Mapping[int, bytes], packed: bytes | None = None) -> DownloadedDataset:
         contents = {ARCHIVE: packed or archive(members), LEFT_OUT: TABLE.encode()}
         return served(DATASET, hub, contents, molecules=max(members))
 
@@ -138,7 +138,7 @@ def test_a_list_without_molecules_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"uncharacterized.txt lists no molecules; expected the table"
     ):
-        uncharacterized(tmp_path / LEFT_OUT)
+        read_uncharacterized(tmp_path / LEFT_OUT)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_an_archive_that_lacks_molecules_is_an_error(qm9: Make) -> None:
 
 
 def test_the_real_facts() -> None:
-    about = DATASET.loader.files.about
+    about = DATASET.loader.source.facts
     assert {file.path for file in about.file} == {ARCHIVE, LEFT_OUT}
     assert all(file.pinned and file.size and file.url.startswith("https://") for file in about.file)
     assert about.options["molecules"] - 3_054 == about.systems == 130_831
@@ -237,10 +237,10 @@ def test_the_real_facts() -> None:
 def test_another_checksum_is_another_dataset(qm9: Make) -> None:
     dataset = qm9({1: molecule(1)})
     files = tuple(
-        file.model_copy(update={"sha256": "0" * 64}) for file in dataset.loader.files.about.file
+        file.model_copy(update={"sha256": "0" * 64}) for file in dataset.loader.source.facts.file
     )
     with pytest.raises(
         DatasetError, match=f"is not the file expected: its sha256 is .*, expected {'0' * 64}"
     ):
         read(changed(dataset, file=files))
-    assert not (dataset.loader.files.folder / ARCHIVE).exists()
+    assert not (dataset.loader.source.folder / ARCHIVE).exists()

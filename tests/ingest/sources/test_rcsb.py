@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
-from ingest.sources.published import Published
-from ingest.sources.rcsb import DATASET, LIST, ids
+from ingest.sources.rcsb import DATASET, LIST, list_chains
+from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.proteins import sequence_and_backbone
 from ingest.systems.sample import first_ids
 from tests.hub import Blob, Fault, Hub
-from tests.ingest.published import changed, read, served
+from tests.ingest.downloaded import changed, read, served
 
 COLUMNS = (
     "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id"
@@ -86,14 +86,14 @@ def parsed(tmp_path: Path, *atoms: str, chain: str = "A") -> tuple[str, np.ndarr
     return sequence_and_backbone(read_chains(path, [chain]).get(chain, {}))
 
 
-Make = Callable[..., Published]
+Make = Callable[..., DownloadedDataset]
 
 
 @pytest.fixture
 def rcsb(hub: Hub) -> Make:
     """The dataset of a list and of entries' files."""
 
-    def make(sequences: bytes, entries: Mapping[str, bytes]) -> Published:
+    def make(sequences: bytes, entries: Mapping[str, bytes]) -> DownloadedDataset:
         for name, content in entries.items():
             hub.files[f"mmCIF/{name[1:3]}/{name}.cif.gz"] = Blob(content)
         return served(
@@ -103,9 +103,9 @@ def rcsb(hub: Hub) -> Make:
     return make
 
 
-def listed(dataset: Published) -> list[str]:
-    dataset.loader.files.fetch(lambda text: None)
-    return list(ids(dataset.loader.files))
+def listed(dataset: DownloadedDataset) -> list[str]:
+    dataset.loader.source.fetch(lambda text: None)
+    return list(list_chains(dataset.loader.source))
 
 
 # The list
@@ -324,7 +324,7 @@ def test_entries_that_cannot_be_read_are_counted_and_replaced(rcsb: Make) -> Non
         [
             "the entry is not in the archive: http://127.0.0.1",
             "cif.gz cannot be read: EOFError: Compressed file ended",
-            "0 of the 39 residues seen have N, CA, C and O; expected at least 30",
+            "0 of the 39 observed residues have N, CA, C and O; expected at least 30",
             "the entry's file has no observed backbone atoms of this chain",
         ],
         strict=True,
@@ -351,7 +351,7 @@ def test_a_server_that_refuses_is_no_fault_of_the_entry(rcsb: Make, hub: Hub) ->
 
 def test_a_user_s_own_archive_needs_no_network(rcsb: Make, hub: Hub) -> None:
     dataset = rcsb(seqres(**{"1abc_A": "A" * 31}), {})
-    folder = dataset.loader.files.folder
+    folder = dataset.loader.source.folder
     (folder / "mmCIF" / "ab").mkdir(parents=True)
     (folder / "mmCIF" / "ab" / "1abc.cif.gz").write_bytes(cif(chain_of(31)))
     (folder / LIST).write_bytes(hub.files[LIST].data)
@@ -360,11 +360,11 @@ def test_a_user_s_own_archive_needs_no_network(rcsb: Make, hub: Hub) -> None:
 
 
 def test_the_real_facts() -> None:
-    about = DATASET.loader.files.about
+    about = DATASET.loader.source.facts
     assert (
         about.options["entry"]
         .format(middle="ub", id="1ubq")
         .endswith("/divided/mmCIF/ub/1ubq.cif.gz")
     )
     assert {file.path for file in about.file} == {LIST}
-    assert changed(DATASET, title="x").loader.files.about.title == "x"
+    assert changed(DATASET, title="x").loader.source.facts.title == "x"

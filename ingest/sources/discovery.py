@@ -1,0 +1,55 @@
+"""Finding a dataset by its name, or a user's file by its path."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+import ingest.sources
+from ingest.readers.discovery import file_dataset, known_suffixes
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError
+from zoo.cards.discovery import nearest
+
+
+def load_datasets() -> dict[str, Dataset]:
+    """Return every dataset by name: the modules of `ingest.sources` that define DATASET."""
+    package = ingest.sources
+    modules = [
+        import_module(f"{package.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(package.__path__)
+        if not found.ispkg
+    ]
+    datasets = [module.DATASET for module in modules if hasattr(module, "DATASET")]
+    return {dataset.name: dataset for dataset in datasets}
+
+
+def find_dataset(name_or_path: str) -> Dataset:
+    """Return the dataset of that name, or a user's file as a dataset.
+
+    Args:
+        name_or_path: a name, as `load_datasets` has it, or the path of a file.
+
+    Raises:
+        DatasetError: it is neither, or the file cannot be a dataset; the message names what there
+            is instead.
+    """
+    datasets = load_datasets()
+    if name_or_path in datasets:
+        return datasets[name_or_path]
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        hint = nearest(name_or_path, datasets)
+        if path.suffix in known_suffixes() or len(path.parts) > 1:
+            raise DatasetError(f"there is no file {path.absolute()}. Of datasets, {hint}")
+        raise DatasetError(
+            f"{name_or_path!r} is neither a dataset nor a file ({', '.join(known_suffixes())}); "
+            f"{hint}"
+        )
+    dataset = file_dataset(path)
+    if dataset.name in datasets:
+        raise DatasetError(
+            f"{path} would be called {dataset.name!r}, which is a known dataset; rename the file"
+        )
+    return dataset
