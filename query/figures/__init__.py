@@ -2,8 +2,8 @@
 
     query.figures.alignment_matrix(query.connect("matter.duckdb"), "aflow", metric="cka")
 
-Each figure draws the result of the statement in `query/statements/` that has its name, and keeps it:
-`plot.answer` holds the SQL and the rows. A figure is loaded when it is first asked for, so that
+Each figure draws the result of the statement in `query/statements/` that has its name, and keeps
+it: `plot.answer` has the SQL and the rows. A figure is loaded when it is first used, so that
 nothing else needs Matplotlib. README.md in this folder says how to add one.
 """
 

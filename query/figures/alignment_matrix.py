@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -20,11 +20,11 @@ from query.figures.drawing.plot import Plot, Row, styled
 from query.figures.drawing.questions import ask_for_tree
 from query.metrics import find_metric
 
-INCH = 0.17  # the least width of a cell
-LEAST = 3.2  # inches, of all cells
-STRIP, GAP = 0.13, 0.04  # inches
-COLUMN = 1.0  # inches, of the key
-WRITTEN = 24  # models up to which the values stand in the cells
+_CELL = 0.17  # inches, the least width of a cell
+_LEAST = 3.2  # inches, the least width of all cells
+_STRIP, _GAP = 0.13, 0.04  # inches, of a strip that marks families, and before it
+_COLUMN = 1.0  # inches, of a column of the legend
+_WRITTEN = 24  # models, up to which the values stand in the cells
 
 
 @styled
@@ -36,10 +36,23 @@ def alignment_matrix(
     models: Sequence[str] | None = None,
     permutations: int | None = None,
 ) -> Plot:
-    """The matrix of `alignment_matrix`; models: None is every trained model and descriptor with vectors there.
+    """Draw a metric for all pairs of models: row a, column b is metric(a, b).
 
-    Row a, column b is metric(a, b). The strips mark the families. Dark is far apart, for metrics that fall with
-    likeness too; what is undefined is hatched. Raises NothingToDraw below two models that can be compared.
+    Dark is far apart, also for metrics that are lower for closer models. Undefined values are
+    hatched. The strips mark the families.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of a dataset.
+        metric: The name of a metric.
+        models: Names of models; None is every trained model and descriptor with vectors there.
+        permutations: Random pairings per pair of models, for the value by chance; None is 100.
+
+    Returns:
+        The figure; `answer` has one row per cell.
+
+    Raises:
+        NothingToDraw: If there are not two models that can be compared.
     """
     answer = ask_for_tree(
         connection,
@@ -52,19 +65,15 @@ def alignment_matrix(
     labels = {row["place_a"]: (row["model_a"], row["family_a"]) for row in answer.rows}
     places = sorted(labels)
     cells = _cells(answer.rows, places)
-    values = np.array(
-        [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
-    )
-    cell = max(INCH, LEAST / len(places))
+    size = max(_CELL, _LEAST / len(places)) * len(places)
     title = f"{metric} on {dataset} ({sample_label(answer.rows)})"
-    plot = Plot(answer, title, width=cell * len(places) + 3.6, height=cell * len(places) + 2.4)
+    plot = Plot(answer, title, width=size + 3.6, height=size + 2.4)
     axes = plot.subplots()
-    image = _draw(axes, values, metric)
+    image = _draw(axes, cells, metric)
     plot.add_cell_tooltips(axes, [[_tooltip(cell) for cell in line] for line in cells])
-    looks = {family: OTHER_LOOK for _, family in labels.values()} | family_looks(
-        connection, dataset
-    )
-    _name(axes, [labels[place] for place in places], looks, int(cell * len(places) / COLUMN) or 1)
+    families = {family: OTHER_LOOK for _, family in labels.values()}
+    looks = families | family_looks(connection, dataset)
+    _label_models(axes, [labels[place] for place in places], looks, int(size / _COLUMN) or 1)
     bar = plot.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
     bar.set_label(f"{metric} ({direction_label(metric)})")
     return plot
@@ -75,62 +84,46 @@ def _cells(rows: Sequence[Row], places: Sequence[int]) -> list[list[Row]]:
     return [[found[a, b] for b in places] for a in places]
 
 
-def _draw(axes: Axes, values: NDArray[np.float64], metric: str) -> Any:
+def _draw(axes: Axes, cells: Sequence[Sequence[Row]], metric: str) -> Any:
+    """Draw the cells as an image, and return it."""
+    values = np.array(
+        [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
+    )
     lower = find_metric(metric).lower_is_closer
     colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
     known = values[~np.isnan(values)]
     image = axes.imshow(values, cmap=colors, vmin=min([0.0, *known]), vmax=max([1.0, *known]))
+    hatched: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": GRAY, "linewidth": 0}
     for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
-        axes.add_patch(
-            Rectangle(
-                (x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=GRAY, linewidth=0
-            )
-        )
-    if len(values) <= WRITTEN:
-        light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
-        for (y, x), value in np.ndenumerate(values):
-            text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-            axes.text(
-                x,
-                y,
-                text,
-                ha="center",
-                va="center",
-                fontsize=5.5,
-                color="black" if light[y, x] else "white",
-            )
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
+    if len(values) <= _WRITTEN:
+        _write_values(axes, values, image)
     return image
 
 
-def _name(
-    axes: Axes, labels: Sequence[tuple[str, str]], looks: dict[str, Look], columns: int
+def _write_values(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
+    """Write the values into their cells, black on light and white on dark."""
+    light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
+    for (y, x), value in np.ndenumerate(values):
+        text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
+        color = "black" if light[y, x] else "white"
+        axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color=color)
+
+
+def _label_models(
+    axes: Axes, labels: Sequence[tuple[str, str]], looks: Mapping[str, Look], columns: int
 ) -> None:
-    """Models' names on both sides, and strips that mark the families. columns: of the key."""
+    """Write the models' names on both sides, with strips that mark their families.
+
+    The legend of the families has this many columns.
+    """
     count = len(labels)
     names = [name for name, _ in labels]
     axes.set_yticks(range(count), names, fontsize=7)
     axes.set_xticks(range(count), names, fontsize=7, rotation=90)
-    axes.tick_params(length=0, pad=72 * (2 * GAP + STRIP))
+    axes.tick_params(length=0, pad=72 * (2 * _GAP + _STRIP))
     axes.spines[:].set_visible(False)
-    aside, inch = GAP + STRIP / 2, axes.get_figure(root=True).dpi_scale_trans  # type: ignore[union-attr]
-    left = axes.get_yaxis_transform() + ScaledTranslation(-aside, 0, inch)
-    below = axes.get_xaxis_transform() + ScaledTranslation(0, -aside, inch)
-    for place, (_, family) in enumerate(labels):
-        look, ends = looks[family], (place - 0.5, place + 0.5)
-        for transform, line, point in (
-            (left, ((0, 0), ends), (0, place)),
-            (below, (ends, (0, 0)), (place, 0)),
-        ):
-            strip: dict[str, Any] = {
-                "transform": transform,
-                "clip_on": False,
-                "scalex": False,
-                "scaley": False,
-            }
-            axes.plot(*line, color=look.color, linewidth=72 * STRIP, solid_capstyle="butt", **strip)
-            axes.plot(
-                *point, color="white", marker=look.marker, markersize=4, markeredgewidth=0, **strip
-            )
+    _draw_strips(axes, [looks[family] for _, family in labels])
     shown = {family: looks[family] for family in sorted({family for _, family in labels})}
     axes.legend(
         [
@@ -148,9 +141,35 @@ def _name(
     )
 
 
+def _draw_strips(axes: Axes, looks: Sequence[Look]) -> None:
+    """Draw a strip left of the rows and one below the columns, a piece per model."""
+    aside = _GAP + _STRIP / 2
+    inch = axes.get_figure(root=True).dpi_scale_trans  # type: ignore[union-attr]
+    left = axes.get_yaxis_transform() + ScaledTranslation(-aside, 0, inch)
+    below = axes.get_xaxis_transform() + ScaledTranslation(0, -aside, inch)
+    for place, look in enumerate(looks):
+        ends = (place - 0.5, place + 0.5)
+        for transform, line, point in (
+            (left, ((0, 0), ends), (0, place)),
+            (below, (ends, (0, 0)), (place, 0)),
+        ):
+            at: dict[str, Any] = {
+                "transform": transform,
+                "clip_on": False,
+                "scalex": False,
+                "scaley": False,
+            }
+            axes.plot(*line, color=look.color, linewidth=72 * _STRIP, solid_capstyle="butt", **at)
+            axes.plot(
+                *point, color="white", marker=look.marker, markersize=4, markeredgewidth=0, **at
+            )
+
+
 def _tooltip(cell: Row) -> str:
-    pair = f"{cell['model_a']} · {cell['model_b']}\n{cell['metric']} {format_number(cell['value'])}"
+    value = f"{cell['metric']} {format_number(cell['value'])}"
+    pair = f"{cell['model_a']} · {cell['model_b']}\n{value}"
     if cell["value"] is None:
         return f"{pair}: {cell['reason']}"
-    chance = f"by chance {format_number(cell['null_mean'])}, p = {format_number(cell['p_value'], 2)}, n = {cell['n']}"
-    return f"{pair}, calibrated {format_number(cell['calibrated'])}\n{chance}"
+    chance = f"by chance {format_number(cell['null_mean'])}"
+    p = f"p = {format_number(cell['p_value'], 2)}"
+    return f"{pair}, calibrated {format_number(cell['calibrated'])}\n{chance}, {p}, n = {cell['n']}"

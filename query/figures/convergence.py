@@ -1,9 +1,8 @@
-"""Do better models see matter more like a reference? Alignment with it against a score."""
+"""Do better models see matter more like a reference? Alignment with it against an error."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import duckdb
 from matplotlib.axes import Axes
@@ -13,9 +12,9 @@ from query.figures.drawing.looks import WORDS, Look, family_looks
 from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.figures.drawing.questions import ask_unless_missing
 
-LEAST = 3  # models, below which there is no correlation
-LACKS = ("no score", "no model with a score", "no labels of")
-PANELS = {"all": "all models", "cross-family": "without its own family"}
+_LEAST = 3  # models, below which there is no correlation
+_COMPLAINTS = ("no score", "no model with a score", "no labels of")
+_PANELS = {"all": "all models", "cross-family": "without its own family"}
 
 
 @styled
@@ -31,104 +30,130 @@ def convergence(
     property: str | None = None,
     k: int | None = None,
 ) -> Plot:
-    """A row of panels a test set: all models with the score, and those of other families than the reference.
+    """Draw each model's alignment with a reference model against the model's score.
 
-    score: published, or 'composition_residual_mae', measured here. reference: None is the best scored model. Each panel
-    says the rank correlation, its interval and p. Raises NothingToDraw where no test set has three models.
+    There is one row of panels per test set: all models with the score, and those of other families
+    than the reference. Each panel has the rank correlation, its interval and its p-value.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of a dataset.
+        score: A score of table scores, or "composition_residual_mae", which is computed from the
+            models' own energies.
+        reference: A model; None is the one with the best score.
+        metric: The name of a metric.
+        test_set: The only test set to draw; None is all.
+        source: Whose labels "composition_residual_mae" is computed with; None is the only one.
+        property: Which labels it is computed with; None is the only property that is an energy.
+        k: The number of neighbors; None is the metric's default.
+
+    Returns:
+        The figure; `answer` has one row per model, test set and panel.
+
+    Raises:
+        NothingToDraw: If no test set has three models, or the store lacks scores or labels.
     """
-    asked: dict[str, Any] = {
-        "dataset": dataset,
-        "score": score,
-        "reference": reference,
-        "metric": metric,
-        "test_set": test_set,
-    }
     answer = ask_unless_missing(
-        connection, "convergence", LACKS, **asked, source=source, property=property, k=k
+        connection,
+        "convergence",
+        _COMPLAINTS,
+        dataset=dataset,
+        score=score,
+        reference=reference,
+        metric=metric,
+        test_set=test_set,
+        source=source,
+        property=property,
+        k=k,
     )
     groups = _groups(answer.rows)
     if not groups:
         raise NothingToDraw(
-            f"three models with '{score}' on one test set and vectors on {dataset} are needed: matterzoo ingest MODEL "
-            f"{dataset}"
+            f"three models with '{score}' on one test set and vectors on {dataset} are needed: "
+            f"matterzoo ingest MODEL {dataset}"
         )
     looks = family_looks(connection, dataset)
-    name = next(row["reference"] for row in answer.rows)
-    plot = Plot(
-        answer, f"Alignment with {name} on {dataset}", width=8.8, height=0.7 + 3.3 * len(groups)
-    )
-    panels = plot.subplots(len(groups), len(PANELS), squeeze=False, sharey=True, sharex="row")
-    for line, (test, unit) in zip(panels, groups, strict=True):
-        for axes, relation in zip(line, PANELS, strict=True):
-            rows = [
-                row
-                for row in answer.rows
-                if (row["test_set"], row["unit"], row["relation"]) == (test, unit, relation)
-            ]
-            _draw(plot, axes, [row for row in rows if row["value"] is not None], looks)
-            _write_correlation(axes, rows, relation)
-            axes.set_xlabel(f"{score}{'' if unit == '1' else f' ({unit})'}\n{test}")
-        line[0].set_ylabel(f"{metric} with {name}\n({sample_label(answer.rows)})")
+    name = answer.rows[0]["reference"]
+    title, height = f"Alignment with {name} on {dataset}", 0.7 + 3.3 * len(groups)
+    plot = Plot(answer, title, width=8.8, height=height)
+    panels = plot.subplots(len(groups), len(_PANELS), squeeze=False, sharey=True, sharex="row")
+    for line, group in zip(panels, groups, strict=True):
+        _draw_group(plot, line, group, looks)
     found = {row["family"] for row in answer.rows if row["value"] is not None}
     plot.add_legend({family: look for family, look in looks.items() if family in found})
-    _note(plot, answer.rows, groups)
+    _add_note(plot, answer.rows, groups)
     return plot
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Test sets and units for which enough models have both numbers."""
+    """Return the test sets and units for which enough models have both numbers."""
     drawn = [
         (row["test_set"], row["unit"])
         for row in rows
         if row["relation"] == "all" and row["value"] is not None
     ]
-    return sorted({group for group in drawn if drawn.count(group) >= LEAST})
+    return sorted({group for group in drawn if drawn.count(group) >= _LEAST})
 
 
-def _draw(plot: Plot, axes: Axes, rows: Sequence[Row], looks: dict[str, Look]) -> None:
+def _draw_group(
+    plot: Plot, line: Sequence[Axes], group: tuple[str, str], looks: Mapping[str, Look]
+) -> None:
+    """Draw the panels of one test set."""
+    every = plot.answer.rows
+    test_set, unit = group
+    for axes, relation in zip(line, _PANELS, strict=True):
+        wanted = (test_set, unit, relation)
+        rows = [row for row in every if (row["test_set"], row["unit"], row["relation"]) == wanted]
+        _draw_points(plot, axes, [row for row in rows if row["value"] is not None], looks)
+        _write_correlation(axes, rows)
+        axes.set_title(_PANELS[relation])
+        axes.set_xlabel(f"{every[0]['score']}{'' if unit == '1' else f' ({unit})'}\n{test_set}")
+    line[0].set_ylabel(
+        f"{every[0]['metric']} with {every[0]['reference']}\n({sample_label(every)})"
+    )
+
+
+def _draw_points(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
     for row in rows:
         look = looks[row["family"]]
         axes.plot(row["score_value"], row["value"], look.marker, color=look.color, markersize=6)
     axes.grid()
     xs, ys = [row["score_value"] for row in rows], [row["value"] for row in rows]
-    plot.add_tooltips(axes, xs, ys, [_tooltip(row) for row in rows])
+    plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
 
 
-def _write_correlation(axes: Axes, rows: Sequence[Row], relation: str) -> None:
-    axes.set_title(PANELS[relation])
+def _write_correlation(axes: Axes, rows: Sequence[Row]) -> None:
     row: Row = next(iter(rows), {"n_models": 0, "spearman": None})
     words = f"{row['n_models']} models"
     if row["spearman"] is None:
-        words += f": no rank correlation ({'three are needed' if row['n_models'] < LEAST else 'all values are equal'})"
+        why = "three are needed" if row["n_models"] < _LEAST else "all values are equal"
+        words += f": no rank correlation ({why})"
     else:
-        between = (
-            ""
-            if row["spearman_low"] is None
-            else f" ({row['spearman_low']:.2f} to {row['spearman_high']:.2f})"
-        )
-        words = f"rank correlation {row['spearman']:.2f}{between}\np = {format_number(row['spearman_p'], 2)}, {words}"
+        low, high = row["spearman_low"], row["spearman_high"]
+        interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
+        p = format_number(row["spearman_p"], 2)
+        words = f"rank correlation {row['spearman']:.2f}{interval}\np = {p}, {words}"
     axes.margins(y=0.25)
     axes.text(0.02, 0.98, words, transform=axes.transAxes, verticalalignment="top", **WORDS)
 
 
-def _note(plot: Plot, rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> None:
-    everyone = [row for row in rows if row["relation"] == "all"]
-    few = sorted(
-        {row["test_set"] for row in everyone if (row["test_set"], row["unit"]) not in groups}
-    )
+def _add_note(plot: Plot, rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> None:
+    """Note the test sets and the models that are not drawn."""
+    every = [row for row in rows if row["relation"] == "all"]
+    few = sorted({row["test_set"] for row in every if (row["test_set"], row["unit"]) not in groups})
     absent = sorted(
-        {f"{row['model_id']} ({row['reason']})" for row in everyone if row["value"] is None}
+        {f"{row['model_id']} ({row['reason']})" for row in every if row["value"] is None}
     )
-    words = [f"fewer than three models: {'; '.join(few)}"] * bool(few) + [
-        f"not drawn: {'; '.join(absent)}"
-    ] * bool(absent)
+    words = [f"fewer than three models: {'; '.join(few)}"] if few else []
+    words += [f"not drawn: {'; '.join(absent)}"] if absent else []
     if words:
         plot.add_note(". ".join(words))
 
 
 def _tooltip(row: Row) -> str:
     near = f", k = {row['k']}" if row["k"] is not None else ""
+    value, calibrated = format_number(row["value"]), format_number(row["calibrated"])
     return (
-        f"{row['model_id']}\n{row['score']} {format_number(row['score_value'])} {row['unit']}\n{row['metric']} "
-        f"{format_number(row['value'])}, calibrated {format_number(row['calibrated'])}, n = {row['n']}{near}\n{row['source']}"
+        f"{row['model_id']}\n{row['score']} {format_number(row['score_value'])} {row['unit']}\n"
+        f"{row['metric']} {value}, calibrated {calibrated}, n = {row['n']}{near}\n{row['source']}"
     )

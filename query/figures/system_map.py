@@ -1,13 +1,15 @@
-"""A map of the systems as one model sees them, colored by what is known of them."""
+"""A map of the systems as one model sees them, colored by what is known about them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
@@ -17,12 +19,12 @@ from query.figures.drawing.looks import GRAY, SEQUENTIAL, assign_looks
 from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
 from query.statements import ask
 
-MOST_KINDS = 7
-MANY = 3000  # systems, from which points are small, and pixels
-WIDE = 30  # highest over lowest value, from which the colors are logarithmic
-SEEN = (1, 99)  # per cent of the values
-SEEING = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
-NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
+_MOST_CATEGORIES = 7  # that have a look of their own
+_MANY = 3000  # systems, from which on points are small, and pixels
+_WIDE = 30  # the highest value over the lowest, from which on the colors are logarithmic
+_SEEN = (1, 99)  # percentiles of the values between which colors differ
+_ANY_MODEL = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
+_NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
 
 
 @styled
@@ -37,125 +39,138 @@ def system_map(
     k: int | None = None,
     max_systems: int | None = None,
 ) -> Plot:
-    """A point a system, by 'pca' or 'umap'. model: None is the one that is most aligned with the others on average.
+    """Draw one point per system, placed by a model's vectors.
 
-    color: 'n_atoms' (default), 'n_elements', 'formula', or a property of table labels, of `source` where several tell
-    it. Systems of which it is not known are gray rings. Raises NothingToDraw where there is no map, or nobody knows the
-    property of any system.
+    Systems for which the color is not known are gray rings.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of a dataset.
+        model: A model; None is the one that is most aligned with the others on average.
+        method: "pca" or "umap"; None is "pca".
+        color: "n_atoms", "n_elements", "formula", or a property of table labels; None is
+            "n_atoms".
+        source: Whose labels; None is the source with the most.
+        k: The number of neighbors of "umap"; None is its default.
+        max_systems: The most systems that are drawn; None is 15,000.
+
+    Returns:
+        The figure; `answer` has one row per system.
+
+    Raises:
+        NothingToDraw: If there is no map, or the color is not known for any system.
     """
-    if model is None and not connection.execute(SEEING, [dataset]).fetchall():
+    if model is None and not connection.execute(_ANY_MODEL, [dataset]).fetchall():
         raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
-    options = {
-        "model": model,
-        "method": method,
-        "color": color,
-        "source": source,
-        "k": k,
-        "max_systems": max_systems,
-    }
-    answer = ask(connection, "system_map", dataset=dataset, **options)
+    answer = ask(
+        connection,
+        "system_map",
+        dataset=dataset,
+        model=model,
+        method=method,
+        color=color,
+        source=source,
+        k=k,
+        max_systems=max_systems,
+    )
     rows = answer.rows
     if rows[0]["reason"] is not None:
         raise NothingToDraw(rows[0]["reason"])
-    if all(row["value"] is None and row["category"] is None for row in rows):
-        raise NothingToDraw(
-            f"no system of {dataset} has a label '{rows[0]['color']}': see FROM labels"
-        )
+    if all(_is_unknown(row) for row in rows):
+        name = rows[0]["color"]
+        raise NothingToDraw(f"no system of {dataset} has a label '{name}': see FROM labels")
     plot = Plot(answer, f"{dataset} as {rows[0]['model_id']} sees it", width=6.6, height=5)
     axes = plot.subplots()
-    _draw_missing(axes, [row for row in rows if row["value"] is None and row["category"] is None])
-    if any(row["category"] is not None for row in rows):
-        _draw_kinds(axes, rows)
-    else:
-        _draw_values(plot, axes, [row for row in rows if row["value"] is not None])
-    for points in axes.collections:
-        points.set_rasterized(len(rows) > MANY)
-    _name(axes, rows[0])
-    plot.add_tooltips(
-        axes,
-        [row["x"] for row in rows],
-        [row["y"] for row in rows],
-        [_tooltip(row) for row in rows],
-    )
+    _draw_points(plot, axes, rows)
+    _label_axes(axes, rows[0])
+    xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
+    plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
     return plot
 
 
+def _is_unknown(row: Row) -> bool:
+    return row["value"] is None and row["category"] is None
+
+
+def _draw_points(plot: Plot, axes: Axes, rows: Sequence[Row]) -> None:
+    _draw_unknown(axes, [row for row in rows if _is_unknown(row)])
+    if any(row["category"] is not None for row in rows):
+        _draw_categories(axes, rows)
+    else:
+        _draw_values(plot, axes, [row for row in rows if row["value"] is not None])
+    for points in axes.collections:
+        points.set_rasterized(len(rows) > _MANY)
+
+
+def _scatter(axes: Axes, rows: Sequence[Row], size: float, **options: Any) -> PathCollection:
+    return axes.scatter([row["x"] for row in rows], [row["y"] for row in rows], size, **options)
+
+
 def _size(rows: Sequence[Row]) -> float:
-    return 26 if len(rows) <= 500 else 12 if len(rows) <= MANY else 4
+    return 26 if len(rows) <= 500 else 12 if len(rows) <= _MANY else 4
 
 
-def _draw_missing(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_unknown(axes: Axes, rows: Sequence[Row]) -> None:
     if rows:
-        xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
-        known = f"not known ({len(rows)})"
-        axes.scatter(
-            xs, ys, _size(rows), facecolors="none", edgecolors=GRAY, linewidths=0.6, label=known
-        )
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": GRAY, "linewidths": 0.6}
+        _scatter(axes, rows, _size(rows), label=f"not known ({len(rows)})", **ring)
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12))
 
 
 def _draw_values(plot: Plot, axes: Axes, rows: Sequence[Row]) -> None:
     values = np.array([row["value"] for row in rows], dtype=float)
-    low, high = np.percentile(
-        values, SEEN
-    ).tolist()  # beyond, all is as dark or as light: one system must not rule
-    norm = LogNorm(low, high) if low > 0 and high > WIDE * low else Normalize(low, high)
-    xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
-    points = axes.scatter(xs, ys, _size(rows), c=values, cmap=SEQUENTIAL, norm=norm, linewidths=0)
-    bar = plot.colorbar(
-        points, ax=axes, shrink=0.8, aspect=24, pad=0.02, extend=_beyond(values, low, high)
-    )
+    # Beyond these percentiles all colors are equal: a single system must not decide the range.
+    low, high = np.percentile(values, _SEEN).tolist()
+    norm = LogNorm(low, high) if low > 0 and high > _WIDE * low else Normalize(low, high)
+    points = _scatter(axes, rows, _size(rows), c=values, cmap=SEQUENTIAL, norm=norm, linewidths=0)
+    extend = _extension(values, low, high)
+    bar = plot.colorbar(points, ax=axes, shrink=0.8, aspect=24, pad=0.02, extend=extend)
+    row = rows[0]
     if isinstance(norm, LogNorm):
         bar.set_ticks(LogLocator(subs=(1, 2, 5)))
         bar.ax.yaxis.set_major_formatter("{x:g}")
         bar.minorticks_off()
-    elif rows[0]["color"] in NAMES:
+    elif row["color"] in _NAMES:
         bar.set_ticks(MaxNLocator(integer=True))
-    row = rows[0]
     unit = f" ({row['unit']})" if row["unit"] else ""
     source = f"\n{row['source']}" if row["source"] else ""
-    bar.set_label(f"{NAMES.get(row['color'], row['color'])}{unit}{source}")
+    bar.set_label(f"{_NAMES.get(row['color'], row['color'])}{unit}{source}")
 
 
-def _beyond(values: NDArray[np.float64], low: float, high: float) -> str:
-    """On which sides of low to high there are more values, as Matplotlib calls it."""
+def _extension(values: NDArray[np.float64], low: float, high: float) -> str:
+    """Return on which sides of low to high there are more values, in Matplotlib's words."""
     return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
         (bool(values.min() < low), bool(values.max() > high)), "neither"
     )
 
 
-def _draw_kinds(axes: Axes, rows: Sequence[Row]) -> None:
-    """The most frequent kinds with a look each, the rest in gray."""
+def _draw_categories(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw the most frequent categories with a look each, the rest in gray."""
     counted = Counter(row["category"] for row in rows if row["category"] is not None)
-    frequent = sorted(counted, key=lambda name: (-counted[name], name))[:MOST_KINDS]
+    frequent = sorted(counted, key=lambda name: (-counted[name], name))[:_MOST_CATEGORIES]
     rest = [row for row in rows if row["category"] not in (None, *frequent)]
     size = _size(rows)
-    xs, ys = [row["x"] for row in rest], [row["y"] for row in rest]
-    axes.scatter(
-        xs, ys, size / 2, color="#C4C4C4", linewidths=0, label=f"other ({len(rest)})", zorder=0
-    )
+    gray: dict[str, Any] = {"color": "#C4C4C4", "linewidths": 0, "zorder": 0}
+    _scatter(axes, rest, size / 2, label=f"other ({len(rest)})", **gray)
     for name, look in assign_looks(frequent).items():
         some = [row for row in rows if row["category"] == name]
-        xs, ys = [row["x"] for row in some], [row["y"] for row in some]
-        label = f"{name} ({counted[name]})"
-        axes.scatter(xs, ys, size, color=look.color, marker=look.marker, linewidths=0, label=label)
+        shape: dict[str, Any] = {"color": look.color, "marker": look.marker, "linewidths": 0}
+        _scatter(axes, some, size, label=f"{name} ({counted[name]})", **shape)
     axes.legend(
         loc="upper left", bbox_to_anchor=(1.01, 1), title=rows[0]["color"], alignment="left"
     )
 
 
-def _name(axes: Axes, row: Row) -> None:
+def _label_axes(axes: Axes, row: Row) -> None:
     if row["method"] == "pca":
+        explained = f"{row['explained_x']:.0%} of the variance"
         axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xlabel(
-            f"first direction ({row['explained_x']:.0%} of the variance), n = {row['n']}"
-        )
+        axes.set_xlabel(f"first direction ({explained}), n = {row['n']}")
         axes.set_ylabel(f"second direction ({row['explained_y']:.0%})")
         return
+    how = f"{row['method']}, k = {row['k']}, n = {row['n']}"
     axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(
-        f"{row['method']}, k = {row['k']}, n = {row['n']}; distances far apart mean little"
-    )
+    axes.set_xlabel(f"{how}; distances far apart mean little")
 
 
 def _tooltip(row: Row) -> str:
@@ -163,4 +178,5 @@ def _tooltip(row: Row) -> str:
         format_number(row["value"]) if row["value"] is not None else "not known"
     )
     unit = f" {row['unit']}" if row["unit"] else ""
-    return f"{row['system_id']}\n{row['formula'] or ''}\n{NAMES.get(row['color'], row['color'])}: {known}{unit}"
+    name = _NAMES.get(row["color"], row["color"])
+    return f"{row['system_id']}\n{row['formula'] or ''}\n{name}: {known}{unit}"

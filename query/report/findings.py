@@ -1,4 +1,4 @@
-"""What a store says, in sentences: each is made from the rows of a figure's statement, none is known beforehand."""
+"""What a store shows, in sentences, each made from the rows of a figure's statement."""
 
 from __future__ import annotations
 
@@ -11,54 +11,69 @@ from query.report.views import DrawnSection, Version
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
-NAMED = 6  # checks that a warning names
+_NAMED = 6  # checks that a warning names
 
 
 def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[str]]:
-    """By dataset, a sentence or two of each section, from the version that the page shows first."""
-    said: dict[str, list[str]] = {}
+    """Return sentences about the figures, from the version that the page shows first.
+
+    Args:
+        drawn: The sections of the page.
+
+    Returns:
+        By dataset, a sentence or two per section that has something to say.
+    """
+    found: dict[str, list[str]] = {}
     for section in drawn:
-        make = SENTENCES.get(section.section.name, _nothing)
-        for version, rows in _first(section):
-            said.setdefault(_on(version), []).extend(make(rows))
-    return {on: sentences for on, sentences in said.items() if sentences}
+        make = _SENTENCES.get(section.section.name, _nothing)
+        for version, rows in _first_versions(section):
+            found.setdefault(_dataset(version), []).extend(make(rows))
+    return {dataset: sentences for dataset, sentences in found.items() if sentences}
 
 
 def failed_controls(drawn: Sequence[DrawnSection]) -> list[str]:
-    """A warning for each dataset on which a control does not give what it must."""
-    found = []
-    for section in drawn:
-        for version, rows in _first(section) if section.section.name == "control_alignment" else ():
+    """Return a warning for each dataset on which a control does not give what it must.
+
+    Args:
+        drawn: The sections of the page.
+
+    Returns:
+        The warnings, none if all controls hold.
+    """
+    sections = [section for section in drawn if section.section.name == "control_alignment"]
+    warnings = []
+    for section in sections:
+        for version, rows in _first_versions(section):
             failed = [f"{row['control']} ({row['metric']})" for row in rows if not row["holds"]]
             if failed:
-                names = ", ".join(failed[:NAMED]) + (", …" if len(failed) > NAMED else "")
-                found.append(
-                    f"On {_on(version)}, {len(failed)} of {len(rows)} checks of controls fail, so do not believe what "
-                    f"is below before you know why: {names}."
+                names = ", ".join(failed[:_NAMED]) + (", …" if len(failed) > _NAMED else "")
+                warnings.append(
+                    f"On {_dataset(version)}, {len(failed)} of {len(rows)} checks of controls "
+                    f"fail. Do not trust the figures below before you know why: {names}."
                 )
-    return found
+    return warnings
 
 
-def _first(section: DrawnSection) -> Iterator[tuple[Version, Rows]]:
-    """Of each dataset, the first version and its rows."""
+def _first_versions(section: DrawnSection) -> Iterator[tuple[Version, Rows]]:
+    """Yield the first version of each dataset, with its rows."""
     seen = set()
     for version, answer in section.answers():
-        if _on(version) not in seen:
-            seen.add(_on(version))
+        if _dataset(version) not in seen:
+            seen.add(_dataset(version))
             yield version, answer.rows
 
 
-def _on(version: Version) -> str:
+def _dataset(version: Version) -> str:
+    """Return the first switch, which is the dataset, or a pair of them."""
     return next(iter(version.switches.values()))
 
 
 def _nothing(rows: Rows) -> Iterator[str]:
-    """Of some figures no sentence is to be had."""
     yield from ()
 
 
 def _control_alignment(rows: Rows) -> Iterator[str]:
-    """What fails is a warning, see above."""
+    # If a check fails, `failed_controls` warns about it.
     if rows and all(row["holds"] for row in rows):
         metrics = len({row["metric"] for row in rows})
         yield f"All {len(rows)} checks hold: {len(rows) // metrics} controls, {metrics} metrics."
@@ -68,36 +83,33 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
     pairs = [
         row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None
     ]
-    apart = [row for row in pairs if row["family_a"] != row["family_b"]]
-    for which, some in (("Of all pairs", pairs), ("Of pairs from different families", apart)):
+    cross = [row for row in pairs if row["family_a"] != row["family_b"]]
+    for which, some in (("Of all pairs", pairs), ("Of cross-family pairs", cross)):
         if some:
             best = max(some, key=lambda row: float(row["calibrated"]))
+            value, calibrated = format_number(best["value"]), format_number(best["calibrated"])
             yield (
-                f"{which}, {best['model_a']} and {best['model_b']} are the most alike: {best['metric']} "
-                f"{format_number(best['value'])}, calibrated {format_number(best['calibrated'])}, n = {best['n']}."
+                f"{which}, {best['model_a']} and {best['model_b']} are the most alike: "
+                f"{best['metric']} {value}, calibrated {calibrated}, n = {best['n']}."
             )
 
 
 def _convergence(rows: Rows) -> Iterator[str]:
-    said = []
+    found = []
     for relation, words in (("all", "over all models"), ("cross-family", "without its own family")):
-        row = next(
-            (row for row in rows if row["relation"] == relation and row["spearman"] is not None),
-            None,
-        )
-        if row is not None:
-            interval = (
-                ""
-                if row["spearman_low"] is None
-                else f", 95 % {_range(row['spearman_low'], row['spearman_high'])}"
-            )
+        some = [row for row in rows if row["relation"] == relation and row["spearman"] is not None]
+        if some:
+            row = some[0]
+            low, high = row["spearman_low"], row["spearman_high"]
+            interval = "" if low is None else f", 95 % interval {_range(low, high)}"
             p = format_number(row["spearman_p"], 2)
-            said.append(
-                f"{format_number(row['spearman'], 2)} {words} (p = {p}{interval}, {row['n_models']} models)"
+            found.append(
+                f"{format_number(row['spearman'], 2)} {words} "
+                f"(p = {p}{interval}, {row['n_models']} models)"
             )
-    if said:
+    if found:
         about = f"{rows[0]['score']} with alignment to {rows[0]['reference']}"
-        yield f"The rank correlation of {about} is {'; '.join(said)}."
+        yield f"The rank correlation of {about} is {'; '.join(found)}."
 
 
 def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
@@ -108,8 +120,13 @@ def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
             if row["metric"] == metric and None not in (row["on_a"], row["on_b"])
         ]
         if pairs:
-            means = [format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
-            yield f"The mean {metric} of {len(pairs)} pairs is {means[0]} on the first, {means[1]} on the second."
+            first, second = (
+                format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")
+            )
+            yield (
+                f"The mean {metric} of {len(pairs)} pairs is {first} on the first dataset and "
+                f"{second} on the second."
+            )
 
 
 def _dimensions(rows: Rows) -> Iterator[str]:
@@ -121,13 +138,24 @@ def _dimensions(rows: Rows) -> Iterator[str]:
 
 
 def _kinship(rows: Rows) -> Iterator[str]:
-    found = {row["relation"]: row for row in rows if row["mean"] is not None}
-    said = []
-    for relation, row in found.items():
+    by_relation = {row["relation"]: row for row in rows if row["mean"] is not None}
+    found = []
+    for relation, row in by_relation.items():
         p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
-        said.append(f"{format_number(row['mean'])} for {relation} ({row['n_pairs']} pairs{p})")
-    if said:
-        yield f"The mean {next(iter(found.values()))['metric']} of two models is {'; '.join(said)}."
+        words = _RELATIONS.get(relation, relation)
+        found.append(f"{format_number(row['mean'])} for {words} ({row['n_pairs']} pairs{p})")
+    if found:
+        metric = next(iter(by_relation.values()))["metric"]
+        yield f"The mean {metric} of two models is {'; '.join(found)}."
+
+
+# Of two models, as the end of "0.6 for …".
+_RELATIONS = {
+    "same-family": "the same family",
+    "same-training-data": "the same training data",
+    "neither": "neither in common",
+    "unknown-training-data": "unknown training data",
+}
 
 
 def _training_effect(rows: Rows) -> Iterator[str]:
@@ -138,20 +166,21 @@ def _training_effect(rows: Rows) -> Iterator[str]:
     ]
     if gained:
         more = sum(value > 0 for value in gained)
-        yield f"{more} of {len(gained)} pairs from different families are more alike than their untrained twins."
+        yield (
+            f"{more} of {len(gained)} cross-family pairs are more alike than their untrained twins."
+        )
 
 
 def _energy_errors(rows: Rows) -> Iterator[str]:
-    best = min(
-        (row for row in rows if row["mae"] is not None),
-        key=lambda row: float(row["mae"]),
-        default=None,
-    )
-    if best is not None:
-        interval = "" if best["low"] is None else f" (95 % {_range(best['low'], best['high'])})"
+    known = [row for row in rows if row["mae"] is not None]
+    if known:
+        best = min(known, key=lambda row: float(row["mae"]))
+        low, high = best["low"], best["high"]
+        interval = "" if low is None else f" (95 % interval {_range(low, high)})"
         yield (
-            f"Composition taken out, {best['model_id']} is nearest to {best['property']} of {best['source']}: mean "
-            f"absolute error {format_number(best['mae'])} eV{interval}, n = {best['n']}."
+            f"With composition taken out, {best['model_id']} is nearest to {best['property']} of "
+            f"{best['source']}: its mean absolute error is {format_number(best['mae'])} eV"
+            f"{interval}, n = {best['n']}."
         )
 
 
@@ -159,7 +188,8 @@ def _range(low: float, high: float) -> str:
     return f"{format_number(low, 2)} to {format_number(high, 2)}"
 
 
-SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
+# By the name of the figure; of the others there is nothing to say in a sentence.
+_SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "control_alignment": _control_alignment,
     "alignment_matrix": _alignment_matrix,
     "convergence": _convergence,

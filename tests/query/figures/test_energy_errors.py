@@ -170,6 +170,6 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
 def test_no_energies_is_no_figure(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw,
-        match="no labels of energy on crystals.*encoders of potentials give energies: make",
+        match="no labels of energy on crystals.*encoders of potentials give energies: matterzoo ingest",
     ):
         energy_errors(small, "crystals")

@@ -45,7 +45,7 @@ def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
     assert find_sentences([drawn("alignment_matrix", rows)]) == {
         "crystals": [
             "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
-            "Of pairs from different families, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
+            "Of cross-family pairs, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
         ]
     }
 
@@ -68,8 +68,8 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
     }
     rows = [{**row, "relation": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
     assert find_sentences([drawn("convergence", rows)])["crystals"] == [
-        "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, 95 % -0.9 to 0.1, "
-        "7 models); 1 without its own family (p = 0.3, 3 models)."
+        "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, "
+        "95 % interval -0.9 to 0.1, 7 models); 1 without its own family (p = 0.3, 3 models)."
     ]
 
 
@@ -84,7 +84,8 @@ def test_controls_hold_or_are_a_warning() -> None:
     rows[1]["holds"] = False
     assert find_sentences([drawn("control_alignment", rows)]) == {}
     assert failed_controls([drawn("control_alignment", rows, "molecules")]) == [
-        "On molecules, 1 of 2 checks of controls fail, so do not believe what is below before you know why: "
+        "On molecules, 1 of 2 checks of controls fail. "
+        "Do not trust the figures below before you know why: "
         "shuffled (cka)."
     ]
 
@@ -94,8 +95,4 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert find_sentences([drawn("training_effect", [empty])]) == {}
     assert find_sentences(
         [drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
-    ) == {
-        "crystals": [
-            "1 of 2 pairs from different families are more alike than their untrained twins."
-        ]
-    }
+    ) == {"crystals": ["1 of 2 cross-family pairs are more alike than their untrained twins."]}
