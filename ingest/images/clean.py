@@ -63,7 +63,7 @@ def _remove(client: docker.DockerClient, image: Image, user: str | None) -> Iter
     """Remove one image, unless a container, `user`, was made from it."""
     name = _name(image)
     if user is not None:
-        yield f"image {name} stays: container {user} is made of it"
+        yield f"image {name} stays: container {user} was made from it"
         return
     try:
         client.api.remove_image(image.id, force=True)

@@ -142,7 +142,7 @@ class Engine:
 
     @classmethod
     def ask(cls, client: docker.DockerClient) -> Engine:
-        """Return what the engine says of itself.
+        """Return how the engine describes itself.
 
         Args:
             client: The engine to ask.

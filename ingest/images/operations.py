@@ -105,7 +105,7 @@ def for_each_image(name: str, act: Callable[[Family], object], log: Log) -> None
             failed.append(family.name)
     if without:
         log(
-            f"{len(without)} families have no image to take: {', '.join(without)}; "
+            f"{len(without)} families have no image: {', '.join(without)}; "
             "`matterzoo build FAMILY` makes one"
         )
     if failed:

@@ -45,7 +45,7 @@ def push(client: docker.DockerClient, family: Family, registry: str, log: Log) -
     image = find_built(client, family)
     if image is None:
         raise ImageMissing(
-            f"no image of {family.name} made of what it is now is here; "
+            f"no image of {family.name} as it is now is here; "
             f"`matterzoo build {family.name}` builds it"
         )
     name, tag = f"{registry.rstrip('/')}/matterzoo-{family.name}", recipe(family)[:12]
@@ -58,7 +58,7 @@ def push(client: docker.DockerClient, family: Family, registry: str, log: Log) -
         digest = DIGEST.search(str(event.get("status", ""))) or digest
     if digest is None:
         raise RunError(
-            f"{name}:{tag} was pushed, but the engine told no digest; images.lock is as it was"
+            f"{name}:{tag} was pushed, but the engine reported no digest; images.lock is unchanged"
         )
     revision = image.labels.get("org.opencontainers.image.revision")
     entry = Published(name, digest[1], recipe(family), revision)
@@ -87,7 +87,7 @@ def pull(client: docker.DockerClient, family: Family, log: Log) -> str:
     image = pull_image(client, entry.reference, log)
     if not is_image_of(image, family):
         raise RunError(
-            f"{entry.reference} says of itself (its labels: {image.labels}) that it is not "
+            f"{entry.reference} has the labels {image.labels}, which are not those of "
             f"{family.name} with recipe {entry.recipe[:12]}, so it is not used. images.lock is "
             f"wrong: `matterzoo push {family.name} REGISTRY` writes it"
         )

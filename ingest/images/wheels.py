@@ -103,7 +103,7 @@ def _pip(command: str, arguments: list[str]) -> None:
     if done.returncode:
         output = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-EXCERPT:])
         raise RunError(
-            f"the wheels could not be downloaded; pip said:\n{output}\nCheck the network (or the "
-            "mirror that PIP_INDEX_URL names) and the free disk, then repeat; what is there "
-            "already is kept"
+            f"the wheels could not be downloaded; pip's output ends with:\n{output}\n"
+            "Check the network (or the mirror that PIP_INDEX_URL names) and the free disk, then "
+            "repeat; what is there already is kept"
         )

@@ -44,7 +44,7 @@ def diagnose(store: Path) -> list[Finding]:
             missing = [family for family in families if find_image(client, family) is None]
         findings += [*check_engine(engine, os.getuid()), check_image_room(engine, missing)]
     except EngineError as error:
-        remedy = "until then local environments do (--runtime venv)"
+        remedy = "until then use local environments (--runtime venv)"
         findings.append(Finding("warning", str(error), remedy))
     findings += check_gpus(engine, families)
     findings.append(check_environment_room(families))
@@ -118,7 +118,7 @@ def check_engine(engine: Engine, uid: int) -> Iterator[Finding]:
             "warning",
             f"the engine cannot limit a container's {', '.join(engine.lacks)}",
             "give it those cgroup controllers (`docker info` ends with what is missing), "
-            "or run nothing beside that needs the machine",
+            "or run nothing else on the machine meanwhile",
         )
     else:
         yield Finding("ok", "the engine can limit a container's memory, swap, CPU and processes")
@@ -139,14 +139,13 @@ def check_image_room(engine: Engine, missing: Sequence[Family]) -> Finding:
     Returns:
         A warning if the disk is too small.
     """
-    what = f"images, {len(missing)} of them missing," if missing else "images, all there,"
+    what = f"images ({len(missing)} are missing)" if missing else "images (all are here)"
     if engine.local and os.access(engine.root, os.F_OK):
-        remedy = "`docker system df` tells what takes it"
+        remedy = "`docker system df` shows what takes it"
         return check_room(what, engine.root, _installed_size(missing), remedy)
     return Finding(
         "ok",
-        f"{what} in {engine.root} of the engine's machine, whose free disk is not to be seen "
-        "from here",
+        f"{what} in {engine.root} of the engine's machine; its free disk cannot be seen from here",
     )
 
 

@@ -63,7 +63,7 @@ def check_gpus(engine: Engine | None, families: Sequence[Family]) -> Iterator[Fi
         remedy = "update the driver, or reboot if that was just done"
         yield Finding(
             "warning",
-            f"nvidia-smi tells of no GPU, it says: {reason}",
+            f"nvidia-smi reports no GPU; its output: {reason}",
             f"{remedy}; until then models run on the CPU",
         )
         return
@@ -141,7 +141,7 @@ def check_toolkit(engine: Engine, *, hook: bool) -> Finding:
         return Finding(
             "warning",
             f"{what} that its Docker socket makes",
-            "on them use Docker, or --runtime venv",
+            "use Docker for them, or --runtime venv",
         )
     if engine.gpus or (hook and engine.local):
         return Finding("ok", f"{engine.name} can hand GPUs to containers")

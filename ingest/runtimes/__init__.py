@@ -1,7 +1,7 @@
 """How a worker is started: one module per runtime.
 
-A new runtime is a new module of this folder that defines `RUNTIME`, an object with the methods of
-`ingest.runtimes.protocol.Runtime`. Nothing else has to be changed: `load_runtimes` finds the module.
+A new runtime is a new module of this folder that defines `RUNTIME`, an object with the methods that
+`ingest.runtimes.protocol.Runtime` lists. Nothing else has to be changed: `load_runtimes` finds it.
 """
 
 from __future__ import annotations

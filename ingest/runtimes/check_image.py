@@ -35,7 +35,7 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
         place = find_weights(selection)
         if needed_files(selection) and place is None:
             remedy = f"`matterzoo weights {model.id}` downloads them"
-            log(f"{model.id}: its weights are not at hand; {remedy}")
+            log(f"{model.id}: its weights are not on this machine; {remedy}")
             continue
         try:
             found = differences(model, family, _start(runtime, place))

@@ -232,7 +232,7 @@ def _failure(code: int, container: Container, watch: Watch, about: Engine) -> Ru
     elif not watch.began:
         family, image = container.labels[FAMILY], container.attrs["Config"]["Image"]
         ending += (
-            f", and it never began; if {image} is no image of ours, remove it, and "
+            f", and it never started; if {image} is no image of matterzoo, remove it, then run "
             f"`matterzoo build {family}`"
         )
     return kind(_with_local_paths(watch.explain(ending), container))

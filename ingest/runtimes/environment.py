@@ -171,9 +171,10 @@ def _uv(family: Family, arguments: Sequence[str]) -> None:
     if done.returncode:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).strip().splitlines()
         output = "\n".join(f"  {line}" for line in lines[-EXCERPT:])
+        failed = " ".join(["uv", *arguments])
         raise RunError(
-            f"the environment of {family.name} could not be built. "
-            f"{' '.join(['uv', *arguments])} said:\n{output}\nCheck the network (or the mirror "
-            "that UV_DEFAULT_INDEX or PIP_INDEX_URL names) and the free disk, then repeat; if "
-            f"{family.lock} itself is wrong, `matterzoo lock {family.name}` resolves it again"
+            f"the environment of {family.name} could not be built. {failed} ended with:\n{output}\n"
+            "Check the network (or the mirror that UV_DEFAULT_INDEX or PIP_INDEX_URL names) and "
+            f"the free disk, then repeat; if {family.lock} itself is wrong, "
+            f"`matterzoo lock {family.name}` resolves it again"
         )

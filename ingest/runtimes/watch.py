@@ -92,13 +92,13 @@ class Watch:
         """
         if self.hung:
             ending = (
-                f"no sign of life for {self._silence:g} s: taken for hung and ended; "
+                f"no sign of life for {self._silence:g} s: counted as hung and ended; "
                 "--timeout allows more"
             )
         elif self.fatal is not None:
             return self.fatal
         name = self._log_file.name
-        return f"the worker ended early ({ending}); all it said is in {name}{self._log_excerpt()}"
+        return f"the worker ended early ({ending}); its output is in {name}{self._log_excerpt()}"
 
     def _log_excerpt(self) -> str:
         """Return the last lines that this worker, and none before it, has written to the log."""

@@ -117,7 +117,7 @@ def test_a_worker_that_hangs_is_ended(
     monkeypatch.setenv("TOY_SLEEP", "600")
     assert main(["run", "toy", molecules, "--runtime", "venv", "--timeout", "5"]) == 1
     assert not runs(int(pid_file.read_text()))
-    said = "no sign of life for 5 s: taken for hung and ended; --timeout allows more"
+    said = "no sign of life for 5 s: counted as hung and ended; --timeout allows more"
     assert capfd.readouterr().err.count(said) == 1
     ((status, reason, sent, ok),) = rows(layout, "status, reason, sent, ok")
     assert (status, sent, ok) == ("failed", 40, 0) and said in str(reason)

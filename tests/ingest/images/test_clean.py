@@ -107,7 +107,7 @@ def test_what_is_at_work_stays(
     work = start("matterzoo/boxed:clean", {RUN: "/elsewhere/runs/r1", HOST: this_process()})
     first, second = clean(client)
     assert first == f"container {work.name} is working on run /elsewhere/runs/r1; it stays"
-    assert second == f"image {image.tags[0]} stays: container {work.name} is made of it"
+    assert second == f"image {image.tags[0]} stays: container {work.name} was made from it"
     work.reload()
     assert work.status == "running" and image.id in images(client)
     remove_container(work)
@@ -121,7 +121,7 @@ def test_somebody_elses_container_of_our_image_stays(
     theirs = start("matterzoo/boxed:clean", {}, "true")
     theirs.wait()
     (line,) = clean(client)
-    assert line.endswith(f" stays: container {theirs.name} is made of it")
+    assert line.endswith(f" stays: container {theirs.name} was made from it")
     theirs.reload()
 
 

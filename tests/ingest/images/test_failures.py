@@ -255,7 +255,7 @@ def test_an_image_that_only_says_it_is_the_family(
         told(
             layout,
             ingest("plain"),
-            f"{forged.id.removeprefix('sha256:')} is no image of ours",
+            f"{forged.id.removeprefix('sha256:')} is no image of matterzoo",
             done=0,
             sent=40,
         )
@@ -314,7 +314,9 @@ def test_memory_that_is_too_little_for_one_system(
 
 def test_the_worker_hangs(layout: Layout, ingest: Ingest, molecules: str) -> None:
     result = ingest("stuck", "--timeout", "5", dataset=molecules, limit=ALL)
-    told(layout, result, "no sign of life for 5 s: taken for hung and ended; --timeout allows more")
+    told(
+        layout, result, "no sign of life for 5 s: counted as hung and ended; --timeout allows more"
+    )
     goes_on(layout, ingest, "stuck", molecules)
 
 

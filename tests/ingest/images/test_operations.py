@@ -24,7 +24,7 @@ def test_families_without_an_image_are_listed(capfd: Said) -> None:
     for_each_image("all", act, print)
     assert sorted(taken) == ["chgnet", "controls"]
     said = capfd.readouterr()
-    assert said.out.startswith(f"{len(load_families()) - 2} families have no image to take: ")
+    assert said.out.startswith(f"{len(load_families()) - 2} families have no image: ")
     assert "descriptors" in said.out and "chgnet" not in said.out and said.err == ""
 
 

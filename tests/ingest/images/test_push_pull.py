@@ -156,7 +156,7 @@ def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
     record(boxed, entry)
     with pytest.raises(
         RunError,
-        match=rf"{entry.reference} says of itself .* that it is not boxed with recipe .*not used",
+        match=rf"{entry.reference} has the labels .* not those of boxed with recipe .*not used",
     ):
         pull(client, boxed, lambda text: None)
     assert find_image(client, boxed) is None

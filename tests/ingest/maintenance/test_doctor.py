@@ -40,7 +40,7 @@ def test_without_an_engine(
     number = len(load_families())
     assert len(printed) == len(findings)
     assert printed[0].startswith("warning  no container engine answers at unix://")
-    assert printed[0].endswith("; until then local environments do (--runtime venv)")
+    assert printed[0].endswith("; until then use local environments (--runtime venv)")
     assert printed[-1] == f"ok       models can be run by venv ({number} of {number} families)"
 
 
@@ -109,14 +109,9 @@ def test_images_that_cannot_be_seen_from_here(engine: Engine, families: list[Fam
         replace(engine, root=Path("/nowhere")),
         replace(engine, address="tcp://192.0.2.1:2375"),
     ):
-        assert (
-            "whose free disk is not to be seen from here" in check_image_room(unseen, families).what
-        )
-    assert (
-        f"images, {len(families)} of them missing, in /: "
-        in check_image_room(engine, families).what
-    )
-    assert "images, all there, in /: " in check_image_room(engine, []).what
+        assert "its free disk cannot be seen from here" in check_image_room(unseen, families).what
+    assert f"images ({len(families)} are missing) in /: " in check_image_room(engine, families).what
+    assert "images (all are here) in /: " in check_image_room(engine, []).what
 
 
 # --- room

@@ -123,7 +123,7 @@ def test_the_way_from_the_engine_to_the_gpus(engine: Engine) -> None:
     )
     podman = check_toolkit(replace(engine, name="Podman", gpus=True), hook=True)
     assert (
-        "Podman cannot hand them to containers that its Docker socket makes; on them use Docker"
+        "Podman cannot hand them to containers that its Docker socket makes; use Docker for them"
         in str(podman)
     )
 
@@ -151,8 +151,8 @@ def test_what_nvidia_smi_tells(
             "echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2",
             'Field "compute_cap" is not a valid',
         ),
-        ("exit 9", "it says: nothing"),
-        ("exec sleep 60", "it says: no answer in 1 s"),
+        ("exit 9", "its output: nothing"),
+        ("exec sleep 60", "its output: no answer in 1 s"),
     ],
 )
 def test_an_nvidia_smi_that_fails(

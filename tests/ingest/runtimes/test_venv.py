@@ -297,6 +297,6 @@ def test_a_worker_that_vanishes_is_told_with_its_log(
     (tmp_path / "kill").write_text("5")
     monkeypatch.setenv("TOY_KILL", str(tmp_path / "kill"))
     with pytest.raises(
-        RunError, match=rf"killed by SIGKILL from outside.*all it said is in {run.log}"
+        RunError, match=rf"killed by SIGKILL from outside.*its output is in {run.log}"
     ):
         runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())

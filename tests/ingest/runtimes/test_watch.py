@@ -51,12 +51,12 @@ def test_an_end_without_a_word_is_told_with_the_end_of_this_start_s_log(log: Bin
     with Watch(print, log, 60, lambda: None) as watch:
         assert (
             watch.explain("exit code 3")
-            == f"the worker ended early (exit code 3); all it said is in {log.name}"
+            == f"the worker ended early (exit code 3); its output is in {log.name}"
         )
         for number in range(20):
             watch.take_line(f"line {number}\n".encode())
     said = watch.explain("exit code 3").splitlines()
-    assert said[0].endswith(f"all it said is in {log.name}, last:")
+    assert said[0].endswith(f"its output is in {log.name}, last:")
     assert said[1:] == [f"  line {number}" for number in range(12, 20)]
 
 
@@ -72,7 +72,7 @@ def test_silence_is_noticed_once(log: BinaryIO) -> None:
     assert len(killed) == 1 and killed[0] - last >= 0.99
     assert watch.hung
     expected = (
-        "the worker ended early (no sign of life for 1 s: taken for hung and ended; "
+        "the worker ended early (no sign of life for 1 s: counted as hung and ended; "
         "--timeout allows more); "
     )
     assert watch.explain("killed by SIGTERM").startswith(expected)
