@@ -27,13 +27,12 @@ from ingest.runs.store.memory import memory_limit
 from ingest.runs.vector_files import read_vectors
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
-from ingest.systems.tables import SYSTEMS
 from schemas.store import connect
 from zoo.cards.discovery import load_models
 from zoo.files import fsync
 from zoo.worker.job import JOB_VERSION
 from zoo.worker.sealed import stamp
-from zoo.worker.tables import SHARD
+from zoo.worker.tables import SHARD, SYSTEMS
 
 GIVEN = "given"  # the family, input, representation, runtime and device of vectors that no worker of ours computed
 NOT_STATED = "not stated"

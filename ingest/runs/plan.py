@@ -24,7 +24,7 @@ from ingest.runs.store.memory import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL
-from ingest.systems.tables import ROW_GROUP, SYSTEMS
+from ingest.systems.tables import ROW_GROUP
 from schemas.store import MEMORY, OF_THE_FILE, connect, explain
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
@@ -32,6 +32,7 @@ from zoo.files import write_atomically
 from zoo.worker.applicability import REQUIRED_FIELDS
 from zoo.worker.job import JOB_VERSION
 from zoo.worker.sealed import stamp
+from zoo.worker.tables import SYSTEMS
 
 WANTED = f"""
 CREATE TEMP TABLE wanted AS

@@ -21,11 +21,12 @@ from ingest.systems.materialized import (
     check_materialized,
     read_materialized,
 )
-from ingest.systems.tables import IDS, LABELS, SYSTEMS, UNREADABLE, TableWriter, system_columns
+from ingest.systems.tables import IDS, LABELS, UNREADABLE, TableWriter, system_columns
 from ingest.systems.validation import validate
 from zoo.encoder import content_hash
 from zoo.files import fsync, write_folder_atomically
 from zoo.worker.sealed import stamp
+from zoo.worker.tables import SYSTEMS
 
 TABLES = {"systems": SYSTEMS, "unreadable": UNREADABLE, "labels": LABELS, "ids": IDS}
 # DuckDB sorts and groups on disk beyond this limit, so that not every id has to be in memory.

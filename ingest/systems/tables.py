@@ -11,24 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.systems.entry import Entry
+from zoo.worker.tables import SYSTEMS
 
 ROW_GROUP = 512  # rows; a reader holds one group in memory, and large systems have 100 kB per row
 
-SYSTEMS = pa.schema(
-    [
-        pa.field("system_id", pa.string(), nullable=False),
-        pa.field("content_hash", pa.string(), nullable=False),
-        pa.field("numbers", pa.list_(pa.int16())),
-        pa.field("positions", pa.list_(pa.list_(pa.float64()))),
-        pa.field("cell", pa.list_(pa.list_(pa.float64()))),
-        pa.field("pbc", pa.list_(pa.bool_())),
-        pa.field("charge", pa.int32()),
-        pa.field("spin", pa.int32()),
-        pa.field("smiles", pa.string()),
-        pa.field("sequence", pa.string()),
-        pa.field("backbone", pa.list_(pa.list_(pa.list_(pa.float64())))),
-    ]
-)
 UNREADABLE = pa.schema([(name, pa.string()) for name in ("source_id", "system_id", "reason")])
 LABELS = pa.schema(
     [

@@ -9,7 +9,6 @@ system's own columns, as in a job's systems.parquet. A file that is there alread
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -26,15 +25,20 @@ from zoo.cards.family import Family, Selection
 from zoo.cards.schema import Model
 from zoo.places import worker_imports
 from zoo.variables import for_worker
-from zoo.verify.sample_systems import SCHEMA, SYSTEM, default_systems
+from zoo.verify.sample_systems import default_systems
 from zoo.weights.local import find_weights, needed_files
-from zoo.worker.job import JOB_VERSION
+from zoo.worker.job import SYSTEMS_FILE, Job
+from zoo.worker.tables import SYSTEMS
 
 Start = Callable[[Family, Path, Path], None]  # runs the worker on a job's folder to its end
 
 GOLDEN = pa.schema(
-    {"model_id": pa.string(), "representation": pa.string(), "vector": pa.list_(pa.float32())}
-    | SYSTEM
+    [
+        ("model_id", pa.string()),
+        ("representation", pa.string()),
+        ("vector", pa.list_(pa.float32())),
+        *(field.with_nullable(True) for field in SYSTEMS),
+    ]
 )
 
 
@@ -45,9 +49,9 @@ class GoldenError(Exception):
 def systems_of(golden: Path) -> pa.Table:
     """The systems of a golden file, each once."""
     rows = {
-        row["system_id"]: row for row in pq.read_table(golden, columns=list(SYSTEM)).to_pylist()
+        row["system_id"]: row for row in pq.read_table(golden, columns=SYSTEMS.names).to_pylist()
     }
-    return pa.Table.from_pylist(list(rows.values()), schema=SCHEMA)
+    return pa.Table.from_pylist(list(rows.values()), schema=SYSTEMS)
 
 
 def in_environment(python: Path, weights: Path | None = None) -> Start:
@@ -90,22 +94,20 @@ def embed(
     device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """The rows of the worker's shards, in every representation. GoldenError if it or a system fails."""
-    job = {
-        "job_version": JOB_VERSION,
-        "run_id": "golden",
-        "model_id": model.id,
-        "model": model.for_worker(),
-    }
-    job |= {
-        "untrained_seed": untrained_seed,
-        "representations": [r.name for r in model.representation],
-    }
-    job |= {"device": device, "dtype": "float32", "batch": batch, "seed": 0, "card_hash": ""}
+    job = Job(
+        run_id="golden",
+        model_id=model.id,
+        model=model.for_worker(),
+        representations=tuple(r.name for r in model.representation),
+        untrained_seed=untrained_seed,
+        device=device,
+        batch=batch,
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary, "golden", "job"), Path(temporary, "golden", "out")
         folder.mkdir(parents=True)
-        (folder / "job.json").write_text(json.dumps(job))
-        pq.write_table(systems, folder / "systems.parquet")
+        job.write(folder)
+        pq.write_table(systems, folder / SYSTEMS_FILE)
         start(family, folder, out)
         rows: list[dict[str, Any]] = pq.read_table(sorted(out.glob("shard-*.parquet"))).to_pylist()
     failed = [f"{row['system_id']}: {row['reason']}" for row in rows if row["status"] == "failed"]

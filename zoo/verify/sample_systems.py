@@ -11,16 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-ROWS = pa.list_(pa.list_(pa.float64()))
-SYSTEM = {
-    "system_id": pa.string(),
-    "content_hash": pa.string(),
-    "numbers": pa.list_(pa.int16()),
-    "positions": ROWS,
-}
-SYSTEM |= {"cell": ROWS, "pbc": pa.list_(pa.bool_()), "charge": pa.int32(), "spin": pa.int32()}
-SYSTEM |= {"smiles": pa.string(), "sequence": pa.string(), "backbone": pa.list_(ROWS)}
-SCHEMA = pa.schema(SYSTEM)
+from zoo.worker.tables import SYSTEMS
 
 CAFFEINE = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
 PROTEINS = {  # sequence, and (phi, psi) in degrees of each residue in turn
@@ -61,7 +52,7 @@ def default_systems() -> pa.Table:
     for name, (sequence, torsions) in PROTEINS.items():
         chain = backbone([torsions[i % len(torsions)] for i in range(len(sequence))])
         rows.append(_row(name) | {"sequence": sequence, "backbone": chain.tolist()})
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=SYSTEMS)
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -116,4 +107,4 @@ def rotated(systems: pa.Table) -> pa.Table:
             )
         row["cell"] = None if row["cell"] is None else (np.array(row["cell"]) @ matrix).tolist()
         rows.append(row)
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=SYSTEMS)

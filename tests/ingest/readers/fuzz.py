@@ -31,10 +31,10 @@ from ase.build import bulk, molecule
 from ingest.readers.shared.guard import OUR_FAULT
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
-from ingest.systems.tables import SYSTEMS
 from ingest.systems.validation import validate
 from tests.ingest.aselmdb import edited, plain
 from zoo.encoder import content_hash
+from zoo.worker.tables import SYSTEMS
 
 INPUTS = Path(__file__).parent / "inputs"
 KINDS = {  # format: suffix, and which of the inputs are mutated

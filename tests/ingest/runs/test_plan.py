@@ -14,10 +14,11 @@ from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, Request, choose_representations, plan, why_inapplicable
 from ingest.systems.materialized import MaterializedDataset
-from ingest.systems.tables import ROW_GROUP, SYSTEMS
+from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
 from zoo.cards import schema as card
 from zoo.cards.discovery import find_model, load_models
+from zoo.worker.tables import SYSTEMS
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

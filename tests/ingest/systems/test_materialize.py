@@ -17,9 +17,10 @@ from hypothesis.extra import numpy as nps
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
 from ingest.systems.materialize import materialize
-from ingest.systems.tables import ROW_GROUP, SYSTEMS
+from ingest.systems.tables import ROW_GROUP
 from ingest.systems.validation import validate
 from zoo.encoder import content_hash
+from zoo.worker.tables import SYSTEMS
 
 COORDINATES = st.floats(-100, 100, width=32)
 

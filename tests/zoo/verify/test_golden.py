@@ -13,8 +13,8 @@ from zoo.cards.family import Selection
 from zoo.cards.loading import load_family
 from zoo.places import ROOT
 from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
-from zoo.verify.sample_systems import SYSTEM
 from zoo.weights.local import find_weights, needed_files
+from zoo.worker.tables import SYSTEMS
 
 ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")
 FOLDERS = [folder for folder in family_folders() if (folder / "golden.parquet").exists()]
@@ -38,7 +38,7 @@ def test_holds_every_model_that_needs_no_download_in_every_representation(folder
 @family_folder
 def test_systems_are_described_in_full(folder: Path) -> None:
     systems = systems_of(folder / "golden.parquet")
-    assert systems.schema.names == list(SYSTEM)
+    assert systems.schema.names == SYSTEMS.names
     assert len(systems) >= 3
     assert len(set(systems["content_hash"].to_pylist())) == len(systems)
 

@@ -30,6 +30,7 @@ from zoo.worker.errors import is_out_of_memory
 from zoo.worker.job import Job, JobSystems
 from zoo.worker.loading import others_can_change
 from zoo.worker.pooling import to_vector
+from zoo.worker.sealed import write_sealed
 from zoo.worker.shards import Counts, Shards
 from zoo.worker.signals import Signals
 from zoo.worker.tables import SHARD, SYSTEMS
@@ -137,24 +138,14 @@ class Toy:
         ]
         table = pa.Table.from_pylist(rows, schema=SYSTEMS)
         pq.write_table(table, self.folder / "job" / "systems.parquet", row_group_size=512)
-        content = {
-            "job_version": 1,
-            "run_id": "run-1",
-            "family": "toy",
-            "model_id": "toy-1",
-            "model": card or model_card(),
-            "untrained_seed": None,
-            "representations": ["first", "second"],
-            "dataset": "d",
-            "device": "cpu",
-            "dtype": "float32",
-            "batch": None,
-            "seed": 0,
-            "card_hash": "c",
-            "encoder_hash": "e",
-            "lock_hash": "l",
-        }
-        (self.folder / "job" / "job.json").write_text(json.dumps(content | job))
+        content = Job(
+            run_id="run-1",
+            model_id="toy-1",
+            model=card or model_card(),
+            representations=("first", "second"),
+            card_hash="c",
+        )
+        write_sealed(self.folder / "job" / "job.json", content.to_json() | job)
         (self.folder / "toy" / "encoder.py").write_text(TOY)
         return self
 
