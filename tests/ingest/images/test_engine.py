@@ -19,7 +19,7 @@ from docker.errors import APIError
 
 from ingest.images import engine
 from ingest.images.engine import Engine, EngineError, address, connected, explain, unavailable
-from tests.ingest.images.relay import Relay
+from tests.ingest.relay import Relay
 
 # From /version and /info of Docker 20.10.24 and Podman 4.3.1 on Debian 12, shortened.
 DOCKER = {

@@ -33,7 +33,7 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runtimes import docker as docker_runtime
 from schemas.store import connect
-from tests.ingest.images.relay import Relay
+from tests.ingest.relay import Relay
 from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
