@@ -1,7 +1,8 @@
-"""A hub on loopback: the part of the Hugging Face hub's HTTP API that its client speaks, with faults on demand.
+"""A hub on loopback: the HTTP API that the Hugging Face hub's client uses, with faults on demand.
 
-A real server for the real client: `HF_ENDPOINT=hub.url`. It also serves plain files under /files/, as release pages do.
-What one request needs is a route, a method marked with the addresses that it answers.
+It is a real server for the real client: `HF_ENDPOINT=hub.url`. It also serves plain files under
+/files/, as release pages do. A request is answered by a route: a method that is marked with the
+addresses that it answers.
 """
 
 from __future__ import annotations
@@ -58,7 +59,16 @@ class Blob:
 
 @dataclass
 class Repository:
-    """Commits, each a mapping of paths to blobs, and branches. gated: only `members` (tokens) may read files."""
+    """Commits, each a mapping of paths to blobs, and branches.
+
+    Attributes:
+        kind: 'models' or 'datasets'.
+        name: 'owner/name'.
+        gated: Whether only `members` may read files.
+        members: The tokens of those who may.
+        commits: The blobs of each commit, by path.
+        branches: The commit of each branch.
+    """
 
     kind: str  # models | datasets
     name: str
@@ -68,7 +78,7 @@ class Repository:
     branches: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes | None], branch: str = "main") -> str:
-        """Add files to a branch, remove those that are None, and return the new commit's 40 hex digits."""
+        """Add files to a branch, remove those that are None, and return the new commit."""
         parent = self.branches.get(branch, "")
         blobs = {
             p: Blob(data, lfs=bool(IN_LFS.search(p)))
@@ -93,7 +103,7 @@ class Repository:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests whose method is `method` and whose path contains `where`."""
+    """What goes wrong with the next `times` requests of a method, with `where` in their path."""
 
     where: str
     status: int | None = None  # answered instead
@@ -161,7 +171,7 @@ class Hub:
 def route(
     pattern: str, method: str = "GET"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Mark a method of Handler as what answers these addresses; the pattern's groups are its arguments."""
+    """Mark a method of Handler that answers these addresses with the pattern's groups."""
 
     def mark(act: Callable[..., None]) -> Callable[..., None]:
         ROUTES.append((method, re.compile(pattern), act))
@@ -264,7 +274,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @route(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
     def resolve(self, kind: str | None, name: str, revision: str, path: str) -> None:
-        """A large file is somewhere else, on a host that takes no tokens; a small one elsewhere on this host."""
+        """Redirect to another host, which takes no tokens, for a large file; else to this one."""
         found = self.find(kind or "models", name, revision)
         if found is None or not self.may_read(found[0]):
             return
@@ -534,7 +544,7 @@ def tree_facts(blob: Blob) -> dict[str, Any]:
 
 
 def set_client(patch: pytest.MonkeyPatch, url: str, home: Path) -> None:
-    """Set the hub's client as HF_ENDPOINT, HF_HOME and so on would, which it reads once, when it is imported."""
+    """Set the hub's client as HF_ENDPOINT and HF_HOME would, which it reads when imported."""
     patch.setattr(constants, "ENDPOINT", url)
     patch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -586,7 +596,10 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def tunnel(hub: Hub) -> Iterator[str]:
-    """A proxy for https that leads every host to the hub; its URL. For readers that know one hub's address only."""
+    """Serve a proxy for https that leads every host to the hub, and yield its URL.
+
+    It is for readers that know the address of one hub only.
+    """
     port = int(hub.url.rpartition(":")[2])
     proxy = Proxy(("127.0.0.1", 0), type("HubTunnel", (Tunnel,), {"port": port}))
     thread = threading.Thread(
@@ -603,7 +616,10 @@ def tunnel(hub: Hub) -> Iterator[str]:
 
 @contextmanager
 def serving(certificate: Path | None = None) -> Iterator[Hub]:
-    """A hub on a free port of 127.0.0.1, until the block ends. certificate: with its key, in PEM; https is spoken."""
+    """Serve a hub on a free port of 127.0.0.1 until the block ends.
+
+    certificate: A certificate with its key, in PEM, with which https is spoken.
+    """
     hub = Hub()
     server = Server(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
     hub.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"

@@ -1,12 +1,15 @@
-"""The paper's Table 1, row by row: what of it is here, and how far it was tried. `python -m tests.paper` prints it.
+"""Print which rows of the paper's Table 1 are here, and how far each was tried.
+
+    python -m tests.paper
 
     card         a representation of a card says that it is this row
     environment  the family's environment was built from its lock as it is, and a worker ran in it
-    encoder      `make check` found the model well, at least on a small checkpoint in the published format
-    real         and on the published weights (for a row that is random: on what was drawn at random)
+    encoder      the model passed `matterzoo check`, at least with a dummy checkpoint
+    real         and with the published weights (for a random row: with what was drawn at random)
 
-The evidence are the families' checked.lock files, as far as lock, encoder and card are still those that were tried.
-paper.csv beside this file holds the labels as printed, and why a row was not tried further, where a person has to say.
+The evidence is in the families' checked.lock files, where lock, encoder and card are still those
+that were tried. paper.csv beside this file holds the labels as printed and, where a person has to
+say it, why a row was not tried further.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""Which models CI checks beside `make test`. `python -m tests.rotation TURN [COUNT]` prints a line for each family.
+"""Print which models CI checks beside `make test`, one line per family.
 
-Every model that needs no download; every other one that has changed since it was checked; and of those that have not,
-COUNT families with one of their models each, which TURN (a number that grows) goes through in order. A model that was
-never found well is left out: `make list` shows a dash, and there is nothing yet that could break.
+    python -m tests.rotation TURN [COUNT]
+
+They are every model that needs no download; every other one that has changed since it was checked;
+and, of those that have not, one model each of COUNT families, through which TURN (a number that
+grows) goes in order. A model that never passed a check is left out: `matterzoo list` shows a dash,
+and nothing of it could break yet.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from zoo.verify.records import is_current, read_records
 
 
 def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:
-    """{family: model ids to check}."""
+    """Return the ids of the models to check, by family."""
     always: dict[str, list[str]] = defaultdict(list)
     found: dict[str, list[str]] = defaultdict(list)
     rest: dict[str, list[str]] = defaultdict(list)
@@ -36,7 +39,7 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
 
 
 def in_turn(names: list[str], turn: int, count: int) -> list[str]:
-    """`count` of the names, from the one whose turn it is."""
+    """Return `count` of the names, beginning with the one whose turn it is."""
     start = turn * count
     return [names[(start + i) % len(names)] for i in range(min(count, len(names)))]
 

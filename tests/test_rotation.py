@@ -21,7 +21,7 @@ DOWNLOADED = (
 
 @pytest.fixture
 def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Family]:
-    """Four families of two models, whose weights are downloads, all checked; and one that needs no download."""
+    """Four checked families of two models that need downloads, and one that needs none."""
     monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path)
     for name in (*NAMES, "elks"):
         folder = write_family(name, tmp_path)

@@ -7,7 +7,9 @@ from ingest.failures import RunError
 from ingest.limits import Limits
 from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
-from zoo.verify.golden import GoldenError, Start, differences
+from zoo.verify.environment import Start
+from zoo.verify.errors import VerificationError
+from zoo.verify.golden import find_golden_differences
 from zoo.weights.local import LocalWeights, find_weights, needed_files
 
 
@@ -32,21 +34,21 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
     faults = []
     for model in family.models:
         selection = Selection(family=family, model=model, untrained=False)
-        place = find_weights(selection)
-        if needed_files(selection) and place is None:
+        local = find_weights(selection)
+        if needed_files(selection) and local is None:
             remedy = f"`matterzoo weights {model.id}` downloads them"
             log(f"{model.id}: its weights are not on this machine; {remedy}")
             continue
         try:
-            found = differences(model, family, _start(runtime, place))
-        except (GoldenError, RunError) as error:
+            found = find_golden_differences(model, family, _start(runtime, local))
+        except (VerificationError, RunError) as error:
             found = [str(error)]
         log(f"{model.id}: {'differs from' if found else 'gives'} its golden vectors")
         faults += [f"{model.id}: {fault}" for fault in found]
     return faults
 
 
-def _start(runtime: Runtime, place: LocalWeights | None) -> Start:
+def _start(runtime: Runtime, local: LocalWeights | None) -> Start:
     return lambda family, job, out: runtime.run(
-        family, job, out, place, lambda event: None, Limits()
+        family, job, out, local, lambda event: None, Limits()
     )

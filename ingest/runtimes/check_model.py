@@ -7,7 +7,7 @@ from ingest.failures import RunError
 from ingest.runtimes import environment
 from zoo.cards.family import Selection
 from zoo.verify.behavior import examine
-from zoo.verify.golden import GoldenError
+from zoo.verify.errors import VerificationError
 from zoo.verify.records import write_record
 
 
@@ -27,7 +27,7 @@ def check_model(selection: Selection, log: Log, *, dummy: bool, device: str) -> 
     environment.build(family, log)
     try:
         found = examine(selection, environment.python_of(family), dummy=dummy, device=device)
-    except GoldenError as error:
+    except VerificationError as error:
         raise RunError(str(error)) from error
     if found.faults:
         faults = "\n".join(f"  {fault}" for fault in found.faults)

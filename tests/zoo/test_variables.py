@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo.variables import for_worker
-from zoo.verify.golden import variables
+from zoo.verify.environment import environment_variables
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_programs_need_and_no_secret(
     monkeypatch.delenv("MATTERZOO_WORKER_ENV", raising=False)
     monkeypatch.setenv(name, "something")
     assert (for_worker().get(name) == "something") == given
-    assert (variables().get(name) == "something") == given  # of `make check`, too
+    assert (environment_variables().get(name) == "something") == given  # of `matterzoo check`, too
 
 
 def test_others_are_given_where_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

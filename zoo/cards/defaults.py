@@ -13,8 +13,8 @@ TAKEN_WHOLE = ("license_weights",)
 def merge_defaults(model: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's table with what it leaves to the defaults of its family.
 
-    A key of the model wins. Tables are merged key by key; lists, such as `[[model.representation]]`,
-    and the license are taken whole, from the model if it has them.
+    A key of the model wins. Tables are merged key by key. The license and lists, such as
+    `[[model.representation]]`, are taken whole, from the model if it has them.
 
     Args:
         model: A [[model]] of models.toml.

@@ -62,9 +62,8 @@ class Family(Card):
     def lock_hash(self) -> str:
         """The SHA-256 of its requirements.lock; CardError if there is none."""
         if not self.lock.exists():
-            raise CardError(
-                f"family {self.name} has no {self.lock.name}; `matterzoo lock {self.name}` writes it"
-            )
+            remedy = f"`matterzoo lock {self.name}` writes it"
+            raise CardError(f"family {self.name} has no {self.lock.name}; {remedy}")
         return hashlib.sha256(self.lock.read_bytes()).hexdigest()
 
     @property

@@ -1,4 +1,4 @@
-"""What can be told to be wrong with a family's folder without its environment."""
+"""What is wrong with a family's folder, as far as that shows without its environment."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from zoo.cards.family import Family
 from zoo.cards.loading import load_family
 from zoo.cards.requirements import Block, read_blocks
 
-NEEDED = {"numpy", "pyarrow"}  # by the worker
+NEEDED = {"numpy", "pyarrow"}  # packages that the worker imports
 
 
 def find_faults(folders: list[Path]) -> list[str]:
-    """Every fault of these families, each with its family's name; and names that two families share."""
+    """Find every fault of families: in their cards, encoders and locks.
+
+    Args:
+        folders: The folders of the families.
+
+    Returns:
+        One line per fault, with its family's name. Without other faults, names that two families
+        on the search path share are faults.
+    """
     faults = []
     for folder in folders:
         try:
@@ -25,10 +33,8 @@ def find_faults(folders: list[Path]) -> list[str]:
         except CardError as error:
             faults.append(str(error))
         else:
-            faults += [
-                f"family {family.name}: {fault}"
-                for fault in (*encoder_faults(folder), *lock_faults(family))
-            ]
+            found = (*_find_encoder_faults(folder), *find_lock_faults(family))
+            faults += [f"family {family.name}: {fault}" for fault in found]
     if not faults:
         try:
             load_families()
@@ -37,7 +43,7 @@ def find_faults(folders: list[Path]) -> list[str]:
     return faults
 
 
-def encoder_faults(folder: Path) -> Iterator[str]:
+def _find_encoder_faults(folder: Path) -> Iterator[str]:
     path = folder / "encoder.py"
     if not path.exists():
         yield "there is no encoder.py"
@@ -51,43 +57,59 @@ def encoder_faults(folder: Path) -> Iterator[str]:
         yield "encoder.py defines no class FamilyEncoder"
 
 
-def lock_faults(family: Family) -> Iterator[str]:
-    """The lock holds every direct requirement in its version, with hashes; torch alone is left to the machine."""
+def find_lock_faults(family: Family) -> Iterator[str]:
+    """Find what a family's requirements.lock lacks.
+
+    It must hold every direct requirement in its version, with hashes. torch is not in it, because
+    its build depends on the machine, but requirements.in must pin its version.
+
+    Args:
+        family: The family.
+
+    Yields:
+        One line per fault.
+    """
     direct = read_requirements(family.path / "requirements.in")
     for name in sorted(NEEDED - set(direct)):
         yield f"requirements.in does not name {name}, which the worker needs"
+    remedy = f"run `matterzoo lock {family.name}`"
     if not family.lock.exists():
-        yield f"there is no requirements.lock; run `matterzoo lock {family.name}`"
+        yield f"there is no requirements.lock; {remedy}"
         return
-    blocks = {normalize(block.name): block for block in read_blocks(family.lock)[1]}
-    outside = {"torch", *(normalize(source.partition("@")[0]) for source in family.sources)}
+    blocks = {_normalize(block.name): block for block in read_blocks(family.lock)[1]}
+    outside = {"torch", *(_normalize(source.partition("@")[0]) for source in family.sources)}
     for name, pin in direct.items():
-        if name not in outside and (
-            name not in blocks or (pin and pin not in blocks[name].lines[0])
-        ):
-            yield f"requirements.lock does not hold {name}{pin}; run `matterzoo lock {family.name}`"
-    yield from (
-        f"requirements.lock has no hash for {name}"
-        for name, block in blocks.items()
-        if not is_hashed(block)
-    )
+        locked = name in blocks and (not pin or pin in blocks[name].lines[0])
+        if name not in outside and not locked:
+            yield f"requirements.lock does not hold {name}{pin}; {remedy}"
+    for name, block in blocks.items():
+        if not _is_hashed(block):
+            yield f"requirements.lock has no hash for {name}"
     if "torch" in direct and not direct["torch"]:
         yield "requirements.in must pin torch as torch==X.Y.Z, because the lock leaves it out"
 
 
-def is_hashed(block: Block) -> bool:
+def _is_hashed(block: Block) -> bool:
     return any("--hash=sha256:" in line for line in block.lines)
 
 
 def read_requirements(path: Path) -> dict[str, str]:
-    """{normalized name: '==version', or '' where it is not pinned} of a requirements.in; nothing if there is none."""
+    """Read the packages that a requirements.in names.
+
+    Args:
+        path: The file. It need not exist.
+
+    Returns:
+        {normalized name: '==version', or '' if it is not pinned}.
+    """
     found = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         match = re.match(r"\s*([A-Za-z0-9][\w.\-]*)(?:\[.*?\])?\s*(==\s*[^\s;#]+)?", line)
         if match:
-            found[normalize(match[1])] = (match[2] or "").replace(" ", "")
+            found[_normalize(match[1])] = (match[2] or "").replace(" ", "")
     return found
 
 
-def normalize(name: str) -> str:
+def _normalize(name: str) -> str:
+    """Return a package's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""A new family: a folder that runs as it is, to be filled in."""
+"""A new family: a folder that runs once it is locked, to be filled in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.cards.base import CardError
 from zoo.cards.discovery import family_folders
 
 FAMILY = """\
-# What its models share: one environment, one encoder. `python -m zoo check {name}` lists what is wrong.
+# What its models share: one environment, one encoder. `matterzoo check` lists what is wrong.
 name = "{name}"
 title = "{name}: composition of a system, the fraction of each element"
 homepage = "https://example.org/{name}"
@@ -24,18 +24,21 @@ commercial = true
 """
 
 MODELS = """\
-# One [[model]] for each checkpoint.
+# One [[model]] per checkpoint. What several share may stand once, under [defaults].
 [[model]]
 id = "{name}-composition"
 title = "Fraction of each element"
 input = "structure"  # structure, smiles, selfies, sequence, backbone, text, any
-elements = "H-Og"  # others are not applicable; leave it out for any
+elements = "H-Og"  # a system with others is not applicable; leave it out for any
 default_representation = "composition"
-# or "package": package, format, files = [{{ path, sha256, size }}]; "hub": repo, revision, format, files = [{{ path }}]
-# or "url": format, files = [{{ path, url }}]. `matterzoo pin MODEL` finds out what nobody knows yet of the latter two.
+# source = "package": package, format, files = [{{ path, sha256, size }}]
+# source = "hub": repo, format, files = [{{ path }}]
+# source = "url": format, files = [{{ path, url }}]
+# `matterzoo pin MODEL` records what nobody knows yet of the last two: revision, sha256, size.
 weights = {{ source = "none" }}
 license_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
-compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}  # batch: budget on a CPU, in atoms
+# batch: how much goes into one batch on a CPU, in the unit of scales_with
+compute = {{ parameters = 0, scales_with = "atoms", batch = 10000 }}
 tolerance = {{ batch = 1e-6, rotation = 1e-6 }}  # relative to the vector's norm
 
 [[model.representation]]
@@ -53,7 +56,7 @@ citation = "none"
 """
 
 ENCODER = '''\
-"""{name}: systems in, vectors out. Runs in the family's own environment."""
+"""{name}: systems in, vectors out. It runs in the family's own environment."""
 
 from __future__ import annotations
 
@@ -68,14 +71,18 @@ class FamilyEncoder(Encoder):
     """Load the model in __init__ (device, dtype, untrained_seed) if there is one."""
 
     def prepare(self, system: System) -> np.ndarray:
-        """One system as the model takes it. Raise NotApplicable, with a reason, for what it cannot take."""
+        """Return a system as the model takes it; NotApplicable, with a reason, if it cannot."""
         assert system.numbers is not None  # the card's input is 'structure'
         return system.numbers
 
     def size(self, item: np.ndarray) -> int:
+        """Return how much an item adds to a batch, in the unit of the card's scales_with."""
         return len(item)
 
-    def encode(self, items: Sequence[np.ndarray], representations: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def encode(
+        self, items: Sequence[np.ndarray], representations: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        """Return the vectors of each representation, one array per item."""
         counts = [np.bincount(numbers - 1, minlength=len(SYMBOLS)) for numbers in items]
         return {{name: [count / count.sum() for count in counts] for name in representations}}
 '''
@@ -95,7 +102,18 @@ FILES = {
 
 
 def write_family(name: str, parent: Path) -> Path:
-    """Write the skeleton of a family under `parent`. Raises CardError if the name is bad or taken."""
+    """Write the skeleton of a family.
+
+    Args:
+        name: The family's name: lower-case letters, digits, dots and dashes.
+        parent: The folder in which the family's folder is made.
+
+    Returns:
+        The family's folder.
+
+    Raises:
+        CardError: The name is not allowed, or there is a family or folder of that name.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", name):
         raise CardError(
             f"a family's name has lower-case letters, digits, dots and dashes, unlike {name!r}"

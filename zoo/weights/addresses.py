@@ -53,7 +53,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         check_address(newurl)
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        request = super().redirect_request(
+            req,
+            fp,
+            code,
+            msg,
+            headers,  # type: ignore[arg-type]
+            newurl,
+        )
         if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
             request.remove_header("Authorization")
             request.remove_header("Cookie")

@@ -85,7 +85,7 @@ def weights_folder(selection: Selection) -> Path:
 
 
 def _root(selection: Selection, folder: Path) -> Path:
-    """Return the repository's folder in the hub's cache, or the cache if repositories share files."""
+    """Return the repository's folder in the hub's cache; the cache if repositories share files."""
     weights = selection.model.weights
     if weights.source == "url":
         return folder
@@ -97,6 +97,9 @@ def _root(selection: Selection, folder: Path) -> Path:
 @contextlib.contextmanager
 def weights_errors() -> Iterator[None]:
     """Turn errors of downloads and of the file system into a WeightsError.
+
+    Yields:
+        Nothing, while the block runs.
 
     Raises:
         WeightsError: The block raised one of them.

@@ -166,7 +166,7 @@ class Transfer:
             raise BrokenTransferError(f"the connection ended after {done:,} of {total:,} bytes")
 
     def _check_announcement(self, answer: Any, begin: int, total: int | None) -> None:
-        """Raise before a byte is written if the answer is not what was asked for or does not fit."""
+        """Raise, before a byte is written, if the answer is not what was asked or does not fit."""
         part = answer.headers.get("Content-Range", "")
         if answer.status == 206 and not part.startswith(f"bytes {begin}-"):
             self.partial.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""The contract of every family, as far as it needs no environment; families are found, never listed."""
+"""The contract of every family, as far as it needs no environment.
+
+Families are found, never listed.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ def test_lock_leaves_torch_and_its_cuda_runtime_to_the_machine(folder: Path) -> 
 @family_folder
 def test_lock_says_how_it_was_made(folder: Path) -> None:
     header, _ = read_blocks(load_family(folder).lock)
-    assert f"python -m zoo lock {folder.name}" in "".join(header)
+    made_by = rf"(python -m zoo|matterzoo) lock {re.escape(folder.name)}$"
+    assert re.search(made_by, "".join(header), re.MULTILINE)
 
 
 @family_folder
@@ -63,7 +67,7 @@ def test_every_trainable_model_has_a_twin(folder: Path) -> None:
 
 
 def test_no_two_models_have_one_twin() -> None:
-    """Nor does a model's own hash depend on how its twin is drawn: what was recorded of it holds."""
+    """Nor does a model's own hash depend on how its twin is drawn: its record still holds."""
     selections = [selection for selection in load_models().values() if selection.model.trainable]
     seeds = {selection.model_id: selection.twin().untrained_seed for selection in selections}
     assert len(seeds) > 1
@@ -72,7 +76,7 @@ def test_no_two_models_have_one_twin() -> None:
 
 
 def uses_of_the_seed(encoder: Path) -> list[str]:
-    """What an encoder does with the seed, beyond handing it to its parent class and asking whether there is one."""
+    """Return what an encoder does with the seed beyond handing it on and asking if there is one."""
     tree = ast.parse(encoder.read_text())
     asked = {id(node.left) for node in ast.walk(tree) if isinstance(node, ast.Compare)}
     handed = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
@@ -150,7 +154,10 @@ def test_the_scan_sees_a_name_in_code() -> None:
 
 
 def telling_names(folder: Path) -> str:
-    """A pattern of the family's name, unless an input or a figure is called so too, and of its composed model ids."""
+    """Return a pattern of the family's name and of its composed model ids.
+
+    A name that an input or a figure has, too, is left out.
+    """
     names = [folder.name] if folder.name not in (*get_args(Input), *find_statements()) else []
     names += [model.id for model in load_family(folder).models if "-" in model.id]
     return rf"(?<![\w-])({'|'.join(map(re.escape, names))})(?![\w-])"

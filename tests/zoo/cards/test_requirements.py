@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cards.faults import lock_faults, read_requirements
+from zoo.cards.faults import find_lock_faults, read_requirements
 from zoo.cards.loading import load_family
 from zoo.cards.requirements import LockError, lock, oldest_python, read_blocks, without_cuda_runtime
 from zoo.cards.scaffold import write_family
@@ -76,7 +76,8 @@ def test_a_lock_that_is_not_there_or_empty_has_no_blocks(tmp_path: Path) -> None
 def test_requirements_are_read_with_comments_pins_and_extras(tmp_path: Path) -> None:
     path = tmp_path / "requirements.in"
     path.write_text(
-        "# why\nNumPy\ntorch == 2.13.0  # pinned\nMy_Package[fast]==1.0 ; python_version > '3'\n\n-c x\n"
+        "# why\nNumPy\ntorch == 2.13.0  # pinned\n"
+        "My_Package[fast]==1.0 ; python_version > '3'\n\n-c x\n"
     )
     assert read_requirements(path) == {"numpy": "", "torch": "==2.13.0", "my-package": "==1.0"}
 
@@ -104,7 +105,7 @@ def test_requirements_are_read_with_comments_pins_and_extras(tmp_path: Path) -> 
 def test_faults_of_a_lock(toy: Path, requirements: str, old: str, new: str, fault: str) -> None:
     (toy / "requirements.in").write_text(requirements)
     (toy / "requirements.lock").write_text(LOCK.replace(old, new) if old else LOCK)
-    [found] = lock_faults(load_family(toy))
+    [found] = find_lock_faults(load_family(toy))
     assert found.startswith(fault)
 
 

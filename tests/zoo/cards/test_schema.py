@@ -125,7 +125,10 @@ URL = {
     "format": "pickle",
     "files": [{"path": "w.pt", "url": "https://a.org/w.pt"}],
 }
-TOML_HUB = 'weights = { source = "hub", repo = "a/b", revision = "%s", format = "pickle", files = [{ path = "c" }] }'
+TOML_HUB = (
+    'weights = { source = "hub", repo = "a/b", revision = "%s", format = "pickle", '
+    'files = [{ path = "c" }] }'
+)
 PIN = {"sha256": "1" * 64, "size": 7}
 
 

@@ -1,4 +1,4 @@
-"""`make check MODEL=…`: an encoder that misbehaves is found out, in each way that it may."""
+"""`matterzoo check MODEL`: an encoder that misbehaves is found out, in each way that it may."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.cards.scaffold import write_family
-from zoo.verify.behavior import examine, write_dummy_checkpoint
-from zoo.verify.golden import GoldenError, write
+from zoo.verify.behavior import examine
+from zoo.verify.dummy_weights import write_dummy_checkpoint
+from zoo.verify.errors import VerificationError
+from zoo.verify.golden import write_golden
 from zoo.verify.records import is_current, read_records, write_record
 
 PYTHON = Path(sys.executable)  # it has all that the toy needs
@@ -92,7 +94,7 @@ def reference(folder, model, system):
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A family whose only model's weights nobody can download; its tests make a small checkpoint."""
+    """Write a family with one model, of which only a dummy checkpoint can be had."""
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path))
     monkeypatch.setenv("MATTERZOO_WEIGHTS", str(tmp_path / "weights"))
     folder = write_family("toys", tmp_path)
@@ -246,13 +248,13 @@ def test_a_potential_that_does_not(toy: Path, ours: str, theirs: str, fault: str
             "dummy_checkpoint.py",
             '"sums": 3',
             '"others": 3',
-            r"told the dimensions of \['others'\], not \['sums'\]",
+            r"has the representations \['others'\], expected \['sums'\]",
         ),
         (
             "dummy_checkpoint.py",
             '"weights.json").write',
             '"weight.json").write',
-            "the dummy checkpoint wrote no weights.json",
+            "the dummy checkpoint has no file weights.json",
         ),
         (
             "dummy_checkpoint.py",
@@ -273,7 +275,7 @@ def test_a_family_that_cannot_be_checked(
     toy: Path, file: str, old: str, new: str, fault: str
 ) -> None:
     spoil(toy / file, old, new)
-    with pytest.raises(GoldenError, match=fault):
+    with pytest.raises(VerificationError, match=fault):
         examine(selection(), PYTHON)
 
 
@@ -303,9 +305,9 @@ def examine_dummy(folder: Path) -> Selection:
     )
 
 
-def test_published_weights_are_taken_where_they_are_at_hand(toy: Path, tmp_path: Path) -> None:
+def test_published_weights_are_taken_where_they_are_downloaded(toy: Path, tmp_path: Path) -> None:
     published(toy, tmp_path)
-    write(selection().family, PYTHON)
+    write_golden(selection().family, PYTHON)
     found = examine(selection(), PYTHON)
     assert (found.real, found.faults) == (True, [])
     assert found.passed[-1] == "golden vectors"

@@ -12,7 +12,8 @@ from zoo.cards.discovery import family_folders
 from zoo.cards.family import Selection
 from zoo.cards.loading import load_family
 from zoo.places import ROOT
-from zoo.verify.golden import GOLDEN, differences, in_environment, systems_of
+from zoo.verify.environment import worker_start
+from zoo.verify.golden import GOLDEN, find_golden_differences, read_golden_systems
 from zoo.weights.local import find_weights, needed_files
 from zoo.worker.tables import SYSTEMS
 
@@ -37,7 +38,7 @@ def test_holds_every_model_that_needs_no_download_in_every_representation(folder
 
 @family_folder
 def test_systems_are_described_in_full(folder: Path) -> None:
-    systems = systems_of(folder / "golden.parquet")
+    systems = read_golden_systems(folder / "golden.parquet")
     assert systems.schema.names == SYSTEMS.names
     assert len(systems) >= 3
     assert len(set(systems["content_hash"].to_pylist())) == len(systems)
@@ -47,11 +48,14 @@ def test_systems_are_described_in_full(folder: Path) -> None:
 def test_first_model_gives_them_again(folder: Path) -> None:
     python = ENVIRONMENTS / folder.name / "bin" / "python"
     if not python.exists():
-        pytest.skip(f"needs the family's environment: make env FAMILY={folder.name}")
+        pytest.skip(f"needs the family's environment: matterzoo env {folder.name}")
     family = load_family(folder)
     selections = [Selection(family=family, model=model, untrained=False) for model in family.models]
     first = next((s for s in selections if not needed_files(s) or find_weights(s)), None)
     if first is None:
-        pytest.skip(f"needs the weights of a model: make weights MODEL={family.models[0].id}")
-    place = find_weights(first)
-    assert differences(first.model, family, in_environment(python, place and place.folder)) == []
+        pytest.skip(f"needs the weights of a model: matterzoo weights {family.models[0].id}")
+    local = find_weights(first)
+    assert (
+        find_golden_differences(first.model, family, worker_start(python, local and local.folder))
+        == []
+    )

@@ -10,7 +10,14 @@ from Bio.PDB.vectors import Vector, calc_angle, calc_dihedral
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.verify.sample_systems import ANGLES, BONDS, PROTEINS, backbone, default_systems, rotated
+from zoo.verify.sample_systems import (
+    ANGLES,
+    BONDS,
+    PROTEINS,
+    build_backbone,
+    default_systems,
+    rotate_systems,
+)
 
 torsion = st.floats(-179.0, 179.0)
 
@@ -32,7 +39,7 @@ def test_a_backbone_has_the_torsions_bonds_and_angles_it_was_asked_for(
     torsions: list[tuple[float, float]],
 ) -> None:
     """Measured by Biopython."""
-    chain = [vectors(residue) for residue in backbone(torsions)]
+    chain = [vectors(residue) for residue in build_backbone(torsions)]
     for i, ((n, ca, c, o), (n2, ca2, c2, _)) in enumerate(pairwise(chain)):
         assert [(ca - n).norm(), (n2 - c).norm(), (o - c).norm()] == pytest.approx(
             [BONDS["N"], BONDS["C"], 1.231]
@@ -45,7 +52,7 @@ def test_a_backbone_has_the_torsions_bonds_and_angles_it_was_asked_for(
 
 
 def test_a_helix_rises_by_1_5_angstrom_a_residue_and_closes_its_hydrogen_bonds() -> None:
-    helix = backbone([(-57.0, -47.0)] * 17)
+    helix = build_backbone([(-57.0, -47.0)] * 17)
     assert np.linalg.norm(helix[0, 1] - helix[-1, 1]) / 16 == pytest.approx(1.5, abs=0.1)
     assert np.linalg.norm(helix[:-4, 3] - helix[4:, 0], axis=1) == pytest.approx(3.0, abs=0.2)
 
@@ -63,7 +70,7 @@ def test_they_are_varied() -> None:
 
 def test_rotated_systems_keep_every_distance() -> None:
     here = {row["system_id"]: row for row in default_systems().to_pylist()}
-    there = rotated(default_systems()).to_pylist()
+    there = rotate_systems(default_systems()).to_pylist()
     assert len(there) == len(here) - 1  # caffeine lies nowhere
     for row in there:
         name = "positions" if row["positions"] else "backbone"

@@ -23,6 +23,10 @@ from zoo.weights.errors import DownloadError, MissingFileError
 
 DATA = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(DATA).hexdigest()
+PROGRAM = (
+    "import sys, pathlib; from zoo.weights.download import download; "
+    "download(sys.argv[1], pathlib.Path(sys.argv[2]))"
+)
 WHOLE = Content(size=len(DATA), sha256=SHA256)
 AT_ONCE = (0.0, 0.0)  # no waiting between tries
 
@@ -96,7 +100,7 @@ def test_another_process_goes_on_where_a_killed_one_broke_off(
     url: str, hub: Hub, target: Path
 ) -> None:
     hub.faults = [Fault("model.pt", wait=0.1)]
-    program = "import sys, pathlib; from zoo.weights.download import *; download(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    program = PROGRAM
     process = subprocess.Popen([sys.executable, "-c", program, url, str(target)])
     partial = target.with_name(".model.pt.partial")
     while not (partial.exists() and partial.stat().st_size):
@@ -236,7 +240,7 @@ def test_many_ask_and_one_downloads(url: str, hub: Hub, target: Path) -> None:
     hub.faults = [
         Fault("model.pt", wait=0.1)
     ]  # 16 blocks: slower than the slowest start of a process
-    program = "import sys, pathlib; from zoo.weights.download import *; download(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    program = PROGRAM
     processes = [
         subprocess.Popen([sys.executable, "-c", program, url, str(target)]) for _ in range(3)
     ]

@@ -1,4 +1,7 @@
-"""Weights from a hub and from URLs: the real client and a real server on loopback, and everything that can go wrong."""
+"""Weights from a hub and from URLs, with the real client and a real server on loopback.
+
+Everything that can go wrong does.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ Card = Callable[..., Selection]
 
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
-    """Write the only family, with models toy-a, toy-b, … of these weights, and give the first of them."""
+    """Write the only family, with models toy-a, toy-b, … of these weights; return the first."""
     monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path / "zoo")
     folder = write_family("toy", tmp_path / "zoo")
 
@@ -255,7 +258,10 @@ def test_a_gated_model_says_where_to_accept_its_license(
     pinned: Selection, net: Repository, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net.gated, net.members = True, {"hf_member"}
-    accept = "accept its license at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, or `hf auth login`"
+    accept = (
+        "accept its license at https://huggingface.co/owner/net, then give .*HF_TOKEN=hf_…, "
+        "or `hf auth login`"
+    )
     with pytest.raises(WeightsError, match=f"^owner/net is gated: {accept}$"):
         download_weights(pinned, quiet)
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
@@ -335,7 +341,8 @@ def test_what_is_altered_on_its_way_is_set_aside(
     pinned: Selection, hub: Hub, tmp_path: Path
 ) -> None:
     hub.faults = [Fault("/storage/", data=NET[::-1])]
-    message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*bad and is not used"
+    wrong = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}"
+    message = f"{wrong}; it was set aside as .*bad and is not used"
     with pytest.raises(WeightsError, match=message):
         download_weights(pinned, quiet)
     assert find_weights(pinned) is None
@@ -363,7 +370,10 @@ def test_a_hub_that_cannot_be_reached(
     pinned: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_client(monkeypatch, "http://127.0.0.1:9", tmp_path / "hf")
-    message = r"the hub at http://127.0.0.1:9 cannot be reached \(.*refused\); try again later, or name a mirror"
+    message = (
+        r"the hub at http://127.0.0.1:9 cannot be reached \(.*refused\); try again later, "
+        "or name a mirror"
+    )
     with pytest.raises(WeightsError, match=message):
         download_weights(pinned, quiet)
 
@@ -372,7 +382,10 @@ def test_offline_nothing_is_asked(
     pinned: Selection, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    message = "config.json of owner/net is not on this machine, and HF_HUB_OFFLINE forbids asking the hub; unset it, or copy"
+    message = (
+        "config.json of owner/net is not on this machine, and HF_HUB_OFFLINE forbids asking the "
+        "hub; unset it, or copy"
+    )
     with pytest.raises(WeightsError, match=message):
         download_weights(pinned, quiet)
     assert hub.log == []
@@ -496,7 +509,8 @@ def test_another_file_behind_the_same_url_is_refused(site: Hub, card: Card) -> N
     pin(selection, quiet)
     site.files["v1/net.pt"] = Blob(NET[::-1])
     (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
-    message = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}; it was set aside as .*net.pt.bad"
+    wrong = f"its sha256 is {sha256(NET[::-1])}, expected {sha256(NET)}"
+    message = f"{wrong}; it was set aside as .*net.pt.bad"
     with pytest.raises(WeightsError, match=message):
         download_weights(again(selection), quiet)
 
@@ -557,14 +571,15 @@ def test_a_pin_stays_until_it_is_to_be_moved(card: Card, net: Repository) -> Non
         "more.json",
     }
     assert (
-        f"owner/net stays pinned at {first}; its main branch is at {second} now, `matterzoo pin MODEL --again` moves the pin there"
-        in said
+        f"owner/net stays pinned at {first}; its main branch is at {second} now, "
+        "`matterzoo pin MODEL --again` moves the pin there" in said
     )
     pin(again(selection), said.append, again=True)
     lock = json.loads(selection.family.pins.read_text())
     assert (lock["owner/net"]["revision"], set(lock["owner/net"]["files"])) == (second, set(FILES))
     assert said[-1].startswith(
-        "toy-b is no longer pinned, because its repository is at another revision now; `matterzoo pin"
+        "toy-b is no longer pinned, because its repository is at another revision now; "
+        "`matterzoo pin"
     )
 
 
@@ -574,7 +589,8 @@ def test_a_pin_does_not_change_silently(site: Hub, card: Card) -> None:
     site.files["v1/net.pt"] = Blob(NET[::-1])
     assert pin(again(selection), quiet).read_text() == before  # the file is on this machine
     (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
-    message = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}; .*--again` takes the new"
+    change = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}"
+    message = f"{change}; .*--again` takes the new"
     with pytest.raises(WeightsError, match=message):
         pin(again(selection), quiet)
     assert selection.family.pins.read_text() == before and find_weights(again(selection)) is None
@@ -665,12 +681,13 @@ def test_several_processes_pin_into_one_lock(
         ),
         (
             "commercial = true, gated = true",
-            "license of the weights: Own, to be accepted before the download; https://example.org/own",
+            "license of the weights: Own, to be accepted before the download; "
+            "https://example.org/own",
         ),
         (
             "commercial = false, gated = true",
-            "license of the weights: Own, for non-commercial use only and to be accepted before the download; "
-            "https://example.org/own",
+            "license of the weights: Own, for non-commercial use only and to be accepted before "
+            "the download; https://example.org/own",
         ),
     ],
 )

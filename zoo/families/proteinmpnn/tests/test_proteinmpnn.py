@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
-from zoo.verify.sample_systems import backbone
+from zoo.verify.sample_systems import build_backbone
 
 FAMILY = load_family(FAMILIES / "proteinmpnn")
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKV"
@@ -19,7 +19,9 @@ def folded(residues: int) -> np.ndarray:
     """Strands and helices by turns, no two alike: no two residues are equally far from a third."""
     angles = np.random.default_rng(0).normal(0, 8, size=(residues, 2))
     shapes = [(-57.0, -47.0) if i // 8 % 2 else (-120.0, 130.0) for i in range(residues)]
-    return backbone([(phi + a, psi + b) for (phi, psi), (a, b) in zip(shapes, angles, strict=True)])
+    return build_backbone(
+        [(phi + a, psi + b) for (phi, psi), (a, b) in zip(shapes, angles, strict=True)]
+    )
 
 
 def test_rows_give_the_packages_own_probabilities(
