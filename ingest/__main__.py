@@ -42,8 +42,9 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
+from schemas.errors import StoreError, StoreLocked
 from schemas.interrupt import listen
-from schemas.store import StoreError, StoreLocked, update
+from schemas.store import update
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_families, find_model, load_models
 from zoo.cards.family import Family, Selection

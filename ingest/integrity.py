@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from schemas.store import StoreError
+from schemas.errors import StoreError
 from zoo.files import fsync, is_disk_full
 from zoo.worker.errors import DamagedFileError
 from zoo.worker.sealed import check_stamp, read_sealed, stamp, write_sealed

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.integrity import ignore_full_disk, read_json, write_json
-from schemas.store import StoreError, cache_folder, data_folder, is_duckdb
+from schemas.errors import StoreError
+from schemas.paths import cache_folder, data_folder, is_duckdb
 
 OWNER = "store.json"  # in a data folder: the name of the store that the folder belongs to
 

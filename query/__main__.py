@@ -16,8 +16,8 @@ from query.shell.prompt import shell
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_place, sentence, show, statements, write
 from query.statements import Statement, find_statements
+from schemas.errors import StoreError
 from schemas.interrupt import listen
-from schemas.store import StoreError
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 BLANK = "\n\n"

@@ -1,1 +1,4 @@
-"""The store's tables, in SQL files numbered in order, and the one way to open a store."""
+"""The store's tables in plain SQL, and how a store is opened.
+
+Modules import only those before them: message, paths, errors, migrations, store.
+"""

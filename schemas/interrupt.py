@@ -1,4 +1,4 @@
-"""Ctrl-C while a program still imports: it ends at once and without a traceback, as any program does."""
+"""Ctrl-C while a program still imports: it ends at once, without a traceback."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _quiet = False
 
 
 def quiet_start() -> None:
-    """Let Ctrl-C end the process itself (130 to a shell) until `listen`, if this is the start of `python -m …`.
+    """Let Ctrl-C end the process itself until `listen` is called; a shell then sees 130.
 
-    A package calls it before its slow imports. Whoever only imports the package keeps what he has.
+    It does so only if the process was started by `python -m …`. A package calls it before its slow
+    imports; whoever only imports the package keeps the handler that was there.
     """
     global _quiet
     starts = sys.argv[:1] == ["-m"]  # what Python puts there while it looks for the module to run
@@ -21,7 +22,7 @@ def quiet_start() -> None:
 
 
 def listen() -> None:
-    """Have Ctrl-C raise KeyboardInterrupt again, where there is someone to catch it."""
+    """Have Ctrl-C raise KeyboardInterrupt again, where there is something to catch it."""
     global _quiet
     if _quiet:
         signal.signal(signal.SIGINT, signal.default_int_handler)

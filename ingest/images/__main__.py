@@ -21,8 +21,8 @@ from ingest.runs.errors import RequestError
 from ingest.runs.execute import say
 from ingest.runtimes import choose_runtime
 from ingest.runtimes.check_image import check_image as check_golden_vectors
+from schemas.errors import StoreError
 from schemas.interrupt import listen
-from schemas.store import StoreError
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_families, find_family, find_model
 

@@ -17,8 +17,9 @@ from ingest.runs.store.access import lock_store, open_locked, transaction
 from ingest.runs.store.sequence import next_number, note_loaded, read_number
 from ingest.runs.store.tables import put_failed_run, put_finished_run
 from ingest.runs.store.waiting import PATIENCE
+from schemas.errors import StoreBroken, StoreError, StoreOld
 from schemas.message import one_line
-from schemas.store import StoreBroken, StoreError, StoreOld, connect
+from schemas.store import connect
 from zoo.files import fsync
 
 Reasons = dict[str, str]  # why a run is left out, by its name

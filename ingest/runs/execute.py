@@ -22,7 +22,7 @@ from ingest.runs.recovery import relieve
 from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
-from schemas.store import StoreError, StoreLocked
+from schemas.errors import StoreError, StoreLocked
 from zoo.files import is_disk_full
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import LocalWeights, download_weights

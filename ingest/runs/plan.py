@@ -25,7 +25,9 @@ from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL
 from ingest.systems.tables import ROW_GROUP
-from schemas.store import MEMORY, OF_THE_FILE, connect, explain
+from schemas.errors import FILE_ERRORS, explain_error
+from schemas.paths import MEMORY
+from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
 from zoo.files import write_atomically
@@ -155,8 +157,8 @@ def _store(
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:
             yield connection
-        except OF_THE_FILE as error:  # a damaged block is met when it is read
-            raise explain(layout.store, error) from error
+        except FILE_ERRORS as error:  # a damaged block is met when it is read
+            raise explain_error(layout.store, error) from error
 
 
 def _find_missing(connection: duckdb.DuckDBPyConnection, request: Request) -> list[str]:

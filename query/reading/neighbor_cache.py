@@ -27,7 +27,7 @@ import torch
 
 from query.engine.models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
-from schemas import store
+from schemas.paths import cache_folder
 
 # Raise it where query/engine/neighbors/search.py, lists.py, resolution.py or normalize.py come to other lists.
 VERSION = 2
@@ -61,7 +61,7 @@ class Cache:
         """The store's own; None for a store in memory."""
         sql = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
         (path,) = connection.execute(sql).fetchall()[0]
-        return None if path is None else cls(store.cache_folder(path))
+        return None if path is None else cls(cache_folder(path))
 
     def find(
         self, table: VectorsLike, normalize: str, geometry: str, k: int

@@ -34,7 +34,7 @@ from query.tables import nearest_systems as systems
 from query.tables import pairs as alignment
 from query.tables import system_map as maps
 from query.tables.options import HOW, How, whole
-from schemas.store import StoreError
+from schemas.errors import StoreError
 
 MACROS = Path(__file__).with_name("macros.sql")
 SIGNATURE = re.compile(

@@ -26,7 +26,7 @@ from ingest.runs import load as loading
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.load import finish_interrupted_loads
 from ingest.systems.materialized import check_materialized, read_materialized
-from schemas.store import StoreBroken, StoreError, explain
+from schemas.errors import StoreBroken, StoreError, explain_error
 from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
 
 KINDS = ("shard", "systems", "json", "store", "wal", "note")
@@ -114,7 +114,7 @@ class Flips:
         except StoreBroken:
             found = FOUND
         except duckdb.Error as error:
-            found = FOUND if isinstance(explain(layout.store, error), StoreBroken) else SILENT
+            found = FOUND if isinstance(explain_error(layout.store, error), StoreBroken) else SILENT
         rebuild(layout, quiet)
         return SILENT if self._compared(layout) == SILENT else found
 

@@ -38,8 +38,9 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
-from schemas import store
-from schemas.store import StoreBroken, connect
+from schemas.errors import StoreBroken
+from schemas.migrations import FOLDER
+from schemas.store import connect, update
 from zoo.cards.discovery import load_models
 
 SYSTEMS, WIDTH = 60, 8
@@ -74,7 +75,7 @@ def make_again(layout: Layout) -> None:
 
 
 def migrate(layout: Layout) -> None:
-    store.update(layout.store)
+    update(layout.store)
 
 
 # Kind of trial: what the store is copied from, what is killed, and what makes the store whole after that.
@@ -164,7 +165,7 @@ def first_schema(path: Path) -> None:
         connection.execute(
             "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
         )
-        connection.execute((store.FOLDER / "001_store.sql").read_text())
+        connection.execute((FOLDER / "001_store.sql").read_text())
         connection.execute("INSERT INTO schema_version VALUES (1, now())")
         connection.execute(f"ATTACH '{new}' AS new (READ_ONLY)")
         tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'matter'"

@@ -32,7 +32,8 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
-from schemas.store import StoreBroken, StoreError, StoreLocked, connect, explain
+from schemas.errors import StoreBroken, StoreError, StoreLocked, explain_error
+from schemas.store import connect
 from zoo.places import ROOT, environments
 from zoo.worker.sealed import stamp
 
@@ -102,7 +103,7 @@ def test_a_store_cut_off_anywhere_is_known_and_made_again(
     before, whole = contents(layout.store), layout.store.read_bytes()
     for length in (len(whole) - 1, len(whole) * 3 // 4, len(whole) // 2, 12_288, 4096, 1, 0):
         layout.store.write_bytes(whole[:length])
-        with pytest.raises(StoreBroken, match="`make rebuild` makes it again from .*matter.data"):
+        with pytest.raises(StoreBroken, match="`matterzoo rebuild` makes it again from .*matter.data"):
             read_all(layout, contents, before)
     rebuild(layout, quiet)
     assert contents(layout.store) == before
@@ -114,10 +115,10 @@ def read_all(layout: Layout, contents: Contents, before: dict[str, list[str]]) -
     try:
         assert contents(layout.store) == before
         raise StoreBroken(
-            "`make rebuild` makes it again from matter.data"
+            "`matterzoo rebuild` makes it again from matter.data"
         )  # nothing is where it was cut off
     except duckdb.Error as error:
-        raise explain(layout.store, error) from error
+        raise explain_error(layout.store, error) from error
 
 
 def test_a_wal_goes_with_its_store(
@@ -521,7 +522,7 @@ def test_a_damaged_block_met_while_planning_is_one_message(
     load(layout, finish(planned(made).run), log=quiet)
     before = contents(layout.store)
     damage_embeddings(layout)
-    with pytest.raises(StoreBroken, match="The file is damaged: `make rebuild` makes it again"):
+    with pytest.raises(StoreBroken, match="The file is damaged: `matterzoo rebuild` makes it again"):
         planned(made)
     rebuild(layout, quiet)
     assert contents(layout.store) == before

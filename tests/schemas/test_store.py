@@ -13,8 +13,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from schemas import store
-from schemas.store import MEMORY, StoreBroken, StoreError, StoreLocked, connect
+from schemas import migrations
+from schemas.errors import StoreBroken, StoreError, StoreLocked
+from schemas.paths import MEMORY
+from schemas.store import connect, update
 
 HOLD = """
 import duckdb, sys
@@ -58,11 +60,11 @@ def test_a_new_store_has_the_tables_and_records_its_version(path: Path) -> None:
         "labels",
         "scores",
     }
-    assert versions == [(v,) for v in store.migrations()]
+    assert versions == [(v,) for v in migrations.migrations()]
 
 
 def test_migrations_are_numbered_without_gaps() -> None:
-    assert list(store.migrations()) == list(range(1, len(store.migrations()) + 1))
+    assert list(migrations.migrations()) == list(range(1, len(migrations.migrations()) + 1))
 
 
 def test_every_column_whose_name_does_not_say_its_unit_is_explained() -> None:
@@ -82,17 +84,17 @@ def test_a_migration_that_fails_leaves_no_trace(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "sql"
-    shutil.copytree(store.FOLDER, folder)
-    now = max(store.migrations())
+    shutil.copytree(migrations.FOLDER, folder)
+    now = max(migrations.migrations())
     more = folder / f"{now + 1:03}_more.sql"
     more.write_text("CREATE TABLE more (a INTEGER); CREATE TABLE systems (b INTEGER);")
-    monkeypatch.setattr(store, "FOLDER", folder)
+    monkeypatch.setattr(migrations, "FOLDER", folder)
     with pytest.raises(duckdb.CatalogException, match="already exists"):
         connect(path)
     more.write_text("CREATE TABLE more (a INTEGER);")
     with pytest.raises(StoreError, match=f"has matterzoo schema {now}, this one reads {now + 1}"):
         connect(path, read_only=True)
-    store.update(path)
+    update(path)
     with connect(path, read_only=True) as connection:
         assert connection.execute("SELECT max(version) FROM schema_version").fetchall() == [
             (now + 1,)
@@ -105,9 +107,9 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(
     path = tmp_path / "old.duckdb"
     folder = tmp_path / "sql"
     folder.mkdir()
-    shutil.copy(store.FOLDER / "001_store.sql", folder)
+    shutil.copy(migrations.FOLDER / "001_store.sql", folder)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "FOLDER", folder)
+        patch.setattr(migrations, "FOLDER", folder)
         with connect(path) as connection:
             connection.execute(
                 "INSERT INTO runs BY NAME "
@@ -115,7 +117,7 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(
                 "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, 'c' AS card_hash, "
                 "1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
             )
-    store.update(path)
+    update(path)
     with connect(path, read_only=True) as connection:
         assert connection.execute("SELECT run_id, runtime, image FROM runs").fetchall() == [
             ("r", "venv", None)
@@ -134,8 +136,8 @@ def test_a_full_disk(small_disk: Path, fill: Callable[[Path, int], Path]) -> Non
 
 def test_an_update_opens_for_writing_only_what_is_old(path: Path, tmp_path: Path) -> None:
     with held(path, "reads"):
-        store.update(path)
-    store.update(tmp_path / "none.duckdb")
+        update(path)
+    update(tmp_path / "none.duckdb")
     assert not (tmp_path / "none.duckdb").exists()
 
 
@@ -201,7 +203,7 @@ def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         connect(tmp_path)
     with pytest.raises(
-        StoreError, match="there is no store at .*; `make demo` or `make ingest` makes one"
+        StoreError, match="there is no store at .*; `make demo` or `matterzoo ingest` makes one"
     ):
         connect(tmp_path / "none.duckdb", read_only=True)
     with pytest.raises(StoreError, match="there is no folder"):
@@ -220,6 +222,6 @@ def test_a_store_of_a_newer_duckdb_is_not_called_damaged_alone(tmp_path: Path) -
         checksum ^= word * 0xBF58476D1CE4E5B9 % 2**64
     content[:8] = checksum.to_bytes(8, "little")
     store.write_bytes(content)
-    said = r"Either a newer DuckDB has written it: .* Or it is damaged: then `make rebuild` .* keeps it as \S+broken"
+    said = r"Either a newer DuckDB has written it: .* Or it is damaged: then `matterzoo rebuild` .* keeps it as \S+broken"
     with pytest.raises(StoreBroken, match=said):
         connect(store, read_only=True)

@@ -11,8 +11,9 @@ import duckdb
 from ingest.layout import Layout
 from ingest.runs.store.memory import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
+from schemas.errors import StoreError, in_use
 from schemas.message import one_line
-from schemas.store import StoreError, connect, in_use
+from schemas.store import connect
 from zoo.files import LockHeldError, file_lock
 
 LOCK = ".lock"  # in the data folder; holds the process id of the one that writes to the store
@@ -50,12 +51,12 @@ def lock_store(
                 layout.data / LOCK,
                 wait=patience,
                 on_wait=lambda holder: log(
-                    f"waiting up to {patience:.0f} s: {in_use(layout.store, holder, True)}"
+                    f"waiting up to {patience:.0f} s: {in_use(layout.store, holder, read_only=True)}"
                 ),
             )
             held.enter_context(lock)
         except LockHeldError as error:
-            raise in_use(layout.store, error.holder, True) from None
+            raise in_use(layout.store, error.holder, read_only=True) from None
         yield
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.store import StoreLocked
+from schemas.errors import StoreLocked
 
 PATIENCE = 30.0  # s that a command waits for a store; longer than any load of one model takes
 SHORT_PATIENCE = 2.0  # s that a load waits if it can be tried again later

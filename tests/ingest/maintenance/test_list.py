@@ -19,7 +19,8 @@ from ingest.runs.plan import Plan
 from ingest.runs.store import waiting as patience
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
-from schemas.store import StoreLocked, connect
+from schemas.errors import StoreLocked
+from schemas.store import connect
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

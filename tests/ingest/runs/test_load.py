@@ -20,7 +20,8 @@ from ingest.runs.folder import Run
 from ingest.runs.load import load, load_failure
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
-from schemas.store import StoreError, StoreLocked, connect
+from schemas.errors import StoreError, StoreLocked
+from schemas.store import connect
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]

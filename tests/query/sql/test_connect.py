@@ -13,7 +13,7 @@ import pytest
 
 import query
 from query.sql.memory import modest
-from schemas.store import StoreError
+from schemas.errors import StoreError
 
 ASK = "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', k := 5, permutations := 0)"
 

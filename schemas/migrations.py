@@ -1,0 +1,131 @@
+"""The numbered SQL files of this folder, and how they are applied to a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from schemas.errors import StoreError, StoreOld
+from schemas.paths import MEMORY
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def migrations() -> dict[int, Path]:
+    """Return the SQL files of this folder by version: 001_store.sql is version 1."""
+    return {int(file.name[:3]): file for file in sorted(FOLDER.glob("[0-9][0-9][0-9]_*.sql"))}
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_only: bool) -> None:
+    """Bring the tables of an open store up to date.
+
+    Args:
+        connection: The store.
+        path: Its path.
+        read_only: Whether it was opened to be read only.
+
+    Raises:
+        StoreOld: The tables are of an older version, and the store was opened to be read only.
+        StoreError: The file is no store, or is of a newer version.
+    """
+    known = migrations()
+    version = _version(connection, path)
+    if version > max(known):
+        raise StoreError(
+            f"{path} was made by matterzoo schema {version}, this one knows up to {max(known)}: "
+            "update matterzoo"
+        )
+    missing = {v: file for v, file in known.items() if v > version}
+    if missing and read_only:
+        raise StoreOld(
+            f"{path} has matterzoo schema {version}, this one reads {max(known)}; any "
+            "`matterzoo ingest` updates it"
+        )
+    if missing:
+        _migrate_safely(connection, Path(path), missing)
+
+
+def apply(connection: duckdb.DuckDBPyConnection, files: Mapping[int, Path]) -> None:
+    """Run SQL files in order, all or none, and write the result into the file itself.
+
+    DuckDB 1.5.5 cannot replay ALTER or COMMENT of a table with a CHECK out of its WAL
+    (duckdb/duckdb#19712 and others): left there, a process that dies leaves a store that nothing
+    opens.
+
+    Args:
+        connection: The store.
+        files: The SQL files by version.
+
+    Raises:
+        duckdb.Error: A statement fails, and nothing has changed.
+    """
+    connection.execute("BEGIN")
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version "
+            "(version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
+        )
+        for version, file in files.items():
+            connection.execute(file.read_text())
+            connection.execute(f"INSERT INTO schema_version VALUES ({version}, now())")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    connection.execute("CHECKPOINT")
+
+
+def undo_migration(path: Path) -> bool:
+    """Put aside the WAL of a migration that was cut off.
+
+    Nobody is at work on it: DuckDB takes the file's lock before it reads the WAL, and would have
+    said so.
+
+    Args:
+        path: A store that cannot be opened.
+
+    Returns:
+        Whether there was such a WAL, so that the store may open now.
+    """
+    mark, wal = _mark_of_migration(path), path.with_name(f"{path.name}.wal")
+    if not (mark.exists() and wal.exists()):
+        return False
+    wal.replace(wal.with_name(f"{wal.name}.broken"))
+    mark.unlink(missing_ok=True)
+    return True
+
+
+def _migrate_safely(
+    connection: duckdb.DuckDBPyConnection, path: Path, files: Mapping[int, Path]
+) -> None:
+    """Apply files to a store that holds something; a kill, or a full disk, leaves it as it was."""
+    if str(path) == MEMORY:
+        apply(connection, files)
+        return
+    # From here to the mark's end the WAL holds nothing but the migration.
+    connection.execute("CHECKPOINT")
+    mark = _mark_of_migration(path)
+    mark.touch()
+    apply(connection, files)
+    mark.unlink(missing_ok=True)
+
+
+def _mark_of_migration(path: Path) -> Path:
+    return path.with_name(f".{path.name}.migrating")
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
+    """Return the version of the store's tables, 0 for an empty file."""
+    query = "SELECT table_name FROM duckdb_tables()"
+    tables = {name for (name,) in connection.execute(query).fetchall()}
+    if not tables:
+        return 0
+    if "schema_version" not in tables:
+        raise StoreError(
+            f"{path} is a DuckDB file but no store: it has no table schema_version. Give another "
+            "path"
+        )
+    rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
+    return int(rows[0][0])

@@ -1,0 +1,44 @@
+"""Where a store's data and cache lie, and how a store's file is recognized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MEMORY = ":memory:"  # the path of an empty store that lives as long as its connection
+
+
+def data_folder(path: str | Path) -> Path:
+    """Return the folder beside a store that holds all that it can be made again from.
+
+    Args:
+        path: The store.
+
+    Returns:
+        `matter.data` for `matter.duckdb`. A store with another suffix keeps it: `exp.1` and `exp.2`
+        are two experiments, with `exp.1.data` and `exp.2.data`.
+    """
+    file = Path(path)
+    if file.suffix == ".duckdb":
+        return file.with_suffix(".data")
+    return file.with_name(f"{file.name}.data")
+
+
+def cache_folder(path: str | Path) -> Path:
+    """Return the folder of what questions found and may find again.
+
+    It can be removed at any time.
+
+    Args:
+        path: The store.
+    """
+    return data_folder(path) / "cache"
+
+
+def is_duckdb(path: str | Path) -> bool:
+    """Return whether a file begins as those of DuckDB do.
+
+    Args:
+        path: An existing file.
+    """
+    with Path(path).open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
