@@ -63,10 +63,12 @@ def build(family: Family, log: Log) -> None:
         log: Shows progress, one line per call.
 
     Raises:
+        CardError: If the family has no lock.
         RunError: If this Python does not suit the family, or uv fails.
     """
     if ready(family):
         return
+    ingredients = _ingredients(family)  # raises before anything is made if there is no lock
     _check_python(family)
     with hold(family, exclusive=True, log=log):
         if ready(family):  # the process that this one waited for has built it
@@ -74,7 +76,7 @@ def build(family: Family, log: Log) -> None:
         log(f"building the environment of {family.name} (about {family.installed_mb:,} MB, once)")
         with write_folder_atomically(environments() / family.name) as folder:
             _install(family, folder)
-            (folder / MARKER).write_text(json.dumps(_ingredients(family)))
+            (folder / MARKER).write_text(json.dumps(ingredients))
 
 
 def remove(family: str) -> bool:

@@ -17,6 +17,7 @@ from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.venv import Venv, _device_options
 from ingest.systems.materialized import MaterializedDataset
+from zoo.cards.base import CardError
 from zoo.cards.discovery import find_family, load_families
 from zoo.cards.family import Family
 from zoo.cards.faults import find_faults
@@ -176,6 +177,14 @@ def test_a_package_that_no_index_has_comes_from_its_commit(
     assert not environment.ready(other)
     with pytest.raises(RunError, match=r"(?s)environment of toy could not be built. uv pip .*0000"):
         environment.build(other, lambda text: None)
+
+
+def test_a_family_without_a_lock_is_told_to_lock_before_anything_is_made(
+    layout: Layout, other: Family
+) -> None:
+    other.lock.unlink()
+    with pytest.raises(CardError, match="no requirements.lock; `matterzoo lock toy` writes it"):
+        environment.build(other, pytest.fail)
 
 
 def test_two_processes_build_an_environment_once(layout: Layout, other: Family) -> None:
