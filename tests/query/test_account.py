@@ -1,4 +1,4 @@
-"""docs/account.md: every number that it shows is what its SQL gives, on the systems that it names."""
+"""docs/account.md: its SQL prints its numbers, on the systems that it names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.documents import ROOT, assert_prints, sql_blocks
 ACCOUNT = ROOT / "docs" / "account.md"
 BLOCKS = sql_blocks(ACCOUNT)
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
-# What the account says that it is about: | `nci` | 500 | …
+# The systems of each dataset, from lines such as | `nci` | 500 | …
 SYSTEMS = {
     name: int(n)
     for name, n in re.findall(r"^\| `(\w+)` \| (\d+) \|", ACCOUNT.read_text(), re.MULTILINE)
@@ -28,7 +28,7 @@ def test_the_account_names_its_systems_and_shows_sql() -> None:
 
 @pytest.fixture(scope="module")
 def sent() -> dict[str, int]:
-    """By dataset, to how many systems the models were put."""
+    """Return, by dataset, how many systems the models were run on."""
     if not STORE.exists():
         return {}
     with query.connect(STORE) as connection:
@@ -43,6 +43,7 @@ def test_its_numbers_are_what_its_sql_gives(sent: dict[str, int], sql: str, prin
     missing = [name for name, n in SYSTEMS.items() if f"'{name}'" in sql and sent.get(name) != n]
     if missing:
         pytest.skip(
-            f"needs {', '.join(missing)} in {STORE.name}: run `make account`, which takes about half an hour"
+            f"needs {', '.join(missing)} in {STORE.name}: "
+            "run `make account`, which takes about half an hour"
         )
     assert_prints(STORE, sql, printed)

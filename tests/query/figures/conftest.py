@@ -1,7 +1,8 @@
 """Stores to draw: a small one whose values can be worked out, and one of 60 models.
 
-Every model sees four coordinates that all trained models share and four that its family shares; an untrained twin sees
-the family's alone. So what models of different families share beyond their twins was learned.
+Every model sees four coordinates that all trained models share and four that its family shares; an
+untrained twin sees those of its family alone. So what models of different families share beyond
+their twins was learned.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from schemas import store
 DATASETS = ("crystals", "molecules")
 N = 60
 SMALL = {"alpha": 3, "beta": 3}
-# Of several sizes, with names as long as they come.
+# Families of several sizes, with names as long as those of real ones.
 LARGE = dict(
     zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True)
 )
@@ -31,12 +32,12 @@ Table = NDArray[np.float32]
 
 
 def model_names(families: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Each model with its family: alpha-0, alpha-1, …"""
+    """Return each model with its family: alpha-0, alpha-1, …"""
     return [(f"{family}-{i}", family) for family, size in families.items() for i in range(size)]
 
 
 def make_vectors(families: Mapping[str, int], dataset: int, n: int = N) -> dict[str, Table]:
-    """Vectors by model, (n, 8) float32, on the dataset of this number."""
+    """Return the vectors by model, (n, 8) float32, on the dataset of this number."""
     rng = np.random.default_rng(dataset)
     shared = rng.normal(size=(n, 4))
     seen = {family: rng.normal(size=(n, 4)) for family in families}
@@ -57,26 +58,28 @@ def make_controls(rng: np.random.Generator, n: int) -> dict[str, Table]:
     turn, _ = np.linalg.qr(rng.normal(size=(8, 8)))
     return {
         "yard": yard,
-        "yard-turned": yard @ turn,
+        "yard-rotated": yard @ turn,
         "yard-shuffled": yard[rng.permutation(n)],
         "flat": np.ones((n, 8)),
     }
 
 
-CONTROLS = {"yard": "same", "yard-turned": "same", "yard-shuffled": "chance", "flat": "undefined"}
+CONTROLS = {"yard": "same", "yard-rotated": "same", "yard-shuffled": "chance", "flat": "undefined"}
 
 
 def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
-    """A store of these families with twins, two descriptors and the controls, on both datasets."""
+    """Make a store of these families, with twins, two descriptors, controls and two datasets."""
     with store.connect(path) as connection:
         for number, dataset in enumerate(DATASETS):
             connection.execute(
-                "INSERT INTO datasets VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
+                "INSERT INTO datasets "
+                "VALUES (?, 'Made up', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
                 [dataset, n],
             )
             connection.execute(
                 "INSERT INTO systems (system_id, dataset, content_hash, formula, n_atoms) "
-                "SELECT format('{}/{:03d}', $dataset, i), $dataset, 'c', 'X' || i, 1 + i % 7 FROM range($n) t(i)",
+                "SELECT format('{}/{:03d}', $dataset, i), $dataset, 'c', 'X' || i, 1 + i % 7 "
+                "FROM range($n) t(i)",
                 {"dataset": dataset, "n": n},
             )
             for model, table in make_vectors(families, number, n).items():
@@ -110,13 +113,14 @@ def add_model(
     card: Mapping[str, object] | None = None,
 ) -> None:
     connection.execute(
-        "INSERT INTO models VALUES (?, ?, 'A model', ?, 'last', ?, ?, NULL, ?, 'MIT', 'MIT', ?, 'hash')",
+        "INSERT INTO models "
+        "VALUES (?, ?, 'A model', ?, 'last', ?, ?, NULL, ?, 'MIT', 'MIT', ?, 'hash')",
         [model, family, input, untrained_of, parameters, training, json.dumps(card or {})],
     )
 
 
 def put(connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table) -> None:
-    """Vectors of a model, one row a system."""
+    """Insert the vectors of a model, one row per system."""
     ids = pa.array([f"{dataset}/{i:03d}" for i in range(len(table))])
     vectors = pa.ListArray.from_arrays(
         np.arange(0, table.size + 1, table.shape[1], dtype=np.int32), table.ravel()
@@ -140,21 +144,21 @@ def large_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(small_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two families of three models, two descriptors, controls; to be read only."""
+    """Two families of three models, two descriptors, controls; for reading only."""
     with query.connect(small_path) as connection:
         yield connection
 
 
 @pytest.fixture
 def large(large_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """60 models of twelve families, two descriptors, controls; to be read only."""
+    """60 models of twelve families, two descriptors, controls; for reading only."""
     with query.connect(large_path) as connection:
         yield connection
 
 
 @pytest.fixture
 def own(small_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The small store, a copy that a test may write to."""
+    """A copy of the small store that a test may write to."""
     copy = tmp_path / "matter.duckdb"
     copy.write_bytes(small_path.read_bytes())
     with query.connect(copy, read_only=False) as connection:

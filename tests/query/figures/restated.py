@@ -1,4 +1,4 @@
-"""Two metrics restated densely, and the small store's vectors as they take them."""
+"""Two metrics written again with dense matrices, and the small store's vectors for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two datasets side by side: values on equally many systems, by a dense formula; the points are the values."""
+"""The figure of two datasets: values on equally many systems agree with a dense formula."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIR = {"dataset_a": "crystals", "dataset_b": "molecules"}
 
 
 def first(dataset: str, count: int, seed: int = 0) -> list[str]:
-    """The systems that come first by their hash."""
+    """Return the systems that come first by their hash."""
     ids = [f"{dataset}/{i:03d}" for i in range(60)]
     return sorted(
         sorted(ids, key=lambda name: hashlib.md5(f"{name}{seed}".encode()).hexdigest())[:count]
@@ -26,7 +26,10 @@ def first(dataset: str, count: int, seed: int = 0) -> list[str]:
 
 
 def read(connection: Connection, model: str, systems: list[str]) -> np.ndarray:
-    asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id IN (SELECT unnest(?)) ORDER BY system_id"
+    asked = (
+        "SELECT vector FROM embeddings WHERE model_id = ? AND system_id IN (SELECT unnest(?)) "
+        "ORDER BY system_id"
+    )
     x = np.array(
         [row[0] for row in connection.execute(asked, [model, systems]).fetchall()], dtype=np.float64
     )
@@ -34,7 +37,7 @@ def read(connection: Connection, model: str, systems: list[str]) -> np.ndarray:
 
 
 def distance_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Székely and Rizzo's R*, written down again."""
+    """Return the R* of Székely and Rizzo, written again with dense matrices."""
     n = len(x)
     centered = []
     for table in (x, y):
@@ -47,7 +50,8 @@ def distance_correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> None:
     own.execute(
-        "DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
+        "DELETE FROM embeddings "
+        "WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
     )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     rows = ask(

@@ -1,4 +1,4 @@
-"""The curves: the pairs that are chosen, and values against dense restatements."""
+"""The curves: which pairs are chosen, and that values agree with dense formulas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BETWEEN = [(a, b) for a, b in combinations(FAMILY, 2) if FAMILY[a] != FAMILY[b]]
 
 @pytest.fixture
 def few(own: Connection) -> Connection:
-    """Without the descriptor of whole numbers, of whose neighbors many are equally near."""
+    """A store without the descriptor of whole numbers, in which many neighbors are equally near."""
     own.execute("DELETE FROM embeddings WHERE model_id = 'counts'")
     return own
 
@@ -125,7 +125,8 @@ def test_what_is_undefined_is_hatched(small: Connection) -> None:
         ),
         (
             {"model_a": "flat"},
-            "no two models of different families have a value on crystals: matterzoo ingest MODEL crystals",
+            "no two models of different families have a value on crystals: "
+            "matterzoo ingest MODEL crystals",
         ),
         (
             {"metric": "cka", "ns": [60]},

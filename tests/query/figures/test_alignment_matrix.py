@@ -1,6 +1,8 @@
-"""The heatmap: its numbers against dense restatements, its order against the tree, its labels at 60 models."""
+"""The matrix: its numbers agree with dense formulas, its order with the tree; 60 models fit."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import duckdb
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from query.figures import NothingToDraw, Plot, alignment_matrix
 from tests.query.figures.conftest import SMALL, model_names
-from tests.query.figures.restated import information_imbalance, mutual_knn, unit
+from tests.query.figures.restated import Matrix, information_imbalance, mutual_knn, unit
 from tests.query.figures.texts import overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
@@ -20,7 +22,9 @@ def labels(plot: Plot) -> list[str]:
 
 
 @pytest.mark.parametrize("metric", [mutual_knn, information_imbalance])
-def test_cells_are_the_metric_of_row_and_column(small: Connection, metric) -> None:  # type: ignore[no-untyped-def]
+def test_cells_are_the_metric_of_row_and_column(
+    small: Connection, metric: Callable[[Matrix, Matrix], float]
+) -> None:
     names = [name for name in DRAWN if name != "counts"]  # which has equal distances
     plot = alignment_matrix(small, "crystals", metric=metric.__name__, models=names, permutations=0)
     order = labels(plot)
@@ -41,7 +45,8 @@ def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection
     order = labels(alignment_matrix(small, "crystals", permutations=0))
     leaves = small.sql("""
         FROM model_tree('crystals', models :=
-            (SELECT list(model_id) FROM models_on('crystals') WHERE kind IN ('model', 'descriptor')))
+            (SELECT list(model_id) FROM models_on('crystals')
+             WHERE kind IN ('model', 'descriptor')))
         SELECT model_id WHERE model_id IS NOT NULL ORDER BY node
     """).fetchall()
     assert order == [model for (model,) in leaves]

@@ -1,4 +1,4 @@
-"""The controls: what is said of them follows from how they were made, also where they are made wrongly."""
+"""The controls: a verdict follows from how a control was made, also if it was made wrongly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_control_does_what_it_must(small: Connection) -> None:
     assert {row["verdict"] for row in rows} == {"as expected"}
     for row in rows:
         if row["expected"] == "same":
-            # What is known of a thing and itself: CKA is 1, information imbalance (k + 1) / n at k = 1.
+            # Known for a model and itself: CKA is 1, information imbalance (k + 1) / n.
             assert row["value"] == pytest.approx(1 if row["metric"] == "cka" else 2 / 60)
         assert (
             (row["value"] is None)
@@ -35,9 +35,10 @@ def test_every_control_does_what_it_must(small: Connection) -> None:
 
 
 def spoil(connection: Connection, control: str, like: str, noise: float) -> None:
-    """Put in a control's place the vectors of another, with noise."""
+    """Replace a control's vectors by those of another, with noise."""
     found = connection.execute(
-        "SELECT vector FROM embeddings WHERE model_id = ? AND starts_with(system_id, 'crystals/') ORDER BY system_id",
+        "SELECT vector FROM embeddings "
+        "WHERE model_id = ? AND starts_with(system_id, 'crystals/') ORDER BY system_id",
         [like],
     ).fetchall()
     table = np.array([vector for (vector,) in found])
@@ -49,12 +50,12 @@ def spoil(connection: Connection, control: str, like: str, noise: float) -> None
 @pytest.mark.parametrize(
     ("control", "like", "noise"),
     [
-        ("yard-turned", "yard", 0.3),  # nearly the same is not the same
-        ("yard-turned", "yard-shuffled", 0.0),
+        ("yard-rotated", "yard", 0.3),  # nearly the same is not the same
+        ("yard-rotated", "yard-shuffled", 0.0),
         ("yard-shuffled", "yard", 1.0),  # related, though far from the same
         ("flat", "yard", 0.0),  # a value where there can be none
         ("yard-shuffled", "flat", 0.0),  # none where there must be one
-        ("yard-turned", "flat", 0.0),
+        ("yard-rotated", "flat", 0.0),
     ],
 )
 def test_a_control_that_fails_is_told(
@@ -111,7 +112,8 @@ def test_nothing_overlaps_and_everything_speaks(plot: Plot) -> None:
 
 def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:
     own.execute(
-        "DELETE FROM embeddings WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')"
+        "DELETE FROM embeddings "
+        "WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')"
     )
     with pytest.raises(
         NothingToDraw, match="no controls on crystals: matterzoo ingest bundled crystals"

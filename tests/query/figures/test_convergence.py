@@ -1,4 +1,4 @@
-"""Alignment with a reference against a score: the numbers are those of the matrix, the words those of SciPy."""
+"""Alignment with a reference against a score: numbers of the matrix, correlations of SciPy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_a_point_is_a_model(scored: Connection) -> None:
     plot = convergence(scored, "crystals", "energy_mae", reference="beta-2", metric="cka")
     aligned = dict(
         scored.sql(
-            "SELECT model_b, value FROM alignment_matrix('crystals', metric := 'cka') WHERE model_a = 'beta-2'"
+            "SELECT model_b, value FROM alignment_matrix('crystals', metric := 'cka') "
+            "WHERE model_a = 'beta-2'"
         ).fetchall()
     )
     for axes, models in zip(
@@ -75,7 +76,8 @@ def test_the_best_model_is_the_reference(scored: Connection) -> None:
 def test_where_all_are_of_one_family_the_other_panel_says_so(scored: Connection) -> None:
     scored.execute("DELETE FROM scores WHERE starts_with(model_id, 'beta')")
     scored.execute(
-        "INSERT INTO scores VALUES ('alpha-0@untrained', 'energy_mae', 9, 'meV', 'held out', 'paper')"
+        "INSERT INTO scores "
+        "VALUES ('alpha-0@untrained', 'energy_mae', 9, 'meV', 'held out', 'paper')"
     )
     plot = convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
     everyone, others = plot.axes

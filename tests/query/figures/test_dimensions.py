@@ -1,4 +1,4 @@
-"""Dimensions: values by the formula over dense distances, a row a model, twins beside their models."""
+"""Dimensions: values agree with the formula; one row per model, with its twin in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def levina_bickel(connection: Connection, model: str, k: int) -> float:
-    asked = "SELECT vector FROM embeddings WHERE model_id = ? AND starts_with(system_id, 'crystals/') ORDER BY system_id"
+    asked = (
+        "SELECT vector FROM embeddings WHERE model_id = ? AND starts_with(system_id, 'crystals/') "
+        "ORDER BY system_id"
+    )
     x = np.array(
         [row[0] for row in connection.execute(asked, [model]).fetchall()], dtype=np.float64
     )

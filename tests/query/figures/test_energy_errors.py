@@ -1,4 +1,4 @@
-"""The energy measure: errors by scikit-learn's regression, points and rows as stored, words where there is nothing."""
+"""Energy errors agree with scikit-learn's regression; points and rows are what is stored."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.query.figures.texts import overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 ELEMENTS = (1, 6, 8)
-MODELS = {"alpha-0": 0.1, "alpha-1": 0.4, "beta-0": 0.2}  # by how much they err, in eV
+MODELS = {"alpha-0": 0.1, "alpha-1": 0.4, "beta-0": 0.2}  # their errors, in eV
 
 
 @pytest.fixture
 def counts(own: Connection) -> np.ndarray:
-    """Atoms of each element, (60, 3), as the systems of crystals have them from here on."""
+    """Give the systems of crystals atoms of three elements, and return their counts, (60, 3)."""
     found = (
         np.random.default_rng(0).integers(0, 4, size=(60, 3))
         + np.eye(3, dtype=int)[np.arange(60) % 3]
@@ -30,7 +30,8 @@ def counts(own: Connection) -> np.ndarray:
         [z for z, count in zip(ELEMENTS, line, strict=True) for _ in range(count)] for line in found
     ]
     own.execute(
-        "UPDATE systems SET numbers = $numbers[split_part(system_id, '/', 2)::INTEGER + 1] WHERE dataset = 'crystals'",
+        "UPDATE systems SET numbers = $numbers[split_part(system_id, '/', 2)::INTEGER + 1] "
+        "WHERE dataset = 'crystals'",
         {"numbers": numbers},
     )
     return found
@@ -38,7 +39,7 @@ def counts(own: Connection) -> np.ndarray:
 
 @pytest.fixture
 def told(own: Connection, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Energies in eV by source; every source has zeros of its own."""
+    """Return energies in eV by source; every source has zeros of its own."""
     rng = np.random.default_rng(1)
     bound = rng.normal(size=60)
     energies = {"book": counts @ rng.normal(size=3) + bound}
@@ -79,7 +80,8 @@ def test_without_labels_models_are_set_against_each_other(
     own: Connection, told: dict[str, np.ndarray]
 ) -> None:
     own.execute(
-        "DELETE FROM labels WHERE source = 'book' OR source = 'beta-0' AND system_id = 'crystals/000'"
+        "DELETE FROM labels "
+        "WHERE source = 'book' OR source = 'beta-0' AND system_id = 'crystals/000'"
     )
     rows = ask(own, "energy_errors", dataset="crystals").rows
     assert {(row["model_id"], row["source"]) for row in rows} == {
@@ -126,7 +128,8 @@ def test_the_figure_draws_errors_and_residuals(
 
 def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.ndarray]) -> None:
     own.execute(
-        "UPDATE labels SET value = value + 1000 WHERE source = 'beta-0' AND system_id = 'crystals/000'"
+        "UPDATE labels SET value = value + 1000 "
+        "WHERE source = 'beta-0' AND system_id = 'crystals/000'"
     )
     plot = energy_errors(own, "crystals")
     (panel,) = (axes for axes in plot.axes if axes.get_title("left") == "beta-0")
@@ -155,8 +158,10 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
     with query.connect(copy, read_only=False) as connection:
         connection.execute("UPDATE systems SET numbers = [1, 6]")
         connection.execute(
-            "INSERT INTO labels SELECT system_id, 'energy', hash(system_id || source) % 1000 / 1000, 'eV', source "
-            "FROM systems, (SELECT 'book' AS source UNION ALL SELECT model_id FROM models_on('crystals') "
+            "INSERT INTO labels "
+            "SELECT system_id, 'energy', hash(system_id || source) % 1000 / 1000, 'eV', source "
+            "FROM systems, (SELECT 'book' AS source "
+            "UNION ALL SELECT model_id FROM models_on('crystals') "
             "WHERE kind = 'model') WHERE dataset = 'crystals'"
         )
         plot = energy_errors(connection, "crystals")
@@ -170,6 +175,7 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
 def test_no_energies_is_no_figure(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw,
-        match="no labels of energy on crystals.*encoders of potentials give energies: matterzoo ingest",
+        match="no labels of energy on crystals.*"
+        "encoders of potentials give energies: matterzoo ingest",
     ):
         energy_errors(small, "crystals")

@@ -1,4 +1,4 @@
-"""The information-imbalance plane: values by ranks of dense distances; the points are the values."""
+"""The information-imbalance plane: values agree with ranks of dense distances."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def told(connection: Connection, a: str, b: str) -> float:
-    """Δ(a → b): twice the mean place in b of the nearest neighbor in a, over n."""
+    """Return Δ(a → b): twice the mean rank in b of the nearest neighbor in a, over n."""
     tables = []
     for model in (a, b):
-        asked = "SELECT vector FROM embeddings WHERE model_id = ? AND system_id LIKE 'crystals/%' ORDER BY system_id"
+        asked = (
+            "SELECT vector FROM embeddings WHERE model_id = ? AND system_id LIKE 'crystals/%' "
+            "ORDER BY system_id"
+        )
         x = np.array(
             [row[0] for row in connection.execute(asked, [model]).fetchall()], dtype=np.float64
         )
@@ -48,7 +51,8 @@ def test_rows_are_information_imbalances(small: Connection) -> None:
 
 def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     own.execute(
-        "DELETE FROM embeddings WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
+        "DELETE FROM embeddings "
+        "WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
     )
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     plot = information_imbalance_plane(own, "crystals", dataset_b="molecules", k=2)

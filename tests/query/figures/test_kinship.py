@@ -1,4 +1,4 @@
-"""What explains alignment: the pairs by relation, worked out from who made and who trained them; means; the figure."""
+"""What explains alignment: pairs by relation, their means, and the figure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def test_rows_are_pairs_by_relation(trained: Connection) -> None:
     matrix = {
         (a, b): value
         for a, b, value in trained.sql(
-            "SELECT model_a, model_b, value FROM alignment_matrix('crystals', metric := 'cka', permutations := 0)"
+            "SELECT model_a, model_b, value "
+            "FROM alignment_matrix('crystals', metric := 'cka', permutations := 0)"
         ).fetchall()
     }
     for (a, b), row in pairs.items():
@@ -84,7 +85,8 @@ def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> 
         row["value"] for row in rows if (row["model_a"], row["model_b"]) == ("alpha-0", "beta-1")
     ]
     both = trained.sql(
-        "SELECT value FROM alignment_matrix('crystals', metric := 'information_imbalance', permutations := 0, "
+        "SELECT value "
+        "FROM alignment_matrix('crystals', metric := 'information_imbalance', permutations := 0, "
         "models := ['alpha-0', 'beta-1']) WHERE model_a != model_b"
     ).fetchall()
     assert value == pytest.approx(np.mean(both))

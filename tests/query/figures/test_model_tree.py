@@ -1,4 +1,4 @@
-"""The tree: its drawing against Biopython's reading of the Newick text."""
+"""The tree: its drawing agrees with what Biopython reads from the Newick text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def labels(plot: Plot) -> list[str]:
 
 
 def marks(plot: Plot) -> list[tuple[float, float, str, str]]:
-    """The leaves from top to bottom: x, y, color, marker."""
+    """Return the leaves from top to bottom: x, y, color, marker."""
     lines = [line for line in plot.axes[0].lines if line.get_marker() not in ("None", None)]
     found = [
         (*(float(v[0]) for v in line.get_data()), line.get_color(), line.get_marker())
@@ -57,7 +57,7 @@ def test_every_branch_is_as_long_as_it_says(plot: Plot) -> None:
     along = sorted(b[0] - a[0] for a, b in segments if a[1] == b[1] and a[0] != b[0])
     branches = [row["branch"] for row in plot.answer.rows if row["branch"]]
     assert along == pytest.approx(sorted(branches))
-    # Whatever is not along the way joins a branching with where its children start.
+    # Other lines are vertical: they join a node with where the branches of its children start.
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in segments)
 
 

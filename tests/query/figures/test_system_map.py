@@ -1,4 +1,4 @@
-"""The map: the model is the most aligned one, colors are what is stored, unknown ones are rings."""
+"""The map: the model is the most aligned one, colors are stored labels, unknown ones are rings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Connection = duckdb.DuckDBPyConnection
 
 def test_the_most_aligned_model_is_drawn(small: Connection) -> None:
     found = small.sql(
-        "SELECT model_a, avg(value) FROM alignment_matrix('crystals', models := (SELECT list(model_id) FROM "
+        "SELECT model_a, avg(value) "
+        "FROM alignment_matrix('crystals', models := (SELECT list(model_id) FROM "
         "models_on('crystals') WHERE kind IN ('model', 'descriptor'))) WHERE model_a != model_b "
         "GROUP BY 1 ORDER BY 2 DESC"
     ).fetchall()
@@ -31,7 +32,10 @@ def test_the_most_aligned_model_is_drawn(small: Connection) -> None:
 
 def test_coordinates_are_principal_components(small: Connection) -> None:
     rows = ask(small, "system_map", dataset="crystals", model="alpha-1").rows
-    asked = "SELECT vector FROM embeddings WHERE model_id = 'alpha-1' AND system_id LIKE 'crystals/%' ORDER BY system_id"
+    asked = (
+        "SELECT vector FROM embeddings WHERE model_id = 'alpha-1' AND system_id LIKE 'crystals/%' "
+        "ORDER BY system_id"
+    )
     x = np.array([row[0] for row in small.execute(asked).fetchall()], dtype=np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     left, singular, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
@@ -49,7 +53,7 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     )
     plot = system_map(own, "crystals", model="beta-0", color="gap")
     rings, points = plot.axes[0].collections
-    assert points.get_array().tolist() == list(range(40))  # a book's before a model's
+    assert points.get_array().tolist() == list(range(40))  # the book, not the model
     assert len(rings.get_offsets()) == 20
     assert {"not known (20)", "gap (eV)\nbook"} <= written(plot)
     assert points.get_offsets().tolist() == [[row["x"], row["y"]] for row in plot.answer.rows[:40]]
@@ -63,8 +67,10 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
 
 def test_one_value_does_not_rule_the_colors(own: Connection) -> None:
     own.execute(
-        "INSERT INTO labels SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
-        "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems WHERE dataset = 'crystals')"
+        "INSERT INTO labels "
+        "SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
+        "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems "
+        "WHERE dataset = 'crystals')"
     )
     (points,) = system_map(own, "crystals", model="beta-0", color="gap").axes[0].collections
     low, high = np.percentile([*range(59), 1e6], [1, 99])

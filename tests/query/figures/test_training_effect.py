@@ -1,4 +1,4 @@
-"""Models beside their untrained twins: what is drawn against dense restatements, and what is missing."""
+"""Models beside their untrained twins: what is drawn agrees with dense formulas."""
 
 from __future__ import annotations
 
@@ -100,9 +100,13 @@ def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
 
 
 def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
-    """As twins of one architecture were when all had one seed; one of them may take fewer systems than the other."""
+    """Twins of one architecture were one network when all had one seed.
+
+    One of them may take fewer systems than the other.
+    """
     own.execute(
-        "UPDATE embeddings AS e SET vector = other.vector FROM embeddings other WHERE e.model_id = 'alpha-1@untrained' "
+        "UPDATE embeddings AS e SET vector = other.vector FROM embeddings other "
+        "WHERE e.model_id = 'alpha-1@untrained' "
         "AND other.model_id = 'alpha-0@untrained' AND other.system_id = e.system_id"
     )
     own.execute(
@@ -125,7 +129,8 @@ def test_sixty_models(large: Connection) -> None:
 
 def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
-    says = r"no pair .* \(the untrained twin of alpha-0 .*matterzoo ingest MODEL,MODEL@untrained crystals"
+    remedy = "matterzoo ingest MODEL,MODEL@untrained crystals"
+    says = rf"no pair .* \(the untrained twin of alpha-0 .*{remedy}"
     with pytest.raises(NothingToDraw, match=says):
         training_effect(own, "crystals", permutations=1)
     with pytest.raises(NothingToDraw, match="fewer than two trained models"):

@@ -10,10 +10,13 @@ from query.figures import Plot
 
 
 def overlapping(plot: Plot) -> list[tuple[str, str]]:
-    """Pairs of texts of which one hides a part of the other, and (text, 'edge') for one that leaves the figure."""
+    """Return pairs of texts that overlap, and (text, 'edge') for each that leaves the figure."""
     plot.draw_without_rendering()
     texts = _drawn(plot)
-    boxes = [(text.get_text(), text.get_window_extent().padded(-0.5)) for text in texts]  # type: ignore[attr-defined]
+    boxes = [
+        (text.get_text(), text.get_window_extent().padded(-0.5))  # type: ignore[attr-defined]
+        for text in texts
+    ]
     within = plot.bbox.padded(1)
     outside = [
         (text, "edge")
@@ -30,7 +33,7 @@ def written(plot: Plot) -> set[str]:
 
 
 def _drawn(plot: Plot) -> list[Text]:
-    """Matplotlib also keeps labels of ticks that lie outside of their axis, and does not draw them."""
+    """Return the texts that are drawn: labels of ticks outside of their axis are not."""
     hidden = {
         label
         for axes in plot.axes
@@ -39,5 +42,9 @@ def _drawn(plot: Plot) -> list[Text]:
         if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
         for label in (tick.label1, tick.label2)
     }
-    texts = [text for text in plot.findobj(Text) if text.get_visible() and text.get_text().strip()]  # type: ignore[attr-defined]
-    return [text for text in texts if text not in hidden]
+    texts: list[Text] = plot.findobj(Text)  # type: ignore[assignment]
+    return [
+        text
+        for text in texts
+        if text.get_visible() and text.get_text().strip() and text not in hidden
+    ]

@@ -24,9 +24,9 @@ CHROMIUM = (
 
 @pytest.fixture(
     scope="module"
-)  # as long as it runs, so does its event loop, and no test can have one of its own
+)  # its event loop runs as long as it does, and keeps other tests from having one
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, this machine's."""
+    """The headless Chromium of this machine."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has no sandbox for root
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two families of three models with twins, two descriptors, controls, runs and failures, on two datasets."""
+    """A store with families, twins, descriptors, controls, runs and failures, on two datasets."""
     path = make_store(tmp_path_factory.mktemp("reported") / "matter.duckdb", SMALL)
     with query.connect(path, read_only=False) as connection:
         add_runs(connection)
@@ -46,25 +46,26 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
-    """The run that all vectors name, one that failed, and a failure."""
+    """Insert the run of all vectors, a failed one, one that was replaced, and failures."""
     run = (
-        "INSERT INTO runs (run_id, model_id, dataset, representations, status, reason, runtime, device, dtype, "
-        "card_hash, weights, versions, sent, ok, failed, not_applicable) VALUES (?, 'alpha-0', 'crystals', ['last'], "
-        "?, ?, 'venv', 'cpu', 'float32', 'card', "
-        """'{"a.pt": "0123456789abcdef", "b.pt": "fedcba98"}', '{"torch": "2.13.0"}', 60, 60, 0, 0)"""
+        "INSERT INTO runs (run_id, model_id, dataset, representations, status, reason, runtime, "
+        "device, dtype, card_hash, weights, versions, sent, ok, failed, not_applicable) "
+        "VALUES (?, 'alpha-0', 'crystals', ['last'], ?, ?, 'venv', 'cpu', 'float32', 'card', "
+        """'{"a.pt": "0123456789abcdef", "b.pt": "fedcba98"}', '{"torch": "2.13.0"}', """
+        "60, 60, 0, 0)"
     )
     connection.execute(run, ["run", "ok", None])
     connection.execute(run, ["broken", "failed", "out of memory"])
     connection.execute(run, ["replaced", "ok", None])
     connection.execute(
-        "INSERT INTO failures SELECT 'crystals/9' || i, 'crystals', 'beta-' || i, 'last', 'c', 'run', "
-        "'not_applicable', 'does not know Xx' FROM range(2) t(i)"
+        "INSERT INTO failures SELECT 'crystals/9' || i, 'crystals', 'beta-' || i, 'last', 'c', "
+        "'run', 'not_applicable', 'does not know Xx' FROM range(2) t(i)"
     )
 
 
 @pytest.fixture(scope="session")
 def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on both datasets, with a choice of versions in the alignment matrix alone; to be read only."""
+    """The report on both datasets; only the alignment matrix has several versions."""
     sections = [
         section if section.name == "alignment_matrix" else first_version_of(section)
         for section in SECTIONS
@@ -79,7 +80,7 @@ def page_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def first_version_of(section: Section) -> Section:
-    """The same section without a choice."""
+    """Return the same section with one version."""
 
     def only(panel: Panel) -> Panel:
         return replace(

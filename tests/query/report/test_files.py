@@ -1,4 +1,4 @@
-"""The report's folder: every figure with its data and SQL; nothing that is not a report's is touched."""
+"""The report's folder: every figure has its data and SQL; files of others stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store says: sentences made from rows, and warnings where controls fail."""
+"""What a store shows: sentences made from rows, and warnings if controls fail."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_correlation_comes_with_what_it_rests_on() -> None:
 
 def test_controls_hold_or_are_a_warning() -> None:
     rows = [
-        {"control": control, "metric": "cka", "holds": True} for control in ("turned", "shuffled")
+        {"control": control, "metric": "cka", "holds": True} for control in ("rotated", "shuffled")
     ]
     assert find_sentences([drawn("control_alignment", rows)]) == {
         "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]

@@ -1,4 +1,4 @@
-"""The page in a browser: nothing is fetched, every section shows, switches and the mouse do what they say."""
+"""The page in a browser: it fetches nothing, shows every section, and its switches work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MEGABYTE = 2**20
 
 
 class Opened:
-    """A page in the browser, and all that it asked for and complained of."""
+    """A page in the browser, with all that it requested, and its errors."""
 
     def __init__(self, browser: Browser, path: Path, width: int = 1400) -> None:
         self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
@@ -45,7 +45,7 @@ class Opened:
         self.tip = self.page.locator("#tip")
 
     def fetched(self) -> list[str]:
-        """All but the page itself and what it holds."""
+        """Return what was requested besides the page and what it holds."""
         return [url for url in self.asked[1:] if not url.startswith("data:")]
 
 
@@ -101,14 +101,15 @@ TOOLTIPS = "async canvas => (await unpack(canvas.closest('.view'))).tooltips"
 
 
 def cell(tooltips: list[list[object]], row: dict[str, str]) -> tuple[float, float]:
-    """The middle of the cell of a pair, in fractions: cells are told by columns from the left, rows from the top."""
+    """Return the middle of the cell of a pair, as fractions of the figure."""
     lefts, tops = (
         sorted({tooltip[0] for tooltip in tooltips}),
         sorted({tooltip[1] for tooltip in tooltips}),
     )  # type: ignore[type-var]
     wide, high = tooltips[0][2:4]
     column, line = int(row["place_b"]) - 1, int(row["place_a"]) - 1
-    return float(lefts[column]) + float(wide) / 2, float(tops[line]) + float(high) / 2  # type: ignore[arg-type]
+    left, top = float(lefts[column]), float(tops[line])  # type: ignore[arg-type]
+    return left + float(wide) / 2, top + float(high) / 2  # type: ignore[arg-type]
 
 
 def test_arrow_keys_walk_from_cell_to_cell(opened: Opened) -> None:
@@ -197,10 +198,10 @@ def test_controls_that_fail_are_said_at_the_top(
 
 
 def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
-    """The shuffled control arrives with the turned one's vectors."""
+    """Give the shuffled control the vectors of the rotated one."""
     connection.execute("DELETE FROM embeddings WHERE model_id = 'yard-shuffled'")
     connection.execute(
-        "UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-turned'"
+        "UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-rotated'"
     )
 
 
@@ -210,7 +211,7 @@ def test_the_page_says_that_controls_hold(opened: Opened) -> None:
 
 
 def test_60_models_fit_on_a_page(browser: Browser, tmp_path: Path) -> None:
-    """Whose every figure is in `make bench`; here those that have a mark, a row or a cell for each of them."""
+    """The figures that have a mark or a cell for each model; `make bench` has the others."""
     names = ("alignment_matrix", "model_tree")
     sections = [first_version_of(section) for section in SECTIONS if section.name in names]
     with query.connect(make_store(tmp_path / "matter.duckdb", LARGE)) as connection:

@@ -1,4 +1,4 @@
-"""Where everything comes from: the tables at the end of the page."""
+"""The tables at the end of the page: where everything comes from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_model_once_with_its_kind_and_where_it_was_seen(
 
 
 def test_runs_that_gave_vectors_or_failed(con: duckdb.DuckDBPyConnection) -> None:
-    """A run all of whose vectors were replaced is of no account."""
+    """A run is left out once all its vectors have been replaced."""
     rows = ask(con, "provenance_runs", datasets="crystals").rows
     assert [(row["status"], row["reason"]) for row in rows] == [
         ("failed", "out of memory"),

@@ -1,4 +1,4 @@
-"""The SQL prompt, typed at through a pipe, and as a batch."""
+"""The SQL prompt, with keys that come through a pipe, and as a batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def talk(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Talk:
-    """Type at a prompt; what it prints and complains of."""
+    """Type keys at a prompt; returns its standard output and standard error."""
     monkeypatch.setattr("query.shell.prompt.HISTORY", tmp_path / "history")
 
     def type_keys(keys: str) -> tuple[str, str]:
@@ -102,7 +102,8 @@ def test_history_outlives_the_session(talk: Talk) -> None:
 
 def test_commands(talk: Talk) -> None:
     out, err = talk(
-        f".tables{ENTER}.schema embeddings{ENTER}.help{ENTER}{ENTER}.halp{ENTER}.schema embedings{ENTER}{CTRL_D}"
+        f".tables{ENTER}.schema embeddings{ENTER}.help{ENTER}{ENTER}.halp{ENTER}"
+        f".schema embedings{ENTER}{CTRL_D}"
     )
     assert "Molecules, materials and proteins" in out
     assert "float32, in the model's own arbitrary units" in out
