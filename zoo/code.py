@@ -7,11 +7,8 @@ import hashlib
 from collections.abc import Iterator
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_WORDS_ABOUT_CODE = {
-    "type_comment",
-    "type_ignores",
-    "kind",
-}  # fields of the syntax tree that no program can observe
+# Fields of the syntax tree that no program can observe.
+_WORDS_ABOUT_CODE = {"type_comment", "type_ignores", "kind"}
 
 
 def code_hash(source: str | bytes) -> str:
@@ -21,13 +18,13 @@ def code_hash(source: str | bytes) -> str:
     empty are left out, so that a field that a later Python adds changes no hash.
 
     Args:
-        source: the text of a Python module.
+        source: The text of a Python module.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        SyntaxError: the source is not Python.
+        SyntaxError: The source is not Python.
     """
     return hashlib.sha256("".join(_written(ast.parse(source))).encode()).hexdigest()
 

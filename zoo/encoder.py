@@ -1,4 +1,8 @@
-"""The contract between the worker and a family's code. Runs inside every family's environment: numpy only."""
+"""The contract between the worker and a family's code.
+
+Every family's `encoder.py` imports this module and no other of the project. It runs in every
+family's environment, so it needs numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-ENERGY = (
-    "energy"  # beside the representations in what `encode` returns; no representation has this name
-)
-SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
-    *(
+# The key of energies beside the representations that `encode` returns; no representation has it.
+ENERGY = "energy"
+# The symbols of the elements: that of atomic number Z is SYMBOLS[Z - 1].
+SYMBOLS = tuple(
+    [
         "H",
         "He",
         "Li",
@@ -37,8 +41,6 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Ar",
         "K",
         "Ca",
-    ),
-    *(
         "Sc",
         "Ti",
         "V",
@@ -58,8 +60,6 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Rb",
         "Sr",
         "Y",
-    ),
-    *(
         "Zr",
         "Nb",
         "Mo",
@@ -79,8 +79,6 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Ba",
         "La",
         "Ce",
-    ),
-    *(
         "Pr",
         "Nd",
         "Pm",
@@ -100,8 +98,6 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Re",
         "Os",
         "Ir",
-    ),
-    *(
         "Pt",
         "Au",
         "Hg",
@@ -121,8 +117,6 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Pu",
         "Am",
         "Cm",
-    ),
-    *(
         "Bk",
         "Cf",
         "Es",
@@ -142,38 +136,60 @@ SYMBOLS = (  # of the elements: SYMBOLS[Z - 1]
         "Nh",
         "Fl",
         "Mc",
-    ),
-    *("Lv", "Ts", "Og"),
+        "Lv",
+        "Ts",
+        "Og",
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class System:
-    """One molecule, material or protein, as an encoder sees it. What a system lacks is None."""
+    """One molecule, material or protein, as an encoder sees it. What a system lacks is None.
+
+    Attributes:
+        system_id: `<dataset>/<id in its source>`.
+        content_hash: What `content_hash` returns for it.
+        numbers: The atomic numbers, int64 of shape (n,).
+        positions: The positions of the atoms in Å, float64 of shape (n, 3).
+        cell: The lattice vectors in Å, one per row, float64 of shape (3, 3).
+        pbc: Whether the system is periodic along each lattice vector, bool of shape (3,).
+        charge: The total charge in elementary charges.
+        spin: The spin multiplicity, 2S + 1.
+        smiles: The SMILES.
+        sequence: The amino acids, one letter each.
+        backbone: The positions of N, CA, C and O in Å, float64 of shape (residues, 4, 3).
+    """
 
     system_id: str
     content_hash: str
-    numbers: np.ndarray | None = None  # (n,) int64, atomic numbers
-    positions: np.ndarray | None = None  # (n, 3) float64, Å
-    cell: np.ndarray | None = None  # (3, 3) float64, Å, rows are lattice vectors
-    pbc: np.ndarray | None = None  # (3,) bool
-    charge: int | None = None  # elementary charges
-    spin: int | None = None  # multiplicity, 2S + 1
+    numbers: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    cell: np.ndarray | None = None
+    pbc: np.ndarray | None = None
+    charge: int | None = None
+    spin: int | None = None
     smiles: str | None = None
-    sequence: str | None = None  # one-letter amino acids
-    backbone: np.ndarray | None = None  # (residues, 4, 3) float64, Å: N, CA, C, O
+    sequence: str | None = None
+    backbone: np.ndarray | None = None
 
 
-QUANTUM = 1e-8  # Å; see content_hash
+QUANTUM = 1e-8  # Å; what text formats keep: extxyz writes 8 decimals
 HASHED = ("numbers", "positions", "cell", "pbc", "charge", "spin", "smiles", "sequence", "backbone")
 
 
 def content_hash(system: Any) -> str:
-    """sha256 (hex) of what a system holds, without its id; the same on every platform.
+    """Hash what a system holds, without its id.
 
-    Each field of HASHED that is not None adds its name, its shape and its bytes: integers and booleans as little-endian
-    int64, text as UTF-8, coordinates as little-endian int64 counts of 1e-8 Å. That precision is what text formats keep
-    (extxyz writes 8 decimals), so a system survives a round trip through a file, and -0.0 is 0.0.
+    Each field of HASHED that is not None adds its name, its shape and its bytes: integers and
+    booleans as little-endian int64, text as UTF-8, coordinates as little-endian int64 counts of
+    QUANTUM. So a system survives a round trip through a file, and -0.0 is 0.0.
+
+    Args:
+        system: A `System`, or anything else with the fields of HASHED.
+
+    Returns:
+        The SHA-256 in 64 hexadecimal digits; the same on every platform.
     """
     digest = hashlib.sha256()
     for name in HASHED:
@@ -192,14 +208,24 @@ def _as_integers(name: str, value: Any) -> np.ndarray:
 
 
 class NotApplicable(Exception):
-    """The model cannot take this system by its nature (not an error); the message is the reason that is stored."""
+    """The model cannot take this system by its nature; the message is the reason that is stored.
+
+    It is no error of the model, the code or the system.
+    """
 
 
 class Encoder(ABC):
     """One model of a family, loaded once, that turns prepared systems into vectors.
 
-    A family's `encoder.py` defines one subclass named `FamilyEncoder`; the worker constructs it with the model's card.
-    The card's own limits (input kind, elements, sizes) are enforced by the worker before `prepare` is called.
+    A family's `encoder.py` defines one subclass named `FamilyEncoder`; the worker constructs it
+    with the model's card. The worker enforces the card's own limits (kind of input, elements,
+    sizes) before it calls `prepare`.
+
+    Attributes:
+        model: The model's card as a plain mapping.
+        device: 'cpu', 'cuda', 'cuda:1'.
+        dtype: 'float32', 'float64', ….
+        untrained_seed: The seed of the untrained twin's weights, or None.
     """
 
     def __init__(
@@ -207,9 +233,16 @@ class Encoder(ABC):
     ) -> None:
         """Load the model, from the files in `self.weights` and from nowhere else.
 
-        model: the model's card as a plain mapping. device: 'cpu', 'cuda', 'cuda:1'. dtype: 'float32', 'float64', …
-        untrained_seed: None loads the published weights; an integer draws every weight at random from that seed
-        with the same architecture and code (the untrained twin).
+        Args:
+            model: The model's card as a plain mapping.
+            device: 'cpu', 'cuda', 'cuda:1'.
+            dtype: 'float32', 'float64', ….
+            untrained_seed: None loads the published weights. An integer draws every weight at
+                random from that seed, with the same architecture and code: the untrained twin.
+
+        Raises:
+            ValueError: The package cannot compute as asked; the message says in which dtype or on
+                which device it can.
         """
         self.model = model
         self.device = device
@@ -222,21 +255,50 @@ class Encoder(ABC):
         return Path(self.model["weights"]["folder"])
 
     def survey(self, systems: Iterable[System]) -> None:  # noqa: B027 - most encoders need not
-        """See every system of the job that the card's limits let through once, before the first is encoded."""
+        """See every system that the card's limits let through, before the first one is encoded.
+
+        Args:
+            systems: The systems of the job, each once.
+        """
 
     @abstractmethod
     def prepare(self, system: System) -> Any:
-        """Turn one system into the model's own input (a graph, tokens). Raise NotApplicable with a reason."""
+        """Turn one system into the model's own input, such as a graph or tokens.
+
+        Args:
+            system: The system.
+
+        Returns:
+            Whatever `size` and `encode` take.
+
+        Raises:
+            NotApplicable: The model cannot take the system by its nature.
+            Exception: Any other one is stored as the reason why the system failed.
+        """
 
     def size(self, item: Any) -> int:
-        """What one prepared item adds to the batch budget, in the unit of the card's `compute.scales_with`."""
+        """Return what one prepared item adds to the budget of a batch.
+
+        Args:
+            item: What `prepare` returned.
+
+        Returns:
+            A count in the unit of the card's `compute.scales_with`.
+        """
         return 1
 
     @abstractmethod
     def encode(self, items: Sequence[Any], representations: Sequence[str]) -> dict[str, list[Any]]:
-        """Vectors of each prepared item, in the order given, for each representation asked for.
+        """Compute the vectors of a batch.
 
-        An array of shape (n_nodes, d) where the card says level 'node' (the worker pools it), (d,) where it says
-        'system'. Where the card has [model.energy], ENERGY too, whatever is asked for: of each item one float, the
-        total energy of the whole system (of its cell, where it is periodic) in eV, as the model predicts it.
+        Args:
+            items: What `prepare` returned, of one or more systems.
+            representations: The names of those that are asked for.
+
+        Returns:
+            For each representation one array per item, in the order given: of shape (n_nodes, d)
+            where the card says level 'node' (the worker pools it), (d,) where it says 'system'.
+            Where the card has [model.energy], ENERGY too, whatever is asked for: one float per
+            item, the total energy of the whole system (of its cell, if it is periodic) in eV, as
+            the model predicts it.
         """

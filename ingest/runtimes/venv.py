@@ -18,7 +18,7 @@ from ingest.runtimes import environment
 from ingest.runtimes.watch import Watch
 from zoo.cards.family import Family
 from zoo.places import worker_imports
-from zoo.variables import for_worker
+from zoo.variables import worker_variables
 from zoo.weights.local import LocalWeights
 
 # A worker downloads nothing, and imports nothing from the user's own site-packages.
@@ -122,7 +122,7 @@ def _start(
     The worker ends when this block does, or when this process does, however it ends.
     """
     device, visible = _device_options(job)
-    variables = NO_SPINNING | for_worker() | OFFLINE | visible
+    variables = NO_SPINNING | worker_variables() | OFFLINE | visible
     variables["PYTHONPATH"] = str(worker_imports())
     # -P: nothing is imported from the folder that the worker runs in.
     start = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]

@@ -103,7 +103,9 @@ def test_a_store_cut_off_anywhere_is_known_and_made_again(
     before, whole = contents(layout.store), layout.store.read_bytes()
     for length in (len(whole) - 1, len(whole) * 3 // 4, len(whole) // 2, 12_288, 4096, 1, 0):
         layout.store.write_bytes(whole[:length])
-        with pytest.raises(StoreBroken, match="`matterzoo rebuild` makes it again from .*matter.data"):
+        with pytest.raises(
+            StoreBroken, match="`matterzoo rebuild` makes it again from .*matter.data"
+        ):
             read_all(layout, contents, before)
     rebuild(layout, quiet)
     assert contents(layout.store) == before
@@ -522,7 +524,9 @@ def test_a_damaged_block_met_while_planning_is_one_message(
     load(layout, finish(planned(made).run), log=quiet)
     before = contents(layout.store)
     damage_embeddings(layout)
-    with pytest.raises(StoreBroken, match="The file is damaged: `matterzoo rebuild` makes it again"):
+    with pytest.raises(
+        StoreBroken, match="The file is damaged: `matterzoo rebuild` makes it again"
+    ):
         planned(made)
     rebuild(layout, quiet)
     assert contents(layout.store) == before

@@ -66,5 +66,5 @@ def test_code_counts(old: str, new: str) -> None:
 
 
 def test_the_hash_is_the_same_in_every_version_of_python() -> None:
-    """Recorded in families' checked.lock by one Python, compared by another: this value must not change."""
+    """A family's checked.lock is written by one Python and compared by another."""
     assert code_hash(SOURCE) == "b7d2b5a18e3c9b3106d4466788c5a06bc8b5b9311e50c72377eda228ead6fe15"

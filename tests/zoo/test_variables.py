@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.variables import for_worker
+from zoo.variables import worker_variables
 from zoo.verify.environment import environment_variables
 
 
@@ -29,7 +29,7 @@ def test_what_programs_need_and_no_secret(
 ) -> None:
     monkeypatch.delenv("MATTERZOO_WORKER_ENV", raising=False)
     monkeypatch.setenv(name, "something")
-    assert (for_worker().get(name) == "something") == given
+    assert (worker_variables().get(name) == "something") == given
     assert (environment_variables().get(name) == "something") == given  # of `matterzoo check`, too
 
 
@@ -38,5 +38,5 @@ def test_others_are_given_where_they_are_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CLUSTER_KEY", "2")
     monkeypatch.setenv("CLUSTERS", "3")
     monkeypatch.setenv("MATTERZOO_WORKER_ENV", " SITE_LICENSE, CLUSTER_*,")
-    assert for_worker().items() >= {"SITE_LICENSE": "1", "CLUSTER_KEY": "2"}.items()
-    assert "CLUSTERS" not in for_worker()
+    assert worker_variables().items() >= {"SITE_LICENSE": "1", "CLUSTER_KEY": "2"}.items()
+    assert "CLUSTERS" not in worker_variables()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.cards.family import Family
 from zoo.places import worker_imports
-from zoo.variables import for_worker
+from zoo.variables import worker_variables
 from zoo.verify.errors import VerificationError
 
 # Runs the worker of a family on a job's folder until it has written its output folder.
@@ -17,7 +17,7 @@ Start = Callable[[Family, Path, Path], object]
 
 def environment_variables() -> dict[str, str]:
     """Return the environment variables of a process in a family's environment."""
-    return for_worker() | {"PYTHONPATH": str(worker_imports()), "HF_HUB_OFFLINE": "1"}
+    return worker_variables() | {"PYTHONPATH": str(worker_imports()), "HF_HUB_OFFLINE": "1"}
 
 
 def worker_start(python: Path, weights: Path | None = None) -> Start:
