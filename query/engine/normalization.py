@@ -24,8 +24,8 @@ from query.engine.suggestions import unknown_name
 from query.engine.undefined import Undefined
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
-# Of the largest element. Float32 fits twice over, and fourth powers summed over all pairs of systems
-# stay within float64.
+# Of the largest element. Float32 fits twice over, and fourth powers summed over all pairs of
+# systems stay within float64.
 SMALLEST, LARGEST = 1e-60, 1e60
 UNEVEN = 10.0  # times the median length, beyond which a vector is called long
 
@@ -34,11 +34,11 @@ def normalize(x: ArrayLike | Tensor, normalization: str = "l2", name: str = "a")
     """Check and scale one model's vectors.
 
     'l2': Every vector has length 1, so that inner products are cosines (Huh et al. 2024).
-    'max': Every vector's largest absolute element is 1. Edamadaka et al. (2025) print "maximum element
-        value of 1"; the absolute value is taken because a signed maximum may be zero or negative, and
-        would flip or blow up the vector.
-    'zscore': Every feature has mean 0 and deviation 1 (population) over the systems; constant features
-        are dropped.
+    'max': Every vector's largest absolute element is 1. Edamadaka et al. (2025) print "maximum
+        element value of 1"; the absolute value is taken because a signed maximum may be zero or
+        negative, and would flip or blow up the vector.
+    'zscore': Every feature has mean 0 and deviation 1 (population) over the systems; constant
+        features are dropped.
     'none': The vectors stay as they are.
 
     Under all four a model may be scaled as a whole. 'max' and 'zscore' depend on the axes, so the

@@ -58,17 +58,23 @@ class Progress(Protocol):
     """Who is told how far the work is, in products of two vectors."""
 
     def expect(self, products: int) -> object:
-        """Take note of what is ahead.
+        """Take note of what is ahead; what is returned is ignored.
 
         Args:
             products: How many more products will be made.
+
+        Returns:
+            Anything.
         """
 
     def advance(self, products: int) -> object:
-        """Take note of what is done.
+        """Take note of what is done; what is returned is ignored.
 
         Args:
             products: How many products were made.
+
+        Returns:
+            Anything.
         """
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,13 +147,15 @@ class _Pass:
             if "kernels" in self.kinds:
                 self.kernels += weight * products(flat)
             if self.kinds & {"distances", "ranks"}:
-                threads.each(lambda m: self._model(m, tiles[m], part, other), range(self.count))  # noqa: B023
+                for_model = partial(self._model, tiles, part, other)
+                threads.each(for_model, range(self.count))
             if "distances" in self.kinds:
                 self.distances += weight * products(flat)
             advance(self.count * height * width * weight)
         return self._found()
 
-    def _model(self, m: int, tile: Tensor, part: slice, other: slice) -> None:
+    def _model(self, tiles: Tensor, part: slice, other: slice, m: int) -> None:
+        tile = tiles[m]
         if "ranks" in self.kinds:
             count_closer(
                 tile,

@@ -1,11 +1,15 @@
-"""How alike two sets of vectors over the same systems are. Knows no SQL.
+"""How alike two sets of vectors over the same systems are, without any SQL.
 
 - `align(a, b, "cknna", k=25, permutations=100)`: one value with everything needed to read it.
-- `Comparison(tables, ...)`, then `align_all(comparison, metrics, pairs, ...)`: many models, pairs and metrics at once.
-- `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`, …: the bare value; raise Undefined.
-- `measure(x, "effective_rank", subsamples=100)`: one value of one model with everything needed to read it.
-- `intrinsic_dimension(x)`, `effective_rank(x)`: the bare value; raise Undefined.
+- `Comparison(tables, …)`, then `align_all(comparison, metrics, pairs, …)`: many models, pairs and
+  metrics at once.
+- `cknna(a, b)`, `mutual_knn(a, b)`, `cka(a, b)`, …: the value alone; they raise Undefined.
+- `measure(x, "effective_rank", subsamples=100)`: one value of one model with everything needed to
+  read it.
+- `intrinsic_dimension(x)`, `effective_rank(x)`: the value alone; they raise Undefined.
 - `METRICS`, `find_metric(name)`, `MEASURES`, `find_measure(name)`: what there is.
+
+Each metric and measure has a file of its name, which begins with its definition.
 """
 
 from query.engine.comparison import Comparison

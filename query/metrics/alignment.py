@@ -1,8 +1,7 @@
-"""The alignment of models by any metric: vectors in, value or reason out, with null and interval beside it."""
+"""The alignment of models by any metric: value or reason, with null and interval beside it."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,27 +20,46 @@ from query.statistics.null import Null, compare_with_null
 from query.statistics.null import permutations as draw_orders
 
 Pair = tuple[int, int]
+# The share of systems with a tied k-th neighbor, above which a row has a warning. The treatment of
+# ties moves what a system adds to the value by no more than the system's share, so up to here it
+# moves the value by less than the width of its interval.
+TIED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """One value and all that is needed to read it. Where there is no value there is a reason."""
+    """One value and all that is needed to read it. If there is no value there is a reason.
+
+    Attributes:
+        value: The metric.
+        reason: Why there is no value.
+        metric: The name of the metric.
+        estimator: The estimator; None if the metric has none.
+        normalization: How vectors were normalized.
+        k: The number of neighbors; None if the metric has none.
+        n: The number of systems compared.
+        n_distinct: The number of distinct vectors of the model that has fewer; None if a model has
+            no values.
+        null_mean, null_std: Mean and standard deviation of the values of shuffled pairings.
+        p_value: How often chance comes as close; see `query.statistics.null`.
+        calibrated: 0 for what chance gives, 1 for the same geometry.
+        low, high: The ends of the 95 % interval.
+        warning: What may mislead.
+    """
 
     value: float | None
     reason: str | None
     metric: str
     estimator: str | None
     normalization: str
-    k: int | None  # None for metrics without neighbors
-    n: int  # systems compared
-    n_distinct: int | None = (
-        None  # distinct vectors of the model that has fewer; None where one has no values
-    )
+    k: int | None
+    n: int
+    n_distinct: int | None = None
     null_mean: float | None = None
     null_std: float | None = None
     p_value: float | None = None
     calibrated: float | None = None
-    low: float | None = None  # of the 95 % interval
+    low: float | None = None
     high: float | None = None
     warning: str | None = None
 
@@ -56,57 +74,42 @@ def align_all(
     subsamples: int = 0,
     seed: int = 0,
 ) -> Iterator[tuple[str, Pair, Alignment]]:
-    """Every metric of every pair of the comparison's models, as metric, pair and alignment.
+    """Yield every metric of every pair of models, as metric, pair and alignment.
 
-    permutations: size of the null; subsamples: of the interval; 0 leaves it out.
+    What metrics share, neighbor lists and sums over all pairs of systems, is found first and once.
+    The null and the subsets are the same for the same seed and n.
 
-    What the metrics share, neighbor lists and sums over all pairs of systems, is found first and once. The null and
-    the subsets are the same for the same seed and n. Raises ValueError on parameters that make no sense.
+    Args:
+        comparison: The models.
+        metrics: The names of the metrics.
+        pairs: The pairs of models by their numbers.
+        estimator: The estimator of all metrics; each metric's default if None.
+        permutations: The size of the null; 0 for none.
+        subsamples: The number of subsets that the interval comes from; 0 for none.
+        seed: The seed of the null and the subsets.
+
+    Raises:
+        ValueError: A parameter makes no sense.
     """
     if permutations < 0:
         raise ValueError(f"permutations = {permutations}, expected 0 or more")
     require_subsamples(subsamples)
-    chosen = [
-        (find_metric(name), choose_estimator(find_metric(name), estimator)) for name in metrics
-    ]
-    wanted = list(pairs)
-    each_pair = (
-        comparison.n * max(comparison.k_of(metric) for metric, _ in chosen) * (1 + permutations)
-    )
-    comparison.progress.expect(
-        comparison.products_ahead([metric for metric, _ in chosen])
-        + len(chosen) * len(wanted) * each_pair
-    )
-    if subsamples and comparison.n:
-        lengths = (
-            m.list_length(comparison.n, comparison.k_of(m))
-            for m, _ in chosen
-            if m.lists is not None
-        )
-        comparison.lengthen_lists(max(lengths, default=0))
-    comparison.prepare([metric for metric, _ in chosen])
-    orders = (
-        draw_orders(comparison.n, permutations, seed) if permutations and comparison.n else None
-    )
-    for metric, how in chosen:
-        intervals = _margins(comparison, metric, how, wanted, subsamples, seed)
-        for pair, (value, reason) in zip(
-            wanted, _values(comparison, metric, how, wanted), strict=True
-        ):
-            null = None
-            if value is not None and orders is not None:
-                with contextlib.suppress(
-                    Undefined
-                ):  # where every pairing of some of the systems gives the same
-                    shuffled = metric.null(comparison, *pair, how, orders)
-                    null = compare_with_null(
-                        value, shuffled, lower_is_closer=metric.lower_is_closer
-                    )
+    chosen = [(metric, choose_estimator(metric, estimator)) for metric in map(find_metric, metrics)]
+    wanted, n = list(pairs), comparison.n
+    each_pair = n * max(comparison.k_of(metric) for metric, _ in chosen) * (1 + permutations)
+    _prepare(comparison, [m for m, _ in chosen], len(chosen) * len(wanted) * each_pair, subsamples)
+    orders = draw_orders(n, permutations, seed) if permutations and n else None
+    for metric, way in chosen:
+        intervals = _margins(comparison, metric, way, wanted, subsamples, seed)
+        values = _values(comparison, metric, way, wanted)
+        for pair, found in zip(wanted, values, strict=True):
+            null = _null(comparison, metric, way, pair, found[0], orders)
             comparison.progress.advance(each_pair)
+            margin = intervals.get(pair)
             yield (
                 metric.name,
                 pair,
-                _alignment(comparison, metric, how, pair, value, reason, null, intervals.get(pair)),
+                _alignment(comparison, metric, way, pair, *found, null, margin),
             )
 
 
@@ -123,10 +126,23 @@ def align(
     seed: int = 0,
     device: str = "cpu",
 ) -> Alignment:
-    """How alike two models see the same systems.
+    """Return how alike two models see the same systems. Data that give no value give a reason.
 
-    a: (n, d_a), b: (n, d_b), row i of both the same system. k, estimator: the metric's own where None.
-    Data that give no value give a reason. Raises ValueError on parameters that make no sense.
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        metric: The name of the metric.
+        k: The number of neighbors; the metric's own if None.
+        estimator: The estimator; the metric's default if None.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+        permutations: The size of the null; 0 for none.
+        subsamples: The number of subsets that the interval comes from; 0 for none.
+        seed: The seed of the null and the subsets.
+        device: 'cpu', 'cuda' or 'cuda:1'.
+
+    Raises:
+        ValueError: A parameter makes no sense.
+        RuntimeError: This machine does not have the device.
     """
     comparison = Comparison([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
     statistics = {"permutations": permutations, "subsamples": subsamples, "seed": seed}
@@ -143,17 +159,59 @@ def bare_alignment(
     estimator: str | None,
     normalization: str,
 ) -> float:
-    """The bare value. Raises Undefined where there is none, ValueError on parameters that make no sense."""
+    """Return the value alone.
+
+    Args:
+        metric: The metric.
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        k: The number of neighbors.
+        estimator: The estimator; the metric's default if None.
+        normalization: How vectors are normalized.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     result = align(a, b, metric.name, k=k, estimator=estimator, normalize=normalization)
     if result.value is None:
         raise Undefined(result.reason)
     return result.value
 
 
+def _prepare(
+    comparison: Comparison, metrics: Sequence[Metric], products: int, subsamples: int
+) -> None:
+    """Find what the metrics share, once all the work that is ahead is announced."""
+    n = comparison.n
+    comparison.progress.expect(comparison.products_ahead(metrics) + products)
+    if subsamples and n:
+        lengths = (m.list_length(n, comparison.k_of(m)) for m in metrics if m.lists is not None)
+        comparison.lengthen_lists(max(lengths, default=0))
+    comparison.prepare(metrics)
+
+
+def _null(
+    comparison: Comparison,
+    metric: Metric,
+    estimator: str | None,
+    pair: Pair,
+    value: float | None,
+    orders: Tensor | None,
+) -> Null | None:
+    if value is None or orders is None:
+        return None
+    try:
+        shuffled = metric.null(comparison, *pair, estimator, orders)
+    except Undefined:  # every pairing of some of the systems gives the same
+        return None
+    return compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
+
+
 def _values(
     comparison: Comparison, metric: Metric, estimator: str | None, pairs: Sequence[Pair]
 ) -> list[tuple[float | None, str | None]]:
-    """Value and reason of every pair: one of them is None."""
+    """Return value and reason of every pair; one of them is None."""
 
     def value(pair: Pair) -> tuple[float | None, str | None]:
         try:
@@ -163,7 +221,7 @@ def _values(
 
     if metric.lists is None:
         return [value(pair) for pair in pairs]
-    return threads.each(value, pairs)  # their states are there since the survey
+    return threads.each(value, pairs)  # their states have been prepared
 
 
 def _margins(
@@ -174,15 +232,12 @@ def _margins(
     count: int,
     seed: int,
 ) -> dict[Pair, float]:
-    """Half the width of every pair's interval, NaN where it cannot be told; none where none was asked for."""
+    """Return half the width of every pair's interval; NaN if it cannot be told."""
     usable = [pair for pair in pairs if all(comparison.reason(i) is None for i in pair)]
     if not count or not usable:
         return {}
-    return dict(
-        zip(
-            usable, metric.margins(comparison, usable, estimator, count, seed).tolist(), strict=True
-        )
-    )
+    margins = metric.margins(comparison, usable, estimator, count, seed)
+    return dict(zip(usable, margins.tolist(), strict=True))
 
 
 def _alignment(
@@ -197,18 +252,19 @@ def _alignment(
 ) -> Alignment:
     statistics: dict[str, Any] = {}
     if null is not None:
-        statistics = {name: getattr(null, source) for name, source in NULL_COLUMNS.items()}
+        statistics = {"null_mean": null.mean, "null_std": null.std}
+        statistics |= {"p_value": null.p_value, "calibrated": null.calibrated}
     warnings = _warnings(comparison, metric, pair)
-    crowding = None if value is None else metric.crowding(comparison.k_of(metric), comparison.n)
+    k = comparison.k_of(metric)
+    crowding = None if value is None else metric.crowding(k, comparison.n)
     warnings += [] if crowding is None else [crowding]
     distinct = [comparison.n_distinct(i) for i in pair]
     if value is not None and margin is not None:
         if math.isnan(margin):
             warnings.append(UNTOLD.format(n=comparison.n))
         else:
-            low, high = around(
-                value, margin, metric.bounds(estimator, comparison.n, comparison.k_of(metric))
-            )
+            bounds = metric.bounds(estimator, comparison.n, k)
+            low, high = around(value, margin, bounds)
             statistics |= {"low": low, "high": high}
     return Alignment(
         value=value,
@@ -216,7 +272,7 @@ def _alignment(
         metric=metric.name,
         estimator=estimator,
         normalization=comparison.normalization,
-        k=comparison.k_of(metric) if metric.uses_k else None,
+        k=k if metric.uses_k else None,
         n=comparison.n,
         n_distinct=None if None in distinct else min(filter(None, distinct)),
         warning="; ".join(warnings) or None,
@@ -225,7 +281,7 @@ def _alignment(
 
 
 def _warnings(comparison: Comparison, metric: Metric, pair: Pair) -> list[str]:
-    """What may mislead: vectors that rule the others by their length, and neighbors that are not determined."""
+    """Return what may mislead: vectors that rule the others by their length, and tied neighbors."""
     models = dict.fromkeys(pair)
     found = [comparison.warnings[i] for i in models if i in comparison.warnings]
     if metric.lists is not None and comparison.n >= metric.least_systems(comparison.k_of(metric)):
@@ -240,14 +296,3 @@ def _warnings(comparison: Comparison, metric: Metric, pair: Pair) -> list[str]:
             if share > TIED
         ]
     return found
-
-
-# Of the systems, from which it is said that their k-th neighbor is tied. How ties are treated moves what a system adds
-# to the value by no more than the system's share, so up to here it moves the value by less than its interval is wide.
-TIED = 0.05
-NULL_COLUMNS = {
-    "null_mean": "mean",
-    "null_std": "std",
-    "p_value": "p_value",
-    "calibrated": "calibrated",
-}

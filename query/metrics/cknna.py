@@ -1,26 +1,33 @@
-"""CKNNA, centered kernel nearest-neighbor alignment: how alike two models weigh the neighbors they share.
+"""CKNNA, centered kernel nearest-neighbor alignment: how alike two models weigh shared neighbors.
 
-Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their code `metrics.cknna`);
-Edamadaka et al., arXiv 2512.03750, equations A3–A8. HSIC: Song et al., JMLR 13 (2012), equation 5.
+References: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their
+    code `metrics.cknna`); Edamadaka et al., arXiv 2512.03750, equations A3–A8; for HSIC Song et
+    al., JMLR 13 (2012), equation 5.
 
-K_ij = <a_i, a_j>, L_ij = <b_i, b_j>; N_k(i) are the k systems j ≠ i with the largest K_ij (L_ij); α_ij is 1 where j is
-in N_k(i) of both models, else 0. Where systems tie, α_ij is the product of both models' weights: the probability that j
-is in N_k(i) if ties are broken at random (engine/neighbors/lists.py; Huh's code takes what its sort leaves first).
-The value is align(K, L) / √(align(K, K) · align(L, L)), where align is
+K_ij = ⟨a_i, a_j⟩ and L_ij = ⟨b_i, b_j⟩; N_k(i) are the k systems j ≠ i with the largest K_ij
+(L_ij); α_ij is 1 if j is in N_k(i) of both models, else 0. If systems tie, α_ij is the product of
+both models' weights: the probability that j is in N_k(i) if ties are broken at random (see
+`query/engine/neighbors/lists.py`; Huh's code takes what its sort puts first). The value is align(K,
+L) / √(align(K, K) · align(L, L)), where align is
 
-'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, neither is that formula: its first
-    term counts only pairs that are neighbors in both directions, its last pairs columns of one with rows of the other.
-    Huh's code takes one order of the arguments; this is the mean of both, so the value is symmetric. Their code also
-    adds 1e-6 to the denominator: a bias (0.5 % at 10,000 systems) that breaks scale invariance, left out here.
-'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, K̄_ij = K_ij − mean_l K_il. The mean runs over
-    all systems, l = i included (the equation's plain expectation), so K̄_ij = <a_i, a_j − ā>; it is not symmetrized.
+'unbiased' (default): Song's unbiased HSIC of α∘K and α∘L. As α is not symmetric, that formula is
+    not symmetric either: its first term counts only pairs that are neighbors in both directions,
+    its last pairs columns of one with rows of the other. Huh's code takes one order of the
+    arguments; this is the mean of both, so that the value is symmetric. Their code also adds 1e-6
+    to the denominator, a bias (0.5 % at 10,000 systems) that breaks scale invariance and is left
+    out here.
+'centered': the printed equation, Σ_ij α_ij K̄_ij L̄_ij over ordered pairs, with
+    K̄_ij = K_ij − mean_l K_il. The mean runs over all systems, l = i included (the equation's plain
+    expectation), so K̄_ij = ⟨a_i, a_j − ā⟩; it is not symmetrized.
 
-Range: 1 for the same geometry, near k / n for unrelated ones, more where systems tie. 'centered' lies in [-1, 1].
-'unbiased' may fall below 0 and, as each alignment has its own mask, is not bounded by 1: with few systems, or lengths
-that vary strongly (as 'max' and 'none' leave them), it can exceed 1; 2.9 was seen at n = 60.
-Invariant to: rotations and reflections, scale, the order of the systems; not to shifts. Depends on n at fixed k:
-compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased CKA.
-Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignment with itself not positive.
+Range: 1 for the same geometry, near k / n for unrelated models, more if systems tie. 'centered'
+    lies in [−1, 1]. 'unbiased' may fall below 0 and, as each alignment has its own mask, is not
+    bounded by 1: with few systems, or lengths that vary strongly (as 'max' and 'none' leave them),
+    it can exceed 1; 2.9 was seen at n = 60.
+Invariant to: rotations and reflections, scale, the order of the systems; not to shifts. It depends
+    on n at fixed k: compare only values of equal n and k. At k = n − 1 'unbiased' is unbiased CKA.
+Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignment with itself that
+    is not positive.
 Tested against: both formulas restated densely.
 """
 
@@ -44,19 +51,26 @@ from query.metrics.base import ROUNDING, Metric, joint_scale
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What CKNNA keeps of one model."""
+class _State:
+    """What CKNNA keeps of one model.
+
+    Attributes:
+        name: How reasons call the model.
+        neighbors: The neighborhoods.
+        mutual: Whether a neighbor counts the row among its own, (entries,); see
+            `kernels.reciprocated`.
+        row_mean: The mean of each row of the kernel, (n,).
+        scale: √align(K, K) by estimator; absent if align(K, K) is not positive.
+    """
 
     name: str
     neighbors: Neighborhoods
-    mutual: NDArray[
-        np.uint8
-    ]  # (entries,): whether the neighbor counts the row among its own; `kernels.reciprocated`
-    row_mean: NDArray[np.float64]  # (n,): mean of the kernel's row
-    scale: dict[str, float]  # by estimator: √align(K, K); absent where that is not positive
+    mutual: NDArray[np.uint8]
+    row_mean: NDArray[np.float64]
+    scale: dict[str, float]
 
 
-class Cknna(Metric):
+class _Cknna(Metric):
     """See the module."""
 
     name: ClassVar[str] = "cknna"
@@ -68,12 +82,14 @@ class Cknna(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 1, 4)
 
-    def prepare(self, comparison: Comparison, i: int) -> State:
+    def prepare(self, comparison: Comparison, i: int) -> _State:
         neighbors = comparison.neighbors(i, "inner", comparison.k_of(self))
         mutual = np.empty(neighbors.who.shape, np.uint8)
         kernels.reciprocated(neighbors, mutual)
         x = comparison.vectors(i)
-        state = State(comparison.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {})
+        state = _State(
+            comparison.names[i], neighbors, mutual, (x @ x.mean(dim=0)).cpu().numpy(), {}
+        )
         for estimator in self.estimators:
             own, terms = _align(state, state, estimator, identity_pairing(comparison.n))
             if own[0] > ROUNDING * terms[0]:
@@ -99,7 +115,7 @@ class Cknna(Metric):
         return (-1.0, 1.0) if estimator == "centered" else (-math.inf, math.inf)
 
 
-METRIC = Cknna()
+METRIC = _Cknna()
 
 
 def cknna(
@@ -110,14 +126,28 @@ def cknna(
     estimator: str | None = None,
     normalize: str = "l2",
 ) -> float:
-    """CKNNA of two models' vectors over the same systems, (n, d_a) and (n, d_b). See the module. Raises Undefined."""
+    """Return the CKNNA of two models' vectors over the same systems.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        k: The number of neighbors.
+        estimator: One of the estimators; the default if None.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=k, estimator=estimator, normalization=normalize)
 
 
 def _align(
-    a: State, b: State, estimator: str | None, orders: Tensor | Orders
+    a: _State, b: _State, estimator: str | None, orders: Tensor | Orders
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The numerator for every pairing, and the size of the terms that it is the sum of; both (B,)."""
+    """Return the numerator of every pairing and the size of its terms, both (B,)."""
     left, right = a.neighbors, b.neighbors
     if estimator == "centered":
         found = over_pairings(

@@ -1,19 +1,24 @@
-"""Distance correlation: do two models place the systems at distances that go together, linearly or not?
+"""Distance correlation: do two models' distances between systems go together, linearly or not?
 
-References: Székely, Rizzo, Bakirov, Ann. Stat. 35, 2769 (2007) ('biased'); Székely, Rizzo, Ann. Stat. 42, 2382 (2014)
-('unbiased'). D_ij = |x_i − x_j|, Euclidean.
+References: Székely, Rizzo, Bakirov, Ann. Stat. 35, 2769 (2007) ('biased'); Székely, Rizzo, Ann.
+    Stat. 42, 2382 (2014) ('unbiased'). Distances D_ij = |x_i − x_j| are Euclidean.
 
-'unbiased' (default): Σ Ã B̃ / √(Σ Ã² Σ B̃²) with U-centered distances, the bias-corrected *squared* distance correlation
-    (their R*, what dcor calls u_distance_correlation_sqr); 0 on average for unrelated models whatever their dimensions.
-'biased': √(Σ A B / √(Σ A² Σ B²)) with double-centered distances, the textbook statistic; for unrelated models it is well
-    above 0, and rises toward 1 with the dimension.
+'unbiased' (default): Σ Ã B̃ / √(Σ Ã² Σ B̃²) with U-centered distances, the bias-corrected *squared*
+    distance correlation (their R*, which dcor calls u_distance_correlation_sqr); it is 0 on average
+    for unrelated models whatever their dimensions.
+'biased': √(Σ A B / √(Σ A² Σ B²)) with double-centered distances, the textbook statistic; for
+    unrelated models it is well above 0, and rises toward 1 with the dimension.
 
-Range: 'unbiased' -1 to 1, 'biased' 0 to 1; not on one scale, as 'unbiased' is a square. Hardly depends on n.
-Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
-Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other ('unbiased').
+Range: 'unbiased' −1 to 1, 'biased' 0 to 1; they are not on one scale, as 'unbiased' is a square. It
+    hardly depends on n.
+Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of
+    the systems.
+Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other
+    ('unbiased').
 Tested against: dcor 0.6, and both formulas restated densely.
 
-In the sums, distances come less an estimate of their row and column means (engine/sums.py), which no centering notices.
+In the sums, distances lack an estimate of their row and column means (see `query/engine/sums.py`),
+which makes no difference to any centering.
 """
 
 from __future__ import annotations
@@ -39,14 +44,19 @@ from query.metrics.matrices import (
 
 
 @dataclass(frozen=True, slots=True)
-class DistanceState(State):
-    """What distance correlation keeps of one model."""
+class _DistanceState(State):
+    """What distance correlation keeps of one model.
 
-    rows: NDArray[np.float64]  # (n,): sums of the rows of shifted distances, without the diagonal
-    diagonal: NDArray[np.float64]  # (n,)
+    Attributes:
+        rows: The sums of the rows of shifted distances, without the diagonal, (n,).
+        diagonal: The diagonal, (n,).
+    """
+
+    rows: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
 
 
-class DistanceCorrelation(MatrixCorrelation):
+class _DistanceCorrelation(MatrixCorrelation):
     """See the module."""
 
     name: ClassVar[str] = "distance_correlation"
@@ -54,7 +64,7 @@ class DistanceCorrelation(MatrixCorrelation):
     needs: ClassVar[frozenset[str]] = frozenset({"distances"})
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
 
-    def prepare(self, comparison: Comparison, i: int) -> DistanceState:
+    def prepare(self, comparison: Comparison, i: int) -> _DistanceState:
         sums, place = comparison.sums.of_kind("distances"), comparison.sums.place(i)
         diagonal = sums.distance_diagonal[place]
         rows = sums.distance_rows[place] - diagonal
@@ -74,7 +84,7 @@ class DistanceCorrelation(MatrixCorrelation):
             ),
         }
         scale = {name: part**0.5 for name, part in parts.items() if part > ROUNDING * own}
-        return DistanceState(comparison.names[i], moments, scale, rows, diagonal)
+        return _DistanceState(comparison.names[i], moments, scale, rows, diagonal)
 
     def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
         together = float(
@@ -100,7 +110,7 @@ class DistanceCorrelation(MatrixCorrelation):
         return correlation if estimator == "unbiased" else np.sqrt(np.clip(correlation, 0.0, None))
 
 
-METRIC = DistanceCorrelation()
+METRIC = _DistanceCorrelation()
 
 
 def distance_correlation(
@@ -110,12 +120,25 @@ def distance_correlation(
     estimator: str | None = None,
     normalize: str = "l2",
 ) -> float:
-    """Distance correlation of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    """Return the distance correlation of two models' vectors over the same systems.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        estimator: One of the estimators; the default if None.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=1, estimator=estimator, normalization=normalize)
 
 
 def _biased(product: float, a_rows: NDArray[np.float64], b_rows: NDArray[np.float64]) -> float:
-    """Σ_ij A_ij B_ij of double-centered matrices, from Σ_ij E_ij F_ij and the row sums, the diagonal included."""
+    """Return Σ_ij A_ij B_ij of double-centered matrices, from Σ_ij E_ij F_ij and all row sums."""
     n = len(a_rows)
     return product - 2 * float(a_rows @ b_rows) / n + float(a_rows.sum() * b_rows.sum()) / n**2
 
@@ -127,7 +150,10 @@ def _unbiased(
     b_rows: NDArray[np.float64],
     b_diagonal: NDArray[np.float64],
 ) -> float:
-    """Σ_ij Ã_ij B̃_ij of U-centered matrices, from Σ_ij E_ij F_ij with the diagonal and the row sums without it."""
+    """Return Σ_ij Ã_ij B̃_ij of U-centered matrices.
+
+    It is found from Σ_ij E_ij F_ij with the diagonal, and the row sums without it.
+    """
     n = len(a_rows)
     hollow = product - float(a_diagonal @ b_diagonal)
     return (

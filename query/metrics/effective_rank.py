@@ -1,16 +1,20 @@
-"""Effective rank: over how many directions the systems' vectors spread, all systems taken together.
+"""Effective rank: over how many directions the vectors spread, all systems taken together.
 
-'entropy' (default): Roy & Vetterli, EUSIPCO 2007: exp(−Σ p_i ln p_i) with p_i = σ_i / Σσ, σ the singular values of the
-    vectors, features centered.
-'participation': the participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ_i = σ_i², as in Gao et al.,
-    bioRxiv 214262 (2017). Never above 'entropy': squares give the strong directions more weight.
+'entropy' (default): Roy and Vetterli, EUSIPCO 2007: exp(−Σ p_i ln p_i) with p_i = σ_i / Σσ, where σ
+    are the singular values of the vectors with features centered.
+'participation': the participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ_i = σ_i², as
+    in Gao et al., bioRxiv 214262 (2017). It is never above 'entropy': squares give the strong
+    directions more weight.
 
-Range: 1 (all on a line) to min(n − 1, d) (evenly spread). Grows with n while n is not far above d, so compare values
-of equal n only.
-Invariant to: rotations, reflections, shifts, scale, the order of the systems. Normalization is 'none' by default.
-Unlike the intrinsic dimension it sees the flat space that holds a curved surface: 2, not 1, for a circle.
+Range: 1 (all on a line) to min(n − 1, d) (evenly spread). It grows with n while n is not far above
+    d, so compare values of equal n only.
+Invariant to: rotations, reflections, shifts, scale, the order of the systems. The normalization is
+    'none' by default.
 Undefined: constant vectors.
 Tested against: both formulas restated with numpy's eigenvalues, and spectra with known answers.
+
+Unlike the intrinsic dimension it sees the flat space that holds a curved surface: 2, not 1, for a
+circle.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from query.metrics.base import Measure
 from query.metrics.measure import bare_measure
 
 
-class EffectiveRank(Measure):
+class _EffectiveRank(Measure):
     """See the module."""
 
     name: ClassVar[str] = "effective_rank"
@@ -37,12 +41,12 @@ class EffectiveRank(Measure):
         return 1.0, float(min(n - 1, d))
 
     def subsample_size(self, n: int) -> int:
-        """Most: how the value scatters depends on how n compares with the dimensions."""
+        """Return most: how the value scatters depends on how n compares with the dimensions."""
         return n * 3 // 4
 
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
-        # Scaled first, as squares of extremes would overflow or vanish. Not from eigenvalues of XᵀX, which have lost
-        # every singular value below 1e-8 of the largest.
+        # Vectors are scaled first, because the squares of extremes would overflow or vanish. The
+        # eigenvalues of XᵀX would have lost every singular value below 1e-8 of the largest.
         sizes = torch.linalg.svdvals((x - x.mean(dim=0)) / x.abs().amax())
         if method == "entropy":
             return math.exp(torch.special.entr(sizes / sizes.sum()).sum().item())
@@ -50,14 +54,24 @@ class EffectiveRank(Measure):
         return float((variances / variances.sum()).square().sum()) ** -1
 
 
-MEASURE = EffectiveRank()
+MEASURE = _EffectiveRank()
 
 
 def effective_rank(
     x: ArrayLike | Tensor, method: str = "entropy", *, normalize: str = "none", name: str = "a"
 ) -> float:
-    """The effective rank of one model's vectors, (n, d). See the module.
+    """Return the effective rank of one model's vectors.
 
-    name: how reasons call the model. Raises Undefined; ValueError on an unknown method.
+    See the module.
+
+    Args:
+        x: The vectors, (n, d).
+        method: 'entropy' or 'participation'.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+        name: How reasons call the model.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
     """
     return bare_measure(x, MEASURE, method=method, k=None, normalization=normalize, name=name)

@@ -1,27 +1,31 @@
-"""Information imbalance Δ(a → b): how far apart b places the systems that are close in a. Asymmetric, lower is closer.
+"""Information imbalance Δ(a → b): how far apart b places the systems that are close in a.
 
-Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's `return_information_imbalace`.
-Definition: Δ(a → b) = 2/n · mean over systems i, and over i's k nearest systems j in a, of r_ij, the place (from 1)
-that j has among i's neighbors in b. Distances are Euclidean. Systems tied in b share the mean of their places; where
-systems tie for the k-th place in a, the mean over j is weighted by the probability that j is among the k nearest where
-ties are broken at random (engine/neighbors/lists.py). DADApy takes the places that its sort gives.
-
-Range: (k + 1)/n for b that keeps all of a's neighbors, 1 on average for unrelated models; up to 2. a predicts b where
-Δ(a → b) is small; where Δ(b → a) is large at the same time, a holds more than b. Falls with n at fixed k for related
-models: compare only values of equal n and k.
-Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
+Reference: Glielmo, Zeni, Cheng, Csányi, Laio, PNAS Nexus 1, pgac039 (2022); DADApy's
+    `return_information_imbalace`.
+Definition: Δ(a → b) = 2/n · the mean over systems i, and over i's k nearest systems j in a, of
+    r_ij, the place (from 1) that j has among i's neighbors in b. Distances are Euclidean. Systems
+    tied in b share the mean of their places; if systems tie for the k-th place in a, the mean over
+    j is weighted by the probability that j is among the k nearest if ties are broken at random
+    (see `query/engine/neighbors/lists.py`). DADApy takes the places that its sort gives.
+Range: (k + 1)/n for a b that keeps all of a's neighbors, 1 on average for unrelated models; up to
+    2. It is asymmetric, and lower is closer: a predicts b if Δ(a → b) is small; if Δ(b → a) is
+    large at the same time, a holds more than b. It falls with n at fixed k for related models:
+    compare only values of equal n and k.
+Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of
+    the systems.
 Undefined: fewer than max(k + 2, 4) systems, constant vectors.
 Tested against: DADApy 0.3.4, and the ranks of SciPy's rankdata over dense distances.
 
-Its null: the place of a random system is any place, so pairings shuffled at random give 1 on average, and the more
-systems the closer to it. Places are not kept for all pairs of systems, so pairings are run among at most `LARGEST` of
-them, and what comes out is drawn toward 1 by √(m/n).
+The null: the place of a random system is any place, so pairings shuffled at random give 1 on
+average, the more closely the more systems there are. Places are not kept for all pairs of systems,
+so pairings are run among at most `LARGEST` of them, and the result is drawn toward 1 by √(m/n).
 
-Its interval: systems that share a neighbor share its place, so their places are not independent, and an interval from
-their spread alone covered 79 %. How much more their mean scatters than that of independent places (the design effect:
-Kish, Survey Sampling, 1965) is found by comparing halves (`interval`), of at most `RESAMPLED` systems or 8 k, as places
-cannot be counted again for many halves of all. The spread itself is that of all systems: as places fall with n, so does
-their scatter.
+The interval: systems that share a neighbor share its place, so their places are not independent,
+and an interval from their spread alone covered 79 %. How much more their mean scatters than that of
+independent places (the design effect: Kish, Survey Sampling, 1965) is found by comparing halves
+(see `query/statistics/interval.py`) of at most `RESAMPLED` systems or 8 k, as places cannot be
+counted again for many halves of all. The spread itself is that of all systems: as places fall with
+n, so does their scatter.
 """
 
 from __future__ import annotations
@@ -48,17 +52,16 @@ from query.metrics.base import Metric
 from query.metrics.matrices import RESAMPLED, few_systems
 from query.statistics.interval import margin, subset_k, subsets
 
-DECIMALS = 12  # of the largest distance, to which equal ones are equal
+DECIMALS = 12  # of the largest distance, to which two distances are equal
 
 
-class InformationImbalance(Metric):
+class _InformationImbalance(Metric):
     """See the module."""
 
     name: ClassVar[str] = "information_imbalance"
     uses_k: ClassVar[bool] = True
-    default_k: ClassVar[int] = (
-        RANKED  # as Glielmo et al. define it; Edamadaka et al. show 50, 200 and 500
-    )
+    # As Glielmo et al. define it; Edamadaka et al. show 50, 200 and 500.
+    default_k: ClassVar[int] = RANKED
     symmetric: ClassVar[bool] = False
     lower_is_closer: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"ranks"})
@@ -91,7 +94,7 @@ class InformationImbalance(Metric):
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
     def _among(self, comparison: Comparison, i: int, rows: NDArray[np.int64]) -> Neighborhoods:
-        """Who is nearest in model i among some of the systems."""
+        """Return who is nearest in model i among some of the systems."""
         k = comparison.k_of(self)
         if len(rows) == comparison.n:
             return comparison.neighbors(i, "euclidean", k)
@@ -106,7 +109,7 @@ class InformationImbalance(Metric):
         return (k + 1) / n, 2.0
 
     def list_length(self, n: int, k: int) -> int:
-        return k  # only few systems are searched again
+        return k  # subsets are of few systems, and searched again
 
     def margins(
         self,
@@ -116,14 +119,14 @@ class InformationImbalance(Metric):
         subsamples: int,
         seed: int,
     ) -> NDArray[np.float64]:
-        """The error that independent places would have, times the root of the design effect: see the module."""
+        """Return the error of independent places times the root of the design effect."""
         few = max(RESAMPLED, 8 * comparison.k_of(self))
         part = (
             comparison
             if comparison.n <= few
             else comparison.subset(subsets(comparison.n, few, 1, seed)[0])
         )
-        drawn = self.draw(part, subsamples, seed)
+        drawn = self._draw(part, subsamples, seed)
         if drawn is None:
             return np.full(len(pairs), np.nan)
         values = np.full((len(drawn), len(pairs)), np.nan)
@@ -141,7 +144,7 @@ class InformationImbalance(Metric):
         return wider * every
 
     def _value_and_error(self, comparison: Comparison, a: int, b: int) -> tuple[float, float]:
-        """The value and its standard error, were the systems independent; NaN where undefined."""
+        """Return value and standard error if systems were independent; NaN where undefined."""
         try:
             value = comparison.value(self, a, b, None)
             return value, 2 / comparison.n**1.5 * float(self._ranks(comparison, a, b).std(ddof=1))
@@ -149,7 +152,7 @@ class InformationImbalance(Metric):
             return math.nan, math.nan
 
     def _ranks(self, comparison: Comparison, a: int, b: int) -> NDArray[np.float64]:
-        """(n,): the mean place in b of each system's nearest in a."""
+        """Return the mean place in b of each system's nearest in a, (n,)."""
         ranks: NDArray[np.float64] = comparison.keep(
             (self.name, a, b), lambda: self._find_ranks(comparison, a, b)
         )
@@ -163,26 +166,49 @@ class InformationImbalance(Metric):
         nearest = comparison.neighbors(a, "euclidean", comparison.k_of(self))
         others = np.flatnonzero(~nearest.plain)
         if others.size:
-            places[others] = places_of(comparison.vectors(b), others, nearest, comparison.device)
+            places[others] = _places_of(comparison.vectors(b), others, nearest, comparison.device)
         return places
 
 
-METRIC = InformationImbalance()
+METRIC = _InformationImbalance()
 
 
 def information_imbalance(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 1, *, normalize: str = "l2"
 ) -> float:
-    """Δ(a → b) of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    """Return Δ(a → b) of two models' vectors over the same systems.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        k: The number of neighbors.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
-def places_of(
+def _places_of(
     x: Tensor, rows: NDArray[np.int64], nearest: Neighborhoods, device: torch.device
 ) -> NDArray[np.float64]:
-    """The weighted mean of the places that the nearest systems of some rows have in x, (n, d) float64.
+    """Return the weighted mean of the places that the nearest systems of some rows have in x.
 
-    Whole rows are sorted, as so many systems can tie that to count for each what is closer takes longer.
+    Whole rows are sorted: so many systems can tie that counting what is closer to each takes
+    longer.
+
+    Args:
+        x: The normalized vectors of the other model, (n, d) float64.
+        rows: The systems, (m,).
+        nearest: The neighborhoods.
+        device: Where products are computed.
+
+    Returns:
+        The mean places, counted from 1, (m,).
     """
     z = (x - x.mean(dim=0)).to(device)
     squares = z.square().sum(dim=1)
@@ -192,10 +218,20 @@ def places_of(
         chosen = torch.from_numpy(rows[part]).to(device)
         tile = squares / 2 - z[chosen] @ z.T
         tile[torch.arange(len(chosen)), chosen] = torch.inf
-        values, own, out = tile.cpu().numpy(), squares[chosen].cpu().numpy(), found[part]
-        names = rows[part]
-        threads.each(
-            lambda p: kernels.mean_places(values[p], names[p], nearest, own[p], precision, out[p]),  # noqa: B023
-            threads.parts(len(names), 16),
-        )
+        rest = squares[chosen].cpu().numpy(), precision, found[part]
+        _mean_places(tile.cpu().numpy(), rows[part], nearest, *rest)
     return found
+
+
+def _mean_places(
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    nearest: Neighborhoods,
+    squares: NDArray[np.float64],
+    precision: float,
+    out: NDArray[np.float64],
+) -> None:
+    def average(p: slice) -> None:
+        kernels.mean_places(values[p], rows[p], nearest, squares[p], precision, out[p])
+
+    threads.each(average, threads.parts(len(rows), 16))

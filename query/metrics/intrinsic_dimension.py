@@ -1,20 +1,25 @@
-"""Intrinsic dimension: how many coordinates the systems really need, seen from the distances between close ones.
+"""Intrinsic dimension: how many coordinates the systems need, seen from distances of close ones.
 
-'mle' (default, k = 50 as in Edamadaka et al. 2025): Levina & Bickel, NIPS 2004: around system i the dimension is the
-    inverse of m_i = Σ_{j<k} ln(T_k / T_j) / (k − 1), T_j its distance to the j-th neighbor. The inverses are averaged
-    over the systems as MacKay & Ghahramani (2005) showed they must be, not the dimensions: 1 / mean(m_i).
-'twonn': Facco, d'Errico, Rodriguez, Laio, Sci. Rep. 7, 12140 (2017): the ratios μ = T_2 / T_1 follow 1 − μ^(−d); d is
-    the slope of −ln(1 − F(μ)) over ln μ, fitted through the origin without the largest tenth of the ratios, as in
-    DADApy and scikit-dimension. k plays no part.
+'mle' (default, k = 50 as in Edamadaka et al. 2025): Levina and Bickel, NIPS 2004. Around system i
+    the dimension is the inverse of m_i = Σ_{j<k} ln(T_k / T_j) / (k − 1), where T_j is the distance
+    to its j-th neighbor. The inverses are averaged over the systems, not the dimensions, as MacKay
+    and Ghahramani (2005) showed to be right: 1 / mean(m_i).
+'twonn': Facco, d'Errico, Rodriguez, Laio, Sci. Rep. 7, 12140 (2017). The ratios μ = T_2 / T_1
+    follow 1 − μ^(−d); d is the slope of −ln(1 − F(μ)) over ln μ, fitted through the origin without
+    the largest tenth of the ratios, as in DADApy and scikit-dimension. k plays no part.
 
-Range: above 0. Distances are Euclidean, in float64, recomputed from coordinates for the neighbors chosen, so that
-close systems keep their digits.
-Invariant to: rotations, reflections, shifts, scale, the order of the systems. Normalization is 'none' by default,
-unlike in the alignment metrics: projecting on a sphere takes one dimension away.
-Bias: 'mle' falls below the truth where few systems fill many dimensions (4.2 for 1,000 points of a 5-cube at k = 50).
-Duplicates: systems with the same vector count once, as a zero distance has no logarithm. Vectors that differ by no more
-than the precision they were given in are the same (`resolution`), so that last bits are not taken for structure.
-Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbors equally far (one-hot vectors).
+Range: above 0. Distances are Euclidean, in float64, recomputed from coordinates for the neighbors
+    chosen, so that close systems keep their digits.
+Invariant to: rotations, reflections, shifts, scale, the order of the systems. The normalization is
+    'none' by default, unlike in the alignment metrics: projecting on a sphere takes one dimension
+    away.
+Bias: 'mle' falls below the truth if few systems fill many dimensions (4.2 for 1,000 points of a
+    5-cube at k = 50).
+Duplicates: systems with the same vector count once, as a zero distance has no logarithm. Vectors
+    that differ by no more than the precision in which they were given are the same (see
+    `query/engine/resolution.py`), so that last bits are not taken for structure.
+Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbors equally far
+    (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
 """
 
@@ -37,7 +42,7 @@ ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
 
 
-class IntrinsicDimension(Measure):
+class _IntrinsicDimension(Measure):
     """See the module."""
 
     name: ClassVar[str] = "intrinsic_dimension"
@@ -57,7 +62,8 @@ class IntrinsicDimension(Measure):
         logs = neighbor_distances(different, k or 2).log()
         if not torch.isfinite(logs).all():
             raise Undefined(
-                f"two different vectors of {name} are too close for float64 to tell their distance from 0"
+                f"two different vectors of {name} are too close for float64 "
+                "to tell their distance from 0"
             )
         if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
             raise Undefined(f"all neighbors of a system are equally far in {name}")
@@ -71,7 +77,7 @@ class IntrinsicDimension(Measure):
         return self.k if k is None else k
 
 
-MEASURE = IntrinsicDimension()
+MEASURE = _IntrinsicDimension()
 
 
 def intrinsic_dimension(
@@ -82,21 +88,32 @@ def intrinsic_dimension(
     normalize: str = "none",
     name: str = "a",
 ) -> float:
-    """The intrinsic dimension of one model's vectors, (n, d). See the module.
+    """Return the intrinsic dimension of one model's vectors.
 
-    name: how reasons call the model. Raises Undefined; ValueError on an unknown method, or k < 2 for 'mle'.
+    See the module.
+
+    Args:
+        x: The vectors, (n, d).
+        method: 'mle' or 'twonn'.
+        k: The number of neighbors, 2 or more; 'twonn' has none.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+        name: How reasons call the model.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
     """
     return bare_measure(x, MEASURE, method=method, k=k, normalization=normalize, name=name)
 
 
 def _mle(logs: Tensor) -> float:
-    """From the logarithms of the distances to the k neighbors, (n, k), ascending."""
+    """Return 'mle' from the logarithms of the distances to the k neighbors, (n, k), ascending."""
     inverse = (logs[:, -1:] - logs[:, :-1]).sum(dim=1) / (logs.shape[1] - 1)
     return 1.0 / inverse.mean().item()
 
 
 def _twonn(logs: Tensor, name: str) -> float:
-    """From the logarithms of the distances to the two nearest neighbors, (n, 2), ascending."""
+    """Return 'twonn' from the logarithms of the distances to two neighbors, (n, 2), ascending."""
     n = len(logs)
     kept = int(n * KEPT)
     ratios = (logs[:, 1] - logs[:, 0]).sort().values[:kept]
@@ -109,11 +126,16 @@ def _twonn(logs: Tensor, name: str) -> float:
 
 
 def neighbor_distances(x: Tensor, k: int) -> Tensor:
-    """Euclidean distances to the k nearest other rows, ascending, but for one factor.
+    """Return Euclidean distances to the k nearest other rows, but for one factor.
 
-    x: (n, d) float64, k < n. Returns (n, k) float64.
+    Args:
+        x: The vectors, (n, d) float64.
+        k: The number of neighbors, below n.
+
+    Returns:
+        The distances, (n, k) float64, ascending.
     """
-    # Squares of extremes would overflow or vanish; every use is a ratio of distances.
+    # The squares of extremes would overflow or vanish, and every use is a ratio of distances.
     x = x.clone()
     near_one(x)
     lists = nearest(x, k, "euclidean", dtype=tile_dtype(len(x)))

@@ -1,15 +1,16 @@
-"""Metrics that correlate two models' matrices over all pairs of systems: what they share, and their permutation null.
+"""Metrics that correlate two models' matrices over all pairs of systems, and their null.
 
-Such a metric is Σ_ij A_ij B_ij over a constant, A and B the models' centered matrices (of inner products or distances).
-A shuffled pairing gives Σ_ij A_ij B_π(i)π(j). Nobody can afford to run through 100 pairings of 50,000 × 50,000 numbers,
-nor needs to: the mean and variance over all n! pairings have a closed form, and the shape of the distribution depends
-on the spectra of the matrices, not on n. So the pairings are run on at most `LARGEST` systems, drawn at random with a
-fixed seed, and what comes out is moved and stretched to the exact mean and deviation for all n. Up to `LARGEST` systems
-this is the plain permutation null.
+Such a metric is Σ_ij A_ij B_ij over a constant, where A and B are the models' centered matrices (of
+inner products or distances). A shuffled pairing gives Σ_ij A_ij B_π(i)π(j). Nobody can afford to
+run through 100 pairings of 50,000 × 50,000 numbers, and nobody needs to: the mean and variance over
+all n! pairings have a closed form, and the shape of the distribution depends on the spectra of the
+matrices, not on n. So the pairings are run on at most `LARGEST` systems, drawn at random with a
+fixed seed, and the result is shifted and scaled to the exact mean and deviation for all n. Up to
+`LARGEST` systems this is the plain permutation null.
 
-References: Mantel, Cancer Res. 27, 209 (1967), for zero diagonals; Kazi-Aoual, Hitier, Sabatier, Lebreton, Comput.
-Stat. Data Anal. 20, 643 (1995), for matrices with a diagonal whose rows sum to 0. Tested against all n! pairings of
-small n.
+References: Mantel, Cancer Res. 27, 209 (1967), for zero diagonals; Kazi-Aoual, Hitier, Sabatier,
+Lebreton, Comput. Stat. Data Anal. 20, 643 (1995), for matrices with a diagonal whose rows sum to 0.
+Tested against all n! pairings of small n.
 """
 
 from __future__ import annotations
@@ -28,23 +29,36 @@ from query.engine.comparison import Comparison
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric, joint_scale
 
-LARGEST = 1024
-RESAMPLED = 1000  # systems of a subset at most: from here on subsets of any size scatter as 1/√m
+LARGEST = 1024  # systems on which pairings are run
+RESAMPLED = 1000  # systems of a subset at most: beyond it, subsets of any size scatter as 1/√m
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What the null's mean and variance need of one centered n × n matrix A."""
+    """What the mean and variance of the null need of one centered n × n matrix A.
+
+    Attributes:
+        n: The number of systems.
+        square: Σ_ij A_ij².
+        row_square: Σ_i (Σ_j A_ij)².
+        trace: Σ_i A_ii.
+        diagonal_square: Σ_i A_ii².
+    """
 
     n: int
-    square: float  # Σ_ij A_ij²
-    row_square: float  # Σ_i (Σ_j A_ij)²
-    trace: float = 0.0  # Σ_i A_ii
-    diagonal_square: float = 0.0  # Σ_i A_ii²
+    square: float
+    row_square: float
+    trace: float = 0.0
+    diagonal_square: float = 0.0
 
     @classmethod
     def of(cls, matrix: Matrix) -> Moments:
+        """Return the moments of a matrix.
+
+        Args:
+            matrix: The centered matrix, (n, n).
+        """
         diagonal = matrix.diagonal()
         return cls(
             len(matrix),
@@ -57,40 +71,87 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One model in a matrix correlation, by estimator."""
+    """One model in a matrix correlation, by estimator.
+
+    Attributes:
+        name: How reasons call the model.
+        moments: The moments of its matrix.
+        scale: √Σ A², absent if that is not positive.
+    """
 
     name: str
     moments: dict[str, Moments]
-    scale: dict[str, float]  # √Σ A², absent where that is not positive
+    scale: dict[str, float]
 
 
 class MatrixCorrelation(Metric):
-    """Σ A B / √(Σ A² Σ B²) of two models' centered matrices."""
+    """Σ A B / √(Σ A² Σ B²) of two models' centered matrices.
 
-    with_diagonal: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # estimators whose matrices have one, and rows that sum to 0
+    Attributes:
+        with_diagonal: The estimators of which the matrices have a diagonal, and rows that sum to 0.
+    """
+
+    with_diagonal: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def product(self, comparison: Comparison, a: int, b: int, estimator: str) -> float:
-        """Σ_ij A_ij B_ij of the centered matrices, all n systems."""
+        """Return Σ_ij A_ij B_ij of the centered matrices over all n systems.
+
+        Args:
+            comparison: The comparison.
+            a: The number of the first model.
+            b: The number of the second model.
+            estimator: One of `estimators`.
+        """
 
     @abstractmethod
     def matrix(self, x: Tensor, estimator: str) -> Matrix:
-        """The centered matrix of a few systems. x: (m, d) float64, normalized. Returns (m, m)."""
+        """Return the centered matrix of a few systems, (m, m).
+
+        Args:
+            x: Their normalized vectors, (m, d) float64.
+            estimator: One of `estimators`.
+        """
 
     def finish(self, correlation: Matrix, estimator: str) -> Matrix:
-        """What is reported, from Σ A B / √(Σ A² Σ B²)."""
+        """Return what is reported, from Σ A B / √(Σ A² Σ B²).
+
+        Args:
+            correlation: The correlations, of any shape.
+            estimator: One of `estimators`.
+        """
         return correlation
 
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
+        """Return the ends of the range: 0 or −1, and 1.
+
+        Args:
+            estimator: One of `estimators`.
+            n: The number of systems.
+            k: The number of neighbors, which plays no part.
+        """
         return (0.0 if estimator == "biased" else -1.0), 1.0
 
     def subsample_size(self, n: int) -> int:
-        """Most of few, as biased estimators change with n; of many no more than say how the value scatters."""
+        """Return three quarters of n, at most RESAMPLED.
+
+        Of few systems most are taken, because biased estimators change with n; of many no more than
+        are needed to show how the value scatters.
+
+        Args:
+            n: The number of systems.
+        """
         return min(n * 3 // 4, RESAMPLED)
 
     def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
+        """Return the correlation of two models.
+
+        Args:
+            comparison: The comparison.
+            a: The number of the first model.
+            b: The number of the second model.
+            estimator: One of `estimators`.
+        """
         scale = joint_scale(comparison.state(self, a), comparison.state(self, b), estimator)
         correlation = np.array(self.product(comparison, a, b, str(estimator)) / scale)
         return float(self.finish(correlation, str(estimator)))
@@ -98,6 +159,21 @@ class MatrixCorrelation(Metric):
     def null(
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
+        """Return the correlation with the pairing of the systems shuffled; see the module.
+
+        Args:
+            comparison: The comparison.
+            a: The number of the first model.
+            b: The number of the second model.
+            estimator: One of `estimators`.
+            permutations: The pairings, (B, n) int64.
+
+        Returns:
+            The values, (B,) float64.
+
+        Raises:
+            Undefined: Every pairing gives the same value.
+        """
         chosen = str(estimator)
         left, right = comparison.state(self, a), comparison.state(self, b)
         scale = joint_scale(left, right, estimator)
@@ -122,9 +198,13 @@ class MatrixCorrelation(Metric):
 
 
 def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, float]:
-    """Mean and deviation of Σ_ij A_ij B_π(i)π(j) over all n! pairings π, n ≥ 4.
+    """Return mean and deviation of Σ_ij A_ij B_π(i)π(j) over all n! pairings π, n ≥ 4.
 
-    diagonal: A and B have one and their rows sum to 0; else their diagonals are 0 and all elements sum to 0.
+    Args:
+        a: The moments of A.
+        b: The moments of B.
+        diagonal: Whether A and B have a diagonal and rows that sum to 0; else their diagonals are 0
+            and all their elements sum to 0.
     """
     n = a.n
     if diagonal:
@@ -147,7 +227,14 @@ def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, floa
 
 
 def few_systems(permutations: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """At most LARGEST of the n rows, ascending, and the order in which each permutation leaves them, (B, m)."""
+    """Return at most LARGEST of the n rows, and the order in which each permutation leaves them.
+
+    Args:
+        permutations: The pairings, (B, n).
+
+    Returns:
+        The rows, (m,) ascending, and the orders, (B, m).
+    """
     n = permutations.shape[1]
     if n <= LARGEST:
         return np.arange(n), permutations
@@ -156,7 +243,13 @@ def few_systems(permutations: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 
 
 def u_centered(matrix: Matrix) -> Matrix:
-    """A symmetric matrix with diagonal 0 and rows that sum to 0 (Székely & Rizzo 2014); its own diagonal is ignored."""
+    """Return a symmetric matrix U-centered: its diagonal is 0 and its rows sum to 0.
+
+    Definition: Székely and Rizzo, Ann. Stat. 42, 2382 (2014).
+
+    Args:
+        matrix: The matrix, (n, n); its diagonal is ignored.
+    """
     n = len(matrix)
     hollow = matrix - np.diag(matrix.diagonal())
     rows = hollow.sum(axis=1)
@@ -168,7 +261,11 @@ def u_centered(matrix: Matrix) -> Matrix:
 
 
 def double_centered(matrix: Matrix) -> Matrix:
-    """A symmetric matrix less its row and column means, plus its mean."""
+    """Return a symmetric matrix less its row and column means, plus its mean.
+
+    Args:
+        matrix: The matrix, (n, n).
+    """
     rows = matrix.mean(axis=1)
     centered: Matrix = matrix - rows[:, None] - rows[None] + rows.mean()
     return centered

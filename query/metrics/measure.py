@@ -1,4 +1,4 @@
-"""Measures of one model: one model's vectors in, value or reason out, with an interval by subsampling beside it."""
+"""Measures of one model: its vectors in, value or reason out, with an interval beside it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,34 @@ from query.statistics.interval import (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One value and all that is needed to read it. Where there is no value there is a reason."""
+    """One value and all that is needed to read it. If there is no value there is a reason.
+
+    Attributes:
+        value: The measure.
+        reason: Why there is no value.
+        measure: The name of the measure.
+        method: The method.
+        normalization: How vectors were normalized.
+        k: The number of neighbors; None if the method has none.
+        n: The number of systems.
+        n_distinct: The number of distinct vectors, to the precision of those given; None if there
+            is no value.
+        low: The lower end of the 95 % interval.
+        high: The upper end of the 95 % interval.
+        warning: Why there is no interval although one was asked for.
+    """
 
     value: float | None
     reason: str | None
     measure: str
     method: str
     normalization: str
-    k: int | None  # None for methods without neighbors
+    k: int | None
     n: int
-    n_distinct: int | None = (
-        None  # distinct vectors, to the precision of those given; None where there is no value
-    )
-    low: float | None = None  # of the 95 % interval
+    n_distinct: int | None = None
+    low: float | None = None
     high: float | None = None
-    warning: str | None = None  # why no interval is told where one was asked for
+    warning: str | None = None
 
 
 def measure(
@@ -56,12 +69,21 @@ def measure(
     seed: int = 0,
     name: str = "a",
 ) -> Measured:
-    """A measure of one model's vectors, (n, d); method and k: the measure's defaults where None.
+    """Return a measure of one model's vectors. Data that give no value give a reason.
 
-    subsamples: how many random subsets of the systems the 95 % interval, low to high, comes from (see `interval`), each
-    normalized by itself; pairs of which one has no value are left out. seed: of the subsets. name: how reasons call
-    the model.
-    Data that give no value give a reason. Raises ValueError on parameters that make no sense.
+    Args:
+        x: The vectors, (n, d).
+        measure: The name of the measure.
+        method: The method; the measure's default if None.
+        k: The number of neighbors; the measure's default if None.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+        subsamples: How many random subsets of the systems the 95 % interval comes from, each
+            normalized by itself; pairs of which one has no value are left out. 0 for no interval.
+        seed: The seed of the subsets.
+        name: How reasons call the model.
+
+    Raises:
+        ValueError: A parameter makes no sense.
     """
     chosen = find_measure(measure)
     way = choose_method(chosen, method)
@@ -98,7 +120,20 @@ def bare_measure(
     normalization: str,
     name: str,
 ) -> float:
-    """The value alone. Raises Undefined where there is none, ValueError on parameters that make no sense."""
+    """Return the value alone.
+
+    Args:
+        x: The vectors, (n, d).
+        chosen: The measure.
+        method: The method; the measure's default if None.
+        k: The number of neighbors; the measure's default if None.
+        normalization: How vectors are normalized.
+        name: How reasons call the model.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     found = measure(x, chosen.name, method=method, k=k, normalize=normalization, name=name)
     if found.value is None:
         raise Undefined(found.reason)
@@ -113,7 +148,7 @@ def _resampled(
     k: int | None,
     normalization: str,
 ) -> NDArray[np.float64]:
-    """The measure of each subset, NaN where undefined. drawn: (S, m) row numbers. Returns (S,)."""
+    """Return the measure of each subset of rows, (S,); NaN where undefined."""
     fewer = None if k is None else max(chosen.least_k, subset_k(k, len(x), drawn.shape[1]))
     found = np.full(len(drawn), np.nan)
     for s, rows in enumerate(drawn):

@@ -1,15 +1,19 @@
-"""Mutual k-nearest-neighbor overlap: the mean share of a system's neighbors that two models agree on.
+"""Mutual k-nearest-neighbor overlap: the mean share of neighbors on which two models agree.
 
-Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their `metrics.mutual_knn`).
-Definition: mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the largest inner product
-(under 'l2': the largest cosine, which is also the smallest Euclidean distance).
-Ties: Σ_ij w_ij v_ij / √(Σ w² · Σ v²), w and v the two models' weights, the probability to be among the k nearest where
-ties are broken at random (engine/neighbors/lists.py). Without ties this is the definition; with them a model and itself still
-give 1. Huh et al. take whatever their sort leaves first.
-Range: 0 to 1; k / (n − 1) for unrelated models without ties, more where systems tie (0.25 for four equally frequent
-vectors). Depends on n at fixed k.
+Reference: Huh, Cheung, Wang, Isola, "The Platonic Representation Hypothesis", ICML 2024 (their code
+    `metrics.mutual_knn`).
+Definition: the mean over i of |N_a(i) ∩ N_b(i)| / k, where N(i) are the k systems j ≠ i with the
+    largest inner product (under 'l2' the largest cosine, which is also the smallest Euclidean
+    distance).
+Ties: Σ_ij w_ij v_ij / √(Σ w² · Σ v²), where w and v are the two models' weights, the probability of
+    being among the k nearest if ties are broken at random (see `query/engine/neighbors/lists.py`).
+    Without ties this is the definition; with them a model and itself still give 1. Huh et al. take
+    whatever their sort puts first.
+Range: 0 to 1; k / (n − 1) for unrelated models without ties, more if systems tie (0.25 for four
+    equally frequent vectors). It depends on n at fixed k.
 Invariant to: rotations and reflections, scale, the order of the systems; not to shifts.
-Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 everybody is everybody's neighbor), constant vectors.
+Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 every system is a neighbor of every
+    other), constant vectors.
 Tested against: scikit-learn's NearestNeighbors.
 """
 
@@ -32,14 +36,19 @@ from query.metrics.base import Metric
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What mutual k-NN keeps of one model."""
+class _State:
+    """What mutual k-NN keeps of one model.
+
+    Attributes:
+        neighbors: The neighborhoods.
+        squares: Σ w².
+    """
 
     neighbors: Neighborhoods
-    squares: float  # Σ w²
+    squares: float
 
 
-class MutualKnn(Metric):
+class _MutualKnn(Metric):
     """See the module."""
 
     name: ClassVar[str] = "mutual_knn"
@@ -50,9 +59,9 @@ class MutualKnn(Metric):
     def least_systems(self, k: int) -> int:
         return max(k + 2, 4)
 
-    def prepare(self, comparison: Comparison, i: int) -> State:
+    def prepare(self, comparison: Comparison, i: int) -> _State:
         neighbors = comparison.neighbors(i, "inner", comparison.k_of(self))
-        return State(
+        return _State(
             neighbors, _shared(neighbors, neighbors, identity_pairing(comparison.n)).item()
         )
 
@@ -74,18 +83,31 @@ class MutualKnn(Metric):
         )
 
 
-METRIC = MutualKnn()
+METRIC = _MutualKnn()
 
 
 def mutual_knn(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, k: int = 25, *, normalize: str = "l2"
 ) -> float:
-    """Mutual k-NN overlap of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    """Return the mutual k-NN overlap of two models' vectors over the same systems.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        k: The number of neighbors.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
 
 
 def _shared(a: Neighborhoods, b: Neighborhoods, orders: Tensor | Orders) -> Tensor:
-    """Σ_ij w_ij v_ij for every pairing, (B,)."""
+    """Return Σ_ij w_ij v_ij for every pairing, (B,)."""
 
     def add(order: Orders, place: Orders, out: Orders) -> None:
         out[0] = kernels.sum_shared(a, b, order, place)

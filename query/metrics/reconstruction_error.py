@@ -1,32 +1,39 @@
-"""Reconstruction error: what a linear map from model a leaves unexplained of model b, on systems it was not fitted to.
+"""Reconstruction error: what a linear map from model a leaves unexplained of model b.
 
-Reference: Goscinski, Fraux, Imbalzano, Ceriotti, Mach. Learn.: Sci. Technol. 2 025028 (2021), the global feature
-reconstruction error, with the choices of their code (scikit-matter, `global_reconstruction_error`).
-Definition: √(Σ ‖y_i − x_i P‖² / n_test) over the test half. Each model is shifted by the means and divided by the root
-of the total variance of its training half. P is the least-squares map of the training half on its leading singular
-vectors: those weaker than λ times the strongest of its own two halves are left out, λ one of 20 from 1e-9 to 0.9 in
-equal ratios, that with the least squared error when each of these two predicts the other.
-
-Halves: the systems in their order alternately, the first, third, … for training; of these again every other one.
-Vectors from the store come in order of system_id; an aggregate knows no ids and sorts rows by content, so its value
-differs from the table functions' by what another split changes.
-Differs from scikit-matter's defaults in the halves (theirs are drawn at random) and in how λ is judged (theirs by the
-mean over features of the root mean square error, which changes when b is turned).
-
-Range: 0 to about 1; 1 is what predicting the mean gives, unrelated models may lie above. Lower is closer. Asymmetric:
-from a to b; b may hold all that a has and a not all that b has. 0 for a model and itself needs d < n / 2.
-Invariant to: rotations and reflections, scale, shifts of either model (under normalization 'none'); not to the order
-of the systems. Depends on n: more systems find a better map.
-Duplicates: a system whose copy is in the training half is known rather than predicted, which lowers the value.
+Reference: Goscinski, Fraux, Imbalzano, Ceriotti, Mach. Learn.: Sci. Technol. 2 025028 (2021), the
+    global feature reconstruction error, with the choices of their code (scikit-matter,
+    `global_reconstruction_error`).
+Definition: √(Σ ‖y_i − x_i P‖² / n_test) over the test half, to which the map was not fitted. Each
+    model is shifted by the means and divided by the root of the total variance of its training
+    half. P is the least-squares map of the training half on its leading singular vectors: those
+    weaker than λ times the strongest of its own two halves are left out. λ is one of 20 values from
+    1e-9 to 0.9 in equal ratios, the one with the least squared error when each of these two halves
+    predicts the other.
+Halves: the systems in their order alternately, the first, third, … for training; of these again
+    every other one. Vectors from the store come in order of system_id; an aggregate knows no ids
+    and sorts rows by content, so its value differs from that of the table functions by what another
+    split changes.
+Differences from scikit-matter's defaults: the halves (theirs are drawn at random) and how λ is
+    judged (theirs by the mean over features of the root mean square error, which changes if b is
+    rotated).
+Range: 0 to about 1; predicting the mean gives 1, and unrelated models may lie above. Lower is
+    closer. It is asymmetric, from a to b: b may hold all that a has, and a not all that b has. 0
+    for a model and itself needs d < n / 2.
+Invariant to: rotations and reflections, scale, shifts of either model (under normalization 'none');
+    not to the order of the systems. It depends on n: more systems find a better map.
+Duplicates: a system of which a copy is in the training half is known rather than predicted, which
+    lowers the value.
 Undefined: fewer than 8 systems, constant vectors, the same vector for at least half of the systems.
 Null: each pairing chooses its λ anew, as the value did; singular vectors of a are found once.
-Interval: nothing is drawn, as a subset would have other halves. The variance is the sum of the squares of what each
-system adds, to first order, to the logarithm of the squared error (the infinitesimal jackknife: Jaeckel, Bell Labs
-memorandum 72-1215 (1972); Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): its own squared
-residual in the test half; in the training half its part in the scale of b and in the map, as if left out.
+Interval: nothing is drawn, as a subset would have other halves. The variance is the sum of the
+    squares of what each system adds, to first order, to the logarithm of the squared error (the
+    infinitesimal jackknife: Jaeckel, Bell Labs memorandum 72-1215 (1972); Efron, The Jackknife, the
+    Bootstrap and Other Resampling Plans, 1982). In the test half that is its own squared residual;
+    in the training half its part in the scale of b and in the map, as if it were left out.
 Tested against: scikit-matter 0.4.1, and the definition restated.
 
-Singular vectors are found once a model; a pair costs the products of its halves, n·d_a·d_b, and a few d³.
+Singular vectors are found once per model; a pair costs the products of its halves, n · d_a · d_b,
+and a few d³.
 """
 
 from __future__ import annotations
@@ -52,40 +59,59 @@ TRAIN, TEST = slice(0, None, 2), slice(1, None, 2)
 FOLDS = slice(0, None, 4), slice(2, None, 4)  # of all systems; together TRAIN
 CUTOFFS = torch.logspace(-9, math.log10(0.9), 20, dtype=torch.float64)
 TIE = 1e-12  # of the variance: squared errors that differ by less are equal
-ALIKE = 1e-12
-LEVERAGE = (
-    0.9  # at most: without a system that the map hardly fits but through it, anything may happen
-)
+ALIKE = 1e-12  # of the largest: vectors that differ by less along one direction are the same
+# The most leverage that is counted: without a system through which alone the map fits it, anything
+# may happen.
+LEVERAGE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """Singular vectors of some systems of a model, strongest first, those too weak for every cut-off left out."""
+class _Basis:
+    """Singular vectors of some systems of a model, without those too weak for every cut-off.
 
-    inverse: Tensor  # (d, r) right singular vectors, each divided by its singular value
-    counts: list[int]  # by cut-off: how many are used
+    Attributes:
+        inverse: The right singular vectors, strongest first, each divided by its singular value,
+            (d, r).
+        counts: How many of them each cut-off uses.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Half of the training half, as it predicts the other."""
-
-    basis: Basis
-    gram: Tensor  # (r, r) products of the other half's coordinates along the basis
+    inverse: Tensor
+    counts: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What the errors from one model to others need of it."""
+class _Fold:
+    """Half of the training half, as it predicts the other.
 
-    mean: Tensor  # (d,) of the training half
+    Attributes:
+        basis: Its singular vectors.
+        gram: Products of the other half's coordinates along the basis, (r, r).
+    """
+
+    basis: _Basis
+    gram: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the errors from one model to others need of it.
+
+    Attributes:
+        mean: The mean of the training half, (d,).
+        scale: The root of its total variance.
+        folds: The halves of the training half.
+        whole: The singular vectors of the training half.
+        few: The (n, n) coordinates of a model with more dimensions than systems, else None.
+    """
+
+    mean: Tensor
     scale: float
-    folds: tuple[Fold, Fold]
-    whole: Basis
-    few: Tensor | None  # (n, n) coordinates of a model with more dimensions than systems
+    folds: tuple[_Fold, _Fold]
+    whole: _Basis
+    few: Tensor | None
 
 
-class ReconstructionError(Metric):
+class _ReconstructionError(Metric):
     """See the module."""
 
     name: ClassVar[str] = "reconstruction_error"
@@ -95,7 +121,7 @@ class ReconstructionError(Metric):
     def least_systems(self, k: int) -> int:
         return 8
 
-    def prepare(self, comparison: Comparison, i: int) -> State:
+    def prepare(self, comparison: Comparison, i: int) -> _State:
         vectors = comparison.vectors(i).to(comparison.device)
         x = coordinates(vectors)
         if _half_alike(x):
@@ -108,7 +134,7 @@ class ReconstructionError(Metric):
         strongest = max(sizes[0].item() for sizes, _ in spectra[:2])
         first, second, whole = (_basis(*spectrum, strongest) for spectrum in spectra)
         folds = (_fold(first, x[FOLDS[1]]), _fold(second, x[FOLDS[0]]))
-        return State(mean, scale, folds, whole, few)
+        return _State(mean, scale, folds, whole, few)
 
     def value(self, comparison: Comparison, a: int, b: int, estimator: str | None) -> float:
         return self.null(comparison, a, b, estimator, torch.arange(comparison.n)[None]).item()
@@ -116,7 +142,7 @@ class ReconstructionError(Metric):
     def null(
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        state: State = comparison.state(self, a)
+        state: _State = comparison.state(self, a)
         x, y = self._placed(comparison, a, b)
         orders = permutations.to(comparison.device)
         return torch.stack([_error(state, x, y.index_select(0, order)) for order in orders]).cpu()
@@ -132,7 +158,7 @@ class ReconstructionError(Metric):
         subsamples: int,
         seed: int,
     ) -> NDArray[np.float64]:
-        """From what every system adds: see the module. Nothing is drawn."""
+        """Return half widths from what every system adds: see the module. Nothing is drawn."""
         return np.array([self._margin(comparison, a, b) for a, b in pairs])
 
     def _margin(self, comparison: Comparison, a: int, b: int) -> float:
@@ -146,14 +172,14 @@ class ReconstructionError(Metric):
         return quantile(freedom) * value / 2 * math.sqrt(variance)
 
     def _placed(self, comparison: Comparison, a: int, b: int) -> tuple[Tensor, Tensor]:
-        """Model a standardized, (n, d_a), and model b as it is, (n, d_b)."""
-        state: State = comparison.state(self, a)
+        """Return model a standardized, (n, d_a), and model b as it is, (n, d_b)."""
+        state: _State = comparison.state(self, a)
         return (self._coordinates(comparison, a) - state.mean) / state.scale, self._coordinates(
             comparison, b
         )
 
     def _coordinates(self, comparison: Comparison, i: int) -> Tensor:
-        state: State = comparison.state(self, i)
+        state: _State = comparison.state(self, i)
         return (
             coordinates(comparison.vectors(i).to(comparison.device))
             if state.few is None
@@ -161,43 +187,55 @@ class ReconstructionError(Metric):
         )
 
 
-METRIC = ReconstructionError()
+METRIC = _ReconstructionError()
 
 
 def reconstruction_error(
     a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2"
 ) -> float:
-    """What of b, (n, d_b), a linear map from a, (n, d_a), leaves unexplained. Raises Undefined."""
+    """Return what of b a linear map from a leaves unexplained.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def _singular(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values (r,), descending, and right singular vectors (r, d)."""
+    """Return singular values (r,), descending, and right singular vectors (r, d)."""
     _, sizes, vectors = torch.linalg.svd(x, full_matrices=False)
     return sizes, vectors
 
 
-def _basis(sizes: Tensor, vectors: Tensor, strongest: float) -> Basis:
+def _basis(sizes: Tensor, vectors: Tensor, strongest: float) -> _Basis:
     counts = (sizes[:, None] > CUTOFFS.to(sizes.device) * strongest).sum(dim=0).tolist()
     used = counts[0]
-    return Basis((vectors[:used] / sizes[:used, None]).T.contiguous(), counts)
+    return _Basis((vectors[:used] / sizes[:used, None]).T.contiguous(), counts)
 
 
-def _fold(basis: Basis, other: Tensor) -> Fold:
+def _fold(basis: _Basis, other: Tensor) -> _Fold:
     along = other @ basis.inverse
-    return Fold(basis, along.T @ along)
+    return _Fold(basis, along.T @ along)
 
 
-def _error(state: State, x: Tensor, y: Tensor) -> Tensor:
-    """Of x (n, d_a), standardized, to y (n, d_b)."""
+def _error(state: _State, x: Tensor, y: Tensor) -> Tensor:
+    """Return the error from x (n, d_a), standardized, to y (n, d_b)."""
     y = _standardized(y)[0]
     inverse, product = _fit(state, x, y)
     residual = y[TEST] - x[TEST] @ (inverse @ (inverse.T @ product))
     return residual.square().sum(dim=1).mean().sqrt()
 
 
-def _fit(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The map P = V Vᵀ XᵀY of the training half as V (d_a, r) and XᵀY (d_a, d_b); x and y standardized."""
+def _fit(state: _State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the map P = V Vᵀ XᵀY of the training half as V (d_a, r) and XᵀY (d_a, d_b)."""
     first, second = (x[rows].T @ y[rows] for rows in FOLDS)
     losses = _losses(state.folds[0], first, second, y[FOLDS[1]]) + _losses(
         state.folds[1], second, first, y[FOLDS[0]]
@@ -206,11 +244,11 @@ def _fit(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return state.whole.inverse[:, : state.whole.counts[best]], first + second
 
 
-def _influence(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """n/2 times what each test and each training system adds to the logarithm of the squared error, both (n/2,).
+def _influence(state: _State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return n/2 times what each test and training system adds to the log of the squared error.
 
-    A training system moves the scale of y and, the more the less its own prediction errs without it (residual over
-    1 − leverage), the map. λ is held.
+    A training system moves the scale of y; and it moves the map, the more so the worse its
+    prediction is without it (residual over 1 − leverage). λ is held. Both are (n/2,).
     """
     y = _standardized(y)[0]
     inverse, product = _fit(state, x, y)
@@ -219,18 +257,17 @@ def _influence(state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     test, train = residual[TEST], residual[TRAIN]
     loss = test.square().sum(dim=1).mean()
     leverage = along[TRAIN].square().sum(dim=1).clamp(max=LEVERAGE)
-    slope = (
-        -2 * (along[TEST].T @ test) / len(test)
-    )  # of the loss, by how the map turns coordinates along V
+    # The slope of the loss, by how the map changes coordinates along V.
+    slope = -2 * (along[TEST].T @ test) / len(test)
     moved = len(train) * (along[TRAIN] * (train @ slope.T)).sum(dim=1) / (1 - leverage)
     return test.square().sum(dim=1) / loss, moved / loss - y[TRAIN].square().sum(dim=1)
 
 
-def _losses(fold: Fold, product: Tensor, other: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error by cut-off, (20,), when a fold predicts the other fold's y, (m, d_b).
+def _losses(fold: _Fold, product: Tensor, other: Tensor, y: Tensor) -> Tensor:
+    """Return the mean squared error by cut-off, (20,), of a fold that predicts the other fold's y.
 
-    product, other: XᵀY, (d_a, d_b), of the fold and of the other. The errors for every number of singular vectors
-    follow from sums over the first ones, so that no prediction is made.
+    product, other: XᵀY, (d_a, d_b), of the fold and of the other. The errors for every number of
+    singular vectors follow from sums over the first ones, so that no prediction is made.
     """
     fitted, along = fold.basis.inverse.T @ product, fold.basis.inverse.T @ other
     crossed = fold.gram * (fitted @ fitted.T)
@@ -240,7 +277,7 @@ def _losses(fold: Fold, product: Tensor, other: Tensor, y: Tensor) -> Tensor:
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, float]:
-    """x with its training half about 0 and of total variance 1; the mean taken off and the scale divided by."""
+    """Return x with its training half about 0 and of total variance 1, the mean and the scale."""
     mean = x[TRAIN].mean(dim=0)
     x = x - mean
     scale = x[TRAIN].square().sum(dim=1).mean().sqrt()
@@ -248,7 +285,10 @@ def _standardized(x: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 def _half_alike(x: Tensor) -> bool:
-    """Whether so many vectors are the same that a training half can be: seen along one direction, fixed at random."""
+    """Return whether so many vectors are the same that a training half can be.
+
+    They are compared along one direction, fixed at random.
+    """
     direction = torch.randn(
         x.shape[1], generator=torch.Generator().manual_seed(0), dtype=x.dtype
     ).to(x.device)

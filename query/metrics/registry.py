@@ -1,4 +1,4 @@
-"""Finds the metrics and measures: every module of this folder that has a `METRIC` or a `MEASURE`."""
+"""Finds the metrics and measures: each module here that has a `METRIC` or a `MEASURE`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from query.metrics.base import Measure, Metric
 
 @functools.cache
 def discover() -> dict[str, Metric]:
-    """All metrics of two models by name, in alphabetical order."""
+    """Return all metrics of two models by name, in alphabetical order."""
     return {metric.name: metric for metric in _found("METRIC")}
 
 
 @functools.cache
 def discover_measures() -> dict[str, Measure]:
-    """All measures of one model by name, in alphabetical order."""
+    """Return all measures of one model by name, in alphabetical order."""
     return {measure.name: measure for measure in _found("MEASURE")}
 
 
 def _found(attribute: str) -> list[Any]:
-    """This attribute of every module of this folder that has it."""
+    """Return this attribute of every module of this folder that has it."""
     package = __name__.rpartition(".")[0]
     names = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     modules = (importlib.import_module(f"{package}.{name}") for name in names)
@@ -33,7 +33,14 @@ def _found(attribute: str) -> list[Any]:
 
 
 def find_metric(name: str) -> Metric:
-    """The metric of this name. Raises ValueError that suggests the nearest one."""
+    """Return the metric of this name.
+
+    Args:
+        name: The name, such as "cknna".
+
+    Raises:
+        ValueError: There is none; the message suggests the nearest.
+    """
     metrics = discover()
     if name in metrics:
         return metrics[name]
@@ -41,7 +48,14 @@ def find_metric(name: str) -> Metric:
 
 
 def find_measure(name: str) -> Measure:
-    """The measure of this name. Raises ValueError that suggests the nearest one."""
+    """Return the measure of this name.
+
+    Args:
+        name: The name, such as "effective_rank".
+
+    Raises:
+        ValueError: There is none; the message suggests the nearest.
+    """
     measures = discover_measures()
     if name in measures:
         return measures[name]
@@ -49,20 +63,40 @@ def find_measure(name: str) -> Measure:
 
 
 def choose_estimator(metric: Metric, estimator: str | None) -> str | None:
-    """The estimator asked for, or the metric's default. Raises ValueError on one that it does not have."""
+    """Return the estimator that was asked for, or the metric's default.
+
+    Args:
+        metric: The metric.
+        estimator: The name of the estimator; None for the default.
+
+    Returns:
+        The name; None if the metric has no estimators.
+
+    Raises:
+        ValueError: The metric does not have it.
+    """
     if estimator is None:
         return metric.estimators[0] if metric.estimators else None
     if estimator in metric.estimators:
         return estimator
     if not metric.estimators:
         raise ValueError(
-            f"{metric.name} has no estimators, but estimator '{estimator}' was asked for: leave it out"
+            f"{metric.name} has no estimators, but estimator '{estimator}' was asked for: "
+            "leave it out"
         )
     raise ValueError(unknown_name(f"estimator of {metric.name}", estimator, metric.estimators))
 
 
 def choose_method(measure: Measure, method: str | None) -> str:
-    """The method asked for, or the measure's default. Raises ValueError on one that it does not have."""
+    """Return the method that was asked for, or the measure's default.
+
+    Args:
+        measure: The measure.
+        method: The name of the method; None for the default.
+
+    Raises:
+        ValueError: The measure does not have it.
+    """
     if method is None:
         return measure.methods[0]
     if method in measure.methods:

@@ -1,18 +1,20 @@
 """RSA, representational similarity analysis: do two models find the same pairs of systems unlike?
 
 Reference: Kriegeskorte, Mur, Bandettini, Front. Syst. Neurosci. 2:4 (2008).
-Definition: the Pearson correlation, over all pairs i < j, of the two models' dissimilarities |x_i − x_j|². Under 'l2'
-that is twice the cosine distance, the usual choice. (Spearman's correlation, also in use, needs the ranks of all n²/2
-dissimilarities, and is not offered.)
-
-Range: -1 to 1; 0 for unrelated models. Hardly depends on n.
-Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of the systems.
-Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other (one-hot vectors).
-Unlike CKA it does not center rows: one system far from all others weighs in n pairs.
+Definition: the Pearson correlation, over all pairs i < j, of the two models' dissimilarities
+    |x_i − x_j|². Under 'l2' these are twice the cosine distance, the usual choice. (Spearman's
+    correlation, which is also in use, needs the ranks of all n²/2 dissimilarities and is not
+    offered.)
+Range: −1 to 1; 0 for unrelated models. It hardly depends on n.
+Invariant to: rotations and reflections, shifts (under normalization 'none'), scale, the order of
+    the systems.
+Undefined: fewer than 4 systems, constant vectors, all systems equally far from each other (one-hot
+    vectors).
 Tested against: SciPy's pdist and pearsonr.
 
-Computed from the sums that CKA needs: with centered features Σ_ij |x_i − x_j|² |y_i − y_j|² is made of Σ_ij K_ij L_ij
-and the squared lengths alone.
+Unlike CKA it does not center rows: one system far from all others weighs in n pairs. It is computed
+from the sums that CKA needs: with centered features Σ_ij |x_i − x_j|² |y_i − y_j|² is made of Σ_ij
+K_ij L_ij and the squared lengths alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from query.metrics.base import ROUNDING
 from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State
 
 
-class Rsa(MatrixCorrelation):
+class _Rsa(MatrixCorrelation):
     """See the module."""
 
     name: ClassVar[str] = "rsa"
@@ -41,9 +43,8 @@ class Rsa(MatrixCorrelation):
         n, total = comparison.n, float(squares.sum())
         own = comparison.sums.kernel_product(i, i)
         product, size = _centered_product(own, squares, squares)
-        rows = (
-            n * squares + total - 2 * total
-        )  # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean
+        # Σ_j |x_i − x_j|² = n |x_i|² + Σ |x|², less (n − 1) times the mean.
+        rows = n * squares + total - 2 * total
         scale = {"pearson": product**0.5} if product > ROUNDING * size else {}
         moments = {"pearson": Moments(n, product, float(rows @ rows))}
         return State(comparison.names[i], moments, scale)
@@ -65,20 +66,33 @@ class Rsa(MatrixCorrelation):
         return table
 
 
-METRIC = Rsa()
+METRIC = _Rsa()
 
 
 def rsa(a: ArrayLike | Tensor, b: ArrayLike | Tensor, *, normalize: str = "l2") -> float:
-    """RSA of two models' vectors over the same systems, (n, d_a) and (n, d_b). Raises Undefined."""
+    """Return the RSA of two models' vectors over the same systems.
+
+    See the module.
+
+    Args:
+        a: The vectors of the first model, (n, d_a).
+        b: The vectors of the second, (n, d_b), row i of the same system as row i of a.
+        normalize: 'l2', 'max', 'zscore' or 'none'.
+
+    Raises:
+        Undefined: There is no value.
+        ValueError: A parameter makes no sense.
+    """
     return bare_alignment(METRIC, a, b, k=1, estimator=None, normalization=normalize)
 
 
 def _centered_product(
     product: float, a_squares: NDArray[np.float64], b_squares: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Σ_{i≠j} of the products of dissimilarities less their means, and the size of the terms it is made of.
+    """Return Σ_{i≠j} of the products of centered dissimilarities, and the size of its terms.
 
-    product: Σ_ij K_ij L_ij of centered features; squares: (n,). A dissimilarity is a_i + a_j − 2 K_ij; 0 for i = j.
+    product: Σ_ij K_ij L_ij of centered features; squares: (n,). A dissimilarity is a_i + a_j − 2
+    K_ij, and 0 for i = j.
     """
     n = len(a_squares)
     a_total, b_total = float(a_squares.sum()), float(b_squares.sum())

@@ -129,7 +129,7 @@ def test_the_reason_names_the_model() -> None:
         ),
         (
             {"estimator": "centred"},
-            "unknown estimator of cknna 'centered'; did you mean 'centered'\\?",
+            "unknown estimator of cknna 'centred'; did you mean 'centered'\\?",
         ),
         ({"metric": "mutual_knn", "estimator": "biased"}, "mutual_knn has no estimators"),
         ({"normalize": "L2"}, "unknown normalization 'L2'; did you mean 'l2'\\?"),
