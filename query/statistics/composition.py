@@ -1,14 +1,16 @@
-"""The composition's part of an energy, and what is left of it: the energy measure. Knows no SQL.
+"""The composition's part of an energy, and what is left of it.
 
-Energies of two sources differ first of all by what an atom of each element weighs in them: pseudopotentials,
-corrections, reference states. So a linear model of the composition, E ≈ Σ_e c_e n_e with n_e atoms of element e and no
-constant, is fitted by least squares to the labels and, apart from that, to a model's predictions for the same systems;
-what remains of both is compared (Edamadaka et al., arXiv 2512.03750, equations 1–4). Any zero of energy for each
-element then makes no difference.
+Energies of two sources differ first of all by what an atom of each element weighs in them:
+pseudopotentials, corrections, reference states. So a linear model of the composition, E ≈ Σ_e c_e
+n_e with n_e atoms of element e and no constant, is fitted by least squares to the labels and, apart
+from that, to a model's predictions for the same systems; what remains of both is compared
+(Edamadaka et al., arXiv 2512.03750, equations 1–4). Any zero of energy for each element then makes
+no difference.
 
-Where the systems do not determine all c_e, the smallest solution is taken; the residuals are the same for any. A system
-that the fit follows whatever its energy is, the only one with its element, say, has none: its leverage, the diagonal of
-the hat matrix, is 1 (Hoaglin and Welsch, Am. Stat. 32, 17 (1978)).
+If the systems do not determine all c_e, the smallest solution is taken; the residuals are the same
+for any. A system that the fit follows whatever its energy is, such as the only one with its
+element, has no residual: its leverage, the diagonal of the hat matrix, is 1 (Hoaglin and Welsch,
+Am. Stat. 32, 17 (1978)).
 """
 
 from __future__ import annotations
@@ -19,16 +21,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ABSORBED = 1e-9  # how far below 1 a leverage still is 1
-RESAMPLES = 999
-LEAST_SYSTEMS = 5  # that a bootstrap starts from
+ABSORBED = 1e-9  # how far below 1 a leverage still counts as 1
+RESAMPLES = 999  # of the bootstrap
+LEAST_SYSTEMS = 5  # from which a bootstrap starts
 CHUNK = 10**6  # numbers drawn at once
 
 Floats = NDArray[np.float64]
 
 
 def count_elements(numbers: Sequence[Sequence[int]]) -> Floats:
-    """Atoms of each element that occurs, (systems, elements), from the atomic numbers of each system."""
+    """Return the atoms of each element that occurs, (systems, elements).
+
+    Args:
+        numbers: The atomic numbers of each system.
+    """
     rows = np.repeat(np.arange(len(numbers)), [len(atoms) for atoms in numbers])
     elements, columns = np.unique(
         np.array([z for atoms in numbers for z in atoms], dtype=int), return_inverse=True
@@ -42,8 +48,10 @@ def count_elements(numbers: Sequence[Sequence[int]]) -> Floats:
 class Composition:
     """What least squares on the composition can tell of some systems.
 
-    basis: (n, rank), orthonormal columns that span all that a composition explains. rank: how many of the constants of
-    n_elements elements the systems determine.
+    Attributes:
+        basis: Orthonormal columns that span all that a composition explains, (n, rank).
+        n_elements: The number of elements that occur; the systems determine `rank` of their
+            constants.
     """
 
     basis: Floats
@@ -51,7 +59,11 @@ class Composition:
 
     @classmethod
     def of(cls, counts: Floats) -> Composition:
-        """counts: (n, elements), of elements that may be absent here."""
+        """Return what the composition of some systems tells.
+
+        Args:
+            counts: The atoms of each element, (n, elements); an element may occur in no system.
+        """
         present = counts[:, counts.any(axis=0)]
         left, singular, _ = np.linalg.svd(present, full_matrices=False)
         negligible = singular.max(initial=0.0) * max(present.shape) * np.finfo(float).eps
@@ -59,22 +71,34 @@ class Composition:
 
     @property
     def rank(self) -> int:
+        """How many of the elements' constants the systems determine."""
         return int(self.basis.shape[1])
 
     @property
     def leverage(self) -> Floats:
-        """How much of its own energy a system's fit follows, (n,), from 0 to 1."""
+        """How much of its own energy the fit of a system follows, (n,), from 0 to 1."""
         found: Floats = np.square(self.basis).sum(axis=1)
         return found
 
     def residuals(self, energies: Floats) -> Floats:
-        """What the fit leaves of energies (n,), in their unit; NaN where it takes all."""
+        """Return what the fit leaves of energies, (n,), in their unit; NaN where it takes all.
+
+        Args:
+            energies: The energies, (n,), in any unit.
+        """
         left: Floats = energies - self.basis @ (self.basis.T @ energies)
         return np.where(self.leverage > 1 - ABSORBED, np.nan, left)
 
 
 def mean_interval(values: Floats) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of (n,) by the bootstrap (percentiles, seed 0); None for fewer than 5 values."""
+    """Return the 95 % interval of a mean by a bootstrap over systems (percentiles, seed 0).
+
+    Args:
+        values: The values, (n,).
+
+    Returns:
+        The ends; None for fewer than LEAST_SYSTEMS values.
+    """
     if values.size < LEAST_SYSTEMS:
         return None
     generator = np.random.default_rng(0)
@@ -90,10 +114,14 @@ def mean_interval(values: Floats) -> tuple[float, float] | None:
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Spearman's, of (n,) and (n,); None where it is undefined."""
-    from scipy.stats import (
-        rankdata,  # takes a second to import, which other questions need not wait for
-    )
+    """Return Spearman's correlation, or None if it is undefined.
+
+    Args:
+        x: Some values, (n,).
+        y: Others, (n,).
+    """
+    # SciPy's statistics take a second to import, for which other questions need not wait.
+    from scipy.stats import rankdata
 
     if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None

@@ -1,14 +1,15 @@
-"""Do kinds of pairs of models differ? Means over pairs, tested by permuting the models. Knows no SQL.
+"""Do kinds of pairs of models differ? Means over pairs, tested by permuting the models.
 
-Pairs are not independent: each model is in n − 1 of them. So not pairs but models change places, rows and columns of
-the matrix of values together (Mantel, Cancer Res. 27, 209 (1967)), while the kinds of places stay; a mean over one kind
-of pairs less that over another is then a statistic as in MRPP and ANOSIM (Clarke, Aust. J. Ecol. 18, 117 (1993);
-Legendre and Legendre, Numerical Ecology, 3rd ed., 2012, chapter 10). Where another grouping is to be allowed for, only
-those permutations are made that keep it: models change places within their group, and groups of one size with each
-other (restricted permutation; Anderson and ter Braak, J. Stat. Comput. Simul. 73, 85 (2003)).
+Pairs are not independent: each model is in n − 1 of them. So models, not pairs, change places, rows
+and columns of the matrix of values together (Mantel, Cancer Res. 27, 209 (1967)), while the kinds
+of places stay. The mean over one kind of pairs less that over another is then a statistic as in
+MRPP and ANOSIM (Clarke, Aust. J. Ecol. 18, 117 (1993); Legendre and Legendre, Numerical Ecology,
+3rd ed., 2012, chapter 10). To allow for another grouping, only those permutations are made that
+keep it: models change places within their group, and groups of one size with each other (restricted
+permutation; Anderson and ter Braak, J. Stat. Comput. Simul. 73, 85 (2003)).
 
-The order as it is is always among the permutations, so that no p-value is 0 (Phipson and Smyth, Stat. Appl. Genet.
-Mol. Biol. 9, 39 (2010)).
+The order as it is is always among the permutations, so that no p-value is 0 (Phipson and Smyth,
+Stat. Appl. Genet. Mol. Biol. 9, 39 (2010)).
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 1999
+RESAMPLES = 1999  # of the bootstrap; percentiles then change little with the seed
 CHUNK = 10**6  # numbers held at once
-ROUNDING = 1e-12
+ROUNDING = 1e-12  # of the largest value: means that differ by less are equal
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 
 def orders(groups: Sequence[Sequence[int]], count: int, seed: int) -> Numbers:
-    """Orders of n models that keep their groups, (B, n), the order as it is among them.
+    """Return orders of the models that keep their groups, the order as it is among them.
 
-    groups: row numbers, 0 to n − 1 each once. Two groups of one size may change places. All orders where there are no
-    more than `count`, else that many at random, and the order as it is before them.
+    Groups of one size may change places.
+
+    Args:
+        groups: The models of each group, 0 to n − 1 each once.
+        count: All orders are returned if there are no more than this; else so many at random, after
+            the order as it is.
+        seed: The seed of random orders.
+
+    Returns:
+        The orders, (B, n).
     """
     n = sum(map(len, groups))
     classes = [list(members) for _, members in itertools.groupby(sorted(groups, key=len), key=len)]
@@ -68,10 +77,18 @@ def _all_orders(classes: Sequence[Sequence[Sequence[int]]], n: int) -> Iterator[
 def p_value(
     values: Values, kinds: Numbers, kind: int, other: int, moved: Numbers
 ) -> tuple[float, float]:
-    """How often the mean over one kind of pairs exceeds that over another by as much as it does, and the least it can.
+    """Return how often the mean over one kind of pairs exceeds that over another by as much.
 
-    values, kinds: (n, n), symmetric, the diagonal without meaning; both kinds occur. moved: orders, (B, n). The second
-    number is the part of the orders that leave both kinds of pairs as they are.
+    Args:
+        values: The values of all pairs, (n, n) symmetric; the diagonal has no meaning.
+        kinds: The kinds of all pairs, (n, n) symmetric; both kinds occur.
+        kind: The kind of which the mean is expected to be larger.
+        other: The kind with which it is compared.
+        moved: The orders, (B, n); see `orders`.
+
+    Returns:
+        The p-value, and the smallest that it could be: the part of the orders that leave both kinds
+        of pairs as they are.
     """
     rows, columns = np.triu_indices(len(values), 1)
     kept = kinds[rows, columns]
@@ -90,10 +107,15 @@ def p_value(
 
 
 def mean_interval(values: Values, mask: NDArray[np.bool_], seed: int) -> tuple[float, float]:
-    """The 95 % interval of the mean over some pairs by a bootstrap over models (percentiles).
+    """Return the 95 % interval of the mean over some pairs, by a bootstrap over models.
 
-    values, mask: (n, n), symmetric; some pairs are in the mask. A model that is drawn twice makes no pair with itself.
-    Resamples without any of the pairs are left out.
+    The ends are percentiles. A model that is drawn twice makes no pair with itself. Resamples
+    without any of the pairs are left out.
+
+    Args:
+        values: The values of all pairs, (n, n) symmetric.
+        mask: Which pairs, (n, n) symmetric; some are.
+        seed: The seed.
     """
     rows, columns = np.triu_indices(len(values), 1)
     inside = mask[rows, columns]

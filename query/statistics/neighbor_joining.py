@@ -1,6 +1,7 @@
 """The tree of models: neighbor joining on how differently they align with all others.
 
-Reference: Edamadaka et al., arXiv 2512.03750, equations A9–A12; Saitou and Nei, 1987.
+References: Edamadaka et al., arXiv 2512.03750, equations A9–A12; Saitou and Nei, Mol. Biol. Evol.
+4, 406 (1987).
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-# Added to every alignment before a profile is made, so that a model unlike all others still has one. The paper does
-# not print its value.
+# Added to every alignment before a profile is made, so that a model unlike all others has one too.
+# The paper does not print its value.
 EPSILON = 1e-12
-SPECIAL = re.compile(
-    r"[^\w.@+-]"
-)  # what Newick wants quoted, and '#', which some readers take for a comment
+# What Newick requires to be quoted, and '#', which some readers take for a comment.
+SPECIAL = re.compile(r"[^\w.@+-]")
 
 if TYPE_CHECKING:
     from Bio.Phylo.BaseTree import Clade, Tree
@@ -28,7 +28,14 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the tree. Leaves have a name; the root has no parent and no branch. Numbers follow the drawing."""
+    """A node of the tree; numbers follow the drawing.
+
+    Attributes:
+        number: The number of the node.
+        parent: The number of its parent; None for the root.
+        name: The name of a leaf; None for other nodes.
+        branch_length: The length of the branch to its parent; None for the root.
+    """
 
     number: int
     parent: int | None
@@ -37,10 +44,15 @@ class Node:
 
 
 def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
-    """The neighbor-joining tree of at least two models, depth first, and its Newick text.
+    """Return the neighbor-joining tree of at least two models, depth first, and its Newick text.
 
-    values: (n, n), row i the alignments of model i with all models, itself included; finite. The root is only where the
-    drawing begins: neighbor joining does not say which model came first. Branches may come out slightly negative.
+    The root is only where the drawing begins: neighbor joining does not tell which model came
+    first. Branches may come out slightly negative.
+
+    Args:
+        names: The models.
+        values: The finite alignments, (n, n), row i those of model i with all models, itself
+            included.
     """
     from Bio.Phylo.TreeConstruction import (  # slow to import, and rarely needed
         DistanceMatrix,
@@ -57,9 +69,13 @@ def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
 
 
 def profile_distances(values: Matrix) -> Matrix:
-    """√JSD (base 2, in [0, 1]) between the models' profiles: the mean of that of rows and that of columns.
+    """Return √JSD (base 2, in [0, 1]) between the profiles of models, (n, n).
 
-    values: (n, n). A profile is a row or column, negative values as 0, scaled to a sum of 1. Returns (n, n).
+    A profile is a row or a column with negative values as 0, scaled to a sum of 1. The distance is
+    the mean of that of rows and that of columns.
+
+    Args:
+        values: The alignments, (n, n).
     """
     kept = np.clip(values, 0.0, None) + EPSILON
     rows, columns = (
@@ -83,7 +99,7 @@ def _number(tree: Tree) -> list[Node]:
     def visit(clade: Clade, parent: int | None) -> None:
         number = len(nodes)
         name = None if clade.clades else clade.name
-        # Between models that see the same, nothing is left but rounding, of either sign.
+        # Between models that see the same, only rounding is left, of either sign.
         length = None if parent is None else round(clade.branch_length, 9) + 0.0
         nodes.append(Node(number, parent, name, length))
         for child in clade.clades:
@@ -94,6 +110,11 @@ def _number(tree: Tree) -> list[Node]:
 
 
 def _newick(nodes: Sequence[Node], node: Node) -> str:
+    """Return the Newick text of a node and what is below it.
+
+    Biopython's writer gives the root a branch of length 0, and leaves '#' unquoted, which is part
+    of the names of representations.
+    """
     if node.name is not None:
         text = f"'{node.name}'" if SPECIAL.search(node.name) else node.name
     else:

@@ -1,7 +1,7 @@
 """What a value would be by chance: permutation null, p-value and calibrated score.
 
-Reference: Gröger, Wen, Brbić, "Revisiting the Platonic Representation Hypothesis: An Aristotelian View", 2026
-(arXiv 2602.14486), algorithm 1. Tested against their package `calibrated-similarity`.
+Reference: Gröger, Wen, Brbić, "Revisiting the Platonic Representation Hypothesis: An Aristotelian
+View", 2026 (arXiv 2602.14486), algorithm 1. Tested against their package `calibrated-similarity`.
 """
 
 from __future__ import annotations
@@ -12,38 +12,63 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ALPHA = 0.05
+ALPHA = 0.05  # the level of the calibrated score, which is that of the reference
 ALIKE = 1e-10  # values that differ by less, relative to the largest, are equal but for rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """A value set against B values of the same vectors, wrongly paired."""
+    """A value compared with B values of the same vectors, wrongly paired.
+
+    Attributes:
+        mean: The mean of the B values.
+        std: Their standard deviation, with B − 1 in the denominator; None for B = 1.
+        p_value: (1 + the number of them at least as close as the value) / (1 + B).
+        calibrated: 0 for what chance gives, 1 for the same geometry.
+    """
 
     mean: float
-    std: float | None  # of the B values, B − 1 in the denominator; None for B = 1
-    p_value: float  # (1 + #{null at least as close as the value}) / (1 + B)
-    calibrated: float  # 0 for what chance gives, 1 for the same geometry
+    std: float | None
+    p_value: float
+    calibrated: float
 
 
 def permutations(n: int, count: int, seed: int) -> Tensor:
-    """`count` random orders of n systems, (count, n) int64, always the same for a seed."""
+    """Return random orders of the systems, always the same for a seed.
+
+    Args:
+        n: The number of systems.
+        count: The number of orders.
+        seed: The seed.
+
+    Returns:
+        The orders, (count, n) int64.
+    """
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
 
 
 def compare_with_null(value: float, null: Tensor, *, lower_is_closer: bool = False) -> Null:
-    """Set a value against its null, (B,) float64.
+    """Compare a value with its null.
 
-    τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05: what the authors' code does. So
-    with fewer than 19 permutations no value can rise above τ, and the calibrated score is 0; else it is
-    max(0, value − τ) / (1 − τ). Where lower is closer, 0 being the same, τ is the ⌈…⌉-th largest and the score is
-    max(0, τ − value) / τ.
+    τ is the ⌈(1 − α)(B + 1)⌉-th smallest of the null and the value together, α = 0.05, as in the
+    authors' code. So with fewer than 19 permutations no value can rise above τ, and the calibrated
+    score is 0; else it is max(0, value − τ) / (1 − τ). If lower is closer, 0 being the same, τ is
+    the ⌈…⌉-th largest and the score is max(0, τ − value) / τ.
+
+    Args:
+        value: The value.
+        null: The values of shuffled pairings, (B,) float64.
+        lower_is_closer: Whether 0 means the same, rather than 1.
+
+    Returns:
+        The comparison.
     """
     count = null.numel()
     ordered = torch.cat([null, null.new_tensor([value])]).sort(descending=lower_is_closer).values
     tau = ordered[math.ceil((1 - ALPHA) * (count + 1)) - 1].item()
-    # Of few distinct vectors many pairings give the same value, which sums in another order round otherwise.
+    # With few distinct vectors many pairings give the same value; sums in another order round it
+    # differently.
     same = ALIKE * max(abs(value), null.abs().max().item())
     as_close = null <= value + same if lower_is_closer else null >= value - same
     best = 0.0 if lower_is_closer else 1.0
