@@ -1,21 +1,23 @@
-"""Energies in table `labels`: which there are, and which a model's predictions are to be compared with."""
+"""Energies in the table `labels`: which there are, and which predictions are compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from query.engine.suggestions import did_you_mean
-from query.reading.vectors import OF_DATASET, Selection
+from query.reading.selection import OF_DATASET, Selection
 from query.statistics.composition import Floats, count_elements
-from query.tables.pairs import Row
 
-ENERGY = "energy"  # the property, in eV and with the model as its source, of what models predict
-# How names begin of what else is the energy of a whole system, the first the most like a potential's; a gap is none.
+# The property of what models predict, in eV and with the model as its source.
+ENERGY = "energy"
+# How the names of other energies of whole systems begin, the one most like a potential's first. A
+# gap is none of them.
 WHOLE = (
     "total_energy",
     "internal_energy",
@@ -26,19 +28,33 @@ WHOLE = (
 )
 
 KNOWN = f"""
-    SELECT property, source, source IN (SELECT model_id FROM models) AS is_model, list(DISTINCT unit) AS units,
-           count(*) AS n FROM labels WHERE {OF_DATASET} GROUP BY ALL ORDER BY ALL
+    SELECT
+        property,
+        source,
+        source IN (SELECT model_id FROM models) AS is_model,
+        list(DISTINCT unit) AS units,
+        count(*) AS n
+    FROM labels WHERE {OF_DATASET} GROUP BY ALL ORDER BY ALL
 """
 LABELS = f"""
     SELECT system_id, formula, numbers, value, unit FROM labels JOIN systems USING (system_id)
-    WHERE {OF_DATASET} AND property = $property AND source = $source AND isfinite(value) AND len(numbers) > 0
+    WHERE {OF_DATASET} AND property = $property AND source = $source
+        AND isfinite(value) AND len(numbers) > 0
     ORDER BY system_id
 """
 
 
 @dataclass(frozen=True)
 class Known:
-    """A property that some systems of the dataset have, by source."""
+    """A property that some systems of the dataset have, from one source.
+
+    Attributes:
+        name: The property.
+        source: Who says it: a dataset, or a model that predicted it.
+        is_model: Whether the source is a model.
+        units: The units that occur.
+        n: The number of systems that have it.
+    """
 
     name: str
     source: str
@@ -49,7 +65,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Labels:
-    """Total energies in eV, one a system, in order of system_id, with the atoms of each element, (n, elements)."""
+    """Total energies in eV, one per system, in order of system_id.
+
+    Attributes:
+        of: The property and its source.
+        selection: The systems that were asked for.
+        systems: The system_ids, (n,).
+        formulas: Their formulas, n of them.
+        counts: The atoms of each element, (n, elements).
+        energies: The energies in eV, (n,).
+    """
 
     of: Known
     selection: Selection
@@ -58,7 +83,8 @@ class Labels:
     counts: Floats
     energies: Floats
 
-    def where(self) -> Row:
+    def where(self) -> dict[str, Any]:
+        """Return the columns that say where the labels are from: dataset, property, source."""
         return {
             "dataset": self.selection.dataset,
             "property": self.of.name,
@@ -67,15 +93,27 @@ class Labels:
 
 
 def read_known(connection: duckdb.DuckDBPyConnection, selection: Selection) -> list[Known]:
-    """The properties of the systems, by name and source."""
+    """Return the properties of some systems, by name and source.
+
+    Args:
+        connection: A store.
+        selection: The systems.
+    """
     return [Known(*row) for row in connection.execute(KNOWN, selection.parameters()).fetchall()]
 
 
 def choose(dataset: str, known: Sequence[Known], name: str | None, source: str | None) -> Known:
-    """The labels to compare with. Raises ValueError that names those there are.
+    """Return the labels to compare with.
 
-    name: None is 'energy'; without it, of the energies of whole systems (`WHOLE`) the one that most systems have;
-    without such, the only property in a unit of energy.
+    Args:
+        dataset: The dataset, for messages.
+        known: The properties that its systems have.
+        name: The property; None for 'energy', or without it the energy of whole systems (`WHOLE`)
+            that most systems have, or without such the only property in a unit of energy.
+        source: The source; None for any that is no model.
+
+    Raises:
+        ValueError: There is none, or more than one; the message names those that there are.
     """
     if source is not None and source not in {p.source for p in known}:
         raise ValueError(
@@ -91,8 +129,8 @@ def choose(dataset: str, known: Sequence[Known], name: str | None, source: str |
     if not chosen:
         models = ", ".join(p.source for p in known if p.is_model) or "none yet"
         raise ValueError(
-            f"no labels of {name or 'energy'}{f' of {source!r}' if source else ''} on {dataset}; predictions of a "
-            f"model can take their place: source := '…', one of: {models}"
+            f"no labels of {name or 'energy'}{f' of {source!r}' if source else ''} on {dataset}; "
+            f"predictions of a model can take their place: source := '…', one of: {models}"
         )
     choices = "; ".join(f"property := '{p.name}', source := '{p.source}'" for p in chosen)
     raise ValueError(f"several labels on {dataset} are energies, choose one: {choices}")
@@ -103,7 +141,7 @@ def _in_units_of_energy(known: Sequence[Known]) -> list[Known]:
 
 
 def _meant(known: Sequence[Known]) -> str | None:
-    """The property that stands for the energy where none is named; None where that is not clear."""
+    """Return the property that stands for the energy if none is named; None if unclear."""
     if any(p.name == ENERGY for p in known):
         return ENERGY
     whole = [p for p in _in_units_of_energy(known) if p.name.startswith(WHOLE)]
@@ -119,12 +157,22 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of: Known) -> Labels:
-    """The labels of systems with atoms that are finite numbers. Raises ValueError on a unit that is none of energy."""
+    """Return the labels of systems with atoms that are finite numbers.
+
+    Args:
+        connection: A store.
+        selection: The systems.
+        of: The property and its source.
+
+    Raises:
+        ValueError: A unit is none of energy.
+    """
     known = units()
     for unit in of.units:
         if unit not in known:
             raise ValueError(
-                f"'{of.name}' of '{of.source}' is in '{unit}', expected a unit of energy: {', '.join(known)}"
+                f"'{of.name}' of '{of.source}' is in '{unit}', "
+                f"expected a unit of energy: {', '.join(known)}"
             )
     chosen = {"property": of.name, "source": of.source}
     table = connection.execute(LABELS, selection.parameters() | chosen).to_arrow_table()
@@ -140,8 +188,11 @@ def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of:
 
 
 def units() -> dict[str, float]:
-    """The units of energy that labels may be in, and how many eV each is (CODATA, by SciPy)."""
-    from scipy import constants  # takes a while to import, which other questions need not wait for
+    """Return the units of energy that labels may be in, and how many eV each is.
+
+    The constants are those of CODATA as SciPy has them.
+    """
+    from scipy import constants  # slow to import, and other questions need not wait for it
 
     hartree = constants.physical_constants["Hartree energy in eV"][0]
     mole = constants.e * constants.N_A

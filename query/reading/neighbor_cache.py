@@ -1,12 +1,14 @@
-"""Neighbor lists that outlive a question: files beside the store, so that a second matrix costs only what is new.
+"""Neighbor lists that outlive a question: files beside the store.
 
-A file holds the lists of one model's vectors, under one normalization and geometry, for the largest k that was asked
-for so far: lists for a smaller k are their beginning. Its name is a hash of all that decides them, the vectors' own
-bytes included, so a file is never out of date: what changed has another name. Files appear by rename, whole or not at
-all, and carry a checksum: one that is broken counts as absent, and is written again. Nothing here fails a question.
+A second matrix then costs only what is new. A file holds the lists of one model's vectors, under
+one normalization and geometry, for the largest k that was asked for so far: lists for a smaller k
+are their beginning. Its name is a hash of all that decides them, the vectors' own bytes included,
+so a file is never out of date: what changed has another name. Files appear whole or not at all and
+carry a checksum: one that is broken counts as absent and is written again. No question fails
+because of them.
 
-Layout: `MAGIC`, 32 bytes of checksum over the rest, `SHAPE`, then the arrays of `lists.NeighborLists`: value, slack (float64),
-begin, label (int64), index (int32).
+Layout: `MAGIC`, 32 bytes of checksum over the rest, `SHAPE`, then the arrays of `NeighborLists`:
+value, slack (float64), begin, label (int64), index (int32).
 """
 
 from __future__ import annotations
@@ -14,10 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import struct
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +28,14 @@ import torch
 from query.engine.models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
 from schemas.paths import cache_folder
+from zoo.files import remove_leftovers, write_atomically
 
-# Raise it where query/engine/neighbors/search.py, lists.py, resolution.py or normalize.py come to other lists.
+# To be raised when query/engine/neighbors/, resolution.py or normalization.py find other lists.
 VERSION = 2
 MAGIC = b"mzlists2"
 DIGEST = 32  # bytes
-SHAPE = struct.Struct("<qqqqd?7x")  # k, entries, lists, n, `relative`, `products`
+# k, entries, lists, n, `relative`, `products`.
+SHAPE = struct.Struct("<qqqqd?7x")
 ARRAYS = {
     "value": np.float64,
     "slack": np.float64,
@@ -41,24 +43,26 @@ ARRAYS = {
     "label": np.int64,
     "index": np.int32,
 }
-LEAST = 2048  # systems: lists of fewer are found sooner than read
-LIMIT = (
-    8 * 2**30
-)  # bytes of all lists, about six matrices of 60 models on 50,000 systems; then the oldest go
-ABANDONED = 3600.0  # s after which a file that was never finished belongs to nobody
+LEAST = 2048  # systems, below which lists are found sooner than read
+# Bytes of all lists, about six matrices of 60 models on 50,000 systems; beyond it the oldest go.
+LIMIT = 8 * 2**30
 
 _complained: set[Path] = set()
 
 
-class Cache:
-    """The lists kept in one folder; see `comparison.Cache`."""
+class NeighborCache:
+    """The lists kept in one folder; a `query.engine.neighbors.finder.NeighborListCache`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def beside(cls, connection: duckdb.DuckDBPyConnection) -> Cache | None:
-        """The store's own; None for a store in memory."""
+    def beside(cls, connection: duckdb.DuckDBPyConnection) -> NeighborCache | None:
+        """Return the cache of the store that a connection reads, or None for one in memory.
+
+        Args:
+            connection: A store.
+        """
         sql = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
         (path,) = connection.execute(sql).fetchall()[0]
         return None if path is None else cls(cache_folder(path))
@@ -66,7 +70,14 @@ class Cache:
     def find(
         self, table: VectorsLike, normalize: str, geometry: str, k: int
     ) -> NeighborLists | None:
-        """The lists of these vectors, (n, d), if they are here with at least k neighbors each."""
+        """Return the lists of these vectors if they are kept for k or more neighbors.
+
+        Args:
+            table: The vectors as they were given, (n, d).
+            normalize: The normalization.
+            geometry: 'inner' or 'euclidean'.
+            k: The number of neighbors.
+        """
         file = self._file(table, normalize, geometry)
         if file is None:
             return None
@@ -80,19 +91,26 @@ class Cache:
         return found
 
     def keep(self, table: VectorsLike, normalize: str, geometry: str, lists: NeighborLists) -> None:
-        """Keep lists for the next question, unless longer ones are here."""
+        """Keep lists for the next question, unless longer ones are here.
+
+        Args:
+            table: The vectors as they were given, (n, d).
+            normalize: The normalization.
+            geometry: 'inner' or 'euclidean'.
+            lists: Their lists.
+        """
         file = self._file(table, normalize, geometry)
         if file is None or self.find(table, normalize, geometry, lists.k) is not None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _replace(file, _encode(lists))
+            write_atomically(file, _encode(lists), durable=False)
             self._trim()
         except OSError as error:
             self._complain(error)
 
     def _file(self, table: VectorsLike, normalize: str, geometry: str) -> Path | None:
-        """Where the lists of these vectors are; None where it is not worth it."""
+        """Return where the lists of these vectors are; None if they are not worth a file."""
         x = table.cpu().numpy() if isinstance(table, torch.Tensor) else np.asarray(table)
         if len(x) < LEAST:
             return None
@@ -103,15 +121,15 @@ class Cache:
 
     def _trim(self) -> None:
         """Remove what was not asked for longest, and what killed processes left behind."""
+        remove_leftovers(self.folder)
         total = 0
         for status, file in sorted(_files(self.folder), key=lambda entry: -entry[0].st_mtime):
             total += status.st_size
-            left_behind = file.suffix == ".partial" and time.time() - status.st_mtime > ABANDONED
-            if total > LIMIT or left_behind:
+            if total > LIMIT:
                 file.unlink(missing_ok=True)
 
     def _complain(self, error: OSError) -> None:
-        """Say once a folder that nothing can be kept."""
+        """Say once per folder that nothing can be kept."""
         if self.folder not in _complained:
             _complained.add(self.folder)
             why = error.strerror or str(error)
@@ -123,9 +141,8 @@ class Cache:
 
 def _files(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
     for file in folder.iterdir():
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # another process may have renamed or removed it
+        # Another process may have renamed or removed it.
+        with contextlib.suppress(FileNotFoundError):
             yield file.stat(), file
 
 
@@ -138,7 +155,7 @@ def _encode(lists: NeighborLists) -> bytes:
 
 
 def _decode(data: bytes) -> NeighborLists | None:
-    """The lists; None where the file is not as it was written."""
+    """Return the lists, or None if the file is not as it was written."""
     start = len(MAGIC) + DIGEST
     content = memoryview(data)[start:]
     if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != _checksum(content):
@@ -155,15 +172,3 @@ def _decode(data: bytes) -> NeighborLists | None:
 
 def _checksum(content: bytes | memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST).digest()
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Write a file under a name of its own and rename it."""
-    partial = file.with_name(f".{file.stem}-{secrets.token_hex(8)}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise

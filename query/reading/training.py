@@ -1,4 +1,4 @@
-"""What training sets have in common: ancestry of data, from training_sets.toml, for Python and for SQL."""
+"""What training sets have in common: their ancestry, from training_sets.toml, in Python and SQL."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ SHARED, NEITHER, UNKNOWN = "same-training-data", "neither", "unknown-training-da
 
 
 def read_sets() -> list[dict[str, Any]]:
-    """The entries of training_sets.toml."""
+    """Return the entries of training_sets.toml."""
     with Path(__file__).with_name("training_sets.toml").open("rb") as file:
         found: list[dict[str, Any]] = tomllib.load(file)["set"]
     return found
 
 
 def find_origins(entries: Collection[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return by name or alias the set itself, under its first name, and all that it is drawn from, sorted.
+    """Return by name or alias the set itself, under its first name, and all that it is drawn from.
 
-    Of a set whose content is undisclosed there is nothing: two of one name need not be the same.
+    There is nothing for a set of which the content is undisclosed: two of one name need not be the
+    same.
+
+    Args:
+        entries: The entries of training_sets.toml.
     """
     parents = {entry["name"]: entry.get("drawn_from", []) for entry in entries}
 
@@ -41,8 +45,13 @@ UNDISCLOSED = sorted(name for name, origins in ORIGINS.items() if not origins)
 def training_relation(a: Collection[str] | None, b: Collection[str] | None) -> str:
     """Return how the training sets of two models are related: SHARED, NEITHER or UNKNOWN.
 
-    They are shared where both have a set, one has a part of the other's, or both have parts of one source. Whether they
-    are is unknown where nobody recorded the sets (None) or the name of one says nothing of what is in it.
+    They are shared if both have a set, one has a part of the other's, or both have parts of one
+    source. They are unknown if nobody recorded the sets, or the name of one says nothing of what is
+    in it.
+
+    Args:
+        a: The names of the sets of one model; None if nobody recorded them.
+        b: Those of the other.
     """
     first, second = (
         {origin for name in sets or () for origin in ORIGINS.get(name, [name])} for sets in (a, b)
@@ -54,7 +63,7 @@ def training_relation(a: Collection[str] | None, b: Collection[str] | None) -> s
 
 
 def macros() -> Iterator[str]:
-    """The same in SQL: training_origins(sets) and training_relation(a, b), over lists of names."""
+    """Yield the statements that create the SQL macros training_origins and training_relation."""
     pairs = ", ".join(
         f"{_text(name)}: [{', '.join(map(_text, origins))}]" for name, origins in ORIGINS.items()
     )
@@ -68,7 +77,8 @@ def macros() -> Iterator[str]:
     yield (
         "CREATE OR REPLACE TEMP MACRO training_relation(a, b) AS "
         f"CASE WHEN list_has_any(training_origins(a), training_origins(b)) THEN '{SHARED}' "
-        f"WHEN a IS NULL OR b IS NULL OR list_has_any(a, [{hidden}]) OR list_has_any(b, [{hidden}]) THEN '{UNKNOWN}' "
+        f"WHEN a IS NULL OR b IS NULL OR list_has_any(a, [{hidden}]) "
+        f"OR list_has_any(b, [{hidden}]) THEN '{UNKNOWN}' "
         f"ELSE '{NEITHER}' END"
     )
     about = "Whether two lists of training sets share data: yes, no, or nobody can tell"

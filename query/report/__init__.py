@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from query.reading.vectors import check_dataset
+from query.reading.selection import find_dataset
 from query.report.files import PAGE, check_folder, write_report
 from query.report.findings import failed_controls, find_sentences
 from query.report.page import Page, Table, render_page
@@ -68,7 +68,7 @@ def report(
             a page that is not a report's.
     """
     for dataset in datasets:
-        check_dataset(connection, dataset)
+        find_dataset(connection, dataset)
     check_folder(folder)
     drawn: list[DrawnSection] = []
     for section in sections:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from query.metrics import METRICS, Undefined, align, measure
-from query.reading.vectors import NOTHING, table
+from query.reading.vectors import NO_VECTORS, cut_into_rows
 from query.sql.progress import Progress
 from query.tables.options import whole
 
@@ -35,14 +35,14 @@ def unpack(packed: pa.BinaryArray | None, size: int | None, name: str) -> Table:
     size: bytes of a number, 4 for float32 or 8 for float64.
     """
     if packed is None or not len(packed):
-        return NOTHING
+        return NO_VECTORS
     _, ends, values = packed.buffers()
     dtype = np.dtype(f"f{size}")
     ends = (
         np.frombuffer(ends, np.int32)[packed.offset : packed.offset + len(packed) + 1]
         // dtype.itemsize
     )
-    return table(np.frombuffer(values, dtype, ends[-1]), ends, name)
+    return cut_into_rows(np.frombuffer(values, dtype, ends[-1]), ends, name)
 
 
 def align_groups(
@@ -73,7 +73,7 @@ def align_groups(
         try:
             pair = paired(a, b, sizes)
         except Undefined:
-            pair = NOTHING, NOTHING
+            pair = NO_VECTORS, NO_VECTORS
         return align(
             *pair, metric, k=whole("k", k), estimator=estimator, normalize=normalize or "l2"
         ).value
@@ -100,9 +100,9 @@ def measure_groups(
         normalize: str | None,
     ) -> float | None:
         try:
-            x = NOTHING if rows is None else unpack(rows.drop_null(), *sizes, "a")
+            x = NO_VECTORS if rows is None else unpack(rows.drop_null(), *sizes, "a")
         except Undefined:
-            x = NOTHING
+            x = NO_VECTORS
         ordered = x[canonical_order(x, x)]
         return measure(
             ordered, name, method=method, k=whole("k", k), normalize=normalize or "none"
@@ -118,15 +118,17 @@ def wrong_options(name: pa.Array, k: pa.Array, how: pa.Array, normalize: pa.Arra
         try:
             if name in METRICS:
                 align(
-                    NOTHING,
-                    NOTHING,
+                    NO_VECTORS,
+                    NO_VECTORS,
                     name,
                     k=whole("k", k),
                     estimator=how,
                     normalize=normalize or "l2",
                 )
             else:
-                measure(NOTHING, name, k=whole("k", k), method=how, normalize=normalize or "none")
+                measure(
+                    NO_VECTORS, name, k=whole("k", k), method=how, normalize=normalize or "none"
+                )
         except ValueError as error:
             return str(error)
         return None
@@ -141,7 +143,7 @@ def paired(
 ) -> tuple[Table, Table]:
     """Both sides of the rows that have both, in canonical order: (n, d_a) and (n, d_b). Raises Undefined if ragged."""
     if left is None or right is None:
-        return NOTHING, NOTHING
+        return NO_VECTORS, NO_VECTORS
     if left.null_count or right.null_count:
         both = pc.and_(left.is_valid(), right.is_valid())
         left, right = left.filter(both), right.filter(both)

@@ -21,7 +21,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from query.metrics import MEASURES, METRICS, Measure, Metric
-from query.reading.neighbor_cache import Cache
+from query.reading.neighbor_cache import NeighborCache
 from query.reading.training import macros as training_macros
 from query.sql import aggregates
 from query.sql.interrupt import interruptible
@@ -187,7 +187,7 @@ def _reads_store(answer: Callable[..., list[alignment.Row]], row: str) -> Functi
                 Progress() as progress,
                 interruptible(),
             ):
-                tools = {"progress": progress, "cache": Cache.beside(cursor)}
+                tools = {"progress": progress, "cache": NeighborCache.beside(cursor)}
                 given = zip(takes.items(), arguments, strict=True)
                 return {
                     "error": None,

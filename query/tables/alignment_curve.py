@@ -16,14 +16,8 @@ from numpy.typing import NDArray
 
 from query.engine.comparison import ModelPart
 from query.metrics import Alignment, Comparison, Metric, align_all, find_metric
-from query.reading.vectors import (
-    Reader,
-    Selection,
-    at_least_one,
-    choose_datasets,
-    find_source,
-    read_keys,
-)
+from query.reading.selection import Selection, at_least_one, choose_datasets, find_source
+from query.reading.vectors import Reader, read_keys
 from query.statistics.interval import subsets
 from query.tables.options import How
 from query.tables.pairs import Pair, Row, common_rows, make_comparisons, why_nothing

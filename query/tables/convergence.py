@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.engine.suggestions import unknown_name
-from query.reading.vectors import (
+from query.reading.selection import (
     Selection,
     Source,
-    check_dataset,
     choose_sources,
+    find_dataset,
     find_source,
     unknown_in_store,
 )
@@ -88,7 +88,7 @@ def convergence(
     spearman_high: 95 % interval by a bootstrap over models; NULL below 5. Asymmetric metrics are taken from the
     reference to the model.
     """
-    name = check_dataset(connection, dataset)
+    name = find_dataset(connection, dataset)
     relations = split_names(relation or RELATIONS[0])
     for chosen in relations:
         if chosen not in RELATIONS:

@@ -9,14 +9,8 @@ import duckdb
 
 from query import metrics
 from query.metrics import Undefined
-from query.reading.vectors import (
-    NOTHING,
-    Selection,
-    Source,
-    choose_sources,
-    read_keys,
-    read_vectors,
-)
+from query.reading.selection import Selection, Source, choose_sources
+from query.reading.vectors import NO_VECTORS, read_keys, read_vectors
 from query.tables.pairs import Row
 from query.tables.questions import Names, datasets_of, select
 
@@ -49,7 +43,7 @@ def dimensions(
         "subsamples": subsamples or 0,
         "seed": seed or 0,
     }
-    metrics.measure(NOTHING, **how)
+    metrics.measure(NO_VECTORS, **how)
     rows = []
     for name in datasets_of(connection, dataset, models):
         selection = select(name, systems)
@@ -65,7 +59,7 @@ def _row(
 ) -> Row:
     n = read_keys(connection, [source], selection)[source].size
     reason = None if n else f"no vectors on {selection.dataset}"
-    vectors = NOTHING
+    vectors = NO_VECTORS
     try:
         vectors = read_vectors(connection, source, selection)
     except Undefined as undefined:

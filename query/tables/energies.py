@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from query.engine.suggestions import unknown_name
 from query.reading.labels import ENERGY, Labels, choose, read_known, read_labels
-from query.reading.vectors import OF_DATASET, Selection, check_dataset, find_source
+from query.reading.selection import OF_DATASET, Selection, find_dataset, find_source
 from query.statistics import composition
 from query.statistics.composition import Composition, Floats
 from query.tables.pairs import MISSING, Row
@@ -94,7 +94,7 @@ def energy_residuals(
     missing: str | None,
 ) -> list[Row]:
     """One row of `RESIDUAL` a model and system that has a label and a prediction. Total energies, in eV."""
-    selection = select(check_dataset(connection, dataset), systems)
+    selection = select(find_dataset(connection, dataset), systems)
     found = compare(connection, selection, name, source, models, missing)
     return [row for compared in found for row in _residual_rows(compared)]
 
@@ -115,7 +115,7 @@ def energy_errors(
     takes all. low to high: 95 % interval of mae by a bootstrap over systems, the fits held. spearman: rank correlation
     of the residuals.
     """
-    selection = select(check_dataset(connection, dataset), systems)
+    selection = select(find_dataset(connection, dataset), systems)
     return [
         _error_row(found) for found in compare(connection, selection, name, source, models, missing)
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from query.metrics import find_metric
 from query.reading import training
-from query.reading.vectors import Selection, Source, check_dataset, choose_sources
+from query.reading.selection import Selection, Source, choose_sources, find_dataset
 from query.statistics import mantel
 from query.statistics.mantel import Numbers, Values
 from query.tables.options import How
@@ -70,7 +70,7 @@ def kinship(
     among pairs of different families, families stay together, or kinship would count as training data. low to high:
     95 % interval of the mean by a bootstrap over models; NULL where fewer than 5 models are in such pairs.
     """
-    name = check_dataset(connection, dataset)
+    name = find_dataset(connection, dataset)
     count = PERMUTATIONS if permutations is None else permutations
     if count < 0:
         raise ValueError(f"permutations = {count}, expected 0 or more")

@@ -8,7 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from query.metrics import Undefined
-from query.reading.vectors import Source, at_least_one, check_dataset, dense, find_source
+from query.reading.selection import Source, at_least_one, find_dataset, find_source
+from query.reading.vectors import lists_to_table
 
 ROW = "STRUCT(rank BIGINT, system_id VARCHAR, formula VARCHAR, similarity DOUBLE)"
 
@@ -37,7 +38,7 @@ def nearest_systems(
     count = at_least_one("k", k, default=10)
     source = find_source(connection, model)
     if dataset is not None:
-        check_dataset(connection, dataset)
+        find_dataset(connection, dataset)
     asked = _vector(connection, source, system_id)
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(
@@ -59,7 +60,7 @@ def cosines(
 ) -> NDArray[np.float64]:
     """The cosine of each vector with one, (n,), NaN where either is zero. Raises ValueError if lengths differ."""
     try:
-        parts = [dense(chunk, source.label) for chunk in vectors.chunks]
+        parts = [lists_to_table(chunk, source.label) for chunk in vectors.chunks]
     except Undefined as undefined:
         raise ValueError(str(undefined)) from undefined
     found = [_cosine(part.astype(np.float64), asked) for part in parts if len(part)]

@@ -10,7 +10,7 @@ from typing import Any
 from query.engine.neighbors.finder import NeighborListCache
 from query.engine.protocols import Progress
 from query.metrics import align
-from query.reading.vectors import NOTHING
+from query.reading.vectors import NO_VECTORS
 
 HOW = (
     "STRUCT(metric VARCHAR, k VARCHAR, estimator VARCHAR, normalize VARCHAR, permutations VARCHAR, subsamples VARCHAR, "
@@ -47,7 +47,7 @@ class How:
         options: dict[str, Any] = {"k": self.k, "normalize": self.normalize, "device": self.device}
         try:
             for metric in self.metrics:
-                align(NOTHING, NOTHING, metric, **options, **self.aligning)
+                align(NO_VECTORS, NO_VECTORS, metric, **options, **self.aligning)
         except RuntimeError as error:  # no such device
             raise ValueError(str(error)) from error
 

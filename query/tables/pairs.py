@@ -17,7 +17,8 @@ from query.engine.comparison import ModelPart
 from query.engine.models import RecentVectors
 from query.engine.suggestions import unknown_name
 from query.metrics import Alignment, Comparison, align_all, find_metric
-from query.reading.vectors import NOTHING, Reader, Selection, Source, read_keys
+from query.reading.selection import Selection, Source
+from query.reading.vectors import NO_VECTORS, Reader, read_keys
 from query.tables.options import How
 
 # In this order, so that a terminal too narrow for all shows the value and the reason.
@@ -115,7 +116,7 @@ def make_comparisons(
     recent = RecentVectors()
     return {
         source: Comparison(
-            [partial(reader.read, source) if keys[source].size else NOTHING],
+            [partial(reader.read, source) if keys[source].size else NO_VECTORS],
             names=[source.label],
             n=keys[source].size,
             recent=recent,

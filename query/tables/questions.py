@@ -9,12 +9,12 @@ import duckdb
 import numpy as np
 
 from query.metrics import find_metric
-from query.reading.vectors import (
+from query.reading.selection import (
     Selection,
     at_least_one,
-    check_dataset,
     choose_datasets,
     choose_sources,
+    find_dataset,
     find_source,
 )
 from query.statistics import neighbor_joining as tree
@@ -141,7 +141,7 @@ def model_tree(
     connection: Connection, dataset: str | None, models: Names, missing: str | None, how: How
 ) -> list[Row]:
     """The tree's nodes, depth first, then the models that have no place in it with the reason: rows of `TREE`."""
-    name = check_dataset(connection, dataset)
+    name = find_dataset(connection, dataset)
     metric = how.one_metric("model_tree")
     if find_metric(metric).lower_is_closer:
         raise ValueError(

@@ -15,7 +15,8 @@ from query.engine.normalization import normalize
 from query.engine.suggestions import unknown_name
 from query.engine.tiles import tile_dtype
 from query.metrics import NORMALIZATIONS, Undefined
-from query.reading.vectors import Vectors, at_least_one, check_dataset, find_source, stack
+from query.reading.selection import at_least_one, find_dataset, find_source
+from query.reading.vectors import Vectors, column_to_table
 from query.tables.pairs import Row
 
 ROW = (
@@ -60,7 +61,7 @@ def system_map(
     umap-learn counts; how far apart its groups lie means little. max_systems: of more, so many, by `seed`, the same for
     every model.
     """
-    name, source = check_dataset(connection, dataset), find_source(connection, model)
+    name, source = find_dataset(connection, dataset), find_source(connection, model)
     layout = Layout.of(method, k, normalization, seed)
     most = at_least_one("max_systems", max_systems, default=MOST)
     chosen = {"model": source.model_id, "representation": source.representation, "dataset": name}
@@ -71,7 +72,9 @@ def system_map(
     try:
         if not table.num_rows:
             raise Undefined(f"no vectors of {source.label} on {name}")
-        plane, explained = layout.draw(stack(table.column("vector"), source.label), source.label)
+        plane, explained = layout.draw(
+            column_to_table(table.column("vector"), source.label), source.label
+        )
     except Undefined as undefined:
         return [known | dict.fromkeys(DRAWN) | {"reason": str(undefined)}]
     shares = dict(zip(("explained_x", "explained_y"), explained, strict=True))

@@ -20,8 +20,8 @@ from query.engine.models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
 from query.metrics import align
 from query.reading import neighbor_cache as cache
-from query.reading.neighbor_cache import Cache
-from query.reading.vectors import Selection, Source
+from query.reading.neighbor_cache import NeighborCache
+from query.reading.selection import Selection, Source
 from query.tables.options import How
 from query.tables.pairs import align_pairs
 from tests.query import stores
@@ -31,7 +31,7 @@ N, DIMENSION, K = 2100, 12, 5
 MODELS = ("m0", "m1", "m2")
 
 
-class Counting(Cache):
+class Counting(NeighborCache):
     """Counts which lists it had and which it was given."""
 
     def __init__(self, folder: Path) -> None:
@@ -202,12 +202,15 @@ def test_processes_at_once_give_the_same_and_leave_whole_files(path: Path) -> No
     assert counted(path, MODELS) == (3, 0)
 
 
-def test_what_a_killed_process_left_goes_after_a_while(path: Path) -> None:
+def test_what_a_killed_process_left_goes(path: Path) -> None:
     values(path, MODELS[:1], k=K)
-    old, new = (lists(path)[0].with_name(f".{age}.partial") for age in ("old", "new"))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    old, new = (
+        lists(path)[0].with_name(f".lists.{process}-0.tmp") for process in (ended.pid, os.getpid())
+    )
     for file in (old, new):
         file.write_bytes(b"half")
-    os.utime(old, (0, 0))
     values(path, MODELS, k=K)
     assert not old.exists()
     assert new.exists()
@@ -234,8 +237,8 @@ def test_few_systems_are_not_worth_a_file(tmp_path: Path) -> None:
 
 def test_a_store_in_memory_has_no_cache(con: duckdb.DuckDBPyConnection, store_path: Path) -> None:
     with query.connect(":memory:", read_only=False) as memory:
-        assert Cache.beside(memory) is None
-    beside = Cache.beside(con)
+        assert NeighborCache.beside(memory) is None
+    beside = NeighborCache.beside(con)
     assert beside is not None
     assert beside.folder == store_path.with_suffix(".data") / "cache"
 
@@ -253,7 +256,7 @@ def test_kept_lists_are_what_was_given(tmp_path: Path) -> None:
         0.5,
         products=False,
     )
-    kept = Cache(tmp_path)
+    kept = NeighborCache(tmp_path)
     kept.keep(x, "l2", "inner", given)
     found = kept.find(x, "l2", "inner", 7)
     assert found is not None

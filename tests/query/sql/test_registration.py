@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import query
 from query.metrics import METRICS, Undefined, align
-from query.reading.vectors import dense
+from query.reading.vectors import lists_to_table
 from query.sql import progress
 from query.sql.aggregates import canonical_order
 from query.sql.registration import signatures
@@ -315,16 +315,16 @@ def lists(rows: list[list[float | None] | None]) -> pa.Array:
 
 def test_dense_is_a_view() -> None:
     array = lists([[9, 9], [1, 2], [3, 4]])[1:]
-    found = dense(array, "a")
+    found = lists_to_table(array, "a")
     assert found.tolist() == [[1, 2], [3, 4]]
     assert np.shares_memory(found, array.values.to_numpy())
-    assert dense(lists([]), "a").shape == (0, 0)
-    assert np.isnan(dense(lists([[1, None]]), "a")).tolist() == [[False, True]]
+    assert lists_to_table(lists([]), "a").shape == (0, 0)
+    assert np.isnan(lists_to_table(lists([[1, None]]), "a")).tolist() == [[False, True]]
 
 
 def test_dense_refuses_unequal_lengths() -> None:
     with pytest.raises(Undefined, match=r"vectors of base differ in length \(1 to 2\)"):
-        dense(lists([[1, 2], [3]]), "base")
+        lists_to_table(lists([[1, 2], [3]]), "base")
 
 
 @pytest.mark.parametrize("values", ["normal", "integers", "bits"])
