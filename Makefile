@@ -1,18 +1,20 @@
-# Every target is a thin line over `python -m zoo | ingest | query`; each of those explains itself with --help.
+# Every target is a thin line over the command `matterzoo` (.venv/bin/matterzoo), which explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install demo account list info weights pin datasets ingest plan query shell report rebuild du clean clean-cache env paper bundled-envs \
-    publish fetch images build push pull wheels check-image doctor lock check test test-containers test-gpu bench lint
+.PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
+    rebuild du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor lock check \
+    test-containers test-gpu lint host-lock package
 
 PY := .venv/bin/python
+MATTERZOO := $(PY) -m matterzoo
 
-# The variables that each target takes. Others on its command line are refused: a slip would be ignored without a word.
-HOW              := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
+# The variables that each target takes. Others on its command line are refused: otherwise a slip would be ignored without a word.
+OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET $(HOW) MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
-plan_takes       := MODEL DATASET $(HOW)
+ingest_takes     := MODEL DATASET $(OPTIONS) MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
+plan_takes       := MODEL DATASET $(OPTIONS)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
 query_takes      := SQL FORMAT OUT
@@ -25,7 +27,7 @@ pull_takes       := FAMILY MODEL
 wheels_takes     := FAMILY
 check-image_takes := FAMILY
 lock_takes       := FAMILY
-check_takes      := MODEL DEVICE DUMMY
+check_takes      := MODEL FAMILY DEVICE DUMMY
 test-containers_takes := TESTS
 # Every target takes these, and what is meant for the programs that it starts.
 SETTINGS := PYTHON STORE MATTERZOO_% PIP_% UV_% HF_% XDG_% CUDA_% OMP_% MKL_% DOCKER_% %_proxy %_PROXY PYTHON% \
@@ -78,30 +80,24 @@ TORCH_BACKEND := $(if $(MATTERZOO_TORCH_BACKEND),$(MATTERZOO_TORCH_BACKEND),$(if
 
 # .venv is ours to write bytecode to; without it every command starts seconds later.
 unexport PYTHONDONTWRITEBYTECODE
-# See NO_SPINNING in ingest/runtimes/venv.py.
+# See POLITE in ingest/runtimes/venv.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
 flag  = $(if $($(1)),--$(2)="$$$(1)")
+options = $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
+    $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
-
-.venv/installed: pyproject.toml
-	@"$$PYTHON" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
-	@echo "Setting up .venv: about 2.4 GB on disk, once."
-	@"$$PYTHON" -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o 'uv==[0-9.]*' pyproject.toml)"
-	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[test]'
-	@touch $@
+# What people type.
 
 demo: install  ## embed 288 crystals and 162 molecules with the models that need no download, and show how alike they are
-	@$(PY) -m ingest run bundled,bundled@untrained aflow
-	@$(PY) -m ingest run bundled g2
-	@$(PY) -m query alignment_matrix_text aflow
+	@$(MATTERZOO) ingest bundled,bundled@untrained aflow
+	@$(MATTERZOO) ingest bundled g2
+	@$(MATTERZOO) query alignment_matrix_text aflow
 	@echo
 	@echo 'Next:'
 	@echo "  make query SQL=\"FROM nearest_models('chgnet-0.3.0', dataset := 'aflow')\""
@@ -110,132 +106,144 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-account: demo  ## embed what docs/account.md is about, and compare its numbers (half an hour more)
-	@$(PY) -m ingest run bundled elements
-	@$(PY) -m ingest run bundled prototypes --limit 300
-	@$(PY) -m ingest run bundled nci --limit 300
-	@$(PY) -m pytest tests/query/test_account.py
-
-list: install  ## every model: family, input, dimension, weights, when checked, license
-	@$(PY) -m zoo list
-
-info: install  ## one model's card: MODEL=…
-	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
-	@$(PY) -m zoo info "$$MODEL"
-
-weights: install  ## download MODEL=a,b|all's weights at their pinned revision and verify them
-	$(call given,MODEL,make weights MODEL=esm2-8m)
-	@$(PY) -m zoo weights "$$MODEL"
-
-pin: install  ## download MODEL=a,b|all's weights (or DATASET=…'s files) once and record their hashes [AGAIN=1]
-	$(call either,MODEL,DATASET)
-	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
-	@$(if $(DATASET),$(PY) -m ingest pin "$$DATASET",$(PY) -m zoo pin "$$MODEL" $(if $(AGAIN),--again))
-
-datasets: install  ## the datasets: size, license, what is to be downloaded
-	@$(PY) -m ingest datasets
-
 ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
-	@$(PY) -m ingest run "$$MODEL" "$$DATASET" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
-	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
-	    $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) $(call flag,TIMEOUT,timeout) \
-	    $(call flag,REPRESENTATION,representation) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
-	    $(call flag,LICENSE,license) $(if $(YES),--yes)
+	@$(MATTERZOO) ingest $(options) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
+	    $(call flag,TIMEOUT,timeout) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
+	    $(call flag,LICENSE,license) $(if $(YES),--yes) -- "$$MODEL" "$$DATASET"
+
+query: install  ## run SQL="…" on the store [FORMAT=csv|json|parquet OUT=file]
+	$(call given,SQL,make query SQL="FROM models")
+	@$(MATTERZOO) query $(call flag,FORMAT,format) $(call flag,OUT,out) -- "$$SQL"
+
+shell: install  ## a SQL prompt with history and completion
+	@$(MATTERZOO) shell
+
+report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
+	$(call given,DATASET,make report DATASET=aflow)
+	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
+
+test: bundled-envs lint  ## everything that needs no GPU, network or container engine
+	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
+
+bench: bundled-envs  ## speed and memory, as ratios in one run
+	@$(PY) -m tests.bench
+
+# The rest, as in `matterzoo --help`.
+
+install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
+
+.venv/installed: pyproject.toml requirements.lock
+	@"$$PYTHON" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: matterzoo needs 3.11 or newer. Try: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv: about 2.4 GB on disk, once."
+	@"$$PYTHON" -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	@$(PY) -m uv pip install --quiet --python $(PY) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	    --constraints requirements.lock --editable '.[test]'
+	@touch $@
+
+account: demo  ## embed what docs/account.md is about, and compare its numbers (half an hour more)
+	@$(MATTERZOO) ingest bundled elements
+	@$(MATTERZOO) ingest bundled prototypes --limit 300
+	@$(MATTERZOO) ingest bundled nci --limit 300
+	@$(PY) -m pytest tests/query/test_account.py
+
+list: install  ## every model: family, input, dimension, weights, when checked, license
+	@$(MATTERZOO) list
+
+info: install  ## one model's card: MODEL=…
+	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
+	@$(MATTERZOO) info -- "$$MODEL"
+
+weights: install  ## download the weights of MODEL=a,b|all at their pinned revision and verify them
+	$(call given,MODEL,make weights MODEL=esm2-8m)
+	@$(MATTERZOO) weights -- "$$MODEL"
+
+pin: install  ## download the weights of MODEL=a,b|all (or the files of DATASET=…) once and record their hashes [AGAIN=1]
+	$(call either,MODEL,DATASET)
+	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
+	@$(MATTERZOO) pin $(call flag,DATASET,dataset) $(if $(AGAIN),--again) $(if $(MODEL),-- "$$MODEL")
+
+datasets: install  ## the datasets: size, license, what is to be downloaded
+	@$(MATTERZOO) datasets
 
 plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=… [as for ingest]
 	$(call given,MODEL,make plan MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make plan MODEL=$(MODEL) DATASET=aflow)
-	@$(PY) -m ingest plan "$$MODEL" "$$DATASET" $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
-	    $(call flag,BATCH,batch) $(call flag,LIMIT,limit) $(call flag,RUNTIME,runtime) \
-	    $(call flag,REPRESENTATION,representation)
+	@$(MATTERZOO) plan $(options) -- "$$MODEL" "$$DATASET"
 
-publish: install  ## push MODEL=…'s vectors over DATASET=… to REPO=owner/name of a hub [REPRESENTATION=]
+publish: install  ## push the vectors of MODEL=… over DATASET=… to REPO=owner/name of a hub [REPRESENTATION=]
 	$(call given,MODEL,make publish MODEL=chgnet-0.3.0 DATASET=aflow REPO=owner/name)
 	$(call given,DATASET,make publish MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
 	$(call given,REPO,make publish MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
-	@$(PY) -m ingest publish "$$MODEL" "$$DATASET" "$$REPO" $(call flag,REPRESENTATION,representation)
+	@$(MATTERZOO) publish $(call flag,REPRESENTATION,representation) -- "$$MODEL" "$$DATASET" "$$REPO"
 
-fetch: install  ## land published vectors: MODEL=a,b|all DATASET=… REPO=owner/name [REVISION= REPRESENTATION= LIMIT=]
+fetch: install  ## load published vectors: MODEL=a,b|all DATASET=… REPO=owner/name [REVISION= REPRESENTATION= LIMIT=]
 	$(call given,MODEL,make fetch MODEL=all DATASET=aflow REPO=owner/name)
 	$(call given,DATASET,make fetch MODEL=$(MODEL) DATASET=aflow REPO=owner/name)
 	$(call given,REPO,make fetch MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
-	@$(PY) -m ingest fetch "$$MODEL" "$$DATASET" "$$REPO" $(call flag,REVISION,revision) \
-	    $(call flag,REPRESENTATION,representation) $(call flag,LIMIT,limit)
-
-query: install  ## run SQL="…" on the store [FORMAT=csv|json|parquet OUT=file]
-	$(call given,SQL,make query SQL="FROM models")
-	@$(PY) -m query $(call flag,FORMAT,format) $(call flag,OUT,out) -- "$$SQL"
-
-shell: install  ## a SQL prompt with history and completion
-	@$(PY) -m query shell
-
-report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
-	$(call given,DATASET,make report DATASET=aflow)
-	@$(PY) -m query report "$$DATASET" $(if $(OUT),"$$OUT")
+	@$(MATTERZOO) fetch $(call flag,REVISION,revision) $(call flag,REPRESENTATION,representation) \
+	    $(call flag,LIMIT,limit) -- "$$MODEL" "$$DATASET" "$$REPO"
 
 rebuild: install  ## make the store again from its shards
-	@$(PY) -m ingest rebuild
+	@$(MATTERZOO) rebuild
 
 du: install  ## what takes how much disk
-	@$(PY) -m ingest du
+	@$(MATTERZOO) du
 
-clean: install  ## remove MODEL=a,b's vectors and shards [DATASET=a,b]; without MODEL, our images and containers [FAMILY=] [YES=1]
+clean: install  ## remove the vectors and shards of MODEL=a,b [DATASET=a,b]; without MODEL, our images and containers [FAMILY=] [YES=1]
 	$(if $(DATASET),$(call given,MODEL,make clean MODEL=chgnet-0.3.0 DATASET=aflow))
 	$(call either,MODEL,FAMILY)
-	@$(if $(MODEL),$(PY) -m ingest clean "$$MODEL" $(if $(DATASET),"$$DATASET"),$(PY) -m ingest.images clean "$${FAMILY:-all}") $(if $(YES),--yes)
+	@$(MATTERZOO) clean $(if $(MODEL),,--images="$${FAMILY:-all}") $(if $(YES),--yes) \
+	    $(if $(MODEL),-- "$$MODEL") $(if $(DATASET),"$$DATASET")
 
-clean-cache: install  ## remove the neighbors kept from earlier questions; the next finds them again
-	@$(PY) -m ingest clean --cache
+clean-cache: install  ## remove the neighbor lists kept from earlier questions; the next finds them again
+	@$(MATTERZOO) clean --cache
 
-env: install  ## build one family's local environment from its lock: FAMILY=…|bundled|all
+env: install  ## build a family's local environment from its lock: FAMILY=…|bundled|all
 	$(call given,FAMILY,make env FAMILY=chgnet)
-	@$(PY) -m ingest env "$$FAMILY"
+	@$(MATTERZOO) env -- "$$FAMILY"
 
 images: install  ## each family's container image: here, published, stale
-	@$(PY) -m ingest.images list
+	@$(MATTERZOO) images
 
-build: install  ## build FAMILY=…'s image [BASE= BUILDER= TORCH=cpu|cu126|… OFFLINE=1]
+build: install  ## build the image of FAMILY=… [BASE= BUILDER= TORCH=cpu|cu126|… OFFLINE=1]
 	$(call given,FAMILY,make build FAMILY=chgnet)
-	@$(PY) -m ingest.images build "$$FAMILY" $(call flag,BASE,base) $(call flag,BUILDER,builder) \
-	    $(call flag,TORCH,torch) $(if $(OFFLINE),--offline)
+	@$(MATTERZOO) build $(call flag,BASE,base) $(call flag,BUILDER,builder) $(call flag,TORCH,torch) \
+	    $(if $(OFFLINE),--offline) -- "$$FAMILY"
 
-push: install  ## push FAMILY=…'s image to REGISTRY=… and record its digest in zoo/images.lock
+push: install  ## push the image of FAMILY=… to REGISTRY=… and record its digest in zoo/images.lock
 	$(call given,REGISTRY,make push FAMILY=$(or $(FAMILY),chgnet) REGISTRY=ghcr.io/owner)
-	@$(PY) -m ingest.images push "$${FAMILY:-all}" "$$REGISTRY"
+	@$(MATTERZOO) push -- "$${FAMILY:-all}" "$$REGISTRY"
 
 pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its digest
 	$(call either,MODEL,FAMILY)
-	@$(PY) -m ingest.images pull $(if $(MODEL),--model "$$MODEL",--family "$${FAMILY:-all}")
+	@$(MATTERZOO) pull $(call flag,MODEL,model) $(if $(MODEL),,-- "$${FAMILY:-all}")
 
-wheels: install  ## download what FAMILY=…'s image is built from; then OFFLINE=1 builds without a network
+wheels: install  ## download what the image of FAMILY=… is built from; then OFFLINE=1 builds without a network
 	$(call given,FAMILY,make wheels FAMILY=chgnet)
-	@$(PY) -m ingest.images wheels "$$FAMILY"
+	@$(MATTERZOO) wheels -- "$$FAMILY"
 
-check-image: install  ## do FAMILY=…'s models give their golden vectors inside the image?
+check-image: install  ## do the models of FAMILY=… give their golden vectors inside the image?
 	$(call given,FAMILY,make check-image FAMILY=chgnet)
-	@$(PY) -m ingest.images check "$$FAMILY"
+	@$(MATTERZOO) check-image -- "$$FAMILY"
 
 doctor: install  ## what can this machine run models with, and what is missing for the rest?
-	@$(PY) -m ingest.images doctor
+	@$(MATTERZOO) doctor
 
-lock: install  ## resolve FAMILY=…'s requirements.in into its lock
+lock: install  ## resolve requirements.in of FAMILY=… into its lock
 	$(call given,FAMILY,make lock FAMILY=chgnet)
-	@$(PY) -m zoo lock "$$FAMILY"
+	@$(MATTERZOO) lock -- "$$FAMILY"
 
-check: install  ## are all cards valid? MODEL=…: does that model behave as its card says? [DEVICE= DUMMY=1]
-	@$(PY) -m zoo check
-	@$(if $(MODEL),$(PY) -m ingest check "$$MODEL" $(call flag,DEVICE,device) $(if $(DUMMY),--dummy))
+check: install  ## are all cards valid, or those of FAMILY=a,b? MODEL=…: does that model behave as its card says? [DEVICE= DUMMY=1]
+	@$(MATTERZOO) check $(call flag,FAMILY,family) $(call flag,DEVICE,device) $(if $(DUMMY),--dummy) $(if $(MODEL),-- "$$MODEL")
 
 paper: install  ## the 59 rows of the paper's table: what of each is here, and how far it was tried
 	@$(PY) -m tests.paper
 
 bundled-envs: install  # the environments of the families with a model that needs no download
-	@$(PY) -m ingest env bundled
-
-test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
+	@$(MATTERZOO) env bundled
 
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
@@ -247,5 +255,8 @@ lint: install  ## style and types
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 
-bench: bundled-envs  ## speed and memory, as ratios in one run
-	@$(PY) -m tests.bench
+host-lock: install  ## resolve pyproject.toml's ranges into requirements.lock, what `make install` takes
+	@$(PY) -m uv pip compile --quiet --universal --no-annotate --no-header --extra test pyproject.toml -o requirements.lock
+
+package: install  ## build the wheel and the source distribution into dist/
+	@$(PY) -m uv build --quiet --out-dir dist

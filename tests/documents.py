@@ -17,8 +17,8 @@ def sql_blocks(document: Path) -> list[tuple[str, str]]:
 
 
 def assert_prints(store: Path, sql: str, printed: str) -> None:
-    """`python -m query` on that store prints that table, word for word, numbers within one of their last place."""
-    command = [sys.executable, "-m", "query", "--store", str(store), sql]
+    """`matterzoo query` on that store prints that table, word for word, numbers within one of their last place."""
+    command = [sys.executable, "-m", "matterzoo", "query", "--store", str(store), sql]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     found, shown = answer.stdout.split(), printed.split()

@@ -233,13 +233,13 @@ def against_the_order(graph: dict[str, set[str]]) -> list[str]:
     found = []
     for name, others in graph.items():
         for other in sorted(others):
-            here, there = _place(name), _place(other)
+            here, there = place(name), place(other)
             if here and there and name.split(".")[0] == other.split(".")[0] and here < there:
                 found.append(f"{name} imports {other}")
     return sorted(found)
 
 
-def _place(name: str) -> int:
+def place(name: str) -> int:
     """Return the place of a module in its package's order, from 1; 0 where it has none."""
     parts = name.split(".")
     order = ORDER.get(parts[0], [])

@@ -18,7 +18,7 @@ CONTROLS = "reference,reference-shuffled,reference-rotated,reference-scaled,rand
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
     path = tmp_path_factory.mktemp("controls") / "matter.duckdb"
-    command = [sys.executable, "-m", "ingest", "run", CONTROLS, "aflow", "--store", str(path)]
+    command = [sys.executable, "-m", "matterzoo", "ingest", CONTROLS, "aflow", "--store", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return query.connect(path)

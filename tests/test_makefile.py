@@ -47,7 +47,7 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile, and a Python that shows its arguments."""
     folder = tmp_path / "checkout"
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, folder)
     (folder / ".venv" / "bin" / "python").write_text(SHOW)
     (folder / ".venv" / "bin" / "python").chmod(0o755)
@@ -84,17 +84,17 @@ def given(folder: Path, *words: str, **variables: str) -> tuple[list[str], str]:
 def test_what_is_typed_is_handed_on_as_it_is(checkout: Path, text: str) -> None:
     words = ["ingest", f"MODEL={text}", f"DATASET={text}", f"VECTORS={text}", f"STORE={text}"]
     assert given(checkout, *words) == (
-        ["-m", "ingest", "run", text, text, f"--vectors={text}"],
+        ["-m", "matterzoo", "ingest", f"--vectors={text}", "--", text, text],
         text,
     )
-    assert given(checkout, "query", f"SQL={text}")[0] == ["-m", "query", "--", text]
+    assert given(checkout, "query", f"SQL={text}")[0] == ["-m", "matterzoo", "query", "--", text]
     assert not list(checkout.glob("broken*"))
 
 
 @pytest.mark.parametrize("text", ["$(shell touch broken)", "c$ '$(touch broken)' $1"])
 def test_so_is_the_environment(checkout: Path, text: str) -> None:
     assert given(checkout, "query", SQL=text, MATTERZOO_STORE=text) == (
-        ["-m", "query", "--", text],
+        ["-m", "matterzoo", "query", "--", text],
         text,
     )
     assert not (checkout / "broken").exists()
@@ -105,7 +105,7 @@ def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
     takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
     assert len(takes) > 15
     for target, names in takes.items():
-        known = names.replace("$(HOW)", "DEVICE DTYPE").split()
+        known = names.replace("$(OPTIONS)", "DEVICE DTYPE").split()
         for name in known:
             others = (
                 f"{other}={1 if other in SWITCHES else 'x'}" for other in known if other != name
@@ -198,8 +198,9 @@ def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: st
     ) and f"{switch}={value}: expected 1" in done.stderr
     assert not (checkout / "broken").exists()
     for yes in ("1", "yes"):
-        option = given(checkout, *rest, f"{switch}={yes}")[0][-1]
-        assert given(checkout, *rest, **{switch: yes})[0][-1] == option == f"--{switch.lower()}"
+        typed = given(checkout, *rest, f"{switch}={yes}")[0]
+        assert typed == given(checkout, *rest, **{switch: yes})[0]
+        assert typed.count(f"--{switch.lower()}") == 1
     assert given(checkout, *rest, **{switch: ""}) == given(checkout, *rest)
 
 
@@ -207,13 +208,13 @@ def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: st
 def test_a_variable_that_is_given_but_empty_is_refused(checkout: Path, value: str) -> None:
     takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
     for target, names in {**takes, "du": "STORE PYTHON MATTERZOO_STORE"}.items():
-        for name in names.replace("$(HOW)", "DEVICE LIMIT").split():
+        for name in names.replace("$(OPTIONS)", "DEVICE LIMIT").split():
             others = ["YES=1"] if "YES" in names and name != "YES" else []
             done = make(checkout, target, f"{name}={value}", *others)
             assert (done.returncode, done.stdout) == (2, ""), (target, name)
             assert f"{name} is given but empty: give it a value, or leave it out" in done.stderr
-    assert given(checkout, "clean", MODEL="")[0] == ["-m", "ingest.images", "clean", "all"]
-    assert given(checkout, "du", "HF_TOKEN=")[0] == ["-m", "ingest", "du"]
+    assert given(checkout, "clean", MODEL="")[0] == ["-m", "matterzoo", "clean", "--images=all"]
+    assert given(checkout, "du", "HF_TOKEN=")[0] == ["-m", "matterzoo", "du"]
 
 
 def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Path) -> None:
@@ -224,24 +225,29 @@ def test_settings_of_the_programs_behind_are_taken_by_every_target(checkout: Pat
         "OMP_NUM_THREADS=1",
         "https_proxy=x",
     ]
-    assert given(checkout, "du", *settings, "MATTERZOO_STORE=y") == (["-m", "ingest", "du"], "y")
-    assert given(checkout, "du", MODEL="a", NOISE="b") == (["-m", "ingest", "du"], "matter.duckdb")
+    assert given(checkout, "du", *settings, "MATTERZOO_STORE=y") == (["-m", "matterzoo", "du"], "y")
+    assert given(checkout, "du", MODEL="a", NOISE="b") == (
+        ["-m", "matterzoo", "du"],
+        "matter.duckdb",
+    )
 
 
 def test_targets_pass_their_variables_on(checkout: Path) -> None:
     for words, arguments in {
         ("query", "SQL=a", "FORMAT=json", "OUT=b"): "query --format=json --out=b -- a",
-        ("clean", "MODEL=a", "DATASET=b", "YES=1"): "ingest clean a b --yes",
-        ("clean", "MODEL=a"): "ingest clean a",
-        ("clean",): "ingest.images clean all",
-        ("clean", "FAMILY=a", "YES=1"): "ingest.images clean a --yes",
-        ("pull", "MODEL=a"): "ingest.images pull --model a",
-        ("pull",): "ingest.images pull --family all",
-        ("pin", "DATASET=a"): "ingest pin a",
-        ("report", "DATASET=a", "OUT=b"): "query report a b",
-        ("check-image", "FAMILY=a"): "ingest.images check a",
+        ("clean", "MODEL=a", "DATASET=b", "YES=1"): "clean --yes -- a b",
+        ("clean", "MODEL=a"): "clean -- a",
+        ("clean",): "clean --images=all",
+        ("clean", "FAMILY=a", "YES=1"): "clean --images=a --yes",
+        ("pull", "MODEL=a"): "pull --model=a",
+        ("pull",): "pull -- all",
+        ("pin", "DATASET=a"): "pin --dataset=a",
+        ("report", "DATASET=a", "OUT=b"): "report -- a b",
+        ("check-image", "FAMILY=a"): "check-image -- a",
+        ("check",): "check",
+        ("check", "MODEL=a", "DUMMY=1"): "check --dummy -- a",
     }.items():
-        assert given(checkout, *words)[0] == ["-m", *arguments.split()]
+        assert given(checkout, *words)[0] == ["-m", "matterzoo", *arguments.split()]
 
 
 def test_every_variable_that_help_names_is_taken() -> None:
@@ -249,10 +255,10 @@ def test_every_variable_that_help_names_is_taken() -> None:
         name: text.split()
         for name, text in re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE)
     }
-    how = re.findall(r"^HOW +:= (.*)$", MAKEFILE, re.MULTILINE)[0].split()
+    options = re.findall(r"^OPTIONS +:= (.*)$", MAKEFILE, re.MULTILINE)[0].split()
     for target, said in re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE):
         named = set(re.findall(r"(?<!then )\b([A-Z]+)=", said))
         assert named <= {
             *takes.get(target, []),
-            *(how if "$(HOW)" in takes.get(target, []) else []),
+            *(options if "$(OPTIONS)" in takes.get(target, []) else []),
         }, target

@@ -155,7 +155,7 @@ COMMANDS = {
     tuple(found)
     for name in WORKFLOWS
     for line in lines(name)
-    for found in re.findall(r"-m (\S+) (\w+)", line)
+    for found in re.findall(r"-m (matterzoo|tests\.\w+) ([\w-]+)", line)
 }
 
 

@@ -20,6 +20,8 @@ class ShardError(MatterzooError):
         fault: What is wrong, without the run's name and what to do about it.
     """
 
+    exit_code = 1
+
     def __init__(self, message: str, fault: str | None = None) -> None:
         """Make an error; `fault` is the message itself if not given."""
         super().__init__(message)

@@ -82,13 +82,13 @@ def check_place(out: Path) -> None:
     folder = out.parent
     if not folder.is_dir():
         raise ValueError(
-            f"{out} cannot be written: there is no folder {folder}; make it, or name another with OUT="
+            f"{out} cannot be written: there is no folder {folder}; make it, or name another with --out"
         )
     if out.is_dir():
-        raise ValueError(f"{out} is a folder; name a file with OUT= (--out)")
+        raise ValueError(f"{out} is a folder; name a file with --out")
     if not os.access(folder, os.W_OK | os.X_OK):  # false for a file system that is read-only, too
         raise ValueError(
-            f"{out} cannot be written: {folder} is read-only here; name another folder with OUT= (--out)"
+            f"{out} cannot be written: {folder} is read-only here; name another folder with --out"
         )
 
 

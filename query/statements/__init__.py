@@ -42,7 +42,7 @@ class Statement:
         plain = [word for word in arguments if "=" not in word]
         named = [word.split("=", 1) for word in arguments if "=" in word]
         if len(plain) != len(self.words):
-            raise ValueError(f"usage: python -m query {self.usage}")
+            raise ValueError(f"usage: matterzoo query {self.usage}")
         return dict(zip(self.words, plain, strict=True)) | {name: value for name, value in named}
 
     def sql(self, values: Mapping[str, Any]) -> str:

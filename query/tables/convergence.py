@@ -42,7 +42,7 @@ ABSENT = (
     None,
     "",
 )  # the family and representation of a model that has scores but is not in the store
-HOW_TO_ADD = "`python -m query --write \"INSERT INTO scores VALUES ('model', 'score', 0.1, 'unit', 'test set', 'source')\"`"
+HOW_TO_ADD = "`matterzoo query --write \"INSERT INTO scores VALUES ('model', 'score', 0.1, 'unit', 'test set', 'source')\"`"
 GROUP = ("metric", "test_set", "unit")
 COPIED = (
     "value",

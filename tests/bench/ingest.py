@@ -79,7 +79,7 @@ def memory() -> Iterator[Row]:
 
 
 def ingest_command(store: Path, model_id: str, dataset: str) -> list[object]:
-    return [sys.executable, "-m", "ingest", "run", model_id, dataset, "--store", store]
+    return [sys.executable, "-m", "matterzoo", "ingest", model_id, dataset, "--store", store]
 
 
 def run_ingest(store: Path, model_id: str, dataset: str) -> None:
@@ -89,7 +89,7 @@ def run_ingest(store: Path, model_id: str, dataset: str) -> None:
 
 
 def clean(store: Path, model_id: str) -> None:
-    command = [sys.executable, "-m", "ingest", "clean", model_id, "--store", store]
+    command = [sys.executable, "-m", "matterzoo", "clean", model_id, "--store", store]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 

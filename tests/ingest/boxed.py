@@ -15,7 +15,6 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from ingest.__main__ import main
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
 from ingest.images.clean import clean
@@ -24,6 +23,7 @@ from ingest.images.engine import EngineError, address, connected
 from ingest.images.recipe import default_base
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
+from matterzoo import main
 from tests.ingest.relay import Relay
 from zoo.cards.discovery import find_family, load_families
 from zoo.cards.family import Family

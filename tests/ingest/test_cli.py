@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.__main__ import choose_models, main, prepare
-from ingest.arguments import parse
+from ingest.__main__ import choose_models, prepare
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.folder import Run, list_runs, lock_run
@@ -21,6 +20,7 @@ from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.sources.discovery import find_dataset
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import _parse, main
 from schemas.store import connect
 from zoo.cards.base import CardError
 from zoo.cards.discovery import load_models
@@ -33,22 +33,22 @@ Finish = Callable[..., Run]
 Said = pytest.CaptureFixture[str]
 
 WRONG = {
-    "model": (["run", "toi", "elements"], "no model is named 'toi'; did you mean toy"),
-    "twin": (["run", "toy@untrained", "elements"], "toy has no weights to draw at random"),
-    "dataset": (["run", "toy", "elments"], "did you mean elements"),
-    "file": (["run", "toy", "none.extxyz"], "error: there is no file /"),
-    "list": (["run", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
+    "model": (["ingest", "toi", "elements"], "no model is named 'toi'; did you mean toy"),
+    "twin": (["ingest", "toy@untrained", "elements"], "toy has no weights to draw at random"),
+    "dataset": (["ingest", "toy", "elments"], "did you mean elements"),
+    "file": (["ingest", "toy", "none.extxyz"], "error: there is no file /"),
+    "list": (["ingest", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
     "vectors of two": (
-        ["run", "my", "elements,g2", "--vectors", "v.csv"],
+        ["ingest", "my", "elements,g2", "--vectors", "v.csv"],
         "VECTORS= are of one dataset, not of 2",
     ),
     "vectors cut": (
-        ["run", "my", "elements", "--vectors", "v.csv", "--limit", "10"],
+        ["ingest", "my", "elements", "--vectors", "v.csv", "--limit", "10"],
         "VECTORS= are taken as they are, and all of them: leave out LIMIT",
     ),
     "vectors computed": (
         [
-            "run",
+            "ingest",
             "my",
             "g2",
             "--vectors",
@@ -63,27 +63,30 @@ WRONG = {
         "VECTORS= are taken as they are, and all of them: leave out DEVICE, DTYPE, BATCH",
     ),
     "runtime": (
-        ["run", "toy", "elements", "--runtime", "vnv"],
+        ["ingest", "toy", "elements", "--runtime", "vnv"],
         "no runtime is named 'vnv'; did you mean venv",
     ),
     "memory": (
-        ["run", "toy", "g2", "--runtime", "venv", "--memory", "8g"],
+        ["ingest", "toy", "g2", "--runtime", "venv", "--memory", "8g"],
         "venv cannot keep a worker within MEMORY=",
     ),
     "cpus": (
-        ["run", "toy", "g2", "--runtime", "venv", "--cpus", "2"],
+        ["ingest", "toy", "g2", "--runtime", "venv", "--cpus", "2"],
         "or CPUS=; RUNTIME=docker can",
     ),
     "representation": (
-        ["run", "toy", "g2", "--representation", "x"],
+        ["ingest", "toy", "g2", "--representation", "x"],
         "no representation 'x'; it has nodes, whole",
     ),
-    "no model": (["run", ",", "elements"], "no model is named; give ids separated by commas"),
-    "vectors": (["run", "mine", "elements", "--vectors", "none.csv"], "there is no file none.csv"),
+    "no model": (["ingest", ",", "elements"], "no model is named; give ids separated by commas"),
+    "vectors": (
+        ["ingest", "mine", "elements", "--vectors", "none.csv"],
+        "there is no file none.csv",
+    ),
     "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
     "clean nothing": (
         ["clean"],
-        "say what to remove: clean MODEL [DATASET], clean --env FAMILY, or clean --cache",
+        "name what to remove: MODEL [DATASET], --env FAMILY, --cache, or --images FAMILY",
     ),
     "clean environment": (
         ["clean", "--env", "ty"],
@@ -122,19 +125,20 @@ def test_a_mistake_is_told_in_one_sentence(wrong: str, layout: Layout, capfd: Sa
     + ["--timeout=0", "--timeout=1h"],
 )
 def test_options_that_cannot_be(option: str, layout: Layout, capfd: Said) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["run", "toy", "elements", option])
+    assert main(["ingest", "toy", "elements", option]) == 2
     said = capfd.readouterr().err
     assert option.split("=")[1] in said and said.count("\n") == 1
 
 
 def test_options_become_limits_and_devices() -> None:
-    options = parse(["run", "toy", "g2", "--memory", "1.5G", "--cpus", "0.5", "--timeout", "60"])
+    options = _parse(
+        ["ingest", "toy", "g2", "--memory", "1.5G", "--cpus", "0.5", "--timeout", "60"]
+    )
     assert (options.memory, options.cpus, options.timeout) == (3 * 2**29, 0.5, 60.0)
-    options = parse(["run", "toy", "g2", "--memory=512m"])
+    options = _parse(["ingest", "toy", "g2", "--memory=512m"])
     assert (options.memory, options.cpus, options.timeout) == (2**29, None, Limits().silence)
     for device in ("cpu", "cuda", "cuda:1", "cuda:GPU-5fb2ad4c-90ab", "cuda:MIG-GPU-5fb2ad4c/1/0"):
-        assert parse(["run", "toy", "g2", "--device", device]).device == device
+        assert _parse(["ingest", "toy", "g2", "--device", device]).device == device
 
 
 def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_too() -> None:
@@ -158,7 +162,7 @@ def test_models_that_can_take_nothing_are_skipped(
     layout: Layout, dataset: Make, capfd: Said, tmp_path: Path
 ) -> None:
     (tmp_path / "words.fasta").write_text(">a\nMKV\n>b\nGGG\n")
-    assert main(["run", "toy,toy-picky", "words.fasta"]) == 0
+    assert main(["ingest", "toy,toy-picky", "words.fasta"]) == 0
     said = capfd.readouterr().out
     assert "toy on words: skipped, it takes a structure, and no system of words has one" in said
     assert "to compute" not in said
@@ -334,7 +338,7 @@ def test_no_system_loses_its_vector_unasked(
     (tmp_path / "others.csv").write_text(
         "system_id,a,b\nFe,1,2\nAg,3,5\nAu,3,6\nPt,3,7\n"
     )  # more, and not the same
-    give = ["run", "mine", "elements", "--vectors"]
+    give = ["ingest", "mine", "elements", "--vectors"]
     assert main([*give, "three.csv"]) == 0
     before = layout.store.read_bytes()
     monkeypatch.setattr("sys.stdin", StringIO(""))
@@ -358,9 +362,9 @@ def test_vectors_of_another_length_take_none_of_other_datasets_unasked(
 ) -> None:
     (tmp_path / "one.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
     (tmp_path / "longer.csv").write_text("system_id,a,b,c\nH2,1,2,3\nN2,3,4,5\n")
-    assert main(["run", "mine", "elements", "--vectors", "one.csv"]) == 0
+    assert main(["ingest", "mine", "elements", "--vectors", "one.csv"]) == 0
     monkeypatch.setattr("sys.stdin", StringIO(""))
-    assert main(["run", "mine", "g2", "--vectors", "longer.csv"]) == 2
+    assert main(["ingest", "mine", "g2", "--vectors", "longer.csv"]) == 2
     assert "2 systems would lose their vector (2 of elements)" in capfd.readouterr().err
 
 
@@ -371,8 +375,8 @@ def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(
     file.parent.mkdir()
     file.write_text("system_id,smiles\nwater,O\nmethane,C\n")
     (tmp_path / "v.csv").write_text("system_id,a,b\nwater,1,2\nmethane,3,4\n")
-    assert main(["run", "mine", str(file), "--vectors", "v.csv"]) == 0
-    assert main(["run", "other", "ids", "--vectors", "v.csv"]) == 0
+    assert main(["ingest", "mine", str(file), "--vectors", "v.csv"]) == 0
+    assert main(["ingest", "other", "ids", "--vectors", "v.csv"]) == 0
     assert f"ids was made of {file}\n" in capfd.readouterr().out
     file.rename(tmp_path / "gone.csv")
     assert main(["plan", "toy", "ids"]) == 2
@@ -416,7 +420,7 @@ def test_a_store_that_is_written_elsewhere(
     command = [sys.executable, "-c", hold, str(layout.store)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        assert main(["run", "toy", "elements", "--limit", "2"]) == 2
+        assert main(["ingest", "toy", "elements", "--limit", "2"]) == 2
         process.communicate()
     assert f"is being written by process {process.pid}" in capfd.readouterr().err
     assert layout.store.read_bytes() == before
@@ -426,7 +430,7 @@ def test_a_store_of_a_newer_version(layout: Layout, capfd: Said) -> None:
     with connect(layout.store) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, now())")
     before = layout.store.read_bytes()
-    for arguments in (["run", "toy", "elements", "--limit", "2"], ["clean", "toy"]):
+    for arguments in (["ingest", "toy", "elements", "--limit", "2"], ["clean", "toy"]):
         assert main(arguments) == 2
         assert "made by matterzoo schema 99" in capfd.readouterr().err
     assert layout.store.read_bytes() == before
@@ -442,7 +446,7 @@ def test_a_plan_is_told_without_doing_anything(layout: Layout, capfd: Said) -> N
 
 
 def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd: Said) -> None:
-    assert main(["run", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "10", "--runtime", "venv"]) == 0
     capfd.readouterr()
     assert (
         main(["plan", "toy", "elements", "--limit", "30", "--batch", "7", "--runtime", "venv"]) == 0
@@ -459,7 +463,7 @@ def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd
 
 def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("system_id,a,b\nFe,1,2\nelements/Cu,3,4\n")
-    arguments = ["run", "mine", "elements", "--vectors", "mine.csv", "--license", "CC0-1.0"]
+    arguments = ["ingest", "mine", "elements", "--vectors", "mine.csv", "--license", "CC0-1.0"]
     assert main(arguments) == 0
     assert "mine on elements: 2 of 71 systems have a vector" in capfd.readouterr().out
     assert main(arguments) == 0
@@ -469,7 +473,7 @@ def test_vectors_by_the_command_line(layout: Layout, capfd: Said, tmp_path: Path
 def test_every_command_explains_itself(capfd: Said) -> None:
     for command in (
         [],
-        ["run"],
+        ["ingest"],
         ["plan"],
         ["check"],
         ["env"],
@@ -481,7 +485,7 @@ def test_every_command_explains_itself(capfd: Said) -> None:
     ):
         with pytest.raises(SystemExit, match="0"):
             main([*command, "--help"])
-        assert "usage: python -m ingest" in capfd.readouterr().out
+        assert "usage: matterzoo" in capfd.readouterr().out
 
 
 def test_datasets_are_listed(capfd: Said) -> None:
@@ -490,7 +494,7 @@ def test_datasets_are_listed(capfd: Said) -> None:
 
 
 def test_several_datasets_one_after_another(layout: Layout, capfd: Said) -> None:
-    assert main(["run", "toy", "elements, g2", "--limit", "2", "--runtime", "venv"]) == 0
+    assert main(["ingest", "toy", "elements, g2", "--limit", "2", "--runtime", "venv"]) == 0
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT dataset, sent FROM runs ORDER BY 1").fetchall() == [
             ("elements", 2),
@@ -515,15 +519,15 @@ def test_two_files_of_one_name_do_not_mix(layout: Layout, capfd: Said, tmp_path:
         (tmp_path / folder / "h2.extxyz").write_text(
             f'2\nname="h2" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nH 0 0 {length}\n'
         )
-    assert main(["run", "toy", "a/h2.extxyz"]) == 0
+    assert main(["ingest", "toy", "a/h2.extxyz"]) == 0
     before = layout.store.read_bytes()
-    assert main(["run", "toy", "b/h2.extxyz"]) == 2
+    assert main(["ingest", "toy", "b/h2.extxyz"]) == 2
     assert "a dataset named 'h2' is there already, from " in capfd.readouterr().err
     assert layout.store.read_bytes() == before
     (tmp_path / "a" / "h2.extxyz").write_text(
         (tmp_path / "b" / "h2.extxyz").read_text()
     )  # changed: embedded again
-    assert main(["run", "toy", "a/h2.extxyz"]) == 0
+    assert main(["ingest", "toy", "a/h2.extxyz"]) == 0
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT positions[2][3] FROM systems").fetchall() == [(0.8,)]
         assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(1,)]

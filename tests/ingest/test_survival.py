@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.__main__ import main
 from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models, usage
@@ -32,6 +31,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
+from matterzoo import main
 from schemas.errors import StoreBroken, StoreError, StoreLocked, explain_error
 from schemas.store import connect
 from zoo.places import ROOT, environments
@@ -680,7 +680,7 @@ def test_what_a_kill_left_half_written_is_removed(
     assert left == [f".job.json.{lives}.tmp", f".model.json.{lives}.tmp"]
 
 
-@pytest.mark.parametrize("command", [["run", "toy", "g2", "--runtime", "venv"], ["rebuild"]])
+@pytest.mark.parametrize("command", [["ingest", "toy", "g2", "--runtime", "venv"], ["rebuild"]])
 def test_a_file_system_that_is_read_only(
     command: list[str],
     layout: Layout,
@@ -709,7 +709,7 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
 ) -> None:
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     Path("v.csv").write_text("system_id,a,b\nFe,1,2\nCu,3,4\n")
-    give = ["run", "mine", "elements", "--vectors", "v.csv"]
+    give = ["ingest", "mine", "elements", "--vectors", "v.csv"]
     put = loading.put_finished_run
 
     def put_and_fill(connection: duckdb.DuckDBPyConnection, place: Layout, run: Run) -> Counts:
@@ -741,7 +741,7 @@ def test_a_list_goes_on_where_a_disk_is_full(
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))
     monkeypatch.setenv("TOY_FILL", str(small_disk))
     command = [
-        "run",
+        "ingest",
         "toy,toy-picky,toy-potential",
         "elements",
         "--limit",

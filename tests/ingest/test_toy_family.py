@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs.folder import list_runs
+from matterzoo import main
 from schemas.store import connect
 from zoo.places import environments
 
@@ -44,7 +44,7 @@ def count(layout: Layout, table: str = "embeddings") -> int:
 
 
 def test_from_a_folder_to_the_store(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "toy,toy-picky", "elements", "--representation", "all"]) == 0
+    assert main(["ingest", "toy,toy-picky", "elements", "--representation", "all"]) == 0
     said = capfd.readouterr().out
     assert "runtime venv: " in said.splitlines()[0]
     assert "to compute: 142 vectors by 2 models" in said
@@ -84,7 +84,7 @@ def test_a_worker_is_given_no_secrets(
         monkeypatch.setenv(name, "hidden")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("TOY_SEEN", str(tmp_path / "seen"))
-    assert main(["run", "toy", "elements", "--limit", "2"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "2"]) == 0
     seen = set((tmp_path / "seen").read_text().splitlines())
     assert not seen & {*secrets, "VIRTUAL_ENV", "MATTERZOO_STORE"}
     assert seen >= {"PATH", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "TOY_SEEN"}
@@ -93,13 +93,13 @@ def test_a_worker_is_given_no_secrets(
 def test_a_second_ingest_starts_no_worker(
     layout: Layout, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["run", "toy", "elements", "--limit", "9"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "9"]) == 0
     before = layout.store.read_bytes()
     monkeypatch.setattr(
         subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started")
     )
-    assert main(["run", "toy", "elements", "--limit", "9"]) == 0
-    assert main(["run", "toy", "elements", "--limit", "4"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "9"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "4"]) == 0
     assert "9 of 9 systems already stored; nothing to do" in capfd.readouterr().out
     assert layout.store.read_bytes() == before
 
@@ -114,7 +114,7 @@ def test_a_killed_worker_goes_on_from_its_shards(
     kill = layout.store.with_name("kill")
     kill.write_text("1050")
     monkeypatch.setenv("TOY_KILL", str(kill))
-    assert main(["run", "toy", file]) == 0
+    assert main(["ingest", "toy", file]) == 0
     said = capfd.readouterr()
     assert (
         said.out.count(
@@ -141,7 +141,7 @@ def test_an_interrupt_ends_the_worker_and_loses_nothing(
     file, pid_file = str(molecules(40)), layout.store.with_name("pid")
     monkeypatch.setenv("TOY_SLEEP", "0.5")
     monkeypatch.setenv("TOY_PID", str(pid_file))
-    command = [sys.executable, "-m", "ingest", "run", "toy", file]
+    command = [sys.executable, "-m", "matterzoo", "ingest", "toy", file]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -154,7 +154,7 @@ def test_an_interrupt_ends_the_worker_and_loses_nothing(
         os.kill(pid, 0)
     assert not layout.store.exists()
     monkeypatch.delenv("TOY_SLEEP")
-    assert main(["run", "toy", file]) == 0
+    assert main(["ingest", "toy", file]) == 0
     assert count(layout) == 40
 
 
@@ -171,7 +171,7 @@ def wait_for(file: Path) -> int:
 def test_one_model_that_fails_does_not_keep_the_rest(
     layout: Layout, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "toy-broken,toy", "elements", "--limit", "3"]) == 1
+    assert main(["ingest", "toy-broken,toy", "elements", "--limit", "3"]) == 1
     err = capfd.readouterr().err
     assert (
         "error: toy-broken on elements: toy-broken could not be loaded: ValueError: broken on purpose"
@@ -189,12 +189,12 @@ def test_one_model_that_fails_does_not_keep_the_rest(
 def test_a_run_that_could_not_land_lands_without_a_worker(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "toy", "elements", "--limit", "3"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "3"]) == 0
     layout.store.unlink()
     monkeypatch.setattr(
         subprocess, "Popen", lambda *a, **k: pytest.fail("nothing is to be started")
     )
-    assert main(["run", "toy", "elements", "--limit", "3"]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "3"]) == 0
     assert "computed by an earlier start" in capfd.readouterr().out
     assert count(layout) == 3
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import main
 from schemas.store import connect
 
 Make = Callable[..., MaterializedDataset]
@@ -87,7 +87,7 @@ def rows(layout: Layout, columns: str) -> list[tuple[object, ...]]:
 
 def goes_on(layout: Layout, molecules: str) -> None:
     """The same command, with nothing in its way, brings all to the store."""
-    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 0
+    assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 0
     assert rows(layout, "status, reason, runtime, image, sent, ok") == [
         ("ok", None, "venv", None, 40, 40)
     ]
@@ -97,7 +97,7 @@ def test_a_host_that_is_killed_leaves_no_worker_behind(
     layout: Layout, molecules: str, pid_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "0.5")
-    command = [sys.executable, "-m", "ingest", "run", "toy", molecules, "--runtime", "venv"]
+    command = [sys.executable, "-m", "matterzoo", "ingest", "toy", molecules, "--runtime", "venv"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as host:
         wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
         time.sleep(0.75)  # into the first batches
@@ -115,7 +115,7 @@ def test_a_worker_that_hangs_is_ended(
     layout: Layout, molecules: str, pid_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "600")
-    assert main(["run", "toy", molecules, "--runtime", "venv", "--timeout", "5"]) == 1
+    assert main(["ingest", "toy", molecules, "--runtime", "venv", "--timeout", "5"]) == 1
     assert not runs(int(pid_file.read_text()))
     said = "no sign of life for 5 s: counted as hung and ended; --timeout allows more"
     assert capfd.readouterr().err.count(said) == 1
@@ -143,7 +143,7 @@ def test_memory_that_is_too_little_for_one_system(
     layout: Layout, molecules: str, confined: None, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     monkeypatch.setenv("TOY_MEGABYTES", "300")
-    assert main(["run", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 1
+    assert main(["ingest", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 1
     said = capfd.readouterr()
     assert said.out.count("memory ran out: ") == 1
     assert "killed by the kernel because this machine's memory ran out" in said.err
@@ -172,7 +172,7 @@ def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
             lines = "".join(f"H 0 0 {i}\n" for i in range(atoms))
             file.write(f'{atoms}\npbc="F F F" Properties=species:S:1:pos:R:3\n{lines}')
     monkeypatch.setenv("TOY_LARGE", "10")
-    assert main(["run", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 0
+    assert main(["ingest", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 0
     said = capfd.readouterr().out
     for name, atoms in (("41", 20), ("40", 30)):
         assert (
@@ -206,7 +206,7 @@ def test_an_environment_that_cannot_be_built_is_a_failed_run(
         patch.setenv("UV_OFFLINE", "1")
         patch.setenv("UV_NO_CACHE", "1")
         patch.setenv("UV_FIND_LINKS", str(tmp_path))
-        assert main(["run", "toy,toy-picky", molecules, "--runtime", "venv"]) == 1
+        assert main(["ingest", "toy,toy-picky", molecules, "--runtime", "venv"]) == 1
     assert "the environment of toy could not be made ready, see above" in capfd.readouterr().err
     found = rows(
         layout,
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_during_a_run(
     there = on(small_disk, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setenv("TOY_FILL", str(small_disk))
-        assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+        assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 1
     said = capfd.readouterr()
     assert said.err.count("error: ") == 1 and "no space left" in said.err
     assert said.out.count("(this failure is not in the table runs: ") == 1
@@ -239,7 +239,7 @@ def test_a_disk_that_is_full_before_anything(
 ) -> None:
     there = on(small_disk, monkeypatch)
     filler = fill(small_disk, 0)
-    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+    assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 1
     said = capfd.readouterr().err
     assert (
         said.count("\n") == 1
@@ -262,7 +262,7 @@ def test_a_disk_without_room_for_the_store(
     goes_on(there, molecules)
     there.store.unlink()
     filler = fill(small_disk, 16_384)
-    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 1
+    assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 1
     said = capfd.readouterr().err
     assert "no space left for" in said and "All vectors are computed: repeat the command" in said
     filler.unlink()

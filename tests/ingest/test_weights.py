@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from ingest.__main__ import main
 from ingest.layout import Layout
+from matterzoo import main
+from matterzoo import main as zoo
 from schemas.store import connect
 from tests.hub import Fault, Hub, serving, set_client
-from zoo.__main__ import main as zoo
 
 ENCODER = '''
 import numpy as np
@@ -105,7 +105,7 @@ def test_from_a_card_to_the_store(
     vectors: Callable[[str], list[list[float]]],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["run", "net", "elements", "--limit", "5"]) != 0
+    assert main(["ingest", "net", "elements", "--limit", "5"]) != 0
     assert "weights of net are not pinned" in capfd.readouterr().err
     assert zoo(["pin", "net,net@untrained"]) == 0
     capfd.readouterr()
@@ -113,9 +113,9 @@ def test_from_a_card_to_the_store(
     hub.repositories["models", "owner/net"].commit(
         {"net.npz": saved([0.0, 0.0, 0.0])}
     )  # which is not what is pinned
-    assert main(["run", "net@untrained", "elements", "--limit", "5"]) == 0
+    assert main(["ingest", "net@untrained", "elements", "--limit", "5"]) == 0
     assert len(vectors("net@untrained")) == 5 and hub.asked("/storage/") == []
-    assert main(["run", "net", "elements", "--limit", "5"]) == 0
+    assert main(["ingest", "net", "elements", "--limit", "5"]) == 0
     out = capfd.readouterr().out
     assert (
         "license of the weights: Own, for non-commercial use only; https://example.org/own" in out
@@ -131,7 +131,7 @@ def test_altered_weights_are_never_loaded(
     [file] = Path(constants.HF_HUB_CACHE).glob("models--owner--net/snapshots/*/net.npz")
     file.resolve().write_bytes(file.read_bytes()[:-1] + b"x")
     hub.faults = [Fault("/resolve/", status=404, method="HEAD", times=99)]
-    assert main(["run", "net", "elements", "--limit", "5"]) == 1
+    assert main(["ingest", "net", "elements", "--limit", "5"]) == 1
     out, error = capfd.readouterr()
     assert "net.npz is not the file expected: its sha256 is" in out and "answered 404" in error
     with connect(layout.store, read_only=True) as connection:

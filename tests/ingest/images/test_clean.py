@@ -15,13 +15,13 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from ingest.images import __main__ as command_line
 from ingest.images import clean as clean_module
 from ingest.images import local
 from ingest.images.build import BuildOptions, build
 from ingest.images.clean import clean
 from ingest.images.containers import remove_container, this_process
 from ingest.images.recipe import FAMILY, HOST, RUN
+from matterzoo import main
 from zoo.cards.family import Family
 
 pytestmark = pytest.mark.container
@@ -137,11 +137,11 @@ def test_one_familys(
     found = local.find_built(client, boxed)
     assert found is not None and {found.id, other.id} <= before.keys()
     try:
-        assert command_line.main(["clean", "boxed"]) == 0
+        assert main(["clean", "--images", "boxed"]) == 0
         gone = before.keys() - images(client).keys()
         assert found.id in gone and {before[number] for number in gone} == {"boxed"}
         assert f"removed image {found.tags[0]} (" in capsys.readouterr().out
-        assert command_line.main(["clean", "boxed"]) == 0
+        assert main(["clean", "--images", "boxed"]) == 0
         assert "removed image" not in capsys.readouterr().out
     finally:
         build(client, boxed, build_options, lambda text: None)

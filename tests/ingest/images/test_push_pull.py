@@ -11,7 +11,6 @@ import docker
 import pytest
 
 from ingest.failures import RunError
-from ingest.images.__main__ import main
 from ingest.images.build import BuildOptions, build
 from ingest.images.digests import (
     Published,
@@ -27,6 +26,7 @@ from ingest.images.push_pull import pull, push
 from ingest.images.recipe import recipe
 from ingest.images.status import describe_images, stale_families
 from ingest.layout import Layout
+from matterzoo import main
 from tests.ingest.images.registry import serving
 from zoo.cards.discovery import find_family
 from zoo.cards.family import Family
@@ -93,7 +93,7 @@ def test_make_pull(
 ) -> None:
     assert main(["pull", "--model", "boxed-plain"]) == 0
     assert f"boxed: {pushed.reference} pulled" in capfd.readouterr().out
-    assert main(["pull", "--family", "boxed"]) == 0
+    assert main(["pull", "boxed"]) == 0
     assert f"boxed: {pushed.reference} is here" in capfd.readouterr().out
 
 

@@ -14,13 +14,13 @@ import duckdb
 import numpy as np
 import pytest
 
-from ingest.__main__ import main
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
 from ingest.images.local import find_built, find_image
 from ingest.images.push_pull import pull, push
 from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.check_image import check_image
+from matterzoo import main
 from tests.ingest.images.registry import serving
 from tests.test_readme import IN_CONTAINERS
 from zoo.cards.discovery import find_model, load_families
@@ -73,7 +73,7 @@ def test_a_published_image_gives_what_the_local_environment_gives(
             "--store",
             str(tmp_path / f"{runtime}.duckdb"),
         ]
-        assert main(["run", model, "aflow", *options]) == 0
+        assert main(["ingest", model, "aflow", *options]) == 0
     inside, outside = (vectors(tmp_path / f"{runtime}.duckdb") for runtime in ("docker", "venv"))
     assert inside.keys() == outside.keys() and len(inside) >= SYSTEMS // 2
     for system_id, vector in outside.items():

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import ingest.__main__ as command_line
-from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.runs import execute
 from ingest.runs.folder import lock_run
@@ -19,6 +18,7 @@ from ingest.runs.plan import Plan
 from ingest.runs.store import waiting as patience
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import main
 from schemas.errors import StoreLocked
 from schemas.store import connect
 
@@ -83,7 +83,15 @@ def test_all_are_computed_while_a_notebook_is_open_and_named_with_the_command_th
     layout: Layout, molecules: str, short: None, capfd: Said
 ) -> None:
     connect(layout.store).close()
-    arguments = ["run", "toy,toy-broken,toy-picky", molecules, "--runtime", "venv", "--batch", "2"]
+    arguments = [
+        "ingest",
+        "toy,toy-broken,toy-picky",
+        molecules,
+        "--runtime",
+        "venv",
+        "--batch",
+        "2",
+    ]
     with open_elsewhere(layout.store) as reader:
         assert main(arguments) == 1
     said = capfd.readouterr()
@@ -120,7 +128,7 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
                 raise
 
         monkeypatch.setattr(execute, "load", close_after_the_first)
-        assert main(["run", "toy,toy-picky", molecules, "--runtime", "venv"]) == 0
+        assert main(["ingest", "toy,toy-picky", molecules, "--runtime", "venv"]) == 0
     assert len(kept) == 1
     assert stored(layout) == [("toy", "ok", 3), ("toy-picky", "ok", 3)]
     said = capfd.readouterr().out
@@ -130,13 +138,13 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
 def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_the_others(
     layout: Layout, molecules: str, dataset: Make, planned: Planned, short: None, capfd: Said
 ) -> None:
-    assert main(["run", "toy", molecules, "--runtime", "venv"]) == 0
+    assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 0
     made = dataset(4)
     run = planned(made, names=("nodes",)).run
     assert run is not None
     with lock_run(run), pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "prepare", lambda layout, found: made)
-        assert main(["run", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
+        assert main(["ingest", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
     said = capfd.readouterr()
     assert (
         f"toy: tried again after the others, since another process is working on run {run.run_id}"

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.__main__ import main
 from ingest.integrity import read_json, write_json
 from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models
@@ -19,6 +18,7 @@ from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import main
 from schemas.store import connect
 from tests.ingest.runs.test_load import rewrite
 from zoo.worker.sealed import stamp
@@ -52,7 +52,7 @@ def said(run: Run) -> dict[str, float]:
 
 def test_a_worker_s_energies_are_labels(layout: Layout) -> None:
     assert (
-        main(["run", f"toy,{POTENTIAL}", "elements", "--limit", "9", "--representation", "all"])
+        main(["ingest", f"toy,{POTENTIAL}", "elements", "--limit", "9", "--representation", "all"])
         == 0
     )
     with connect(layout.store, read_only=True) as connection:

@@ -19,7 +19,6 @@ import pytest
 from huggingface_hub import constants
 
 import query
-from ingest.__main__ import main
 from ingest.integrity import read_json, write_json
 from ingest.layout import Layout
 from ingest.maintenance.disk import clean_models
@@ -31,6 +30,7 @@ from ingest.runs.plan import model_rows
 from ingest.share import ShareError, fetch, look, publish
 from ingest.share.record import INDEX, Row, Score, license_of
 from ingest.systems.materialized import MaterializedDataset, read_materialized
+from matterzoo import main
 from schemas.store import connect
 from tests.hub import TOKEN, Fault, Hub, Repository, serving, set_client, tunnel
 from zoo.cards.discovery import load_models
@@ -151,7 +151,7 @@ def test_another_store_has_the_same(
 def test_from_a_run_to_anothers_query_by_commands(
     hub: Hub, layout: Layout, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "toy,toy-picky", "elements", "--limit", "7"]) == 0
+    assert main(["ingest", "toy,toy-picky", "elements", "--limit", "7"]) == 0
     assert main(["publish", "toy,toy-picky", "elements", REPO]) == 0
     out = capfd.readouterr().out
     revision = repository(hub).branches["main"]
@@ -162,7 +162,7 @@ def test_from_a_run_to_anothers_query_by_commands(
     assert f"{REPO} at {revision}" in capfd.readouterr().out
     columns = "system_id, model_id, vector"
     assert rows(Layout(Path(store)), columns) == rows(layout, columns)
-    assert main(["run", "toy", "elements", "--limit", "7", "--store", store]) == 0
+    assert main(["ingest", "toy", "elements", "--limit", "7", "--store", store]) == 0
     assert "toy on elements: 7 of 7 systems already stored; nothing to do" in capfd.readouterr().out
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.__main__ import main
 from ingest.layout import Layout
 from ingest.sources.discovery import load_datasets
 from ingest.sources.shared.downloaded import DEFAULT_SAMPLE, DownloadedDataset, downloaded
@@ -25,6 +24,7 @@ from ingest.systems import sample
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import main
 from tests.hub import Blob, Fault, Hub
 from tests.ingest.downloaded import changed, served
 
@@ -382,13 +382,13 @@ def test_the_command_pins(
 ) -> None:
     dataset = downloaded(str(toml.with_suffix(".py")), ids, read)
     monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": dataset})
-    assert main(["pin", "numbers"]) == 0
+    assert main(["pin", "--dataset", "numbers"]) == 0
     assert f"{toml.with_suffix('.lock')} is written; commit it" in capfd.readouterr().out
     assert toml.with_suffix(".lock").exists()
 
 
 def test_what_is_not_downloaded_needs_no_pin(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["pin", "g2"]) == 2
+    assert main(["pin", "--dataset", "g2"]) == 2
     assert "g2 needs no checksum: none of its files is downloaded" in capfd.readouterr().err
 
 
@@ -410,7 +410,7 @@ def test_a_model_over_a_growing_sample(
     monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": torn})
 
     def run(*more: str) -> str:
-        assert main(["run", "toy", "numbers", "--runtime", "venv", *more]) == 0
+        assert main(["ingest", "toy", "numbers", "--runtime", "venv", *more]) == 0
         return capfd.readouterr().out
 
     assert "license of numbers: CC-BY-NC-4.0, not for commercial use" in (
@@ -445,7 +445,7 @@ def test_a_plan_says_what_is_to_be_downloaded(
     said = capfd.readouterr().out
     assert f"download: 1 file, 0 MB, to {numbers.loader.source.folder}" in said
     assert "license: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
-    assert main(["run", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
+    assert main(["ingest", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     capfd.readouterr()
     assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     assert "dataset numbers: 3 systems, at hand" in capfd.readouterr().out

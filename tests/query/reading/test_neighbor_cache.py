@@ -176,14 +176,14 @@ FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from query.__main__ import main
+from matterzoo import main
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def test_a_full_disk_makes_no_question_fail(path: Path) -> None:
     sql = f"SELECT count(value) AS n FROM alignment_matrix(k := {K}, permutations := 0)"
-    command = [sys.executable, "-c", FULL, "--store", str(path), "--csv", sql]
+    command = [sys.executable, "-c", FULL, "query", "--store", str(path), "--csv", sql]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (0, "n\n9\n")
     assert answer.stderr.count("neighbors are not kept for the next question") == 1
@@ -192,7 +192,7 @@ def test_a_full_disk_makes_no_question_fail(path: Path) -> None:
 
 def test_processes_at_once_give_the_same_and_leave_whole_files(path: Path) -> None:
     sql = f"SELECT model_a, model_b, value FROM alignment_matrix(k := {K}, permutations := 0)"
-    command = [sys.executable, "-m", "query", "--store", str(path), "--csv", sql]
+    command = [sys.executable, "-m", "matterzoo", "query", "--store", str(path), "--csv", sql]
     running = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]

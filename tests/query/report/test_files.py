@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 import query
+from matterzoo import main
 from query import figures
-from query.__main__ import main
 from query.report import SECTIONS, report
 from query.report.page import GENERATOR
 from query.report.versions import per_dataset, per_dataset_pair
@@ -73,7 +73,7 @@ def test_the_sql_beside_a_figure_gives_its_csv(
 ) -> None:
     for name in ("alignment_matrix-crystals", "provenance_runs"):
         sql = (written / "figures" / f"{name}.sql").read_text(encoding="utf-8")
-        assert main(["--store", str(store_path), "--csv", sql]) == 0
+        assert main(["query", "--store", str(store_path), "--csv", sql]) == 0
         expected = list(
             csv.reader(
                 io.StringIO((written / "figures" / f"{name}.csv").read_text(encoding="utf-8"))
@@ -136,9 +136,9 @@ def test_a_figure_that_fails_costs_no_other(
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--store", str(store_path), "report", "crystals", "/proc/nowhere"]) == 2
+    assert main(["report", "--store", str(store_path), "crystals", "/proc/nowhere"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("/proc/nowhere cannot be written (") and said.endswith(
+    assert said.startswith("error: /proc/nowhere cannot be written (") and said.endswith(
         "): give another OUT\n"
     )
 
@@ -159,15 +159,15 @@ def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["report", "crystal"], "no dataset 'crystal' in this store; did you mean 'crystals'?"),
-        (["report"], "usage: python -m query report DATASET[,DATASET…] [OUT]"),
-        (["report", "a", "b", "c"], "usage: python -m query report"),
-        (["reprt", "crystals"], "did you mean 'report'?"),
+        (["report"], "the following arguments are required: dataset"),
+        (["report", "a", "b", "c"], "unrecognized arguments: c"),
+        (["reprt", "crystals"], "no command is named 'reprt'; did you mean report or"),
     ],
 )
 def test_a_wrong_question_is_one_sentence(
     store_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    assert main(["--store", str(store_path), *arguments]) == 2
+    assert main([*arguments, "--store", str(store_path)]) == 2
     err = capsys.readouterr().err
     assert says in err and err.count("\n") == 1
 
@@ -179,7 +179,7 @@ def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
     with query.connect(path, read_only=False) as connection:
         connection.execute("DELETE FROM embeddings")
     before = path.read_bytes()
-    assert main(["--store", str(path), "report", "crystals, crystals", str(out)]) == 0
+    assert main(["report", "--store", str(path), "crystals, crystals", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out == f"{out / 'index.html'}\n"
     expected = [section.name for section in SECTIONS] + ["page"]

@@ -191,7 +191,7 @@ def test_a_pipe_is_a_batch(store_path: Path) -> None:
         -- the end; without a semicolon
         SELECT 33 AS c
     """
-    command = [sys.executable, "-m", "query", "--store", str(store_path), "shell"]
+    command = [sys.executable, "-m", "matterzoo", "shell", "--store", str(store_path)]
     answer = subprocess.run(
         command, cwd=ROOT, env=os.environ, input=text, capture_output=True, text=True, check=False
     )

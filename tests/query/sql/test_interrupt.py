@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import query
+from query.sql.interrupt import INTERRUPTED
 from tests.query import stores
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,8 +88,10 @@ def assert_goes_on(path: Path) -> None:
 
 
 def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
-    code, out, err, seconds = interrupted(["-m", "query", "--store", str(path), ASK], path)
-    assert (code, out, err) == (130, "", "interrupted\n")
+    code, out, err, seconds = interrupted(
+        ["-m", "matterzoo", "query", "--store", str(path), ASK], path
+    )
+    assert (code, out, err) == (130, "", f"{INTERRUPTED}\n")
     assert seconds < 10
     assert_goes_on(path)
 
@@ -96,7 +99,7 @@ def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_shell_stays(path: Path, threads: int) -> None:
     text = f"SET threads = {threads};\n{ASK};\nSELECT 41 + 1 AS answer;\n"
-    code, out, err, _ = interrupted(["-m", "query", "--store", str(path), "shell"], path, text)
+    code, out, err, _ = interrupted(["-m", "matterzoo", "shell", "--store", str(path)], path, text)
     assert (code, err.splitlines()[0]) == (0, "interrupted")
     assert "42" in out
     if threads == 1:  # else what was asked goes on behind the scenes; see query/sql/interrupt.py

@@ -325,7 +325,7 @@ def test_several_values_for_one_model_must_be_chosen_from(scored: Connection) ->
         ),
         (
             "reference := 'base', score := 'x', dataset := 'crystals'",
-            "has: energy_mae; add one: `python -m query --write",
+            "has: energy_mae; add one: `matterzoo query --write",
         ),
         ("reference := 'base', dataset := 'crystals'", "no score ''"),
         ("reference := 'base', score := 'energy_mae'", "say which dataset"),

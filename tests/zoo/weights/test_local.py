@@ -21,8 +21,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+from matterzoo import main
 from tests.hub import Blob, Fault, Hub, Repository, serving, set_client
-from zoo.__main__ import main
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
@@ -202,7 +202,7 @@ def test_a_killed_download_goes_on_where_it_broke_off(
 ) -> None:
     hub.faults = [Fault("/storage/", wait=1.0)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "zoo", "weights", "toy-a"], cwd=ROOT, env=environment
+        [sys.executable, "-m", "matterzoo", "weights", "toy-a"], cwd=ROOT, env=environment
     )
     blobs = Path(environment["HF_HOME"]) / "hub" / "models--owner--net" / "blobs"
     while not (
@@ -239,7 +239,7 @@ def test_several_processes_ask_and_one_downloads(
     pinned: Selection, hub: Hub, environment: dict[str, str]
 ) -> None:
     hub.faults = [Fault("/storage/", wait=0.2)]  # 16 blocks
-    command = [sys.executable, "-m", "zoo", "weights", "toy-a"]
+    command = [sys.executable, "-m", "matterzoo", "weights", "toy-a"]
     processes = [
         subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -660,7 +660,7 @@ def test_several_processes_pin_into_one_lock(
     for name in names:
         hub.repository(f"owner/{name}").commit(FILES)
     selection = card(*(HUB.replace("owner/net", f"owner/{name}") for name in names))
-    command = [sys.executable, "-m", "zoo", "pin"]
+    command = [sys.executable, "-m", "matterzoo", "pin"]
     processes = [subprocess.Popen([*command, f"toy-{x}"], env=environment, cwd=ROOT) for x in "ab"]
     assert [process.wait() for process in processes] == [0, 0]
     assert set(json.loads(selection.family.pins.read_text())) == {f"owner/{name}" for name in names}
@@ -714,7 +714,7 @@ def test_weights_of_several_models(
         "toy-c: none needed",
     ]  # type: ignore[union-attr]
     assert error.splitlines()[-1].startswith(
-        "python -m zoo: the weights of toy-a are not pinned: nobody has"
+        "error: the weights of toy-a are not pinned: nobody has"
     )
     assert main(["weights", "toy-c,toy-b"]) == 0
     with pytest.raises(CardError, match="no model is named 'toy-d'"):

@@ -11,14 +11,14 @@ import docker
 import numpy as np
 import pytest
 
-from ingest.__main__ import main
 from ingest.images.containers import list_containers
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runtimes import choose_runtime
+from matterzoo import main
+from matterzoo import main as zoo
 from schemas.store import connect
 from tests.hub import serving, set_client
-from zoo.__main__ import main as zoo
 from zoo.cards.discovery import find_family
 from zoo.cards.family import Family
 
@@ -142,7 +142,7 @@ def test_an_image_that_is_not_there_is_named(
     before = stale.read_text()
     stale.write_text(before + "ANOTHER = 1\n")
     try:
-        assert main(["run", "boxed-plain", "elements", "--runtime", "docker"]) == 1
+        assert main(["ingest", "boxed-plain", "elements", "--runtime", "docker"]) == 1
     finally:
         stale.write_text(before)
     err = capfd.readouterr().err

@@ -335,7 +335,16 @@ def test_the_disk_fills_up(
 @pytest.fixture
 def host(molecules: str, only_run: OnlyRun, layout: Layout) -> Iterator[subprocess.Popen[str]]:
     """A process with a worker that is in its second shard, where a batch takes 2 s."""
-    command = [sys.executable, "-m", "ingest", "run", "boxed-late", molecules, "--limit", str(ALL)]
+    command = [
+        sys.executable,
+        "-m",
+        "matterzoo",
+        "ingest",
+        "boxed-late",
+        molecules,
+        "--limit",
+        str(ALL),
+    ]
     command += ["--runtime", "docker"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,0 +1,183 @@
+"""The commands that fill and keep the store: ingest, plan, sharing, images, environments, disk."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from zoo.command_line import Commands, Parser, add_store, amount, device, memory, positive
+
+EMBED = "ingest.commands.embed"
+SHARE = "ingest.commands.sharing"
+IMAGES = "ingest.commands.images"
+KEEP = "ingest.commands.housekeeping"
+CHECK = "ingest.commands.checks"
+SOME_MODELS = (
+    "ids separated by commas; all: those with their weights here; bundled: those that need no "
+    "download; x@untrained: an untrained twin"
+)
+A_DATASET = "a dataset's name (see `matterzoo datasets`), or a file of systems"
+A_FAMILY = "a family's name, or all"
+SILENCE = 1800.0  # s; the longest step that a worker takes on its largest batch is a tenth of it
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this package.
+
+    Args:
+        commands: the program's commands.
+    """
+    _add_embedding(commands)
+    _add_sharing(commands)
+    _add_checks(commands)
+    _add_images(commands)
+    _add_housekeeping(commands)
+
+
+def _add_embedding(commands: Commands) -> None:
+    sub = commands.add("ingest", f"{EMBED}:embed", "embed datasets with models, into the store")
+    _add_request(sub)
+    about = "what the worker may take, such as 512m or 8g (in a container)"
+    sub.add_argument("--memory", type=memory, help=about)
+    about = "how many CPU cores the worker may take, such as 2 (in a container)"
+    sub.add_argument("--cpus", type=amount, help=about)
+    about = "s without a sign of life, after which the worker counts as hung (default: %(default)g)"
+    sub.add_argument("--timeout", type=amount, default=SILENCE, help=about)
+    about = "a .parquet, .npz or .csv of system_id and vector, instead of computing them"
+    sub.add_argument("--vectors", help=about)
+    sub.add_argument("--title", help="with --vectors: what the model is")
+    about = "with --vectors: the vectors' license (default: recorded as not stated)"
+    sub.add_argument("--license", help=about)
+    about = "with --vectors: let systems lose stored vectors without asking"
+    sub.add_argument("--yes", action="store_true", help=about)
+    about = "say what `ingest` will take, before it starts"
+    _add_request(commands.add("plan", f"{EMBED}:plan", about))
+    about = "list the datasets, with their sizes, downloads and licenses"
+    commands.add("datasets", f"{EMBED}:list_datasets", about)
+
+
+def _add_request(sub: Parser) -> None:
+    sub.add_argument("model", help=SOME_MODELS)
+    sub.add_argument("dataset", help=A_DATASET)
+    add_store(sub)
+    about = "how the worker is started: docker, venv (default: the best there is)"
+    sub.add_argument("--runtime", help=about)
+    about = "only so many systems; a larger limit contains a smaller one's"
+    sub.add_argument("--limit", type=positive, help=about)
+    about = "cpu (default), cuda, cuda:N, cuda:GPU-<uuid>, cuda:MIG-<uuid>; never another instead"
+    sub.add_argument("--device", type=device, default="cpu", help=about)
+    dtypes = ["float32", "float64", "bfloat16", "float16"]
+    sub.add_argument("--dtype", default="float32", choices=dtypes, help="default: float32")
+    about = "batch budget, in the unit of the card (default: the card's)"
+    sub.add_argument("--batch", type=positive, help=about)
+    about = "names separated by commas, or 'all' (default: the card's default)"
+    sub.add_argument("--representation", help=about)
+
+
+def _add_sharing(commands: Commands) -> None:
+    about = "push a model's vectors to a hub, with a data card"
+    publish = commands.add("publish", f"{SHARE}:publish_models", about)
+    publish.add_argument("model", help="ids separated by commas")
+    about = "load vectors that others have published"
+    fetch = commands.add("fetch", f"{SHARE}:fetch_models", about)
+    fetch.add_argument(
+        "model", help="ids separated by commas, or all: every model over the dataset"
+    )
+    for sub in (publish, fetch):
+        sub.add_argument("dataset", help=A_DATASET)
+        sub.add_argument("repo", help="a dataset repository of the hub, owner/name")
+        add_store(sub)
+        about = "names separated by commas (default: all that there are)"
+        sub.add_argument("--representation", help=about)
+    fetch.add_argument("--revision", help="40 hex digits, a branch or a tag (default: the newest)")
+    about = "only so many systems of a dataset that is not here yet"
+    fetch.add_argument("--limit", type=positive, help=about)
+
+
+def _add_checks(commands: Commands) -> None:
+    about = "check all cards for faults, or whether a model behaves as its card says"
+    sub = commands.add("check", f"{CHECK}:check", about)
+    sub.add_argument("model", nargs="?", help="ids separated by commas, or all (default: cards)")
+    sub.add_argument("--family", help="check only the cards of these families")
+    about = "with a dummy checkpoint in the published format, even if the weights are here"
+    sub.add_argument("--dummy", action="store_true", help=about)
+    sub.add_argument("--device", type=device, default="cpu", help="cpu (default), cuda, cuda:N")
+    about = "download files once and record their hashes: a model's weights, a dataset's files"
+    sub = commands.add("pin", f"{CHECK}:pin", about)
+    sub.add_argument("model", nargs="?", help="model ids, separated by commas, or all")
+    sub.add_argument("--dataset", help="a dataset's name, instead of models")
+    about = "let what is found now replace what was pinned"
+    sub.add_argument("--again", action="store_true", help=about)
+
+
+def _add_images(commands: Commands) -> None:
+    commands.add(
+        "images", f"{IMAGES}:list_images", "list each family's image: here, published, stale"
+    )
+    sub = _of_a_family(commands, "build", "build a family's image on the local engine")
+    _add_build_options(sub)
+    sub = _of_a_family(commands, "push", "push a family's image and record its digest")
+    sub.add_argument("registry", help="such as ghcr.io/owner or 127.0.0.1:5000")
+    sub = commands.add("pull", f"{IMAGES}:pull", "pull the published image, by its digest")
+    sub.add_argument("family", nargs="?", help=A_FAMILY)
+    sub.add_argument("--model", help="a model's id: its family's image")
+    about = "download what an image is built from, for a build without a network"
+    sub = _of_a_family(commands, "wheels", about)
+    sub.add_argument("--python", default="3.11", help="the base image's Python (default: 3.11)")
+    about = "the image's processor, such as x86_64, arm64 (default: this machine's)"
+    sub.add_argument("--machine", help=about)
+    about = "compute a family's golden vectors in its image, and compare them"
+    _of_a_family(commands, "check-image", about)
+    about = "print the families whose image a change touches, as JSON"
+    sub = commands.add("changed-images", f"{IMAGES}:changed_images", about)
+    sub.add_argument("since", help="a revision of the repository")
+    about = "print the families with no published image, or one of an older recipe, as JSON"
+    commands.add("stale-images", f"{IMAGES}:stale_images", about)
+
+
+def _of_a_family(commands: Commands, name: str, about: str) -> Parser:
+    sub = commands.add(name, f"{IMAGES}:{name.replace('-', '_')}", about)
+    sub.add_argument("family", help=A_FAMILY)
+    return sub
+
+
+def _add_build_options(sub: Parser) -> None:
+    options: dict[str, dict[str, Any]] = {
+        "base": {"help": "base image (MATTERZOO_BASE; default: the Dockerfile's)"},
+        "builder": {"help": "image to install in (MATTERZOO_BUILDER; default: the base)"},
+        "torch": {"help": "PyTorch's build: cpu, cu126, … (default: the index's own, CUDA)"},
+    }
+    variables = {"torch": "MATTERZOO_TORCH_BACKEND"}
+    for name, said in options.items():
+        variable = variables.get(name, f"MATTERZOO_{name.upper()}")
+        sub.add_argument(f"--{name}", default=os.environ.get(variable), **said)
+    about = "without a network, from the wheels that `matterzoo wheels` downloaded"
+    sub.add_argument("--offline", action="store_true", help=about)
+    sub.add_argument("--no-cache", action="store_true", help="build every layer again")
+
+
+def _add_housekeeping(commands: Commands) -> None:
+    about = "build a family's local environment from its lock"
+    sub = commands.add("env", f"{KEEP}:build_environment", about)
+    about = "a family's name, all, or bundled: those with a model that needs no download"
+    sub.add_argument("family", help=about)
+    about = "say what this machine can run models with, and what is missing for the rest"
+    add_store(commands.add("doctor", f"{KEEP}:doctor", about))
+    about = "make the store again from its shards"
+    add_store(commands.add("rebuild", f"{KEEP}:rebuild_store", about))
+    add_store(commands.add("du", f"{KEEP}:disk_usage", "say what takes how much disk"))
+    about = "remove models' vectors, an environment, the cache, or images; only what is named"
+    sub = commands.add("clean", f"{KEEP}:clean", about, formatter_class=argparse.HelpFormatter)
+    about = "ids separated by commas: their rows in the store and their shards are removed"
+    sub.add_argument("model", nargs="?", help=about)
+    about = "names separated by commas: only what the models have on these is removed"
+    sub.add_argument("dataset", nargs="?", help=about)
+    add_store(sub)
+    sub.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
+    about = "remove the neighbor lists that questions keep instead"
+    sub.add_argument("--cache", action="store_true", help=about)
+    about = "remove our images and containers instead, of a family or all, from the engine"
+    sub.add_argument("--images", metavar="FAMILY", help=about)
+    about = "do not ask before more than one run, or all images, are removed"
+    sub.add_argument("--yes", action="store_true", help=about)

@@ -1,0 +1,43 @@
+"""What the operating system and DuckDB raise, as errors that say what to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from ingest.__main__ import _of_the_disk
+from ingest.layout import Layout
+from zoo.errors import MatterzooError
+
+
+class DiskError(MatterzooError):
+    """A disk is full, or nothing may be written to it."""
+
+    exit_code = 1
+
+
+@contextmanager
+def explained(options: argparse.Namespace) -> Iterator[None]:
+    """Turn an interrupted statement and a disk that cannot be written to into their errors.
+
+    Args:
+        options: store, where the command has one.
+
+    Raises:
+        DiskError: a disk is full, or read-only.
+        KeyboardInterrupt: Ctrl-C ended a statement of DuckDB.
+    """
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fault = _of_the_disk(error, Layout.find(vars(options).get("store")))
+        if fault is None:
+            raise
+        raise DiskError(fault) from error

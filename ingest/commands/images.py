@@ -1,0 +1,136 @@
+"""Handlers of the commands about container images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ingest.images import operations
+from ingest.images.build import BuildOptions
+from ingest.images.engine import connected
+from ingest.images.status import changed_families, describe_images, stale_families
+from ingest.images.wheels import fetch_wheels
+from ingest.runtimes import choose_runtime
+from ingest.runtimes.check_image import check_image as compare_golden_vectors
+from zoo.cards.discovery import find_families, find_family, find_model
+from zoo.command_line import UsageError, print_now
+
+
+def list_images(options: argparse.Namespace) -> int:
+    """Print a line per family: which images are here, published, stale.
+
+    Args:
+        options: none.
+
+    Returns:
+        The exit code.
+    """
+    with connected() as client:
+        for row in describe_images(client):
+            print(row)
+    return 0
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build the image of a family, or of all.
+
+    Args:
+        options: family, base, builder, torch, offline, no_cache.
+
+    Returns:
+        The exit code.
+    """
+    how = BuildOptions(
+        options.base, options.builder, options.torch, options.offline, not options.no_cache
+    )
+    operations.build_images(options.family, how, print_now)
+    return 0
+
+
+def push(options: argparse.Namespace) -> int:
+    """Push images to a registry, and record their digests.
+
+    Args:
+        options: family, registry.
+
+    Returns:
+        The exit code.
+    """
+    operations.push_images(options.family, options.registry, print_now)
+    return 0
+
+
+def pull(options: argparse.Namespace) -> int:
+    """Pull published images by their digests.
+
+    Args:
+        options: family or model.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: neither is given, or both.
+    """
+    if (options.family is None) == (options.model is None):
+        raise UsageError("name what to pull: a family, all, or --model chgnet-0.3.0")
+    operations.pull_images(options.family or find_model(options.model).family.name, print_now)
+    return 0
+
+
+def wheels(options: argparse.Namespace) -> int:
+    """Download the wheels that images are built from.
+
+    Args:
+        options: family, python, machine.
+
+    Returns:
+        The exit code.
+    """
+    for family in find_families(options.family):
+        fetch_wheels(family, print_now, python=options.python, machine=options.machine)
+    return 0
+
+
+def check_image(options: argparse.Namespace) -> int:
+    """Compute a family's golden vectors inside its image, and print what differs.
+
+    Args:
+        options: family.
+
+    Returns:
+        The exit code.
+    """
+    family = find_family(options.family)
+    runtime, _ = choose_runtime("docker", [family])
+    faults = compare_golden_vectors(runtime, family, print_now)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def changed_images(options: argparse.Namespace) -> int:
+    """Print the families whose image a change touches, as JSON.
+
+    Args:
+        options: since.
+
+    Returns:
+        The exit code.
+    """
+    print(json.dumps(changed_families(options.since)))
+    return 0
+
+
+def stale_images(options: argparse.Namespace) -> int:
+    """Print the families with no published image, or one of an older recipe, as JSON.
+
+    Args:
+        options: none.
+
+    Returns:
+        The exit code.
+    """
+    print(json.dumps(stale_families()))
+    return 0

@@ -1,0 +1,160 @@
+"""Handlers of the commands that ask a store: query, shell, report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from query import connect
+from query.engine.suggestions import did_you_mean
+from query.sql.interrupt import interruptible
+from query.sql.output import FORMATS, check_place, sentence, show, statements, write
+from query.statements import Statement, find_statements
+from zoo.command_line import names
+from zoo.errors import MatterzooError
+
+
+def open_shell(options: argparse.Namespace) -> int:
+    """Open the prompt.
+
+    Args:
+        options: store, write.
+
+    Returns:
+        The exit code.
+    """
+    from query.shell.prompt import shell
+
+    with _one_sentence(), _connected(options) as connection:
+        shell(connection)
+    return 0
+
+
+def write_report(options: argparse.Namespace) -> int:
+    """Write the page, and print where it is.
+
+    Args:
+        options: dataset, out, store.
+
+    Returns:
+        The exit code.
+    """
+    from query.report import report  # it loads what draws, which takes a second
+
+    with _one_sentence(), connect(options.store) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        print(report(connection, names(options.dataset), Path(options.out)))
+    return 0
+
+
+def answer(options: argparse.Namespace) -> int:
+    """Run SQL, or a statement by its name, and show or write what comes back.
+
+    Args:
+        options: sql, words, help, store, write, form, file, out.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        MatterzooError: the words, the format or the file do not fit, or the SQL fails.
+    """
+    known = find_statements()
+    if options.help or options.sql is None:
+        return _explain(options, known)
+    with _one_sentence():
+        text = _text(options, known)
+        out = _form(options)[1]
+        if out is not None:
+            check_place(out)
+        with _connected(options) as connection:
+            _run(connection, text, options)
+    return 0
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a question may fail with into one sentence."""
+    try:
+        with interruptible():
+            yield
+            sys.stdout.flush()  # here, so that a disk that is full is met within this block
+    except (duckdb.Error, ValueError) as error:
+        raise MatterzooError(sentence(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the file that --out names, or a disk that is full
+        what = error.filename or "the result"
+        raise MatterzooError(f"{what} cannot be written: {error.strerror}") from error
+
+
+def _connected(options: argparse.Namespace) -> duckdb.DuckDBPyConnection:
+    connection = connect(options.store, read_only=not options.write)
+    # DuckDB would print its bar to standard output, and it does not know how far a metric is.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def _explain(options: argparse.Namespace, known: dict[str, Statement]) -> int:
+    """Print how one statement is called, or the whole help with all of them."""
+    if options.sql in known:
+        print(_usage(known[options.sql]))
+        return 0
+    if not options.help:
+        options.parser.error("the SQL is missing, or the name of a statement")
+    lines = [f"  {_usage(statement)}" for statement in known.values()]
+    options.parser.epilog = "statements:\n" + "\n".join(lines)
+    options.parser.print_help()
+    return 0
+
+
+def _usage(statement: Statement) -> str:
+    return f"matterzoo query {statement.usage}\n      {statement.about}"
+
+
+def _text(options: argparse.Namespace, known: dict[str, Statement]) -> str:
+    """Return the SQL that is meant."""
+    statement = known.get(options.sql)
+    if statement is not None:
+        return statement.sql(statement.given(options.words))
+    if options.words:
+        hint = did_you_mean(options.sql, list(known)) or "; put the SQL in quotes"
+        raise ValueError(f"'{options.sql}' takes no further arguments{hint}")
+    return sys.stdin.read() if options.sql == "-" else str(options.sql)
+
+
+def _form(options: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """Return the format, None for a table, and the file."""
+    named = options.file or options.out
+    out = Path(named) if named else None
+    form = "parquet" if options.file else options.form
+    if out is not None and form is None:
+        form = out.suffix.removeprefix(".").lower()
+        if form not in FORMATS:
+            raise ValueError(
+                f"{out} does not end in .csv, .json or .parquet; name the format with --format"
+            )
+    if form == "parquet" and out is None:
+        raise ValueError("Parquet is not for a screen; name a file with --out")
+    return form, out
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Namespace) -> None:
+    """Run the statements. Every result is shown as a table; a format and a file hold the last."""
+    form, out = _form(options)
+    relation = None
+    for number, statement in enumerate(statements(sql), start=1):
+        if relation is not None:
+            left_out = f"the result of statement {number - 1} is left out"
+            print(f"{left_out}: {form} holds one, the last", file=sys.stderr)
+        relation = connection.sql(statement)
+        if form is None:
+            show(relation)
+            relation = None
+    if relation is not None and form is not None:
+        write(relation, form, out)

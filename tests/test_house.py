@@ -1,0 +1,87 @@
+"""Limits of the house: imports without a circle, short files and functions, complete docstrings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import house
+
+MODULES = house.modules()
+FUNCTIONS = [function for module in MODULES for function in house.functions(module)]
+GRAPH = house.import_graph(MODULES)
+# What of another package a package may import, by prefix; nothing imports matterzoo.py.
+ALLOWED = {
+    "zoo": (),
+    "schemas": ("zoo.errors", "zoo.files"),
+    "ingest": ("zoo", "schemas"),
+    "query": ("schemas", "zoo.errors", "zoo.files", "zoo.terminal", "zoo.command_line"),
+    "matterzoo": ("zoo", "ingest", "query"),
+}
+
+
+def test_what_is_measured_is_there() -> None:
+    assert len(MODULES) > 150
+    assert len(FUNCTIONS) > 1000
+    assert GRAPH["matterzoo"] >= {"zoo.errors", "ingest.commands", "query.commands"}
+
+
+def test_no_imports_make_a_circle() -> None:
+    assert house.circles(GRAPH) == []
+
+
+def test_a_folder_imports_those_before_it() -> None:
+    assert house.against_the_order(GRAPH) == []
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_what_it_may(package: str) -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in GRAPH.items()
+        for other in others
+        if name.split(".")[0] == package
+        and other.split(".")[0] != package
+        and not any(f"{other}.".startswith(f"{prefix}.") for prefix in ALLOWED[package])
+    ]
+    assert wrong == []
+
+
+def test_every_folder_has_its_place_in_the_order() -> None:
+    without = [
+        module.name
+        for module in MODULES
+        if module.name.split(".")[0] in house.ORDER
+        and len(module.name.split(".")) > 1
+        and not module.path.stem.startswith("__")
+        and not house.place(module.name)
+    ]
+    assert without == []
+
+
+def test_files_are_short() -> None:
+    long = {str(m.path): len(m.lines) for m in MODULES if len(m.lines) > house.LONGEST_FILE}
+    assert long == {}
+
+
+def test_functions_are_short() -> None:
+    assert [f.label for f in FUNCTIONS if f.length > house.LONGEST_FUNCTION] == []
+
+
+def test_folders_hold_few_modules() -> None:
+    many = {f: n for f, n in house.folders(MODULES).items() if n > house.MOST_MODULES}
+    assert many == {}
+
+
+def test_public_functions_are_described() -> None:
+    public = [function for function in FUNCTIONS if house.is_public(function)]
+    incomplete = [f"{f.label}: {', '.join(house.lacks(f))}" for f in public if house.lacks(f)]
+    assert len(incomplete) <= 0.05 * len(public), "\n".join(incomplete)
+
+
+def test_lines_are_short() -> None:
+    assert house.long_lines() == []
+
+
+def test_a_circle_would_be_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"e2"}, "e2": {"e"}}
+    assert house.circles(graph) == [["a", "b", "c"], ["e", "e2"]]

@@ -1,0 +1,215 @@
+"""What the commands of all packages share: the parser, usage errors, types of values."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from zoo.errors import MatterzooError
+
+EXTRAS = {  # what a light installation lacks: {top-level module: the extra that brings it}
+    **dict.fromkeys(
+        ("ase", "docker", "huggingface_hub", "lmdb", "packaging", "pydantic", "pymatgen"), "ingest"
+    ),
+    **dict.fromkeys(("rdkit", "requests", "spglib", "uv"), "ingest"),
+    **dict.fromkeys(("matplotlib", "umap"), "report"),
+}
+UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+
+class UsageError(MatterzooError):
+    """The command line is wrong: an unknown command or option, or a value of the wrong kind."""
+
+
+class ExtraMissing(MatterzooError):
+    """A package is not installed that comes with an extra of matterzoo."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report what is wrong with the command line.
+
+        Args:
+            message: what is wrong.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+class Commands:
+    """The commands of the program.
+
+    A command names its handler as text, 'package.module:function', which is imported when the
+    command runs: `matterzoo --help` needs none of what the commands need.
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        self._parsers = parser.add_subparsers(
+            required=True, metavar="COMMAND", dest="command", parser_class=Parser
+        )
+
+    def add(self, name: str, handler: str, help: str, **options: Any) -> Parser:
+        """Add a command.
+
+        Args:
+            name: the word that a user types.
+            handler: 'package.module:function'; the function takes the parsed options and returns
+                the exit code.
+            help: one clause that says what the command does.
+            options: further arguments of argparse's `add_parser`.
+
+        Returns:
+            The command's parser, which its arguments are added to.
+        """
+        about = options.pop("description", f"{help[0].upper()}{help[1:]}.")
+        parser: Parser = self._parsers.add_parser(name, help=help, description=about, **options)
+        parser.set_defaults(handler=handler)
+        return parser
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all commands."""
+        return list(self._parsers.choices)
+
+
+def print_now(text: str) -> None:
+    """Print a line as it comes, also where the output goes into a file.
+
+    Args:
+        text: the line.
+    """
+    print(text, flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import the handler of the command that was given, and call it.
+
+    Args:
+        options: what the parser returned.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ExtraMissing: the command needs a package that is not installed.
+    """
+    module, function = options.handler.split(":")
+    try:
+        code: int = getattr(import_module(module), function)(options)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+    return code
+
+
+def missing_extra(error: ModuleNotFoundError) -> Exception:
+    """Return the error that says which extra brings a module, or the same error if none does.
+
+    Args:
+        error: what an import raised.
+    """
+    name = (error.name or "").split(".")[0]
+    if name not in EXTRAS:
+        return error
+    return ExtraMissing(
+        f"this needs {name}, which is not installed; pip install 'matterzoo[{EXTRAS[name]}]'"
+    )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the store.
+
+    Args:
+        parser: the command's parser.
+    """
+    parser.add_argument(
+        "--store", help="the DuckDB file (default: MATTERZOO_STORE, else ./matter.duckdb)"
+    )
+
+
+def names(text: str | None) -> list[str]:
+    """Return the names in a list that a user typed, each once, in its order.
+
+    Args:
+        text: names separated by commas; None is an empty list.
+    """
+    parts = (part.strip() for part in (text or "").split(","))
+    return list(dict.fromkeys(filter(None, parts)))
+
+
+def switches(options: argparse.Namespace, chosen: Iterable[str]) -> list[str]:
+    """Return those of the options' names that were given a value.
+
+    Args:
+        options: what the parser returned.
+        chosen: names of options.
+    """
+    return [name for name in chosen if vars(options).get(name) not in (None, False)]
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0.
+
+    Args:
+        text: what was typed.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such number.
+    """
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def amount(text: str) -> float:
+    """Return a number above 0.
+
+    Args:
+        text: what was typed.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such number.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return float(text)
+
+
+def memory(text: str) -> int:
+    """Return an amount of memory in bytes.
+
+    Args:
+        text: a number with its unit, k, m or g (powers of 1024), such as '8g'.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no amount of memory.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg])", text.lower())
+    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an amount of memory with its unit (k, m, g), such as 8g"
+        )
+    return size
+
+
+def device(text: str) -> str:
+    """Return the name of a device.
+
+    Args:
+        text: cpu, cuda, cuda:N, cuda:GPU-<uuid> or cuda:MIG-<uuid>.
+
+    Raises:
+        argparse.ArgumentTypeError: it names no device.
+    """
+    if not re.fullmatch(r"cpu|cuda(:(\d+|(GPU|MIG)-[0-9A-Za-z/-]+))?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not cpu, cuda, cuda:N, cuda:GPU-<uuid> or cuda:MIG-<uuid>"
+        )
+    return text
