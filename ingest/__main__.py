@@ -35,7 +35,10 @@ from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE, retry_while_lock
 from ingest.runtimes import choose_runtime, environment
 from ingest.runtimes.check_model import check_model
 from ingest.runtimes.protocol import Runtime
-from ingest.share import ShareError, fetch, look, publish
+from ingest.share.fetch import fetch_vectors
+from ingest.share.offer import read_offer
+from ingest.share.publish import publish_vectors
+from ingest.share.record import ShareError
 from ingest.sources.discovery import find_dataset
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.dataset import Dataset
@@ -492,15 +495,15 @@ def publish_models(options: argparse.Namespace) -> int:
     names = _named(options.representation)
 
     def one(model_id: str) -> None:
-        commit = publish(layout, model_id, dataset, options.repo, names, say)
-        say(f"make fetch MODEL={model_id} DATASET={dataset} REPO={options.repo} REVISION={commit}")
+        commit = publish_vectors(layout, model_id, dataset, options.repo, names, say)
+        say(f"matterzoo fetch {model_id} {dataset} {options.repo} --revision {commit}")
 
     return _each(_named(options.model) or [], one)
 
 
 def fetch_models(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
-    shelf = look(options.repo, options.revision)
+    shelf = read_offer(options.repo, options.revision)
     say(f"{shelf.repo} at {shelf.commit}")
     dataset = _dataset(layout, options.dataset).sampled(options.limit, say)
     models = shelf.models(dataset.name) if options.model == "all" else _named(options.model) or []
@@ -511,7 +514,7 @@ def fetch_models(options: argparse.Namespace) -> int:
     if not offers:
         raise ShareError(f"{shelf.repo} has no vectors over {dataset.name}")
     made = prepare(layout, dataset)
-    return _each(offers, lambda model_id: fetch(layout, offers[model_id], made, say))
+    return _each(offers, lambda model_id: fetch_vectors(layout, offers[model_id], made, say))
 
 
 def _named(text: str | None) -> list[str] | None:

@@ -1,9 +1,12 @@
-"""Vectors to share: runs published as a dataset of a hub, and brought from there into another's store."""
+"""Sharing vectors: runs are published as a dataset of a hub, and fetched from there into a store.
 
-from __future__ import annotations
-
-from ingest.share.fetch import Offer, fetch, look
-from ingest.share.publish import publish
-from ingest.share.record import ShareError
-
-__all__ = ["Offer", "ShareError", "fetch", "look", "publish"]
+record       what is published about a run, and where its file lies in the repository
+repository   the commits and the index of a repository
+offer        what a repository has at one commit
+staging      a published file becomes the folder of a finished run, checked as one's own
+fetch        published vectors go into the store
+permission   what may be published, by license and by card
+vector_file  the rows of a run, written to a file that is published
+datacard     the README of a repository
+publish      finished runs go to a repository
+"""

@@ -1,26 +1,26 @@
-"""The README of a repository of vectors: metadata that the hub and `datasets` read, and words for people."""
+"""The README of a repository of vectors: metadata for the hub, and text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from ingest.runs.import_vectors import GIVEN
-from ingest.share.record import INDEX, Record, folder_of, license_of, slug
+from ingest.share.record import INDEX, PublishedRun, license_of, slug
 
-BODY = """# Vectors of {models} over {datasets}
+_BODY = """# Vectors of {models} over {datasets}
 
-How scientific foundation models see matter: one vector a system, model and representation, made by
-matterzoo, which asks in SQL how alike two models see the same systems.
+How scientific foundation models see matter: one vector per system, model and representation. The
+vectors were made by matterzoo, which computes in SQL how alike two models see the same systems.
 
 | column | |
 | --- | --- |
 | `system_id` | `<dataset>/<id in its source>` |
-| `content_hash` | sha256 of what was embedded; compare two vectors only where it agrees |
+| `content_hash` | SHA-256 of what was embedded; compare two vectors only if it is the same |
 | `representation` | where in the model the vector was read |
-| `status` | `ok`, `failed` (the model tried) or `not_applicable` (the model does not take such systems) |
+| `status` | `ok`, `failed` (the model tried) or `not_applicable` (it does not take such systems) |
 | `reason` | why there is no vector |
 | `vector` | float32, in the model's own arbitrary units |
-| `energy` | total energy of the system in eV, as the model predicts it; null where it predicts none |
+| `energy` | total energy of the system in eV that the model predicts; null if it predicts none |
 
 ## Read
 ```python
@@ -31,7 +31,7 @@ polars.scan_parquet("hf://datasets/{repo}/{folder}/*.parquet")
 FROM 'hf://datasets/{repo}/{folder}/*.parquet';
 ```
 ```sh
-make fetch MODEL={model} DATASET={dataset} REPO={repo}   # into a store of matterzoo
+matterzoo fetch {model} {dataset} {repo}   # into a store of matterzoo
 ```
 
 ## What is here
@@ -46,65 +46,81 @@ make fetch MODEL={model} DATASET={dataset} REPO={repo}   # into a store of matte
 ## How each file was made
 {about_files}
 
-`{index}` holds all of this and the versions of all packages, the models' cards and their published scores: a line of
-JSON a file.
+`{index}` holds all of this, the versions of all packages, the models' cards and their published
+scores: one line of JSON per file.
 """
 
+_ROW_HEAD = (
+    "model",
+    "dataset",
+    "representation",
+    "numbers",
+    "vectors",
+    "failed",
+    "not applicable",
+)
+_MODEL_HEAD = (
+    "model",
+    "what it is",
+    "license of the weights",
+    "license of the code",
+    "weights",
+)
+_DATASET_HEAD = ("dataset", "what it is", "source", "license", "systems", "hash")
 
-def data_card(repo: str, records: Sequence[Record]) -> str:
-    """README.md of a repository that holds these records."""
+
+def data_card(repo: str, records: Sequence[PublishedRun]) -> str:
+    """Return the README.md of a repository.
+
+    Args:
+        repo: the repository, owner/name.
+        records: the files that it holds, at least one.
+
+    Returns:
+        Metadata in YAML, and the text in Markdown.
+    """
     from huggingface_hub import DatasetCardData
 
-    folders = {
-        config_of(r): f"{folder_of(r.dataset.name, r.model_id, r.representation)}/*.parquet"
-        for r in records
-    }
-    models, datasets = {r.model_id for r in records}, {r.dataset.name for r in records}
+    folders = {_config_of(record): f"{record.folder}/*.parquet" for record in records}
+    models = _count({record.model_id for record in records}, "model")
+    datasets = _count({record.dataset.name for record in records}, "dataset")
     about = DatasetCardData(
         license="other",
         license_name="of-each-model-and-dataset",
-        pretty_name=f"Vectors of {counted(models, 'model')} over {counted(datasets, 'dataset')}",
+        pretty_name=f"Vectors of {models} over {datasets}",
         tags=["matterzoo", "embeddings", "chemistry", "biology"],
         configs=[{"config_name": name, "data_files": files} for name, files in folders.items()],
     )
     first = records[0]
-    body = BODY.format(
-        models=counted(models, "model"),
-        datasets=counted(datasets, "dataset"),
+    body = _BODY.format(
+        models=models,
+        datasets=datasets,
         repo=repo,
-        config=config_of(first),
-        folder=folder_of(first.dataset.name, first.model_id, first.representation),
+        config=_config_of(first),
+        folder=first.folder,
         model=first.model_id,
         dataset=first.dataset.name,
         index=INDEX,
-        rows=table(
-            "model, dataset, representation, numbers, vectors, failed, not applicable",
-            map(row, records),
-        ),
-        about_models=table(
-            "model, what it is, license of the weights, license of the code, weights",
-            unique(map(model_row, records)),
-        ),
-        about_datasets=table(
-            "dataset, what it is, source, license, systems, hash", unique(map(dataset_row, records))
-        ),
-        about_files="\n\n".join(map(file_facts, records)),
+        rows=_table(_ROW_HEAD, map(_row, records)),
+        about_models=_table(_MODEL_HEAD, _unique(map(_model_row, records))),
+        about_datasets=_table(_DATASET_HEAD, _unique(map(_dataset_row, records))),
+        about_files="\n\n".join(map(_file_facts, records)),
     )
     return f"---\n{about.to_yaml()}\n---\n{body}"
 
 
-def config_of(record: Record) -> str:
-    """The name under which `datasets` loads a model's vectors."""
+def _config_of(record: PublishedRun) -> str:
+    """Return the name under which `datasets` loads a model's vectors."""
     return f"{slug(record.dataset.name)}.{slug(record.model_id)}.{record.representation}"
 
 
-def row(record: Record) -> list[object]:
+def _row(record: PublishedRun) -> list[object]:
     counts = record.counts
     names = [record.model_id, record.dataset.name, record.representation, record.dimension]
     return [*names, counts.ok, counts.failed, counts.not_applicable]
 
 
-def model_row(record: Record) -> list[object]:
+def _model_row(record: PublishedRun) -> list[object]:
     model, license = record.model, license_of(record.model.card)
     terms = model.license_weights
     if license is not None and model.untrained_of is None:
@@ -114,11 +130,11 @@ def model_row(record: Record) -> list[object]:
             else f"{license.name} ({license.no_url_because})"
         )
         terms += "" if license.commercial else ", non-commercial"
-    return [record.model_id, model.title, terms, model.license_code, weights_of(record)]
+    return [record.model_id, model.title, terms, model.license_code, _weights_of(record)]
 
 
-def weights_of(record: Record) -> str:
-    """Where the weights came from."""
+def _weights_of(record: PublishedRun) -> str:
+    """Return where the weights came from."""
     if record.untrained_seed is not None:
         return f"drawn at random, seed {record.untrained_seed}"
     weights = record.model.card.get("weights", {})
@@ -135,7 +151,7 @@ def weights_of(record: Record) -> str:
             return "not stated"
 
 
-def dataset_row(record: Record) -> list[object]:
+def _dataset_row(record: PublishedRun) -> list[object]:
     about = record.dataset
     return [
         about.name,
@@ -147,23 +163,20 @@ def dataset_row(record: Record) -> list[object]:
     ]
 
 
-def file_facts(record: Record) -> str:
-    """A list of what one file is and how it was made."""
-    where = record.image or {GIVEN: "brought by a user"}.get(
-        record.runtime, "a local environment (venv)"
-    )
+def _file_facts(record: PublishedRun) -> str:
+    """List what one file is and how it was made."""
+    elsewhere = "imported by a user" if record.runtime == GIVEN else "a local environment (venv)"
+    counts = record.counts.model_dump().items()
+    weights = record.weights.items()
     facts = {
         "sha256": f"`{record.sha256}`",
         "run": f"`{record.run_id}`, {record.started:%Y-%m-%d} to {record.finished:%Y-%m-%d} (UTC)",
-        "counts": ", ".join(
-            f"{name} {count}" for name, count in record.counts.model_dump().items()
-        ),
+        "counts": ", ".join(f"{name} {count}" for name, count in counts),
         "device": f"{record.device} ({record.device_name or 'not stated'}), {record.dtype}",
-        "environment": where,
+        "environment": record.image or elsewhere,
         "fetched from": record.origin,
         "seed of the untrained weights": record.untrained_seed,
-        "weights": ", ".join(f"{path} `{digest}`" for path, digest in record.weights.items())
-        or None,
+        "weights": ", ".join(f"{path} `{digest}`" for path, digest in weights) or None,
         "card": f"`{record.card_hash}`",
         "encoder": record.encoder_hash and f"`{record.encoder_hash}`",
         "lock": record.lock_hash and f"`{record.lock_hash}`",
@@ -173,19 +186,18 @@ def file_facts(record: Record) -> str:
     return "\n".join([f"### {record.file}", *lines])
 
 
-def table(head: str, rows: Iterable[Sequence[object]]) -> str:
-    """In Markdown. head: names separated by commas."""
-    names = head.split(", ")
-    lines = [names, ["---"] * len(names), *rows]
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines
     )
 
 
-def unique(rows: Iterable[list[object]]) -> list[list[object]]:
-    """Each once."""
+def _unique(rows: Iterable[list[object]]) -> list[list[object]]:
+    """Return each row once."""
     return [list(row) for row in dict.fromkeys(tuple(row) for row in rows)]
 
 
-def counted(things: set[str], word: str) -> str:
+def _count(things: set[str], word: str) -> str:
     return f"{len(things)} {word}{'s' if len(things) != 1 else ''}"

@@ -1,219 +1,225 @@
-"""What is published of a run, and where it lies in the repository.
+"""What is published about a run, and where its file lies in the repository.
 
     README.md       the data card, made from the records
-    runs.jsonl      a record a line: one run's vectors of one representation, in one file
+    runs.jsonl      one record per line: one run's vectors of one representation, in one file
     data/<dataset>/<model>/<representation>/<run>.parquet
 
-Names in paths have `_` for what is not a letter, a digit, '.' or '-': the vectors of x@untrained lie in x_untrained.
+In paths, `_` replaces what is not a letter, a digit, '.' or '-': the vectors of x@untrained lie in
+x_untrained.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from zoo.cards.base import CardError, Identifier, Sha256
-from zoo.cards.discovery import find_model, load_models
-from zoo.cards.family import Selection
+from zoo.cards.base import Identifier, Sha256
 from zoo.cards.licenses import License
 from zoo.cards.twins import TWIN
-from zoo.weights import hub
+from zoo.errors import MatterzooError
 from zoo.weights.digest import Content
-from zoo.weights.errors import DownloadError
 
 INDEX = "runs.jsonl"
-LARGEST = 64_000_000  # bytes of an index that are read
 FETCHED = "fetched"  # the runtime of a run that came from elsewhere
 
-Text = Annotated[
-    str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")
-]  # nothing a terminal obeys
-Words = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]  # on one line
-ModelId = Annotated[str, Field(pattern=rf"^[a-z0-9][a-z0-9.\-]*({TWIN})?$", max_length=200)]
-Count = Annotated[int, Field(ge=0)]
+# Without control characters, which a terminal would obey.
+_Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+_Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_ModelId = Annotated[str, Field(pattern=rf"^[a-z0-9][a-z0-9.\-]*({TWIN})?$", max_length=200)]
+_Count = Annotated[int, Field(ge=0)]
 
 
-class ShareError(Exception):
-    """Vectors that cannot be published, or that are refused; the message says why and what to do."""
+class ShareError(MatterzooError):
+    """Vectors cannot be published or are refused; the message says why and what to do."""
 
 
-class Part(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Row(Part):
+class ModelRow(_Part):
     """The row of table `models`, without its id and the hash of its card."""
 
-    family: Words
-    title: Words
-    input: Words
+    family: _Line
+    title: _Line
+    input: _Line
     default_representation: Identifier
-    untrained_of: Words | None
-    parameters: Count | None
-    architecture: Text | None
-    training_sets: tuple[Words, ...] | None
-    license_code: Words
-    license_weights: Words
+    untrained_of: _Line | None
+    parameters: _Count | None
+    architecture: _Text | None
+    training_sets: tuple[_Line, ...] | None
+    license_code: _Line
+    license_weights: _Line
     card: dict[str, Any]
 
 
-class Score(Part):
-    """A row of table `scores`."""
+class ScoreRow(_Part):
+    """A row of table `scores`, without the model."""
 
     name: Identifier
     value: float
-    unit: Words
-    test_set: Words
-    source: Words
+    unit: _Line
+    test_set: _Line
+    source: _Line
 
 
-class Counts(Part):
-    sent: Count
-    ok: Count
-    failed: Count
-    not_applicable: Count
+class StatusCounts(_Part):
+    """How many systems were sent to the model, and how many have each status."""
+
+    sent: _Count
+    ok: _Count
+    failed: _Count
+    not_applicable: _Count
 
 
-class Source(Part):
-    """The dataset that was embedded."""
+class EmbeddedDataset(_Part):
+    """The dataset that was embedded.
 
-    name: Words
-    title: Words
-    source: Words
-    license: Words
+    Attributes:
+        name: its name.
+        title: one line about it.
+        source: where its systems come from; of a user's own file, only the name.
+        license: the license of the source.
+        dataset_hash: the SHA-256 over the content hashes of its systems.
+        systems: how many systems it has.
+    """
+
+    name: _Line
+    title: _Line
+    source: _Line
+    license: _Line
     dataset_hash: Sha256
-    systems: Count
+    systems: _Count
 
 
-class Record(Part):
-    """One run's vectors of one representation: the file, and all that is known of how it was made."""
+class PublishedRun(_Part):
+    """One run's vectors of one representation: the file, and how it was made.
+
+    Attributes:
+        format: the version of this record.
+        run_id: the id of the run; one per representation.
+        model_id: the id of the model.
+        dataset: the dataset that was embedded.
+        representation: where in the model the vectors were read.
+        dimension: the length of a vector.
+        file: the path of the file in the repository.
+        sha256: the SHA-256 of the file.
+        size: the size of the file in bytes.
+        counts: how many systems have each status.
+        untrained_seed: the seed of an untrained twin's weights.
+        dtype: the precision in which the model ran.
+        card_hash: the hash of the model's card.
+        encoder_hash: the hash of the encoder's code.
+        lock_hash: the hash of the environment's lock.
+        weights: the SHA-256 of each file of weights.
+        versions: the version of each installed package.
+        device: `cpu` or `cuda:N`.
+        device_name: the name of the processor.
+        driver: the version of the GPU's driver.
+        runtime: how the worker was started.
+        image: the image in which it ran.
+        origin: `<repository>@<commit>`, if the publisher fetched it, too.
+        seconds: the duration of the run.
+        peak_memory_bytes: the peak resident memory of the worker.
+        started: when the run started (UTC).
+        finished: when it finished (UTC).
+        model: the model's row.
+        scores: the model's published scores.
+        matterzoo: the version that published the file.
+    """
 
     format: Literal[1] = 1
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_\-]*$", max_length=400)
-    model_id: ModelId
-    dataset: Source
+    model_id: _ModelId
+    dataset: EmbeddedDataset
     representation: Identifier
     dimension: int = Field(gt=0)
     file: str
     sha256: Sha256
     size: int = Field(gt=0)
-    counts: Counts
+    counts: StatusCounts
     untrained_seed: int | None
-    dtype: Words
+    dtype: _Line
     card_hash: Sha256
     encoder_hash: Sha256 | None
     lock_hash: Sha256 | None
-    weights: dict[Words, Sha256]
-    versions: dict[Words, Words]
-    device: Words
-    device_name: Words | None
-    driver: Words | None
-    runtime: Words
-    image: Words | None
-    origin: Words | None = Field(
-        description="<repository>@<commit>, where the publisher has fetched it too"
-    )
+    weights: dict[_Line, Sha256]
+    versions: dict[_Line, _Line]
+    device: _Line
+    device_name: _Line | None
+    driver: _Line | None
+    runtime: _Line
+    image: _Line | None
+    origin: _Line | None
     seconds: float | None
-    peak_memory_bytes: Count | None
+    peak_memory_bytes: _Count | None
     started: datetime
     finished: datetime
-    model: Row
-    scores: tuple[Score, ...]
-    matterzoo: Words
+    model: ModelRow
+    scores: tuple[ScoreRow, ...]
+    matterzoo: _Line
 
     @model_validator(mode="after")
-    def _lies_where_it_belongs(self) -> Record:
-        place = path_of(self.dataset.name, self.model_id, self.representation, self.run_id)
-        if self.file != place:
-            raise ValueError(f"its file is {self.file!r}, expected {place!r}")
+    def _lies_where_it_belongs(self) -> PublishedRun:
+        expected = path_of(self.dataset.name, self.model_id, self.representation, self.run_id)
+        if self.file != expected:
+            raise ValueError(f"its file is {self.file!r}, expected {expected!r}")
         return self
 
     @property
     def content(self) -> Content:
+        """What is known of the file's content."""
         return Content(size=self.size, sha256=self.sha256)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file in the repository."""
+        return folder_of(self.dataset.name, self.model_id, self.representation)
 
 
 def license_of(card: dict[str, Any]) -> License | None:
-    """Of a model's weights, as its card says; None for vectors that come without a card."""
+    """Return the license of a model's weights.
+
+    Args:
+        card: the model's card, as table `models` has it.
+
+    Returns:
+        The license, None for vectors without a card.
+    """
     stated = card.get("license_weights")
     return None if stated is None else License.model_validate(stated)
 
 
 def slug(name: str) -> str:
-    """A name as part of a path that every reader of the hub takes ('@' begins a revision in hf:// addresses)."""
+    """Return a name as part of a path that every reader of the hub accepts.
+
+    Args:
+        name: any name; '@', for example, begins a revision in hf:// addresses.
+    """
     return re.sub(r"[^A-Za-z0-9.\-]", "_", name)
 
 
 def folder_of(dataset: str, model_id: str, representation: str) -> str:
+    """Return the folder of the vectors of one representation in a repository.
+
+    Args:
+        dataset: the name of the dataset.
+        model_id: the id of the model.
+        representation: the name of the representation.
+    """
     return f"data/{slug(dataset)}/{slug(model_id)}/{representation}"
 
 
 def path_of(dataset: str, model_id: str, representation: str, run_id: str) -> str:
+    """Return the path of the file of one run in a repository.
+
+    Args:
+        dataset: the name of the dataset.
+        model_id: the id of the model.
+        representation: the name of the representation.
+        run_id: the id of the run.
+    """
     return f"{folder_of(dataset, model_id, representation)}/{slug(run_id)}.parquet"
-
-
-def known(model_id: str) -> Selection | None:
-    """The model, if this zoo has a card of it."""
-    try:
-        return find_model(model_id)
-    except CardError:
-        load_models()  # raises where a family has faults: it may be one of its models
-        return None
-
-
-def read_index(repo: str, commit: str, files: Sequence[str]) -> list[Record]:
-    """The records of a repository at a commit whose files are there too. ShareError where they are none."""
-    if INDEX not in files:
-        return []
-    with tempfile.TemporaryDirectory() as folder:
-        stated = hub.file_metadata(hub.DATASETS + repo, commit, INDEX)
-        if stated.size is None or stated.size > LARGEST:
-            raise ShareError(
-                f"{repo}/{INDEX} has {stated.size} bytes, expected at most {LARGEST:,}; it is not read"
-            )
-        target = Path(folder) / INDEX
-        lines = hub.download_dataset_file(
-            repo, commit, INDEX, target, Content(size=stated.size), _quiet, _quiet
-        ).read_bytes()
-    found = [_parse(repo, number, line) for number, line in enumerate(lines.splitlines(), start=1)]
-    file, times = Counter(record.file for record in found).most_common(1)[0] if found else ("", 0)
-    if times > 1:
-        raise ShareError(
-            f"{repo}/{INDEX} names {file} {times} times, expected once; nothing is taken from it"
-        )
-    return [record for record in found if record.file in files]
-
-
-def _parse(repo: str, number: int, line: bytes) -> Record:
-    try:
-        return Record.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the line"
-        raise ShareError(
-            f"{repo}/{INDEX} is not an index of this version of matterzoo: line {number}, {where}: {first['msg']} "
-            f"(got {first['input']!r:.60})"
-        ) from error
-
-
-def _quiet(*told: object) -> None:
-    """A small file: nothing to tell."""
-
-
-def resolved(repo: str, revision: str | None) -> tuple[str, list[str]]:
-    """The commit of a revision (of the newest, if it is None), and the files that it has."""
-    if not re.fullmatch(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", repo):
-        raise ShareError(f"{repo!r} is no repository of a hub; expected owner/name")
-    info = hub.dataset_info(repo, revision)
-    if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha):
-        raise DownloadError(
-            f"{repo}: the hub names no commit for {revision or 'the main branch'}, but {info.sha!r}"
-        )
-    return info.sha, [file.rfilename for file in info.siblings or []]

@@ -27,8 +27,10 @@ from ingest.runs.folder import list_runs
 from ingest.runs.import_vectors import ImportedVectors, import_vectors
 from ingest.runs.load import load
 from ingest.runs.plan import model_rows
-from ingest.share import ShareError, fetch, look, publish
-from ingest.share.record import INDEX, Row, Score, license_of
+from ingest.share.fetch import fetch_vectors
+from ingest.share.offer import read_offer
+from ingest.share.publish import publish_vectors
+from ingest.share.record import INDEX, ModelRow, ScoreRow, ShareError, license_of
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from matterzoo import main
 from schemas.store import connect
@@ -86,7 +88,9 @@ def bring(
     """Fetch; returns what was said."""
     made, said = read_materialized(place.dataset("tiny")), []
     assert made is not None
-    fetch(place, look(REPO, revision).choose(model_id, "tiny", names), made, said.append)
+    fetch_vectors(
+        place, read_offer(REPO, revision).choose(model_id, "tiny", names), made, said.append
+    )
     return said
 
 
@@ -119,7 +123,7 @@ def test_another_store_has_the_same(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout], contents: Tables
 ) -> None:
     landed(names=("nodes", "whole"))
-    commit = publish(layout, "toy", "tiny", REPO, None, quiet)
+    commit = publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     place = other()
     said = bring(place)
     assert "toy on tiny (nodes): 19 ok, 1 failed, 0 not applicable" in said[0] and len(said) == 2
@@ -155,8 +159,8 @@ def test_from_a_run_to_anothers_query_by_commands(
     assert main(["publish", "toy,toy-picky", "elements", REPO]) == 0
     out = capfd.readouterr().out
     revision = repository(hub).branches["main"]
-    assert f"{REPO} is a new dataset repository, to be seen by everybody" in out
-    assert f"make fetch MODEL=toy-picky DATASET=elements REPO={REPO} REVISION={revision}" in out
+    assert f"{REPO} is a new dataset repository, which everybody can see" in out
+    assert f"matterzoo fetch toy-picky elements {REPO} --revision {revision}" in out
     store = str(tmp_path / "new.duckdb")
     assert main(["fetch", "all", "elements", REPO, "--store", store]) == 0
     assert f"{REPO} at {revision}" in capfd.readouterr().out
@@ -168,7 +172,7 @@ def test_from_a_run_to_anothers_query_by_commands(
 
 def test_its_own_runs_are_recognized(hub: Hub, layout: Layout, landed: Any) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert bring(layout) == ["toy on tiny (nodes): 20 of 20 systems already stored; nothing to do"]
     assert hub.asked("/storage/") == []
 
@@ -177,7 +181,7 @@ def test_one_representation_of_several(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed(names=("nodes", "whole"))
-    publish(layout, "toy", "tiny", REPO, ["whole"], quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, ["whole"], quiet)
     place = other()
     with pytest.raises(
         ShareError, match=r"no vectors of toy on tiny \(nodes\); did you mean toy on tiny \(whole\)"
@@ -185,7 +189,7 @@ def test_one_representation_of_several(
         bring(place, names=["nodes"])
     bring(place)
     assert {name for (name,) in rows(place, "representation")} == {"whole"}
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     bring(place, names=["nodes"])
     assert len(rows(place)) == 38
 
@@ -194,12 +198,15 @@ def test_an_older_revision_and_a_branch(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed()
-    first = publish(layout, "toy", "tiny", REPO, None, quiet)
+    first = publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     landed("toy-picky")
-    publish(layout, "toy-picky", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy-picky", "tiny", REPO, None, quiet)
     place = other()
-    assert look(REPO, "main").models("tiny") == ["toy", "toy-picky"]
-    assert (look(REPO, first).commit, look(REPO, first).models("tiny")) == (first, ["toy"])
+    assert read_offer(REPO, "main").models("tiny") == ["toy", "toy-picky"]
+    assert (read_offer(REPO, first).commit, read_offer(REPO, first).models("tiny")) == (
+        first,
+        ["toy"],
+    )
     with pytest.raises(
         ShareError,
         match=f"{REPO} at {first} has no vectors of toy-picky on tiny; did you mean toy on ",
@@ -208,7 +215,7 @@ def test_an_older_revision_and_a_branch(
     with pytest.raises(
         ShareError, match=f"datasets/{REPO} has no revision dev: it was moved or removed"
     ):
-        look(REPO, "dev")
+        read_offer(REPO, "dev")
 
 
 def test_a_dataset_that_differs(
@@ -220,18 +227,18 @@ def test_a_dataset_that_differs(
 ) -> None:
     """Two vectors are compared only where their systems agree: what does not, stays out."""
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     dataset(15, moved=5, shift=0.5)
     place = other()
     said = bring(place)
-    assert "5 systems are not in the tiny that is here" in said[1]
-    assert "5 systems are with other content in the tiny that is here" in said[2]
+    assert "5 systems are not in the tiny on this machine" in said[1]
+    assert "5 systems are with other content in the tiny on this machine" in said[2]
     assert [name for (name,) in rows(place, "system_id")] == [f"tiny/s{i:04}" for i in range(5, 15)]
     shutil.rmtree(place.store.parent)
     dataset(15, moved=15, shift=0.5)
     with pytest.raises(
         ShareError,
-        match="refused: none of its systems is in the tiny that is here, with the same con",
+        match="refused: none of its systems is in the tiny on this machine with the same con",
     ):
         bring(other())
 
@@ -240,7 +247,7 @@ def test_a_download_that_breaks_is_gone_on_with(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed(n=2000)
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     place = other()
     hub.faults = [Fault("/storage/", cut=20_000)]
     assert "the connection" in bring(place)[0]
@@ -265,9 +272,9 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
         import_vectors(place, ImportedVectors("mine", file, "Mine", license), dataset(20))
 
     brought(layout, 20)
-    publish(layout, "mine", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "mine", "tiny", REPO, None, quiet)
     brought(layout, 9)
-    publish(layout, "mine", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "mine", "tiny", REPO, None, quiet)
     assert len(records(hub)) == len([path for path in files(hub) if path.endswith(".parquet")]) == 1
     place = other()
     bring(place, "mine")
@@ -280,7 +287,7 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
     clean_models(place, ["mine"], None, lambda lines, runs: None)
     brought(place, 20, value=7.0)
     with pytest.raises(
-        ShareError, match="a model named mine that came from this machine, .*make clean MODEL=mine"
+        ShareError, match="a model named mine that came from this machine, .*matterzoo clean mine"
     ):
         bring(place, "mine")
     assert len(rows(place)) == 20
@@ -293,10 +300,10 @@ def test_a_second_model_leaves_the_first_and_twice_is_once(
     hub: Hub, layout: Layout, landed: Any
 ) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     first = files(hub)
     landed("toy-picky")
-    commit = publish(layout, "toy-picky", "tiny", REPO, None, quiet)
+    commit = publish_vectors(layout, "toy-picky", "tiny", REPO, None, quiet)
     second = files(hub)
     changed = {path for path in second if first.get(path) != second[path]}
     assert {path.split("/")[2] for path in changed if "/" in path} == {"toy-picky"}
@@ -304,7 +311,7 @@ def test_a_second_model_leaves_the_first_and_twice_is_once(
     assert [record["model_id"] for record in records(hub)] == ["toy-picky", "toy"]
     said: list[str] = []
     assert (
-        publish(layout, "toy", "tiny", REPO, None, said.append)
+        publish_vectors(layout, "toy", "tiny", REPO, None, said.append)
         == commit
         == repository(hub).branches["main"]
     )
@@ -314,7 +321,7 @@ def test_a_second_model_leaves_the_first_and_twice_is_once(
 
 def test_the_data_card_and_the_index_say_what_it_is(hub: Hub, layout: Layout, landed: Any) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     (record,) = records(hub)
     card = files(hub)["README.md"].decode()
     made = read_materialized(layout.dataset("tiny"))
@@ -349,7 +356,7 @@ def test_another_version_of_a_card_takes_the_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     old = next(path for path in files(hub) if path.endswith(".parquet"))
     revision = repository(hub).branches["main"]
     changed = tmp_path / "zoo" / "toy"
@@ -359,9 +366,9 @@ def test_another_version_of_a_card_takes_the_place(
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(changed.parent))
     with pytest.raises(
         ShareError,
-        match="vectors of toy were made by another version of its card .*; make ingest MODEL",
+        match="vectors of toy were made by another version of its card .*; `matterzoo ingest toy",
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     with pytest.raises(
         ShareError,
         match=f"vectors of toy in {REPO}@{revision} were made by another version of its card",
@@ -369,7 +376,7 @@ def test_another_version_of_a_card_takes_the_place(
         bring(layout)
     landed(seed=1)
     said: list[str] = []
-    publish(layout, "toy", "tiny", REPO, None, said.append)
+    publish_vectors(layout, "toy", "tiny", REPO, None, said.append)
     assert f"  {old} goes: newer vectors of toy take its place" in said
     assert old not in files(hub) and len(records(hub)) == 1
 
@@ -396,10 +403,10 @@ def set_license(
 
 URL = 'name = "Own", url = "https://example.org/own"'
 REFUSED = {
-    f"{URL}, commercial = false": r"Own \(https://example.org/own\), is non-commercial. Who has read .*: share = true",
-    f"{URL}, commercial = true, gated = true": "is gated. Who has read there",
-    f"{URL}, commercial = false, gated = true": "is gated and non-commercial. Who",
-    f"{URL}, commercial = true, share = false": "does not let others have what the model gives",
+    f"{URL}, commercial = false": r"Own \(https://example.org/own\), is non-commercial. If you have read .*: share = true",
+    f"{URL}, commercial = true, gated = true": "is gated. If you have read there",
+    f"{URL}, commercial = false, gated = true": "is gated and non-commercial. If you",
+    f"{URL}, commercial = true, share = false": "does not allow sharing what the model computes",
 }
 
 
@@ -416,10 +423,10 @@ def test_licenses_that_forbid_it(
     set_license(toy_folder, tmp_path / "zoo", license, monkeypatch)
     landed()
     with pytest.raises(ShareError, match=f"vectors of toy are not published: .*{REFUSED[license]}"):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
     landed("toy@untrained")
-    publish(layout, "toy@untrained", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy@untrained", "tiny", REPO, None, quiet)
     assert [path.split("/")[2] for path in files(hub) if path.endswith(".parquet")] == [
         "toy_untrained"
     ]
@@ -437,7 +444,7 @@ def test_a_license_that_lets_vectors_be_shared(
         toy_folder, tmp_path / "zoo", f"{URL}, commercial = false, share = true", monkeypatch
     )
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert "[Own](https://example.org/own), non-commercial" in files(hub)["README.md"].decode()
 
 
@@ -451,16 +458,17 @@ def test_vectors_without_a_license_and_datasets_that_may_not_be_derived_from(
     (tmp_path / "mine.csv").write_text("system_id,a\ns0001,1\n")
     import_vectors(layout, ImportedVectors("mine", tmp_path / "mine.csv"), dataset(20))
     with pytest.raises(
-        ShareError, match="nobody has stated a license for the vectors of mine, .*LICENSE=CC-BY-4.0"
+        ShareError,
+        match="nobody has stated a license for the vectors of mine, .*--license CC-BY-4.0",
     ):
-        publish(layout, "mine", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "mine", "tiny", REPO, None, quiet)
     landed()
     about = layout.dataset("tiny") / "dataset.json"
     write_json(about, read_json(about) | {"license": "CC-BY-NC-ND-4.0"})
     with pytest.raises(
-        ShareError, match="the license of tiny, CC-BY-NC-ND-4.0, forbids to share what is derived"
+        ShareError, match="the license of tiny, CC-BY-NC-ND-4.0, forbids sharing what is derived"
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
 
 
@@ -470,18 +478,18 @@ def test_what_is_not_there_or_not_whole_is_not_published(
     landed()
     with pytest.raises(
         ShareError,
-        match="holds no such vectors of toy-picky on tiny; first: make ingest MODEL=toy-pi",
+        match="holds no such vectors of toy-picky on tiny; first: matterzoo ingest toy-picky",
     ):
-        publish(layout, "toy-picky", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy-picky", "tiny", REPO, None, quiet)
     with pytest.raises(
-        ShareError, match="'vectors' is no repository of a hub; expected owner/name"
+        ShareError, match="'vectors' is not a repository of a hub; expected owner/name"
     ):
-        publish(layout, "toy", "tiny", "vectors", None, quiet)
+        publish_vectors(layout, "toy", "tiny", "vectors", None, quiet)
     (run,) = list_runs(layout)
     run.shards[1].unlink()
     assert main(["publish", "toy", "tiny.csv", REPO]) == 2  # no such file
     with pytest.raises(Exception, match="was sent and is not there"):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.asked("/commit/", "POST") == []
 
 
@@ -494,7 +502,7 @@ def test_a_repository_about_something_else_is_left_alone(
         ShareError,
         match=f"{REPO} is about something else already, as its README.md says; give a rep",
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert files(hub) == {"README.md": b"# My thesis"}
 
 
@@ -502,9 +510,9 @@ def test_every_model_of_the_zoo_can_be_described() -> None:
     """No text of a card is too long, or of a kind that is refused where it lands."""
     for selection in load_models().values():
         rows = model_rows(selection)
-        row = Row(**{name: rows["model"][name] for name in Row.model_fields})
-        assert Row.model_validate_json(row.model_dump_json()) == row
-        assert [Score(**score).model_dump() for score in rows["scores"]] == rows["scores"]
+        row = ModelRow(**{name: rows["model"][name] for name in ModelRow.model_fields})
+        assert ModelRow.model_validate_json(row.model_dump_json()) == row
+        assert [ScoreRow(**score).model_dump() for score in rows["scores"]] == rows["scores"]
         assert license_of(row.card) == selection.model.license_weights
 
 
@@ -516,32 +524,32 @@ def test_a_hub_that_says_no(
     with pytest.raises(
         ShareError, match=f"datasets/{REPO}: the hub answers .* to this account: .*HF_TOKEN"
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(ShareError, match="HF_TOKEN=hf_…, or `hf auth login`"):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.faults = [Fault("/commit/", status=412, method="POST")]
     with pytest.raises(
         ShareError, match=f"datasets/{REPO} was changed by somebody else meanwhile: run this again"
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     hub.faults = [Fault("/storage/", status=400, method="PUT")]
     with pytest.raises(
         ShareError,
         match=f"nothing was published in {REPO}: Error while uploading 'data/tiny/toy/nodes",
     ):
-        publish(layout, "toy", "tiny", REPO, None, quiet)
+        publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert len(repository(hub).commits) == 1
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for act in (
-        lambda: publish(layout, "toy", "tiny", REPO, None, quiet),
-        lambda: look(REPO, None),
+        lambda: publish_vectors(layout, "toy", "tiny", REPO, None, quiet),
+        lambda: read_offer(REPO, None),
     ):
         with pytest.raises(ShareError, match="HF_HUB_OFFLINE forbids asking the hub"):
             act()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert len(records(hub)) == 1
 
 
@@ -552,7 +560,7 @@ def test_energies_come_along(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed("toy-potential", names=("nodes", "whole"))
-    publish(layout, "toy-potential", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy-potential", "tiny", REPO, None, quiet)
     place = other()
     bring(place, "toy-potential")
     assert (
@@ -570,7 +578,7 @@ def test_a_model_that_nobody_here_knows_keeps_its_energies(
     tmp_path: Path,
 ) -> None:
     landed("toy-potential")
-    publish(layout, "toy-potential", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy-potential", "tiny", REPO, None, quiet)
     place = other()
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "empty"))
@@ -582,7 +590,7 @@ def test_files_of_before_there_were_energies_are_as_good_as_ever(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     with_table(lambda table: table.drop_columns(["energy"]))(hub)
     place = other()
     bring(place)
@@ -768,7 +776,7 @@ def test_what_may_not_land(
     harm: str, hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout], contents: Tables
 ) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     act, message = HARM[harm]
     act(hub)
     place = other()
@@ -782,7 +790,7 @@ def test_two_files_of_one_run(
     hub: Hub, layout: Layout, landed: Any, other: Callable[[], Layout]
 ) -> None:
     landed()
-    first = publish(layout, "toy", "tiny", REPO, None, quiet)
+    first = publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     place = other()
     bring(place)
     before = rows(place)
@@ -797,15 +805,15 @@ def test_two_files_of_one_run(
 
 def test_a_file_that_is_gone_is_not_offered(hub: Hub, layout: Layout, landed: Any) -> None:
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     (record,) = records(hub)
     repository(hub).commit({record["file"]: None})
     with pytest.raises(
         ShareError, match="has no vectors of toy on tiny; there is nothing of matterzoo's in it"
     ):
-        look(REPO, None).choose("toy", "tiny", None)
-    publish(layout, "toy", "tiny", REPO, None, quiet)
-    assert look(REPO, None).models("tiny") == ["toy"] and record["file"] in files(hub)
+        read_offer(REPO, None).choose("toy", "tiny", None)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
+    assert read_offer(REPO, None).models("tiny") == ["toy"] and record["file"] in files(hub)
 
 
 # Read without our code, by the data card's own lines
@@ -893,7 +901,7 @@ def lines_of(hub: Hub) -> dict[str, str]:
 def shared(hub: Hub, layout: Layout, landed: Any) -> list[list[Any]]:
     """Publish a run; its rows."""
     landed()
-    publish(layout, "toy", "tiny", REPO, None, quiet)
+    publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     there = [[system_id, "ok", vector] for system_id, vector in rows(layout, "system_id, vector")]
     return [*there, ["tiny/s0019", "failed", None]]
 

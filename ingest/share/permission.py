@@ -1,0 +1,81 @@
+"""What may be published: by the card of the model, and by the licenses of dataset and weights."""
+
+from __future__ import annotations
+
+import re
+
+from ingest.runs.folder import Run
+from ingest.runs.import_vectors import GIVEN, NOT_STATED
+from ingest.share.local_model import find_local_model
+from ingest.share.record import ShareError, license_of
+from ingest.systems.materialized import MaterializedDataset
+from zoo.cards.licenses import License
+from zoo.cards.twins import TWIN
+
+
+def require_current_card(run: Run, model_id: str, dataset: str) -> None:
+    """Refuse vectors of an earlier version of a card: others would take them for the present one's.
+
+    Args:
+        run: a finished run of the model.
+        model_id: the id of the model.
+        dataset: the name of the dataset.
+
+    Raises:
+        ShareError: this zoo has another version of the model's card.
+    """
+    selection = find_local_model(model_id)
+    if selection is not None and selection.card_hash != run.read("job/job.json")["card_hash"]:
+        raise ShareError(
+            f"the vectors of {model_id} were made by another version of its card than this zoo "
+            f"has; `matterzoo ingest {model_id} {dataset}` makes them again, then publish"
+        )
+
+
+def require_license(run: Run, dataset: MaterializedDataset, model_id: str) -> None:
+    """Refuse vectors that may not be shared.
+
+    Args:
+        run: a finished run of the model.
+        dataset: the dataset that was embedded.
+        model_id: the id of the model.
+
+    Raises:
+        ShareError: the license of the dataset, of imported vectors, or of the weights forbids it,
+            or nobody has stated one.
+    """
+    if re.search(r"\bND\b|NoDeriv", dataset.license):
+        raise ShareError(
+            f"the license of {dataset.dataset}, {dataset.license}, forbids sharing what is derived "
+            "from it"
+        )
+    row = run.read("model.json")["model"]
+    if row["family"] == GIVEN and row["license_weights"] == NOT_STATED:
+        raise ShareError(
+            f"nobody has stated a license for the vectors of {model_id}, so they are not "
+            f"published; `matterzoo clean {model_id}`, then import them again with "
+            f"`matterzoo ingest {model_id} {dataset.dataset} --vectors FILE --license CC-BY-4.0` "
+            "or the like"
+        )
+    selection = find_local_model(model_id)
+    card = row["card"] if selection is None else selection.model.model_dump(mode="json")
+    is_trained = card.get("weights", {}).get("source") != "none" and not model_id.endswith(TWIN)
+    license = license_of(card)
+    if is_trained and license is not None and not license.shareable:
+        raise ShareError(
+            f"the vectors of {model_id} are not published: the license of its weights, "
+            f"{_why_forbidden(license)}"
+        )
+
+
+def _why_forbidden(license: License) -> str:
+    """Return why vectors are not shared, and what to do if nobody has read the license for it."""
+    name = f"{license.name} ({license.url or license.no_url_because})"
+    if license.share is False:
+        return f"{name}, does not allow sharing what the model computes"
+    limits = ["gated"] if license.gated else []
+    limits += [] if license.commercial else ["non-commercial"]
+    return (
+        f"{name}, is {' and '.join(limits)}. If you have read there that what the model computes "
+        "may be shared with others, say so in the card: share = true in license_weights"
+    )

@@ -1,0 +1,126 @@
+"""The rows of a run's representation, written to a file that is published, and its record."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.runs.check import STATUSES, check_run
+from ingest.runs.folder import Run
+from ingest.runs.import_vectors import LONGEST
+from ingest.runs.store.memory import memory_limit
+from ingest.runs.store.tables import runtime_of
+from ingest.share.record import EmbeddedDataset, ModelRow, PublishedRun, StatusCounts, path_of
+from ingest.systems.dataset import file_hash
+from ingest.systems.materialized import MaterializedDataset
+from zoo.encoder import ENERGY
+from zoo.worker.tables import SHARD, SHARD_OPTIONS
+
+# The fields of a record that job.json and run.json have.
+_JOB_FIELDS = ("model_id", "untrained_seed", "dtype", "card_hash", "encoder_hash", "lock_hash")
+_RUN_FIELDS = (
+    "weights",
+    "versions",
+    "device",
+    "device_name",
+    "driver",
+    "peak_memory_bytes",
+    "started",
+    "finished",
+)
+
+
+def published_run_id(run: Run, name: str) -> str:
+    """Return the id of the run as which one representation of a run is published.
+
+    Args:
+        run: a finished run.
+        name: one of its representations.
+    """
+    is_only = run.read("job/job.json")["representations"] == [name]
+    return run.run_id if is_only else f"{run.run_id}--{name}"
+
+
+def write_vector_file(
+    run: Run, name: str, dataset: MaterializedDataset, folder: Path
+) -> PublishedRun:
+    """Check a run, and write its rows of one representation to a file.
+
+    Args:
+        run: a finished run.
+        name: one of its representations.
+        dataset: the dataset that was embedded.
+        folder: where the file is written.
+
+    Returns:
+        The record of the file, which is the last part of the record's path.
+
+    Raises:
+        ShardError: the shards of the run are not whole.
+    """
+    limit = memory_limit(dataset.n_systems, LONGEST)
+    with duckdb.connect(config={"memory_limit": limit}) as connection:
+        check_run(connection, run)
+    job, outcome = run.read("job/job.json"), run.read("out/run.json")
+    rows, runtime = run.read("model.json"), runtime_of(run)
+    declared = job["model"]["representation"]
+    run_id = published_run_id(run, name)
+    path = path_of(dataset.dataset, job["model_id"], name, run_id)
+    file = folder / Path(path).name
+    metadata = {"run_id": run_id, "model_id": job["model_id"], "card_hash": job["card_hash"]}
+    counts = _write_rows(run, name, file, metadata)
+    return PublishedRun(
+        run_id=run_id,
+        dataset=_describe_dataset(dataset),
+        representation=name,
+        dimension=next(r["dimension"] for r in declared if r["name"] == name),
+        file=path,
+        sha256=file_hash(file),
+        size=file.stat().st_size,
+        counts=StatusCounts(sent=sum(counts.values()), **counts),
+        seconds=outcome["seconds"]["total"],
+        runtime=runtime["runtime"],
+        image=runtime["image"],
+        origin=runtime.get("origin"),
+        model=ModelRow(**{key: rows["model"][key] for key in ModelRow.model_fields}),
+        scores=rows["scores"],
+        matterzoo=version("matterzoo"),
+        **{key: job[key] for key in _JOB_FIELDS},
+        **{key: outcome[key] for key in _RUN_FIELDS},
+    )
+
+
+def _describe_dataset(dataset: MaterializedDataset) -> EmbeddedDataset:
+    """Describe the dataset; of a user's own file, give the name and not the folder."""
+    source = Path(dataset.source)
+    return EmbeddedDataset(
+        name=dataset.dataset,
+        title=dataset.title,
+        source=source.name if source.is_absolute() else dataset.source,
+        license=dataset.license,
+        dataset_hash=dataset.dataset_hash,
+        systems=dataset.n_systems,
+    )
+
+
+def _write_rows(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[str, int]:
+    """Write one row group per shard; return how many rows have each status."""
+    counts = dict.fromkeys(STATUSES, 0)
+    schema = SHARD.with_metadata(metadata)
+    with pq.ParquetWriter(file, schema, compression="zstd", **SHARD_OPTIONS) as writer:
+        for shard in run.shards:
+            rows = pq.read_table(shard)
+            if ENERGY not in rows.column_names:  # an earlier version wrote it
+                rows = rows.append_column(ENERGY, pa.nulls(rows.num_rows, pa.float64()))
+            rows = rows.select(SHARD.names).cast(SHARD)
+            rows = rows.filter(pc.equal(rows["representation"], name))
+            for found in pc.value_counts(rows["status"]).to_pylist():
+                counts[found["values"]] += found["counts"]
+            if rows.num_rows:
+                writer.write_table(rows.replace_schema_metadata(schema.metadata))
+    return counts
