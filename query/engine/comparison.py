@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.memory import find_device
+from query.engine.compared_models import ModelRows, Models, RecentVectors, VectorsLike
+from query.engine.devices import find_device
 from query.engine.model_sums import ModelSums
-from query.engine.models import ModelRows, Models, RecentVectors, VectorsLike
 from query.engine.neighbors.finder import ListFinder, ListOrigin, NeighborListCache
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.protocols import ComparedMetric, Progress, Unreported

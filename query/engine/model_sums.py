@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.memory import Scratch
-from query.engine.models import Models
+from query.engine.compared_models import Models
+from query.engine.devices import Scratch
 from query.engine.neighbors.finder import ListFinder
 from query.engine.neighbors.nearest import center
 from query.engine.sums import (

@@ -25,7 +25,7 @@ import duckdb
 import numpy as np
 import torch
 
-from query.engine.models import VectorsLike
+from query.engine.compared_models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
 from schemas.paths import cache_folder
 from zoo.files import remove_leftovers, write_atomically

@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.engine.suggestions import unknown_name
-from query.reading.labels import ENERGY, Labels, choose, read_known, read_labels
+from query.reading.energy_labels import (
+    ENERGY,
+    Labels,
+    choose_label_set,
+    read_label_sets,
+    read_labels,
+)
 from query.reading.selection import OF_DATASET, Selection, find_dataset, find_source
 from query.statistics import composition
 from query.statistics.composition import Composition, Floats
@@ -156,13 +162,15 @@ def compare(
 ) -> list[Compared]:
     """Every model asked for; without names, all with predictions here but the one that is the source of the labels.
 
-    name: the labels' property; None: see `labels.choose`. source: None is the property's only one that is no model.
+    name: the labels' property; None: see `choose_label_set`. source: None is the property's only one that is no model.
     missing: 'pairwise' takes all systems of a model, 'common' those that all models have predictions for.
     """
     if missing is not None and missing not in MISSING:
         raise ValueError(unknown_name("way to treat missing systems", missing, MISSING))
-    known = read_known(connection, selection)
-    labels = read_labels(connection, selection, choose(selection.dataset, known, name, source))
+    known = read_label_sets(connection, selection)
+    labels = read_labels(
+        connection, selection, choose_label_set(selection.dataset, known, name, source)
+    )
     if models is None:
         names = [
             p.source

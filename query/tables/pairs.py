@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from query.engine.compared_models import RecentVectors
 from query.engine.comparison import ModelPart
-from query.engine.models import RecentVectors
 from query.engine.suggestions import unknown_name
 from query.metrics import Alignment, Comparison, align_all, find_metric
 from query.reading.selection import Selection, Source

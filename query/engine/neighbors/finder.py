@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.models import Models, VectorsLike
+from query.engine.compared_models import Models, VectorsLike
 from query.engine.neighbors.lists import Neighborhoods, NeighborLists
 from query.engine.neighbors.search import cut_lists, find_lists
 from query.engine.undefined import Undefined

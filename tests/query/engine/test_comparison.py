@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from query.engine import memory, models, sums, tile_operations, tiles
+from query.engine import compared_models, devices, sums, tile_operations, tiles
 from query.engine.neighbors.nearest import _search_cpu, _search_torch, nearest
 from query.metrics import METRICS, Comparison, Undefined, align, align_all, matrices
 from query.metrics.matrices import Moments, double_centered, null_moments, u_centered
@@ -170,8 +170,8 @@ def test_a_subset_is_normalized_as_its_vectors_alone_would_be(how: str) -> None:
 def test_vectors_that_do_not_fit_in_memory_come_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = related(80, seed=4, dimensions=(7, 12))
     inside = align(a, b, "distance_correlation").value
-    monkeypatch.setattr(memory, "_free_memory", lambda: 0)
-    monkeypatch.setattr(models, "KEPT_BYTES", 0)
+    monkeypatch.setattr(devices, "_free_memory", lambda: 0)
+    monkeypatch.setattr(compared_models, "KEPT_BYTES", 0)
     assert align(a, b, "distance_correlation").value == inside
 
 
@@ -348,7 +348,7 @@ def test_a_gpu_finds_what_the_cpu_finds(metric: str, estimator: str | None) -> N
 
 def test_scratch_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(memory, "_free_memory", lambda: 0)
+    monkeypatch.setattr(devices, "_free_memory", lambda: 0)
     align(*related(80, seed=4, dimensions=(7, 12)), "distance_correlation")
     assert list(tmp_path.iterdir()) == []
 

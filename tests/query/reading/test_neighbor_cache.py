@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import query
-from query.engine.models import VectorsLike
+from query.engine.compared_models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
 from query.metrics import align
 from query.reading import neighbor_cache as cache

@@ -16,7 +16,7 @@ from scipy.stats import bootstrap, spearmanr
 from sklearn.linear_model import LinearRegression
 
 import query
-from query.reading.labels import units
+from query.reading.energy_labels import energy_units
 from query.statistics.composition import (
     Composition,
     count_elements,
@@ -109,7 +109,7 @@ def test_the_rank_correlation_is_scipys() -> None:
     ],
 )
 def test_units_are_ases(unit: str, ev: float) -> None:
-    assert units()[unit] == pytest.approx(ev, rel=1e-6)
+    assert energy_units()[unit] == pytest.approx(ev, rel=1e-6)
 
 
 def by_hand(energies: Connection, model: str) -> tuple[Floats, Floats, Floats]:

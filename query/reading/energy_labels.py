@@ -45,7 +45,7 @@ LABELS = f"""
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelSet:
     """A property that some systems of the dataset have, from one source.
 
     Attributes:
@@ -76,7 +76,7 @@ class Labels:
         energies: The energies in eV, (n,).
     """
 
-    of: Known
+    of: LabelSet
     selection: Selection
     systems: NDArray[np.str_]
     formulas: Sequence[str | None]
@@ -92,17 +92,19 @@ class Labels:
         }
 
 
-def read_known(connection: duckdb.DuckDBPyConnection, selection: Selection) -> list[Known]:
+def read_label_sets(connection: duckdb.DuckDBPyConnection, selection: Selection) -> list[LabelSet]:
     """Return the properties of some systems, by name and source.
 
     Args:
         connection: A store.
         selection: The systems.
     """
-    return [Known(*row) for row in connection.execute(KNOWN, selection.parameters()).fetchall()]
+    return [LabelSet(*row) for row in connection.execute(KNOWN, selection.parameters()).fetchall()]
 
 
-def choose(dataset: str, known: Sequence[Known], name: str | None, source: str | None) -> Known:
+def choose_label_set(
+    dataset: str, known: Sequence[LabelSet], name: str | None, source: str | None
+) -> LabelSet:
     """Return the labels to compare with.
 
     Args:
@@ -136,11 +138,11 @@ def choose(dataset: str, known: Sequence[Known], name: str | None, source: str |
     raise ValueError(f"several labels on {dataset} are energies, choose one: {choices}")
 
 
-def _in_units_of_energy(known: Sequence[Known]) -> list[Known]:
-    return [p for p in known if set(p.units) <= set(units())]
+def _in_units_of_energy(known: Sequence[LabelSet]) -> list[LabelSet]:
+    return [p for p in known if set(p.units) <= set(energy_units())]
 
 
-def _meant(known: Sequence[Known]) -> str | None:
+def _meant(known: Sequence[LabelSet]) -> str | None:
     """Return the property that stands for the energy if none is named; None if unclear."""
     if any(p.name == ENERGY for p in known):
         return ENERGY
@@ -156,7 +158,9 @@ def _near(name: str, known: Sequence[str]) -> str:
     return did_you_mean(name, names) or f", which has: {', '.join(names) or 'none'}"
 
 
-def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of: Known) -> Labels:
+def read_labels(
+    connection: duckdb.DuckDBPyConnection, selection: Selection, of: LabelSet
+) -> Labels:
     """Return the labels of systems with atoms that are finite numbers.
 
     Args:
@@ -167,7 +171,7 @@ def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of:
     Raises:
         ValueError: A unit is none of energy.
     """
-    known = units()
+    known = energy_units()
     for unit in of.units:
         if unit not in known:
             raise ValueError(
@@ -187,7 +191,7 @@ def read_labels(connection: duckdb.DuckDBPyConnection, selection: Selection, of:
     )
 
 
-def units() -> dict[str, float]:
+def energy_units() -> dict[str, float]:
     """Return the units of energy that labels may be in, and how many eV each is.
 
     The constants are those of CODATA as SciPy has them.
