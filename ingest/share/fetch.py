@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from ingest.callbacks import Log
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.load import load
@@ -16,7 +15,6 @@ from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.family import Selection
 
-Log = Callable[[str], None]  # prints one line
 _STORE_SECONDS = 30.0  # to wait for a store that others use
 _STORED_ROWS = """
 SELECT count(*)

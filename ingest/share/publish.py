@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.callbacks import Log
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.import_vectors import GIVEN
@@ -24,7 +25,6 @@ from zoo.weights.errors import DownloadError, MissingFileError
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-Log = Callable[[str], None]  # prints one line
 # Runs of which the store still holds something: what a later run has replaced is not published.
 _HELD = """
 SELECT run_id, representation FROM embeddings

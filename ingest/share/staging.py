@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from ingest.callbacks import Log
 from ingest.layout import Layout, escape_glob
 from ingest.runs.check import inspect_run
 from ingest.runs.errors import ShardError
@@ -33,7 +33,6 @@ from zoo.worker.job import JOB_VERSION
 from zoo.worker.sealed import stamp
 from zoo.worker.tables import SHARD
 
-Log = Callable[[str], None]  # prints one line
 # The fields of a record that job.json has.
 _JOB_FIELDS = (
     "run_id",

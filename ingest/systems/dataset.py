@@ -10,6 +10,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from ingest.callbacks import Log
 from ingest.systems.entry import Entry, Remark, Unreadable
 from zoo.code import code_hash
 
@@ -49,7 +50,7 @@ class Dataset:
     approx_seconds: float | None = None
     sample: int | None = None
 
-    def sampled(self, limit: int | None, log: Callable[[str], None]) -> Dataset:
+    def sampled(self, limit: int | None, log: Log) -> Dataset:
         """Return the dataset to materialize when `limit` systems are asked for.
 
         Datasets that installed packages carry are small and are materialized whole, whatever the

@@ -30,7 +30,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ingest.sources.shared.source import Log, Source
+from ingest.callbacks import Log
+from ingest.sources.shared.source import Source
 from ingest.systems import sample
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable

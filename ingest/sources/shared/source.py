@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from ingest.callbacks import Log
 from ingest.systems.entry import DatasetError
 from zoo.cards.base import Card
 from zoo.cards.licenses import License
@@ -30,7 +31,6 @@ from zoo.weights.digest import Content, cached_digests
 from zoo.weights.download import download
 from zoo.weights.errors import DownloadError
 
-Log = Callable[[str], None]  # prints one line
 # Loopback addresses are those of the tests' own server.
 _Https = Annotated[str, Field(pattern=r"^(https://|http://127\.0\.0\.1:)")]
 _Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -145,6 +145,9 @@ class Source:
 
         Args:
             toml: the file.
+
+        Returns:
+            The facts; the files themselves are not looked at.
 
         Raises:
             DatasetError: the file or its lock is wrong; the message lists every fault.
