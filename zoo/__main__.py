@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from zoo.cards.base import CardError
-from zoo.cards.discovery import (
-    family_folders,
-    find_families,
-    find_family,
-    find_model,
-    load_models,
-    nearest,
-)
+from zoo.cards.discovery import family_folders, find_families, find_family, find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.faults import find_faults
 from zoo.cards.requirements import LockError, lock
@@ -25,6 +18,7 @@ from zoo.cards.scaffold import write_family
 from zoo.cards.schema import Input
 from zoo.cards.twins import TWIN
 from zoo.description import HEADING, explain, list_row, summarize
+from zoo.errors import did_you_mean
 from zoo.places import FAMILIES
 from zoo.terminal import print_table
 from zoo.weights.errors import WeightsError
@@ -45,7 +39,7 @@ def list_models(options: argparse.Namespace) -> None:
         find_family(options.family)
     if options.input is not None and options.input not in get_args(Input):
         raise CardError(
-            f"no model's input is named {options.input!r}; {nearest(options.input, get_args(Input))}"
+            f"no model's input is named {options.input!r}; {did_you_mean(options.input, get_args(Input))}"
         )
     found = [
         selection
@@ -136,7 +130,7 @@ def check(options: argparse.Namespace) -> None:
     folders = {folder.name: folder for folder in family_folders()}
     for name in options.family:
         if name not in folders:
-            raise CardError(f"no family is named {name!r}; {nearest(name, folders)}")
+            raise CardError(f"no family is named {name!r}; {did_you_mean(name, folders)}")
     chosen = options.family or list(folders)
     faults = find_faults([folders[name] for name in chosen])
     if faults:
@@ -207,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     known = ("list", "info", "weights", "pin", "lock", "new", "check")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
-        parser.error(f"no command is named {arguments[0]!r}; {nearest(arguments[0], known)}")
+        parser.error(f"no command is named {arguments[0]!r}; {did_you_mean(arguments[0], known)}")
     options = parser.parse_args(arguments)
     try:
         options.act(options)

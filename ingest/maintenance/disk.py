@@ -19,7 +19,8 @@ from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.store.access import checkpoint, open_store, transaction
 from ingest.runtimes import environment
 from schemas.store import connect, update
-from zoo.cards.discovery import load_families, nearest
+from zoo.cards.discovery import load_families
+from zoo.errors import did_you_mean
 from zoo.places import environments
 
 
@@ -170,9 +171,9 @@ def _nothing_of(layout: Layout, model_id: str, dataset: str | None) -> str:
             known |= set(connection.execute("SELECT model_id, dataset FROM runs").fetchall())
     models = {name for name, _ in known}
     if dataset is not None and model_id in models:
-        there = nearest(dataset, {on for name, on in known if name == model_id})
+        there = did_you_mean(dataset, {on for name, on in known if name == model_id})
         return f"nothing of {model_id} on a dataset {dataset!r} is in {layout.store} or beside it; {there}"
-    hint = nearest(model_id, models) if models else "there is no model at all"
+    hint = did_you_mean(model_id, models) if models else "there is no model at all"
     return f"nothing of a model {model_id!r} is in {layout.store} or beside it; {hint}"
 
 
@@ -190,7 +191,7 @@ def clean_environment(name: str) -> list[str]:
     there = {folder.name for folder in _folders(environments())}
     if name not in there:
         raise RequestError(
-            f"no environment is named {name!r}; {nearest(name, there | set(load_families()))}"
+            f"no environment is named {name!r}; {did_you_mean(name, there | set(load_families()))}"
         )
     path = environments() / name
     removed = f"{path} ({megabytes(size(path))})"

@@ -12,8 +12,8 @@ from importlib import import_module
 
 from ingest.failures import NoRuntime
 from ingest.runtimes.protocol import Runtime
-from zoo.cards.discovery import nearest
 from zoo.cards.family import Family
+from zoo.errors import did_you_mean
 
 
 def load_runtimes() -> dict[str, Runtime]:
@@ -42,7 +42,7 @@ def choose_runtime(name: str | None, families: Iterable[Family]) -> tuple[Runtim
     if name is None:
         return _first_usable(runtimes.values(), list(families))
     if name not in runtimes:
-        raise NoRuntime(f"no runtime is named {name!r}; {nearest(name, runtimes)}")
+        raise NoRuntime(f"no runtime is named {name!r}; {did_you_mean(name, runtimes)}")
     reason = runtimes[name].unavailable()
     if reason is not None:
         raise NoRuntime(f"runtime {name} cannot be used here: {reason}")

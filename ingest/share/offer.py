@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ingest.share.record import PublishedRun, ShareError
 from ingest.share.repository import find_commit, read_index
-from zoo.cards.discovery import nearest
+from zoo.errors import did_you_mean
 from zoo.weights.errors import DownloadError
 
 
@@ -57,7 +57,7 @@ class Offer:
         there = {f"{r.model_id} on {r.dataset.name} ({r.representation})" for r in self.records}
         part = f" ({', '.join(names)})" if names and mine else ""
         request = f"{model_id} on {dataset}{part}"
-        hint = nearest(request, there) if there else "there is nothing of matterzoo's in it"
+        hint = did_you_mean(request, there) if there else "there is nothing of matterzoo's in it"
         raise ShareError(f"{self.repo} at {self.commit} has no vectors of {request}; {hint}")
 
 

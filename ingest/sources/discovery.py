@@ -10,7 +10,7 @@ import ingest.sources
 from ingest.readers.discovery import file_dataset, known_suffixes
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
-from zoo.cards.discovery import nearest
+from zoo.errors import did_you_mean
 
 
 def load_datasets() -> dict[str, Dataset]:
@@ -40,7 +40,7 @@ def find_dataset(name_or_path: str) -> Dataset:
         return datasets[name_or_path]
     path = Path(name_or_path).expanduser()
     if not path.exists():
-        hint = nearest(name_or_path, datasets)
+        hint = did_you_mean(name_or_path, datasets)
         if path.suffix in known_suffixes() or len(path.parts) > 1:
             raise DatasetError(f"there is no file {path.absolute()}. Of datasets, {hint}")
         raise DatasetError(

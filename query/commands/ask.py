@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from query import connect
-from query.engine.suggestions import did_you_mean
+from query.engine.suggestions import nearest_name
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_place, sentence, show, statements, write
 from query.statements import Statement, find_statements
@@ -123,7 +123,7 @@ def _text(options: argparse.Namespace, known: dict[str, Statement]) -> str:
     if statement is not None:
         return statement.sql(statement.given(options.words))
     if options.words:
-        hint = did_you_mean(options.sql, list(known)) or "; put the SQL in quotes"
+        hint = nearest_name(options.sql, list(known)) or "; put the SQL in quotes"
         raise ValueError(f"'{options.sql}' takes no further arguments{hint}")
     return sys.stdin.read() if options.sql == "-" else str(options.sql)
 

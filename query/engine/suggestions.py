@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from zoo.errors import suggest
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
@@ -18,17 +19,16 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
         For example "unknown metric 'ckna'; did you mean 'cknna'? there are: cka, cknna, …".
     """
     known = list(known)
-    near = difflib.get_close_matches(str(name).lower(), known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"unknown {kind} '{name}'; {hint}there are: {', '.join(known)}"
+    hint = suggest(str(name).lower(), known)
+    return f"unknown {kind} '{name}'; {hint + ' ' if hint else ''}there are: {', '.join(known)}"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the words "; did you mean '…'?" with the nearest known name, or "" if none is near.
 
     Args:
         name: The name that was given.
         known: The names that exist.
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    hint = suggest(name, known)
+    return f"; {hint}" if hint else ""

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.engine.suggestions import did_you_mean
+from query.engine.suggestions import nearest_name
 from query.reading.selection import OF_DATASET, Selection
 from query.statistics.composition import Floats, count_elements
 
@@ -155,7 +155,7 @@ def _meant(known: Sequence[LabelSet]) -> str | None:
 
 def _near(name: str, known: Sequence[str]) -> str:
     names = sorted(set(known))
-    return did_you_mean(name, names) or f", which has: {', '.join(names) or 'none'}"
+    return nearest_name(name, names) or f", which has: {', '.join(names) or 'none'}"
 
 
 def read_labels(

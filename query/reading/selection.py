@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from query.engine.suggestions import did_you_mean
+from query.engine.suggestions import nearest_name
 
 # The WHERE clause of a selection. A system_id begins with its dataset; the column `systems.dataset`
 # says the same but would cost a join.
@@ -177,7 +177,7 @@ def unknown_in_store(kind: str, name: str, known: Iterable[str], todo: str) -> s
         todo: What to do if none of them is near.
     """
     names = sorted(known)
-    near = did_you_mean(name, names)
+    near = nearest_name(name, names)
     if near:
         return f"no {kind} '{name}' in this store{near}"
     listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")

@@ -6,7 +6,7 @@ import sys
 
 import duckdb
 
-from query.engine.suggestions import did_you_mean
+from query.engine.suggestions import nearest_name
 from query.shell.catalog import columns, count_tables, function_comments, table_names
 from query.sql.output import show, show_long
 from query.sql.registration import signatures
@@ -49,7 +49,7 @@ def run_command(connection: duckdb.DuckDBPyConnection, text: str) -> None:
 def _print_schema(connection: duckdb.DuckDBPyConnection, table: str | None = None, *_: str) -> None:
     known = table_names(connection)
     if table is not None and table not in known:
-        print(f"no table '{table}'{did_you_mean(table, known)}", file=sys.stderr)
+        print(f"no table '{table}'{nearest_name(table, known)}", file=sys.stderr)
         return
     show(columns(connection, table))
 
@@ -58,7 +58,7 @@ def _print_help(connection: duckdb.DuckDBPyConnection, name: str | None = None, 
     about = function_comments(connection)
     known = signatures()
     if name is not None and name not in known:
-        print(f"no function '{name}'{did_you_mean(name, list(known))}", file=sys.stderr)
+        print(f"no function '{name}'{nearest_name(name, list(known))}", file=sys.stderr)
         return
     for function in known if name is None else [name]:
         print(f"{known[function]}\n    {about[function]}")

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from query.engine.suggestions import did_you_mean
+from query.engine.suggestions import nearest_name
 
 EXAMPLES = Path(__file__).parent
 # The first line of a file says how it is called: -- matrix DATASET [metric=cknna]
@@ -54,7 +54,7 @@ class Statement:
         for name in values:
             if name not in known:
                 raise ValueError(
-                    f"no option '{name}'{did_you_mean(name, known)}; usage: {self.usage}"
+                    f"no option '{name}'{nearest_name(name, known)}; usage: {self.usage}"
                 )
         return HOLE.sub(lambda hole: literal(values.get(hole[1])), self.text)
 

@@ -33,9 +33,9 @@ Finish = Callable[..., Run]
 Said = pytest.CaptureFixture[str]
 
 WRONG = {
-    "model": (["ingest", "toi", "elements"], "no model is named 'toi'; did you mean toy"),
+    "model": (["ingest", "toi", "elements"], "no model is named 'toi'; did you mean 'toy'"),
     "twin": (["ingest", "toy@untrained", "elements"], "toy has no weights to draw at random"),
-    "dataset": (["ingest", "toy", "elments"], "did you mean elements"),
+    "dataset": (["ingest", "toy", "elments"], "did you mean 'elements'"),
     "file": (["ingest", "toy", "none.extxyz"], "error: there is no file /"),
     "list": (["ingest", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
     "vectors of two": (
@@ -64,7 +64,7 @@ WRONG = {
     ),
     "runtime": (
         ["ingest", "toy", "elements", "--runtime", "vnv"],
-        "no runtime is named 'vnv'; did you mean venv",
+        "no runtime is named 'vnv'; did you mean 'venv'",
     ),
     "memory": (
         ["ingest", "toy", "g2", "--runtime", "venv", "--memory", "8g"],
@@ -90,10 +90,10 @@ WRONG = {
     ),
     "clean environment": (
         ["clean", "--env", "ty"],
-        "no environment is named 'ty'; did you mean toy",
+        "no environment is named 'ty'; did you mean 'toy'",
     ),
     "rebuild": (["rebuild"], "holds no run, so there is nothing to make a store from"),
-    "family": (["env", "ty"], "no family is named 'ty'; did you mean toy"),
+    "family": (["env", "ty"], "no family is named 'ty'; did you mean 'toy'"),
     "store": (
         ["du", "--store", "/no/such/folder/x.duckdb"],
         "there is no folder /no/such/folder to hold the store",
@@ -183,7 +183,7 @@ def test_what_is_there_is_shown_removed_and_made_again(
     assert "removed 19 rows of embeddings" in capfd.readouterr().out
     assert [run.read("job/job.json")["model_id"] for run in list_runs(layout)] == ["toy-picky"]
     assert main(["clean", "toy"]) == 2
-    assert "did you mean toy-picky?" in capfd.readouterr().err
+    assert "did you mean 'toy-picky'" in capfd.readouterr().err
     assert main(["rebuild"]) == 0
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute("SELECT model_id, count(*) FROM embeddings GROUP BY 1").fetchall()

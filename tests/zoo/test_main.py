@@ -128,15 +128,15 @@ def test_info_says_what_energy_a_potential_predicts(
     [
         (
             ["info", "toy-compositon"],
-            "no model is named 'toy-compositon'; did you mean toy-composition?",
+            "no model is named 'toy-compositon'; did you mean 'toy-composition'",
         ),
-        (["list", "--family", "toi"], "no family is named 'toi'; did you mean toy?"),
+        (["list", "--family", "toi"], "no family is named 'toi'; did you mean 'toy'"),
         (
             ["list", "--input", "strcture"],
-            "no model takes an input named 'strcture'; did you mean structure?",
+            "no model takes an input named 'strcture'; did you mean 'structure'",
         ),
-        (["check", "--family", "toi"], "no family is named 'toi'; did you mean toy?"),
-        (["lock", "toi"], "no family is named 'toi'; did you mean toy?"),
+        (["check", "--family", "toi"], "no family is named 'toi'; did you mean 'toy'"),
+        (["lock", "toi"], "no family is named 'toi'; did you mean 'toy'"),
         (["new", "toy"], "a family named 'toy' is there already; choose another name"),
         (
             ["new", "Toy!"],
@@ -156,7 +156,7 @@ def test_errors_are_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["liste"], "error: no command is named 'liste'; did you mean list or"),
+        (["liste"], "error: no command is named 'liste'; did you mean 'list' or"),
         (["info"], "error: the following arguments are required: model; see matterzoo info --help"),
         ([], "error: the following arguments are required: COMMAND; see matterzoo --help"),
     ],

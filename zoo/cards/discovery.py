@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from zoo.cards.base import CardError
 from zoo.cards.family import Family, Selection
 from zoo.cards.loading import load_family
 from zoo.cards.twins import TWIN
+from zoo.errors import did_you_mean
 from zoo.places import FAMILIES
 
 
@@ -75,7 +74,7 @@ def find_family(name: str) -> Family:
     folders = {folder.name: folder for folder in family_folders()}
     if name not in folders:
         raise CardError(
-            f"no family is named {name!r}; {nearest(name, folders)} (`matterzoo list` shows all)"
+            f"no family is named {name!r}; {did_you_mean(name, folders)} (`matterzoo list` shows all)"
         )
     return load_family(folders[name])
 
@@ -116,7 +115,7 @@ def find_model(model_id: str) -> Selection:
     if selection is None:
         models = load_models()  # raises where a family has faults: it may be one of its models
         raise CardError(
-            f"no model is named {base!r}; {nearest(base, models)} (`matterzoo list` shows all)"
+            f"no model is named {base!r}; {did_you_mean(base, models)} (`matterzoo list` shows all)"
         )
     return selection.twin() if model_id.endswith(TWIN) else selection
 
@@ -132,17 +131,3 @@ def _sound_models() -> dict[str, Selection]:
 
 def _selections(family: Family) -> list[Selection]:
     return [Selection(family=family, model=model, untrained=False) for model in family.models]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint for a name that does not exist: the nearest names, or all that there are.
-
-    Args:
-        name: The name that somebody typed.
-        names: The names that exist.
-    """
-    known = list(names)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return (
-        f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known))}"
-    )

@@ -6,12 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from zoo.cards.base import CardError
-from zoo.cards.discovery import (
-    family_folders,
-    find_families,
-    load_models,
-    search_path,
-)
+from zoo.cards.discovery import family_folders, find_families, load_models, search_path
 from zoo.cards.faults import find_faults
 from zoo.cards.requirements import lock
 from zoo.cards.scaffold import write_family

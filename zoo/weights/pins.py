@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.cards.discovery import nearest
 from zoo.cards.family import Family, Selection
 from zoo.cards.loading import read_models
 from zoo.cards.weights_source import Weights, WeightsFile
+from zoo.errors import did_you_mean
 from zoo.files import file_lock, write_atomically
 from zoo.weights import hub
 from zoo.weights.digest import cached_digests
@@ -94,7 +94,7 @@ def _measure(
     if file.path not in blob_ids:
         raise WeightsError(
             f"{weights.repo} has no file {file.path} at {weights.revision}; "
-            f"{nearest(file.path, blob_ids)}"
+            f"{did_you_mean(file.path, blob_ids)}"
         )
     if file.git_blob not in (None, blob_ids[file.path]):
         raise WeightsError(

@@ -47,7 +47,7 @@ def test_runtimes_are_found_in_their_folder() -> None:
     }
     assert set(load_runtimes()) == names
     assert choose_runtime("venv", []) == (load_runtimes()["venv"], "asked for")
-    with pytest.raises(NoRuntime, match="no runtime is named 'vnv'; did you mean venv"):
+    with pytest.raises(NoRuntime, match="no runtime is named 'vnv'; did you mean 'venv'"):
         choose_runtime("vnv", [])
 
 

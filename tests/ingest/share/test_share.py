@@ -184,7 +184,8 @@ def test_one_representation_of_several(
     publish_vectors(layout, "toy", "tiny", REPO, ["whole"], quiet)
     place = other()
     with pytest.raises(
-        ShareError, match=r"no vectors of toy on tiny \(nodes\); did you mean toy on tiny \(whole\)"
+        ShareError,
+        match=r"no vectors of toy on tiny \(nodes\); did you mean 'toy on tiny \(whole\)'",
     ):
         bring(place, names=["nodes"])
     bring(place)
@@ -209,7 +210,7 @@ def test_an_older_revision_and_a_branch(
     )
     with pytest.raises(
         ShareError,
-        match=f"{REPO} at {first} has no vectors of toy-picky on tiny; did you mean toy on ",
+        match=f"{REPO} at {first} has no vectors of toy-picky on tiny; did you mean 'toy on ",
     ):
         bring(place, "toy-picky", first)
     with pytest.raises(

@@ -161,7 +161,7 @@ def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
         (["report", "crystal"], "no dataset 'crystal' in this store; did you mean 'crystals'?"),
         (["report"], "the following arguments are required: dataset"),
         (["report", "a", "b", "c"], "unrecognized arguments: c"),
-        (["reprt", "crystals"], "no command is named 'reprt'; did you mean report or"),
+        (["reprt", "crystals"], "no command is named 'reprt'; did you mean 'report' or"),
     ],
 )
 def test_a_wrong_question_is_one_sentence(

@@ -30,10 +30,10 @@ def test_two_models_may_not_share_an_id(family: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("family")
 def test_names_that_do_not_exist_are_answered_with_the_nearest() -> None:
     with pytest.raises(
-        CardError, match=r"no model is named 'toy-compositon'; did you mean toy-composition"
+        CardError, match=r"no model is named 'toy-compositon'; did you mean 'toy-composition'"
     ):
         find_model("toy-compositon")
-    with pytest.raises(CardError, match=r"no family is named 'toi'; did you mean toy"):
+    with pytest.raises(CardError, match=r"no family is named 'toi'; did you mean 'toy'"):
         find_family("toi")
     with pytest.raises(CardError, match=r"no family is named 'qqqqqq'; there are .*toy"):
         find_family("qqqqqq")

@@ -614,7 +614,7 @@ def test_a_card_s_own_revision_is_taken(card: Card, net: Repository) -> None:
         (
             '"config.json"',
             '"confg.json"',
-            "owner/net has no file confg.json at [0-9a-f]{40}; did you mean config.json?",
+            "owner/net has no file confg.json at [0-9a-f]{40}; did you mean 'config.json'",
         ),
         (
             '"config.json"',
