@@ -149,6 +149,9 @@ class Model(Card):
         input: The kind of system that it takes.
         elements: The elements that it takes, such as 'H-Rn, Ac-Cm'; None for all.
         max_atoms: The largest system that it takes, in atoms; None for any size.
+        needs_lattice_vectors: Whether it cannot take a structure that is periodic along a lattice
+            vector of length 0.
+        dtypes: The precisions in which its package computes; None for any.
         default_representation: The representation that is computed if none is asked for.
         weights: Where its weights come from.
         license_weights: The license of the weights.
@@ -167,6 +170,8 @@ class Model(Card):
     input: Input
     elements: str | None = None
     max_atoms: int | None = Field(default=None, gt=0)
+    needs_lattice_vectors: bool = False
+    dtypes: tuple[Literal["float32", "float64", "bfloat16", "float16"], ...] | None = None
     default_representation: Identifier
     weights: Weights
     license_weights: License

@@ -44,6 +44,8 @@ def reason_to_skip(system: System, model: Mapping[str, Any]) -> tuple[str, str] 
     if model["max_atoms"] is not None and n_atoms > model["max_atoms"]:
         return "not_applicable", f"{n_atoms} atoms; the model takes at most {model['max_atoms']}"
     fault = _find_fault(system, n_atoms)
+    if fault is None and model.get("needs_lattice_vectors"):
+        fault = _find_flat_cell(system)
     return None if fault is None else ("failed", fault)
 
 
@@ -86,6 +88,14 @@ def _find_fault(system: System, n_atoms: int) -> str | None:
         if value is not None and not np.isfinite(value).all():
             return f"{name} has {np.count_nonzero(~np.isfinite(value))} numbers that are not finite"
     return None
+
+
+def _find_flat_cell(system: System) -> str | None:
+    """Return why a structure has no volume: it is periodic along a lattice vector of length 0."""
+    cell = np.zeros((3, 3)) if system.cell is None else system.cell
+    if system.pbc is None or not (system.pbc & ~cell.any(axis=1)).any():
+        return None
+    return f"the structure is periodic, but its cell {cell.tolist()} spans no volume"
 
 
 def _symbol(number: int) -> str:

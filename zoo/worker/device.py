@@ -1,4 +1,4 @@
-"""The device that a run computes on, and what is recorded of the machine."""
+"""The device and the precision of a run, and what is recorded of the machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.worker.errors import WorkerError
+from zoo.worker.job import Job
 
 
 def check_device(device: str, requested: str) -> None:
@@ -42,6 +43,23 @@ def check_device(device: str, requested: str) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(match[1] or 0) >= count:
         raise WorkerError(f"{request}, but torch finds {count} GPUs; try nvidia-smi")
+
+
+def check_dtype(job: Job) -> None:
+    """Make sure that a model's package computes in the precision that is asked for.
+
+    Args:
+        job: The job. A card that names no precisions leaves the check to the encoder.
+
+    Raises:
+        WorkerError: It does not; the message names those that it computes in.
+    """
+    known = job.model.get("dtypes")
+    if known is not None and job.dtype not in known:
+        raise WorkerError(
+            f"{job.model_id} computes in {' or '.join(known)}, not in {job.dtype!r}; use "
+            f"DTYPE={known[0]}"
+        )
 
 
 def describe_device(device: str) -> dict[str, Any]:

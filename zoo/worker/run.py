@@ -12,7 +12,13 @@ from typing import Any
 
 from zoo.files import LockHeldError, file_lock, is_disk_full
 from zoo.worker.batching import Batcher, Clock
-from zoo.worker.device import check_device, describe_device, package_versions, peak_memory
+from zoo.worker.device import (
+    check_device,
+    check_dtype,
+    describe_device,
+    package_versions,
+    peak_memory,
+)
 from zoo.worker.errors import DiskFullError, WorkerError
 from zoo.worker.events import Advice, send_event
 from zoo.worker.job import SYSTEMS_FILE, Job, JobSystems
@@ -94,6 +100,7 @@ def _run_job(job: Job, places: Places, device: str, stop: Signals) -> None:
     with clock.measure("total"):
         refuse_network()
         check_device(device, job.device)
+        check_dtype(job)
         systems.check()
         counts = Counts(sent=len(systems) * len(job.representations))
         shards = Shards(places.out, job, counts)

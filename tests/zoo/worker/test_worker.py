@@ -358,6 +358,29 @@ def test_the_card_s_limits_are_enforced_before_the_encoder(toy: Toy) -> None:
     assert toy.encoded() == ["water"]
 
 
+def test_a_cell_without_volume_fails_where_the_card_says_so(toy: Toy) -> None:
+    slab = np.diag([1.0, 1.0, 0.0]).tolist()
+    systems = [
+        atoms("molecule", [1]),
+        atoms("open", [1], cell=slab, pbc=[True, True, False]),
+        atoms("flat", [1], cell=slab, pbc=[True, True, True]),
+        atoms("without", [1], pbc=[True, False, False]),
+    ]
+    expected = "the structure is periodic, but its cell {} spans no volume"
+    toy.write(systems, model_card(needs_lattice_vectors=True)).run()
+    assert toy.reasons() == {
+        "molecule": ("ok", None),
+        "open": ("ok", None),
+        "flat": ("failed", expected.format(slab)),
+        "without": ("failed", expected.format(np.zeros((3, 3)).tolist())),
+    }
+
+
+def test_a_cell_without_volume_is_left_to_other_encoders(toy: Toy) -> None:
+    toy.write([atoms("flat", [1], pbc=[True, True, True])], model_card()).run()
+    assert toy.reasons() == {"flat": ("ok", None)}
+
+
 def test_out_of_memory_halves_the_budget_and_fails_only_what_never_fits(toy: Toy) -> None:
     systems = [atoms(f"s{i}", [1] * 4) for i in range(20)] + [atoms("giant", [1] * 50)]
     events = toy.write(systems, model_card(options={"memory": 20})).run()
@@ -388,6 +411,11 @@ def test_out_of_memory_halves_the_budget_and_fails_only_what_never_fits(toy: Toy
         ([], {"device": "cuda"}, r"device 'cuda' was asked for, but"),
         ([], {"device": "gpu"}, r"device 'gpu' is not one of cpu, cuda, cuda:0"),
         ([], {"job_version": 2}, r"job_version is 2, this worker reads 1"),
+        (
+            [],
+            {"model": model_card(dtypes=["float32", "float64"]), "dtype": "bfloat16"},
+            r"toy-1 computes in float32 or float64, not in 'bfloat16'; use DTYPE=float32",
+        ),
         (
             [],
             {"representations": ["third"]},
