@@ -17,7 +17,8 @@ from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 from zoo.places import ROOT, is_checkout
 
-COPIES = 4  # layers that the last stage of the Dockerfile adds to the base
+# Layers that the last stage of the Dockerfile adds to the base: one per COPY.
+COPIES = 5
 # Files of the repository on which every image depends.
 COMMON_FILES = (
     "Dockerfile",

@@ -32,6 +32,7 @@ from ingest.images.recipe import (
     recipe,
     worker_files,
 )
+from ingest.images.status import COPIES
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 from zoo.cards.loading import load_family
@@ -131,7 +132,7 @@ def test_the_environment_is_the_same_layer_whoever_builds_it(
     assert first is not None
     second = build(client, boxed, replace(build_options, cache=False), lambda text: None)
     assert second.id != first.id
-    torch_and_environment = slice(-4, -2)  # before the worker and the family's folder
+    torch_and_environment = slice(-COPIES, -COPIES + 2)
     layers = [image.attrs["RootFS"]["Layers"] for image in (first, second)]
     assert layers[0][torch_and_environment] == layers[1][torch_and_environment]
 
@@ -218,6 +219,11 @@ def test_the_dockerfile_copies_every_file_that_the_worker_needs() -> None:
     copied = " ".join(re.findall(r"^COPY (zoo/[^$\n]*) zoo/\S*$", text, re.MULTILINE)).split()
     files = [file for name in copied for file in (ROOT / name, *(ROOT / name).glob("*.py"))]
     assert sorted(file for file in files if file.is_file()) == worker_files()
+
+
+def test_the_layers_that_an_image_adds_are_the_copies_of_the_last_stage() -> None:
+    last = dockerfile().read_text().partition("FROM base AS family")[2]
+    assert len(re.findall("^COPY ", last, re.MULTILINE)) == COPIES
 
 
 def test_equal_content_is_an_equal_context() -> None:
