@@ -1,7 +1,7 @@
 """Vectors that are easy, and vectors that break libraries; shared by tests.
 
-Every case gives two models over the same n systems that see 8 common coordinates, (n, 64) and (n, 48) float64. Rows
-that are copies are copies in both.
+Every case gives two models over the same n systems that see 8 common coordinates, (n, 64) and (n,
+48) float64. Rows that are copies are copies in both.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ COPIES = 20  # in `many_copies`
 
 
 def benign(n: int, seed: int = 0) -> Pair:
-    """Centered, of similar lengths, no two alike."""
+    """Return centered vectors of similar lengths, no two alike."""
     return related(n, seed, (64, 48), latent=8)
 
 
 def common_mean(n: int, seed: int = 1) -> Pair:
-    """All vectors point nearly the same way: every feature's mean is about ten of its deviations."""
+    """Return vectors that nearly all point one way: each mean is about ten deviations."""
     a, b = benign(n, seed)
     random = np.random.RandomState(seed)
     return a + 10 * a.std() * random.normal(size=64), b + 10 * b.std() * random.normal(size=48)
 
 
 def tiny(n: int, seed: int = 2) -> Pair:
-    """Float32 holds the vectors, but not their squares."""
+    """Return vectors that float32 holds, but not their squares."""
     a, b = benign(n, seed)
     return 1e-30 * a, 1e-30 * b
 
@@ -41,7 +41,7 @@ def huge(n: int, seed: int = 3) -> Pair:
 
 
 def duplicated(n: int, seed: int = 4) -> Pair:
-    """A tenth of the systems are copies of others."""
+    """Return vectors of which a tenth of the systems are copies of others."""
     rows = np.arange(n)
     random = np.random.RandomState(seed)
     copies = random.permutation(n)[: n // 10]
@@ -51,21 +51,24 @@ def duplicated(n: int, seed: int = 4) -> Pair:
 
 
 def many_copies(n: int, seed: int = 5) -> Pair:
-    """COPIES of every system, scattered: ties decide whom a list of neighbors ends with."""
+    """Return COPIES of every system, scattered: ties decide which neighbor a list ends with."""
     rows = np.random.RandomState(seed).permutation(np.arange(n) % (n // COPIES))
     a, b = benign(n // COPIES, seed)
     return a[rows], b[rows]
 
 
 def many_lengths(n: int, seed: int = 6) -> Pair:
-    """Lengths over three orders of magnitude, the same in both models, the directions as in `benign`."""
+    """Return lengths over three orders of magnitude, the same in both; directions of `benign`."""
     length = np.exp(np.random.RandomState(seed).normal(size=(n, 1)))
     a, b = benign(n, seed)
     return length * a, length * b
 
 
 def integers(n: int, seed: int = 7) -> Pair:
-    """Twelve counts from 0 to 3 a system: systems that differ are equally far, and equally alike, many times over."""
+    """Return twelve counts from 0 to 3 per system.
+
+    Systems that differ are equally far, and equally alike, many times over.
+    """
     a, b = (np.clip(np.round(x[:, :12] / x.std()), 0, 3) for x in benign(n, seed))
     a[:, 0] += 1  # no vector is zero
     b[:, 0] += 1
@@ -73,14 +76,14 @@ def integers(n: int, seed: int = 7) -> Pair:
 
 
 def with_row(x: Matrix, row: int, value: float) -> Matrix:
-    """One row of nothing but `value`."""
+    """Return vectors with one row of nothing but `value`."""
     changed = x.copy()
     changed[row] = value
     return changed
 
 
 def collapsed(x: Matrix) -> Matrix:
-    """A model that gives every system its first vector, up to rounding."""
+    """Return a model that gives every system its first vector, up to rounding."""
     return np.repeat(x[:1], len(x), axis=0) * (
         1 + 1e-15 * np.random.RandomState(0).normal(size=(len(x), 1))
     )
@@ -89,7 +92,7 @@ def collapsed(x: Matrix) -> Matrix:
 def related(
     n: int, seed: int, dimensions: tuple[int, int], *, latent: int = 3, noise: float = 0.5
 ) -> Pair:
-    """Two models that see the same `latent` coordinates, each with noise of its own."""
+    """Return two models that see the same `latent` coordinates, each with noise of its own."""
     random = np.random.RandomState(seed)
     seen = random.normal(size=(n, latent))
     views = (random.normal(size=(latent, d)) / latent**0.5 for d in dimensions)

@@ -1,4 +1,4 @@
-"""Pairs of models that have nothing in common, of many kinds of vectors: how often does a permutation test reject?"""
+"""Pairs of unrelated models, of many kinds of vectors: how often does a permutation test reject?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def one_hot(random: Random, classes: int) -> Matrix:
 
 
 def fingerprints(random: Random) -> Matrix:
-    """Sparse bits, few of them common, no row empty."""
+    """Return sparse bits, few of them common, no row empty."""
     bits = random.rand(N, 64) < 0.06
     bits[:, 0] = True
     return bits
@@ -48,7 +48,6 @@ FAMILIES: dict[str, Callable[[Random], Matrix]] = {
     "wide": lambda random: random.normal(size=(N, 150)),
 }
 
-
 # 'l2' takes lengths away, and what they do to inner products.
 CASES = [(family, "l2") for family in FAMILIES] + [
     (family, "none") for family in ("counts", "mean 1e6", "heavy tails")
@@ -56,9 +55,14 @@ CASES = [(family, "l2") for family in FAMILIES] + [
 
 
 def p_values(family: str, how: str, pairs: int) -> dict[str, list[float]]:
-    """Return by metric the p-values of this many pairs of independent models; pairs without a value are left out.
+    """Return by metric the p-values of this many pairs of independent models.
 
-    family: a key of FAMILIES, which also seeds the models. how: the normalization.
+    Pairs without a value are left out.
+
+    Args:
+        family: A key of FAMILIES, which also seeds the models.
+        how: The normalization.
+        pairs: How many pairs.
     """
     random = Random(len(family))
     models = [FAMILIES[family](random).astype(np.float32) for _ in range(2 * pairs)]

@@ -1,7 +1,7 @@
-"""Every metric of two models as its definition prints it: float64, all pairs of systems, nothing clever.
+"""Every metric of two models as its definition prints it: float64, all pairs of systems.
 
-Independent of query/: numpy, and SciPy's `cdist` and sparse matrices. Row blocks keep it in memory at n = 10,000; a
-pair of models takes about ten seconds there.
+It is independent of query/: numpy, and SciPy's `cdist` and sparse matrices. Row blocks keep it in
+memory at n = 10,000; a pair of models takes about ten seconds there.
 """
 
 from __future__ import annotations
@@ -21,24 +21,37 @@ Value = tuple[str, str | None]  # metric and estimator
 TIE = 1e-12  # of the largest value: what differs by less is equal but for rounding
 BLOCK_BYTES = 2**25
 LISTED = ("weights", "kernels", "centered kernels")  # of each row's neighbors
-REVERSED = (
-    "from b"  # in place of an estimator: information imbalance from the second model to the first
-)
+# In place of an estimator: information imbalance from the second model to the first.
+REVERSED = "from b"
 
 
 @dataclass
 class Moments:
-    """Of two n × n matrices, added up over row blocks, what centering and correlating them takes."""
+    """What centering and correlating two n × n matrices takes, added up over row blocks.
 
-    own: float  # Σ P²
-    other: float  # Σ Q²
-    cross: float  # Σ P Q
-    rows: Matrix  # (m,) row sums of P
+    Attributes:
+        own: Σ P².
+        other: Σ Q².
+        cross: Σ P Q.
+        rows: The row sums of P, (m,).
+        other_rows: Those of Q.
+    """
+
+    own: float
+    other: float
+    cross: float
+    rows: Matrix
     other_rows: Matrix
 
 
 def dense_values(a: Matrix, b: Matrix, k: int) -> dict[Value, float]:
-    """Every metric with every estimator. a: (n, d_a), b: (n, d_b), normalized. k: neighbors, < n."""
+    """Return every metric with every estimator.
+
+    Args:
+        a: The normalized vectors of the first model, (n, d_a).
+        b: Those of the second, (n, d_b).
+        k: The number of neighbors, below n.
+    """
     starts = range(0, len(a), max(1, BLOCK_BYTES // (8 * len(a))))
     blocks = [slice(start, min(start + starts.step, len(a))) for start in starts]
     with ThreadPoolExecutor(2) as pool:
@@ -94,7 +107,7 @@ def _block(a: Matrix, b: Matrix, k: int, rows: slice) -> dict[str, Any]:
 
 
 def _chances(values: Matrix, k: int, slack: Matrix, own: NDArray[np.int64]) -> Matrix:
-    """How probably each system has one of the k largest values of its row, where ties are broken at random."""
+    """Return the probability that each system has one of the k largest values of its row."""
     values = values.copy()
     values[np.arange(len(own)), own] = -np.inf
     limit = np.partition(values, -k, axis=1)[:, -k]
@@ -105,7 +118,7 @@ def _chances(values: Matrix, k: int, slack: Matrix, own: NDArray[np.int64]) -> M
 
 
 def _ranks(distances: Matrix, near: Matrix, slack: Matrix) -> Matrix:
-    """The mean rank from 1 of each row's chosen systems by their weights, ties sharing theirs; (rows,)."""
+    """Return the mean rank from 1 of each row's chosen systems by their weights, (rows,)."""
     means = np.empty(len(near))
     for row, (distance, weights) in enumerate(zip(distances, near, strict=True)):
         ordered, chosen = np.sort(distance), weights > 0
@@ -131,7 +144,10 @@ def _add(parts: list[Moments]) -> Moments:
 
 
 def _normalized(m: Moments, *, unbiased: bool) -> float:
-    """⟨P, Q⟩ / √(⟨P, P⟩⟨Q, Q⟩) of doubly centered matrices, or U-centered ones (those with zero diagonals)."""
+    """Return ⟨P, Q⟩ / √(⟨P, P⟩⟨Q, Q⟩) of doubly centered matrices.
+
+    With `unbiased` they are U-centered and have zero diagonals.
+    """
 
     def product(cross: float, p: Matrix, q: Matrix) -> float:
         n = len(p)
@@ -145,7 +161,7 @@ def _normalized(m: Moments, *, unbiased: bool) -> float:
 
 
 def _pearson(m: Moments) -> float:
-    """The correlation of what lies beside the diagonals, which are zero."""
+    """Return the correlation of what is beside the diagonals, which are zero."""
     pairs = len(m.rows) * (len(m.rows) - 1)
     p, q = float(m.rows.sum()), float(m.other_rows.sum())
     scale = (m.own - p**2 / pairs) * (m.other - q**2 / pairs)
@@ -153,7 +169,10 @@ def _pearson(m: Moments) -> float:
 
 
 def _cknna(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
-    """Huh et al.'s code without its 1e-6, mean of both orders. a, b: weights of each row's neighbors, and kernels."""
+    """Return Huh et al.'s value without their 1e-6, the mean of both orders.
+
+    a, b: the weights of each row's neighbors, and kernels.
+    """
 
     def similarity(a: tuple[csr_array, csr_array], b: tuple[csr_array, csr_array]) -> float:
         both = a[0].multiply(b[0])

@@ -15,7 +15,10 @@ Table = NDArray[np.float32]
 
 
 def tables(models: int, n: int, dimension: int, seed: int = 0) -> dict[str, Table]:
-    """Vectors by model, m0, m1, …; all see the same 4 coordinates, each with noise of its own."""
+    """Return vectors by model, m0, m1, ….
+
+    All see the same 4 coordinates, each with noise of its own.
+    """
     rng = np.random.default_rng(seed)
     seen = rng.normal(size=(n, 4))
     return {
@@ -27,7 +30,7 @@ def tables(models: int, n: int, dimension: int, seed: int = 0) -> dict[str, Tabl
 
 
 def make(path: Path, vectors: dict[str, Table]) -> Path:
-    """A store of these models on one dataset."""
+    """Make a store of these models on one dataset."""
     n = len(next(iter(vectors.values())))
     with store.connect(path) as connection:
         connection.execute(
@@ -37,7 +40,8 @@ def make(path: Path, vectors: dict[str, Table]) -> Path:
         for model in vectors:
             connection.execute(
                 "INSERT INTO models VALUES "
-                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, 'MIT', 'MIT', '{}', 'hash')",
+                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, "
+                "'MIT', 'MIT', '{}', 'hash')",
                 [model],
             )
     put(path, vectors)
@@ -45,7 +49,7 @@ def make(path: Path, vectors: dict[str, Table]) -> Path:
 
 
 def put(path: Path, vectors: dict[str, Table]) -> None:
-    """Vectors of models in place of those that the store has."""
+    """Put vectors of models in place of those that the store has."""
     with store.connect(path) as connection:
         for model, x in vectors.items():
             ids = pa.array([f"{DATASET}/{i:05d}" for i in range(len(x))])
@@ -55,6 +59,7 @@ def put(path: Path, vectors: dict[str, Table]) -> None:
             connection.register("arriving", pa.table({"id": ids, "vector": lists}))
             connection.execute("DELETE FROM embeddings WHERE model_id = ?", [model])
             connection.execute(
-                f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving"
+                f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector "
+                "FROM arriving"
             )
             connection.unregister("arriving")

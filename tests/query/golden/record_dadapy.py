@@ -1,4 +1,4 @@
-"""Records the information imbalances that DADApy finds, over all systems and with all ranks.
+"""Record the information imbalances that DADApy finds, over all systems and with all ranks.
 
 DADApy 0.3.4 needs numpy 1:
 python -m venv /tmp/dadapy && /tmp/dadapy/bin/pip install dadapy==0.3.4 'numpy<2'
@@ -15,8 +15,9 @@ from vectors import HOWS, pairs, record, scaled
 
 
 def both_ways(case: str, how: str, k: int) -> dict[str, Any]:
-    # "order of nearest neighbor considered": the mean over the first k, not the k-th alone (its _return_imbalance).
-    # Each direction comes with the error of its mean over subsets; there is one subset, everything, hence the warning.
+    # "order of nearest neighbor considered" is the mean over the first k, not the k-th alone (its
+    # _return_imbalance). Each direction comes with the error of its mean over subsets; there is one
+    # subset, of all systems, hence the warning.
     a, b = (scaled(x, how) for x in pairs()[case])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Subset size greater")

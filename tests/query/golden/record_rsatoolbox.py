@@ -1,4 +1,4 @@
-"""Records the Pearson correlations of squared Euclidean distances that rsatoolbox finds.
+"""Record the Pearson correlations of squared Euclidean distances that rsatoolbox finds.
 
 python -m venv /tmp/rsa && /tmp/rsa/bin/pip install rsatoolbox==0.3.2
 /tmp/rsa/bin/python tests/query/golden/record_rsatoolbox.py
@@ -12,7 +12,7 @@ from vectors import HOWS, pairs, record, scaled
 
 
 def correlation(case: str, how: str) -> float:
-    # Its 'euclidean' is squared, and divided by the number of features, of which a correlation knows nothing.
+    # Its 'euclidean' is squared and divided by the number of features: no correlation changes.
     one, other = (calc_rdm(Dataset(scaled(x, how)), method="euclidean") for x in pairs()[case])
     return float(compare(one, other, method="corr")[0, 0])
 

@@ -1,4 +1,7 @@
-"""The vectors of the recorded values, made alike by the scripts that record and the tests that compare. Numpy alone."""
+"""The vectors of the recorded values, for the scripts that record and the tests that compare.
+
+It needs numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ HOWS = ("l2", "max", "zscore", "none")
 
 
 def pairs() -> dict[str, tuple[Matrix, Matrix]]:
-    """Two models over the same systems, by name of the case; RandomState draws the same with every numpy."""
+    """Return two models over the same systems, by name of the case.
+
+    RandomState draws the same with every version of numpy.
+    """
     return {
         "related": _pair(0, 70, (8, 5), noise=0.5),
         "offset": _pair(1, 60, (12, 7), noise=0.5, offset=10.0),
@@ -61,7 +67,10 @@ def _pair(
     offset: float = 0.0,
     spread: float = 0.0,
 ) -> tuple[Matrix, Matrix]:
-    """Both see the same 3 coordinates. offset: length of the mean in deviations; spread: of the log of the lengths."""
+    """Return two models that see the same 3 coordinates.
+
+    offset: the length of the mean in deviations; spread: that of the logarithm of the lengths.
+    """
     random = np.random.RandomState(seed)
     latent = random.normal(size=(n, 3))
     length = np.exp(spread * random.normal(size=(n, 1)))

@@ -1,7 +1,8 @@
-"""Models that have nothing in common are called alike as often as p says, whatever their vectors are like.
+"""Unrelated models are called alike as often as p says, whatever their vectors are like.
 
-Simulations: pairs of independent models, 19 permutations each, so that p ≤ 0.05 has probability 1/20 if the null is
-exact, and less where vectors are few and values repeat. `python -m tests.bench chance` takes more pairs.
+Simulations: pairs of independent models, 19 permutations each, so that p ≤ 0.05 has probability
+1/20 if the null is exact, and less if vectors are few and values repeat. `python -m tests.bench
+chance` takes more pairs.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import pytest
 from tests.query.chance import CASES, p_values
 
 PAIRS = 60
-DEVIATIONS = 5  # of a binomial; so at most 0.19 at p ≤ 0.05, where ties broken by the order of the table gave 0.8
+# Of a binomial: at most 0.19 at p ≤ 0.05, where ties broken by the order of the table gave 0.8.
+DEVIATIONS = 5
 
 
 @pytest.mark.parametrize(("family", "how"), CASES)
 def test_unrelated_models_stand_out_as_often_as_p_says(family: str, how: str) -> None:
     for metric, found in p_values(family, how, PAIRS).items():
-        # No value: where half of the systems have the same vector, for reconstruction_error; where everybody ties with
-        # everybody at the limit of float32, for cknna.
+        # reconstruction_error has no value if half of the systems have one vector, cknna if all
+        # tie at the limit of float32.
         few = metric == "reconstruction_error" and family in ("two classes", "on a line")
         assert few or len(found) > PAIRS / 2, metric
         for level in (0.05, 0.25) if found else ():

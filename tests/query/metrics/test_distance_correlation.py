@@ -1,4 +1,4 @@
-"""Distance correlation: against dcor, against the printed definitions, and what must hold for any two models."""
+"""Distance correlation against dcor and the printed definitions, and its laws."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_ranges(how: str, seed: int) -> None:
 
 
 def test_it_sees_dependence_without_correlation() -> None:
-    """Where Pearson's coefficient and linear CKA find nothing: b is a function of a, and has no slope."""
+    """Pearson's coefficient and linear CKA find nothing: b is a function of a without slope."""
     a = np.linspace(-1, 1, 201)[:, None]
     assert distance_correlation(a, a**2, normalize="none") > 0.2
     assert align(a, a**2, "cka", normalize="none").value == pytest.approx(0, abs=0.01)

@@ -1,4 +1,4 @@
-"""The numbers are right: every metric against an independent implementation, on the same float64 vectors."""
+"""Every metric against an independent implementation, on the same float64 vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Information imbalance: against DADApy, worked examples with ties, and what must hold for any two models."""
+"""Information imbalance against DADApy, in worked examples with ties, and its laws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def printed(a: Matrix, b: Matrix, k: int) -> float:
-    """Glielmo et al. 2022: 2/N times the mean rank in b of a's nearest neighbors, over all ways to break ties in a."""
+    """Return Glielmo et al.'s definition, averaged over all ways to break ties in a."""
     near, far = (cdist(x, x) for x in (a, b))
     np.fill_diagonal(near, np.inf)
     np.fill_diagonal(far, -1.0)
@@ -33,7 +33,7 @@ def printed(a: Matrix, b: Matrix, k: int) -> float:
 
 
 def chances(distances: Matrix, k: int) -> Matrix:
-    """The probability of each system to be among the k nearest of a row where ties are broken at random."""
+    """Return the probability of each system to be among the k nearest, ties broken at random."""
     last = np.sort(distances, axis=1)[:, k - 1 : k]
     closer = distances < last - 1e-9 * last
     tied = (np.abs(distances - last) <= 1e-9 * last) & ~closer
@@ -75,9 +75,9 @@ BOTH_SIDES = np.array([[0.0], [1.0], [-1.0], [2.0], [-2.0]])
 @pytest.mark.parametrize(
     ("a", "b", "ranks"),
     [
-        # 0 has 1 and -1 at the same distance, and so has 1 its neighbors 0 and 2: ranks 1 and 2 become 1.5 each.
+        # 0 has 1 and -1 at the same distance, and 1 has 0 and 2: ranks 1 and 2 become 1.5 each.
         (ON_A_LINE, BOTH_SIDES, [1.5, 1.5, 3, 3, 4]),
-        # The nearest of 0 may be 1 or -1, those of 1 and -1 on either side: the mean of the ranks of both.
+        # The nearest of 0 may be 1 or -1, those of 1 and -1 are on either side: a mean of both.
         (BOTH_SIDES, ON_A_LINE, [(1 + 2) / 2, (1 + 3) / 2, (2 + 4) / 2, 2, 2]),
     ],
 )
@@ -134,7 +134,7 @@ def test_range_self_and_order_of_systems(how: str, seed: int, k: int) -> None:
 
 
 def test_the_richer_model_tells_more() -> None:
-    """b sees the first of a's two coordinates: from a to b little is missing, from b to a the other half."""
+    """b sees one of a's two coordinates: from a to b little is missing, from b to a the other."""
     a = np.random.RandomState(0).normal(size=(300, 2))
     b = a[:, :1]
     assert information_imbalance(a, b, 1, normalize="none") < 0.15

@@ -1,4 +1,4 @@
-"""What must hold for any two models: symmetry, identity, invariances, and independence of tiling and ties."""
+"""What must hold for any two models: symmetry, identity, invariances, with any tiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Matrix = NDArray[np.float64]
 
 WAYS = [(name, way) for name, metric in METRICS.items() for way in metric.estimators or (None,)]
 ways = pytest.mark.parametrize(("metric", "estimator"), WAYS)
-# It learns from one half of the systems and is judged on the other; its own laws are in its own tests.
+# Reconstruction error learns from one half of the systems and is judged on the other; its laws are
+# in its own tests.
 exact_ways = pytest.mark.parametrize(
     ("metric", "estimator"), [w for w in WAYS if w[0] != "reconstruction_error"]
 )
@@ -199,7 +200,7 @@ def test_tiles_change_nothing_where_features_outnumber_systems(
 def test_of_tied_neighbors_the_first_in_the_table_are_taken(
     dtype: torch.dtype, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty copies of each of six vectors: five of nineteen equally near systems, and always the same five."""
+    """Of twenty copies of each of six vectors nineteen are equally near: the same five count."""
     monkeypatch.setattr(tiles, "CPU_TILE", (tile, 2 * tile))
     copies = np.tile(np.random.default_rng(0).normal(size=(6, 37)), (20, 1))
     x = torch.from_numpy(copies / np.linalg.norm(copies, axis=1, keepdims=True))
@@ -208,7 +209,7 @@ def test_of_tied_neighbors_the_first_in_the_table_are_taken(
 
 
 def test_ties_of_different_vectors_are_ties() -> None:
-    """Integer features, scaled so that no inner product is exact in floating point: rounding must not choose."""
+    """Integer features are scaled so that no product is exact: rounding must not choose."""
     counts = np.random.default_rng(0).integers(0, 3, size=(80, 4))
     exact = counts @ counts.T
     np.fill_diagonal(exact, -1)

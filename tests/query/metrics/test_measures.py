@@ -1,4 +1,4 @@
-"""Measures of one model: right, of the shape alone, with an interval that means something, or a reason."""
+"""Measures of one model: right, of the shape alone, with an interval, or a reason."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_effective_rank_ranges_from_one_to_what_fits(seed: int) -> None:
 @laws
 @given(seed=seeds)
 def test_a_measure_is_of_the_shape_alone(name: str, method: str, seed: int) -> None:
-    """Not of where it lies, how it is turned, its size, or the order of its systems."""
+    """Not of where it lies, how it is rotated, its size, or the order of its systems."""
     x = model(seed)
     random = np.random.default_rng(seed)
     turn = np.linalg.qr(random.normal(size=(x.shape[1],) * 2))[0]
@@ -203,7 +203,7 @@ def half_width(result: Measured) -> float:
 
 @ways
 def test_an_interval_compares_subsets_that_share_the_fewest_systems(name: str, method: str) -> None:
-    """Restated for an odd number of systems, three pairs: 60 independent systems and 3 pairs leave 2.857 degrees."""
+    """60 independent systems and 3 pairs of subsets leave 2.857 degrees of freedom."""
     x = model(3, n=61)
     size = 45 if name == "effective_rank" else 30
     drawn = paired_subsets(61, size, 5, seed=4)
@@ -233,7 +233,7 @@ def test_the_same_seed_gives_the_same_interval(name: str, method: str) -> None:
 
 
 def test_subsamples_without_a_value_are_left_out() -> None:
-    """Six of fifty systems differ from the rest: many halves hold fewer different vectors than 'twonn' needs, 4."""
+    """Six of fifty systems differ: many halves hold fewer than the four that 'twonn' needs."""
     few = np.repeat(np.random.default_rng(0).normal(size=(1, 3)), 50, axis=0)
     few[:6] += np.random.default_rng(1).normal(size=(6, 3))
     assert half_width(measure(few, "intrinsic_dimension", method="twonn", subsamples=20)) > 0

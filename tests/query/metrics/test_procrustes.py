@@ -79,7 +79,7 @@ def test_a_model_is_nowhere_from_itself(how: str, seed: int) -> None:
 @laws
 @given(seed=seeds)
 def test_shape_alone_counts(seed: int) -> None:
-    """Not where it lies, how it is turned or mirrored, its size, empty features, or the order of the systems."""
+    """Shift, rotation, reflection, scale, empty features and the order of systems play no part."""
     a, b = any_two(seed)
     random = np.random.default_rng(seed)
     turn = np.linalg.qr(random.normal(size=(b.shape[1],) * 2))[0]

@@ -1,4 +1,4 @@
-"""The reconstruction error against scikit-matter's and its definition restated, and what must hold for any models."""
+"""The reconstruction error against scikit-matter's and its definition, and its laws."""
 
 from __future__ import annotations
 
@@ -76,9 +76,12 @@ def test_it_is_scikit_matters(
 
     train = np.arange(0, n, 2)
     folds = np.arange(0, len(train), 2), np.arange(1, len(train), 2)
-    estimator = Ridge2FoldCV(np.geomspace(1e-9, 0.9, 20), alpha_type="relative", regularization_method="cutoff",
-                             cv=[folds], scoring="neg_mean_squared_error")
-    global_reconstruction_error(a, b, train_idx=train, test_idx=np.arange(1, n, 2), estimator=estimator)
+    estimator = Ridge2FoldCV(
+        np.geomspace(1e-9, 0.9, 20), alpha_type="relative", regularization_method="cutoff",
+        cv=[folds], scoring="neg_mean_squared_error",
+    )
+    test = np.arange(1, n, 2)
+    global_reconstruction_error(a, b, train_idx=train, test_idx=test, estimator=estimator)
     """
     a, b = related(n, seed, noise, shape)
     assert reconstruction_error(a, b, normalize="none") == pytest.approx(forth, abs=1e-12)
@@ -109,7 +112,7 @@ def test_not_so_with_more_dimensions_than_training_systems() -> None:
 @laws
 @given(seed=seeds)
 def test_what_b_lacks_it_cannot_reconstruct(seed: int) -> None:
-    """b is a without one of its features: from a to b nothing is missing, from b to a that feature is."""
+    """b is a without a feature: from a to b nothing is missing, from b to a that feature is."""
     a, _ = any_two(seed)
     b = a[:, 1:]
     assert reconstruction_error(a, b, normalize="none") < 1e-9
@@ -119,7 +122,7 @@ def test_what_b_lacks_it_cannot_reconstruct(seed: int) -> None:
 @laws
 @given(seed=seeds)
 def test_shape_alone_counts(seed: int) -> None:
-    """Of neither model where it lies, how it is turned or mirrored, its size, or features that say nothing."""
+    """Shift, rotation, reflection, scale and empty features of either model play no part."""
     a, b = any_two(seed, most=60)
     before = reconstruction_error(a, b, normalize="none")
     pairs = [(same, b) for same in disguised(a, seed)] + [(a, same) for same in disguised(b, seed)]
@@ -142,7 +145,7 @@ def test_it_is_about_one_at_most(seed: int) -> None:
 
 
 def test_from_one_half_to_the_other_order_does_not_matter() -> None:
-    """The halves are every other system; within a half of the training half, or of the test half, any order will do."""
+    """Halves are every other system; within a fold, or within the test half, order is free."""
     a, b = related(80, seed=6)
     random = np.random.default_rng(0)
     order = np.arange(80)

@@ -1,4 +1,4 @@
-"""Representational similarity: against rsatoolbox and SciPy, and what must hold for any two models."""
+"""Representational similarity against rsatoolbox and SciPy, and its laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ties: identity, symmetry, order and precision hold where systems are equally near, and what ties is said."""
+"""Ties: identity, symmetry, order and precision hold if systems are equally near."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def tied(seed: int, n: int = 40) -> Matrix:
     return np.arange(1.0, n + 1)[random.permutation(n), None] * [0, 1] + [3, 0]
 
 
-def turned(x: Matrix, seed: int) -> Matrix:
+def rotated(x: Matrix, seed: int) -> Matrix:
     return x @ np.linalg.qr(np.random.RandomState(seed).normal(size=(x.shape[1],) * 2))[0]
 
 
@@ -72,9 +72,9 @@ def test_a_copy_in_float32_that_is_turned_and_scaled_is_the_same(
     own = value(x, x, metric, how)
     if metric != "information_imbalance":
         assert own == pytest.approx(1, abs=1e-12)
-    single, other = x.astype(np.float32), (0.37 * turned(x, seed)).astype(np.float32)
+    single, other = x.astype(np.float32), (0.37 * rotated(x, seed)).astype(np.float32)
     assert value(single, other, metric, how) == pytest.approx(own, abs=1e-6)
-    assert value(x, 1e6 * turned(x, seed), metric, how) == pytest.approx(own, abs=1e-9)
+    assert value(x, 1e6 * rotated(x, seed), metric, how) == pytest.approx(own, abs=1e-9)
 
 
 @metrics
@@ -127,7 +127,7 @@ def test_weights_are_chances_for_any_k_and_any_systems(geometry: str, seed: int)
 
 @pytest.mark.parametrize("seed", range(40))
 def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None:
-    """With copies among all systems and none among those that are left, a list's number is not that of a system."""
+    """Copies among all systems, none among those left: lists are not numbered as systems."""
     random = np.random.default_rng(seed)
     n, k = int(random.integers(20, 60)), int(random.integers(1, 6))
     x = random.normal(size=(n // 2, 3)).astype(np.float32)[random.integers(0, n // 2, n)]
@@ -165,7 +165,7 @@ def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> Non
 
 
 def test_unrelated_classes_agree_as_often_as_they_would_by_chance() -> None:
-    """Two models of two equally frequent vectors that meet in every combination share half of their neighbors."""
+    """Of two equally frequent vectors in all combinations, models share half of the neighbors."""
     a, b = (np.eye(2)[np.arange(100) // step % 2] for step in (1, 2))
     result = align(a, b, "mutual_knn", k=5, permutations=200)
     assert result.value == pytest.approx(
@@ -180,7 +180,7 @@ def test_both_layers_agree_on_tied_systems(kind: str, tmp_path: Path) -> None:
     random = np.random.RandomState(0)
     counts = random.poisson(1.0, size=(90, 3)) + [1.0, 0, 0]
     other = counts if kind == "one formula" else random.poisson(1.0, size=(90, 4)) + [1.0, 0, 0, 0]
-    tables = {"m0": counts.astype(np.float32), "m1": turned(other, 0).astype(np.float32)}
+    tables = {"m0": counts.astype(np.float32), "m1": rotated(other, 0).astype(np.float32)}
     path = stores.make(tmp_path / "matter.duckdb", tables)
     with query.connect(path) as con:
         for metric in ("cknna", "mutual_knn", "information_imbalance"):
@@ -188,9 +188,13 @@ def test_both_layers_agree_on_tied_systems(kind: str, tmp_path: Path) -> None:
                 chosen = (
                     f"(SELECT list(system_id) FROM embeddings WHERE model_id = 'm0' AND {part})"
                 )
-                by_name = f"SELECT value FROM alignment('m0', 'm1', metric := '{metric}', k := 5, systems := {chosen})"
+                by_name = f"""
+                    SELECT value
+                    FROM alignment('m0', 'm1', metric := '{metric}', k := 5, systems := {chosen})
+                """
                 by_rows = f"""
-                    SELECT {metric}(a.vector, b.vector, k := 5) FROM embeddings a JOIN embeddings b USING (system_id)
+                    SELECT {metric}(a.vector, b.vector, k := 5)
+                    FROM embeddings a JOIN embeddings b USING (system_id)
                     WHERE a.model_id = 'm0' AND b.model_id = 'm1' AND {part}
                 """
                 expected = con.sql(by_name).fetchone()
@@ -289,6 +293,6 @@ def test_values_that_differ_by_rounding_are_equal_to_the_null() -> None:
 
 
 def test_information_imbalance_of_classes_worked_by_hand() -> None:
-    """Ten systems of each of two vectors: nine at place 5 on average, all nine with the same chance."""
+    """Of ten systems of each of two vectors nine are at place 5 on average."""
     x = np.repeat(np.eye(2), 10, axis=0)
     assert information_imbalance(x, x, 3) == pytest.approx(2 / 20 * 5)

@@ -1,4 +1,4 @@
-"""Neighbor lists kept beside the store: found again, never out of date, and never a reason to fail."""
+"""Neighbor lists kept beside the store: found again, never out of date, no reason to fail."""
 
 from __future__ import annotations
 

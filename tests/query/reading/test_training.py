@@ -1,4 +1,4 @@
-"""What training sets have in common: the file, what is known of real sets, and that SQL and Python agree."""
+"""What training sets have in common: the file, real sets, and that SQL and Python agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals cover: over samples of the same kind of systems, about 95 of 100 hold the value of all samples."""
+"""Intervals cover: over samples of such systems, about 95 of 100 hold the value of all samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from query.metrics import MEASURES, METRICS, align, measure
-from query.statistics.interval import around, counted, list_length, subset_k
+from query.statistics.interval import (
+    around,
+    counted,
+    list_length,
+    margin,
+    paired_subsets,
+    quantile,
+    subset_k,
+)
 from tests.bench.intervals import STRENGTHS, WAYS, Simulated, Way, called, simulate
 from tests.query.cases import duplicated, related
 
@@ -18,8 +26,8 @@ SIZES = {(60, "weak"): (120, 60), (800, "strong"): (60, 16)}
 SUBSAMPLES = 6
 FEW, MANY = SIZES
 CHOSEN = [way for way in WAYS if way[2] in (None, 1, 10)]
-# Estimators differ by a bias that falls as 1/n: of many systems they scatter alike, and one is enough. Of numbers of
-# neighbors, that which is harder; the bench takes all.
+# Estimators differ by a bias that falls as 1/n: with many systems they scatter alike, and one is
+# enough. Of the numbers of neighbors the harder one is taken; the bench takes all.
 EASIER = [
     way
     for way in CHOSEN
@@ -30,7 +38,7 @@ CASES = [(way, FEW) for way in CHOSEN] + [(way, MANY) for way in CHOSEN if way n
 
 @cache
 def simulated(way: Way, end: tuple[int, str]) -> Simulated:
-    """With samples of its own, so that all ways together are as many independent samples."""
+    """Simulate samples of the way's own, so that all ways together are independent samples."""
     seed = crc32(called(way).encode())
     return simulate(way, end[0], STRENGTHS[end[1]], *SIZES[end], subsamples=SUBSAMPLES, seed=seed)
 
@@ -39,11 +47,13 @@ def simulated(way: Way, end: tuple[int, str]) -> Simulated:
     ("way", "end"), CASES, ids=lambda one: called(one) if len(one) == 3 else f"{one[0]}-{one[1]}"
 )
 def test_an_interval_claims_the_scatter_of_the_values(way: Way, end: tuple[int, str]) -> None:
-    """Claimed over true deviation: 90 to 98 % coverage is 0.84 to 1.19, 79 % is 0.64, and 1.7 too wide is 99.9 %.
+    """The claimed deviation is near the true one.
 
-    The true one is known to 6 % from 120 samples (9 % from 60), the claimed one, of 3 pairs per sample, to 5 % (10 %),
-    their ratio to 8 % (14 %): a true ratio of 1 leaves the bounds once in 3,400 times (38, at 800), one of 0.64 stays
-    in them once in 24 (7) times. Samples are the same in each run, so that these chances were taken once.
+    90 to 98 % coverage is a ratio of 0.84 to 1.19; 79 % is 0.64, and 1.7 times too wide is 99.9 %.
+    The true deviation is known to 6 % from 120 samples (9 % from 60), the claimed one, of 3 pairs
+    per sample, to 5 % (10 %), their ratio to 8 % (14 %): a true ratio of 1 leaves the bounds once
+    in 3,400 times (38, at 800), one of 0.64 stays in them once in 24 (7) times. Samples are the
+    same in each run, so that these chances were taken once.
     """
     found = simulated(way, end)
     assert 0.74 < found.claimed / found.scatter < 1.36
@@ -53,7 +63,8 @@ def test_an_interval_claims_the_scatter_of_the_values(way: Way, end: tuple[int, 
 def test_intervals_cover(end: tuple[int, str]) -> None:
     """All ways together, of 960 intervals (192 at 800): a share of 95 % is told to 0.7 % (1.6 %).
 
-    Of intervals that cover 95 %, fewer than 49 of 60 hold the value once in 28,000 times, fewer than 13 of 16 in 140.
+    Of intervals that cover 95 %, fewer than 49 of 60 hold the value once in 28,000 times, and fewer
+    than 13 of 16 once in 140.
     """
     covered = [simulated(way, at).coverage for way, at in CASES if at == end]
     assert 0.90 < np.mean(covered) < 0.98
@@ -126,7 +137,7 @@ def test_too_few_systems_for_an_interval_of_a_measure_are_said(
 
 
 def test_lists_of_halves_are_cut_from_those_of_all() -> None:
-    """Hardly a row of a half is left with fewer neighbors than it needs, so that none is searched again."""
+    """Hardly a row of a half has fewer neighbors than it needs, so that none is searched again."""
     length = list_length(25, 50_000, 25_000)
     left = np.random.default_rng(0).binomial(length, 0.5, size=100_000)
     assert length < 90
@@ -140,3 +151,14 @@ def test_measures_of_one_direction_stay_in_their_range(name: str) -> None:
     assert found.low is not None and found.high is not None
     low, high = MEASURES[name].bounds(80, 3)
     assert low <= found.low <= found.high <= high
+
+
+def test_the_interval_of_a_mean_is_the_textbook_one() -> None:
+    x = np.random.default_rng(0).normal(size=500)
+    for size in (100, 250, 450):
+        values = x[paired_subsets(500, size, 8000, seed=1)].mean(axis=1)
+        assert margin(values, 500, size) == pytest.approx(
+            1.9652 * x.std(ddof=1) / 500**0.5, rel=0.03
+        )
+    assert np.isnan(margin(np.array([np.nan, 1.0, 2.0, np.nan]), 500, 250))
+    assert quantile(3) == pytest.approx(3.182, rel=1e-3)  # of any table of Student's t

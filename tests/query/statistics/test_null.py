@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from query.metrics import METRICS, Comparison, align, align_all, find_metric
+from query.metrics import METRICS, Comparison, Undefined, align, align_all, find_metric
 from query.statistics.null import compare_with_null, permutations
 
 Matrix = NDArray[np.float64]
@@ -63,7 +63,7 @@ def test_related_models_stand_out(metric: str, estimator: str | None) -> None:
 
 @ways
 def test_unrelated_models_do_not(metric: str, estimator: str | None) -> None:
-    """Of 60 independent pairs the p-values are spread evenly and one in twenty has a calibrated score above 0."""
+    """p-values of 60 independent pairs are spread evenly; one in twenty is calibrated above 0."""
     results = [
         align(
             *models(40, seed, shared=0.0),
@@ -92,7 +92,7 @@ def test_unrelated_models_do_not(metric: str, estimator: str | None) -> None:
 def test_calibration_agrees_with_its_authors_package(
     metric: str, calibrated: float, p_value: float
 ) -> None:
-    """calibrated-similarity 0.1.1, calibrate(a, b, metric, K=99) over the same permutations, in float32, recorded."""
+    """Recorded from calibrated-similarity 0.1.1: calibrate(a, b, metric, K=99), in float32."""
     random = np.random.RandomState(0)
     latent = random.normal(size=(60, 3))
     a = latent @ random.normal(size=(3, 6)) + random.normal(size=(60, 6))
@@ -148,3 +148,9 @@ def test_lower_is_closer_the_other_way_round() -> None:
     assert mirrored.calibrated == pytest.approx(0.5)
     assert compare_with_null(0.1, null, lower_is_closer=True).calibrated == 0.0
     assert compare_with_null(0.0, null, lower_is_closer=True).calibrated == 1.0
+
+
+def test_orders_are_those_of_the_seed() -> None:
+    assert torch.equal(permutations(9, 3, seed=4), permutations(9, 3, seed=4))
+    with pytest.raises(Undefined, match="every vector of x is the same"):
+        Comparison([np.ones((5, 2))], names=["x"]).vectors(0)

@@ -1,7 +1,10 @@
-"""How exact values are where tiles are float32, beyond 2,048 systems: on easy vectors and on difficult ones.
+"""How exact values are if tiles are float32, on easy and on difficult vectors.
 
-Every value is compared with its definition in float64 (`dense.py`). Normalizing and centering in float64, sums in
-float64 chunks, and neighbors scored again in float64 are what the bounds stand for; they are the documented ones.
+That is so beyond 2,048 systems.
+
+Every value is compared with its definition in float64 (`dense.py`). The bounds, which are the
+documented ones, hold because vectors are normalized and centered in float64, sums are added in
+float64 chunks, and neighbors are scored again in float64.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ LARGE = 10_000
 N = 3_000
 K = 10
 
-# The largest relative error of a value, whatever the vectors: about five times the largest of those below.
+# The largest relative error of a value, whatever the vectors: about five times the largest below.
 BOUNDS: dict[Value, float] = {
     ("cknna", "unbiased"): 1e-12,
     ("cknna", "centered"): 1e-12,
@@ -51,7 +54,8 @@ def comparison_of(pair: tuple[Matrix, Matrix], how: str = "l2", **options: Any) 
     return Comparison(pair, names=["a", "b"], normalize=how, **({"k": K} | options))
 
 
-# 'l2' takes scale and length away before anything can go wrong with them; so do those cases under 'none'.
+# 'l2' takes scale and length away before anything can go wrong with them, so such cases are checked
+# under 'none'.
 CHECKED = [
     ("benign", LARGE, "l2", K),
     ("common_mean", LARGE, "l2", K),
