@@ -1,4 +1,4 @@
-"""`make bench`: every figure is a ratio against a named rival or limit, measured in the same run."""
+"""`make bench`: every figure is a ratio against a named rival or limit of the same run."""
 
 from __future__ import annotations
 
@@ -26,19 +26,23 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
 NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "containers": (
         lambda options: ingest.containers(),
-        "ingest in a container against the local environment; needs an engine and sevennet's image (`make build`)",
+        "ingest in a container against the local environment; needs an engine and sevennet's image "
+        "(`matterzoo build sevennet`)",
     ),
     "paper": (
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
-        f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); needs --store",
+        f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); "
+        "needs --store",
     ),
     "chance": (
         lambda options: chance.run(),
-        f"how often unrelated models are called alike at p ≤ 0.05, of {chance.PAIRS} pairs; 5 minutes",
+        f"how often unrelated models are called alike at p ≤ 0.05, of {chance.PAIRS} pairs; "
+        "5 minutes",
     ),
     "intervals": (
         lambda options: intervals.run(options.systems),
-        "what 95 % intervals claim against what values scatter, and coverage; 15 minutes; --systems: one n",
+        "what 95 % intervals claim against what values scatter, and coverage; 15 minutes; "
+        "--systems: one n",
     ),
     "all-metrics": (
         lambda options: engine.all_metrics(_size(options, paper.SIZE), options.device),
@@ -62,7 +66,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
-        epilog=f"run where none is named:\n{told}\nonly where named:\n{named}",
+        epilog=f"run if none is named:\n{told}\nrun only if named:\n{named}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

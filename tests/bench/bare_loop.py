@@ -1,7 +1,8 @@
-"""The rival of `make ingest`: a plain batched loop over the bare model, as a user's own script would have it.
+"""The rival of `matterzoo ingest`: a plain batched loop over the bare model.
 
-Runs inside a family's environment: `python bare_loop.py PACKAGE SYSTEMS.parquet BATCH`. Batches of BATCH structures
-in the dataset's order, the mean over atoms of the last hidden layer, nothing checked, nothing stored.
+It is what a user's own script would be, and runs inside a family's environment: `python
+bare_loop.py PACKAGE SYSTEMS.parquet BATCH`. It takes batches of BATCH structures in the dataset's
+order and the mean over atoms of the last hidden layer; it checks and stores nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often unrelated models are called alike at p ≤ 0.05: by every metric, for many kinds of vectors."""
+"""How often every metric calls unrelated models alike at p ≤ 0.05, for many kinds of vectors."""
 
 from __future__ import annotations
 

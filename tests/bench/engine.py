@@ -1,4 +1,4 @@
-"""All pairs at once, against one pair at a time as published, and against the bare matrix products."""
+"""All pairs at once, against one pair at a time as published, and against bare matrix products."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.bench.stores import vectors
 K = METRICS["cknna"].default_k
 PERMUTATIONS = 200
 TOGETHER = ("cknna", "mutual_knn", "distance_correlation", "information_imbalance", "cka")
-WARM_UP = 2_500  # systems; above what the engine treats as few
-REPEATS = 3  # of what takes a few seconds
+WARM_UP = 2_500  # systems: more than the engine treats as few
+REPEATS = 3  # of measurements that take a few seconds
 
 Tables = list[NDArray[np.float32]]
 Matrix = dict[tuple[int, int], float | None]
@@ -59,7 +59,7 @@ def run(size: Size) -> Iterator[Row]:
 
 
 def all_metrics(size: Size, device: str) -> Iterator[Row]:
-    """Every metric of every pair on a device, against the products on the same."""
+    """Yield every metric of every pair on a device, against the products on the same device."""
     _matrix(Size(3, WARM_UP, size.dimensions).tables(), list(METRICS), device=device)
     tables = size.tables()
     products.seconds(tables[:1], device)
@@ -70,7 +70,10 @@ def all_metrics(size: Size, device: str) -> Iterator[Row]:
 
 
 def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> Iterator[Row]:
-    """Products are timed half before and half after ours, so that a drift of the machine meets both."""
+    """Yield ours against bare products and against rivals.
+
+    Products are timed half before and half after ours, so that a drift of the machine meets both.
+    """
     products.seconds(tables[:1])
     halves = [products.seconds(tables[::2])]
     cknna, found = _timed(lambda: _matrix(tables, ["cknna"]))
@@ -111,7 +114,7 @@ def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> It
 
 
 def _dense_cknna(pair: Tables) -> tuple[float, list[float]]:
-    """Without what it adds to its denominator, so that the values can be compared."""
+    """Time the dense way without what it adds to its denominator, so that values compare."""
     a, b = (torch.from_numpy(table) for table in pair)
     return _timed(lambda: [dense.cknna(a, b, K, epsilon=0)])
 
@@ -125,17 +128,24 @@ def _faster(
     theirs: tuple[float, list[float]],
     size: Size,
 ) -> Row:
-    """ours: seconds for all pairs. theirs: seconds and values of the first pair, in both orders where they differ."""
+    """Return how much faster ours is.
+
+    ours: seconds for all pairs. theirs: seconds and values of the first pair, in both orders if
+    they differ.
+    """
     seconds, values = theirs
     apart = max(
         abs(found[pair] - value) for pair, value in zip([(0, 1), (1, 0)], values, strict=False)
     )
-    note = f"the rival: {seconds:.2f} s a pair, times {size.pairs:,} pairs; that pair's values differ by {apart:.0e}"
+    note = (
+        f"the rival: {seconds:.2f} s per pair, times {size.pairs:,} pairs; "
+        f"that pair's values differ by {apart:.0e}"
+    )
     return Faster(f"{metric}, all pairs / {rival}", ours, seconds * size.pairs, "s", limit, note)
 
 
 def _permutations(tables: Tables) -> Row:
-    """The null of one pair against finding both models' neighbors."""
+    """Return the null of one pair against finding both models' neighbors."""
     testing, finding = (
         statistics.median(times) for times in zip(*map(_null, [tables] * REPEATS), strict=True)
     )
@@ -145,7 +155,7 @@ def _permutations(tables: Tables) -> Row:
 
 
 def _null(tables: Tables) -> tuple[float, float]:
-    """Seconds for the null and for the neighbors."""
+    """Return the seconds for the null and for the neighbors."""
     comparison, metric = Comparison(tables), METRICS["cknna"]
     finding, _ = _timed(lambda: [comparison.neighbors(i, "inner", K) for i in range(len(tables))])
     comparison.value(metric, 0, 1, "unbiased")
@@ -158,7 +168,7 @@ def _null(tables: Tables) -> tuple[float, float]:
 
 
 def _growth(size: Size) -> Iterator[Row]:
-    """Seconds for cknna of all pairs at half and twice the systems, and at few and four times the models."""
+    """Yield seconds for cknna of all pairs at half and twice the systems, few and many models."""
     models, systems = min(8, size.models), size.systems
     few = _seconds_of(Size(models, systems // 2, size.dimensions), REPEATS)
     many = _seconds_of(Size(models, systems * 2, size.dimensions), 1)
@@ -177,7 +187,10 @@ def _seconds_of(size: Size, repeats: int) -> float:
 def _matrix(
     tables: Tables, metrics: Sequence[str], estimator: str | None = None, device: str = "cpu"
 ) -> Matrix:
-    """The values of the last metric by pair of models, from nothing but the tables; each with its default k."""
+    """Return the values of the last metric by pair of models, each with its default k.
+
+    They are found from nothing but the tables.
+    """
     comparison = Comparison(tables, device=device)
     comparison.prepare([METRICS[name] for name in metrics])
     for name in metrics:

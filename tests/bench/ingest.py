@@ -1,4 +1,4 @@
-"""Ingest against the bare model in a plain loop, and the host's memory against the number of systems."""
+"""Ingest against the bare model in a plain loop, and the host's memory against the systems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW, MANY = 8_000, 64_000
 
 
 def overhead() -> Iterator[Row]:
-    """`prototypes` through worker, shards and store, against the same model in a plain batched loop."""
+    """Yield `prototypes` through worker, shards and store, against a plain batched loop."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "bench.duckdb"
         run_ingest(store, "constant", "prototypes")  # makes the dataset, which either way needs
@@ -44,7 +44,7 @@ def overhead() -> Iterator[Row]:
 
 
 def containers() -> Iterator[Row]:
-    """`prototypes` in a container against the same worker in its local environment, from the command to its end."""
+    """Yield `prototypes` in a container against the same worker in its local environment."""
     model_id = "sevennet-0"
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "bench.duckdb"
@@ -63,7 +63,7 @@ def containers() -> Iterator[Row]:
 
 
 def memory() -> Iterator[Row]:
-    """Peak resident memory of the ingesting host process, eight times the systems against once."""
+    """Yield the peak memory of the ingesting process, eight times the systems against once."""
     with tempfile.TemporaryDirectory() as folder:
         peaks = []
         for count in (FEW, MANY):
@@ -102,7 +102,10 @@ def seconds(command: Sequence[object]) -> float:
 
 
 def peak_memory(command: Sequence[object]) -> float:
-    """The process's own peak in MB; its children (the worker) apart, which rusage would add in."""
+    """Return a process's own peak in MB.
+
+    rusage would add that of its children, such as the worker.
+    """
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -124,7 +127,7 @@ def peak_memory(command: Sequence[object]) -> float:
 
 
 def write_molecules(path: Path, count: int) -> None:
-    """`count` random clusters of 20 carbon atoms as extended XYZ, one at a time."""
+    """Write random clusters of 20 carbon atoms as extended XYZ, one at a time."""
     generator = np.random.default_rng(0)
     with path.open("w") as file:
         for i in range(count):

@@ -1,7 +1,7 @@
-"""How often 95 % intervals hold the true value: samples of systems are drawn again and again, and each tells its own.
+"""How often 95 % intervals hold the true value, over samples of systems that are drawn again.
 
-Two models see four common coordinates and noise of their own, in 9 and 8 dimensions. The true value is that of the same
-number of systems: the mean over all samples.
+Two models see four common coordinates and noise of their own, in 9 and 8 dimensions. The true value
+is that of the same number of systems: the mean over all samples.
 """
 
 from __future__ import annotations
@@ -34,20 +34,27 @@ WAYS += [
 ]
 STRENGTHS = {"strong": 0.3, "weak": 2.0}  # deviation of the noise; that of a common coordinate is 1
 DIMENSIONS = (9, 8)
-COVERING = (0.90, 0.98)  # what 95 % intervals of this project are to cover
-# By number of systems: samples whose values give the true deviation, to 3 % (5 % of 800), and how many of them tell an
-# interval, so that a coverage of 95 % is known to 1.5 % (2.4 %).
+COVERING = (0.90, 0.98)  # which coverage the project accepts of 95 % intervals
+# By number of systems: samples whose values give the true deviation, to 3 % (5 % of 800), and how
+# many of them have an interval, so that a coverage of 95 % is known to 1.5 % (2.4 %).
 SAMPLES = {60: (600, 200), 800: (240, 80)}
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """The values of many samples, and the intervals of the first of them; NaN where there is none."""
+    """The values of many samples, and the intervals of the first of them.
 
-    values: Values  # (draws,)
-    low: Values  # (told,)
+    Attributes:
+        values: The values, (draws,); NaN where undefined.
+        low: The lower ends of the intervals, (told,); NaN where there is none.
+        high: Their upper ends.
+        freedom: The degrees of freedom of Student's t in the intervals.
+    """
+
+    values: Values
+    low: Values
     high: Values
-    freedom: float  # of Student's t in the intervals
+    freedom: float
 
     @property
     def coverage(self) -> float:
@@ -57,18 +64,22 @@ class Simulated:
 
     @property
     def scatter(self) -> float:
+        """The standard deviation of the values."""
         return float(self.values.std(ddof=1))
 
     @property
     def claimed(self) -> float:
-        """The root mean square of the deviations that the intervals were made of."""
+        """The root mean square of the deviations of which the intervals were made."""
         return float(np.sqrt(np.square(self.high - self.low).mean()) / 2 / quantile(self.freedom))
 
 
 def simulate(
     way: Way, n: int, noise: float, draws: int, told: int, subsamples: int, seed: int = 0
 ) -> Simulated:
-    """Values of `draws` samples of n systems, and intervals from `subsamples` subsets of the first `told`."""
+    """Return the values of `draws` samples of n systems, and intervals of the first `told`.
+
+    Each interval is from `subsamples` subsets.
+    """
     random = np.random.default_rng([seed, n])
     turns = [random.normal(size=(4, d)) for d in DIMENSIONS]
     found = np.full((draws, 3), np.nan)
@@ -76,13 +87,13 @@ def simulate(
         latent = random.normal(size=(n, 4))
         pair = [latent @ turn + noise * random.normal(size=(n, turn.shape[1])) for turn in turns]
         found[r] = _tell(way, pair, subsamples if r < told else 0, seed=r)
-    halved = way[0] == "reconstruction_error"  # which draws nothing: its test systems count
+    halved = way[0] == "reconstruction_error"  # it draws nothing: its test systems count
     freedom = n // 2 - 1 if halved else 1 / (1 / ((subsamples + 1) // 2) + 1 / (n - 1))
     return Simulated(found[:, 0], found[:told, 1], found[:told, 2], freedom)
 
 
 def _tell(way: Way, pair: list[Values], subsamples: int, seed: int) -> list[float | None]:
-    """Value, low and high."""
+    """Return value, low and high."""
     name, how, k = way
     if name in MEASURES:
         one = measure(pair[0], name, method=how, k=k, subsamples=subsamples, seed=seed)
@@ -98,7 +109,7 @@ def called(way: Way) -> str:
 
 @dataclass(frozen=True)
 class Covered(Row):
-    """The deviation that intervals claim against that of the values, and how many intervals hold the true value."""
+    """The deviation that intervals claim against that of the values, and their coverage."""
 
     coverage: float = math.nan
     told: int = 0
@@ -109,7 +120,7 @@ class Covered(Row):
 
 
 def run(systems: int | None = None, subsamples: int = 20) -> Iterator[Row]:
-    """Every metric and measure, at both ends of n or one, weakly and strongly alike."""
+    """Yield every metric and measure, at both ends of n or one, weakly and strongly alike."""
     for n in SAMPLES if systems is None else (systems,):
         draws, told = SAMPLES.get(n, SAMPLES[max(SAMPLES)])
         for way in sorted(WAYS, key=lambda way: way[2] is None):  # those with neighbors first

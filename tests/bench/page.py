@@ -1,4 +1,4 @@
-"""The report of 60 models on two datasets: how long it takes, how large its page is, how soon a browser shows it."""
+"""The report of 60 models on two datasets: its time, its page's size, how soon it is shown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run() -> Iterator[Row]:
 
 
 def _opening(page: Path) -> float:
-    """Seconds until all first figures are decoded, in a browser that runs already."""
+    """Return the seconds until all first figures are decoded, in a browser that runs already."""
     chromium = (
         shutil.which("chromium")
         or shutil.which("chromium-browser")

@@ -1,7 +1,7 @@
-"""The paper's size: CKNNA of all pairs of 60 models over 50,000 systems, in SQL, from a store on disk.
+"""The paper's size: CKNNA of all pairs of 60 models over 50,000 systems, in SQL, from disk.
 
-`python -m tests.bench.paper STORE QUERY` is the process that is measured; it prints seconds, its peak memory and what
-the query returned as JSON.
+`python -m tests.bench.paper STORE QUERY` is the process that is measured; it prints seconds, its
+peak memory and what the query returned as JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = Size(60, 50_000, 512)
 MEMORY = 6.0  # GB resident, at most
 WRITING_MEMORY = "2GB"  # of DuckDB, while the store is made
-TILES = 8  # of each sampled model whose products are timed
+TILES = 8  # of each sampled model, of which the products are timed
 SAMPLED = 4  # models, before and after
 MATRIX = (
     f"FROM alignment_matrix(dataset := '{DATASET}', metric := 'cknna', k := 25, permutations := 0)"
@@ -44,8 +44,8 @@ def run(size: Size, store: Path) -> Iterator[Row]:
     bare = (bare + products.seconds(sample[SAMPLED:], tiles=TILES)) * size.models / len(sample)
     note = (
         f"{measured['rows']:,} rows, {measured['values']:,} with a value; store of "
-        f"{store.stat().st_size / 1e9:.1f} GB, opened by a process of its own; products of {TILES} tiles of "
-        f"{len(sample)} models, scaled to all"
+        f"{store.stat().st_size / 1e9:.1f} GB, opened by a process of its own; products of "
+        f"{TILES} tiles of {len(sample)} models, scaled to all"
     )
     yield Row(
         f"FROM alignment_matrix, {size} / bare products", measured["seconds"], bare, "s", None, note
@@ -54,14 +54,18 @@ def run(size: Size, store: Path) -> Iterator[Row]:
 
 
 def make(path: Path, size: Size) -> None:
-    """The store, written model by model once, and kept. Raises SystemExit where another one is in the way."""
+    """Make the store, model by model, unless it is there.
+
+    Raises SystemExit if another one is in the way.
+    """
     expected = (size.models, size.models * size.systems, size.dimensions, size.dimensions)
     if path.exists():
         with connect(path, read_only=True) as connection:
             stored = connection.execute(STORED).fetchone()
         if stored != expected:
             raise SystemExit(
-                f"{path} holds (models, vectors, dimensions) {stored}, not {expected}: name another file"
+                f"{path} holds (models, vectors, dimensions) {stored}, not {expected}: "
+                "name another file"
             )
         return
     partial = path.with_suffix(".partial")
@@ -101,7 +105,10 @@ def answer(store: str, statement: str) -> dict[str, Any]:
 
 
 def peak_memory() -> float:
-    """This process's in GB. Not by getrusage, which tells the parent's where that was larger."""
+    """Return this process's peak in GB.
+
+    getrusage would give the parent's where that was larger.
+    """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
 

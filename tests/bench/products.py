@@ -1,4 +1,4 @@
-"""The bare matrix products that every metric over all pairs of systems needs: the floor under the engine's time."""
+"""The bare matrix products that every metric over all pairs needs: the least time there is."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ TILE = 1024  # rows
 def seconds(
     tables: Sequence[NDArray[np.float32]], device: str = "cpu", tiles: int | None = None
 ) -> float:
-    """X Xᵀ of every table, (n, d) float32 all, by tiles of (1024, n) that are thrown away; all n² products are made.
+    """Return the seconds for X Xᵀ of every table, by tiles of (1024, n) that are thrown away.
 
-    tiles: time only so many of each table, spread over its rows, and scale up to all.
+    All n² products are made.
+
+    Args:
+        tables: The tables, (n, d) float32.
+        device: Where the products are made.
+        tiles: Time only so many tiles per table, spread over its rows, and scale up to all.
     """
     n = len(tables[0])
     starts = range(0, n, TILE)
@@ -35,7 +40,7 @@ def seconds(
 
 
 def now(device: str) -> float:
-    """The time in seconds when all that was asked of the device is done."""
+    """Return the time in seconds once all that was asked of the device is done."""
     if device != "cpu":
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""The report: the machine, then lines that each set a figure of ours against a rival's."""
+"""The report: the machine, then lines that each compare a figure of ours with a rival's."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ HEADER = f"{'measure':<62} {'ours':>12} {'rival':>12} {'ratio':>9} {'limit':>9}"
 
 @dataclass(frozen=True)
 class Row:
-    """ours and rival in the same unit; limit is the largest ratio the project accepts, None where it sets none."""
+    """A figure of ours and a rival's.
+
+    Attributes:
+        measure: What is measured.
+        ours: Our figure.
+        rival: The rival's, in the same unit.
+        unit: The unit.
+        limit: The largest ratio that the project accepts; None if it sets none.
+        note: How the figures came about, if that is not plain.
+    """
 
     measure: str
     ours: float
     rival: float
     unit: str
     limit: float | None
-    note: str = ""  # how the figures came about, where that is not plain
+    note: str = ""
 
     @property
     def ratio(self) -> float:
@@ -47,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Faster(Row):
-    """limit is the smallest factor by which ours must be the faster one."""
+    """The same, where `limit` is the smallest factor by which ours must be the faster one."""
 
     @property
     def ratio(self) -> float:
@@ -63,7 +72,11 @@ class Faster(Row):
 
 @dataclass(frozen=True)
 class Growth(Row):
-    """How ours grew from rival, the same on less, as a power of how much more it was; limit is the largest exponent."""
+    """How ours grew from rival, as a power of how much more there was to do.
+
+    Attributes:
+        factor: How much more; `limit` is the largest exponent.
+    """
 
     factor: float = 2.0
 
@@ -73,7 +86,7 @@ class Growth(Row):
 
 
 class Report:
-    """Prints, and where a file is named appends the same to it as one section."""
+    """Prints the report, and appends it to a file as one section if one is named."""
 
     def __init__(self, title: str, record: Path | None) -> None:
         self.record = record
@@ -96,12 +109,13 @@ class Report:
 
 
 def machine() -> list[str]:
-    """What the figures were measured on."""
+    """Return on what the figures were measured."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     lines = [
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {platform.platform()}, Python "
         f"{platform.python_version()}",
-        f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}",
     ]
     if torch.cuda.is_available():
         lines.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")

@@ -1,4 +1,4 @@
-"""SQL alignments from a store on disk, by aggregate and by name, against the same metric on arrays in memory."""
+"""SQL alignments from a store on disk, by aggregate and by name, against arrays in memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ from tests.bench.stores import add, create, vectors
 
 SYSTEMS, DIMENSIONS, REPEATS = 10_000, 512, 3
 AGGREGATE = """
-    SELECT {metric}(a.vector, b.vector) FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
+    SELECT {metric}(a.vector, b.vector)
+    FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
     WHERE a.model_id = 'a' AND b.model_id = 'b'
 """
-BY_NAME = "SELECT value FROM alignment('a', 'b', dataset := 'bench', metric := '{metric}', permutations := 0)"
+BY_NAME = """
+    SELECT value
+    FROM alignment('a', 'b', dataset := 'bench', metric := '{metric}', permutations := 0)
+"""
 
 
 def median_seconds(calls: list[Callable[[], object]]) -> list[float]:
-    """The calls in turn, so that a drift of the machine meets each alike; the first round is a warm-up."""
+    """Return the median seconds of each call.
+
+    The calls take turns, so that a drift of the machine meets each alike; the first round is a
+    warm-up.
+    """
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(REPEATS + 1):
         for times, call in zip(taken, calls, strict=True):

@@ -16,7 +16,10 @@ DATASET = "bench"
 
 
 def vectors(seed: int, systems: int, dimensions: int) -> NDArray[np.float32]:
-    """One model, (systems, dimensions): 32 latent directions that all seeds share, and noise of its own."""
+    """Return one model, (systems, dimensions).
+
+    It has 32 latent directions that all seeds share, and noise of its own.
+    """
     shared = np.random.default_rng(0).standard_normal((systems, LATENT), dtype=np.float32)
     own = np.random.default_rng(seed)
     mixed: NDArray[np.float32] = shared @ own.standard_normal(
@@ -27,7 +30,7 @@ def vectors(seed: int, systems: int, dimensions: int) -> NDArray[np.float32]:
 
 
 def create(path: Path, systems: int) -> duckdb.DuckDBPyConnection:
-    """A store to write to that knows the dataset 'bench', still without models."""
+    """Return a store to write to that knows the dataset 'bench', still without models."""
     connection = connect(path, read_only=False)
     connection.execute(
         "INSERT INTO datasets VALUES (?, 'bench', 'made', 'none', ?, 0, '', NULL, now())",
@@ -51,6 +54,7 @@ def add(connection: duckdb.DuckDBPyConnection, model_id: str, rows: NDArray[np.f
     )
     connection.unregister("incoming")
     connection.execute(
-        "INSERT INTO models VALUES (?, 'bench', ?, 'any', 'v', NULL, NULL, NULL, NULL, 'none', 'none', '{}', '')",
+        "INSERT INTO models VALUES "
+        "(?, 'bench', ?, 'any', 'v', NULL, NULL, NULL, NULL, 'none', 'none', '{}', '')",
         [model_id, model_id],
     )

@@ -1,4 +1,7 @@
-"""Published ways that no package offers, restated plainly: one pair at a time, N × N matrices in memory, float32."""
+"""Published ways that no package offers, restated plainly.
+
+They take one pair at a time, with N × N matrices in memory, in float32.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,17 @@ from torch import Tensor
 
 
 def cknna(a: Tensor, b: Tensor, k: int, epsilon: float = 1e-6) -> float:
-    """Unbiased CKNNA as Huh et al.'s `cknna` takes it (platonic-rep, metrics.py): every mask and kernel is dense.
+    """Return unbiased CKNNA as Huh et al.'s `cknna` takes it (platonic-rep, metrics.py).
 
-    a: (n, d_a), b: (n, d_b) float32, rows of length 1. The value depends on the order of a and b in its sixth decimal
-    or so, because their masks are not symmetric, and lies low by what `epsilon` adds to the denominator.
+    Every mask and kernel is dense. The value depends on the order of a and b in about its sixth
+    decimal, because their masks are not symmetric, and lies low by what `epsilon` adds to the
+    denominator.
+
+    Args:
+        a: Rows of length 1, (n, d_a) float32.
+        b: Rows of length 1, (n, d_b) float32.
+        k: The number of neighbors.
+        epsilon: What is added to the denominator.
     """
     first, second = a @ a.T, b @ b.T
     across = _align(first, second, k)
@@ -24,7 +34,10 @@ def cknna(a: Tensor, b: Tensor, k: int, epsilon: float = 1e-6) -> float:
 
 
 def distance_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Biased distance correlation as ReSi takes it: scikit-learn's distances, double centering, means of products."""
+    """Return biased distance correlation as ReSi takes it.
+
+    It takes scikit-learn's distances, double centering, and means of products.
+    """
     first, second = (_double_centered(pairwise_distances(x, metric="euclidean")) for x in (a, b))
     across, own, other = (
         float(np.mean(x * y)) for x, y in ((first, second), (first, first), (second, second))
@@ -33,12 +46,10 @@ def distance_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> floa
 
 
 def _align(first: Tensor, second: Tensor, k: int) -> Tensor:
-    """Unbiased HSIC (Song et al. 2012, equation 5) of two kernels on the edges that are among both's k nearest."""
+    """Return unbiased HSIC (Song et al. 2012, equation 5) of two kernels on shared neighbors."""
     shared = _mask(first, k) * _mask(second, k)
-    first, second = (
-        shared * first,
-        shared * second,
-    )  # the diagonal is 0, as no system is its own neighbor
+    # The diagonal is 0, as no system is its own neighbor.
+    first, second = shared * first, shared * second
     n = len(first)
     both_ways = torch.sum(first * second.T)
     total = torch.sum(first) * torch.sum(second) / ((n - 1) * (n - 2))
@@ -47,7 +58,7 @@ def _align(first: Tensor, second: Tensor, k: int) -> Tensor:
 
 
 def _mask(kernel: Tensor, k: int) -> Tensor:
-    """(n, n) float32: 1 where the column is one of the row's k largest, its own left out."""
+    """Return 1 where the column is one of the row's k largest without its own, (n, n) float32."""
     others = kernel.clone().fill_diagonal_(-torch.inf)
     return torch.zeros_like(kernel).scatter_(1, others.topk(k, dim=1).indices, 1.0)
 

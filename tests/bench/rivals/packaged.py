@@ -1,4 +1,4 @@
-"""Rivals from PyPI whose pins do not fit ours, in `.envs/bench-rivals`, built once from requirements.lock."""
+"""Rivals from PyPI of which the pins do not fit ours, in `.envs/bench-rivals`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ class Timed:
 
 
 def time_pair(rival: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> Timed:
-    """rival: 'dcor' (biased distance correlation) or 'dadapy' (information imbalance, both directions, all ranks)."""
+    """Return the time of one pair of models.
+
+    rival: 'dcor' (biased distance correlation) or 'dadapy' (information imbalance in both
+    directions, with all ranks).
+    """
     python = build()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("a.npy", "b.npy")]
@@ -44,7 +48,10 @@ def time_pair(rival: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> Tim
 
 
 def build() -> Path:
-    """The environment's python. Built where it is missing or was built from another lock; it appears whole."""
+    """Return the environment's python.
+
+    It is built, whole or not at all, if it is missing or was built from another lock.
+    """
     target = environments() / NAME
     python, marker = target / "bin" / "python", target / "requirements.lock"
     if marker.exists() and marker.read_bytes() == LOCK.read_bytes():

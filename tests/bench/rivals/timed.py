@@ -1,6 +1,7 @@
-"""Runs in the rivals' environment: `python timed.py dcor|dadapy A.npy B.npy`, one pair of (n, d) tables.
+"""Times one pair of (n, d) tables: `python timed.py dcor|dadapy A.npy B.npy`.
 
-Prints JSON: seconds, values, version. Compiled on a few rows beforehand.
+It runs in the rivals' environment and prints JSON: seconds, values, version. What is compiled is
+compiled on a few rows beforehand.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def dcor(a: np.ndarray, b: np.ndarray) -> list[float]:
 
 
 def dadapy(a: np.ndarray, b: np.ndarray) -> list[float]:
-    """From a to b and from b to a, with the ranks of all systems."""
+    """Return the imbalance from a to b and from b to a, with the ranks of all systems."""
     from dadapy import MetricComparisons
 
     with warnings.catch_warnings():
