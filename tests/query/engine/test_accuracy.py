@@ -72,7 +72,7 @@ CHECKED = [
 
 @pytest.fixture(scope="module", params=CHECKED, ids=lambda case: "-".join(map(str, case[:3])))
 def checked(request: pytest.FixtureRequest) -> Iterator[tuple[Comparison, dict[Value, float]]]:
-    """A comparison of a case in float32, and every value of it in float64 from the definitions."""
+    """Return a comparison of a case in float32, and its values in float64 from the definitions."""
     case, n, how, k = request.param
     pair = CASES[case](n)
     comparison = comparison_of(pair, how, k=k)
@@ -92,7 +92,7 @@ def test_float32_stays_within_its_bounds(
 
 @pytest.mark.parametrize("package", ["dcor", "rsatoolbox", "dadapy"])
 def test_the_definitions_are_what_packages_find(package: str) -> None:
-    """So that what the bounds are against does not rest on our reading of the papers alone."""
+    """The bounds then do not rest on our reading of the papers alone."""
     for row in recorded(package):
         a, b = (scaled(x, row["normalize"]) for x in pairs()[row["case"]])
         found = dense_values(a, b, row.get("k", 1))
@@ -143,7 +143,7 @@ def test_tiles_change_no_neighbor_and_no_value(
 
 @values
 def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
-    """Copies are copies in both models, so which of them a list holds is all the same."""
+    """Copies are copies in both models, so it does not matter which of them a list holds."""
     a, b = many_copies(N)
     order = np.random.RandomState(0).permutation(N)
     for k in (K, COPIES + 4):

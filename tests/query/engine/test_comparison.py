@@ -21,7 +21,7 @@ ways = pytest.mark.parametrize(("metric", "estimator"), WAYS)
 
 @ways
 def test_a_subset_is_what_its_vectors_alone_would_give(metric: str, estimator: str | None) -> None:
-    """Few systems are left, so that most lists are too short and have to be found anew."""
+    """With few systems left, most lists are too short and have to be found anew."""
     a, b = related(80, seed=4, dimensions=(7, 12))
     whole = Comparison([a, b], k=6)
     whole.prepare([METRICS[metric]])

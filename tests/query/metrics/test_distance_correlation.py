@@ -31,13 +31,13 @@ def some_pair(seed: int) -> tuple[Matrix, Matrix]:
 
 
 def centered(distances: Matrix) -> Matrix:
-    """Székely, Rizzo, Bakirov 2007: every row and column has mean 0."""
+    """Return a matrix of which every row and column has mean 0 (Székely, Rizzo, Bakirov 2007)."""
     rows = distances.mean(axis=1)
     return distances - rows[:, None] - rows + distances.mean()
 
 
 def u_centered(distances: Matrix) -> Matrix:
-    """Székely and Rizzo 2014: every row and column sums to 0 beside a diagonal of zeros."""
+    """Return a matrix with rows that sum to 0 and a diagonal of zeros (Székely and Rizzo 2014)."""
     n, rows = len(distances), distances.sum(axis=1)
     result = distances - (rows[:, None] + rows) / (n - 2) + distances.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(result, 0)
@@ -129,7 +129,7 @@ def test_only_the_unbiased_is_zero_by_chance() -> None:
 
 @estimators
 def test_the_null_is_the_value_of_shuffled_pairs(estimator: str) -> None:
-    """Mean and deviation over permutations that the test draws by the same seed."""
+    """Mean and deviation are those of permutations that the test draws with the same seed."""
     a, b = related(40, 0, (7, 12))
     found = align(a, b, "distance_correlation", estimator=estimator, permutations=20, seed=3)
     orders = permutations(40, 20, 3).numpy()

@@ -14,7 +14,7 @@ Matrix = NDArray[np.float64]
 
 
 def related(n: int, seed: int, noise: float = 0.5, offset: float = 0.0) -> tuple[Matrix, Matrix]:
-    """Two models that see the same 6 coordinates, in 20 and 12 dimensions."""
+    """Return two models that see the same 6 coordinates, in 20 and 12 dimensions."""
     random = np.random.RandomState(seed)
     latent = random.normal(size=(n, 6))
     a, b = (
@@ -36,7 +36,7 @@ def neighbor_mask(kernel: Matrix, k: int) -> Matrix:
 
 
 def song(kernel: Matrix, other: Matrix) -> float:
-    """Unbiased HSIC, Song et al. 2012, equation 5, as printed."""
+    """Return unbiased HSIC as printed: Song et al. 2012, equation 5."""
     m = len(kernel)
     kernel, other = kernel - np.diag(np.diag(kernel)), other - np.diag(np.diag(other))
     one = np.ones(m)
@@ -48,7 +48,7 @@ def song(kernel: Matrix, other: Matrix) -> float:
 
 
 def dense_cknna(a: Matrix, b: Matrix, k: int) -> float:
-    """Huh et al.'s published code, without its 1e-6, mean of both orders of the arguments."""
+    """Return the value of Huh et al.'s published code without its 1e-6, the mean of both orders."""
 
     def similarity(kernel: Matrix, other: Matrix) -> float:
         mask = neighbor_mask(kernel, k) * neighbor_mask(other, k)
@@ -61,7 +61,7 @@ def dense_cknna(a: Matrix, b: Matrix, k: int) -> float:
 
 
 def dense_centered_cknna(a: Matrix, b: Matrix, k: int) -> float:
-    """Edamadaka et al. 2025, equations A3 to A8."""
+    """Return the value of equations A3 to A8 of Edamadaka et al. 2025."""
     kernel, other = a @ a.T, b @ b.T
     masks = neighbor_mask(kernel, k), neighbor_mask(other, k)
     kernel, other = (x - x.mean(axis=1, keepdims=True) for x in (kernel, other))
@@ -70,7 +70,7 @@ def dense_centered_cknna(a: Matrix, b: Matrix, k: int) -> float:
 
 
 def kornblith(a: Matrix, b: Matrix) -> float:
-    """Biased linear CKA with the centering matrix written out."""
+    """Return biased linear CKA with the centering matrix written out."""
     centering = np.eye(len(a)) - 1 / len(a)
     kernel, other = centering @ a @ a.T @ centering, centering @ b @ b.T @ centering
     return float(np.sum(kernel * other) / (np.linalg.norm(kernel) * np.linalg.norm(other)))
@@ -111,7 +111,7 @@ def test_mutual_knn_agrees_with_scikit_learn(k: int) -> None:
 
 @pytest.mark.parametrize(("n", "offset"), [(200, 0.0), (200, 30.0), (10, 0.0), (4, 0.0)])
 def test_cka_agrees_with_the_printed_equations(n: int, offset: float) -> None:
-    """At n = 10 and 4 there are more features than systems: the other way of computing it."""
+    """At n = 10 and 4 there are more features than systems, and it is computed another way."""
     a, b = related(n, seed=4, offset=offset)
     kernels = [unit(x) @ unit(x).T for x in (a, b)]
     expected = song(*kernels) / np.sqrt(song(kernels[0], kernels[0]) * song(kernels[1], kernels[1]))

@@ -90,7 +90,7 @@ def test_ties_worked_by_hand(a: Matrix, b: Matrix, ranks: list[float]) -> None:
 @laws
 @given(seed=seeds)
 def test_ties_of_integer_vectors(seed: int) -> None:
-    """On a grid every other distance ties, and nothing of that is rounding."""
+    """On a grid every other distance ties, and none by rounding."""
     random = np.random.RandomState(seed)
     a, b = (random.randint(0, 3, size=(50, d)).astype(float) for d in (3, 4))
     for factor in (1.0, 0.1, 1e-6):
@@ -122,7 +122,7 @@ def test_rotation_scale_and_shift_change_nothing(seed: int) -> None:
 @laws
 @given(seed=seeds, k=st.integers(1, 28))
 def test_range_self_and_order_of_systems(how: str, seed: int, k: int) -> None:
-    """Between what a model says about itself, ranks 1 to k, and the mean of the k last ranks."""
+    """The least is a model's with itself, ranks 1 to k; the most has the mean of the last k."""
     a, b = related(30, seed, (5, 3), noise=1.0)
     order = np.random.RandomState(seed).permutation(30)
     value = information_imbalance(a, b, k, normalize=how)
@@ -158,6 +158,6 @@ def test_the_null_is_the_value_of_shuffled_pairs() -> None:
 
 
 def test_copies_share_their_ranks() -> None:
-    """Twenty of each system: all nineteen others are nearest, at a mean rank of ten."""
+    """With twenty copies of each system all nineteen others are nearest, at a mean rank of ten."""
     a, b = (np.tile(x, (20, 1)) for x in related(12, 0, (7, 12)))
     assert information_imbalance(a, b, 5) == pytest.approx(2 / 240 * 10, abs=1e-12)

@@ -27,7 +27,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def two_models(seed: int, n: int | None = None) -> tuple[Matrix, Matrix]:
-    """Two models of 12 to 60 systems that share some of what they see."""
+    """Return two models of 12 to 60 systems that share some of what they see."""
     random = np.random.default_rng(seed)
     n = n or int(random.integers(12, 60))
     latent = random.normal(size=(n, 3))
@@ -41,7 +41,7 @@ def two_models(seed: int, n: int | None = None) -> tuple[Matrix, Matrix]:
 
 
 def of_itself(metric: str, n: int) -> float:
-    """What a model aligned with itself gives."""
+    """Return what a model aligned with itself gives."""
     if metric == "information_imbalance":
         return (6 + 1) / n  # the mean place of the six nearest
     return 0.0 if METRICS[metric].lower_is_closer else 1.0
@@ -141,7 +141,7 @@ def test_the_order_of_systems_changes_nothing(
 @laws
 @given(seed=seeds)
 def test_ranges(how: str, seed: int) -> None:
-    """Unbiased CKNNA has none: each of its three alignments has its own mask."""
+    """Unbiased CKNNA has no range: each of its three alignments has its own mask."""
     a, b = two_models(seed)
     assert -1 <= value(a, b, "cknna", "centered", how) <= 1
     assert 0 <= value(a, b, "mutual_knn", None, how) <= 1

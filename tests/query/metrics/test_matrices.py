@@ -55,7 +55,7 @@ def test_u_centered_rows_sum_to_0_and_pair_as_song_says() -> None:
 def test_the_null_of_some_systems_stands_for_that_of_all(
     metric: str, estimator: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """600 systems, once with all pairings run over all of them, once over 150."""
+    """Of 600 systems, pairings are run once over all of them and once over 150."""
     a, b = related(600, seed=3, dimensions=(7, 12))
     whole = align(a, b, metric, estimator=estimator, k=4, permutations=400)
     monkeypatch.setattr(matrices, "LARGEST", 150)

@@ -36,7 +36,7 @@ A = RANDOM.normal(size=(40, 5))
 
 
 def model(seed: int, n: int = 40) -> Matrix:
-    """Noisy vectors of up to 30 dimensions about three coordinates."""
+    """Return noisy vectors of up to 30 dimensions about three coordinates."""
     random = np.random.default_rng(seed)
     d = int(random.integers(2, 30))
     noise = random.choice([0.1, 1.0, 5.0])
@@ -52,7 +52,7 @@ def value(x: Matrix, name: str, method: str, **options: Any) -> float:
 
 
 def spectrum(*sizes: float, n: int = 50) -> Matrix:
-    """Vectors in 12 dimensions whose singular values, features centered, are these."""
+    """Return vectors in 12 dimensions that have these singular values once centered."""
     random = np.random.default_rng(0)
     columns = random.normal(size=(n, len(sizes)))
     left = np.linalg.qr(columns - columns.mean(axis=0))[0]
@@ -61,7 +61,7 @@ def spectrum(*sizes: float, n: int = 50) -> Matrix:
 
 
 def cube(n: int, dimension: int, embedded: int) -> Matrix:
-    """Points drawn evenly from a hypercube, put into more dimensions."""
+    """Return points drawn evenly from a hypercube, put into more dimensions."""
     random = np.random.RandomState(0)
     return random.uniform(size=(n, dimension)) @ random.normal(size=(dimension, embedded))
 
@@ -80,7 +80,7 @@ def cube(n: int, dimension: int, embedded: int) -> Matrix:
 def test_intrinsic_dimension_agrees_with_scikit_dimension(
     shape: tuple[int, int, int], method: str, k: int, expected: float
 ) -> None:
-    """scikit-dimension 0.5.0: MLE().fit(x, n_neighbors=k) and TwoNN().fit(x), recorded."""
+    """Recorded from scikit-dimension 0.5.0: MLE().fit(x, n_neighbors=k) and TwoNN().fit(x)."""
     assert intrinsic_dimension(cube(*shape), method, k=k) == pytest.approx(expected, rel=1e-9)
 
 
@@ -162,7 +162,7 @@ def test_effective_rank_ranges_from_one_to_what_fits(seed: int) -> None:
 @laws
 @given(seed=seeds)
 def test_a_measure_is_of_the_shape_alone(name: str, method: str, seed: int) -> None:
-    """Not of where it lies, how it is rotated, its size, or the order of its systems."""
+    """Shift, rotation, scale and the order of the systems play no part."""
     x = model(seed)
     random = np.random.default_rng(seed)
     turn = np.linalg.qr(random.normal(size=(x.shape[1],) * 2))[0]
@@ -341,7 +341,7 @@ def test_what_a_result_says() -> None:
 
 @ways
 def test_any_array_will_do(name: str, method: str) -> None:
-    """Arrow's read-only buffers, float32, tensors, lists."""
+    """Arrow's read-only buffers, float32, tensors and lists give the same."""
     single = A.astype(np.float32)
     read_only = pa.array(single.ravel()).to_numpy().reshape(single.shape)
     expected = value(single, name, method)

@@ -23,7 +23,7 @@ seeds = st.integers(0, 2**32 - 1)
 def related(
     n: int, seed: int, shape: tuple[int, int] = (20, 12), noise: float = 0.5
 ) -> tuple[Matrix, Matrix]:
-    """Two models that see the same 6 coordinates."""
+    """Return two models that see the same 6 coordinates."""
     random = np.random.default_rng(seed)
     latent = random.normal(size=(n, 6))
     a, b = (
@@ -34,7 +34,7 @@ def related(
 
 
 def any_two(seed: int) -> tuple[Matrix, Matrix]:
-    """Of 12 to 60 systems, with up to 80 dimensions, so that either may be the larger."""
+    """Return models of 12 to 60 systems and up to 80 dimensions, either of which may be larger."""
     random = np.random.default_rng(seed)
     shape = tuple(int(d) for d in random.integers(2, 80, size=2))
     return related(
@@ -46,7 +46,7 @@ def any_two(seed: int) -> tuple[Matrix, Matrix]:
 
 
 def scipys(a: Matrix, b: Matrix) -> float:
-    """SciPy wants equal dimensions."""
+    """Return SciPy's value, which requires equal dimensions."""
     width = max(a.shape[1], b.shape[1])
     padded = (np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (a, b))
     return float(scipy.spatial.procrustes(*padded)[2])
@@ -125,7 +125,7 @@ def test_related_models_stand_out_and_unrelated_do_not() -> None:
 
 
 def test_it_falls_by_itself_where_dimensions_exceed_systems() -> None:
-    """Unrelated models: what the docstring warns of, and what the null shows."""
+    """The metric's docstring warns of this for unrelated models, and the null shows it."""
     random = np.random.default_rng(0)
     found = [
         align(*random.normal(size=(2, 60, d)), "procrustes", permutations=19) for d in (2, 60, 600)
@@ -151,5 +151,5 @@ def test_it_is_undefined_with_a_reason(a: Matrix, b: Matrix, reason: str) -> Non
 
 
 def test_one_hot_vectors_are_a_shape() -> None:
-    """A simplex, all corners equally far: it fits any rotation of itself."""
+    """They are a simplex with all corners equally far, which fits any rotation of itself."""
     assert procrustes(np.eye(9), np.eye(9)[:, ::-1]) == pytest.approx(0, abs=1e-12)

@@ -22,7 +22,7 @@ seeds = st.integers(0, 2**32 - 1)
 def related(
     n: int, seed: int, noise: float = 0.5, shape: tuple[int, int] = (20, 12)
 ) -> tuple[Matrix, Matrix]:
-    """Two models that see the same 6 coordinates."""
+    """Return two models that see the same 6 coordinates."""
     random = np.random.RandomState(seed)
     latent = random.normal(size=(n, 6))
     a, b = (latent @ random.normal(size=(6, d)) + noise * random.normal(size=(n, d)) for d in shape)
@@ -30,7 +30,7 @@ def related(
 
 
 def any_two(seed: int, most: int = 14) -> tuple[Matrix, Matrix]:
-    """Of 30 to 60 systems, with up to `most` dimensions."""
+    """Return models of 30 to 60 systems and up to `most` dimensions."""
     random = np.random.RandomState(seed)
     shape = tuple(int(d) for d in random.randint(2, most, size=2))
     noise = random.choice([0.1, 1.0, 5.0])
@@ -38,7 +38,7 @@ def any_two(seed: int, most: int = 14) -> tuple[Matrix, Matrix]:
 
 
 def restated(a: Matrix, b: Matrix) -> float:
-    """The definition with one least-squares map after the other."""
+    """Return the definition with one least-squares map after the other."""
     train, test, halves = np.s_[::2], np.s_[1::2], (np.s_[::4], np.s_[2::4])
     x, y = ((z - z[train].mean(axis=0)) / np.sqrt(z[train].var(axis=0).sum()) for z in (a, b))
     strongest = max(np.linalg.norm(x[half], 2) for half in halves)
@@ -72,7 +72,7 @@ def restated(a: Matrix, b: Matrix) -> float:
 def test_it_is_scikit_matters(
     n: int, seed: int, noise: float, shape: tuple[int, int], forth: float, back: float
 ) -> None:
-    """scikit-matter 0.4.1 with our halves, λ judged by the squared error, recorded:
+    """Recorded from scikit-matter 0.4.1 with our halves and λ judged by the squared error:
 
     train = np.arange(0, n, 2)
     folds = np.arange(0, len(train), 2), np.arange(1, len(train), 2)
@@ -168,7 +168,7 @@ def test_the_whole_range_of_float32_is_safe(factor: float) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 5), (60, 5), (5, 60), (60, 70)])
 def test_a_null_value_is_the_value_of_shuffled_vectors(shape: tuple[int, int]) -> None:
-    """With its own choice of λ."""
+    """A shuffled pairing chooses its own λ."""
     a, b = related(40, seed=3, shape=shape)
     orders = permutations(40, 5, seed=3)
     null = METRICS["reconstruction_error"].null(Comparison([a, b]), 0, 1, None, orders)

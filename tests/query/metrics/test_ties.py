@@ -39,7 +39,7 @@ KINDS = ("classes", "counts", "copies", "line")
 
 
 def tied(seed: int, n: int = 40) -> Matrix:
-    """A model that has few vectors, or few distances between them, or copies."""
+    """Return a model that has few vectors, or few distances between them, or copies."""
     random = np.random.RandomState(seed)
     kind = KINDS[random.randint(len(KINDS))]
     if kind == "classes":
@@ -89,7 +89,7 @@ def test_the_order_of_systems_decides_nothing(metric: str, seed: int) -> None:
 
 
 def chances(x: Matrix, k: int, products: bool) -> Matrix:
-    """The probability of each system to be among the k nearest where ties are broken at random."""
+    """Return the probability of each system to be among the k nearest, ties broken at random."""
     far = -(x @ x.T) if products else cdist(x, x)
     np.fill_diagonal(far, np.inf)
     last = np.sort(far, axis=1)[:, k - 1 : k]
@@ -257,7 +257,7 @@ def test_the_precision_is_that_of_the_vectors_as_given(
 
 
 def test_vectors_far_from_the_origin_keep_their_neighbors_in_float64() -> None:
-    """Inner products of such vectors are all 1 to 12 digits; their distances are not."""
+    """Inner products of such vectors are all 1 to 12 digits, but not their distances."""
     near = RANDOM.normal(size=(200, 6))
     far = normalize(1 + 1e-6 * near, "none").numpy()
     expected = chances(far / np.linalg.norm(far, axis=1, keepdims=True) * 1e6, 9, products=False)
@@ -268,7 +268,7 @@ def test_vectors_far_from_the_origin_keep_their_neighbors_in_float64() -> None:
 
 def test_tied_systems_are_warned_of() -> None:
     a = np.repeat(X[:20], 3, axis=0)
-    assert align(a, X[:60], k=2).warning is None  # both copies, and nobody else
+    assert align(a, X[:60], k=2).warning is None  # both copies, and no other system
     assert align(a, X[:60], k=1).warning == "100% of systems have ties at the k-th neighbor in a"
     assert align(a, X[:60], "cka").warning is None
 

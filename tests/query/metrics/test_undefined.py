@@ -144,7 +144,7 @@ def test_wrong_parameters_are_errors(options: dict[str, Any], message: str) -> N
 
 @metrics
 def test_any_array_will_do(metric: str) -> None:
-    """Arrow's read-only buffers, float32, tensors, lists."""
+    """Arrow's read-only buffers, float32, tensors and lists give the same."""
     single = A.astype(np.float32)
     read_only = pa.array(single.ravel()).to_numpy().reshape(single.shape)
     expected = align(single, B, metric).value

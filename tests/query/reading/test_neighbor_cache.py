@@ -32,7 +32,7 @@ MODELS = ("m0", "m1", "m2")
 
 
 class Counting(NeighborCache):
-    """Counts which lists it had and which it was given."""
+    """A cache that counts which lists it had and which it was given."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -67,7 +67,7 @@ def lists(path: Path) -> list[Path]:
 def values(
     path: Path, models: tuple[str, ...] = MODELS, **options: int | str
 ) -> list[float | None]:
-    """The matrix of these models, by a connection of its own."""
+    """Return the matrix of these models, by a connection of its own."""
     given = "".join(f", {name} := {value!r}" for name, value in options.items())
     sql = f"SELECT value FROM alignment_matrix(models := {list(models)}, permutations := 0{given})"
     with query.connect(path) as con:
@@ -75,7 +75,7 @@ def values(
 
 
 def counted(path: Path, models: tuple[str, ...], k: int = K) -> tuple[int, int]:
-    """How many lists of a matrix were there and how many had to be found."""
+    """Return how many lists of a matrix were kept and how many had to be found."""
     counting = Counting(path.with_suffix(".data") / "cache")
     sources = [Source(model, "last", True) for model in models]
     with query.connect(path) as con:

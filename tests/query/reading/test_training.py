@@ -90,8 +90,8 @@ def test_sql_and_python_agree_on_every_two_models(con: Connection) -> None:
     assert [relation for (relation,) in found] == [training_relation(a, b) for a, b in pairs]
 
 
-def test_no_two_potentials_of_the_materials_project_are_strangers() -> None:
-    """All that are trained on its relaxations, by whatever name."""
+def test_all_potentials_of_the_materials_project_share_training_data() -> None:
+    """They are trained on its relaxations, by whatever name the cards call them."""
     sets = [
         sets
         for sets in LISTS

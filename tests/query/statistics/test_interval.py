@@ -61,10 +61,10 @@ def test_an_interval_claims_the_scatter_of_the_values(way: Way, end: tuple[int, 
 
 @pytest.mark.parametrize("end", SIZES, ids=lambda end: f"{end[0]}-{end[1]}")
 def test_intervals_cover(end: tuple[int, str]) -> None:
-    """All ways together, of 960 intervals (192 at 800): a share of 95 % is told to 0.7 % (1.6 %).
+    """About 95 % of 960 intervals (192 at 800 systems) hold the true value, all ways together.
 
-    Of intervals that cover 95 %, fewer than 49 of 60 hold the value once in 28,000 times, and fewer
-    than 13 of 16 once in 140.
+    A share of 95 % is known to 0.7 % (1.6 %). Of intervals that cover 95 %, fewer than 49 of 60
+    hold the value once in 28,000 times, and fewer than 13 of 16 once in 140.
     """
     covered = [simulated(way, at).coverage for way, at in CASES if at == end]
     assert 0.90 < np.mean(covered) < 0.98
@@ -73,7 +73,7 @@ def test_intervals_cover(end: tuple[int, str]) -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_ends_of_the_range_are_those_of_the_interval(metric: str) -> None:
-    """Of a model and itself with so little noise that a normal distribution would reach beyond."""
+    """A model and itself have so little noise that a normal distribution would reach beyond 1."""
     a, _ = related(60, 0, (9, 8), latent=4)
     found = align(a, a + 1e-3 * a.std(), metric, k=5, subsamples=6)
     bounds = METRICS[metric].bounds(found.estimator, 60, 5)
@@ -106,7 +106,7 @@ def test_an_interval_is_cut_where_the_range_ends_but_holds_its_value() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_copies_do_not_spoil_intervals(metric: str) -> None:
-    """A tenth are copies: they fall into both subsets or one."""
+    """A tenth of the systems are copies, which fall into both subsets or one."""
     found = align(*duplicated(80), metric, k=5, subsamples=10)
     assert found.low is not None and found.high is not None and found.value is not None
     assert found.low <= found.value <= found.high
