@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from query.sql.registration import signatures
+from query.sql.macros import signatures
 from tests.documents import ROOT, assert_prints, sql_blocks
 
 README = (ROOT / "README.md").read_text()

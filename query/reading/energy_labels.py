@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -83,8 +82,7 @@ class Labels:
     counts: Floats
     energies: Floats
 
-    def where(self) -> dict[str, Any]:
-        """Return the columns that say where the labels are from: dataset, property, source."""
+    def where(self) -> dict[str, str]:
         return {
             "dataset": self.selection.dataset,
             "property": self.of.name,

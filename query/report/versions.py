@@ -14,8 +14,7 @@ import duckdb
 from query.figures import NothingToDraw
 from query.report.views import Version, Versions
 from query.statements import ask
-from query.tables.convergence import AN_ERROR
-from query.tables.energies import SCORE
+from query.tables.shared.scores import ERROR_NAME, MEASURED
 
 # The metrics that are set against chance in any case: 100 random pairings cost next to nothing.
 QUICK = ("cknna", "mutual_knn")
@@ -155,12 +154,12 @@ def _scores_on(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[Vers
     found = []
     rows = connection.execute(_SCORES, {"dataset": dataset, "least": _SCORED}).fetchall()
     for score, test_set in rows:
-        if AN_ERROR.search(score):
+        if ERROR_NAME.search(score):
             options = {"dataset": dataset, "score": score, "test_set": test_set}
             found.append(Version({"dataset": dataset, "score": f"{score}, {test_set}"}, options))
     potentials, labeled = connection.execute(_POTENTIALS, [f"{dataset}/"]).fetchall()[0]
     if labeled and potentials >= _SCORED:
-        options = {"dataset": dataset, "score": SCORE}
+        options = {"dataset": dataset, "score": MEASURED}
         found.append(Version(options, options))
     return found
 

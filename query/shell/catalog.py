@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import duckdb
 
-from query.statements import literal
+from query.sql.literals import literal
 
 _IN_USE = "database_name IN (current_database(), 'temp') AND NOT internal"
 _TABLES = f"""
@@ -76,15 +76,3 @@ def columns(
         A relation with the columns table, column, type and comment.
     """
     return connection.sql(_COLUMNS, params={"table": table})
-
-
-def function_comments(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return what each function of ours does, by its name.
-
-    Args:
-        connection: A connection to a store, with our functions.
-    """
-    return read_names(
-        connection,
-        "SELECT function_name, comment FROM duckdb_functions() WHERE comment IS NOT NULL",
-    )

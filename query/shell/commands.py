@@ -7,9 +7,10 @@ import sys
 import duckdb
 
 from query.engine.suggestions import nearest_name
-from query.shell.catalog import columns, count_tables, function_comments, table_names
+from query.shell.catalog import columns, count_tables, table_names
+from query.sql.macros import comments, signatures
 from query.sql.output import show, show_long
-from query.sql.registration import signatures
+from query.sql.reference import describe
 
 COMMANDS = {
     ".help": "the functions of this project and these commands; .help FUNCTION for one function",
@@ -33,7 +34,7 @@ def run_command(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """
     command, *words = text.split()
     if command == ".help":
-        _print_help(connection, *words)
+        _print_help(*words)
     elif command == ".tables":
         show(count_tables(connection))
     elif command == ".schema":
@@ -54,15 +55,17 @@ def _print_schema(connection: duckdb.DuckDBPyConnection, table: str | None = Non
     show(columns(connection, table))
 
 
-def _print_help(connection: duckdb.DuckDBPyConnection, name: str | None = None, *_: str) -> None:
-    about = function_comments(connection)
+def _print_help(name: str | None = None, *_: str) -> None:
+    about = comments()
     known = signatures()
     if name is not None and name not in known:
         print(f"no function '{name}'{nearest_name(name, list(known))}", file=sys.stderr)
         return
-    for function in known if name is None else [name]:
+    if name is not None:
+        print(describe(name))
+        return
+    for function in known:
         print(f"{known[function]}\n    {about[function]}")
-    if name is None:
-        print()
-        for command, meaning in COMMANDS.items():
-            print(f"{command:8} {meaning}")
+    print()
+    for command, meaning in COMMANDS.items():
+        print(f"{command:8} {meaning}")

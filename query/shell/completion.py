@@ -11,7 +11,7 @@ from prompt_toolkit.document import Document
 
 from query.shell.catalog import read_names, table_names
 from query.shell.commands import COMMANDS
-from query.sql.registration import signatures
+from query.sql.macros import signatures
 
 _OPEN_STRING = re.compile(r"^(?:[^']*'[^']*')*[^']*'([^']*)$", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from query.metrics import METRICS, Undefined, align, measure
 from query.reading.vectors import NO_VECTORS, cut_into_rows
 from query.sql.progress import Progress
-from query.tables.options import whole
+from query.tables.shared.numbers import read_whole
 
 Table = NDArray[np.float32] | NDArray[np.float64]
 HEAD = 16  # elements that tell most rows apart, at a small part of the cost of all
@@ -75,7 +75,7 @@ def align_groups(
         except Undefined:
             pair = NO_VECTORS, NO_VECTORS
         return align(
-            *pair, metric, k=whole("k", k), estimator=estimator, normalize=normalize or "l2"
+            *pair, metric, k=_whole(k), estimator=estimator, normalize=normalize or "l2"
         ).value
 
     return _each(value, (left, right), (left_size, right_size), (metric, k, estimator, normalize))
@@ -105,7 +105,7 @@ def measure_groups(
             x = NO_VECTORS
         ordered = x[canonical_order(x, x)]
         return measure(
-            ordered, name, method=method, k=whole("k", k), normalize=normalize or "none"
+            ordered, name, method=method, k=_whole(k), normalize=normalize or "none"
         ).value
 
     return _each(value, (groups,), (size,), (name, k, method, normalize))
@@ -121,14 +121,12 @@ def wrong_options(name: pa.Array, k: pa.Array, how: pa.Array, normalize: pa.Arra
                     NO_VECTORS,
                     NO_VECTORS,
                     name,
-                    k=whole("k", k),
+                    k=_whole(k),
                     estimator=how,
                     normalize=normalize or "l2",
                 )
             else:
-                measure(
-                    NO_VECTORS, name, k=whole("k", k), method=how, normalize=normalize or "none"
-                )
+                measure(NO_VECTORS, name, k=_whole(k), method=how, normalize=normalize or "none")
         except ValueError as error:
             return str(error)
         return None
@@ -165,6 +163,10 @@ def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
         return order
     hashes = _hash_rows(a), _hash_rows(b)
     return np.lexsort((hashes[0], hashes[0] + hashes[1]))
+
+
+def _whole(k: str | None) -> int | None:
+    return None if k is None else read_whole("k", k)
 
 
 def _hash_rows(rows: Table) -> NDArray[np.uint64]:

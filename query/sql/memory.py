@@ -1,4 +1,4 @@
-"""DuckDB's memory while a table function reads the store: what it has read does not take the room of the metrics."""
+"""DuckDB's memory while a table function reads the store, so that metrics keep room of their own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ _reading: dict[str, tuple[str, int]] = {}  # by store: the limit as it was, and 
 
 
 @contextlib.contextmanager
-def modest(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """At most LIMIT for this store, which all its connections share; as it was once the last is done."""
+def limited_memory(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Limit DuckDB's buffer pool for a store, which all its connections share, to LIMIT.
+
+    The limit that was set before is restored when the last of several concurrent uses ends.
+
+    Args:
+        connection: A connection to the store.
+    """
     sql = """
         SELECT coalesce(path, ''), current_setting('memory_limit'),
                parse_formatted_bytes(current_setting('memory_limit'))
@@ -27,7 +33,7 @@ def modest(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         before, count = _reading.get(store, (limit, 0))
         _reading[store] = before, count + 1
         if size > LIMIT:
-            _limit(connection, f"{LIMIT}B")
+            _set_limit(connection, f"{LIMIT}B")
     try:
         yield
     finally:
@@ -37,12 +43,11 @@ def modest(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
                 _reading[store] = before, count - 1
             else:
                 number, unit = before.split()
-                _limit(
-                    connection, f"{float(number) + 0.05} {unit}"
-                )  # DuckDB shows one digit, cut off
+                # DuckDB shows one digit after the point, and cuts off the others.
+                _set_limit(connection, f"{float(number) + 0.05} {unit}")
 
 
-def _limit(connection: duckdb.DuckDBPyConnection, size: str) -> None:
+def _set_limit(connection: duckdb.DuckDBPyConnection, size: str) -> None:
     # The rest of the query may hold more than that.
     with contextlib.suppress(duckdb.OutOfMemoryException):
         connection.execute(f"SET memory_limit = '{size}'")

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from query.engine.suggestions import nearest_name
+from query.sql.literals import literal
 
 EXAMPLES = Path(__file__).parent
 # The first line of a file says how it is called: -- matrix DATASET [metric=cknna]
@@ -82,14 +83,3 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
     """Run the statement called `name` with these values. Raises ValueError, or what DuckDB does."""
     sql = Statement(EXAMPLES / f"{name}.sql").sql(values)
     return Answer(name, sql, connection.sql(sql).to_arrow_table())
-
-
-def literal(value: Any) -> str:
-    """A value as SQL spells it: text, number, truth or None; several as one text, 'a,b', as on a command line."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return literal(",".join(map(str, value)))

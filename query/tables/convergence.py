@@ -1,50 +1,34 @@
-"""Do better models see matter more alike? Scores, published or measured, set against the alignment with a reference.
+"""convergence(dataset, …): do better models see matter more alike?
 
-Kinship confounds the answer: models of one family align with each other, and are often good together. relation := 'cross-family'
-leaves the reference's own family out.
+Scores, published or measured, are set against the alignment with a reference. Families confound
+the answer: models of one family align with each other, and are often good together.
+relation := 'cross-family' leaves the reference's own family out.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
 
 from query.engine.suggestions import unknown_name
-from query.reading.selection import (
-    Selection,
-    Source,
-    choose_sources,
-    find_dataset,
-    find_source,
-    unknown_in_store,
-)
-from query.tables import energies
-from query.tables.options import How, split_names
-from query.tables.pairs import Row, align_pairs
+from query.reading.selection import Selection, Source, choose_sources, find_dataset, find_source
+from query.statistics.rank_correlation import spearman, spearman_interval
+from query.tables.shared.declare import Parameter, TableFunction
+from query.tables.shared.numbers import split_names
+from query.tables.shared.options import Options
+from query.tables.shared.pairs import align_pairs
+from query.tables.shared.parameters import METRIC, ONE_DATASET, REST, K
+from query.tables.shared.rows import Aligned
+from query.tables.shared.scores import Score, best_model, read_scores
 
-ROW = (
-    "STRUCT(model_id VARCHAR, score_value DOUBLE, unit VARCHAR, value DOUBLE, calibrated DOUBLE, p_value DOUBLE, "
-    "n BIGINT, spearman DOUBLE, spearman_low DOUBLE, spearman_high DOUBLE, spearman_p DOUBLE, n_models BIGINT, "
-    "reference VARCHAR, relation VARCHAR, family VARCHAR, dataset VARCHAR, score VARCHAR, test_set VARCHAR, "
-    "source VARCHAR, metric VARCHAR, estimator VARCHAR, normalization VARCHAR, k BIGINT, reason VARCHAR)"
-)
-SCORES = """
-    SELECT model_id, value AS score_value, unit, score, test_set, source FROM scores
-    WHERE score = $score AND ($test_set IS NULL OR test_set = $test_set) AND ($source IS NULL OR source = $source)
-    ORDER BY test_set, unit, model_id, source
-"""
-MODELS = "SELECT model_id, family, default_representation FROM models"
-ABSENT = (
-    None,
-    "",
-)  # the family and representation of a model that has scores but is not in the store
-HOW_TO_ADD = "`matterzoo query --write \"INSERT INTO scores VALUES ('model', 'score', 0.1, 'unit', 'test set', 'source')\"`"
-GROUP = ("metric", "test_set", "unit")
-COPIED = (
+RELATIONS = ("all", "cross-family")  # which models are set against the reference
+
+_MODELS = "SELECT model_id, family, default_representation FROM models"
+_ABSENT = (None, "")  # family and representation of a model with a score that is not in the store
+_ALIGNED = (
     "value",
     "calibrated",
     "p_value",
@@ -55,213 +39,201 @@ COPIED = (
     "k",
     "reason",
 )
-RELATIONS = ("all", "cross-family")  # of the models to the reference
-AN_ERROR = re.compile(
-    r"(^|_)(mae|mse|rmse|error)($|_)"
-)  # a score of this name is better the lower it is
-LEAST_MODELS = 3
-LEAST_FOR_INTERVAL = 5
-RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model with a score, its alignment with the reference, and the correlation of both."""
+
+    model_id: Annotated[str, "the model"]
+    score_value: Annotated[float, "its score"]
+    unit: Annotated[str, "the unit of the score; '1' for none"]
+    value: Annotated[float | None, "its alignment with the reference"]
+    calibrated: Annotated[float | None, "the value between chance (0) and identity (1)"]
+    p_value: Annotated[float | None, "how often shuffled pairs of systems are as much alike"]
+    n: Annotated[int, "systems that are compared"]
+    spearman: Annotated[float | None, "rank correlation of score and value over the models"]
+    spearman_low: Annotated[float | None, "lower end of its 95 % interval"]
+    spearman_high: Annotated[float | None, "upper end of its 95 % interval"]
+    spearman_p: Annotated[float | None, "its two-sided p-value by permuting the models"]
+    n_models: Annotated[int, "models with both numbers"]
+    reference: Annotated[str, "the reference"]
+    relation: Annotated[str, "'all' models, or those of other families: 'cross-family'"]
+    family: Annotated[str | None, "the family of the model"]
+    dataset: Annotated[str, "the dataset"]
+    score: Annotated[str, "the name of the score"]
+    test_set: Annotated[str, "what the score was measured on"]
+    source: Annotated[str, "who says so"]
+    metric: Annotated[str, "the metric"]
+    estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
+    normalization: Annotated[str, "how vectors were normalized"]
+    k: Annotated[int | None, "neighbors per system, of a metric that has them"]
+    reason: Annotated[str | None, "why there is no value"]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A model with its score, its family and its alignment with the reference."""
+
+    score: Score
+    family: str | None
+    aligned: Aligned
 
 
 def convergence(
     connection: duckdb.DuckDBPyConnection,
-    dataset: str | None,
-    reference: str | None,
-    score: str | None,
-    test_set: str | None,
-    source: str | None,
-    relation: str | None,
-    label: str | None,
-    how: How,
-) -> list[Row]:
-    """One row of `ROW` a metric and scored model, the reference left out, and under relation 'cross-family' its family and twins.
+    dataset: str | None = None,
+    reference: str | None = None,
+    score: str | None = None,
+    test_set: str | None = None,
+    source: str | None = None,
+    relation: str = "all",
+    property_name: str | None = None,
+    options: Options | None = None,
+) -> Sequence[Row]:
+    """Set the scores of models against their alignment with a reference.
 
-    reference: None is the model of the best score that has vectors here, as Edamadaka et al. (2025) chose theirs.
-    score: one of table `scores`, or 'composition_residual_mae', which is measured here: mae_per_atom of `energy_errors`
-    with this label and source, each model on all systems that it has predictions for, untrained twins left out.
+    The rank correlation is over the models of one test set and unit that have both numbers. It is
+    NULL below 3 models, or if all scores or all alignments are equal. It is of the numbers as they
+    are: for an error, of which low is good, and a metric that grows with likeness, it is negative
+    if better models are more like the reference. A score of which high is good turns the sign, and
+    so does a metric that falls with likeness. Its interval is a bootstrap over models, NULL below
+    5. Asymmetric metrics are taken from the reference to the model.
 
-    spearman: rank correlation of score and alignment over the models of one test set and unit that have both, n_models
-    of them; NULL below 3, or where all scores or alignments are equal. It is of the numbers as they are: for an error
-    (low is good) and a metric that grows with likeness it is negative where better models are more like the reference;
-    a score of which high is good turns the sign, and so does a metric that falls with likeness. spearman_low to
-    spearman_high: 95 % interval by a bootstrap over models; NULL below 5. Asymmetric metrics are taken from the
-    reference to the model.
+    Args:
+        connection: A connection to a store.
+        dataset: The dataset on which models are aligned.
+        reference: The reference; None is the model of the best score that has vectors here, as
+            Edamadaka et al. (arXiv 2512.03750) chose theirs.
+        score: A score of table `scores`, or 'composition_residual_mae', which is measured here.
+        test_set: One test set of the score; None is all.
+        source: Who published the score, or made the labels that it is measured with.
+        relation: 'all' models, 'cross-family' without the reference's family and twins, or both,
+            written as a list.
+        property_name: The property of the labels of a measured score.
+        options: How to compare.
+
+    Returns:
+        One row per relation, metric and model with a score, the reference left out.
+
+    Raises:
+        ValueError: If the store lacks what is needed; the message says what to do.
     """
     name = find_dataset(connection, dataset)
-    relations = split_names(relation or RELATIONS[0])
+    relations = split_names(relation)
     for chosen in relations:
         if chosen not in RELATIONS:
             raise ValueError(unknown_name("relation", chosen, RELATIONS))
     named = None if reference is None else find_source(connection, reference)
-    scores = _scores(connection, name, score, test_set, source, label)
-    asked = named or find_source(connection, _best(connection, name, scores))
-    models = {model: known for model, *known in connection.execute(MODELS).fetchall()}
-    scored = [row | {"family": models.get(row["model_id"], ABSENT)[0]} for row in scores]
-    scored = [row for row in scored if row["model_id"] != asked.model_id]
-    family = models[asked.model_id][0]
-    if relations == ["cross-family"]:
-        scored = [row for row in scored if row["family"] != family]
-    ids = [row["model_id"] for row in scored]
-    pairs = [(asked, Source(model, models.get(model, ABSENT)[1], True)) for model in ids]
-    aligned = align_pairs(connection, {Selection(name): pairs}, how)
-    known = {"reference": asked.label, "dataset": name}
-    scored = [row for _ in how.metrics for row in scored]
-    rows = [
-        a | known | {column: b[column] for column in COPIED}
-        for a, b in zip(scored, aligned, strict=True)
-    ]
-    found: list[Row] = []
+    scores = read_scores(connection, name, score, test_set, source, property_name)
+    if named is None:
+        present = {source.model_id for source in choose_sources(connection, None, name)}
+        named = find_source(connection, best_model(name, scores, present))
+    models = {model: known for model, *known in connection.execute(_MODELS).fetchall()}
+    own_family = models[named.model_id][0]
+    members = _align(connection, Selection(name), named, scores, models, options or Options())
+    rows: list[Row] = []
     for chosen in relations:
-        some = [row for row in rows if chosen == "all" or row["family"] != family]
-        found += [
-            row | {"relation": chosen} | correlation
-            for row, correlation in zip(some, _correlations(some), strict=True)
-        ]
-    return found
-
-
-def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
-    """Rank correlation and its two-sided p-value; None where it is undefined.
-
-    The p-value is by permutation: all of them for up to 7 models, else 9,999 with a fixed seed.
-    """
-    from scipy.stats import (  # takes a second to import, which other questions need not wait
-        permutation_test,
-        rankdata,
-    )
-
-    a, b = rankdata(x), rankdata(y)
-    if len(a) < LEAST_MODELS or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-
-    def correlation(ranks: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        centered = ranks - ranks.mean(axis=axis, keepdims=True)
-        other = b - b.mean()
-        found: NDArray[np.float64] = (centered * other).sum(axis=axis) / np.sqrt(
-            np.square(centered).sum(axis=axis) * np.square(other).sum()
-        )
-        return found
-
-    test = permutation_test(
-        (a,),
-        correlation,
-        permutation_type="pairings",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=0,
-    )
-    return float(test.statistic), float(test.pvalue)
-
-
-def interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the rank correlation by a bootstrap over models (percentiles, fixed seed).
-
-    None below 5 models. Resamples in which all scores or alignments are equal have no correlation, and are left out.
-    """
-    from scipy.stats import rankdata
-
-    n = len(x)
-    if n < LEAST_FOR_INTERVAL:
-        return None
-    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    a, b = (rankdata(np.asarray(values)[drawn], axis=1) - (n + 1) / 2 for values in (x, y))
-    scale = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
-    defined = scale > 0
-    if not defined.any():
-        return None
-    low, high = np.percentile((a * b).sum(axis=1)[defined] / scale[defined], [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _best(connection: duckdb.DuckDBPyConnection, dataset: str, scores: list[Row]) -> str:
-    """The model of the lowest error of those with vectors. Raises ValueError where 'best' says nothing."""
-    score, groups = scores[0]["score"], {(row["test_set"], row["unit"]) for row in scores}
-    if not AN_ERROR.search(score):
-        raise ValueError(
-            f"whether a high or a low '{score}' is good is not known: name the model, reference := '…'"
-        )
-    if len(groups) > 1:
-        sets = ", ".join(f"'{test_set}' in {unit}" for test_set, unit in sorted(groups))
-        raise ValueError(
-            f"'{score}' is of several test sets, {sets}: choose with test_set := '…', or name a reference"
-        )
-    present = {source.model_id for source in choose_sources(connection, None, dataset)}
-    found = [(row["score_value"], row["model_id"]) for row in scores if row["model_id"] in present]
-    if not found:
-        raise ValueError(
-            f"no model with a score '{score}' has vectors on {dataset}: `make ingest MODEL=… DATASET=…`"
-        )
-    return str(min(found)[1])
-
-
-def _scores(
-    connection: duckdb.DuckDBPyConnection,
-    dataset: str,
-    score: str | None,
-    test_set: str | None,
-    source: str | None,
-    label: str | None,
-) -> list[Row]:
-    """The values of a score, measured or stored. Raises ValueError where there are none."""
-    if score == energies.SCORE:
-        if test_set not in (None, dataset):
-            raise ValueError(
-                f"test_set = '{test_set}', but '{score}' is measured on {dataset} itself: leave it out"
-            )
-        return energies.measured_scores(connection, dataset, label, source)
-    if label is not None:
-        raise ValueError(
-            f"property = '{label}', but '{score}' is not measured here: only '{energies.SCORE}' takes one"
-        )
-    return _stored_scores(connection, score, test_set, source)
-
-
-def _stored_scores(
-    connection: duckdb.DuckDBPyConnection,
-    score: str | None,
-    test_set: str | None,
-    source: str | None,
-) -> list[Row]:
-    """The stored values of a score. Raises ValueError where there are none, or several for one model and test set."""
-    chosen = {"score": score, "test_set": test_set, "source": source}
-    rows: list[Row] = connection.execute(SCORES, chosen).to_arrow_table().to_pylist()
-    if not rows:
-        known = {
-            row[0] for row in connection.execute("SELECT DISTINCT score FROM scores").fetchall()
-        }
-        if score in known:
-            raise ValueError(
-                f"no score '{score}' of test_set {test_set!r} and source {source!r}: see FROM scores"
-            )
-        raise ValueError(unknown_in_store("score", score or "", known, f"add one: {HOW_TO_ADD}"))
-    for before, row in zip(rows, rows[1:], strict=False):
-        if all(before[column] == row[column] for column in ("test_set", "unit", "model_id")):
-            raise ValueError(
-                f"{row['model_id']} has several values of '{score}' on '{row['test_set']}', from '{before['source']}' "
-                f"and '{row['source']}': choose with source := '…'"
-            )
+        some = [m for m in members if chosen == "all" or m.family != own_family]
+        rows += _rows(some, {"reference": named.label, "relation": chosen})
     return rows
 
 
-def _correlations(rows: list[Row]) -> list[Row]:
-    """For each row the correlation over its metric, test set and unit."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[column] for column in GROUP), []).append(row)
-    found = {group: _correlation(members) for group, members in groups.items()}
-    return [found[tuple(row[column] for column in GROUP)] for row in rows]
+def _align(
+    connection: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    reference: Source,
+    scores: Sequence[Score],
+    models: dict[str, Any],
+    options: Options,
+) -> list[_Member]:
+    """Return the members by metric, then in the order of their scores."""
+    scored = [score for score in scores if score.model_id != reference.model_id]
+    known = [models.get(score.model_id, _ABSENT) for score in scored]
+    pairs = [
+        (reference, Source(score.model_id, representation, True))
+        for score, (_, representation) in zip(scored, known, strict=True)
+    ]
+    found = align_pairs(connection, {selection: pairs}, options)
+    count = len(options.metrics)
+    return [
+        _Member(score, family, aligned)
+        for score, (family, _), aligned in zip(scored * count, known * count, found, strict=True)
+    ]
 
 
-def _correlation(rows: list[Row]) -> Row:
-    defined = [row for row in rows if row["value"] is not None]
-    both = [row["score_value"] for row in defined], [row["value"] for row in defined]
-    rho, p = spearman(*both) or (None, None)
-    low, high = (None, None) if rho is None else interval(*both) or (None, None)
+def _rows(members: Sequence[_Member], columns: dict[str, Any]) -> list[Row]:
+    groups: dict[tuple[str, ...], list[_Member]] = {}
+    for member in members:
+        groups.setdefault(_group(member), []).append(member)
+    correlations = {group: _correlate(some) for group, some in groups.items()}
+    return [
+        Row(
+            model_id=member.score.model_id,
+            score_value=member.score.value,
+            unit=member.score.unit,
+            family=member.family,
+            dataset=member.aligned.dataset,
+            score=member.score.score,
+            test_set=member.score.test_set,
+            source=member.score.source,
+            **{name: getattr(member.aligned, name) for name in _ALIGNED},
+            **correlations[_group(member)],
+            **columns,
+        )
+        for member in members
+    ]
+
+
+def _group(member: _Member) -> tuple[str, ...]:
+    """Return what the models of one correlation have in common."""
+    return member.aligned.metric, member.score.test_set, member.score.unit
+
+
+def _correlate(members: Sequence[_Member]) -> dict[str, Any]:
+    both = [
+        (member.score.value, member.aligned.value)
+        for member in members
+        if member.aligned.value is not None
+    ]
+    scores, values = [score for score, _ in both], [value for _, value in both]
+    rho, p = spearman(scores, values) or (None, None)
+    low, high = (None, None) if rho is None else spearman_interval(scores, values) or (None, None)
     return {
         "spearman": rho,
         "spearman_p": p,
         "spearman_low": low,
         "spearman_high": high,
-        "n_models": len(defined),
+        "n_models": len(both),
     }
+
+
+TABLE_FUNCTION = TableFunction(
+    "Do better models see matter more like the reference, by default the best? "
+    "relation := 'cross-family' leaves its family out",
+    Row,
+    (
+        ONE_DATASET,
+        Parameter("reference", "VARCHAR", None, "a model; NULL is the best that has vectors"),
+        Parameter("score", "VARCHAR", None, "a score of table scores, or composition_residual_mae"),
+        METRIC,
+        K,
+        Parameter("test_set", "VARCHAR", None, "one test set of the score; NULL is all"),
+        Parameter("source", "VARCHAR", None, "who published the score, or made the labels"),
+        Parameter(
+            "relation",
+            "VARCHAR",
+            "all",
+            "'all', 'cross-family' (without the reference's family), or a list of both",
+        ),
+        Parameter(
+            "property",
+            "VARCHAR",
+            None,
+            "the labels of a score that is measured",
+            argument="property_name",
+        ),
+        *REST,
+    ),
+    convergence,
+)

@@ -1,9 +1,10 @@
-"""A measure of every model, by name: how many coordinates or directions the vectors in a store need."""
+"""dimensions(dataset, …): in how many directions each model's vectors vary."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import duckdb
 
@@ -11,51 +12,91 @@ from query import metrics
 from query.metrics import Undefined
 from query.reading.selection import Selection, Source, choose_sources
 from query.reading.vectors import NO_VECTORS, read_keys, read_vectors
-from query.tables.pairs import Row
-from query.tables.questions import Names, datasets_of, select
+from query.tables.shared.declare import Parameter, TableFunction
+from query.tables.shared.parameters import DATASET, MODELS, SEED, SYSTEMS
+from query.tables.shared.rows import Notes
+from query.tables.shared.selecting import Names, datasets_of, select
 
-# In this order, so that a terminal too narrow for all shows the value and its interval.
-ROW = (
-    "STRUCT(model_id VARCHAR, dataset VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, n_distinct BIGINT, "
-    "measure VARCHAR, method VARCHAR, normalization VARCHAR, k BIGINT, warning VARCHAR, reason VARCHAR)"
-)
-DEFAULT = "intrinsic_dimension"
+
+@dataclass(frozen=True)
+class _Measured:
+    """A measure of a model."""
+
+    model_id: Annotated[str, "the model; model#representation if not its default one"]
+    dataset: Annotated[str, "the dataset whose systems it saw"]
+    value: Annotated[float | None, "the measure; NULL where it is undefined"]
+    low: Annotated[float | None, "lower end of the 95 % interval, from subsamples"]
+    high: Annotated[float | None, "upper end of the 95 % interval"]
+    n: Annotated[int, "systems"]
+    n_distinct: Annotated[int | None, "distinct vectors"]
+    measure: Annotated[str, "the measure"]
+    method: Annotated[str | None, "its method"]
+    normalization: Annotated[str, "how vectors were normalized"]
+    k: Annotated[int | None, "neighbors per system, of a measure that has them"]
+
+
+@dataclass(frozen=True)
+class Row(Notes, _Measured):
+    """A measure of a model on a dataset, and what to know before it is believed."""
 
 
 def dimensions(
     connection: duckdb.DuckDBPyConnection,
-    dataset: str | None,
-    models: Names,
-    measure: str | None,
-    method: str | None,
-    k: int | None,
-    normalize: str | None,
-    subsamples: int | None,
-    seed: int | None,
-    systems: Names,
-) -> list[Row]:
-    """One row of `ROW` a model and dataset. Raises ValueError on an option that makes no sense, even without models."""
-    how: dict[str, Any] = {
-        "measure": measure or DEFAULT,
+    dataset: str | None = None,
+    models: Names = None,
+    measure: str = "intrinsic_dimension",
+    method: str | None = None,
+    k: int | None = None,
+    normalize: str = "none",
+    subsamples: int = 0,
+    seed: int = 0,
+    systems: Names = None,
+) -> Sequence[Row]:
+    """Measure every model.
+
+    Args:
+        connection: A connection to a store.
+        dataset: The dataset; None is every one on which the models have vectors.
+        models: The models; None is all that have vectors there.
+        measure: The measure's name.
+        method: The measure's method; None is its default.
+        k: Neighbors per system; None is the measure's default.
+        normalize: How vectors are normalized.
+        subsamples: How many subsets the interval is from; 0 gives none.
+        seed: The seed of the subsets.
+        systems: Ids of systems; None is all.
+
+    Returns:
+        One row per dataset and model.
+
+    Raises:
+        ValueError: If an option makes no sense, even without models, or if the store has no such
+            model or dataset.
+    """
+    options: dict[str, Any] = {
+        "measure": measure,
         "method": method,
         "k": k,
-        "normalize": normalize or "none",
-        "subsamples": subsamples or 0,
-        "seed": seed or 0,
+        "normalize": normalize,
+        "subsamples": subsamples,
+        "seed": seed,
     }
-    metrics.measure(NO_VECTORS, **how)
+    metrics.measure(NO_VECTORS, **options)
     rows = []
     for name in datasets_of(connection, dataset, models):
         selection = select(name, systems)
         rows += [
-            _row(connection, source, selection, how)
+            _row(connection, source, selection, options)
             for source in choose_sources(connection, models, name)
         ]
     return rows
 
 
 def _row(
-    connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection, how: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    selection: Selection,
+    options: dict[str, Any],
 ) -> Row:
     n = read_keys(connection, [source], selection)[source].size
     reason = None if n else f"no vectors on {selection.dataset}"
@@ -64,6 +105,25 @@ def _row(
         vectors = read_vectors(connection, source, selection)
     except Undefined as undefined:
         reason = str(undefined)
-    found = metrics.measure(vectors, **how, name=source.label)
-    row = {"model_id": source.label, "dataset": selection.dataset} | asdict(found)
-    return row | {"n": n, "reason": reason or found.reason}
+    found = asdict(metrics.measure(vectors, **options, name=source.label))
+    known = {"n": n, "reason": reason or found["reason"]}
+    return Row(model_id=source.label, dataset=selection.dataset, **(found | known))
+
+
+TABLE_FUNCTION = TableFunction(
+    "In how many directions each model's vectors vary, by any measure of one model; "
+    "low to high from subsamples",
+    Row,
+    (
+        DATASET,
+        MODELS,
+        Parameter("measure", "VARCHAR", "intrinsic_dimension", "the measure of one model"),
+        Parameter("method", "VARCHAR", None, "the measure's method; NULL is its default"),
+        Parameter("k", "BIGINT", None, "neighbors per system; NULL is the measure's default"),
+        Parameter("normalize", "VARCHAR", "none", "how vectors are normalized"),
+        Parameter("subsamples", "BIGINT", 0, "subsets that the interval is from; 0 gives none"),
+        SEED,
+        SYSTEMS,
+    ),
+    dimensions,
+)

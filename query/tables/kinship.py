@@ -1,292 +1,266 @@
-"""What explains how alike models are: a common family, common training data, neither, or nobody can tell."""
+"""kinship(dataset, …): what explains how alike trained models are.
+
+A common family, common training data, neither, or nobody can tell.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from query.metrics import find_metric
 from query.reading import training
 from query.reading.selection import Selection, Source, choose_sources, find_dataset
-from query.statistics import mantel
-from query.statistics.mantel import Numbers, Values
-from query.tables.options import How
-from query.tables.pairs import Row, align_pairs
-from query.tables.questions import Names, without_undefined
-
-ROW = (
-    "STRUCT(relation VARCHAR, mean DOUBLE, low DOUBLE, high DOUBLE, difference DOUBLE, p_value DOUBLE, n_pairs BIGINT, "
-    "median DOUBLE, n_models BIGINT, permuted VARCHAR, metric VARCHAR, dataset VARCHAR, estimator VARCHAR, "
-    "normalization VARCHAR, k BIGINT, pairs STRUCT(model_a VARCHAR, model_b VARCHAR, family_a VARCHAR, "
-    "family_b VARCHAR, common_sets VARCHAR[], value DOUBLE, n BIGINT, reason VARCHAR)[], warning VARCHAR, reason VARCHAR)"
+from query.statistics.mantel import Values
+from query.tables.shared.declare import Parameter, TableFunction
+from query.tables.shared.options import Options
+from query.tables.shared.pairs import align_pairs
+from query.tables.shared.parameters import (
+    DEVICE,
+    ESTIMATOR,
+    METRIC,
+    MISSING,
+    MODELS,
+    NORMALIZE,
+    ONE_DATASET,
+    OPTION_SEED,
+    K,
 )
-COLUMNS = (
-    "mean", "low", "high", "difference", "p_value", "n_pairs", "median", "permuted", "pairs", "warning", "reason",
-)  # fmt: skip
-EMPTY: Row = dict.fromkeys(COLUMNS)
-RELATIONS = ("same-family", training.SHARED, training.NEITHER, training.UNKNOWN)
-FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
-TESTED = (FAMILY, TRAINING)
-LEFT_OUT = "left-out"
-PERMUTED = {FAMILY: "all models", TRAINING: "models within families, and families of one size"}
-MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
-PERMUTATIONS = 9999
-LEAST_MODELS = 5  # that a bootstrap starts from
-COARSE = 0.01  # the smallest p that can be reached is said where it is above
+from query.tables.shared.relations import (
+    RELATIONS,
+    UNKNOWN,
+    RelatedModels,
+    Summary,
+    TrainedModel,
+    pairs_by_relation,
+)
+from query.tables.shared.rows import Aligned, Notes
+from query.tables.shared.selecting import Names
+from query.tables.shared.trees import without_undefined
+
+_LEFT_OUT = "left-out"
+_MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
+
+_Found = dict[tuple[str, str], Aligned]  # by the labels of both models
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model that takes part: who made it, and what it was trained on."""
+class PairRow:
+    """A pair of trained models."""
 
-    source: Source
-    family: str
-    training: frozenset[str]
+    model_a: Annotated[str, "the first model by name"]
+    model_b: Annotated[str, "the other one"]
+    family_a: Annotated[str, "the family of the first"]
+    family_b: Annotated[str, "the family of the other"]
+    common_sets: Annotated[list[str], "training sets of both, or else what theirs are drawn from"]
+    value: Annotated[float | None, "their alignment, the mean of both directions"]
+    n: Annotated[int, "systems that are compared"]
+    reason: Annotated[str | None, "why there is no value"]
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """The pairs of one relation."""
+
+    relation: Annotated[str, "how two models are related; 'left-out': models in no pair"]
+    mean: Annotated[float | None, "mean alignment of these pairs"]
+    low: Annotated[float | None, "lower end of the 95 % interval of the mean"]
+    high: Annotated[float | None, "upper end of the 95 % interval of the mean"]
+    difference: Annotated[float | None, "the mean less that of 'neither'"]
+    p_value: Annotated[float | None, "how often permuted models differ as much, toward likeness"]
+    n_pairs: Annotated[int | None, "pairs of this relation"]
+    median: Annotated[float | None, "median alignment of these pairs"]
+    n_models: Annotated[int | None, "models that are compared, or left out"]
+    permuted: Annotated[str | None, "what changes places in a permutation"]
+    metric: Annotated[str, "the metric"]
+    dataset: Annotated[str, "the dataset"]
+    estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
+    normalization: Annotated[str | None, "how vectors were normalized"]
+    k: Annotated[int | None, "neighbors per system, of a metric that has them"]
+    pairs: Annotated[list[PairRow] | None, "these pairs, also those without a value"]
+
+
+@dataclass(frozen=True)
+class Row(Notes, _Relation):
+    """The pairs of one relation, and what to know before their numbers are believed."""
 
 
 def kinship(
     connection: duckdb.DuckDBPyConnection,
-    dataset: str | None,
-    models: Names,
-    missing: str | None,
-    permutations: int | None,
-    how: How,
-) -> list[Row]:
-    """Rows of `ROW`, for each metric one a relation, and one for the models that took no part, with the reason.
+    dataset: str | None = None,
+    models: Names = None,
+    missing: str = "pairwise",
+    permutations: int = 9999,
+    options: Options | None = None,
+) -> Sequence[Row]:
+    """Compare how alike trained models are by what they share.
 
-    Of two models that were trained, 'same-family' is one family. Of others, 'same-training-data' is a training set that
-    both have, that is a part of one of the other, or that has a source in common with one of the other (training.py,
-    training_sets.toml); 'neither' is none of this. Pairs of which nobody can tell, as one was trained on something that
-    is not disclosed, have a row of their own if there are any. Asymmetric metrics count by the mean of both directions.
+    Two trained models of one family are 'same-family'. Of others, 'same-training-data' have a
+    training set in common, one has a part of a set of the other, or sets of both have a source in
+    common (`training`, training_sets.toml); 'neither' have none of this. Pairs of which nobody can
+    tell, as one was trained on something undisclosed, have a row of their own if there are any.
 
-    difference: the mean less that of 'neither'; where all models share data, that of 'same-family' less that of 'same
-    training data', and the warning says so. p_value: how often permuted models differ as much, toward likeness; see
-    `mantel`. For 'same-family' all models change places. For 'same-training-data', which is compared with 'neither'
-    among pairs of different families, families stay together, or kinship would count as training data. low to high:
-    95 % interval of the mean by a bootstrap over models; NULL where fewer than 5 models are in such pairs.
+    The mean of a relation is compared with that of 'neither'; where all models share data, that of
+    'same-family' is compared with that of 'same-training-data', and the warning says so. The test
+    is Mantel's (`mantel`): for 'same-family' all models change places. For 'same-training-data',
+    which is compared with 'neither' among pairs of different families, families stay together, or
+    a common family would count as training data. The interval of the mean is a bootstrap over
+    models, NULL if fewer than 5 models are in such pairs.
+
+    Args:
+        connection: A connection to a store.
+        dataset: The dataset.
+        models: The models; None is all that have vectors there.
+        missing: 'pairwise' or 'common'; see `align_pairs`.
+        permutations: How many orders of the models a test takes.
+        options: How to compare; the null and the interval are left out.
+
+    Returns:
+        For each metric one row per relation, and one for the models in no pair, with the reason.
+
+    Raises:
+        ValueError: If the store has no such model or dataset.
     """
     name = find_dataset(connection, dataset)
-    count = PERMUTATIONS if permutations is None else permutations
-    if count < 0:
-        raise ValueError(f"permutations = {count}, expected 0 or more")
+    options = (options or Options()).without_null()
     # In one order, however they are named: the permutations and resamples drawn depend on it.
-    trained, left_out = _trained(connection, sorted(choose_sources(connection, models, name)))
-    sources = [model.source for model in trained]
-    pairs = list(itertools.permutations(sources, 2))
-    found = align_pairs(connection, {Selection(name): pairs}, how, missing)
+    sources = sorted(choose_sources(connection, models, name))
+    trained, left_out = _read_models(connection, sources)
+    pairs = list(itertools.permutations([model.source for model in trained], 2))
+    found = align_pairs(connection, {Selection(name): pairs}, options, missing)
     rows = []
-    for m, metric in enumerate(how.metrics):
+    for m, metric in enumerate(options.metrics):
         aligned = found[m * len(pairs) : (m + 1) * len(pairs)]
-        known = {"metric": metric, "dataset": name, **_common(aligned)}
-        rows += [
-            known | row for row in _metric_rows(metric, trained, left_out, aligned, count, how.seed)
-        ]
+        columns = {"metric": metric, "dataset": name, **_how(aligned)}
+        by_pair = {(row.model_a, row.model_b): row for row in aligned}
+        rows += _rows(trained, left_out, by_pair, columns, (permutations, options.seed))
     return rows
 
 
-def _trained(
+def _read_models(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]
-) -> tuple[list[Model], dict[str, str]]:
-    """The models that were trained on something that is known, and of the others why they take no part."""
-    known = {model: about for model, *about in connection.execute(MODELS).fetchall()}
+) -> tuple[list[TrainedModel], dict[str, str]]:
+    """Return the models trained on something that is known, and why others are left out."""
+    known = {model: about for model, *about in connection.execute(_MODELS).fetchall()}
     trained, left_out = [], {}
     for source in sources:
         family, sets, twin_of = known[source.model_id]
         if twin_of is not None:
             left_out[source.label] = "untrained"
+        elif sets is None:
+            left_out[source.label] = "training data not recorded"
         elif not sets:
-            left_out[source.label] = (
-                "training data not recorded" if sets is None else "without training data"
-            )
+            left_out[source.label] = "without training data"
         else:
-            trained.append(Model(source, family, frozenset(sets)))
+            trained.append(TrainedModel(source, family, frozenset(sets)))
     return trained, left_out
 
 
-def _common(aligned: Sequence[Row]) -> Row:
-    """How the alignments of a metric were made."""
+def _how(aligned: Sequence[Aligned]) -> dict[str, Any]:
+    """Return the columns that say how the alignments of a metric were computed."""
     columns = ("estimator", "normalization", "k")
-    return {column: aligned[0][column] if aligned else None for column in columns}
+    return {column: getattr(aligned[0], column) if aligned else None for column in columns}
 
 
-def _metric_rows(
-    metric: str,
-    trained: Sequence[Model],
+def _rows(
+    trained: Sequence[TrainedModel],
     left_out: dict[str, str],
-    aligned: Sequence[Row],
-    count: int,
-    seed: int,
+    found: _Found,
+    columns: dict[str, Any],
+    drawn: tuple[int, int],
 ) -> list[Row]:
+    """Return the rows of one metric. drawn: how many permutations, and the seed."""
     labels = [model.source.label for model in trained]
-    members = _pairs(trained, aligned)
-    values, reasons = _matrix(labels, aligned)
+    values, reasons = _as_matrix(labels, found)
     kept, undefined = without_undefined(labels, values, reasons)
-    toward = -1 if find_metric(metric).lower_is_closer else 1
-    pairs = Pairs([trained[i] for i in kept], values[np.ix_(kept, kept)], toward, count, seed)
+    toward = -1 if find_metric(columns["metric"]).lower_is_closer else 1
+    related = RelatedModels([trained[i] for i in kept], values[np.ix_(kept, kept)], toward, *drawn)
     rows = [
-        pairs.row(kind) | {"pairs": members[kind]}
-        for kind in range(len(RELATIONS))
-        if kind != UNKNOWN or pairs.of(UNKNOWN).size
+        Row(
+            relation=RELATIONS[kind],
+            pairs=[_pair(trained[i], trained[j], found) for i, j in pairs],
+            **vars(related.summarize(kind)),
+            **columns,
+        )
+        for kind, pairs in enumerate(pairs_by_relation(trained))
+        if kind != UNKNOWN or related.values_of(UNKNOWN).size
     ]
     left_out = left_out | undefined
     if left_out:
-        rows.append(
-            EMPTY | {"relation": LEFT_OUT, "n_models": len(left_out), "reason": _why(left_out)}
-        )
+        summary = Summary(n_models=len(left_out), reason=_explain(left_out))
+        rows.append(Row(relation=_LEFT_OUT, pairs=None, **vars(summary), **columns))
     return rows
 
 
-def _matrix(labels: Sequence[str], aligned: Sequence[Row]) -> tuple[Values, Any]:
-    """The alignment of any two models, (n, n), symmetric, NaN where undefined, and the reasons there, else None."""
+def _as_matrix(labels: Sequence[str], found: _Found) -> tuple[Values, NDArray[Any]]:
+    """Return the alignment of any two models and why it is undefined, (n, n), symmetric."""
     place = {label: i for i, label in enumerate(labels)}
     values = np.zeros((len(labels), len(labels)))
     reasons = np.full(values.shape, None, dtype=object)
-    for row in aligned:
-        a, b = place[row["model_a"]], place[row["model_b"]]
-        values[a, b] = np.nan if row["value"] is None else row["value"]
-        if row["value"] is None:
-            reasons[a, b] = reasons[b, a] = row["reason"]
+    for (model_a, model_b), row in found.items():
+        a, b = place[model_a], place[model_b]
+        values[a, b] = np.nan if row.value is None else row.value
+        if row.value is None:
+            reasons[a, b] = reasons[b, a] = row.reason
     return (values + values.T) / 2, reasons
 
 
-def _pairs(trained: Sequence[Model], aligned: Sequence[Row]) -> list[list[Row]]:
-    """The pairs of all models that were trained, by relation; asymmetric metrics by the mean of both directions."""
-    known = {(row["model_a"], row["model_b"]): row for row in aligned}
-    found: list[list[Row]] = [[] for _ in RELATIONS]
-    kinds = relate([model.family for model in trained], [model.training for model in trained])
-    for i, j in itertools.combinations(range(len(trained)), 2):
-        a, b = trained[i], trained[j]
-        there = known[a.source.label, b.source.label]
-        back = known[b.source.label, a.source.label]
-        values = (there["value"], back["value"])
-        found[kinds[i, j]].append(
-            {
-                "model_a": a.source.label,
-                "model_b": b.source.label,
-                "family_a": a.family,
-                "family_b": b.family,
-                "common_sets": _common_sets(a.training, b.training),
-                "value": None if None in values else sum(values) / 2,
-                "n": there["n"],
-                "reason": there["reason"] or back["reason"],
-            }
-        )
-    return found
+def _pair(a: TrainedModel, b: TrainedModel, found: _Found) -> PairRow:
+    there = found[a.source.label, b.source.label]
+    back = found[b.source.label, a.source.label]
+    both = [row.value for row in (there, back) if row.value is not None]
+    return PairRow(
+        model_a=a.source.label,
+        model_b=b.source.label,
+        family_a=a.family,
+        family_b=b.family,
+        common_sets=_common_sets(a.training, b.training),
+        value=sum(both) / 2 if len(both) == 2 else None,
+        n=there.n,
+        reason=there.reason or back.reason,
+    )
 
 
 def _common_sets(a: frozenset[str], b: frozenset[str]) -> list[str]:
-    """The training sets that two models share, or else the sources that their sets are drawn from."""
-    origins = (
-        {part for name in sets for part in training.ORIGINS.get(name, [name])} for sets in (a, b)
-    )
-    return sorted(a & b or frozenset.intersection(*map(frozenset, origins)))
+    """Return the training sets in both, or else the sources that sets of both are drawn from."""
+    origins = [
+        {origin for name in sets for origin in training.ORIGINS.get(name, [name])}
+        for sets in (a, b)
+    ]
+    return sorted(a & b or origins[0] & origins[1])
 
 
-def _why(left_out: dict[str, str]) -> str:
-    """'untrained: a, b; …'"""
+def _explain(left_out: dict[str, str]) -> str:
+    """Return 'untrained: a, b; …'."""
     by_reason: dict[str, list[str]] = {}
     for label, reason in left_out.items():
         by_reason.setdefault(reason, []).append(label)
     return "; ".join(f"{reason}: {', '.join(labels)}" for reason, labels in by_reason.items())
 
 
-def relate(families: Sequence[str], sets: Sequence[frozenset[str]]) -> Numbers:
-    """The relation of any two models, (n, n), as places in RELATIONS."""
-    kinds = np.full((len(families), len(families)), FAMILY)
-    for i, j in np.ndindex(kinds.shape):
-        if families[i] != families[j]:
-            kinds[i, j] = RELATIONS.index(training.training_relation(sets[i], sets[j]))
-    return kinds
-
-
-class Pairs:
-    """The models of one matrix of alignments, (n, n), and how any two are related."""
-
-    def __init__(
-        self, models: Sequence[Model], values: Values, toward: int, count: int, seed: int
-    ) -> None:
-        self.values, self.toward, self.count, self.seed = values, toward, count, seed
-        self.families = [model.family for model in models]
-        self.kinds = relate(self.families, [model.training for model in models])
-        self.upper = np.triu(np.ones(values.shape, dtype=bool), 1)
-
-    def of(self, kind: int) -> Values:
-        """The values of the pairs of one kind."""
-        found: Values = self.values[self.upper & (self.kinds == kind)]
-        return found
-
-    def row(self, kind: int) -> Row:
-        """What `ROW` says of one relation."""
-        pairs = self.of(kind)
-        row = EMPTY | {
-            "relation": RELATIONS[kind],
-            "n_pairs": pairs.size,
-            "n_models": len(self.families),
-        }
-        if not pairs.size:
-            return row | {"reason": f"no two models are related by: {RELATIONS[kind]}"}
-        row |= {"mean": pairs.mean(), "median": np.median(pairs)}
-        low_high, few = self._interval(kind)
-        test, coarse = self._test(kind) if kind in TESTED else ({}, None)
-        warning = "; ".join(filter(None, (few, coarse))) or None
-        return row | low_high | test | {"warning": warning}
-
-    def _interval(self, kind: int) -> tuple[Row, str | None]:
-        mask = self.kinds == kind
-        np.fill_diagonal(mask, False)
-        models = np.count_nonzero(mask.any(axis=0))
-        if models < LEAST_MODELS:
-            return (
-                {},
-                f"no interval: {models} models are in such pairs, expected {LEAST_MODELS} or more",
-            )
-        low, high = mantel.mean_interval(self.values, mask, self.seed)
-        return {"low": low, "high": high}, None
-
-    def _test(self, kind: int) -> tuple[Row, str | None]:
-        reference = self._reference(kind)
-        if reference is None:
-            return {
-                "reason": "no two models are related by neither, which is what the mean is compared with"
-            }, None
-        row: Row = {
-            "difference": self.of(kind).mean() - self.of(reference).mean(),
-            "permuted": PERMUTED[kind],
-        }
-        other = (
-            None
-            if reference == NEITHER
-            else f"compared with {RELATIONS[reference]}, as no pair is of neither"
-        )
-        if not self.count:
-            return row | {"reason": "no p-value: permutations = 0"}, other
-        groups = self._groups() if kind == TRAINING else [range(len(self.families))]
-        moved = mantel.orders(groups, self.count, self.seed)
-        p, least = mantel.p_value(self.toward * self.values, self.kinds, kind, reference, moved)
-        if least == 1:
-            return row | {
-                "reason": "no p-value: all permutations leave these pairs as they are"
-            }, other
-        coarse = (
-            f"with these {len(self.families)} models p cannot be below {least:.2g}"
-            if least > COARSE
-            else None
-        )
-        return row | {"p_value": p}, "; ".join(filter(None, (other, coarse))) or None
-
-    def _reference(self, kind: int) -> int | None:
-        """Return what pairs of a kind are compared with: neither, or of a family's what shares its data alone."""
-        kinds = (NEITHER, TRAINING) if kind == FAMILY else (NEITHER,)
-        return next((other for other in kinds if self.of(other).size), None)
-
-    def _groups(self) -> list[list[int]]:
-        """The models of each family."""
-        return [
-            [i for i, own in enumerate(self.families) if own == family]
-            for family in sorted(set(self.families))
-        ]
+TABLE_FUNCTION = TableFunction(
+    "How alike trained models are by what they share: a family, training data, or neither; "
+    "p by permuting the models",
+    Row,
+    (
+        ONE_DATASET,
+        MODELS,
+        METRIC,
+        K,
+        Parameter(
+            "permutations", "BIGINT", 9999, "orders of the models, which p_value is from", least=0
+        ),
+        ESTIMATOR,
+        NORMALIZE,
+        MISSING,
+        OPTION_SEED,
+        DEVICE,
+    ),
+    kinship,
+)

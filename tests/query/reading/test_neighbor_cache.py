@@ -22,8 +22,8 @@ from query.metrics import align
 from query.reading import neighbor_cache as cache
 from query.reading.neighbor_cache import NeighborCache
 from query.reading.selection import Selection, Source
-from query.tables.options import How
-from query.tables.pairs import align_pairs
+from query.tables.shared.options import Options
+from query.tables.shared.pairs import align_pairs
 from tests.query import stores
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,7 +79,7 @@ def counted(path: Path, models: tuple[str, ...], k: int = K) -> tuple[int, int]:
     counting = Counting(path.with_suffix(".data") / "cache")
     sources = [Source(model, "last", True) for model in models]
     with query.connect(path) as con:
-        how = How(k=k, permutations=0, cache=counting)
+        how = Options(k=k, permutations=0, cache=counting)
         align_pairs(con, {Selection(stores.DATASET): list(product(sources, sources))}, how)
     return counting.had, counting.given
 

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import query
-from query.sql.memory import modest
+from query.sql.memory import limited_memory
 from schemas.errors import StoreError
 
 ASK = "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', k := 5, permutations := 0)"
@@ -254,16 +254,16 @@ def test_the_limit_of_memory_is_what_it_was(con: duckdb.DuckDBPyConnection, limi
     assert memory_limit(con) == before
 
 
-def test_reading_is_modest_however_many_read(con: duckdb.DuckDBPyConnection) -> None:
+def test_memory_is_limited_however_many_read(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("SET memory_limit = '3GB'")
     before = memory_limit(con)
-    with modest(con):
-        with modest(con):
+    with limited_memory(con):
+        with limited_memory(con):
             assert memory_limit(con) == "953.6 MiB"
         assert memory_limit(con) == "953.6 MiB"
     assert memory_limit(con) == before
     con.execute("SET memory_limit = '500MB'")
-    with modest(con):
+    with limited_memory(con):
         assert memory_limit(con) == "476.8 MiB"
 
 

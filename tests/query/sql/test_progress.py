@@ -15,6 +15,7 @@ import query
 from query.sql import progress
 from query.sql.progress import Progress
 from tests.query import stores
+from zoo import terminal
 
 
 def test_what_takes_no_time_needs_no_words(capfd: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +29,7 @@ def test_what_takes_no_time_needs_no_words(capfd: pytest.CaptureFixture[str]) ->
 def test_without_a_terminal_there_are_lines(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.1)
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.1)
     with Progress() as shown:
         shown.expect(1000)
         for _ in range(8):
@@ -46,8 +47,8 @@ def test_without_a_terminal_there_are_lines(
 def test_on_a_terminal_there_is_a_bar_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0.1)
     master, slave = os.openpty()
-    with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patched:
-        patched.setattr("sys.stderr", terminal)
+    with os.fdopen(slave, "w") as screen, monkeypatch.context() as patched:
+        patched.setattr("sys.stderr", screen)
         with Progress() as shown:
             shown.expect(100)
             for _ in range(50):
@@ -62,8 +63,8 @@ def test_on_a_terminal_there_is_a_bar_that_goes(monkeypatch: pytest.MonkeyPatch)
 def read_all(master: int) -> str:
     """All that was written to a terminal which is closed by now; Linux ends it with an error."""
     read = b""
-    with os.fdopen(master, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
-        while part := terminal.read(4096):
+    with os.fdopen(master, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while part := screen.read(4096):
             read += part
     return read.decode()
 

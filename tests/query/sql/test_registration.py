@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import query
 from query.metrics import METRICS, Undefined, align
 from query.reading.vectors import lists_to_table
-from query.sql import progress
 from query.sql.aggregates import canonical_order
-from query.sql.registration import signatures
+from query.sql.macros import signatures
+from zoo import terminal
 
 K = 5
 PAIRS = """
@@ -279,7 +279,7 @@ def test_many_small_groups_each_have_their_own_value(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
     rng = np.random.default_rng(2)
     tables = {
         name: rng.normal(size=(120, 5, width)).astype(np.float32)

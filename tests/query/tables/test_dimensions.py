@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from query.metrics import MEASURES, NORMALIZATIONS, effective_rank, intrinsic_dimension, measure
-from query.sql.registration import signatures
+from query.sql.macros import signatures
 
 Connection = duckdb.DuckDBPyConnection
 Vectors = dict[str, NDArray[np.float32]]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import query
 from query.statistics.mantel import mean_interval, orders, p_value
-from query.tables.kinship import RELATIONS, relate
+from query.tables.shared.relations import RELATIONS, relate
 
 Connection = duckdb.DuckDBPyConnection
 FAMILIES = {"base": "a", "near": "a", "far": "a", "rotated": "b", "scaled": "b", "noise": "c"}

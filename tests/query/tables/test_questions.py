@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 import query
 from query.metrics import METRICS
-from query.tables.convergence import interval, spearman
+from query.statistics.rank_correlation import spearman, spearman_interval
 
 HOW = "dataset := 'crystals', k := 5"
 
@@ -204,12 +204,12 @@ def test_the_interval_is_a_bootstrap_over_models() -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 6, 12).astype(float)
     y = x + rng.normal(size=12)
-    found = interval(x.tolist(), y.tolist())
+    found = spearman_interval(x.tolist(), y.tolist())
     drawn = [rng.integers(12, size=12) for _ in range(4000)]
     by_hand = np.percentile([spearmanr(x[rows], y[rows]).statistic for rows in drawn], [2.5, 97.5])
     assert found == pytest.approx(by_hand, abs=0.03)
-    assert found == interval(x.tolist(), y.tolist())
-    assert interval([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) is None
+    assert found == spearman_interval(x.tolist(), y.tolist())
+    assert spearman_interval([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) is None
 
 
 def test_without_a_reference_the_best_model_is_it(scored: Connection) -> None:

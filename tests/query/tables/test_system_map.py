@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from query.tables.system_map import principal_plane, umap_plane
+from query.tables.shared.planes import principal_plane, umap_plane
 
 Connection = duckdb.DuckDBPyConnection
 Floats = NDArray[np.float64]

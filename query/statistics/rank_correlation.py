@@ -1,0 +1,77 @@
+"""Spearman's rank correlation of few numbers, with a permutation test and an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST = 3  # numbers, below which ranks correlate by themselves
+LEAST_FOR_INTERVAL = 5  # numbers, below which a bootstrap draws few distinct samples
+RESAMPLES = 9999  # so that p has steps of 0.0001; up to 7 numbers have fewer orders, all taken
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
+    """Return the rank correlation and its two-sided p-value by permutation.
+
+    Args:
+        x: n numbers.
+        y: n numbers.
+
+    Returns:
+        The correlation and p, by all orders of up to 7 numbers, else by RESAMPLES of them with a
+        fixed seed. None below LEAST numbers, or where all of one side are equal.
+    """
+    # SciPy takes a second to import, which other questions need not wait for.
+    from scipy.stats import permutation_test, rankdata
+
+    a, b = rankdata(x), rankdata(y)
+    if len(a) < LEAST or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+
+    def correlation(ranks: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        centered = ranks - ranks.mean(axis=axis, keepdims=True)
+        other = b - b.mean()
+        found: NDArray[np.float64] = (centered * other).sum(axis=axis) / np.sqrt(
+            np.square(centered).sum(axis=axis) * np.square(other).sum()
+        )
+        return found
+
+    test = permutation_test(
+        (a,),
+        correlation,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        rng=0,
+    )
+    return float(test.statistic), float(test.pvalue)
+
+
+def spearman_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the rank correlation by a bootstrap over its numbers.
+
+    Resamples in which all numbers of one side are equal have no correlation, and are left out.
+
+    Args:
+        x: n numbers.
+        y: n numbers.
+
+    Returns:
+        The percentiles of RESAMPLES resamples with a fixed seed. None below LEAST_FOR_INTERVAL
+        numbers.
+    """
+    from scipy.stats import rankdata
+
+    n = len(x)
+    if n < LEAST_FOR_INTERVAL:
+        return None
+    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    a, b = (rankdata(np.asarray(values)[drawn], axis=1) - (n + 1) / 2 for values in (x, y))
+    scale = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+    defined = scale > 0
+    if not defined.any():
+        return None
+    low, high = np.percentile((a * b).sum(axis=1)[defined] / scale[defined], [2.5, 97.5])
+    return float(low), float(high)

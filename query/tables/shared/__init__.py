@@ -1,0 +1,1 @@
+"""What table functions share: how they are declared, their options, alignments of pairs, trees."""

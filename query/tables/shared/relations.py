@@ -1,0 +1,213 @@
+"""How any two trained models are related, and how alike models of one relation are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from query.reading import training
+from query.reading.selection import Source
+from query.statistics import mantel
+from query.statistics.mantel import Numbers, Values
+
+RELATIONS = ("same-family", training.SHARED, training.NEITHER, training.UNKNOWN)
+FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
+
+_TESTED = (FAMILY, TRAINING)
+_PERMUTED = {
+    FAMILY: "all models",
+    TRAINING: "models within families, and families of one size",
+}
+_LEAST_MODELS = 5  # that a bootstrap starts from
+_COARSE = 0.01  # a row says what the smallest possible p is if it is above this
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that was trained.
+
+    Attributes:
+        source: The model.
+        family: Its family.
+        training: The sets that it was trained on.
+    """
+
+    source: Source
+    family: str
+    training: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of the pairs of one relation; None where it is undefined.
+
+    Attributes:
+        n_models: Models that are compared, of any relation.
+        n_pairs: Pairs of this relation.
+        mean: The mean of their values.
+        median: The median of their values.
+        low: Lower end of the 95 % interval of the mean.
+        high: Upper end.
+        difference: The mean less that of the pairs they are compared with.
+        p_value: How often permuted models differ as much, toward likeness.
+        permuted: What changes places.
+        warning: What weakens these numbers.
+        reason: Why some are None.
+    """
+
+    n_models: int | None = None
+    n_pairs: int | None = None
+    mean: float | None = None
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+    p_value: float | None = None
+    permuted: str | None = None
+    warning: str | None = None
+    reason: str | None = None
+
+
+def relate(families: Sequence[str], sets: Sequence[frozenset[str]]) -> Numbers:
+    """Return the relation of any two models.
+
+    Args:
+        families: The families of n models.
+        sets: What they were trained on.
+
+    Returns:
+        (n, n), places in RELATIONS.
+    """
+    kinds = np.full((len(families), len(families)), FAMILY)
+    for i, j in np.ndindex(kinds.shape):
+        if families[i] != families[j]:
+            kinds[i, j] = RELATIONS.index(training.training_relation(sets[i], sets[j]))
+    return kinds
+
+
+class RelatedModels:
+    """Models that are all aligned with each other, and how any two are related."""
+
+    def __init__(
+        self,
+        models: Sequence[TrainedModel],
+        values: Values,
+        toward: int,
+        permutations: int,
+        seed: int,
+    ) -> None:
+        """Relate n models.
+
+        Args:
+            models: The models.
+            values: Their alignments, (n, n), symmetric and finite.
+            toward: 1 if the metric grows with likeness, -1 if it falls.
+            permutations: How many orders of the models a test takes.
+            seed: Of what is drawn at random.
+        """
+        self._values, self._toward = values, toward
+        self._permutations, self._seed = permutations, seed
+        self._families = [model.family for model in models]
+        self._kinds = relate(self._families, [model.training for model in models])
+        self._upper = np.triu(np.ones(values.shape, dtype=bool), 1)
+
+    def values_of(self, kind: int) -> Values:
+        """Return the values of the pairs of one relation.
+
+        Args:
+            kind: The place of the relation in RELATIONS.
+
+        Returns:
+            (pairs,).
+        """
+        found: Values = self._values[self._upper & (self._kinds == kind)]
+        return found
+
+    def summarize(self, kind: int) -> Summary:
+        """Return what is known of the pairs of one relation.
+
+        Args:
+            kind: The place of the relation in RELATIONS.
+        """
+        pairs = self.values_of(kind)
+        found = Summary(n_models=len(self._families), n_pairs=pairs.size)
+        if not pairs.size:
+            return replace(found, reason=f"no two models are related by: {RELATIONS[kind]}")
+        found = replace(found, mean=float(pairs.mean()), median=float(np.median(pairs)))
+        found = self._add_interval(found, kind)
+        return self._add_test(found, kind) if kind in _TESTED else found
+
+    def _add_interval(self, found: Summary, kind: int) -> Summary:
+        mask = self._kinds == kind
+        np.fill_diagonal(mask, False)
+        models = np.count_nonzero(mask.any(axis=0))
+        if models < _LEAST_MODELS:
+            return _warn(
+                found,
+                f"no interval: {models} models are in such pairs, expected {_LEAST_MODELS} or more",
+            )
+        low, high = mantel.mean_interval(self._values, mask, self._seed)
+        return replace(found, low=low, high=high)
+
+    def _add_test(self, found: Summary, kind: int) -> Summary:
+        reference = self._reference(kind)
+        if reference is None:
+            none = "no two models are related by neither, which is what the mean is compared with"
+            return replace(found, reason=none)
+        found = replace(
+            found,
+            difference=float(self.values_of(kind).mean() - self.values_of(reference).mean()),
+            permuted=_PERMUTED[kind],
+        )
+        if reference != NEITHER:
+            other = RELATIONS[reference]
+            found = _warn(found, f"compared with {other}, as no pair is of neither")
+        if not self._permutations:
+            return replace(found, reason="no p-value: permutations = 0")
+        groups = self._groups() if kind == TRAINING else [range(len(self._families))]
+        moved = mantel.orders(groups, self._permutations, self._seed)
+        values = self._toward * self._values
+        p, least = mantel.p_value(values, self._kinds, kind, reference, moved)
+        if least == 1:
+            stuck = "no p-value: all permutations leave these pairs as they are"
+            return replace(found, reason=stuck)
+        if least > _COARSE:
+            found = _warn(
+                found, f"with these {len(self._families)} models p cannot be below {least:.2g}"
+            )
+        return replace(found, p_value=p)
+
+    def _reference(self, kind: int) -> int | None:
+        """Return the relation that a relation is compared with.
+
+        It is 'neither'. Where all models share data, a family is compared with those.
+        """
+        kinds = (NEITHER, TRAINING) if kind == FAMILY else (NEITHER,)
+        return next((other for other in kinds if self.values_of(other).size), None)
+
+    def _groups(self) -> list[list[int]]:
+        """Return the places of the models of each family."""
+        return [
+            [i for i, own in enumerate(self._families) if own == family]
+            for family in sorted(set(self._families))
+        ]
+
+
+def pairs_by_relation(models: Sequence[TrainedModel]) -> list[list[tuple[int, int]]]:
+    """Return the places of the two models of every pair, by relation.
+
+    Args:
+        models: The models.
+    """
+    kinds = relate([model.family for model in models], [model.training for model in models])
+    found: list[list[tuple[int, int]]] = [[] for _ in RELATIONS]
+    for i, j in itertools.combinations(range(len(models)), 2):
+        found[kinds[i, j]].append((i, j))
+    return found
+
+
+def _warn(found: Summary, warning: str) -> Summary:
+    return replace(found, warning="; ".join(filter(None, (found.warning, warning))))

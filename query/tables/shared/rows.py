@@ -1,0 +1,53 @@
+"""Columns that several table functions share, in groups from which their rows are put together.
+
+A dataclass has the columns of its last base first, so `class Row(Notes, Value, Pair)` begins with
+the pair. Notes come last: a terminal that is too narrow shows the first and the last columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models of an alignment."""
+
+    model_a: Annotated[str, "the first model; model#representation if not its default one"]
+    model_b: Annotated[str, "the second model"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """An alignment, and how it was computed."""
+
+    dataset: Annotated[str, "the dataset whose systems are compared"]
+    value: Annotated[float | None, "the metric; NULL where it is undefined"]
+    calibrated: Annotated[float | None, "the value between chance (0) and identity (1)"]
+    p_value: Annotated[float | None, "how often shuffled pairs of systems are as much alike"]
+    n: Annotated[int, "systems that are compared"]
+    n_distinct: Annotated[int | None, "distinct vectors of the model that has fewer"]
+    dropped_a: Annotated[int, "systems of the first model that the second has no vectors of"]
+    dropped_b: Annotated[int, "systems of the second model that the first has no vectors of"]
+    metric: Annotated[str, "the metric"]
+    estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
+    normalization: Annotated[str, "how vectors were normalized"]
+    k: Annotated[int | None, "neighbors per system, of a metric that has them"]
+    null_mean: Annotated[float | None, "the mean of the value over shuffled pairs: chance"]
+    null_std: Annotated[float | None, "the standard deviation over shuffled pairs"]
+    low: Annotated[float | None, "lower end of the 95 % interval of the value"]
+    high: Annotated[float | None, "upper end of the 95 % interval of the value"]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What to know before a value is believed."""
+
+    warning: Annotated[str | None, "what weakens the value"]
+    reason: Annotated[str | None, "why there is no value"]
+
+
+@dataclass(frozen=True)
+class Aligned(Notes, Value, Pair):
+    """The alignment of two models by one metric on one dataset."""
