@@ -41,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _with_todays_keys(content: Any) -> Any:
-    """Return the content with `license` in its keys; versions up to store schema 3 wrote `licence`."""
+    """Return the content with `license` in its keys, where schema 3 and before had `licence`."""
     if isinstance(content, list):
         return [_with_todays_keys(item) for item in content]
     if not isinstance(content, dict):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from ingest import __main__ as program
 from ingest.commands.faults import explained
-from zoo.command_line import UsageError, names
+from ingest.failures import RunError
+from ingest.runs.progress import report_error
+from ingest.runs.request import choose_models
+from ingest.runtimes.check_model import check_model
+from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.downloaded import DownloadedDataset
+from ingest.systems.entry import DatasetError
+from zoo.command_line import UsageError, names, print_now
 from zoo.commands.families import check_cards
 from zoo.commands.models import pin_weights
 
@@ -23,7 +29,7 @@ def check(options: argparse.Namespace) -> int:
     code = check_cards(names(options.family))
     if options.model is not None:
         with explained(options):
-            code = max(code, program.check_models(options))
+            code = max(code, _check_models(options))
     return code
 
 
@@ -44,4 +50,26 @@ def pin(options: argparse.Namespace) -> int:
     if options.model is not None:
         return pin_weights(options.model, again=options.again)
     with explained(options):
-        return program.pin(options)
+        _pin_dataset(options.dataset)
+    return 0
+
+
+def _check_models(options: argparse.Namespace) -> int:
+    """Check models one after another; return the exit code."""
+    failed = []
+    for selection in choose_models(options.model):
+        try:
+            check_model(selection, print_now, dummy=options.dummy, device=options.device)
+        except RunError as error:
+            report_error(str(error))
+            failed.append(selection.model_id)
+    if failed:
+        report_error(f"{len(failed)} models failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _pin_dataset(name: str) -> None:
+    dataset = find_dataset(name)
+    if not isinstance(dataset, DownloadedDataset):
+        raise DatasetError(f"{dataset.name} needs no checksum: none of its files is downloaded")
+    print_now(f"{dataset.loader.source.pin(print_now)} is written; commit it")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
 
-from ingest import __main__ as program
 from ingest.commands.faults import explained
+from ingest.executors.embed import embed as embed_datasets
+from ingest.layout import Layout
+from ingest.maintenance.confirm import confirm_losses
+from ingest.maintenance.datasets import describe_datasets
+from ingest.maintenance.forecast import forecast
+from ingest.runs.import_vectors import import_file
+from ingest.runs.imported import ImportedVectors
+from ingest.runs.request import Settings
+from zoo.command_line import print_now
 
 
 def embed(options: argparse.Namespace) -> int:
-    """Embed datasets with models, or load vectors that a user has.
+    """Embed datasets with models, or import vectors that a user has.
 
     Args:
         options: those of `matterzoo ingest`.
@@ -18,7 +29,11 @@ def embed(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.run(options)
+        if options.vectors is not None:
+            return _import(options)
+        settings = _settings(options)
+        failed = embed_datasets(options.model, options.dataset, settings, store=options.store)
+        return 1 if failed else 0
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -31,7 +46,10 @@ def plan(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.foresee(options)
+        settings = _settings(options)
+        for line in forecast(options.model, options.dataset, settings, store=options.store):
+            print_now(line)
+    return 0
 
 
 def list_datasets(options: argparse.Namespace) -> int:
@@ -44,4 +62,21 @@ def list_datasets(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.datasets(options)
+        for line in describe_datasets():
+            print_now(line)
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    file = Path(options.vectors)
+    imported = ImportedVectors(options.model, file, options.title, options.license)
+    agree = partial(confirm_losses, options.model, file, options.yes)
+    layout = Layout.find(options.store)
+    print_now(import_file(layout, imported, options.dataset, _settings(options), agree))
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Return how models are to be run; `plan` has fewer options than `ingest`."""
+    stated = vars(options)
+    return Settings(**{f.name: stated[f.name] for f in fields(Settings) if f.name in stated})

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import duckdb
 
-from ingest.__main__ import _of_the_disk
 from ingest.layout import Layout
+from ingest.runs.errors import explain_disk_error
 from zoo.errors import MatterzooError
 
 
@@ -37,7 +37,7 @@ def explained(options: argparse.Namespace) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        fault = _of_the_disk(error, Layout.find(vars(options).get("store")))
+        fault = explain_disk_error(error, Layout.find(vars(options).get("store")))
         if fault is None:
             raise
         raise DiskError(fault) from error

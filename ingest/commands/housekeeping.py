@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ingest import __main__ as program
 from ingest.commands.faults import explained
 from ingest.images import operations
 from ingest.layout import Layout
+from ingest.maintenance.clean import clean_cache, clean_environment, clean_models
 from ingest.maintenance.confirm import confirm
+from ingest.maintenance.disk import describe_usage
 from ingest.maintenance.doctor import diagnose, show
+from ingest.maintenance.rebuild import rebuild
+from ingest.runtimes import environment
+from zoo.cards.discovery import find_families
 from zoo.command_line import UsageError, print_now, switches
 
 
@@ -23,7 +27,11 @@ def build_environment(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.env(options)
+        for family in find_families(options.family):
+            if environment.ready(family):
+                print_now(f"{family.name}: its environment is there and up to date")
+            environment.build(family, print_now)
+    return 0
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -48,7 +56,10 @@ def rebuild_store(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.make_again(options)
+        layout = Layout.find(options.store)
+        count = rebuild(layout, print_now)
+        print_now(f"{layout.store} is made again from {count} runs")
+    return 0
 
 
 def disk_usage(options: argparse.Namespace) -> int:
@@ -61,7 +72,9 @@ def disk_usage(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.du(options)
+        for line in describe_usage(Layout.find(options.store)):
+            print_now(line)
+    return 0
 
 
 def clean(options: argparse.Namespace) -> int:
@@ -82,8 +95,20 @@ def clean(options: argparse.Namespace) -> int:
         )
     if options.images is None:
         with explained(options):
-            return program.clean(options)
+            for removed in _clean(options):
+                print_now(f"removed {removed}")
+        return 0
     operations.clean_images(
         options.images, lambda lines, would: confirm(lines, would, options.yes), print_now
     )
     return 0
+
+
+def _clean(options: argparse.Namespace) -> list[str]:
+    """Remove what is named, and return what was removed."""
+    if options.env is not None:
+        return clean_environment(options.env)
+    layout = Layout.find(options.store)
+    if options.cache:
+        return clean_cache(layout)
+    return clean_models(layout, options.model, options.dataset, yes=options.yes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ingest import __main__ as program
 from ingest.commands.faults import explained
+from ingest.layout import Layout
+from ingest.share import models
 
 
 def publish_models(options: argparse.Namespace) -> int:
@@ -18,7 +19,14 @@ def publish_models(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.publish_models(options)
+        refused = models.publish_models(
+            Layout.find(options.store),
+            options.model,
+            options.dataset,
+            options.repo,
+            options.representation,
+        )
+    return 2 if refused else 0
 
 
 def fetch_models(options: argparse.Namespace) -> int:
@@ -31,4 +39,13 @@ def fetch_models(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        return program.fetch_models(options)
+        refused = models.fetch_models(
+            Layout.find(options.store),
+            options.model,
+            options.dataset,
+            options.repo,
+            revision=options.revision,
+            representations=options.representation,
+            limit=options.limit,
+        )
+    return 2 if refused else 0

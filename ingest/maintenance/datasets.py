@@ -1,4 +1,4 @@
-"""`make datasets`: what there is, how large, whether it is here, on which terms."""
+"""List the datasets, how large they are, whether they are here, and on which terms."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
 
 
-def lines() -> Iterator[str]:
-    """Those we carry, then those to be downloaded, each by size."""
+def describe_datasets() -> Iterator[str]:
+    """Describe every dataset: those that are carried, then those that are downloaded, by size.
+
+    Yields:
+        One line per dataset, one more for its files if it is downloaded, and one on --limit.
+    """
     datasets = sorted(
         load_datasets().values(),
         key=lambda d: (isinstance(d, DownloadedDataset), d.approx_systems or 0, d.name),
@@ -21,22 +25,26 @@ def lines() -> Iterator[str]:
         yield f"{dataset.name:<12} {count:>9} systems  {dataset.title} ({_terms(dataset)})"
         if isinstance(dataset, DownloadedDataset):
             yield f"{'':<30} {_files(dataset)}"
-    yield f"LIMIT=n takes n systems of one that is downloaded, or {DEFAULT_SAMPLE:,}; a larger n contains a smaller one's."
+    yield (
+        f"--limit N takes N systems of one that is downloaded ({DEFAULT_SAMPLE:,} by default); "
+        "a larger N contains the systems of a smaller one"
+    )
 
 
 def _terms(dataset: Dataset) -> str:
     if not isinstance(dataset, DownloadedDataset):
         return dataset.license
-    license = dataset.loader.source.facts.license
-    gated = [", to be accepted first"] if license.gated else []
-    return "".join([license.name, *gated, "" if license.commercial else ", not for commercial use"])
+    terms = dataset.loader.source.facts.license
+    gate = ", to be accepted first" if terms.gated else ""
+    use = "" if terms.commercial else ", not for commercial use"
+    return f"{terms.name}{gate}{use}"
 
 
 def _files(dataset: DownloadedDataset) -> str:
     files = dataset.loader.source
     missing, besides = files.missing, files.facts.besides
     if not all(file.pinned for file in files.facts.file):
-        where = f"first `make pin DATASET={dataset.name}`, which downloads them"
+        where = f"first `matterzoo pin --dataset {dataset.name}`, which downloads them"
     elif not missing:
         where = f"here, in {files.folder}"
     elif len(missing) < len(files.facts.file):

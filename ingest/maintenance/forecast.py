@@ -1,4 +1,4 @@
-"""`make plan`: what embedding a dataset with a model will take and cost, told before anything starts."""
+"""Foresee what embedding a dataset with models will take: what `matterzoo plan` shows."""
 
 from __future__ import annotations
 
@@ -8,28 +8,42 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.layout import Layout, escape_glob
-from ingest.maintenance.disk import megabytes
-from ingest.runs.cost import COPIES, LOAD, duration
-from ingest.runs.plan import Request, count_missing, why_inapplicable
+from ingest.runs.cost import START_SECONDS, Task, bytes_per_system, estimate_cost
+from ingest.runs.plan import count_missing
+from ingest.runs.prepare import resolve_dataset
+from ingest.runs.progress import report
+from ingest.runs.request import (
+    Request,
+    Settings,
+    choose_models,
+    choose_representations,
+    families_of,
+    make_request,
+    why_inapplicable,
+)
+from ingest.runtimes import choose_runtime
 from ingest.runtimes.protocol import Runtime
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
-from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from zoo.cards.family import Selection
-from zoo.terminal import license_line
+from zoo.terminal import duration, license_line, megabytes
 from zoo.weights.local import find_weights, needed_files
 from zoo.worker.device import cpu_name
 
-SIZES = {  # of a system, in the unit of a card's compute.scales_with; tokens are about the letters of a text
+# The size of a system in the unit of a card's compute.scales_with; tokens are about the letters of
+# a text.
+SIZES = {
     "atoms": "coalesce(len(numbers), 4 * len(sequence))",
     "tokens": "coalesce(len(sequence), len(smiles), 12 * len(numbers))",
     "systems": "1",
 }
-# The largest run here on such a device. For a CPU its name has to be this one's.
+# The largest run here on such a device. A CPU has to be the same as this machine's.
 MEASURED = """
-SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory FROM runs
+SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory
+FROM runs
 WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0
 AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0
 ORDER BY sent DESC, finished DESC LIMIT 1
@@ -37,30 +51,110 @@ ORDER BY sent DESC, finished DESC LIMIT 1
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What a run of the model on such a device took."""
+class Measured:
+    """What a run of a model on such a device took.
 
-    speed: float  # systems/s, about, once it has started
-    memory: int | None  # bytes
+    Attributes:
+        speed: Systems per second, about, once the worker had started.
+        memory: Peak memory of the host in bytes, if it was measured.
+    """
+
+    speed: float
+    memory: int | None
 
 
-def of_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
-    """What has to happen before the first model can start."""
+@dataclass(frozen=True)
+class _Foreseen:
+    """One model over the dataset.
+
+    Attributes:
+        selection: The model.
+        representations: Names of those that are asked for.
+        device: Where the model is to run.
+        request: The request; None if the dataset has still to be made.
+        systems: How many systems are to be embedded; None if nobody knows yet.
+    """
+
+    selection: Selection
+    representations: tuple[str, ...]
+    device: str
+    request: Request | None
+    systems: int | None
+
+
+def forecast(
+    models: str, dataset: str, settings: Settings | None = None, *, store: str | None = None
+) -> Iterator[str]:
+    """Foresee what embedding a dataset with models will take. Nothing is made, nothing downloaded.
+
+    Args:
+        models: Ids of models separated by commas, all or bundled; see `choose_models`.
+        dataset: The name of a dataset, or the path of a file of systems.
+        settings: How the models are to be run; by default as usual.
+        store: The store's path; see `Layout.find`.
+
+    Yields:
+        Lines on the runtime, the dataset, each model, and the disk.
+
+    Raises:
+        MatterzooError: What is asked for cannot be done.
+    """
+    settings = settings or Settings()
+    layout = Layout.find(store)
+    selections = choose_models(models)
+    runtime, why = choose_runtime(settings.runtime, families_of(selections))
+    found = resolve_dataset(layout, dataset).sampled(settings.limit, report)
+    made = _find_made(layout, found)
+    yield f"runtime {runtime.name}: {why}"
+    yield from _describe_dataset(found, made)
+    tasks = []
+    for selection in selections:
+        foreseen = _foresee(layout, found, made, selection, settings)
+        yield from _describe_model(layout, runtime, found, foreseen)
+        if foreseen.systems:
+            tasks.append(Task(selection, foreseen.representations, foreseen.systems))
+    yield from estimate_cost(layout, runtime, tasks).disk_lines()
+
+
+def _find_made(layout: Layout, dataset: Dataset) -> MaterializedDataset | None:
+    """Return the dataset on disk, if it is there, up to date, and large enough."""
+    there = read_materialized(layout.dataset(dataset.name))
+    if there is None or there.fingerprint != dataset.fingerprint:
+        return None
+    return there if there.covers(dataset.sample) else None
+
+
+def _foresee(
+    layout: Layout,
+    dataset: Dataset,
+    made: MaterializedDataset | None,
+    selection: Selection,
+    settings: Settings,
+) -> _Foreseen:
+    """Find how many systems a model is to embed."""
+    names = choose_representations(selection, settings.representation)
+    if made is None:
+        systems = dataset.sample or dataset.approx_systems
+        return _Foreseen(selection, names, "cpu", None, systems)
+    request = make_request(selection, made, settings.limit or dataset.sample, settings)
+    missing = 0 if why_inapplicable(selection, made) else count_missing(layout, request)
+    return _Foreseen(selection, names, settings.device, request, missing)
+
+
+def _describe_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
+    """Describe what has to happen before the first model can start."""
     if made is not None:
-        yield f"dataset {dataset.name}: {made.n_systems:,} systems, at hand"
+        yield f"dataset {dataset.name}: {made.n_systems:,} systems, here"
         return
-    count = (
-        f"{dataset.sample or dataset.approx_systems or 0:,} systems, "
-        if dataset.approx_systems
-        else ""
-    )
+    systems = dataset.sample or dataset.approx_systems or 0
+    count = f"{systems:,} systems, " if dataset.approx_systems else ""
     time = f", about {duration(dataset.approx_seconds)}" if dataset.approx_seconds else ""
     yield f"dataset {dataset.name}: {count}to be made first{time}"
     if isinstance(dataset, DownloadedDataset):
-        yield from _downloads(dataset)
+        yield from _describe_downloads(dataset)
 
 
-def _downloads(dataset: DownloadedDataset) -> Iterator[str]:
+def _describe_downloads(dataset: DownloadedDataset) -> Iterator[str]:
     files = dataset.loader.source
     about = files.facts
     if files.missing:
@@ -69,69 +163,61 @@ def _downloads(dataset: DownloadedDataset) -> Iterator[str]:
         yield f"  and besides: {about.besides}"
     use = "" if about.license.commercial else ", not for commercial use"
     gate = ", to be accepted first" if about.license.gated else ""
-    yield f"  license: {about.license.name}{use}{gate}, {about.license.url or about.license.no_url_because}"
+    link = about.license.url or about.license.no_url_because
+    yield f"  license: {about.license.name}{use}{gate}, {link}"
 
 
-def of_model(
-    layout: Layout,
-    runtime: Runtime,
-    dataset: Dataset,
-    request: Request | None,
-    asked: Selection,
-    systems: int | None,
+def _describe_model(
+    layout: Layout, runtime: Runtime, dataset: Dataset, foreseen: _Foreseen
 ) -> Iterator[str]:
-    """What one model will take. request: None where the dataset has still to be made. systems: see `systems_of`."""
-    reason = None if request is None else why_inapplicable(asked, request.dataset)
+    """Describe what one model will take."""
+    selection, request, systems = foreseen.selection, foreseen.request, foreseen.systems
+    reason = None if request is None else why_inapplicable(selection, request.dataset)
     if reason is not None:
-        yield f"{asked.model_id}: nothing to do, {reason}"
+        yield f"{selection.model_id}: nothing to do, {reason}"
         return
     total = dataset.sample or dataset.approx_systems if request is None else request.systems
-    stored = f", of {total:,}" if systems != total and total is not None else ""
+    of = f", of {total:,}" if systems != total and total is not None else ""
     known = "a number of" if systems is None else f"{systems:,}"
-    yield f"{asked.model_id}: {known} systems to embed{stored}"
+    yield f"{selection.model_id}: {known} systems to embed{of}"
     if systems:
-        device = "cpu" if request is None else request.device
-        earlier = _earlier(layout, asked.model_id, device)
-        yield f"  time: {_time(asked, systems, device, earlier)}"
-        yield f"  memory: {_memory(asked, device, earlier)}"
-        yield f"  batches: {_batches(request, systems)}"
-        vectors = COPIES * 4 * _numbers(asked, request) * systems
-        yield f"  vectors: {megabytes(vectors)}, in shards and in the store"
-    yield f"  weights: {_weights(asked)}"
-    built = runtime.ready(asked.family)
-    yield f"  environment: {'is there' if built else f'{asked.family.installed_mb:,} MB to make ready first'}"
-    license = license_line(asked.model.license_weights, "the weights")
-    if license:
-        yield f"  {license}"
+        yield from _describe_work(layout, foreseen, systems)
+    yield f"  weights: {_weights(selection)}"
+    missing = f"{selection.family.installed_mb:,} MB to make ready first"
+    yield f"  environment: {'ready' if runtime.ready(selection.family) else missing}"
+    notice = license_line(selection.model.license_weights, "the weights")
+    if notice:
+        yield f"  {notice}"
 
 
-def systems_of(layout: Layout, dataset: Dataset, request: Request | None) -> int | None:
-    """How many systems are still to be embedded; None where nobody knows yet how many there are."""
-    if request is None:
-        return dataset.sample or dataset.approx_systems
-    return (
-        0
-        if why_inapplicable(request.selection, request.dataset)
-        else count_missing(layout, request)
-    )
+def _describe_work(layout: Layout, foreseen: _Foreseen, systems: int) -> Iterator[str]:
+    selection, device = foreseen.selection, foreseen.device
+    measured = _find_measured(layout, selection.model_id, device)
+    yield f"  time: {_time(selection, systems, device, measured)}"
+    yield f"  memory: {_memory(selection, device, measured)}"
+    yield f"  batches: {_batches(foreseen.request, systems)}"
+    vectors = systems * bytes_per_system(selection, foreseen.representations)
+    yield f"  vectors: {megabytes(vectors)}, in shards and in the store"
 
 
-def _time(asked: Selection, systems: int, device: str, earlier: Earlier | None) -> str:
-    if earlier is not None:
-        return f"about {duration(LOAD + systems / earlier.speed)} on {device}, by an earlier run on such a device"
-    speed = asked.model.compute.systems_per_second
+def _time(selection: Selection, systems: int, device: str, measured: Measured | None) -> str:
+    if measured is not None:
+        time = duration(START_SECONDS + systems / measured.speed)
+        return f"about {time} on {device}, by an earlier run on such a device"
+    speed = selection.model.compute.systems_per_second
     if speed is None:
-        return f"not measured on {device} yet; LIMIT=100 tells"
-    return f"about {duration(LOAD + systems / speed)} on 2 CPU cores, as its card was measured"
+        return f"not measured on {device} yet; a run with --limit 100 would tell"
+    time = duration(START_SECONDS + systems / speed)
+    return f"about {time} on 2 CPU cores, as its card was measured"
 
 
-def _memory(asked: Selection, device: str, earlier: Earlier | None) -> str:
-    if earlier is not None and earlier.memory:
-        return (
-            f"{megabytes(earlier.memory)} of the host's at the peak of an earlier run on {device}"
-        )
-    parameters = asked.model.compute.parameters
-    return f"at least {megabytes(4 * parameters)}, its {parameters:,} parameters; the rest is not measured yet"
+def _memory(selection: Selection, device: str, measured: Measured | None) -> str:
+    if measured is not None and measured.memory:
+        peak = megabytes(measured.memory)
+        return f"{peak} of the host's at the peak of an earlier run on {device}"
+    parameters = selection.model.compute.parameters
+    least = megabytes(4 * parameters)
+    return f"at least {least}, its {parameters:,} parameters; the rest is not measured yet"
 
 
 def _batches(request: Request | None, systems: int) -> str:
@@ -148,31 +234,28 @@ def _batches(request: Request | None, systems: int) -> str:
     return f"about {count:,}, of at most {budget:,} {compute.scales_with}"
 
 
-def _numbers(asked: Selection, request: Request | None) -> int:
-    names = (asked.model.default_representation,) if request is None else request.representations
-    return sum(r.dimension for r in asked.model.representation if r.name in names)
-
-
-def _weights(asked: Selection) -> str:
-    files = needed_files(asked)
+def _weights(selection: Selection) -> str:
+    files = needed_files(selection)
     if not files:
         return "nothing to download"
-    if find_weights(asked) is not None:
-        return "at hand"
-    if not asked.model.weights.pinned(untrained=asked.untrained):
-        return f"to be downloaded; how large is known once `make pin MODEL={asked.model.id}` has recorded it"
+    if find_weights(selection) is not None:
+        return "here"
+    if not selection.model.weights.pinned(untrained=selection.untrained):
+        pin = f"matterzoo pin {selection.model.id}"
+        return f"to be downloaded; `{pin}` records how large they are"
     return f"{len(files)} files to download, {megabytes(sum(file.size or 0 for file in files))}"
 
 
-def _earlier(layout: Layout, model_id: str, device: str) -> Earlier | None:
+def _find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
+    """Find what an earlier run of the model on such a device took."""
     if not layout.store.exists():
         return None
+    values = {
+        "model_id": model_id,
+        "kind": device.partition(":")[0],
+        "cpu": cpu_name(),
+        "load": START_SECONDS,
+    }
     with connect(layout.store, read_only=True) as connection:
-        values = {
-            "model_id": model_id,
-            "kind": device.partition(":")[0],
-            "cpu": cpu_name(),
-            "load": LOAD,
-        }
         row = connection.execute(MEASURED, values).fetchone()
-    return None if row is None else Earlier(*row)
+    return None if row is None else Measured(*row)

@@ -186,7 +186,7 @@ def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
 
 
 def _check_stamps(run: Run, job: dict[str, Any], result: dict[str, Any]) -> None:
-    """Compare the files with the stamps that were noted; runs of before there were any have none."""
+    """Compare the files with the stamps that were noted; runs of early versions have none."""
     stated = result.get("shards", {})
     unknown = {file.name for file in run.shards} - stated.keys()
     if stated and unknown:

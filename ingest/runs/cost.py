@@ -1,41 +1,56 @@
-"""What an ingest will take, said before it starts: environments, disk and time."""
+"""Estimate what a request will take before it starts: environments, disk and time."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.layout import Layout
 from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
+from zoo.terminal import duration
 
 COPIES = 2  # of every vector: one in a shard, one in the store
-LOAD = 8.0  # s to start a worker and load a model, on 2 CPU cores
+NUMBER_BYTES = 4  # of a float32
+START_SECONDS = 8.0  # to start a worker and load a model, on 2 CPU cores
 
 
 @dataclass(frozen=True)
 class Task:
-    """How many systems a model is to embed, in which representations."""
+    """What a model is to embed.
+
+    Attributes:
+        selection: The model.
+        representations: Names of its representations.
+        systems: How many systems lack vectors.
+    """
 
     selection: Selection
     representations: tuple[str, ...]
     systems: int
 
     @property
-    def numbers(self) -> int:
-        """How many numbers a system's vectors hold."""
-        return sum(
-            r.dimension
-            for r in self.selection.model.representation
-            if r.name in self.representations
-        )
+    def vector_bytes(self) -> int:
+        """Bytes that the vectors of all systems take on disk."""
+        return self.systems * bytes_per_system(self.selection, self.representations)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Before anything is computed; from the cards, which were measured on 2 CPU cores."""
+    """What several tasks take, from the cards, which were measured on 2 CPU cores.
+
+    Attributes:
+        build: Families without a ready environment.
+        ready: Families with a ready environment.
+        models: How many models are run.
+        systems: How many vectors are computed, over all models.
+        seconds: How long that takes, without the unmeasured models.
+        unmeasured: Models of unknown speed.
+        vectors_mb: What the vectors take on disk, in MB.
+        free_mb: What is free on the store's disk, in MB.
+    """
 
     build: tuple[Family, ...]
     ready: tuple[Family, ...]
@@ -48,23 +63,26 @@ class Cost:
 
     @property
     def build_mb(self) -> int:
+        """What the environments to be made ready take on disk, in MB."""
         return sum(family.installed_mb for family in self.build)
 
     def lines(self) -> list[str]:
+        """Return what there is to compute, the environments and the disk, as lines to report."""
         size = f"{self.systems:,} vectors by {self.models} model{'s' if self.models != 1 else ''}"
         lines = [f"to compute: {size}, about {duration(self.seconds)} on 2 CPU cores"]
         if self.unmeasured:
-            lines[0] += f", without {', '.join(self.unmeasured)}, whose speed is not measured"
+            names = ", ".join(self.unmeasured)
+            lines[0] += f" (without {names}: their speed is not measured)"
         if self.build:
             names = ", ".join(f"{family.name} {family.installed_mb:,} MB" for family in self.build)
             lines.append(f"environments to make ready first, once: {names}")
         if self.ready:
-            lines.append(
-                f"environments that are there already: {', '.join(family.name for family in self.ready)}"
-            )
+            names = ", ".join(family.name for family in self.ready)
+            lines.append(f"environments that are ready already: {names}")
         return lines + self.disk_lines()
 
     def disk_lines(self) -> list[str]:
+        """Return what is needed and free on the disk, as lines to report."""
         needed = self.build_mb + self.vectors_mb
         lines = [f"disk: about {needed:,.0f} MB, of {self.free_mb:,.0f} MB free"]
         if needed > self.free_mb:
@@ -72,32 +90,42 @@ class Cost:
         return lines
 
 
-def estimate(layout: Layout, runtime: Runtime, work: Sequence[Task]) -> Cost:
-    families = {task.selection.family.name: task.selection.family for task in work}.values()
-    speeds = [(task, task.selection.model.compute.systems_per_second) for task in work]
+def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Cost:
+    """Estimate what some tasks take together.
+
+    Args:
+        layout: The store that is to hold the vectors.
+        runtime: What is to start the workers.
+        tasks: What is to be embedded.
+
+    Returns:
+        The cost.
+    """
+    families = {task.selection.family.name: task.selection.family for task in tasks}.values()
+    speeds = [(task, task.selection.model.compute.systems_per_second) for task in tasks]
     return Cost(
         build=tuple(f for f in families if not runtime.ready(f)),
         ready=tuple(f for f in families if runtime.ready(f)),
-        models=len(work),
-        systems=sum(task.systems for task in work),
-        seconds=sum(LOAD + task.systems / speed for task, speed in speeds if speed),
+        models=len(tasks),
+        systems=sum(task.systems for task in tasks),
+        seconds=sum(START_SECONDS + task.systems / speed for task, speed in speeds if speed),
         unmeasured=tuple(task.selection.model_id for task, speed in speeds if not speed),
-        vectors_mb=sum(COPIES * 4 * task.numbers * task.systems for task in work) / 1e6,
-        free_mb=shutil.disk_usage(_existing(layout.store.parent)).free / 1e6,
+        vectors_mb=sum(task.vector_bytes for task in tasks) / 1e6,
+        free_mb=shutil.disk_usage(_nearest_existing(layout.store.parent)).free / 1e6,
     )
 
 
-def say_cost(cost: Cost, say: Callable[[str], None]) -> None:
-    for line in cost.lines():
-        say(line)
+def bytes_per_system(selection: Selection, representations: Sequence[str]) -> int:
+    """Return the bytes that one system's vectors take, in a shard and in the store together.
+
+    Args:
+        selection: The model.
+        representations: Names of its representations.
+    """
+    every = selection.model.representation
+    numbers = sum(r.dimension for r in every if r.name in representations)
+    return COPIES * NUMBER_BYTES * numbers
 
 
-def duration(seconds: float) -> str:
-    """'40 s', '3 min', '2.5 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+def _nearest_existing(path: Path) -> Path:
+    return path if path.exists() else _nearest_existing(path.parent)

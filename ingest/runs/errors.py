@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
+from ingest.layout import Layout
 from zoo.errors import MatterzooError
+from zoo.files import is_disk_full
+from zoo.worker.errors import DiskFullError
+
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class RequestError(MatterzooError):
@@ -34,3 +41,24 @@ class DatasetDamaged(ShardError):
 
 class VectorsError(MatterzooError):
     """A user's file of vectors that cannot be imported; the message says what is wrong with it."""
+
+
+def explain_disk_error(error: OSError, layout: Layout) -> str | None:
+    """Return what to do about a disk that is full or that may not be written.
+
+    Args:
+        error: Any error of the operating system.
+        layout: The store and the files beside it.
+
+    Returns:
+        The message, or None if the error is of another kind.
+    """
+    if is_disk_full(error):
+        return str(DiskFullError(error, layout.data))
+    if error.errno not in NOT_WRITABLE:
+        return None
+    return (
+        f"{error.filename or layout.data}: {error.strerror}. The store {layout.store} and the "
+        f"folder {layout.data} are written to: make them writable, or name a store elsewhere "
+        "(MATTERZOO_STORE=…)"
+    )

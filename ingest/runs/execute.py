@@ -1,4 +1,4 @@
-"""One model over one dataset: plan, environment, worker, store."""
+"""Execute requests: plan, weights, environment, worker, load; one model over one dataset each."""
 
 from __future__ import annotations
 
@@ -8,156 +8,100 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
-import duckdb
-
 from ingest.failures import Killed, RunError
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
-from ingest.runs.load import load, load_failure
-from ingest.runs.plan import Request, plan, why_inapplicable
-from ingest.runs.progress import Progress
-from ingest.runs.recovery import relieve
-from ingest.runs.store.access import CheckpointError
-from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
+from ingest.runs.pending import Computed, Failed, PendingLoads
+from ingest.runs.plan import Plan, plan
+from ingest.runs.progress import WorkerProgress, report
+from ingest.runs.recovery import recover
+from ingest.runs.request import Request, why_inapplicable
+from ingest.runs.store.waiting import SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
-from schemas.errors import StoreError, StoreLocked
-from zoo.files import is_disk_full
+from schemas.errors import StoreLocked
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import LocalWeights, download_weights
-from zoo.worker.errors import DiskFullError
-
-SHOWN = 3  # reasons of each kind in a summary
-REASONS = """
-SELECT status, reason, count(*) AS n FROM read_parquet(?, hive_partitioning = false)
-WHERE status != 'ok' GROUP BY ALL ORDER BY status, n DESC, reason
-"""
-
-
-def say(text: str) -> None:
-    """Each line as it comes, also where the output goes into a file."""
-    print(text, flush=True)
-
-
-def _say_more(text: str) -> None:
-    say(f"  {text}")
-
-
-def _say_nothing(text: str) -> None:
-    """Stay silent about a wait that is short."""
-
-
-@dataclass(frozen=True)
-class Computed:
-    """A run whose vectors are all computed and not yet in the store."""
-
-    model_id: str
-    run: Run
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A run that ended early and is not yet in the table `runs`."""
-
-    run: Run
-    reason: str
-    began: datetime
 
 
 @dataclass
-class Ingest:
-    """Ingests requests one after another. An environment that cannot be built is tried once.
+class Execution:
+    """Executes requests one after another with one runtime.
 
-    What cannot be loaded because others use the store is kept in `computed` and `failed`, tried again after the next
-    load, and once more by `finish`.
+    Attributes:
+        layout: The store that is to hold the vectors.
+        runtime: What starts the workers.
+        limits: What a worker may use.
+        pending: What is computed, or has failed, and is not in the store because others use it.
     """
 
     layout: Layout
     runtime: Runtime
     limits: Limits = Limits()
-    unbuildable: dict[str, str] = field(default_factory=dict)
-    computed: list[Computed] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
+    pending: PendingLoads = field(init=False)
+    _unbuildable: dict[str, str] = field(default_factory=dict)  # why, by the family's name
 
-    def __call__(
+    def __post_init__(self) -> None:
+        self.pending = PendingLoads(self.layout)
+
+    def execute(
         self, request: Request, place: str = "", *, patience: float = SHORT_PATIENCE
     ) -> None:
-        """Bring the store to hold what is wished for, or leave the load to `finish`.
+        """Bring the store to hold what is asked for, or leave the load to `finish`.
 
-        place: which of how many requests this is, said before the model's name. patience: how many seconds to wait for a
-        store that others use. Raises RunError, ShardError, StoreError, RequestError.
+        An environment that cannot be built is tried only once.
+
+        Args:
+            request: What is asked for.
+            place: Which of how many requests this is; stands in front of the model's name.
+            patience: How many seconds to wait for a store that others use.
+
+        Raises:
+            RunError: The weights, the environment or the worker failed.
+            ShardError: What the worker wrote is not what it says.
+            StoreError: The store cannot be read or written.
+            RequestError: Another process works on the same run.
         """
         name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
         reason = why_inapplicable(request.selection, request.dataset)
         if reason is not None:
-            say(f"{name}: skipped, {reason}")
+            report(f"{name}: skipped, {reason}")
             return
         planned = plan(self.layout, request, patience)
+        report(_describe(name, request, planned))
         if planned.run is None:
-            say(
-                f"{name}: {planned.wanted} of {planned.wanted} systems already stored; nothing to do"
-            )
             return
-        stored = planned.wanted - planned.sent
-        say(
-            f"{name}: {planned.sent} systems on {request.device}"
-            + (f" ({stored} more already stored)" if stored else "")
-        )
         with lock_run(planned.run):
-            started = monotonic()
-            if planned.run.finished:
-                say(f"  computed by an earlier start, {planned.run.folder}")
-            else:
-                with self._recorded(request, planned.run):
-                    weights = self._fetch(request, planned.run)
-                    self._ensure(request, planned.run)
-                    started = monotonic()
-                    self._compute(request, planned.run, weights)
-            computed = Computed(request.selection.model_id, planned.run, monotonic() - started)
+            seconds = self._compute(request, planned.run)
+            computed = Computed(request.selection.model_id, planned.run, seconds)
             try:
-                self._load(computed, patience)
+                self.pending.load(computed, patience)
             except StoreLocked as error:
-                self.computed.append(computed)
-                say(f"  computed; it is loaded at the end, since {error}")
+                self.pending.add(computed)
+                report(f"  computed; it is loaded at the end, since {error}")
                 return
-        self._load_rest()
+        self.pending.retry()
 
     def finish(self) -> dict[str, str]:
-        """Load what could not be loaded before, waiting for a store that others use. Returns {model_id: why not}."""
-        faults = {}
-        patience = PATIENCE
-        waiting, self.computed = self.computed, []
-        for computed in waiting:
-            try:
-                with lock_run(computed.run):
-                    self._load(computed, patience)
-            except (StoreError, ShardError, RequestError) as error:
-                faults[computed.model_id] = str(error)
-                patience = 0.0  # who has waited once in vain need not wait for each
-        self._load_failed()
-        for failed in self.failed:
-            say(
-                f"the failure of run {failed.run.run_id} is not in the table runs, since others use the store"
-            )
-        return faults
+        """Load what could not be loaded before, waiting for a store that others use.
 
-    def _load_rest(self) -> None:
-        """Load, at once or not yet, what could not be loaded before."""
-        waiting, self.computed = self.computed, []
-        for computed in waiting:
-            try:
-                with lock_run(computed.run):
-                    self._load(computed, 0.0)
-            except (StoreError, ShardError, RequestError):
-                self.computed.append(computed)  # `finish` tells, if it is still so then
-        self._load_failed()
+        Returns:
+            Why a model's vectors are still not in the store, by the model's id.
+        """
+        return self.pending.finish()
 
-    def _load_failed(self) -> None:
-        waiting, self.failed = self.failed, []
-        for failed in waiting:
-            self._record(failed)
+    def _compute(self, request: Request, run: Run) -> float:
+        """Have the run finished; return how many seconds the worker took."""
+        started = monotonic()
+        if run.finished:
+            report(f"  computed by an earlier start, {run.folder}")
+        else:
+            with self._recorded(request, run):
+                weights = self._fetch_weights(request, run)
+                self._ensure_environment(request, run)
+                started = monotonic()
+                self._work(request, run, weights)
+        return monotonic() - started
 
     @contextmanager
     def _recorded(self, request: Request, run: Run) -> Iterator[None]:
@@ -166,92 +110,56 @@ class Ingest:
         try:
             yield
         except RunError as error:
-            self._record(
-                Failed(run, self.unbuildable.get(request.selection.family.name, str(error)), began)
-            )
+            reason = self._unbuildable.get(request.selection.family.name, str(error))
+            self.pending.record_failure(Failed(run, reason, began))
             raise
 
-    def _record(self, failed: Failed) -> None:
-        try:
-            load_failure(self.layout, failed.run, failed.reason, failed.began)
-        except StoreLocked:
-            self.failed.append(failed)
-        except (StoreError, OSError) as fault:
-            say(f"  (this failure is not in the table runs: {fault})")
-
-    def _fetch(self, request: Request, run: Run) -> LocalWeights | None:
-        """Have the weights at hand, verified. First of all: it asks for no gigabytes of an environment."""
+    def _fetch_weights(self, request: Request, run: Run) -> LocalWeights | None:
+        """Have the weights here and verified, before an environment takes gigabytes."""
         run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         try:
-            return download_weights(request.selection, lambda text: say(f"  {text}"))
+            return download_weights(request.selection, _report_step)
         except WeightsError as error:
             raise RunError(str(error)) from error
 
-    def _ensure(self, request: Request, run: Run) -> None:
-        """Have the environment ready, and note in the run's folder what it runs in."""
+    def _ensure_environment(self, request: Request, run: Run) -> None:
+        """Have the environment ready, and note in the run's folder what the worker runs in."""
         family = request.selection.family
-        if family.name in self.unbuildable:
+        if family.name in self._unbuildable:
             raise RunError(f"the environment of {family.name} could not be made ready, see above")
         try:
-            image = self.runtime.ensure(family, lambda text: say(f"  {text}"))
+            image = self.runtime.ensure(family, _report_step)
         except RunError as error:
-            self.unbuildable[family.name] = str(error)
+            self._unbuildable[family.name] = str(error)
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _compute(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
-        """Have the worker write the shards; go on in another way where it is killed."""
+    def _work(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
+        """Have a worker write the shards; start another, with less to do, if it is killed."""
         while True:
             try:
-                self._work(request, run, weights)
+                self._start_worker(request, run, weights)
                 return
             except Killed as killed:
-                say(f"  {relieve(run, self.limits, killed)}")
+                report(f"  {recover(run, self.limits, killed)}")
 
-    def _work(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
+    def _start_worker(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
-        with Progress(request.selection.model_id, representations) as progress:
+        with WorkerProgress(request.selection.model_id, representations) as progress:
             self.runtime.run(
                 request.selection.family, run.job, run.out, weights, progress, self.limits
             )
 
-    def _load(self, computed: Computed, patience: float) -> None:
-        run, layout = computed.run, self.layout
-        try:
-            counts = load(
-                layout,
-                run,
-                patience=patience,
-                log=_say_more if patience == PATIENCE else _say_nothing,
-            )
-        except (StoreLocked, CheckpointError):
-            raise
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-            raise StoreError(f"{DiskFullError(error, layout.data)}") from error
-        except StoreError as error:
-            raise StoreError(
-                f"{error}. All vectors are computed: repeat the command and they land at once"
-            ) from error
-        outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
-        say(f"  {computed.model_id}: {outcome} in {computed.seconds:.1f} s -> {layout.store}")
-        for line in reasons(run):
-            say(f"    {line}")
+
+def _describe(name: str, request: Request, planned: Plan) -> str:
+    """Return the line that says what is going to be done for a request."""
+    if planned.run is None:
+        done = f"{planned.wanted} of {planned.wanted} systems already stored"
+        return f"{name}: {done}; nothing to do"
+    stored = planned.wanted - planned.sent
+    more = f" ({stored} more already stored)" if stored else ""
+    return f"{name}: {planned.sent} systems on {request.device}{more}"
 
 
-def reasons(run: Run) -> list[str]:
-    """Why systems have no vector: the commonest reasons of each kind."""
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            REASONS, [[escape_glob(shard) for shard in run.shards]]
-        ).fetchall()
-    lines = []
-    for status in dict.fromkeys(row[0] for row in rows):
-        mine = [(reason, count) for kind, reason, count in rows if kind == status]
-        lines += [f"{status}, {count} times: {reason}" for reason, count in mine[:SHOWN]]
-        if len(mine) > SHOWN:
-            lines.append(
-                f"{status}, {sum(count for _, count in mine[SHOWN:])} more: see table failures"
-            )
-    return lines
+def _report_step(text: str) -> None:
+    report(f"  {text}")

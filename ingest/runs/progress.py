@@ -1,100 +1,113 @@
-"""Show how far a worker is: a bar on a terminal, a line now and then elsewhere."""
+"""Report what is done while models are run: outcomes on standard output, progress beside it."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from tqdm import tqdm
-
-EVERY = 10.0  # s between two lines where there is no terminal
+from ingest.callbacks import Event
+from zoo.terminal import Progress, log
 
 
-class Progress:
-    """Takes a worker's events. A context manager, so that the bar is closed however the run ends."""
+def report(text: str) -> None:
+    """Print a line of a command's result at once, also if the output goes into a file.
+
+    Args:
+        text: The line, without its end.
+    """
+    print(text, flush=True)
+
+
+def report_error(text: str) -> None:
+    """Print what went wrong on standard error, at once.
+
+    Args:
+        text: What went wrong, and what to do.
+    """
+    print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+class WorkerProgress:
+    """Shows how far a worker is; a function that takes the worker's events.
+
+    It is a context manager: the bar goes when the block ends, however it ends.
+    """
 
     def __init__(self, label: str, representations: int) -> None:
-        self.label, self.representations = label, representations
-        self.bar: Any = None
-        self.total = self.done = self.first = 0
-        self.started = self.shown = time.monotonic()
+        """Wait for the worker's first event.
 
-    def __enter__(self) -> Progress:
+        Args:
+            label: What stands in front of the bar, such as the model's id.
+            representations: How many representations the job has. Events count pairs of a system
+                and a representation; systems are what is shown.
+        """
+        self._label, self._representations = label, representations
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> WorkerProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        if self._progress is not None:
+            self._progress.close()
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Counts in events are systems × representations; systems are what is shown."""
+    def __call__(self, event: Event) -> None:
+        """Show an event.
+
+        Args:
+            event: One of the worker's events; kinds that say nothing of progress are ignored.
+        """
         match event.get("event"):
             case "start":
-                self._start(
-                    event["sent"] // self.representations, event["done"] // self.representations
-                )
+                self._start(self._systems(event["sent"]), self._systems(event["done"]))
             case "progress":
-                self._move(event["done"] // self.representations)
+                self._move(self._systems(event["done"]))
             case "finish":
-                self._move(self.total)
+                self._move(None)
             case "warning":
-                self.say(f"warning: {event.get('message')}")
+                self._log(f"warning: {event.get('message')}")
 
-    def say(self, text: str) -> None:
-        if self.bar is not None:
-            self.bar.clear()
-        print(f"  {text}", file=sys.stderr, flush=True)
+    def _systems(self, pairs: int) -> int:
+        return pairs // self._representations
 
     def _start(self, total: int, done: int) -> None:
-        self.total, self.first, self.done = total, done, done
         if done:
-            self.say(f"going on from the {done} of {total} systems that an earlier start finished")
-        if sys.stderr.isatty():
-            width = min(100, shutil.get_terminal_size().columns)
-            size = {
-                "ncols": width,
-                "nrows": 20,
-            }  # not left to tqdm, which shows nothing on a terminal of size 0
-            self.bar = tqdm(
-                total=total,
-                initial=done,
-                desc=f"  {self.label}",
-                unit=" systems",
-                leave=False,
-                **size,
-            )
+            log(f"continuing from the {done} of {total} systems that an earlier start finished")
+        self._progress = Progress(self._label, total, done=done, line=_line, unit=" systems")
 
-    def _move(self, done: int) -> None:
-        if self.bar is not None:
-            self.bar.update(done - self.done)
-        self.done = done
-        now = time.monotonic()
-        if self.bar is None and done < self.total and now - self.shown >= EVERY:
-            self.shown = now
-            rate = (done - self.first) / (now - self.started)
-            left = f", about {(self.total - done) / rate:.0f} s left" if rate else ""
-            self.say(f"{self.label}: {done} of {self.total} systems, {rate:.1f} a second{left}")
+    def _move(self, done: int | None) -> None:
+        if self._progress is not None:
+            total = self._progress.total or 0
+            self._progress.move(total if done is None else done)
+
+    def _log(self, text: str) -> None:
+        (log if self._progress is None else self._progress.log)(text)
 
 
 @contextmanager
-def counting(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how many entries of a dataset have been read."""
-    width = min(100, shutil.get_terminal_size().columns)
-    with tqdm(
-        desc=f"  {label}", total=total, unit=" entries", leave=False, disable=None, ncols=width
-    ) as bar:
-        shown = time.monotonic()
+def count_entries(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how many entries of a dataset have been read.
 
-        def move(done: int) -> None:
-            nonlocal shown
-            bar.update(done - bar.n)
-            if bar.disable and time.monotonic() - shown >= EVERY:
-                shown = time.monotonic()
-                of = f" of {total:,}" if total else ""
-                print(f"  {label}: {done:,}{of} entries read", file=sys.stderr, flush=True)
+    Args:
+        label: The dataset's name.
+        total: How many entries there are; None if nobody knows.
 
-        yield move
+    Yields:
+        A function to call with the number of entries read so far.
+    """
+    with Progress(label, total, line=_entries_line, unit=" entries") as progress:
+        yield progress.move
+
+
+def _line(progress: Progress) -> str | None:
+    total = progress.total or 0
+    if progress.done >= total:
+        return None
+    speed = f"{progress.rate:.1f} per second{progress.left}"
+    return f"{progress.label}: {progress.done} of {total} systems, {speed}"
+
+
+def _entries_line(progress: Progress) -> str:
+    of = f" of {progress.total:,}" if progress.total else ""
+    return f"{progress.label}: {progress.done:,}{of} entries read"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ingest.runs.import_vectors import GIVEN
+from ingest.runs.imported import IMPORTED
 from ingest.share.record import INDEX, PublishedRun, license_of, slug
 
 _BODY = """# Vectors of {models} over {datasets}
@@ -165,7 +165,7 @@ def _dataset_row(record: PublishedRun) -> list[object]:
 
 def _file_facts(record: PublishedRun) -> str:
     """List what one file is and how it was made."""
-    elsewhere = "imported by a user" if record.runtime == GIVEN else "a local environment (venv)"
+    elsewhere = "imported by a user" if record.runtime == IMPORTED else "a local environment (venv)"
     counts = record.counts.model_dump().items()
     weights = record.weights.items()
     facts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ingest.runs.folder import Run
-from ingest.runs.import_vectors import GIVEN, NOT_STATED
+from ingest.runs.imported import IMPORTED, NOT_STATED
 from ingest.share.local_model import find_local_model
 from ingest.share.record import ShareError, license_of
 from ingest.systems.materialized import MaterializedDataset
@@ -50,7 +50,7 @@ def require_license(run: Run, dataset: MaterializedDataset, model_id: str) -> No
             "from it"
         )
     row = run.read("model.json")["model"]
-    if row["family"] == GIVEN and row["license_weights"] == NOT_STATED:
+    if row["family"] == IMPORTED and row["license_weights"] == NOT_STATED:
         raise ShareError(
             f"nobody has stated a license for the vectors of {model_id}, so they are not "
             f"published; `matterzoo clean {model_id}`, then import them again with "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingest.callbacks import Log
 from ingest.layout import Layout
 from ingest.runs.folder import Run
-from ingest.runs.import_vectors import GIVEN
+from ingest.runs.imported import IMPORTED
 from ingest.share.datacard import data_card
 from ingest.share.permission import require_current_card, require_license
 from ingest.share.record import INDEX, PublishedRun, ShareError
@@ -151,5 +151,5 @@ def _is_replaced(old: PublishedRun, new: PublishedRun) -> bool:
     """
     if old.model_id != new.model_id:
         return False
-    imported_again = new.model.family == GIVEN and old.dataset.name == new.dataset.name
+    imported_again = new.model.family == IMPORTED and old.dataset.name == new.dataset.name
     return old.card_hash != new.card_hash or imported_again

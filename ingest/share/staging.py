@@ -15,8 +15,8 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.check import inspect_run
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, lock_run
-from ingest.runs.import_vectors import GIVEN
-from ingest.runs.plan import model_rows
+from ingest.runs.imported import IMPORTED
+from ingest.runs.job import model_rows
 from ingest.runs.store.memory import memory_limit
 from ingest.share.offer import Offer
 from ingest.share.record import FETCHED, PublishedRun, ShareError
@@ -163,7 +163,7 @@ def _write_description(
         "model": _published_card(record) if selection is None else selection.model.for_worker(),
         "representations": [record.representation],
         "dataset": record.dataset.name,
-        "replaces_all": rows["model"]["family"] == GIVEN,
+        "replaces_all": rows["model"]["family"] == IMPORTED,
     }
     outcome = {name: facts[name] for name in _RUN_FIELDS} | {
         "status": "ok",

@@ -1,4 +1,4 @@
-"""A family made up for the tests, in a folder of its own, with a real environment; and runs written by hand."""
+"""A family made up for the tests, with a real environment, and runs that no worker made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.runs.folder import Run
-from ingest.runs.plan import Plan, Request, plan
+from ingest.runs.plan import Plan, plan
+from ingest.runs.request import Request
 from ingest.runtimes import environment
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label, Unreadable
@@ -43,8 +44,10 @@ compute = { parameters = 0, scales_with = "systems", batch = 8 }
 provenance = { architecture = "sums", training_sets = [], citation = "none" }
 tolerance = { batch = 1e-6 }
 representation = [
-    { name = "nodes", layer = "a row an atom", level = "node", pooling = "mean", channels = "all", dimension = 3 },
-    { name = "whole", layer = "the mean", level = "system", pooling = "none", channels = "all", dimension = 2 },
+    { name = "nodes", layer = "a row per atom", level = "node", pooling = "mean", \
+channels = "all", dimension = 3 },
+    { name = "whole", layer = "the mean", level = "system", pooling = "none", \
+channels = "all", dimension = 2 },
 ]
 %s
 """
@@ -135,7 +138,10 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
-    """Materialize n small molecules as dataset `tiny`; `shift` moves the atoms of the first `moved` of them."""
+    """Materialize n small molecules as the dataset `tiny`.
+
+    `shift` moves one atom of each of the first `moved` molecules.
+    """
 
     def make(n: int = 20, *, moved: int = 0, shift: float = 0.0) -> MaterializedDataset:
         def entries() -> Iterator[Entry | Unreadable]:
@@ -175,7 +181,7 @@ def planned(layout: Layout) -> Callable[..., Plan]:
 
 @pytest.fixture
 def finish() -> Callable[..., Run]:
-    """Write the shards and run.json that a worker would: random vectors and energies, the last system failed."""
+    """Write the shards and run.json of a worker: random vectors and energies, and one failure."""
 
     def write(run: Run | None, *, seed: int = 0, shard_rows: int = 7) -> Run:
         assert run is not None

@@ -1,9 +1,9 @@
-"""Flip one bit at a time in what a store is made of, and look whether it is found.
+"""Flip one bit at a time in the files of a store, and check whether that is noticed.
 
     python -m tests.ingest.flips --flips 200 [--seed 0]
 
-A flip is found where a command names the file; it is harmless where every row stays what it was. Anything else is
-silent, and a fault: exit code 1.
+A flip is found if a command names the file, and harmless if every row stays what it was. Anything
+else is silent, which is a fault: the exit code is 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.load import finish_interrupted_loads
 from ingest.systems.materialized import check_materialized, read_materialized
 from schemas.errors import StoreBroken, StoreError, explain_error
-from tests.ingest.soak import MODELS, bring, land_one, quiet, rows, run_of
+from tests.ingest.soak import MODELS, import_random, load_one, quiet, rows, run_of
 
 KINDS = ("shard", "systems", "json", "store", "wal", "note")
 FOUND, HARMLESS, SILENT = "found", "harmless", "SILENT"
@@ -35,13 +35,16 @@ ERRORS = (StoreError, ShardError, RequestError)
 
 
 def build(root: Path) -> None:
-    """Write `whole`, a store of two loads, and `cut`, whose second load ended between its COMMIT and its checkpoint."""
+    """Write `whole`, a store of two loads, and `cut`, the same but interrupted.
+
+    The second load of `cut` ended between its COMMIT and its checkpoint.
+    """
     whole, cut = (Layout(root / name / "matter.duckdb") for name in ("whole", "cut"))
     whole.store.parent.mkdir(parents=True)
-    bring(whole, MODELS[0])
+    import_random(whole, MODELS[0])
     run_of(whole, MODELS[0]).write("runtime.json", {"runtime": "given", "image": None})
     shutil.copytree(whole.store.parent, cut.store.parent)
-    bring(whole, MODELS[1])
+    import_random(whole, MODELS[1])
     shutil.copytree(
         run_of(whole, MODELS[1]).folder, cut.data / "runs" / run_of(whole, MODELS[1]).run_id
     )
@@ -50,18 +53,21 @@ def build(root: Path) -> None:
     if pid == 0:
         put = loading.put_finished_run
         loading.put_finished_run = lambda *given: (put(*given), os._exit(0))
-        land_one(MODELS[1])(cut)
+        load_one(MODELS[1])(cut)
     assert os.waitpid(pid, 0)[1] == 0 and cut.store.with_name("matter.duckdb.wal").exists()
 
 
 def flip(file: Path, chance: random.Random) -> int:
-    """Flip a random bit of a file in place, as a disk would; a file of many names stays one. Returns its byte."""
-    with file.open("r+b") as opened:
-        content = bytearray(opened.read())
+    """Flip a random bit of a file in place, as a disk would; return the bit's byte.
+
+    A file with several links stays one file.
+    """
+    with file.open("r+b") as content_file:
+        content = bytearray(content_file.read())
         place = chance.randrange(8 * len(content))
         content[place // 8] ^= 1 << place % 8
-        opened.seek(0)
-        opened.write(content)
+        content_file.seek(0)
+        content_file.write(content)
     return place // 8
 
 
@@ -89,14 +95,14 @@ def files_of(kind: str, layout: Layout) -> list[Path]:
 
 
 class Flips:
-    """Flips in copies of stores, and what came of them."""
+    """Flips in copies of stores, and their outcomes."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.chance = root, random.Random(seed)
         self.expected = rows(Layout(root / "whole" / "matter.duckdb"))
 
     def trial(self, kind: str) -> tuple[str, str]:
-        """What came of one flip, and where it was."""
+        """Flip one bit; return the outcome and the place."""
         shutil.rmtree(self.root / "trial", ignore_errors=True)
         shutil.copytree(self.root / ("cut" if kind == "wal" else "whole"), self.root / "trial")
         layout = Layout(self.root / "trial" / "matter.duckdb")
@@ -106,7 +112,7 @@ class Flips:
         return found, where
 
     def _store(self, layout: Layout) -> str:
-        """Whether a damaged store is told of when it is read or loaded into, and is whole once it is made again."""
+        """Return whether damage of the store is noticed on use, and mended by `rebuild`."""
         found = HARMLESS
         try:
             finish_interrupted_loads(layout, quiet)
@@ -119,7 +125,7 @@ class Flips:
         return SILENT if self._compared(layout) == SILENT else found
 
     def _beside(self, layout: Layout, file: Path) -> str:
-        """Whether damage beside the store is told of, by the file's name, when the store is made again."""
+        """Return whether `rebuild` reports damage beside the store by the file's name."""
         try:
             rebuild(layout, quiet)
             made = read_materialized(layout.dataset("soak"))
@@ -136,7 +142,7 @@ class Flips:
 
 
 def trials(root: Path, count: int, seed: int) -> Iterator[tuple[str, str, str]]:
-    """(kind, what came of it, where) of so many flips."""
+    """Yield the kind, outcome and place of so many flips."""
     flips = Flips(root, seed)
     for number in range(count):
         kind = KINDS[number % len(KINDS)]

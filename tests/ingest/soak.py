@@ -1,12 +1,12 @@
-"""Kill processes that write to a store, over and over, and look whether anything is lost.
+"""Kill processes that write to a store, over and over, and check whether anything is lost.
 
     python -m tests.ingest.soak --kills 500 [--seed 0]
 
-Each trial begins with a copy of a small store, starts a process that loads, rebuilds or migrates, and ends it by
-SIGKILL at a random moment, mostly close after a file has appeared that tells that it is at work. Then the command is
-repeated, after `rebuild` where the store is said to be damaged, and every row is compared with that of a process that
-was left alone. Prints one line per kind of trial. The exit code is 1 if a store did not open, or a row was lost,
-doubled or wrong.
+Each trial begins with a copy of a small store, starts a process that loads, rebuilds or migrates,
+and ends it by SIGKILL at a random moment, mostly soon after a file has appeared that shows that the
+process is at work. Then the command is repeated, after `rebuild` if the store counts as damaged,
+and every row is compared with that of a process that nobody killed. The program prints one line per
+kind of trial. The exit code is 1 if a store did not open, or if a row was lost, doubled or wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ import numpy as np
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import Run, list_runs
-from ingest.runs.import_vectors import ImportedVectors, import_vectors
+from ingest.runs.import_vectors import import_vectors
+from ingest.runs.imported import ImportedVectors
 from ingest.runs.load import finish_interrupted_loads, load
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
@@ -45,7 +46,7 @@ from zoo.cards.discovery import load_models
 
 SYSTEMS, WIDTH = 60, 8
 MODELS = ("soak-a", "soak-b", "soak-c")
-REBUILT = 0.3  # of the trials, in which the store is also made again and compared once more
+REBUILT = 0.3  # share of the trials after which the store is made again and compared once more
 BROKEN = 3  # exit code of a process that found a damaged store
 ROWS = {
     "systems": "system_id, content_hash, positions",
@@ -59,10 +60,10 @@ Act = Callable[[Layout], object]
 
 
 def quiet(text: str) -> None:
-    """What the commands say is not looked at."""
+    """Ignore what the commands log."""
 
 
-def land_one(model_id: str) -> Act:
+def load_one(model_id: str) -> Act:
     def act(layout: Layout) -> None:
         finish_interrupted_loads(layout, quiet)
         load(layout, run_of(layout, model_id), log=quiet)
@@ -78,16 +79,16 @@ def migrate(layout: Layout) -> None:
     update(layout.store)
 
 
-# Kind of trial: what the store is copied from, what is killed, and what makes the store whole after that.
+# Per kind of trial: the store that is copied, what is killed, and what makes the store whole again.
 KINDS: dict[str, tuple[str, Act, Act]] = {
-    "first load": ("empty", land_one(MODELS[0]), land_one(MODELS[0])),
-    "later load": ("one", land_one(MODELS[1]), land_one(MODELS[1])),
-    "load in place of an earlier one": ("two", land_one(MODELS[0]), land_one(MODELS[0])),
+    "first load": ("empty", load_one(MODELS[0]), load_one(MODELS[0])),
+    "later load": ("one", load_one(MODELS[1]), load_one(MODELS[1])),
+    "load in place of an earlier one": ("two", load_one(MODELS[0]), load_one(MODELS[0])),
     "rebuild": ("two", make_again, make_again),
     "rebuild of a damaged store": ("torn", make_again, make_again),
     "migration": ("old", migrate, migrate),
 }
-# What appears while a process is at work; '': a kill at any time.
+# What appears while a process is at work; '' means a kill at any time.
 WAL, NEW, NOTE, MARK = (
     "matter.duckdb.wal",
     ".*.new",
@@ -107,7 +108,7 @@ def run_of(layout: Layout, model_id: str) -> Run:
 
 
 def dataset(folder: Path) -> MaterializedDataset:
-    """Small molecules, each another one."""
+    """Write small molecules, all different, as a dataset."""
 
     def entries() -> list[Entry]:
         places = [np.array([[0.0, 0.0, 0.0], [0.7 + i / 1000, 0.0, 0.0]]) for i in range(SYSTEMS)]
@@ -123,7 +124,7 @@ def dataset(folder: Path) -> MaterializedDataset:
     return materialize(made, folder)
 
 
-def bring(layout: Layout, model_id: str) -> None:
+def import_random(layout: Layout, model_id: str) -> None:
     made = read_materialized(layout.dataset("soak")) or dataset(layout.dataset("soak"))
     file = layout.store.with_name(f"{model_id}.npz")
     draw = np.random.default_rng(MODELS.index(model_id))
@@ -141,7 +142,7 @@ def templates(root: Path) -> None:
             if number == landed:
                 aside = layout.store.with_name("aside")
                 (layout.store.rename(aside) if layout.store.exists() else aside.touch())
-            bring(layout, model_id)
+            import_random(layout, model_id)
         for run in [run_of(layout, model_id) for model_id in MODELS[landed:2]]:
             (run.folder / "landed.json").unlink()
         if not landed:
@@ -163,7 +164,8 @@ def first_schema(path: Path) -> None:
     path.rename(new)
     with duckdb.connect(str(path)) as connection:
         connection.execute(
-            "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
+            "CREATE TABLE schema_version "
+            "(version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
         )
         connection.execute((FOLDER / "001_store.sql").read_text())
         connection.execute("INSERT INTO schema_version VALUES (1, now())")
@@ -181,7 +183,7 @@ def first_schema(path: Path) -> None:
 
 
 def rows(layout: Layout) -> str:
-    """sha256 over every row."""
+    """Return the SHA-256 over every row."""
     digest = hashlib.sha256()
     with connect(layout.store, read_only=True) as connection:
         for table, columns in ROWS.items():
@@ -191,7 +193,7 @@ def rows(layout: Layout) -> str:
 
 
 def start(act: Act, layout: Layout) -> int:
-    """Do it in a process of its own, which has all modules loaded already. Returns its id."""
+    """Act in a new process, which has all modules loaded already; return its id."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -206,20 +208,20 @@ def start(act: Act, layout: Layout) -> int:
     return pid
 
 
-def left_alone(act: Act, layout: Layout) -> int:
-    """Exit code of a process that nobody kills."""
+def run_undisturbed(act: Act, layout: Layout) -> int:
+    """Return the exit code of a process that nobody kills."""
     return os.waitstatus_to_exitcode(os.waitpid(start(act, layout), 0)[1])
 
 
-def looked_up(layout: Layout) -> str:
-    """The sum of a store's rows, or how the process that looked ended."""
+def hash_rows(layout: Layout) -> str:
+    """Return the hash of a store's rows, or how the process that read them ended."""
     file = layout.store.with_name("rows")
-    code = left_alone(lambda at: file.write_text(rows(at)), layout)
+    code = run_undisturbed(lambda at: file.write_text(rows(at)), layout)
     return file.read_text() if code == 0 else f"exit code {code}"
 
 
 def kill(act: Act, layout: Layout, chance: random.Random, trigger: str, seconds: float) -> bool:
-    """Start it and kill it soon after the trigger. Returns whether it was still at work."""
+    """Start a process and kill it soon after the trigger; return whether it was still at work."""
     pid = start(act, layout)
     end = time.monotonic() + 4 * seconds
     while trigger and not any(layout.store.parent.glob(trigger)) and time.monotonic() < end:
@@ -231,22 +233,22 @@ def kill(act: Act, layout: Layout, chance: random.Random, trigger: str, seconds:
 
 
 class Soak:
-    """Trials in a folder, and what came of them."""
+    """Trials in a folder, and their outcomes."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.chance = root, random.Random(seed)
         self.found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         self.expected: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
-        if left_alone(lambda layout: templates(root), Layout(root / "none")):
-            raise SystemExit("the stores to begin with could not be made")
+        if run_undisturbed(lambda layout: templates(root), Layout(root / "none")):
+            raise SystemExit("the stores that trials begin with could not be made")
         for kind, (_, act, _) in KINDS.items():
             layout = self._copy(kind)
             began = time.monotonic()
-            if left_alone(act, layout):
-                raise SystemExit(f"{kind} fails also where nobody kills it")
+            if run_undisturbed(act, layout):
+                raise SystemExit(f"{kind} fails even if nobody kills it")
             self.seconds[kind] = time.monotonic() - began
-            self.expected[kind] = looked_up(layout)
+            self.expected[kind] = hash_rows(layout)
 
     def _copy(self, kind: str) -> Layout:
         shutil.rmtree(self.root / "trial", ignore_errors=True)
@@ -254,22 +256,24 @@ class Soak:
         return Layout(self.root / "trial" / "matter.duckdb")
 
     def trial(self, kind: str) -> bool:
-        """Kill once, mend, compare. Returns whether anything was killed."""
+        """Kill once, mend, compare; return whether anything was killed."""
         layout, (_, act, mend), count = self._copy(kind), KINDS[kind], self.found[kind]
         if not kill(
             act, layout, self.chance, self.chance.choice(TRIGGERS[kind]), self.seconds[kind]
         ):
             return False
         count["kills"] += 1
-        code = left_alone(mend, layout)
+        code = run_undisturbed(mend, layout)
         if code == BROKEN:
             count["rebuilt"] += 1
-            code = left_alone(make_again, layout) or left_alone(mend, layout)
+            code = run_undisturbed(make_again, layout) or run_undisturbed(mend, layout)
         count["did not open"] += code != 0
         if code == 0:
-            count["rows wrong"] += looked_up(layout) != self.expected[kind]
+            count["rows wrong"] += hash_rows(layout) != self.expected[kind]
             if self.chance.random() < REBUILT:
-                wrong = left_alone(make_again, layout) or looked_up(layout) != self.expected[kind]
+                wrong = (
+                    run_undisturbed(make_again, layout) or hash_rows(layout) != self.expected[kind]
+                )
                 count["rows wrong after rebuild"] += bool(wrong)
         count["left over"] += any(layout.data.glob("runs/*/landing.json"))
         return True
@@ -282,10 +286,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    load_models()  # once, and not in every process
-    if importlib.util.find_spec(
-        "pandas"
-    ):  # which DuckDB imports for lists among the parameters of a statement
+    load_models()  # once, not in every process
+    # DuckDB imports pandas, if it is there, for lists among the parameters of a statement.
+    if importlib.util.find_spec("pandas"):
         importlib.import_module("pandas")
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), options.seed)

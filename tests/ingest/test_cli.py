@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.__main__ import choose_models, prepare
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan
+from ingest.runs.prepare import prepare_dataset
+from ingest.runs.request import choose_models
 from ingest.sources.discovery import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import _parse, main
@@ -40,11 +41,11 @@ WRONG = {
     "list": (["ingest", "toy", "elements,g3"], "'g3' is neither a dataset nor a file"),
     "vectors of two": (
         ["ingest", "my", "elements,g2", "--vectors", "v.csv"],
-        "VECTORS= are of one dataset, not of 2",
+        "--vectors are of one dataset, not of 2",
     ),
     "vectors cut": (
         ["ingest", "my", "elements", "--vectors", "v.csv", "--limit", "10"],
-        "VECTORS= are taken as they are, and all of them: leave out LIMIT",
+        "--vectors are taken as they are, and all of them: leave out --limit",
     ),
     "vectors computed": (
         [
@@ -60,7 +61,7 @@ WRONG = {
             "--dtype",
             "float64",
         ],
-        "VECTORS= are taken as they are, and all of them: leave out DEVICE, DTYPE, BATCH",
+        "--vectors are taken as they are, and all of them: leave out --device, --dtype, --batch",
     ),
     "runtime": (
         ["ingest", "toy", "elements", "--runtime", "vnv"],
@@ -68,11 +69,11 @@ WRONG = {
     ),
     "memory": (
         ["ingest", "toy", "g2", "--runtime", "venv", "--memory", "8g"],
-        "venv cannot keep a worker within MEMORY=",
+        "venv cannot keep a worker within --memory",
     ),
     "cpus": (
         ["ingest", "toy", "g2", "--runtime", "venv", "--cpus", "2"],
-        "or CPUS=; RUNTIME=docker can",
+        "or --cpus; --runtime docker can",
     ),
     "representation": (
         ["ingest", "toy", "g2", "--representation", "x"],
@@ -204,7 +205,7 @@ def two_datasets(
             f'2\npbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{i}\n' for i in (7, 8)
         )
     )
-    others = prepare(layout, find_dataset(str(file)))
+    others = prepare_dataset(layout, find_dataset(str(file)))
     for made in (dataset(8), others):
         for model_id, names in (
             ("toy-potential", ("nodes",)),
@@ -247,7 +248,7 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))  # no terminal
     assert main(["clean", "toy-potential"]) == 2
     said = capfd.readouterr()
-    would = "error: This would remove 4 runs of toy-potential. Nothing was removed: add YES=1 (--yes) to confirm\n"
+    would = "error: This would remove 4 runs of toy-potential. Nothing was removed: add --yes to confirm\n"
     assert said.err == would and "rows of embeddings" in said.out
     for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", terminal(answer))
@@ -350,7 +351,7 @@ def test_no_system_loses_its_vector_unasked(
             in said
         )
         assert (
-            ". Nothing was replaced: add YES=1 (--yes) to confirm" in said
+            ". Nothing was replaced: add --yes to confirm" in said
             and layout.store.read_bytes() == before
         )
     assert main([*give, "two.csv", "--yes"]) == 0
@@ -441,7 +442,7 @@ def test_a_plan_is_told_without_doing_anything(layout: Layout, capfd: Said) -> N
     said = capfd.readouterr().out
     assert "dataset elements: 71 systems, to be made first" in said
     assert "toy: 71 systems to embed" in said
-    assert "environment: is there" in said
+    assert "environment: ready" in said
     assert not layout.data.exists()
 
 
@@ -452,7 +453,7 @@ def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd
         main(["plan", "toy", "elements", "--limit", "30", "--batch", "7", "--runtime", "venv"]) == 0
     )
     said = capfd.readouterr().out
-    assert "dataset elements: 71 systems, at hand" in said
+    assert "dataset elements: 71 systems, here" in said
     assert "toy: 20 systems to embed, of 30" in said
     assert re.search(r"time: about \d+ s on cpu, by an earlier run on such a device", said)
     assert re.search(r"memory: [\d.,]+ MB of the host's at the peak of an earlier run on cpu", said)

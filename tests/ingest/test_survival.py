@@ -1,4 +1,4 @@
-"""Nothing that a kill, a disk or a folder's name may do loses a row, or changes one without a word."""
+"""No kill, disk or folder's name loses a row of the store, or changes one silently."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ import pytest
 
 from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
-from ingest.maintenance.disk import clean_models, usage
+from ingest.maintenance.clean import remove_models
+from ingest.maintenance.disk import measure_usage
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs import load as loading
 from ingest.runs.check import Counts
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs, lock_run
-from ingest.runs.import_vectors import ImportedVectors, import_vectors
+from ingest.runs.import_vectors import import_vectors
+from ingest.runs.imported import ImportedVectors
 from ingest.runs.load import finish_interrupted_loads, load
 from ingest.runs.plan import Plan
 from ingest.runs.store.access import lock_store, open_store
@@ -47,11 +49,11 @@ IDS = [f"s{i:04}" for i in range(20)]
 
 
 def quiet(text: str) -> None:
-    """What is said is not looked at."""
+    """Ignore what is logged."""
 
 
 def run_module(*arguments: str) -> str:
-    """What a program of the tests prints, once it has ended well."""
+    """Return what a program of the tests prints, once it has ended well."""
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,9 +70,9 @@ def bring(layout: Layout, dataset: Make) -> Callable[..., Run]:
         vectors = np.random.default_rng(0).normal(size=(len(IDS), 3))
         vectors[:, 0] = value
         np.savez(file, system_id=np.array(IDS), vector=vectors)
-        landed = import_vectors(layout, ImportedVectors(model_id, file), made)
-        assert landed is not None
-        return landed[0]
+        loaded = import_vectors(layout, ImportedVectors(model_id, file), made)
+        assert loaded is not None
+        return loaded[0]
 
     return write
 
@@ -113,7 +115,7 @@ def test_a_store_cut_off_anywhere_is_known_and_made_again(
 
 
 def read_all(layout: Layout, contents: Contents, before: dict[str, list[str]]) -> None:
-    """Read all of a store. Raises StoreBroken where that cannot be; what can be read is what was there before."""
+    """Read all of a store: it is what was there before, or StoreBroken is raised."""
     try:
         assert contents(layout.store) == before
         raise StoreBroken(
@@ -153,13 +155,13 @@ def test_what_is_loaded_while_a_store_is_made_again_is_refused_or_waits(
     clean_rows(layout, "late")
     begun, go_on = threading.Event(), threading.Event()
 
-    def tell(text: str) -> None:
+    def hold(text: str) -> None:
         begun.set()
         assert go_on.wait(60)
 
     (late.folder / "landed.json").unlink()
     late.folder.rename(layout.data / "late")
-    thread = threading.Thread(target=rebuild, args=(layout, tell))
+    thread = threading.Thread(target=rebuild, args=(layout, hold))
     thread.start()
     assert begun.wait(60)
     (layout.data / "late").rename(late.folder)
@@ -206,7 +208,7 @@ def test_damaged_json_is_confined_to_its_run(
     both = contents(layout.store)
     for damage in DAMAGES:
         (run.folder / name).write_bytes(damage)
-        assert ("shards", "mine") in [row[:2] for row in usage(layout)]
+        assert ("shards", "mine") in [(row.kind, row.name) for row in measure_usage(layout)]
         with pytest.raises(
             StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*"
         ) as error:
@@ -223,12 +225,12 @@ def test_damaged_json_is_confined_to_its_run(
         rebuild(layout, quiet)
     assert (first_number(layout, "mine"), first_number(layout, "other")) == ({1.0}, set())
     assert layout.store.with_name("matter.duckdb.broken").read_bytes() == b"torn" * 5000
-    removed = clean_models(layout, ["mine"], None, lambda lines, runs: None)
+    removed = remove_models(layout, ["mine"], None, lambda lines, runs: None)
     assert any("rows of embeddings" in line for line in removed) and run.folder.exists()
 
 
 @pytest.mark.parametrize("name", ["out/run.json", "job/job.json"])
-def test_a_run_that_lost_its_json_is_told_of(
+def test_a_run_that_lost_its_json_is_reported(
     name: str, layout: Layout, bring: Callable[..., Run]
 ) -> None:
     bring("mine")
@@ -240,13 +242,14 @@ def test_a_run_that_lost_its_json_is_told_of(
         rebuild(layout, quiet)
 
 
-def test_a_run_whose_folder_is_gone_is_told_of(layout: Layout, bring: Callable[..., Run]) -> None:
+def test_a_run_whose_folder_is_gone_is_reported(layout: Layout, bring: Callable[..., Run]) -> None:
     bring("mine")
     run = bring("other", 2.0)
     run.folder.rename(layout.data / "elsewhere")
     with pytest.raises(
         StoreError,
-        match=rf"lose 1 of its 2 runs:\n  {run.run_id}: the store holds it, and .* is not there any more",
+        match=rf"lose 1 of its 2 runs:\n  {run.run_id}: the store holds it, "
+        r"and .* is not there any more",
     ):
         rebuild(layout, quiet)
     (layout.data / "elsewhere").rename(run.folder)
@@ -398,7 +401,7 @@ def test_a_damaged_dataset_is_named_and_made_again(
 
 
 def flip(file: Path) -> None:
-    """One bit, in the middle."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
@@ -464,7 +467,8 @@ def test_a_damaged_block_is_no_sound_store(
 def damage_embeddings(layout: Layout) -> None:
     """Flip a bit in blocks of the store that hold ids of vectors."""
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT block_id FROM pragma_storage_info('embeddings') WHERE segment_type = 'VARCHAR' AND block_id >= 0"
+        query = "SELECT block_id FROM pragma_storage_info('embeddings') "
+        query += "WHERE segment_type = 'VARCHAR' AND block_id >= 0"
         blocks = {block for (block,) in connection.execute(query).fetchall()}
     content = bytearray(layout.store.read_bytes())
     for block in blocks:
@@ -473,7 +477,7 @@ def damage_embeddings(layout: Layout) -> None:
 
 
 def work_on(run: Run) -> str:
-    """What the worker says last of a run of the toy family that it cannot do."""
+    """Return the last message of a worker that cannot do a run of the toy family."""
     worker = [
         str(environments() / "toy" / "bin" / "python"),
         "-m",
@@ -623,7 +627,8 @@ def test_a_data_folder_of_another_store_is_refused(tmp_path: Path) -> None:
 def test_a_store_whose_folder_was_shared_says_how_to_part(tmp_path: Path) -> None:
     connect(tmp_path / "exp.1").close()
     (tmp_path / "exp.data" / "runs").mkdir(parents=True)
-    said = "Older versions kept the runs of exp.1 in exp.data, shared .* named exp.*; this version expects exp.1.data: "
+    said = "Older versions kept the runs of exp.1 in exp.data, shared .* named exp.*; "
+    said += "this version expects exp.1.data: "
     with pytest.raises(StoreError, match=rf"{said}mv {tmp_path}/exp.data {tmp_path}/exp.1.data"):
         Layout.find(str(tmp_path / "exp.1"))
     connect(tmp_path / "exp.duckdb").close()
@@ -657,7 +662,7 @@ def test_what_a_rebuild_kept_is_counted(layout: Layout) -> None:
     names = [".broken", ".broken.2", ".before", ".before.wal", ".wal.broken"]
     for name in (*names, ".mine"):
         layout.store.with_name(f"matter.duckdb{name}").write_bytes(bytes(10**6))
-    ((said, size),) = [row[1:] for row in usage(layout) if row[0] == "kept"]
+    ((said, size),) = [(row.name, row.size) for row in measure_usage(layout) if row.kind == "kept"]
     assert size >= 5 * 10**6
     assert set(said.split("to remove: rm ")[1].split()) == {
         f"{layout.store}{name}" for name in names
@@ -753,8 +758,8 @@ def test_a_list_goes_on_where_a_disk_is_full(
     said = capfd.readouterr().err
     assert "Traceback" not in said and said.count("o space left") >= 3
     assert (
-        "3 of 3 models failed: toy, toy-picky, toy-potential. `make ingest MODEL=toy,toy-picky,toy-potential"
-        in said
+        "3 of 3 models failed: toy, toy-picky, toy-potential. "
+        "`matterzoo ingest toy,toy-picky,toy-potential" in said
     )
     monkeypatch.delenv("TOY_FILL")
     make_room(small_disk)
@@ -764,7 +769,7 @@ def test_a_list_goes_on_where_a_disk_is_full(
 def test_a_store_is_written_though_the_disk_of_its_data_folder_is_full(
     layout: Layout, small_disk: Path, fill: Fill
 ) -> None:
-    """A run that ended since its disk is full is to be recorded in the store, which may be on another."""
+    """A run that ended on a full disk is recorded in the store, which may be on another disk."""
     layout.data.symlink_to(small_disk)
     fill(small_disk, 0)
     with open_store(layout) as connection:
@@ -801,7 +806,8 @@ def test_what_a_kill_left_of_a_dataset_is_removed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from zoo.files import write_folder_atomically\n"
         "with write_folder_atomically(Path(sys.argv[1])) as folder:\n"
-        "    (folder / 'systems.parquet').write_bytes(b'half'); print('there', flush=True); sys.stdin.read()"
+        "    (folder / 'systems.parquet').write_bytes(b'half')\n"
+        "    print('there', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "many")]
     start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}

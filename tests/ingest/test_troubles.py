@@ -1,6 +1,6 @@
-"""What may go wrong while a model runs: one clear message, a row of runs that is true, and the next start goes on.
+"""Whatever goes wrong while a model runs, the message and the row of `runs` say what it was.
 
-Real processes, real memory limits, a real disk that is full.
+The next start continues from what is done. Processes, memory limits and full disks are real.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def pid_file(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def confined(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers get 200 MB of memory from the kernel."""
-    first = (
-        GROUPS / "memory" / "memory.limit_in_bytes"
-    ).exists()  # version 1 of the kernel's control groups
+    # version 1 of the kernel's control groups
+    first = (GROUPS / "memory" / "memory.limit_in_bytes").exists()
     group = (GROUPS / "memory" if first else GROUPS) / f"matterzoo-{os.getpid()}"
     try:
         group.mkdir()
@@ -72,8 +71,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def runs(process: int) -> bool:
-    """Whether a process is there, and is not one that has ended and that nobody has asked after."""
+def is_running(process: int) -> bool:
+    """Return whether a process has not ended; one that nobody has waited for has."""
     state = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
     )
@@ -85,8 +84,8 @@ def rows(layout: Layout, columns: str) -> list[tuple[object, ...]]:
         return connection.execute(f"SELECT {columns} FROM runs").fetchall()
 
 
-def goes_on(layout: Layout, molecules: str) -> None:
-    """The same command, with nothing in its way, brings all to the store."""
+def run_again(layout: Layout, molecules: str) -> None:
+    """Assert that the same command, with nothing in its way, brings all to the store."""
     assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 0
     assert rows(layout, "status, reason, runtime, image, sent, ok") == [
         ("ok", None, "venv", None, 40, 40)
@@ -102,11 +101,11 @@ def test_a_host_that_is_killed_leaves_no_worker_behind(
         wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
         time.sleep(0.75)  # into the first batches
         host.kill()
-    wait_for(lambda: not runs(int(pid_file.read_text())))
+    wait_for(lambda: not is_running(int(pid_file.read_text())))
     (run,) = list_runs(layout)
     assert len(run.shards) == 1 and not run.finished
     monkeypatch.delenv("TOY_SLEEP")
-    goes_on(layout, molecules)
+    run_again(layout, molecules)
     assert "of 40 systems that an earlier start finished" in capfd.readouterr().err
     assert len(run.shards) == 2
 
@@ -116,25 +115,25 @@ def test_a_worker_that_hangs_is_ended(
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "600")
     assert main(["ingest", "toy", molecules, "--runtime", "venv", "--timeout", "5"]) == 1
-    assert not runs(int(pid_file.read_text()))
+    assert not is_running(int(pid_file.read_text()))
     said = "no sign of life for 5 s: counted as hung and ended; --timeout allows more"
     assert capfd.readouterr().err.count(said) == 1
     ((status, reason, sent, ok),) = rows(layout, "status, reason, sent, ok")
     assert (status, sent, ok) == ("failed", 40, 0) and said in str(reason)
     monkeypatch.delenv("TOY_SLEEP")
-    goes_on(layout, molecules)
+    run_again(layout, molecules)
 
 
 def test_where_memory_runs_out_a_smaller_budget_is_tried(
     layout: Layout, molecules: str, confined: None, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     monkeypatch.setenv("TOY_MEGABYTES", "60")  # a system; the card's budget is 8
-    goes_on(layout, molecules)
+    run_again(layout, molecules)
     lines = [
         line.strip() for line in capfd.readouterr().out.splitlines() if "memory ran out" in line
     ]
     assert lines == [
-        f"memory ran out: going on from the finished shards with half the batch budget, {budget}"
+        f"memory ran out: continuing from the finished shards with half the batch budget, {budget}"
         for budget in (4, 2)
     ]
 
@@ -147,10 +146,10 @@ def test_memory_that_is_too_little_for_one_system(
     said = capfd.readouterr()
     assert said.out.count("memory ran out: ") == 1
     assert "killed by the kernel because this machine's memory ran out" in said.err
-    assert "The batch budget is 1 already. More memory may help (MEMORY=" in said.err
+    assert "The batch budget is 1 already. More memory may help (--memory" in said.err
     assert rows(layout, "status, sent, ok, failed") == [("failed", 40, 0, 0)]
     monkeypatch.setenv("TOY_MEGABYTES", "1")
-    goes_on(layout, molecules)
+    run_again(layout, molecules)
 
 
 def test_a_worker_that_is_killed_by_someone_begins_again(
@@ -159,9 +158,10 @@ def test_a_worker_that_is_killed_by_someone_begins_again(
     kill = layout.store.with_name("kill")
     kill.write_text("10")
     monkeypatch.setenv("TOY_KILL", str(kill))
-    goes_on(layout, molecules)
-    said = "the worker was killed from outside, maybe for its memory: going on from the finished shards with half the"
-    assert said in capfd.readouterr().out
+    run_again(layout, molecules)
+    said = capfd.readouterr().out
+    assert "the worker was killed from outside, maybe for its memory: continuing from the " in said
+    assert "finished shards with half the batch budget" in said
 
 
 def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
@@ -175,14 +175,9 @@ def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
     assert main(["ingest", "toy", molecules, "--runtime", "venv", "--batch", "2"]) == 0
     said = capfd.readouterr().out
     for name, atoms in (("41", 20), ("40", 30)):
-        assert (
-            f"the worker was killed at molecules/{name} ({atoms} atoms): beginning with it in a new one"
-            in said
-        )
-        assert (
-            f"a second worker was killed at molecules/{name} ({atoms} atoms): it is put down as failed"
-            in said
-        )
+        killed = f"worker was killed at molecules/{name} ({atoms} atoms)"
+        assert f"the {killed}: beginning with it in a new one" in said
+        assert f"a second {killed}: it is recorded as failed" in said
     assert rows(layout, "status, sent, ok, failed") == [("ok", 43, 41, 2)]
     with connect(layout.store, read_only=True) as connection:
         failed = connection.execute(
@@ -193,8 +188,8 @@ def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
         ).fetchall()
     assert [name for name, _ in failed] == ["molecules/40", "molecules/41"] and done == [(1,)]
     assert failed[0][1] == (
-        "the worker was killed twice while it embedded this system alone (30 atoms): it needs more memory than there "
-        "is. With more, `make clean MODEL=toy DATASET=molecules` and embed it again"
+        "the worker was killed twice while it embedded this system alone (30 atoms): "
+        "it needs more memory than there is. With more, `matterzoo clean toy molecules` and embed it again"
     )
 
 
@@ -210,7 +205,8 @@ def test_an_environment_that_cannot_be_built_is_a_failed_run(
     assert "the environment of toy could not be made ready, see above" in capfd.readouterr().err
     found = rows(
         layout,
-        "model_id, status, runtime, starts_with(reason, 'the environment of toy could not be built.')",
+        "model_id, status, runtime, "
+        "starts_with(reason, 'the environment of toy could not be built.')",
     )
     assert sorted(found) == [("toy", "failed", "venv", True), ("toy-picky", "failed", "venv", True)]
 
@@ -226,7 +222,7 @@ def test_a_disk_that_fills_up_during_a_run(
     assert said.err.count("error: ") == 1 and "no space left" in said.err
     assert said.out.count("(this failure is not in the table runs: ") == 1
     (small_disk / "filler").unlink()
-    goes_on(there, molecules)
+    run_again(there, molecules)
 
 
 def test_a_disk_that_is_full_before_anything(
@@ -247,7 +243,7 @@ def test_a_disk_that_is_full_before_anything(
         and f"the disk of {there.data}, then repeat" in said
     )
     filler.unlink()
-    goes_on(there, molecules)
+    run_again(there, molecules)
 
 
 def test_a_disk_without_room_for_the_store(
@@ -259,17 +255,17 @@ def test_a_disk_without_room_for_the_store(
     capfd: Said,
 ) -> None:
     there = on(small_disk, monkeypatch)
-    goes_on(there, molecules)
+    run_again(there, molecules)
     there.store.unlink()
     filler = fill(small_disk, 16_384)
     assert main(["ingest", "toy", molecules, "--runtime", "venv"]) == 1
     said = capfd.readouterr().err
     assert "no space left for" in said and "All vectors are computed: repeat the command" in said
     filler.unlink()
-    goes_on(there, molecules)
+    run_again(there, molecules)
 
 
 def on(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """A store on another disk."""
+    """Return the layout of a store on another disk."""
     monkeypatch.setenv("MATTERZOO_STORE", str(disk / "matter.duckdb"))
     return Layout.find()

@@ -1,4 +1,4 @@
-"""A model whose weights lie on a hub, from its card to the store: pinned, fetched, verified, loaded, embedded with."""
+"""A model with weights on a hub, from its card to the store: pinned, downloaded, verified, run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class FamilyEncoder(Encoder):
         width = int((self.weights / "config.txt").read_text())
         draw = np.random.default_rng(self.untrained_seed)
         trained = self.untrained_seed is None
-        self.scale = np.load(self.weights / "net.npz")["scale"] if trained else draw.normal(size=width)
+        net = self.weights / "net.npz"
+        self.scale = np.load(net)["scale"] if trained else draw.normal(size=width)
 
     def prepare(self, system):
         return system.numbers
@@ -76,7 +77,7 @@ def saved(scale: list[float]) -> bytes:
 def hub(
     layout: Layout, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hub]:
-    """A hub with the weights of the only model of the toy family, which has its environment already."""
+    """Serve the weights of the only model of the toy family, whose environment is ready."""
     family = tmp_path / "zoo" / "toy"
     shutil.copytree(toy_folder / "zoo" / "toy", family)
     (family / "models.toml").write_text(MODEL)

@@ -50,9 +50,7 @@ def lock_store(
             lock = file_lock(
                 layout.data / LOCK,
                 wait=patience,
-                on_wait=lambda holder: log(
-                    f"waiting up to {patience:.0f} s: {in_use(layout.store, holder, read_only=True)}"
-                ),
+                on_wait=lambda holder: log(_describe_wait(layout, patience, holder)),
             )
             held.enter_context(lock)
         except LockHeldError as error:
@@ -72,7 +70,7 @@ def open_store(
         log: Gets one line, if there is something to wait for.
 
     Yields:
-        A connection whose memory is bounded.
+        A connection with bounded memory.
 
     Raises:
         StoreError: The store cannot be opened or written; it is as it was.
@@ -97,7 +95,7 @@ def open_locked(
         spill: Where DuckDB puts what exceeds its memory; beside the store by default.
 
     Yields:
-        A connection whose memory is bounded.
+        A connection with bounded memory.
 
     Raises:
         StoreError: The store cannot be opened or written; it is as it was.
@@ -172,3 +170,7 @@ def checkpoint(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
             f"could not be taken over into the file itself: {one_line(error)}. Leave both as they "
             "are, free space on their disk, and repeat the command: it continues from there"
         ) from error
+
+
+def _describe_wait(layout: Layout, patience: float, holder: str) -> str:
+    return f"waiting up to {patience:.0f} s: {in_use(layout.store, holder, read_only=True)}"

@@ -1,8 +1,8 @@
 """The order in which runs were loaded, noted in their folders.
 
 `rebuild` loads runs in the same order, so that the later of two runs over the same systems wins
-again. Each load has a number. LOADING holds it while a load is under way, LOADED afterwards; a run
-whose folder has LOADING was interrupted. Runs of before there were numbers have only a time.
+again. Each load has a number. LOADING holds it while a load is under way, LOADED afterwards; if a
+folder has LOADING, the load was interrupted. Runs of early versions have only a time.
 """
 
 from __future__ import annotations

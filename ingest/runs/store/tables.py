@@ -12,12 +12,7 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.check import Counts, check_run, count_rows, refusal
 from ingest.runs.folder import Run
 from ingest.runs.store.access import bound_memory, transaction
-from ingest.runs.store.datasets import (
-    put_dataset,
-    read_dataset,
-    refuse_namesakes,
-    restore_systems,
-)
+from ingest.runs.store.datasets import put_dataset, read_dataset, refuse_namesakes, restore_systems
 from ingest.runs.store.rows import insert_row, replace_row
 from schemas.message import one_line
 from zoo.encoder import ENERGY

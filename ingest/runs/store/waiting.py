@@ -15,7 +15,7 @@ from schemas.errors import StoreLocked
 PATIENCE = 30.0  # s that a command waits for a store; longer than any load of one model takes
 SHORT_PATIENCE = 2.0  # s that a load waits if it can be tried again later
 # s between two looks at the lock of a store, which take microseconds: readers that open and close
-# it all the time leave it free for moments only. Irregular, so as not to keep step with one of them.
+# it all the time leave it free for moments only. Irregular, so as not to keep step with one.
 PAUSE = (0.0005, 0.002)
 
 Result = TypeVar("Result")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import ingest.__main__ as command_line
+from ingest.executors import embed, local
 from ingest.layout import Layout
-from ingest.runs import execute
+from ingest.runs import pending
 from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.store import waiting as patience
@@ -56,7 +56,7 @@ def molecules(layout: Layout) -> str:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits gives up soon."""
-    for module in (patience, execute, command_line):
+    for module in (patience, pending, local):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
         monkeypatch.setattr(module, "SHORT_PATIENCE", 0.1, raising=False)
 
@@ -101,8 +101,9 @@ def test_all_are_computed_while_a_notebook_is_open_and_named_with_the_command_th
     )
     for model_id in ("toy", "toy-picky"):
         assert f"error: the vectors of {model_id} are computed, and not in the store: " in said.err
-    goes_on = f"`make ingest MODEL=toy-broken,toy,toy-picky DATASET={molecules} BATCH=2 RUNTIME=venv` goes on"
-    assert f"error: 3 of 3 models failed: toy-broken, toy, toy-picky. {goes_on}" in said.err
+    command = f"matterzoo ingest toy-broken,toy,toy-picky {molecules} --batch 2 --runtime venv"
+    failed = "error: 3 of 3 models failed: toy-broken, toy, toy-picky"
+    assert f"{failed}. `{command}` continues" in said.err
     assert "the failure of run toy-broken--" in said.out
     assert stored(layout) == []
     assert main(arguments) == 1  # toy-broken stays broken
@@ -117,7 +118,7 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
 ) -> None:
     connect(layout.store).close()
     with open_elsewhere(layout.store) as reader:
-        real, kept = execute.load, []
+        real, kept = pending.load, []
 
         def close_after_the_first(*given: object, **options: object) -> object:
             try:
@@ -127,7 +128,7 @@ def test_what_is_computed_is_loaded_as_soon_as_the_notebook_is_closed(
                 reader.communicate()
                 raise
 
-        monkeypatch.setattr(execute, "load", close_after_the_first)
+        monkeypatch.setattr(pending, "load", close_after_the_first)
         assert main(["ingest", "toy,toy-picky", molecules, "--runtime", "venv"]) == 0
     assert len(kept) == 1
     assert stored(layout) == [("toy", "ok", 3), ("toy-picky", "ok", 3)]
@@ -143,7 +144,7 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
     run = planned(made, names=("nodes",)).run
     assert run is not None
     with lock_run(run), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command_line, "prepare", lambda layout, found: made)
+        patch.setattr(embed, "prepare_dataset", lambda layout, found: made)
         assert main(["ingest", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
     said = capfd.readouterr()
     assert (
@@ -151,7 +152,7 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
         in said.out
     )
     assert (
-        "error: 1 of 2 models failed: toy. `make ingest MODEL=toy DATASET=elements RUNTIME=venv` goes on"
+        "error: 1 of 2 models failed: toy. `matterzoo ingest toy elements --runtime venv` continues"
         in said.err
     )
     assert [row[0] for row in stored(layout)] == ["toy", "toy-picky"]

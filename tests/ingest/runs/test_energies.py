@@ -1,4 +1,4 @@
-"""Energies that models predict land as labels, with the model as their source, and live as long as its vectors."""
+"""Energies that a model predicts are labels with the model as source, as long as its vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ingest.integrity import read_json, write_json
 from ingest.layout import Layout
-from ingest.maintenance.disk import clean_models
+from ingest.maintenance.clean import remove_models
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
@@ -33,7 +33,8 @@ POTENTIAL = "toy-potential"
 def predictions(layout: Layout, model_id: str = POTENTIAL) -> dict[str, float]:
     """{system_id: eV} of a model."""
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT system_id, value FROM labels WHERE property = 'energy' AND unit = 'eV' AND source = ?"
+        query = "SELECT system_id, value FROM labels "
+        query += "WHERE property = 'energy' AND unit = 'eV' AND source = ?"
         return dict(connection.execute(query, [model_id]).fetchall())
 
 
@@ -56,7 +57,8 @@ def test_a_worker_s_energies_are_labels(layout: Layout) -> None:
         == 0
     )
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT system_id, list_sum(numbers) FROM systems SEMI JOIN embeddings USING (system_id)"
+        query = "SELECT system_id, list_sum(numbers) FROM systems "
+        query += "SEMI JOIN embeddings USING (system_id)"
         numbers = dict(connection.execute(query).fetchall())
     assert predictions(layout) == numbers and len(numbers) >= 8
     assert predictions(layout, "toy") == {}
@@ -73,7 +75,7 @@ def test_energies_stand_beside_the_dataset_s_own_labels(
     before = contents(layout.store)
     load(layout, run)
     assert contents(layout.store) == before
-    load(layout, finish(planned(made).run))  # another model: the dataset lands again
+    load(layout, finish(planned(made).run))  # another model: the dataset is loaded again
     assert predictions(layout) == said(run)
     assert count(layout) == 39
 
@@ -139,7 +141,7 @@ def test_a_store_made_again_has_the_same_and_a_model_goes_with_its_energies(
     before = contents(layout.store)
     rebuild(layout, lambda text: None)
     assert contents(layout.store) == before
-    assert "15 rows of labels" in clean_models(layout, [POTENTIAL], None, lambda lines, runs: None)
+    assert "15 rows of labels" in remove_models(layout, [POTENTIAL], None, lambda lines, runs: None)
     assert predictions(layout) == {} and count(layout) == 18
 
 

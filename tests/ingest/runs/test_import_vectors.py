@@ -14,7 +14,8 @@ from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.errors import VectorsError
 from ingest.runs.folder import list_runs
-from ingest.runs.import_vectors import ImportedVectors, import_vectors
+from ingest.runs.import_vectors import import_vectors
+from ingest.runs.imported import ImportedVectors
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
@@ -62,11 +63,11 @@ def stored(layout: Layout) -> Rows:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_each_format_lands(kind: str, layout: Layout, dataset: Make, tmp_path: Path) -> None:
+def test_each_format_is_imported(kind: str, layout: Layout, dataset: Make, tmp_path: Path) -> None:
     made = dataset(20)
     file = WRITERS[kind](tmp_path / f"mine.{kind}", ROWS[::-1])
-    landed = import_vectors(layout, ImportedVectors("mine", file), made)
-    assert landed is not None and landed[1].ok == 20
+    loaded = import_vectors(layout, ImportedVectors("mine", file), made)
+    assert loaded is not None and loaded[1].ok == 20
     assert stored(layout) == ROWS
     with connect(layout.store, read_only=True) as connection:
         query = "SELECT family, default_representation, license_code, license_weights FROM models"
@@ -80,11 +81,11 @@ def test_ids_may_leave_out_the_dataset_and_systems_may_be_missing(
     layout: Layout, dataset: Make, tmp_path: Path
 ) -> None:
     short = [(system_id.removeprefix("tiny/"), vector) for system_id, vector in ROWS[5:9]]
-    brought = ImportedVectors(
+    imported = ImportedVectors(
         "mine", as_csv(tmp_path / "mine.csv", short), title="Mine", license="CC-BY-4.0"
     )
-    landed = import_vectors(layout, brought, dataset(20))
-    assert landed is not None and landed[1].sent == 4
+    loaded = import_vectors(layout, imported, dataset(20))
+    assert loaded is not None and loaded[1].sent == 4
     assert stored(layout) == ROWS[5:9]
     with connect(layout.store, read_only=True) as connection:
         assert connection.execute("SELECT title, license_weights FROM models").fetchall() == [

@@ -1,4 +1,4 @@
-"""A run lands whole or not at all, twice is once, and the store can be made again."""
+"""A run is loaded whole or not at all, twice is once, and the store can be made again."""
 
 from __future__ import annotations
 
@@ -320,7 +320,8 @@ def test_a_store_that_cannot_be_made_again_stays(
         ),
         (
             b"torn" * 5000,
-            r"is as it was, as no run can be loaded:\n.* was sent and is not there[^$]*as it is broken",
+            r"is as it was, as no run can be loaded:\n.* was sent and is not there"
+            r"[^$]*as it is broken",
         ),
     ):
         layout.store.write_bytes(content)

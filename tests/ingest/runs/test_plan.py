@@ -12,7 +12,8 @@ from ingest.layout import Layout
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.load import load
-from ingest.runs.plan import Plan, Request, choose_representations, plan, why_inapplicable
+from ingest.runs.plan import Plan, plan
+from ingest.runs.request import Request, choose_representations, why_inapplicable
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
@@ -113,7 +114,7 @@ def test_a_trained_model_and_its_twin_have_runs_of_their_own(layout: Layout, dat
 def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     layout: Layout, dataset: Make, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in stores of before each model had a seed of its own, when all twins were drawn from seed 0."""
+    """A twin of before each model had its own seed was drawn from seed 0, and is run again."""
     made = dataset(6)
     twin = next(s for s in load_models().values() if s.model.trainable).twin()
     request = Request(twin, made, (twin.model.default_representation,))
@@ -131,7 +132,7 @@ def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     assert plan(layout, request).sent == 4  # what the old seed gave is asked for again
 
 
-def test_what_has_landed_is_not_missing(
+def test_what_is_loaded_is_not_missing(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(20)

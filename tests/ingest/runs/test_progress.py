@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ingest.runs import progress
-from ingest.runs.progress import Progress
+from ingest.runs.progress import WorkerProgress, count_entries
+from zoo import terminal
 
 EVENTS = [
     {"event": "start", "sent": 40, "done": 4},
@@ -18,21 +18,21 @@ EVENTS = [
 ]
 
 
-def follow(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> str:
+def follow(monkeypatch: pytest.MonkeyPatch, *, isatty: bool) -> str:
     """What is shown of a run of 20 systems in two representations."""
     stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(stream, "isatty", lambda: isatty, raising=False)
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    with Progress("toy", 2) as shown:
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    with WorkerProgress("toy", 2) as shown:
         for event in EVENTS:
             shown(event)
     return stream.getvalue()
 
 
 def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = follow(monkeypatch, terminal=False).splitlines()
-    assert lines[0] == "  going on from the 2 of 20 systems that an earlier start finished"
+    lines = follow(monkeypatch, isatty=False).splitlines()
+    assert lines[0] == "  continuing from the 2 of 20 systems that an earlier start finished"
     assert lines[1] == "  warning: out of memory; the batch budget is now 4"
     assert lines[2].startswith("  toy: 10 of 20 systems, ")
     assert lines[2].endswith(" s left")
@@ -45,15 +45,15 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 def test_entries_are_counted(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], total: int | None, line: str
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    with progress.counting("qm9", total) as move:
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    with count_entries("qm9", total) as move:
         move(10)
         move(20)
     assert capfd.readouterr().err.splitlines()[-1] == line
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = follow(monkeypatch, terminal=True)
+    shown = follow(monkeypatch, isatty=True)
     assert "toy:" in shown
     assert "2/20" in shown
     assert "warning: out of memory" in shown

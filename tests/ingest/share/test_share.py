@@ -21,12 +21,13 @@ from huggingface_hub import constants
 import query
 from ingest.integrity import read_json, write_json
 from ingest.layout import Layout
-from ingest.maintenance.disk import clean_models
+from ingest.maintenance.clean import remove_models
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import list_runs
-from ingest.runs.import_vectors import ImportedVectors, import_vectors
+from ingest.runs.import_vectors import import_vectors
+from ingest.runs.imported import ImportedVectors
+from ingest.runs.job import model_rows
 from ingest.runs.load import load
-from ingest.runs.plan import model_rows
 from ingest.share.fetch import fetch_vectors
 from ingest.share.offer import read_offer
 from ingest.share.publish import publish_vectors
@@ -148,7 +149,7 @@ def test_another_store_has_the_same(
     question = "SELECT value FROM alignment('toy', 'toy#whole', dataset := 'tiny', k := 3, permutations := 0)"
     answers = [query.connect(p.store).execute(question).fetchall() for p in (layout, place)]
     assert answers[0] == answers[1] and answers[0][0][0] is not None
-    clean_models(place, ["toy"], None, lambda lines, runs: None)
+    remove_models(place, ["toy"], None, lambda lines, runs: None)
     assert rows(place) == [] and list_runs(place) == []
 
 
@@ -285,7 +286,7 @@ def test_brought_vectors_and_a_model_that_the_zoo_has_not(
         rows(place, "system_id, vector") == rows(layout, "system_id, vector")
         and len(rows(place)) == 9
     )
-    clean_models(place, ["mine"], None, lambda lines, runs: None)
+    remove_models(place, ["mine"], None, lambda lines, runs: None)
     brought(place, 20, value=7.0)
     with pytest.raises(
         ShareError, match="a model named mine that came from this machine, .*matterzoo clean mine"

@@ -365,14 +365,14 @@ def test_datasets_are_listed_with_downloads_and_licenses(
     assert "40 systems  Numbers (CC-BY-NC-4.0, not for commercial use)\n" in said
     assert "  1 file, 0 MB: to download\n" in said
     assert (
-        "LIMIT=n takes n systems of one that is downloaded, or 50,000; a larger n contains a smaller one's"
-        in said
+        "--limit N takes N systems of one that is downloaded (50,000 by default); "
+        "a larger N contains the systems of a smaller one" in said
     )
     numbers.loader.source.fetch(lambda text: None)
     assert f"1 file, 0 MB: here, in {numbers.loader.source.folder}" in listed(numbers)
     unpinned = downloaded(str(toml.with_suffix(".py")), ids, read)
     assert (
-        "1 file of unknown size: first `make pin DATASET=numbers`, which downloads them"
+        "1 file of unknown size: first `matterzoo pin --dataset numbers`, which downloads them"
         in listed(unpinned)
     )
 
@@ -448,7 +448,7 @@ def test_a_plan_says_what_is_to_be_downloaded(
     assert main(["ingest", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     capfd.readouterr()
     assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
-    assert "dataset numbers: 3 systems, at hand" in capfd.readouterr().out
+    assert "dataset numbers: 3 systems, here" in capfd.readouterr().out
     assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "9"]) == 0
     assert "dataset numbers: 9 systems, to be made first" in capfd.readouterr().out
 

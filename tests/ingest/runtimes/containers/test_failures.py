@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from docker.models.containers import Container
 
-from ingest import __main__ as command_line
+from ingest.executors import embed
 from ingest.images import local
 from ingest.images.build import BuildOptions, build
 from ingest.images.containers import list_containers, remove_container, this_process
@@ -99,7 +99,9 @@ def goes_on(layout: Layout, ingest: Ingest, model: str, molecules: str, done: in
     result = ingest(model, dataset=molecules, limit=ALL)
     landed(layout, result)
     assert done <= found < ALL
-    assert f"going on from the {found} of {ALL} systems that an earlier start finished" in result[2]
+    assert (
+        f"continuing from the {found} of {ALL} systems that an earlier start finished" in result[2]
+    )
     assert before.items() <= {shard: shard.stat().st_mtime_ns for shard in run.shards}.items()
 
 
@@ -130,14 +132,14 @@ def test_no_engine_is_there(
 def test_the_engine_stops_before_the_run(
     layout: Layout, ingest: Ingest, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = command_line.prepare
+    prepare = embed.prepare_dataset
 
     def prepare_and_cut(*arguments: object) -> object:
         relay.cut()
         return prepare(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(command_line, "prepare", prepare_and_cut)
+        patch.setattr(embed, "prepare_dataset", prepare_and_cut)
         result = ingest("plain")
     told(
         layout,
@@ -283,7 +285,7 @@ def test_the_worker_is_killed(
     result = ingest("late", dataset=molecules, limit=ALL)
     landed(layout, result)
     assert "the worker was killed from outside, maybe for its memory" in result[1]
-    assert f"going on from the {DONE} of {ALL} systems" in result[2]
+    assert f"continuing from the {DONE} of {ALL} systems" in result[2]
 
 
 def test_the_worker_crashes(layout: Layout, ingest: Ingest, molecules: str) -> None:
@@ -297,7 +299,7 @@ def test_where_memory_runs_out_a_smaller_budget_is_tried(layout: Layout, ingest:
     result = ingest("hungry", "--memory", "300m")
     landed(layout, result, 40)
     lines = [line.strip() for line in result[1].splitlines() if "memory ran out" in line]
-    said = "memory ran out: going on from the finished shards with half the batch budget, "
+    said = "memory ran out: continuing from the finished shards with half the batch budget, "
     assert lines == [said + budget for budget in ("8", "4")]
 
 
@@ -308,7 +310,7 @@ def test_memory_that_is_too_little_for_one_system(
     killed = "killed, and Podman does not say why; most likely" if podman else "killed because"
     told(layout, result, f"{killed} memory ran out, its limit of 300 MiB", done=0, sent=3)
     assert result[1].count("memory ran out: going on") == 1
-    assert "The batch budget is 1 already. More memory may help (MEMORY=" in result[2]
+    assert "The batch budget is 1 already. More memory may help (--memory" in result[2]
     landed(layout, ingest("starving", "--memory", "900m", "--batch", "1", limit=3), 3)
 
 
@@ -376,7 +378,7 @@ def test_the_host_process_is_killed_and_started_again_at_once(
     host.wait()
     result = ingest("late", dataset=molecules, limit=ALL)
     landed(layout, result)
-    found = re.search(rf"going on from the (\d+) of {ALL} systems", result[2])
+    found = re.search(rf"continuing from the (\d+) of {ALL} systems", result[2])
     assert found is not None and DONE < int(found[1]) < ALL
 
 
@@ -393,7 +395,8 @@ def test_the_host_process_is_interrupted(
     _, err = host.communicate()
     assert host.returncode == 130
     assert (
-        err.strip() == "interrupted; what is done is kept, and the same command goes on from there"
+        err.strip()
+        == "interrupted; what is done is kept, and the same command goes on from there"
     )
     assert mine() == []
     assert not layout.store.exists()

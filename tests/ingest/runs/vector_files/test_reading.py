@@ -17,7 +17,7 @@ import pytest
 from ingest.runs.errors import VectorsError
 from ingest.runs.import_vectors import LONGEST
 from ingest.runs.store.memory import memory_limit
-from ingest.runs.vector_files import read_vectors
+from ingest.runs.vector_files.reading import read_vectors
 
 IDS = ["a/b c", "é", "007", 'say "x", y']
 X = np.array([[1.0, -2.5], [0.1, 3e-5], [4.0, 5.0], [6.0, 7.5]])
@@ -30,9 +30,9 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def read(connection: duckdb.DuckDBPyConnection, file: Path) -> list[tuple[str, list[float]]]:
-    connection.execute("DROP TABLE IF EXISTS given")
+    connection.execute("DROP TABLE IF EXISTS imported")
     read_vectors(connection, file, systems=len(IDS))
-    return connection.execute("SELECT system_id, vector FROM given ORDER BY row").fetchall()
+    return connection.execute("SELECT system_id, vector FROM imported ORDER BY row").fetchall()
 
 
 def npz(vector: Any = X, system_id: Any = None, **more: Any) -> bytes:
@@ -185,10 +185,10 @@ def test_the_longest_vectors_fit_in_the_memory_that_is_planned(
         )
     (tmp_path / f"wide.{kind}").write_bytes(content)
     read_vectors(con, tmp_path / f"wide.{kind}", systems=12)
-    assert con.execute("SELECT count(*), sum(len(vector)) FROM given").fetchall() == [
+    assert con.execute("SELECT count(*), sum(len(vector)) FROM imported").fetchall() == [
         (12, 12 * LONGEST)
     ]
-    assert con.execute("SELECT vector FROM given WHERE row = 12").fetchall() == [
+    assert con.execute("SELECT vector FROM imported WHERE row = 12").fetchall() == [
         (wide[11].tolist(),)
     ]
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ingest.runs.precision import TOO_MUCH, WORTH_SAYING, digits, lost_features, rounding
+from ingest.runs.vector_files.precision import (
+    TOO_MUCH,
+    WORTH_A_WARNING,
+    count_lost_features,
+    digits_kept,
+    relative_rounding,
+)
 from query.metrics import align
 
 METRICS = ("mutual_knn", "cka", "rsa")
@@ -40,35 +46,35 @@ def test_what_is_taken_changes_metrics_by_less_than_a_thousandth(
     mean: float, directions: int
 ) -> None:
     x, other = far_from_zero(mean, directions)
-    assert rounding(x) < TOO_MUCH / 3
+    assert relative_rounding(x) < TOO_MUCH / 3
     assert change(x, other) < 1e-3
 
 
 @pytest.mark.parametrize("directions", [3, 24])
 def test_what_is_refused_changes_them_by_as_much(directions: int) -> None:
     x, other = far_from_zero(1e7, directions)
-    assert rounding(x) > TOO_MUCH
+    assert relative_rounding(x) > TOO_MUCH
     assert change(x, other) > 1e-3
 
 
 def test_ordinary_vectors_are_not_worth_a_word() -> None:
     x, _ = far_from_zero(1.0, 24)
     for scale in (1e-30, 1.0, 1e30):
-        assert 1e-9 < rounding(x * scale) < WORTH_SAYING
-        assert rounding((x * scale).astype(np.float32).astype(np.float64)) == 0
-    assert lost_features(x) == 0
-    assert digits(2.5e-8) == 7
+        assert 1e-9 < relative_rounding(x * scale) < WORTH_A_WARNING
+        assert relative_rounding((x * scale).astype(np.float32).astype(np.float64)) == 0
+    assert count_lost_features(x) == 0
+    assert digits_kept(2.5e-8) == 7
 
 
 def test_constant_vectors_have_nothing_to_lose() -> None:
-    assert rounding(np.full((5, 3), 0.1)) == 0
-    assert rounding(np.full((1, 3), 0.1)) == 0
+    assert relative_rounding(np.full((5, 3), 0.1)) == 0
+    assert relative_rounding(np.full((1, 3), 0.1)) == 0
     assert (
-        rounding(np.outer(np.arange(1.0, 9.0), [0.1, 0.2, 0.7])) < WORTH_SAYING
+        relative_rounding(np.outer(np.arange(1.0, 9.0), [0.1, 0.2, 0.7])) < WORTH_A_WARNING
     )  # the same once of length 1
 
 
 def test_numbers_too_small_for_all_digits_of_float32() -> None:
     x, _ = far_from_zero(0.0, 24)
-    assert rounding(x * 1e-44) > TOO_MUCH
-    assert lost_features(np.hstack([x, x * 1e-46])) == 24
+    assert relative_rounding(x * 1e-44) > TOO_MUCH
+    assert count_lost_features(np.hstack([x, x * 1e-46])) == 24

@@ -1,0 +1,215 @@
+"""Write the job of a run: what the worker is given, and the card's rows that travel with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.integrity import Damaged, check_file
+from ingest.layout import Layout, escape_glob
+from ingest.runs.folder import Run
+from ingest.runs.request import Request
+from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.tables import ROW_GROUP
+from zoo.cards.family import Selection
+from zoo.cards.twins import TWIN
+from zoo.files import write_atomically
+from zoo.worker.job import Job
+from zoo.worker.sealed import stamp
+from zoo.worker.tables import SYSTEMS
+
+ID_DIGITS = 12  # hexadecimal digits of a run's id, which tell apart runs of a model on a dataset
+FETCHED_ROWS = 10_000  # ids that are in memory at once
+
+
+def write_job(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    request: Request,
+    representations: list[str],
+    sent: int,
+) -> Run:
+    """Write the folder of a run that is to be made, or find it if an earlier start has written it.
+
+    Args:
+        connection: Has the table `sent` (system_id, content_hash): the systems to embed.
+        layout: The store and the files beside it.
+        request: What is asked for.
+        representations: Those of the request that lack systems.
+        sent: The number of rows of `sent`.
+
+    Returns:
+        The run. Its id is made from all that decides the vectors.
+
+    Raises:
+        Damaged: The run has shards, and its systems are damaged.
+    """
+    job = _make_job(request, representations, _hash_systems(connection))
+    run = Run.of(layout, job.run_id)
+    stated = _ensure_systems(connection, request.dataset, sent, run)
+    run.write("model.json", model_rows(request.selection))
+    replace(job, sent=stated).write(run.job)
+    return run
+
+
+def name_run(model_id: str, dataset: str, deciding: Any) -> str:
+    """Return the id of a run, which is also the name of its folder.
+
+    Args:
+        model_id: The model.
+        dataset: The dataset's name.
+        deciding: All that decides the vectors, as values that JSON has.
+
+    Returns:
+        `<model>--<dataset>--<12 hexadecimal digits>`.
+    """
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+    name = re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{model_id}--{dataset}")
+    return f"{name}--{digest[:ID_DIGITS]}"
+
+
+def model_rows(selection: Selection) -> dict[str, Any]:
+    """Return the rows of the tables `models` and `scores` that a card gives.
+
+    Args:
+        selection: A model of the zoo, or its untrained twin.
+
+    Returns:
+        `{"model": row, "scores": rows}`, the content of a run's model.json.
+    """
+    model, family, untrained = selection.model, selection.family, selection.untrained
+    about = model.provenance
+    row = {
+        "model_id": selection.model_id,
+        "family": family.name,
+        "title": model.title + (" (untrained twin)" if untrained else ""),
+        "input": model.input,
+        "default_representation": model.default_representation,
+        "untrained_of": model.id if selection.model_id.endswith(TWIN) else None,
+        "parameters": model.compute.parameters,
+        "architecture": about.architecture,
+        "training_sets": [] if untrained else list(about.training_sets),
+        "license_code": family.license_code.name,
+        "license_weights": "none: drawn at random" if untrained else model.license_weights.name,
+        "card": model.model_dump(mode="json"),
+        "card_hash": selection.card_hash,
+    }
+    scores = [] if untrained else [score.model_dump(mode="json") for score in model.score]
+    return {"model": row, "scores": scores}
+
+
+def _hash_systems(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the SHA-256 over the ids and content hashes of the systems to embed."""
+    digest = hashlib.sha256()
+    cursor = connection.execute("SELECT system_id, content_hash FROM sent ORDER BY system_id")
+    while rows := cursor.fetchmany(FETCHED_ROWS):
+        for row in rows:
+            digest.update("\t".join(row).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _make_job(request: Request, representations: list[str], systems_hash: str) -> Job:
+    """Return the job, with an id by which a run that died is found again."""
+    selection = request.selection
+    deciding: dict[str, Any] = {
+        "family": selection.family.name,
+        "model_id": selection.model_id,
+        "untrained_seed": selection.untrained_seed,
+        "representations": representations,
+        "dataset": request.dataset.dataset,
+        "dtype": request.dtype,
+        "seed": 0,
+        "card_hash": selection.card_hash,
+        "encoder_hash": selection.family.encoder_hash,
+        "lock_hash": selection.family.lock_hash,
+    }
+    run_id = name_run(
+        selection.model_id,
+        request.dataset.dataset,
+        [deciding, request.device.split(":")[0], systems_hash],
+    )
+    facts = deciding | {"representations": tuple(representations)}
+    return Job(
+        run_id=run_id,
+        model=selection.model.for_worker(),
+        device=request.device,
+        batch=request.batch,
+        **facts,
+    )
+
+
+def _ensure_systems(
+    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, run: Run
+) -> dict[str, Any]:
+    """Have the systems in the job's folder, from an earlier start or now; return their stamp."""
+    stated = _stated_stamp(run)
+    if run.systems.exists():
+        try:
+            if stated is not None:
+                check_file(run.systems, stated)
+            return stated or stamp(run.systems)
+        except Damaged:  # the dataset is whole, so the file can be made again
+            run.systems.unlink()
+    _write_systems(connection, dataset, sent, run.systems)
+    found = stamp(run.systems)
+    if stated not in (None, found) and run.shards:
+        raise Damaged(
+            f"{run.systems} is damaged, and its shards follow its order; "
+            f"remove {run.folder} and repeat"
+        )
+    return found
+
+
+def _stated_stamp(run: Run) -> dict[str, Any] | None:
+    """Return the stamp of the systems that an earlier start of the run has noted, if any has."""
+    try:
+        found: dict[str, Any] | None = run.read("job/job.json").get("sent")
+    except Damaged:  # also if there was no earlier start
+        return None
+    return found
+
+
+def _write_systems(
+    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, path: Path
+) -> None:
+    """Link the dataset's own file if all is sent, else write a filtered copy in the same order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = ", ".join(SYSTEMS.names)
+    query = (
+        f"SELECT {columns} FROM read_parquet(?, hive_partitioning = false) "
+        "SEMI JOIN sent USING (system_id)"
+    )
+
+    def write(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)
+        if sent == dataset.n_systems and _link(dataset.systems, temporary):
+            return
+        connection.execute("SET threads = 1")  # several would mix up the order
+        source = [escape_glob(dataset.systems)]
+        reader = connection.execute(query, source).to_arrow_reader(ROW_GROUP)
+        with pq.ParquetWriter(
+            temporary, SYSTEMS, compression="zstd", write_page_checksum=True
+        ) as writer:
+            for batch in reader:
+                table = pa.Table.from_batches([batch]).cast(SYSTEMS)
+                writer.write_table(table, row_group_size=ROW_GROUP)
+
+    write_atomically(path, write)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make a hard link; return whether the file system knows them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True

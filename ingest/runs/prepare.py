@@ -1,0 +1,103 @@
+"""Have the dataset of a request on disk, up to date, before anything is computed over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ingest.layout import Layout
+from ingest.runs.load import finish_interrupted_loads
+from ingest.runs.progress import count_entries, report
+from ingest.runs.request import split_names
+from ingest.runs.store.waiting import retry_while_locked
+from ingest.sources.discovery import find_dataset
+from ingest.systems.dataset import Dataset
+from ingest.systems.entry import DatasetError
+from ingest.systems.materialize import materialize
+from ingest.systems.materialized import MaterializedDataset, read_materialized
+from schemas.store import update
+from zoo.terminal import duration
+
+
+def split_datasets(text: str) -> list[str]:
+    """Return the datasets that a user means.
+
+    Args:
+        text: Names separated by commas, or the path of a file, which may have commas.
+    """
+    return [text] if Path(text).exists() else split_names(text) or [text]
+
+
+def resolve_dataset(layout: Layout, name: str) -> Dataset:
+    """Return a dataset by its name or file, or by the name that a user's file got earlier.
+
+    Args:
+        layout: The store and the files beside it.
+        name: The name of a dataset, a path, or the name of a dataset that was made of a file.
+
+    Raises:
+        DatasetError: There is no such dataset, or its file is gone.
+    """
+    try:
+        return find_dataset(name)
+    except DatasetError:
+        there = read_materialized(layout.dataset(name)) if Path(name).name == name else None
+        if there is None or not Path(there.source).is_absolute():
+            raise
+    if not Path(there.source).exists():
+        raise DatasetError(
+            f"{name} was made of {there.source}, which is not there now: give the path that it has"
+        )
+    report(f"{name} was made of {there.source}")
+    return find_dataset(there.source)
+
+
+def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
+    """Return a dataset that lies on disk, made now if it is not there or out of date.
+
+    Loads that were cut off are finished first, and the store's tables are brought up to date.
+
+    Args:
+        layout: The store and the files beside it.
+        dataset: The dataset, sampled as asked for.
+
+    Raises:
+        DatasetError: The dataset cannot be read, or another one has its name.
+        StoreError: The store cannot be opened.
+    """
+    finish_interrupted_loads(layout, report)
+    retry_while_locked(lambda: update(layout.store), layout.store, log=report)
+    report(_describe(dataset))
+    folder = layout.dataset(dataset.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    there = read_materialized(folder)
+    _refuse_namesake(dataset, there)
+    if there is not None and (there.sample or 0) > (dataset.sample or 0):
+        # A smaller sample in its place would take away vectors of the larger one.
+        dataset = dataset.sampled(there.sample, report)
+    with count_entries(dataset.name, dataset.sample or dataset.approx_systems) as progress:
+        made = materialize(dataset, folder, progress)
+    if made.n_unreadable:
+        report(
+            f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, "
+            "see table failures"
+        )
+    for remark in made.remarks:
+        report(f"  {remark}")
+    return made
+
+
+def _describe(dataset: Dataset) -> str:
+    seconds = dataset.approx_seconds
+    time = f"; about {duration(seconds)} if it is not there yet" if seconds else ""
+    return f"dataset {dataset.name}: {dataset.title}{time}"
+
+
+def _refuse_namesake(dataset: Dataset, there: MaterializedDataset | None) -> None:
+    """Refuse a second file of the same name: it must not take the place of the first."""
+    if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
+        return
+    if Path(there.source).is_absolute() and Path(there.source).exists():
+        raise DatasetError(
+            f"a dataset named {dataset.name!r} is there already, from {there.source}; "
+            f"rename {dataset.source}"
+        )

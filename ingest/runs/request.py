@@ -1,0 +1,243 @@
+"""What a user asks for: vectors of models over datasets, and how they are to be computed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+
+import duckdb
+
+from ingest.layout import escape_glob
+from ingest.limits import Limits
+from ingest.runs.errors import RequestError
+from ingest.runtimes.protocol import Runtime
+from ingest.systems.materialized import MaterializedDataset
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_model, load_models
+from zoo.cards.family import Family, Selection
+from zoo.cards.twins import TWIN
+from zoo.weights.local import find_weights
+from zoo.worker.applicability import REQUIRED_FIELDS
+
+EVERY = ("all", "bundled")  # names that stand for many models
+SUFFIX = 2**20, "m"  # in which memory is written on a command line
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How models are run. The fields are named as the options of `matterzoo ingest`.
+
+    Attributes:
+        device: cpu, cuda, cuda:N or cuda:<uuid>; never another instead.
+        dtype: The precision in which the model computes.
+        batch: The batch budget in the unit of the card; None takes the card's.
+        limit: How many systems; None takes all, or the default sample of a large dataset.
+        runtime: The runtime's name; None takes the best that there is.
+        memory: Bytes that the worker may use; None sets no limit.
+        cpus: CPU cores that the worker may use; None sets no limit.
+        timeout: Seconds without a sign of life, after which a worker counts as hung.
+        representation: Names separated by commas, or all; None takes the card's default.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch: int | None = None
+    limit: int | None = None
+    runtime: str | None = None
+    memory: int | None = None
+    cpus: float | None = None
+    timeout: float = Limits.silence
+    representation: str | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of the command line, and their values, that differ from the defaults."""
+        stated = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                size, letter = SUFFIX
+                memory = field.name == "memory"
+                stated[f"--{field.name}"] = f"{value // size}{letter}" if memory else f"{value}"
+        return stated
+
+    def limits(self, runtime: Runtime) -> Limits:
+        """Return what the worker may use.
+
+        Args:
+            runtime: The runtime that is to start the worker.
+
+        Raises:
+            RequestError: The runtime cannot keep a worker within these limits.
+        """
+        if not runtime.confines and (self.memory or self.cpus):
+            raise RequestError(
+                f"runtime {runtime.name} cannot keep a worker within --memory or --cpus; "
+                "--runtime docker can"
+            )
+        return Limits(self.memory, self.cpus, self.timeout)
+
+    def command(self, models: Collection[str], dataset: str, store: str | None) -> str:
+        """Return the command that continues with these models.
+
+        Args:
+            models: Ids of models.
+            dataset: The dataset, as the user named it.
+            store: The store, as the user named it, if so.
+        """
+        options = self.options | ({} if store is None else {"--store": store})
+        words = ["matterzoo", "ingest", ",".join(models), dataset]
+        for name, value in options.items():
+            words += [name, value]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Vectors of one model over one dataset.
+
+    Attributes:
+        selection: The model, or its untrained twin.
+        dataset: The dataset, which lies on disk.
+        representations: Names of representations of the model.
+        limit: How many systems; None takes all.
+        device: See `Settings`.
+        dtype: See `Settings`.
+        batch: See `Settings`.
+    """
+
+    selection: Selection
+    dataset: MaterializedDataset
+    representations: tuple[str, ...]
+    limit: int | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch: int | None = None
+
+    @property
+    def systems(self) -> int:
+        """How many systems are asked for."""
+        there = self.dataset.n_systems
+        return there if self.limit is None else min(self.limit, there)
+
+
+def make_request(
+    selection: Selection, dataset: MaterializedDataset, limit: int | None, settings: Settings
+) -> Request:
+    """Make the request for one model over one dataset.
+
+    Args:
+        selection: The model, or its untrained twin.
+        dataset: The dataset, which lies on disk.
+        limit: How many systems; None takes all.
+        settings: How the model is to be run.
+
+    Returns:
+        The request.
+
+    Raises:
+        RequestError: The model lacks a representation that was named.
+    """
+    names = choose_representations(selection, settings.representation)
+    return Request(
+        selection, dataset, names, limit, settings.device, settings.dtype, settings.batch
+    )
+
+
+def choose_models(names: str) -> list[Selection]:
+    """Return the models that a user means, each once.
+
+    `all` is every model whose weights are here, `bundled` every model that needs no download of
+    its own; `all@untrained` and `bundled@untrained` are their untrained twins.
+
+    Args:
+        names: Ids of models separated by commas, such as `a,b@untrained`, or the words above.
+
+    Returns:
+        At least one model.
+
+    Raises:
+        CardError: No model is named, or there is none of a name.
+    """
+    chosen: dict[str, Selection] = {}
+    for name in split_names(names):
+        many = name.removesuffix(TWIN)
+        found = _choose_many(many, name) if many in EVERY else [find_model(name)]
+        chosen |= {selection.model_id: selection for selection in found}
+    if not chosen:
+        raise CardError(
+            "no model is named; give ids separated by commas, all or bundled. "
+            "`matterzoo list` shows them"
+        )
+    return list(chosen.values())
+
+
+def _choose_many(word: str, name: str) -> list[Selection]:
+    """Return what `all` or `bundled` stands for, as twins if the name says so."""
+    found = [
+        selection
+        for selection in load_models().values()
+        if selection.model.bundled or (word == "all" and find_weights(selection))
+    ]
+    if name == word:
+        return found
+    return [selection.twin() for selection in found if selection.model.trainable]
+
+
+def families_of(selections: Sequence[Selection]) -> list[Family]:
+    """Return the families of some models, each once.
+
+    Args:
+        selections: Models.
+    """
+    return list({s.family.name: s.family for s in selections}.values())
+
+
+def choose_representations(selection: Selection, asked: str | None) -> tuple[str, ...]:
+    """Return the representations that a user means, in the card's order.
+
+    Args:
+        selection: The model.
+        asked: Names separated by commas, or all; None takes the card's default.
+
+    Raises:
+        RequestError: The model has no representation of a name.
+    """
+    names = [r.name for r in selection.model.representation]
+    if asked is None:
+        return (selection.model.default_representation,)
+    chosen = names if asked == "all" else asked.split(",")
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise RequestError(
+            f"{selection.model.id} has no representation {unknown[0]!r}; it has {', '.join(names)}"
+        )
+    return tuple(name for name in names if name in chosen)
+
+
+def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str | None:
+    """Return why a model can take no system of a dataset at all, or None if it can.
+
+    Args:
+        selection: The model.
+        dataset: The dataset, which lies on disk.
+    """
+    columns = REQUIRED_FIELDS.get(selection.model.input)
+    if columns is None:
+        return None
+    with duckdb.connect() as connection:
+        query = f"SELECT count({columns[0]}) FROM read_parquet(?, hive_partitioning = false)"
+        ((given,),) = connection.execute(query, [escape_glob(dataset.systems)]).fetchall()
+    if given:
+        return None
+    return f"it takes a {selection.model.input}, and no system of {dataset.dataset} has one"
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names of a list that a user typed, without empty ones.
+
+    Args:
+        text: Names separated by commas, with or without spaces.
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
