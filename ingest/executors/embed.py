@@ -12,7 +12,7 @@ from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import explain_disk_error
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
-from ingest.runs.progress import report, report_error
+from ingest.runs.progress import report_error
 from ingest.runs.request import (
     Request,
     Settings,
@@ -28,6 +28,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from schemas.errors import StoreError, StoreLocked
 from zoo.cards.family import Selection
+from zoo.command_line import print_now
 
 
 def embed(
@@ -65,8 +66,8 @@ def embed(
     limits = settings.limits(runtime)
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
-    found = [resolve_dataset(layout, name).sampled(settings.limit, report) for name in names]
-    report(f"runtime {runtime.name}: {why}")
+    found = [resolve_dataset(layout, name).sampled(settings.limit, print_now) for name in names]
+    print_now(f"runtime {runtime.name}: {why}")
     started = find_executor(executor)(layout, runtime, limits)
     failed: list[str] = []
     for name, dataset in zip(names, found, strict=True):
@@ -113,7 +114,7 @@ def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) 
     tasks = [task for task in tasks if task.systems]
     if tasks:
         for line in estimate_cost(layout, runtime, tasks).lines():
-            report(line)
+            print_now(line)
 
 
 def _report_dataset(layout: Layout, name: str, error: Exception, *, alone: bool) -> None:

@@ -11,11 +11,12 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.errors import RequestError, RunBusy, ShardError, explain_disk_error
 from ingest.runs.execute import Execution
-from ingest.runs.progress import report, report_error
+from ingest.runs.progress import report_error
 from ingest.runs.request import Request
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
 from schemas.errors import StoreError, StoreLocked
+from zoo.command_line import print_now
 
 
 class LocalExecutor:
@@ -71,7 +72,7 @@ class LocalExecutor:
             raise
         except (RunError, ShardError, StoreError, RequestError, duckdb.Error) as error:
             if again and isinstance(error, StoreLocked | RunBusy):
-                report(f"{place}{model_id}: tried again after the others, since {error}")
+                print_now(f"{place}{model_id}: tried again after the others, since {error}")
                 return False
             self._fail(model_id, f"{model_id} on {request.dataset.dataset}: {error}")
         except OSError as error:

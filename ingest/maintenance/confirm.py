@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.runs.errors import RequestError
-from ingest.runs.progress import report
+from zoo.command_line import print_now
 
 
 def confirm(lines: Sequence[str], would: str, yes: bool, kept: str = "Nothing was removed") -> None:
@@ -23,7 +23,7 @@ def confirm(lines: Sequence[str], would: str, yes: bool, kept: str = "Nothing wa
         RequestError: The user did not agree.
     """
     for line in lines:
-        report(f"  {line}")
+        print_now(f"  {line}")
     if yes:
         return
     if not sys.stdin.isatty():

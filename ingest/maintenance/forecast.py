@@ -11,7 +11,6 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.cost import START_SECONDS, Task, bytes_per_system, estimate_cost
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import resolve_dataset
-from ingest.runs.progress import report
 from ingest.runs.request import (
     Request,
     Settings,
@@ -29,6 +28,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from zoo.cards.family import Selection
+from zoo.command_line import print_now
 from zoo.terminal import duration, license_line, megabytes
 from zoo.weights.local import find_weights, needed_files
 from zoo.worker.device import cpu_name
@@ -103,7 +103,7 @@ def forecast(
     layout = Layout.find(store)
     selections = choose_models(models)
     runtime, why = choose_runtime(settings.runtime, families_of(selections))
-    found = resolve_dataset(layout, dataset).sampled(settings.limit, report)
+    found = resolve_dataset(layout, dataset).sampled(settings.limit, print_now)
     made = _find_made(layout, found)
     yield f"runtime {runtime.name}: {why}"
     yield from _describe_dataset(found, made)

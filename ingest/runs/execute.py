@@ -14,12 +14,13 @@ from ingest.limits import Limits
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.pending import Computed, Failed, PendingLoads
 from ingest.runs.plan import Plan, plan
-from ingest.runs.progress import WorkerProgress, report
+from ingest.runs.progress import WorkerProgress
 from ingest.runs.recovery import recover
 from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
 from schemas.errors import StoreLocked
+from zoo.command_line import print_now
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import LocalWeights, download_weights
 
@@ -65,10 +66,10 @@ class Execution:
         name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
         reason = why_inapplicable(request.selection, request.dataset)
         if reason is not None:
-            report(f"{name}: skipped, {reason}")
+            print_now(f"{name}: skipped, {reason}")
             return
         planned = plan(self.layout, request, patience)
-        report(_describe(name, request, planned))
+        print_now(_describe(name, request, planned))
         if planned.run is None:
             return
         with lock_run(planned.run):
@@ -78,7 +79,7 @@ class Execution:
                 self.pending.load(computed, patience)
             except StoreLocked as error:
                 self.pending.add(computed)
-                report(f"  computed; it is loaded at the end, since {error}")
+                print_now(f"  computed; it is loaded at the end, since {error}")
                 return
         self.pending.retry()
 
@@ -94,7 +95,7 @@ class Execution:
         """Have the run finished; return how many seconds the worker took."""
         started = monotonic()
         if run.finished:
-            report(f"  computed by an earlier start, {run.folder}")
+            print_now(f"  computed by an earlier start, {run.folder}")
         else:
             with self._recorded(request, run):
                 weights = self._fetch_weights(request, run)
@@ -141,7 +142,7 @@ class Execution:
                 self._start_worker(request, run, weights)
                 return
             except Killed as killed:
-                report(f"  {recover(run, self.limits, killed)}")
+                print_now(f"  {recover(run, self.limits, killed)}")
 
     def _start_worker(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
         representations = len(run.read("job/job.json")["representations"])
@@ -162,4 +163,4 @@ def _describe(name: str, request: Request, planned: Plan) -> str:
 
 
 def _report_step(text: str) -> None:
-    report(f"  {text}")
+    print_now(f"  {text}")

@@ -16,7 +16,6 @@ from ingest.runs.imported import Checked, ImportedVectors, describe, hash_card, 
 from ingest.runs.job import name_run
 from ingest.runs.load import load
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
-from ingest.runs.progress import report
 from ingest.runs.request import Settings
 from ingest.runs.store.memory import memory_limit
 from ingest.runs.vector_files.faults import check_rows
@@ -27,6 +26,7 @@ from ingest.systems.dataset import Dataset, file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.discovery import load_models
+from zoo.command_line import print_now
 
 LONGEST = 16_384  # numbers in a vector, as far as memory is planned for
 MODEL_LETTERS = 100  # of a model's id; it is part of a folder's name, which may have 255 bytes
@@ -73,8 +73,8 @@ def import_file(
         raise RequestError(f"--vectors are of one dataset, not of {len(names)}: {dataset}")
     found = resolve_dataset(layout, names[0])
     _refuse_settings(settings, found)
-    made = prepare_dataset(layout, found.sampled(settings.limit, report))
-    loaded = import_vectors(layout, imported, made, agree, report)
+    made = prepare_dataset(layout, found.sampled(settings.limit, print_now))
+    loaded = import_vectors(layout, imported, made, agree, print_now)
     name = f"{imported.model_id} on {made.dataset}"
     if loaded is None:
         return f"{name}: these vectors are stored already; nothing to do"

@@ -11,10 +11,10 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.load import load, load_failure
-from ingest.runs.progress import report
 from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE
 from schemas.errors import StoreError, StoreLocked
+from zoo.command_line import print_now
 from zoo.files import is_disk_full
 from zoo.worker.errors import DiskFullError
 
@@ -102,9 +102,9 @@ class PendingLoads:
             ) from error
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
         took = f"in {computed.seconds:.1f} s -> {self.layout.store}"
-        report(f"  {computed.model_id}: {outcome} {took}")
+        print_now(f"  {computed.model_id}: {outcome} {took}")
         for line in summarize_reasons(computed.run):
-            report(f"    {line}")
+            print_now(f"    {line}")
 
     def record_failure(self, failed: Failed) -> None:
         """Record in the store why a run ended early, or keep that if others use the store.
@@ -117,7 +117,7 @@ class PendingLoads:
         except StoreLocked:
             self._failed.append(failed)
         except (StoreError, OSError) as fault:
-            report(f"  (this failure is not in the table runs: {fault})")
+            print_now(f"  (this failure is not in the table runs: {fault})")
 
     def retry(self) -> None:
         """Load what was kept, as far as that is possible without waiting."""
@@ -148,7 +148,7 @@ class PendingLoads:
                 patience = 0.0  # after one wait in vain, the others need not wait again
         self._record_failures()
         for failed in self._failed:
-            report(
+            print_now(
                 f"the failure of run {failed.run.run_id} is not in the table runs, "
                 "since others use the store"
             )
@@ -183,7 +183,7 @@ def summarize_reasons(run: Run) -> list[str]:
 
 
 def _report_step(text: str) -> None:
-    report(f"  {text}")
+    print_now(f"  {text}")
 
 
 def _ignore(text: str) -> None:

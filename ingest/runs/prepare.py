@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.layout import Layout
 from ingest.runs.load import finish_interrupted_loads
-from ingest.runs.progress import count_entries, report
+from ingest.runs.progress import count_entries
 from ingest.runs.request import split_names
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.sources.discovery import find_dataset
@@ -15,6 +15,7 @@ from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import update
+from zoo.command_line import print_now
 from zoo.terminal import duration
 
 
@@ -47,7 +48,7 @@ def resolve_dataset(layout: Layout, name: str) -> Dataset:
         raise DatasetError(
             f"{name} was made of {there.source}, which is not there now: give the path that it has"
         )
-    report(f"{name} was made of {there.source}")
+    print_now(f"{name} was made of {there.source}")
     return find_dataset(there.source)
 
 
@@ -64,25 +65,25 @@ def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
         DatasetError: The dataset cannot be read, or another one has its name.
         StoreError: The store cannot be opened.
     """
-    finish_interrupted_loads(layout, report)
-    retry_while_locked(lambda: update(layout.store), layout.store, log=report)
-    report(_describe(dataset))
+    finish_interrupted_loads(layout, print_now)
+    retry_while_locked(lambda: update(layout.store), layout.store, log=print_now)
+    print_now(_describe(dataset))
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     there = read_materialized(folder)
     _refuse_namesake(dataset, there)
     if there is not None and (there.sample or 0) > (dataset.sample or 0):
         # A smaller sample in its place would take away vectors of the larger one.
-        dataset = dataset.sampled(there.sample, report)
+        dataset = dataset.sampled(there.sample, print_now)
     with count_entries(dataset.name, dataset.sample or dataset.approx_systems) as progress:
         made = materialize(dataset, folder, progress)
     if made.n_unreadable:
-        report(
+        print_now(
             f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, "
             "see table failures"
         )
     for remark in made.remarks:
-        report(f"  {remark}")
+        print_now(f"  {remark}")
     return made
 
 

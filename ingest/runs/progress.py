@@ -10,15 +10,6 @@ from ingest.callbacks import Event
 from zoo.terminal import Progress, log
 
 
-def report(text: str) -> None:
-    """Print a line of a command's result at once, also if the output goes into a file.
-
-    Args:
-        text: The line, without its end.
-    """
-    print(text, flush=True)
-
-
 def report_error(text: str) -> None:
     """Print what went wrong on standard error, at once.
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection
 
 from ingest.layout import Layout
 from ingest.runs.prepare import prepare_dataset, resolve_dataset
-from ingest.runs.progress import report, report_error
+from ingest.runs.progress import report_error
 from ingest.runs.request import split_names
 from ingest.share.fetch import fetch_vectors
 from ingest.share.offer import read_offer
 from ingest.share.publish import publish_vectors
 from ingest.share.record import ShareError
 from schemas.store import update
+from zoo.command_line import print_now
 
 
 def publish_models(
@@ -38,8 +39,8 @@ def publish_models(
     names = _split(representations)
 
     def publish_one(model_id: str) -> None:
-        commit = publish_vectors(layout, model_id, name, repo, names, report)
-        report(f"matterzoo fetch {model_id} {name} {repo} --revision {commit}")
+        commit = publish_vectors(layout, model_id, name, repo, names, print_now)
+        print_now(f"matterzoo fetch {model_id} {name} {repo} --revision {commit}")
 
     return _for_each(split_names(models), publish_one)
 
@@ -72,15 +73,17 @@ def fetch_models(
         ShareError: The only model was refused, or there is nothing over that dataset.
     """
     offer = read_offer(repo, revision)
-    report(f"{offer.repo} at {offer.commit}")
-    found = resolve_dataset(layout, dataset).sampled(limit, report)
+    print_now(f"{offer.repo} at {offer.commit}")
+    found = resolve_dataset(layout, dataset).sampled(limit, print_now)
     ids = offer.models(found.name) if models == "all" else split_names(models)
     names = _split(representations)
     offers = {model_id: offer.choose(model_id, found.name, names) for model_id in ids}
     if not offers:
         raise ShareError(f"{offer.repo} has no vectors over {found.name}")
     made = prepare_dataset(layout, found)
-    return _for_each(offers, lambda model_id: fetch_vectors(layout, offers[model_id], made, report))
+    return _for_each(
+        offers, lambda model_id: fetch_vectors(layout, offers[model_id], made, print_now)
+    )
 
 
 def _split(text: str | None) -> list[str] | None:
