@@ -1,4 +1,4 @@
-"""From a dataset and a model to vectors in the store: datasets, systems, plan, runtimes, shards, load."""
+"""From systems and models to vectors in the store; README.md says what each folder does."""
 
 from schemas.interrupt import quiet_start
 

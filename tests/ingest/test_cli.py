@@ -504,12 +504,12 @@ def test_several_datasets_one_after_another(layout: Layout, capfd: Said) -> None
 
 
 def test_a_pipe_that_ends_is_no_error(layout: Layout) -> None:
-    for module, arguments in (
-        ("ingest", "datasets"),
-        ("query", "'FROM range(100000)' --csv --store " + str(layout.store)),
+    for arguments in (
+        "datasets",
+        f"query 'FROM range(100000)' --csv --store {layout.store}",
     ):
         connect(layout.store).close()
-        command = f"{sys.executable} -m {module} {arguments} | head -1"
+        command = f"{sys.executable} -m matterzoo {arguments} | head -1"
         done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
         assert done.stdout.count("\n") == 1 and done.stderr == ""
 

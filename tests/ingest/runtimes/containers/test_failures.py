@@ -395,8 +395,7 @@ def test_the_host_process_is_interrupted(
     _, err = host.communicate()
     assert host.returncode == 130
     assert (
-        err.strip()
-        == "interrupted; what is done is kept, and the same command goes on from there"
+        err.strip() == "interrupted; what is done is kept, and the same command goes on from there"
     )
     assert mine() == []
     assert not layout.store.exists()
