@@ -1,4 +1,4 @@
--- The store. Plain SQL, no Python function: every DuckDB client opens it.
+-- The tables of the store. They need no Python function, so every DuckDB client opens them.
 
 CREATE TABLE datasets (
     dataset      VARCHAR PRIMARY KEY,
@@ -114,11 +114,15 @@ CREATE TABLE scores (
 );
 
 COMMENT ON TABLE datasets IS 'Named, fixed lists of systems.';
-COMMENT ON COLUMN datasets.dataset_hash IS 'sha256 over the content hashes of its systems, in order of system_id';
-COMMENT ON COLUMN datasets.n_unreadable IS 'Entries of the source that could not be read; each has a row in failures';
+COMMENT ON COLUMN datasets.dataset_hash IS
+    'sha256 over the content hashes of its systems, in order of system_id';
+COMMENT ON COLUMN datasets.n_unreadable IS
+    'Entries of the source that could not be read; each has a row in failures';
 COMMENT ON COLUMN datasets.versions IS 'Versions of the packages that made it';
 COMMENT ON TABLE systems IS 'Molecules, materials and proteins. The key is <dataset>/<source id>.';
-COMMENT ON COLUMN systems.content_hash IS 'sha256 of what is embedded (not of the name); two vectors are compared only where it agrees';
+COMMENT ON COLUMN systems.content_hash IS
+    'sha256 of what is embedded (not of the name); two vectors are compared only where it '
+    'agrees';
 COMMENT ON COLUMN systems.numbers IS 'Atomic numbers, one an atom';
 COMMENT ON COLUMN systems.positions IS 'Cartesian positions in Å, [atom][x, y, z]';
 COMMENT ON COLUMN systems.cell IS 'Lattice vectors in Å, one a row; NULL for a molecule';
@@ -128,21 +132,29 @@ COMMENT ON COLUMN systems.spin IS 'Spin multiplicity, 2S + 1';
 COMMENT ON COLUMN systems.smiles IS 'Canonical SMILES (RDKit)';
 COMMENT ON COLUMN systems.sequence IS 'One-letter amino-acid sequence';
 COMMENT ON COLUMN systems.backbone IS 'Backbone positions in Å, [residue][N, CA, C, O][x, y, z]';
-COMMENT ON TABLE models IS 'Checkpoints (or task heads, prompts), their untrained twins, and vectors a user brought.';
+COMMENT ON TABLE models IS
+    'Checkpoints (or task heads, prompts), their untrained twins, and vectors a user brought.';
 COMMENT ON COLUMN models.untrained_of IS 'The model whose untrained twin this is';
 COMMENT ON COLUMN models.parameters IS 'Number of trainable parameters';
-COMMENT ON TABLE runs IS 'Executions: one model on one dataset on one device. sent = ok + failed + not_applicable, counted as system × representation.';
+COMMENT ON TABLE runs IS
+    'Executions: one model on one dataset on one device. sent = ok + failed + not_applicable, '
+    'counted as system × representation.';
 COMMENT ON COLUMN runs.seconds IS 'Wall time of the worker in s';
 COMMENT ON COLUMN runs.peak_memory IS 'Peak resident memory of the worker in bytes';
 COMMENT ON TABLE embeddings IS 'Vectors, one a system, model and representation.';
 COMMENT ON COLUMN embeddings.vector IS 'float32, in the model''s own arbitrary units';
 COMMENT ON TABLE failures IS 'Systems without a vector, each with its reason.';
-COMMENT ON COLUMN failures.status IS 'failed: the model tried; not_applicable: the model does not take it; unreadable: the dataset''s entry itself could not be read';
+COMMENT ON COLUMN failures.status IS
+    'failed: the model tried; not_applicable: the model does not take it; unreadable: the '
+    'dataset''s entry itself could not be read';
 COMMENT ON TABLE labels IS 'Properties of systems, with unit and source.';
-COMMENT ON TABLE scores IS 'Published or measured performance of models, with unit, test set and source.';
+COMMENT ON TABLE scores IS
+    'Published or measured performance of models, with unit, test set and source.';
 COMMENT ON COLUMN labels.property IS 'What was measured or computed, such as energy';
 COMMENT ON COLUMN labels.value IS 'In the unit that this row names';
-COMMENT ON COLUMN labels.source IS 'Where the value comes from: a dataset, a paper, a file; or the id of the model that predicts it';
+COMMENT ON COLUMN labels.source IS
+    'Where the value comes from: a dataset, a paper, a file; or the id of the model that '
+    'predicts it';
 COMMENT ON COLUMN scores.score IS 'Which figure of merit, such as energy_mae';
 COMMENT ON COLUMN scores.value IS 'In the unit that this row names';
 COMMENT ON COLUMN scores.test_set IS 'On what it was measured; only scores of one test set compare';

@@ -1,5 +1,7 @@
--- Runs that were not computed here, but fetched from where others published them.
+-- Runs that were not computed here, but were fetched from where others published them.
 
 ALTER TABLE runs ADD COLUMN origin VARCHAR;
 
-COMMENT ON COLUMN runs.origin IS 'Where it was fetched from, <repository>@<commit>; NULL: it was computed here. The rest of the row is as published';
+COMMENT ON COLUMN runs.origin IS
+    'Where it was fetched from, <repository>@<commit>; NULL: it was computed here. The rest of '
+    'the row is as published';

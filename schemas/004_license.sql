@@ -1,4 +1,4 @@
--- American spelling, as in all other names.
+-- American spelling, as in the names of all other columns.
 
 ALTER TABLE datasets RENAME COLUMN licence TO license;
 ALTER TABLE models RENAME COLUMN licence_code TO license_code;

@@ -1,4 +1,4 @@
-"""Hashes of Python code that change when what the code does may change, and not when its words do."""
+"""Hashes of Python code that change with what the code does, and not with its words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _WORDS_ABOUT_CODE = {"type_comment", "type_ignores", "kind"}
 def code_hash(source: str | bytes) -> str:
     """Return the SHA-256 of a module's syntax tree, without comments, docstrings and layout.
 
-    The tree is written out here, not by `ast.dump`, whose text differs between versions of Python: fields that are
-    empty are left out, so that a field that a later Python adds changes no hash.
+    The tree is written out here, not by `ast.dump`, whose text differs between versions of Python.
+    Empty fields are left out, so that a field that a later Python adds changes no hash.
 
     Args:
         source: The text of a Python module.

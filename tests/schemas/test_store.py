@@ -69,7 +69,10 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
 def test_every_column_whose_name_does_not_say_its_unit_is_explained() -> None:
     with connect(MEMORY) as connection:
-        query = "SELECT column_name FROM duckdb_columns() WHERE table_name = 'systems' AND comment IS NOT NULL"
+        query = (
+            "SELECT column_name FROM duckdb_columns() "
+            "WHERE table_name = 'systems' AND comment IS NOT NULL"
+        )
         explained = {name for (name,) in connection.execute(query).fetchall()}
     assert {"positions", "cell", "charge", "spin", "content_hash"} <= explained
 
@@ -114,8 +117,8 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(
             connection.execute(
                 "INSERT INTO runs BY NAME "
                 "SELECT 'r' AS run_id, 'm' AS model_id, 'd' AS dataset, ['x'] AS representations, "
-                "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, 'c' AS card_hash, "
-                "1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
+                "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, "
+                "'c' AS card_hash, 1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
             )
     update(path)
     with connect(path, read_only=True) as connection:
@@ -222,6 +225,9 @@ def test_a_store_of_a_newer_duckdb_is_not_called_damaged_alone(tmp_path: Path) -
         checksum ^= word * 0xBF58476D1CE4E5B9 % 2**64
     content[:8] = checksum.to_bytes(8, "little")
     store.write_bytes(content)
-    said = r"Either a newer DuckDB has written it: .* Or it is damaged: then `matterzoo rebuild` .* keeps it as \S+broken"
+    message = (
+        r"Either a newer DuckDB has written it: .* Or it is damaged: then `matterzoo rebuild` .* "
+        r"keeps it as \S+broken"
+    )
     with pytest.raises(StoreBroken, match=said):
         connect(store, read_only=True)

@@ -24,22 +24,19 @@ from zoo.worker.job import Job
 
 
 def refuse_network() -> None:
-    """Make every attempt to reach a network a ConnectionRefusedError that says so.
+    """Make every attempt of this process to reach a network fail; nothing in a run needs one."""
+    sys.addaudithook(_refuse_connection)
 
-    Nothing in a run needs a network.
-    """
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in ("socket.connect", "socket.sendto"):
-            target = args[1] if args[0].family in (socket.AF_INET, socket.AF_INET6) else None
-        else:
-            target = args[0] if event == "socket.getaddrinfo" else None
-        if target is not None:
-            raise ConnectionRefusedError(
-                f"a run has no network, but something tried to reach {target!r}"
-            )
-
-    sys.addaudithook(hook)
+def _refuse_connection(event: str, args: tuple[Any, ...]) -> None:
+    if event in ("socket.connect", "socket.sendto"):
+        target = args[1] if args[0].family in (socket.AF_INET, socket.AF_INET6) else None
+    else:
+        target = args[0] if event == "socket.getaddrinfo" else None
+    if target is not None:
+        raise ConnectionRefusedError(
+            f"a run has no network, but something tried to reach {target!r}"
+        )
 
 
 def find_weights(job: Job, given: Path | None, otherwise: Path) -> Path:
