@@ -229,5 +229,5 @@ def test_a_store_of_a_newer_duckdb_is_not_called_damaged_alone(tmp_path: Path) -
         r"Either a newer DuckDB has written it: .* Or it is damaged: then `matterzoo rebuild` .* "
         r"keeps it as \S+broken"
     )
-    with pytest.raises(StoreBroken, match=said):
+    with pytest.raises(StoreBroken, match=message):
         connect(store, read_only=True)
