@@ -6,7 +6,7 @@ import argparse
 
 from ingest.commands.faults import explained
 from ingest.failures import RunError
-from ingest.runs.progress import report_error
+from ingest.runs.reporting import report_error
 from ingest.runs.request import choose_models
 from ingest.runtimes.check_model import check_model
 from ingest.sources.discovery import find_dataset

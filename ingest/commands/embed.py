@@ -11,7 +11,7 @@ from ingest.commands.faults import explained
 from ingest.executors.embed import embed as embed_datasets
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm_losses
-from ingest.maintenance.datasets import describe_datasets
+from ingest.maintenance.dataset_list import describe_datasets
 from ingest.maintenance.forecast import forecast
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors

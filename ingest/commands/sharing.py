@@ -6,7 +6,7 @@ import argparse
 
 from ingest.commands.faults import explained
 from ingest.layout import Layout
-from ingest.share import models
+from ingest.share import several_models
 
 
 def publish_models(options: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def publish_models(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        refused = models.publish_models(
+        refused = several_models.publish_models(
             Layout.find(options.store),
             options.model,
             options.dataset,
@@ -39,7 +39,7 @@ def fetch_models(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        refused = models.fetch_models(
+        refused = several_models.fetch_models(
             Layout.find(options.store),
             options.model,
             options.dataset,

@@ -1,7 +1,7 @@
 """Where runs are started: one module per executor.
 
 A new executor is a new module of this folder that defines `EXECUTOR`, a class with the methods of
-`ingest.executors.base.Executor`. Nothing else has to be changed: `load_executors` finds the module.
+`ingest.executors.protocol.Executor`. Nothing else has to be changed: `load_executors` finds the module.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from ingest.executors.base import Executor
+from ingest.executors.protocol import Executor
 from ingest.runs.errors import RequestError
 from zoo.errors import did_you_mean
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ingest.executors import find_executor
-from ingest.executors.base import Executor
+from ingest.executors.protocol import Executor
 from ingest.layout import Layout
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import explain_disk_error
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
-from ingest.runs.progress import report_error
+from ingest.runs.reporting import report_error
 from ingest.runs.request import (
     Request,
     Settings,

@@ -11,7 +11,7 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.errors import RequestError, RunBusy, ShardError, explain_disk_error
 from ingest.runs.execute import Execution
-from ingest.runs.progress import report_error
+from ingest.runs.reporting import report_error
 from ingest.runs.request import Request
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
@@ -20,7 +20,7 @@ from zoo.command_line import print_now
 
 
 class LocalExecutor:
-    """Runs requests in this process. It implements `ingest.executors.base.Executor`.
+    """Runs requests in this process. It implements `ingest.executors.protocol.Executor`.
 
     Attributes:
         name: What a user calls it.

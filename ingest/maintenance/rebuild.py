@@ -13,8 +13,8 @@ from ingest.maintenance.exchange import discard_store, exchange_store, new_store
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import LOADED, LOADING, Run, list_runs
 from ingest.runs.store.access import lock_store, open_locked, transaction
+from ingest.runs.store.run_tables import put_failed_run, put_finished_run
 from ingest.runs.store.sequence import next_number, note_loaded, read_number
-from ingest.runs.store.tables import put_failed_run, put_finished_run
 from ingest.runs.store.waiting import PATIENCE
 from schemas.errors import StoreBroken, StoreError, StoreOld
 from schemas.message import one_line

@@ -14,8 +14,8 @@ from ingest.limits import Limits
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.pending import Computed, Failed, PendingLoads
 from ingest.runs.plan import Plan, plan
-from ingest.runs.progress import WorkerProgress
 from ingest.runs.recovery import recover
+from ingest.runs.reporting import WorkerProgress
 from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime

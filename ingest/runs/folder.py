@@ -46,7 +46,7 @@ class Run:
 
         Args:
             layout: The store beside which the run lies.
-            run_id: The run's id, as `ingest.runs.job.name_run` makes it.
+            run_id: The run's id, as `ingest.runs.job_folder.name_run` makes it.
         """
         return cls(layout.runs / run_id)
 

@@ -13,14 +13,14 @@ from ingest.runs.check import Counts
 from ingest.runs.errors import RequestError, VectorsError
 from ingest.runs.folder import Run
 from ingest.runs.imported import Checked, ImportedVectors, describe, hash_card, write_files
-from ingest.runs.job import name_run
+from ingest.runs.job_folder import name_run
 from ingest.runs.load import load
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
 from ingest.runs.request import Settings
-from ingest.runs.store.memory import memory_limit
-from ingest.runs.vector_files.faults import check_rows
+from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.vector_files.precision import check_precision
 from ingest.runs.vector_files.reading import read_vectors
+from ingest.runs.vector_files.row_checks import check_rows
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.dataset import Dataset, file_hash
 from ingest.systems.materialized import MaterializedDataset

@@ -11,8 +11,8 @@ from ingest.runs.check import Counts
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import LOADING, Run
 from ingest.runs.store.access import checkpoint, lock_store, open_locked, open_store, transaction
+from ingest.runs.store.run_tables import put_failed_run, put_finished_run
 from ingest.runs.store.sequence import interrupted_loads, next_number, note_loaded, read_number
-from ingest.runs.store.tables import put_failed_run, put_finished_run
 from schemas.errors import StoreLocked
 
 

@@ -11,9 +11,9 @@ import duckdb
 
 from ingest.layout import Layout, escape_glob
 from ingest.runs.folder import Run
-from ingest.runs.job import write_job
+from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
-from ingest.runs.store.memory import memory_limit
+from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL

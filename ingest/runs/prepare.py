@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.layout import Layout
 from ingest.runs.load import finish_interrupted_loads
-from ingest.runs.progress import count_entries
+from ingest.runs.reporting import count_entries
 from ingest.runs.request import split_names
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.sources.discovery import find_dataset

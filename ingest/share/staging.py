@@ -16,8 +16,8 @@ from ingest.runs.check import inspect_run
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.imported import IMPORTED
-from ingest.runs.job import model_rows
-from ingest.runs.store.memory import memory_limit
+from ingest.runs.job_folder import model_rows
+from ingest.runs.store.memory_limit import memory_limit
 from ingest.share.offer import Offer
 from ingest.share.record import FETCHED, PublishedRun, ShareError
 from ingest.systems.dataset import file_hash

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from ingest.runs.check import STATUSES, check_run
 from ingest.runs.folder import Run
 from ingest.runs.import_vectors import LONGEST
-from ingest.runs.store.memory import memory_limit
-from ingest.runs.store.tables import runtime_of
+from ingest.runs.store.memory_limit import memory_limit
+from ingest.runs.store.run_tables import runtime_of
 from ingest.share.record import EmbeddedDataset, ModelRow, PublishedRun, StatusCounts, path_of
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ingest.layout import Layout
-from ingest.runs.store.memory import memory_limit
+from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
 from schemas.errors import StoreError, in_use
 from schemas.message import one_line

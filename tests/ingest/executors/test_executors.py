@@ -15,5 +15,5 @@ def test_executors_are_found_by_their_modules() -> None:
 
 
 def test_an_executor_that_does_not_exist_is_named_with_the_nearest() -> None:
-    with pytest.raises(RequestError, match="no executor is named 'locl'; did you mean local"):
+    with pytest.raises(RequestError, match="no executor is named 'locl'; did you mean 'local'"):
         find_executor("locl")

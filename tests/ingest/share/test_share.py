@@ -26,7 +26,7 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import list_runs
 from ingest.runs.import_vectors import import_vectors
 from ingest.runs.imported import ImportedVectors
-from ingest.runs.job import model_rows
+from ingest.runs.job_folder import model_rows
 from ingest.runs.load import load
 from ingest.share.fetch import fetch_vectors
 from ingest.share.offer import read_offer

@@ -16,7 +16,7 @@ import pytest
 
 from ingest.runs.errors import VectorsError
 from ingest.runs.import_vectors import LONGEST
-from ingest.runs.store.memory import memory_limit
+from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.vector_files.reading import read_vectors
 
 IDS = ["a/b c", "é", "007", 'say "x", y']

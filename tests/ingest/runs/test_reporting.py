@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ingest.runs.progress import WorkerProgress, count_entries
+from ingest.runs.reporting import WorkerProgress, count_entries
 from zoo import terminal
 
 EVENTS = [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from ingest.layout import Layout
 from ingest.runs.prepare import prepare_dataset, resolve_dataset
-from ingest.runs.progress import report_error
+from ingest.runs.reporting import report_error
 from ingest.runs.request import split_names
 from ingest.share.fetch import fetch_vectors
 from ingest.share.offer import read_offer

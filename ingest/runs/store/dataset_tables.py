@@ -14,7 +14,7 @@ from ingest.integrity import Damaged, check_file
 from ingest.layout import Layout, escape_glob
 from ingest.runs.errors import DatasetDamaged, ShardError
 from ingest.runs.folder import Run
-from ingest.runs.store.rows import replace_row
+from ingest.runs.store.inserts import replace_row
 from ingest.systems.materialized import MaterializedDataset, check_materialized, read_materialized
 from zoo.encoder import SYMBOLS
 from zoo.files import write_atomically

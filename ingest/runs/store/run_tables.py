@@ -12,8 +12,13 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.check import Counts, check_run, count_rows, refusal
 from ingest.runs.folder import Run
 from ingest.runs.store.access import bound_memory, transaction
-from ingest.runs.store.datasets import put_dataset, read_dataset, refuse_namesakes, restore_systems
-from ingest.runs.store.rows import insert_row, replace_row
+from ingest.runs.store.dataset_tables import (
+    put_dataset,
+    read_dataset,
+    refuse_namesakes,
+    restore_systems,
+)
+from ingest.runs.store.inserts import insert_row, replace_row
 from schemas.message import one_line
 from zoo.encoder import ENERGY
 
