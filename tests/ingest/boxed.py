@@ -271,7 +271,7 @@ def ingest(
         capfd.readouterr()
         code = main(
             [
-                "run",
+                "ingest",
                 f"boxed-{model}",
                 dataset,
                 "--limit",

@@ -1,4 +1,4 @@
-"""An image holds a family's lock, the worker and the family's folder, says so, and nothing else."""
+"""An image holds a family's lock, the worker and the family's folder, and nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_image_holds_the_lock_the_worker_and_the_family(
 ) -> None:
     image = find_built(client, boxed)
     assert image is not None
-    said = client.containers.run(
+    output = client.containers.run(
         image.id,
         ["-c", PROBE],
         entrypoint="python",
@@ -70,7 +70,7 @@ def test_an_image_holds_the_lock_the_worker_and_the_family(
         network_mode="none",
         mem_limit="512m",
     )
-    found = json.loads(said)
+    found = json.loads(output)
     locked = [block.lines[0].split(" ")[0] for block in read_blocks(boxed.lock)[1]]
     assert found["packages"] == sorted(locked)
     names = [

@@ -233,7 +233,7 @@ def test_rootless_as_documented_and_elsewhere() -> None:
 # --- what breaks later
 def test_errors_in_one_sentence(ask: Ask) -> None:
     ask(SOCKET)
-    said = {
+    messages = {
         "refused: No such image": APIError("404 Client Error", explanation="No such image"),
         "stopped answering: reset; see that it runs, then repeat": requests.ConnectionError(
             "reset"
@@ -241,7 +241,7 @@ def test_errors_in_one_sentence(ask: Ask) -> None:
         "stopped answering: Read timed out": requests.ReadTimeout("Read timed out"),
         "gave an answer that cannot be used: odd": engine.DockerException("odd"),
     }
-    for sentence, error in said.items():
+    for sentence, error in messages.items():
         assert str(explain(error)).startswith(f"the container engine at {SOCKET} {sentence}")
 
 

@@ -10,10 +10,10 @@ from ingest.images.push_pull import ImageMissing
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 
-Said = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 
 
-def test_families_without_an_image_are_listed(capfd: Said) -> None:
+def test_families_without_an_image_are_listed(capfd: Captured) -> None:
     taken = []
 
     def act(family: Family) -> None:
@@ -23,12 +23,12 @@ def test_families_without_an_image_are_listed(capfd: Said) -> None:
 
     for_each_image("all", act, print)
     assert sorted(taken) == ["chgnet", "controls"]
-    said = capfd.readouterr()
-    assert said.out.startswith(f"{len(load_families()) - 2} families have no image: ")
-    assert "descriptors" in said.out and "chgnet" not in said.out and said.err == ""
+    printed = capfd.readouterr()
+    assert printed.out.startswith(f"{len(load_families()) - 2} families have no image: ")
+    assert "descriptors" in printed.out and "chgnet" not in printed.out and printed.err == ""
 
 
-def test_one_that_fails_does_not_stop_the_others_and_is_told(capfd: Said) -> None:
+def test_one_that_fails_does_not_stop_the_others_and_is_told(capfd: Captured) -> None:
     taken = []
 
     def act(family: Family) -> None:

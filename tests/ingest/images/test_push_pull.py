@@ -176,10 +176,10 @@ def test_nothing_published_is_said_plainly(
     places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
-    said = explain_missing(find_family("boxed"))
+    message = explain_missing(find_family("boxed"))
     assert (
-        said.startswith("no image of boxed has been published (")
-        and "images.lock has no entry" in said
+        message.startswith("no image of boxed has been published (")
+        and "images.lock has no entry" in message
     )
     assert current(find_family("boxed")) is None
 

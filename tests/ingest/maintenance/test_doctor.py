@@ -49,8 +49,8 @@ def test_with_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert show(diagnose(tmp_path / "matter.duckdb")) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("ok ")
-    for said in ("answers at", "belongs to user", "images, ", "the engine has"):
-        assert said in printed
+    for message in ("answers at", "belongs to user", "images (", "the engine has"):
+        assert message in printed
 
 
 def test_nothing_to_run_with_is_a_fault(

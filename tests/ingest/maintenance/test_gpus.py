@@ -144,7 +144,7 @@ def test_what_nvidia_smi_tells(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         # a driver of series 470, as quoted in huggingface/candle#733
         (
@@ -160,13 +160,13 @@ def test_an_nvidia_smi_that_fails(
     nvidia_smi: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     script: str,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(gpus, "SMI_SECONDS", 1)
     nvidia_smi(script)
     (finding,) = check_gpus(engine, [])
     assert finding.level == "warning"
-    assert said in finding.what
+    assert message in finding.what
 
 
 def test_no_nvidia_smi(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Environments are built from the lock, whole, once; a worker that ends early says why."""
+"""Environments are built from the lock, whole and once; a worker that ends early says why."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def test_the_first_runtime_that_lacks_nothing_is_taken_and_says_why() -> None:
         last,
         f"{calm}; elsewhere answers, but no image of {families[0].name} is built",
     )
-    said = (
+    reason = (
         f"elsewhere answers, but no image of {families[0].name} is built (and the like for 2 more)"
     )
-    assert _first_usable([lacks, last], families) == (last, said)
+    assert _first_usable([lacks, last], families) == (last, reason)
     with pytest.raises(NoRuntime, match="no engine answers; elsewhere answers, but no image"):
         _first_usable([Elsewhere("no engine answers"), lacks], families)
 
@@ -127,8 +127,10 @@ def test_a_build_that_fails_leaves_nothing_that_looks_finished(
     layout: Layout, other: Family
 ) -> None:
     other.lock.write_text("no-such-package-of-matterzoo==1.0 --hash=sha256:" + "0" * 64 + "\n")
-    said = r"(?s)environment of toy could not be built. uv pip .*no-such-package.*Check the network"
-    with pytest.raises(RunError, match=said):
+    message = (
+        r"(?s)environment of toy could not be built. uv pip .*no-such-package.*Check the network"
+    )
+    with pytest.raises(RunError, match=message):
         environment.build(other, lambda text: None)
     assert not environment.ready(other)
     assert [path.name for path in environments().iterdir()] == [".toy.lock"]
@@ -165,12 +167,12 @@ def test_a_package_that_no_index_has_comes_from_its_commit(
         requirements.write(repository(tmp_path / "package") + "\n")
     assert not find_faults([other.path])
     environment.build(other, lambda text: None)
-    said = subprocess.run(
+    outputs = subprocess.run(
         [environment.python_of(other), "-Ic", "import nowhere_else as n; print(n.ANSWER)"],
         capture_output=True,
         check=True,
     )
-    assert said.stdout == b"42\n"
+    assert outputs.stdout == b"42\n"
     assert environment.ready(other)
     text = (other.path / "requirements.in").read_text()
     (other.path / "requirements.in").write_text(text[:-41] + "0" * 40 + "\n")
@@ -197,9 +199,9 @@ def test_two_processes_build_an_environment_once(layout: Layout, other: Family) 
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sum("building the environment" in out for out, _ in said) == 1
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("building the environment" in out for out, _ in outputs) == 1
     assert environment.ready(other)
 
 

@@ -55,9 +55,9 @@ def test_an_end_without_a_word_is_told_with_the_end_of_this_start_s_log(log: Bin
         )
         for number in range(20):
             watch.take_line(f"line {number}\n".encode())
-    said = watch.explain("exit code 3").splitlines()
-    assert said[0].endswith(f"its output is in {log.name}, last:")
-    assert said[1:] == [f"  line {number}" for number in range(12, 20)]
+    message = watch.explain("exit code 3").splitlines()
+    assert message[0].endswith(f"its output is in {log.name}, last:")
+    assert message[1:] == [f"  line {number}" for number in range(12, 20)]
 
 
 def test_silence_is_noticed_once(log: BinaryIO) -> None:

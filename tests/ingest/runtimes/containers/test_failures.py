@@ -63,7 +63,9 @@ def podman(client: docker.DockerClient) -> bool:
     return Engine.ask(client).name == "Podman"
 
 
-def told(layout: Layout, result: Result, reason: str, done: int = DONE, sent: int = ALL) -> None:
+def assert_failed(
+    layout: Layout, result: Result, reason: str, done: int = DONE, sent: int = ALL
+) -> None:
     """Assert one message, one row of runs that says the same, and no vectors in the store.
 
     done: at least so many systems are in shards.
@@ -79,7 +81,7 @@ def told(layout: Layout, result: Result, reason: str, done: int = DONE, sent: in
         assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(0,)]
 
 
-def landed(layout: Layout, result: Result, n: int = ALL) -> None:
+def assert_loaded(layout: Layout, result: Result, n: int = ALL) -> None:
     """Assert that all vectors are in the store, and that the row of runs says so."""
     assert result[0] == 0, result
     with connect(layout.store, read_only=True) as connection:
@@ -88,7 +90,9 @@ def landed(layout: Layout, result: Result, n: int = ALL) -> None:
         assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(n,)]
 
 
-def goes_on(layout: Layout, ingest: Ingest, model: str, molecules: str, done: int = DONE) -> None:
+def assert_resumes(
+    layout: Layout, ingest: Ingest, model: str, molecules: str, done: int = DONE
+) -> None:
     """Assert that the same command goes on from the existing shards, which stay what they were.
 
     done: at least so many systems are in shards.
@@ -97,7 +101,7 @@ def goes_on(layout: Layout, ingest: Ingest, model: str, molecules: str, done: in
     before = {shard: shard.stat().st_mtime_ns for shard in run.shards}
     found = sum(pq.read_metadata(shard).num_rows for shard in before)
     result = ingest(model, dataset=molecules, limit=ALL)
-    landed(layout, result)
+    assert_loaded(layout, result)
     assert done <= found < ALL
     assert (
         f"continuing from the {found} of {ALL} systems that an earlier start finished" in result[2]
@@ -119,13 +123,13 @@ def test_no_engine_is_there(
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{folder}/none.sock")
         code, out, err = ingest("plain")
-    said = (
+    message = (
         "runtime docker cannot be used here: no container engine answers at "
         f"unix://{folder}/none.sock"
     )
-    assert (code, out) == (2, "") and err.startswith(f"error: {said}") and err.count("\n") == 1
+    assert (code, out) == (2, "") and err.startswith(f"error: {message}") and err.count("\n") == 1
     assert not layout.store.exists() and not layout.data.exists()
-    landed(layout, ingest("plain"), 40)
+    assert_loaded(layout, ingest("plain"), 40)
 
 
 @lost_sockets
@@ -141,7 +145,7 @@ def test_the_engine_stops_before_the_run(
     with monkeypatch.context() as patch:
         patch.setattr(embed, "prepare_dataset", prepare_and_cut)
         result = ingest("plain")
-    told(
+    assert_failed(
         layout,
         result,
         f"no container engine answers at unix://{relay.path}: connection refused",
@@ -149,7 +153,7 @@ def test_the_engine_stops_before_the_run(
         sent=40,
     )
     monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.engine}")
-    landed(layout, ingest("plain"), 40)
+    assert_loaded(layout, ingest("plain"), 40)
 
 
 @lost_sockets
@@ -164,11 +168,13 @@ def test_the_engine_stops_during_a_run(
 ) -> None:
     meanwhile(relay.cut)
     result = ingest("late", dataset=molecules, limit=ALL)
-    told(layout, result, f"the container engine at unix://{relay.path} stopped answering: ")
+    assert_failed(
+        layout, result, f"the container engine at unix://{relay.path} stopped answering: "
+    )
     (left,) = mine()
     wait_for(lambda: (left.reload(), left.status == "exited")[1], 5)  # its standard input has ended
     monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.engine}")
-    goes_on(layout, ingest, "late", molecules)
+    assert_resumes(layout, ingest, "late", molecules)
 
 
 @lost_sockets
@@ -186,10 +192,12 @@ def test_the_engine_hangs_during_a_run(
         patch.setattr(docker_runtime, "GRACE", 1)
         meanwhile(relay.freeze)
         result = ingest("late", "--timeout", "5", dataset=molecules, limit=ALL)
-    told(layout, result, f"the container engine at unix://{relay.path} stopped answering: ")
+    assert_failed(
+        layout, result, f"the container engine at unix://{relay.path} stopped answering: "
+    )
     relay.cut()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{relay.engine}")
-    goes_on(layout, ingest, "late", molecules)
+    assert_resumes(layout, ingest, "late", molecules)
 
 
 # --- the image
@@ -208,7 +216,7 @@ def forget(
 
 
 @pytest.mark.parametrize(
-    ("when", "said"),
+    ("when", "message"),
     [
         ("find", "no image of boxed has been published"),
         ("create", "has just been removed; `matterzoo pull boxed` or `matterzoo build boxed`"),
@@ -216,7 +224,7 @@ def forget(
 )
 def test_the_image_vanishes_after_it_was_found(
     when: str,
-    said: str,
+    message: str,
     layout: Layout,
     ingest: Ingest,
     forget: Callable[[], None],
@@ -235,9 +243,9 @@ def test_the_image_vanishes_after_it_was_found(
 
     with monkeypatch.context() as patch:
         patch.setattr(place, last, vanish_and_do)
-        told(layout, ingest("plain"), said, done=0, sent=40)
+        assert_failed(layout, ingest("plain"), message, done=0, sent=40)
     build(client, boxed, build_options, lambda text: None)
-    landed(layout, ingest("plain"), 40)
+    assert_loaded(layout, ingest("plain"), 40)
 
 
 def test_an_image_that_only_says_it_is_the_family(
@@ -254,7 +262,7 @@ def test_an_image_that_only_says_it_is_the_family(
     file = f'FROM {base}\nENTRYPOINT ["python3", "-P", "-m", "zoo.worker"]\n'
     forged, _ = client.images.build(fileobj=io.BytesIO(file.encode()), labels=labels, rm=True)
     try:
-        told(
+        assert_failed(
             layout,
             ingest("plain"),
             f"{forged.id.removeprefix('sha256:')} is no image of matterzoo",
@@ -264,7 +272,7 @@ def test_an_image_that_only_says_it_is_the_family(
     finally:
         client.api.remove_image(forged.id, force=True)
     build(client, boxed, build_options, lambda text: None)
-    landed(layout, ingest("plain"), 40)
+    assert_loaded(layout, ingest("plain"), 40)
 
 
 # --- the worker
@@ -283,24 +291,24 @@ def test_the_worker_is_killed(
         )
     meanwhile(lambda: mine()[0].kill())
     result = ingest("late", dataset=molecules, limit=ALL)
-    landed(layout, result)
+    assert_loaded(layout, result)
     assert "the worker was killed from outside, maybe for its memory" in result[1]
     assert f"continuing from the {DONE} of {ALL} systems" in result[2]
 
 
 def test_the_worker_crashes(layout: Layout, ingest: Ingest, molecules: str) -> None:
     result = ingest("crashing", dataset=molecules, limit=ALL)
-    told(layout, result, "the worker ended early (exit code 3)")
+    assert_failed(layout, result, "the worker ended early (exit code 3)")
     assert "memory" not in result[1] + result[2]
-    goes_on(layout, ingest, "crashing", molecules)
+    assert_resumes(layout, ingest, "crashing", molecules)
 
 
 def test_where_memory_runs_out_a_smaller_budget_is_tried(layout: Layout, ingest: Ingest) -> None:
     result = ingest("hungry", "--memory", "300m")
-    landed(layout, result, 40)
+    assert_loaded(layout, result, 40)
     lines = [line.strip() for line in result[1].splitlines() if "memory ran out" in line]
-    said = "memory ran out: continuing from the finished shards with half the batch budget, "
-    assert lines == [said + budget for budget in ("8", "4")]
+    message = "memory ran out: continuing from the finished shards with half the batch budget, "
+    assert lines == [message + budget for budget in ("8", "4")]
 
 
 def test_memory_that_is_too_little_for_one_system(
@@ -308,18 +316,18 @@ def test_memory_that_is_too_little_for_one_system(
 ) -> None:
     result = ingest("starving", "--memory", "300m", "--batch", "2", limit=3)
     killed = "killed, and Podman does not say why; most likely" if podman else "killed because"
-    told(layout, result, f"{killed} memory ran out, its limit of 300 MiB", done=0, sent=3)
+    assert_failed(layout, result, f"{killed} memory ran out, its limit of 300 MiB", done=0, sent=3)
     assert result[1].count("memory ran out: going on") == 1
     assert "The batch budget is 1 already. More memory may help (--memory" in result[2]
-    landed(layout, ingest("starving", "--memory", "900m", "--batch", "1", limit=3), 3)
+    assert_loaded(layout, ingest("starving", "--memory", "900m", "--batch", "1", limit=3), 3)
 
 
 def test_the_worker_hangs(layout: Layout, ingest: Ingest, molecules: str) -> None:
     result = ingest("stuck", "--timeout", "5", dataset=molecules, limit=ALL)
-    told(
+    assert_failed(
         layout, result, "no sign of life for 5 s: counted as hung and ended; --timeout allows more"
     )
-    goes_on(layout, ingest, "stuck", molecules)
+    assert_resumes(layout, ingest, "stuck", molecules)
 
 
 def test_the_disk_fills_up(
@@ -327,10 +335,10 @@ def test_the_disk_fills_up(
 ) -> None:
     layout.data.symlink_to(small_disk)
     result = ingest("filling", dataset=molecules, limit=ALL)
-    told(layout, result, f"free space on the disk of {only_run().out}, then repeat")
+    assert_failed(layout, result, f"free space on the disk of {only_run().out}, then repeat")
     assert "no space left" in result[2]
     (only_run().out / "filler").unlink()
-    goes_on(layout, ingest, "filling", molecules)
+    assert_resumes(layout, ingest, "filling", molecules)
 
 
 # --- the host
@@ -367,7 +375,7 @@ def test_the_host_process_is_killed(
     wait_for(lambda: (left.reload(), left.status == "exited")[1], 10)
     assert ingest("plain", "--store", str(layout.store.with_name("other.duckdb")))[0] == 0
     assert mine() == []  # any run removes what is left of any other
-    goes_on(layout, ingest, "late", molecules, DONE + 1)
+    assert_resumes(layout, ingest, "late", molecules, DONE + 1)
 
 
 def test_the_host_process_is_killed_and_started_again_at_once(
@@ -377,7 +385,7 @@ def test_the_host_process_is_killed_and_started_again_at_once(
     host.kill()
     host.wait()
     result = ingest("late", dataset=molecules, limit=ALL)
-    landed(layout, result)
+    assert_loaded(layout, result)
     found = re.search(rf"continuing from the (\d+) of {ALL} systems", result[2])
     assert found is not None and DONE < int(found[1]) < ALL
 
@@ -399,7 +407,7 @@ def test_the_host_process_is_interrupted(
     )
     assert mine() == []
     assert not layout.store.exists()
-    goes_on(layout, ingest, "late", molecules, DONE + 1)
+    assert_resumes(layout, ingest, "late", molecules, DONE + 1)
 
 
 def test_only_what_nobody_works_with_is_removed(
@@ -431,7 +439,7 @@ def test_only_what_nobody_works_with_is_removed(
             )
         layout.store.unlink()
         (run.out / "run.json").unlink()
-        landed(layout, ingest("plain"), 40)
+        assert_loaded(layout, ingest("plain"), 40)
         there = {
             container.id for container in client.containers.list(all=True, ignore_removed=True)
         }
