@@ -43,7 +43,7 @@ def convergence(
         reference: A model; None is the one with the best score.
         metric: The name of a metric.
         test_set: The only test set to draw; None is all.
-        source: Whose labels "composition_residual_mae" is computed with; None is the only one.
+        source: The source of the labels for "composition_residual_mae"; None is the only one.
         property: Which labels it is computed with; None is the only property that is an energy.
         k: The number of neighbors; None is the metric's default.
 

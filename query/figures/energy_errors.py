@@ -44,8 +44,8 @@ def energy_errors(
         connection: A connection to a store, with our functions.
         dataset: The name of a dataset.
         property: Which labels; None is the only property that is an energy.
-        source: Whose labels; it may be a model. None is the only one that is not a model, or the
-            model with the most energies if only models have any.
+        source: The source of the labels; it may be a model. None is the only source that is not
+            a model, or the model with the most energies if only models have any.
 
     Returns:
         The figure; `answer` has one row per model, and per system of the best models.

@@ -50,7 +50,7 @@ def system_map(
         method: "pca" or "umap"; None is "pca".
         color: "n_atoms", "n_elements", "formula", or a property of table labels; None is
             "n_atoms".
-        source: Whose labels; None is the source with the most.
+        source: The source of the labels; None is the one with the most.
         k: The number of neighbors of "umap"; None is its default.
         max_systems: The most systems that are drawn; None is 15,000.
 

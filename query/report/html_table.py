@@ -15,7 +15,7 @@ def html_table(answer: Answer) -> str:
     """Return the rows of an answer as a table, or "None." if it has no rows.
 
     Args:
-        answer: The rows. Columns whose names end in "hash" are shortened.
+        answer: The rows. Columns named "…hash" are shortened.
     """
     if not answer.rows:
         return '<p class="nothing">None.</p>'

@@ -1,4 +1,4 @@
-"""Stores to draw: a small one whose values can be worked out, and one of 60 models.
+"""Stores to draw: a small one with values that can be computed by hand, and one of 60 models.
 
 Every model sees four coordinates that all trained models share and four that its family shares; an
 untrained twin sees those of its family alone. So what models of different families share beyond
@@ -83,7 +83,7 @@ def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
                 {"dataset": dataset, "n": n},
             )
             for model, table in make_vectors(families, number, n).items():
-                put(connection, dataset, model, table)
+                insert_vectors(connection, dataset, model, table)
         add_models(connection, families)
     return path
 
@@ -119,7 +119,9 @@ def add_model(
     )
 
 
-def put(connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table) -> None:
+def insert_vectors(
+    connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table
+) -> None:
     """Insert the vectors of a model, one row per system."""
     ids = pa.array([f"{dataset}/{i:03d}" for i in range(len(table))])
     vectors = pa.ListArray.from_arrays(

@@ -26,14 +26,16 @@ def few(own: Connection) -> Connection:
     return own
 
 
-def test_without_names_the_highest_and_the_lowest_pair_between_families(few: Connection) -> None:
+def test_without_names_the_highest_and_the_lowest_cross_family_pair_are_drawn(
+    few: Connection,
+) -> None:
     rows = ask(few, "alignment_curve", dataset="crystals", metric="mutual_knn", ks="5").rows
     by_value = sorted(BETWEEN, key=lambda pair: mutual_knn(unit(pair[0]), unit(pair[1])))
     chosen = {row["pair"]: (row["model_a"], row["model_b"]) for row in rows}
     assert chosen == {"lowest": by_value[0], "highest": by_value[-1]}
 
 
-def test_with_one_name_its_pairs_with_other_families(few: Connection) -> None:
+def test_with_one_name_its_cross_family_pairs_are_drawn(few: Connection) -> None:
     rows = ask(
         few,
         "alignment_curve",
@@ -110,14 +112,14 @@ def test_labels_of_lines_that_end_together_do_not_collide(small: Connection) -> 
     )  # all systems at the usual k are in both panels
 
 
-def test_what_is_undefined_is_hatched(small: Connection) -> None:
+def test_undefined_values_are_hatched(small: Connection) -> None:
     plot = alignment_curve(small, "crystals", ns=[10, 40, 60], ks=[5])
     assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 2
     assert sum("undefined" in tooltip.text for tooltip in plot.tooltips()) == 2
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (
             {"model_a": "alpha-0", "model_b": "flat"},
@@ -134,6 +136,6 @@ def test_what_is_undefined_is_hatched(small: Connection) -> None:
         ),
     ],
 )
-def test_nothing_to_draw(small: Connection, options: dict[str, object], says: str) -> None:
-    with pytest.raises(NothingToDraw, match=says):
+def test_nothing_to_draw(small: Connection, options: dict[str, object], message: str) -> None:
+    with pytest.raises(NothingToDraw, match=message):
         alignment_curve(small, "crystals", **options)  # type: ignore[arg-type]

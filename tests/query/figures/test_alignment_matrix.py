@@ -41,7 +41,7 @@ def test_cells_are_the_metric_of_row_and_column(
     assert lightness[0] > lightness[1]
 
 
-def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection) -> None:
+def test_the_order_is_that_of_the_tree(small: Connection) -> None:
     order = labels(alignment_matrix(small, "crystals", permutations=0))
     leaves = small.sql("""
         FROM model_tree('crystals', models :=
@@ -56,7 +56,7 @@ def test_the_order_is_the_tree_s_so_that_families_lie_together(small: Connection
         assert places == list(range(places[0], places[0] + size))
 
 
-def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
+def test_undefined_cells_are_hatched_with_a_reason(small: Connection) -> None:
     plot = alignment_matrix(
         small, "crystals", metric="cka", models=["alpha-0", "alpha-1", "flat"], permutations=0
     )
@@ -70,7 +70,7 @@ def test_what_is_undefined_is_hatched_and_says_why(small: Connection) -> None:
     )
 
 
-def test_a_cell_says_pair_value_chance_and_n(small: Connection) -> None:
+def test_a_tooltip_has_pair_value_chance_and_n(small: Connection) -> None:
     plot = alignment_matrix(small, "crystals", models=["alpha-0", "alpha-1"], permutations=20)
     row = next(
         row
@@ -116,20 +116,20 @@ def test_sixty_models(large: Connection) -> None:
 
 
 @pytest.mark.parametrize("models", [["alpha-0"], ["alpha-0", "flat"]])
-def test_one_model_is_no_matrix(small: Connection, models: list[str]) -> None:
-    says = (
+def test_a_matrix_needs_two_models(small: Connection, models: list[str]) -> None:
+    message = (
         "a tree needs two models aligned on crystals, found 1 .*: matterzoo ingest MODEL crystals"
     )
-    with pytest.raises(NothingToDraw, match=says):
+    with pytest.raises(NothingToDraw, match=message):
         alignment_matrix(small, "crystals", models=models)
 
 
-def test_no_models_is_no_matrix_of_controls(own: Connection) -> None:
+def test_controls_alone_are_no_matrix(own: Connection) -> None:
     own.execute("DELETE FROM models WHERE family <> 'checks'")
     with pytest.raises(NothingToDraw, match="a tree needs two models aligned on crystals, found 0"):
         alignment_matrix(own, "crystals")
 
 
-def test_other_faults_are_no_lack_of_data(small: Connection) -> None:
+def test_other_errors_are_raised_as_they_are(small: Connection) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="did you mean 'crystals'"):
         alignment_matrix(small, "crystal")

@@ -8,7 +8,7 @@ import pytest
 
 from query.figures import NothingToDraw, Plot, control_alignment
 from query.statements import ask
-from tests.query.figures.conftest import CONTROLS, put
+from tests.query.figures.conftest import CONTROLS, insert_vectors
 from tests.query.figures.texts import overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
@@ -44,7 +44,7 @@ def spoil(connection: Connection, control: str, like: str, noise: float) -> None
     table = np.array([vector for (vector,) in found])
     table += noise * np.random.default_rng(0).normal(size=table.shape)
     connection.execute("DELETE FROM embeddings WHERE model_id = ?", [control])
-    put(connection, "crystals", control, table.astype(np.float32))
+    insert_vectors(connection, "crystals", control, table.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def spoil(connection: Connection, control: str, like: str, noise: float) -> None
         ("yard-rotated", "flat", 0.0),
     ],
 )
-def test_a_control_that_fails_is_told(
+def test_a_control_that_fails_is_marked(
     own: Connection, control: str, like: str, noise: float
 ) -> None:
     spoil(own, control, like, noise)
@@ -102,7 +102,7 @@ def test_every_value_stands_in_the_table(plot: Plot) -> None:
     assert found.count("✓ 0.033") == 2
 
 
-def test_nothing_overlaps_and_everything_speaks(plot: Plot) -> None:
+def test_nothing_overlaps_and_everything_has_a_tooltip(plot: Plot) -> None:
     assert overlapping(plot) == []
     texts = [tooltip.text for tooltip in plot.tooltips()]
     assert (

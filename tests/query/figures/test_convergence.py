@@ -73,7 +73,7 @@ def test_the_best_model_is_the_reference(scored: Connection) -> None:
     assert plot.title == "Alignment with beta-2 on crystals"
 
 
-def test_where_all_are_of_one_family_the_other_panel_says_so(scored: Connection) -> None:
+def test_if_all_are_of_one_family_the_other_panel_is_empty(scored: Connection) -> None:
     scored.execute("DELETE FROM scores WHERE starts_with(model_id, 'beta')")
     scored.execute(
         "INSERT INTO scores "
@@ -86,7 +86,7 @@ def test_where_all_are_of_one_family_the_other_panel_says_so(scored: Connection)
     assert others.texts[0].get_text() == "0 models: no rank correlation (three are needed)"
 
 
-def test_what_lacks_is_said(scored: Connection) -> None:
+def test_a_message_names_what_is_missing(scored: Connection) -> None:
     with pytest.raises(NothingToDraw, match="no score 'charm' in this store"):
         convergence(scored, "crystals", "charm", reference="alpha-0")
     with pytest.raises(NothingToDraw, match="no labels of energy on crystals"):

@@ -65,7 +65,7 @@ def test_whiskers_are_intervals(small: Connection) -> None:
     )
 
 
-def test_no_value_is_no_figure(small: Connection) -> None:
+def test_without_values_there_is_nothing_to_draw(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw,
         match="no model has a value on crystals: alpha-0 has 60 different vectors, but",

@@ -38,7 +38,7 @@ def counts(own: Connection) -> np.ndarray:
 
 
 @pytest.fixture
-def told(own: Connection, counts: np.ndarray) -> dict[str, np.ndarray]:
+def energies(own: Connection, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return energies in eV by source; every source has zeros of its own."""
     rng = np.random.default_rng(1)
     bound = rng.normal(size=60)
@@ -58,13 +58,13 @@ def residuals(counts: np.ndarray, energies: np.ndarray) -> np.ndarray:
 
 
 def test_rows_are_residuals(
-    own: Connection, counts: np.ndarray, told: dict[str, np.ndarray]
+    own: Connection, counts: np.ndarray, energies: dict[str, np.ndarray]
 ) -> None:
     rows = ask(own, "energy_errors", dataset="crystals").rows
     assert list(dict.fromkeys(row["model_id"] for row in rows)) == ["alpha-0", "beta-0", "alpha-1"]
-    label = residuals(counts, told["book"])
+    label = residuals(counts, energies["book"])
     for model in MODELS:
-        predicted = residuals(counts, told[model])
+        predicted = residuals(counts, energies[model])
         mine = [row for row in rows if row["model_id"] == model]
         assert [row["label_residual"] for row in mine] == pytest.approx(label.tolist())
         assert [row["predicted_residual"] for row in mine] == pytest.approx(predicted.tolist())
@@ -72,12 +72,12 @@ def test_rows_are_residuals(
             [np.abs(predicted - label).mean()] * 60
         )
         assert [row["raw_mae"] for row in mine] == pytest.approx(
-            [np.abs(told[model] - told["book"]).mean()] * 60
+            [np.abs(energies[model] - energies["book"]).mean()] * 60
         )
 
 
-def test_without_labels_models_are_set_against_each_other(
-    own: Connection, told: dict[str, np.ndarray]
+def test_without_labels_models_are_compared_with_each_other(
+    own: Connection, energies: dict[str, np.ndarray]
 ) -> None:
     own.execute(
         "DELETE FROM labels "
@@ -93,7 +93,7 @@ def test_without_labels_models_are_set_against_each_other(
 
 
 def test_the_figure_draws_errors_and_residuals(
-    own: Connection, told: dict[str, np.ndarray]
+    own: Connection, energies: dict[str, np.ndarray]
 ) -> None:
     plot = energy_errors(own, "crystals")
     errors, *panels = plot.axes
@@ -126,7 +126,7 @@ def test_the_figure_draws_errors_and_residuals(
     assert not overlapping(plot)
 
 
-def test_what_is_far_off_stands_at_the_edge(own: Connection, told: dict[str, np.ndarray]) -> None:
+def test_outliers_stand_at_the_edge(own: Connection, energies: dict[str, np.ndarray]) -> None:
     own.execute(
         "UPDATE labels SET value = value + 1000 "
         "WHERE source = 'beta-0' AND system_id = 'crystals/000'"
@@ -172,7 +172,7 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
     assert not overlapping(plot)
 
 
-def test_no_energies_is_no_figure(small: Connection) -> None:
+def test_without_energies_there_is_nothing_to_draw(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw,
         match="no labels of energy on crystals.*"

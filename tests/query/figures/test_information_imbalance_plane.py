@@ -15,7 +15,7 @@ from tests.query.figures.texts import overlapping
 Connection = duckdb.DuckDBPyConnection
 
 
-def told(connection: Connection, a: str, b: str) -> float:
+def imbalance(connection: Connection, a: str, b: str) -> float:
     """Return Δ(a → b): twice the mean rank in b of the nearest neighbor in a, over n."""
     tables = []
     for model in (a, b):
@@ -44,8 +44,8 @@ def test_rows_are_information_imbalances(small: Connection) -> None:
         ("beta-1", "rings"),
     ]
     for row in rows:
-        assert row["a_to_b"] == pytest.approx(told(small, row["model_a"], row["model_b"]))
-        assert row["b_to_a"] == pytest.approx(told(small, row["model_b"], row["model_a"]))
+        assert row["a_to_b"] == pytest.approx(imbalance(small, row["model_a"], row["model_b"]))
+        assert row["b_to_a"] == pytest.approx(imbalance(small, row["model_b"], row["model_a"]))
         assert (row["n"], row["k"], row["reason"]) == (60, 1, None)
 
 
@@ -75,7 +75,7 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(np.array(sorted(values)))
     assert axes.get_xlim()[1] > max(map(max, values))
     words = {text.get_text(): text.get_position() for text in axes.texts}
-    # What Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean: a tells all of b, and b nothing of a.
+    # Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean that a holds all that b holds, and b nothing of a.
     assert words["a contains b"][0] < 0.5 < words["a contains b"][1]
     assert words["unrelated"] == (0.985, 0.985)
     plot.tooltips()

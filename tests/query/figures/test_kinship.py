@@ -56,7 +56,7 @@ def test_rows_are_pairs_by_relation(trained: Connection) -> None:
     assert "untrained: alpha-0@untrained" in rows[-1]["reason"]
 
 
-def test_sets_of_one_source_are_the_same_training_data_and_what_is_not_known_a_strip_of_its_own(
+def test_sets_of_one_source_are_the_same_training_data_and_unknown_ones_have_a_strip(
     trained: Connection,
 ) -> None:
     for model, sets in {
@@ -108,7 +108,7 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     assert not overlapping(plot)
 
 
-def test_untrained_models_have_no_kin(own: Connection) -> None:
+def test_untrained_models_have_no_relations(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL")
     with pytest.raises(
         NothingToDraw, match="two models with training sets and vectors on crystals are needed"

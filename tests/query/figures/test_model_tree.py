@@ -51,7 +51,7 @@ def test_leaves_lie_where_biopython_finds_them(plot: Plot) -> None:
     assert [mark[1] for mark in marks(plot)] == list(range(len(leaves)))
 
 
-def test_every_branch_is_as_long_as_it_says(plot: Plot) -> None:
+def test_every_branch_has_its_length(plot: Plot) -> None:
     (lines,) = (a for a in plot.axes[0].collections if isinstance(a, LineCollection))
     segments = [segment.tolist() for segment in lines.get_segments()]
     along = sorted(b[0] - a[0] for a, b in segments if a[1] == b[1] and a[0] != b[0])
@@ -61,7 +61,7 @@ def test_every_branch_is_as_long_as_it_says(plot: Plot) -> None:
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in segments)
 
 
-def test_branchings_lie_between_their_children(plot: Plot) -> None:
+def test_inner_nodes_lie_between_their_children(plot: Plot) -> None:
     rows = plot.answer.rows
     for row in rows:
         children = [child["y"] for child in rows if child["parent"] == row["node"]]
@@ -70,7 +70,7 @@ def test_branchings_lie_between_their_children(plot: Plot) -> None:
             assert row["model"] is row["family"] is row["training"] is None
 
 
-def test_the_bar_is_a_round_part_of_the_way(plot: Plot) -> None:
+def test_the_scale_is_a_round_number(plot: Plot) -> None:
     (text,) = (text for text in written(plot) if text.endswith(" √JSD"))
     size = float(text.split()[0])
     (bar,) = (line for line in plot.axes[0].lines if line.get_linewidth() == 2)
@@ -87,7 +87,7 @@ def test_the_bar_is_a_round_part_of_the_way(plot: Plot) -> None:
         ("training", {"sea", "sea + shore", "sky and 3 more", "none"}),
     ],
 )
-def test_marks_tell_families_inputs_or_training(
+def test_marks_show_families_inputs_or_training(
     small: Connection, color: str, shown: set[str]
 ) -> None:
     plot = model_tree(small, "crystals", color=color)
@@ -97,11 +97,11 @@ def test_marks_tell_families_inputs_or_training(
         text.get_text(): (line.get_color(), line.get_marker())
         for text, line in zip(key.get_texts(), key.get_lines(), strict=True)
     }
-    told = {row["model"]: row[color] for row in plot.answer.rows}
-    assert [mark[2:] for mark in marks(plot)] == [looks[told[name]] for name in labels(plot)]
+    values = {row["model"]: row[color] for row in plot.answer.rows}
+    assert [mark[2:] for mark in marks(plot)] == [looks[values[name]] for name in labels(plot)]
 
 
-def test_what_is_not_known_is_not_none(own: Connection) -> None:
+def test_unknown_training_is_not_none(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'alpha-1'")
     rows = ask(own, "model_tree", dataset="crystals").rows
     assert [row["training"] for row in rows if row["model"] == "alpha-1"] == ["not known"]

@@ -65,7 +65,7 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     assert {row["source"] for row in of_model if row["value"] is not None} == {"alpha-0"}
 
 
-def test_one_value_does_not_rule_the_colors(own: Connection) -> None:
+def test_a_single_value_does_not_decide_the_colors(own: Connection) -> None:
     own.execute(
         "INSERT INTO labels "
         "SELECT system_id, 'gap', CASE WHEN i = 59 THEN 1e6 ELSE i END, 'eV', 'book' "
@@ -89,14 +89,14 @@ def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     }
 
 
-def test_formulas_are_kinds(own: Connection) -> None:
+def test_formulas_are_categories(own: Connection) -> None:
     own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
     plot = system_map(own, "crystals", color="formula")
     assert {"Y (12)", "other (42)"} <= written(plot)
     assert sum(len(points.get_offsets()) for points in plot.axes[0].collections) == 60
 
 
-def test_what_lacks_is_said(small: Connection) -> None:
+def test_a_message_names_what_is_missing(small: Connection) -> None:
     with pytest.raises(
         NothingToDraw, match="no system of crystals has a label 'charm': see FROM labels"
     ):

@@ -66,7 +66,7 @@ def test_marks_lie_where_the_values_are(plot: Plot) -> None:
     assert shown[-1] == f"neither: {np.median(gained):+.2f}"
 
 
-def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
+def test_relations_are_families_then_training_sets(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL WHERE model_id = 'beta-1'")
     rows = ask(own, "training_effect", dataset="crystals", metric="cka", permutations=0).rows
     related = {(row["model_a"], row["model_b"]): row["relation"] for row in rows}
@@ -76,7 +76,7 @@ def test_kinship_is_of_families_then_of_training_sets(own: Connection) -> None:
     assert related["alpha-0", "beta-1"] == "unknown-training-data"
 
 
-def test_pairs_without_twins_stay_in_sight(own: Connection) -> None:
+def test_pairs_without_twins_stay_visible(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2@untrained'")
     plot = training_effect(own, "crystals", metric="cka", permutations=20)
     missing = [row for row in plot.answer.rows if row["gained"] is None]
@@ -116,9 +116,9 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
     (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
     assert (left_out["model_a"], left_out["model_b"]) == ("alpha-0", "alpha-1")
     assert left_out["twins_value"] is None and left_out["value"] is not None
-    says = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
-    assert left_out["reason"].startswith(says)
-    assert sum(says in tooltip.text for tooltip in plot.tooltips()) == 1
+    message = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
+    assert left_out["reason"].startswith(message)
+    assert sum(message in tooltip.text for tooltip in plot.tooltips()) == 1
 
 
 def test_sixty_models(large: Connection) -> None:
@@ -130,8 +130,8 @@ def test_sixty_models(large: Connection) -> None:
 def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
     own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
     remedy = "matterzoo ingest MODEL,MODEL@untrained crystals"
-    says = rf"no pair .* \(the untrained twin of alpha-0 .*{remedy}"
-    with pytest.raises(NothingToDraw, match=says):
+    message = rf"no pair .* \(the untrained twin of alpha-0 .*{remedy}"
+    with pytest.raises(NothingToDraw, match=message):
         training_effect(own, "crystals", permutations=1)
     with pytest.raises(NothingToDraw, match="fewer than two trained models"):
         training_effect(own, "crystals", models=["alpha-0"])

@@ -45,7 +45,7 @@ def written(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_figure_is_there_as_pictures_data_and_sql(written: Path) -> None:
+def test_each_figure_has_images_data_and_sql(written: Path) -> None:
     figure = {f"alignment_matrix-crystals.{form}" for form in ("svg", "png", "csv", "sql")}
     tables = {f"provenance_{what}" for what in ("datasets", "models", "runs", "failures")}
     assert {file.name for file in (written / "figures").iterdir()} == figure | {
@@ -99,7 +99,7 @@ def test_a_later_report_replaces_its_own_files_and_no_other(
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
-def test_a_section_without_what_it_needs_says_so(store_path: Path, tmp_path: Path) -> None:
+def test_a_section_names_what_it_lacks(store_path: Path, tmp_path: Path) -> None:
     with query.connect(store_path) as connection:
         page = report(connection, ["crystals"], tmp_path, TWO)
     text = page.read_text(encoding="utf-8")
@@ -123,27 +123,27 @@ def test_a_figure_that_fails_costs_no_other(
     controls = next(section for section in SECTIONS if section.name == "control_alignment")
     with query.connect(path) as connection:
         page = report(connection, ["crystals"], tmp_path / "out", [controls, more, *ONE])
-    text, said = page.read_text(encoding="utf-8"), capsys.readouterr().err
+    text, logged = page.read_text(encoding="utf-8"), capsys.readouterr().err
     fault = "this figure failed: no model &#x27;yard&#x27; in this store"
     assert (
         fault in text
-        and "  control_alignment: this figure failed: no model 'yard' in this store" in said
+        and "  control_alignment: this figure failed: no model 'yard' in this store" in logged
     )
     assert "this figure failed: KeyError: &#x27;no such thing&#x27;" in text
     assert list((tmp_path / "out" / "figures").glob("alignment_matrix*.svg"))
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+def test_a_read_only_folder_is_reported_before_anything_is_drawn(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", "--store", str(store_path), "crystals", "/proc/nowhere"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: /proc/nowhere cannot be written (") and said.endswith(
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: /proc/nowhere cannot be written (") and printed.endswith(
         "): give another OUT\n"
     )
 
 
-def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
+def test_a_page_that_is_not_a_report_stays(store_path: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<p>mine")
     with query.connect(store_path) as connection:
         with pytest.raises(
@@ -156,7 +156,7 @@ def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["report", "crystal"], "no dataset 'crystal' in this store; did you mean 'crystals'?"),
         (["report"], "the following arguments are required: dataset"),
@@ -164,15 +164,15 @@ def test_somebody_elses_page_stays(store_path: Path, tmp_path: Path) -> None:
         (["reprt", "crystals"], "no command is named 'reprt'; did you mean 'report' or"),
     ],
 )
-def test_a_wrong_question_is_one_sentence(
-    store_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+def test_a_usage_error_is_one_sentence(
+    store_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main([*arguments, "--store", str(store_path)]) == 2
     err = capsys.readouterr().err
-    assert says in err and err.count("\n") == 1
+    assert message in err and err.count("\n") == 1
 
 
-def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
+def test_the_page_of_an_empty_store_names_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = make_store(tmp_path / "matter.duckdb", {}), tmp_path / "out"
@@ -180,10 +180,10 @@ def test_a_store_without_vectors_gives_a_page_that_says_what_is_missing(
         connection.execute("DELETE FROM embeddings")
     before = path.read_bytes()
     assert main(["report", "--store", str(path), "crystals, crystals", str(out)]) == 0
-    said = capsys.readouterr()
-    assert said.out == f"{out / 'index.html'}\n"
+    printed = capsys.readouterr()
+    assert printed.out == f"{out / 'index.html'}\n"
     expected = [section.name for section in SECTIONS] + ["page"]
-    assert re.findall(r"^  (\w+): [\d.]+ s$", said.err, re.MULTILINE) == expected
+    assert re.findall(r"^  (\w+): [\d.]+ s$", printed.err, re.MULTILINE) == expected
     assert (out / "index.html").read_text(encoding="utf-8").count("Nothing to draw: ") == len(
         SECTIONS
     )

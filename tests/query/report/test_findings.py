@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 
 
 def drawn(name: str, rows: Rows, dataset: str = "crystals") -> DrawnSection:
-    """A section whose only figure has these rows."""
+    """A section with one figure, which has these rows."""
     image = Image("", 1, 1, "", b"", [], Answer(name, "", pa.Table.from_pylist(rows)))
     switches = {"dataset": dataset}
     return DrawnSection(
@@ -35,7 +35,7 @@ def pair(
     return {"place_a": place_a, "place_b": place_b, **names, **measured}
 
 
-def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
+def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
     rows = [
         pair(1, 1, "x", 1, 1),
         pair(1, 2, "x", 0.9, 0.8),
@@ -50,7 +50,7 @@ def test_the_most_alike_pairs_by_what_is_beyond_chance() -> None:
     }
 
 
-def test_a_correlation_comes_with_what_it_rests_on() -> None:
+def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
     row = {
         "score": "mae",
         "reference": "best",
@@ -90,7 +90,7 @@ def test_controls_hold_or_are_a_warning() -> None:
     ]
 
 
-def test_nothing_is_said_of_what_is_not_known() -> None:
+def test_unknown_values_are_in_no_sentence() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None}
     assert find_sentences([drawn("training_effect", [empty])]) == {}
     assert find_sentences(

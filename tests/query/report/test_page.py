@@ -16,7 +16,14 @@ from query import figures
 from query.report import SECTIONS, report
 from query.report.versions import per_dataset
 from query.report.views import Panel, Section
-from tests.query.figures.conftest import LARGE, SMALL, add_model, make_store, make_vectors, put
+from tests.query.figures.conftest import (
+    LARGE,
+    SMALL,
+    add_model,
+    insert_vectors,
+    make_store,
+    make_vectors,
+)
 from tests.query.report.conftest import first_version_of
 
 MATRIX = [
@@ -57,7 +64,7 @@ def opened(browser: Browser, page_path: Path) -> Iterator[Opened]:
     tab.page.close()
 
 
-def test_every_section_shows_a_figure_or_says_why_not(opened: Opened) -> None:
+def test_every_section_shows_a_figure_or_a_reason(opened: Opened) -> None:
     questions = opened.page.locator("main h2").all_inner_texts()
     assert questions == [section.question for section in SECTIONS] + [
         "Where does all this come from?"
@@ -81,7 +88,7 @@ def test_the_contents_lead_to_the_sections(opened: Opened) -> None:
     )
 
 
-def test_a_cell_says_its_pair_and_its_value_under_the_mouse(
+def test_a_cell_under_the_mouse_shows_its_pair_and_its_value(
     opened: Opened, page_path: Path
 ) -> None:
     rows = rows_of(page_path, "alignment_matrix-crystals-cknna")
@@ -115,12 +122,12 @@ def cell(tooltips: list[list[object]], row: dict[str, str]) -> tuple[float, floa
 def test_arrow_keys_walk_from_cell_to_cell(opened: Opened) -> None:
     canvas = opened.page.locator("#alignment_matrix .view:visible .canvas")
     canvas.focus()
-    said = []
+    texts = []
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
         canvas.press(key)
-        expect(opened.tip).not_to_have_text(said[-1] if said else "")
-        said.append(str(opened.tip.text_content()))
-    assert said[0] == said[4] and len(set(said)) == 4
+        expect(opened.tip).not_to_have_text(texts[-1] if texts else "")
+        texts.append(str(opened.tip.text_content()))
+    assert texts[0] == texts[4] and len(set(texts)) == 4
     canvas.press("Escape")
     expect(opened.tip).to_be_hidden()
 
@@ -174,7 +181,7 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     path = make_store(tmp_path / "matter.duckdb", {"alpha": 1})
     with query.connect(path, read_only=False) as connection:
         add_model(connection, evil, "</script><b>family", ["sea"], parameters=1)
-        put(connection, "crystals", evil, make_vectors(SMALL, 0)["beta-0"])
+        insert_vectors(connection, "crystals", evil, make_vectors(SMALL, 0)["beta-0"])
         page = report(connection, ["crystals"], tmp_path / "report", MATRIX)
     tab = Opened(browser, page)
     assert (tab.complaints, tab.fetched()) == ([], [])
@@ -182,7 +189,7 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     tab.page.close()
 
 
-def test_controls_that_fail_are_said_at_the_top(
+def test_a_warning_at_the_top_names_failed_controls(
     browser: Browser, store_path: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "matter.duckdb"
@@ -205,7 +212,7 @@ def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def test_the_page_says_that_controls_hold(opened: Opened) -> None:
+def test_the_page_reports_that_controls_hold(opened: Opened) -> None:
     assert opened.page.locator("[role=alert]").count() == 0
     assert "On crystals\nAll " in opened.page.locator(".findings").inner_text()
 

@@ -89,7 +89,7 @@ def test_ctrl_c_stops_a_query_but_not_the_prompt(
     assert "kept" in out
 
 
-def test_quit_leaves(talk: Talk) -> None:
+def test_quit_ends_the_session(talk: Talk) -> None:
     out, _ = talk(f".quit{ENTER}SELECT 666;{ENTER}")
     assert "666" not in out
 
