@@ -2,8 +2,9 @@
 
 The program runs from a checkout of its repository or from an installed wheel. In a checkout, what
 it makes lies in the checkout, so that it is found and removed with it. An installed program writes
-nothing beside its own code: what can be made again goes to the user's cache folder, what cannot to
-the user's folder of settings. `ingest.layout` says where a store and its data lie.
+nothing into the folder of its code: what can be made again goes to the user's cache folder, and
+what cannot goes to the user's folder of settings. `ingest.layout` describes where a store and its
+data lie.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def clean(client: docker.DockerClient, family: str | None = None) -> Iterator[st
 
     Args:
         client: The engine to clean.
-        family: The name of the family whose images are removed; None removes those of all
+        family: The name of the family to remove the images of; None removes those of all
             families, and the layers that are kept for the next build.
 
     Yields:

@@ -99,7 +99,7 @@ def record(family: Family, image: Published) -> Path:
     """Write the entry of one family, whole or not at all; the entries of others stay.
 
     Args:
-        family: The family whose image was published.
+        family: The family of the published image.
         image: The image, as it is in the registry.
 
     Returns:

@@ -49,7 +49,7 @@ def connected(timeout: float = TIMEOUT) -> Iterator[docker.DockerClient]:
 
     Yields:
         A client of the engine that DOCKER_HOST names, or that the current docker context names, or
-        whose socket is in one of the usual places.
+        that has a socket in one of the usual places.
 
     Raises:
         EngineError: If no engine answers, or one fails inside the block.

@@ -44,7 +44,7 @@ class LayerProgress:
         return f"{layers}, {done:,.0f} of {total:,.0f} MB"
 
     def show(self, event: dict[str, Any]) -> None:
-        """Show what an event of the engine says of a layer.
+        """Show how far a layer is, according to an event of the engine.
 
         Args:
             event: One event of a push or pull; events without a layer are passed over.

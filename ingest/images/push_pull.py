@@ -18,7 +18,7 @@ from ingest.images.local import find_built, is_image_of
 from ingest.images.recipe import recipe
 from zoo.cards.family import Family
 
-# What the last status of a push says, Docker's and Podman's alike.
+# How the last status of a push ends, with Docker as with Podman.
 DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 

@@ -1,4 +1,4 @@
-"""What an image is made of, and the labels by which an image says so."""
+"""What an image is made of, and the labels that record it."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def stale_families() -> list[str]:
 
 
 def changed_families(since: str) -> list[str]:
-    """Return the names of the families whose image a change of the repository affects.
+    """Return the names of the families with an image that a change affects.
 
     Args:
         since: The revision of the repository to compare with.

@@ -28,7 +28,7 @@ def family_wheels(family: Family) -> Path:
     """Return the folder of the wheels of a family's lock.
 
     Args:
-        family: The family whose image is built.
+        family: The family of the image.
     """
     return places.wheels() / family.name
 

@@ -95,7 +95,7 @@ def verdict(runtimes: Iterable[Runtime], families: Sequence[Family]) -> Finding:
 
 
 def check_engine(engine: Engine, uid: int) -> Iterator[Finding]:
-    """Check where the engine runs, which limits it keeps, and whose files containers write.
+    """Check where the engine runs, which limits it keeps, and who owns what containers write.
 
     Args:
         engine: The container engine.

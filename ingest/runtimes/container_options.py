@@ -38,7 +38,7 @@ def container_options(
 
     Args:
         engine: The engine that runs the container.
-        family: The family whose worker it is.
+        family: The family of the worker.
         job: The folder with the job, which the container reads.
         out: The folder that the container writes to, and to nothing else.
         weights: Where the files of weights lie, which the container reads; None if there are none.

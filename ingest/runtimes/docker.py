@@ -64,7 +64,7 @@ class Docker:
         """Return whether an image of the family as it is now is here.
 
         Args:
-            family: The family whose image is looked for.
+            family: The family of the image.
         """
         with connected() as client:
             return local.find_image(client, family) is not None
@@ -99,7 +99,7 @@ class Docker:
         """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
 
         Args:
-            family: The family whose image the worker runs in.
+            family: The family of the worker.
             job: The folder with the job.
             out: The folder for what the worker writes.
             weights: Where the files of weights lie; None if there are none.
@@ -217,7 +217,7 @@ def _failure(code: int, container: Container, watch: Watch, about: Engine) -> Ru
     """Return the error of a worker that did not finish.
 
     Podman 4.3 never says that a container ran out of memory. If a container of Podman's was killed,
-    and not by us, that is the most likely reason.
+    and not by matterzoo, that is the most likely reason.
     """
     limit = f"its limit of {container.attrs['HostConfig']['Memory'] / 2**20:,.0f} MiB"
     kind: type[RunError] = RunError

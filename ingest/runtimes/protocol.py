@@ -41,7 +41,7 @@ class Runtime(Protocol):
         """Return whether the family's environment is here and matches its lock.
 
         Args:
-            family: The family whose environment or image is looked for.
+            family: The family of the environment or image.
         """
 
     def ensure(self, family: Family, log: Log) -> str | None:
@@ -70,7 +70,7 @@ class Runtime(Protocol):
         """Run the worker to its end and pass its events on as they come.
 
         Args:
-            family: The family whose environment the worker runs in.
+            family: The family of the worker.
             job: The folder with `job.json` and `systems.parquet`, which is only read.
             out: The folder that shards, `run.json` and `worker.log` are written to; made if absent.
             weights: Where the files of weights lie that the family's package does not carry, which

@@ -51,7 +51,7 @@ class Venv:
         """Return whether the family's environment is built and matches its lock.
 
         Args:
-            family: The family whose environment is looked for.
+            family: The family of the environment.
         """
         return environment.ready(family)
 
@@ -79,7 +79,7 @@ class Venv:
         """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
 
         Args:
-            family: The family whose environment the worker runs in.
+            family: The family of the worker.
             job: The folder with the job.
             out: The folder for what the worker writes.
             weights: Where the files of weights lie; None if there are none.
