@@ -73,9 +73,8 @@ def find_family(name: str) -> Family:
     """
     folders = {folder.name: folder for folder in family_folders()}
     if name not in folders:
-        raise CardError(
-            f"no family is named {name!r}; {did_you_mean(name, folders)} (`matterzoo list` shows all)"
-        )
+        hint = did_you_mean(name, folders)
+        raise CardError(f"no family is named {name!r}; {hint} (`matterzoo list` shows all)")
     return load_family(folders[name])
 
 
@@ -114,9 +113,8 @@ def find_model(model_id: str) -> Selection:
     selection = _sound_models().get(base)
     if selection is None:
         models = load_models()  # raises where a family has faults: it may be one of its models
-        raise CardError(
-            f"no model is named {base!r}; {did_you_mean(base, models)} (`matterzoo list` shows all)"
-        )
+        hint = did_you_mean(base, models)
+        raise CardError(f"no model is named {base!r}; {hint} (`matterzoo list` shows all)")
     return selection.twin() if model_id.endswith(TWIN) else selection
 
 

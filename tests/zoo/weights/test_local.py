@@ -5,16 +5,13 @@ Everything that can go wrong does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -22,115 +19,29 @@ import pytest
 from huggingface_hub import constants
 
 from matterzoo import main
-from tests.hub import Blob, Fault, Hub, Repository, serving, set_client
+from tests.hub import Blob, Fault, Hub, Repository, set_client
+from tests.zoo.weights.cases import (
+    CONFIG,
+    FILES,
+    HUB,
+    NET,
+    ROOT,
+    Card,
+    again,
+    by_url,
+    quiet,
+    sha256,
+    twin,
+)
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
-from zoo.cards.scaffold import MODELS, write_family
-from zoo.verify.records import evidence
 from zoo.weights.addresses import opener
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import PICKLE, LocalWeights, download_weights, find_weights, weights_status
 from zoo.weights.pins import pin
 
-ROOT = Path(__file__).resolve().parents[3]
-CONFIG = b'{"width": 4}'
-NET = bytes(range(256)) * 1024
-FILES = {"config.json": CONFIG, "nets/model.safetensors": NET}
-FREE = 'name = "MIT", url = "https://example.org/license", commercial = true'
-HUB = """
-[model.weights]
-source = "hub"
-repo = "owner/net"
-format = "safetensors"
-files = [{ path = "config.json" }, { path = "nets/model.safetensors", twin = false }]
-"""
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serving() as hub:
-        yield hub
-
-
-@pytest.fixture
-def net(hub: Hub) -> Repository:
-    """owner/net, whose main branch has moved on since its first commit."""
-    repo = hub.repository("owner/net")
-    repo.commit(FILES)
-    return repo
-
-
-@pytest.fixture(autouse=True)
-def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_client(monkeypatch, hub.url, tmp_path / "hf")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("MATTERZOO_WEIGHTS", raising=False)
-    monkeypatch.setattr("zoo.weights.hub_client.WAITS", (0.0, 0.0))
-
-
-Card = Callable[..., Selection]
-
-
-@pytest.fixture
-def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
-    """Write the only family, with models toy-a, toy-b, … of these weights; return the first."""
-    monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path / "zoo")
-    folder = write_family("toy", tmp_path / "zoo")
-
-    def write(*weights: str, license: str = FREE) -> Selection:
-        models = []
-        for letter, each in zip("abc", weights, strict=False):
-            text = MODELS.format(name="toy").replace("toy-composition", f"toy-{letter}")
-            text = re.sub(r"(?m)^license_weights = .*$", f"license_weights = {{ {license} }}", text)
-            models.append(re.sub(r"(?m)^weights = .*\n", "", text) + each)
-        (folder / "models.toml").write_text("\n".join(models))
-        return find_model("toy-a")
-
-    return write
-
-
-@pytest.fixture
-def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
-    """The same settings for a process of its own."""
-    return os.environ | {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path / "hf"),
-        "MATTERZOO_FAMILIES": str(tmp_path / "zoo"),
-    }
-
-
-def twin(selection: Selection) -> Selection:
-    return find_model(f"{selection.model.id}@untrained")
-
-
-def again(selection: Selection) -> Selection:
-    """The selection as it is after weights.lock has changed."""
-    return find_model(selection.model_id)
-
-
-@pytest.fixture
-def pinned(card: Card, net: Repository) -> Selection:
-    """A model of owner/net at its first commit, of which nothing is downloaded."""
-    revision = net.branches["main"]
-    files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
-    selection = card(HUB)
-    selection.family.pins.write_text(
-        json.dumps({"owner/net": {"revision": revision, "files": files}})
-    )
-    net.commit({"nets/model.safetensors": NET[::-1]})
-    return again(selection)
-
-
-def quiet(text: str) -> None:
-    """Nobody listens."""
-
-
-# The hub
+pytestmark = pytest.mark.usefixtures("client")  # nothing is asked of a hub elsewhere
 
 
 def test_files_of_a_hub_are_those_of_the_pinned_revision(pinned: Selection, hub: Hub) -> None:
@@ -249,9 +160,6 @@ def test_several_processes_ask_and_one_downloads(
     assert place is not None and said == {f"toy-a: verified, in {place.folder}\n"}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(hub.asked("/storage/")) == 1
-
-
-# What is gated, gone, altered
 
 
 def test_a_gated_model_says_where_to_accept_its_license(
@@ -424,45 +332,6 @@ def test_a_folder_that_may_not_be_used(pinned: Selection, tmp_path: Path) -> Non
         download_weights(pinned, quiet)
 
 
-# URLs
-
-
-def by_url(site: Hub, **facts: str) -> str:
-    """Weights that are one file behind a URL."""
-    more = "".join(f', {name} = "{value}"' for name, value in facts.items())
-    file = f'{{ path = "net.pt", url = "{site.url}/files/v1/net.pt"{more}, twin = false }}'
-    return f'\n[model.weights]\nsource = "url"\nformat = "pickle"\nfiles = [{file}]\n'
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """Plain files behind https, on a host that this machine trusts."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl, which makes the host's certificate: apt-get install openssl")
-    certificate = tmp_path / "certificate.pem"
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    subprocess.run(
-        [*command, "-keyout", certificate, "-out", certificate], check=True, capture_output=True
-    )
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    opener.cache_clear()
-    with serving(certificate) as site:
-        site.files["v1/net.pt"] = Blob(NET)
-        yield site
-    opener.cache_clear()
-
-
 def test_a_file_behind_a_url(
     site: Hub, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,142 +405,6 @@ def test_a_server_that_this_machine_does_not_trust(
         pin(card(by_url(site)), quiet)
 
 
-# Pins
-
-
-def test_a_pin_is_what_the_main_branch_is_then(card: Card, net: Repository) -> None:
-    selection = card(HUB)
-    assert weights_status(selection) == "not pinned"
-    with pytest.raises(
-        WeightsError,
-        match="weights of toy-a are not pinned: nobody has recorded their hashes yet; `ma",
-    ):
-        download_weights(selection, quiet)
-    revision = net.branches["main"]
-    lock = json.loads(pin(selection, quiet).read_text())
-    files = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
-    assert lock == {"owner/net": {"revision": revision, "files": files}}
-    net.commit({"config.json": b"{}"})
-    place = download_weights(again(selection), pytest.fail)
-    assert place is not None and (place.folder / "config.json").read_bytes() == CONFIG
-
-
-def test_a_pin_stays_until_it_is_to_be_moved(card: Card, net: Repository) -> None:
-    """toy-b has a file more of the same repository."""
-    more = HUB.replace('"config.json"', '"more.json"')
-    net.commit({"more.json": b"{}"})
-    first = net.branches["main"]
-    selection = card(HUB, more)
-    pin(selection, quiet)
-    second = net.commit({"config.json": b"{}"})
-    said: list[str] = []
-    lock = json.loads(pin(find_model("toy-b"), said.append).read_text())
-    assert lock["owner/net"]["revision"] == first and set(lock["owner/net"]["files"]) == {
-        *FILES,
-        "more.json",
-    }
-    assert (
-        f"owner/net stays pinned at {first}; its main branch is at {second} now, "
-        "`matterzoo pin MODEL --again` moves the pin there" in said
-    )
-    pin(again(selection), said.append, again=True)
-    lock = json.loads(selection.family.pins.read_text())
-    assert (lock["owner/net"]["revision"], set(lock["owner/net"]["files"])) == (second, set(FILES))
-    assert said[-1].startswith(
-        "toy-b is no longer pinned, because its repository is at another revision now; "
-        "`matterzoo pin"
-    )
-
-
-def test_a_pin_does_not_change_silently(site: Hub, card: Card) -> None:
-    selection = card(by_url(site))
-    before = pin(selection, quiet).read_text()
-    site.files["v1/net.pt"] = Blob(NET[::-1])
-    assert pin(again(selection), quiet).read_text() == before  # the file is on this machine
-    (Path(os.environ["XDG_CACHE_HOME"]) / "matterzoo/weights/toy/toy-a/net.pt").unlink()
-    change = f"has sha256 {sha256(NET[::-1])} now, but it was pinned with {sha256(NET)}"
-    message = f"{change}; .*--again` takes the new"
-    with pytest.raises(WeightsError, match=message):
-        pin(again(selection), quiet)
-    assert selection.family.pins.read_text() == before and find_weights(again(selection)) is None
-    pin(again(selection), quiet, again=True)
-    assert sha256(NET[::-1]) in selection.family.pins.read_text()
-    assert download_weights(again(selection), pytest.fail) is not None
-
-
-def test_a_card_s_own_revision_is_taken(card: Card, net: Repository) -> None:
-    revision = net.branches["main"]
-    net.commit({"config.json": b"{}"})
-    selection = card(HUB.replace('"owner/net"', f'"owner/net"\nrevision = "{revision}"'))
-    lock = json.loads(pin(selection, quiet).read_text())
-    assert lock["owner/net"]["revision"] == revision
-    assert lock["owner/net"]["files"]["config.json"]["sha256"] == sha256(CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            '"config.json"',
-            '"confg.json"',
-            "owner/net has no file confg.json at [0-9a-f]{40}; did you mean 'config.json'",
-        ),
-        (
-            '"config.json"',
-            '"config.json", git_blob = "' + "0" * 40 + '"',
-            "its git_blob is [0-9a-f]{40}, the card says 00",
-        ),
-        (
-            '"config.json"',
-            '"config.json", sha256 = "' + "0" * 64 + '"',
-            "its sha256 is [0-9a-f]{64}, expected 0000",
-        ),
-        ('"owner/net"', '"owner/nett"', "has no repository owner/nett"),
-        (
-            '"owner/net"',
-            '"owner/net"\nrevision = "' + "0" * 40 + '"',
-            "owner/net has no revision 0{40}",
-        ),
-    ],
-)
-def test_what_does_not_fit_the_card_is_not_pinned(
-    card: Card, net: Repository, old: str, new: str, message: str
-) -> None:
-    selection = card(HUB.replace(old, new))
-    with pytest.raises(WeightsError, match=message):
-        pin(selection, quiet)
-    assert not selection.family.pins.exists()
-
-
-def test_only_what_is_downloaded_can_be_pinned(card: Card) -> None:
-    selection = card('\n[model.weights]\nsource = "none"\n')
-    assert (download_weights(selection, pytest.fail), weights_status(selection)) == (
-        None,
-        "none needed",
-    )
-    with pytest.raises(WeightsError, match="toy-a has no weights to pin: their source is 'none'"):
-        pin(selection, quiet)
-
-
-def test_several_processes_pin_into_one_lock(
-    card: Card, hub: Hub, environment: dict[str, str]
-) -> None:
-    names = ["one", "two"]
-    for name in names:
-        hub.repository(f"owner/{name}").commit(FILES)
-    selection = card(*(HUB.replace("owner/net", f"owner/{name}") for name in names))
-    command = [sys.executable, "-m", "matterzoo", "pin"]
-    processes = [subprocess.Popen([*command, f"toy-{x}"], env=environment, cwd=ROOT) for x in "ab"]
-    assert [process.wait() for process in processes] == [0, 0]
-    assert set(json.loads(selection.family.pins.read_text())) == {f"owner/{name}" for name in names}
-    assert {path.name for path in selection.family.path.iterdir() if "weights" in path.name} == {
-        "weights.lock"
-    }
-
-
-# What is said
-
-
 @pytest.mark.parametrize(
     ("license", "message"),
     [
@@ -720,95 +453,3 @@ def test_weights_of_several_models(
     with pytest.raises(CardError, match="no model is named 'toy-d'"):
         find_model("toy-d")
     assert main(["weights", "toy-d"]) == 2
-
-
-def test_pins_of_several_models(
-    card: Card, net: Repository, capsys: pytest.CaptureFixture[str]
-) -> None:
-    selection = card(HUB, HUB.replace("owner/net", "owner/unknown"))
-    assert main(["pin", "toy-a,toy-b"]) == 2
-    out, error = capsys.readouterr()
-    assert out == f"toy-a: {selection.family.pins}\n" and "has no repository owner/unknown" in error
-
-
-def statuses(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
-    """What `list` says of each model: weights, checked."""
-    capsys.readouterr()
-    assert main(["list", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert main(["list"]) == 0
-    heading, *rows = capsys.readouterr().out.splitlines()
-    for row, facts in zip(rows, found, strict=False):
-        begin = heading.index("weights")
-        assert row[begin:].startswith(facts["weights"])
-    return {facts["model_id"]: (facts["weights"], facts["checked"]) for facts in found}
-
-
-def test_list_says_how_far_weights_are(
-    pinned: Selection, card: Card, capsys: pytest.CaptureFixture[str]
-) -> None:
-    none = '\n[model.weights]\nsource = "none"\n'
-    carried = f'files = [{{ path = "x", size = 1, sha256 = "{"0" * 64}" }}]'
-    package = (
-        f'\n[model.weights]\nsource = "package"\npackage = "toy"\nformat = "pickle"\n{carried}\n'
-    )
-    card(HUB, none, package)
-    assert statuses(capsys) == {
-        "toy-a": ("pinned", None),
-        "toy-b": ("none needed", None),
-        "toy-c": ("in package", None),
-    }
-    download_weights(pinned, quiet)
-    assert statuses(capsys)["toy-a"] == ("downloaded", None)
-    pinned.family.pins.unlink()
-    assert statuses(capsys)["toy-a"] == ("not pinned", None)
-
-
-def test_list_says_when_a_model_was_checked(
-    pinned: Selection, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pinned.family.lock.write_text("")
-    records = pinned.family.path / "checked.lock"
-    record = {
-        "weights": "dummy",
-        "date": "2026-11-22",
-        "device": "cpu",
-        "systems": 3,
-        "passed": [],
-    }
-    record |= evidence(pinned, real=False)
-    records.write_text(json.dumps({"toy-a": record}))
-    assert statuses(capsys)["toy-a"] == ("pinned", "2026-11-22 cpu, dummy")
-    pinned.family.lock.write_text("numpy==1\n")
-    assert statuses(capsys)["toy-a"] == ("pinned", "stale")
-
-
-def test_info_says_where_weights_are_and_what_they_are(
-    site: Hub, card: Card, capsys: pytest.CaptureFixture[str]
-) -> None:
-    selection = card(
-        by_url(site), license='name = "Own", url = "https://example.org/own", commercial = false'
-    )
-
-    def info(name: str) -> list[str]:
-        capsys.readouterr()
-        assert main(["info", name]) == 0
-        return [line.strip() for line in capsys.readouterr().out.splitlines()]
-
-    assert "not pinned: `matterzoo pin toy-a` downloads them" in info("toy-a")
-    assert "no file is needed" in info("toy-a@untrained")
-    place = fetch_pinned(selection)
-    said = info("toy-a")
-    assert PICKLE in said
-    assert f"downloaded to {place.folder}" in said
-    assert f"net.pt, 0.3 MB, sha256 {sha256(NET)}; {site.url}/files/v1/net.pt" in said
-    assert "license of weights  Own, NON-COMMERCIAL use only; https://example.org/own" in said
-    shutil.rmtree(place.folder)
-    assert "pinned: `matterzoo weights toy-a` downloads them" in info("toy-a")
-
-
-def fetch_pinned(selection: Selection) -> LocalWeights:
-    pin(selection, quiet)
-    place = download_weights(again(selection), quiet)
-    assert place is not None
-    return place
