@@ -57,9 +57,10 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
-        raise ImportError(
+        raise ModuleNotFoundError(
             "figures are drawn with Matplotlib, which is not installed: "
-            "pip install 'matterzoo[report]'"
+            "pip install 'matterzoo[report]'",
+            name=error.name,
         ) from error
     # The import has bound the name to the module; the function takes its place.
     globals()[name] = getattr(module, name)

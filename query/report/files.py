@@ -33,17 +33,17 @@ def check_folder(folder: Path) -> None:
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
         raise ValueError(
-            f"{folder} is a file; a report needs a folder of its own: give another OUT"
+            f"{folder} is a file; a report needs a folder of its own: name another folder"
         )
     if page.exists() and GENERATOR not in page.read_text(encoding="utf-8", errors="replace"):
-        raise ValueError(f"{page} is not a report and is left as it is: give another OUT")
+        raise ValueError(f"{page} is not a report and is left as it is: name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY):
             pass
     except OSError as error:
         raise ValueError(
-            f"{folder} cannot be written ({error.strerror}): give another OUT"
+            f"{folder} cannot be written ({error.strerror}): name another folder"
         ) from error
 
 

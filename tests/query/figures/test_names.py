@@ -39,7 +39,7 @@ def test_only_drawing_needs_matplotlib() -> None:
     )
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1] == (
-        "ImportError: figures are drawn with Matplotlib, which is not installed: "
+        "ModuleNotFoundError: figures are drawn with Matplotlib, which is not installed: "
         "pip install 'matterzoo[report]'"
     )
 

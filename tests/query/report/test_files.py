@@ -139,7 +139,7 @@ def test_a_read_only_folder_is_reported_before_anything_is_drawn(
     assert main(["report", "--store", str(store_path), "crystals", "/proc/nowhere"]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: /proc/nowhere cannot be written (") and printed.endswith(
-        "): give another OUT\n"
+        "): name another folder\n"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_page_that_is_not_a_report_stays(store_path: Path, tmp_path: Path) -> 
     (tmp_path / "index.html").write_text("<p>mine")
     with query.connect(store_path) as connection:
         with pytest.raises(
-            ValueError, match="is not a report and is left as it is: give another OUT"
+            ValueError, match="is not a report and is left as it is: name another folder"
         ):
             report(connection, ["crystals"], tmp_path, ONE)
         with pytest.raises(ValueError, match="is a file; a report needs a folder of its own"):
