@@ -1,6 +1,6 @@
-"""Ask the store in SQL: an ordinary DuckDB connection that also knows alignments, trees and neighbors."""
+"""Ask the store in SQL: a DuckDB connection that also knows alignments, trees and neighbors."""
 
-# ruff: noqa: E402 - Ctrl-C is seen to before the imports that take a second
+# ruff: noqa: E402 - Ctrl-C is seen to before the imports that take a while
 
 from __future__ import annotations
 
@@ -12,40 +12,72 @@ import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-import duckdb
-
-from query.sql.registration import register
-from schemas import store
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["connect", "default_store", "register"]
 
 
 def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection to a store, with the functions of `macros.sql` and one aggregate for each metric.
+    """Return a DuckDB connection to a store, with one aggregate per metric and all table functions.
 
-    path: None is the environment's MATTERZOO_STORE, else ./matter.duckdb. read_only: False allows inserting labels and
-    scores, and keeps every other process out. The table functions see what is committed, not an open transaction.
-    After ATTACH, `USE other` makes them read that store, as any statement does; temporary tables that hide a
-    store's are refused. Aggregates over DOUBLE[] compute in float64.
-    DuckDB has one thread here, `SET threads = 8` gives it more: metrics use all cores by themselves, and while another
-    thread computes one, DuckDB's own waits by spinning and takes half a core from it. Neighbor lists are kept in files
-    beside the store; see `query.reading.neighbor_cache`.
-    Raises schemas.store.StoreError.
+    Table functions see what is committed, not an open transaction. After ATTACH, `USE other` makes
+    them read that store, as any statement does. Temporary tables that hide those of a store are
+    refused. Aggregates over DOUBLE[] compute in float64. Neighbor lists are kept in files beside
+    the store; see `query.reading.neighbor_cache`.
+
+    DuckDB has one thread here, and `SET threads = 8` gives it more. Metrics use all cores by
+    themselves, and while one thread computes a metric, DuckDB's other threads wait by spinning,
+    which takes half a core from it.
+
+    Args:
+        path: The DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
+        read_only: False allows inserting labels and scores, and keeps every other process out.
+
+    Raises:
+        StoreError: If there is no store, or it cannot be opened.
     """
-    connection = register(
-        store.connect(default_store() if path is None else path, read_only=read_only)
-    )
+    # What computes takes seconds to import, and `import query` does not.
+    from query.sql.registration import register as register_functions
+    from schemas import store
+
+    connection = store.connect(default_store() if path is None else path, read_only=read_only)
+    register_functions(connection)
     connection.execute("SET threads = 1")
     return connection
 
 
+def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Give a connection to a store the SQL functions.
+
+    A cursor needs a call of its own, since macros belong to a connection.
+
+    Args:
+        connection: The connection.
+
+    Returns:
+        The same connection.
+
+    Raises:
+        StoreError: If it has no store.
+    """
+    from query.sql.registration import register as register_functions
+
+    return register_functions(connection)
+
+
 def default_store() -> Path:
+    """Return the store that the environment names, else ./matter.duckdb."""
     return Path(os.environ.get("MATTERZOO_STORE") or "matter.duckdb")
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`query.figures`, loaded when it is first asked for: what draws takes a second that no question needs."""
+    """Return `query.figures`, loaded when it is first asked for.
+
+    Drawing takes a second to import that no question needs.
+    """
     if name == "figures":
         return import_module("query.figures")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,8 @@ import duckdb
 from query import connect
 from query.engine.suggestions import nearest_name
 from query.sql.interrupt import interruptible
-from query.sql.output import FORMATS, check_place, sentence, show, statements, write
+from query.sql.output import FORMATS, check_writable, error_sentence, show, write
+from query.sql.splitting import split_statements
 from query.statements import Statement, find_statements
 from zoo.command_line import names
 from zoo.errors import MatterzooError
@@ -71,7 +72,7 @@ def answer(options: argparse.Namespace) -> int:
         text = _text(options, known)
         out = _form(options)[1]
         if out is not None:
-            check_place(out)
+            check_writable(out)
         with _connected(options) as connection:
             _run(connection, text, options)
     return 0
@@ -85,7 +86,7 @@ def _one_sentence() -> Iterator[None]:
             yield
             sys.stdout.flush()  # here, so that a disk that is full is met within this block
     except (duckdb.Error, ValueError) as error:
-        raise MatterzooError(sentence(error)) from error
+        raise MatterzooError(error_sentence(error)) from error
     except BrokenPipeError:
         raise
     except OSError as error:  # the file that --out names, or a disk that is full
@@ -148,7 +149,7 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Name
     """Run the statements. Every result is shown as a table; a format and a file hold the last."""
     form, out = _form(options)
     relation = None
-    for number, statement in enumerate(statements(sql), start=1):
+    for number, statement in enumerate(split_statements(sql), start=1):
         if relation is not None:
             left_out = f"the result of statement {number - 1} is left out"
             print(f"{left_out}: {form} holds one, the last", file=sys.stderr)

@@ -11,7 +11,7 @@ import duckdb
 
 from query.figures import NothingToDraw, Plot
 from query.figures.drawing.plot import Tooltip
-from query.sql.output import sentence
+from query.sql.output import error_sentence
 from query.statements import Answer
 from zoo.terminal import log
 
@@ -179,7 +179,7 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
         raise
     except Exception as error:
         expected = isinstance(error, duckdb.Error | ValueError)
-        cause = sentence(error) if expected else f"{type(error).__name__}: {error}"
+        cause = error_sentence(error) if expected else f"{type(error).__name__}: {error}"
         reason = f"this figure failed: {cause}"
         log(f"{name}: {reason}")
         return reason

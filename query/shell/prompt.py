@@ -17,7 +17,8 @@ from prompt_toolkit.output import Output
 from query.shell.commands import run_command
 from query.shell.completion import NameCompleter
 from query.sql.interrupt import interruptible
-from query.sql.output import is_complete, sentence, show, statements
+from query.sql.output import error_sentence, show
+from query.sql.splitting import is_complete, split_statements
 
 HISTORY = Path.home() / ".matterzoo_history"  # what was typed in earlier sessions
 
@@ -97,7 +98,7 @@ def _respond(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
         with interruptible():
             _run(connection, text)
     except duckdb.Error as error:
-        print(sentence(error), file=sys.stderr)
+        print(error_sentence(error), file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
     return True
@@ -109,7 +110,7 @@ def _run(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     if text.lstrip().startswith("."):
         run_command(connection, text)
         return
-    for statement in statements(text):
+    for statement in split_statements(text):
         show(connection.sql(statement))
 
 

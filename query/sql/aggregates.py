@@ -1,4 +1,8 @@
-"""What the aggregates compute: Arrow lists in, one value a group out, NULL where the value is undefined."""
+"""What the aggregates compute: Arrow lists in, one value per group out, NULL if it is undefined.
+
+Values are in the precision of the rows: FLOAT[] as float32, DOUBLE[] and all other numbers as
+float64.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,18 @@ from query.sql.progress import Progress
 from query.tables.shared.numbers import read_whole
 
 Table = NDArray[np.float32] | NDArray[np.float64]
-HEAD = 16  # elements that tell most rows apart, at a small part of the cost of all
+
+_HEAD = 16  # elements that distinguish most rows, at a small part of the cost of all
 
 
 def pack(vectors: pa.ChunkedArray) -> pa.Array:
-    """Each vector as the bytes of its numbers: DuckDB collects these in half the time that lists take."""
+    """Return each vector as the bytes of its numbers.
+
+    DuckDB collects these in half the time that lists take.
+
+    Args:
+        vectors: Lists of float32 or float64.
+    """
     whole = vectors.combine_chunks()
     values = whole.values.to_numpy(zero_copy_only=False)
     ends = pa.py_buffer(whole.offsets.to_numpy().astype(np.int64) * values.itemsize)
@@ -30,9 +41,18 @@ def pack(vectors: pa.ChunkedArray) -> pa.Array:
 
 
 def unpack(packed: pa.BinaryArray | None, size: int | None, name: str) -> Table:
-    """A group of packed vectors without NULLs as (n, d), without a copy. Raises Undefined if they differ in length.
+    """Return a group of packed vectors without a copy.
 
-    size: bytes of a number, 4 for float32 or 8 for float64.
+    Args:
+        packed: The vectors, none of them NULL; None for no group.
+        size: Bytes of a number: 4 for float32, 8 for float64.
+        name: What the vectors are called in a message.
+
+    Returns:
+        (n, d).
+
+    Raises:
+        Undefined: If they differ in length.
     """
     if packed is None or not len(packed):
         return NO_VECTORS
@@ -55,10 +75,19 @@ def align_groups(
     estimator: pa.Array,
     normalize: pa.Array,
 ) -> pa.Array:
-    """The alignment of each group's pairs of vectors.
+    """Return the alignment of each group's pairs of vectors.
 
-    left, right: lists of packed vectors, in each the i-th of both one system, and the bytes of their numbers. An option
-    that is NULL is the default; all are such as `wrong_options` finds nothing wrong with.
+    All options have passed `wrong_options`; one that is NULL is the default.
+
+    Args:
+        left: Lists of packed vectors, one list per group.
+        left_size: Bytes of their numbers.
+        right: Lists of the other vectors; the i-th of both lists is one system.
+        right_size: Bytes of their numbers.
+        metric: The metric.
+        k: Neighbors per system, as text.
+        estimator: The metric's estimator.
+        normalize: How vectors are normalized.
     """
 
     def value(
@@ -71,12 +100,11 @@ def align_groups(
         normalize: str | None,
     ) -> float | None:
         try:
-            pair = paired(a, b, sizes)
+            pair = _pair(a, b, sizes)
         except Undefined:
             pair = NO_VECTORS, NO_VECTORS
-        return align(
-            *pair, metric, k=_whole(k), estimator=estimator, normalize=normalize or "l2"
-        ).value
+        found = align(*pair, metric, k=_whole(k), estimator=estimator, normalize=normalize or "l2")
+        return found.value
 
     return _each(value, (left, right), (left_size, right_size), (metric, k, estimator, normalize))
 
@@ -89,7 +117,16 @@ def measure_groups(
     method: pa.Array,
     normalize: pa.Array,
 ) -> pa.Array:
-    """A measure of each group's vectors; see `align_groups`."""
+    """Return a measure of each group's vectors.
+
+    Args:
+        groups: Lists of packed vectors, one list per group.
+        size: Bytes of their numbers.
+        name: The measure.
+        k: Neighbors per system, as text.
+        method: The measure's method.
+        normalize: How vectors are normalized.
+    """
 
     def value(
         rows: pa.Array | None,
@@ -104,42 +141,69 @@ def measure_groups(
         except Undefined:
             x = NO_VECTORS
         ordered = x[canonical_order(x, x)]
-        return measure(
-            ordered, name, method=method, k=_whole(k), normalize=normalize or "none"
-        ).value
+        found = measure(ordered, name, method=method, k=_whole(k), normalize=normalize or "none")
+        return found.value
 
     return _each(value, (groups,), (size,), (name, k, method, normalize))
 
 
-def wrong_options(name: pa.Array, k: pa.Array, how: pa.Array, normalize: pa.Array) -> pa.Array:
-    """What is wrong with the options of a metric or a measure, in a sentence; NULL where nothing is."""
+def wrong_options(name: pa.Array, k: pa.Array, variant: pa.Array, normalize: pa.Array) -> pa.Array:
+    """Return what is wrong with the options of a metric or a measure, NULL if nothing is.
 
-    def wrong(name: str, k: str | None, how: str | None, normalize: str | None) -> str | None:
+    Args:
+        name: The metric or measure.
+        k: Neighbors per system, as text.
+        variant: The estimator of a metric, or the method of a measure.
+        normalize: How vectors are normalized.
+    """
+
+    def wrong(name: str, k: str | None, variant: str | None, normalize: str | None) -> str | None:
+        none = NO_VECTORS
         try:
             if name in METRICS:
-                align(
-                    NO_VECTORS,
-                    NO_VECTORS,
-                    name,
-                    k=_whole(k),
-                    estimator=how,
-                    normalize=normalize or "l2",
-                )
+                given = normalize or "l2"
+                align(none, none, name, k=_whole(k), estimator=variant, normalize=given)
             else:
-                measure(NO_VECTORS, name, k=_whole(k), method=how, normalize=normalize or "none")
+                measure(none, name, k=_whole(k), method=variant, normalize=normalize or "none")
         except ValueError as error:
             return str(error)
         return None
 
-    rows = list(zip(*(column.to_pylist() for column in (name, k, how, normalize)), strict=True))
+    columns = (column.to_pylist() for column in (name, k, variant, normalize))
+    rows = list(zip(*columns, strict=True))
     found = {row: wrong(*row) for row in set(rows)}
     return pa.array([found[row] for row in rows], pa.string())
 
 
-def paired(
+def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
+    """Return an order of the rows that depends on what they hold alone.
+
+    Threads deliver rows in any order. The canonical one is the same for (b, a), so that symmetric
+    metrics stay so if there are ties, and the same for float64 numbers that float32 holds as for
+    these in float32. Rows of equal content come in any order, which changes nothing.
+
+    Args:
+        a: (n, d_a).
+        b: (n, d_b), row i of both one system.
+
+    Returns:
+        (n,), row numbers.
+    """
+    head = _hash_rows(a[:, :_HEAD]) + _hash_rows(b[:, :_HEAD])
+    order = np.argsort(head)
+    if (np.diff(head[order]) > 0).all():
+        return order
+    hashes = _hash_rows(a), _hash_rows(b)
+    return np.lexsort((hashes[0], hashes[0] + hashes[1]))
+
+
+def _pair(
     left: pa.Array | None, right: pa.Array | None, sizes: tuple[int | None, int | None]
 ) -> tuple[Table, Table]:
-    """Both sides of the rows that have both, in canonical order: (n, d_a) and (n, d_b). Raises Undefined if ragged."""
+    """Return both sides of the rows that have both, in canonical order: (n, d_a) and (n, d_b).
+
+    Raises Undefined if vectors of one side differ in length.
+    """
     if left is None or right is None:
         return NO_VECTORS, NO_VECTORS
     if left.null_count or right.null_count:
@@ -150,27 +214,15 @@ def paired(
     return a[order], b[order]
 
 
-def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
-    """An order of the rows that depends on what they hold alone, since threads deliver them in any.
-
-    a: (n, d_a), b: (n, d_b), row i of both one system. It is the same for (b, a), so that symmetric metrics stay so
-    where there are ties, and the same for float64 numbers that float32 holds as for these in float32. Rows of equal
-    content come in any order, which changes nothing.
-    """
-    head = _hash_rows(a[:, :HEAD]) + _hash_rows(b[:, :HEAD])
-    order = np.argsort(head)
-    if (np.diff(head[order]) > 0).all():
-        return order
-    hashes = _hash_rows(a), _hash_rows(b)
-    return np.lexsort((hashes[0], hashes[0] + hashes[1]))
-
-
 def _whole(k: str | None) -> int | None:
     return None if k is None else read_whole("k", k)
 
 
 def _hash_rows(rows: Table) -> NDArray[np.uint64]:
-    """64 bits per row: a sum over its float32 bit patterns with odd random weights, and over what these leave."""
+    """Return 64 bits per row: a sum over its float32 bit patterns with odd random weights.
+
+    What float32 leaves of float64 numbers is hashed, too.
+    """
     if rows.dtype == np.float64:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             near = rows.astype(np.float32)
@@ -180,7 +232,8 @@ def _hash_rows(rows: Table) -> NDArray[np.uint64]:
 
 def _hash_bits(rows: Table) -> NDArray[np.uint64]:
     bits = np.ascontiguousarray(rows).view(np.uint32)
-    # Small integers end in many zero bits, and so would their products; the fold fills these and loses nothing.
+    # Small integers end in many zero bits, and so would their products; the fold fills these and
+    # loses nothing.
     folded = bits ^ (bits >> np.uint32(20))
     hashes: NDArray[np.uint64] = folded @ _weights(bits.shape[1])
     return hashes
@@ -188,7 +241,7 @@ def _hash_bits(rows: Table) -> NDArray[np.uint64]:
 
 @lru_cache(maxsize=64)
 def _weights(count: int) -> NDArray[np.uint64]:
-    """Odd random numbers, always the same; kept, because many small groups ask for them."""
+    """Return odd random numbers, always the same; many small groups ask for them."""
     random = np.random.default_rng(0).integers(2**63, size=count, dtype=np.uint64)
     odd: NDArray[np.uint64] = random * np.uint64(2) + np.uint64(1)
     return odd
@@ -200,7 +253,10 @@ def _each(
     sizes: tuple[pa.Array, ...],
     options: tuple[pa.Array, ...],
 ) -> pa.Array:
-    """One value per group: the lists as Arrow arrays (None for NULL), the sizes and options as Python values."""
+    """Return one value per group.
+
+    `value` takes the lists as Arrow arrays (None for NULL), the sizes and options as Python values.
+    """
     lists = zip(*([group.values for group in column] for column in groups), strict=True)
     widths = zip(*(column.to_pylist() for column in sizes), strict=True)
     settings = zip(*(option.to_pylist() for option in options), strict=True)
@@ -208,7 +264,7 @@ def _each(
     found = []
     with Progress(f"comparing groups, {count} at a time") as progress:
         progress.expect(count)
-        for rows, size, how in zip(lists, widths, settings, strict=True):
-            found.append(value(*rows, size, *how))
+        for rows, size, setting in zip(lists, widths, settings, strict=True):
+            found.append(value(*rows, size, *setting))
             progress.advance(1)
     return pa.array(found, pa.float64())

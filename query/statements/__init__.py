@@ -1,4 +1,7 @@
-"""The statements in examples/: SQL files with named words, so that each can be asked, copied, drawn and checked."""
+"""Statements for figures and questions: SQL files with named words.
+
+Each can be asked, copied, drawn and checked.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +18,61 @@ import pyarrow as pa
 from query.engine.suggestions import nearest_name
 from query.sql.literals import literal
 
-EXAMPLES = Path(__file__).parent
-# The first line of a file says how it is called: -- matrix DATASET [metric=cknna]
-USAGE = re.compile(r"^-- (\w+)((?: [A-Z_]+)*)((?: \[\w+=.*?\])*)$")
-HOLE = re.compile(r"getvariable\('(\w+)'\)")
+FOLDER = Path(__file__).parent
+
+# The first line of a file says how it is called: -- convergence DATASET SCORE [metric=cknna]
+_USAGE = re.compile(r"^-- (\w+)((?: [A-Z_]+)*)((?: \[\w+=.*?\])*)$")
+_HOLE = re.compile(r"getvariable\('(\w+)'\)")
 
 
 class Statement:
-    """A file of SQL in examples/, called by its name; its words stand in the text as getvariable('word')."""
+    """A file of SQL, called by its name; words stand in its text as getvariable('word').
+
+    Attributes:
+        name: The name of the file without its ending.
+        text: The SQL.
+        usage: How it is called: 'convergence DATASET SCORE [metric=cknna]'.
+        about: What it answers, a sentence or more.
+        words: Words that have to be given, in their order.
+        options: Words that may be given.
+    """
 
     def __init__(self, file: Path) -> None:
+        """Read a file.
+
+        Args:
+            file: The file. Its first line is '-- ' and the usage; the comments below it say what
+                it answers.
+
+        Raises:
+            ValueError: If the first line does not say how it is called.
+        """
         self.name = file.stem
         self.text = file.read_text(encoding="utf-8")
-        first, second = self.text.splitlines()[:2]
-        usage = USAGE.match(first)
+        first, *others = self.text.splitlines()
+        usage = _USAGE.match(first)
         if usage is None:
             raise ValueError(
-                f"{file}: the first line is {first!r}, expected '-- {file.stem} WORD … [option=…] …'"
+                f"{file}: the first line is {first!r}, "
+                f"expected '-- {file.stem} WORD … [option=…] …'"
             )
         self.usage = first.removeprefix("-- ")
-        self.about = second.removeprefix("-- ")
+        self.about = " ".join(_leading_comments(others))
         self.words = usage[2].lower().split()
         self.options = re.findall(r"\[(\w+)=", usage[3])
 
     def given(self, arguments: Sequence[str]) -> dict[str, str]:
-        """What words of a command line, 'aflow' and 'metric=cka', give to whom. Raises ValueError on wrong ones."""
+        """Return what the words of a command line mean.
+
+        Args:
+            arguments: Such as 'aflow' and 'metric=cka'.
+
+        Returns:
+            Values by word.
+
+        Raises:
+            ValueError: If there are too few or too many words without a name.
+        """
         plain = [word for word in arguments if "=" not in word]
         named = [word.split("=", 1) for word in arguments if "=" in word]
         if len(plain) != len(self.words):
@@ -47,9 +80,13 @@ class Statement:
         return dict(zip(self.words, plain, strict=True)) | {name: value for name, value in named}
 
     def sql(self, values: Mapping[str, Any]) -> str:
-        """The text with values in it, to be run or copied as it is. A word that has none is NULL: the default.
+        """Return the text with values in it, to be run or copied as it is.
 
-        Raises ValueError on a name that the statement does not have.
+        Args:
+            values: Values by word; a word without one is NULL, the default.
+
+        Raises:
+            ValueError: If the statement does not have such a word.
         """
         known = [*self.words, *self.options]
         for name in values:
@@ -57,12 +94,18 @@ class Statement:
                 raise ValueError(
                     f"no option '{name}'{nearest_name(name, known)}; usage: {self.usage}"
                 )
-        return HOLE.sub(lambda hole: literal(values.get(hole[1])), self.text)
+        return _HOLE.sub(lambda hole: literal(values.get(hole[1])), self.text)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a statement gave: its name, the SQL that was run, and the result."""
+    """What a statement returned.
+
+    Attributes:
+        name: The statement.
+        sql: The SQL that was run.
+        table: The result.
+    """
 
     name: str
     sql: str
@@ -70,16 +113,35 @@ class Answer:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
         rows: list[dict[str, Any]] = self.table.to_pylist()
         return rows
 
 
 def find_statements() -> dict[str, Statement]:
-    """All files of examples/, by name."""
-    return {file.stem: Statement(file) for file in sorted(EXAMPLES.glob("*.sql"))}
+    """Return all statements by name."""
+    return {file.stem: Statement(file) for file in sorted(FOLDER.glob("*.sql"))}
 
 
 def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
-    """Run the statement called `name` with these values. Raises ValueError, or what DuckDB does."""
-    sql = Statement(EXAMPLES / f"{name}.sql").sql(values)
+    """Run a statement.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        name: The statement.
+        **values: Values by word.
+
+    Raises:
+        ValueError: If the statement does not have such a word.
+    """
+    sql = Statement(FOLDER / f"{name}.sql").sql(values)
     return Answer(name, sql, connection.sql(sql).to_arrow_table())
+
+
+def _leading_comments(lines: Sequence[str]) -> list[str]:
+    comments = []
+    for line in lines:
+        if not line.startswith("-- "):
+            break
+        comments.append(line.removeprefix("-- "))
+    return comments

@@ -17,8 +17,9 @@ import pytest
 
 from matterzoo import main
 from query.metrics import METRICS
-from query.sql.output import is_complete, sentence, statements
-from query.statements import EXAMPLES, Statement, find_statements
+from query.sql.output import error_sentence
+from query.sql.splitting import is_complete, split_statements
+from query.statements import FOLDER, Statement, find_statements
 
 ROOT = Path(__file__).resolve().parents[2]
 Ask = Callable[..., tuple[int, str, str]]
@@ -195,8 +196,8 @@ def test_an_error_is_a_sentence_without_a_traceback(ask: Ask, sql: str, says: st
 
 def test_an_error_that_is_not_ours_keeps_its_name() -> None:
     text = "Invalid Input Error: Python exception occurred while executing the UDF: KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
-    assert sentence(duckdb.InvalidInputException(text)) == "KeyError: 'x'"
-    assert sentence(duckdb.BinderException("Binder Error: no")) == "Binder Error: no"
+    assert error_sentence(duckdb.InvalidInputException(text)) == "KeyError: 'x'"
+    assert error_sentence(duckdb.BinderException("Binder Error: no")) == "Binder Error: no"
 
 
 def test_it_writes_only_when_told(
@@ -281,7 +282,7 @@ def test_a_wrong_call_of_an_example(ask: Ask, arguments: list[str], says: str) -
     assert says in err
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.sql")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.sql")), ids=lambda file: file.stem)
 def test_an_example_says_how_it_is_called(file: Path) -> None:
     statement = Statement(file)
     assert statement.usage.split()[0] == file.stem
@@ -348,7 +349,7 @@ def test_as_a_program(store_path: Path) -> None:
     ],
 )
 def test_statements(text: str, parts: list[str]) -> None:
-    assert list(statements(text)) == parts
+    assert list(split_statements(text)) == parts
 
 
 @pytest.mark.parametrize("text", ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "SELECT 1 -- ;", ""])

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from query.figures.drawing.plot import NothingToDraw
-from query.sql.output import sentence
+from query.sql.output import error_sentence
 from query.statements import Answer, ask
 
 
@@ -36,7 +36,7 @@ def ask_unless_missing(
     try:
         return ask(connection, name, **values)
     except duckdb.InvalidInputException as error:
-        reason = sentence(error)
+        reason = error_sentence(error)
         if not reason.startswith(complaints):
             raise
         raise NothingToDraw(reason + remedy) from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import query
 from query.metrics import METRICS, Alignment, align
-from query.sql.output import sentence
+from query.sql.output import error_sentence
 
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
@@ -268,6 +268,7 @@ def test_a_matrix_has_every_ordered_pair(con: Connection, metric: str) -> None:
     assert [(row["model_a"], row["model_b"]) for row in rows] == [
         (a, b) for a in models for b in models
     ]
+    assert all((row.pop("place_a"), row.pop("place_b")) == (None, None) for row in rows)
     by_pair = {(row["model_a"], row["model_b"]): row for row in rows}
     for a in models:
         for b in models:
@@ -410,7 +411,7 @@ def test_a_device_that_is_not_there_is_one_clear_error(
     message = f"no device 'cuda:99': torch sees {torch.cuda.device_count()} NVIDIA GPUs; use 'cpu'"
     with pytest.raises(duckdb.InvalidInputException, match=message) as caught:
         con.sql(asked.format("'cuda:99'")).fetchall()
-    assert sentence(caught.value) == message
+    assert error_sentence(caught.value) == message
     monkeypatch.setenv("MATTERZOO_DEVICE", "cuda:99")
     with pytest.raises(duckdb.InvalidInputException, match=message):
         con.sql(asked.format("NULL")).fetchall()
