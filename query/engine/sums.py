@@ -38,7 +38,7 @@ from query.engine.tiles import stacked_tile, upper
 
 Matrix = NDArray[np.float64]
 
-NOTHING: Matrix = np.empty((0, 0))
+EMPTY: Matrix = np.empty((0, 0))
 KINDS = ("kernels", "distances", "ranks")
 RANKED = 1  # of each model's nearest systems are ranked, unless more are asked for
 LANDMARKS = 256  # systems, from which row means are estimated
@@ -72,10 +72,10 @@ class Sums(NamedTuple):
             half.
     """
 
-    kernels: Matrix = NOTHING
-    distances: Matrix = NOTHING
-    distance_rows: Matrix = NOTHING
-    distance_diagonal: Matrix = NOTHING
+    kernels: Matrix = EMPTY
+    distances: Matrix = EMPTY
+    distance_rows: Matrix = EMPTY
+    distance_diagonal: Matrix = EMPTY
     ranks: NDArray[np.int32] = np.empty((0, 0, 0, 0), np.int32)
 
 

@@ -22,7 +22,7 @@ def system_ids(dataset: str) -> list[str]:
 
 
 def make_vectors(dataset: str) -> dict[str, NDArray[np.float32]]:
-    """Vectors by model (or model#representation), one row a system."""
+    """Return vectors by model (or model#representation), one row per system."""
     rng = np.random.default_rng(len(dataset))
     base = rng.normal(size=(SIZES[dataset], DIMENSION))
     turn, _ = np.linalg.qr(rng.normal(size=(DIMENSION, DIMENSION)))
@@ -47,12 +47,14 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
     for dataset in SIZES:
         ids = system_ids(dataset)
         connection.execute(
-            "INSERT INTO datasets VALUES (?, 'Synthetic', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
+            "INSERT INTO datasets VALUES "
+            "(?, 'Synthetic', 'here', 'CC0-1.0', ?, 0, 'hash', NULL, now())",
             [dataset, len(ids)],
         )
         connection.execute(
             "INSERT INTO systems (system_id, dataset, content_hash, formula) "
-            "SELECT unnest($ids) AS id, $dataset, 'content of ' || id, 'X' || split_part(id, '/', 2)",
+            "SELECT unnest($ids) AS id, $dataset, 'content of ' || id, "
+            "'X' || split_part(id, '/', 2)",
             {"ids": ids, "dataset": dataset},
         )
         for name, table in make_vectors(dataset).items():
@@ -65,12 +67,13 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
         if "#" not in name:
             connection.execute(
                 "INSERT INTO models VALUES "
-                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, 'MIT', 'MIT', '{}', 'hash')",
+                "(?, 'family', 'A model', 'structure', 'last', NULL, NULL, NULL, NULL, "
+                "'MIT', 'MIT', '{}', 'hash')",
                 [name],
             )
     connection.execute(
-        "INSERT INTO failures VALUES ('crystals/000', 'crystals', 'partial', 'last', 'x', 'run', 'not_applicable', "
-        "'does not know Xx')"
+        "INSERT INTO failures VALUES ('crystals/000', 'crystals', 'partial', 'last', 'x', 'run', "
+        "'not_applicable', 'does not know Xx')"
     )
     for model, value in {
         "near": 0.1,
@@ -86,7 +89,10 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def embeddings(dataset: str, name: str, table: NDArray[np.float32]) -> list[tuple[object, ...]]:
-    """'partial' lacks ten systems, 'stale' saw other content in five, 'ragged' has a short vector."""
+    """Return rows of embeddings.
+
+    'partial' lacks ten systems, 'stale' saw other content in five, 'ragged' has a short vector.
+    """
     model, _, representation = name.partition("#")
     rows = []
     for i, (system, vector) in enumerate(zip(system_ids(dataset), table.tolist(), strict=True)):
@@ -108,10 +114,11 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fill_energies(connection: duckdb.DuckDBPyConnection) -> None:
-    """Atoms for the crystals, labels 'energy' of 'DFT' in meV and of 'force field' in eV, and what models predict.
+    """Add atoms to the crystals, their labels 'energy', and what models predict.
 
-    The first two crystals are the only ones with elements 2, and 3 and 4. 'base' is right but for the zeros of its
-    elements, 'near', 'noise' and 'rotated' are off by more and more, 'far' lacks 20, 'elsewhere' is no model.
+    Labels are of 'DFT' in meV and of 'force field' in eV. The first two crystals are the only ones
+    with elements 2, and 3 and 4. 'base' is right but for the zeros of its elements, 'near', 'noise'
+    and 'rotated' are off by more and more, 'far' lacks 20, 'elsewhere' is no model.
     """
     rng = np.random.default_rng(7)
     counts = rng.integers(1, 6, size=(SIZES["crystals"], 7))
@@ -124,7 +131,8 @@ def fill_energies(connection: duckdb.DuckDBPyConnection) -> None:
         "CREATE TEMP TABLE atoms AS SELECT unnest(?) AS id, unnest(?) AS numbers", [ids, numbers]
     )
     connection.execute(
-        "UPDATE systems SET numbers = atoms.numbers, n_atoms = len(atoms.numbers) FROM atoms WHERE id = system_id"
+        "UPDATE systems SET numbers = atoms.numbers, n_atoms = len(atoms.numbers) "
+        "FROM atoms WHERE id = system_id"
     )
     off = {"base": 0.0, "near": 0.1, "rotated": 0.9, "noise": 0.5, "far": 0.2}
     energies = {"DFT": truth * 1e3, "force field": truth + 1}
@@ -156,7 +164,10 @@ def energies(energies_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="session")
 def vectors() -> dict[str, NDArray[np.float32]]:
-    """The crystals' vectors by model, rows in order of system_id; complete also for 'partial', 'stale' and 'ragged'."""
+    """Return the crystals' vectors by model, rows in order of system_id.
+
+    They are complete also for 'partial', 'stale' and 'ragged'.
+    """
     return make_vectors("crystals")
 
 

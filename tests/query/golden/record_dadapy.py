@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from dadapy import MetricComparisons
-from vectors import HOWS, pairs, record, scaled
+from vectors import NORMALIZATIONS, pairs, record, scaled
 
 
 def both_ways(case: str, how: str, k: int) -> dict[str, Any]:
@@ -33,4 +33,7 @@ def both_ways(case: str, how: str, k: int) -> dict[str, Any]:
     }
 
 
-record("dadapy", [both_ways(case, how, k) for case in pairs() for how in HOWS for k in (1, 5)])
+record(
+    "dadapy",
+    [both_ways(case, how, k) for case in pairs() for how in NORMALIZATIONS for k in (1, 5)],
+)

@@ -7,7 +7,7 @@ python -m venv /tmp/dcor && /tmp/dcor/bin/pip install dcor==0.6
 from __future__ import annotations
 
 import dcor
-from vectors import HOWS, pairs, record, scaled
+from vectors import NORMALIZATIONS, pairs, record, scaled
 
 ESTIMATORS = {"biased": dcor.distance_correlation, "unbiased": dcor.u_distance_correlation_sqr}
 
@@ -21,7 +21,7 @@ record(
             "value": float(find(scaled(a, how), scaled(b, how))),
         }
         for case, (a, b) in pairs().items()
-        for how in HOWS
+        for how in NORMALIZATIONS
         for estimator, find in ESTIMATORS.items()
     ],
 )

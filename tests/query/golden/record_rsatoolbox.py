@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import calc_rdm, compare
-from vectors import HOWS, pairs, record, scaled
+from vectors import NORMALIZATIONS, pairs, record, scaled
 
 
 def correlation(case: str, how: str) -> float:
@@ -22,6 +22,6 @@ record(
     [
         {"case": case, "normalize": how, "value": correlation(case, how)}
         for case in pairs()
-        for how in HOWS
+        for how in NORMALIZATIONS
     ],
 )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 FOLDER = Path(__file__).parent
-HOWS = ("l2", "max", "zscore", "none")
+NORMALIZATIONS = ("l2", "max", "zscore", "none")
 
 
 def pairs() -> dict[str, tuple[Matrix, Matrix]]:

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from query.metrics import Undefined, align, distance_correlation
 from query.statistics.null import permutations
 from tests.query.cases import related
-from tests.query.golden.vectors import HOWS, pairs, recorded, scaled
+from tests.query.golden.vectors import NORMALIZATIONS, pairs, recorded, scaled
 
 Matrix = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def test_unbiased_is_the_default() -> None:
     assert (result.estimator, result.k) == ("unbiased", None)
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @estimators
 @laws
 @given(seed=seeds)
@@ -104,7 +104,7 @@ def test_neither_order_of_models_nor_of_systems_matters(estimator: str, seed: in
     )
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @laws
 @given(seed=seeds)
 def test_ranges(how: str, seed: int) -> None:

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from query.metrics import METRICS, align, information_imbalance
 from query.statistics.null import permutations
 from tests.query.cases import related
-from tests.query.golden.vectors import HOWS, pairs, recorded, scaled
+from tests.query.golden.vectors import NORMALIZATIONS, pairs, recorded, scaled
 
 Matrix = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def test_it_is_what_dadapy_finds(row: dict[str, Any]) -> None:
     assert information_imbalance(b, a, **options) == pytest.approx(row["from_b"], abs=1e-9)
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @pytest.mark.parametrize("k", [1, 7, 38])
 @laws
 @given(seed=seeds)
@@ -118,7 +118,7 @@ def test_rotation_scale_and_shift_change_nothing(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @laws
 @given(seed=seeds, k=st.integers(1, 28))
 def test_range_self_and_order_of_systems(how: str, seed: int, k: int) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import pearsonr
 from query.metrics import Undefined, align, rsa
 from query.statistics.null import permutations
 from tests.query.cases import related
-from tests.query.golden.vectors import HOWS, pairs, recorded, scaled
+from tests.query.golden.vectors import NORMALIZATIONS, pairs, recorded, scaled
 
 laws = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -29,7 +29,7 @@ def test_it_is_what_rsatoolbox_finds(row: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @laws
 @given(seed=seeds)
 def test_it_is_the_correlation_of_scipys_distances(how: str, seed: int) -> None:
@@ -55,7 +55,7 @@ def test_rotation_scale_and_shift_change_nothing(seed: int) -> None:
         assert rsa(b, same, normalize="none") == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", NORMALIZATIONS)
 @laws
 @given(seed=seeds)
 def test_range_and_order_of_models_and_systems(how: str, seed: int) -> None:
