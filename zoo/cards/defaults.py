@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 NEVER_SHARED = ("id", "title")  # every model has its own
@@ -25,6 +25,28 @@ def merge_defaults(model: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
         if isinstance(defaults[name], dict) and isinstance(model[name], dict):
             merged[name] = {**defaults[name], **model[name]}
     return merged
+
+
+def find_unused_defaults(
+    models: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]
+) -> Iterator[str]:
+    """Find the defaults that every model overrides, whose values nothing would check.
+
+    Args:
+        models: The [[model]] tables of models.toml, at least one.
+        defaults: The [defaults] of the same file.
+
+    Yields:
+        Names such as 'elements' or 'provenance.doi'.
+    """
+    for name, value in defaults.items():
+        if isinstance(value, dict) and name not in TAKEN_WHOLE:
+            own = [model[name] for model in models if isinstance(model.get(name), dict)]
+            for key in value if len(own) == len(models) else ():
+                if all(key in table for table in own):
+                    yield f"{name}.{key}"
+        elif all(name in model for model in models):
+            yield name
 
 
 def is_default(model: Mapping[str, Any], where: tuple[int | str, ...]) -> bool:

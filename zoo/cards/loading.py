@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from zoo.cards.base import CardError
-from zoo.cards.defaults import NEVER_SHARED, is_default, merge_defaults
+from zoo.cards.defaults import NEVER_SHARED, find_unused_defaults, is_default, merge_defaults
 from zoo.cards.family import Family
 
 
@@ -91,6 +91,11 @@ def _misplaced_keys(family: dict[str, Any], content: dict[str, Any]) -> Iterator
         return
     for key in sorted(defaults.keys() & {*NEVER_SHARED}):
         yield f"models.toml: {key!r} under [defaults], expected under each [[model]]"
+    models = content.get("model")
+    if isinstance(models, list) and models and all(isinstance(model, dict) for model in models):
+        shared = {key: value for key, value in defaults.items() if key not in NEVER_SHARED}
+        for name in find_unused_defaults(models, shared):
+            yield f"models.toml: every model has its own {name}, so remove it from [defaults]"
 
 
 def _merged(model: Any, defaults: dict[str, Any]) -> Any:

@@ -139,6 +139,22 @@ def test_a_fault_of_a_default_is_listed_once(family: Path, old: str, new: str, f
     assert str(error.value) == f"family toy: 1 faults in its cards:\n  {fault}"
 
 
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ("elements = 'H'\n", "elements"),
+        ("[model.provenance]\ndoi = '10.1/y'\n", "provenance.doi"),
+        (OWN[: OWN.index("[model.provenance]")], "license_weights"),
+    ],
+)
+def test_a_default_that_every_model_overrides_is_refused(family: Path, own: str, name: str) -> None:
+    """Nothing would check its value."""
+    model = (MODEL % "a").replace("\n[[model.rep", f"\n{own}\n[[model.rep")
+    (family / "models.toml").write_text(DEFAULTS + model)
+    with pytest.raises(CardError, match=f"every model has its own {name}, so remove it"):
+        load_family(family)
+
+
 def test_defaults_are_a_table(family: Path) -> None:
     (family / "models.toml").write_text("defaults = 3\n" + MODEL % "a")
     with pytest.raises(CardError, match=r"expected a table \[defaults\] \(got 3\)"):
