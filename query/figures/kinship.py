@@ -112,13 +112,13 @@ def _draw_mean(plot: Plot, axes: Axes, row: Row, place: int) -> None:
         plot.add_tooltips(axes, [row["mean"]], [place + _MEAN], [_mean_tooltip(row)])
 
 
-def _write_test(axes: Axes, row: Row, place: int, beside: str) -> None:
-    """Write, right of the axes, the mean, and its difference from that of the pairs `beside`."""
+def _write_test(axes: Axes, row: Row, place: int, baseline: str) -> None:
+    """Write, right of the axes, the mean, and its difference from the baseline."""
     words = [f"{row['n_pairs'] or 0} pairs"]
     if row["mean"] is not None:
         words.append(f"mean {row['mean']:.2f}")
     if row["difference"] is not None:
-        words.append(f"{round(row['difference'], 2) + 0.0:+.2f} beside {beside}")
+        words.append(f"{round(row['difference'], 2) + 0.0:+.2f} against {baseline}")
         p = row["p_value"]
         words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
     text = "\n".join([", ".join(words[:2]), ", ".join(words[2:])])
