@@ -28,7 +28,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from zoo.encoder import SYMBOLS
 
-MAX_SITES = 20  # per cell; larger prototypes would dominate the time of every model
+MAX_SITES = 20  # per cell; larger prototypes are left out
 DECORATIONS = 10  # per prototype, at most
 # Sum of the radii / distance. Beyond are errors of the library (NiSbS: 2.6), and actinides under 5f
 # bonding.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ingest.systems.entry import Entry
 from zoo.worker.tables import SYSTEMS
 
-ROW_GROUP = 512  # rows; a reader holds one group in memory, and large systems have 100 kB per row
+ROW_GROUP = 512  # rows; programs that read a folder hold one group in memory
 
 UNREADABLE = pa.schema([(name, pa.string()) for name in ("source_id", "system_id", "reason")])
 LABELS = pa.schema(

@@ -1,5 +1,7 @@
-"""Databases and archives as FAIR chemistry publishes them, small: written by ase-db-backends, which wrote OMol25's, or
-as fairchem wrote OMat24's and sAlex's before that, with plain lists instead of arrays.
+"""Small databases and archives as FAIR chemistry publishes them.
+
+They are written by ase-db-backends, as OMol25's are, or as earlier versions of fairchem wrote those
+of OMat24 and sAlex, with plain lists instead of arrays.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def backend(path: Path, systems: Sequence[Atoms]) -> Path:
 
 
 def plain(path: Path, systems: Sequence[Atoms]) -> Path:
-    """As OMat24's files are: the same rows by fairchem before version 2, which wrote arrays as lists."""
+    """Write a file as OMat24's are: by fairchem before version 2, with arrays as lists."""
     backend(path, systems)
     return edited(path, {number: _plain_lists for number in range(1, len(systems) + 1)})
 

@@ -1,10 +1,11 @@
-"""Mutated files of 13 formats: none may be a traceback, take more than 1 GB, or take longer than 20 s.
+"""Mutated files of 13 formats: none may be a traceback, or take more than 1 GB or 20 s.
 
     python -m tests.ingest.readers.fuzz --files 2600 --seed 12
 
-Each file is read, and its entries are made rows, as `ingest` does. What is refused, wholly or in part, is right; wrong
-is an exception other than DatasetError, or a reason that puts an exception of our own code down (`readers.OUR_FAULT`). The
-file at work stands in `--folder`, so that one that ends the process can be found there.
+Each file is read, and its entries become rows, as in `matterzoo ingest`. A file may be refused,
+wholly or in part. An exception other than DatasetError is wrong, and so is a reason that names an
+exception of our own code (`guard.OUR_FAULT`). The current file lies in `--folder`, so that a file
+that ends the process can be found there.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def fuzz(files: int, draw: random.Random, folder: Path) -> int:
             print(f"{kept}: {outcome}", flush=True)
         path.unlink()
     print(
-        f"{files} files: {dict(counts)}; at most {worst[0] / 2**20:.0f} MB more and {worst[1]:.2f} s",
+        f"{files} files: {dict(counts)}; "
+        f"at most {worst[0] / 2**20:.0f} MB more and {worst[1]:.2f} s",
         flush=True,
     )
     print(
@@ -303,7 +305,7 @@ def store(entry: Entry) -> None:
 
 
 def peak() -> float:
-    """The most memory that the process had since it was asked last, in bytes (Linux; elsewhere 0)."""
+    """Return the peak memory since the last call in bytes (Linux; elsewhere 0)."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""ASE's LMDB databases as a user's files: both ways to write arrays, ids, charge, spin, and every way to be broken."""
+"""ASE's LMDB databases as users' files: both kinds of arrays, ids, charge, spin, and damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutated files of every format, in a process of their own: one that ends the process would end the tests too."""
+"""Mutated files of every format, in a process of their own, as a file may end the process."""
 
 from __future__ import annotations
 

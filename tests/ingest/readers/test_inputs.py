@@ -1,7 +1,8 @@
 """Awkward files of every format, each with what it must give: `inputs/` and the table `inputs.csv`.
 
-The table has a row per entry and per remark of a file, or one for a file that is refused. It is written again by
-`python -m tests.ingest.readers.test_inputs`; look at what changes before you believe it.
+The table has one row per entry and per remark of a file, or one for a file that is refused.
+`python -m tests.ingest.readers.test_inputs` writes it again; look at what changes before you
+believe it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ingest.systems.validation import validate
 FOLDER = Path(__file__).parent / "inputs"
 TABLE = FOLDER.with_suffix(".csv")
 LONGEST = 200  # letters of a reason; what a parser adds at its end is its own affair
-# The path of the file, which stands in a message, and the id that ASE draws for a row that gives none, are left out.
+# The path of the file, which is part of a message, and random ids of ASE are left out.
 Row = tuple[str, str]  # id, what it gives
 
 
@@ -45,7 +46,7 @@ def given(path: Path) -> Iterator[Row]:
 
 
 def described(entry: Entry) -> str:
-    """An entry in one line: formula, periodicity, charge, multiplicity, SMILES, sequence, labels."""
+    """Describe an entry in one line: formula, cell, charge, spin, SMILES, sequence, labels."""
     words = []
     if entry.numbers is not None:
         words.append(Formula.from_list([chemical_symbols[z] for z in entry.numbers]).format("hill"))

@@ -12,8 +12,8 @@ from ingest.systems.entry import DatasetError, Entry, Unreadable
 from zoo.encoder import content_hash
 
 PDB = "".join(
-    f"ATOM  {serial:5d}  {atom:<3s} {residue} {chain}{number:4d}    {x:8.3f}{number:8.3f}{0:8.3f}  1.00  0.00"
-    f"           {atom[0]}\n"
+    f"ATOM  {serial:5d}  {atom:<3s} {residue} {chain}{number:4d}    "
+    f"{x:8.3f}{number:8.3f}{0:8.3f}  1.00  0.00           {atom[0]}\n"
     for serial, (atom, residue, chain, number, x) in enumerate(
         [
             (atom, residue, chain, number, x)

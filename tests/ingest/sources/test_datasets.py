@@ -1,4 +1,4 @@
-"""The embedded datasets: how many systems, the same on every run, and that their content makes sense."""
+"""Datasets that packages carry: their sizes, that they never change, and plausible contents."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_listing_datasets_imports_no_package_of_theirs() -> None:
 
 
 def test_elements_volumes_fit_their_labels() -> None:
-    """Label and geometry come from different columns of the source: they agree only if the unit is right."""
+    """Labels and geometries come from different columns, and agree only if the unit is right."""
     for entry in load_datasets()["elements"].entries():
         labels = {(label.property, label.source[:7]): label for label in entry.labels}
         label = labels["volume_per_atom", "WIEN2k "]
@@ -187,7 +187,8 @@ HASHES = """
 from itertools import islice
 from ingest.sources import nci, prototypes
 from zoo.encoder import content_hash
-for entry in [*islice(prototypes.DATASET.entries(), 40), *map(nci.make_entry, islice(nci.distinct_molecules(), 12))]:
+molecules = map(nci.make_entry, islice(nci.distinct_molecules(), 12))
+for entry in [*islice(prototypes.DATASET.entries(), 40), *molecules]:
     print(entry.source_id, content_hash(entry))
 """
 

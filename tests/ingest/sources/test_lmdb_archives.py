@@ -292,7 +292,7 @@ def test_an_archive_without_databases_is_an_error(publish: Publish, tmp_path: Pa
 def test_memory_grows_with_the_sample_and_not_with_the_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peak of a pass over the ids and one over the rows, for sources of 2 × 3 MB and 2 × 18 MB."""
+    """Compares peaks of a pass over ids and one over rows, for 2 × 3 MB and 2 × 18 MB."""
 
     def peak(count: int) -> int:
         monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / str(count)))

@@ -1,4 +1,4 @@
-"""QM9, from small archives in exactly the published format; the texts are those of the publication's own files."""
+"""QM9, from a small archive in exactly the published format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tests.hub import Hub
 from tests.ingest.downloaded import changed, read, served
 
 METHANE = """5
-gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
+gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\
+\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
 C\t-0.0126981359\t 1.0858041578\t 0.0080009958\t-0.535689
 H\t 0.002150416\t-0.0060313176\t 0.0019761204\t 0.133921
 H\t 1.0117308433\t 1.4637511618\t 0.0002765748\t 0.133922
@@ -33,16 +34,24 @@ TABLE = """
 
 
 
-List of molecules among the 133885 GDB9 molecules for which the Corina generated Cartesian coordinates and the
-different SMILES and InChI strings when parsed through the program Openbabel. Given are the indices of these molecules
+List of molecules among the 133885 GDB9 molecules for which the Corina generated Cartesian \
+coordinates and the
+different SMILES and InChI strings when parsed through the program Openbabel. Given are the \
+indices of these molecules
 corresponding to the Corina and B3LYP coordinates.
 
-==============================================================================================================
-#   Index                     GDB17 SMILES           SMILES for B3LYP XYZ    SMILES for Corina XYZ        D_IJ
-==============================================================================================================
-      58                         NC(=N)C#N                     NC(=N)C#N         [NH]C(=[NH2])C#N    6.036217
-      80                  [NH3+]CC([O-])=O                      NCC(=O)O          [NH3]CC(=O)[O]    10.09360
-==============================================================================================================
+==========================================================================================\
+====================
+#   Index                     GDB17 SMILES           SMILES for B3LYP XYZ    SMILES for Corina \
+XYZ        D_IJ
+==========================================================================================\
+====================
+      58                         NC(=N)C#N                     NC(=N)C#N         \
+[NH]C(=[NH2])C#N    6.036217
+      80                  [NH3+]CC([O-])=O                      NCC(=O)O          \
+[NH3]CC(=O)[O]    10.09360
+==========================================================================================\
+====================
 """
 
 

@@ -1,4 +1,4 @@
-"""RCSB, from a small archive in exactly the published format; some of its atoms are those of real entries."""
+"""RCSB, from a small archive in the published format, with some atoms of real entries."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.hub import Blob, Fault, Hub
 from tests.ingest.downloaded import changed, read, served
 
 COLUMNS = (
-    "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id"
-    " pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv Cartn_x_esd Cartn_y_esd Cartn_z_esd"
-    " occupancy_esd B_iso_or_equiv_esd pdbx_formal_charge auth_seq_id auth_comp_id auth_asym_id auth_atom_id"
-    " pdbx_PDB_model_num"
+    "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id"
+    " label_entity_id label_seq_id pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy"
+    " B_iso_or_equiv Cartn_x_esd Cartn_y_esd Cartn_z_esd occupancy_esd B_iso_or_equiv_esd"
+    " pdbx_formal_charge auth_seq_id auth_comp_id auth_asym_id auth_atom_id pdbx_PDB_model_num"
 )
 HEAD = "data_1ABC\n# \n_entry.id   1ABC \n# \nloop_\n_atom_type.symbol \nN \nC \nO \n# \nloop_\n"
 HEAD += "".join(f"_atom_site.{column} \n" for column in COLUMNS.split())
@@ -50,8 +50,9 @@ def atom(residue: str, place: int | str, name: str, x: float = 0.0, **more: obje
     given = {"mark": ".", "chain": "A", "occupancy": "1.00", "model": 1, "group": "ATOM", **more}
     quoted = f'"{name}"' if "'" in name else name
     return (
-        f"{given['group']:<6} 1 {name[0]} {quoted} {given['mark']} {residue} Z 1 {place} ? {x:.3f} 2.000 3.000"
-        f" {given['occupancy']} 20.00 ? ? ? ? ? ? 1 {residue} {given['chain']} {quoted} {given['model']} \n"
+        f"{given['group']:<6} 1 {name[0]} {quoted} {given['mark']} {residue} Z 1 {place} ?"
+        f" {x:.3f} 2.000 3.000 {given['occupancy']} 20.00 ? ? ? ? ? ? 1 {residue} {given['chain']}"
+        f" {quoted} {given['model']} \n"
     )
 
 
@@ -71,7 +72,7 @@ def cif(*atoms: str) -> bytes:
 
 
 def seqres(**chains: str) -> bytes:
-    """The list, with proteins' and one nucleic acid's records; `_` for the chain's name follows the entry's."""
+    """Make the list, with records of proteins and of one nucleic acid."""
     records = [
         f">{name} mol:protein length:{len(s)}  A PROTEIN\n{s}\n" for name, s in chains.items()
     ]
@@ -216,7 +217,7 @@ def test_the_most_occupied_of_several_residues_in_one_place(tmp_path: Path) -> N
 
 
 def test_alternate_locations_are_not_mixed(tmp_path: Path) -> None:
-    """N is in one place; of the two ways in which the rest was seen the likelier is taken, whole."""
+    """N is in one place; of the two locations of the rest, the likelier is taken whole."""
     atoms = [atom("LEU", 1, "N", 9.0)]
     for mark, occupancy, x in (("A", "0.40", 1.0), ("B", "0.60", 2.0)):
         atoms += [
@@ -304,7 +305,7 @@ def test_an_entry_is_fetched_once_for_all_its_chains(rcsb: Make, hub: Hub) -> No
 
 
 def test_entries_that_cannot_be_read_are_counted_and_replaced(rcsb: Make) -> None:
-    """One is gone, one is cut, one is a trace of CA alone, one chain was not seen: others are read for them."""
+    """Others replace what is missing, cut, a trace of CA alone, or not observed."""
     names = [f"{digit}{letters}" for digit in "123" for letters in ("aaa", "bbb", "ccc", "ddd")]
     order = [
         name.removesuffix("_A").lower()
