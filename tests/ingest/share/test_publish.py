@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
-from ingest.runs.job import model_rows
 
 from ingest.layout import Layout
 from ingest.runs.folder import list_runs
+from ingest.runs.job_folder import model_rows
 from ingest.share.offer import read_offer
 from ingest.share.publish import publish_vectors
 from ingest.share.record import INDEX, ModelRow, ScoreRow, ShareError, license_of

@@ -76,7 +76,7 @@ def test_a_model_over_a_growing_sample(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What was embedded of a smaller sample stays; a limit that is smaller again finds all of it there."""
+    """What was embedded of a smaller sample stays, and an even smaller limit finds all of it."""
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[2])})
     monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": torn})

@@ -255,7 +255,8 @@ def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
     [
         (
             "prototype",
-            r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); did you mean 'prototypes'\?",
+            r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); "
+            r"did you mean 'prototypes'\?",
         ),
         ("no/such.cif", r"there is no file /.*/no/such\.cif\. Of datasets, "),
     ],
