@@ -26,7 +26,7 @@ def test_datasets_are_listed_with_downloads_and_licenses(
 ) -> None:
     def listed(dataset: DownloadedDataset) -> str:
         monkeypatch.setattr(
-            "ingest.maintenance.datasets.load_datasets",
+            "ingest.maintenance.dataset_list.load_datasets",
             lambda: {"g2": load_datasets()["g2"], "numbers": dataset},
         )
         assert main(["datasets"]) == 0
