@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -18,6 +17,7 @@ from ingest.limits import Limits
 from ingest.runtimes.venv import NO_SPINNING, OFFLINE
 from zoo.cards.family import Family
 from zoo.weights.local import LocalWeights
+from zoo.worker.job import Job
 from zoo.worker.loading import others_can_change
 
 MEMORY_SHARE = 0.9  # of the engine's memory, for a worker without a limit; the host needs the rest
@@ -82,7 +82,7 @@ def _confinement(engine: Engine, limits: Limits) -> dict[str, Any]:
 
 def _gpu(job: Path, command: list[str]) -> dict[str, Any]:
     """Return the options for the GPU that the job names; inside the container it is the first."""
-    kind, _, which = json.loads((job / "job.json").read_text())["device"].partition(":")
+    kind, _, which = Job.read(job).device.partition(":")
     if kind == "cpu":
         return {}
     request = DeviceRequest(driver="nvidia", device_ids=[which or "0"], capabilities=[["gpu"]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from zoo.cards.family import Family
 from zoo.places import worker_imports
 from zoo.variables import worker_variables
 from zoo.weights.local import LocalWeights
+from zoo.worker.job import Job
 
 # A worker downloads nothing, and imports nothing from the user's own site-packages.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
@@ -145,7 +145,7 @@ def _device_options(job: Path) -> tuple[list[str], dict[str, str]]:
 
     torch knows GPUs by number only, so CUDA is told to show the one, which then is the first.
     """
-    kind, _, which = json.loads((job / "job.json").read_text())["device"].partition(":")
+    kind, _, which = Job.read(job).device.partition(":")
     if not which or which.isdecimal():
         return [], {}
     return ["--device", f"{kind}:0"], {"CUDA_VISIBLE_DEVICES": which}

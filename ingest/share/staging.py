@@ -29,7 +29,7 @@ from zoo.files import fsync
 from zoo.terminal import show_download
 from zoo.weights import hub
 from zoo.weights.errors import DownloadError
-from zoo.worker.job import JOB_VERSION
+from zoo.worker.job import Job
 from zoo.worker.sealed import stamp
 from zoo.worker.tables import SHARD
 
@@ -157,14 +157,14 @@ def _write_description(
     """Write the JSON files of a run, by this zoo's own card of the model if it has one."""
     rows = _published_rows(record) if selection is None else model_rows(selection)
     facts = record.model_dump(mode="json")
-    job = {name: facts[name] for name in _JOB_FIELDS} | {
-        "job_version": JOB_VERSION,
-        "family": rows["model"]["family"],
-        "model": _published_card(record) if selection is None else selection.model.for_worker(),
-        "representations": [record.representation],
-        "dataset": record.dataset.name,
-        "replaces_all": rows["model"]["family"] == IMPORTED,
-    }
+    job = Job(
+        **{name: facts[name] for name in _JOB_FIELDS},
+        family=rows["model"]["family"],
+        model=_published_card(record) if selection is None else selection.model.for_worker(),
+        representations=(record.representation,),
+        dataset=record.dataset.name,
+        replaces_all=rows["model"]["family"] == IMPORTED,
+    )
     outcome = {name: facts[name] for name in _RUN_FIELDS} | {
         "status": "ok",
         "seconds": {"total": record.seconds},
@@ -173,7 +173,7 @@ def _write_description(
     runtime = {"runtime": FETCHED, "image": record.image, "origin": offer.origin}
     staged.write("model.json", rows)
     staged.write("runtime.json", runtime)
-    staged.write("job/job.json", job)
+    staged.write("job/job.json", job.to_json())
     staged.write("out/run.json", outcome)
 
 
