@@ -12,15 +12,18 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.runs.folder import Run
+from ingest.runs.import_vectors import import_vectors
+from ingest.runs.imported import ImportedVectors
 from ingest.runs.plan import Plan, plan
 from ingest.runs.request import Request
 from ingest.runtimes import environment
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label, Unreadable
 from ingest.systems.materialize import materialize
-from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 from tests.hub import Hub, serving
+from tests.ingest.stores import IDS
 from zoo.cards.discovery import find_family, find_model, load_families
 from zoo.places import ROOT
 
@@ -279,3 +282,20 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving() as hub:
         yield hub
+
+
+@pytest.fixture
+def import_mine(layout: Layout, dataset: Callable[..., MaterializedDataset]) -> Callable[..., Run]:
+    """Load a user's vectors, which are all `value` in their first number."""
+
+    def write(model_id: str, value: float = 1.0) -> Run:
+        made = read_materialized(layout.dataset("tiny")) or dataset(20)
+        file = layout.store.with_name(f"{model_id}-{value}.npz")
+        vectors = np.random.default_rng(0).normal(size=(len(IDS), 3))
+        vectors[:, 0] = value
+        np.savez(file, system_id=np.array(IDS), vector=vectors)
+        loaded = import_vectors(layout, ImportedVectors(model_id, file), made)
+        assert loaded is not None
+        return loaded[0]
+
+    return write
