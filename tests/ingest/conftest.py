@@ -57,7 +57,7 @@ channels = "all", dimension = 2 },
 MODELS = {"toy": "", "toy-picky": 'elements = "H-Xe"', "toy-broken": "options = { broken = true }"}
 MODELS["toy-potential"] = 'energy = { reference = "as many eV as its atomic numbers add up to" }'
 ENCODER = '''
-"""Sums, and on request the troubles a real model may have."""
+"""Sums, and on request the faults that a real model may have."""
 import os
 import signal
 import time
@@ -108,7 +108,7 @@ class FamilyEncoder(Encoder):
 
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """zoo/toy, a family's folder and nothing else, and envs/toy, built from its lock."""
+    """Make zoo/toy, a family's folder, and envs/toy, its environment; return their root."""
     root = tmp_path_factory.mktemp("toy")
     family = root / "zoo" / "toy"
     family.mkdir(parents=True)
@@ -129,7 +129,7 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
-    """An empty place for a store, in a zoo that holds the toy family."""
+    """Return an empty place for a store, in a zoo that has the toy family."""
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(toy_folder / "zoo"))
     monkeypatch.setenv("MATTERZOO_ENVS", str(toy_folder / "envs"))
     monkeypatch.setenv("MATTERZOO_STORE", str(tmp_path / "matter.duckdb"))
@@ -141,7 +141,7 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
-    """Materialize n small molecules as the dataset `tiny`.
+    """Return a function that materializes n small molecules as the dataset `tiny`.
 
     `shift` moves one atom of each of the first `moved` molecules.
     """
@@ -169,7 +169,7 @@ def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
 
 @pytest.fixture
 def planned(layout: Layout) -> Callable[..., Plan]:
-    """Plan a toy model over a dataset."""
+    """Return a function that plans a toy model over a dataset."""
 
     def make(
         dataset: MaterializedDataset,
@@ -257,7 +257,7 @@ def run_json(job: dict[str, object], sent: int) -> dict[str, object]:
 
 @pytest.fixture
 def contents() -> Callable[[Path], dict[str, list[str]]]:
-    """Every row of every table of a store, sorted, to compare stores with."""
+    """Return a function that reads every row of every table of a store, sorted."""
 
     def read(store: Path) -> dict[str, list[str]]:
         with connect(store, read_only=True) as connection:
@@ -277,7 +277,7 @@ def contents() -> Callable[[Path], dict[str, list[str]]]:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A server of published files, and an empty place for what is downloaded."""
+    """Serve published files, with an empty place for downloads."""
     monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving() as hub:
@@ -286,7 +286,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def import_mine(layout: Layout, dataset: Callable[..., MaterializedDataset]) -> Callable[..., Run]:
-    """Load a user's vectors, which are all `value` in their first number."""
+    """Return a function that imports vectors, all with `value` as their first number."""
 
     def write(model_id: str, value: float = 1.0) -> Run:
         made = read_materialized(layout.dataset("tiny")) or dataset(20)

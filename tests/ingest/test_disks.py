@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_once_a_run_is_committed(
     assert contents(small_disk / "matter.duckdb") == rows
 
 
-def test_a_list_goes_on_where_a_disk_is_full(
+def test_a_list_continues_although_a_disk_is_full(
     layout: Layout, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capfd: Said
 ) -> None:
     monkeypatch.setenv("MATTERZOO_STORE", str(small_disk / "matter.duckdb"))

@@ -24,7 +24,7 @@ XYZ = '2\nname="{name}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\n{ot
 
 @pytest.fixture
 def molecules(layout: Layout, tmp_path: Path) -> Callable[[int], Path]:
-    """A file of that many small molecules, a user's own."""
+    """Write a user's file of so many small molecules; return its path."""
 
     def write(n: int) -> Path:
         file = tmp_path / "molecules.extxyz"
@@ -105,7 +105,7 @@ def test_a_second_ingest_starts_no_worker(
     assert layout.store.read_bytes() == before
 
 
-def test_a_killed_worker_goes_on_from_its_shards(
+def test_a_killed_worker_continues_from_its_shards(
     layout: Layout,
     molecules: Callable[[int], Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -156,7 +156,7 @@ def test_an_interrupt_ends_the_worker_and_loses_nothing(
 
 
 def wait_for(file: Path) -> int:
-    """The worker's process id, as soon as it has written it."""
+    """Return the worker's process id as soon as the worker has written it."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if file.exists() and file.read_text():
@@ -165,7 +165,7 @@ def wait_for(file: Path) -> int:
     raise AssertionError(f"{file} did not appear")
 
 
-def test_one_model_that_fails_does_not_keep_the_rest(
+def test_one_model_that_fails_does_not_stop_the_rest(
     layout: Layout, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["ingest", "toy-broken,toy", "elements", "--limit", "3"]) == 1

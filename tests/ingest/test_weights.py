@@ -24,7 +24,7 @@ from zoo.encoder import Encoder
 
 
 class FamilyEncoder(Encoder):
-    """Atomic numbers times what was learned."""
+    """Atomic numbers times a learned scale."""
 
     def __init__(self, model, **rest):
         super().__init__(model, **rest)

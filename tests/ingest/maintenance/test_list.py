@@ -1,4 +1,4 @@
-"""A list of models goes on: whatever keeps one of them from the store keeps no other."""
+"""What keeps one model of a list from the store does not stop the others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ XYZ = '2\nname="m{i}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0
 
 @pytest.fixture
 def molecules(layout: Layout) -> str:
-    """A file of three molecules, of which a store holds what `constant` sees."""
+    """Write a file of three molecules; return its path."""
     file = layout.store.with_name("molecules.extxyz")
     file.write_text("".join(XYZ.format(i=i, length=i + 7) for i in range(3)))
     return str(file)
@@ -55,7 +55,7 @@ def molecules(layout: Layout) -> str:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits gives up soon."""
+    """Make every wait for a store short."""
     for module in (patience, pending, local):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
         monkeypatch.setattr(module, "SHORT_PATIENCE", 0.1, raising=False)
@@ -63,7 +63,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def open_elsewhere(store: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A notebook that reads the store, and does not close it."""
+    """Open the store in another process, as a notebook that does not close it."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -175,7 +175,7 @@ def test_readers_that_open_and_close_all_the_time_do_not_keep_a_writer_out(
             reader.communicate()
 
 
-def test_who_waits_in_vain_is_told_for_whom(layout: Layout) -> None:
+def test_a_wait_in_vain_names_the_other_process(layout: Layout) -> None:
     connect(layout.store).close()
     said: list[str] = []
     with (

@@ -31,7 +31,7 @@ POTENTIAL = "toy-potential"
 
 
 def predictions(layout: Layout, model_id: str = POTENTIAL) -> dict[str, float]:
-    """{system_id: eV} of a model."""
+    """Return the energies that the store has of a model, in eV by system."""
     with connect(layout.store, read_only=True) as connection:
         query = "SELECT system_id, value FROM labels "
         query += "WHERE property = 'energy' AND unit = 'eV' AND source = ?"
@@ -46,7 +46,7 @@ def count(layout: Layout, condition: str = "true") -> int:
 
 
 def said(run: Run) -> dict[str, float]:
-    """Those of the shards, of the systems that have a vector."""
+    """Return the energies in the shards of a run, for systems with a vector."""
     rows = pq.read_table(run.shards).to_pylist()
     return {row["system_id"]: row["energy"] for row in rows if row["status"] == "ok"}
 
@@ -177,7 +177,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_energies_that_may_not_land(
+def test_energies_that_are_refused(
     fault: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     change, model_id, message = FAULTS[fault]
@@ -195,7 +195,7 @@ def test_energies_that_may_not_land(
 
 
 def named(dataset: MaterializedDataset, source: str) -> None:
-    """Give the labels of a dataset that source."""
+    """Replace the source of all labels of a dataset."""
     rows = [row | {"source": source} for row in pq.read_table(dataset.labels).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(dataset.labels)), dataset.labels)
     about = read_json(dataset.folder / "dataset.json")

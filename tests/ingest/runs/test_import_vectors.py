@@ -1,4 +1,4 @@
-"""Vectors a user brings land like any other, or not at all and with the reason."""
+"""Imported vectors are loaded like any other, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ FAULTY = {
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 @pytest.mark.parametrize("fault", FAULTY)
-def test_vectors_that_cannot_land(
+def test_vectors_that_are_refused(
     fault: str, kind: str, layout: Layout, dataset: Make, tmp_path: Path
 ) -> None:
     rows, message = FAULTY[fault]

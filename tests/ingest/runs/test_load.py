@@ -1,4 +1,4 @@
-"""A run is loaded whole or not at all, twice is once, and the store can be made again."""
+"""A run is loaded whole or not at all, loading it twice changes nothing, and rebuild works."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_a_run_with_a_fault_leaves_the_store_as_it_was(
     assert contents(layout.store) == before
 
 
-def test_a_failure_in_the_middle_of_landing_leaves_the_store_as_it_was(
+def test_a_failure_in_the_middle_of_a_load_leaves_the_store_as_it_was(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
 ) -> None:
     made = dataset(20)
@@ -245,7 +245,7 @@ def test_a_failed_run_is_recorded_until_it_succeeds(
     assert query(layout, "SELECT status, reason FROM runs") == [("ok", None)]
 
 
-def test_a_failed_run_tells_how_far_it_came(
+def test_a_failed_run_records_how_far_it_came(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20), names=("nodes", "whole")).run)
@@ -273,7 +273,7 @@ def test_what_ran_it_is_what_the_store_says(
     assert query(layout, "SELECT runtime, image FROM runs ORDER BY runtime") == expected
 
 
-def test_a_run_of_before_there_were_images_was_in_a_local_environment(
+def test_a_run_without_runtime_json_was_in_a_local_environment(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)
@@ -347,7 +347,7 @@ def test_nothing_to_rebuild_from(layout: Layout) -> None:
         rebuild(layout)
 
 
-def test_landing_does_not_wait_for_its_own_process(
+def test_a_load_does_not_wait_for_its_own_process(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     run = finish(planned(dataset(20)).run)

@@ -70,7 +70,7 @@ def test_a_job_that_is_a_part_keeps_types_order_and_small_row_groups(
     assert ids == sorted(ids)  # as in the dataset
 
 
-def test_the_same_wish_is_the_same_run_and_another_is_another(
+def test_the_same_request_is_the_same_run_and_another_is_another(
     dataset: Make, planned: Planned
 ) -> None:
     made = dataset(20)
@@ -114,7 +114,7 @@ def test_a_trained_model_and_its_twin_have_runs_of_their_own(layout: Layout, dat
 def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     layout: Layout, dataset: Make, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A twin of before each model had its own seed was drawn from seed 0, and is run again."""
+    """Twins were once drawn from seed 0 for all models; such a twin is run again."""
     made = dataset(6)
     twin = next(s for s in load_models().values() if s.model.trainable).twin()
     request = Request(twin, made, (twin.model.default_representation,))

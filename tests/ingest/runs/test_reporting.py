@@ -1,4 +1,4 @@
-"""How far a worker is: a bar on a terminal, lines elsewhere."""
+"""Progress is a bar on a terminal, and lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = [
 
 
 def follow(monkeypatch: pytest.MonkeyPatch, *, isatty: bool) -> str:
-    """What is shown of a run of 20 systems in two representations."""
+    """Return what is shown of a run of 20 systems in two representations."""
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: isatty, raising=False)
     monkeypatch.setattr(sys, "stderr", stream)

@@ -1,4 +1,4 @@
-"""Vectors are refused from where float32 changes metrics by a thousandth, and not much before."""
+"""Vectors are refused once float32 changes metrics by a thousandth, and not much earlier."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ METRICS = ("mutual_knn", "cka", "rsa")
 
 
 def far_from_zero(mean: float, directions: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Vectors that vary about a mean, and others that vary alike."""
+    """Return vectors that vary about a mean, and others that vary alike."""
     rng = np.random.default_rng(0)
     varies = rng.normal(size=(300, directions)) @ rng.normal(size=(directions, 24))
     return varies + mean * rng.normal(size=24), varies + 0.5 * rng.normal(size=varies.shape)
 
 
 def change(x: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """How far float32 moves any of some metrics, at most."""
+    """Return by how much float32 changes any of some metrics, at most."""
     single = x.astype(np.float32).astype(np.float64)
     values = [
         [
@@ -57,7 +57,7 @@ def test_what_is_refused_changes_them_by_as_much(directions: int) -> None:
     assert change(x, other) > 1e-3
 
 
-def test_ordinary_vectors_are_not_worth_a_word() -> None:
+def test_ordinary_vectors_need_no_warning() -> None:
     x, _ = far_from_zero(1.0, 24)
     for scale in (1e-30, 1.0, 1e30):
         assert 1e-9 < relative_rounding(x * scale) < WORTH_A_WARNING

@@ -1,4 +1,4 @@
-"""Files of vectors are read as what they hold, or refused with the reason, whatever is in them."""
+"""Files of vectors are read as they are, or refused with the reason, whatever they hold."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_numbers_of_every_width(con: duckdb.DuckDBPyConnection, tmp_path: Path) 
 
 
 def header_of(shape: str, dtype: str = "<f8") -> bytes:
-    """A .npz of a few bytes whose vectors say that they have any shape."""
+    """Return a .npz of a few bytes with vectors that claim any shape."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, said in (("system_id", "(3,)"), ("vector", shape)):
@@ -194,7 +194,7 @@ def test_the_longest_vectors_fit_in_the_memory_that_is_planned(
 
 
 def mutate(rng: np.random.Generator, content: bytes) -> bytes:
-    """Content with some bytes changed, removed, doubled or put in."""
+    """Return content with some bytes changed, removed, doubled or inserted."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 5)):
         at, length = int(rng.integers(len(data) + 1)), int(rng.integers(1, 9))
