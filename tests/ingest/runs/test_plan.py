@@ -9,11 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.layout import Layout
-from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, plan
-from ingest.runs.request import Request, choose_representations, why_inapplicable
+from ingest.runs.request import Request
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
@@ -166,24 +165,3 @@ def test_another_dtype_is_missing(
     made = dataset(4)
     load(layout, finish(planned(made).run))
     assert planned(made, dtype="float64").sent == 4
-
-
-def test_representations() -> None:
-    selection = next(s for s in load_models().values() if len(s.model.representation) > 1)
-    names = tuple(r.name for r in selection.model.representation)
-    assert choose_representations(selection, None) == (selection.model.default_representation,)
-    assert choose_representations(selection, "all") == names
-    assert choose_representations(selection, ",".join(reversed(names))) == names
-    with pytest.raises(RequestError, match=f"has no representation 'no'; it has {names[0]}"):
-        choose_representations(selection, "no")
-
-
-def test_a_model_that_can_take_nothing_is_known_before_it_starts(dataset: Make) -> None:
-    made = dataset(3)
-    by_input = {s.model.input: s for s in load_models().values()}
-    assert why_inapplicable(by_input["structure"], made) is None
-    assert why_inapplicable(by_input["any"], made) is None
-    assert (
-        why_inapplicable(by_input["smiles"], made)
-        == "it takes a smiles, and no system of tiny has one"
-    )
