@@ -83,6 +83,7 @@ class Labels:
     energies: Floats
 
     def where(self) -> dict[str, str]:
+        """Return the columns that say where the labels are from: dataset, property, source."""
         return {
             "dataset": self.selection.dataset,
             "property": self.of.name,

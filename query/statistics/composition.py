@@ -111,18 +111,3 @@ def mean_interval(values: Floats) -> tuple[float, float] | None:
     ]
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)
-
-
-def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Return Spearman's correlation, or None if it is undefined.
-
-    Args:
-        x: Some values, (n,).
-        y: Others, (n,).
-    """
-    # SciPy's statistics take a second to import, for which other questions need not wait.
-    from scipy.stats import rankdata
-
-    if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])

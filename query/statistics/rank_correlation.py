@@ -12,6 +12,21 @@ LEAST_FOR_INTERVAL = 5  # numbers, below which a bootstrap draws few distinct sa
 RESAMPLES = 9999  # so that p has steps of 0.0001; up to 7 numbers have fewer orders, all taken
 
 
+def spearman_coefficient(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
+    """Return Spearman's correlation, or None if it is undefined.
+
+    Args:
+        x: Some values, (n,).
+        y: Others, (n,).
+    """
+    # SciPy's statistics take a second to import, for which other questions need not wait.
+    from scipy.stats import rankdata
+
+    if x.size < LEAST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+
+
 def spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
     """Return the rank correlation and its two-sided p-value by permutation.
 

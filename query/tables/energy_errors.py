@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from query.reading.selection import find_dataset
 from query.statistics import composition
 from query.statistics.composition import Composition
+from query.statistics.rank_correlation import spearman_coefficient
 from query.tables.shared.declare import TableFunction
 from query.tables.shared.energies import PARAMETERS, Predictions, compare_predictions
 from query.tables.shared.rows import Notes
@@ -105,7 +106,7 @@ def _row(found: Predictions) -> Row:
             "rmse": np.sqrt(np.square(errors).mean()),
             "median_error": np.median(errors),
             "mae_per_atom": (errors / found.n_atoms[kept]).mean(),
-            "spearman": composition.rank_correlation(*left[:, kept]),
+            "spearman": spearman_coefficient(*left[:, kept]),
             "raw_mae": np.abs(found.predicted - found.label)[kept].mean(),
         }
     return Row(

@@ -21,8 +21,8 @@ from query.statistics.composition import (
     Composition,
     count_elements,
     mean_interval,
-    rank_correlation,
 )
+from query.statistics.rank_correlation import spearman_coefficient
 
 Connection = duckdb.DuckDBPyConnection
 Floats = NDArray[np.float64]
@@ -92,9 +92,9 @@ def test_the_interval_is_scipys_bootstrap() -> None:
 
 def test_the_rank_correlation_is_scipys() -> None:
     x, y = np.random.default_rng(0).integers(0, 5, size=(2, 40)).astype(float)
-    assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic)
-    assert rank_correlation(x, np.ones(40)) is None
-    assert rank_correlation(x[:2], y[:2]) is None
+    assert spearman_coefficient(x, y) == pytest.approx(spearmanr(x, y).statistic)
+    assert spearman_coefficient(x, np.ones(40)) is None
+    assert spearman_coefficient(x[:2], y[:2]) is None
 
 
 @pytest.mark.parametrize(
