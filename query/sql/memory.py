@@ -1,4 +1,4 @@
-"""DuckDB's memory while a table function reads the store, so that metrics keep room of their own."""
+"""DuckDB's memory while a table function reads the store, so that metrics keep their own room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one bridge between SQL and Python: every function that a query can call is registered here."""
+"""The one bridge between SQL and Python: all functions that a query can call are registered here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _registering = threading.Lock()
 
 
 class _Function(NamedTuple):
-    """A Python function as SQL sees it. An Arrow function maps whole columns, a native one values."""
+    """A Python function as SQL sees it: an Arrow function maps columns, a native one values."""
 
     call: Callable[..., Any]
     arguments: tuple[str, ...]

@@ -41,25 +41,25 @@ class Statement:
         """Read a file.
 
         Args:
-            file: The file. Its first line is '-- ' and the usage; the comments below it say what
-                it answers.
+            file: The file. Its first line is '-- ' and the usage, which may go on in lines that
+                begin with '--   '; the comments below say what it answers.
 
         Raises:
             ValueError: If the first line does not say how it is called.
         """
         self.name = file.stem
         self.text = file.read_text(encoding="utf-8")
-        first, *others = self.text.splitlines()
-        usage = _USAGE.match(first)
-        if usage is None:
+        usage, about = _read_header(self.text.splitlines())
+        parts = _USAGE.match(usage)
+        if parts is None:
             raise ValueError(
-                f"{file}: the first line is {first!r}, "
+                f"{file}: the first line is {usage!r}, "
                 f"expected '-- {file.stem} WORD … [option=…] …'"
             )
-        self.usage = first.removeprefix("-- ")
-        self.about = " ".join(_leading_comments(others))
-        self.words = usage[2].lower().split()
-        self.options = re.findall(r"\[(\w+)=", usage[3])
+        self.usage = usage.removeprefix("-- ")
+        self.about = about
+        self.words = parts[2].lower().split()
+        self.options = re.findall(r"\[(\w+)=", parts[3])
 
     def given(self, arguments: Sequence[str]) -> dict[str, str]:
         """Return what the words of a command line mean.
@@ -138,10 +138,14 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
     return Answer(name, sql, connection.sql(sql).to_arrow_table())
 
 
-def _leading_comments(lines: Sequence[str]) -> list[str]:
-    comments = []
-    for line in lines:
-        if not line.startswith("-- "):
+def _read_header(lines: Sequence[str]) -> tuple[str, str]:
+    """Return how a statement is called, and what it answers, out of the comments above it."""
+    usage, about = lines[0], []
+    for line in lines[1:]:
+        if line.startswith("--   ") and not about:
+            usage += line.removeprefix("--  ")
+        elif line.startswith("-- "):
+            about.append(line.removeprefix("-- "))
+        else:
             break
-        comments.append(line.removeprefix("-- "))
-    return comments
+    return usage, " ".join(about)

@@ -1,22 +1,28 @@
 -- alignment_matrix_text DATASET [metric=cknna] [k=25] [estimator=…]
--- Every model's alignment with every other, in hundredths, in the order of their tree, so that models that are alike are close.
+-- Every model's alignment with every other, in hundredths, in the order of their tree, so that
+-- models that are alike are close to each other.
 WITH found AS MATERIALIZED (
     FROM alignment_matrix(
-        dataset := getvariable('dataset'), metric := getvariable('metric'), k := getvariable('k')::BIGINT,
-        estimator := getvariable('estimator'), permutations := 0, ordered := true
+        dataset := getvariable('dataset'), metric := getvariable('metric'),
+        k := getvariable('k')::BIGINT, estimator := getvariable('estimator'), permutations := 0,
+        ordered := true
     )
 ), aligned AS (
-    SELECT *, dense_rank() OVER (ORDER BY place_a NULLS LAST, model_a) AS row_number,
+    SELECT *, dense_rank() OVER (ORDER BY place_a NULLS LAST, model_a) AS line_number,
            dense_rank() OVER (ORDER BY place_b NULLS LAST, model_b) AS column_number
     FROM found
 ), lines AS (
     SELECT 0 AS place, '' AS model, NULL AS systems,
-           string_agg(lpad(row_number::VARCHAR, 3, ' '), ' ' ORDER BY row_number) AS line
+           string_agg(lpad(line_number::VARCHAR, 3, ' '), ' ' ORDER BY line_number) AS line
     FROM aligned WHERE model_a = model_b
     UNION ALL
-    SELECT row_number, model_a, any_value(n) FILTER (model_a = model_b),
-           string_agg(lpad(coalesce(round(100 * value)::INT::VARCHAR, '·'), 3, ' '), ' ' ORDER BY column_number)
-    FROM aligned GROUP BY row_number, model_a
+    SELECT line_number, model_a, any_value(n) FILTER (model_a = model_b),
+           string_agg(
+               lpad(coalesce(round(100 * value)::INT::VARCHAR, '·'), 3, ' '), ' '
+               ORDER BY column_number
+           )
+    FROM aligned GROUP BY line_number, model_a
 )
-SELECT if(place = 0, '', place::VARCHAR) AS "#", model, coalesce(systems::VARCHAR, '') AS n, line AS "alignment × 100"
+SELECT if(place = 0, '', place::VARCHAR) AS "#", model, coalesce(systems::VARCHAR, '') AS n,
+       line AS "alignment × 100"
 FROM lines ORDER BY place;

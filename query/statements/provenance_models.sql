@@ -1,13 +1,15 @@
 -- provenance_models DATASETS
--- The models with vectors on datasets (a,b): kind, family, what they were trained on, licenses, citation.
+-- The models with vectors on datasets (a,b): kind, family, what they were trained on, licenses,
+-- citation.
 WITH seen AS (
-    SELECT model_id, kind, max(dimension) AS dimension, string_agg(format('{} {}', dataset, n), ', ' ORDER BY dataset) AS systems
+    SELECT model_id, kind, max(dimension) AS dimension,
+           string_agg(format('{} {}', dataset, n), ', ' ORDER BY dataset) AS systems
     FROM (SELECT unnest(string_split(getvariable('datasets'), ',')) AS dataset), LATERAL (
         SELECT model_id, kind, n, dimension FROM models_on(dataset)
     ) GROUP BY ALL
 )
 SELECT model_id, kind, family, input, systems, dimension, parameters, training_sets, architecture,
-       card->>'$.provenance.level_of_theory' AS level_of_theory, license_code, license_weights, card_hash,
-       card->>'$.provenance.doi' AS doi
+       card->>'$.provenance.level_of_theory' AS level_of_theory, license_code, license_weights,
+       card_hash, card->>'$.provenance.doi' AS doi
 FROM seen JOIN models USING (model_id)
 ORDER BY list_position(['model', 'descriptor', 'twin', 'control'], kind), family, model_id;
