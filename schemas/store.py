@@ -91,7 +91,7 @@ def _check_path(path: str | Path, read_only: bool) -> None:
         )
     if read_only and not file.exists():
         raise StoreError(
-            f"there is no store at {path}; `make demo` or `matterzoo ingest` makes one"
+            f"there is no store at {path}; `matterzoo ingest` makes one"
         )
     if not file.parent.is_dir():
         raise StoreError(

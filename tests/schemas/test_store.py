@@ -27,9 +27,9 @@ sys.stdin.read()
 
 
 @contextmanager
-def held(path: Path, how: str) -> Iterator[int]:
+def held(path: Path, mode: str) -> Iterator[int]:
     """Another process that has the store open."""
-    command = [sys.executable, "-c", HOLD, str(path), how]
+    command = [sys.executable, "-c", HOLD, str(path), mode]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
         yield process.pid
@@ -205,9 +205,7 @@ def test_a_database_of_someone_else(tmp_path: Path) -> None:
 def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         connect(tmp_path)
-    with pytest.raises(
-        StoreError, match="there is no store at .*; `make demo` or `matterzoo ingest` makes one"
-    ):
+    with pytest.raises(StoreError, match="there is no store at .*; `matterzoo ingest` makes one"):
         connect(tmp_path / "none.duckdb", read_only=True)
     with pytest.raises(StoreError, match="there is no folder"):
         connect(tmp_path / "no" / "none.duckdb")

@@ -58,7 +58,7 @@ def check_dtype(job: Job) -> None:
     if known is not None and job.dtype not in known:
         raise WorkerError(
             f"{job.model_id} computes in {' or '.join(known)}, not in {job.dtype!r}; use "
-            f"DTYPE={known[0]}"
+            f"--dtype {known[0]}"
         )
 
 

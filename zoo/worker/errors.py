@@ -24,7 +24,7 @@ class DiskFullError(WorkerError):
         """Say what to do.
 
         Args:
-            error: What the system said.
+            error: What the operating system reported.
             folder: The folder, or the file, that could not be written.
         """
         super().__init__(

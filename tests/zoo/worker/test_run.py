@@ -80,7 +80,7 @@ def test_events_and_record(toy: Toy) -> None:
         (
             [],
             {"model": model_card(dtypes=["float32", "float64"]), "dtype": "bfloat16"},
-            r"toy-1 computes in float32 or float64, not in 'bfloat16'; use DTYPE=float32",
+            r"toy-1 computes in float32 or float64, not in 'bfloat16'; use --dtype float32",
         ),
         (
             [],
