@@ -10,5 +10,6 @@ nothing else needs to know of it. What formats share lies in `ingest/readers/sha
     guard         reading records so that no content of a file is ever a traceback
     text          text files: their encoding, compression, and bytes that are not text
 
-To test it, put awkward files into `tests/ingest/readers/inputs/`.
+Name the format in the table of ingest/README.md, and put awkward files into
+`tests/ingest/readers/inputs/`.
 """

@@ -33,13 +33,13 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Go through the rows of a database.
 
     Args:
-        path: an SQLite file.
+        path: An SQLite file.
 
     Yields:
         One record per row, and a remark on what is not read.
 
     Raises:
-        DatasetError: the file is damaged, or is not an ASE database.
+        DatasetError: The file is damaged, or is not an ASE database.
     """
     unread = UnreadKeys()
     try:

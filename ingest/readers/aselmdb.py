@@ -27,7 +27,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Go through the rows of a database.
 
     Args:
-        path: an .aselmdb file.
+        path: An .aselmdb file.
 
     Yields:
         One record per row, and a remark on what is not read.

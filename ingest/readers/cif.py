@@ -27,7 +27,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Cut a file into its data blocks.
 
     Args:
-        path: a CIF.
+        path: A CIF.
 
     Yields:
         One record per block with atoms. A block without a loop of sites (a journal's global block)

@@ -38,10 +38,10 @@ def file_dataset(path: Path) -> Dataset:
     """Return a user's file as a dataset, named by its stem; the file is not read yet.
 
     Args:
-        path: an existing file or folder.
+        path: An existing file or folder.
 
     Raises:
-        DatasetError: it is a folder, is empty, or has a name that no reader knows.
+        DatasetError: It is a folder, is empty, or has a name that no reader knows.
     """
     if path.is_dir():
         raise DatasetError(f"{path} is a folder; give one file ({', '.join(known_suffixes())})")

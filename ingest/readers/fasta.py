@@ -24,13 +24,13 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Cut a file at its headers.
 
     Args:
-        path: a FASTA file.
+        path: A FASTA file.
 
     Yields:
         One record per sequence.
 
     Raises:
-        DatasetError: the file does not begin with a header.
+        DatasetError: The file does not begin with a header.
     """
     for index, (header, sequence, line, block) in enumerate(_sequences(path)):
         name = (header.split() or [str(index)])[0]

@@ -26,7 +26,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Read a file as one record.
 
     Args:
-        path: a PDB or mmCIF file.
+        path: A PDB or mmCIF file.
 
     Yields:
         The record, with one entry per chain.

@@ -24,7 +24,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Read a file as one record.
 
     Args:
-        path: a POSCAR file, compressed by gzip or not.
+        path: A POSCAR file, compressed by gzip or not.
 
     Yields:
         The record.

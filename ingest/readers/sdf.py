@@ -27,7 +27,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Cut a file at its `$$$$` lines.
 
     Args:
-        path: an SDF or MOL file.
+        path: An SDF or MOL file.
 
     Yields:
         One record per molecule.

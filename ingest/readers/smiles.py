@@ -25,13 +25,13 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Go through the rows of a table.
 
     Args:
-        path: a csv or tsv file whose first line names the columns.
+        path: A csv or tsv file whose first line names the columns.
 
     Yields:
         One record per row that is not empty.
 
     Raises:
-        DatasetError: a column is missing, or a quote is not closed.
+        DatasetError: A column is missing, or a quote is not closed.
     """
     with text.open_text(path, newline="") as file:
         yield from _rows(path, file)

@@ -46,7 +46,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Cut a file into frames.
 
     Args:
-        path: an xyz file.
+        path: An xyz file.
 
     Yields:
         One record per frame, and a remark on what is not read.

@@ -73,8 +73,8 @@ def data_card(repo: str, records: Sequence[PublishedRun]) -> str:
     """Return the README.md of a repository.
 
     Args:
-        repo: the repository, owner/name.
-        records: the files that it holds, at least one.
+        repo: The repository, owner/name.
+        records: The files that it holds, at least one.
 
     Returns:
         Metadata in YAML, and the text in Markdown.

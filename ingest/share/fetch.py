@@ -29,13 +29,13 @@ def fetch_vectors(layout: Layout, offer: Offer, dataset: MaterializedDataset, lo
     What is stored already is not loaded again.
 
     Args:
-        layout: the store.
-        offer: files of one model over one dataset.
-        dataset: the dataset of the same name on this machine.
-        log: prints one line.
+        layout: The store.
+        offer: Files of one model over one dataset.
+        dataset: The dataset of the same name on this machine.
+        log: Prints one line.
 
     Raises:
-        ShareError: a file is refused; files before it stay loaded.
+        ShareError: A file is refused; files before it stay loaded.
     """
     selection = find_local_model(offer.records[0].model_id)
     for record in offer.records:

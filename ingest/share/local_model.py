@@ -11,10 +11,10 @@ def find_local_model(model_id: str) -> Selection | None:
     """Return a model if this zoo has a card of it.
 
     Args:
-        model_id: the id of the model.
+        model_id: The id of the model.
 
     Raises:
-        CardError: there is no such card, and a family has faults, so that it may be one of its.
+        CardError: There is no such card, and a family has faults, so that it may be one of its.
     """
     try:
         return find_model(model_id)

@@ -16,9 +16,9 @@ class Offer:
     """What a repository has at one commit, or a part of it.
 
     Attributes:
-        repo: the repository, owner/name.
-        commit: the commit.
-        records: the files, in the order in which they were made.
+        repo: The repository, owner/name.
+        commit: The commit.
+        records: The files, in the order in which they were made.
     """
 
     repo: str
@@ -34,7 +34,7 @@ class Offer:
         """Return the ids of the models that have vectors over a dataset, sorted.
 
         Args:
-            dataset: the name of the dataset.
+            dataset: The name of the dataset.
         """
         mine = (record for record in self.records if record.dataset.name == dataset)
         return sorted({record.model_id for record in mine})
@@ -43,12 +43,12 @@ class Offer:
         """Return the part about one model over one dataset.
 
         Args:
-            model_id: the id of the model.
-            dataset: the name of the dataset.
-            names: representations, None for all that are there.
+            model_id: The id of the model.
+            dataset: The name of the dataset.
+            names: Representations, None for all that are there.
 
         Raises:
-            ShareError: there is nothing of it; the message names what is there.
+            ShareError: There is nothing of it; the message names what is there.
         """
         mine = [r for r in self.records if r.model_id == model_id and r.dataset.name == dataset]
         chosen = tuple(r for r in mine if names is None or r.representation in names)
@@ -65,11 +65,11 @@ def read_offer(repo: str, revision: str | None) -> Offer:
     """Return what a repository has; no vectors are downloaded yet.
 
     Args:
-        repo: a dataset repository, owner/name.
-        revision: a commit, a branch or a tag, None for the newest commit.
+        repo: A dataset repository, owner/name.
+        revision: A commit, a branch or a tag, None for the newest commit.
 
     Raises:
-        ShareError: there is no such repository or revision, or its index cannot be read.
+        ShareError: There is no such repository or revision, or its index cannot be read.
     """
     try:
         commit, files = find_commit(repo, revision)

@@ -17,12 +17,12 @@ def require_current_card(run: Run, model_id: str, dataset: str) -> None:
     """Refuse vectors of an earlier version of a card: others would take them for the present one's.
 
     Args:
-        run: a finished run of the model.
-        model_id: the id of the model.
-        dataset: the name of the dataset.
+        run: A finished run of the model.
+        model_id: The id of the model.
+        dataset: The name of the dataset.
 
     Raises:
-        ShareError: this zoo has another version of the model's card.
+        ShareError: This zoo has another version of the model's card.
     """
     selection = find_local_model(model_id)
     if selection is not None and selection.card_hash != run.read("job/job.json")["card_hash"]:
@@ -36,12 +36,12 @@ def require_license(run: Run, dataset: MaterializedDataset, model_id: str) -> No
     """Refuse vectors that may not be shared.
 
     Args:
-        run: a finished run of the model.
-        dataset: the dataset that was embedded.
-        model_id: the id of the model.
+        run: A finished run of the model.
+        dataset: The dataset that was embedded.
+        model_id: The id of the model.
 
     Raises:
-        ShareError: the license of the dataset, of imported vectors, or of the weights forbids it,
+        ShareError: The license of the dataset, of imported vectors, or of the weights forbids it,
             or nobody has stated one.
     """
     if re.search(r"\bND\b|NoDeriv", dataset.license):

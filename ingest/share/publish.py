@@ -45,18 +45,18 @@ def publish_vectors(
     made. What is there already is not published again.
 
     Args:
-        layout: the store.
-        model_id: the id of the model.
-        dataset: the name of the dataset.
-        repo: a dataset repository, owner/name; it is created if there is none.
-        names: representations, None for all.
-        log: prints one line.
+        layout: The store.
+        model_id: The id of the model.
+        dataset: The name of the dataset.
+        repo: A dataset repository, owner/name; it is created if there is none.
+        names: Representations, None for all.
+        log: Prints one line.
 
     Returns:
         The commit of the repository.
 
     Raises:
-        ShareError: there is nothing to publish, it may not be published, or the hub refuses it; the
+        ShareError: There is nothing to publish, it may not be published, or the hub refuses it; the
             message says what to do.
     """
     made = read_materialized(layout.dataset(dataset))

@@ -79,12 +79,12 @@ class EmbeddedDataset(_Part):
     """The dataset that was embedded.
 
     Attributes:
-        name: its name.
-        title: one line about it.
-        source: where its systems come from; of a user's own file, only the name.
-        license: the license of the source.
-        dataset_hash: the SHA-256 over the content hashes of its systems.
-        systems: how many systems it has.
+        name: Its name.
+        title: One line about it.
+        source: Where its systems come from; of a user's own file, only the name.
+        license: The license of the source.
+        dataset_hash: The SHA-256 over the content hashes of its systems.
+        systems: How many systems it has.
     """
 
     name: _Line
@@ -99,36 +99,36 @@ class PublishedRun(_Part):
     """One run's vectors of one representation: the file, and how it was made.
 
     Attributes:
-        format: the version of this record.
-        run_id: the id of the run; one per representation.
-        model_id: the id of the model.
-        dataset: the dataset that was embedded.
-        representation: where in the model the vectors were read.
-        dimension: the length of a vector.
-        file: the path of the file in the repository.
-        sha256: the SHA-256 of the file.
-        size: the size of the file in bytes.
-        counts: how many systems have each status.
-        untrained_seed: the seed of an untrained twin's weights.
-        dtype: the precision in which the model ran.
-        card_hash: the hash of the model's card.
-        encoder_hash: the hash of the encoder's code.
-        lock_hash: the hash of the environment's lock.
-        weights: the SHA-256 of each file of weights.
-        versions: the version of each installed package.
+        format: The version of this record.
+        run_id: The id of the run; one per representation.
+        model_id: The id of the model.
+        dataset: The dataset that was embedded.
+        representation: Where in the model the vectors were read.
+        dimension: The length of a vector.
+        file: The path of the file in the repository.
+        sha256: The SHA-256 of the file.
+        size: The size of the file in bytes.
+        counts: How many systems have each status.
+        untrained_seed: The seed of an untrained twin's weights.
+        dtype: The precision in which the model ran.
+        card_hash: The hash of the model's card.
+        encoder_hash: The hash of the encoder's code.
+        lock_hash: The hash of the environment's lock.
+        weights: The SHA-256 of each file of weights.
+        versions: The version of each installed package.
         device: `cpu` or `cuda:N`.
-        device_name: the name of the processor.
-        driver: the version of the GPU's driver.
-        runtime: how the worker was started.
-        image: the image in which it ran.
+        device_name: The name of the processor.
+        driver: The version of the GPU's driver.
+        runtime: How the worker was started.
+        image: The image in which it ran.
         origin: `<repository>@<commit>`, if the publisher fetched it, too.
-        seconds: the duration of the run.
-        peak_memory_bytes: the peak resident memory of the worker.
-        started: when the run started (UTC).
-        finished: when it finished (UTC).
-        model: the model's row.
-        scores: the model's published scores.
-        matterzoo: the version that published the file.
+        seconds: The duration of the run.
+        peak_memory_bytes: The peak resident memory of the worker.
+        started: When the run started (UTC).
+        finished: When it finished (UTC).
+        model: The model's row.
+        scores: The model's published scores.
+        matterzoo: The version that published the file.
     """
 
     format: Literal[1] = 1
@@ -184,7 +184,7 @@ def license_of(card: dict[str, Any]) -> License | None:
     """Return the license of a model's weights.
 
     Args:
-        card: the model's card, as table `models` has it.
+        card: The model's card, as table `models` has it.
 
     Returns:
         The license, None for vectors without a card.
@@ -197,7 +197,7 @@ def slug(name: str) -> str:
     """Return a name as part of a path that every reader of the hub accepts.
 
     Args:
-        name: any name; '@', for example, begins a revision in hf:// addresses.
+        name: Any name; '@', for example, begins a revision in hf:// addresses.
     """
     return re.sub(r"[^A-Za-z0-9.\-]", "_", name)
 
@@ -206,9 +206,9 @@ def folder_of(dataset: str, model_id: str, representation: str) -> str:
     """Return the folder of the vectors of one representation in a repository.
 
     Args:
-        dataset: the name of the dataset.
-        model_id: the id of the model.
-        representation: the name of the representation.
+        dataset: The name of the dataset.
+        model_id: The id of the model.
+        representation: The name of the representation.
     """
     return f"data/{slug(dataset)}/{slug(model_id)}/{representation}"
 
@@ -217,9 +217,9 @@ def path_of(dataset: str, model_id: str, representation: str, run_id: str) -> st
     """Return the path of the file of one run in a repository.
 
     Args:
-        dataset: the name of the dataset.
-        model_id: the id of the model.
-        representation: the name of the representation.
-        run_id: the id of the run.
+        dataset: The name of the dataset.
+        model_id: The id of the model.
+        representation: The name of the representation.
+        run_id: The id of the run.
     """
     return f"{folder_of(dataset, model_id, representation)}/{slug(run_id)}.parquet"

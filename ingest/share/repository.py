@@ -22,15 +22,15 @@ def find_commit(repo: str, revision: str | None) -> tuple[str, list[str]]:
     """Ask the hub for the commit of a revision.
 
     Args:
-        repo: a dataset repository, owner/name.
-        revision: a commit, a branch or a tag, None for the newest commit.
+        repo: A dataset repository, owner/name.
+        revision: A commit, a branch or a tag, None for the newest commit.
 
     Returns:
         The commit (40 hexadecimal digits), and the paths of the files that it has.
 
     Raises:
-        ShareError: the name is not one of a repository.
-        DownloadError: the hub cannot be asked, or has no such revision.
+        ShareError: The name is not one of a repository.
+        DownloadError: The hub cannot be asked, or has no such revision.
     """
     if not re.fullmatch(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", repo):
         raise ShareError(f"{repo!r} is not a repository of a hub; expected owner/name")
@@ -46,16 +46,16 @@ def read_index(repo: str, commit: str, files: Sequence[str]) -> list[PublishedRu
     """Read the index of a repository.
 
     Args:
-        repo: a dataset repository, owner/name.
-        commit: one of its commits.
-        files: the paths of the files that the commit has.
+        repo: A dataset repository, owner/name.
+        commit: One of its commits.
+        files: The paths of the files that the commit has.
 
     Returns:
         The records of the files that are there, none if there is no index.
 
     Raises:
-        ShareError: the index is too large, of another version, or names a file twice.
-        DownloadError: the index cannot be downloaded.
+        ShareError: The index is too large, of another version, or names a file twice.
+        DownloadError: The index cannot be downloaded.
     """
     if INDEX not in files:
         return []

@@ -78,9 +78,9 @@ class Agreement:
     """How the systems of a run agree with the dataset on this machine.
 
     Attributes:
-        same: how many are in the dataset with the same content.
-        changed: how many are in the dataset with other content.
-        absent: how many are not in the dataset.
+        same: How many are in the dataset with the same content.
+        changed: How many are in the dataset with other content.
+        absent: How many are not in the dataset.
     """
 
     same: int
@@ -92,8 +92,8 @@ def compare_systems(run: Run, dataset: MaterializedDataset) -> Agreement:
     """Count how many systems of a run are in a dataset.
 
     Args:
-        run: a finished run.
-        dataset: the dataset of the same name on this machine.
+        run: A finished run.
+        dataset: The dataset of the same name on this machine.
 
     Returns:
         The counts.
@@ -114,15 +114,15 @@ def stage_run(
     """Make the folder of a run beside the others, and move it among them once it is checked.
 
     Args:
-        layout: the store.
-        offer: where the file is published.
-        record: the file.
-        selection: the model, if this zoo has a card of it.
-        dataset: the dataset of the same name on this machine.
-        log: prints one line.
+        layout: The store.
+        offer: Where the file is published.
+        record: The file.
+        selection: The model, if this zoo has a card of it.
+        dataset: The dataset of the same name on this machine.
+        log: Prints one line.
 
     Raises:
-        ShareError: the file cannot be downloaded, or is refused; nothing of it stays.
+        ShareError: The file cannot be downloaded, or is refused; nothing of it stays.
     """
     staged, run = Run(layout.data / "fetched" / record.run_id), Run.of(layout, record.run_id)
     staged.out.mkdir(parents=True, exist_ok=True)

@@ -39,8 +39,8 @@ def published_run_id(run: Run, name: str) -> str:
     """Return the id of the run as which one representation of a run is published.
 
     Args:
-        run: a finished run.
-        name: one of its representations.
+        run: A finished run.
+        name: One of its representations.
     """
     is_only = run.read("job/job.json")["representations"] == [name]
     return run.run_id if is_only else f"{run.run_id}--{name}"
@@ -52,16 +52,16 @@ def write_vector_file(
     """Check a run, and write its rows of one representation to a file.
 
     Args:
-        run: a finished run.
-        name: one of its representations.
-        dataset: the dataset that was embedded.
-        folder: where the file is written.
+        run: A finished run.
+        name: One of its representations.
+        dataset: The dataset that was embedded.
+        folder: Where the file is written.
 
     Returns:
         The record of the file, which is the last part of the record's path.
 
     Raises:
-        ShardError: the shards of the run are not whole.
+        ShardError: The shards of the run are not whole.
     """
     limit = memory_limit(dataset.n_systems, LONGEST)
     with duckdb.connect(config={"memory_limit": limit}) as connection:

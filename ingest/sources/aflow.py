@@ -41,7 +41,7 @@ def load_prototypes() -> list[Prototype]:
     first (8 s, and warnings).
 
     Raises:
-        DatasetError: pymatgen is not installed.
+        DatasetError: Pymatgen is not installed.
     """
     spec = find_spec("pymatgen.analysis.prototypes")
     if spec is None or spec.origin is None:

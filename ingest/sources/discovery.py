@@ -29,10 +29,10 @@ def find_dataset(name_or_path: str) -> Dataset:
     """Return the dataset of that name, or a user's file as a dataset.
 
     Args:
-        name_or_path: a name, as `load_datasets` has it, or the path of a file.
+        name_or_path: A name, as `load_datasets` has it, or the path of a file.
 
     Raises:
-        DatasetError: it is neither, or the file cannot be a dataset; the message names what there
+        DatasetError: It is neither, or the file cannot be a dataset; the message names what there
             is instead.
     """
     datasets = load_datasets()

@@ -53,7 +53,7 @@ def make_entry(molecule: tuple[str, str] | Unreadable) -> Entry | Unreadable:
     know how their parts lie to each other, and the geometry would be an invention.
 
     Args:
-        molecule: one item of `distinct_molecules`.
+        molecule: One item of `distinct_molecules`.
     """
     from ingest.systems.molecules import formal_charge, make_conformer, multiplicity, parse_smiles
 

@@ -61,7 +61,7 @@ def role_of(symbol: str) -> tuple[str, ...]:
     """Return the elements that may replace an element.
 
     Args:
-        symbol: the symbol of an element of the library.
+        symbol: The symbol of an element of the library.
     """
     return next(role for role in ROLES if _STAND_INS.get(symbol, symbol) in role)
 
@@ -70,7 +70,7 @@ def decorations(prototype: aflow.Prototype) -> list[Entry]:
     """Return the decorated crystals of a prototype.
 
     Args:
-        prototype: one crystal of the library.
+        prototype: One crystal of the library.
 
     Returns:
         At most DECORATIONS crystals, fewer if the roles of its elements have few members.
@@ -121,7 +121,7 @@ def shortest_contacts(prototype: aflow.Prototype) -> dict[tuple[str, str], float
     """Return the shortest distance in Å between each pair of elements.
 
     Args:
-        prototype: one crystal of the library.
+        prototype: One crystal of the library.
 
     Returns:
         Distances by pair of elements; pairs without a contact within 5 Å are left out.
@@ -159,9 +159,9 @@ def decorate(
     """Return one decorated and rescaled crystal.
 
     Args:
-        prototype: one crystal of the library.
-        new: the new elements, in the order of those they replace.
-        contacts: the prototype's `shortest_contacts`.
+        prototype: One crystal of the library.
+        new: The new elements, in the order of those they replace.
+        contacts: The prototype's `shortest_contacts`.
 
     Returns:
         The crystal; its id is the prototype's tag and the new elements.

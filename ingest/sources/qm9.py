@@ -36,10 +36,10 @@ def read_uncharacterized(path: Path) -> set[int]:
     """Return the indices of the molecules that failed the authors' consistency check.
 
     Args:
-        path: the authors' table, uncharacterized.txt.
+        path: The authors' table, uncharacterized.txt.
 
     Raises:
-        DatasetError: the file lists no molecules.
+        DatasetError: The file lists no molecules.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     found = {

@@ -39,13 +39,13 @@ def list_chains(source: Source) -> Iterator[str]:
     """List the protein chains that are long enough, one per sequence and entry.
 
     Args:
-        source: the facts and files of the dataset.
+        source: The facts and files of the dataset.
 
     Yields:
         Ids such as '1UBQ_A'.
 
     Raises:
-        DatasetError: the file is not the PDB's list of sequences.
+        DatasetError: The file is not the PDB's list of sequences.
     """
     path = source.path(LIST)
     shortest = source.facts.options["shortest"]
@@ -105,17 +105,17 @@ def read_entry(
     """Download an entry, unless it is there already, and read some of its chains.
 
     Args:
-        folder: the folder of the dataset's files.
-        address: the address of an entry, with fields {middle} and {id}.
-        shortest: the least number of residues of a chain.
-        entry: the id of the entry, such as '1UBQ'.
-        names: the authors' names of the chains.
+        folder: The folder of the dataset's files.
+        address: The address of an entry, with fields {middle} and {id}.
+        shortest: The least number of residues of a chain.
+        entry: The id of the entry, such as '1UBQ'.
+        names: The authors' names of the chains.
 
     Returns:
         One outcome per chain. An entry that is missing or broken makes them unreadable.
 
     Raises:
-        DatasetError: the server cannot be reached, which is not the entry's fault.
+        DatasetError: The server cannot be reached, which is not the entry's fault.
     """
     middle, low = entry[1:3].lower(), entry.lower()
     path = folder / "mmCIF" / middle / f"{low}.cif.gz"

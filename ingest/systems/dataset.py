@@ -26,17 +26,17 @@ class Dataset:
     """A named, fixed list of systems.
 
     Attributes:
-        name: the name of the dataset; every system id begins with it.
-        title: one line about the dataset.
-        source: where the systems come from; an absolute path for a user's own file.
-        license: the license of the source.
-        packages: packages whose versions decide the entries, too.
-        entries: a function that reads the source from its beginning, one entry at a time.
-        made_from: every file, of code or of data, whose content decides the entries.
-        approx_systems: about how many systems there are, None if that is not known before they
+        name: The name of the dataset; every system id begins with it.
+        title: One line about the dataset.
+        source: Where the systems come from; an absolute path for a user's own file.
+        license: The license of the source.
+        packages: Packages whose versions decide the entries, too.
+        entries: A function that reads the source from its beginning, one entry at a time.
+        made_from: Every file, of code or of data, whose content decides the entries.
+        approx_systems: About how many systems there are, None if that is not known before they
             are read.
-        approx_seconds: about how long it takes to materialize them on 2 CPU cores.
-        sample: only so many systems of the source (ingest.systems.sample says which), None for all.
+        approx_seconds: About how long it takes to materialize them on 2 CPU cores.
+        sample: Only so many systems of the source (ingest.systems.sample says which), None for all.
     """
 
     name: str
@@ -57,8 +57,8 @@ class Dataset:
         limit; downloaded ones override this.
 
         Args:
-            limit: the number of systems asked for, None for the dataset's default.
-            log: prints one line, for what has to be downloaded first.
+            limit: The number of systems asked for, None for the dataset's default.
+            log: Prints one line, for what has to be downloaded first.
 
         Returns:
             This dataset.
@@ -82,7 +82,7 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits.
 
     Args:
-        path: an existing file.
+        path: An existing file.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -92,10 +92,10 @@ def code_file(module: str) -> str:
     """Return the path of a module's code without importing the module, for `made_from`.
 
     Args:
-        module: the full name of a module that may be slow to import.
+        module: The full name of a module that may be slow to import.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        ModuleNotFoundError: There is no such module.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:

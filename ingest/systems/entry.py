@@ -18,10 +18,10 @@ class Label:
     """A property of a system.
 
     Attributes:
-        property: the name of the property, such as `energy`.
-        value: its value.
-        unit: the unit of the value, '1' if it has none.
-        source: where the value comes from.
+        property: The name of the property, such as `energy`.
+        value: Its value.
+        unit: The unit of the value, '1' if it has none.
+        source: Where the value comes from.
     """
 
     property: str

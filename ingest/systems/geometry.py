@@ -28,7 +28,7 @@ def nearest_pair(
         positions: (n, 3) in Å.
         cell: (3, 3) in Å, or None without periodicity.
         pbc: (3,) bool, or None without periodicity.
-        within: a distance in Å, less than half the height of the cell in any periodic direction.
+        within: A distance in Å, less than half the height of the cell in any periodic direction.
 
     Returns:
         The indices of the two atoms, the smaller first, and their distance in Å; None if no two

@@ -43,16 +43,16 @@ def materialize(
     not at all.
 
     Args:
-        dataset: what to write.
-        folder: where it shall be; its parent exists, or is made.
-        progress: called with the number of entries read so far.
+        dataset: What to write.
+        folder: Where it shall be; its parent exists, or is made.
+        progress: Called with the number of entries read so far.
 
     Returns:
         The dataset that now lies in the folder.
 
     Raises:
-        DatasetError: an id appears twice, nothing can be read, or the source itself fails.
-        Damaged: the folder is damaged and held a sample, so that its size is not known.
+        DatasetError: An id appears twice, nothing can be read, or the source itself fails.
+        Damaged: The folder is damaged and held a sample, so that its size is not known.
     """
     fingerprint = dataset.fingerprint
     existing = _existing(dataset, folder)

@@ -20,19 +20,19 @@ class MaterializedDataset:
     """A dataset's folder: systems.parquet, unreadable.parquet, labels.parquet, dataset.json.
 
     Attributes:
-        folder: where the files lie.
-        dataset: the name of the dataset.
-        title: one line about it.
-        source: where its systems come from; an absolute path for a user's own file.
-        license: the license of the source.
-        n_systems: the number of systems in systems.parquet.
-        n_unreadable: the number of entries in unreadable.parquet.
-        dataset_hash: the SHA-256 over the content hashes in the order of system ids.
-        versions: the version of each package that decided the entries.
-        fingerprint: the fingerprint of the `Dataset` that was written.
-        sample: how many systems were asked for, None for all.
-        remarks: what the source holds and no reader reads.
-        files: size and SHA-256 of each Parquet file, None in folders of earlier versions.
+        folder: Where the files lie.
+        dataset: The name of the dataset.
+        title: One line about it.
+        source: Where its systems come from; an absolute path for a user's own file.
+        license: The license of the source.
+        n_systems: The number of systems in systems.parquet.
+        n_unreadable: The number of entries in unreadable.parquet.
+        dataset_hash: The SHA-256 over the content hashes in the order of system ids.
+        versions: The version of each package that decided the entries.
+        fingerprint: The fingerprint of the `Dataset` that was written.
+        sample: How many systems were asked for, None for all.
+        remarks: What the source holds and no reader reads.
+        files: Size and SHA-256 of each Parquet file, None in folders of earlier versions.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class MaterializedDataset:
         A source that gave fewer systems than were asked for has given all that it has.
 
         Args:
-            sample: the number of systems that are needed, None for all.
+            sample: The number of systems that are needed, None for all.
         """
         if self.sample is None or self.n_systems < self.sample:
             return True
@@ -81,14 +81,14 @@ def read_materialized(folder: Path) -> MaterializedDataset | None:
     """Read the description of the dataset that was written to a folder.
 
     Args:
-        folder: the folder, which need not exist.
+        folder: The folder, which need not exist.
 
     Returns:
         The dataset; None if there is none, or if another version of this program wrote it, so
         that it has to be written again.
 
     Raises:
-        Damaged: the description is not as it was written.
+        Damaged: The description is not as it was written.
     """
     file = folder / DESCRIPTION
     if not file.exists():
@@ -108,10 +108,10 @@ def check_materialized(dataset: MaterializedDataset) -> None:
     """Check that every file of a dataset's folder is as it was written.
 
     Args:
-        dataset: the dataset, as `read_materialized` returns it.
+        dataset: The dataset, as `read_materialized` returns it.
 
     Raises:
-        Damaged: a file is missing or changed; the message says what to do.
+        Damaged: A file is missing or changed; the message says what to do.
     """
     try:
         for name, stated in (dataset.files or {}).items():

@@ -31,13 +31,13 @@ def parse_smiles(smiles: str) -> Chem.Mol:
     """Return the molecule that a SMILES string stands for, sanitized.
 
     Args:
-        smiles: any SMILES string.
+        smiles: Any SMILES string.
 
     Returns:
         The molecule without explicit hydrogens.
 
     Raises:
-        MoleculeError: the string is too long, is not SMILES, or describes impossible chemistry.
+        MoleculeError: The string is too long, is not SMILES, or describes impossible chemistry.
     """
     if len(smiles) > MAX_SMILES:
         raise MoleculeError(f"a SMILES of {len(smiles)} characters; expected at most {MAX_SMILES}")
@@ -52,13 +52,13 @@ def sanitize(molecule: Chem.Mol) -> Chem.Mol:
     """Return a molecule without its explicit hydrogens, with aromaticity and stereochemistry.
 
     Args:
-        molecule: a molecule as RDKit reads it; it is changed.
+        molecule: A molecule as RDKit reads it; it is changed.
 
     Returns:
         A new molecule.
 
     Raises:
-        MoleculeError: it has too many atoms, or its chemistry is impossible.
+        MoleculeError: It has too many atoms, or its chemistry is impossible.
     """
     if molecule.GetNumAtoms() > MAX_ATOMS:
         raise MoleculeError(
@@ -82,7 +82,7 @@ def canonical_smiles(molecule: Chem.Mol) -> str:
     same string.
 
     Args:
-        molecule: a sanitized molecule.
+        molecule: A sanitized molecule.
 
     Raises:
         MoleculeError: RDKit cannot read what it wrote.
@@ -100,7 +100,7 @@ def formal_charge(molecule: Chem.Mol) -> int:
     """Return the sum of the formal charges, in elementary charges.
 
     Args:
-        molecule: a molecule.
+        molecule: A molecule.
     """
     return int(Chem.GetFormalCharge(molecule))
 
@@ -109,7 +109,7 @@ def multiplicity(molecule: Chem.Mol) -> int:
     """Return 2S + 1, taking every radical electron as unpaired and parallel.
 
     Args:
-        molecule: a molecule.
+        molecule: A molecule.
     """
     return int(Descriptors.NumRadicalElectrons(molecule)) + 1
 
@@ -118,7 +118,7 @@ def make_conformer(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
     """Make one conformer with all hydrogens, by ETKDGv3 and MMFF94 with a fixed seed.
 
     Args:
-        molecule: a sanitized molecule.
+        molecule: A sanitized molecule.
 
     Returns:
         Atomic numbers (n,) and positions (n, 3) in Å, relaxed to convergence.
@@ -148,7 +148,7 @@ def atoms_of(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
     """Return the atoms of a molecule's first conformer.
 
     Args:
-        molecule: a molecule with a conformer.
+        molecule: A molecule with a conformer.
 
     Returns:
         Atomic numbers (n,) and positions (n, 3) in Å.
@@ -166,7 +166,7 @@ def perceive_smiles(numbers: np.ndarray, positions: np.ndarray, spin: int) -> st
     Args:
         numbers: (n,) atomic numbers.
         positions: (n, 3) in Å.
-        spin: the multiplicity, 2S + 1.
+        spin: The multiplicity, 2S + 1.
 
     Returns:
         A canonical SMILES string, None if the bonds cannot be perceived.

@@ -72,9 +72,9 @@ class Residue:
     """One place in a chain.
 
     Attributes:
-        atoms: the backbone atoms observed there, by the variant that was observed.
-        hetero: whether none of its atoms is an ATOM.
-        ended: whether it comes after the end of its chain (TER).
+        atoms: The backbone atoms observed there, by the variant that was observed.
+        hetero: Whether none of its atoms is an ATOM.
+        ended: Whether it comes after the end of its chain (TER).
     """
 
     atoms: dict[Variant, dict[str, Observation]] = field(default_factory=lambda: defaultdict(dict))
@@ -85,9 +85,9 @@ class Residue:
         """Add an atom of the backbone; of several with one name, the first stays.
 
         Args:
-            variant: name of the residue and mark of the alternate location.
-            atom: name of the atom.
-            observation: its occupancy and position in Å.
+            variant: Name of the residue and mark of the alternate location.
+            atom: Name of the atom.
+            observation: Its occupancy and position in Å.
         """
         self.atoms[variant].setdefault(atom, observation)
 
@@ -137,7 +137,7 @@ class Residue:
         """Return whether each of these atoms was observed in some variant.
 
         Args:
-            atoms: names of atoms.
+            atoms: Names of atoms.
         """
         observed = {atom for variant in self.atoms.values() for atom in variant}
         return observed.issuperset(atoms)
@@ -179,8 +179,8 @@ def letter_of(name: str, hetero: bool = False) -> str | None:
     before the names at a chain's ends.
 
     Args:
-        name: the name of a residue, in capitals.
-        hetero: whether it is a HETATM.
+        name: The name of a residue, in capitals.
+        hetero: Whether it is a HETATM.
 
     Returns:
         One letter; None if neither the residue nor its parent is known.
@@ -194,8 +194,8 @@ def polymer_of(chain: Mapping[Hashable, Residue], listed: Iterable[str] | None =
     """Choose the residues of a PDB file's chain that are its polymer's; see the module on ligands.
 
     Args:
-        chain: residues by number and insertion code, in the order of the file.
-        listed: the names that SEQRES gives for the chain, None if the file has no SEQRES.
+        chain: Residues by number and insertion code, in the order of the file.
+        listed: The names that SEQRES gives for the chain, None if the file has no SEQRES.
 
     Returns:
         The residues of the polymer, in the same order.
@@ -248,7 +248,7 @@ def sequence_and_backbone(residues: Mapping[Hashable, Residue]) -> tuple[str, np
     """Return the sequence and the backbone of the residues that have a whole backbone.
 
     Args:
-        residues: the residues of a polymer, in order.
+        residues: The residues of a polymer, in order.
 
     Returns:
         One letter per residue, and their backbones (residues, 4, 3) in Å: N, CA, C, O.

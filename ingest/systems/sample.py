@@ -21,7 +21,7 @@ def rank(source_id: str) -> Rank:
     """Return the place of an id in the order of samples.
 
     Args:
-        source_id: the id that the source gives.
+        source_id: The id that the source gives.
     """
     return sha256(source_id.encode()).digest(), source_id
 
@@ -30,9 +30,9 @@ def first_ids(ids: Iterable[str], n: int, after: Rank = LOWEST) -> list[str]:
     """Return the n ids that come first in the order of samples, in that order.
 
     Args:
-        ids: source ids, in any order; they stream, and no more than n are held at a time.
-        n: how many ids to return at most.
-        after: only ids beyond this place count.
+        ids: Source ids, in any order; they stream, and no more than n are held at a time.
+        n: How many ids to return at most.
+        after: Only ids beyond this place count.
     """
     ranked = (place for place in map(rank, ids) if place > after)
     return [source_id for _, source_id in heapq.nsmallest(n, ranked)]

@@ -35,15 +35,15 @@ class TableWriter:
     """A Parquet file to which rows are appended, one row group at a time.
 
     Attributes:
-        count: how many rows have been appended.
+        count: How many rows have been appended.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         """Create the file.
 
         Args:
-            path: the file; its folder exists.
-            schema: the columns of each row.
+            path: The file; its folder exists.
+            schema: The columns of each row.
         """
         self.count = 0
         self._schema = schema
@@ -54,7 +54,7 @@ class TableWriter:
         """Append one row, and write a row group when it is full.
 
         Args:
-            **row: the value of each column.
+            **row: The value of each column.
         """
         self._rows.append(row)
         self.count += 1
@@ -83,7 +83,7 @@ def system_columns(entry: Entry) -> dict[str, Any]:
     """Return the columns of a system's row after its id and content hash, as Parquet takes them.
 
     Args:
-        entry: a validated entry.
+        entry: A validated entry.
 
     Returns:
         One value per column. -0.0 becomes 0.0, as in the content hash.

@@ -30,7 +30,7 @@ def validate(entry: Entry) -> Entry | Unreadable:
     molecule.
 
     Args:
-        entry: one system as its source gives it; arrays may be lists.
+        entry: One system as its source gives it; arrays may be lists.
 
     Returns:
         The entry with arrays of float64, int64 and bool; or, if something in it is impossible,

@@ -39,13 +39,13 @@ def open_database(path: Path) -> Iterator[Transaction]:
     """Open a database for reading.
 
     Args:
-        path: an .aselmdb file.
+        path: An .aselmdb file.
 
     Yields:
         A transaction over the rows.
 
     Raises:
-        DatasetError: the file is cut or damaged; LMDB itself would end the process.
+        DatasetError: The file is cut or damaged; LMDB itself would end the process.
     """
     import lmdb  # here so that listing formats stays fast
     from lmdb.verify import VerifyError, verify
@@ -72,7 +72,7 @@ def row_numbers(database: Transaction) -> Iterator[str]:
     """List the number of each row as text, in the order of the text.
 
     Args:
-        database: an open database.
+        database: An open database.
 
     Yields:
         Decimal numbers.
@@ -86,14 +86,14 @@ def read_row(database: Transaction, number: str) -> Row:
     """Read a row.
 
     Args:
-        database: an open database.
-        number: the number of the row.
+        database: An open database.
+        number: The number of the row.
 
     Returns:
         The row as a JSON object.
 
     Raises:
-        RecordError: there is no such row, or it is too large, cut, or not an object. Other faults
+        RecordError: There is no such row, or it is too large, cut, or not an object. Other faults
             raise another of ROW_ERRORS.
     """
     raw = database.get(number.encode())
@@ -115,7 +115,7 @@ def row_fields(row: Row) -> Row:
     """Return the fields that the publisher adds to those that ASE knows.
 
     Args:
-        row: a row, as `read_row` returns it.
+        row: A row, as `read_row` returns it.
     """
     return {**row.get("key_value_pairs", {}), **row.get("data", {})}
 
@@ -124,9 +124,9 @@ def row_entry(name: str, row: Row, labels: tuple[Label, ...]) -> Entry:
     """Return the system of a row. A row that is not a system raises one of ROW_ERRORS.
 
     Args:
-        name: the id of the entry.
-        row: a row, as `read_row` returns it.
-        labels: the labels of the entry.
+        name: The id of the entry.
+        row: A row, as `read_row` returns it.
+        labels: The labels of the entry.
     """
     fields = row_fields(row)
     return Entry(
@@ -145,10 +145,10 @@ def read_array(value: Any) -> np.ndarray:
     """Return an array, as either library wrote it.
 
     Args:
-        value: a list, or an object with the key `__ndarray__`.
+        value: A list, or an object with the key `__ndarray__`.
 
     Raises:
-        RecordError: its elements are not numbers.
+        RecordError: Its elements are not numbers.
     """
     if isinstance(value, dict):
         shape, kind, flat = value["__ndarray__"]

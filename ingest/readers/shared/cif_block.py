@@ -47,10 +47,10 @@ def parse_block(text: str) -> CifBlock:
     given).
 
     Args:
-        text: the text of one data block.
+        text: The text of one data block.
 
     Raises:
-        RecordError: an element cannot be told, or a symmetry operation cannot be read.
+        RecordError: An element cannot be told, or a symmetry operation cannot be read.
     """
     from pymatgen.io.cif import CifBlock  # here so that listing formats stays fast
 
@@ -66,7 +66,7 @@ def settings_of(block: CifBlock) -> Iterator[str]:
     """Give the operations of each space-group setting that a block may mean.
 
     Args:
-        block: a block, as `parse_block` returns it.
+        block: A block, as `parse_block` returns it.
 
     Yields:
         The text of the block with the operations of one setting.
@@ -91,10 +91,10 @@ def cell_of(block: CifBlock) -> np.ndarray:
     """Return the cell of a block: three lengths in Å and three angles in degrees, (6,).
 
     Args:
-        block: a block of a CIF.
+        block: A block of a CIF.
 
     Raises:
-        RecordError: one of the six is missing or is not a number.
+        RecordError: One of the six is missing or is not a number.
     """
     from pymatgen.io.cif import str2float
 

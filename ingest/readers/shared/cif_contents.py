@@ -21,7 +21,7 @@ def expected_atoms(data: dict[str, Any]) -> Counter[str] | None:
     """Return how many atoms of each element the cell has by its formula and Z.
 
     Args:
-        data: the items of a CIF's block.
+        data: The items of a CIF's block.
 
     Returns:
         Counts by element; None if formula or Z is missing or is not a number.
@@ -37,7 +37,7 @@ def formula_of(data: dict[str, Any]) -> dict[str, float] | None:
     """Return how many atoms of each element the formula has.
 
     Args:
-        data: the items of a CIF's block.
+        data: The items of a CIF's block.
 
     Returns:
         Counts by element; None if there is no formula, or one such as 'C6 H5 (O2)n'.
@@ -57,11 +57,11 @@ def element_of_type(label: str, symbol: str) -> str:
     """Return the element of a type symbol, such as 'Fe3+'.
 
     Args:
-        label: the label of the site, for messages.
-        symbol: its type symbol.
+        label: The label of the site, for messages.
+        symbol: Its type symbol.
 
     Raises:
-        RecordError: the symbol is not an element, or is water without its hydrogens.
+        RecordError: The symbol is not an element, or is water without its hydrogens.
     """
     letters = (re.match(r"[A-Za-z]+", symbol) or [""])[0]
     if letters.lower() == "wat":
@@ -81,11 +81,11 @@ def element_of_label(label: str, unit: dict[str, float] | None) -> str:
     label that is spelled as an element ('Ho1') means that element.
 
     Args:
-        label: the label of a site.
-        unit: the formula, as `formula_of` returns it.
+        label: The label of a site.
+        unit: The formula, as `formula_of` returns it.
 
     Raises:
-        RecordError: no element, or several, may be meant.
+        RecordError: No element, or several, may be meant.
     """
     from pymatgen.core.periodic_table import Element
 

@@ -32,15 +32,15 @@ def read_structure(
     """Read the structure of the one setting that fits what the file says.
 
     Args:
-        settings: the text of a block with the operations of each setting it may mean.
-        longest: the longest side of the cell in Å.
-        expected: atoms of each element in the cell by formula and Z, None if the file lacks them.
+        settings: The text of a block with the operations of each setting it may mean.
+        longest: The longest side of the cell in Å.
+        expected: Atoms of each element in the cell by formula and Z, None if the file lacks them.
 
     Returns:
         The structure, in the cell of the file.
 
     Raises:
-        RecordError: no setting gives the crystal that the file describes, or several may.
+        RecordError: No setting gives the crystal that the file describes, or several may.
     """
     found = [_try_setting(setting, longest, expected) for setting in settings]
     fitting = [structure for structure in found if not isinstance(structure, RecordError)]

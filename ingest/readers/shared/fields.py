@@ -32,7 +32,7 @@ class UnreadKeys:
         """Count the keys of one entry.
 
         Args:
-            *keys: names of fields that are not read.
+            *keys: Names of fields that are not read.
         """
         self._counts.update(keys)
 
@@ -54,8 +54,8 @@ def id_of(fields: Mapping[str, Any], otherwise: object) -> str:
     """Return the id that the fields of an entry give.
 
     Args:
-        fields: the fields of one entry.
-        otherwise: the id if none of the fields is one.
+        fields: The fields of one entry.
+        otherwise: The id if none of the fields is one.
     """
     given = (str(fields[key]).strip() for key in ID_KEYS if fields.get(key) is not None)
     return next((value for value in given if value), str(otherwise))
@@ -65,13 +65,13 @@ def charge_of(fields: Mapping[str, Any]) -> int | None:
     """Return the charge that the fields of an entry give.
 
     Args:
-        fields: the fields of one entry.
+        fields: The fields of one entry.
 
     Returns:
         The charge in elementary charges, None if no field gives one.
 
     Raises:
-        RecordError: the charge is not a whole number, or two fields contradict each other.
+        RecordError: The charge is not a whole number, or two fields contradict each other.
     """
     return _integer(fields, _CHARGE_KEYS)
 
@@ -80,13 +80,13 @@ def multiplicity_of(fields: Mapping[str, Any]) -> int | None:
     """Return the multiplicity that the fields of an entry give.
 
     Args:
-        fields: the fields of one entry.
+        fields: The fields of one entry.
 
     Returns:
         2S + 1, None if no field gives it.
 
     Raises:
-        RecordError: it is not a whole number, or two fields contradict each other.
+        RecordError: It is not a whole number, or two fields contradict each other.
     """
     return _integer(fields, _SPIN_KEYS)
 
@@ -95,15 +95,15 @@ def energies_of(fields: Mapping[str, Any], source: str, unread: UnreadKeys) -> t
     """Return the energies that the fields of an entry give, as labels in eV.
 
     Args:
-        fields: the fields of one entry.
-        source: where the labels come from, such as the name of the file.
-        unread: counts energies that are not finite, as failed calculations leave them.
+        fields: The fields of one entry.
+        source: Where the labels come from, such as the name of the file.
+        unread: Counts energies that are not finite, as failed calculations leave them.
 
     Returns:
         One label per field that holds a finite energy.
 
     Raises:
-        RecordError: a field that should hold an energy is not a number.
+        RecordError: A field that should hold an energy is not a number.
     """
     found = []
     for key in _ENERGY_KEYS:

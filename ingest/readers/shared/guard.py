@@ -27,15 +27,15 @@ def read_entries(reader: Reader, path: Path) -> Iterator[Item]:
     """Read the entries of a file.
 
     Args:
-        reader: the reader of the file's format.
-        path: the file.
+        reader: The reader of the file's format.
+        path: The file.
 
     Yields:
         Entries, readable or not, and remarks. If the file breaks off between records, what came
         before stays, and the last entry says why.
 
     Raises:
-        DatasetError: the file as a whole cannot be read.
+        DatasetError: The file as a whole cannot be read.
     """
     count = 0
     try:
@@ -56,8 +56,8 @@ def parser_reason(parser: str, error: Exception) -> str:
     """Return why a record cannot be read, in one line.
 
     Args:
-        parser: the library that raised the error.
-        error: what was raised; the words of a RecordError stand alone.
+        parser: The library that raised the error.
+        error: What was raised; the words of a RecordError stand alone.
     """
     if isinstance(error, RecordError):
         return str(error)

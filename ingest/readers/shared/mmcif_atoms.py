@@ -46,14 +46,14 @@ class Atom:
     """One row of the loop of atoms.
 
     Attributes:
-        chain: the authors' name of the chain.
-        place: the place in the polymer's sequence, None for waters, ligands and sugars.
-        number: the authors' number of the residue and its insertion code.
-        variant: name of the residue and mark of the alternate location.
-        name: name of the atom.
-        hetero: whether it is a HETATM.
-        occupancy: between 0 and 1.
-        position: x, y and z in Å.
+        chain: The authors' name of the chain.
+        place: The place in the polymer's sequence, None for waters, ligands and sugars.
+        number: The authors' number of the residue and its insertion code.
+        variant: Name of the residue and mark of the alternate location.
+        name: Name of the atom.
+        hetero: Whether it is a HETATM.
+        occupancy: Between 0 and 1.
+        position: X, y and z in Å.
     """
 
     chain: str
@@ -70,15 +70,15 @@ def read_chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
     """Read some chains of the first model of a compressed file.
 
     Args:
-        path: a .cif.gz file.
-        wanted: the authors' names of the chains.
+        path: A .cif.gz file.
+        wanted: The authors' names of the chains.
 
     Returns:
         The chains by name, residues in the order of the sequence. Chains that the file lacks are
         left out.
 
     Raises:
-        MmcifError: the file is cut or holds no atoms.
+        MmcifError: The file is cut or holds no atoms.
     """
     chains: dict[str, dict[int, Residue]] = {}
     try:
@@ -102,13 +102,13 @@ def read_atoms(file: Iterable[str]) -> Iterator[Atom]:
     """Read the atoms of the first model.
 
     Args:
-        file: the lines of an mmCIF file.
+        file: The lines of an mmCIF file.
 
     Yields:
         The atoms, in the order of the file.
 
     Raises:
-        MmcifError: there is no loop of atoms, or it is not whole.
+        MmcifError: There is no loop of atoms, or it is not whole.
     """
     lines = iter(outside_text(file))
     names, first = _columns(lines)
@@ -151,7 +151,7 @@ def outside_text(lines: Iterable[str]) -> Iterator[str]:
     """Leave out the text fields of a CIF, which begin and end with a semicolon in the first column.
 
     Args:
-        lines: the lines of a CIF.
+        lines: The lines of a CIF.
 
     Yields:
         The lines outside of text fields.

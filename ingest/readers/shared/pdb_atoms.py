@@ -27,10 +27,10 @@ class FoundChain:
     """A chain as it is read.
 
     Attributes:
-        residues: its residues, by number and insertion code.
-        listed: its residues by their place in the polymer's sequence, where mmCIF gives that.
-        has_atoms: whether it has ATOM records, as polymers have.
-        ended: whether its TER was read.
+        residues: Its residues, by number and insertion code.
+        listed: Its residues by their place in the polymer's sequence, where mmCIF gives that.
+        has_atoms: Whether it has ATOM records, as polymers have.
+        ended: Whether its TER was read.
     """
 
     residues: Chain = field(default_factory=dict)
@@ -51,13 +51,13 @@ def add_atom(
     """Add an atom of the backbone to its residue, which is made if this is its first atom.
 
     Args:
-        residues: the residues of one chain.
-        place: the place of the residue in the chain.
-        hetero: whether the atom is a HETATM.
-        variant: name of the residue and mark of the alternate location.
-        atom: name of the atom.
-        observation: its occupancy and position in Å.
-        ended: whether the TER of the chain came before.
+        residues: The residues of one chain.
+        place: The place of the residue in the chain.
+        hetero: Whether the atom is a HETATM.
+        variant: Name of the residue and mark of the alternate location.
+        atom: Name of the atom.
+        observation: Its occupancy and position in Å.
+        ended: Whether the TER of the chain came before.
     """
     residue = residues.setdefault(place, Residue(ended=ended))
     residue.hetero &= hetero
@@ -68,13 +68,13 @@ def read_pdb(file: Iterable[str]) -> tuple[dict[str, FoundChain], dict[str, set[
     """Read the chains of the first model.
 
     Args:
-        file: the lines of a PDB file.
+        file: The lines of a PDB file.
 
     Returns:
         The chains by name, and for each name of a chain the residues that SEQRES lists.
 
     Raises:
-        RecordError: a line is not an atom of a PDB file.
+        RecordError: A line is not an atom of a PDB file.
     """
     chains, listed = _PdbChains(), defaultdict[str, set[str]](set)
     for number, line in enumerate(file, start=1):

@@ -19,11 +19,11 @@ class Record:
     """One record of a file.
 
     Attributes:
-        name: what the entry is called if the record cannot be read.
-        read: gives the entries of the record.
-        parser: the library that raises errors about this record.
-        text: the text of the record, if bytes in it may not be UTF-8.
-        line: the number of the first line of that text in the file, from 1.
+        name: What the entry is called if the record cannot be read.
+        read: Gives the entries of the record.
+        parser: The library that raises errors about this record.
+        text: The text of the record, if bytes in it may not be UTF-8.
+        line: The number of the first line of that text in the file, from 1.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Reader:
     """How files of one format become entries.
 
     Attributes:
-        suffixes: how file names of this format end, in lower case, with the dot.
-        records: cuts a file into records; memory does not grow with the file. A fault of one
+        suffixes: How file names of this format end, in lower case, with the dot.
+        records: Cuts a file into records; memory does not grow with the file. A fault of one
             record makes that record unreadable, and a fault of the file is a DatasetError.
-        packages: the packages whose versions decide the entries.
-        code: the files of code that decide the entries.
-        names: how file names of this format begin, in upper case, if they have no suffix.
+        packages: The packages whose versions decide the entries.
+        code: The files of code that decide the entries.
+        names: How file names of this format begin, in upper case, if they have no suffix.
     """
 
     suffixes: tuple[str, ...]
@@ -56,7 +56,7 @@ class Reader:
         """Return the suffix of this format that a file has, '' if it has none of them.
 
         Args:
-            path: a file.
+            path: A file.
         """
         return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
 
@@ -64,6 +64,6 @@ class Reader:
         """Return whether a file's name begins with one of this format's names.
 
         Args:
-            path: a file.
+            path: A file.
         """
         return any(path.name.upper().startswith(name) for name in self.names)

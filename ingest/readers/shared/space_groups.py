@@ -43,10 +43,10 @@ class Setting:
     """A row of spglib's table.
 
     Attributes:
-        hall: the Hall number, from 1 to 530.
-        number: the number of the space group, from 1 to 230.
-        choice: the choice of origin or axes, '' if there is none.
-        symbol: the Hall symbol, normalized.
+        hall: The Hall number, from 1 to 530.
+        number: The number of the space group, from 1 to 230.
+        choice: The choice of origin or axes, '' if there is none.
+        symbol: The Hall symbol, normalized.
         names: Hermann-Mauguin names, normalized.
     """
 
@@ -97,14 +97,14 @@ def settings_of(data: Mapping[str, Any], cell: np.ndarray) -> list[Setting] | No
     """Find the settings that a data block may mean.
 
     Args:
-        data: the block's items, with names in lower case.
+        data: The block's items, with names in lower case.
         cell: (6,): a, b, c in Å and alpha, beta, gamma in degrees.
 
     Returns:
         One or several settings; None if the block names no group that the table has.
 
     Raises:
-        RecordError: name, number, suffix and cell contradict each other.
+        RecordError: Name, number, suffix and cell contradict each other.
     """
     symbol = _normalize(_first(data, _HALL))
     found = [setting for setting in _table() if symbol and setting.symbol == symbol]
@@ -184,7 +184,7 @@ def operations_of(setting: Setting) -> list[str]:
     """Return the operations of a setting as a CIF has them, such as '-x, y+1/2, -z'.
 
     Args:
-        setting: a row of spglib's table.
+        setting: A row of spglib's table.
     """
     import spglib
     from pymatgen.core.operations import SymmOp

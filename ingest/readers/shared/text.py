@@ -39,14 +39,14 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """Open a text file, compressed by gzip or not, in its own encoding.
 
     Args:
-        path: the file.
-        newline: as for `open`; "" keeps line ends as they are.
+        path: The file.
+        newline: As for `open`; "" keeps line ends as they are.
 
     Yields:
         The open file, in which a byte that is not UTF-8 is a surrogate.
 
     Raises:
-        DatasetError: the file is compressed and cannot be unpacked, or unpacks to too much.
+        DatasetError: The file is compressed and cannot be unpacked, or unpacks to too much.
     """
     with path.open("rb") as raw:
         start = raw.read(4)
@@ -79,8 +79,8 @@ def describe_bad_byte(text: str, first_line: int = 1) -> str | None:
     """Describe the first byte of a text that is not UTF-8.
 
     Args:
-        text: lines of a file that `open_text` gave.
-        first_line: the number of the text's first line in its file, from 1.
+        text: Lines of a file that `open_text` gave.
+        first_line: The number of the text's first line in its file, from 1.
 
     Returns:
         The byte, its place and what to do; None if every byte is UTF-8.
@@ -101,7 +101,7 @@ def replace_bad_bytes(text: str) -> str:
     """Return a text with U+FFFD, the replacement character, for each byte that is not UTF-8.
 
     Args:
-        text: any text that `open_text` gave.
+        text: Any text that `open_text` gave.
     """
     return BAD_BYTE.sub("\ufffd", text)
 
@@ -110,7 +110,7 @@ def printable(text: str) -> str:
     """Return a text in one line of at most 1000 letters, with control characters escaped.
 
     Args:
-        text: any text that `open_text` gave.
+        text: Any text that `open_text` gave.
     """
     shown = "".join(
         letter if unicodedata.category(letter) != "Cc" else repr(letter)[1:-1]

@@ -48,9 +48,9 @@ class Loader:
     """How the files of a published dataset become entries.
 
     Attributes:
-        source: the facts and the files.
-        ids: lists every id of the source.
-        read: reads the entries of some ids.
+        source: The facts and the files.
+        ids: Lists every id of the source.
+        read: Reads the entries of some ids.
     """
 
     source: Source
@@ -64,14 +64,14 @@ class Loader:
         are read in their place. Holds `size` ids in memory.
 
         Args:
-            size: the number of readable systems.
-            log: prints one line.
+            size: The number of readable systems.
+            log: Prints one line.
 
         Yields:
             The systems, and the entries among them that could not be read.
 
         Raises:
-            DatasetError: a file cannot be downloaded or read, or lacks an entry that is listed.
+            DatasetError: A file cannot be downloaded or read, or lacks an entry that is listed.
         """
         self.source.fetch(log)
         place = sample.LOWEST
@@ -99,7 +99,7 @@ class DownloadedDataset(Dataset):
     """A dataset of which a sample is materialized, by default one of DEFAULT_SAMPLE systems.
 
     Attributes:
-        loader: reads the sample.
+        loader: Reads the sample.
     """
 
     loader: Loader
@@ -108,8 +108,8 @@ class DownloadedDataset(Dataset):
         """Return the dataset with a sample of another size.
 
         Args:
-            limit: the number of systems, None for the default.
-            log: prints one line, for what has to be downloaded.
+            limit: The number of systems, None for the default.
+            log: Prints one line, for what has to be downloaded.
 
         Returns:
             A dataset that downloads and reads the sample when its entries are asked for.
@@ -128,14 +128,14 @@ def downloaded(
     """Return the dataset of a module, with the facts of the TOML file beside it.
 
     Args:
-        module: the file of the module.
-        ids: lists every id of the source; see the module's docstring.
-        read: reads the entries of some ids; see the module's docstring.
-        packages: packages whose versions decide the entries.
-        code: other files of code that decide the entries.
+        module: The file of the module.
+        ids: Lists every id of the source; see the module's docstring.
+        read: Reads the entries of some ids; see the module's docstring.
+        packages: Packages whose versions decide the entries.
+        code: Other files of code that decide the entries.
 
     Raises:
-        DatasetError: the TOML file or its lock is wrong.
+        DatasetError: The TOML file or its lock is wrong.
     """
     loader = Loader(Source.load(Path(module).with_suffix(".toml")), ids, read)
     source, facts = loader.source, loader.source.facts

@@ -45,10 +45,10 @@ def downloaded_archives(module: str) -> DownloadedDataset:
     rows.
 
     Args:
-        module: the file of the module.
+        module: The file of the module.
 
     Raises:
-        DatasetError: the TOML file is wrong.
+        DatasetError: The TOML file is wrong.
     """
     code = (__file__, aselmdb_rows.__file__)
     return downloaded(module, _ids, _read, packages=("lmdb",), code=code)

@@ -40,10 +40,10 @@ class SourceFile(PublishedFile):
     """One published file. What the publisher does not say is left out.
 
     Attributes:
-        url: where it is downloaded.
-        rounded: about how many bytes it has, if the publisher gives no exact size.
-        md5: its MD5, if the publisher gives one.
-        note: where the checksum was read, or that none is published.
+        url: Where it is downloaded.
+        rounded: About how many bytes it has, if the publisher gives no exact size.
+        md5: Its MD5, if the publisher gives one.
+        note: Where the checksum was read, or that none is published.
     """
 
     url: _Https
@@ -66,10 +66,10 @@ class LabelColumn(Card):
     """A property that the source gives for its systems.
 
     Attributes:
-        key: what the source calls it.
-        property: what the table `labels` calls it.
-        unit: the unit of its values, '1' if they have none.
-        source: the level of theory or kind of measurement, and the dataset.
+        key: What the source calls it.
+        property: What the table `labels` calls it.
+        unit: The unit of its values, '1' if they have none.
+        source: The level of theory or kind of measurement, and the dataset.
     """
 
     key: str
@@ -82,19 +82,19 @@ class Facts(Card):
     """A dataset's TOML file.
 
     Attributes:
-        name: the name of the dataset.
-        title: one line about it.
-        description: what it holds, where it is from, and how its ids are made.
-        homepage: where it is published.
-        citation: the paper that describes it.
-        doi: the identifier of that paper.
-        license: the license of the data.
-        systems: how many systems the source lists.
-        seconds: about how long a sample of 50,000 takes to read on 2 CPU cores.
-        file: the files that are downloaded.
-        besides: what is downloaded in addition to these files.
-        label: the properties that become labels.
-        options: facts that only this dataset's module reads.
+        name: The name of the dataset.
+        title: One line about it.
+        description: What it holds, where it is from, and how its ids are made.
+        homepage: Where it is published.
+        citation: The paper that describes it.
+        doi: The identifier of that paper.
+        license: The license of the data.
+        systems: How many systems the source lists.
+        seconds: About how long a sample of 50,000 takes to read on 2 CPU cores.
+        file: The files that are downloaded.
+        besides: What is downloaded in addition to these files.
+        label: The properties that become labels.
+        options: Facts that only this dataset's module reads.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]*$")
@@ -116,7 +116,7 @@ def describe_files(files: Sequence[SourceFile]) -> str:
     """Return how many files there are, and how large they are as far as publishers say.
 
     Args:
-        files: published files.
+        files: Published files.
     """
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     sizes = [file.size or file.rounded for file in files]
@@ -132,8 +132,8 @@ class Source:
     """A published dataset: its facts, and its files on this machine.
 
     Attributes:
-        facts: the content of the TOML file, with the checksums of its lock.
-        toml: the TOML file.
+        facts: The content of the TOML file, with the checksums of its lock.
+        toml: The TOML file.
     """
 
     facts: Facts
@@ -144,13 +144,13 @@ class Source:
         """Read a TOML file, with the checksums that its lock records.
 
         Args:
-            toml: the file.
+            toml: The file.
 
         Returns:
             The facts; the files themselves are not looked at.
 
         Raises:
-            DatasetError: the file or its lock is wrong; the message lists every fault.
+            DatasetError: The file or its lock is wrong; the message lists every fault.
         """
         lock = toml.with_suffix(".lock")
         try:
@@ -183,10 +183,10 @@ class Source:
         """Return the path of a file on this machine.
 
         Args:
-            name: the path of the file in the TOML file.
+            name: The path of the file in the TOML file.
 
         Raises:
-            DatasetError: the TOML file names no such file.
+            DatasetError: The TOML file names no such file.
         """
         if name not in {file.path for file in self.facts.file}:
             raise DatasetError(f"{self.toml.name} names no file {name!r}")
@@ -201,13 +201,13 @@ class Source:
         """Download what is missing and verify everything.
 
         Args:
-            log: prints one line.
+            log: Prints one line.
 
         Returns:
             The folder of the files.
 
         Raises:
-            DatasetError: a file has no known checksum, cannot be downloaded, or is another one.
+            DatasetError: A file has no known checksum, cannot be downloaded, or is another one.
         """
         unpinned = [file.path for file in self.facts.file if not file.pinned]
         if unpinned:
@@ -226,13 +226,13 @@ class Source:
         """Record size and SHA-256 of every file for which the publisher gives no checksum.
 
         Args:
-            log: prints one line.
+            log: Prints one line.
 
         Returns:
             The lock that was written.
 
         Raises:
-            DatasetError: a file cannot be downloaded.
+            DatasetError: A file cannot be downloaded.
         """
         pins = json.loads(self.lock.read_text()) if self.lock.exists() else {}
         self._announce(log)
