@@ -164,13 +164,17 @@ class Progress:
         self._bar = tqdm(
             desc=f"  {self.label}",
             total=self.total,
-            initial=self.done,
+            initial=self.first,
+            delay=1e-9,  # nothing is drawn before what follows, which the rate depends on
             leave=False,
             ncols=min(WIDEST, shutil.get_terminal_size().columns),
             nrows=_ROWS,
             **self._options,
         )
-        self._bar.start_t -= self.elapsed  # what passed before the bar appeared counts, too
+        # What was done, and the time that passed, before the bar appeared count, too.
+        self._bar.start_t -= self.elapsed
+        self._bar.n = self.done
+        self._bar.refresh()
 
     def _log_line(self) -> None:
         self._logged = time.monotonic()

@@ -1,4 +1,4 @@
-"""The one bridge between SQL and Python: all functions that a query can call are registered here."""
+"""The one bridge between SQL and Python: all functions that a query can call are made here."""
 
 from __future__ import annotations
 

@@ -140,7 +140,8 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
 
 def _read_header(lines: Sequence[str]) -> tuple[str, str]:
     """Return how a statement is called, and what it answers, out of the comments above it."""
-    usage, about = lines[0], []
+    usage = lines[0]
+    about: list[str] = []
     for line in lines[1:]:
         if line.startswith("--   ") and not about:
             usage += line.removeprefix("--  ")

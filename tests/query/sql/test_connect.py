@@ -270,5 +270,5 @@ def test_memory_is_limited_however_many_read(con: duckdb.DuckDBPyConnection) -> 
 def test_figures_come_with_the_package() -> None:
     code = "import query; print(query.figures.model_tree.__name__); query.nothing"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "tree\n"
+    assert done.stdout == "model_tree\n"
     assert done.stderr.endswith("AttributeError: module 'query' has no attribute 'nothing'\n")
