@@ -1,7 +1,7 @@
 """Where runs are started: one module per executor.
 
 A new executor is a new module of this folder that defines `EXECUTOR`, a class with the methods of
-`ingest.executors.protocol.Executor`. Nothing else has to be changed: `load_executors` finds the module.
+`ingest.executors.protocol.Executor`. Nothing else has to change: `load_executors` finds it.
 """
 
 from __future__ import annotations

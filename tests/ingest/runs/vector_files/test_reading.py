@@ -117,42 +117,90 @@ def header_of(shape: str, dtype: str = "<f8") -> bytes:
 
 
 REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
-    "objects.npz": (lambda: npz(X.astype(object)), "vector is an array of Python objects, expected real numbers"),
-    "object ids.npz": (lambda: npz(system_id=np.array(IDS, object)), r"system_id is .* objects; save it as text"),
-    "latin bytes.npz": (lambda: npz(system_id=np.array([b"\xe9"] * 4)), r"the id b'\\xe9' is not UTF-8; save ids"),
+    "objects.npz": (
+        lambda: npz(X.astype(object)),
+        "vector is an array of Python objects, expected real numbers",
+    ),
+    "object ids.npz": (
+        lambda: npz(system_id=np.array(IDS, object)),
+        r"system_id is .* objects; save it as text",
+    ),
+    "latin bytes.npz": (
+        lambda: npz(system_id=np.array([b"\xe9"] * 4)),
+        r"the id b'\\xe9' is not UTF-8; save ids",
+    ),
     "complex.npz": (lambda: npz(X + 1j), "vector is an array of complex128, expected real numbers"),
     "bool.npz": (lambda: npz(X > 0), "vector is an array of bool, expected real numbers"),
     "empty.npz": (lambda: npz(X[:, :0]), "vectors are 0 numbers long, expected 1 to"),
-    "deep.npz": (lambda: npz(X[None]), r"expected system_id of shape \(n,\).*found \(4,\) and \(1, 4, 2\)"),
+    "deep.npz": (
+        lambda: npz(X[None]),
+        r"expected system_id of shape \(n,\).*found \(4,\) and \(1, 4, 2\)",
+    ),
     "fewer.npz": (lambda: npz(X[:3]), r"found \(4,\) and \(3, 2\)"),
-    "names.npz": (lambda: npz().replace(b"vector", b"vektor"), "has no vector; it has system_id, vektor"),
-    "cut.npz": (lambda: npz()[:-30], "is no .npz file, which numpy.savez makes of arrays; or it is cut off"),
+    "names.npz": (
+        lambda: npz().replace(b"vector", b"vektor"),
+        "has no vector; it has system_id, vektor",
+    ),
+    "cut.npz": (
+        lambda: npz()[:-30],
+        "is no .npz file, which numpy.savez makes of arrays; or it is cut off",
+    ),
     "garbage.npz": (b"no archive at all", "is no .npz file"),
     "nothing.npz": (b"", "is no .npz file"),
     "renamed.npz": (b"\x93NUMPY\x01\x00", "is no .npz file"),
-    "claims.npz": (lambda: header_of("(3, 10000000000)"), r"is damaged: vector has 0 bytes, which is no array \(3, 1"),
+    "claims.npz": (
+        lambda: header_of("(3, 10000000000)"),
+        r"is damaged: vector has 0 bytes, which is no array \(3, 1",
+    ),
     "negative.npz": (lambda: header_of("(-3, 2)"), "is damaged: vector has 0 bytes"),
-    "many.npz": (lambda: npz(np.zeros((9999, 2)), np.zeros(9999, "U1")), "has 9999 rows, but the dataset has 4"),
-    "nested.parquet": (lambda: parquet(pa.array([[row] for row in X.tolist()])), "vector is list<.*list<.*double"),
-    "struct.parquet": (lambda: parquet(pa.array([{"a": 1.0}] * 4)), "column vector is struct<a: double>, expected a"),
-    "numbers.parquet": (lambda: parquet(pa.array(X[:, 0])), "column vector is double, expected a list of numbers"),
-    "words.parquet": (lambda: parquet(pa.array([["a", "b"]] * 4)), "cannot be read: .*Could not convert string 'a' to"),
-    "latin.parquet": (lambda: parquet(system_id=pa.array([b"\xe9"] * 4)), "cannot be read: .*decode"),
+    "many.npz": (
+        lambda: npz(np.zeros((9999, 2)), np.zeros(9999, "U1")),
+        "has 9999 rows, but the dataset has 4",
+    ),
+    "nested.parquet": (
+        lambda: parquet(pa.array([[row] for row in X.tolist()])),
+        "vector is list<.*list<.*double",
+    ),
+    "struct.parquet": (
+        lambda: parquet(pa.array([{"a": 1.0}] * 4)),
+        "column vector is struct<a: double>, expected a",
+    ),
+    "numbers.parquet": (
+        lambda: parquet(pa.array(X[:, 0])),
+        "column vector is double, expected a list of numbers",
+    ),
+    "words.parquet": (
+        lambda: parquet(pa.array([["a", "b"]] * 4)),
+        "cannot be read: .*Could not convert string 'a' to",
+    ),
+    "latin.parquet": (
+        lambda: parquet(system_id=pa.array([b"\xe9"] * 4)),
+        "cannot be read: .*decode",
+    ),
     "cut.parquet": (lambda: parquet()[:-9], "cannot be read: .*[Pp]arquet"),
     "nothing.parquet": (b"", "cannot be read: .*Parquet file size is 0 bytes"),
-    "names.csv": (b"id,a,b\nx,1,2\n", "expected a header line system_id, .* by commas; found 'id', 'a', 'b'"),
+    "names.csv": (
+        b"id,a,b\nx,1,2\n",
+        "expected a header line system_id, .* by commas; found 'id', 'a', 'b'",
+    ),
     "semicolons.csv": (csv().replace(b",", b";"), "separated by commas; found 'system_id;f0;f1'"),
     "index.csv": (b",system_id,a\n0,x,1\n", "found '', 'system_id', 'a'"),
     "headless.csv": (csv().split(b"\n", 1)[1], "found 'a/b c', '1.0', '-2.5'"),
     "nothing.csv": (b"", "expected a header line system_id, .*found nothing"),
     "short.csv": (csv("x,1,2\ny,1\n"), "line 3 has 2 fields, expected 3 as in the header line"),
     "long.csv": (csv("x,1,2,3\n"), "line 2 has 4 fields, expected 3 as in the header line"),
-    "word.csv": (csv("x,1,2\ny,1,one\n"), "line 3, column f1: 'one' is no number, such as 0.25 or 1e-3"),
+    "word.csv": (
+        csv("x,1,2\ny,1,one\n"),
+        "line 3, column f1: 'one' is no number, such as 0.25 or 1e-3",
+    ),
     "comma.csv": (csv('x,"0,5",1\n'), "line 2, column f0: '0,5' is no number"),
-    "latin.csv": (csv().decode().encode("latin-1"), r"not UTF-8 \(byte 0xE9 at offset 0 of line 3\); save the file as"),
+    "latin.csv": (
+        csv().decode().encode("latin-1"),
+        r"not UTF-8 \(byte 0xE9 at offset 0 of line 3\); save the file as",
+    ),
     "quote.csv": (csv('x,1,2\n"y,1,2\nz,1,2\n'), "line 4 is no CSV: unexpected end of data"),
     "vectors.npy": (b"", r"is of no format known here; expected .parquet, .npz, .csv"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
