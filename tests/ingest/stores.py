@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +16,12 @@ from ingest.systems.entry import Entry
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
 
+HOLD = """
+import duckdb, sys
+held = duckdb.connect(sys.argv[1], read_only=True)
+print("held", flush=True)
+sys.stdin.read()
+"""
 IDS = [f"s{i:04}" for i in range(20)]
 
 
@@ -56,3 +66,14 @@ def molecules(n: int) -> Dataset:
             yield Entry(f"m{i}", numbers=np.array([1, 9]), positions=draw.normal(size=(2, 3)) * 5)
 
     return Dataset("many", "Many", "made up", "CC0-1.0", ("numpy",), entries, (__file__,))
+
+
+@contextmanager
+def open_elsewhere(store: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Open the store in another process, as a notebook that does not close it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        yield process
+        process.communicate()

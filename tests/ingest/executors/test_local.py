@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -16,32 +12,15 @@ from ingest.runs import pending
 from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.store import waiting as patience
-from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.errors import StoreLocked
 from schemas.store import connect
+from tests.ingest.stores import open_elsewhere
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
 Said = pytest.CaptureFixture[str]
-HOLD = """
-import duckdb, sys
-held = duckdb.connect(sys.argv[1], read_only=True)
-print("held", flush=True)
-sys.stdin.read()
-"""
-READ = """
-import fcntl, random, sys, time
-from pathlib import Path
-store = open(sys.argv[1])
-print("reading", flush=True)
-while not Path(sys.argv[2]).exists():  # as DuckDB locks a store that is read
-    fcntl.lockf(store, fcntl.LOCK_SH)
-    time.sleep(random.uniform(0.03, 0.06))
-    fcntl.lockf(store, fcntl.LOCK_UN)
-    time.sleep(random.uniform(0.01, 0.02))
-"""
 XYZ = '2\nname="m{i}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{length}\n'
 
 
@@ -59,17 +38,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (patience, pending, local):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
         monkeypatch.setattr(module, "SHORT_PATIENCE", 0.1, raising=False)
-
-
-@contextmanager
-def open_elsewhere(store: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Open the store in another process, as a notebook that does not close it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        yield process
-        process.communicate()
 
 
 def stored(layout: Layout) -> list[tuple[object, ...]]:
@@ -156,31 +124,3 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
         in said.err
     )
     assert [row[0] for row in stored(layout)] == ["toy", "toy-picky"]
-
-
-def test_readers_that_open_and_close_all_the_time_do_not_keep_a_writer_out(
-    layout: Layout, tmp_path: Path
-) -> None:
-    connect(layout.store).close()
-    end = tmp_path / "end"
-    command = [sys.executable, "-c", READ, str(layout.store), str(end)]
-    readers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
-    try:
-        for reader in readers:
-            assert reader.stdout is not None and reader.stdout.readline() == b"reading\n"
-        retry_while_locked(lambda: connect(layout.store), layout.store, 120.0).close()
-    finally:
-        end.touch()
-        for reader in readers:
-            reader.communicate()
-
-
-def test_a_wait_in_vain_names_the_other_process(layout: Layout) -> None:
-    connect(layout.store).close()
-    said: list[str] = []
-    with (
-        open_elsewhere(layout.store) as reader,
-        pytest.raises(StoreLocked, match=f"is in use by process {reader.pid}"),
-    ):
-        retry_while_locked(lambda: connect(layout.store), layout.store, 0.2, said.append)
-    assert len(said) == 1 and said[0].startswith("waiting up to 0 s: ")
