@@ -317,7 +317,7 @@ def test_memory_that_is_too_little_for_one_system(
     result = ingest("starving", "--memory", "300m", "--batch", "2", limit=3)
     killed = "killed, and Podman does not say why; most likely" if podman else "killed because"
     assert_failed(layout, result, f"{killed} memory ran out, its limit of 300 MiB", done=0, sent=3)
-    assert result[1].count("memory ran out: going on") == 1
+    assert result[1].count("memory ran out: continuing") == 1
     assert "The batch budget is 1 already. More memory may help (--memory" in result[2]
     assert_loaded(layout, ingest("starving", "--memory", "900m", "--batch", "1", limit=3), 3)
 
