@@ -399,6 +399,7 @@ def test_the_host_process_is_interrupted(
     host: subprocess.Popen[str],
     mine: Callable[[], list[Container]],
 ) -> None:
+    time.sleep(1)  # into the next batch, which is not lost
     host.send_signal(how)
     _, err = host.communicate()
     assert host.returncode == 130
