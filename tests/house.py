@@ -34,7 +34,7 @@ ORDER = {
         "description",
     ],
     "ingest": [
-        "layout failures callbacks limits",
+        "integrity layout failures callbacks limits",
         "systems",
         "readers",
         "sources",
