@@ -23,6 +23,9 @@ INTERRUPTED = (
 def interruptible() -> Iterator[None]:
     """Turn an interrupt within a SQL function, wherever it comes, into one with our message.
 
+    Yields:
+        Nothing.
+
     Raises:
         KeyboardInterrupt: If Ctrl-C ended the block.
     """

@@ -22,6 +22,9 @@ def limited_memory(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
     Args:
         connection: A connection to the store.
+
+    Yields:
+        Nothing.
     """
     sql = """
         SELECT coalesce(path, ''), current_setting('memory_limit'),

@@ -124,12 +124,15 @@ def find_statements() -> dict[str, Statement]:
 
 
 def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
-    """Run a statement.
+    """Run a statement, and return what it gave.
 
     Args:
         connection: A connection to a store, with our functions.
         name: The statement.
         **values: Values by word.
+
+    Returns:
+        The SQL and its result.
 
     Raises:
         ValueError: If the statement does not have such a word.

@@ -127,6 +127,9 @@ def compare_predictions(
         missing: 'pairwise' takes all systems of a model, 'common' those that all models have
             predictions for.
 
+    Returns:
+        One element per model.
+
     Raises:
         ValueError: If there are no such labels, or the store has no such model.
     """

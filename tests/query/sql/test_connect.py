@@ -1,4 +1,4 @@
-"""query.connect: an ordinary DuckDB connection, several of them, and what is left when they close."""
+"""query.connect: an ordinary DuckDB connection, several of them, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import query
 from query.sql.memory import limited_memory
 from schemas.errors import StoreError
 
-ASK = "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', k := 5, permutations := 0)"
+ASK = (
+    "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', "
+    "k := 5, permutations := 0)"
+)
 
 
 def test_it_is_an_ordinary_connection(con: duckdb.DuckDBPyConnection) -> None:
@@ -154,7 +157,10 @@ def test_a_whole_number_may_be_written_as_any_type(con: duckdb.DuckDBPyConnectio
 
 @pytest.fixture
 def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store, attached to it another in which 'rotated' has the vectors of 'noise', and a schema that swaps them."""
+    """A store with another one attached, and with a schema of views.
+
+    In the other store and in the schema, 'rotated' has the vectors of 'noise'.
+    """
     copies = [tmp_path / "first.duckdb", tmp_path / "other.duckdb"]
     for copy in copies:
         copy.write_bytes(store_path.read_bytes())
@@ -169,13 +175,17 @@ def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]
 
 
 SWAPPED = """
-    SELECT * REPLACE (CASE model_id WHEN 'rotated' THEN 'noise' WHEN 'noise' THEN 'rotated' ELSE model_id END
+    SELECT * REPLACE (CASE model_id WHEN 'rotated' THEN 'noise' WHEN 'noise' THEN 'rotated'
+        ELSE model_id END
     AS model_id) FROM {}.embeddings
 """
 BOTH = """
-    SELECT (SELECT value FROM alignment('base', 'rotated', 'crystals', k := 5, permutations := 0)), (
-        SELECT cknna(a.vector, b.vector, k := 5) FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
-        WHERE a.model_id = 'base' AND b.model_id = 'rotated' AND (a.representation, b.representation) = ('last', 'last')
+    SELECT (SELECT value FROM alignment('base', 'rotated', 'crystals', k := 5, permutations := 0)),
+        (
+        SELECT cknna(a.vector, b.vector, k := 5) FROM embeddings a
+            JOIN embeddings b USING (system_id, content_hash)
+        WHERE a.model_id = 'base' AND b.model_id = 'rotated' AND (a.representation,
+            b.representation) = ('last', 'last')
         AND starts_with(system_id, 'crystals/')
     )
 """

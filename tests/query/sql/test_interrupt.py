@@ -16,7 +16,10 @@ from tests.query import stores
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS, N, DIMENSION = 24, 4000, 64
-ASK = "SELECT count(value) AS n FROM alignment_matrix(metric := 'cknna, distance_correlation', permutations := 0)"
+ASK = (
+    "SELECT count(value) AS n FROM alignment_matrix(metric := 'cknna, "
+    "distance_correlation', permutations := 0)"
+)
 IN_PYTHON = f"""
 import sys, duckdb, query
 con = query.connect(sys.argv[1])
@@ -52,7 +55,10 @@ def cache(path: Path) -> Path:
 
 
 def interrupted(command: list[str], path: Path, text: str = "") -> tuple[int, str, str, float]:
-    """Send Ctrl-C as soon as two models' lists are kept; exit code, output, errors, and the seconds to the end."""
+    """Send Ctrl-C as soon as lists of two models are kept.
+
+    Returns the exit code, the output, the errors, and the seconds to the end.
+    """
     typed = path.with_name("typed")
     typed.write_text(text)
     with (

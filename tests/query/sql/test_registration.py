@@ -40,7 +40,10 @@ def one(con: duckdb.DuckDBPyConnection, sql: str) -> object:
 def value_of(
     con: duckdb.DuckDBPyConnection, metric: str, a: str, b: str, more: str = ""
 ) -> float | None:
-    where = f"{PAIRS} AND a.model_id = '{a}' AND b.model_id = '{b}' AND starts_with(system_id, 'crystals/')"
+    where = (
+        f"{PAIRS} AND a.model_id = '{a}' AND b.model_id = '{b}' "
+        f"AND starts_with(system_id, 'crystals/')"
+    )
     return one(con, f"SELECT {metric}(a.vector, b.vector{options(metric)}{more}) {where}")  # type: ignore[return-value]
 
 
@@ -55,7 +58,10 @@ def test_an_aggregate_is_the_metric(
 
 
 def expected(vectors: Vectors, other: str, metric: str, **options: str | None) -> float | None:
-    """The metric of base and another, in the order in which an aggregate sees rows: reconstruction_error knows it."""
+    """The metric of base and another in the order in which an aggregate sees rows.
+
+    reconstruction_error depends on it.
+    """
     a, b = vectors["base"], vectors[other]
     order = canonical_order(a, b)
     return align(a[order], b[order], metric, k=K, **options).value
@@ -75,7 +81,10 @@ def test_the_same_geometry_is_the_best_there_is(
 def test_information_imbalance_has_a_direction(
     con: duckdb.DuckDBPyConnection, vectors: Vectors
 ) -> None:
-    sql = f"SELECT information_imbalance({{}}, k := 1) {PAIRS} AND a.model_id = 'base' AND b.model_id = 'near'"
+    sql = (
+        f"SELECT information_imbalance({{}}, k := 1) {PAIRS} AND a.model_id = 'base' "
+        f"AND b.model_id = 'near'"
+    )
     forth, back = (
         one(con, f"{sql.format(sides)} AND starts_with(system_id, 'crystals/')")
         for sides in ("a.vector, b.vector", "b.vector, a.vector")
@@ -110,7 +119,10 @@ def test_options_reach_the_metric(
 
 
 def test_null_options_are_defaults(con: duckdb.DuckDBPyConnection) -> None:
-    sql = f"FROM (SELECT a.vector a, b.vector b {PAIRS} AND a.model_id = 'base' AND b.model_id = 'far')"
+    sql = (
+        f"FROM (SELECT a.vector a, b.vector b {PAIRS} AND a.model_id = 'base' "
+        f"AND b.model_id = 'far')"
+    )
     named = one(con, f"SELECT cknna(a, b, k := NULL, estimator := NULL, normalize := NULL) {sql}")
     assert named == one(con, f"SELECT cknna(a, b) {sql}")
     assert one(con, f"SELECT intrinsic_dimension(a, k := NULL, method := NULL) {sql}") == one(
@@ -142,7 +154,8 @@ def test_senseless_options_are_errors_even_without_rows(
 def test_group_by_having_order_by(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.sql(f"""
         SELECT s.dataset, b.model_id, cknna(a.vector, b.vector, k := {K}) AS value, count(*) AS n
-        FROM embeddings a JOIN embeddings b USING (system_id, content_hash) JOIN systems s USING (system_id)
+        FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
+            JOIN systems s USING (system_id)
         WHERE a.model_id = 'base' AND a.representation = 'last' AND b.representation = 'last'
         GROUP BY ALL HAVING value > 0.5 ORDER BY dataset, model_id
     """).fetchall()
@@ -157,7 +170,10 @@ def test_group_by_having_order_by(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_a_row_with_a_null_on_either_side_is_skipped(con: duckdb.DuckDBPyConnection) -> None:
-    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' AND starts_with(system_id, 'crystals/')"
+    pairs = (
+        f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' "
+        f"AND starts_with(system_id, 'crystals/')"
+    )
     some = "system_id > 'crystals/019'"
     skipped = one(
         con, f"SELECT cknna(CASE WHEN {some} THEN a.vector END, b.vector, k := {K}) {pairs}"
@@ -172,7 +188,10 @@ def test_a_row_with_a_null_on_either_side_is_skipped(con: duckdb.DuckDBPyConnect
 
 
 def test_it_is_an_expression_like_any_other(con: duckdb.DuckDBPyConnection) -> None:
-    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'base' AND starts_with(system_id, 'crystals/')"
+    pairs = (
+        f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'base' "
+        f"AND starts_with(system_id, 'crystals/')"
+    )
     text = one(
         con,
         f"SELECT printf('%.2f of %d', 2 * cknna(a.vector, b.vector, k := {K}), count(*)) {pairs}",
@@ -182,14 +201,20 @@ def test_it_is_an_expression_like_any_other(con: duckdb.DuckDBPyConnection) -> N
 
 @pytest.mark.parametrize("kind", ["DOUBLE[]", "FLOAT[16]", "DOUBLE[16]"])
 def test_other_types_of_vectors(con: duckdb.DuckDBPyConnection, kind: str) -> None:
-    pairs = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' AND starts_with(system_id, 'crystals/')"
+    pairs = (
+        f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' "
+        f"AND starts_with(system_id, 'crystals/')"
+    )
     cast = one(con, f"SELECT cknna(a.vector::{kind}, b.vector::{kind}, k := {K}) {pairs}")
     assert cast == value_of(con, "cknna", "base", "far")
 
 
 @pytest.fixture
 def far_from_zero(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """Vectors of mean 1e7 and spread 3, of which float32 holds hardly a digit, beside the same ones shifted."""
+    """Vectors of mean 1e7 and spread 3, beside the same ones shifted.
+
+    float32 holds hardly a digit of them.
+    """
     rows = (1e7 + np.random.default_rng(3).normal(scale=3, size=(200, 6))).tolist()
     con.register("rows", pa.table({"a": pa.array(rows, pa.list_(pa.float64()))}))
     con.execute("CREATE OR REPLACE TEMP TABLE exact AS SELECT a, [x + 3 FOR x IN a] AS b FROM rows")
@@ -217,7 +242,10 @@ def test_measures_of_doubles_are_of_doubles(far_from_zero: duckdb.DuckDBPyConnec
 def test_whole_numbers_of_any_type_are_the_same_vectors(
     con: duckdb.DuckDBPyConnection, kind: str
 ) -> None:
-    whole = f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' AND starts_with(system_id, 'crystals/')"
+    whole = (
+        f"{PAIRS} AND a.model_id = 'base' AND b.model_id = 'far' "
+        f"AND starts_with(system_id, 'crystals/')"
+    )
     rounded = (
         f"(SELECT [round(x * 9) FOR x IN a.vector] a, [round(x * 9) FOR x IN b.vector] b {whole})"
     )
@@ -241,7 +269,10 @@ def test_filter_distinct_and_over_are_refused(con: duckdb.DuckDBPyConnection) ->
 
 @pytest.fixture
 def many(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """150,000 rows in 60 groups, enough for DuckDB to use its threads; one in thirty has b. Integers make ties."""
+    """150,000 rows in 60 groups, enough for DuckDB to use its threads; one in thirty has b.
+
+    The vectors are of integers, which makes ties.
+    """
     with query.connect(store_path) as connection:
         rng = np.random.default_rng(0)
         rows = 150_000
@@ -256,7 +287,8 @@ def many(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             )
         connection.register("arriving", pa.table(table))
         connection.execute(
-            "CREATE TEMP TABLE many AS SELECT * REPLACE (if(place % 30 = 0, b, NULL) AS b) FROM arriving"
+            "CREATE TEMP TABLE many AS SELECT * REPLACE (if(place % 30 = 0, b, NULL) AS b) "
+            "FROM arriving"
         )
         yield connection
 

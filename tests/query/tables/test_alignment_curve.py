@@ -1,4 +1,4 @@
-"""FROM alignment_curve(...): values at other numbers of systems and other k, found from one survey."""
+"""FROM alignment_curve(...): values at other numbers of systems and other k."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from query.metrics import METRICS, align, find_metric
 from query.statistics.interval import subsets
 
 COLUMNS = (
-    "model_a", "model_b", "dataset", "n", "n_distinct", "k", "value", "std", "chance", "repeats", "metric", "estimator",
-    "normalization", "reason",
+    "model_a", "model_b", "dataset", "n", "n_distinct", "k", "value", "std", "chance",
+    "repeats", "metric", "estimator", "normalization", "reason",
 )  # fmt: skip
 N = 60
 

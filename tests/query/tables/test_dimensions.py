@@ -1,4 +1,4 @@
-"""Measures of one model in SQL: as aggregates over any rows, and by name with FROM dimensions(...)."""
+"""Measures of one model in SQL: as aggregates over any rows, and by FROM dimensions(...)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Vectors = dict[str, NDArray[np.float32]]
 WAYS = [(name, method) for name, found in MEASURES.items() for method in found.methods]
 ways = pytest.mark.parametrize(("name", "method"), WAYS)
 COLUMNS = (
-    "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method", "normalization", "k",
-    "warning", "reason",
+    "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method",
+    "normalization", "k", "warning", "reason",
 )  # fmt: skip
 
 
@@ -77,7 +77,8 @@ def test_the_order_of_rows_does_not_change_a_bit(con: Connection, name: str, met
     answers = [
         con.sql(f"""
             SELECT {name}(vector{given}) FROM (
-                FROM embeddings WHERE starts_with(system_id, 'crystals/') AND model_id = 'far' ORDER BY {order}
+                FROM embeddings WHERE starts_with(system_id, 'crystals/') AND model_id = 'far'
+                    ORDER BY {order}
             )
         """).fetchall()
         for order in ("system_id", "hash(system_id)", "vector[1]")
@@ -147,7 +148,10 @@ def test_every_measure_with_its_interval(
     con: Connection, vectors: Vectors, name: str, method: str
 ) -> None:
     given = options(name) | {"normalize": "l2", "subsamples": 20, "seed": 3}
-    sql = f"FROM dimensions('crystals', ['far', 'base#all'], measure := '{name}', method := '{method}'{written(given)})"
+    sql = (
+        f"FROM dimensions('crystals', ['far', 'base#all'], measure := '{name}', "
+        f"method := '{method}'{written(given)})"
+    )
     rows = rows_of(con, sql)
     for model in ("far", "base#all"):
         expected = measure(vectors[model], name, method=method, **given)

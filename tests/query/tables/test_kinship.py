@@ -176,7 +176,8 @@ def related(store_path: Path, tmp_path: Path) -> Iterator[Connection]:
                 [family, TRAINING[model], model],
             )
         con.execute(
-            "UPDATE models SET family = 'd', training_sets = ['W'] WHERE model_id IN ('ragged', 'poisoned')"
+            "UPDATE models SET family = 'd', training_sets = ['W'] "
+            "WHERE model_id IN ('ragged', 'poisoned')"
         )
         con.execute("UPDATE models SET training_sets = [] WHERE model_id IN ('constant', 'stale')")
         con.execute("UPDATE models SET untrained_of = 'base' WHERE model_id = 'stale'")
@@ -226,7 +227,7 @@ def test_kinship(related: Connection, metric: str) -> None:
 
 
 def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connection) -> None:
-    """Neither sets of another name but of one source, nor those that nothing is known of, count as 'neither'."""
+    """Sets of one source, and those of which nothing is known, do not count as 'neither'."""
     asked = (
         f"SELECT relation, n_pairs, mean, p_value, reason FROM kinship({HOW}, permutations := 0)"
     )
@@ -249,7 +250,10 @@ def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connec
 
 def test_where_all_share_data_a_family_is_compared_with_that(related: Connection) -> None:
     related.execute("UPDATE models SET training_sets = ['X'] WHERE family IN ('a', 'b', 'c')")
-    asked = f"SELECT relation, mean, difference, p_value, warning, reason FROM kinship({HOW}, models := $models)"
+    asked = (
+        f"SELECT relation, mean, difference, p_value, warning, reason FROM kinship({HOW}, "
+        f"models := $models)"
+    )
     rows = related.execute(asked, {"models": list(FAMILIES)}).fetchall()
     means = {relation: mean for relation, mean, *_ in rows}
     family, training, neither = (rest for _, _, *rest in rows)
@@ -286,8 +290,12 @@ def test_models_may_be_chosen(related: Connection) -> None:
 
 
 def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
-    asked = "SELECT relation, p_value, difference IS NULL, reason FROM kinship({}, {}) WHERE relation LIKE 'same%'"
-    chosen = "models := ['base', 'near', 'rotated']"  # of which base and rotated are alike, but share no data
+    asked = (
+        "SELECT relation, p_value, difference IS NULL, reason FROM kinship({}, {}) "
+        "WHERE relation LIKE 'same%'"
+    )
+    # Of these, base and rotated are alike, but share no data.
+    chosen = "models := ['base', 'near', 'rotated']"
     assert related.sql(asked.format(HOW, chosen)).fetchall()[1] == (
         "same-training-data",
         1.0,

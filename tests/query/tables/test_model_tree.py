@@ -152,7 +152,8 @@ def test_two_models_that_share_nothing_cost_only_one(con: duckdb.DuckDBPyConnect
         ("model_tree(dataset := 'crystals', models := [])", "found 0"),
         (
             "model_tree(dataset := 'crystals', metric := 'information_imbalance')",
-            "model_tree needs a metric that grows with likeness, and information_imbalance falls: take cknna",
+            "model_tree needs a metric that grows with likeness, "
+            "and information_imbalance falls: take cknna",
         ),
         (
             "model_tree(dataset := 'crystals', metric := 'cka, rsa')",

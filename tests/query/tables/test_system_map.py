@@ -1,4 +1,4 @@
-"""Maps of the systems, against scikit-learn's principal components and its measure of neighbors kept."""
+"""Maps of the systems, against scikit-learn's principal components and its trustworthiness."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_one_direction_is_a_line() -> None:
 
 def test_system_map(con: Connection, vectors: Vectors) -> None:
     rows = con.sql(f"""
-        SELECT system_id, x, y, explained_x, explained_y FROM system_map('base', {HOW}, normalize := 'none')
+        SELECT system_id, x, y, explained_x, explained_y FROM system_map('base', {HOW},
+            normalize := 'none')
     """).fetchall()
     plane, shares = principal_plane(vectors["base"].astype(float))
     assert [row[0] for row in rows] == [f"crystals/{i:03d}" for i in range(60)]
@@ -74,13 +75,17 @@ def test_system_map(con: Connection, vectors: Vectors) -> None:
     normed = con.sql(f"SELECT x, y FROM system_map('base', {HOW})").fetchall()
     assert np.array(normed) == pytest.approx(principal_plane(unit)[0])
     how = con.sql(
-        f"SELECT DISTINCT model_id, dataset, method, normalization, k, n, reason FROM system_map('base#all', {HOW})"
+        f"SELECT DISTINCT model_id, dataset, method, normalization, k, n, reason "
+        f"FROM system_map('base#all', {HOW})"
     )
     assert how.fetchall() == [("base#all", "crystals", "pca", "l2", None, 60, None)]
 
 
 def test_of_many_systems_all_models_show_the_same(con: Connection) -> None:
-    few = "SELECT list(system_id), any_value(n) FROM system_map('{}', dataset := 'crystals', max_systems := 20{})"
+    few = (
+        "SELECT list(system_id), any_value(n) FROM system_map('{}', dataset := 'crystals', "
+        "max_systems := 20{})"
+    )
     base, rotated = (con.sql(few.format(model, "")).fetchall() for model in ("base", "rotated"))
     assert base == rotated
     assert len(base[0][0]) == base[0][1] == 20
@@ -111,7 +116,8 @@ def test_what_has_no_map_says_why(
     con: Connection, model: str, more: str, n: int, reason: str
 ) -> None:
     rows = con.sql(f"""
-        SELECT system_id, x, y, explained_x, explained_y, n, reason FROM system_map('{model}', {HOW}{more})
+        SELECT system_id, x, y, explained_x, explained_y, n, reason FROM system_map('{model}',
+            {HOW}{more})
     """).fetchall()
     assert rows == [(None, None, None, None, None, n, reason)]
 

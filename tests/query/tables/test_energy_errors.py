@@ -113,9 +113,13 @@ def test_units_are_ases(unit: str, ev: float) -> None:
 
 
 def by_hand(energies: Connection, model: str) -> tuple[Floats, Floats, Floats]:
-    """Atoms, residuals of labels and of predictions of systems that have both, in order, by scikit-learn."""
+    """Atoms, and residuals of labels and of predictions by scikit-learn.
+
+    They are of the systems that have both, in order.
+    """
     table = energies.execute(
-        "SELECT l.value / 1000, p.value, numbers FROM labels l JOIN labels p USING (system_id) JOIN systems USING "
+        "SELECT l.value / 1000, p.value, numbers FROM labels l "
+        "JOIN labels p USING (system_id) JOIN systems USING "
         "(system_id) WHERE l.source = 'DFT' AND p.source = ? ORDER BY system_id",
         [model],
     ).fetchall()
@@ -135,8 +139,10 @@ def by_hand(energies: Connection, model: str) -> tuple[Floats, Floats, Floats]:
 def test_energy_residuals(energies: Connection, model: str) -> None:
     atoms, label, predicted = by_hand(energies, model)
     rows = energies.sql(f"""
-        SELECT n_atoms, label_residual, predicted_residual, label_residual_per_atom, predicted_residual_per_atom, rank
-        FROM energy_residuals({DFT}, models := ['{model}']) WHERE leverage < 0.999 ORDER BY system_id
+        SELECT n_atoms, label_residual, predicted_residual, label_residual_per_atom,
+            predicted_residual_per_atom, rank
+        FROM energy_residuals({DFT}, models := ['{model}']) WHERE leverage < 0.999
+            ORDER BY system_id
     """).fetchall()
     absorbed = 2 if model == "near" else 0
     found = np.array(rows, dtype=float)
@@ -149,10 +155,14 @@ def test_energy_residuals(energies: Connection, model: str) -> None:
 
 def test_what_the_fit_takes_is_null_with_a_reason(energies: Connection) -> None:
     rows = energies.sql(f"""
-        SELECT system_id, formula, label_residual, predicted_residual_per_atom, leverage, n, rank, n_elements, reason
+        SELECT system_id, formula, label_residual, predicted_residual_per_atom, leverage, n, rank,
+            n_elements, reason
         FROM energy_residuals({DFT}, models := ['near']) WHERE leverage > 0.999
     """).fetchall()
-    why = "the composition model takes all of its energy: no other system tells what its elements weigh"
+    why = (
+        "the composition model takes all of its energy: no other system tells what its "
+        "elements weigh"
+    )
     common = (None, None, pytest.approx(1), 58, 6, 7, why)
     assert rows == [("crystals/000", "X000", *common), ("crystals/001", "X001", *common)]
 
@@ -165,7 +175,8 @@ def test_energy_errors(energies: Connection, model: str) -> None:
     off = np.abs(predicted - label)
     ((mae, low, high, rmse, median, per_atom, rho, raw, n, absorbed, warning, reason),) = (
         energies.sql(f"""
-        SELECT mae, low, high, rmse, median_error, mae_per_atom, spearman, raw_mae, n, absorbed, warning, reason
+        SELECT mae, low, high, rmse, median_error, mae_per_atom, spearman, raw_mae, n, absorbed,
+            warning, reason
         FROM energy_errors({DFT}, models := ['{model}'])
     """).fetchall()
     )
@@ -203,7 +214,10 @@ def test_all_may_be_compared_on_what_all_have(energies: Connection) -> None:
     (row,) = energies.sql(
         f"SELECT n, absorbed, mae, reason FROM energy_errors({chosen}, models := ['near'])"
     ).fetchall()
-    why = "the composition model has as many constants as there are systems on crystals, 2, and takes all"
+    why = (
+        "the composition model has as many constants as there are systems on crystals, 2, "
+        "and takes all"
+    )
     assert row == (0, 2, None, why)
 
 
@@ -251,7 +265,8 @@ def molecules(energies_path: Path, tmp_path: Path) -> Iterator[Connection]:
         con.execute("UPDATE systems SET numbers = [1, 1, 8] WHERE dataset = 'molecules'")
         systems = "FROM systems WHERE dataset = 'molecules'"
         con.execute(
-            f"INSERT INTO labels SELECT system_id, 'enthalpy', random(), 'kcal/mol', 'tables' {systems}"
+            f"INSERT INTO labels SELECT system_id, 'enthalpy', random(), 'kcal/mol', "
+            f"'tables' {systems}"
         )
         con.execute(
             f"INSERT INTO labels SELECT system_id, 'volume', random(), 'Å^3', 'tables' {systems}"
@@ -266,7 +281,10 @@ def test_the_energy_that_is_meant(molecules: Connection) -> None:
     asked = (
         "SELECT property, source, n, rank, n_elements FROM energy_errors(dataset := 'molecules')"
     )
-    add = "INSERT INTO labels SELECT system_id, ?, value, 'Ha', ? FROM labels WHERE property = 'enthalpy'"
+    add = (
+        "INSERT INTO labels SELECT system_id, ?, value, 'Ha', ? FROM labels "
+        "WHERE property = 'enthalpy'"
+    )
     assert molecules.sql(asked).fetchall() == [("enthalpy", "tables", 40, 1, 2)]
     molecules.execute(
         add, ["ionization_energy", "tables"]

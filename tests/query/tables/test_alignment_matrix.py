@@ -20,8 +20,9 @@ from query.sql.output import error_sentence
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
-    "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "n_distinct", "dropped_a", "dropped_b",
-    "metric", "estimator", "normalization", "k", "null_mean", "null_std", "low", "high", "warning", "reason",
+    "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "n_distinct",
+    "dropped_a", "dropped_b", "metric", "estimator", "normalization", "k", "null_mean", "null_std",
+    "low", "high", "warning", "reason",
 )  # fmt: skip
 NUMBERS = ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high")
 
@@ -74,7 +75,10 @@ def test_a_row_is_the_alignment_of_the_arrays(
 
 
 def test_every_option_reaches_the_metric(con: Connection, vectors: Vectors) -> None:
-    given = "estimator := 'centered', normalize := 'max', permutations := 30, subsamples := 20, seed := 7"
+    given = (
+        "estimator := 'centered', normalize := 'max', permutations := 30, "
+        "subsamples := 20, seed := 7"
+    )
     row = row_of(con, f"FROM alignment('base', 'far', {HOW}, {given})")
     how = {
         "estimator": "centered",
@@ -143,7 +147,8 @@ def test_vectors_of_very_different_lengths_are_warned_of(writable: Connection) -
         WHERE model_id = 'near'
     """)
     writable.execute(
-        "INSERT INTO models SELECT * REPLACE ('uneven' AS model_id) FROM models WHERE model_id = 'near'"
+        "INSERT INTO models SELECT * REPLACE ('uneven' AS model_id) FROM models "
+        "WHERE model_id = 'near'"
     )
     asked = f"FROM alignment('base', 'uneven', {HOW}, normalize := '{{}}')"
     assert row_of(writable, asked.format("none"))["warning"].startswith(
@@ -240,7 +245,10 @@ def test_grouping_and_joining_its_rows(con: Connection) -> None:
 
 
 def test_a_matrix_can_be_pivoted(con: Connection) -> None:
-    pairs = f"FROM alignment_matrix({HOW}, models := ['base', 'constant', 'rotated'], permutations := 0)"
+    pairs = (
+        f"FROM alignment_matrix({HOW}, models := ['base', 'constant', 'rotated'], "
+        f"permutations := 0)"
+    )
     pivoted = con.sql(
         f"PIVOT ({pairs}) ON model_b USING first(round(value, 5)) GROUP BY model_a ORDER BY model_a"
     )
@@ -254,7 +262,8 @@ def test_a_matrix_can_be_pivoted(con: Connection) -> None:
 
 def test_arguments_may_come_from_a_table(con: Connection) -> None:
     rows = con.sql(f"""
-        SELECT m.model_id, a.value FROM models m, alignment('base', m.model_id, {HOW}, permutations := 0) a
+        SELECT m.model_id, a.value FROM models m, alignment('base', m.model_id, {HOW},
+            permutations := 0) a
         WHERE m.model_id IN ('base', 'near') ORDER BY ALL
     """).fetchall()
     assert rows[0] == ("base", pytest.approx(1))
@@ -292,13 +301,17 @@ CUT = {  # which rows each pair has in common, by hand
 def test_each_pair_is_compared_on_what_it_shares(
     con: Connection, vectors: Vectors, metric: str, normalize: str
 ) -> None:
-    how = f"{HOW}, metric := '{metric}', normalize := '{normalize}', permutations := 5, subsamples := 5"
+    how = (
+        f"{HOW}, metric := '{metric}', normalize := '{normalize}', permutations := 5, "
+        f"subsamples := 5"
+    )
     matrix = rows_of(
         con, f"FROM alignment_matrix({how}, models := ['partial', 'stale', 'near', 'far'])"
     )
     by_pair = {(row["model_a"], row["model_b"]): row for row in matrix}
     for (a, b), rows in CUT.items():
-        # Which side is shuffled for the null of a symmetric metric does not depend on the order asked for.
+        # Which side is shuffled for the null of a symmetric metric does not depend on the order
+        # asked for.
         first, second = sorted((a, b)) if METRICS[metric].symmetric else (a, b)
         cut = (vectors[first][rows], vectors[second][rows])
         expected = align(*cut, metric, k=K, normalize=normalize, permutations=5, subsamples=5)
@@ -369,18 +382,36 @@ def test_a_representation_of_its_own(con: Connection, vectors: Vectors) -> None:
     [
         ("alignment('bose', 'near')", "no model 'bose' in this store; did you mean 'base'?"),
         ("alignment('base', NULL)", "no model '' in this store, which has: base, constant"),
-        ("alignment('base#al', 'near')", "no representation of base 'al' in this store; did you mean 'all'?"),
-        ("alignment('near#x', 'base')", "no representation of near 'x' in this store, which has: last"),
-        ("alignment('base', 'near', dataset := 'crystal')", "no dataset 'crystal' in this store; did you mean 'crys"),
-        ("alignment('base', 'near', metric := 'cknn')", "unknown metric 'cknn'; did you mean 'cknna'?"),
-        ("alignment('base', 'near', metric := 'cka', estimator := 'biasd')", "did you mean 'biased'?"),
+        (
+            "alignment('base#al', 'near')",
+            "no representation of base 'al' in this store; did you mean 'all'?",
+        ),
+        (
+            "alignment('near#x', 'base')",
+            "no representation of near 'x' in this store, which has: last",
+        ),
+        (
+            "alignment('base', 'near', dataset := 'crystal')",
+            "no dataset 'crystal' in this store; did you mean 'crys",
+        ),
+        (
+            "alignment('base', 'near', metric := 'cknn')",
+            "unknown metric 'cknn'; did you mean 'cknna'?",
+        ),
+        (
+            "alignment('base', 'near', metric := 'cka', estimator := 'biasd')",
+            "did you mean 'biased'?",
+        ),
         ("alignment('base', 'near', normalize := 'zscor')", "did you mean 'zscore'?"),
         ("alignment('base', 'near', k := 0)", "k = 0, expected at least 1"),
         ("alignment('base', 'near', permutations := -1)", "permutations = -1, expected 0 or more"),
         ("alignment_matrix(models := ['base', 'fer'])", "did you mean 'far'?"),
         ("alignment_matrix(missing := 'comon')", "did you mean 'common'?"),
         ("alignment('base', 'near', subsamples := 1)", "subsamples = 1, expected 0, or 2 and more"),
-        ("alignment('base', 'near', device := 'gpu')", "unknown device 'gpu', expected 'cpu', 'cuda' or 'cuda:1'"),
+        (
+            "alignment('base', 'near', device := 'gpu')",
+            "unknown device 'gpu', expected 'cpu', 'cuda' or 'cuda:1'",
+        ),
         ("alignment('base', 'near', metric := ['cka', 'mutual_kn'])", "did you mean 'mutual_knn'?"),
         ("dimensions(method := 'twon')", "did you mean 'twonn'?"),
     ],
@@ -399,7 +430,10 @@ ASKED = {
     "alignment_curve": "FROM alignment_curve('base', 'near', device := {})",
     "nearest_models": "FROM nearest_models('base', device := {})",
     "model_tree": "FROM model_tree(dataset := 'crystals', device := {})",
-    "convergence": "FROM convergence(dataset := 'crystals', reference := 'base', score := 'energy_mae', device := {})",
+    "convergence": (
+        "FROM convergence(dataset := 'crystals', reference := 'base', "
+        "score := 'energy_mae', device := {})"
+    ),
     "kinship": "FROM kinship(dataset := 'crystals', device := {})",
 }
 
@@ -441,7 +475,8 @@ def near(value: Any) -> Any:
 
 def test_two_vectors_of_one_system_are_refused(writable: Connection) -> None:
     writable.execute(
-        "INSERT INTO embeddings FROM embeddings WHERE model_id = 'near' AND system_id = 'crystals/003'"
+        "INSERT INTO embeddings FROM embeddings WHERE model_id = 'near' "
+        "AND system_id = 'crystals/003'"
     )
     with pytest.raises(
         duckdb.InvalidInputException, match="near has two vectors of one system of crystals"

@@ -1,0 +1,38 @@
+"""Spearman's rank correlation, its test and its interval, against SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from query.statistics.rank_correlation import spearman, spearman_interval
+
+
+@pytest.mark.parametrize("n", [5, 30])
+def test_spearman_is_scipys(n: int) -> None:
+    rng = np.random.default_rng(n)
+    x, y = rng.integers(0, 6, n).astype(float).tolist(), rng.normal(size=n).tolist()
+    found = spearman(x, y)
+    assert found is not None
+    assert found[0] == pytest.approx(spearmanr(x, y).statistic)
+    assert found[1] == pytest.approx(spearmanr(x, y).pvalue, abs=0.1)
+    assert found == spearman(x, y)
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0], [1.0, 1.0, 1.0]])
+def test_spearman_of_too_little_is_none(x: list[float]) -> None:
+    assert spearman(x, [1.0, 2.0, 3.0][: len(x)]) is None
+    assert spearman([1.0, 2.0, 3.0][: len(x)], x) is None
+
+
+def test_the_interval_is_a_bootstrap_over_models() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, 12).astype(float)
+    y = x + rng.normal(size=12)
+    found = spearman_interval(x.tolist(), y.tolist())
+    drawn = [rng.integers(12, size=12) for _ in range(4000)]
+    expected = np.percentile([spearmanr(x[rows], y[rows]).statistic for rows in drawn], [2.5, 97.5])
+    assert found == pytest.approx(expected, abs=0.03)
+    assert found == spearman_interval(x.tolist(), y.tolist())
+    assert spearman_interval([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) is None
