@@ -46,7 +46,7 @@ def crystals(count: int, seed: int = 0) -> list[Atoms]:
 
 
 def molecules(count: int, seed: int = 0) -> list[Atoms]:
-    """Ions and radicals of 2 to 5 atoms, with what OMol25's rows tell of them."""
+    """Ions and radicals of 2 to 5 atoms, with what OMol25's rows say about them."""
     made = crystals(count, seed)
     for index, atoms in enumerate(made):
         atoms.pbc, atoms.cell = False, None
@@ -68,7 +68,7 @@ def molecules(count: int, seed: int = 0) -> list[Atoms]:
 
 
 def backend(path: Path, systems: Sequence[Atoms]) -> Path:
-    """As OMol25's files are: by ase-db-backends, in one transaction."""
+    """Write a file as OMol25's are: by ase-db-backends, in one transaction."""
     with ase.db.connect(path, type="aselmdb") as database:
         for atoms in systems:
             database.write(atoms, data=atoms.info)
@@ -95,7 +95,7 @@ def _plain_lists(raw: bytes) -> bytes:
 
 
 def packed(value: Any) -> bytes:
-    """JSON, compressed: a row."""
+    """Return a row: compressed JSON."""
     return zlib.compress(json.dumps(value).encode())
 
 
@@ -129,7 +129,7 @@ def padded(path: Path, count: int) -> Path:
 
 
 def archive(path: Path, members: Mapping[str, bytes | Path]) -> Path:
-    """A .tar.gz of these members, in this order."""
+    """Return a .tar.gz of these members, in this order."""
     with tarfile.open(path, "w:gz", compresslevel=1) as tar:
         for name, content in members.items():
             data = content if isinstance(content, bytes) else content.read_bytes()

@@ -160,7 +160,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6])
 def test_a_cut_file_is_one_clear_error(share: float, whole: bytes, tmp_path: Path) -> None:
-    """LMDB would be killed by the system on reading beyond the end."""
+    """Without a check, the system would kill LMDB when it reads beyond the end."""
     path = tmp_path / "a.aselmdb"
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(
@@ -172,7 +172,7 @@ def test_a_cut_file_is_one_clear_error(share: float, whole: bytes, tmp_path: Pat
 
 @pytest.mark.parametrize("damage", [bytes(4096), b"\xa5" * 4096], ids=["zeros", "garbage"])
 def test_a_damaged_page_is_one_clear_error(damage: bytes, whole: bytes, tmp_path: Path) -> None:
-    """LMDB would end the process on some of them."""
+    """Without a check, LMDB would end the process on some of them."""
     path = tmp_path / "a.aselmdb"
     refused = 0
     for start in range(2 * 4096, len(whole), 4096):

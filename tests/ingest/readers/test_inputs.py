@@ -31,7 +31,7 @@ Row = tuple[str, str]  # id, what it gives
 
 
 def given(path: Path) -> Iterator[Row]:
-    """What the product reads, in words."""
+    """Yield what the product reads, in words."""
     try:
         for item in find_dataset(str(path)).entries():
             found = validate(item) if isinstance(item, Entry) else item
@@ -90,7 +90,7 @@ def test_a_file_gives_what_it_says_or_is_refused(name: str, tmp_path: Path) -> N
 
 
 def write() -> None:
-    """Write the table of what the product reads now."""
+    """Write the table again, from what the product reads now."""
     with TABLE.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "entry", "gives"])

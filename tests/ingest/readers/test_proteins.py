@@ -1,4 +1,4 @@
-"""Protein files: what each reader gives back, and a sentence for whatever is wrong with one."""
+"""Protein files: what each reader returns, and the reason if something is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structure files: what each reader gives back, and a sentence for whatever is wrong with one."""
+"""Structure files: what each reader returns, and the reason if something is wrong."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def content(atoms: Atoms) -> str:
 def test_extxyz_keeps_the_content(
     tmp_path_factory: pytest.TempPathFactory, good: Good, data: st.DataObject
 ) -> None:
-    """Written by ASE, read by us: what the format can hold is the same, to the bit of the hash."""
+    """What the format can hold is the same after ASE wrote it, to the bit of the hash."""
     numbers = data.draw(st.lists(st.integers(1, 103), min_size=1, max_size=5))
     grid = nps.arrays(np.int64, (len(numbers), 3), elements=st.integers(-(10**9), 10**9))
     periodic = data.draw(st.booleans())
@@ -152,7 +152,7 @@ def test_cif_with_many_blocks(file: File, good: Good) -> None:
 def test_cif_keeps_the_crystal(
     tmp_path_factory: pytest.TempPathFactory, good: Good, name: str
 ) -> None:
-    """Written by ASE, read by pymatgen: the same volume and distances."""
+    """Volume and distances are the same after ASE wrote it and pymatgen read it."""
     atoms = bulk(name, "rocksalt", a=5.64) if name == "NaCl" else bulk(name)
     path = tmp_path_factory.mktemp("cif") / "crystal.cif"
     ase.io.write(path, atoms)

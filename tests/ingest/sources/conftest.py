@@ -15,7 +15,7 @@ from tests.ingest.sources.numbered_lines import FACTS, FILE, ids, lines, read
 
 @pytest.fixture
 def toml(hub: Hub, tmp_path: Path) -> Path:
-    """numbers.toml, whose file has no checksum."""
+    """Write numbers.toml, in which the file has no checksum."""
     path = tmp_path / "numbers.toml"
     path.write_text(FACTS + FILE % f"{hub.url}/files/numbers.txt")
     hub.files["numbers.txt"] = Blob(lines(40))
@@ -24,6 +24,6 @@ def toml(hub: Hub, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def numbers(hub: Hub, toml: Path) -> DownloadedDataset:
-    """The dataset of forty lines, whose checksum is known."""
+    """Return the dataset of forty lines, with a known checksum."""
     dataset = downloaded(str(toml.with_suffix(".py")), ids, read)
     return replace(served(dataset, hub, {"numbers.txt": lines(40)}), made_from=(str(toml),))

@@ -47,7 +47,7 @@ def lines(n: int, *torn: str) -> bytes:
     return "".join(f"n{i} {'torn' if f'n{i}' in torn else i}\n" for i in range(n)).encode()
 
 
-def drawn(
+def materialize_sample(
     dataset: DownloadedDataset, folder: Path, limit: int | None = None
 ) -> MaterializedDataset:
     return materialize(dataset.sampled(limit, lambda text: None), folder)

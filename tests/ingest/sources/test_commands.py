@@ -32,13 +32,13 @@ def test_datasets_are_listed_with_downloads_and_licenses(
         assert main(["datasets"]) == 0
         return capfd.readouterr().out
 
-    said = listed(numbers)
-    assert said.index("g2 ") < said.index("numbers ")
-    assert "40 systems  Numbers (CC-BY-NC-4.0, not for commercial use)\n" in said
-    assert "  1 file, 0 MB: to download\n" in said
+    logged = listed(numbers)
+    assert logged.index("g2 ") < logged.index("numbers ")
+    assert "40 systems  Numbers (CC-BY-NC-4.0, not for commercial use)\n" in logged
+    assert "  1 file, 0 MB: to download\n" in logged
     assert (
         "--limit N takes N systems of one that is downloaded (50,000 by default); "
-        "a larger N contains the systems of a smaller one" in said
+        "a larger N contains the systems of a smaller one" in logged
     )
     numbers.loader.source.fetch(lambda text: None)
     assert f"1 file, 0 MB: here, in {numbers.loader.source.folder}" in listed(numbers)
@@ -114,9 +114,9 @@ def test_a_plan_says_what_is_to_be_downloaded(
 ) -> None:
     monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": numbers})
     assert main(["plan", "toy", "numbers", "--runtime", "venv"]) == 0
-    said = capfd.readouterr().out
-    assert f"download: 1 file, 0 MB, to {numbers.loader.source.folder}" in said
-    assert "license: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in said
+    logged = capfd.readouterr().out
+    assert f"download: 1 file, 0 MB, to {numbers.loader.source.folder}" in logged
+    assert "license: CC-BY-NC-4.0, not for commercial use, https://example.org/terms" in logged
     assert main(["ingest", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0
     capfd.readouterr()
     assert main(["plan", "toy", "numbers", "--runtime", "venv", "--limit", "3"]) == 0

@@ -155,7 +155,7 @@ def test_prototypes_replace_elements_by_their_role(crystals: list[Entry]) -> Non
 
 
 def test_prototypes_touch_as_their_prototype_does(crystals: list[Entry]) -> None:
-    """Against pymatgen's neighbors, where the generator uses ASE's."""
+    """Compares with pymatgen's neighbors; the generator uses ASE's."""
     from ase.data import covalent_radii
     from pymatgen.core import Lattice, Structure
 
@@ -234,7 +234,7 @@ def test_nci_records_what_has_no_conformer(smiles: str, reason: str) -> None:
 
 
 def test_an_impossible_cage_has_no_conformer() -> None:
-    """Bounded by attempts, so that no molecule hangs."""
+    """The search is bounded by attempts, so that it ends for every molecule."""
     with pytest.raises(ValueError, match="ETKDGv3 finds no conformer in 200 attempts"):
         make_conformer(parse_smiles("C[C@@]12[C@@]3(C)[C@]1(C)[C@]23C"))
 

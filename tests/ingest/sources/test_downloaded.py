@@ -13,11 +13,11 @@ from ingest.systems import sample
 from ingest.systems.entry import DatasetError
 from tests.hub import Hub
 from tests.ingest.downloaded import served
-from tests.ingest.sources.numbered_lines import drawn, lines, systems
+from tests.ingest.sources.numbered_lines import lines, materialize_sample, systems
 
 
 def test_a_small_source_is_taken_whole(numbers: DownloadedDataset, tmp_path: Path) -> None:
-    made = drawn(numbers, tmp_path / "made")
+    made = materialize_sample(numbers, tmp_path / "made")
     assert made.n_systems == 40
     assert made.sample == DEFAULT_SAMPLE == 50_000
     assert made.covers(1_000_000)
@@ -27,12 +27,14 @@ def test_a_limit_decides_how_much_is_read_and_a_larger_one_extends_it(
     numbers: DownloadedDataset, tmp_path: Path
 ) -> None:
     folder = tmp_path / "made"
-    few = systems(drawn(numbers, folder, 7))
+    few = systems(materialize_sample(numbers, folder, 7))
     assert few == {f"numbers/{name}" for name in sample.first_ids((f"n{i}" for i in range(40)), 7)}
-    more = drawn(numbers, folder, 20)
+    more = materialize_sample(numbers, folder, 20)
     assert few < systems(more) and more.n_systems == 20
-    assert drawn(numbers, folder, 5) == more  # reused; the plan takes the first five of it
-    assert drawn(numbers, folder, 20) == more
+    assert (
+        materialize_sample(numbers, folder, 5) == more
+    )  # reused; the plan takes the first five of it
+    assert materialize_sample(numbers, folder, 20) == more
 
 
 def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
@@ -40,10 +42,10 @@ def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
 ) -> None:
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[1], order[8], order[30])})
-    made = drawn(torn, tmp_path / "made", 8)
+    made = materialize_sample(torn, tmp_path / "made", 8)
     assert systems(made) == {f"numbers/{name}" for name in [order[0], *order[2:8], order[9]]}
     assert made.n_unreadable == 2
-    everything = drawn(torn, tmp_path / "made", 39)
+    everything = materialize_sample(torn, tmp_path / "made", 39)
     assert (everything.n_systems, everything.n_unreadable) == (37, 3)
     assert everything.covers(1000)
 
@@ -51,10 +53,13 @@ def test_what_cannot_be_read_is_counted_and_replaced_by_the_next(
 def test_a_limit_of_a_large_folder_is_a_small_folder(
     numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
-    """What `plan` takes of forty is what is read where only so many are asked for."""
+    """A plan takes of forty systems those that are read if only so many are asked for."""
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[1], order[8])})
-    large, small = drawn(torn, tmp_path / "large"), drawn(torn, tmp_path / "small", 9)
+    large, small = (
+        materialize_sample(torn, tmp_path / "large"),
+        materialize_sample(torn, tmp_path / "small", 9),
+    )
     with duckdb.connect() as connection:
         query = f"SELECT system_id FROM read_parquet(?) ORDER BY {sample.ORDER_IN_SQL} LIMIT 9"
         limited = connection.execute(query, [str(large.systems)]).fetchall()
@@ -70,5 +75,5 @@ def test_an_id_that_the_source_lists_and_does_not_hold_is_an_error(
     with pytest.raises(
         DatasetError, match="numbers: 'n99' and 0 more entries that the source lists are not there"
     ):
-        drawn(listed, tmp_path / "made")
+        materialize_sample(listed, tmp_path / "made")
     assert not (tmp_path / "made").exists()

@@ -49,7 +49,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def publish(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """A dataset with these files in the place of its own, which the server has."""
+    """Return a dataset with these files instead of its own, and serve them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MATTERZOO_DATASETS", raising=False)
     return lambda name, files: served(
@@ -63,7 +63,7 @@ def find_downloaded(name: str) -> DownloadedDataset:
     return dataset
 
 
-def drawn(
+def materialize_sample(
     dataset: DownloadedDataset, tmp_path: Path, limit: int | None = None
 ) -> MaterializedDataset:
     return materialize(dataset.sampled(limit, lambda text: None), tmp_path / "out" / dataset.name)
@@ -74,13 +74,13 @@ def column(path: Path, name: str) -> list[object]:
 
 
 def kept(tmp_path: Path, name: str) -> list[str]:
-    """What lies in a dataset's folder of files, locks of downloads aside."""
+    """List the files in a dataset's folder, without locks of downloads."""
     folder = tmp_path / "cache" / "matterzoo" / "datasets" / name
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
 def two_parts(tmp_path: Path, write: Write = plain) -> tuple[dict[str, Path], dict[str, Atoms]]:
-    """Two archives as OMat24's are, one with two databases; and the systems by their ids."""
+    """Make two archives like OMat24's, one with two databases, and the systems by id."""
     made = {
         "rattled-300/val": write(tmp_path / "val.aselmdb", crystals(7, seed=1)),
         "aimd-from-PBE-1000-npt/data.0000": write(
@@ -118,7 +118,7 @@ def test_every_row_of_every_archive_is_a_system(
     publish: Publish, write: Write, tmp_path: Path
 ) -> None:
     files, systems = two_parts(tmp_path, write)
-    found = drawn(publish("omat24", files), tmp_path)
+    found = materialize_sample(publish("omat24", files), tmp_path)
     table = pq.read_table(found.systems).to_pylist()
     assert {row["system_id"] for row in table} == {f"omat24/{name}" for name in systems}
     for row in table:
@@ -141,7 +141,7 @@ def test_omol25_has_charge_spin_and_the_orbital_energy_of_restricted_calculation
 ) -> None:
     systems = molecules(6)
     database = backend(tmp_path / "data0000.aselmdb", systems)
-    found = drawn(
+    found = materialize_sample(
         publish(
             "omol25", {"val.tar.gz": archive(tmp_path / "val.tar.gz", {"val/a.aselmdb": database})}
         ),
@@ -172,7 +172,7 @@ def test_a_value_that_is_no_number_is_no_label(publish: Publish, tmp_path: Path)
         n: (lambda raw, v=v: packed(base | {"energy": v})) for n, v in enumerate(values, start=1)
     }
     database = edited(backend(tmp_path / "a.aselmdb", crystals(len(values))), rows)
-    found = drawn(
+    found = materialize_sample(
         publish("salex", {"val.tar.gz": archive(tmp_path / "val.tar.gz", {"a.aselmdb": database})}),
         tmp_path,
     )
@@ -193,12 +193,12 @@ def test_a_sample_is_the_ids_of_the_smallest_hashes_and_a_larger_one_contains_it
         for name in sorted(systems, key=lambda name: sha256(name.encode()).hexdigest())
     ]
     for limit in (1, 4, 11):
-        found = drawn(dataset, tmp_path, limit)
+        found = materialize_sample(dataset, tmp_path, limit)
         assert set(column(found.systems, "system_id")) == set(order[:limit])
 
 
 def test_only_what_is_needed_is_unpacked(publish: Publish, tmp_path: Path) -> None:
-    """An archive of which no row was drawn may as well be gone."""
+    """An archive without a row in the sample may as well be gone."""
     files, systems = two_parts(tmp_path)
     dataset = publish("omat24", files)
     dataset.loader.source.fetch(lambda text: None)
@@ -226,9 +226,9 @@ def test_rows_that_cannot_be_decoded_are_counted_and_others_take_their_place(
         (f"val/a:{n}" for n in range(1, 21)), key=lambda name: sha256(name.encode()).hexdigest()
     )
     good = [f"salex/{name}" for name in order if int(name.rpartition(":")[2]) not in broken]
-    found = drawn(dataset, tmp_path, 12)
+    found = materialize_sample(dataset, tmp_path, 12)
     assert set(column(found.systems, "system_id")) == set(good[:12])
-    everything = drawn(dataset, tmp_path, 50)
+    everything = materialize_sample(dataset, tmp_path, 50)
     assert (everything.n_systems, everything.n_unreadable) == (16, 4)
     reasons = dict(
         zip(
@@ -243,7 +243,7 @@ def test_rows_that_cannot_be_decoded_are_counted_and_others_take_their_place(
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
 def test_a_cut_archive_is_one_clear_error(publish: Publish, share: float, tmp_path: Path) -> None:
-    """Even one whose checksum was taken when it was cut already."""
+    """Even an archive that was cut before its checksum was recorded."""
     files, _ = two_parts(tmp_path)
     path = files["aimd-from-PBE-1000-npt.tar.gz"]
     data = path.read_bytes()
@@ -252,7 +252,7 @@ def test_a_cut_archive_is_one_clear_error(publish: Publish, share: float, tmp_pa
         DatasetError,
         match=r"aimd-from-PBE-1000-npt.tar.gz is not a whole .tar.gz: .+; remove it, and run",
     ):
-        drawn(publish("omat24", files), tmp_path)
+        materialize_sample(publish("omat24", files), tmp_path)
     assert kept(tmp_path, "omat24") == sorted(files) and not list((tmp_path / "out").iterdir())
 
 
@@ -263,7 +263,7 @@ def test_a_cut_database_in_a_whole_archive_is_one_clear_error(
     content = {"val/good.aselmdb": database, "val/cut.aselmdb": database[: len(database) // 2]}
     dataset = publish("salex", {"val.tar.gz": archive(tmp_path / "val.tar.gz", content)})
     with pytest.raises(DatasetError, match=r"cut.aselmdb is not a whole .aselmdb file: .+"):
-        drawn(dataset, tmp_path)
+        materialize_sample(dataset, tmp_path)
     assert kept(tmp_path, "salex") == ["val.tar.gz"]
 
 
@@ -277,7 +277,7 @@ def test_another_file_than_the_published_one_is_refused(
     with pytest.raises(
         DatasetError, match=rf"dataset omat24: .*{name} is not the file expected: its sha256 is"
     ):
-        drawn(dataset, tmp_path)
+        materialize_sample(dataset, tmp_path)
     assert name not in kept(tmp_path, "omat24")
 
 
@@ -286,13 +286,13 @@ def test_an_archive_without_databases_is_an_error(publish: Publish, tmp_path: Pa
         "salex", {"val.tar.gz": archive(tmp_path / "val.tar.gz", {"val/readme.txt": b"moved"})}
     )
     with pytest.raises(DatasetError, match="nothing in .* can be read: it has no entries"):
-        drawn(dataset, tmp_path)
+        materialize_sample(dataset, tmp_path)
 
 
 def test_memory_grows_with_the_sample_and_not_with_the_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compares peaks of a pass over ids and one over rows, for 2 × 3 MB and 2 × 18 MB."""
+    """Compare peaks of a pass over ids and one over rows, for 2 × 3 MB and 2 × 18 MB."""
 
     def peak(count: int) -> int:
         monkeypatch.setenv("MATTERZOO_DATASETS", str(tmp_path / str(count)))

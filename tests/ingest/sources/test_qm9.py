@@ -56,7 +56,7 @@ XYZ        D_IJ
 
 
 def molecule(index: int, **changes: str) -> bytes:
-    """Methane under another index, with parts of its text replaced."""
+    """Return methane under another index, with parts of its text replaced."""
     text = METHANE.replace("gdb 1\t", f"gdb {index}\t")
     for old, new in changes.items():
         assert old in text
@@ -65,7 +65,7 @@ def molecule(index: int, **changes: str) -> bytes:
 
 
 def archive(members: Mapping[int, bytes]) -> bytes:
-    """A .tar.bz2 with a file a molecule, as the published one."""
+    """Return a .tar.bz2 with one file per molecule, as the published one."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:bz2") as tar:
         for index, text in members.items():
@@ -80,7 +80,7 @@ Make = Callable[..., DownloadedDataset]
 
 @pytest.fixture
 def qm9(hub: Hub) -> Make:
-    """QM9 of these molecules, or of these bytes as its archive."""
+    """Make QM9 of these molecules, or with these bytes as its archive."""
 
     def make(members: Mapping[int, bytes], packed: bytes | None = None) -> DownloadedDataset:
         contents = {ARCHIVE: packed or archive(members), LEFT_OUT: TABLE.encode()}
@@ -110,7 +110,7 @@ def test_a_molecule_is_what_its_file_says(qm9: Make) -> None:
 
 
 def test_gap_is_lumo_less_homo(qm9: Make) -> None:
-    """Three columns agree only if they are the ones that they are taken for."""
+    """Three columns agree only if each is what it is taken for."""
     entry = read(qm9({1: molecule(1)}))["gdb_1"]
     assert isinstance(entry, Entry)
     value = {label.property: label.value for label in entry.labels}
@@ -192,7 +192,7 @@ def test_a_limit_takes_the_first_by_hash_and_no_more_of_the_archive(qm9: Make) -
 
 
 def test_unreadable_molecules_are_replaced_by_the_next(qm9: Make) -> None:
-    """So that a limit of seven gives seven systems, whatever is broken among them."""
+    """A limit of seven gives seven systems, whatever is broken among them."""
     order = first_ids([f"gdb_{index}" for index in range(1, 40)], 39)
     broken = {int(name.removeprefix("gdb_")) for name in (order[0], order[6], order[7])}
     members = {index: b"torn" if index in broken else molecule(index) for index in range(1, 40)}

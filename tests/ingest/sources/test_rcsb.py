@@ -46,7 +46,7 @@ ATOM   17  O O   . GLU A 1 5  ? 6.607  17.489 23.657 1.00 61.06  ? ? ? ? ? ? 2  
 
 
 def atom(residue: str, place: int | str, name: str, x: float = 0.0, **more: object) -> str:
-    """A line of the loop of atoms."""
+    """Return a line of the loop of atoms."""
     given = {"mark": ".", "chain": "A", "occupancy": "1.00", "model": 1, "group": "ATOM", **more}
     quoted = f'"{name}"' if "'" in name else name
     return (
@@ -57,7 +57,7 @@ def atom(residue: str, place: int | str, name: str, x: float = 0.0, **more: obje
 
 
 def residue(name: str, place: int, skip: str = "", **more: object) -> str:
-    """Backbone and a side chain's first atom."""
+    """Return the lines of a backbone and of the first atom of a side chain."""
     return "".join(
         atom(name, place, a, float(place), **more) for a in ("N", "CA", "C", "O", "CB") if a != skip
     )
@@ -92,7 +92,7 @@ Make = Callable[..., DownloadedDataset]
 
 @pytest.fixture
 def rcsb(hub: Hub) -> Make:
-    """The dataset of a list and of entries' files."""
+    """Make the dataset of a list and of the files of entries."""
 
     def make(sequences: bytes, entries: Mapping[str, bytes]) -> DownloadedDataset:
         for name, content in entries.items():
@@ -205,7 +205,7 @@ def test_waters_ligands_other_chains_and_later_models_are_not_the_chain(tmp_path
 
 
 def test_the_most_occupied_of_several_residues_in_one_place(tmp_path: Path) -> None:
-    """Atoms of 3JQH. Biopython, which counts the last, would call the first residue a serine."""
+    """Atoms of 3JQH: Biopython, which takes the last, would call the first residue a serine."""
     sequence, backbone = parsed(tmp_path, TWO_IN_ONE_PLACE)
     assert sequence == "PE"
     assert backbone[0].tolist() == [
@@ -342,7 +342,7 @@ def test_a_busy_server_is_asked_again(rcsb: Make, hub: Hub) -> None:
 
 
 def test_a_server_that_refuses_is_no_fault_of_the_entry(rcsb: Make, hub: Hub) -> None:
-    """Else a sample made while the network is down would lack what others have."""
+    """Otherwise a sample made while the network is down would lack what others have."""
     hub.faults = [Fault("1abc.cif.gz", status=403, times=99)]
     with pytest.raises(
         DatasetError, match="dataset rcsb: .*1abc.cif.gz could not be downloaded: .* 403"

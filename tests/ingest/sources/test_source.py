@@ -16,18 +16,18 @@ from ingest.sources.shared.source import Source, SourceFile
 from ingest.systems.entry import DatasetError
 from tests.hub import Blob, Fault, Hub
 from tests.ingest.downloaded import changed
-from tests.ingest.sources.numbered_lines import drawn, ids, lines, read
+from tests.ingest.sources.numbered_lines import ids, lines, materialize_sample, read
 
 
 def test_files_are_fetched_once_and_license_and_size_are_said(
     numbers: DownloadedDataset, hub: Hub
 ) -> None:
-    said: list[str] = []
+    logged: list[str] = []
     for _ in range(2):
-        folder = numbers.loader.source.fetch(said.append)
+        folder = numbers.loader.source.fetch(logged.append)
     assert (folder / "numbers.txt").read_bytes() == lines(40)
     assert len(hub.asked("numbers.txt")) == 1
-    assert said == [
+    assert logged == [
         f"  downloading 1 file, 0 MB, to {folder}",
         "  license of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms",
     ]
@@ -39,14 +39,14 @@ def test_a_user_s_own_copy_is_taken_if_it_is_the_one_published(
     files = numbers.loader.source
     files.folder.mkdir(parents=True)
     (files.folder / "numbers.txt").write_bytes(lines(40))
-    assert drawn(numbers, tmp_path / "made").n_systems == 40
+    assert materialize_sample(numbers, tmp_path / "made").n_systems == 40
     assert hub.log == []
     (files.folder / "numbers.txt").write_bytes(lines(40, "n3"))
     with pytest.raises(
         DatasetError,
         match=r"numbers.txt is not the file of .*: it has .* bytes, expected .*; remove it",
     ):
-        drawn(numbers, tmp_path / "again")
+        materialize_sample(numbers, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
@@ -58,7 +58,7 @@ def test_another_file_than_the_published_is_refused(
     with pytest.raises(
         DatasetError, match="dataset numbers: .*numbers.txt is not the file expected: it"
     ):
-        drawn(numbers, tmp_path / "made")
+        materialize_sample(numbers, tmp_path / "made")
     assert not (numbers.loader.source.folder / "numbers.txt").exists()
     assert not (tmp_path / "made").exists()
 
@@ -69,15 +69,20 @@ def test_a_md5_is_a_checksum_too(numbers: DownloadedDataset, hub: Hub, tmp_path:
         return changed(numbers, file=(SourceFile(path="numbers.txt", url=url, md5=md5),))
 
     with pytest.raises(DatasetError, match="its md5 is .*, expected 0000"):
-        drawn(with_md5("0" * 32), tmp_path / "made")
-    assert drawn(with_md5(hashlib.md5(lines(40)).hexdigest()), tmp_path / "made").n_systems == 40
+        materialize_sample(with_md5("0" * 32), tmp_path / "made")
+    assert (
+        materialize_sample(
+            with_md5(hashlib.md5(lines(40)).hexdigest()), tmp_path / "made"
+        ).n_systems
+        == 40
+    )
 
 
 def test_a_broken_download_goes_on_where_it_broke(
     numbers: DownloadedDataset, hub: Hub, tmp_path: Path
 ) -> None:
     hub.faults = [Fault("numbers.txt", cut=100)]
-    assert drawn(numbers, tmp_path / "made").n_systems == 40
+    assert materialize_sample(numbers, tmp_path / "made").n_systems == 40
     assert [request.headers.get("Range") for request in hub.asked("numbers.txt")] == [
         None,
         "bytes=100-",
@@ -93,21 +98,21 @@ def test_a_file_without_a_checksum_is_pinned_first(toml: Path, hub: Hub, tmp_pat
         DatasetError,
         match=r"no checksum of numbers.txt .*; `matterzoo pin --dataset numbers` downloads it",
     ):
-        drawn(load(), tmp_path / "made")
+        materialize_sample(load(), tmp_path / "made")
     assert hub.log == []
-    said: list[str] = []
-    load().loader.source.pin(said.append)
+    logged: list[str] = []
+    load().loader.source.pin(logged.append)
     assert (
         "  license of numbers: CC-BY-NC-4.0, not for commercial use, https://example.org/terms"
-        in said
+        in logged
     )
     digest = hashlib.sha256(lines(40)).hexdigest()
     size = len(lines(40))
     assert json.loads(toml.with_suffix(".lock").read_text()) == {
         "numbers.txt": {"sha256": digest, "size": size}
     }
-    assert f"numbers.txt: {digest}, {size:,} bytes" in said
-    assert drawn(load(), tmp_path / "made").n_systems == 40
+    assert f"numbers.txt: {digest}, {size:,} bytes" in logged
+    assert materialize_sample(load(), tmp_path / "made").n_systems == 40
     (load().loader.source.folder / "numbers.txt").unlink()
     hub.files["numbers.txt"] = Blob(lines(40, "n3"))
     with pytest.raises(DatasetError, match="is not the file expected"):

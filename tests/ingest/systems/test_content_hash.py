@@ -30,7 +30,7 @@ def crystals(draw: st.DrawFn) -> Entry:
 
 
 def test_hash_is_the_same_everywhere() -> None:
-    """Pinned: a store made on one machine is read on another."""
+    """It is pinned, as a store made on one machine is read on another."""
     crystal = water(
         cell=np.eye(3), pbc=np.ones(3, dtype=bool), charge=-1, spin=2, smiles="O", sequence="MK"
     )

@@ -10,7 +10,7 @@ from ingest.systems import sample
 
 
 def test_the_order_of_a_sample_is_pinned() -> None:
-    """For ever: every number that was ever made from a sample depends on it."""
+    """It must never change: every number from a sample depends on it."""
     assert sample.first_ids((f"gdb_{i}" for i in range(1, 133_886)), 3) == [
         "gdb_132568",
         "gdb_64545",
