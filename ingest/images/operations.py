@@ -11,10 +11,10 @@ import docker
 from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images.build import BuildOptions, build
-from ingest.images.clean import clean, list_removable
 from ingest.images.engine import connected
-from ingest.images.local import find_image
+from ingest.images.local_images import find_image
 from ingest.images.push_pull import ImageMissing, pull, push
+from ingest.images.removal import clean, list_removable
 from zoo.cards.discovery import find_families, find_family
 from zoo.cards.family import Family
 

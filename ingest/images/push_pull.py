@@ -14,7 +14,7 @@ from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images.digests import Published, current, explain_missing, record
 from ingest.images.layers import LayerProgress
-from ingest.images.local import find_built, is_image_of
+from ingest.images.local_images import find_built, is_image_of
 from ingest.images.recipe import recipe
 from zoo.cards.family import Family
 

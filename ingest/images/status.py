@@ -11,7 +11,7 @@ from docker.models.images import Image
 
 from ingest.failures import RunError
 from ingest.images.digests import current, published
-from ingest.images.local import is_image_of
+from ingest.images.local_images import is_image_of
 from ingest.images.recipe import FAMILY, PART, RECIPE, recipe, worker_files
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from ingest.images.engine import Engine, EngineError, connected
-from ingest.images.local import find_image
+from ingest.images.local_images import find_image
 from ingest.maintenance.diagnosis import Finding, check_room
 from ingest.maintenance.gpus import check_gpus
 from ingest.runtimes import environment, load_runtimes

@@ -19,7 +19,7 @@ from docker.utils.socket import frames_iter
 
 from ingest.callbacks import Log, OnEvent
 from ingest.failures import Killed, OutOfMemory, RunError
-from ingest.images import engine, local, push_pull
+from ingest.images import engine, local_images, push_pull
 from ingest.images.containers import remove_abandoned, remove_container
 from ingest.images.engine import BROKEN, Engine, connected
 from ingest.images.recipe import FAMILY
@@ -58,7 +58,7 @@ class Docker:
             family: The family to run.
         """
         with connected() as client:
-            return local.missing_image(client, family)
+            return local_images.missing_image(client, family)
 
     def ready(self, family: Family) -> bool:
         """Return whether an image of the family as it is now is here.
@@ -67,7 +67,7 @@ class Docker:
             family: The family of the image.
         """
         with connected() as client:
-            return local.find_image(client, family) is not None
+            return local_images.find_image(client, family) is not None
 
     def ensure(self, family: Family, log: Log) -> str | None:
         """Pull the published image of the family unless an image is here.
@@ -83,7 +83,7 @@ class Docker:
             RunError: If there is no image, or it cannot be pulled.
         """
         with connected(timeout=PULL_SECONDS) as client:
-            found = local.find_image(client, family) or push_pull.pull(client, family, log)
+            found = local_images.find_image(client, family) or push_pull.pull(client, family, log)
         log(f"image {found}")
         return found
 
@@ -112,10 +112,10 @@ class Docker:
         out.mkdir(parents=True, exist_ok=True)
         with connected() as client, (out / "worker.log").open("ab", buffering=0) as log_file:
             about = Engine.ask(client)
-            image = local.find_image(client, family)
+            image = local_images.find_image(client, family)
             if image is None:
                 raise RunError(
-                    local.missing_image(client, family)
+                    local_images.missing_image(client, family)
                     or f"the image of {family.name} is not here any more"
                 )
             remove_abandoned(client, str(job.parent))

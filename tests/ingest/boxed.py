@@ -17,10 +17,10 @@ from docker.errors import DockerException
 
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
-from ingest.images.clean import clean
 from ingest.images.containers import list_containers
 from ingest.images.engine import EngineError, address, connected
 from ingest.images.recipe import default_base
+from ingest.images.removal import clean
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from matterzoo import main

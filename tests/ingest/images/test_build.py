@@ -19,7 +19,7 @@ from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
 from ingest.images.context import build_context
 from ingest.images.engine import Engine
-from ingest.images.local import find_built, find_image
+from ingest.images.local_images import find_built, find_image
 from ingest.images.recipe import (
     FAMILY,
     LOCK,

@@ -21,7 +21,7 @@ from ingest.images.digests import (
     record,
 )
 from ingest.images.layers import LayerProgress
-from ingest.images.local import find_built, find_image
+from ingest.images.local_images import find_built, find_image
 from ingest.images.push_pull import pull, push
 from ingest.images.recipe import recipe
 from ingest.images.status import describe_images, stale_families
@@ -79,7 +79,7 @@ def test_what_was_pushed_is_pulled_by_its_digest_and_run(
 
 
 @pytest.mark.container
-def test_the_run_tells_the_digest(pushed: Published, ingest: Ingest, layout: Layout) -> None:
+def test_the_run_records_the_digest(pushed: Published, ingest: Ingest, layout: Layout) -> None:
     from schemas.store import connect
 
     assert ingest("plain")[0] == 0
@@ -88,7 +88,7 @@ def test_the_run_tells_the_digest(pushed: Published, ingest: Ingest, layout: Lay
 
 
 @pytest.mark.container
-def test_make_pull(
+def test_pull_of_a_model_and_of_a_family(
     pushed: Published, boxed: Family, layout: Layout, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["pull", "--model", "boxed-plain"]) == 0

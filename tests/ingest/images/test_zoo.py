@@ -16,7 +16,7 @@ import pytest
 
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
-from ingest.images.local import find_built, find_image
+from ingest.images.local_images import find_built, find_image
 from ingest.images.push_pull import pull, push
 from ingest.runtimes import environment, load_runtimes
 from ingest.runtimes.check_image import check_image

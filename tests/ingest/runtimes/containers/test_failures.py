@@ -24,7 +24,7 @@ import pytest
 from docker.models.containers import Container
 
 from ingest.executors import embed
-from ingest.images import local
+from ingest.images import local_images
 from ingest.images.build import BuildOptions, build
 from ingest.images.containers import list_containers, remove_container, this_process
 from ingest.images.engine import Engine, connected
@@ -208,7 +208,7 @@ def forget(
     """Remove the family's image, and what Podman kept of earlier builds, until the test ends."""
 
     def remove() -> None:
-        while (found := local.find_built(client, boxed)) is not None:
+        while (found := local_images.find_built(client, boxed)) is not None:
             client.api.remove_image(found.id, force=True)
 
     yield remove

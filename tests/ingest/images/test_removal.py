@@ -15,12 +15,11 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from ingest.images import clean as clean_module
-from ingest.images import local
+from ingest.images import local_images, removal
 from ingest.images.build import BuildOptions, build
-from ingest.images.clean import clean
 from ingest.images.containers import remove_container, this_process
 from ingest.images.recipe import FAMILY, HOST, RUN
+from ingest.images.removal import clean
 from matterzoo import main
 from zoo.cards.family import Family
 
@@ -33,7 +32,7 @@ Start = Callable[..., Container]
 def part(monkeypatch: pytest.MonkeyPatch) -> str:
     """The label by which images are taken for the project's."""
     name = f"org.matterzoo.test-{uuid.uuid4().hex[:12]}"
-    monkeypatch.setattr(clean_module, "PART", name)
+    monkeypatch.setattr(removal, "PART", name)
     return name
 
 
@@ -132,9 +131,9 @@ def test_one_familys(
     make: Make,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    other = make({clean_module.PART: "family", FAMILY: "unbuilt"}, "matterzoo/unbuilt:clean")
+    other = make({removal.PART: "family", FAMILY: "unbuilt"}, "matterzoo/unbuilt:clean")
     before = images(client)
-    found = local.find_built(client, boxed)
+    found = local_images.find_built(client, boxed)
     assert found is not None and {found.id, other.id} <= before.keys()
     try:
         assert main(["clean", "--images", "boxed"]) == 0
