@@ -24,7 +24,7 @@ OLD_NAMES = {
 
 def network(model: Mapping[str, Any]) -> torch.nn.Module:
     options = model["options"]
-    limits = SystemConfig(options["radius"], options["neighbors"])
+    limits = SystemConfig(options["radius"], options["neighbours"])
     return getattr(pretrained, options["architecture"])(
         device="cpu", system_config=limits, **options.get("settings", {})
     )

@@ -202,7 +202,7 @@ def test_constant_is_constant_and_not_zero(molecules: list[System]) -> None:
 def test_neighbors_are_those_of_an_independent_implementation(atoms: Atoms) -> None:
     i, j, d = neighbor_list("ijd", atoms, controls.CUTOFF)
     system = to_system(atoms)
-    blocks = list(controls.neighbor_blocks(system.positions, system.cell, system.pbc))
+    blocks = list(controls.neighbour_blocks(system.positions, system.cell, system.pbc))
     ours = sorted(
         zip(*(np.concatenate(parts).tolist() for parts in zip(*blocks, strict=True)), strict=True)
     )

@@ -82,6 +82,6 @@ def test_what_rdkit_cannot_read_fails_with_the_reason(inside: dict[str, Any]) ->
 
 def test_what_the_tokenizer_cannot_read_is_not_applicable(inside: dict[str, Any]) -> None:
     expected = (
-        "NotApplicable: the tokenizer cannot read all of it (words of over 100 letters): 'CCCCCC"
+        "NotApplicable: the tokeniser cannot read all of it (words of over 100 letters): 'CCCCCC"
     )
     assert inside["faults"]["C" * 101].startswith(expected)
