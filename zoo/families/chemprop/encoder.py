@@ -1,4 +1,4 @@
-"""Chemprop's directed message passing over molecular graphs (heavy atoms), with the weights of CheMeleon; float32."""
+"""Chemprop's message passing over molecular graphs of heavy atoms, with CheMeleon's weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from zoo.encoder import Encoder, System
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: atoms after message passing, (n_atoms, d); their mean is CheMeleon's fingerprint.
+    """CheMeleon, or its untrained twin, in float32.
 
-    options: what is not chemprop's default of the arguments of BondMessagePassing, for the untrained twin, which that
-    class draws; the published file names its own.
+    The representation `last_hidden` holds the atoms after message passing, (n_atoms, d). Their mean
+    is CheMeleon's fingerprint.
+
+    The card's `options` are those arguments of BondMessagePassing that differ from chemprop's
+    defaults. They serve the untrained twin, which that class draws; the published file contains its
+    own arguments.
     """
 
     def __init__(
@@ -42,7 +46,11 @@ class FamilyEncoder(Encoder):
         self.featurizer = SimpleMoleculeMolGraphFeaturizer()
 
     def prepare(self, system: System) -> MolGraph:
-        """Graph of the molecule, in RDKit's canonical order of atoms, on which the tags of chirality depend."""
+        """Return the graph of the molecule.
+
+        The atoms stand in RDKit's canonical order, because the tags of chirality depend on the
+        order.
+        """
         with rdBase.BlockLogs():
             molecule = Chem.MolFromSmiles(system.smiles)
             if molecule is None or molecule.GetNumAtoms() == 0:
@@ -52,7 +60,7 @@ class FamilyEncoder(Encoder):
             return self.featurizer(Chem.MolFromSmiles(Chem.MolToSmiles(molecule)))
 
     def size(self, item: MolGraph) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item.V)
 
     @torch.inference_mode()

@@ -1,7 +1,8 @@
 """CHGNet (Deng et al. 2023): crystal graphs with bonds and angles; float32 only.
 
-Three things that the package's own outputs get wrong for our purpose: `crystal_fea` is a sum over atoms, `atom_fea` is
-one layer early, and a batch without a single angle skips layers that a batch with one runs through (see `encode`).
+Three outputs of the package do not fit our purpose: `crystal_fea` is a sum over atoms, `atom_fea`
+is taken one layer too early, and a batch without any angle skips layers that a batch with an angle
+runs through (see `FamilyEncoder.encode`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ from pymatgen.core import Structure
 
 from zoo.encoder import ENERGY, Encoder, System
 
-VACUUM = 10.0  # Å on each side, in directions that are not periodic: images are then beyond every cutoff (5 or 6 Å)
+# Å on each side in directions that are not periodic, so that images are beyond every cutoff (5 or 6
+# Å)
+VACUUM = 10.0
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: per-atom input of the energy readout, (n_atoms, 64), invariant.
+    """CHGNet with the weights of the package, or its untrained twin.
 
-    The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
-    torch.manual_seed: every embedding, linear and normalization layer is the constructor's draw. What stays: the
-    composition model (fitted reference energies: they enter after the representation is read, and are part of its
-    energy), and the radial and
-    angular frequencies start, as in training, at integer multiples.
+    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, 64); it
+    is invariant.
+
+    The untrained twin is built by the package's constructor from the checkpoint's own arguments,
+    after torch.manual_seed. The constructor draws every embedding, linear and normalization layer.
+    The composition model stays as it is: it holds fitted reference energies, which are added after
+    the representation is read and are part of the twin's energy. The radial and angular frequencies
+    start at integer multiples, as they do in training.
     """
 
     def __init__(
@@ -44,9 +50,8 @@ class FamilyEncoder(Encoder):
         if untrained_seed is not None:
             torch.manual_seed(untrained_seed)
             network = CHGNet(**network.model_args)
-        network.graph_converter.set_isolated_atom_response(
-            "ignore"
-        )  # its default refuses single atoms
+        # The default refuses single atoms.
+        network.graph_converter.set_isolated_atom_response("ignore")
         network.mlp.register_forward_pre_hook(self._keep)
         self.network = network.to(device).eval().requires_grad_(False)
         self._rows = torch.empty(0)
@@ -55,14 +60,18 @@ class FamilyEncoder(Encoder):
         self._rows = args[0]
 
     def prepare(self, system: System) -> CrystalGraph:
-        """Graph of the structure; a vacuum of 10 Å on each side is added in directions that are not periodic."""
+        """Return the graph of the structure.
+
+        Directions that are not periodic get a vacuum of 10 Å on each side.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         open_axes = tuple(np.flatnonzero(~atoms.pbc))
         if open_axes:
             atoms.center(vacuum=VACUUM, axis=open_axes)
         if atoms.cell.rank < 3:
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         structure = Structure(
             atoms.cell.array, atoms.numbers, atoms.positions, coords_are_cartesian=True
@@ -70,17 +79,18 @@ class FamilyEncoder(Encoder):
         return self.network.graph_converter(structure)
 
     def size(self, item: CrystalGraph) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item.atomic_number)
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[CrystalGraph], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """Graphs without angles go through on their own.
+        """Return the vectors and energies, computing graphs without angles apart from the others.
 
-        The package runs its bond convolutions only if some graph of the batch has an angle; where those have a bias
-        (0.2.0), one such neighbor would change the vector of a graph that has none.
+        The package runs its bond convolutions only if some graph of the batch has an angle. Where
+        those convolutions have a bias (0.2.0), one such neighbor in the batch would change the
+        vector of a graph that has no angle.
         """
         vectors: list[np.ndarray] = [np.empty(0)] * len(items)
         energies = [0.0] * len(items)

@@ -1,4 +1,4 @@
-"""Descriptors that nobody trained: SOAP, composition statistics, molecular fingerprints."""
+"""Descriptors without training: SOAP, composition statistics and molecular fingerprints."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from zoo.encoder import Encoder, NotApplicable, System
 
 
 class Descriptor(Protocol):
-    """What each descriptor does; constructed with its card's `options`."""
+    """The interface of the descriptors, which are constructed with their card's `options`."""
 
     def prepare(self, system: System) -> Any: ...
 
     def size(self, item: Any) -> int:
-        """In the unit of the card's `compute.scales_with`."""
+        """Return the size of an item in the unit of the card's `compute.scales_with`."""
 
     def vectors(self, item: Any, representation: str) -> np.ndarray: ...
 
 
 class Soap:
-    """Smooth overlap of atomic positions, compressed to an element-blind power spectrum; (n_atoms, d)."""
+    """Smooth overlap of atomic positions (SOAP), (n_atoms, d).
+
+    The power spectrum is compressed so that it does not distinguish elements.
+    """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         from dscribe.descriptors import SOAP
 
-        # Element-blind, so the list of species decides neither the values nor their number: any element may come.
+        # The compression is element-blind, so the list of species decides neither the values nor
+        # their number, and any element is allowed.
         species = range(1, 119)
         compression = {"mode": options["compression"], "species_weighting": None}
         lengths = {name: options[name] for name in ("r_cut", "n_max", "l_max", "sigma", "rbf")}
@@ -63,7 +67,7 @@ class Soap:
 
 
 class Composition:
-    """Statistics of tabulated element properties over the composition; (d,)."""
+    """Statistics of tabulated element properties over the composition, (d,)."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         from matminer.featurizers.composition import ElementProperty
@@ -87,7 +91,7 @@ class Composition:
 
 
 class Fingerprint:
-    """A hashed fingerprint of the molecular graph, as bits or as counts; (d,)."""
+    """A hashed fingerprint of the molecular graph, as bits or as counts, (d,)."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         from rdkit.Chem import rdFingerprintGenerator
@@ -119,7 +123,11 @@ class Fingerprint:
 
 
 def read_smiles(smiles: str) -> Any:
-    """The RDKit molecule, hydrogens implicit. ValueError with RDKit's own diagnosis where it cannot be read."""
+    """Return the RDKit molecule with implicit hydrogens.
+
+    Raises:
+        ValueError: RDKit cannot read the SMILES; the message gives RDKit's own diagnosis.
+    """
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
@@ -132,7 +140,7 @@ def read_smiles(smiles: str) -> Any:
 
 
 def diagnose(smiles: str) -> str:
-    """What RDKit finds wrong with a SMILES."""
+    """Return what RDKit finds wrong with a SMILES."""
     from rdkit import Chem
 
     raw = Chem.MolFromSmiles(smiles, sanitize=False)
@@ -150,7 +158,10 @@ DESCRIPTORS: dict[str, type[Descriptor]] = {
 
 
 class FamilyEncoder(Encoder):
-    """Builds the descriptor that the card's `options.descriptor` names, with the other options as its settings."""
+    """The descriptor that the card's option `descriptor` names.
+
+    The other options are its settings.
+    """
 
     def __init__(
         self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None

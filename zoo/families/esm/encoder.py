@@ -1,4 +1,7 @@
-"""ESM C (sequence) and ESM3 (sequence, or backbone alone), by the package of EvolutionaryScale, now Biohub."""
+"""ESM C (sequence) and ESM3 (sequence, or backbone alone).
+
+The package is that of EvolutionaryScale, now Biohub.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.encoder import Encoder, NotApplicable, System
 
-LETTERS = "LAGVSERTIDPKQNFYMHWCXBUZO"  # of the package's vocabulary, those that stand for a residue
-ATOM37 = [0, 1, 2, 4]  # where N, CA, C and O are among the package's 37 atoms of a residue
+# The letters of the package's vocabulary that stand for a residue
+LETTERS = "LAGVSERTIDPKQNFYMHWCXBUZO"
+ATOM37 = [0, 1, 2, 4]  # the places of N, CA, C and O among the package's 37 atoms of a residue
 
 
 class FamilyEncoder(Encoder):
-    """options.architecture ('ESMC' or 'ESM3') tells which of the two classes below does the work."""
+    """ESM C or ESM3; the option `architecture` ('ESMC' or 'ESM3') chooses the reader."""
 
     def __init__(
         self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
@@ -33,7 +37,8 @@ class FamilyEncoder(Encoder):
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         if dtype != "float32":
             raise ValueError(
-                f"dtype {dtype!r}: rotations and distances are float32 in the package; use DTYPE=float32"
+                f"dtype {dtype!r}: rotations and distances are float32 in the package; "
+                "use DTYPE=float32"
             )
         options, names = model["options"], [file["path"] for file in model["weights"]["files"]]
         if untrained_seed is None:
@@ -50,7 +55,7 @@ class FamilyEncoder(Encoder):
         return self.reader.prepare(system)
 
     def size(self, item: Any) -> int:
-        """Tokens: residues, and the two at the ends."""
+        """Return the number of tokens: the residues, and one token at each end."""
         return len(item)
 
     @torch.inference_mode()
@@ -64,7 +69,7 @@ class FamilyEncoder(Encoder):
 
 
 class Reader:
-    """A network, and how it is asked."""
+    """A network, and the way in which it reads proteins."""
 
     def __init__(self, network: ESMC | ESM3, options: Mapping[str, Any]) -> None:
         self.network = network
@@ -75,17 +80,24 @@ class Reader:
 
     @abstractmethod
     def read(self, items: Sequence[Any]) -> dict[str, list[torch.Tensor]]:
-        """Rows of the residues, (residues, d), of each item for every representation."""
+        """Return the rows of the residues, (residues, d), per representation and item."""
 
 
 class ESMCReader(Reader):
-    """`last_hidden`: the package's `embeddings`, after the last layer norm; `middle`: after half of the blocks."""
+    """ESM C.
+
+    The representation `last_hidden` is the package's `embeddings`, after the last layer norm;
+    `middle` is taken after half of the blocks.
+    """
 
     def prepare(self, system: System) -> torch.Tensor:
         return self.network._tokenize([letters(system)])[0].cpu()
 
     def read(self, items: Sequence[torch.Tensor]) -> dict[str, list[torch.Tensor]]:
-        """Padded tokens are masked: the package tells them from their id."""
+        """Read the proteins in one padded batch.
+
+        The package recognizes padded tokens by their id and masks them.
+        """
         tokens = pad_sequence(
             list(items), batch_first=True, padding_value=self.network.tokenizer.pad_token_id
         )
@@ -99,11 +111,15 @@ class ESMCReader(Reader):
 
 
 class ESM3Reader(Reader):
-    """`last_hidden`: the package's `embeddings`, after the last block; `normed`: after the layer norm that follows.
+    """ESM3.
 
-    Proteins go through one at a time: the package's masks for padding are meant for its sequence track alone.
-    options.track: 'sequence'; or 'structure', where every letter is masked and the backbone is given as the package
-    gives it, as tokens of its structure encoder, as frames, and as known with certainty.
+    The representation `last_hidden` is the package's `embeddings`, after the last block; `normed`
+    is taken after the layer norm that follows.
+
+    Proteins go through one at a time, because the package's masks for padding cover the sequence
+    track only. The option `track` is 'sequence' or 'structure'. With 'structure' every letter is
+    masked, and the backbone is given in the package's three forms: as tokens of its structure
+    encoder, as frames, and as known with certainty.
     """
 
     def prepare(self, system: System) -> ESMProtein:
@@ -122,7 +138,10 @@ READERS: dict[str, type[Reader]] = {"ESMC": ESMCReader, "ESM3": ESM3Reader}
 
 
 def tracks(network: ESM3, protein: ESMProtein) -> dict[str, torch.Tensor]:
-    """What ESM3 is given of a protein, as its `logits` gives it; that one would round to bfloat16 on a GPU."""
+    """Return the input tracks of a protein, as `ESM3.logits` assembles them.
+
+    That method is not used because it would round to bfloat16 on a GPU.
+    """
     tensor = network.encode(protein)
     given = {"sequence_tokens": tensor.sequence[None]}
     if tensor.coordinates is not None:
@@ -136,6 +155,11 @@ def tracks(network: ESM3, protein: ESMProtein) -> dict[str, torch.Tensor]:
 
 
 def letters(system: System) -> str:
+    """Return the sequence.
+
+    Raises:
+        NotApplicable: The model's vocabulary lacks a letter of the sequence.
+    """
     unknown = sorted(set(system.sequence) - set(LETTERS))
     if unknown:
         raise NotApplicable(f"the model's vocabulary lacks {', '.join(unknown)}")
@@ -143,10 +167,12 @@ def letters(system: System) -> str:
 
 
 def oriented(backbone: np.ndarray) -> np.ndarray:
-    """A backbone about its center, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
+    """Return a backbone about its center, in the frame of its first residue.
 
-    What is float32 then no longer depends on the orientation: of residues that are equally far, the 16th and the 17th
-    say, rounding would otherwise choose another as neighbor, and another token would stand for the place.
+    The x axis points from CA to C, and N lies in the plane of x and y. In float32 the input then no
+    longer depends on the orientation. Otherwise, where two residues are equally far (say the 16th
+    and the 17th), rounding could choose a different neighbor, and the place would get a different
+    token.
     """
     n, alpha, c = backbone[0, :3]
     x = (c - alpha) / np.linalg.norm(c - alpha)
@@ -156,7 +182,10 @@ def oriented(backbone: np.ndarray) -> np.ndarray:
 
 
 def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
-    """The network with weights at random, by the package's classes with the arguments of its `pretrained` module."""
+    """Return the network with random weights.
+
+    The package's classes draw them, with the arguments of its `pretrained` module.
+    """
     if options["architecture"] == "ESMC":
         tokenizer = EsmSequenceTokenizer()
         return ESMC(
@@ -170,7 +199,8 @@ def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
         structure_encoder_fn=None,
         structure_decoder_fn=None,
         function_decoder_fn=None,
-        # of the six tokenizers those that are asked; the one of annotations would fetch a table from the hub
+        # Only two of the six tokenizers are used; that of annotations would fetch a table from the
+        # hub.
         tokenizers=SimpleNamespace(sequence=EsmSequenceTokenizer(), structure=StructureTokenizer()),
     )
     if options["track"] == "structure":
@@ -181,7 +211,10 @@ def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
 
 
 def load(options: Mapping[str, Any], files: Sequence[Path]) -> ESMC | ESM3:
-    """The published network; how many layers it has, its file tells. A second file is that of the structure encoder."""
+    """Return the published network.
+
+    The first file tells the number of layers. A second file holds the structure encoder.
+    """
     weights = torch.load(files[0], map_location="cpu", weights_only=True)
     blocks = {
         int(found[1])

@@ -1,4 +1,7 @@
-"""ESM-IF1 (Hsu et al. 2022): the structure encoder of FAIR's inverse-folding model; the sequence is not looked at."""
+"""ESM-IF1 (Hsu et al. 2022): the structure encoder of FAIR's inverse-folding model.
+
+It does not look at the sequence.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ import numpy as np
 import torch
 from torch_geometric.utils import scatter
 
-# The package imports torch_scatter, which no index has ready-made for this torch, and calls it only where a network
-# decodes residue by residue, which ESM-IF1's graph layers do not. torch_geometric, which it needs too, has the same.
+# The package imports torch_scatter, which no index offers built for this torch. It calls it only
+# where a network decodes residue by residue, which ESM-IF1's graph layers do not do.
+# torch_geometric, which the package needs too, has the same functions.
 sys.modules["torch_scatter"] = types.ModuleType("torch_scatter")
 sys.modules["torch_scatter"].scatter = scatter
 sys.modules["torch_scatter"].scatter_add = functools.partial(scatter, reduce="sum")
@@ -29,10 +33,14 @@ from zoo.encoder import Encoder, System  # noqa: E402
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: output of the structure encoder per residue, (residues, 512), invariant.
+    """ESM-IF1, or its untrained twin.
 
-    The untrained twin is the package's constructor, after torch.manual_seed, with the arguments that the card's
-    options repeat from the checkpoint; a checkpoint that says something else is refused.
+    The representation `last_hidden` is the output of the structure encoder per residue, (residues,
+    512); it is invariant.
+
+    The untrained twin is drawn by the package's constructor, after torch.manual_seed, with the
+    arguments in the card's options. These repeat the checkpoint's arguments, and a checkpoint with
+    other arguments is refused.
     """
 
     def __init__(
@@ -53,18 +61,21 @@ class FamilyEncoder(Encoder):
         self.convert = CoordBatchConverter(alphabet)
 
     def prepare(self, system: System) -> np.ndarray:
-        """N, CA and C of each residue, (residues, 3, 3) Å."""
+        """Return N, CA and C of each residue in Å, (residues, 3, 3)."""
         return oriented(system.backbone)[:, :3].astype(np.float32)
 
     def size(self, item: np.ndarray) -> int:
-        """Residues."""
+        """Return the number of residues."""
         return len(item)
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[np.ndarray], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """Each padded batch holds two residues that are none at the ends of each protein; they are left out."""
+        """Return the rows of the residues.
+
+        A padded batch adds a row at each end of every protein; these rows are left out.
+        """
         positions, confidence, _, _, padding = self.convert.from_lists(items, device=self.device)
         rows = self.network(positions, padding, confidence)["encoder_out"][0].transpose(0, 1)
         vectors = [rows[i, 1 : len(item) + 1].cpu().numpy() for i, item in enumerate(items)]
@@ -72,10 +83,11 @@ class FamilyEncoder(Encoder):
 
 
 def oriented(backbone: np.ndarray) -> np.ndarray:
-    """A backbone about its center, turned as its first residue lies: from CA to C is x, N is in the plane of x and y.
+    """Return a backbone about its center, in the frame of its first residue.
 
-    What is float32 then no longer depends on the orientation: of residues that are equally far, the 30th and the 31st
-    say, rounding would otherwise choose another as neighbor.
+    The x axis points from CA to C, and N lies in the plane of x and y. In float32 the input then no
+    longer depends on the orientation. Otherwise, where two residues are equally far (say the 30th
+    and the 31st), rounding could choose a different neighbor.
     """
     n, alpha, c = backbone[0, :3]
     x = (c - alpha) / np.linalg.norm(c - alpha)
@@ -85,11 +97,10 @@ def oriented(backbone: np.ndarray) -> np.ndarray:
 
 
 def load(path: Path) -> tuple[GVPTransformerModel, Alphabet]:
-    """The published network, by the package's own loader."""
+    """Return the published network, loaded by the package's own loader."""
     with torch.serialization.safe_globals([Namespace]):
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Regression weights not found"
-        )  # said of every inverse-folding model
+        # The package gives this warning for every inverse-folding model.
+        warnings.filterwarnings("ignore", "Regression weights not found")
         return pretrained.load_model_and_alphabet_core(path.stem, checkpoint)

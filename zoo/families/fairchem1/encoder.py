@@ -1,7 +1,8 @@
-"""EquiformerV2 (Barroso-Luque et al. 2024) and eSEN (Fu et al. 2025), the models of the OMat24 release.
+"""EquiformerV2 (Barroso-Luque et al. 2024) and eSEN (Fu et al. 2025), the OMat24 release.
 
-The package turns each edge's frame by a random angle, on which the vectors depend a little. Each system is therefore
-computed on its own, from the same random numbers: its vector is then its own, whatever else is in the batch.
+The package rotates the frame of each edge by a random angle, and the vectors depend slightly on
+these angles. Each system is therefore computed on its own from the same random numbers, so that its
+vector does not depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -19,24 +20,27 @@ from torch_geometric.data import Data
 
 from zoo.encoder import Encoder, NotApplicable, System
 
-# The package imports torch_scatter, which no index has ready-made for this torch, and calls nothing of it for these
-# networks' features; torch_geometric has the same function.
+# The package imports torch_scatter, which no index offers built for this torch, and calls nothing
+# of it for the features of these networks. torch_geometric has the same function.
 sys.modules.setdefault("torch_scatter", torch_geometric.utils)
 
 from fairchem.core.common.registry import registry  # noqa: E402
 from fairchem.core.common.utils import load_model_and_weights_from_checkpoint  # noqa: E402
 from fairchem.core.datasets import data_list_collater  # noqa: E402
-from fairchem.core.models import base  # noqa: E402, F401 - registers the network by its name
-from fairchem.core.models.equiformer_v2 import equiformer_v2, equiformer_v2_dens  # noqa: E402, F401 - the same
-from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: E402, F401 - the same
+from fairchem.core.models import base  # noqa: E402, F401 - registers itself
+from fairchem.core.models.equiformer_v2 import (  # noqa: E402
+    equiformer_v2,  # noqa: F401 - registers itself
+    equiformer_v2_dens,  # noqa: F401 - registers itself
+)
+from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: E402, F401 - registers itself
 from fairchem.core.models.equiformer_v2.so3 import SO3_Embedding  # noqa: E402
-from fairchem.core.models.esen import esen, esen_dens  # noqa: E402, F401 - the same
+from fairchem.core.models.esen import esen, esen_dens  # noqa: E402, F401 - registers itself
 from fairchem.core.preprocessing import AtomsToGraphs  # noqa: E402
 
 FRAMES = 0  # the seed of the edges' frames
 
-# The published training configurations, by which the untrained twin is built without the checkpoint: configs/omat24
-# of the package's repository at its version 1.10.0.
+# The published training configurations, from configs/omat24 of the package's repository at version
+# 1.10.0. The untrained twin is built from them, without the checkpoint.
 COMMON = {
     "model": "equiformer_v2_backbone",
     "use_pbc": True,
@@ -90,12 +94,15 @@ ARCHITECTURES |= {f"dens-{size}": COMMON | DENOISING | numbers for size, numbers
 
 
 class FamilyEncoder(Encoder):
-    """Per atom, what the backbone gives after its last norm, which every head reads.
+    """A backbone of the OMat24 release, or its untrained twin.
 
-    `invariant`, its part of degree zero; `all`, every degree in rising order, so that `all` begins with `invariant`.
-    options: architecture, of the untrained twin where its configuration is published (otherwise the checkpoint's).
+    Both representations are the backbone's output per atom after its last norm, which every head
+    reads. `invariant` is its part of degree zero. `all` holds every degree in rising order, so it
+    begins with `invariant`.
 
-    The untrained twin is the backbone that the package's constructor draws after torch.manual_seed.
+    The option `architecture` names the untrained twin's configuration where one is published;
+    otherwise the checkpoint's configuration is used. The twin is the backbone that the package's
+    constructor draws after torch.manual_seed.
     """
 
     def __init__(
@@ -114,8 +121,8 @@ class FamilyEncoder(Encoder):
             network = untrained(
                 ARCHITECTURES[architecture] if architecture else published(path), untrained_seed
             )
-        network.regress_forces = network.regress_stress = False  # else gradients are kept
-        network.otf_graph = True  # the neighbors are found by the network
+        network.regress_forces = network.regress_stress = False  # otherwise gradients are kept
+        network.otf_graph = True  # the network finds the neighbors
         self.network = network.to(device).eval().requires_grad_(False)
         self.needs_edges = not isinstance(network, esen.eSEN_Backbone)
         self.graphs = AtomsToGraphs(
@@ -123,25 +130,29 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> Data:
-        """The structure; the package finds neighbors with open, partly and fully periodic boundaries."""
+        """Return the structure; it may be periodic in any number of directions.
+
+        The package finds the neighbors.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         if self.needs_edges and len(atoms) == 1 and not atoms.pbc.any():
             raise NotApplicable("a single atom: EquiformerV2 needs at least one pair of neighbours")
         return self.graphs.convert(atoms)
 
     def size(self, item: Data) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item.natoms)
 
     @torch.no_grad()
     def encode(
         self, items: Sequence[Data], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """One system after the other, each with its edges' frames from the same seed."""
+        """Compute one system after the other, each with its edges' frames from the same seed."""
         vectors: dict[str, list[np.ndarray]] = {name: [] for name in representations}
         for item in items:
             batch = data_list_collater([item.clone()], otf_graph=True).to(self.device)
@@ -149,22 +160,23 @@ class FamilyEncoder(Encoder):
             embedding = self.network(batch)["node_embedding"]
             if isinstance(embedding, SO3_Embedding):
                 embedding = embedding.embedding
+            # Before this, the shape is (atoms, orders, channels).
             rows = {
                 "invariant": embedding[:, 0],
                 "all": embedding.flatten(1),
-            }  # (atoms, orders, channels) before
+            }
             for name in representations:
                 vectors[name].append(rows[name].cpu().numpy())
         return vectors
 
 
 def published(path: Path) -> dict[str, Any]:
-    """The backbone's configuration that a checkpoint carries."""
+    """Return the backbone's configuration from a checkpoint."""
     return torch.load(path, map_location="cpu", weights_only=False)["config"]["model"]["backbone"]
 
 
 def untrained(backbone: Mapping[str, Any], seed: int) -> torch.nn.Module:
-    """The backbone that the package's own constructor draws."""
+    """Return the backbone that the package's own constructor draws."""
     arguments = dict(backbone)
     constructor = registry.get_model_class(arguments.pop("model"))
     torch.manual_seed(seed)

@@ -1,7 +1,8 @@
-"""UMA (Wood et al. 2025): equivariant message passing whose linear maps are mixed from experts, system by system.
+"""UMA (Wood et al. 2025): equivariant message passing with mixtures of experts.
 
-What mixes them is the composition, the task, the charge and the spin of a system, and nothing of its neighbors in a
-batch. The task (the kind of calculation that is imitated) is the card's to say.
+The weights of its linear maps are mixed from experts for each system. The mixture depends on the
+composition, the task, the charge and the spin of the system, and not on the rest of the batch. The
+card names the task, which is the kind of calculation that the model imitates.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from fairchem.core.units.mlip_unit.utils import load_inference_model, update_con
 
 from zoo.encoder import Encoder, System
 
-# Experts stay apart, because the systems of a batch differ; the one implementation that every device has.
+# Experts are not merged, because the systems of a batch differ. 'general' is the one implementation
+# that every device has.
 SETTINGS = InferenceSettings(activation_checkpointing=False, execution_mode="general")
-# Forces and stress are not asked for, so that no gradients are kept.
+# Forces and stress are not requested, so that no gradients are kept.
 OVERRIDES = eSCNMDBackbone.build_inference_settings(SETTINGS) | {
     "regress_forces": False,
     "regress_stress": False,
@@ -32,8 +34,9 @@ OVERRIDES = eSCNMDBackbone.build_inference_settings(SETTINGS) | {
 
 CHARGED = "omol"  # the one task that was trained on charges and spins; the others were given zeros
 
-# The published training configurations, by which the untrained twin is built without the checkpoint:
-# configs/uma/training_release/backbone of the package's repository, with 32 experts and a cutoff of 6 Å.
+# The published training configurations, from configs/uma/training_release/backbone of the package's
+# repository, with 32 experts and a cutoff of 6 Å. The untrained twin is built from them, without
+# the checkpoint.
 COMMON = {
     "model": "fairchem.core.models.uma.escn_moe.eSCNMDMoeBackbone",
     "moe_dropout": 0.05,
@@ -64,13 +67,16 @@ ARCHITECTURES = {
 
 
 class FamilyEncoder(Encoder):
-    """Per atom, what the backbone gives after its last norm, which every head reads.
+    """A backbone of UMA, or its untrained twin.
 
-    `invariant`, its part of degree zero; `all`, every degree in rising order, so that `all` begins with `invariant`.
-    options: task, which of the model's tasks for a `periodic` system (in any direction) and for an `open` one;
-    architecture, of the untrained twin where its configuration is published (otherwise the checkpoint's own).
+    Both representations are the backbone's output per atom after its last norm, which every head
+    reads. `invariant` is its part of degree zero. `all` holds every degree in rising order, so it
+    begins with `invariant`.
 
-    The untrained twin is the backbone that the package's constructor draws after torch.manual_seed.
+    The option `task` names the model's task for a `periodic` system (in any direction) and for an
+    `open` one. The option `architecture` names the untrained twin's configuration where one is
+    published; otherwise the checkpoint's configuration is used. The twin is the backbone that the
+    package's constructor draws after torch.manual_seed.
     """
 
     def __init__(
@@ -92,15 +98,18 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> AtomicData:
-        """The structure, its task, and for the task that knows them its charge (default 0) and spin (default 1)."""
+        """Return the structure with its task.
+
+        The task that was trained on charge and spin also gets these (by default 0 and 1).
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
-        atoms.cell = (
-            atoms.cell.complete()
-        )  # unit vectors in directions that are not periodic, which nothing reads
+        # Directions that are not periodic get unit vectors, which nothing reads.
+        atoms.cell = atoms.cell.complete()
         task = self.tasks["periodic" if atoms.pbc.any() else "open"]
         atoms.info = {"charge": 0, "spin": 0}
         if task == CHARGED:
@@ -109,18 +118,18 @@ class FamilyEncoder(Encoder):
                 "charge": 0 if charge is None else charge,
                 "spin": 1 if spin is None else spin,
             }
-        self.network.validate_atoms_data(atoms, task)  # the ranges of charge and spin
+        self.network.validate_atoms_data(atoms, task)  # checks the ranges of charge and spin
         return AtomicData.from_ase(atoms, task_name=task, r_data_keys=["charge", "spin"])
 
     def size(self, item: AtomicData) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item.natoms)
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[AtomicData], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """The neighbors are found here, each system with its own periodicity."""
+        """Run the backbone, which finds the neighbors of each system by its own periodicity."""
         batch = atomicdata_list_to_batch([item.clone() for item in items]).to(self.device)
         embedding = self.network(batch)["node_embedding"]  # (atoms, degrees and orders, channels)
         rows = {"invariant": embedding[:, 0], "all": embedding.flatten(1)}
@@ -132,7 +141,7 @@ class FamilyEncoder(Encoder):
 
 
 def trained(path: Path) -> torch.nn.Module:
-    """The backbone of a published checkpoint, with its averaged weights."""
+    """Return the backbone of a published checkpoint, with its averaged weights."""
     overrides = {"backbone": OVERRIDES}
     return load_inference_model(
         str(path), overrides, use_ema=True, return_checkpoint=False
@@ -140,14 +149,14 @@ def trained(path: Path) -> torch.nn.Module:
 
 
 def published(path: Path) -> dict[str, Any]:
-    """The configuration that a checkpoint carries."""
+    """Return the configuration from a checkpoint."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)
     apply_uma_compat_fixups(checkpoint, str(path))
     return checkpoint.model_config
 
 
 def untrained(backbone: Mapping[str, Any], seed: int) -> torch.nn.Module:
-    """The backbone that the package's own constructor draws."""
+    """Return the backbone that the package's own constructor draws."""
     config = {"_target_": "fairchem.core.models.base.HydraModel", "backbone": backbone, "heads": {}}
     torch.manual_seed(seed)
     return hydra.utils.instantiate(update_configs(config, {"backbone": OVERRIDES})).backbone

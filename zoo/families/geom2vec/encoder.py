@@ -1,4 +1,7 @@
-"""Geom2Vec (Pengmei et al.): equivariant networks pre-trained by denoising molecules; float32, no periodicity."""
+"""Geom2Vec (Pengmei et al.): equivariant networks pre-trained by denoising molecules.
+
+They compute in float32 and know no periodicity.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ import torch_geometric.nn
 import torch_geometric.utils
 from torch import Tensor, nn
 
-# geom2vec names two compiled packages that no index holds built, for functions that torch_geometric has by now:
-# scatter, and radius_graph, in whose place `Neighbors` stands.
+# geom2vec imports two compiled packages that no index offers built. It needs two functions of them:
+# torch_geometric has scatter by now, and `Neighbours` replaces radius_graph.
 sys.modules.setdefault("torch_scatter", torch_geometric.utils)
 sys.modules.setdefault("torch_cluster", torch_geometric.nn)
 
@@ -25,16 +28,17 @@ from zoo.encoder import Encoder, NotApplicable, System  # noqa: E402
 
 @dataclass(frozen=True, slots=True)
 class Molecule:
-    """Atomic numbers (n,), positions (n, 3) in Å."""
+    """The atomic numbers (n,) and positions in Å (n, 3) of a molecule."""
 
     numbers: Tensor
     positions: Tensor
 
 
 class Neighbours(nn.Module):
-    """Pairs of atoms within the cutoff (Å), each atom with itself among them: (2, pairs), distances, vectors.
+    """The search for pairs of atoms within the cutoff (in Å), each atom with itself among them.
 
-    Of more than MOST at one atom the nearest are taken. The package's own search takes those that it meets first.
+    It gives the pairs, (2, pairs), their distances and their vectors. If an atom has more than MOST
+    neighbors, the nearest ones are taken; the package's own search takes those that it meets first.
     """
 
     MOST = 32
@@ -54,9 +58,13 @@ class Neighbours(nn.Module):
 
 
 class FamilyEncoder(Encoder):
-    """Representations, per atom: `all`, scalars and the three components of the vectors, (n, 4 · width); `invariant`.
+    """A network of Geom2Vec, or its untrained twin.
 
-    options: the arguments of geom2vec.create_model. The untrained twin is drawn by it.
+    Both representations are per atom. `all` holds the scalars and the three components of the
+    vectors, (n, 4 · width); `invariant` holds the scalars.
+
+    The card's `options` are the arguments of geom2vec.create_model, which also draws the untrained
+    twin.
     """
 
     def __init__(
@@ -84,7 +92,7 @@ class FamilyEncoder(Encoder):
         )
 
     def size(self, item: Molecule) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item.numbers)
 
     @torch.inference_mode()

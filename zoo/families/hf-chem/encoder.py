@@ -1,8 +1,9 @@
-"""Chemical language models of the Hugging Face hub: MoLFormer, ChemBERTa (both SMILES) and ChemGPT (SELFIES).
+"""Chemical language models of the Hugging Face hub: MoLFormer, ChemBERTa and ChemGPT.
 
-A molecule is written as RDKit's canonical SMILES, and from that as SELFIES where the model reads those. ChemGPT knows
-the symbols of SELFIES 1 only, such as [Branch1_2], so the package is held at that version: of 1,500 molecules of
-RDKit's NCI sample its vocabulary knows all symbols of 1,440 in SELFIES 1, of 36 in SELFIES 2.
+A molecule is written as RDKit's canonical SMILES, which MoLFormer and ChemBERTa read, and for
+ChemGPT from that as SELFIES. ChemGPT knows only the symbols of SELFIES 1, such as [Branch1_2], so
+the package is held at that version: of 1,500 molecules of RDKit's NCI sample, its vocabulary knows
+all symbols of 1,440 in SELFIES 1 and of 36 in SELFIES 2.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
 
 
 class FamilyEncoder(Encoder):
-    """Representation `tokens`: last hidden states of the molecule's tokens, (n_tokens, d), without special tokens.
+    """A chemical language model, or its untrained twin.
 
-    options: notation, 'smiles' or 'selfies'; max_tokens with special ones, beyond which a molecule is not applicable;
-    partial, whether one is read of which the vocabulary lacks a part; config, what is changed in the published one.
+    The representation `tokens` holds the last hidden states of the molecule's tokens, (n_tokens,
+    d), without special tokens.
+
+    The option `notation` is 'smiles' or 'selfies'. Molecules of more than `max_tokens` tokens,
+    special ones included, are not applicable. `partial` tells whether a molecule is read if the
+    vocabulary lacks a part of it. `config` holds changes of the published configuration.
     """
 
     def __init__(
@@ -51,7 +56,11 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids of the tokens, (tokens,), and which of them are of the molecule, (tokens,) bool."""
+        """Return the ids of the tokens, (tokens,), and a mask of those of the molecule.
+
+        Raises:
+            NotApplicable: The vocabulary lacks a part of the molecule, or it has too many tokens.
+        """
         text = NOTATIONS[self.options["notation"]](system.smiles)
         encoded = self.tokenizer.encode(text)
         known = [
@@ -62,7 +71,8 @@ class FamilyEncoder(Encoder):
         lacking = set(range(len(text))).difference(*(range(*place) for place in known))
         if lacking and not (self.options.get("partial") and len(lacking) < len(text)):
             raise NotApplicable(
-                f"the model's vocabulary lacks what begins with {text[min(lacking) :][:12]!r} in {text}"
+                f"the model's vocabulary lacks what begins with {text[min(lacking) :][:12]!r} "
+                f"in {text}"
             )
         if len(encoded.ids) > self.options["max_tokens"]:
             raise NotApplicable(
@@ -71,16 +81,15 @@ class FamilyEncoder(Encoder):
         return torch.tensor(encoded.ids), torch.tensor(encoded.special_tokens_mask) == 0
 
     def size(self, item: tuple[torch.Tensor, torch.Tensor]) -> int:
-        """Tokens."""
+        """Return the number of tokens."""
         return len(item[0])
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[tuple[torch.Tensor, torch.Tensor]], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        padding = (
-            self.network.config.pad_token_id or 0
-        )  # ChemGPT names none; what is padded is not attended to
+        # ChemGPT names no padding token; padded places are not attended to.
+        padding = self.network.config.pad_token_id or 0
         tokens = pad_sequence([ids for ids, _ in items], batch_first=True, padding_value=padding)
         lengths = torch.tensor([len(ids) for ids, _ in items])
         mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
@@ -96,7 +105,11 @@ class FamilyEncoder(Encoder):
 
 
 def read_molecule(smiles: str) -> Chem.Mol:
-    """The molecule of a SMILES. ValueError where RDKit cannot read it."""
+    """Return the molecule of a SMILES.
+
+    Raises:
+        ValueError: RDKit cannot read the SMILES, or it has no atoms.
+    """
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
@@ -105,12 +118,18 @@ def read_molecule(smiles: str) -> Chem.Mol:
 
 
 def write_smiles(smiles: str) -> str:
-    """RDKit's canonical SMILES, with stereochemistry."""
+    """Return RDKit's canonical SMILES, with stereochemistry."""
     return Chem.MolToSmiles(read_molecule(smiles))
 
 
 def write_selfies(smiles: str) -> str:
-    """SELFIES 1 of the canonical SMILES without stereochemistry, for which ChemGPT's vocabulary has no symbols."""
+    """Return the SELFIES 1 of the canonical SMILES, without stereochemistry.
+
+    ChemGPT's vocabulary has no symbols for stereochemistry.
+
+    Raises:
+        NotApplicable: SELFIES 1 cannot express the molecule.
+    """
     text = selfies.encoder(Chem.MolToSmiles(read_molecule(smiles), isomericSmiles=False))
     if text is None:
         raise NotApplicable(f"SELFIES 1 cannot express {smiles}")
@@ -123,9 +142,10 @@ NOTATIONS = {"smiles": write_smiles, "selfies": write_selfies}
 def load(
     folder: Path, options: Mapping[str, Any], untrained_seed: int | None, dtype: torch.dtype
 ) -> torch.nn.Module:
-    """The network with its published weights, or with every weight drawn at random from the seed."""
+    """Return the network with its published weights, or with random weights from the seed."""
     disable_progress_bar()
-    set_verbosity_error()  # it would list the parts that are left out, such as the language-model head
+    # It would list the parts that are left out, such as the language-model head.
+    set_verbosity_error()
     network, config, arguments = architecture(folder, options)
     if untrained_seed is not None:
         torch.manual_seed(untrained_seed)
@@ -142,7 +162,10 @@ def load(
 def architecture(
     folder: Path, options: Mapping[str, Any]
 ) -> tuple[Any, PretrainedConfig, dict[str, Any]]:
-    """The network's class, its published configuration with the card's changes, and what else the class is given."""
+    """Return the network's class, its configuration and further arguments of the class.
+
+    The configuration is the published one with the card's changes.
+    """
     published = json.loads((folder / "config.json").read_text()).get("auto_map", {})
     source = {"local_files_only": True, **options.get("config", {})}
     if published:
@@ -154,9 +177,11 @@ def architecture(
 
 
 def read_code(folder: Path, reference: str) -> Any:
-    """A class, 'module.Name', of the Python among the files of the weights, whose hashes are pinned like theirs.
+    """Return a class, 'module.Name', of the Python files among the weights.
 
-    As with trust_remote_code, but these very bytes are run: no copy of them in a cache, and no bytecode beside them.
+    The hashes of these files are pinned like those of the weights. As with trust_remote_code,
+    published code runs, but exactly these bytes: no copy of them lies in a cache, and no bytecode
+    beside them.
     """
     name, member = reference.split(".")
     package = sys.modules.setdefault("published_code", ModuleType("published_code"))

@@ -1,8 +1,10 @@
-"""Protein language models of the Hugging Face hub: ESM-2 and SaProt (ESM), ProtT5, ProstT5 and Ankh (encoders of T5).
+"""Protein language models of the Hugging Face hub: ESM-2, SaProt, ProtT5, ProstT5 and Ankh.
 
-Each reads a protein as one token per residue: its amino acid, its 3Di letter (the shape of the chain around it and
-around its nearest neighbor, as Foldseek writes it), or both in one. Tokens are looked up in the published vocabulary;
-the tokenizers' code is not used, for it has changed what it makes of these vocabularies from release to release.
+The first two are ESM networks, the others encoders of T5. Each reads a protein as one token per
+residue: its amino acid, its 3Di letter, or both in one. The 3Di letter describes the shape of the
+chain around the residue and around its nearest neighbor, as Foldseek writes it. Tokens are looked
+up in the published vocabulary. The tokenizers' code is not used, because its reading of these
+vocabularies has changed from release to release.
 """
 
 from __future__ import annotations
@@ -31,10 +33,14 @@ SHAPES = mini3di.Encoder()
 
 
 class FamilyEncoder(Encoder):
-    """Representation `residues`: last hidden states of the residues, (n_residues, d), without those of special tokens.
+    """A protein language model, or its untrained twin.
 
-    options: reads, one of READERS; before and after, the special tokens around the residues; replace, {letter: letter
-    that the authors put in its place}; max_residues, where the network was made for no more.
+    The representation `residues` holds the last hidden states of the residues, (n_residues, d),
+    without those of special tokens.
+
+    The option `reads` is one of READERS. `before` and `after` are the special tokens around the
+    residues. `replace` maps letters to those that the authors use in their place. `max_residues` is
+    given where the network was made for no more.
     """
 
     def __init__(
@@ -53,7 +59,11 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> torch.Tensor:
-        """Ids of the tokens, (tokens,). Raises NotApplicable where the vocabulary lacks a letter."""
+        """Return the ids of the tokens, (tokens,).
+
+        Raises:
+            NotApplicable: The protein is too long, or the vocabulary lacks one of its letters.
+        """
         replace = str.maketrans(self.options.get("replace", {}))
         tokens = READERS[self.options["reads"]](system, replace)
         limit = self.options.get("max_residues", len(tokens))
@@ -67,7 +77,7 @@ class FamilyEncoder(Encoder):
         )
 
     def size(self, item: torch.Tensor) -> int:
-        """Tokens."""
+        """Return the number of tokens."""
         return len(item)
 
     @torch.inference_mode()
@@ -91,15 +101,16 @@ class FamilyEncoder(Encoder):
 
 
 def residues(system: System, replace: Mapping[int, str]) -> Sequence[str]:
-    """One-letter amino acids."""
+    """Return the one-letter amino acids."""
     return system.sequence.upper().translate(replace)
 
 
 def shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
-    """3Di letters in lower case.
+    """Return the 3Di letters in lower case.
 
-    The beta carbons, which a backbone lacks, are put where N, CA and C would have them; Foldseek reads those of the
-    file. As there, a residue that lacks an atom, or a neighbor, is a 'd'; so are the first and the last.
+    A backbone lacks the beta carbons, so they are placed where N, CA and C would have them;
+    Foldseek reads them from the file. As in Foldseek, a residue that lacks an atom or a neighbor is
+    a 'd', and so are the first and the last residue.
     """
     nitrogen, alpha, carbon = (system.backbone[:, i] for i in range(3))
     states = SHAPES.encode_atoms(ca=alpha, cb=np.full_like(alpha, np.nan), n=nitrogen, c=carbon)
@@ -107,7 +118,7 @@ def shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
 
 
 def residues_with_shapes(system: System, replace: Mapping[int, str]) -> Sequence[str]:
-    """Amino acid and 3Di letter of each residue in one token, such as 'Md'."""
+    """Return the amino acid and 3Di letter of each residue as one token, such as 'Md'."""
     if system.sequence is None:
         raise NotApplicable("has no sequence, and the model reads amino acids beside the backbone")
     if len(system.sequence) != len(system.backbone):
@@ -122,7 +133,10 @@ READERS = {"residues": residues, "shapes": shapes, "residues_with_shapes": resid
 
 
 def read_vocabulary(folder: Path, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """{token: id} of whichever of the hub's three kinds of vocabulary is among the card's files."""
+    """Return {token: id} of the vocabulary among the card's files.
+
+    The hub has three kinds of vocabulary: vocab.txt, spiece.model and tokenizer.json.
+    """
     names = {file["path"] for file in files}
     if "vocab.txt" in names:
         return {token: i for i, token in enumerate((folder / "vocab.txt").read_text().splitlines())}
@@ -140,7 +154,10 @@ def read_vocabulary(folder: Path, files: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 def pieces(path: Path) -> Iterator[tuple[str, int]]:
-    """Special pieces, and those that are words: written with a leading '▁', which stands for the blank before."""
+    """Yield the special pieces, and those that are words, with their ids.
+
+    In the file a word begins with '▁', which stands for the blank before it.
+    """
     model = SentencePieceProcessor(model_file=str(path))
     for i in range(model.get_piece_size()):
         piece = model.id_to_piece(i)
@@ -149,9 +166,10 @@ def pieces(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.nn.Module:
-    """The network with its published weights, or with every weight drawn at random from the seed."""
+    """Return the network with its published weights, or with random weights from the seed."""
     disable_progress_bar()
-    set_verbosity_error()  # it would list the parts that are left out, such as the decoder
+    # It would list the parts that are left out, such as the decoder.
+    set_verbosity_error()
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     network, options = NETWORKS[config.model_type]
     if untrained_seed is not None:

@@ -1,8 +1,8 @@
-"""General language models that read a system as text: a prompt with a SMILES or with a listing of atoms.
+"""General language models that read a system as text: a prompt with a SMILES or with the atoms.
 
-The prompt goes through the chat template of the model, up to where its answer would begin; nothing is generated. The
-published tokenizer.json is used as it is: the class that the hub names for one of these models builds another tokenizer
-from it in releases 5 of transformers.
+The prompt goes through the model's chat template, up to where the answer would begin; nothing is
+generated. The published tokenizer.json is used directly, because with releases 5 of transformers
+the class that the hub names for one of these models builds a different tokenizer from it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ ROLES = ("system", "user")
 
 
 class FamilyEncoder(Encoder):
-    """Representations of the last hidden states, after the final norm: `last_token` (d,), `mean` (tokens, d).
+    """A language model, or its untrained twin.
 
-    options: system and user, the two parts of the prompt (no system part where it is empty), whose fields are those of
-    FIELDS; decimals of numbers in Å; date, what a template is told if it asks for today's.
+    Both representations come from the last hidden states, after the final norm: `last_token` (d,)
+    and `mean` (tokens, d).
+
+    The options `system` and `user` are the two parts of the prompt, with the fields of FIELDS; an
+    empty system part is left out. `decimals` rounds numbers in Å. `date` is given to a template
+    that asks for today's date.
     """
 
     def __init__(
@@ -49,13 +53,17 @@ class FamilyEncoder(Encoder):
         )
 
     def prompt(self, system: System) -> list[dict[str, str]]:
-        """The conversation that the model is given."""
+        """Return the conversation that the model reads."""
         fields = {name: FIELDS[name](system, self.options) for name in self.fields}
         parts = {role: self.options[role].format(**fields) for role in ROLES}
         return [{"role": role, "content": text} for role, text in parts.items() if text]
 
     def prepare(self, system: System) -> torch.Tensor:
-        """Ids of the tokens of the whole prompt, (tokens,)."""
+        """Return the ids of the tokens of the whole prompt, (tokens,).
+
+        Raises:
+            NotApplicable: The prompt is longer than the model reads.
+        """
         chat = self.prompt(system)
         ids = self.tokenizer.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=True, return_dict=False
@@ -66,14 +74,17 @@ class FamilyEncoder(Encoder):
         return torch.tensor(ids)
 
     def size(self, item: torch.Tensor) -> int:
-        """Tokens."""
+        """Return the number of tokens."""
         return len(item)
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[torch.Tensor], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """Each token sees those before it only, so what is padded behind them changes nothing."""
+        """Return the vectors of a padded batch.
+
+        Each token sees only the tokens before it, so the padding behind them changes nothing.
+        """
         tokens = pad_sequence(list(items), batch_first=True)
         lengths = torch.tensor([len(item) for item in items])
         mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
@@ -89,7 +100,11 @@ class FamilyEncoder(Encoder):
 
 
 def smiles(system: System, options: Options) -> str:
-    """RDKit's canonical SMILES. ValueError where it cannot read the one given."""
+    """Return RDKit's canonical SMILES.
+
+    Raises:
+        ValueError: RDKit cannot read the given SMILES.
+    """
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(system.smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
@@ -98,7 +113,10 @@ def smiles(system: System, options: Options) -> str:
 
 
 def atoms(system: System, options: Options) -> str:
-    """The arrays of an ASE Atoms object by their names: numbers, positions in Å, and of a periodic one cell and pbc."""
+    """Return the arrays of an ASE Atoms object by their names.
+
+    These are numbers and positions in Å, and for a periodic system cell and pbc.
+    """
     arrays: dict[str, Any] = {
         "numbers": system.numbers.tolist(),
         "positions": rounded(system.positions, options),
@@ -109,6 +127,7 @@ def atoms(system: System, options: Options) -> str:
 
 
 def rounded(values: np.ndarray, options: Options) -> list[list[float]]:
+    """Return coordinates rounded to the card's decimals, as lists."""
     return (np.round(values, options["decimals"]) + 0.0).tolist()  # adding zero turns -0.0 into 0.0
 
 
@@ -116,9 +135,10 @@ FIELDS = {"smiles": smiles, "atoms": atoms}
 
 
 def read_tokenizer(folder: Path, date: str) -> PreTrainedTokenizerFast:
-    """The published tokenizer with the published chat template, which never learns today's date.
+    """Return the published tokenizer with the published chat template.
 
-    A macro takes the place of the function that tells the date: a vector may not depend on the day it was made.
+    A vector must not depend on the day on which it was computed, so a macro with a fixed date
+    replaces the template's function for today's date.
     """
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     template = folder / "chat_template.jinja"
@@ -135,16 +155,21 @@ def read_tokenizer(folder: Path, date: str) -> PreTrainedTokenizerFast:
 
 
 def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.nn.Module:
-    """The network without its language-model head, with published weights or with all drawn at random from the seed."""
+    """Return the network without its language-model head.
+
+    It has its published weights, or random weights from the seed.
+    """
     disable_progress_bar()
-    set_verbosity_error()  # it would list the parts that are left out
+    # It would list the parts that are left out.
+    set_verbosity_error()
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     quantised = getattr(config, "quantization_config", None) is not None
     if untrained_seed is not None:
         torch.manual_seed(untrained_seed)
         return AutoModel.from_config(config, dtype=dtype)
     source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
-    if quantised:  # weights in 4 bits are widened, as kernels that compute with them are not the same everywhere
+    # Weights in 4 bits are widened, because kernels that compute with them differ between machines.
+    if quantised:
         source["quantization_config"] = Mxfp4Config(dequantize=True)
     loaded, report = AutoModel.from_pretrained(str(folder), config=config, **source)
     if report["missing_keys"]:

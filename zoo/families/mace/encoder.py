@@ -1,7 +1,7 @@
 """MACE (Batatia et al. 2022): messages of higher body order from equivariant node features.
 
-The published files are pickled networks. Node features come from the network's own output `node_feats`, which joins the
-layers; each layer's irreps tell where its scalars stand.
+The published files are pickled networks. The node features come from the network's own output
+`node_feats`, which joins the layers; the irreps of each layer tell where its scalars are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class FamilyEncoder(Encoder):
-    """Per atom: `invariant` (scalars of the last layer), `invariant_layers` (of every layer), `all` (every channel).
+    """A MACE, or its untrained twin.
 
-    The untrained twin is built by the package's constructor from the configuration that the file holds, after
-    torch.manual_seed. What stays are statistics of the training set: the mean number of neighbors, which scales the
-    messages, and reference energies, scale and shift, which enter after the representations are read and are part of
-    its energy.
+    All representations are per atom: `invariant` holds the scalars of the last layer,
+    `invariant_layers` those of every layer, and `all` every channel.
+
+    The untrained twin is built by the package's constructor from the configuration in the file,
+    after torch.manual_seed. Statistics of the training set stay as they are: the mean number of
+    neighbors, which scales the messages, and the reference energies, scale and shift. The latter
+    are applied after the representations are read and are part of the twin's energy.
     """
 
     def __init__(
@@ -54,11 +57,16 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> AtomicData:
-        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
+        """Return the graph of the structure; it may be periodic in any number of directions.
+
+        Raises:
+            NotApplicable: No atom has a neighbor, and the network's features would be zero.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         given = {"total_charge": system.charge, "total_spin": system.spin}
         configuration = Configuration(
@@ -78,19 +86,22 @@ class FamilyEncoder(Encoder):
             graph.edge_index.shape[1] == 0
             and "Residual" not in type(self.network.interactions[0]).__name__
         ):
-            reason = f"no atom has a neighbour within {self.cutoff} Å, and without one this network's features are zero"
+            reason = (
+                f"no atom has a neighbour within {self.cutoff} Å, "
+                "and without one this network's features are zero"
+            )
             raise NotApplicable(reason)
         return graph
 
     def size(self, item: AtomicData) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item.node_attrs)
 
     @torch.no_grad()
     def encode(
         self, items: Sequence[AtomicData], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """One forward pass of the whole network, without forces."""
+        """Run the whole network once, without forces."""
         batch = Batch.from_data_list(list(items)).to(self.device)
         found = self.network(batch.to_dict(), compute_force=False)
         features = found["node_feats"].cpu().numpy()
@@ -102,20 +113,28 @@ class FamilyEncoder(Encoder):
 
 
 def head_of(heads: Sequence[str], *, must: bool) -> str:
-    """The head that the package's calculator reads energies from if it is told none; the features are before them.
+    """Return the head that the package's calculator reads energies from by default.
 
-    must: raise ValueError where there is no such head. Else it is the first.
+    The features do not depend on the head.
+
+    Args:
+        heads: The names of the network's heads.
+        must: Whether a missing default is an error; otherwise the first head is returned.
+
+    Raises:
+        ValueError: There is no default head, and there must be one.
     """
     chosen = [head for head in heads if len(heads) == 1 or head.lower() == "default"]
     if must and not chosen:
         raise ValueError(
-            f"the network has the heads {', '.join(heads)}: expected one alone, or one named default"
+            f"the network has the heads {', '.join(heads)}: "
+            "expected one alone, or one named default"
         )
     return (chosen or heads)[0]
 
 
 def columns(layers: Sequence[o3.Irreps]) -> dict[str, np.ndarray]:
-    """Where each representation stands in the network's `node_feats`, which joins these layers' irreps."""
+    """Return the columns of each representation in `node_feats`, which joins these layers."""
     scalars: list[np.ndarray] = []
     start = 0
     for irreps in layers:
@@ -130,7 +149,7 @@ def columns(layers: Sequence[o3.Irreps]) -> dict[str, np.ndarray]:
 
 
 def untrained(network: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """The same architecture with the constructor's weights."""
+    """Return the same architecture with the constructor's weights."""
     configuration = extract_config_mace_model(network)
     configuration["atomic_numbers"] = configuration["atomic_numbers"].tolist()
     torch.manual_seed(seed)

@@ -1,8 +1,9 @@
-"""Networks of the Materials Graph Library (Ko et al. 2025), in its release 2.1.2 over DGL, on the CPU; float32 only.
+"""Networks of the Materials Graph Library (Ko et al. 2025), with DGL on the CPU; float32 only.
 
-Release 3 moved the sum over an atom's neighbors to the edges' other end. It still loads the files that were published
-for the releases before, without a word, and computes something else: NaCl has no equilibrium any more. 2.1.2 gives the
-energies of the package's own tests to the last digit (M3GNet-MP-2021.2.8: MoS -10.824362 eV).
+The release is 2.1.2. Release 3 moved the sum over an atom's neighbors to the other end of the
+edges. It still loads the files of earlier releases without a warning, and computes something else:
+NaCl has no equilibrium any more. Release 2.1.2 gives the energies of the package's own tests to the
+last digit (M3GNet-MP-2021.2.8: MoS -10.824362 eV).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 os.environ["MATGL_BACKEND"] = "DGL"  # read when matgl is imported
-os.environ["DGLBACKEND"] = "pytorch"  # else dgl writes a configuration into the home folder
+os.environ["DGLBACKEND"] = "pytorch"  # otherwise dgl writes a configuration into the home folder
 
 import dgl
 import matgl.models
@@ -25,15 +26,21 @@ from matgl.utils.io import load_model
 
 from zoo.encoder import ENERGY, Encoder, System
 
-VACUUM = 10.0  # Å on each side where some, not all, directions are periodic: images are then beyond every cutoff
+# Å on each side where some directions, but not all, are periodic, so that images are beyond every
+# cutoff
+VACUUM = 10.0
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: what the readout reads of each atom, (n_atoms, d), invariant.
+    """A network of matgl, or its untrained twin.
 
-    options: network, a class of matgl.models, and its arguments as in the published model.json; fidelity, for a
-    network whose state is the method of calculation. The untrained twin is drawn by the class from these arguments; no
-    reference energies of the elements are part of its energy.
+    The representation `last_hidden` is the input of the readout per atom, (n_atoms, d); it is
+    invariant.
+
+    The option `network` names a class of matgl.models, and `arguments` are its arguments in the
+    published model.json. `fidelity` is given for a network with the method of calculation as its
+    state. The class draws the untrained twin from these arguments; the twin's energy contains no
+    reference energies of the elements.
     """
 
     def __init__(
@@ -46,7 +53,8 @@ class FamilyEncoder(Encoder):
             )
         if device != "cpu":
             raise ValueError(
-                f"device {device!r}: the DGL that matgl 2.1.2 runs with here is a build for the CPU only"
+                f"device {device!r}: the DGL that matgl 2.1.2 runs with here "
+                "is a build for the CPU only"
             )
         if untrained_seed is None:
             loaded = load_model(self.weights)
@@ -57,13 +65,11 @@ class FamilyEncoder(Encoder):
         self.network = network.eval().requires_grad_(False)
         self.to_graph = Atoms2Graph(self.network.element_types, self.network.cutoff)
         fidelity = model["options"].get("fidelity")
-        self.state = (
-            torch.zeros(1, 2) if fidelity is None else torch.tensor([fidelity])
-        )  # the package's own default
+        # Zeros are the package's own default.
+        self.state = torch.zeros(1, 2) if fidelity is None else torch.tensor([fidelity])
         self._rows = torch.empty(0)
-        self.hooked = isinstance(
-            self.network, matgl.models.MEGNet
-        )  # it alone keeps the rows to itself
+        # MEGNet alone does not return the rows.
+        self.hooked = isinstance(self.network, matgl.models.MEGNet)
         if self.hooked:
             self.network.node_s2s.register_forward_pre_hook(self._keep)
 
@@ -71,7 +77,10 @@ class FamilyEncoder(Encoder):
         self._rows = args[1]
 
     def prepare(self, system: System) -> dgl.DGLGraph:
-        """Graph of the structure: with open ends, or periodic in all directions (a vacuum where it is not)."""
+        """Return the graph of the structure, which has open ends or is periodic in all directions.
+
+        A structure that is periodic in some directions gets a vacuum in the others.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         open_axes = tuple(np.flatnonzero(~atoms.pbc))
         if 0 < len(open_axes) < 3:
@@ -79,7 +88,8 @@ class FamilyEncoder(Encoder):
             atoms.pbc = True
         if atoms.pbc.any() and atoms.cell.rank < 3:
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         graph, lattice, _ = self.to_graph.get_graph(atoms)
         graph.edata["pbc_offshift"] = graph.edata["pbc_offset"] @ lattice[0]
@@ -87,17 +97,17 @@ class FamilyEncoder(Encoder):
         return graph
 
     def size(self, item: dgl.DGLGraph) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item.num_nodes())
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[dgl.DGLGraph], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """One graph at a time, as the package's calculators do.
+        """Compute one graph at a time, as the package's calculators do.
 
-        M3GNet numbers the pairs of its triplets without those beyond the triplets' cutoff, but looks them up among all
-        pairs: in a batch, the numbers point into another system.
+        M3GNet numbers the pairs of its triplets without those beyond the triplets' cutoff, but
+        looks them up among all pairs: in a batch, the numbers would point into another system.
         """
         vectors, energies = [], []
         for item in items:
@@ -110,7 +120,10 @@ class FamilyEncoder(Encoder):
 
 
 def total(potential: Potential, graph: dgl.DGLGraph, predicted: torch.Tensor) -> float:
-    """The energy in eV that a potential makes of what its network predicts: scaled, with repulsion and references."""
+    """Return the energy in eV that a potential makes of its network's prediction.
+
+    The prediction is scaled, and repulsion and reference energies are added.
+    """
     energy = potential.data_std * predicted + potential.data_mean
     if potential.calc_repuls:
         energy = energy + potential.repuls(potential.model.element_types, graph)
@@ -120,5 +133,5 @@ def total(potential: Potential, graph: dgl.DGLGraph, predicted: torch.Tensor) ->
 
 
 def build(options: Mapping[str, Any]) -> torch.nn.Module:
-    """The network with weights drawn by its own constructor."""
+    """Return the network with weights drawn by its own constructor."""
     return getattr(matgl.models, options["network"])(**options["arguments"])

@@ -1,4 +1,7 @@
-"""MatterSim (Yang et al. 2024), in its released form: graphs with bonds and triples after M3GNet; float32 only."""
+"""MatterSim (Yang et al. 2024) in its released form; float32 only.
+
+Its graphs have bonds and triples, as those of M3GNet.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from ase import Atoms
 
 NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 if torch.version.cuda is None:
-    # The package asks for torchvision, of which the index has a build for CUDA only. Beside a torch without CUDA that
-    # one lacks these operators, and cannot be imported without them. Nothing here looks at images.
+    # The package requires torchvision, which the index offers built for CUDA only. Beside a torch
+    # without CUDA, that build lacks these operators and cannot be imported without them. Nothing
+    # here looks at images.
     torch.library.define("torchvision::nms", NMS)
     torch.library.define("torchvision::qnms", NMS)
 
@@ -24,14 +28,19 @@ from torch_geometric.data import Batch, Data  # noqa: E402
 
 from zoo.encoder import ENERGY, Encoder, System  # noqa: E402
 
-VACUUM = 10.0  # Å on each side, in directions that are not periodic: images are then beyond the cutoff of 5 Å
+# Å on each side in directions that are not periodic, so that images are beyond the cutoff of 5 Å
+VACUUM = 10.0
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: per-atom input of the energy readout, (n_atoms, units), invariant.
+    """A MatterSim network, or its untrained twin.
 
-    The untrained twin is built by the package's constructor from the checkpoint's own arguments, after
-    torch.manual_seed: every weight is the constructor's draw, and no reference energies are part of its energy.
+    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, units);
+    it is invariant.
+
+    The untrained twin is built by the package's constructor from the checkpoint's own arguments,
+    after torch.manual_seed. The constructor draws every weight, and the twin's energy contains no
+    reference energies.
     """
 
     def __init__(
@@ -58,7 +67,10 @@ class FamilyEncoder(Encoder):
         self._rows = args[0]
 
     def prepare(self, system: System) -> Data:
-        """Graph of the structure; a vacuum of 10 Å on each side is added in directions that are not periodic."""
+        """Return the graph of the structure.
+
+        Directions that are not periodic get a vacuum of 10 Å on each side.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         open_axes = tuple(np.flatnonzero(~atoms.pbc))
         if open_axes:
@@ -66,12 +78,13 @@ class FamilyEncoder(Encoder):
             atoms.pbc = True
         if atoms.cell.rank < 3:
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         return self.graphs.convert(atoms)
 
     def size(self, item: Data) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item.num_atoms)
 
     @torch.inference_mode()
@@ -85,11 +98,12 @@ class FamilyEncoder(Encoder):
 
 
 def trained(path: Path, device: str) -> M3Gnet:
+    """Return the published network."""
     return Potential.from_checkpoint(str(path), device=device, load_training_state=False).model
 
 
 def untrained(path: Path, device: str, seed: int) -> M3Gnet:
-    """The checkpoint's architecture with the weights that the package's own constructor draws."""
+    """Return the checkpoint's architecture with weights drawn by the package's constructor."""
     arguments = torch.load(path, map_location="cpu", weights_only=True)["model_args"]
     torch.manual_seed(seed)
     return M3Gnet(device=device, **arguments).to(device)

@@ -1,7 +1,9 @@
-"""Graph networks that read the molecular graph alone, no geometry: Hu et al. (ICLR 2020) and MolCLR (Wang et al. 2022).
+"""Graph networks that read the molecular graph without geometry.
 
-Neither is a package, so the networks stand here, in plain torch, under the names that the published files give their
-weights. Atoms are heavy atoms (hydrogens that a SMILES must spell out as atoms excepted), as in both pre-trainings.
+They are those of Hu et al. (ICLR 2020) and MolCLR (Wang et al. 2022). Neither is a package, so the
+networks are written here in plain torch, with the names that the published files give their
+weights. Atoms are heavy atoms (and hydrogens that a SMILES must spell out as atoms), as in both
+pre-trainings.
 """
 
 from __future__ import annotations
@@ -32,7 +34,14 @@ ELEMENTS = 118
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """atoms (n, 2): element, chirality. Edges in both directions and one from each atom to itself; bonds (e, 2)."""
+    """A graph with edges in both directions and one edge from each atom to itself.
+
+    Attributes:
+        atoms: The element and the chirality of each atom, (n, 2).
+        source: The atom at which each edge begins, (e,).
+        target: The atom at which each edge ends, (e,).
+        bonds: The kind and the direction of the bond of each edge, (e, 2).
+    """
 
     atoms: Tensor
     source: Tensor
@@ -41,7 +50,10 @@ class Graph:
 
 
 def read(smiles: str) -> Chem.Mol:
-    """The molecule in RDKit's canonical order of atoms, on which the tags of chirality and direction depend."""
+    """Return the molecule with its atoms in RDKit's canonical order.
+
+    The tags of chirality and direction depend on this order.
+    """
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:
@@ -52,18 +64,28 @@ def read(smiles: str) -> Chem.Mol:
 
 
 def position(value: Any, known: Sequence[Any], what: str) -> int:
+    """Return the place of a value among the known ones.
+
+    Raises:
+        NotApplicable: The model has no embedding for the value.
+    """
     if value not in known:
         raise NotApplicable(f"the model has no embedding for the {what} {value}")
     return known.index(value)
 
 
 def describe_atom(atom: Chem.Atom) -> tuple[int, int]:
+    """Return the numbers of an atom's element and chirality."""
     element = position(atom.GetAtomicNum(), range(1, ELEMENTS + 1), "atomic number")
     return element, position(atom.GetChiralTag(), CHIRALITY, "chirality")
 
 
 def to_graph(molecule: Chem.Mol) -> Graph:
-    """Graph of a molecule. NotApplicable where an atom or a bond is of a kind that the models do not know."""
+    """Return the graph of a molecule.
+
+    Raises:
+        NotApplicable: The models do not know the kind of an atom or a bond.
+    """
     atoms = [describe_atom(atom) for atom in molecule.GetAtoms()]
     edges = [(i, i, SELF_LOOP, 0) for i in range(len(atoms))]
     for bond in molecule.GetBonds():
@@ -78,7 +100,7 @@ def to_graph(molecule: Chem.Mol) -> Graph:
 
 
 def join(graphs: Sequence[Graph], device: str) -> Graph:
-    """One graph of which the given ones are the unconnected parts."""
+    """Return one graph with the given graphs as its unconnected parts."""
     offsets = np.cumsum([0, *(len(graph.atoms) for graph in graphs)]).tolist()
     atoms, bonds = (
         torch.cat([getattr(g, name) for g in graphs]).to(device) for name in ("atoms", "bonds")
@@ -91,13 +113,17 @@ def join(graphs: Sequence[Graph], device: str) -> Graph:
 
 
 def embedding(count: int, width: int) -> nn.Embedding:
+    """Return an embedding drawn as in the original code."""
     table = nn.Embedding(count, width)
     nn.init.xavier_uniform_(table.weight)
     return table
 
 
 class Convolution(nn.Module):
-    """A message along each edge is the source's vector plus the embedding of the bond's kind and direction."""
+    """A layer that sends a message along each edge.
+
+    The message is the source's vector plus the embedding of the bond's kind and direction.
+    """
 
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__()
@@ -105,21 +131,24 @@ class Convolution(nn.Module):
         self.edge_embedding2 = embedding(len(DIRECTIONS), width)
 
     def bonds(self, graph: Graph) -> Tensor:
+        """Return the embedding of the bond of each edge."""
         return self.edge_embedding1(graph.bonds[:, 0]) + self.edge_embedding2(graph.bonds[:, 1])
 
     @staticmethod
     def sum(messages: Tensor, graph: Graph) -> Tensor:
-        """Sum of the messages that arrive at each atom."""
+        """Return the sum of the messages that arrive at each atom."""
         return messages.new_zeros(len(graph.atoms), *messages.shape[1:]).index_add_(
             0, graph.target, messages
         )
 
     def degrees(self, graph: Graph) -> Tensor:
-        """Messages that arrive at each atom (its own among them), (n, 1)."""
+        """Return the number of messages that arrive at each atom, its own included, (n, 1)."""
         return self.sum(torch.ones(len(graph.target), 1, device=graph.target.device), graph)
 
 
 class Gin(Convolution):
+    """The sum of the messages, then a perceptron of two layers."""
+
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__(bond_types, width)
         self.mlp = nn.Sequential(
@@ -131,7 +160,7 @@ class Gin(Convolution):
 
 
 class Gcn(Convolution):
-    """Messages are weighted by 1 / √(degree of source · degree of target)."""
+    """The sum of the messages, weighted by 1 / √(degree of source · degree of target)."""
 
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__(bond_types, width)
@@ -144,7 +173,7 @@ class Gcn(Convolution):
 
 
 class Sage(Convolution):
-    """Mean of the messages, scaled to length 1."""
+    """The mean of the messages, scaled to length 1."""
 
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__(bond_types, width)
@@ -156,10 +185,11 @@ class Sage(Convolution):
 
 
 class Gat(Convolution):
-    """Two heads, whose mean it is; each weighs the messages at an atom by a softmax.
+    """The mean of two heads, each of which weighs the messages at an atom by a softmax.
 
-    The original, written for torch_geometric 1.0, takes the softmax over edge_index[0], where that release gathered
-    messages: over those that arrive at one atom. Newer releases gather at edge_index[1].
+    The original was written for torch_geometric 1.0. It takes the softmax over edge_index[0], which
+    is where that release gathered messages: over those that arrive at one atom. Newer releases
+    gather at edge_index[1].
     """
 
     HEADS = 2
@@ -187,7 +217,11 @@ class Gat(Convolution):
 
 
 class MolclrGcn(Convolution):
-    """MolCLR's GCN: its code works out the degrees' weights and then sums without them; one number per kind of bond."""
+    """MolCLR's GCN.
+
+    Its code computes the weights from the degrees and then sums without them. It embeds each kind
+    of bond as one number.
+    """
 
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__(bond_types, 1)
@@ -208,10 +242,13 @@ CONVOLUTIONS: dict[str, type[Convolution]] = {
 
 
 class Network(nn.Module):
-    """Embedding of element and chirality, then convolutions, each followed by a batch norm and, but the last, a ReLU.
+    """Embeddings of element and chirality, then convolutions.
 
-    options: convolution (a key of CONVOLUTIONS), layers, width, atom_types and bond_types (with those that mask or
-    close a loop); features, the width of MolCLR's projection, whose head for the contrastive loss is not read.
+    Each convolution is followed by a batch norm and, except for the last one, a ReLU.
+
+    The option `convolution` is a key of CONVOLUTIONS. `layers` and `width` give the sizes.
+    `atom_types` and `bond_types` count the types, including those for masks and self-loops.
+    `features` is the width of MolCLR's projection; the head for its contrastive loss is not read.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -236,10 +273,14 @@ class Network(nn.Module):
 
 
 class FamilyEncoder(Encoder):
-    """Representations, per atom: `last_hidden`, after the last batch norm; `features`, MolCLR's projection of it.
+    """A network on molecular graphs, or its untrained twin.
 
-    The projection is linear, so its mean over atoms is what MolCLR hands to its downstream tasks. The untrained twin
-    is drawn as the original constructors draw: Xavier for embeddings, torch's own for the rest.
+    Both representations are per atom: `last_hidden` after the last batch norm, and `features`,
+    MolCLR's projection of it. The projection is linear, so its mean over atoms is what MolCLR
+    passes to its downstream tasks.
+
+    The untrained twin is drawn as the original constructors draw: Xavier's initialization for
+    embeddings, and torch's own for the rest.
     """
 
     def __init__(
@@ -262,7 +303,7 @@ class FamilyEncoder(Encoder):
         return to_graph(read(system.smiles))
 
     def size(self, item: Graph) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item.atoms)
 
     @torch.inference_mode()

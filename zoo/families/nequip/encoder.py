@@ -1,6 +1,7 @@
-"""NequIP (Batzner et al. 2022; Tan et al. 2025): equivariant message passing, from packages made by nequip-package.
+"""NequIP (Batzner et al. 2022; Tan et al. 2025): equivariant message passing.
 
-A package holds the pickled network and the code that it was trained with; both are loaded.
+The files are packages made by nequip-package. A package holds the pickled network and the code that
+it was trained with; both are loaded.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ from nequip.utils.global_state import set_global_state
 
 from zoo.encoder import ENERGY, Encoder, NotApplicable, System
 
-# Counted from the last interaction layer: it keeps scalars only, the one before it all irreps.
+# Counted from the last interaction layer, which keeps scalars only; the layer before it keeps all
+# irreps.
 LAYERS = {"last_hidden": -1, "equivariant": -2}
 
 
 class FamilyEncoder(Encoder):
-    """Representations `last_hidden` (last layer, invariant) and `equivariant` (layer before it, all irreps), per atom.
+    """A NequIP network, or its untrained twin.
 
-    The untrained twin is built by the installed package's constructor from the configuration that the file holds. What
-    stays are statistics of the training set: the mean number of neighbors, which scales the messages, and scales and
-    shifts of the energy, which enter after the representations are read and are part of its energy.
+    Both representations are per atom: `last_hidden` is the output of the last layer, which is
+    invariant, and `equivariant` that of the layer before it, with all irreps.
+
+    The untrained twin is built by the installed package's constructor from the configuration in the
+    file. Statistics of the training set stay as they are: the mean number of neighbors, which
+    scales the messages, and the scales and shifts of the energy. The latter are applied after the
+    representations are read and are part of the twin's energy.
     """
 
     def __init__(
@@ -47,9 +53,8 @@ class FamilyEncoder(Encoder):
         if dtype != metadata["model_dtype"]:
             raise ValueError(f"dtype {dtype!r}: this network computes in {metadata['model_dtype']}")
         self.inputs = list(network.model_input_fields)
-        self.network = (
-            network.model.func.to(device).eval().requires_grad_(False)
-        )  # energies, without the forces
+        # This part of the network computes energies without forces.
+        self.network = network.model.func.to(device).eval().requires_grad_(False)
         layers = [name for name, _ in self.network.named_children() if name.endswith("_convnet")]
         self.layers = {name: layers[index] for name, index in LAYERS.items()}
         types = metadata["type_names"].split(" ")
@@ -59,29 +64,37 @@ class FamilyEncoder(Encoder):
         )
 
     def prepare(self, system: System) -> AtomicDataDict.Type:
-        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
+        """Return the graph of the structure; it may be periodic in any number of directions.
+
+        Raises:
+            NotApplicable: No atom has a neighbor, and the network's features would be zero.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         graph = from_ase(atoms)
         for transform in self.transforms:
             graph = transform(graph)
         if AtomicDataDict.num_edges(graph) == 0:
-            reason = f"no atom has a neighbour within {self.cutoff} Å, and without one this network's features are zero"
+            reason = (
+                f"no atom has a neighbour within {self.cutoff} Å, "
+                "and without one this network's features are zero"
+            )
             raise NotApplicable(reason)
         return graph
 
     def size(self, item: AtomicDataDict.Type) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(AtomicDataDict.num_nodes(item))
 
     @torch.no_grad()
     def encode(
         self, items: Sequence[AtomicDataDict.Type], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """Run the layers in turn, to the energy."""
+        """Run the layers in turn, up to the energy."""
         wanted = {self.layers[name]: name for name in representations}
         sizes = [self.size(item) for item in items]
         batch = AtomicDataDict.batched_from_list([dict(item) for item in items])
@@ -99,7 +112,7 @@ class FamilyEncoder(Encoder):
 
 
 def untrained(path: Path, seed: int) -> torch.nn.Module:
-    """The packaged network's architecture with the weights that its constructor draws."""
+    """Return the packaged network's architecture with weights drawn by its constructor."""
     importer = torch.package.PackageImporter(str(path))
     config = yaml.safe_load(importer.load_text("model", "config.yaml"))["training_module"]["model"]
     innermost = config

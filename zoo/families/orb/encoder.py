@@ -1,4 +1,7 @@
-"""Orb (Neumann et al. 2024; Rhodes et al. 2025): attention message passing over atoms, without built-in symmetry."""
+"""Orb (Neumann et al. 2024; Rhodes et al. 2025): attention message passing over atoms.
+
+The networks have no built-in symmetry.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,25 @@ from orb_models.forcefield.base import AtomGraphs, batch_graphs
 
 from zoo.encoder import ENERGY, Encoder, System
 
+# 'float32-high', the package's default, is TF32.
 PRECISIONS = {
     "float32": "float32-highest",
     "float64": "float64",
-}  # 'float32-high', the package's default, is TF32
-VACUUM = 10.0  # Å on each side, where a structure is periodic in some directions only: images are beyond the cutoff
+}
+# Å on each side where a structure is periodic in some directions only, so that images are beyond
+# the cutoff
+VACUUM = 10.0
 
 
 class FamilyEncoder(Encoder):
-    """Representation `last_hidden`: node features that the heads read, (n_atoms, 256). They turn with the structure.
+    """An Orb network, or its untrained twin.
 
-    The untrained twin is the package's own constructor after torch.manual_seed; it needs no file. Reference energies of
-    the elements, and the repulsion of near nuclei, are part of the constructor and so of its energy.
+    The representation `last_hidden` holds the node features that the heads read, (n_atoms, 256).
+    They change when the structure is rotated.
+
+    The untrained twin is the package's own constructor after torch.manual_seed; it needs no file.
+    The reference energies of the elements and the repulsion of near nuclei are part of the
+    constructor, and therefore of the twin's energy.
     """
 
     def __init__(
@@ -47,10 +57,11 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> AtomGraphs:
-        """Graph of the nearest neighbors; a vacuum closes a structure that is periodic in some directions only.
+        """Return the graph of the nearest neighbors.
 
-        Which of several neighbors at one distance fall within the limit is the rounding's choice, so the precision of
-        the graph is that of the package's own calculator.
+        A structure that is periodic in some directions gets a vacuum in the others. Where several
+        neighbors are equally far, rounding decides which of them fall within the limit, so the
+        graph is built in the precision of the package's own calculator.
         """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if atoms.pbc.any():
@@ -58,7 +69,8 @@ class FamilyEncoder(Encoder):
             atoms.pbc = True
             if atoms.cell.rank < 3:
                 raise ValueError(
-                    f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                    "the structure is periodic, but its cell "
+                    f"{atoms.cell.array.tolist()} spans no volume"
                 )
         else:
             atoms.cell = None
@@ -66,21 +78,24 @@ class FamilyEncoder(Encoder):
         return ase_atoms_to_atom_graphs(
             atoms,
             self.limits,
-            edge_method="knn_scipy",  # on every device the same one
+            edge_method="knn_scipy",  # the same on every device
             device=torch.device("cpu"),
             output_dtype=self.precision,
             graph_construction_dtype=self.precision,
         )
 
     def size(self, item: AtomGraphs) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item.n_node.sum())
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[AtomGraphs], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """The network with the energy's head alone, and so without the gradients of the conservative models."""
+        """Run the network with the head of the energy alone.
+
+        Without the other heads, the conservative models need no gradients.
+        """
         batch = batch_graphs(list(items)).to(self.device)
         features = self.network.model(batch)["node_features"]
         energies = self.network.heads["energy"].predict(features, batch)
@@ -93,7 +108,10 @@ class FamilyEncoder(Encoder):
 
 
 def build(options: Mapping[str, Any]) -> tuple[torch.nn.Module, SystemConfig]:
-    """The network with the constructor's weights, and the limits of its graphs (Å, neighbors of an atom)."""
+    """Return the network with the constructor's weights, and the limits of its graphs.
+
+    The limits are a radius in Å and a number of neighbors per atom.
+    """
     limits = SystemConfig(radius=options["radius"], max_num_neighbors=options["neighbours"])
     constructor = getattr(pretrained, options["architecture"])
     return constructor(device="cpu", system_config=limits, **options.get("settings", {})), limits

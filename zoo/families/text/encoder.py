@@ -1,4 +1,7 @@
-"""Sentence-embedding models that read a system as plain text: its formula, its SMILES, a listing of its atoms."""
+"""Sentence-embedding models that read a system as plain text.
+
+The text is the system's formula, its SMILES, or a list of its atoms.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,15 @@ Options = Mapping[str, Any]
 
 
 def symbols(system: System) -> list[str]:
+    """Return the element symbols of the atoms."""
     return [SYMBOLS[z - 1] for z in system.numbers]
 
 
 def formula(system: System, options: Options) -> str:
-    """Hill formula of all atoms of the system (of its cell, not reduced): carbon, hydrogen, then by alphabet."""
+    """Return the Hill formula of all atoms: carbon, hydrogen, then the rest in alphabetical order.
+
+    The formula of a periodic system counts the atoms of its cell; it is not reduced.
+    """
     counts = Counter(symbols(system))
     first = [s for s in ("C", "H") if "C" in counts and s in counts]
     order = first + sorted(set(counts) - set(first))
@@ -35,7 +42,11 @@ def formula(system: System, options: Options) -> str:
 
 
 def smiles(system: System, options: Options) -> str:
-    """RDKit's canonical SMILES. ValueError with RDKit's own diagnosis where it cannot be read."""
+    """Return RDKit's canonical SMILES.
+
+    Raises:
+        ValueError: RDKit cannot read the SMILES; the message gives RDKit's own diagnosis.
+    """
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(system.smiles)
         if molecule is None:
@@ -48,7 +59,7 @@ def smiles(system: System, options: Options) -> str:
 
 
 def diagnose(smiles: str) -> str:
-    """What RDKit finds wrong with a SMILES."""
+    """Return what RDKit finds wrong with a SMILES."""
     raw = Chem.MolFromSmiles(smiles, sanitize=False)
     if raw is None:
         return "its syntax is wrong"
@@ -56,14 +67,17 @@ def diagnose(smiles: str) -> str:
 
 
 def cell(system: System, options: Options) -> str:
-    """One line 'cell' and the three lattice vectors in Å; nothing where the system is not periodic."""
+    """Return one line, 'cell' and the three lattice vectors in Å.
+
+    The text is empty if the system is not periodic.
+    """
     if system.pbc is None or not system.pbc.any():
         return ""
     return f"cell {decimal(system.cell, options['decimals'])}\n"
 
 
 def atoms(system: System, options: Options) -> str:
-    """One line an atom, in the system's order: symbol and Cartesian position in Å."""
+    """Return one line per atom, in the system's order: symbol and Cartesian position in Å."""
     lines = zip(symbols(system), system.positions, strict=True)
     return "\n".join(
         f"{symbol} {decimal(position, options['decimals'])}" for symbol, position in lines
@@ -71,6 +85,7 @@ def atoms(system: System, options: Options) -> str:
 
 
 def decimal(values: np.ndarray, decimals: int) -> str:
+    """Return numbers as text with the given count of decimals."""
     rounded = np.round(values, decimals) + 0.0  # adding zero turns -0.0 into 0.0
     return " ".join(f"{value:.{decimals}f}" for value in rounded.ravel())
 
@@ -84,10 +99,10 @@ FIELDS: dict[str, Callable[[System, Options], str]] = {
 
 
 class FamilyEncoder(Encoder):
-    """Fills the card's `options.template` from the system and embeds the text.
+    """A sentence-embedding model that reads the card's template, filled in from the system.
 
-    options: template, whose fields are those of FIELDS; max_tokens, beyond which the text is cut (its end is lost);
-    decimals of numbers in Å, where the template holds any.
+    The option `template` has the fields of FIELDS. `max_tokens` is the length at which the text is
+    cut; its end is lost. `decimals` is for numbers in Å, where the template holds any.
     """
 
     def __init__(
@@ -100,7 +115,8 @@ class FamilyEncoder(Encoder):
         ]
         folder = (self.weights / model["weights"]["files"][0]["path"]).parent
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.no_padding()  # the file pads to 128 word pieces; encode pads to the batch's longest
+        # The file pads to 128 word pieces, but `encode` pads to the longest text of the batch.
+        self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(self.options["max_tokens"])
         self.unknown = self.tokenizer.token_to_id("[UNK]")
         self.network = (
@@ -108,7 +124,7 @@ class FamilyEncoder(Encoder):
         )
 
     def prompt(self, system: System) -> str:
-        """The text the model reads."""
+        """Return the text that the model reads."""
         return self.options["template"].format(
             **{f: FIELDS[f](system, self.options) for f in self.fields}
         )
@@ -141,7 +157,7 @@ class FamilyEncoder(Encoder):
 
 
 def load(folder: Path, untrained_seed: int | None) -> torch.nn.Module:
-    """The transformer with its published weights, or with every weight drawn at random from the seed."""
+    """Return the transformer with its published weights, or with random weights from the seed."""
     disable_progress_bar()
     if untrained_seed is None:
         return AutoModel.from_pretrained(str(folder), local_files_only=True)

@@ -1,4 +1,7 @@
-"""Uni-Mol (Zhou et al. 2023), Uni-Mol2 (Ji et al. 2024): transformers over a molecule's atoms and their distances."""
+"""Uni-Mol (Zhou et al. 2023) and Uni-Mol2 (Ji et al. 2024).
+
+Both are transformers over a molecule's atoms and their distances.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+# The package makes a folder of logs in the working folder when it is imported.
 with (
     tempfile.TemporaryDirectory() as scratch,
     contextlib.chdir(scratch),
-):  # where it is imported it makes a folder of logs
+):
     from unimol_tools.data.conformer import coords2unimol, inner_smi2coords, mol2unimolv2
     from unimol_tools.models import UniMolModel, UniMolV2Model
     from unimol_tools.utils import logger
@@ -27,16 +31,20 @@ logger.handlers = [
 ]
 logger.setLevel(logging.WARNING)
 
-SEED = 42  # of the conformer; the package's own
-MOST = 128  # atoms besides hydrogen; of more the package leaves some out at random
+SEED = 42  # seed of the conformer, the package's own
+MOST = 128  # atoms besides hydrogen; of larger molecules the package drops some atoms at random
 
 
 class FamilyEncoder(Encoder):
-    """Representations `last_hidden`, per atom, and `cls`, the state of the token that stands before the atoms.
+    """A network of Uni-Mol or Uni-Mol2, or its untrained twin.
 
-    Uni-Mol sees a structure's atoms; Uni-Mol2, which needs bonds, a SMILES string and the package's conformer of it.
-    The untrained twin is what the package's constructor makes of an empty checkpoint after torch.manual_seed. That of
-    Uni-Mol2 lets every layer add nothing at first: its twin gives the atoms' embeddings, and the same `cls` to all.
+    The representations are `last_hidden`, per atom, and `cls`, the state of the token before the
+    atoms. Uni-Mol reads a structure's atoms. Uni-Mol2 needs bonds, so it reads a SMILES and the
+    package's conformer of it.
+
+    The untrained twin is what the package's constructor makes of an empty checkpoint after
+    torch.manual_seed. In the constructor of Uni-Mol2 every layer adds nothing at first: its twin
+    gives the embeddings of the atoms, and the same `cls` for all molecules.
     """
 
     def __init__(
@@ -56,11 +64,15 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> dict[str, np.ndarray]:
-        """Tokens, distances or places in Å, and kinds of pairs."""
+        """Return tokens, distances or positions in Å, and kinds of pairs."""
         return self.conformer(system) if self.second else self.molecule(system)
 
     def molecule(self, system: System) -> dict[str, np.ndarray]:
-        """Of a molecule in open space."""
+        """Return the input of Uni-Mol, from the atoms of a molecule.
+
+        Raises:
+            NotApplicable: The structure is periodic, or no atom is left without the hydrogens.
+        """
         if system.pbc is not None and system.pbc.any():
             raise NotApplicable("the structure is periodic, and this model takes molecules")
         symbols = [SYMBOLS[number - 1] for number in system.numbers]
@@ -74,7 +86,13 @@ class FamilyEncoder(Encoder):
         )
 
     def conformer(self, system: System) -> dict[str, np.ndarray]:
-        """Of the conformer that the package draws, always the same one, with its hydrogens left out."""
+        """Return the input of Uni-Mol2, from a conformer without its hydrogens.
+
+        The package draws the conformer, always the same one.
+
+        Raises:
+            NotApplicable: The molecule has no atom besides hydrogen, or too many.
+        """
         drawn = inner_smi2coords(
             system.smiles, seed=SEED, mode="fast", remove_hs=True, return_mol=True
         )
@@ -84,22 +102,27 @@ class FamilyEncoder(Encoder):
         return mol2unimolv2(drawn, MOST)
 
     def size(self, item: dict[str, np.ndarray]) -> int:
-        """Atoms."""
-        return len(item["src_tokens"]) - (
-            0 if self.second else 2
-        )  # [CLS] and [SEP] are tokens of Uni-Mol
+        """Return the number of atoms."""
+        # [CLS] and [SEP] are tokens of Uni-Mol.
+        return len(item["src_tokens"]) - (0 if self.second else 2)
 
     @torch.no_grad()
     def encode(
         self, items: Sequence[dict[str, np.ndarray]], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        """Forward passes. The package does not mask what fills up Uni-Mol2's batches: its molecules go one by one."""
+        """Run the network on a batch.
+
+        The package does not mask the padding in Uni-Mol2's batches, so its molecules go one by one.
+        """
         batches = [[item] for item in items] if self.second else [items]
         found = [vectors for batch in batches for vectors in self.forward(batch)]
         return {name: [vectors[name] for vectors in found] for name in representations}
 
     def forward(self, items: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-        """The package counts Uni-Mol's [SEP] among the atoms, as their last; it is left out."""
+        """Return the vectors of one forward pass, per molecule and representation.
+
+        The package counts Uni-Mol's [SEP] among the atoms, as the last one; it is left out.
+        """
         batch, _ = self.network.batch_collate_fn([(item, 0) for item in items])
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         found = self.network(**batch, return_repr=True, return_atomic_reprs=True)
@@ -113,7 +136,12 @@ class FamilyEncoder(Encoder):
 
 
 def build(options: Mapping[str, Any], paths: Sequence[Path]) -> torch.nn.Module:
-    """The network with a checkpoint's weights. paths: of the checkpoint and, for Uni-Mol, of the vocabulary."""
+    """Return the network with a checkpoint's weights.
+
+    Args:
+        options: The card's options.
+        paths: The file of the checkpoint and, for Uni-Mol, that of the vocabulary.
+    """
     if "size" in options:
         return UniMolV2Model(
             output_dim=1, model_size=options["size"], pretrained_model_path=str(paths[0])
@@ -128,7 +156,7 @@ def build(options: Mapping[str, Any], paths: Sequence[Path]) -> torch.nn.Module:
 
 
 def untrained(options: Mapping[str, Any], paths: Sequence[Path], seed: int) -> torch.nn.Module:
-    """The network with the constructor's weights: its checkpoint holds none."""
+    """Return the network with the constructor's weights, from a checkpoint that holds none."""
     with tempfile.TemporaryDirectory() as temporary:
         empty = Path(temporary, "empty.pt")
         torch.save({"model": {}}, empty)

@@ -1,4 +1,7 @@
-"""PET (Pozdnyakov and Ceriotti 2023), as metatrain builds it: a transformer over each atom's edges, not equivariant."""
+"""PET (Pozdnyakov and Ceriotti 2023), as metatrain builds it.
+
+The network is a transformer over each atom's edges; it is not equivariant.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,14 @@ OUTPUTS = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "f
 
 
 class FamilyEncoder(Encoder):
-    """Per atom: `last_hidden`, input of the energy's last linear layer; `features`, what the heads read.
+    """A PET network, or its untrained twin.
 
-    Both join a part of the atom itself and one of its edges, summed with the weights of the cutoff. The untrained twin
-    is the package's own constructor, with the settings of the file, after torch.manual_seed; no reference energies of
-    the elements are part of its energy.
+    Both representations are per atom: `last_hidden` is the input of the energy's last linear layer,
+    and `features` is what the heads read. Each joins a part of the atom itself with a part of its
+    edges, which are summed with the weights of the cutoff.
+
+    The untrained twin is the package's own constructor after torch.manual_seed, with the settings
+    in the file. Its energy contains no reference energies of the elements.
     """
 
     def __init__(
@@ -33,9 +39,8 @@ class FamilyEncoder(Encoder):
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype {dtype!r}: this package computes in float32 or float64")
         loaded = load_model(self.weights / model["weights"]["files"][0]["path"])
-        network = getattr(
-            loaded, "model", loaded
-        )  # some files wrap it in an estimate of its uncertainty
+        # Some files wrap the network in an estimate of its uncertainty.
+        network = getattr(loaded, "model", loaded)
         if untrained_seed is not None:
             torch.manual_seed(untrained_seed)
             network = PET(network.hypers, network.dataset_info)
@@ -43,7 +48,10 @@ class FamilyEncoder(Encoder):
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
 
     def prepare(self, system: System) -> mta.System:
-        """Structure with its neighbor list; open, partly and fully periodic ones."""
+        """Return the structure with its neighbor list.
+
+        It may be periodic in any number of directions.
+        """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         atoms.cell[~atoms.pbc] = 0.0
         if atoms.cell.rank < atoms.pbc.sum():
@@ -58,14 +66,17 @@ class FamilyEncoder(Encoder):
         return structure.to(self.precision)
 
     def size(self, item: mta.System) -> int:
-        """Atoms."""
+        """Return the number of atoms."""
         return len(item)
 
     @torch.no_grad()
     def encode(
         self, items: Sequence[mta.System], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """One forward pass for the features and the energy; without the forces, which would need gradients."""
+        """Run the network once for the features and the energy.
+
+        Forces are left out, because they would need gradients.
+        """
         wanted = {OUTPUTS[name]: mta.ModelOutput(sample_kind="atom") for name in representations}
         wanted[ENERGY] = mta.ModelOutput(quantity="energy", unit="eV", sample_kind="system")
         found = self.network([item.to(device=self.device) for item in items], wanted)
