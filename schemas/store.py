@@ -134,7 +134,7 @@ def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
-    """Close and refuse a file that is cut off; DuckDB notices only when it reads what is missing."""
+    """Refuse a file that is cut off; DuckDB notices only when it reads what is missing."""
     query = "SELECT used_blocks, block_size FROM pragma_database_size()"
     ((blocks, block_size),) = connection.execute(query).fetchall()
     size, expected = Path(path).stat().st_size, HEADERS + blocks * block_size
