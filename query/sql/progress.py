@@ -30,16 +30,16 @@ class Progress:
             label: What is done.
         """
         self.done = self.total = 0
+        self._label = label
         self._logged, self._done_then = time.monotonic(), 0
-        self._bar = terminal.Progress(
-            label, line=self._line, after=PATIENCE, bar_format=_BAR, smoothing=0.1
-        )
+        self._bar: terminal.Progress | None = None
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def expect(self, products: int) -> None:
         """Announce work.
@@ -47,9 +47,8 @@ class Progress:
         Args:
             products: Products of two vectors that are ahead.
         """
-        if not self.total:
-            # Finding out what to do says nothing about the speed.
-            self._logged = time.monotonic()
+        if self._bar is None:
+            self._begin()
         self.total = max(self.total, self.done + products)
 
     def advance(self, products: int) -> None:
@@ -60,7 +59,16 @@ class Progress:
         """
         self.done += products
         self.total = max(self.total, self.done)
-        self._bar.move(self.done, self.total)
+        bar = self._begin() if self._bar is None else self._bar
+        bar.move(self.done, self.total)
+
+    def _begin(self) -> terminal.Progress:
+        """Start the clock: finding out what to do says nothing about the speed."""
+        self._logged = time.monotonic()
+        self._bar = terminal.Progress(
+            self._label, line=self._line, after=PATIENCE, bar_format=_BAR, smoothing=0.1
+        )
+        return self._bar
 
     def _line(self, bar: terminal.Progress) -> str:
         """Return a line for a log.

@@ -111,7 +111,7 @@ def _table_function(function: TableFunction) -> _Function:
 
 
 def _answer(function: TableFunction) -> Callable[..., Any]:
-    assert function.answer is not None  # noqa: S101 - those that are SQL alone are not registered
+    assert function.answer is not None  # those that are SQL alone are not registered
     return function.answer
 
 
