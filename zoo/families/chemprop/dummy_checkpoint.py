@@ -1,4 +1,4 @@
-"""A checkpoint in the published format with random weights, and the fingerprint that the package makes with it."""
+"""A checkpoint with random weights in CheMeleon's format, and the package's fingerprint from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDTH = 64
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """The arguments and the state of a narrow network, in one dictionary, as the published file holds them."""
+    """Write the arguments and the state of a narrow network, in one dictionary as published."""
     torch.manual_seed(seed)
     arguments = {**model["options"], "d_h": WIDTH}
     content = {
@@ -32,7 +32,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """MPNN.fingerprint of one molecule, as CheMeleon's authors take it."""
+    """Return MPNN.fingerprint of one molecule, as CheMeleon's authors compute it."""
     published = torch.load(folder / model["weights"]["files"][0]["path"], weights_only=True)
     network = BondMessagePassing(**published["hyper_parameters"])
     network.load_state_dict(published["state_dict"])

@@ -1,4 +1,7 @@
-"""ESM C and ESM3 of one or two layers, otherwise of the published size, for the width is the untrained twin's too."""
+"""ESM C and ESM3 with two layers.
+
+They have the published width, because that is the width of the untrained twin.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ LAYERS = 2
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """The files of the card: the state of each network, ESM3's in bfloat16."""
+    """Write the files of the card: the state of each network, that of ESM3 in bfloat16."""
     options, paths = model["options"], [folder / file["path"] for file in model["weights"]["files"]]
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    torch.manual_seed(seed + 1)  # not the twin's weights
     network = build(options, LAYERS)
     if options["architecture"] == "ESM3":
         network = network.bfloat16()
@@ -40,7 +43,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The package's own embeddings of one protein: encode, then logits."""
+    """Return the package's own embeddings of one protein: encode, then logits."""
     files = [folder / file["path"] for file in model["weights"]["files"]]
     network = load(model["options"], files).eval()
     item = READERS[model["options"]["architecture"]](network, model["options"]).prepare(system)

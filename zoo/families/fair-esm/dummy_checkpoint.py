@@ -1,4 +1,7 @@
-"""A small ESM-IF1 in the published format: the arguments it was trained with, and weights by their names of then."""
+"""A small ESM-IF1 in the published format.
+
+The file holds the arguments of its training, and the weights under their names of that time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import torch
 
 from zoo.encoder import System
 
-SMALL = {  # the width stays, for it is the untrained twin's too
+SMALL = {  # The width stays as it is, because it is the width of the untrained twin.
     **dict.fromkeys(("encoder_layers", "decoder_layers", "gvp_num_encoder_layers"), 2),
     **dict.fromkeys(("encoder_ffn_embed_dim", "decoder_ffn_embed_dim"), 64),
     **{
@@ -24,7 +27,8 @@ SMALL = {  # the width stays, for it is the untrained twin's too
         "gvp_edge_hidden_dim_scalar": 16,
     },
 }
-NAMES_OF_THEN = {  # as the package's loader translates them, the other way round; the longer come first
+# The reverse of the translation in the package's loader; longer names come first.
+PUBLISHED_NAMES = {
     "embed_graph.embed_confidence.": "embed_score.",
     "embed_graph.embed_node": "W_v",
     "embed_graph.embed_edge": "W_e",
@@ -36,7 +40,7 @@ NAMES_OF_THEN = {  # as the package's loader translates them, the other way roun
 
 
 def encoder() -> ModuleType:
-    """The family's encoder.py."""
+    """Return the module of the family's encoder.py."""
     spec = importlib.util.spec_from_file_location(
         "family_encoder", Path(__file__).with_name("encoder.py")
     )
@@ -45,25 +49,27 @@ def encoder() -> ModuleType:
     return module
 
 
-def name_of_then(name: str) -> str:
-    for now, then in NAMES_OF_THEN.items():
+def published_name(name: str) -> str:
+    """Return the name that a weight had when ESM-IF1 was published."""
+    for now, then in PUBLISHED_NAMES.items():
         name = name.replace(now, then)
     return name
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """Write a small checkpoint with the card's arguments and random weights."""
     module = encoder()
     args = Namespace(**{**model["options"], **SMALL})
     torch.manual_seed(seed)
     network = module.GVPTransformerModel(args, module.Alphabet.from_architecture(args.arch))
-    weights = {name_of_then(name): value for name, value in network.state_dict().items()}
+    weights = {published_name(name): value for name, value in network.state_dict().items()}
     torch.save({"args": args, "model": weights}, folder / model["weights"]["files"][0]["path"])
     return {"last_hidden": args.encoder_embed_dim}
 
 
 @torch.inference_mode()
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The package's own function for the encoder's output of one protein."""
+    """Return the encoder's output of one protein from the package's own function."""
     module = encoder()
     from esm.inverse_folding.util import get_encoder_output
 

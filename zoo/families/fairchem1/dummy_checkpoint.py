@@ -1,4 +1,7 @@
-"""A small network in the published format: what the package's own training writes as its best checkpoint."""
+"""A small network in the published format.
+
+It is what the package's own training writes as its best checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,21 @@ from ase import Atoms
 
 from zoo.encoder import NotApplicable, System
 
-# The package imports torch_scatter, which no index has ready-made for this torch, and calls nothing of it for these
-# networks' features; torch_geometric has the same function.
+# The package imports torch_scatter, which no index offers built for this torch, and calls nothing
+# of it for the features of these networks. torch_geometric has the same function.
 sys.modules.setdefault("torch_scatter", torch_geometric.utils)
 
 from fairchem.core.common.registry import registry  # noqa: E402
 from fairchem.core.common.utils import load_model_and_weights_from_checkpoint  # noqa: E402
 from fairchem.core.datasets import data_list_collater  # noqa: E402
-from fairchem.core.models import base  # noqa: E402, F401 - registers the network by its name
-from fairchem.core.models.equiformer_v2 import equiformer_v2, equiformer_v2_dens  # noqa: E402, F401 - the same
-from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: E402, F401 - the same
+from fairchem.core.models import base  # noqa: E402, F401 - registers itself
+from fairchem.core.models.equiformer_v2 import (  # noqa: E402
+    equiformer_v2,  # noqa: F401 - registers itself
+    equiformer_v2_dens,  # noqa: F401 - registers itself
+)
+from fairchem.core.models.equiformer_v2.heads import rank2  # noqa: E402, F401 - registers itself
 from fairchem.core.models.equiformer_v2.so3 import SO3_Embedding  # noqa: E402
-from fairchem.core.models.esen import esen  # noqa: E402, F401 - the same
+from fairchem.core.models.esen import esen  # noqa: E402, F401 - registers itself
 from fairchem.core.preprocessing import AtomsToGraphs  # noqa: E402
 
 EQUIFORMER = {
@@ -41,7 +47,8 @@ EQUIFORMER = {
     "avg_num_nodes": 31.17,
     "avg_degree": 61.95,
     "num_layers": 1,
-    "sphere_channels": 128,  # as in the releases, so that the untrained twin, built without a file, is alike
+    # As in the releases, because the untrained twin is built without a file.
+    "sphere_channels": 128,
     "attn_hidden_channels": 8,
     "num_heads": 2,
     "attn_alpha_channels": 8,
@@ -114,12 +121,16 @@ ESEN_HEADS = {"mptrj": {"module": "esen_mlp_efs_head"}}
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write the checkpoint that the card names. Returns the representations' dimensions."""
+    """Write the checkpoint that the card names.
+
+    Returns:
+        The dimension of each representation.
+    """
     architecture = model["options"].get("architecture")
     config, degree, trainer = (esen_config(), 3, "mlip_trainer")
     if architecture is not None:
         config, degree, trainer = (*equiformer_config(architecture), "equiformerv2_forces")
-    torch.manual_seed(seed + 1)  # the untrained twin may begin at `seed`
+    torch.manual_seed(seed + 1)  # the untrained twin may use `seed`
     arguments = copy.deepcopy(config)
     network = registry.get_model_class(arguments.pop("name"))(**arguments)
     checkpoint = {
@@ -136,7 +147,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def equiformer_config(architecture: str) -> tuple[dict[str, Any], int]:
-    """The network's configuration, in the keys of the published training configurations, and its highest degree."""
+    """Return the network's configuration and its highest degree.
+
+    The keys are those of the published training configurations.
+    """
     degrees, orders = DEGREES[architecture.removeprefix("dens-")]
     denoising = architecture.startswith("dens-")
     backbone = (
@@ -146,10 +160,12 @@ def equiformer_config(architecture: str) -> tuple[dict[str, Any], int]:
 
 
 def esen_config() -> dict[str, Any]:
+    """Return the configuration of a small eSEN."""
     return network_config(ESEN, ESEN_HEADS)
 
 
 def network_config(backbone: Mapping[str, Any], heads: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's configuration from those of its backbone and its heads."""
     return {
         "name": "hydra",
         "pass_through_head_outputs": True,
@@ -160,7 +176,7 @@ def network_config(backbone: Mapping[str, Any], heads: Mapping[str, Any]) -> dic
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The whole network on one system, heads and all; read where the first head is given it."""
+    """Return the input of the first head when the whole network runs on one system."""
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     if not atoms.pbc.any():
         raise NotApplicable("without a cell the heads have no stress to give")
@@ -173,7 +189,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     graph = AtomsToGraphs(
         r_energy=False, r_forces=False, r_distances=False, r_pbc=True, r_edges=False
     ).convert(atoms)
-    torch.manual_seed(0)  # of the edges' frames
+    torch.manual_seed(0)  # the seed of the edges' frames
     network(data_list_collater([graph], otf_graph=True))
     embedding = read[0].embedding if isinstance(read[0], SO3_Embedding) else read[0]
     mean = embedding.detach().mean(0).numpy()

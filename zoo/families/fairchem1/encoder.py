@@ -160,11 +160,8 @@ class FamilyEncoder(Encoder):
             embedding = self.network(batch)["node_embedding"]
             if isinstance(embedding, SO3_Embedding):
                 embedding = embedding.embedding
-            # Before this, the shape is (atoms, orders, channels).
-            rows = {
-                "invariant": embedding[:, 0],
-                "all": embedding.flatten(1),
-            }
+            # The shape of the embedding is (atoms, orders, channels).
+            rows = {"invariant": embedding[:, 0], "all": embedding.flatten(1)}
             for name in representations:
                 vectors[name].append(rows[name].cpu().numpy())
         return vectors

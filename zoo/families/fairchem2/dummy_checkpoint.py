@@ -1,4 +1,7 @@
-"""A small network in the published format: what the package's own training writes as its inference checkpoint."""
+"""A small network in the published format.
+
+It is what the package's own training writes as its inference checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ BACKBONE = {
     "use_composition_embedding": True,
     "use_global_embedding": False,
     "max_num_elements": 100,
-    "sphere_channels": 128,  # as in the releases, so that the untrained twin, which is built without a file, is alike
+    # As in the releases, because the untrained twin is built without a file.
+    "sphere_channels": 128,
     "mmax": 2,
     "otf_graph": False,
     "max_neighbors": 300,
@@ -46,7 +50,8 @@ BACKBONE = {
     "cs_emb_grad": True,
 }
 TASKS = ("oc20", "omol", "omat", "odac", "omc")
-# What the releases differ in: UMA 1.1 has its version in the backbone, UMA 1.2 an id, and two tasks more.
+# The differences between the releases: UMA 1.1 has its version in the backbone. UMA 1.2 has an id,
+# and two more tasks.
 RELEASES = {
     "uma-s-1p1": {"lmax": 2, "model_version": 1.1, "dataset_list": [*TASKS]},
     "uma-m-1p1": {"lmax": 4, "model_version": 1.1, "dataset_list": [*TASKS]},
@@ -57,11 +62,15 @@ SHAPES = {"energy": [1], "forces": [3], "stress": [1, 9]}
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write the checkpoint that the card names. Returns the representations' dimensions."""
+    """Write the checkpoint that the card names.
+
+    Returns:
+        The dimension of each representation.
+    """
     path = folder / model["weights"]["files"][0]["path"]
     release = path.stem
     config = model_config(release)
-    torch.manual_seed(seed + 1)  # the untrained twin may begin at `seed`
+    torch.manual_seed(seed + 1)  # the untrained twin may use `seed`
     network = hydra.utils.instantiate(config)
     averaged = torch.optim.swa_utils.AveragedModel(network)
     checkpoint = MLIPInferenceCheckpoint(
@@ -77,7 +86,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def model_config(release: str) -> dict[str, Any]:
-    """The network's configuration, in the keys of the published training configurations."""
+    """Return the network's configuration.
+
+    The keys are those of the published training configurations.
+    """
     head = {
         "module": "fairchem.core.models.uma.escn_moe.DatasetSpecificSingleHeadWrapper",
         "head_cls": "fairchem.core.models.uma.escn_md.MLP_EFS_Head",
@@ -94,12 +106,13 @@ def model_config(release: str) -> dict[str, Any]:
 
 
 def tasks(dataset: str) -> list[dict[str, Any]]:
-    """A task's properties: energy and forces, and for two of them stress."""
+    """Return the properties of a task: energy and forces, and for two of the tasks stress."""
     names = ["energy", "forces", *(["stress"] if dataset in ("omat", "omc") else [])]
     return [task(dataset, name) for name in names]
 
 
 def task(dataset: str, name: str) -> dict[str, Any]:
+    """Return the configuration of one property of a task."""
     modules = "fairchem.core.modules.normalization"
     references = {"_target_": "torch.DoubleTensor", "_args_": [[0.0] * 100]}
     energy = {
@@ -121,7 +134,10 @@ def task(dataset: str, name: str) -> dict[str, Any]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The package's calculator on one system, its experts merged into one for it; read while it finds the forces."""
+    """Return the input of the head while the package's calculator finds the forces of one system.
+
+    The calculator merges the experts into one for the system.
+    """
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     name = model["options"]["task"]["periodic" if atoms.pbc.any() else "open"]
     if name == "omol" and system.charge is not None:
@@ -132,9 +148,8 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
         merge_mole=True, activation_checkpointing=False, execution_mode="general"
     )
     unit = load_predict_unit(folder / model["weights"]["files"][0]["path"], settings, device="cpu")
-    unit.model.module.supports_single_atoms = (
-        True  # their energies come from a table; the embedding does not
-    )
+    # The energies of single atoms come from a table; their embedding does not.
+    unit.model.module.supports_single_atoms = True
     read: list[torch.Tensor] = []
     head = unit.model.module.output_heads["energyandforcehead"]
     head.register_forward_pre_hook(

@@ -1,4 +1,4 @@
-"""Checkpoints in the published format with random weights."""
+"""Checkpoints with random weights in the published format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.families.geom2vec.encoder import create_model
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """The one file of a model: the state of the package's own network."""
+    """Write the one file of a model: the state of the package's own network."""
     torch.manual_seed(seed)
     path = folder / model["weights"]["files"][0]["path"]
     torch.save(create_model(**model["options"], device="cpu").state_dict(), path)

@@ -1,4 +1,7 @@
-"""Small checkpoints in the published formats of this family: configuration, tokenizer and weights as on the hub."""
+"""Small checkpoints in the published formats of this family.
+
+They have the hub's files for the configuration, the tokenizer and the weights.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +33,20 @@ RINGS = [f"[{form}{size}]" for size in (1, 2, 3) for form in ("Ring", "Expl=Ring
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 48; returns its representations' widths."""
+    """Write every file of the card for a network with two layers of width 48.
+
+    Returns:
+        The dimension of each representation.
+    """
     names = {file["path"] for file in model["weights"]["files"]}
     if "modeling_molformer.py" in names:
         raise ValueError(
-            f"{model['id']}: its network is Python among the files of the hub, which is not ours to copy, so there is "
-            f"no dummy checkpoint; pin and download the published files, then check it on them"
+            f"{model['id']}: its network is Python code among the files of the hub, which may "
+            "not be copied here, so there is no dummy checkpoint; pin and download the published files, "
+            "then check the model on them"
         )
-    torch.manual_seed(
-        1000 + seed
-    )  # not the seed of an untrained twin, whose network would be this one
+    # Not the seed of an untrained twin, because the twin's network would be this one.
+    torch.manual_seed(1000 + seed)
     network, config = (chemgpt if model["options"]["notation"] == "selfies" else chemberta)(
         folder, model["id"]
     )
@@ -52,7 +59,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """ChemBERTa-2: RoBERTa, and a tokenizer of byte pairs that merges nothing, so that it passes over most words."""
+    """Write the tokenizer of ChemBERTa-2, and return the network and its configuration.
+
+    The network is RoBERTa. The tokenizer of byte pairs merges nothing, so it skips most words.
+    """
     special = [
         "[PAD]",
         *(f"[unused{i}]" for i in range(1, 11)),
@@ -101,7 +111,10 @@ def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]
 
 
 def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """ChemGPT: GPT-Neo with alternating global and local attention over symbols of SELFIES 1."""
+    """Write the tokenizer of ChemGPT, and return the network and its configuration.
+
+    The network is GPT-Neo with alternating global and local attention over symbols of SELFIES 1.
+    """
     ids = {token: i for i, token in enumerate([*SPECIAL, *ATOMS, *BRANCHES, *RINGS])}
     tokenizer = Tokenizer(
         models.WordPiece(vocab=ids, unk_token="[UNK]", max_input_chars_per_word=100)
@@ -144,7 +157,10 @@ def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
 
 
 def leftovers(network: PreTrainedModel, name: str) -> dict[str, torch.Tensor]:
-    """What the published files hold beside weights: buffers of older releases, and the other head of ChemBERTa-MTR."""
+    """Return what the published files hold beside the weights.
+
+    These are buffers of older releases, and the other head of ChemBERTa-MTR.
+    """
     if isinstance(network, GPTNeoForCausalLM):
         causal = torch.tril(torch.ones(1, 1, 2048, 2048, dtype=torch.uint8))
         return {
@@ -158,7 +174,10 @@ def leftovers(network: PreTrainedModel, name: str) -> dict[str, torch.Tensor]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """One molecule through the whole published network, without padding; tokens looked up one by one."""
+    """Return the last hidden states of one molecule from the whole published network.
+
+    There is no padding, and the tokens are looked up one by one.
+    """
     config = json.loads((folder / "config.json").read_text())
     ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     causal = config["model_type"] == "gpt_neo"

@@ -1,4 +1,7 @@
-"""Small checkpoints in the published formats of this family: configurations, vocabularies and weights as on the hub."""
+"""Small checkpoints in the published formats of this family.
+
+They have the hub's files for the configuration, the vocabulary and the weights.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,13 @@ SHAPES = "algvsredtipkfqnymhwc"
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 32; returns its representations' widths."""
-    torch.manual_seed(
-        1000 + seed
-    )  # not the seed of an untrained twin, whose network would be this one
+    """Write every file of the card for a network with two layers of width 32.
+
+    Returns:
+        The dimension of each representation.
+    """
+    # Not the seed of an untrained twin, because the twin's network would be this one.
+    torch.manual_seed(1000 + seed)
     names = [file["path"] for file in model["weights"]["files"]]
     network = esm(folder, names) if "vocab.txt" in names else t5(folder, names)
     write_weights(
@@ -54,7 +60,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def esm(folder: Path, names: list[str]) -> PreTrainedModel:
-    """ESM-2, or SaProt, which differs from it in the vocabulary."""
+    """Write the configuration and vocabulary of ESM-2 or SaProt, and return the network.
+
+    The two differ in their vocabularies.
+    """
     saprot = not any(name.endswith(("safetensors", "index.json")) for name in names)
     tokens = ["<cls>", "<pad>", "<eos>", "<unk>", "<mask>", *PAIRS] if saprot else ESM_TOKENS
     (folder / "vocab.txt").write_text("\n".join(tokens))
@@ -92,7 +101,11 @@ def esm(folder: Path, names: list[str]) -> PreTrainedModel:
 
 
 def t5(folder: Path, names: list[str]) -> PreTrainedModel:
-    """ProtT5, ProstT5 (with 3Di letters and prefixes as added tokens), or Ankh (gated, its vocabulary in one file)."""
+    """Write the configuration and vocabulary of an encoder of T5, and return the network.
+
+    It is ProtT5, ProstT5 (with 3Di letters and prefixes as added tokens), or Ankh (gated, with its
+    vocabulary in one file).
+    """
     vocabulary = [
         "<pad>",
         "</s>",
@@ -134,7 +147,7 @@ def t5(folder: Path, names: list[str]) -> PreTrainedModel:
 
 
 def write_pieces(path: Path, tokens: list[str]) -> None:
-    """A model of sentencepiece whose pieces are the special tokens and one word for each letter."""
+    """Write a model of sentencepiece: the special tokens, and one word per letter."""
     proto = sentencepiece_model_pb2.ModelProto()
     kinds = {"<pad>": 3, "</s>": 3, "<unk>": 2}  # control, control, unknown
     for token in tokens:
@@ -152,6 +165,7 @@ def write_pieces(path: Path, tokens: list[str]) -> None:
 
 
 def write_tokenizer(path: Path, tokens: list[str]) -> None:
+    """Write a tokenizer.json that splits at blanks."""
     tokenizer = Tokenizer(models.Unigram([(token, -1.0) for token in tokens], unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -161,7 +175,10 @@ def write_tokenizer(path: Path, tokens: list[str]) -> None:
 
 
 def write_weights(network: PreTrainedModel, folder: Path, names: list[str]) -> None:
-    """The state of the network in as many files as the card names, as PyTorch's pickle or as safetensors."""
+    """Write the state of the network in as many files as the card names.
+
+    The format is PyTorch's pickle or safetensors.
+    """
     state = {key: value.clone() for key, value in network.state_dict().items()}
     if names == ["model.safetensors"]:
         save_file(state, folder / names[0], metadata={"format": "pt"})
@@ -178,7 +195,10 @@ def write_weights(network: PreTrainedModel, folder: Path, names: list[str]) -> N
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """One system through the whole published network and the vocabulary's own tokenizer; the mean over residues."""
+    """Return the mean over residues from the whole published network.
+
+    The vocabulary's own tokenizer reads the system.
+    """
     letters = spell(model["options"], system)
     if (folder / "vocab.txt").exists():
         network = EsmForMaskedLM.from_pretrained(folder).eval()
@@ -198,7 +218,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
 
 
 def spell(options: Mapping[str, Any], system: System) -> list[str]:
-    """Amino acids, 3Di letters or both, one string for each residue."""
+    """Return amino acids, 3Di letters or both, one string per residue."""
     sequence = (system.sequence or "").translate(str.maketrans(options.get("replace", {})))
     if options["reads"] == "residues":
         return list(sequence)
@@ -212,7 +232,10 @@ def spell(options: Mapping[str, Any], system: System) -> list[str]:
 
 
 def tokenize(folder: Path, before: list[str], letters: list[str]) -> list[int]:
-    """Ids as the published tokenizer makes them of blank-separated letters, with the prefix and the end."""
+    """Return the ids that the published tokenizer makes of letters separated by blanks.
+
+    The prefix and the end are included.
+    """
     if (folder / "tokenizer.json").exists():
         return (
             Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -1,4 +1,7 @@
-"""Small checkpoints in the published formats of this family: configuration, tokenizer, template, shards of weights."""
+"""Small checkpoints in the published formats of this family.
+
+They have the hub's files for the configuration, the tokenizer, the template and the weights.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from zoo.encoder import System
 
 WIDTH, LAYERS, EXPERTS = 64, 2, 4
-FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of a sign and three bits
+FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # the values of three bits; a fourth bit is the sign
 SIZES = {"head_dim": 16, "hidden_size": WIDTH, "num_attention_heads": 4, "num_key_value_heads": 2}
 SIZES |= {
     "num_hidden_layers": LAYERS,
@@ -78,9 +81,10 @@ TEMPLATES = {
     "qwen3_moe": SYSTEM
     + "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
     + USER
-    + "<|im_start|>user\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n<think>{{ '\n' }}",
-    "gpt_oss": "{%- macro head() -%}{{ 'Current date: ' + strftime_now('%Y-%m-%d') }}{%- endmacro -%}<|start|>system"
-    "<|message|>{{ head() }}<|end|>"
+    + "<|im_start|>user\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "<|im_start|>assistant\n<think>{{ '\n' }}",
+    "gpt_oss": "{%- macro head() -%}{{ 'Current date: ' + strftime_now('%Y-%m-%d') }}"
+    "{%- endmacro -%}<|start|>system<|message|>{{ head() }}<|end|>"
     + SYSTEM
     + "<|start|>developer<|message|>{{ m.content }}<|end|>"
     + USER
@@ -94,7 +98,11 @@ SPECIAL = {
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 64; returns its representations' widths."""
+    """Write every file of the card for a network with two layers of width 64.
+
+    Returns:
+        The dimension of each representation.
+    """
     names = [file["path"] for file in model["weights"]["files"]]
     kind = {"deepseek-ai": "llama", "Qwen": "qwen3_moe", "openai": "gpt_oss"}[
         model["weights"]["repo"].split("/")[0]
@@ -110,9 +118,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         **FORMATS[kind],
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2))
-    torch.manual_seed(
-        1000 + seed
-    )  # not the seed of an untrained twin, whose network would be this one
+    # Not the seed of an untrained twin, because the twin's network would be this one.
+    torch.manual_seed(1000 + seed)
     plain = {key: value for key, value in config.items() if key != "quantization_config"}
     network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**plain))
     state = dict(network.state_dict())
@@ -122,7 +129,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def write_tokenizer(folder: Path, kind: str, names: list[str]) -> None:
-    """Byte pairs that were never merged, with the special tokens of the kind; its chat template in the usual place."""
+    """Write a tokenizer of bytes with the special tokens of the kind, and its chat template.
+
+    The tokenizer has byte pairs, none of them merged. The template is in its usual place.
+    """
     ids = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -144,7 +154,10 @@ def write_tokenizer(folder: Path, kind: str, names: list[str]) -> None:
 
 
 def one_by_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Qwen3's experts as they are published: three matrices for each, where transformers holds two for all."""
+    """Return Qwen3's state with its experts as they are published.
+
+    Each expert has three matrices, while transformers holds two for all experts.
+    """
     found = {key: value for key, value in state.items() if ".experts." not in key}
     for layer in range(LAYERS):
         place = f"model.layers.{layer}.mlp.experts"
@@ -157,7 +170,10 @@ def one_by_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """gpt-oss's experts as they are published: numbers of 4 bits, two in a byte, 32 of a row to a scale."""
+    """Return the state of gpt-oss with its experts as they are published.
+
+    Their numbers have 4 bits, two per byte, and 32 numbers of a row share one scale.
+    """
     found = {}
     for key, value in state.items():
         if key.endswith(("gate_up_proj", "down_proj")):
@@ -174,7 +190,10 @@ def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def widened(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same by the format's definition: the low half of a byte comes first, a scale is a power of 2 less 127."""
+    """Return the state with numbers of 4 bits widened, by the definition of the format.
+
+    The low half of a byte comes first, and a scale is a power of 2 with a bias of 127.
+    """
     values = torch.tensor([*FP4, *(-number for number in FP4)])
     found = {key: value for key, value in state.items() if not key.endswith(("_blocks", "_scales"))}
     for key in [key for key in state if key.endswith("_blocks")]:
@@ -186,7 +205,10 @@ def widened(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str]) -> None:
-    """As the hub has them: bfloat16, in as many files as the card names, and an index that tells which is where."""
+    """Write the weights as on the hub.
+
+    They are in bfloat16, in as many files as the card names, with an index of the files.
+    """
     half = {
         k: (v.bfloat16() if v.is_floating_point() else v).contiguous().clone()
         for k, v in state.items()
@@ -201,7 +223,10 @@ def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str])
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """One SMILES through the whole network, without padding; the prompt put together by hand, a byte a token."""
+    """Return the last hidden states of one SMILES from the whole network, without padding.
+
+    The prompt is assembled here, one byte per token.
+    """
     config = json.loads((folder / "config.json").read_text())
     kind = config["model_type"]
     if "{smiles}" not in model["options"]["user"]:
@@ -227,7 +252,10 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
 
 
 def spell(kind: str, options: Mapping[str, Any], user: str) -> list[int]:
-    """Ids of the whole prompt: 256 and up for special tokens, and each byte's place in the alphabet."""
+    """Return the ids of the whole prompt.
+
+    Special tokens have ids from 256 on; each byte has its place in the alphabet.
+    """
     system = options["system"]
     parts: list[Any] = {
         "llama": [0, system, 2, user, 3, "\n"],

@@ -1,4 +1,7 @@
-"""A small MACE with random weights, pickled whole as the published files are; and the package's calculator."""
+"""A small MACE with random weights, pickled whole as the published files are.
+
+The package's calculator gives the reference.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mace  # noqa: F401 - before e3nn, whose constants it lets torch unpickle
+import mace  # noqa: F401 - before e3nn: lets torch unpickle e3nn's constants
 import numpy as np
 import torch
 from ase import Atoms
@@ -29,7 +32,9 @@ CHARGED = {
     "total_spin": CONDITION | {"num_classes": 101, "offset": 0},
     "total_charge": CONDITION | {"num_classes": 201, "offset": 100},
 }
-KINDS = {  # beginning of a model's id -> first interaction, the others, and what else its published configuration has
+# Beginning of a model's id: the first interaction, the other interactions, and the rest of its
+# published configuration.
+KINDS = {
     "mace-mp-0b": ("Density", "DensityResidual", ZBL),
     "mace-mp-0": ("Residual", "Residual", {}),
     "mace-mh": (
@@ -53,7 +58,8 @@ KINDS = {  # beginning of a model's id -> first interaction, the others, and wha
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    """Write a small network of the model's kind and return its dimensions."""
+    torch.manual_seed(seed + 1)  # not the twin's weights
     dimensions = {r["name"]: r["dimension"] for r in model["representation"]}
     rank = highest_rank(dimensions)
     with default_dtype("float64"):
@@ -66,7 +72,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def highest_rank(dimensions: Mapping[str, int]) -> int:
-    """The largest l of the published network's features: its first layer has (l + 1)² channels for each scalar."""
+    """Return the largest l of the published network's features.
+
+    Its first layer has (l + 1)² channels for each scalar.
+    """
     channels = dimensions["invariant"]
     return (
         0
@@ -76,6 +85,7 @@ def highest_rank(dimensions: Mapping[str, int]) -> int:
 
 
 def network(model: Mapping[str, Any], rank: int) -> ScaleShiftMACE:
+    """Return a small network of the model's kind."""
     first, others, more = next(
         kind for start, kind in KINDS.items() if model["id"].startswith(start)
     )
@@ -106,7 +116,7 @@ def network(model: Mapping[str, Any], rank: int) -> ScaleShiftMACE:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Means of what MACECalculator.get_descriptors gives, and its energy, in float64."""
+    """Return means of MACECalculator.get_descriptors, and its energy, in float64."""
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     path = folder / model["weights"]["files"][0]["path"]
     heads = getattr(torch.load(path, map_location="cpu", weights_only=False), "heads", [None])

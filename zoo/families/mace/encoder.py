@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mace  # noqa: F401 - before e3nn, whose constants it lets torch unpickle
+import mace  # noqa: F401 - before e3nn: lets torch unpickle e3nn's constants
 import numpy as np
 import torch
 from ase import Atoms

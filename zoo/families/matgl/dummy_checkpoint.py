@@ -1,4 +1,4 @@
-"""Checkpoints in the published format with random weights, and what the package's own outputs are for one structure."""
+"""Checkpoints with random weights in the published format, and the package's own outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from zoo.encoder import NotApplicable, System
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """model.pt, state.pt and model.json as the package saves them: a potential, or a property with its scale."""
+    """Write model.pt, state.pt and model.json, as the package saves them.
+
+    They hold a potential, or a property with its scale.
+    """
     torch.manual_seed(seed)
     options = model["options"]
     network = getattr(matgl.models, options["network"])(**options["arguments"])
@@ -42,9 +45,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Of a crystal, for the two networks of which `predict_structure` returns features: those, pooled, and the energy.
+    """Return the pooled features of a crystal.
 
-    The energy is that of the package's calculator, if the network is part of a potential.
+    `predict_structure` returns features of two of the networks. If the network is part of a
+    potential, the energy of the package's calculator is returned too.
     """
     feature = {
         "M3GNet": f"gc_{model['options']['arguments'].get('nblocks', 3)}",

@@ -1,4 +1,4 @@
-"""A small network in the published format: what the package's own Potential saves."""
+"""A small network in the published format, as the package's own Potential saves it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,12 @@ ARGUMENTS = {
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write the checkpoint that the card names. Returns the representation's dimension."""
-    torch.manual_seed(seed + 1)  # the untrained twin may begin at `seed`
+    """Write the checkpoint that the card names.
+
+    Returns:
+        The dimension of the representation.
+    """
+    torch.manual_seed(seed + 1)  # the untrained twin may use `seed`
     potential = Potential(M3Gnet(device="cpu", **ARGUMENTS), device="cpu")
     checkpoint = {
         "model_name": "m3gnet",
@@ -51,7 +55,10 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The package's calculator, with its own graphs and its own box for molecules; read while it finds the forces."""
+    """Return the readout's input and the energy of the package's calculator.
+
+    The calculator builds its own graphs, and its own box for molecules.
+    """
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     path = folder / model["weights"]["files"][0]["path"]
     potential = Potential.from_checkpoint(str(path), device="cpu", load_training_state=False)

@@ -1,4 +1,7 @@
-"""Checkpoints in the published format with random weights; the same vectors by another route, numpy atom by atom."""
+"""Checkpoints with random weights in the published format.
+
+The reference computes the same vectors in another way: with numpy, atom by atom.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ Weights = Mapping[str, np.ndarray]
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """The one file of a model, at its real size (it is small), with running statistics that are not those at birth."""
+    """Write the one file of a model, in its real size, which is small.
+
+    The running statistics differ from their initial values.
+    """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     network = Network(model["options"])
@@ -36,7 +42,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The pooled vectors in float64, from neighbor lists, without torch's layers."""
+    """Return the pooled vectors in float64, from neighbor lists, without torch's layers."""
     state = torch.load(
         folder / model["weights"]["files"][0]["path"], map_location="cpu", weights_only=True
     )
@@ -67,7 +73,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
 
 
 def neighbors_of(atom: Chem.Atom) -> list[tuple[int, int, int]]:
-    """(atom, kind of bond, direction) of everything that sends to an atom, itself included."""
+    """Return (atom, kind of bond, direction) of all senders to an atom, itself included."""
     found = [(atom.GetIdx(), len(BONDS), 0)]
     for bond in atom.GetBonds():
         kind = BONDS.index(bond.GetBondType()), DIRECTIONS.index(bond.GetBondDir())
@@ -76,15 +82,18 @@ def neighbors_of(atom: Chem.Atom) -> list[tuple[int, int, int]]:
 
 
 def affine(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+    """Return x through a linear layer."""
     return x @ weights[f"{name}weight"].T + weights[f"{name}bias"]
 
 
 def normalized(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+    """Return x through a batch norm with its running statistics."""
     scale = weights[f"{name}weight"] / np.sqrt(weights[f"{name}running_var"] + 1e-5)
     return (x - weights[f"{name}running_mean"]) * scale + weights[f"{name}bias"]
 
 
 def messages(x: np.ndarray, senders: list[tuple[int, int, int]], own: Weights) -> np.ndarray:
+    """Return the messages of the senders, one row each."""
     bonds = [
         own["edge_embedding1.weight"][kind] + own["edge_embedding2.weight"][way]
         for _, kind, way in senders
@@ -93,11 +102,13 @@ def messages(x: np.ndarray, senders: list[tuple[int, int, int]], own: Weights) -
 
 
 def gin(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
+    """Return the rows after a GIN."""
     total = np.array([messages(x, senders, own).sum(0) for senders in neighbors])
     return affine(np.maximum(affine(total, own, "mlp.0."), 0), own, "mlp.2.")
 
 
 def gcn(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
+    """Return the rows after a GCN."""
     x = affine(x, own, "linear.")
     rows = []
     for senders in neighbors:
@@ -107,13 +118,14 @@ def gcn(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
 
 
 def graphsage(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
+    """Return the rows after a GraphSAGE."""
     x = affine(x, own, "linear.")
     means = np.array([messages(x, senders, own).mean(0) for senders in neighbors])
     return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
 def gat(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
-    """One head at a time."""
+    """Return the rows after a GAT, computed one head at a time."""
     width = len(own["bias"])
     heads = []
     for head in (0, 1):
@@ -136,6 +148,7 @@ def gat(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
 
 
 def molclr_gcn(x: np.ndarray, neighbors: list[Any], own: Weights) -> np.ndarray:
+    """Return the rows after MolCLR's GCN."""
     x = x @ own["weight"]
     return np.array([messages(x, senders, own).sum(0) for senders in neighbors]) + own["bias"]
 

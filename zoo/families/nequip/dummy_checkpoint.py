@@ -1,4 +1,7 @@
-"""A small NequIP with random weights, packaged by nequip-package as the published ones are; and the calculator."""
+"""A small NequIP with random weights, packaged by nequip-package as the published ones are.
+
+The package's calculator gives the reference.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,10 @@ LAYERS = {"last_hidden": -1, "equivariant": -2}
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """Write a package of a small network and return its dimensions."""
     set_global_state(allow_tf32=False)
     elements = [chemical_symbols[z] for z in model["elements"]]
-    network = configuration(elements, seed + 1)  # another draw than the twin's
+    network = configuration(elements, seed + 1)  # not the twin's weights
     with tempfile.TemporaryDirectory() as temporary:
         structures, checkpoint = Path(temporary, "structures.xyz"), Path(temporary, "best.ckpt")
         write_atoms(structures, bulk("NaCl", "rocksalt", 5.64, cubic=True))
@@ -45,7 +49,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def configuration(elements: list[str], seed: int) -> dict[str, Any]:
-    """Of the network, as it stands in a file of nequip-train."""
+    """Return the configuration of the network, as in a file of nequip-train."""
     return {
         "_target_": "nequip.model.NequIPGNNModel",
         "seed": seed,
@@ -71,7 +75,7 @@ def configuration(elements: list[str], seed: int) -> dict[str, Any]:
 
 
 def data(elements: list[str], structures: Path) -> dict[str, Any]:
-    """Of the data, from which a package has its example."""
+    """Return the configuration of the data, from which a package takes its example."""
     return {
         "_target_": "nequip.data.datamodule.ASEDataModule",
         "seed": 0,
@@ -88,7 +92,7 @@ def data(elements: list[str], structures: Path) -> dict[str, Any]:
 
 
 def trained(network: Mapping[str, Any], structures: Mapping[str, Any]) -> dict[str, Any]:
-    """What nequip-train leaves: a checkpoint of Lightning's, of a training that took no step."""
+    """Return what nequip-train leaves: a checkpoint of Lightning's after no step of training."""
     information = {
         "versions": get_current_code_versions(),
         "data": structures,
@@ -106,7 +110,7 @@ def trained(network: Mapping[str, Any], structures: Mapping[str, Any]) -> dict[s
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The calculator's energy, and means of what leaves the same layers when it computes energy and forces."""
+    """Return the calculator's energy and the means of the same layers' outputs."""
     path = folder / model["weights"]["files"][0]["path"]
     calculator = NequIPCalculator._from_saved_model(
         path, device="cpu", chemical_species_to_atom_type_map=True

@@ -1,4 +1,7 @@
-"""A checkpoint with random weights: the package takes no other size than the published one (25 million parameters)."""
+"""A checkpoint with random weights.
+
+It has the published size of 25 million parameters, because the package takes no other.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from orb_models.forcefield.calculator import ORBCalculator
 
 from zoo.encoder import System
 
+# Beginnings of names in this release: those in v2.
 OLD_NAMES = {
     "heads.forces.": "node_head.",
     "heads.energy.": "graph_head.",
     "heads.stress.": "stress_head.",
-}  # in v2
+}
 
 
 def network(model: Mapping[str, Any]) -> torch.nn.Module:
+    """Return the network of the card, drawn by the package's constructor."""
     options = model["options"]
     limits = SystemConfig(options["radius"], options["neighbours"])
     return getattr(pretrained, options["architecture"])(
@@ -31,7 +36,8 @@ def network(model: Mapping[str, Any]) -> torch.nn.Module:
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    """Write the state of a network, for v2 under its old names."""
+    torch.manual_seed(seed + 1)  # not the twin's weights
     state = network(model).state_dict()
     if "v2" in model["options"]["architecture"]:
         state = {old_name(name): tensor for name, tensor in state.items()}
@@ -40,12 +46,16 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def old_name(name: str) -> str:
+    """Return the name of a weight in files of v2."""
     start = next((start for start in OLD_NAMES if name.startswith(start)), "")
     return OLD_NAMES.get(start, "") + name.removeprefix(start)
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The package's ASE calculator, with every head and gradient: its energy, and what node features pass through."""
+    """Return the energy and the mean node features of the package's ASE calculator.
+
+    The calculator runs every head with its gradients.
+    """
     path = str(folder / model["weights"]["files"][0]["path"])
     loaded = pretrained.load_model(
         network(model), path, "cpu", precision="float32-highest", compile=False

@@ -1,4 +1,7 @@
-"""A small SevenNet with random weights, saved as the published ones of several tasks; and the package's calculator."""
+"""A small SevenNet with random weights, saved as the published ones with several tasks.
+
+The package's calculator gives the reference.
+"""
 
 from __future__ import annotations
 
@@ -21,33 +24,24 @@ from zoo.encoder import System
 
 NATURAL = "8x0e+4x1o+2x2e"
 BOTH = "4x0o+8x0e+4x1o+4x1e+2x2o+2x2e"
-LAYERS = {  # beginning of a model's id -> irreps of the features, from the embedding to the last layer
+# Beginning of a model's id: irreps of the features, from the embedding to the last layer.
+LAYERS = {
     "sevennet-omni-i12": ["8x0e", NATURAL, NATURAL, NATURAL, "8x0e"],
     "sevennet-": ["8x0e", NATURAL, BOTH, NATURAL, "8x0e"],
 }
 TASKS = {
     "sevennet-mf": ["mpa", "omat24"],
-    "sevennet-omni": [
-        *(
-            "mpa",
-            "omat24",
-            "matpes_pbe",
-            "oc20",
-            "oc22",
-            "odac23",
-            "omol25_low",
-            "omol25_high",
-            "spice",
-            "qcml",
-        ),
-        *("pet_mad", "mp_r2scan", "matpes_r2scan"),
-    ],
+    "sevennet-omni": (
+        "mpa omat24 matpes_pbe oc20 oc22 odac23 omol25_low omol25_high spice qcml pet_mad "
+        "mp_r2scan matpes_r2scan"
+    ).split(),
 }
 GATES = {"last_hidden": -1, "equivariant": -2}
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    """Write a small checkpoint of the model's kind and return its dimensions."""
+    torch.manual_seed(seed + 1)  # not the twin's weights
     layers, tasks = (
         next(kind for start, kind in kinds.items() if model["id"].startswith(start))
         for kinds in (LAYERS, TASKS)
@@ -65,7 +59,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def configuration(layers: list[str], tasks: list[str]) -> dict[str, Any]:
-    """That of the published preset for training SevenNet-MF-ompa further, in a smaller size."""
+    """Return a smaller version of the published preset for further training of SevenNet-MF-ompa."""
     return {
         **deepcopy(DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG),
         **chemical_species_preprocess([], universal=True),
@@ -95,7 +89,7 @@ def configuration(layers: list[str], tasks: list[str]) -> dict[str, Any]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """The calculator's energy, and means of what passes the same gates when it computes energy and forces."""
+    """Return the calculator's energy and the means of the same gates' outputs."""
     path = folder / model["weights"]["files"][0]["path"]
     calculator = SevenNetCalculator(str(path), device="cpu", modal=model["options"]["task"])
     gates = [

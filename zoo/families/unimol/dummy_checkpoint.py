@@ -1,6 +1,7 @@
-"""Checkpoints of Uni-Mol and Uni-Mol2 with random weights, the published vocabulary; the package's own representations.
+"""Checkpoints of Uni-Mol and Uni-Mol2 with random weights and the published vocabulary.
 
-The package fixes the sizes of these networks in its code, so a checkpoint is as large as the published one.
+The package fixes the sizes of these networks in its code, so a checkpoint is as large as the
+published one. The package's own representations are the reference.
 """
 
 from __future__ import annotations
@@ -21,39 +22,15 @@ with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
 from zoo.encoder import SYMBOLS, NotApplicable, System
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
-ELEMENTS = [
-    *(
-        "C",
-        "N",
-        "O",
-        "S",
-        "H",
-        "Cl",
-        "F",
-        "Br",
-        "I",
-        "Si",
-        "P",
-        "B",
-        "Na",
-        "K",
-        "Al",
-        "Ca",
-        "Sn",
-        "As",
-        "Hg",
-        "Fe",
-        "Zn",
-    ),
-    *("Cr", "Se", "Gd", "Au", "Li"),
-]
+ELEMENTS = "C N O S H Cl F Br I Si P B Na K Al Ca Sn As Hg Fe Zn Cr Se Gd Au Li".split()
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
+    """Write the checkpoint and, for Uni-Mol, the vocabulary."""
     checkpoint, *rest = (folder / file["path"] for file in model["weights"]["files"])
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": {}}, checkpoint)
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    torch.manual_seed(seed + 1)  # not the twin's weights
     if rest:
         rest[0].write_text("\n".join(SPECIAL + ELEMENTS))
         network = UniMolModel(
@@ -64,9 +41,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
             model_size=model["options"]["size"], pretrained_model_path=str(checkpoint)
         )
         with torch.no_grad():
-            for parameter in (
-                network.parameters()
-            ):  # many are zero at first, and every layer would be the identity
+            # Many parameters are zero at first, and every layer would be the identity.
+            for parameter in network.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
     learned = {
         name: tensor
@@ -78,7 +54,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """What UniMolRepr gives for the same atoms and coordinates, or for the same SMILES string."""
+    """Return what UniMolRepr gives for the same atoms or the same SMILES."""
     if system.pbc is not None and system.pbc.any():
         raise NotApplicable("periodic")
     checkpoint, *rest = (str(folder / file["path"]) for file in model["weights"]["files"])
@@ -107,7 +83,10 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
 
 
 def means(found: Mapping[str, Any], count: int | None) -> dict[str, np.ndarray]:
-    """Of the first `count` rows of the only molecule: Uni-Mol's last row is that of [SEP]."""
+    """Return the vectors of the only molecule, from its first `count` rows.
+
+    Uni-Mol's last row is that of [SEP].
+    """
     return {
         "last_hidden": np.array(found["atomic_reprs"][0])[:count].mean(axis=0),
         "cls": np.array(found["cls_repr"][0]),

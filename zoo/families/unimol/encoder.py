@@ -16,10 +16,7 @@ import numpy as np
 import torch
 
 # The package makes a folder of logs in the working folder when it is imported.
-with (
-    tempfile.TemporaryDirectory() as scratch,
-    contextlib.chdir(scratch),
-):
+with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
     from unimol_tools.data.conformer import coords2unimol, inner_smi2coords, mol2unimolv2
     from unimol_tools.models import UniMolModel, UniMolV2Model
     from unimol_tools.utils import logger

@@ -1,4 +1,7 @@
-"""A small PET in a checkpoint as metatrain writes them; and what the package's own exported model gives."""
+"""A small PET in a checkpoint of metatrain.
+
+The package's own exported model gives the reference.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,8 @@ DIRECT = {
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    torch.manual_seed(seed + 1)  # another draw than the twin's
+    """Write a small checkpoint of the model's release and return its dimensions."""
+    torch.manual_seed(seed + 1)  # not the twin's weights
     first = "v1.0.2" in model["weights"]["files"][0]["path"]
     hypers = get_default_hypers("pet")["model"] | SMALL | (FIRST if first else NEWER)
     targets = {
@@ -81,6 +85,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
 
 
 def direct(name: str, *, quantity: str, unit: str, sample_kind: str, rank: int) -> Any:
+    """Return the target of a property that is predicted directly, not as a gradient."""
     options = {
         "quantity": quantity,
         "unit": unit,
@@ -91,7 +96,10 @@ def direct(name: str, *, quantity: str, unit: str, sample_kind: str, rank: int) 
 
 
 def wrapped(network: PET) -> LLPRUncertaintyModel:
-    """With an estimate of the energy's uncertainty, as PET-MAD is published."""
+    """Return the network with an estimate of the energy's uncertainty.
+
+    PET-MAD is published in this form.
+    """
     energy = {"energy": network.dataset_info.targets["energy"]}
     info = DatasetInfo("angstrom", network.dataset_info.atomic_types, energy)
     outer = LLPRUncertaintyModel({"num_ensemble_members": {"energy": 4}}, info)
@@ -101,11 +109,15 @@ def wrapped(network: PET) -> LLPRUncertaintyModel:
 
 @cache
 def calculator(path: str) -> MetatomicCalculator:
+    """Return the package's calculator, one per file."""
     return MetatomicCalculator(get_upet(checkpoint_path=path), device="cpu")
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """What the exported, scripted model gives through the package's ASE interface: its energy, and means over atoms."""
+    """Return the energy and the means over atoms from the exported, scripted model.
+
+    They are read through the package's ASE interface.
+    """
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     names = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "feature"}
     wanted = {name: mta.ModelOutput(sample_kind="atom") for name in names.values()}
