@@ -42,8 +42,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     if "modeling_molformer.py" in names:
         raise ValueError(
             f"{model['id']}: its network is Python code among the files of the hub, which may "
-            "not be copied here, so there is no dummy checkpoint; pin and download the published files, "
-            "then check the model on them"
+            "not be copied here, so there is no dummy checkpoint; pin and download the published "
+            "files, then check the model on them"
         )
     # Not the seed of an untrained twin, because the twin's network would be this one.
     torch.manual_seed(1000 + seed)
