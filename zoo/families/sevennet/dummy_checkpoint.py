@@ -31,11 +31,11 @@ LAYERS = {
 }
 TASKS = {
     "sevennet-mf": ["mpa", "omat24"],
-    "sevennet-omni": (
-        "mpa omat24 matpes_pbe oc20 oc22 odac23 omol25_low omol25_high spice qcml pet_mad "
-        "mp_r2scan matpes_r2scan"
-    ).split(),
-}
+    "sevennet-omni": [
+        "mpa", "omat24", "matpes_pbe", "oc20", "oc22", "odac23", "omol25_low", "omol25_high",
+        "spice", "qcml", "pet_mad", "mp_r2scan", "matpes_r2scan",
+    ],
+}  # fmt: skip
 GATES = {"last_hidden": -1, "equivariant": -2}
 
 

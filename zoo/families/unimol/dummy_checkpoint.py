@@ -22,7 +22,10 @@ with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
 from zoo.encoder import SYMBOLS, NotApplicable, System
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
-ELEMENTS = "C N O S H Cl F Br I Si P B Na K Al Ca Sn As Hg Fe Zn Cr Se Gd Au Li".split()
+ELEMENTS = [
+    "C", "N", "O", "S", "H", "Cl", "F", "Br", "I", "Si", "P", "B", "Na",
+    "K", "Al", "Ca", "Sn", "As", "Hg", "Fe", "Zn", "Cr", "Se", "Gd", "Au", "Li",
+]  # fmt: skip
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
