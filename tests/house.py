@@ -26,12 +26,13 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Folders of the package that may import those before them; a file of the package itself counts by its own name.
 ORDER = {
     "zoo": [
-        "places code errors files terminal encoder variables",
+        "places code errors files terminal command_line encoder variables",
         "worker",
         "cards",
         "weights",
         "verify",
         "description",
+        "commands",
     ],
     "ingest": [
         "integrity layout failures callbacks limits",
@@ -147,20 +148,15 @@ def lacks(function: Function) -> list[str]:
     missing += [
         f"parameter {name}" for name in _parameters(function) if not _says(text, "Args", name)
     ]
-    returns = node.returns is not None and not (
-        isinstance(node.returns, ast.Constant) and node.returns.value is None
-    )
+    nothing = ("None", "Iterator[None]", "NoReturn")  # a context manager may yield nothing
+    returns = node.returns is not None and ast.unparse(node.returns) not in nothing
     said = re.search(r"^(Returns|Yields):", text, re.MULTILINE) or re.match(
         r"(Return|Yield)s? ", first
     )
-    missing += ["Returns"] if returns and not said and not _never_returns(node) else []
+    missing += ["Returns"] if returns and not said else []
     raises = any(isinstance(inner, ast.Raise) and inner.exc is not None for inner in ast.walk(node))
     missing += ["Raises"] if raises and not re.search(r"^Raises:", text, re.MULTILINE) else []
     return missing
-
-
-def _never_returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return isinstance(node.returns, ast.Name) and node.returns.id in ("NoReturn", "Never")
 
 
 def _parameters(function: Function) -> list[str]:
