@@ -23,7 +23,7 @@ LONGEST_FUNCTION = 40  # lines of its body without its docstring
 MOST_MODULES = 15  # side by side in a folder, families aside
 COLUMNS = 100
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# Folders of the package that may import those before them; a file of the package itself counts by its own name.
+# A folder, or a file of the package itself, may import those in the lines before it.
 ORDER = {
     "zoo": [
         "places code errors files terminal command_line encoder variables",
@@ -127,7 +127,7 @@ def functions(module: Module) -> Iterator[Function]:
 
 
 def is_public(function: Function) -> bool:
-    """Return whether a function is for other modules: no underscore in front of any of its names."""
+    """Return whether a function is for other modules: none of its names has an underscore."""
     names = [function.node.name, *([function.owner.name] if function.owner else [])]
     return not any(name.startswith("_") for name in (*names, *function.module.name.split(".")))
 
@@ -303,13 +303,17 @@ def summary(all_modules: list[Module]) -> Iterator[str]:
     yield f"files                      {len(all_modules)}"
     yield f"most modules side by side  {most} ({folder})"
     yield f"longest file               {len(longest.lines)} lines ({longest.path})"
-    yield f"files over {LONGEST_FILE} lines       {sum(len(m.lines) > LONGEST_FILE for m in all_modules)}"
-    yield f"functions                  {len(every)}, median body {statistics.median(f.length for f in every):.0f} lines"
-    yield f"functions over {LONGEST_FUNCTION} lines    {sum(f.length > LONGEST_FUNCTION for f in every)}"
+    long = sum(len(module.lines) > LONGEST_FILE for module in all_modules)
+    yield f"files over {LONGEST_FILE} lines       {long}"
+    median = statistics.median(function.length for function in every)
+    yield f"functions                  {len(every)}, median body {median:.0f} lines"
+    long = sum(function.length > LONGEST_FUNCTION for function in every)
+    yield f"functions over {LONGEST_FUNCTION} lines    {long}"
     yield f"circles of imports         {len(circles(graph))}"
     yield f"imports against the order  {len(against_the_order(graph))}"
     yield f"stems of several files     {len(stems(all_modules))}"
-    yield f"public functions           {len(public)}, complete docstrings {complete / len(public):.0%}"
+    share = f"{complete / len(public):.0%}"
+    yield f"public functions           {len(public)}, complete docstrings {share}"
     yield f"lines over {COLUMNS} columns      {len(long_lines())}"
 
 
