@@ -1,12 +1,6 @@
 """Ask the store in SQL: a DuckDB connection that also knows alignments, trees and neighbors."""
 
-# ruff: noqa: E402 - Ctrl-C is seen to before the imports that take a while
-
 from __future__ import annotations
-
-from schemas.interrupt import quiet_start
-
-quiet_start()
 
 import os
 from importlib import import_module

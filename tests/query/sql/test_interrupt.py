@@ -122,9 +122,7 @@ def test_a_connection_in_python_stays_usable(path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["_duckdb", "numpy", "pyarrow.lib"])
-@pytest.mark.parametrize(
-    "words", [["query", "SELECT 1"], ["ingest", "du"], ["ingest.images", "doctor"]]
-)
+@pytest.mark.parametrize("words", [["query", "SELECT 1"], ["du"], ["doctor"]])
 def test_a_program_that_still_imports_ends_without_a_traceback(
     words: list[str], module: str, tmp_path: Path
 ) -> None:
@@ -133,6 +131,7 @@ def test_a_program_that_still_imports_ends_without_a_traceback(
         "-X",
         "importtime",
         "-m",
+        "matterzoo",
         *words,
         "--store",
         str(tmp_path / "matter.duckdb"),
@@ -146,5 +145,5 @@ def test_a_program_that_still_imports_ends_without_a_traceback(
                 break
         process.send_signal(signal.SIGINT)
         left = [line for line in process.stderr if not line.startswith("import time:")]
-    assert left == []
-    assert process.returncode == -signal.SIGINT  # which a shell tells as 130
+    assert len(left) == 1 and left[0].startswith("interrupted; ")
+    assert process.returncode in (130, -signal.SIGINT)  # a shell reports both as 130

@@ -1,0 +1,1 @@
+"""Nulls, intervals and tests over pairs of models; pure numbers, no store."""

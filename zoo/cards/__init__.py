@@ -1,0 +1,1 @@
+"""Cards: what is known of a family and its models, as data; their discovery and their locks."""
