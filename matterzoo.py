@@ -218,7 +218,6 @@ def _parse(line: Sequence[str]) -> argparse.Namespace:
 
 def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     """Return the parser of all commands, and their names."""
-
     from ingest.commands import add_commands as add_ingest
     from query.commands import add_commands as add_query
     from zoo.command_line import Commands, Parser

@@ -90,9 +90,7 @@ def _check_path(path: str | Path, read_only: bool) -> None:
             f"{path} has a '?' in it, and DuckDB opens no file below such a name; give another path"
         )
     if read_only and not file.exists():
-        raise StoreError(
-            f"there is no store at {path}; `matterzoo ingest` makes one"
-        )
+        raise StoreError(f"there is no store at {path}; `matterzoo ingest` makes one")
     if not file.parent.is_dir():
         raise StoreError(
             f"there is no folder {file.parent} to hold the store {file.name}; make it first"

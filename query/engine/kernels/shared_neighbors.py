@@ -13,8 +13,10 @@ from query.engine.kernels.compiled import compiled
 
 @compiled
 def _turned(lists, first):
-    """Return the lists that each system is in: where those of a system end, where each list begins,
-    and how surely the system is in it.
+    """Return the lists that each system is in.
+
+    These are three arrays: where the lists of a system end, where each list begins, and how surely
+    the system is in it.
     """
     n, entries = lists.start.shape[0], lists.who.shape[0]
     ends = np.zeros(n + 1, np.int64)

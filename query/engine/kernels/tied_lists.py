@@ -24,8 +24,10 @@ def _reach(value, slack, relative, products):
 
 @compiled
 def _weigh(index, value, stop, owner, k, slack, relative, products):
-    """Return how many of a list's first `stop` entries are surely among the k nearest, how many are
-    so together with those tied, and the share of each tied entry; −1 if fewer than k others exist.
+    """Return how the first `stop` entries of a list count among the k nearest.
+
+    These are how many surely do, how many do together with those tied, and the share of each tied
+    entry; −1 if fewer than k others exist.
     """
     found, last, own = 0, -1, stop
     for s in range(stop):
