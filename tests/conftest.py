@@ -20,7 +20,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> None:
-    """Tests are many tiny products: on a busy machine OpenMP's threads wait ten times longer than they work."""
+    """Let torch use one thread: in tiny products OpenMP waits more than it works."""
     torch.set_num_threads(1)
 
 

@@ -17,7 +17,7 @@ def sql_blocks(document: Path) -> list[tuple[str, str]]:
 
 
 def assert_prints(store: Path, sql: str, printed: str) -> None:
-    """`matterzoo query` on that store prints that table, word for word, numbers within one of their last place."""
+    """Assert that `matterzoo query` prints that table, numbers within one of their last place."""
     command = [sys.executable, "-m", "matterzoo", "query", "--store", str(store), sql]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
@@ -27,7 +27,10 @@ def assert_prints(store: Path, sql: str, printed: str) -> None:
 
 
 def alike(found: str, shown: str) -> bool:
-    """The same word. A decimal may differ by one in its last place: another processor may round the other way."""
+    """Return whether two words are the same; a decimal may differ by one in its last place.
+
+    Another processor may round the other way.
+    """
     if re.fullmatch(r"-?\d+\.\d+", shown) and re.fullmatch(r"-?\d+(\.\d+)?", found):
         return abs(float(found) - float(shown)) < 1.01 * 10.0 ** -len(shown.partition(".")[2])
     return found == shown

@@ -1,4 +1,4 @@
-"""The benches' rivals compute what they are timed for: plain restatements agree with our metrics."""
+"""The benches' rivals compute what they are timed for: restatements agree with our metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One command, then a SQL answer known in advance: the controls over real crystals, through the whole path."""
+"""One command, then SQL answers known in advance: the controls over crystals, end to end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def test_a_rotated_or_scaled_copy_is_the_same(
     store: duckdb.DuckDBPyConnection, metric: str, copy: str
 ) -> None:
     value, n = store.execute(
-        f"SELECT value, n FROM alignment('reference', '{copy}', dataset := 'aflow', metric := '{metric}')"
+        f"SELECT value, n FROM alignment('reference', '{copy}', dataset := 'aflow', "
+        f"metric := '{metric}')"
     ).fetchone()
     assert value == pytest.approx(1, abs=1e-5)
     assert n == 288
@@ -52,7 +53,8 @@ def test_what_is_unrelated_lies_inside_the_null(
 
 def test_the_copies_stand_out_from_the_null(store: duckdb.DuckDBPyConnection) -> None:
     p, calibrated = store.execute(
-        "SELECT p_value, calibrated FROM alignment('reference', 'reference-rotated', dataset := 'aflow')"
+        "SELECT p_value, calibrated "
+        "FROM alignment('reference', 'reference-rotated', dataset := 'aflow')"
     ).fetchone()
     assert p == pytest.approx(1 / 101)
     assert calibrated == pytest.approx(1, abs=1e-5)
@@ -63,7 +65,8 @@ def test_the_constant_one_is_null_with_a_reason(
     store: duckdb.DuckDBPyConnection, metric: str
 ) -> None:
     value, reason = store.execute(
-        f"SELECT value, reason FROM alignment('reference', 'constant', dataset := 'aflow', metric := '{metric}')"
+        f"SELECT value, reason FROM alignment('reference', 'constant', dataset := 'aflow', "
+        f"metric := '{metric}')"
     ).fetchone()
     assert value is None
     assert "constant" in reason

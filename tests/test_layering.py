@@ -1,4 +1,4 @@
-"""Imports point one way along the path: ingest -> zoo, schemas; query -> schemas. Read from the source by ast."""
+"""Imports point one way: ingest to zoo and schemas, query to schemas. Read by ast."""
 
 from __future__ import annotations
 

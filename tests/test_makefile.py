@@ -1,6 +1,7 @@
-"""The Makefile hands on what a user types, as it was typed, and refuses variables that a target does not know.
+"""The Makefile passes on what a user types, and refuses variables that a target does not know.
 
-The real `make` runs the real Makefile; in place of `.venv/bin/python` stands a program that shows what it is given.
+The real `make` runs the real Makefile; `.venv/bin/python` is replaced by a program that prints its
+arguments.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def test_so_is_the_environment(checkout: Path, text: str) -> None:
 
 
 def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
-    text = "$(shell touch broken) $(touch broken) `touch broken` ; touch broken ; \" ; touch broken ; ' ; touch broken"
+    text = (
+        '$(shell touch broken) $(touch broken) `touch broken` ; touch broken ; " ; '
+        "touch broken ; ' ; touch broken"
+    )
     takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
     assert len(takes) > 15
     for target, names in takes.items():

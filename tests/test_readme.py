@@ -1,4 +1,4 @@
-"""The README's own blocks, executed: every command runs, every printed result is what the demo's store gives."""
+"""The README's own blocks, executed: commands run, and results are what the demo's store gives."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_commands_run(store: Path, command: str) -> None:
 
 
 def test_the_walk_removes_no_more_than_it_made() -> None:
-    """What the README removes is what it has just embedded, so that its first query still answers."""
+    """The README removes only what it has just embedded, so that its first query still answers."""
     removed = [set(command.split()[2:]) for command in COMMANDS if command.startswith("make clean")]
     made = [set(command.split()[2:]) for command in COMMANDS if command.startswith("make ingest")]
     assert removed and all(any(one <= other for other in made) for one in removed)

@@ -198,7 +198,10 @@ Contents = Callable[[Path], dict[str, list[str]]]
 def two_datasets(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish, tmp_path: Path
 ) -> Layout:
-    """A potential in two representations on two datasets, beside another model; its prediction fails on one system."""
+    """A potential in two representations on two datasets, beside another model.
+
+    Its prediction fails on one system.
+    """
     file = tmp_path / "others.extxyz"
     file.write_text(
         "".join(
@@ -248,7 +251,10 @@ def test_clean_asks_before_it_removes_more_than_a_run(
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))  # no terminal
     assert main(["clean", "toy-potential"]) == 2
     said = capfd.readouterr()
-    would = "error: This would remove 4 runs of toy-potential. Nothing was removed: add --yes to confirm\n"
+    would = (
+        "error: This would remove 4 runs of toy-potential. "
+        "Nothing was removed: add --yes to confirm\n"
+    )
     assert said.err == would and "rows of embeddings" in said.out
     for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", terminal(answer))
@@ -347,8 +353,8 @@ def test_no_system_loses_its_vector_unasked(
         assert main([*give, file]) == 2
         said = capfd.readouterr().err
         assert (
-            f"{lost} systems would lose their vector ({lost} of elements), as the file has none for them"
-            in said
+            f"{lost} systems would lose their vector ({lost} of elements), "
+            "as the file has none for them" in said
         )
         assert (
             ". Nothing was replaced: add --yes to confirm" in said
@@ -417,7 +423,10 @@ def test_a_store_that_is_written_elsewhere(
     monkeypatch.setattr("ingest.runs.store.waiting.PATIENCE", 0.1)
     connect(layout.store).close()
     before = layout.store.read_bytes()
-    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    hold = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
     command = [sys.executable, "-c", hold, str(layout.store)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"

@@ -189,7 +189,8 @@ def test_systems_that_are_too_large_are_failures_and_the_others_get_vectors(
     assert [name for name, _ in failed] == ["molecules/40", "molecules/41"] and done == [(1,)]
     assert failed[0][1] == (
         "the worker was killed twice while it embedded this system alone (30 atoms): "
-        "it needs more memory than there is. With more, `matterzoo clean toy molecules` and embed it again"
+        "it needs more memory than there is. With more, `matterzoo clean toy molecules` "
+        "and embed it again"
     )
 
 

@@ -1,4 +1,4 @@
-"""matterzoo query: answers in four forms, examples, and one clear sentence where there is no answer."""
+"""matterzoo query: answers in four forms, statements, and one clear sentence for an error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def test_it_prints_a_boxed_table(ask: Ask) -> None:
 
 def test_what_goes_to_a_file_is_not_cut(ask: Ask) -> None:
     _, out, _ = ask(
-        f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, repeat('x', 300) AS long"
+        f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, "
+        "repeat('x', 300) AS long"
     )
     assert "column_number_20" in out
     assert "x" * 300 in out
@@ -122,7 +123,9 @@ def test_a_place_that_no_file_can_be_written_to_is_told_before_the_question(
     (tmp_path / "folder.csv").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for out, says in {
-        "/nodir/x.csv": "/nodir/x.csv cannot be written: there is no folder /nodir; make it, or name another",
+        "/nodir/x.csv": (
+            "/nodir/x.csv cannot be written: there is no folder /nodir; make it, or name another"
+        ),
         str(tmp_path / "folder.csv"): "folder.csv is a folder; name a file with --out",
         str(
             small_disk / "x.csv"
@@ -195,7 +198,10 @@ def test_an_error_is_a_sentence_without_a_traceback(ask: Ask, sql: str, says: st
 
 
 def test_an_error_that_is_not_ours_keeps_its_name() -> None:
-    text = "Invalid Input Error: Python exception occurred while executing the UDF: KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
+    text = (
+        "Invalid Input Error: Python exception occurred while executing the UDF: "
+        "KeyError: 'x'\n\nAt:\n  a.py(1): f\n"
+    )
     assert error_sentence(duckdb.InvalidInputException(text)) == "KeyError: 'x'"
     assert error_sentence(duckdb.BinderException("Binder Error: no")) == "Binder Error: no"
 
