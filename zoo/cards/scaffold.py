@@ -93,11 +93,26 @@ numpy
 pyarrow
 """
 
+TESTS = '''\
+"""Run with pytest, once the family has an environment: `matterzoo env {name}`."""
+
+from __future__ import annotations
+
+from zoo.verify.suite import FamilySuite
+
+
+class TestFamily(FamilySuite):
+    """Every model behaves as its card says: batches, rotated copies, golden vectors."""
+
+    family = "{name}"
+'''
+
 FILES = {
     "family.toml": FAMILY,
     "models.toml": MODELS,
     "encoder.py": ENCODER,
     "requirements.in": REQUIREMENTS,
+    "tests/test_{name}.py": TESTS,
 }
 
 
@@ -121,7 +136,7 @@ def write_family(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists() or name in {other.name for other in family_folders()}:
         raise CardError(f"a family named {name!r} is there already; choose another name")
-    folder.mkdir(parents=True)
+    (folder / "tests").mkdir(parents=True)
     for file, text in FILES.items():
-        (folder / file).write_text(text.format(name=name))
+        (folder / file.format(name=name)).write_text(text.format(name=name))
     return folder
