@@ -82,21 +82,22 @@ def align(
     Args:
         a: vectors of one model, (n, d_a).
         b: vectors of the other, (n, d_b); row i of both is the same system.
-        metric: the name of a metric, see `matterzoo query "FROM metrics()"` or query/README.md.
+        metric: the name of a metric; query/README.md lists them, as does the error for a wrong one.
         k: neighbors per system, for metrics that have them; None is the metric's default.
         estimator: None is the metric's default.
-        normalize: how vectors are made comparable first: 'l2', 'zscore', 'center' or 'none'.
+        normalize: how vectors are made comparable first: 'l2', 'max', 'zscore' or 'none'.
         permutations: pairings by chance that the null and the p-value are made of; 0 for none.
         subsamples: pairs of subsets that the 95 % interval is made of; 0 for none.
         seed: of the permutations and the subsets.
-        device: 'cpu', or 'cuda' for the products.
+        device: where products are computed: 'cpu', 'cuda' or 'cuda:1'.
 
     Returns:
-        The value or the reason why there is none, n, the null's mean and standard deviation, the
-        p-value, the calibrated value and the interval.
+        The value, or the reason why there is none (also if the arrays do not fit), n, the null's
+        mean and standard deviation, the p-value, the calibrated value and the interval.
 
     Raises:
-        ValueError: a parameter makes no sense, or the arrays do not fit.
+        ValueError: a parameter makes no sense.
+        RuntimeError: this machine does not have the device.
     """
     from query.metrics import align as align_two
 
