@@ -105,7 +105,7 @@ def _embed_one(
 
 
 def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) -> None:
-    """Report what is still to be done will take; nothing is reported if nothing is."""
+    """Report what the work that is left will take; nothing is reported if none is left."""
     tasks = [
         Task(request.selection, request.representations, count_missing(layout, request))
         for request in requests

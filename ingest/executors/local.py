@@ -23,7 +23,7 @@ class LocalExecutor:
     """Runs requests in this process. It implements `ingest.executors.protocol.Executor`.
 
     Attributes:
-        name: What a user calls it.
+        name: The name by which it is chosen.
     """
 
     name = "local"

@@ -15,7 +15,7 @@ class Executor(Protocol):
     """One place where runs are started. An executor is made for one command and used by it alone.
 
     Attributes:
-        name: What a user calls it.
+        name: The name by which it is chosen.
     """
 
     name: str

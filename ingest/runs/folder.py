@@ -25,7 +25,7 @@ from ingest.layout import Layout
 from ingest.runs.errors import RunBusy
 from zoo.files import LockHeldError, file_lock, remove_leftovers
 
-# The files were named when to load was called to land; data folders of then are still read.
+# Loading was once called landing. The files keep their names, so that older data folders are read.
 LOADING = "landing.json"
 LOADED = "landed.json"
 

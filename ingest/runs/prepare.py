@@ -53,7 +53,7 @@ def resolve_dataset(layout: Layout, name: str) -> Dataset:
 
 
 def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
-    """Return a dataset that lies on disk, made now if it is not there or out of date.
+    """Return a dataset that lies on disk, made now if it is missing or out of date.
 
     Loads that were cut off are finished first, and the store's tables are brought up to date.
 

@@ -41,7 +41,7 @@ class Lessons:
 
     @classmethod
     def of(cls, run: Run, limits: Limits) -> Lessons:
-        """Return what is known of a run; nothing if it was found under another memory limit.
+        """Return what is known of a run; what was found under another memory limit is removed.
 
         Args:
             run: The run.

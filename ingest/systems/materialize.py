@@ -44,7 +44,7 @@ def materialize(
 
     Args:
         dataset: What to write.
-        folder: Where it shall be; its parent exists, or is made.
+        folder: Where it is written; its parent exists, or is made.
         progress: Called with the number of entries read so far.
 
     Returns:

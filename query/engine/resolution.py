@@ -42,8 +42,8 @@ NAMES = {2.0**-7: "bfloat16", 2.0**-10: "float16", 2.0**-23: "float32", FLOAT64:
 BLUR = 2.0
 # Rounding moves one distance by 0.3 · precision · largest element (one deviation, two vectors; the
 # projection of independent roundings on a direction), so hundreds of equal distances spread over 8
-# deviations: 2.4. This is doubled where
-# it is used, because a list counts the rounding of its owner twice.
+# deviations: 2.4. This is doubled where it is used, because a list counts the rounding of its owner
+# twice.
 SPREAD = 2.0
 FEW = 8  # rows, which nearly always show that not all vectors are the same
 

@@ -197,7 +197,7 @@ def download_file(weights: Weights, file: WeightsFile, path: Path, log: Log) -> 
     Args:
         weights: The source of the file.
         file: The file, with what is known of its content.
-        path: Where a file that is not of the hub shall be. One of the hub goes to the hub's cache.
+        path: Where a file that is not of the hub is put. One of the hub goes to the hub's cache.
         log: Called with one line when the download waits or is tried again.
 
     Returns:

@@ -8,5 +8,5 @@ batches, and writes shards (`shard-00000.parquet`, …) and at the end `run.json
 standard library, numpy and pyarrow alone; the family's own code brings the rest.
 
 Its modules import only those before them: errors, sealed, tables, job, applicability, pooling,
-events, shards, batching, device, signals, loading, run.
+events, shards, signals, batching, device, loading, run.
 """

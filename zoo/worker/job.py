@@ -1,4 +1,4 @@
-"""A job: what a worker is asked to do. It is written and read here and nowhere else.
+"""A job: what a worker is asked to do. Its fields are defined here and nowhere else.
 
 job/job.json          the fields of `Job`, sealed
 job/systems.parquet   the systems, in the columns of `zoo.worker.tables.SYSTEMS`
