@@ -1,6 +1,8 @@
-"""The table functions of SQL: one file each, called as the function is.
+"""The table functions of SQL: one file each, of the function's name.
 
-A new table function is one more file here, with a `TABLE_FUNCTION`.
+A new table function is one more file here, with a `TABLE_FUNCTION`; `models_on.py` is a short one
+that is SQL alone, `alignment.py` one in Python. What they share lies in
+`query/tables/shared/`, and `declare` in it says what a table function consists of.
 """
 
 from __future__ import annotations
