@@ -47,7 +47,7 @@ def embed(
     Args:
         models: Ids of models separated by commas, all or bundled; see `choose_models`.
         datasets: Names of datasets separated by commas, or the path of a file of systems.
-        settings: How the models are to be run; by default as usual.
+        settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
         executor: Where the runs are to be started.
 

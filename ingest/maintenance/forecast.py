@@ -90,7 +90,7 @@ def forecast(
     Args:
         models: Ids of models separated by commas, all or bundled; see `choose_models`.
         dataset: The name of a dataset, or the path of a file of systems.
-        settings: How the models are to be run; by default as usual.
+        settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
 
     Yields:

@@ -1,6 +1,6 @@
 -- information_imbalance_plane DATASET_A [dataset_b=…] [models=…] [k=1] [seed=…]
 -- What each of two models tells of the other on one dataset or two, on equally many systems:
--- a low value is much.
+-- the lower the value, the more.
 WITH seen AS MATERIALIZED (
     SELECT getvariable('dataset_a') AS dataset, * FROM models_on(getvariable('dataset_a'))
     UNION ALL

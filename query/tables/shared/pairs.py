@@ -105,7 +105,7 @@ def align_pairs(
         One row per selection of systems, metric and pair, in their order.
 
     Raises:
-        ValueError: If `missing` is neither of both.
+        ValueError: If `missing` is neither of the two.
     """
     if missing not in MISSING:
         raise ValueError(unknown_name("way to treat missing systems", missing, MISSING))
