@@ -2,7 +2,8 @@
 
 A new table function is one more file here, with a `TABLE_FUNCTION`; `models_on.py` is a short one
 that is SQL alone, `alignment.py` one in Python. What they share lies in
-`query/tables/shared/`, and `declare` in it says what a table function consists of.
+`query/tables/shared/`, and `declare` in it says what a table function consists of. Afterwards
+`python -m query.sql.reference` writes its line in `query/README.md`.
 """
 
 from __future__ import annotations
