@@ -30,7 +30,7 @@ from query.engine.neighbors.lists import NeighborLists
 from schemas.paths import cache_folder
 from zoo.files import remove_leftovers, write_atomically
 
-# Raise it when query/engine/neighbors/, resolution.py or normalization.py begin to find other lists.
+# Raise it when query/engine/neighbors/, resolution.py or normalization.py find other lists.
 VERSION = 2
 MAGIC = b"mzlists2"
 DIGEST = 32  # bytes
