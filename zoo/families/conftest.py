@@ -1,4 +1,4 @@
-"""What the tests of all families share; those of one family lie in its own folder `tests/`."""
+"""Fixtures of the tests of all families; the tests lie in each family's folder `tests/`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ctrl_c_reaches_what_tests_start, one_torch_thread
 from zoo.cards.family import Family
-from zoo.places import ROOT
+from zoo.places import ROOT, environments
 
-ENVIRONMENTS = Path(os.environ.get("MATTERZOO_ENVS") or ROOT / ".envs")
 SHARED = ROOT / "tests" / "zoo" / "families"  # modules that scripts of several families import
 
 __all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]
@@ -23,12 +21,15 @@ __all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]
 
 @pytest.fixture(scope="session")
 def run_inside() -> Callable[[Family, str, Mapping[str, Any]], dict[str, Any]]:
-    """Run a script of the family's folder `tests/` in the family's environment: JSON on standard input, JSON on its last line."""
+    """Run a script of the family's folder `tests/` in the family's environment.
+
+    It reads JSON from standard input and prints JSON on its last line.
+    """
 
     def run(family: Family, script: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        python = ENVIRONMENTS / family.name / "bin" / "python"
+        python = environments() / family.name / "bin" / "python"
         if not python.exists():
-            pytest.skip(f"needs the family's environment: make env FAMILY={family.name}")
+            pytest.skip(f"needs the family's environment: matterzoo env {family.name}")
         # Models that are not bundled have no weights here.
         models = {m.id: m.for_worker() for m in family.models if m.bundled}
         given = {"folder": str(family.path), "models": models, **content}

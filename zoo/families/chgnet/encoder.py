@@ -19,8 +19,7 @@ from pymatgen.core import Structure
 
 from zoo.encoder import ENERGY, Encoder, System
 
-# Å on each side in directions that are not periodic, so that images are beyond every cutoff (5 or 6
-# Å)
+# Å on each side where a direction is not periodic: images are then beyond every cutoff, 5 or 6 Å
 VACUUM = 10.0
 
 

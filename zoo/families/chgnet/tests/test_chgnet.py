@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from query.metrics import cka
+from tests.zoo.families.suite import PotentialSuite
 from zoo.cards.elements import parse_elements
 from zoo.cards.loading import load_family
 from zoo.cards.twins import twin_seed
 from zoo.encoder import SYMBOLS
 from zoo.places import FAMILIES
+from zoo.verify.suite import FamilySuite
 
 FAMILY = load_family(FAMILIES / "chgnet")
 MODELS = {model.id: model for model in FAMILY.models}
@@ -32,12 +34,9 @@ def inside(run_inside: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     return run_inside(FAMILY, "inside_chgnet.py", {"elements": ELEMENTS, "draws": draws})
 
 
-@every_model
-def test_weights_are_those_that_the_package_loads_by_name(
-    inside: dict[str, Any], model_id: str
-) -> None:
-    assert inside["package"][model_id]["same weights"]
-    assert inside["package"][model_id]["parameters"] == MODELS[model_id].compute.parameters
+class TestPotential(PotentialSuite):
+    models = MODELS
+    reference = "chgnet-0.3.0"
 
 
 @every_model
@@ -52,12 +51,6 @@ def test_readout_of_the_rows_is_the_energy(inside: dict[str, Any], model_id: str
 
 
 @every_model
-def test_energies_are_the_package_s_own(inside: dict[str, Any], model_id: str) -> None:
-    found = inside["package"][model_id]
-    assert found["energies"] == pytest.approx(found["package's energies"], rel=1e-5)  # eV
-
-
-@every_model
 def test_batch_does_not_change_a_graph_without_angles(
     inside: dict[str, Any], model_id: str
 ) -> None:
@@ -65,24 +58,8 @@ def test_batch_does_not_change_a_graph_without_angles(
 
 
 def test_in_the_plain_package_it_would(inside: dict[str, Any]) -> None:
-    """If this fails, the package has changed, and the encoder need no longer part the batch."""
+    """If this fails, the package has changed, and the encoder need not split the batch any more."""
     assert inside["lone bond"]["chgnet-0.2.0"]["package"] > 1e-3
-
-
-@pytest.mark.parametrize(
-    "variant", ["turned and moved", "supercell", "molecule in a box of 40 Å", "slab"]
-)
-def test_one_structure_written_in_two_ways(inside: dict[str, Any], variant: str) -> None:
-    assert inside["geometry"][variant] < (MODELS["chgnet-0.3.0"].tolerance.rotation or 0)
-
-
-def test_twin_is_fixed_by_its_seed_and_tells_systems_apart(inside: dict[str, Any]) -> None:
-    assert inside["twins"]["again"] == 0
-    assert inside["twins"]["other seed"] > 0.1
-    assert inside["twins"]["trained"] > 0.1
-    assert (
-        inside["twins"]["rank"] > 0.01
-    )  # third singular value: four systems span three dimensions
 
 
 def test_twins_of_one_architecture_are_as_alike_as_any_two_random_networks(
@@ -105,10 +82,6 @@ def test_card_leaves_out_the_elements_that_were_never_trained(
     assert set(inside["never trained"]) - {ytterbium} == set(range(1, 95)) - known
 
 
-def test_a_single_atom_has_a_vector(inside: dict[str, Any]) -> None:
-    assert inside["single atom"] > 0.1
-
-
-def test_faults_are_named(inside: dict[str, Any]) -> None:
-    assert inside["float64"].startswith("ValueError: dtype 'float64'")
-    assert inside["no volume"].startswith("ValueError: the structure is periodic, but its cell")
+class TestFamily(FamilySuite):
+    family = "chgnet"
+    models = ("chgnet-0.3.0",)

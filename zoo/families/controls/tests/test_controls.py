@@ -1,4 +1,4 @@
-"""The controls' alignment with their reference is known: 1 for the rotated and the scaled, chance for the others."""
+"""The controls align with their reference as is known: perfectly, or by chance."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from zoo.cards.loading import load_family
 from zoo.encoder import Encoder, NotApplicable, System
 from zoo.places import FAMILIES
+from zoo.verify.suite import FamilySuite
 
 
 def load_module(path: Path) -> ModuleType:
@@ -66,7 +67,7 @@ def load(model_id: str) -> Encoder:
 
 
 def embed(model_id: str, systems: list[System]) -> np.ndarray:
-    """float32 (n, d), as the store keeps it."""
+    """Return the vectors as the store keeps them, float32 (n, d)."""
     return embed_once(model_id, tuple(systems))
 
 
@@ -105,7 +106,7 @@ def kernel(x: np.ndarray) -> np.ndarray:
 
 
 def hsic(k: np.ndarray, q: np.ndarray) -> float:
-    """Unbiased, Song et al. 2012, equation 5."""
+    """Return the unbiased HSIC of Song et al. 2012, equation 5."""
     n = len(k)
     k, q = k - np.diag(np.diag(k)), q - np.diag(np.diag(q))
     mean = k.sum() * q.sum() / ((n - 1) * (n - 2)) - 2 * (k.sum(axis=0) @ q.sum(axis=1)) / (n - 2)
@@ -147,7 +148,7 @@ def test_the_rest_align_by_chance(model_id: str, systems: list[System]) -> None:
 
 
 def test_neighbors_are_no_near_ties(systems: list[System]) -> None:
-    """Rounding to float32 moves a kernel by about 1e-8; the 25th and 26th neighbor are farther apart than that."""
+    """Rounding to float32 moves a kernel by about 1e-8; the 25th and 26th are farther apart."""
     k = kernel(embed("reference", systems)) - 9 * np.eye(len(systems))
     ranked = -np.sort(-k, axis=1)
     assert (ranked[:, 24] - ranked[:, 25]).min() > 1e-6
@@ -258,3 +259,7 @@ def test_nothing_to_look_at_is_not_applicable() -> None:
         NotApplicable, match="neither atoms with positions, nor SMILES, nor a sequence"
     ):
         controls.describe(text())
+
+
+class TestFamily(FamilySuite):
+    family = "controls"

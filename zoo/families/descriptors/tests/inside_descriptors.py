@@ -1,35 +1,19 @@
-"""Runs inside the environment of descriptors: what the encoder gives, and what the packages give without it.
-
-Standard input: {model id: the model's card for the worker} and the family's folder. Standard output: one JSON object.
-"""
+"""Runs inside the environment of descriptors: what the encoder and the packages give."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from dscribe.descriptors import SOAP
+from inside import encoder, fault, given
 from matminer.featurizers.composition import ElementProperty
 from pymatgen.core import Element
 
-from zoo.encoder import NotApplicable, System
-
-given = json.load(sys.stdin)
-spec = importlib.util.spec_from_file_location("family_encoder", f"{given['folder']}/encoder.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-
-
-def encoder(model_id: str) -> Any:
-    return module.FamilyEncoder(
-        given["models"][model_id], device="cpu", dtype="float32", untrained_seed=None
-    )
+from zoo.encoder import System
 
 
 def system(atoms: Atoms) -> System:
@@ -62,18 +46,18 @@ def soap() -> dict[str, Any]:
 
 
 def variants() -> dict[str, Atoms]:
-    """One distorted crystal, written in different ways."""
+    """Return one distorted crystal, written in different ways."""
     atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True)
     atoms.rattle(0.1, seed=0)
-    turned, moved, wrapped, others = (atoms.copy() for _ in range(4))
-    turned.rotate(77, (1, 2, 3), rotate_cell=True)
+    rotated, moved, wrapped, others = (atoms.copy() for _ in range(4))
+    rotated.rotate(77, (1, 2, 3), rotate_cell=True)
     moved.translate((1.7, -31.0, 4.4))
     wrapped.translate((1.7, -31.0, 4.4))
     wrapped.wrap()
     others.numbers[:] = 79
     forms = {
         "as is": atoms,
-        "turned": turned,
+        "rotated": rotated,
         "moved": moved,
         "wrapped": wrapped,
         "permuted": atoms[::-1],
@@ -113,14 +97,6 @@ def fingerprints(model_id: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {smiles: vectors(smiles) for smiles in given["smiles"]}
     return found | {smiles: fault(lambda s=smiles: vectors(s)) for smiles in given["faulty"]}
-
-
-def fault(action: Callable[[], Any]) -> str:
-    try:
-        action()
-    except (NotApplicable, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
 
 
 models = {"soap": soap(), "composition": composition()}

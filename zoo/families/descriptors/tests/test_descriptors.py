@@ -1,4 +1,4 @@
-"""Descriptors against values by hand, RDKit's older functions, and SOAP without compression."""
+"""Descriptors against known values, RDKit's older functions, and SOAP without compression."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rdkit.Chem import AllChem
 
 from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
+from zoo.verify.suite import FamilySuite
 
 FAMILY = load_family(FAMILIES / "descriptors")
 MODELS = {model.id: model for model in FAMILY.models}
@@ -27,12 +28,12 @@ def inside(run_inside: RunInside) -> dict[str, Any]:
 
 
 def distance(a: list[float], b: list[float]) -> float:
-    """Relative to the length of the first."""
+    """Return the distance of two vectors, relative to the length of the first."""
     return float(np.linalg.norm(np.subtract(a, b)) / np.linalg.norm(a))
 
 
 @pytest.mark.parametrize(
-    "variant", ["turned", "moved", "wrapped", "supercell", "permuted", "other elements"]
+    "variant", ["rotated", "moved", "wrapped", "supercell", "permuted", "other elements"]
 )
 def test_soap_sees_geometry_alone(inside: dict[str, Any], variant: str) -> None:
     assert MODELS["soap"].tolerance.rotation
@@ -51,7 +52,7 @@ def test_soap_of_one_element_is_the_uncompressed_power_spectrum(inside: dict[str
 
 
 def test_soap_of_one_atom_is_spherical(inside: dict[str, Any]) -> None:
-    """Only l = 0 remains, of l = 0 … 6, for each of the pairs of 8 radial functions."""
+    """Of l = 0 … 6 only l = 0 remains, for each pair of the 8 radial functions."""
     spectrum = np.abs(inside["soap"]["one atom"])
     assert np.count_nonzero(spectrum > 1e-10 * spectrum.max()) == 8 * 9 // 2
 
@@ -82,7 +83,7 @@ def test_soap_refuses_periodicity_without_a_cell(inside: dict[str, Any]) -> None
         ("Fe", "range MeltingT", 0),
     ],
 )
-def test_composition_by_hand(
+def test_composition_has_the_known_values(
     inside: dict[str, Any], formula: str, feature: str, value: float
 ) -> None:
     assert inside["composition"][formula][feature] == pytest.approx(value, abs=1e-12)
@@ -154,3 +155,8 @@ def test_a_molecule_without_bonds_has_no_path(inside: dict[str, Any]) -> None:
     )
     assert inside["rdkit-fingerprint"]["[Na+].[Cl-]"].startswith("NotApplicable: ")
     assert inside["morgan"]["C"] == "nothing"
+
+
+class TestFamily(FamilySuite):
+    family = "descriptors"
+    models = ("composition",)

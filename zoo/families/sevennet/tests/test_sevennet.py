@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.zoo.families.suite import PotentialSuite
 from zoo.cards.elements import parse_elements
 from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
+from zoo.verify.suite import FamilySuite
 
 FAMILY = load_family(FAMILIES / "sevennet")
 MODELS = {model.id: model for model in FAMILY.models if model.bundled}
@@ -21,12 +23,9 @@ def inside(run_inside: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     return run_inside(FAMILY, "inside_sevennet.py", {})
 
 
-@every_model
-def test_weights_are_those_that_the_package_loads_by_name(
-    inside: dict[str, Any], model_id: str
-) -> None:
-    assert inside["package"][model_id]["same weights"]
-    assert inside["package"][model_id]["parameters"] == MODELS[model_id].compute.parameters
+class TestPotential(PotentialSuite):
+    models = MODELS
+    reference = "sevennet-0"
 
 
 @every_model
@@ -45,37 +44,15 @@ def test_rest_of_the_network_makes_the_energy_of_the_rows(
     assert found[representation] == pytest.approx(found["energy"], abs=1e-5)  # eV/atom
 
 
-@every_model
-def test_energies_are_the_package_s_own(inside: dict[str, Any], model_id: str) -> None:
-    found = inside["package"][model_id]
-    assert found["energies"] == pytest.approx(found["package's energies"], rel=1e-5)  # eV
-
-
-@pytest.mark.parametrize(
-    "variant", ["turned and moved", "supercell", "molecule in a box of 40 Å", "slab"]
-)
-def test_one_structure_written_in_two_ways(inside: dict[str, Any], variant: str) -> None:
-    assert inside["geometry"][variant] < (MODELS["sevennet-0"].tolerance.rotation or 0)
-
-
 def test_batch_changes_nothing(inside: dict[str, Any]) -> None:
-    assert inside["geometry"]["in a batch"] < MODELS["sevennet-0"].tolerance.batch
+    assert inside["in a batch"] < MODELS["sevennet-0"].tolerance.batch
 
 
-def test_equivariant_channels_turn_with_the_structure_and_scalars_do_not(
+def test_equivariant_channels_rotate_with_the_structure_and_scalars_do_not(
     inside: dict[str, Any],
 ) -> None:
-    assert inside["geometry"]["scalars, turned"] < (MODELS["sevennet-0"].tolerance.rotation or 0)
-    assert inside["geometry"]["vectors, turned"] > 0.1
-
-
-def test_twin_is_fixed_by_its_seed_and_tells_systems_apart(inside: dict[str, Any]) -> None:
-    assert inside["twins"]["again"] == 0
-    assert inside["twins"]["other seed"] > 0.1
-    assert inside["twins"]["trained"] > 0.1
-    assert (
-        inside["twins"]["rank"] > 0.01
-    )  # third singular value over first: four systems span three dimensions
+    assert inside["channels"]["scalars, rotated"] < (MODELS["sevennet-0"].tolerance.rotation or 0)
+    assert inside["channels"]["vectors, rotated"] > 0.1
 
 
 def test_twin_keeps_only_fixed_statistics(inside: dict[str, Any]) -> None:
@@ -88,10 +65,6 @@ def test_tasks_of_one_network_differ(inside: dict[str, Any]) -> None:
     assert inside["tasks"] > 1e-3
 
 
-def test_a_single_atom_has_a_vector(inside: dict[str, Any]) -> None:
-    assert inside["single atom"] > 0.1
-
-
-def test_faults_are_named(inside: dict[str, Any]) -> None:
-    assert inside["float64"].startswith("ValueError: dtype 'float64'")
-    assert inside["no volume"].startswith("ValueError: the structure is periodic, but its cell")
+class TestFamily(FamilySuite):
+    family = "sevennet"
+    models = ("sevennet-0",)

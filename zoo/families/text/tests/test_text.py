@@ -1,4 +1,4 @@
-"""Text models: the exact prompts, and the vectors of sentence-transformers for them."""
+"""Text models: the exact prompts, and the vectors that sentence-transformers gives for them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
+from zoo.verify.suite import FamilySuite
 
 FAMILY = load_family(FAMILIES / "text")
 MODELS = {model.id: model for model in FAMILY.models}
@@ -61,7 +62,7 @@ def test_the_twin_is_drawn_from_its_seed(inside: dict[str, Any]) -> None:
 
 
 def test_a_listing_is_cut_after_256_word_pieces(inside: dict[str, Any]) -> None:
-    """As the card says: what stands beyond is not read."""
+    """The card says that the rest is not read."""
     cut = inside["cut"]
     assert cut["tokens of 2,000 atoms"] == MODELS["minilm-atoms"].options["max_tokens"] == 256
     assert np.linalg.norm(np.subtract(*cut["18 atoms"])) > 1e-3
@@ -85,3 +86,8 @@ def test_what_the_tokenizer_cannot_read_is_not_applicable(inside: dict[str, Any]
         "NotApplicable: the tokeniser cannot read all of it (words of over 100 letters): 'CCCCCC"
     )
     assert inside["faults"]["C" * 101].startswith(expected)
+
+
+class TestFamily(FamilySuite):
+    family = "text"
+    models = ("minilm-formula",)
