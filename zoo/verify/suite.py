@@ -14,14 +14,23 @@ from __future__ import annotations
 import functools
 import unittest
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from zoo.cards.discovery import find_family
 from zoo.cards.family import Selection
+from zoo.cards.schema import Model
 from zoo.places import environments
 from zoo.verify.behavior import Examination, examine
 from zoo.verify.golden import GOLDEN_FILE
 from zoo.weights.local import find_weights, needed_files
+
+# Names of checks, as `matterzoo check` prints them.
+ORDER_CHECK = "batch, order and repeat"
+ROTATION_CHECK = "rotation and translation"
+GOLDEN_CHECK = "golden vectors"
 
 
 class FamilySuite:
@@ -36,51 +45,36 @@ class FamilySuite:
     models: Sequence[str] | None = None
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """Repeat each test of the class for every model.
+        """Repeat each test of the class for every model, and for every check that it promises.
 
         Args:
             metafunc: pytest's description of the test.
         """
-        if "model_id" in metafunc.fixturenames:
-            bundled = [model.id for model in find_family(self.family).models if model.bundled]
-            metafunc.parametrize("model_id", bundled if self.models is None else self.models)
+        models = {model.id: model for model in find_family(self.family).models}
+        bundled = [model.id for model in models.values() if model.bundled]
+        chosen = bundled if self.models is None else self.models
+        if "check" in metafunc.fixturenames:
+            folder = find_family(self.family).path
+            pairs = [(name, check) for name in chosen for check in _promised(models[name], folder)]
+            metafunc.parametrize(("model_id", "check"), pairs)
+        elif "model_id" in metafunc.fixturenames:
+            metafunc.parametrize("model_id", chosen)
 
-    def test_batch_and_order_change_nothing(self, model_id: str) -> None:
-        """Compare the vectors of one batch with those of single systems in reverse order.
-
-        Args:
-            model_id: The model.
-        """
-        _expect(_examine(self.family, model_id), "batch, order and repeat")
-
-    def test_rotation_changes_nothing(self, model_id: str) -> None:
-        """Compare invariant vectors of systems with those of their rotated copies.
+    def test_passes(self, model_id: str, check: str) -> None:
+        """See that the model passes a check that its card promises.
 
         Args:
             model_id: The model.
+            check: The name of the check, as `matterzoo check` prints it.
 
         Raises:
-            SkipTest: The card promises no such thing, or no sample system of the model has
-                positions.
+            SkipTest: Golden vectors need the published weights, which are not here.
         """
         found = _examine(self.family, model_id)
-        if not _is_rotated(found):
-            raise unittest.SkipTest(f"{model_id} promises nothing about rotated systems")
-        _expect(found, "rotation and translation")
-
-    def test_golden_vectors(self, model_id: str) -> None:
-        """Compare the vectors with those in the family's golden.parquet.
-
-        Args:
-            model_id: The model.
-
-        Raises:
-            SkipTest: The family has no such file, or the model's weights are not here.
-        """
-        found = _examine(self.family, model_id)
-        if not found.real or not (found.family.path / GOLDEN_FILE).exists():
-            raise unittest.SkipTest(f"no golden vectors, or no weights of {model_id} are here")
-        _expect(found, "golden vectors")
+        if check == GOLDEN_CHECK and not found.real:
+            raise unittest.SkipTest(f"needs the weights: matterzoo weights {model_id}")
+        assert [fault for fault in found.faults if fault.startswith(f"{check}: ")] == []
+        assert check in found.passed, f"was not made: {check}; faults: {found.faults}"
 
     def test_no_check_fails(self, model_id: str) -> None:
         """See that no check of the model fails, those of energies and of the twin included.
@@ -91,15 +85,18 @@ class FamilySuite:
         assert _examine(self.family, model_id).faults == []
 
 
-def _expect(found: Examination, check: str) -> None:
-    assert [fault for fault in found.faults if fault.startswith(f"{check}: ")] == []
-    assert check in found.passed, f"was not made: {check}; faults: {found.faults}"
-
-
-def _is_rotated(found: Examination) -> bool:
-    invariant = any(r.channels == "invariant" for r in found.model.representation)
-    positions = found.model.input not in ("smiles", "selfies", "sequence", "text")
-    return positions and invariant and found.model.tolerance.rotation is not None
+def _promised(model: Model, folder: Path) -> list[str]:
+    """Return the names of the checks that a card promises to pass."""
+    invariant = any(r.channels == "invariant" for r in model.representation)
+    positions = model.input not in ("smiles", "selfies", "sequence", "text")
+    rotation = positions and invariant and model.tolerance.rotation is not None
+    golden = folder / GOLDEN_FILE
+    recorded = golden.exists() and model.id in pq.read_table(golden)["model_id"].to_pylist()
+    return [
+        ORDER_CHECK,
+        *([ROTATION_CHECK] if rotation else []),
+        *([GOLDEN_CHECK] if recorded else []),
+    ]
 
 
 @functools.cache

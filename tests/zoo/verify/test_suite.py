@@ -42,8 +42,8 @@ def run_tests(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_new_family_passes(family: Path) -> None:
     done = run_tests(family)
-    assert "3 passed, 1 skipped" in done.stdout, done.stdout
-    assert "no golden vectors" in done.stdout
+    assert "3 passed" in done.stdout, done.stdout
+    assert "skipped" not in done.stdout
 
 
 def test_a_model_that_depends_on_the_batch_fails(family: Path) -> None:
@@ -53,12 +53,12 @@ def test_a_model_that_depends_on_the_batch_fails(family: Path) -> None:
     wrong = "count / len(items) for count in counts"
     encoder.write_text(encoder.read_text().replace(right, wrong))
     done = run_tests(family)
-    assert "2 failed, 1 passed, 1 skipped" in done.stdout, done.stdout
+    assert "2 failed, 1 passed" in done.stdout, done.stdout
     assert "batch, order and repeat" in done.stdout
 
 
 def test_without_an_environment_they_are_skipped(family: Path) -> None:
     (family.parents[1] / "envs" / "toy" / "bin" / "python").unlink()
     done = run_tests(family)
-    assert "4 skipped" in done.stdout, done.stdout
+    assert "3 skipped" in done.stdout, done.stdout
     assert "matterzoo env toy" in done.stdout
