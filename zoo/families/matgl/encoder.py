@@ -26,8 +26,7 @@ from matgl.utils.io import load_model
 
 from zoo.encoder import ENERGY, Encoder, System
 
-# Å on each side where some directions, but not all, are periodic, so that images are beyond every
-# cutoff
+# Å on each side where some directions, but not all, are periodic: images are beyond every cutoff
 VACUUM = 10.0
 
 

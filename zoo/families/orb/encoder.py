@@ -22,8 +22,7 @@ PRECISIONS = {
     "float32": "float32-highest",
     "float64": "float64",
 }
-# Å on each side where a structure is periodic in some directions only, so that images are beyond
-# the cutoff
+# Å on each side where some directions, but not all, are periodic: images are beyond the cutoff
 VACUUM = 10.0
 
 

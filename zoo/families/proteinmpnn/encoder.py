@@ -1,8 +1,8 @@
 """ProteinMPNN (Dauparas et al. 2022): a graph of residues from the backbone alone.
 
-It does not look at the sequence. Padding is never used, for two reasons: the package treats the
-residue furthest away as if it were padded, so proteins of up to 48 residues, which have all other
-residues as neighbors, would lose some of them; and its decoder listens to padded residues.
+It does not look at the sequence. Padding is never used, for two reasons. The package gives padded
+residues the distance of the residue furthest away, so proteins of up to 48 residues, which have all
+other residues as neighbors, would lose some of them. And its decoder listens to padded residues.
 """
 
 from __future__ import annotations
