@@ -73,8 +73,9 @@ def explain_message(path: str | Path, message: str, *, read_only: bool) -> Store
     Returns:
         The error to raise.
     """
-    if "not a valid DuckDB database file" in message:
-        return StoreBroken(f"{path} is not a DuckDB file, so it is no store; {_remedy(path)}")
+    # DuckDB takes other files (x.csv) for tables to show in a database in memory.
+    if "not a valid DuckDB database file" in message or "launch in-memory" in message:
+        return not_a_store(path)
     if "different configuration" in message:
         return StoreLocked(
             f"{path} is already open in this process, in another mode; close that connection first"
@@ -108,6 +109,18 @@ def in_use(path: str | Path, holder: str, *, read_only: bool) -> StoreLocked:
         f"{path} {does} {holder}; wait until it is done, or end it "
         "(one process writes alone; several may read at once with read_only)"
     )
+
+
+def not_a_store(path: str | Path) -> StoreBroken:
+    """Say that a file is none of DuckDB's.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The error to raise.
+    """
+    return StoreBroken(f"{path} is not a DuckDB file, so it is no store; {_remedy(path)}")
 
 
 def cut_off(path: str | Path, size: int, expected: int) -> StoreBroken:

@@ -14,6 +14,7 @@ from schemas.errors import (
     StoreOld,
     cut_off,
     explain_message,
+    not_a_store,
 )
 from schemas.migrations import apply, migrate, migrations, undo_migration
 from schemas.paths import MEMORY
@@ -126,9 +127,19 @@ def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
         raise explain_message(path, str(error), read_only=read_only) from error
+    if str(path) != MEMORY:
+        _refuse_table(connection, path)
     if settled:
         _check_size(connection, path)
     return connection
+
+
+def _refuse_table(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
+    """Refuse what DuckDB opens as a table to show, such as x.csv, in a database in memory."""
+    query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+    if connection.execute(query).fetchone() == (None,):
+        connection.close()
+        raise not_a_store(path)
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:

@@ -229,3 +229,13 @@ def test_a_store_of_a_newer_duckdb_is_not_called_damaged_alone(tmp_path: Path) -
     )
     with pytest.raises(StoreBroken, match=message):
         connect(store, read_only=True)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.json", "table.parquet"])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_table_in_another_format_is_no_store(name: str, read_only: bool, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text("id,smiles\na,CCO\n")
+    with pytest.raises(StoreError, match=r"is not a DuckDB file, so it is no store"):
+        connect(file, read_only=read_only)
+    assert file.read_text() == "id,smiles\na,CCO\n"
