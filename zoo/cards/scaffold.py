@@ -127,7 +127,8 @@ def write_family(name: str, parent: Path) -> Path:
         The family's folder.
 
     Raises:
-        CardError: The name is not allowed, or there is a family or folder of that name.
+        CardError: The name is not allowed, there is a family or folder of that name, or the folder
+            cannot be written.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", name):
         raise CardError(
@@ -136,7 +137,12 @@ def write_family(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists() or name in {other.name for other in family_folders()}:
         raise CardError(f"a family named {name!r} is there already; choose another name")
-    (folder / "tests").mkdir(parents=True)
-    for file, text in FILES.items():
-        (folder / file.format(name=name)).write_text(text.format(name=name))
+    try:
+        (folder / "tests").mkdir(parents=True)
+        for file, text in FILES.items():
+            (folder / file.format(name=name)).write_text(text.format(name=name))
+    except OSError as error:
+        raise CardError(
+            f"{folder} cannot be written ({error.strerror}); name another folder with --folder"
+        ) from error
     return folder

@@ -44,6 +44,13 @@ def test_what_needs_no_environment_needs_no_lock(
     assert "toy-composition" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("above", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made(above: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CardError, match=r"cannot be written .*name another folder with --folder"):
+        write_family("joy", tmp_path / above)
+
+
 def test_names_that_no_family_can_have(family: Path) -> None:
     with pytest.raises(CardError, match="lower-case letters, .* unlike 'My Family'"):
         write_family("My Family", family.parent)
