@@ -173,7 +173,7 @@ def load_vectors(
             f"({len(ids)}, d), a row per id"
         )
     with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
-        file = Path(folder) / f"{model}.npz"
+        file = Path(folder) / "vectors.npz"
         np.savez(file, system_id=np.asarray(ids, dtype=str), vector=rows)
         _command("ingest", model, dataset, vectors=file, **options)
 
@@ -200,7 +200,7 @@ def _command(name: str, *words: object, **options: object) -> None:
     for option, value in options.items():
         if value is True:
             line.append(f"--{option.replace('_', '-')}")
-        elif value not in (None, False):
+        elif value is not None and value is not False:  # 0 is a value, and False by ==
             line.append(f"--{option.replace('_', '-')}={value}")
     if run(_parse(line)) != 0:
         raise MatterzooError(f"{name} failed for {' '.join(line[1:])}; the reason is printed above")

@@ -78,6 +78,10 @@ def test_errors_of_functions_are_exceptions(tmp_path: Path) -> None:
         mz.ingest("chgnt", "elements", store=tmp_path / "x.duckdb")
     with pytest.raises(mz.MatterzooError, match="argument --limit: '0' is not a whole number"):
         mz.plan("chgnet-0.3.0", "elements", limit=0)
+    with pytest.raises(mz.MatterzooError, match="argument --limit: '0' is not a whole number"):
+        mz.ingest("random", "elements", limit=0, store=tmp_path / "x.duckdb")
+    with pytest.raises(mz.MatterzooError, match="'a/b' cannot be a model's id"):
+        mz.load_vectors("a/b", "elements", ["Fe"], np.ones((1, 2)), store=tmp_path / "x.duckdb")
     with pytest.raises(mz.MatterzooError, match="there is no store at"):
         mz.connect(tmp_path / "none.duckdb")
 
@@ -89,6 +93,15 @@ def test_errors_of_functions_are_exceptions(tmp_path: Path) -> None:
         (["ingst"], 2, "error: no command is named 'ingst'; did you mean 'ingest'"),
         (["ingest", "x"], 2, "the following arguments are required: dataset; see matterzoo ingest"),
         (["info", "no-model"], 2, "error: no model is named 'no-model'"),
+        (["weights", ""], 2, "error: argument MODELS: '' names nothing; see matterzoo weights"),
+        (["pin", ","], 2, "error: argument model: ',' names nothing"),
+        (["pull", ""], 2, "error: argument family: '' names nothing"),
+        (["report", ","], 2, "error: argument dataset: ',' names nothing"),
+        (["publish", "", "elements", "a/b"], 2, "error: argument model: '' names nothing"),
+        (["check", "--family", ""], 2, "error: argument --family: '' names nothing"),
+        (["query", "SELECT 1", "--store", ""], 2, "error: argument --store: '' names nothing"),
+        (["query", "SELECT 1", "--out", ""], 2, "error: argument --out: '' names nothing"),
+        (["query", "SELECT 1", "--parquet", ""], 2, "error: argument --parquet: '' names nothing"),
         (
             ["query", "FROM nothing", "--store", "/nowhere/x.duckdb"],
             2,

@@ -129,7 +129,9 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         parser: the command's parser.
     """
     parser.add_argument(
-        "--store", help="the DuckDB file (default: MATTERZOO_STORE, else ./matter.duckdb)"
+        "--store",
+        type=named,
+        help="the DuckDB file (default: MATTERZOO_STORE, else ./matter.duckdb)",
     )
 
 
@@ -151,6 +153,20 @@ def switches(options: argparse.Namespace, chosen: Iterable[str]) -> list[str]:
         chosen: names of options.
     """
     return [name for name in chosen if vars(options).get(name) not in (None, False)]
+
+
+def named(text: str) -> str:
+    """Return text that names something: `--store "$UNSET"` must not pass for no option at all.
+
+    Args:
+        text: what was typed.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, or only commas and spaces.
+    """
+    if not names(text):
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return text
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from zoo.command_line import Commands, Parser, add_store, amount, device, memory, positive
+from zoo.command_line import Commands, Parser, add_store, amount, device, memory, named, positive
 
 EMBED = "ingest.commands.embed"
 SHARE = "ingest.commands.sharing"
@@ -78,7 +78,7 @@ def _add_request(sub: Parser) -> None:
 def _add_sharing(commands: Commands) -> None:
     about = "push a model's vectors to a hub, with a data card"
     publish = commands.add("publish", f"{SHARE}:publish_models", about)
-    publish.add_argument("model", help="ids separated by commas")
+    publish.add_argument("model", type=named, help="ids separated by commas")
     about = "load vectors that others have published"
     fetch = commands.add("fetch", f"{SHARE}:fetch_models", about)
     fetch.add_argument(
@@ -99,13 +99,15 @@ def _add_checks(commands: Commands) -> None:
     about = "check all cards for faults, or whether a model behaves as its card says"
     sub = commands.add("check", f"{CHECK}:check", about)
     sub.add_argument("model", nargs="?", help="ids separated by commas, or all (default: cards)")
-    sub.add_argument("--family", help="check only the cards of these families")
+    about = "check only the cards of these families"
+    sub.add_argument("--family", type=named, help=about)
     about = "with a dummy checkpoint in the published format, even if the weights are here"
     sub.add_argument("--dummy", action="store_true", help=about)
     sub.add_argument("--device", type=device, default="cpu", help="cpu (default), cuda, cuda:N")
     about = "download files once and record their hashes: a model's weights, a dataset's files"
     sub = commands.add("pin", f"{CHECK}:pin", about)
-    sub.add_argument("model", nargs="?", help="model ids, separated by commas, or all")
+    about = "model ids, separated by commas, or all"
+    sub.add_argument("model", nargs="?", type=named, help=about)
     sub.add_argument("--dataset", help="a dataset's name, instead of models")
     about = "let what is found now replace what was pinned"
     sub.add_argument("--again", action="store_true", help=about)
@@ -120,7 +122,7 @@ def _add_images(commands: Commands) -> None:
     sub = _of_a_family(commands, "push", "push a family's image and record its digest")
     sub.add_argument("registry", help="such as ghcr.io/owner or 127.0.0.1:5000")
     sub = commands.add("pull", f"{IMAGES}:pull", "pull the published image, by its digest")
-    sub.add_argument("family", nargs="?", help=A_FAMILY)
+    sub.add_argument("family", nargs="?", type=named, help=A_FAMILY)
     sub.add_argument("--model", help="a model's id: its family's image")
     about = "download what an image is built from, for a build without a network"
     sub = _of_a_family(commands, "wheels", about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zoo.command_line import Commands, Parser, add_store
+from zoo.command_line import Commands, Parser, add_store, named
 
 FORMATS = ("csv", "json", "parquet")
 
@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
         description=REPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sub.add_argument("dataset", help="names of datasets, separated by commas")
+    sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
     add_store(sub)
 
@@ -52,9 +52,10 @@ def _add_query(commands: Commands) -> None:
     for name in ("csv", "json"):
         about = f"--format {name}"
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=about)
-    form.add_argument("--parquet", dest="file", metavar="OUT", help="--format parquet --out OUT")
+    about = "--format parquet --out OUT"
+    form.add_argument("--parquet", dest="file", metavar="OUT", type=named, help=about)
     about = "the file to write instead of printing; .csv, .json and .parquet name the format"
-    sub.add_argument("--out", help=about)
+    sub.add_argument("--out", type=named, help=about)
     sub.set_defaults(parser=sub)
 
 

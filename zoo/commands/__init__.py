@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.command_line import Commands
+from zoo.command_line import Commands, named
 
 MODELS = "zoo.commands.models"
 FAMILIES = "zoo.commands.families"
@@ -32,7 +32,7 @@ def _add_models(commands: Commands) -> None:
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")
     what = "download the files of models' weights, and verify them"
     sub = commands.add("weights", f"{MODELS}:fetch_weights", what)
-    sub.add_argument("models", metavar="MODELS", help=SOME_MODELS)
+    sub.add_argument("models", metavar="MODELS", type=named, help=SOME_MODELS)
 
 
 def _add_families(commands: Commands) -> None:
