@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 40  # names that an error lists at most; more are no sentence
+
 
 class MatterzooError(Exception):
     """A failure with one clear message: the offending value, what was expected, what to do.
@@ -33,9 +35,12 @@ def suggest(name: str, names: Iterable[str], *, most: int = 1, cutoff: float = 0
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return "did you mean 'a' or 'b'?", or 'there are a, b, c' if no name is near.
 
+    Where there are more names than a sentence holds, it says only how many.
+
     Args:
         name: The name that was given.
         names: The names that exist.
     """
     known = sorted(names)
-    return suggest(name, known, most=3, cutoff=0.4) or f"there are {', '.join(known)}"
+    listed = ", ".join(known) if len(known) <= _LISTED else f"{len(known)}"
+    return suggest(name, known, most=3, cutoff=0.4) or f"there are {listed}"
