@@ -16,7 +16,7 @@ from ingest.maintenance.forecast import forecast
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors
 from ingest.runs.request import Settings
-from zoo.command_line import print_now
+from zoo.command_line import UsageError, print_now, switches
 
 
 def embed(options: argparse.Namespace) -> int:
@@ -27,7 +27,13 @@ def embed(options: argparse.Namespace) -> int:
 
     Returns:
         The exit code.
+
+    Raises:
+        UsageError: an option is given that says something of vectors, without vectors.
     """
+    surplus = switches(options, ("title", "license"))
+    if options.vectors is None and surplus:
+        raise UsageError(f"--{surplus[0]} needs --vectors: cards say it of the zoo's models")
     with explained(options):
         if options.vectors is not None:
             return _import(options)

@@ -80,6 +80,10 @@ WRONG = {
         "no representation 'x'; it has nodes, whole",
     ),
     "no model": (["ingest", ",", "elements"], "no model is named; give ids separated by commas"),
+    "title without vectors": (
+        ["ingest", "toy", "elements", "--title", "x"],
+        "--title needs --vectors",
+    ),
     "vectors": (
         ["ingest", "mine", "elements", "--vectors", "none.csv"],
         "there is no file none.csv",
