@@ -1,4 +1,4 @@
-"""Hashes of Python code that change with what the code does, and not with its words."""
+"""Hashes of code and of requirements that change when what they do may, not when words do."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def code_hash(source: str | bytes) -> str:
         SyntaxError: The source is not Python.
     """
     return hashlib.sha256("".join(_written(ast.parse(source))).encode()).hexdigest()
+
+
+def requirements_hash(text: str) -> str:
+    """Return the SHA-256 of a lock of requirements, without its comments.
+
+    Args:
+        text: The text of a requirements.lock.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    lines = [line.rstrip() for line in text.splitlines()]
+    kept = [line for line in lines if line and not line.lstrip().startswith("#")]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
 def _written(value: object) -> Iterator[str]:

@@ -51,7 +51,7 @@ def recipe(family: Family) -> str:
 
 def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
     yield "torch", (family.torch or "").encode()
-    yield family.lock.name, family.lock.read_bytes()
+    yield family.lock.name, family.lock_hash.encode()
     for source in family.sources:
         yield "source", source.encode()
     for file in worker_files():

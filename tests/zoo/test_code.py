@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.code import code_hash
+from zoo.code import code_hash, requirements_hash
 
 SOURCE = '''"""What it is."""
 
@@ -68,3 +68,10 @@ def test_code_counts(old: str, new: str) -> None:
 def test_the_hash_is_the_same_in_every_version_of_python() -> None:
     """A family's checked.lock is written by one Python and compared by another."""
     assert code_hash(SOURCE) == "b7d2b5a18e3c9b3106d4466788c5a06bc8b5b9311e50c72377eda228ead6fe15"
+
+
+def test_comments_of_a_lock_do_not_count() -> None:
+    lock = "# by a command\nase==3.29.0 \\\n    --hash=sha256:00\n    # via us\n"
+    assert requirements_hash(lock) == requirements_hash("ase==3.29.0 \\\n    --hash=sha256:00\n")
+    assert requirements_hash(lock) != requirements_hash(lock.replace("3.29.0", "3.29.1"))
+    assert requirements_hash(lock) != requirements_hash(lock.replace(":00", ":01"))

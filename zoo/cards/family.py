@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from zoo.cards.base import Card, CardError, Name
 from zoo.cards.licenses import License
 from zoo.cards.schema import Model
 from zoo.cards.twins import TWIN, twin_seed
-from zoo.code import code_hash
+from zoo.code import code_hash, requirements_hash
 
 # A line of requirements.in that no index can satisfy: a repository at a commit.
 SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"
@@ -60,11 +59,11 @@ class Family(Card):
 
     @property
     def lock_hash(self) -> str:
-        """The SHA-256 of its requirements.lock; CardError if there is none."""
+        """The hash of its requirements.lock without comments; CardError if there is none."""
         if not self.lock.exists():
             remedy = f"`matterzoo lock {self.name}` writes it"
             raise CardError(f"family {self.name} has no {self.lock.name}; {remedy}")
-        return hashlib.sha256(self.lock.read_bytes()).hexdigest()
+        return requirements_hash(self.lock.read_text())
 
     @property
     def torch(self) -> str | None:
