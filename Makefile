@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
     rebuild du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor lock check \
-    test-containers test-gpu lint host-lock package
+    test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -13,7 +13,7 @@ OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET $(OPTIONS) MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
+ingest_takes     := MODEL DATASET $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
 plan_takes       := MODEL DATASET $(OPTIONS)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
@@ -106,10 +106,10 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
+ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
-	@$(MATTERZOO) ingest $(options) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
+	@$(MATTERZOO) ingest $(options) $(call flag,ON,on) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
 	    $(call flag,TIMEOUT,timeout) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
 	    $(call flag,LICENSE,license) $(if $(YES),--yes) -- "$$MODEL" "$$DATASET"
 
@@ -125,7 +125,7 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container" -n auto --dist loadfile
+	@$(PY) -m pytest -m "not gpu and not container and not family" -n auto --dist loadfile
 
 bench: bundled-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
@@ -247,6 +247,9 @@ bundled-envs: install  # the environments of the families with a model that need
 
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
+
+test-families: bundled-envs  ## the tests that families inherit: does each model behave as its card says?
+	@$(PY) -m pytest -m family zoo/families
 
 test-gpu: bundled-envs  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu

@@ -53,11 +53,11 @@ def connect(
     """Return a DuckDB connection to a store that knows the functions of this project.
 
     Args:
-        store: the DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
+        store: The DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
         read_only: False allows inserting labels and scores, and keeps other processes out.
 
     Raises:
-        MatterzooError: the store cannot be opened.
+        MatterzooError: The store cannot be opened.
     """
     from query import connect as connect_to
 
@@ -80,24 +80,24 @@ def align(
     """Return how alike two models see the same systems; no store is needed.
 
     Args:
-        a: vectors of one model, (n, d_a).
-        b: vectors of the other, (n, d_b); row i of both is the same system.
-        metric: the name of a metric; query/README.md lists them, as does the error for a wrong one.
-        k: neighbors per system, for metrics that have them; None is the metric's default.
+        a: Vectors of one model, (n, d_a).
+        b: Vectors of the other, (n, d_b); row i of both is the same system.
+        metric: The name of a metric; query/README.md lists them, as does the error for a wrong one.
+        k: Neighbors per system, for metrics that have them; None is the metric's default.
         estimator: None is the metric's default.
-        normalize: how vectors are made comparable first: 'l2', 'max', 'zscore' or 'none'.
-        permutations: pairings by chance that the null and the p-value are made of; 0 for none.
-        subsamples: pairs of subsets that the 95 % interval is made of; 0 for none.
-        seed: of the permutations and the subsets.
-        device: where products are computed: 'cpu', 'cuda' or 'cuda:1'.
+        normalize: How vectors are made comparable first: 'l2', 'max', 'zscore' or 'none'.
+        permutations: Pairings by chance that the null and the p-value are made of; 0 for none.
+        subsamples: Pairs of subsets that the 95 % interval is made of; 0 for none.
+        seed: Of the permutations and the subsets.
+        device: Where products are computed: 'cpu', 'cuda' or 'cuda:1'.
 
     Returns:
         The value, or the reason why there is none (also if the arrays do not fit), n, the null's
         mean and standard deviation, the p-value, the calibrated value and the interval.
 
     Raises:
-        ValueError: a parameter makes no sense.
-        RuntimeError: this machine does not have the device.
+        ValueError: A parameter makes no sense.
+        RuntimeError: This machine does not have the device.
     """
     from query.metrics import align as align_two
 
@@ -119,12 +119,12 @@ def ingest(model: str, dataset: str | Path, **options: Any) -> None:
     """Embed a dataset with a model, and load the vectors into the store.
 
     Args:
-        model: a model's id, or several separated by commas; 'bundled' is all that need no download.
-        dataset: the name of a dataset, or a file of systems.
-        options: those of `matterzoo ingest --help`, such as store, limit, device or runtime.
+        model: A model's id, or several separated by commas; 'bundled' is all that need no download.
+        dataset: The name of a dataset, or a file of systems.
+        options: Those of `matterzoo ingest --help`, such as store, limit, device or runtime.
 
     Raises:
-        MatterzooError: what was asked for is wrong, or a run failed.
+        MatterzooError: What was asked for is wrong, or a run failed.
     """
     _command("ingest", model, dataset, **options)
 
@@ -133,12 +133,12 @@ def plan(model: str, dataset: str | Path, **options: Any) -> None:
     """Print what an ingest will take before it starts: downloads, disk, time.
 
     Args:
-        model: as for `ingest`.
-        dataset: as for `ingest`.
-        options: those of `matterzoo plan --help`.
+        model: As for `ingest`.
+        dataset: As for `ingest`.
+        options: Those of `matterzoo plan --help`.
 
     Raises:
-        MatterzooError: what was asked for is wrong.
+        MatterzooError: What was asked for is wrong.
     """
     _command("plan", model, dataset, **options)
 
@@ -153,14 +153,14 @@ def load_vectors(
     """Load vectors of a model that has no family into the store.
 
     Args:
-        model: a new id: lower-case letters, digits, dots and dashes.
-        dataset: the name of a dataset, or the file of systems that was embedded.
-        ids: n ids of systems, with or without 'dataset/' before them.
+        model: A new id: lower-case letters, digits, dots and dashes.
+        dataset: The name of a dataset, or the file of systems that was embedded.
+        ids: N ids of systems, with or without 'dataset/' before them.
         vectors: (n, d) finite numbers, row i of system ids[i].
-        options: store, title, license, limit, yes, as of `matterzoo ingest --help`.
+        options: Store, title, license, limit, yes, as of `matterzoo ingest --help`.
 
     Raises:
-        MatterzooError: ids or vectors do not fit each other or the dataset.
+        MatterzooError: Ids or vectors do not fit each other or the dataset.
     """
     import tempfile
 
@@ -182,12 +182,12 @@ def report(dataset: str, out: str | Path = "report", *, store: str | Path | None
     """Write the figures of datasets, with their data and SQL, as one page.
 
     Args:
-        dataset: names of datasets, separated by commas.
-        out: the folder; `index.html` in it is the page.
-        store: the DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
+        dataset: Names of datasets, separated by commas.
+        out: The folder; `index.html` in it is the page.
+        store: The DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
 
     Raises:
-        MatterzooError: the store lacks a dataset, or the folder cannot be written.
+        MatterzooError: The store lacks a dataset, or the folder cannot be written.
     """
     _command("report", dataset, out, store=store)
 
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after the program's name; None are those of this process.
+        arguments: The words after the program's name; None are those of this process.
 
     Returns:
         The exit code: 0 done, 1 a run failed, 2 what was asked for is wrong, 130 interrupted.

@@ -35,10 +35,10 @@ class Parser(argparse.ArgumentParser):
         """Report what is wrong with the command line.
 
         Args:
-            message: what is wrong.
+            message: What is wrong.
 
         Raises:
-            UsageError: always.
+            UsageError: Always.
         """
         raise UsageError(f"{message}; see {self.prog} --help")
 
@@ -59,11 +59,11 @@ class Commands:
         """Add a command.
 
         Args:
-            name: the word that a user types.
+            name: The word that a user types.
             handler: 'package.module:function'; the function takes the parsed options and returns
                 the exit code.
-            help: one clause that says what the command does.
-            options: further arguments of argparse's `add_parser`.
+            help: One clause that says what the command does.
+            options: Further arguments of argparse's `add_parser`.
 
         Returns:
             The command's parser, which its arguments are added to.
@@ -83,7 +83,7 @@ def print_now(text: str) -> None:
     """Print a line as it comes, also where the output goes into a file.
 
     Args:
-        text: the line.
+        text: The line.
     """
     print(text, flush=True)
 
@@ -92,13 +92,13 @@ def run(options: argparse.Namespace) -> int:
     """Import the handler of the command that was given, and call it.
 
     Args:
-        options: what the parser returned.
+        options: What the parser returned.
 
     Returns:
         The exit code.
 
     Raises:
-        ExtraMissing: the command needs a package that is not installed.
+        ExtraMissing: The command needs a package that is not installed.
     """
     module, function = options.handler.split(":")
     try:
@@ -112,7 +112,7 @@ def missing_extra(error: ModuleNotFoundError) -> Exception:
     """Return the error that says which extra brings a module, or the same error if none does.
 
     Args:
-        error: what an import raised.
+        error: What an import raised.
     """
     name = (error.name or "").split(".")[0]
     if name not in EXTRAS:
@@ -126,7 +126,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the store.
 
     Args:
-        parser: the command's parser.
+        parser: The command's parser.
     """
     parser.add_argument(
         "--store",
@@ -135,11 +135,11 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def names(text: str | None) -> list[str]:
+def split_names(text: str | None) -> list[str]:
     """Return the names in a list that a user typed, each once, in its order.
 
     Args:
-        text: names separated by commas; None is an empty list.
+        text: Names separated by commas; None is an empty list.
     """
     parts = (part.strip() for part in (text or "").split(","))
     return list(dict.fromkeys(filter(None, parts)))
@@ -149,8 +149,8 @@ def switches(options: argparse.Namespace, chosen: Iterable[str]) -> list[str]:
     """Return those of the options' names that were given a value.
 
     Args:
-        options: what the parser returned.
-        chosen: names of options.
+        options: What the parser returned.
+        chosen: Names of options.
     """
     return [name for name in chosen if vars(options).get(name) not in (None, False)]
 
@@ -173,7 +173,7 @@ def positive(text: str) -> int:
     """Return a whole number above 0.
 
     Args:
-        text: what was typed.
+        text: What was typed.
 
     Raises:
         argparse.ArgumentTypeError: it is no such number.
@@ -187,7 +187,7 @@ def amount(text: str) -> float:
     """Return a number above 0.
 
     Args:
-        text: what was typed.
+        text: What was typed.
 
     Raises:
         argparse.ArgumentTypeError: it is no such number.
@@ -201,7 +201,7 @@ def memory(text: str) -> int:
     """Return an amount of memory in bytes.
 
     Args:
-        text: a number with its unit, k, m or g (powers of 1024), such as '8g'.
+        text: A number with its unit, k, m or g (powers of 1024), such as '8g'.
 
     Raises:
         argparse.ArgumentTypeError: it is no amount of memory.
@@ -219,7 +219,7 @@ def device(text: str) -> str:
     """Return the name of a device.
 
     Args:
-        text: cpu, cuda, cuda:N, cuda:GPU-<uuid> or cuda:MIG-<uuid>.
+        text: Cpu, cuda, cuda:N, cuda:GPU-<uuid> or cuda:MIG-<uuid>.
 
     Raises:
         argparse.ArgumentTypeError: it names no device.

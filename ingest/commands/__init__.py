@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from ingest.limits import Limits
 from zoo.command_line import Commands, Parser, add_store, amount, device, memory, named, positive
 
 EMBED = "ingest.commands.embed"
@@ -19,14 +20,13 @@ SOME_MODELS = (
 )
 A_DATASET = "a dataset's name (see `matterzoo datasets`), or a file of systems"
 A_FAMILY = "a family's name, or all"
-SILENCE = 1800.0  # s; the longest step that a worker takes on its largest batch is a tenth of it
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this package.
 
     Args:
-        commands: the program's commands.
+        commands: The program's commands.
     """
     _add_embedding(commands)
     _add_sharing(commands)
@@ -43,7 +43,9 @@ def _add_embedding(commands: Commands) -> None:
     about = "how many CPU cores the worker may take, such as 2 (in a container)"
     sub.add_argument("--cpus", type=amount, help=about)
     about = "s without a sign of life, after which the worker counts as hung (default: %(default)g)"
-    sub.add_argument("--timeout", type=amount, default=SILENCE, help=about)
+    sub.add_argument("--timeout", type=amount, default=Limits.silence, help=about)
+    about = "where runs are started (default: local, in this process)"
+    sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
     about = "a .parquet, .npz or .csv of system_id and vector, instead of computing them"
     sub.add_argument("--vectors", help=about)
     sub.add_argument("--title", help="with --vectors: what the model is")
@@ -61,7 +63,7 @@ def _add_request(sub: Parser) -> None:
     sub.add_argument("model", help=SOME_MODELS)
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
-    about = "how the worker is started: docker, venv (default: the best there is)"
+    about = "how workers are started, such as docker or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"
     sub.add_argument("--limit", type=positive, help=about)

@@ -12,7 +12,7 @@ from ingest.runtimes.check_model import check_model
 from ingest.sources.discovery import find_dataset
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError
-from zoo.command_line import UsageError, names, print_now
+from zoo.command_line import UsageError, print_now, split_names
 from zoo.commands.families import check_cards
 from zoo.commands.models import pin_weights
 
@@ -21,12 +21,12 @@ def check(options: argparse.Namespace) -> int:
     """Check the cards of families, and whether models behave as their cards say.
 
     Args:
-        options: model, family, dummy, device.
+        options: Model, family, dummy, device.
 
     Returns:
         The exit code.
     """
-    code = check_cards(names(options.family))
+    code = check_cards(split_names(options.family))
     if options.model is not None:
         with explained(options):
             code = max(code, _check_models(options))
@@ -37,13 +37,13 @@ def pin(options: argparse.Namespace) -> int:
     """Record the hashes of models' weights, or of a dataset's files.
 
     Args:
-        options: model or dataset, again.
+        options: Model or dataset, again.
 
     Returns:
         The exit code.
 
     Raises:
-        UsageError: neither is given, or both.
+        UsageError: Neither is given, or both.
     """
     if (options.model is None) == (options.dataset is None):
         raise UsageError("name what to pin: models, or --dataset NAME")

@@ -23,7 +23,7 @@ def embed(options: argparse.Namespace) -> int:
     """Embed datasets with models, or import vectors that a user has.
 
     Args:
-        options: those of `matterzoo ingest`.
+        options: Those of `matterzoo ingest`.
 
     Returns:
         The exit code.
@@ -38,7 +38,8 @@ def embed(options: argparse.Namespace) -> int:
         if options.vectors is not None:
             return _import(options)
         settings = _settings(options)
-        failed = embed_datasets(options.model, options.dataset, settings, store=options.store)
+        where = {"store": options.store, "executor": options.on}
+        failed = embed_datasets(options.model, options.dataset, settings, **where)
         return 1 if failed else 0
 
 
@@ -46,7 +47,7 @@ def plan(options: argparse.Namespace) -> int:
     """Print what an ingest will take.
 
     Args:
-        options: those of `matterzoo plan`.
+        options: Those of `matterzoo plan`.
 
     Returns:
         The exit code.
@@ -62,7 +63,7 @@ def list_datasets(options: argparse.Namespace) -> int:
     """Print a line per dataset.
 
     Args:
-        options: none.
+        options: None.
 
     Returns:
         The exit code.

@@ -24,10 +24,10 @@ def explained(options: argparse.Namespace) -> Iterator[None]:
     """Turn an interrupted statement and a disk that cannot be written to into their errors.
 
     Args:
-        options: store, where the command has one.
+        options: Store, where the command has one.
 
     Raises:
-        DiskError: a disk is full, or read-only.
+        DiskError: A disk is full, or read-only.
         KeyboardInterrupt: Ctrl-C ended a statement of DuckDB.
     """
     try:

@@ -21,7 +21,7 @@ def build_environment(options: argparse.Namespace) -> int:
     """Build the local environments of families.
 
     Args:
-        options: family.
+        options: Family.
 
     Returns:
         The exit code.
@@ -38,7 +38,7 @@ def doctor(options: argparse.Namespace) -> int:
     """Print what this machine can run models with.
 
     Args:
-        options: store.
+        options: Store.
 
     Returns:
         The exit code.
@@ -50,7 +50,7 @@ def rebuild_store(options: argparse.Namespace) -> int:
     """Make the store again from its shards.
 
     Args:
-        options: store.
+        options: Store.
 
     Returns:
         The exit code.
@@ -66,7 +66,7 @@ def disk_usage(options: argparse.Namespace) -> int:
     """Print what takes how much disk.
 
     Args:
-        options: store.
+        options: Store.
 
     Returns:
         The exit code.
@@ -81,13 +81,13 @@ def clean(options: argparse.Namespace) -> int:
     """Remove what is named: models' vectors, an environment, the cache, or images.
 
     Args:
-        options: model, dataset, store, env, cache, images, yes.
+        options: Model, dataset, store, env, cache, images, yes.
 
     Returns:
         The exit code.
 
     Raises:
-        UsageError: nothing is named, or several things.
+        UsageError: Nothing is named, or several things.
     """
     if len(switches(options, ("model", "env", "cache", "images"))) != 1:
         raise UsageError(

@@ -21,7 +21,7 @@ def list_images(options: argparse.Namespace) -> int:
     """Print a line per family: which images are here, published, stale.
 
     Args:
-        options: none.
+        options: None.
 
     Returns:
         The exit code.
@@ -36,7 +36,7 @@ def build(options: argparse.Namespace) -> int:
     """Build the image of a family, or of all.
 
     Args:
-        options: family, base, builder, torch, offline, no_cache.
+        options: Family, base, builder, torch, offline, no_cache.
 
     Returns:
         The exit code.
@@ -52,7 +52,7 @@ def push(options: argparse.Namespace) -> int:
     """Push images to a registry, and record their digests.
 
     Args:
-        options: family, registry.
+        options: Family, registry.
 
     Returns:
         The exit code.
@@ -65,13 +65,13 @@ def pull(options: argparse.Namespace) -> int:
     """Pull published images by their digests.
 
     Args:
-        options: family or model.
+        options: Family or model.
 
     Returns:
         The exit code.
 
     Raises:
-        UsageError: neither is given, or both.
+        UsageError: Neither is given, or both.
     """
     if (options.family is None) == (options.model is None):
         raise UsageError("name what to pull: a family, all, or --model chgnet-0.3.0")
@@ -83,7 +83,7 @@ def wheels(options: argparse.Namespace) -> int:
     """Download the wheels that images are built from.
 
     Args:
-        options: family, python, machine.
+        options: Family, python, machine.
 
     Returns:
         The exit code.
@@ -97,7 +97,7 @@ def check_image(options: argparse.Namespace) -> int:
     """Compute a family's golden vectors inside its image, and print what differs.
 
     Args:
-        options: family.
+        options: Family.
 
     Returns:
         The exit code.
@@ -114,7 +114,7 @@ def changed_images(options: argparse.Namespace) -> int:
     """Print the families whose image a change touches, as JSON.
 
     Args:
-        options: since.
+        options: Since.
 
     Returns:
         The exit code.
@@ -127,7 +127,7 @@ def stale_images(options: argparse.Namespace) -> int:
     """Print the families with no published image, or one of an older recipe, as JSON.
 
     Args:
-        options: none.
+        options: None.
 
     Returns:
         The exit code.

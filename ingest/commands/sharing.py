@@ -13,7 +13,7 @@ def publish_models(options: argparse.Namespace) -> int:
     """Push models' vectors to a hub.
 
     Args:
-        options: those of `matterzoo publish`.
+        options: Those of `matterzoo publish`.
 
     Returns:
         The exit code.
@@ -33,7 +33,7 @@ def fetch_models(options: argparse.Namespace) -> int:
     """Load published vectors.
 
     Args:
-        options: those of `matterzoo fetch`.
+        options: Those of `matterzoo fetch`.
 
     Returns:
         The exit code.

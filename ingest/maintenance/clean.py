@@ -14,11 +14,11 @@ from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import list_folders, size_on_disk
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run, list_runs, lock_run
-from ingest.runs.request import split_names
 from ingest.runs.store.access import checkpoint, open_store, transaction
 from ingest.runtimes import environment
 from schemas.store import connect, update
 from zoo.cards.discovery import load_families
+from zoo.command_line import split_names
 from zoo.errors import did_you_mean
 from zoo.places import environments
 from zoo.terminal import megabytes
@@ -152,7 +152,7 @@ def clean_environment(name: str) -> list[str]:
 
 def _each_once(text: str, what: str) -> list[str]:
     """Return the names of a list, each once; raise RequestError for a list of nothing."""
-    names = list(dict.fromkeys(split_names(text)))
+    names = split_names(text)
     if not names:
         raise RequestError(f"no {what} is named in {text!r}; give names separated by commas")
     return names

@@ -7,7 +7,6 @@ from pathlib import Path
 from ingest.layout import Layout
 from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.reporting import count_entries
-from ingest.runs.request import split_names
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.sources.discovery import find_dataset
 from ingest.systems.dataset import Dataset
@@ -15,7 +14,7 @@ from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import update
-from zoo.command_line import print_now
+from zoo.command_line import print_now, split_names
 from zoo.terminal import duration
 
 

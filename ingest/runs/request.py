@@ -17,6 +17,7 @@ from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Family, Selection
 from zoo.cards.twins import TWIN
+from zoo.command_line import split_names
 from zoo.weights.local import find_weights
 from zoo.worker.applicability import REQUIRED_FIELDS
 
@@ -232,12 +233,3 @@ def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str 
     if given:
         return None
     return f"it takes a {selection.model.input}, and no system of {dataset.dataset} has one"
-
-
-def split_names(text: str) -> list[str]:
-    """Return the names of a list that a user typed, without empty ones.
-
-    Args:
-        text: Names separated by commas, with or without spaces.
-    """
-    return [part.strip() for part in text.split(",") if part.strip()]

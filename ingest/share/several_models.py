@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection
 from ingest.layout import Layout
 from ingest.runs.prepare import prepare_dataset, resolve_dataset
 from ingest.runs.reporting import report_error
-from ingest.runs.request import split_names
 from ingest.share.fetch import fetch_vectors
 from ingest.share.offer import read_offer
 from ingest.share.publish import publish_vectors
 from ingest.share.record import ShareError
 from schemas.store import update
-from zoo.command_line import print_now
+from zoo.command_line import print_now, split_names
 
 
 def publish_models(

@@ -13,7 +13,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this package.
 
     Args:
-        commands: the program's commands.
+        commands: The program's commands.
     """
     _add_query(commands)
     sub = commands.add("shell", "query.commands.ask:open_shell", "open a SQL prompt on the store")

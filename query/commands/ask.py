@@ -16,7 +16,7 @@ from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
 from query.sql.splitting import split_statements
 from query.statements import Statement, find_statements
-from zoo.command_line import names
+from zoo.command_line import split_names
 from zoo.errors import MatterzooError
 
 
@@ -24,7 +24,7 @@ def open_shell(options: argparse.Namespace) -> int:
     """Open the prompt.
 
     Args:
-        options: store, write.
+        options: Store, write.
 
     Returns:
         The exit code.
@@ -40,7 +40,7 @@ def write_report(options: argparse.Namespace) -> int:
     """Write the page, and print where it is.
 
     Args:
-        options: dataset, out, store.
+        options: Dataset, out, store.
 
     Returns:
         The exit code.
@@ -49,7 +49,7 @@ def write_report(options: argparse.Namespace) -> int:
 
     with _one_sentence(), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
-        print(report(connection, names(options.dataset), Path(options.out)))
+        print(report(connection, split_names(options.dataset), Path(options.out)))
     return 0
 
 
@@ -57,13 +57,13 @@ def answer(options: argparse.Namespace) -> int:
     """Run SQL, or a statement by its name, and show or write what comes back.
 
     Args:
-        options: sql, words, help, store, write, form, file, out.
+        options: Sql, words, help, store, write, form, file, out.
 
     Returns:
         The exit code.
 
     Raises:
-        MatterzooError: the words, the format or the file do not fit, or the SQL fails.
+        MatterzooError: The words, the format or the file do not fit, or the SQL fails.
     """
     known = find_statements()
     if options.help or options.sql is None:

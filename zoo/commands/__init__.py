@@ -15,7 +15,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this package.
 
     Args:
-        commands: the program's commands.
+        commands: The program's commands.
     """
     _add_models(commands)
     _add_families(commands)

@@ -17,7 +17,7 @@ def lock_families(options: argparse.Namespace) -> int:
     """Resolve the requirements of a family, or of all, into their locks.
 
     Args:
-        options: family, upgrade.
+        options: Family, upgrade.
 
     Returns:
         The exit code.
@@ -32,7 +32,7 @@ def new_family(options: argparse.Namespace) -> int:
     """Write the folder of a new family, and print what comes next.
 
     Args:
-        options: name, folder.
+        options: Name, folder.
 
     Returns:
         The exit code.
@@ -53,13 +53,13 @@ def check_cards(families: Sequence[str]) -> int:
     """Print whether the cards, encoders and locks of families have no faults.
 
     Args:
-        families: their names; empty for all.
+        families: Their names; empty for all.
 
     Returns:
         The exit code.
 
     Raises:
-        CardError: every fault, one per line, or a family that does not exist.
+        CardError: Every fault, one per line, or a family that does not exist.
     """
     folders = {folder.name: folder for folder in family_folders()}
     for name in families:

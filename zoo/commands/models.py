@@ -12,7 +12,7 @@ from zoo.cards.discovery import find_family, find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.schema import Input
 from zoo.cards.twins import TWIN
-from zoo.command_line import names
+from zoo.command_line import split_names
 from zoo.description import HEADING, explain, list_row, summarize
 from zoo.errors import did_you_mean
 from zoo.terminal import log, print_table
@@ -25,13 +25,13 @@ def list_models(options: argparse.Namespace) -> int:
     """Print a line per model, or all cards as JSON.
 
     Args:
-        options: family, input, json.
+        options: Family, input, json.
 
     Returns:
         The exit code.
 
     Raises:
-        CardError: there is no such family or kind of input.
+        CardError: There is no such family or kind of input.
     """
     if options.family is not None:
         find_family(options.family)
@@ -60,7 +60,7 @@ def info(options: argparse.Namespace) -> int:
     """Print all that the card of one model says.
 
     Args:
-        options: model, json.
+        options: Model, json.
 
     Returns:
         The exit code.
@@ -78,7 +78,7 @@ def fetch_weights(options: argparse.Namespace) -> int:
     """Download and verify the weights of models.
 
     Args:
-        options: models.
+        options: Models.
 
     Returns:
         The exit code.
@@ -97,8 +97,8 @@ def pin_weights(models: str, *, again: bool) -> int:
     """Download the weights of models once and record their hashes.
 
     Args:
-        models: model ids, separated by commas, or all.
-        again: whether what is found now may replace what was pinned.
+        models: Model ids, separated by commas, or all.
+        again: Whether what is found now may replace what was pinned.
 
     Returns:
         The exit code.
@@ -115,13 +115,13 @@ def for_each(models: str, act: Callable[[Selection], None]) -> None:
     """Act on every model that is named, whatever happens to the others.
 
     Args:
-        models: model ids, separated by commas, or all.
-        act: what is done with each.
+        models: Model ids, separated by commas, or all.
+        act: What is done with each.
 
     Raises:
-        WeightsError: what went wrong with some of them, after all were tried.
+        WeightsError: What went wrong with some of them, after all were tried.
     """
-    chosen = load_models().values() if models == "all" else map(find_model, names(models))
+    chosen = load_models().values() if models == "all" else map(find_model, split_names(models))
     faults = []
     for selection in list(chosen):
         try:

@@ -13,10 +13,18 @@ import pytest
 from tests.conftest import ctrl_c_reaches_what_tests_start, one_torch_thread
 from zoo.cards.family import Family
 from zoo.places import ROOT, environments
+from zoo.verify.suite import FamilySuite
 
 SHARED = ROOT / "tests" / "zoo" / "families"  # modules that scripts of several families import
 
 __all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that a family inherits: `make test-families` runs them."""
+    for item in items:
+        if isinstance(item, pytest.Function) and issubclass(item.cls or object, FamilySuite):
+            item.add_marker("family")
 
 
 @pytest.fixture(scope="session")
