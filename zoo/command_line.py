@@ -164,7 +164,7 @@ def named(text: str) -> str:
     Raises:
         argparse.ArgumentTypeError: it is empty, or only commas and spaces.
     """
-    if not names(text):
+    if not split_names(text):
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
     return text
 

@@ -44,8 +44,8 @@ def value_of(
         f"{PAIRS} AND a.model_id = '{a}' AND b.model_id = '{b}' "
         f"AND starts_with(system_id, 'crystals/')"
     )
-    found = one(con, f"SELECT {metric}(a.vector, b.vector{options(metric)}{more}) {where}")
-    return found  # type: ignore[return-value]
+    call = f"{metric}(a.vector, b.vector{options(metric)}{more})"
+    return one(con, f"SELECT {call} {where}")  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("metric", METRICS)
