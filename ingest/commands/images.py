@@ -44,6 +44,7 @@ def build(options: argparse.Namespace) -> int:
     how = BuildOptions(
         options.base, options.builder, options.torch, options.offline, not options.no_cache
     )
+    find_families(options.family)  # a wrong name is refused before an engine is looked for
     operations.build_images(options.family, how, print_now)
     return 0
 
@@ -57,6 +58,7 @@ def push(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
+    find_families(options.family)
     operations.push_images(options.family, options.registry, print_now)
     return 0
 
@@ -75,7 +77,9 @@ def pull(options: argparse.Namespace) -> int:
     """
     if (options.family is None) == (options.model is None):
         raise UsageError("name what to pull: a family, all, or --model chgnet-0.3.0")
-    operations.pull_images(options.family or find_model(options.model).family.name, print_now)
+    family = options.family or find_model(options.model).family.name
+    find_families(family)
+    operations.pull_images(family, print_now)
     return 0
 
 

@@ -195,3 +195,20 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 def test_discovery_follows_the_search_path(toy: Path) -> None:
     assert family_folders() == [toy]
+
+
+def test_a_search_path_that_leads_nowhere_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "nowhere"))
+    assert main(["list"]) == 2
+    assert f"names {tmp_path / 'nowhere'}, which is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["build", "pull", "push"])
+def test_a_wrong_name_is_refused_before_an_engine_is_looked_for(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    assert main([command, "toi", *(["127.0.0.1:9"] if command == "push" else [])]) == 2
+    assert "no family is named 'toi'; did you mean 'toy'?" in capsys.readouterr().err

@@ -18,9 +18,16 @@ def search_path() -> list[Path]:
     """Return the folders whose sub-folders are families.
 
     They are the project's own and those that MATTERZOO_FAMILIES names, separated as in PATH.
+
+    Raises:
+        CardError: MATTERZOO_FAMILIES names something that is no folder.
     """
-    own = os.environ.get("MATTERZOO_FAMILIES", "")
-    return [FAMILIES, *(Path(p) for p in own.split(os.pathsep) if p)]
+    named = os.environ.get("MATTERZOO_FAMILIES", "").split(os.pathsep)
+    own = [Path(path) for path in named if path]
+    for folder in own:
+        if not folder.is_dir():
+            raise CardError(f"MATTERZOO_FAMILIES names {folder}, which is no folder; make it first")
+    return [FAMILIES, *own]
 
 
 def family_folders() -> list[Path]:
