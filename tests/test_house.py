@@ -43,6 +43,13 @@ def test_files_are_short() -> None:
     assert long == {}
 
 
+def test_files_of_families_are_short() -> None:
+    found = (house.ROOT / "zoo" / "families").glob("*/*.py")
+    lengths = {str(path): len(path.read_text().splitlines()) for path in found}
+    assert len(lengths) > 30
+    assert {path: n for path, n in lengths.items() if n > house.LONGEST_FILE} == {}
+
+
 def test_functions_are_short() -> None:
     assert [f.label for f in FUNCTIONS if f.length > house.LONGEST_FUNCTION] == []
 

@@ -34,26 +34,16 @@ ELEMENTS = 118
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A graph with edges in both directions and one edge from each atom to itself.
+    """A graph with edges in both directions and one edge from each atom to itself."""
 
-    Attributes:
-        atoms: The element and the chirality of each atom, (n, 2).
-        source: The atom at which each edge begins, (e,).
-        target: The atom at which each edge ends, (e,).
-        bonds: The kind and the direction of the bond of each edge, (e, 2).
-    """
-
-    atoms: Tensor
-    source: Tensor
-    target: Tensor
-    bonds: Tensor
+    atoms: Tensor  # element and chirality of each atom, (n, 2)
+    source: Tensor  # the atom at which each edge begins, (e,)
+    target: Tensor  # the atom at which each edge ends, (e,)
+    bonds: Tensor  # kind and direction of the bond of each edge, (e, 2)
 
 
 def read(smiles: str) -> Chem.Mol:
-    """Return the molecule with its atoms in RDKit's canonical order.
-
-    The tags of chirality and direction depend on this order.
-    """
+    """Return the molecule in RDKit's canonical order, on which tags of chirality depend."""
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:
@@ -64,11 +54,7 @@ def read(smiles: str) -> Chem.Mol:
 
 
 def position(value: Any, known: Sequence[Any], what: str) -> int:
-    """Return the place of a value among the known ones.
-
-    Raises:
-        NotApplicable: The model has no embedding for the value.
-    """
+    """Return the place of a value among the known ones; raise NotApplicable for others."""
     if value not in known:
         raise NotApplicable(f"the model has no embedding for the {what} {value}")
     return known.index(value)
@@ -81,11 +67,7 @@ def describe_atom(atom: Chem.Atom) -> tuple[int, int]:
 
 
 def to_graph(molecule: Chem.Mol) -> Graph:
-    """Return the graph of a molecule.
-
-    Raises:
-        NotApplicable: The models do not know the kind of an atom or a bond.
-    """
+    """Return the graph of a molecule; raise NotApplicable for unknown atoms or bonds."""
     atoms = [describe_atom(atom) for atom in molecule.GetAtoms()]
     edges = [(i, i, SELF_LOOP, 0) for i in range(len(atoms))]
     for bond in molecule.GetBonds():
@@ -120,10 +102,7 @@ def embedding(count: int, width: int) -> nn.Embedding:
 
 
 class Convolution(nn.Module):
-    """A layer that sends a message along each edge.
-
-    The message is the source's vector plus the embedding of the bond's kind and direction.
-    """
+    """A layer that sends the source's vector plus the bond's embedding along each edge."""
 
     def __init__(self, bond_types: int, width: int) -> None:
         super().__init__()
@@ -242,13 +221,12 @@ CONVOLUTIONS: dict[str, type[Convolution]] = {
 
 
 class Network(nn.Module):
-    """Embeddings of element and chirality, then convolutions.
+    """Embeddings of element and chirality, then convolutions, each with a batch norm and a ReLU.
 
-    Each convolution is followed by a batch norm and, except for the last one, a ReLU.
-
-    The option `convolution` is a key of CONVOLUTIONS. `layers` and `width` give the sizes.
-    `atom_types` and `bond_types` count the types, including those for masks and self-loops.
-    `features` is the width of MolCLR's projection; the head for its contrastive loss is not read.
+    The last convolution has no ReLU. The option `convolution` is a key of CONVOLUTIONS. `layers`
+    and `width` give the sizes. `atom_types` and `bond_types` count the types, including those for
+    masks and self-loops. `features` is the width of MolCLR's projection; the head for its
+    contrastive loss is not read.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -277,10 +255,8 @@ class FamilyEncoder(Encoder):
 
     Both representations are per atom: `last_hidden` after the last batch norm, and `features`,
     MolCLR's projection of it. The projection is linear, so its mean over atoms is what MolCLR
-    passes to its downstream tasks.
-
-    The untrained twin is drawn as the original constructors draw: Xavier's initialization for
-    embeddings, and torch's own for the rest.
+    passes to its downstream tasks. The untrained twin is drawn as the original constructors draw:
+    Xavier's initialization for embeddings, and torch's own for the rest.
     """
 
     def __init__(
