@@ -125,7 +125,7 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container and not family" -n auto --dist loadfile
+	@$(PY) -m pytest -m "not gpu and not container and not family" -n auto --dist loadfile --no-loadscope-reorder
 
 bench: bundled-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
