@@ -251,9 +251,10 @@ def test_the_recipe_changes_with_what_decides_the_vectors_and_with_nothing_else(
         assert folder / name not in family_files(family)
     (folder / "models.toml").write_text((folder / "models.toml").read_text() + "\n# a remark\n")
     assert recipe(family) == before
-    (folder / "encoder.py").write_text((folder / "encoder.py").read_text() + "# a remark\n")
-    assert recipe(family) == before
-    for name, line in (("requirements.lock", "# a remark\n"), ("encoder.py", "ANOTHER = 1\n")):
+    for name in ("encoder.py", "requirements.lock"):
+        (folder / name).write_text((folder / name).read_text() + "# a remark\n")
+        assert recipe(family) == before
+    for name, line in (("requirements.lock", "another==1\n"), ("encoder.py", "ANOTHER = 1\n")):
         text = (folder / name).read_text()
         (folder / name).write_text(text + line)
         assert recipe(family) != before
