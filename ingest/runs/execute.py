@@ -15,7 +15,7 @@ from ingest.runs.folder import Run, lock_run
 from ingest.runs.pending import Computed, Failed, PendingLoads
 from ingest.runs.plan import Plan, plan
 from ingest.runs.recovery import recover
-from ingest.runs.reporting import WorkerProgress
+from ingest.runs.reporting import WorkerProgress, report_step
 from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
 from ingest.runtimes.protocol import Runtime
@@ -119,7 +119,7 @@ class Execution:
         """Have the weights here and verified, before an environment takes gigabytes."""
         run.write("runtime.json", {"runtime": self.runtime.name, "image": None})
         try:
-            return download_weights(request.selection, _report_step)
+            return download_weights(request.selection, report_step)
         except WeightsError as error:
             raise RunError(str(error)) from error
 
@@ -129,7 +129,7 @@ class Execution:
         if family.name in self._unbuildable:
             raise RunError(f"the environment of {family.name} could not be made ready, see above")
         try:
-            image = self.runtime.ensure(family, _report_step)
+            image = self.runtime.ensure(family, report_step)
         except RunError as error:
             self._unbuildable[family.name] = str(error)
             raise
@@ -160,7 +160,3 @@ def _describe(name: str, request: Request, planned: Plan) -> str:
     stored = planned.wanted - planned.sent
     more = f" ({stored} more already stored)" if stored else ""
     return f"{name}: {planned.sent} systems on {request.device}{more}"
-
-
-def _report_step(text: str) -> None:
-    print_now(f"  {text}")

@@ -11,6 +11,7 @@ from ingest.layout import Layout, escape_glob
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.load import load, load_failure
+from ingest.runs.reporting import report_step
 from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE
 from schemas.errors import StoreError, StoreLocked
@@ -87,7 +88,7 @@ class PendingLoads:
             StoreError: The store cannot be written.
             ShardError: The run is not what it says it is.
         """
-        log = _report_step if patience == PATIENCE else _ignore  # a short wait is not worth a line
+        log = report_step if patience == PATIENCE else _ignore  # a short wait is not worth a line
         try:
             counts = load(self.layout, computed.run, patience=patience, log=log)
         except (StoreLocked, CheckpointError):
@@ -180,10 +181,6 @@ def summarize_reasons(run: Run) -> list[str]:
             more = sum(count for _, count in of_kind[SHOWN:])
             lines.append(f"{status}, {more} more: see table failures")
     return lines
-
-
-def _report_step(text: str) -> None:
-    print_now(f"  {text}")
 
 
 def _ignore(text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ingest.callbacks import Event
+from zoo.command_line import print_now
 from zoo.terminal import Progress, log
 
 
@@ -17,6 +18,15 @@ def report_error(text: str) -> None:
         text: What went wrong, and what to do.
     """
     print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def report_step(text: str) -> None:
+    """Print a step of what is being done, below the line that says what that is.
+
+    Args:
+        text: The step.
+    """
+    print_now(f"  {text}")
 
 
 class WorkerProgress:
