@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.integrity import ignore_full_disk, read_json, write_json
 from schemas.errors import StoreError
-from schemas.paths import cache_folder, data_folder, is_duckdb
+from schemas.paths import cache_folder, data_folder, default_store, is_duckdb
 
 OWNER = "store.json"  # in a data folder: the name of the store that the folder belongs to
 
@@ -48,7 +47,7 @@ class Layout:
             StoreError: There is no folder to hold the store, or its data folder belongs to
                 another store.
         """
-        path = Path(store or os.environ.get("MATTERZOO_STORE") or "matter.duckdb").absolute()
+        path = (Path(store) if store else default_store()).absolute()
         if not path.parent.is_dir():
             raise StoreError(
                 f"there is no folder {path.parent} to hold the store {path.name}; make it first"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from schemas.paths import default_store
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,11 +61,6 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     from query.sql.registration import register as register_functions
 
     return register_functions(connection)
-
-
-def default_store() -> Path:
-    """Return the store that the environment names, else ./matter.duckdb."""
-    return Path(os.environ.get("MATTERZOO_STORE") or "matter.duckdb")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 MEMORY = ":memory:"  # the path of an empty store that lives as long as its connection
+
+
+def default_store() -> Path:
+    """Return the store that MATTERZOO_STORE names, else `matter.duckdb` in the current folder."""
+    return Path(os.environ.get("MATTERZOO_STORE") or "matter.duckdb")
 
 
 def data_folder(path: str | Path) -> Path:
