@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.integrity import ignore_full_disk, read_json, write_json
 from schemas.errors import StoreError
-from schemas.paths import cache_folder, data_folder, default_store, is_duckdb
+from schemas.paths import cache_folder, data_folder, default_store, is_duckdb, vectors_folder
 
 OWNER = "store.json"  # in a data folder: the name of the store that the folder belongs to
-
-
-def escape_glob(path: Path) -> str:
-    """Return a path for read_parquet in which `*`, `?` and `[` stand for themselves.
-
-    Args:
-        path: A file that exists, in a folder of any name.
-    """
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,11 @@ class Layout:
     def runs(self) -> Path:
         """The folder with one folder per run; see ingest.runs.folder."""
         return self.data / "runs"
+
+    @property
+    def vectors(self) -> Path:
+        """The folder of the vector files; see schemas.vectors."""
+        return vectors_folder(self.store)
 
     @property
     def cache(self) -> Path:

@@ -1,8 +1,9 @@
-"""Where a store's data and cache lie, and how a store's file is recognized."""
+"""Where a store's data, vectors and cache lie, and how a store's file is recognized."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 MEMORY = ":memory:"  # the path of an empty store that lives as long as its connection
@@ -38,6 +39,24 @@ def cache_folder(path: str | Path) -> Path:
         path: The store.
     """
     return data_folder(path) / "cache"
+
+
+def vectors_folder(path: str | Path) -> Path:
+    """Return the folder of the Parquet files that hold a store's vectors.
+
+    Args:
+        path: The store.
+    """
+    return data_folder(path) / "vectors"
+
+
+def escape_glob(path: str | Path) -> str:
+    """Return a path for read_parquet in which `*`, `?` and `[` stand for themselves.
+
+    Args:
+        path: A file that exists, in a folder of any name.
+    """
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def is_duckdb(path: str | Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.cost import START_SECONDS, Task, bytes_per_system, estimate_cost
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import resolve_dataset
@@ -26,6 +26,7 @@ from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset, read_materialized
+from schemas.paths import escape_glob
 from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.command_line import print_now

@@ -10,10 +10,10 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.integrity import Damaged, check_file
-from ingest.layout import escape_glob
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from schemas.message import one_line
+from schemas.paths import escape_glob
 from zoo.encoder import ENERGY
 
 COLUMNS = {

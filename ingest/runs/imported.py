@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.layout import escape_glob
 from ingest.runs.folder import Run
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
+from schemas.paths import escape_glob
 from zoo.files import fsync
 from zoo.worker.job import Job
 from zoo.worker.sealed import stamp

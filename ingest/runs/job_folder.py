@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.integrity import Damaged, check_file
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.request import Request
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
+from schemas.paths import escape_glob
 from zoo.cards.family import Selection
 from zoo.cards.twins import TWIN
 from zoo.files import write_atomically

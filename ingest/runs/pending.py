@@ -7,7 +7,7 @@ from datetime import datetime
 
 import duckdb
 
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.load import load, load_failure
@@ -15,6 +15,7 @@ from ingest.runs.reporting import report_step
 from ingest.runs.store.access import CheckpointError
 from ingest.runs.store.waiting import PATIENCE
 from schemas.errors import StoreError, StoreLocked
+from schemas.paths import escape_glob
 from zoo.command_line import print_now
 from zoo.files import is_disk_full
 from zoo.worker.errors import DiskFullError

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
@@ -18,7 +18,7 @@ from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.sample import ORDER_IN_SQL
 from schemas.errors import FILE_ERRORS, explain_error
-from schemas.paths import MEMORY
+from schemas.paths import MEMORY, escape_glob
 from schemas.store import connect
 
 WANTED = f"""

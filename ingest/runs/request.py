@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 
 import duckdb
 
-from ingest.layout import escape_glob
 from ingest.limits import Limits
 from ingest.runs.errors import RequestError
 from ingest.runtimes.protocol import Runtime
 from ingest.systems.materialized import MaterializedDataset
+from schemas.paths import escape_glob
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Family, Selection

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest.callbacks import Log
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.check import inspect_run
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, lock_run
@@ -23,6 +23,7 @@ from ingest.share.record import FETCHED, PublishedRun, ShareError
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.message import one_line
+from schemas.paths import escape_glob
 from zoo.cards.family import Selection
 from zoo.encoder import ENERGY
 from zoo.files import fsync

@@ -12,7 +12,6 @@ from pathlib import Path
 import duckdb
 
 from ingest.integrity import Damaged, write_json
-from ingest.layout import escape_glob
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.materialized import (
@@ -23,6 +22,7 @@ from ingest.systems.materialized import (
 )
 from ingest.systems.tables import IDS, LABELS, UNREADABLE, TableWriter, system_columns
 from ingest.systems.validation import validate
+from schemas.paths import escape_glob
 from zoo.encoder import content_hash
 from zoo.files import fsync, write_folder_atomically
 from zoo.worker.sealed import stamp

@@ -11,11 +11,12 @@ from typing import Any
 import duckdb
 
 from ingest.integrity import Damaged, check_file
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.errors import DatasetDamaged, ShardError
 from ingest.runs.folder import Run
 from ingest.runs.store.inserts import replace_row
 from ingest.systems.materialized import MaterializedDataset, check_materialized, read_materialized
+from schemas.paths import escape_glob
 from zoo.encoder import SYMBOLS
 from zoo.files import write_atomically
 

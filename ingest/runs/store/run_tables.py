@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from ingest.integrity import Damaged
-from ingest.layout import Layout, escape_glob
+from ingest.layout import Layout
 from ingest.runs.check import Counts, check_run, count_rows, refusal
 from ingest.runs.folder import Run
 from ingest.runs.store.access import bound_memory, transaction
@@ -20,6 +20,7 @@ from ingest.runs.store.dataset_tables import (
 )
 from ingest.runs.store.inserts import insert_row, replace_row
 from schemas.message import one_line
+from schemas.paths import escape_glob
 from zoo.encoder import ENERGY
 
 SAME_ROW = """

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.layout import escape_glob
 from ingest.readers.shared.text import describe_bad_byte, open_text, printable
 from ingest.runs.errors import VectorsError
 from schemas.message import one_line
+from schemas.paths import escape_glob
 
 Batch = tuple[list[str], NDArray[Any]]  # ids, and vectors (n, d) of any real type
 BATCH_NUMBERS = 2**21  # numbers that are in memory at once, 16 MB

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from ingest.layout import escape_glob
 from ingest.runs.errors import VectorsError
 from ingest.systems.materialized import MaterializedDataset
+from schemas.paths import escape_glob
 
 LARGEST = np.finfo(np.float32).max
 # Ids may have the dataset's name in front or not; an id of the source may itself begin with it.
