@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from query.engine.compared_models import Models
 from query.engine.devices import Scratch
+from query.engine.neighbors.candidates import center
 from query.engine.neighbors.finder import ListFinder
-from query.engine.neighbors.nearest import center
 from query.engine.sums import (
     RANKED,
     Centered,

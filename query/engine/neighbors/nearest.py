@@ -12,22 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.engine import kernels, threads
-from query.engine.tiles import FLOAT64_BYTES, blocks, product_tile, upper
+from query.engine.neighbors.candidates import best_candidates, score_candidates
+from query.engine.tiles import FLOAT64_BYTES, blocks
 
 # Values closer than this, relative to the largest they could be, are ties. Float64 products of
 # 4,096 elements are good to about 1e-14, so it never matters which of two equal values happens to
 # be rounded up.
 TIE = 1e-12
-# Candidates kept beyond those asked for, so that rounding near the last one does no harm.
-MARGIN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +38,6 @@ class Neighbors:
 
     index: NDArray[np.int32]
     value: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """One model's vectors about their mean: values are z_i·z_j + bonus_j + c_i.
-
-    Attributes:
-        z: The vectors, (n, d), in the precision of the tiles.
-        bonus: See above, (n,), in the same precision.
-        constant: c, what all values of a row have in common, (n,) float64.
-        error: How far the values of a row may be off, (n,) float64.
-    """
-
-    z: Tensor
-    bonus: Tensor
-    constant: Tensor
-    error: Tensor
 
 
 def nearest(
@@ -93,164 +73,6 @@ def nearest(
     return Neighbors(np.ascontiguousarray(index), np.ascontiguousarray(value))
 
 
-def best_candidates(
-    x: Tensor,
-    k: int,
-    geometry: str,
-    slack: NDArray[np.float64],
-    dtype: torch.dtype,
-    device: torch.device | None,
-    advance: Callable[[int], object],
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return k and a few more systems of every row, and what no other system exceeds.
-
-    Args:
-        x: The vectors, (n, d) float64.
-        k: The number of neighbors, below n.
-        geometry: 'inner' or 'euclidean'.
-        slack: How far apart two values of a row may be and still be tied, (n,).
-        dtype: The precision of the tiles of products.
-        device: Where the tiles are computed; that of x if None.
-        advance: Called with the number of pairs of systems that each tile covered.
-
-    Returns:
-        The systems, (n, c); their values in float64, best first, negative for distances, (n, c);
-        and the value that no other system of the row exceeds, −inf if there is no other, (n,).
-    """
-    frame = _frame(x, geometry, dtype, x.device if device is None else device)
-    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
-    index, exact = _score(x, index, geometry, slack)
-    if index.shape[1] == len(x) - 1:
-        return index, exact, np.full(len(x), -np.inf)
-    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
-    # A product and two lengths give half the squared distance.
-    limit *= 1 if geometry == "inner" else 2
-    return index, exact, limit.numpy()
-
-
-def center(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the rows less their mean, and their squared lengths.
-
-    Args:
-        x: The vectors, (n, d) float64.
-        mean: Their mean, (d,) float64.
-        dtype: The precision of the rows that are returned.
-
-    Returns:
-        The rows, (n, d), and their squared lengths, (n,) float64.
-    """
-    z, squares = torch.empty(x.shape, dtype=dtype), torch.empty(len(x), dtype=torch.float64)
-    table, about, out, lengths = x.numpy(), mean.numpy(), z.numpy(), squares.numpy()
-    threads.each(
-        lambda p: kernels.center_rows(table[p], about, out[p], lengths[p]), threads.parts(len(x))
-    )
-    return z, squares
-
-
-def _frame(x: Tensor, geometry: str, dtype: torch.dtype, device: torch.device) -> _Frame:
-    mean = x.mean(dim=0)
-    z, squares = center(x, mean, dtype)
-    if geometry == "inner":
-        bonus = x @ mean - mean @ mean
-        constant = bonus + mean @ mean
-    else:
-        bonus = squares / -2
-        constant = bonus
-    # The rounding of elements to the tile's precision, then that of a sum of d products, which
-    # grows about as √d.
-    precision = torch.finfo(dtype).eps
-    largest = squares.sqrt().amax()
-    error = precision * (
-        (4 + x.shape[1] ** 0.5) * squares.sqrt() * largest + 2 * bonus.abs().amax()
-    )
-    return _Frame(z.to(device), bonus.to(device, dtype), constant, error)
-
-
-def _candidates(
-    frame: _Frame, count: int, advance: Callable[[int], object]
-) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
-    """Return the least value and the index of each row's `count` best by the tiles, unordered."""
-    n, device = len(frame.z), frame.z.device
-    search = _search_cpu if device.type == "cpu" else _search_torch
-    values = torch.full((n, count), -torch.inf, dtype=frame.z.dtype, device=device)
-    index = torch.zeros((n, count), dtype=torch.int32, device=device)
-    rows, columns = product_tile(device)
-    buffer = torch.empty(rows * max(rows, columns), dtype=frame.z.dtype, device=device)
-    for part, other in upper(n, rows, columns):
-        shape = (part.stop - part.start, other.stop - other.start)
-        tile = buffer[: shape[0] * shape[1]].view(shape)
-        torch.mm(frame.z[part], frame.z[other].T, out=tile)
-        search(tile, frame.bonus, part, other, values, index)
-        advance(shape[0] * shape[1] * (1 if part == other else 2))
-    return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
-
-
-def _search_cpu(
-    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
-) -> None:
-    table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
-    own = part.start - other.start
-
-    def push_rows(rows: slice) -> None:
-        there = slice(part.start + rows.start, part.start + rows.stop)
-        kernels.push_rows(
-            table[rows], add[other], own + rows.start, other.start, heap[there], names[there]
-        )
-
-    def push_columns(columns: slice) -> None:
-        there = slice(other.start + columns.start, other.start + columns.stop)
-        kernels.push_columns(table[:, columns], add[part], part.start, heap[there], names[there])
-
-    tasks = [partial(push_rows, rows) for rows in threads.parts(table.shape[0])]
-    if part != other:
-        tasks += [partial(push_columns, columns) for columns in threads.parts(table.shape[1])]
-    threads.each(lambda task: task(), tasks)
-
-
-def _search_torch(
-    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
-) -> None:
-    if part == other:
-        tile.fill_diagonal_(-torch.inf)
-    else:
-        _merge(tile.T + bonus[part], part.start, values[other], index[other])
-    _merge(tile + bonus[other], other.start, values[part], index[part])
-
-
-def _merge(found: Tensor, first: int, values: Tensor, index: Tensor) -> None:
-    """Keep the largest of what each row has and is offered, in place; names begin with `first`."""
-    count = values.shape[1]
-    best, place = found.topk(min(count, found.shape[1]), dim=1)
-    best = torch.cat([values, best], dim=1)
-    names = torch.cat([index, (place + first).to(torch.int32)], dim=1)
-    best, place = best.topk(count, dim=1)
-    values.copy_(best)
-    index.copy_(names.gather(1, place))
-
-
-def _score(
-    x: Tensor,
-    index: NDArray[np.int32],
-    geometry: str,
-    slack: NDArray[np.float64],
-    rows: NDArray[np.intp] | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the lists of `rows` (all if None) with their values in float64, best first."""
-    exact = np.empty(index.shape)
-    table = x.cpu().numpy()
-    compute = kernels.inner_products if geometry == "inner" else kernels.squared_distances
-
-    def score(part: slice) -> None:
-        owners = np.arange(part.start, part.stop) if rows is None else rows[part]
-        compute(table, owners, index[part], exact[part])
-        if geometry == "euclidean":
-            np.negative(exact[part], out=exact[part])
-        kernels.order_by_value(exact[part], index[part], slack[owners])
-
-    threads.each(score, threads.parts(len(index), 64))
-    return index, exact
-
-
 def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
     """Return how close two values of a row are that count as tied, (n,)."""
     if geometry == "inner":
@@ -264,7 +86,7 @@ def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
 def _whole_rows(
     x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the k best of whole rows in float64, as `_score` gives them, (len(rows), k)."""
+    """Return the k best of whole rows in float64 and their values, (len(rows), k)."""
     centered = x - x.mean(dim=0) if geometry == "euclidean" else x
     bonus = (
         centered.square().sum(dim=1) / -2
@@ -277,7 +99,8 @@ def _whole_rows(
         tile = centered[chosen] @ centered.T + bonus.to(x.device)
         tile[torch.arange(len(chosen)), chosen] = -torch.inf
         found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
-    return _score(x, torch.cat(found).to(torch.int32).cpu().numpy(), geometry, slack, rows)
+    index = torch.cat(found).to(torch.int32).cpu().numpy()
+    return score_candidates(x, index, geometry, slack, rows)
 
 
 def top(tile: Tensor, k: int, slack: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from query.engine import kernels, threads
+from query.engine.neighbors.candidates import best_candidates
 from query.engine.neighbors.lists import NeighborLists, expand, offsets, require_room
-from query.engine.neighbors.nearest import best_candidates
 from query.engine.resolution import SPREAD, Resolution
 from query.engine.tiles import FLOAT64_BYTES, blocks
 

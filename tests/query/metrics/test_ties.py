@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 import query
-from query.engine.neighbors import lists, search
-from query.engine.neighbors import nearest as nearest_module
+from query.engine.neighbors import candidates, lists, search
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.normalization import normalize, normalize_resolved
 from query.metrics import (
@@ -156,8 +155,8 @@ def test_lists_cut_to_some_systems_are_those_found_among_them(seed: int) -> None
 def test_a_gpus_search_finds_the_same_ties(dtype: torch.dtype, seed: int) -> None:
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for way in (nearest_module._search_cpu, nearest_module._search_torch):
-            patch.setattr(nearest_module, "_search_cpu", way)
+        for way in (candidates._search_cpu, candidates._search_torch):
+            patch.setattr(candidates, "_search_cpu", way)
             found.append(
                 weights(Comparison([tied(seed)], k=6, dtype=dtype).neighbors(0, "inner", 6))
             )

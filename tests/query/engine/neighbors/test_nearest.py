@@ -8,7 +8,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from query.engine import tiles
-from query.engine.neighbors.nearest import _search_cpu, _search_torch, nearest
+from query.engine.neighbors.candidates import _search_cpu, _search_torch
+from query.engine.neighbors.nearest import nearest
 from tests.query.engine.tables import TILES, a_tile, table
 
 
