@@ -70,18 +70,8 @@ class Execution:
             return
         planned = plan(self.layout, request, patience)
         print_now(_describe(name, request, planned))
-        if planned.run is None:
-            return
-        with lock_run(planned.run):
-            seconds = self._compute(request, planned.run)
-            computed = Computed(request.selection.model_id, planned.run, seconds)
-            try:
-                self.pending.load(computed, patience)
-            except StoreLocked as error:
-                self.pending.add(computed)
-                print_now(f"  computed; it is loaded at the end, since {error}")
-                return
-        self.pending.retry()
+        for run in planned.runs:
+            self._execute_run(request, run, patience)
 
     def finish(self) -> dict[str, str]:
         """Load what could not be loaded before, waiting for a store that others use.
@@ -90,6 +80,19 @@ class Execution:
             Why a model's vectors are still not in the store, by the model's id.
         """
         return self.pending.finish()
+
+    def _execute_run(self, request: Request, run: Run, patience: float) -> None:
+        """Have a run finished and loaded, or leave the load to `finish`."""
+        with lock_run(run):
+            seconds = self._compute(request, run)
+            computed = Computed(request.selection.model_id, run, seconds)
+            try:
+                self.pending.load(computed, patience)
+            except StoreLocked as error:
+                self.pending.add(computed)
+                print_now(f"  computed; it is loaded at the end, since {error}")
+                return
+        self.pending.retry()
 
     def _compute(self, request: Request, run: Run) -> float:
         """Have the run finished; return how many seconds the worker took."""
@@ -154,9 +157,10 @@ class Execution:
 
 def _describe(name: str, request: Request, planned: Plan) -> str:
     """Return the line that says what is going to be done for a request."""
-    if planned.run is None:
+    if not planned.runs:
         done = f"{planned.wanted} of {planned.wanted} systems already stored"
         return f"{name}: {done}; nothing to do"
     stored = planned.wanted - planned.sent
     more = f" ({stored} more already stored)" if stored else ""
-    return f"{name}: {planned.sent} systems on {request.device}{more}"
+    runs = f" in {len(planned.runs)} runs" if len(planned.runs) > 1 else ""
+    return f"{name}: {planned.sent} systems{runs} on {request.device}{more}"

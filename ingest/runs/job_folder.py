@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,7 @@ def write_job(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     request: Request,
-    representations: list[str],
-    sent: int,
+    representations: Sequence[str],
 ) -> Run:
     """Write the folder of a run that is to be made, or find it if an earlier start has written it.
 
@@ -45,8 +44,7 @@ def write_job(
         connection: Has the table `sent` (system_id, content_hash): the systems to embed.
         layout: The store and the files beside it.
         request: What is asked for.
-        representations: Those of the request that lack systems.
-        sent: The number of rows of `sent`.
+        representations: Those of the request that the systems lack.
 
     Returns:
         The run. Its id is made from all that decides the vectors.
@@ -54,12 +52,48 @@ def write_job(
     Raises:
         Damaged: The run has shards, and its systems are damaged.
     """
-    job = _make_job(request, representations, _hash_systems(connection))
-    run = Run.of(layout, job.run_id)
-    stated = _ensure_systems(connection, request.dataset, sent, run)
-    run.write("model.json", model_rows(request.selection))
-    replace(job, sent=stated).write(run.job)
+    systems_hash, sent = _hash_systems(connection)
+    deciding = decide(request, representations)
+    selection, dataset = request.selection, request.dataset
+    run_id = name_run(selection.model_id, dataset.dataset, [deciding, systems_hash])
+    run = Run.of(layout, run_id)
+    stated = _ensure_systems(connection, dataset, sent, run)
+    _write_facts(run, request, deciding, stated)
     return run
+
+
+def take_over(run: Run, request: Request, representations: Sequence[str]) -> None:
+    """Have a run that has begun go on as the request says, and as today's cards are written.
+
+    Args:
+        run: A run with a job and with the systems that the job states.
+        request: What is asked for; it may name another device or batch budget than the job.
+        representations: Those of the run.
+    """
+    stated = run.read("job/job.json")["sent"]
+    _write_facts(run, request, decide(request, representations), stated)
+
+
+def decide(request: Request, representations: Sequence[str]) -> dict[str, Any]:
+    """Return what decides the vectors of a run, but for its systems, as fields of its job.
+
+    Args:
+        request: What is asked for.
+        representations: Those of the run.
+    """
+    selection = request.selection
+    return {
+        "family": selection.family.name,
+        "model_id": selection.model_id,
+        "untrained_seed": selection.untrained_seed,
+        "representations": list(representations),
+        "dataset": request.dataset.dataset,
+        "dtype": request.dtype,
+        "seed": 0,
+        "card_hash": selection.card_hash,
+        "encoder_hash": selection.family.encoder_hash,
+        "lock_hash": selection.family.lock_hash,
+    }
 
 
 def name_run(model_id: str, dataset: str, deciding: Any) -> str:
@@ -74,8 +108,19 @@ def name_run(model_id: str, dataset: str, deciding: Any) -> str:
         `<model>--<dataset>--<12 hexadecimal digits>`.
     """
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-    name = re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{model_id}--{dataset}")
-    return f"{name}--{digest[:ID_DIGITS]}"
+    return f"{_prefix(model_id, dataset)}{digest[:ID_DIGITS]}"
+
+
+def run_folders(layout: Layout, model_id: str, dataset: str) -> list[Run]:
+    """Return the runs whose folders are named like those of a model on a dataset, by name.
+
+    Args:
+        layout: The store beside which the runs lie.
+        model_id: The model.
+        dataset: The dataset's name.
+    """
+    pattern = _prefix(model_id, dataset) + "?" * ID_DIGITS
+    return [Run(folder) for folder in sorted(layout.runs.glob(pattern))]
 
 
 def model_rows(selection: Selection) -> dict[str, Any]:
@@ -108,44 +153,36 @@ def model_rows(selection: Selection) -> dict[str, Any]:
     return {"model": row, "scores": scores}
 
 
-def _hash_systems(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the SHA-256 over the ids and content hashes of the systems to embed."""
-    digest = hashlib.sha256()
+def _prefix(model_id: str, dataset: str) -> str:
+    """Return what the names of all runs of a model on a dataset begin with."""
+    return re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{model_id}--{dataset}--")
+
+
+def _hash_systems(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
+    """Return the SHA-256 over ids and content hashes of the systems to embed, and their number."""
+    digest, count = hashlib.sha256(), 0
     cursor = connection.execute("SELECT system_id, content_hash FROM sent ORDER BY system_id")
     while rows := cursor.fetchmany(FETCHED_ROWS):
+        count += len(rows)
         for row in rows:
             digest.update("\t".join(row).encode() + b"\n")
-    return digest.hexdigest()
+    return digest.hexdigest(), count
 
 
-def _make_job(request: Request, representations: list[str], systems_hash: str) -> Job:
-    """Return the job, with an id by which a run that died is found again."""
-    selection = request.selection
-    deciding: dict[str, Any] = {
-        "family": selection.family.name,
-        "model_id": selection.model_id,
-        "untrained_seed": selection.untrained_seed,
-        "representations": representations,
-        "dataset": request.dataset.dataset,
-        "dtype": request.dtype,
-        "seed": 0,
-        "card_hash": selection.card_hash,
-        "encoder_hash": selection.family.encoder_hash,
-        "lock_hash": selection.family.lock_hash,
-    }
-    run_id = name_run(
-        selection.model_id,
-        request.dataset.dataset,
-        [deciding, request.device.split(":")[0], systems_hash],
-    )
-    facts = deciding | {"representations": tuple(representations)}
-    return Job(
-        run_id=run_id,
-        model=selection.model.for_worker(),
+def _write_facts(
+    run: Run, request: Request, deciding: dict[str, Any], stated: dict[str, Any]
+) -> None:
+    """Write the rows of the card and, last, the job."""
+    run.write("model.json", model_rows(request.selection))
+    facts = deciding | {"representations": tuple(deciding["representations"])}
+    Job(
+        run_id=run.run_id,
+        model=request.selection.model.for_worker(),
         device=request.device,
         batch=request.batch,
+        sent=stated,
         **facts,
-    )
+    ).write(run.job)
 
 
 def _ensure_systems(

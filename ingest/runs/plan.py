@@ -1,4 +1,19 @@
-"""Find what is missing in the store, and plan the run that computes it."""
+"""Find what is missing in the store, and plan the runs that compute it.
+
+What is asked for is cut into chunks (`ingest.runs.chunks.cut`), whatever the store has already. Of
+each chunk, a run computes what the store lacks. That is all of the chunk, or nothing, unless a
+smaller limit was asked for before or the dataset has changed since; then it is the rest.
+
+A run's id is made from what the run computes: the card with its weights, the code, the
+representations, the precision, and the ids and contents of its systems. So a chunk has the same id
+on every machine and whenever it is asked for; a rest has another, since it holds other vectors. The
+device, the batch budget and the runtime are no part of an id.
+
+Nothing is computed twice. Systems that lack only some of the representations get a run of their
+own, for those alone. And before anything new is planned, runs that have begun and that compute
+nothing but what is missing are taken over (`ingest.runs.chunks.begun`), also if an earlier version
+of matterzoo cut or named them in another way.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +25,21 @@ from typing import Any
 import duckdb
 
 from ingest.layout import Layout
+from ingest.runs.chunks.begun import names_of, take_over_begun
+from ingest.runs.chunks.cut import cut_into_chunks
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
 from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
-from ingest.systems.sample import ORDER_IN_SQL
 from schemas.errors import FILE_ERRORS, explain_error
-from schemas.paths import MEMORY, escape_glob
+from schemas.paths import MEMORY
 from schemas.store import connect
 
-WANTED = f"""
-CREATE TEMP TABLE wanted AS
-SELECT system_id, content_hash FROM read_parquet($systems, hive_partitioning = false)
-ORDER BY {ORDER_IN_SQL}
-LIMIT $limit
-"""
 # A failure is an answer too: with the same card, the system would fail again.
-MISSING = """
-CREATE TEMP TABLE missing AS
+LACKING = """
+INSERT INTO lacking
 WITH answered AS (
     SELECT system_id, content_hash, run_id FROM embeddings
     WHERE model_id = $model_id AND representation = $representation
@@ -40,7 +50,19 @@ WITH answered AS (
     SELECT system_id, content_hash FROM answered JOIN runs USING (run_id)
     WHERE card_hash = $card_hash AND dtype = $dtype
 )
-SELECT system_id, content_hash FROM wanted ANTI JOIN valid USING (system_id, content_hash)
+SELECT system_id, content_hash, chunk, $bit::HUGEINT AS bit
+FROM wanted ANTI JOIN valid USING (system_id, content_hash)
+"""
+# `lacks` is a set of representations: bit i stands for number i of those that are asked for.
+MISSING = """
+CREATE TEMP TABLE missing AS
+SELECT system_id, content_hash, chunk, bit_or(bit) AS lacks
+FROM lacking GROUP BY system_id, content_hash, chunk
+"""
+PARTS = "SELECT chunk, lacks FROM missing GROUP BY ALL ORDER BY ALL"
+SENT = """
+CREATE OR REPLACE TEMP TABLE sent AS
+SELECT system_id, content_hash FROM missing WHERE chunk = $chunk AND lacks = $lacks
 """
 
 
@@ -49,15 +71,20 @@ class Plan:
     """What is to be done for a request.
 
     Attributes:
-        run: A run to make, to continue, or (if finished) only to load; None if the store has
+        runs: Runs to make, to continue, or (if finished) only to load; none if the store has
             everything already.
         wanted: How many systems are asked for.
         sent: How many of them lack a vector.
     """
 
-    run: Run | None
+    runs: tuple[Run, ...]
     wanted: int
     sent: int
+
+    @property
+    def run(self) -> Run | None:
+        """The first run, None if there is none."""
+        return self.runs[0] if self.runs else None
 
 
 def count_missing(layout: Layout, request: Request) -> int:
@@ -71,12 +98,11 @@ def count_missing(layout: Layout, request: Request) -> int:
         How many systems would be embedded.
     """
     with _read_store(layout, request.dataset) as connection:
-        _find_missing(connection, request)
-        return _count(connection, "sent")
+        return _find_missing(connection, request)
 
 
 def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
-    """Find what is missing and write the job for it. The store is read, never written.
+    """Find what is missing and write the jobs for it. The store is read, never written.
 
     Args:
         layout: The store, which need not exist.
@@ -84,18 +110,18 @@ def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
         patience: How many seconds to wait while another process writes to the store.
 
     Returns:
-        The plan; the same request finds the same run again.
+        The plan; the same request finds the same runs again.
 
     Raises:
         StoreError: The store cannot be read.
     """
     with _read_store(layout, request.dataset, patience) as connection:
-        lacking = _find_missing(connection, request)
-        sent = _count(connection, "sent")
-        if not sent:
-            return Plan(None, request.systems, 0)
-        run = write_job(connection, layout, request, lacking, sent)
-    return Plan(run, request.systems, sent)
+        missing = _find_missing(connection, request)
+        runs = list(take_over_begun(connection, layout, request)) if missing else []
+        for chunk, lacks in connection.execute(PARTS).fetchall():
+            connection.execute(SENT, {"chunk": chunk, "lacks": lacks})
+            runs.append(write_job(connection, layout, request, names_of(request, lacks)))
+    return Plan(tuple(runs), request.systems, missing)
 
 
 @contextmanager
@@ -116,30 +142,25 @@ def _read_store(
             raise explain_error(layout.store, error) from error
 
 
-def _find_missing(connection: duckdb.DuckDBPyConnection, request: Request) -> list[str]:
-    """Fill the table `sent` with the systems to embed.
+def _find_missing(connection: duckdb.DuckDBPyConnection, request: Request) -> int:
+    """Fill the table `missing` (system_id, content_hash, chunk, lacks).
 
     Returns:
-        The representations that lack at least one system.
+        The number of its rows.
     """
-    systems = escape_glob(request.dataset.systems)
-    connection.execute(WANTED, {"systems": systems, "limit": request.systems})
-    connection.execute("CREATE TEMP TABLE sent (system_id VARCHAR, content_hash VARCHAR)")
+    cut_into_chunks(connection, request.dataset.systems, request.systems)
+    connection.execute(
+        "CREATE TEMP TABLE lacking "
+        "(system_id VARCHAR, content_hash VARCHAR, chunk BIGINT, bit HUGEINT)"
+    )
     card: dict[str, Any] = {
         "model_id": request.selection.model_id,
         "card_hash": request.selection.card_hash,
         "dtype": request.dtype,
     }
-    lacking = []
-    for name in request.representations:
-        connection.execute(MISSING, card | {"representation": name})
-        if _count(connection, "missing"):
-            lacking.append(name)
-        connection.execute("INSERT INTO sent FROM missing ANTI JOIN sent USING (system_id)")
-        connection.execute("DROP TABLE missing")
-    return lacking
-
-
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    ((count,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    for number, name in enumerate(request.representations):
+        connection.execute(LACKING, card | {"representation": name, "bit": 1 << number})
+    connection.execute(MISSING)
+    connection.execute("DROP TABLE lacking")
+    ((count,),) = connection.execute("SELECT count(*) FROM missing").fetchall()
     return int(count)

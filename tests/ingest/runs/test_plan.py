@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
 
+import ingest.runs.plan as plan_module
 from ingest.layout import Layout
+from ingest.runs.chunks.cut import cut_into_chunks
 from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, plan
@@ -25,13 +28,28 @@ Planned = Callable[..., Plan]
 Finish = Callable[..., Run]
 
 
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut datasets after every 8 systems."""
+    monkeypatch.setattr(plan_module, "cut_into_chunks", partial(cut_into_chunks, size=8))
+
+
+def ids(run: Run | MaterializedDataset) -> list[str]:
+    found: list[str] = pq.read_table(run.systems, columns=["system_id"])["system_id"].to_pylist()
+    return found
+
+
 def sent(planned: Plan) -> list[str]:
-    assert planned.run is not None
-    ids: list[str] = pq.read_table(planned.run.systems, columns=["system_id"])[
-        "system_id"
-    ].to_pylist()
-    assert len(ids) == planned.sent
-    return ids
+    (run,) = planned.runs
+    assert len(ids(run)) == planned.sent
+    return ids(run)
+
+
+def cut_off(run: Run | None, finish: Finish) -> Run:
+    """Return a run that has shards and no run.json."""
+    (finish(run).out / "run.json").unlink()
+    assert run is not None
+    return run
 
 
 def test_without_a_store_everything_is_missing_and_no_store_appears(
@@ -76,12 +94,11 @@ def test_the_same_request_is_the_same_run_and_another_is_another(
     base = planned(made).run
     same = [
         planned(made, batch=3).run,
-        planned(made, device="cpu").run,
+        planned(made, device="cuda:1").run,
         planned(made, limit=20).run,
     ]
     others = [
         planned(made, dtype="float64").run,
-        planned(made, device="cuda:1").run,
         planned(made, limit=19).run,
         planned(made, names=("nodes", "whole")).run,
         planned(made, model_id="toy-picky").run,
@@ -139,17 +156,21 @@ def test_what_is_loaded_is_not_missing(
     rest = planned(made)
     assert (rest.wanted, rest.sent) == (20, 15)
     load(layout, finish(rest.run))
-    assert planned(made) == Plan(None, 20, 0)  # the system that failed is answered, too
-    assert planned(made, limit=3) == Plan(None, 3, 0)
+    assert planned(made) == Plan((), 20, 0)  # the system that failed is answered, too
+    assert planned(made, limit=3) == Plan((), 3, 0)
 
 
-def test_only_the_representation_that_is_missing_is_asked_for(
+def test_each_system_is_sent_for_the_representations_that_it_lacks(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     made = dataset(6)
-    load(layout, finish(planned(made).run))
+    first = planned(made, limit=2).run
+    load(layout, finish(first))
     both = planned(made, names=("nodes", "whole"))
-    assert both.run is not None and both.run.read("job/job.json")["representations"] == ["whole"]
+    found = {tuple(run.read("job/job.json")["representations"]): ids(run) for run in both.runs}
+    assert found.keys() == {("whole",), ("nodes", "whole")} and both.sent == 6
+    assert first is not None and found["whole",] == ids(first)
+    assert sorted(found["whole",] + found["nodes", "whole"]) == ids(made)
 
 
 def test_what_has_changed_is_missing_again(
@@ -165,3 +186,105 @@ def test_another_dtype_is_missing(
     made = dataset(4)
     load(layout, finish(planned(made).run))
     assert planned(made, dtype="float64").sent == 4
+
+
+def test_the_chunks_are_the_same_whatever_is_stored(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, small_chunks: None
+) -> None:
+    made = dataset(20)
+    first = planned(made)
+    assert [len(ids(run)) for run in first.runs] == [8, 8, 4]
+    assert sorted(name for run in first.runs for name in ids(run)) == ids(made)
+    assert planned(made, device="cuda").runs == first.runs
+    load(layout, finish(first.runs[1]))
+    assert planned(made).runs == (first.runs[0], first.runs[2])
+    assert planned(made, limit=16).runs == (first.runs[0],)
+
+
+def test_a_limit_that_grows_keeps_whole_chunks_and_sends_only_the_rest_of_the_last(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, small_chunks: None
+) -> None:
+    made = dataset(20)
+    few = planned(made, limit=10)
+    assert [len(ids(run)) for run in few.runs] == [8, 2]
+    for run in few.runs:
+        load(layout, finish(run))
+    more = planned(made)
+    assert [len(ids(run)) for run in more.runs] == [6, 4] and more.sent == 10
+    for run in more.runs:
+        load(layout, finish(run))
+    assert planned(made) == Plan((), 20, 0)
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT count(*), count(DISTINCT system_id) FROM embeddings"
+        assert connection.execute(query).fetchall() == [(16, 16)]  # each run has one failure
+
+
+def test_a_dataset_that_grew_sends_what_is_new(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, small_chunks: None
+) -> None:
+    made = dataset(16)
+    for run in planned(made).runs:
+        load(layout, finish(run))
+    grown = dataset(20)
+    assert sorted(name for run in planned(grown).runs for name in ids(run)) == ids(grown)[16:]
+
+
+def test_a_run_that_has_begun_is_continued_by_a_request_that_contains_it(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish
+) -> None:
+    made = dataset(20)
+    few = cut_off(planned(made, limit=5).run, finish)
+    more = planned(made, device="cuda:1", batch=3)
+    assert more.runs[0] == few and [len(ids(run)) for run in more.runs] == [5, 15]
+    job = few.read("job/job.json")
+    assert (job["run_id"], job["device"], job["batch"]) == (few.run_id, "cuda:1", 3)
+    assert planned(made).runs == more.runs
+    only_planned = planned(dataset(20, moved=20, shift=0.1), limit=5).run  # it has no shards
+    assert only_planned not in planned(dataset(20, moved=20, shift=0.1)).runs
+
+
+def test_a_run_that_an_earlier_version_named_is_continued_or_loaded(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, small_chunks: None
+) -> None:
+    made = dataset(20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_module, "cut_into_chunks", cut_into_chunks)
+        whole = planned(made).run
+    assert whole is not None
+    old = Run(whole.folder.with_name(f"{whole.run_id[:-12]}0123456789ab"))
+    whole.folder.rename(old.folder)
+    old.write("job/job.json", old.read("job/job.json") | {"run_id": old.run_id})
+    begun = cut_off(old, finish)
+    assert planned(made).runs == (begun,) and planned(made).sent == 20
+    load(layout, finish(begun))
+    assert planned(made) == Plan((), 20, 0)
+
+
+@pytest.mark.parametrize("change", ["card_hash", "encoder_hash", "dtype", "representations"])
+def test_a_run_that_has_begun_with_something_else_is_left_alone(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish, change: str
+) -> None:
+    made = dataset(20)
+    few = cut_off(planned(made, limit=5).run, finish)
+    other = ["whole"] if change == "representations" else "other"
+    few.write("job/job.json", few.read("job/job.json") | {change: other})
+    assert [len(ids(run)) for run in planned(made).runs] == [20]
+
+
+def test_a_run_that_has_begun_is_left_alone_once_any_of_it_is_stored(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish
+) -> None:
+    made = dataset(20)
+    begun = cut_off(planned(made, limit=9).run, finish)
+    load(layout, finish(planned(made, limit=4).run))
+    (rest,) = planned(made, limit=9).runs
+    assert rest != begun and len(ids(rest)) == 5
+
+
+def test_a_run_that_has_begun_with_damaged_systems_is_not_taken_over(
+    dataset: Make, planned: Planned, finish: Finish
+) -> None:
+    made = dataset(20)
+    few = cut_off(planned(made, limit=5).run, finish)
+    few.systems.write_bytes(few.systems.read_bytes()[:-1])
+    assert [len(ids(run)) for run in planned(made).runs] == [20]
