@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 from zoo.cards.base import CardError
 from zoo.cards.defaults import NEVER_SHARED, find_unused_defaults, is_default, merge_defaults
 from zoo.cards.family import Family
+
+FILES = ("family.toml", "models.toml", "weights.lock")  # what cards are read from
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def read_models(folder: Path) -> list[dict[str, Any]]:
 
 
 def load_family(path: Path) -> Family:
-    """Read the cards of one family.
+    """Read the cards of one family; once, as long as its files stay as they are.
 
     Args:
         path: The family's folder.
@@ -61,6 +64,21 @@ def load_family(path: Path) -> Family:
     Raises:
         CardError: A file cannot be read or a card is wrong; the message lists every fault.
     """
+    return _load_family(path, tuple(_stamp(path / name) for name in FILES))
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what changes with the content of a file; None if there is no such file."""
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+@lru_cache(maxsize=256)
+def _load_family(path: Path, stamps: tuple[tuple[int, ...] | None, ...]) -> Family:
+    """Read the cards of one family; the stamps of its files are only part of the cache's key."""
     family, content = read_toml(path / "family.toml"), read_toml(path / "models.toml")
     faults = [*_misplaced_keys(family, content)]
     own, defaults = content.get("model", []), content.get("defaults", {})
