@@ -125,7 +125,8 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container and not family" -n auto --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -m "not gpu and not container and not family and not environment" \
+	    -n auto --dist loadfile --no-loadscope-reorder
 
 bench: bundled-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
@@ -248,8 +249,8 @@ bundled-envs: install  # the environments of the families with a model that need
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
 
-test-families: bundled-envs  ## the tests that families inherit: does each model behave as its card says?
-	@$(PY) -m pytest -m family zoo/families
+test-families: bundled-envs  ## the tests that run the families' packages: does each model behave as its card says?
+	@$(PY) -m pytest -m "family or environment" zoo/families tests/zoo/verify
 
 test-gpu: bundled-envs  ## the tests that need an NVIDIA GPU
 	@$(PY) -m pytest -m gpu

@@ -21,10 +21,13 @@ __all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that a family inherits: `make test-families` runs them."""
+    """Mark what `make test-families` runs: what a family inherits, and its scripts."""
     for item in items:
-        if isinstance(item, pytest.Function) and issubclass(item.cls or object, FamilySuite):
-            item.add_marker("family")
+        if isinstance(item, pytest.Function):
+            if issubclass(item.cls or object, FamilySuite):
+                item.add_marker("family")
+            elif "run_inside" in item.fixturenames:
+                item.add_marker("environment")
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ def test_systems_are_described_in_full(folder: Path) -> None:
     assert len(set(systems["content_hash"].to_pylist())) == len(systems)
 
 
+@pytest.mark.environment
 @family_folder
 def test_first_model_gives_them_again(folder: Path) -> None:
     python = ENVIRONMENTS / folder.name / "bin" / "python"
