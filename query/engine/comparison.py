@@ -205,6 +205,26 @@ class Comparison(Models):
             self._kept[key] = find()
         return self._kept[key]
 
+    def require(self, metric: ComparedMetric, a: int, b: int) -> None:
+        """Refuse models without values, and too few systems for a metric.
+
+        Args:
+            metric: The metric.
+            a: The number of the first model.
+            b: The number of the second.
+
+        Raises:
+            Undefined: The metric has no value of these models.
+        """
+        for i in (a, b):
+            if (reason := self.reason(i)) is not None:
+                raise Undefined(reason)
+        k = self.k_of(metric)
+        least = metric.least_systems(k)
+        if self.n < least:
+            because = f"k = {k}" if metric.uses_k else metric.name
+            raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
+
     def value(self, metric: ComparedMetric, a: int, b: int, estimator: str | None) -> float:
         """Return a metric of two models.
 
@@ -217,14 +237,7 @@ class Comparison(Models):
         Raises:
             Undefined: There is no such value.
         """
-        for i in (a, b):
-            if (reason := self.reason(i)) is not None:
-                raise Undefined(reason)
-        k = self.k_of(metric)
-        least = metric.least_systems(k)
-        if self.n < least:
-            because = f"k = {k}" if metric.uses_k else metric.name
-            raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
+        self.require(metric, a, b)
         return metric.value(self, a, b, estimator)
 
     def prepare(self, metrics: Sequence[ComparedMetric]) -> None:

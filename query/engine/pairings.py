@@ -15,16 +15,17 @@ from torch import Tensor
 from query.engine import threads
 
 Orders = NDArray[np.int64]
+AnyOrders = NDArray[np.int32] | NDArray[np.int64]
 
 
 def over_pairings(
-    orders: Tensor | Orders, width: int, compute: Callable[..., Any]
+    orders: Tensor | AnyOrders, width: int, compute: Callable[..., Any]
 ) -> NDArray[np.float64]:
     """Compute some numbers for every pairing.
 
     Args:
-        orders: The pairings, (B, n) int64: in the p-th, row i of the first model is paired with
-            row orders[p, i] of the second.
+        orders: The pairings, (B, n): in the p-th, row i of the first model is paired with row
+            orders[p, i] of the second.
         width: How many numbers there are for each pairing.
         compute: Called as compute(order, scratch, out), with order (n,), scratch (n,) int64 that is
             −1 everywhere at first, and out (width,), which it fills.
@@ -32,7 +33,7 @@ def over_pairings(
     Returns:
         The numbers, (B, width).
     """
-    table = orders.numpy() if isinstance(orders, Tensor) else orders
+    table: NDArray[Any] = orders.numpy() if isinstance(orders, Tensor) else orders
     out = np.zeros((len(table), width))
 
     def work(part: slice) -> None:

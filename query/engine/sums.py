@@ -131,7 +131,7 @@ class _Pass:
             self.distances = torch.zeros(self.count, self.count, dtype=torch.float64, device=device)
             self.rows = torch.zeros(self.count, self.n, dtype=torch.float64, device=device)
             self.shift = torch.stack(
-                [_row_means(z.to(device), s) for z, s in zip(self.z, self.squares, strict=True)]
+                [row_means(z.to(device), s) for z, s in zip(self.z, self.squares, strict=True)]
             )
         if "ranks" in kinds:
             self._prepare_ranks(models, nearest)
@@ -247,10 +247,14 @@ def products(flat: Tensor) -> Tensor:
     return total
 
 
-def _row_means(z: Tensor, squares: Tensor) -> Tensor:
+def row_means(z: Tensor, squares: Tensor) -> Tensor:
     """Return about the mean distance of every system from all others, less half of their mean.
 
     It is estimated from a few landmarks, (n,).
+
+    Args:
+        z: The centered vectors, (n, d).
+        squares: Their squared lengths, (n,), in the precision of z.
     """
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(z), generator=generator)[:LANDMARKS].to(z.device)

@@ -15,7 +15,7 @@ Each metric and measure has a file of its name, which begins with its definition
 from query.engine.comparison import Comparison
 from query.engine.normalization import NORMALIZATIONS, normalize
 from query.engine.undefined import Undefined
-from query.metrics.alignment import Alignment, align, align_all
+from query.metrics.alignment import align, align_all
 from query.metrics.base import Measure, Metric
 from query.metrics.cka import cka
 from query.metrics.cknna import cknna
@@ -35,6 +35,7 @@ from query.metrics.registry import (
     find_metric,
 )
 from query.metrics.rsa import rsa
+from query.metrics.shared.result import Alignment
 
 METRICS: dict[str, Metric] = discover()
 MEASURES: dict[str, Measure] = discover_measures()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -12,56 +10,16 @@ from torch import Tensor
 
 from query.engine import threads
 from query.engine.comparison import Comparison
+from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
 from query.metrics.registry import choose_estimator, find_metric
-from query.statistics.interval import UNTOLD, around, require_subsamples
+from query.metrics.shared.estimates import RowMetric
+from query.metrics.shared.estimating import Way, estimates, prepare_estimates, require_rows
+from query.metrics.shared.result import Alignment, Found, Pair, make_alignment
+from query.statistics.interval import require_subsamples
 from query.statistics.null import Null, compare_with_null
 from query.statistics.null import permutations as draw_orders
-
-Pair = tuple[int, int]
-# The share of systems with a tied k-th neighbor, above which a row has a warning. The treatment of
-# ties moves what a system adds to the value by no more than the system's share, so up to here it
-# moves the value by less than the width of its interval.
-TIED = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """One value and all that is needed to read it. If there is no value there is a reason.
-
-    Attributes:
-        value: The metric.
-        reason: Why there is no value.
-        metric: The name of the metric.
-        estimator: The estimator; None if the metric has none.
-        normalization: How vectors were normalized.
-        k: The number of neighbors; None if the metric has none.
-        n: The number of systems compared.
-        n_distinct: The number of distinct vectors of the model that has fewer; None if a model has
-            no values.
-        null_mean, null_std: Mean and standard deviation of the values of shuffled pairings.
-        p_value: How often chance comes as close; see `query.statistics.null`.
-        calibrated: 0 for what chance gives, 1 for the same geometry.
-        low, high: The ends of the 95 % interval.
-        warning: What may mislead.
-    """
-
-    value: float | None
-    reason: str | None
-    metric: str
-    estimator: str | None
-    normalization: str
-    k: int | None
-    n: int
-    n_distinct: int | None = None
-    null_mean: float | None = None
-    null_std: float | None = None
-    p_value: float | None = None
-    calibrated: float | None = None
-    low: float | None = None
-    high: float | None = None
-    warning: str | None = None
 
 
 def align_all(
@@ -73,11 +31,12 @@ def align_all(
     permutations: int = 0,
     subsamples: int = 0,
     seed: int = 0,
+    rows: int | None = None,
 ) -> Iterator[tuple[str, Pair, Alignment]]:
     """Yield every metric of every pair of models, as metric, pair and alignment.
 
     What metrics share, neighbor lists and sums over all pairs of systems, is found first and once.
-    The null and the subsets are the same for the same seed and n.
+    The null, the subsets and the drawn systems are the same for the same seed and n.
 
     Args:
         comparison: The models.
@@ -86,7 +45,9 @@ def align_all(
         estimator: The estimator of all metrics; each metric's default if None.
         permutations: The size of the null; 0 for none.
         subsamples: The number of subsets that the interval comes from; 0 for none.
-        seed: The seed of the null and the subsets.
+        seed: The seed of the null, the subsets and the drawn systems.
+        rows: How many systems are drawn, of which alone the neighbors among all are found, for an
+            estimate of metrics that would cost n²; None, or n and more, for exact values.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -94,23 +55,28 @@ def align_all(
     if permutations < 0:
         raise ValueError(f"permutations = {permutations}, expected 0 or more")
     require_subsamples(subsamples)
+    require_rows(rows)
     chosen = [(metric, choose_estimator(metric, estimator)) for metric in map(find_metric, metrics)]
     wanted, n = list(pairs), comparison.n
-    each_pair = n * max(comparison.k_of(metric) for metric, _ in chosen) * (1 + permutations)
-    _prepare(comparison, [m for m, _ in chosen], len(chosen) * len(wanted) * each_pair, subsamples)
-    orders = draw_orders(n, permutations, seed) if permutations and n else None
+    estimated = [way for way in chosen if _is_estimated(comparison, way, rows)]
+    exact = [way for way in chosen if way not in estimated]
+    each_value = _products_of_a_value(comparison, exact) * (1 + permutations)
+    _expect(comparison, exact, len(exact) * len(wanted) * each_value, subsamples)
+    drawn = None
+    if estimated:
+        drawn = DrawnRows(comparison, rows or n, permutations=permutations, seed=seed)
+        prepare_estimates(drawn, estimated)
+    comparison.prepare([metric for metric, _ in exact])
+    orders = draw_orders(n, permutations, seed) if permutations and n and exact else None
     for metric, way in chosen:
-        intervals = _margins(comparison, metric, way, wanted, subsamples, seed)
-        values = _values(comparison, metric, way, wanted)
-        for pair, found in zip(wanted, values, strict=True):
-            null = _null(comparison, metric, way, pair, found[0], orders)
-            comparison.progress.advance(each_pair)
-            margin = intervals.get(pair)
-            yield (
-                metric.name,
-                pair,
-                _alignment(comparison, metric, way, pair, *found, null, margin),
-            )
+        if drawn is not None and (metric, way) in estimated:
+            found = estimates(drawn, (metric, way), wanted, permutations, subsamples)
+        else:
+            found = _exact_values(comparison, (metric, way), wanted, orders, subsamples, seed)
+        for pair, its in zip(wanted, found, strict=True):
+            if its.drawn is None:
+                comparison.progress.advance(each_value)
+            yield metric.name, pair, make_alignment(comparison, metric, way, pair, its)
 
 
 def align(
@@ -125,6 +91,7 @@ def align(
     subsamples: int = 0,
     seed: int = 0,
     device: str = "cpu",
+    rows: int | None = None,
 ) -> Alignment:
     """Return how alike two models see the same systems. Data that give no value give a reason.
 
@@ -137,16 +104,18 @@ def align(
         normalize: 'l2', 'max', 'zscore' or 'none'.
         permutations: The size of the null; 0 for none.
         subsamples: The number of subsets that the interval comes from; 0 for none.
-        seed: The seed of the null and the subsets.
+        seed: The seed of the null, the subsets and the drawn systems.
         device: 'cpu', 'cuda' or 'cuda:1'.
+        rows: How many systems are drawn for an estimate; see `align_all`.
 
     Raises:
         ValueError: A parameter makes no sense.
         RuntimeError: This machine does not have the device.
     """
     comparison = Comparison([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
-    statistics = {"permutations": permutations, "subsamples": subsamples, "seed": seed}
-    ((_, _, found),) = align_all(comparison, [metric], [(0, 1)], estimator=estimator, **statistics)
+    how: dict[str, Any] = {"estimator": estimator, "permutations": permutations, "rows": rows}
+    how |= {"subsamples": subsamples, "seed": seed}
+    ((_, _, found),) = align_all(comparison, [metric], [(0, 1)], **how)
     return found
 
 
@@ -179,16 +148,43 @@ def bare_alignment(
     return result.value
 
 
-def _prepare(
-    comparison: Comparison, metrics: Sequence[Metric], products: int, subsamples: int
-) -> None:
-    """Find what the metrics share, once all the work that is ahead is announced."""
-    n = comparison.n
+def _is_estimated(comparison: Comparison, way: Way, rows: int | None) -> bool:
+    metric, estimator = way
+    if rows is None or not isinstance(metric, RowMetric):
+        return False
+    return not metric.is_exact(comparison.n, rows, comparison.k_of(metric), estimator)
+
+
+def _products_of_a_value(comparison: Comparison, ways: Sequence[Way]) -> int:
+    """Return as how many products of two vectors one value of a pair counts in the progress."""
+    return comparison.n * max((comparison.k_of(metric) for metric, _ in ways), default=0)
+
+
+def _expect(comparison: Comparison, exact: Sequence[Way], products: int, subsamples: int) -> None:
+    """Announce the work ahead of exact values, and make lists as long as they have to be."""
+    n, metrics = comparison.n, [metric for metric, _ in exact]
+    if not metrics:
+        return
     comparison.progress.expect(comparison.products_ahead(metrics) + products)
     if subsamples and n:
         lengths = (m.list_length(n, comparison.k_of(m)) for m in metrics if m.lists is not None)
         comparison.lengthen_lists(max(lengths, default=0))
-    comparison.prepare(metrics)
+
+
+def _exact_values(
+    comparison: Comparison,
+    way: Way,
+    pairs: Sequence[Pair],
+    orders: Tensor | None,
+    subsamples: int,
+    seed: int,
+) -> Iterator[Found]:
+    metric, estimator = way
+    intervals = _margins(comparison, metric, estimator, pairs, subsamples, seed)
+    values = _values(comparison, metric, estimator, pairs)
+    for pair, (value, reason) in zip(pairs, values, strict=True):
+        null = _null(comparison, metric, estimator, pair, value, orders)
+        yield Found(value, reason, null, intervals.get(pair))
 
 
 def _null(
@@ -238,61 +234,3 @@ def _margins(
         return {}
     margins = metric.margins(comparison, usable, estimator, count, seed)
     return dict(zip(usable, margins.tolist(), strict=True))
-
-
-def _alignment(
-    comparison: Comparison,
-    metric: Metric,
-    estimator: str | None,
-    pair: Pair,
-    value: float | None,
-    reason: str | None,
-    null: Null | None,
-    margin: float | None,
-) -> Alignment:
-    statistics: dict[str, Any] = {}
-    if null is not None:
-        statistics = {"null_mean": null.mean, "null_std": null.std}
-        statistics |= {"p_value": null.p_value, "calibrated": null.calibrated}
-    warnings = _warnings(comparison, metric, pair)
-    k = comparison.k_of(metric)
-    crowding = None if value is None else metric.crowding(k, comparison.n)
-    warnings += [] if crowding is None else [crowding]
-    distinct = [comparison.n_distinct(i) for i in pair]
-    if value is not None and margin is not None:
-        if math.isnan(margin):
-            warnings.append(UNTOLD.format(n=comparison.n))
-        else:
-            bounds = metric.bounds(estimator, comparison.n, k)
-            low, high = around(value, margin, bounds)
-            statistics |= {"low": low, "high": high}
-    return Alignment(
-        value=value,
-        reason=reason,
-        metric=metric.name,
-        estimator=estimator,
-        normalization=comparison.normalization,
-        k=k if metric.uses_k else None,
-        n=comparison.n,
-        n_distinct=None if None in distinct else min(filter(None, distinct)),
-        warning="; ".join(warnings) or None,
-        **statistics,
-    )
-
-
-def _warnings(comparison: Comparison, metric: Metric, pair: Pair) -> list[str]:
-    """Return what may mislead: vectors that rule the others by their length, and tied neighbors."""
-    models = dict.fromkeys(pair)
-    found = [comparison.warnings[i] for i in models if i in comparison.warnings]
-    if metric.lists is not None and comparison.n >= metric.least_systems(comparison.k_of(metric)):
-        shares = {
-            i: comparison.tied_share(i, metric.lists, comparison.k_of(metric))
-            for i in models
-            if comparison.reason(i) is None
-        }
-        found += [
-            f"{share:.0%} of systems have ties at the k-th neighbor in {comparison.names[i]}"
-            for i, share in shares.items()
-            if share > TIED
-        ]
-    return found

@@ -29,6 +29,10 @@ Invariant to: rotations and reflections, scale, the order of the systems; not to
 Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignment with itself that
     is not positive.
 Tested against: both formulas restated densely.
+
+From some rows: the sums over i of both formulas are estimated from the drawn systems. 'unbiased'
+asks whom their neighbors count as neighbors, too, and so takes k + 1 times as many rows: up to
+`MOST` of them it is done, beyond it is NULL.
 """
 
 from __future__ import annotations
@@ -45,9 +49,16 @@ from torch import Tensor
 from query.engine import kernels
 from query.engine.comparison import Comparison
 from query.engine.neighbors.lists import Neighborhoods
-from query.engine.pairings import Orders, identity_pairing, over_pairings
+from query.engine.pairings import AnyOrders, Orders, identity_pairing, over_pairings
+from query.engine.rows.drawn import DrawnRows
+from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
-from query.metrics.base import ROUNDING, Metric, joint_scale
+from query.metrics.base import ROUNDING, joint_scale
+from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
+
+# Rows of which the neighbors are found for an estimate of 'unbiased'. Those of 2,000 systems and
+# their 25 neighbors fit.
+MOST = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,22 @@ class _State:
     scale: dict[str, float]
 
 
-class _Cknna(Metric):
+@dataclass(frozen=True, slots=True)
+class _RowState:
+    """What an estimate of CKNNA keeps of one model.
+
+    Attributes:
+        neighbors: The neighborhoods of the drawn systems; for 'unbiased', also of their neighbors.
+        back: The weights with which neighbors count the drawn systems as theirs, (entries,).
+        row_mean: The mean of each row of the kernel, (n,).
+    """
+
+    neighbors: Neighborhoods
+    back: NDArray[np.float64]
+    row_mean: NDArray[np.float64]
+
+
+class _Cknna(RowMetric):
     """See the module."""
 
     name: ClassVar[str] = "cknna"
@@ -111,8 +137,64 @@ class _Cknna(Metric):
             _align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator)
         )
 
+    def is_exact(self, n: int, rows: int, k: int, estimator: str | None) -> bool:
+        asked = rows * (k + 1) if estimator == "unbiased" else 0  # all take half of n² by symmetry
+        return rows >= n or (2 * asked >= n and n <= MOST)
+
+    def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> _RowState:
+        k = drawn.comparison.k_of(self)
+        if estimator == "centered":
+            x = drawn.comparison.vectors(i)
+            neighbors = drawn.neighbors(i, "inner", k)
+            return _RowState(neighbors, np.empty(0), (x @ x.mean(dim=0)).cpu().numpy())
+        if len(drawn.rows) * (k + 1) > MOST:
+            raise Undefined(
+                f"'unbiased' from rows = {len(drawn.rows)} asks for the neighbors of up to "
+                f"{len(drawn.rows) * (k + 1)} systems, more than {MOST}: take fewer rows, or "
+                "estimator 'centered'"
+            )
+        neighbors = drawn.extended(i, k)
+        back = np.zeros(len(neighbors.who))
+        kernels.returned_weights(neighbors, drawn.rows, back)
+        return _RowState(neighbors, back, np.empty(0))
+
+    def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
+        names = drawn.comparison.names[a], drawn.comparison.names[b]
+        together = self._means(drawn, a, b, estimator, identity_pairing(drawn.n))[0]
+        return normalized(together, self._own(drawn, a, b, estimator), names)
+
+    def null_of_rows(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None
+    ) -> NDArray[np.float64]:
+        left, right = self._own(drawn, a, b, estimator)
+        shuffled = self._means(drawn, a, b, estimator, drawn.orders)
+        return np.array([mean.mean for mean in shuffled]) / math.sqrt(left.mean * right.mean)
+
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return (-1.0, 1.0) if estimator == "centered" else (-math.inf, math.inf)
+
+    def _own(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None
+    ) -> tuple[RowMean, RowMean]:
+        def of(i: int) -> RowMean:
+            pairing = identity_pairing(drawn.n)
+            found: RowMean = drawn.keep(
+                (self.name, "own", i, estimator),
+                lambda: self._means(drawn, i, i, estimator, pairing)[0],
+            )
+            return found
+
+        return of(a), of(b)
+
+    def _means(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None, orders: AnyOrders
+    ) -> list[RowMean]:
+        """Return the numerator of every pairing."""
+        left: _RowState = self.state_of_rows(drawn, a, estimator)
+        right: _RowState = self.state_of_rows(drawn, b, estimator)
+        if estimator == "centered":
+            return _centered_means(drawn, left, right, orders)
+        return _unbiased_means(drawn, left, right, orders)
 
 
 METRIC = _Cknna()
@@ -168,3 +250,46 @@ def _align(
     n = len(left.start)
     weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))
     return weighted.sum(axis=1), np.abs(weighted).sum(axis=1)
+
+
+def _centered_means(
+    drawn: DrawnRows, a: _RowState, b: _RowState, orders: AnyOrders
+) -> list[RowMean]:
+    rows, count = drawn.rows, len(drawn.rows)
+    found = over_pairings(
+        orders,
+        2 * count,
+        lambda order, place, out: kernels.centered_by_row(
+            a.neighbors,
+            a.row_mean,
+            b.neighbors,
+            b.row_mean,
+            rows,
+            order,
+            place,
+            out.reshape(2, count),
+        ),
+    )
+    return [RowMean.of(each[:count], each[count:].mean()) for each in found]
+
+
+def _unbiased_means(
+    drawn: DrawnRows, a: _RowState, b: _RowState, orders: AnyOrders
+) -> list[RowMean]:
+    """Return Song's equation 5 of every pairing, times n − 3, as means over the rows."""
+    rows, count, n = drawn.rows, len(drawn.rows), drawn.n
+    found = over_pairings(
+        orders,
+        4 * count,
+        lambda order, place, out: kernels.unbiased_by_row(
+            a.neighbors, a.back, b.neighbors, b.back, rows, order, place, out.reshape(4, count)
+        ),
+    )
+    means = []
+    for each in found:
+        trace, left, right, crossed = each.reshape(4, count)
+        terms = trace - crossed / (n - 2)
+        size = np.abs(trace).mean() + np.abs(crossed).mean() / (n - 2)
+        mean = RowMean.of(terms, size)
+        means.append(mean.plus_product(left, right, n / ((n - 1) * (n - 2)), n))
+    return means

@@ -17,6 +17,11 @@ Undefined: fewer than 4 systems, constant vectors, all systems equally far from 
     ('unbiased').
 Tested against: dcor 0.6, and both formulas restated densely.
 
+From some rows: both formulas, written out, are sums over i of Σ_j D_ij E_ij and of products of row
+    sums, all of which a drawn system has exactly, and a product of two total sums; `estimates` has
+    an unbiased estimate of each. So the numerator and both terms of the denominator are unbiased.
+    There is no null: which values shuffled pairings give depends on rows that are not drawn.
+
 In the sums, distances lack an estimate of their row and column means (see `query/engine/sums.py`),
 which makes no difference to any centering.
 """
@@ -31,6 +36,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine.comparison import Comparison
+from query.engine.rows.distances import RowDistances, find_distances
+from query.engine.rows.drawn import DrawnRows
+from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import (
@@ -41,6 +49,7 @@ from query.metrics.matrices import (
     double_centered,
     u_centered,
 )
+from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +65,14 @@ class _DistanceState(State):
     diagonal: NDArray[np.float64]
 
 
-class _DistanceCorrelation(MatrixCorrelation):
+class _DistanceCorrelation(MatrixCorrelation, RowMetric):
     """See the module."""
 
     name: ClassVar[str] = "distance_correlation"
     estimators: ClassVar[tuple[str, ...]] = ("unbiased", "biased")
     needs: ClassVar[frozenset[str]] = frozenset({"distances"})
     with_diagonal: ClassVar[frozenset[str]] = frozenset({"biased"})
+    no_null: ClassVar[str | None] = "no null: distance_correlation has none from some rows"
 
     def prepare(self, comparison: Comparison, i: int) -> _DistanceState:
         sums, place = comparison.sums.of_kind("distances"), comparison.sums.place(i)
@@ -105,6 +115,25 @@ class _DistanceCorrelation(MatrixCorrelation):
         )
         np.fill_diagonal(table, 0.0)
         return double_centered(table) if estimator == "biased" else u_centered(table)
+
+    def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
+        names = drawn.comparison.names[a], drawn.comparison.names[b]
+        sums: RowDistances = drawn.keep((self.name,), lambda: find_distances(drawn))
+        means = [_mean(sums, drawn.n, *pair, estimator) for pair in ((a, b), (a, a), (b, b))]
+        found = normalized(means[0], (means[1], means[2]), names)
+        if estimator == "unbiased":
+            return found
+        if found.value <= 0:
+            raise Undefined(
+                f"the squared correlation is {found.value:.3g} in {len(drawn.rows)} rows"
+            )
+        root = found.value**0.5
+        return Estimate(root, found.parts / (2 * root))
+
+    def null_of_rows(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None
+    ) -> NDArray[np.float64]:
+        raise Undefined(self.no_null)
 
     def finish(self, correlation: Matrix, estimator: str) -> Matrix:
         return correlation if estimator == "unbiased" else np.sqrt(np.clip(correlation, 0.0, None))
@@ -161,3 +190,17 @@ def _unbiased(
         - 2 * float(a_rows @ b_rows) / (n - 2)
         + float(a_rows.sum() * b_rows.sum()) / ((n - 1) * (n - 2))
     )
+
+
+def _mean(sums: RowDistances, n: int, a: int, b: int, estimator: str | None) -> RowMean:
+    """Return 1/n of what `_biased` or `_unbiased` give, estimated from the drawn systems."""
+    a, b = sums.place[a], sums.place[b]
+    product, left, right = sums.products[:, a, b], sums.sums[a], sums.sums[b]
+    size = float(sums.products[:, a, a].mean() * sums.products[:, b, b].mean()) ** 0.5
+    if estimator == "biased":
+        mean = RowMean.of(product - 2 * left * right / n, size)
+        return mean.plus_product(left, right, 1 / n, n)
+    left, right = left - sums.diagonal[a], right - sums.diagonal[b]
+    hollow = product - sums.diagonal[a] * sums.diagonal[b]
+    mean = RowMean.of(hollow - 2 * left * right / (n - 2), size)
+    return mean.plus_product(left, right, n / ((n - 1) * (n - 2)), n)

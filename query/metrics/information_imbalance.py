@@ -20,6 +20,8 @@ The null: the place of a random system is any place, so pairings shuffled at ran
 average, the more closely the more systems there are. Places are not kept for all pairs of systems,
 so pairings are run among at most `LARGEST` of them, and the result is drawn toward 1 by √(m/n).
 
+From some rows: the mean over i is that of the drawn systems, and so is that of shuffled pairings.
+
 The interval: systems that share a neighbor share its place, so their places are not independent,
 and an interval from their spread alone covered 79 %. How much more their mean scatters than that of
 independent places (the design effect: Kish, Survey Sampling, 1965) is found by comparing halves
@@ -43,19 +45,21 @@ from query.engine import kernels, threads
 from query.engine.comparison import Comparison
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.neighbors.search import find_lists
+from query.engine.rows.drawn import DrawnRows
+from query.engine.rows.places import Places, find_places
 from query.engine.sums import RANKED
 from query.engine.tile_operations import rounding
 from query.engine.tiles import FLOAT64_BYTES, blocks
 from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
-from query.metrics.base import Metric
 from query.metrics.matrices import RESAMPLED, few_systems
+from query.metrics.shared.estimates import Estimate, RowMetric
 from query.statistics.interval import margin, subset_k, subsets
 
 DECIMALS = 12  # of the largest distance, to which two distances are equal
 
 
-class _InformationImbalance(Metric):
+class _InformationImbalance(RowMetric):
     """See the module."""
 
     name: ClassVar[str] = "information_imbalance"
@@ -92,6 +96,26 @@ class _InformationImbalance(Metric):
         shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
+
+    def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
+        places = 2 / drawn.n * self._places(drawn, b).mean[a]
+        return Estimate(float(places.mean()), places)
+
+    def null_of_rows(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None
+    ) -> NDArray[np.float64]:
+        shuffled: NDArray[np.float64] = 2 / drawn.n * self._places(drawn, b).shuffled[a]
+        return shuffled
+
+    def _places(self, drawn: DrawnRows, i: int) -> Places:
+        """Return the places of all models' nearest systems in one model."""
+
+        def near(other: int) -> Neighborhoods:
+            return drawn.neighbors(other, "euclidean", drawn.comparison.k_of(self))
+
+        key = (self.name, i)
+        found: Places = drawn.keep(key, lambda: find_places(drawn, i, drawn.of_all(near)))
+        return found
 
     def _among(self, comparison: Comparison, i: int, rows: NDArray[np.int64]) -> Neighborhoods:
         """Return who is nearest in model i among some of the systems."""

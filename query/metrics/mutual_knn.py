@@ -15,6 +15,8 @@ Invariant to: rotations and reflections, scale, the order of the systems; not to
 Undefined: fewer than max(k + 2, 4) systems (at n = k + 1 every system is a neighbor of every
     other), constant vectors.
 Tested against: scikit-learn's NearestNeighbors.
+
+From some rows: the three sums over i are estimated from the drawn systems.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine import kernels
 from query.engine.comparison import Comparison
 from query.engine.neighbors.lists import Neighborhoods
-from query.engine.pairings import Orders, identity_pairing, over_pairings
+from query.engine.pairings import AnyOrders, Orders, identity_pairing, over_pairings
+from query.engine.rows.drawn import DrawnRows
 from query.metrics.alignment import bare_alignment
-from query.metrics.base import Metric
+from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class _State:
     squares: float
 
 
-class _MutualKnn(Metric):
+class _MutualKnn(RowMetric):
     """See the module."""
 
     name: ClassVar[str] = "mutual_knn"
@@ -73,8 +77,34 @@ class _MutualKnn(Metric):
     ) -> Tensor:
         return self._overlap(comparison, a, b, permutations)
 
+    def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> RowMean:
+        neighbors = drawn.neighbors(i, "inner", drawn.comparison.k_of(self))
+        pairing = identity_pairing(drawn.n)
+        return RowMean.of(_shared_by_row(drawn, neighbors, neighbors, pairing)[0])
+
+    def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
+        names = drawn.comparison.names[a], drawn.comparison.names[b]
+        together = RowMean.of(self._by_row(drawn, a, b, identity_pairing(drawn.n))[0])
+        return normalized(together, self._own(drawn, a, b), names)
+
+    def null_of_rows(
+        self, drawn: DrawnRows, a: int, b: int, estimator: str | None
+    ) -> NDArray[np.float64]:
+        left, right = self._own(drawn, a, b)
+        found = self._by_row(drawn, a, b, drawn.orders).mean(axis=1)
+        shuffled: NDArray[np.float64] = found / math.sqrt(left.mean * right.mean)
+        return shuffled
+
     def bounds(self, estimator: str | None, n: int, k: int) -> tuple[float, float]:
         return 0.0, 1.0
+
+    def _own(self, drawn: DrawnRows, a: int, b: int) -> tuple[RowMean, RowMean]:
+        return self.state_of_rows(drawn, a, None), self.state_of_rows(drawn, b, None)
+
+    def _by_row(self, drawn: DrawnRows, a: int, b: int, orders: AnyOrders) -> NDArray[np.float64]:
+        k = drawn.comparison.k_of(self)
+        left, right = (drawn.neighbors(i, "inner", k) for i in (a, b))
+        return _shared_by_row(drawn, left, right, orders)
 
     def _overlap(self, comparison: Comparison, a: int, b: int, orders: Tensor | Orders) -> Tensor:
         left, right = (comparison.state(self, i) for i in (a, b))
@@ -113,3 +143,15 @@ def _shared(a: Neighborhoods, b: Neighborhoods, orders: Tensor | Orders) -> Tens
         out[0] = kernels.sum_shared(a, b, order, place)
 
     return torch.from_numpy(over_pairings(orders, 1, add)[:, 0])
+
+
+def _shared_by_row(
+    drawn: DrawnRows, a: Neighborhoods, b: Neighborhoods, orders: AnyOrders
+) -> NDArray[np.float64]:
+    """Return Σ_j w_ij v_ij for every pairing and drawn system, (B, r)."""
+    rows = drawn.rows
+    return over_pairings(
+        orders,
+        len(rows),
+        lambda order, place, out: kernels.shared_by_row(a, b, rows, order, place, out),
+    )

@@ -19,6 +19,13 @@ from query.engine.kernels.pair_tiles import (
     shuffled_product,
     thresholds,
 )
+from query.engine.kernels.row_terms import (
+    centered_by_row,
+    place_sums,
+    returned_weights,
+    shared_by_row,
+    unbiased_by_row,
+)
 from query.engine.kernels.shared_neighbors import (
     centered_products,
     reciprocated,
@@ -38,6 +45,7 @@ from query.engine.kernels.vector_rows import (
 __all__ = [
     "TWIN",
     "center_rows",
+    "centered_by_row",
     "centered_products",
     "count_closer_columns",
     "count_closer_rows",
@@ -51,14 +59,18 @@ __all__ = [
     "mean_places",
     "measure_rows",
     "order_by_value",
+    "place_sums",
     "push_columns",
     "push_rows",
     "reciprocated",
+    "returned_weights",
     "scale_rows",
+    "shared_by_row",
     "shuffled_product",
     "squared_distances",
     "sum_places",
     "sum_shared",
     "thresholds",
+    "unbiased_by_row",
     "unbiased_terms",
 ]

@@ -1,8 +1,9 @@
 """Which systems can be nearest: a few more candidates than needed, by tiles of products.
 
-A tile of products serves its rows and, transposed, its columns, so that half of all pairs are
-enough. The values of the candidates are then computed again in float64, from the normalized vectors
-themselves, and what rounding in the tiles may have kept off the list is bounded.
+For the lists of all systems a tile of products serves its rows and, transposed, its columns, so
+that half of all pairs are enough; for those of some, strips of these rows against all columns are
+computed. The values of the candidates are then computed again in float64, from the normalized
+vectors themselves, and what rounding in the tiles may have kept off the list is bounded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from query.engine import kernels, threads
-from query.engine.tiles import product_tile, upper
+from query.engine.tiles import cut, product_tile, upper
 
 # Candidates kept beyond those asked for, so that rounding near the last one does no harm.
 MARGIN = 8
@@ -48,8 +49,9 @@ def best_candidates(
     dtype: torch.dtype,
     device: torch.device | None,
     advance: Callable[[int], object],
+    rows: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Return k and a few more systems of every row, and what no other system exceeds.
+    """Return k and a few more systems of each row, and what no other system exceeds.
 
     Args:
         x: The vectors, (n, d) float64.
@@ -59,17 +61,24 @@ def best_candidates(
         dtype: The precision of the tiles of products.
         device: Where the tiles are computed; that of x if None.
         advance: Called with the number of pairs of systems that each tile covered.
+        rows: The systems whose nearest are found, (b,) ascending; all if None, b = n.
 
     Returns:
-        The systems, (n, c); their values in float64, best first, negative for distances, (n, c);
-        and the value that no other system of the row exceeds, −inf if there is no other, (n,).
+        The systems, (b, c); their values in float64, best first, negative for distances, (b, c);
+        and the value that no other system of the row exceeds, −inf if there is no other, (b,).
     """
     frame = _frame(x, geometry, dtype, x.device if device is None else device)
-    values, index = _candidates(frame, min(k + MARGIN, len(x) - 1), advance)
-    index, exact = score_candidates(x, index, geometry, slack)
+    count = min(k + MARGIN, len(x) - 1)
+    if rows is None:
+        values, index = _candidates(frame, count, advance)
+    else:
+        values, index = _strip_candidates(frame, rows, count, advance)
+    index, exact = score_candidates(x, index, geometry, slack, rows)
     if index.shape[1] == len(x) - 1:
-        return index, exact, np.full(len(x), -np.inf)
-    limit = torch.from_numpy(values).to(torch.float64) + (frame.constant + frame.error).cpu()
+        return index, exact, np.full(len(index), -np.inf)
+    around = (frame.constant + frame.error).cpu()
+    limit = torch.from_numpy(values).to(torch.float64)
+    limit += around if rows is None else around[torch.from_numpy(rows)]
     # A product and two lengths give half the squared distance.
     limit *= 1 if geometry == "inner" else 2
     return index, exact, limit.numpy()
@@ -130,6 +139,41 @@ def _candidates(
         search(tile, frame.bonus, part, other, values, index)
         advance(shape[0] * shape[1] * (1 if part == other else 2))
     return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
+
+
+def _strip_candidates(
+    frame: _Frame, rows: NDArray[np.int64], count: int, advance: Callable[[int], object]
+) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
+    """Return what `_candidates` does, of some rows."""
+    device = frame.z.device
+    values = torch.full((len(rows), count), -torch.inf, dtype=frame.z.dtype, device=device)
+    index = torch.zeros((len(rows), count), dtype=torch.int32, device=device)
+    height, width = product_tile(device)
+    buffer = torch.empty(height * width, dtype=frame.z.dtype, device=device)
+    for part in cut(len(rows), height):
+        own = frame.z[torch.from_numpy(rows[part]).to(device)]
+        for other in cut(len(frame.z), width):
+            shape = (len(own), other.stop - other.start)
+            tile = buffer[: shape[0] * shape[1]].view(shape)
+            torch.mm(own, frame.z[other].T, out=tile)
+            here = np.flatnonzero((rows[part] >= other.start) & (rows[part] < other.stop))
+            tile[here, rows[part][here] - other.start] = -torch.inf  # nobody is its own neighbor
+            _push_strip(tile, frame.bonus[other], other.start, values[part], index[part])
+            advance(shape[0] * shape[1])
+    return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
+
+
+def _push_strip(tile: Tensor, bonus: Tensor, first: int, values: Tensor, index: Tensor) -> None:
+    if tile.device.type != "cpu":
+        _merge(tile + bonus, first, values, index)
+        return
+    table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
+    nowhere = -len(table)  # no column of the tile is any row's own
+
+    def push(rows: slice) -> None:
+        kernels.push_rows(table[rows], add, nowhere, first, heap[rows], names[rows])
+
+    threads.each(push, threads.parts(len(table)))
 
 
 def _search_cpu(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from query.engine.compared_models import Models, VectorsLike
 from query.engine.neighbors.lists import Neighborhoods, NeighborLists
-from query.engine.neighbors.search import cut_lists, find_lists
+from query.engine.neighbors.search import cut_lists, find_lists, find_some_lists
 from query.engine.undefined import Undefined
 
 DEFAULT_K = 25  # neighbors, which Edamadaka et al. (2025) use throughout
@@ -72,6 +72,7 @@ class ListFinder:
         advance: Callable[[int], object],
         cache: NeighborListCache | None = None,
         origins: Sequence[ListOrigin] | None = None,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
         """Take the models; nothing is searched yet.
 
@@ -83,8 +84,10 @@ class ListFinder:
             advance: Called with the number of products of two vectors that were made.
             cache: Where lists outlive the comparison.
             origins: Lists from which each model's lists can be cut.
+            rows: The systems that get lists, (r,) ascending; all if None.
         """
         self._models, self._cache, self._origins = models, cache, origins
+        self._rows = rows
         self._device, self._dtype, self._advance = device, dtype, advance
         self._longest = DEFAULT_K if k is None else k
         self._lists: dict[tuple[int, str], NeighborLists | Undefined] = {}
@@ -133,7 +136,7 @@ class ListFinder:
             return 0
         if self._origins is not None:
             return self._origins[i].finder.products_ahead(self._origins[i].model, geometry)
-        return self._models.n**2
+        return self._models.n * (self._models.n if self._rows is None else len(self._rows))
 
     def _long_lists(self, i: int, geometry: str) -> NeighborLists:
         if self._models.normalization == "l2":
@@ -177,13 +180,9 @@ class ListFinder:
 
     def _search(self, i: int, k: int, geometry: str) -> NeighborLists:
         models = self._models
-        return find_lists(
-            models.vectors(i),
-            k,
-            geometry,
-            models.resolution(i),
-            models.names[i],
-            dtype=self._dtype,
-            device=self._device,
-            advance=self._advance,
-        )
+        x, of_model = models.vectors(i), (k, geometry, models.resolution(i), models.names[i])
+        how: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
+        how["advance"] = self._advance
+        if self._rows is None:
+            return find_lists(x, *of_model, **how)
+        return find_some_lists(x, self._rows, *of_model, **how)

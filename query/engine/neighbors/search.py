@@ -51,15 +51,62 @@ def find_lists(
         u, few, geometry, np.zeros(len(u)), dtype, device, advance
     )
     advance(len(x) ** 2 - len(u) ** 2)
-    value = exact if lists.products else -exact
-    flat = _keep(lists, index.ravel(), value.ravel(), np.arange(len(u) + 1) * index.shape[1], few)
-    reach = _reach(lists, value[:, few - 1])
-    unsure = np.flatnonzero(limit >= reach if lists.products else -limit <= reach)
+    flat, unsure = _keep_sure(lists, index, exact, limit, few)
     if unsure.size:
         flat = flat.with_lists(unsure, _whole_rows(u, unsure, few, lists, name))
     return (
         flat if len(u) == len(x) else expand(flat, _own(u, lists.products), resolution.label, name)
     )
+
+
+def find_some_lists(
+    x: Tensor,
+    rows: NDArray[np.int64],
+    k: int,
+    geometry: str,
+    resolution: Resolution,
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
+) -> NeighborLists:
+    """Return the same lists as `find_lists`, of some systems only; those of all others are empty.
+
+    Args:
+        x: The normalized vectors, (n, d) float64.
+        rows: The systems that get a list, (r,) ascending; so do others with the same vector.
+        k: The number of neighbors, below n.
+        geometry: 'inner' for the largest products, 'euclidean' for the smallest distances.
+        resolution: What the precision of the vectors can tell apart.
+        name: How reasons call the model.
+        dtype: The precision of the tiles of products.
+        device: Where the tiles are computed; that of x if None.
+        advance: Called with the number of pairs of systems that each tile covered.
+
+    Raises:
+        Undefined: Too many systems tie.
+    """
+    distinct = _distinct(resolution.label)
+    apart = len(distinct) == len(x)
+    u = x if apart else x[torch.from_numpy(distinct)]
+    label = np.arange(len(x)) if apart else resolution.label
+    which = np.unique(label[rows])
+    every = _empty(x, u, k, geometry, resolution, distinct)
+    lists = replace(every, slack=every.slack[which])
+    few = min(k, len(u) - 1)
+    index, exact, limit = best_candidates(
+        u, few, geometry, np.zeros(len(u)), dtype, device, advance, which
+    )
+    flat, unsure = _keep_sure(lists, index, exact, limit, few)
+    if unsure.size:
+        flat = flat.with_lists(unsure, _whole_rows(u, which[unsure], few, every, name))
+    if not apart:
+        flat = expand(flat, _own(u, lists.products), label, name, which)
+    number = np.full(len(u), len(which))  # the number of the one empty list
+    number[which] = np.arange(len(which))
+    begin, slack = np.append(flat.begin, flat.begin[-1]), np.append(flat.slack, 0.0)
+    return replace(flat, begin=begin, slack=slack, label=number[label])
 
 
 def cut_lists(
@@ -115,6 +162,20 @@ def _empty(
     return NeighborLists(
         k, *nothing, begin, np.arange(len(u)), slack, relative, geometry == "inner"
     )
+
+
+def _keep_sure(
+    lists: NeighborLists,
+    index: NDArray[np.int32],
+    exact: NDArray[np.float64],
+    limit: NDArray[np.float64],
+    k: int,
+) -> tuple[NeighborLists, NDArray[np.intp]]:
+    """Return lists of what `best_candidates` found, and which of them may lack a neighbor."""
+    value = exact if lists.products else -exact
+    flat = _keep(lists, index.ravel(), value.ravel(), np.arange(len(index) + 1) * index.shape[1], k)
+    reach = _reach(lists, value[:, k - 1])
+    return flat, np.flatnonzero(limit >= reach if lists.products else -limit <= reach)
 
 
 def _keep(

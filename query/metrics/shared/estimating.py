@@ -1,0 +1,93 @@
+"""Estimates of every pair of models by a metric, with null and standard error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from query.engine.rows.drawn import DrawnRows
+from query.engine.undefined import Undefined
+from query.metrics.base import Metric
+from query.metrics.shared.estimates import RowMetric
+from query.metrics.shared.result import Found, Pair
+from query.statistics.null import Null, compare_with_null
+
+Way = tuple[Metric, str | None]  # a metric and its estimator
+NO_SUBSETS = "no interval: subsets of the systems need the neighbors of all, not of {rows} rows"
+
+
+def require_rows(rows: int | None) -> None:
+    """Refuse a number of rows of which there is no mean.
+
+    Args:
+        rows: The number; None asks for all.
+
+    Raises:
+        ValueError: The number is below 1.
+    """
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows = {rows}, expected 1 or more, or none for all systems")
+
+
+def prepare_estimates(drawn: DrawnRows, ways: Sequence[Way]) -> None:
+    """Find what estimates need of each model, one model after the other.
+
+    Args:
+        drawn: The drawn systems.
+        ways: The metrics, each a `RowMetric`, with their estimators.
+    """
+    comparison = drawn.comparison
+    comparison.progress.expect(len(comparison) * drawn.products_ahead)
+    for metric, _ in ways:
+        if metric.lists is not None:
+            drawn.lengthen(comparison.k_of(metric))
+    for i in range(len(comparison)):
+        for metric, estimator in ways:
+            if comparison.n < metric.least_systems(comparison.k_of(metric)):
+                continue
+            with contextlib.suppress(Undefined):  # every value that needs it will meet it again
+                if metric.lists is not None:
+                    drawn.neighbors(i, metric.lists, comparison.k_of(metric))
+                assert isinstance(metric, RowMetric)
+                metric.state_of_rows(drawn, i, estimator)
+
+
+def estimates(
+    drawn: DrawnRows, way: Way, pairs: Sequence[Pair], permutations: int, subsamples: int
+) -> Iterator[Found]:
+    """Yield what the drawn systems tell of every pair.
+
+    Args:
+        drawn: The drawn systems.
+        way: The metric, a `RowMetric`, with its estimator.
+        pairs: The pairs of models by their numbers.
+        permutations: The size of the null; 0 for none.
+        subsamples: The number of subsets that an interval was asked to come from.
+    """
+    metric, estimator = way
+    assert isinstance(metric, RowMetric)
+    notes = [NO_SUBSETS.format(rows=len(drawn.rows))] if subsamples else []
+    if permutations and metric.no_null is not None:
+        notes.append(metric.no_null)
+    for a, b in pairs:
+        try:
+            drawn.comparison.require(metric, a, b)
+            found = metric.estimate(drawn, a, b, estimator)
+        except Undefined as undefined:
+            yield Found(None, str(undefined), drawn=drawn)
+            continue
+        null = _null(drawn, metric, estimator, (a, b), found.value) if permutations else None
+        error = found.standard_error(drawn.n)
+        yield Found(found.value, None, null, None, error, drawn, tuple(notes))
+
+
+def _null(
+    drawn: DrawnRows, metric: RowMetric, estimator: str | None, pair: Pair, value: float
+) -> Null | None:
+    try:
+        shuffled = torch.from_numpy(metric.null_of_rows(drawn, *pair, estimator))
+    except Undefined:
+        return None
+    return compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
