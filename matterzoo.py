@@ -76,6 +76,7 @@ def align(
     subsamples: int = 0,
     seed: int = 0,
     device: str = "cpu",
+    rows: int | None = None,
 ) -> Alignment:
     """Return how alike two models see the same systems; no store is needed.
 
@@ -88,12 +89,15 @@ def align(
         normalize: How vectors are made comparable first: 'l2', 'max', 'zscore' or 'none'.
         permutations: Pairings by chance that the null and the p-value are made of; 0 for none.
         subsamples: Pairs of subsets that the 95 % interval is made of; 0 for none.
-        seed: Of the permutations and the subsets.
+        seed: Of the permutations, the subsets and the drawn systems.
         device: Where products are computed: 'cpu', 'cuda' or 'cuda:1'.
+        rows: How many systems are drawn for an estimate, each with its neighbors among all; None,
+            or as many as there are, is exact. Metrics that cost no n² are exact anyway.
 
     Returns:
         The value, or the reason why there is none (also if the arrays do not fit), n, the null's
-        mean and standard deviation, the p-value, the calibrated value and the interval.
+        mean and standard deviation, the p-value, the calibrated value and the interval; of an
+        estimate also its standard error and how many rows it is from.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -112,6 +116,7 @@ def align(
         subsamples=subsamples,
         seed=seed,
         device=device,
+        rows=rows,
     )
 
 

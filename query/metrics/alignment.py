@@ -14,8 +14,8 @@ from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
 from query.metrics.registry import choose_estimator, find_metric
-from query.metrics.shared.estimates import RowMetric
-from query.metrics.shared.estimating import Way, estimates, prepare_estimates, require_rows
+from query.metrics.shared.estimates import RowMetric, require_rows
+from query.metrics.shared.estimating import Way, estimates, prepare_estimates
 from query.metrics.shared.result import Alignment, Found, Pair, make_alignment
 from query.statistics.interval import require_subsamples
 from query.statistics.null import Null, compare_with_null

@@ -138,8 +138,11 @@ class _Cknna(RowMetric):
         )
 
     def is_exact(self, n: int, rows: int, k: int, estimator: str | None) -> bool:
-        asked = rows * (k + 1) if estimator == "unbiased" else 0  # all take half of n² by symmetry
-        return rows >= n or (2 * asked >= n and n <= MOST)
+        searched = self.searched(rows, k, estimator)  # all systems take half of n² by symmetry
+        return rows >= n or (searched > rows and 2 * searched >= n and n <= MOST)
+
+    def searched(self, rows: int, k: int, estimator: str | None) -> int:
+        return rows * (k + 1) if estimator == "unbiased" else rows
 
     def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> _RowState:
         k = drawn.comparison.k_of(self)
@@ -147,11 +150,11 @@ class _Cknna(RowMetric):
             x = drawn.comparison.vectors(i)
             neighbors = drawn.neighbors(i, "inner", k)
             return _RowState(neighbors, np.empty(0), (x @ x.mean(dim=0)).cpu().numpy())
-        if len(drawn.rows) * (k + 1) > MOST:
+        searched = self.searched(len(drawn.rows), k, estimator)
+        if searched > MOST:
             raise Undefined(
                 f"'unbiased' from rows = {len(drawn.rows)} asks for the neighbors of up to "
-                f"{len(drawn.rows) * (k + 1)} systems, more than {MOST}: take fewer rows, or "
-                "estimator 'centered'"
+                f"{searched} systems, more than {MOST}: take fewer rows, or estimator 'centered'"
             )
         neighbors = drawn.extended(i, k)
         back = np.zeros(len(neighbors.who))

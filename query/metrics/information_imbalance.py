@@ -97,6 +97,9 @@ class _InformationImbalance(RowMetric):
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
+    def searched(self, rows: int, k: int, estimator: str | None) -> int:
+        return 2 * rows
+
     def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
         places = 2 / drawn.n * self._places(drawn, b).mean[a]
         return Estimate(float(places.mean()), places)

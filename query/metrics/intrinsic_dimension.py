@@ -21,28 +21,34 @@ Duplicates: systems with the same vector count once, as a zero distance has no l
 Undefined: fewer than k + 1 ('mle') or 4 ('twonn') different vectors; all neighbors equally far
     (one-hot vectors).
 Tested against: scikit-dimension's MLE and TwoNN, and hypercubes of known dimension.
+
+From some rows: systems are drawn among those with different vectors. 'mle' is the inverse of their
+mean; 'twonn' takes their ratios for all, and its error follows from the influence of each on the
+two sums over ordered ratios (Serfling, Approximation Theorems of Mathematical Statistics, 1980,
+section 8.1).
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from query.engine.neighbors.nearest import nearest
 from query.engine.normalization import near_one
 from query.engine.tiles import tile_dtype
 from query.engine.undefined import Undefined
-from query.metrics.base import Measure
 from query.metrics.measure import bare_measure
+from query.metrics.shared.estimates import Estimate, RowMeasure
 
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
 
 
-class _IntrinsicDimension(Measure):
+class _IntrinsicDimension(RowMeasure):
     """See the module."""
 
     name: ClassVar[str] = "intrinsic_dimension"
@@ -53,21 +59,18 @@ class _IntrinsicDimension(Measure):
 
     def value(self, x: Tensor, method: str, k: int | None, name: str) -> float:
         different = torch.unique(x + 0.0, dim=0)  # + 0.0: -0.0 and 0.0 are the same
-        least = 4 if k is None else k + 1
-        if len(different) < least:
-            needs = f"{method} needs" if k is None else f"k = {k} needs"
-            raise Undefined(
-                f"{name} has {len(different)} different vectors, but {needs} at least {least}"
-            )
-        logs = neighbor_distances(different, k or 2).log()
-        if not torch.isfinite(logs).all():
-            raise Undefined(
-                f"two different vectors of {name} are too close for float64 "
-                "to tell their distance from 0"
-            )
-        if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
-            raise Undefined(f"all neighbors of a system are equally far in {name}")
+        logs = _log_distances(different, None, method, k, name)
         return _mle(logs) if method == "mle" else _twonn(logs, name)
+
+    def estimate(
+        self, different: Tensor, rows: NDArray[np.int64], method: str, k: int | None, name: str
+    ) -> Estimate:
+        logs = _log_distances(different, rows, method, k, name)
+        if method == "mle":
+            value = _mle(logs)
+            return Estimate(value, -(value**2) * _inverses(logs).numpy())
+        value = _twonn(logs, name)
+        return Estimate(value, _influence(logs, value))
 
     def choose_k(self, method: str, k: int | None) -> int | None:
         if method == "twonn":
@@ -106,10 +109,36 @@ def intrinsic_dimension(
     return bare_measure(x, MEASURE, method=method, k=k, normalization=normalize, name=name)
 
 
+def _log_distances(
+    different: Tensor, rows: NDArray[np.int64] | None, method: str, k: int | None, name: str
+) -> Tensor:
+    """Return the logarithms of the distances to k or two neighbors, ascending, or refuse them."""
+    least = 4 if k is None else k + 1
+    if len(different) < least:
+        needs = f"{method} needs" if k is None else f"k = {k} needs"
+        raise Undefined(
+            f"{name} has {len(different)} different vectors, but {needs} at least {least}"
+        )
+    logs = neighbor_distances(different, k or 2, rows).log()
+    if not torch.isfinite(logs).all():
+        raise Undefined(
+            f"two different vectors of {name} are too close for float64 "
+            "to tell their distance from 0"
+        )
+    if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
+        raise Undefined(f"all neighbors of a system are equally far in {name}")
+    return logs
+
+
+def _inverses(logs: Tensor) -> Tensor:
+    """Return the inverse of the dimension around each system, (n,)."""
+    inverse: Tensor = (logs[:, -1:] - logs[:, :-1]).sum(dim=1) / (logs.shape[1] - 1)
+    return inverse
+
+
 def _mle(logs: Tensor) -> float:
     """Return 'mle' from the logarithms of the distances to the k neighbors, (n, k), ascending."""
-    inverse = (logs[:, -1:] - logs[:, :-1]).sum(dim=1) / (logs.shape[1] - 1)
-    return 1.0 / inverse.mean().item()
+    return 1.0 / _inverses(logs).mean().item()
 
 
 def _twonn(logs: Tensor, name: str) -> float:
@@ -125,18 +154,39 @@ def _twonn(logs: Tensor, name: str) -> float:
     return ((ratios @ -torch.log1p(-empirical)) / (ratios @ ratios)).item()
 
 
-def neighbor_distances(x: Tensor, k: int) -> Tensor:
+def _influence(logs: Tensor, value: float) -> NDArray[np.float64]:
+    """Return what each system adds to 'twonn', but for a constant, times their number, (n,).
+
+    'twonn' is Σ ln μ · w / Σ ln² μ over ordered ratios. The influence of the i-th on such a sum of
+    h, weighted by J(rank / n), over n is −Σ_{j ≥ i} J(j / n) (h_{j+1} − h_j), but for a constant.
+    """
+    ratios = np.sort((logs[:, 1] - logs[:, 0]).numpy())
+    n = len(ratios)
+    rank = np.arange(1, n) / n
+    kept = rank <= KEPT
+    weight = np.where(kept, -np.log1p(-rank), 0.0)
+    above, below = (
+        -np.append(np.cumsum((factor * np.diff(h))[::-1])[::-1], 0.0)
+        for factor, h in ((weight, ratios), (kept, np.square(ratios)))
+    )
+    parts: NDArray[np.float64] = above - value * below
+    parts *= n / np.square(ratios[: int(n * KEPT)]).sum()
+    return parts
+
+
+def neighbor_distances(x: Tensor, k: int, rows: NDArray[np.int64] | None = None) -> Tensor:
     """Return Euclidean distances to the k nearest other rows, but for one factor.
 
     Args:
         x: The vectors, (n, d) float64.
         k: The number of neighbors, below n.
+        rows: The rows whose distances are returned, (r,) ascending; all if None.
 
     Returns:
-        The distances, (n, k) float64, ascending.
+        The distances, (n, k) or (r, k) float64, ascending.
     """
     # The squares of extremes would overflow or vanish, and every use is a ratio of distances.
     x = x.clone()
     near_one(x)
-    lists = nearest(x, k, "euclidean", dtype=tile_dtype(len(x)))
+    lists = nearest(x, k, "euclidean", dtype=tile_dtype(len(x)), rows=rows)
     return torch.from_numpy(lists.value).sqrt()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +75,7 @@ def align_groups(
     k: pa.Array,
     estimator: pa.Array,
     normalize: pa.Array,
+    rows: pa.Array,
 ) -> pa.Array:
     """Return the alignment of each group's pairs of vectors.
 
@@ -88,6 +90,7 @@ def align_groups(
         k: Neighbors per system, as text.
         estimator: The metric's estimator.
         normalize: How vectors are normalized.
+        rows: How many systems are drawn for an estimate, as text.
     """
 
     def value(
@@ -98,15 +101,17 @@ def align_groups(
         k: str | None,
         estimator: str | None,
         normalize: str | None,
+        rows: str | None,
     ) -> float | None:
         try:
             pair = _pair(a, b, sizes)
         except Undefined:
             pair = NO_VECTORS, NO_VECTORS
-        found = align(*pair, metric, k=_whole(k), estimator=estimator, normalize=normalize or "l2")
-        return found.value
+        how: dict[str, Any] = {"estimator": estimator, "normalize": normalize or "l2"}
+        return align(*pair, metric, k=_whole("k", k), rows=_whole("rows", rows), **how).value
 
-    return _each(value, (left, right), (left_size, right_size), (metric, k, estimator, normalize))
+    options = (metric, k, estimator, normalize, rows)
+    return _each(value, (left, right), (left_size, right_size), options)
 
 
 def measure_groups(
@@ -116,6 +121,7 @@ def measure_groups(
     k: pa.Array,
     method: pa.Array,
     normalize: pa.Array,
+    rows: pa.Array,
 ) -> pa.Array:
     """Return a measure of each group's vectors.
 
@@ -126,28 +132,32 @@ def measure_groups(
         k: Neighbors per system, as text.
         method: The measure's method.
         normalize: How vectors are normalized.
+        rows: How many systems are drawn for an estimate, as text.
     """
 
     def value(
-        rows: pa.Array | None,
+        group: pa.Array | None,
         sizes: tuple[int | None],
         name: str,
         k: str | None,
         method: str | None,
         normalize: str | None,
+        rows: str | None,
     ) -> float | None:
         try:
-            x = NO_VECTORS if rows is None else unpack(rows.drop_null(), *sizes, "a")
+            x = NO_VECTORS if group is None else unpack(group.drop_null(), *sizes, "a")
         except Undefined:
             x = NO_VECTORS
         ordered = x[canonical_order(x, x)]
-        found = measure(ordered, name, method=method, k=_whole(k), normalize=normalize or "none")
-        return found.value
+        how: dict[str, Any] = {"method": method, "normalize": normalize or "none"}
+        return measure(ordered, name, k=_whole("k", k), rows=_whole("rows", rows), **how).value
 
-    return _each(value, (groups,), (size,), (name, k, method, normalize))
+    return _each(value, (groups,), (size,), (name, k, method, normalize, rows))
 
 
-def wrong_options(name: pa.Array, k: pa.Array, variant: pa.Array, normalize: pa.Array) -> pa.Array:
+def wrong_options(
+    name: pa.Array, k: pa.Array, variant: pa.Array, normalize: pa.Array, rows: pa.Array
+) -> pa.Array:
     """Return what is wrong with the options of a metric or a measure, NULL if nothing is.
 
     Args:
@@ -155,24 +165,27 @@ def wrong_options(name: pa.Array, k: pa.Array, variant: pa.Array, normalize: pa.
         k: Neighbors per system, as text.
         variant: The estimator of a metric, or the method of a measure.
         normalize: How vectors are normalized.
+        rows: How many systems are drawn for an estimate, as text.
     """
 
-    def wrong(name: str, k: str | None, variant: str | None, normalize: str | None) -> str | None:
+    def wrong(
+        name: str, k: str | None, variant: str | None, normalize: str | None, rows: str | None
+    ) -> str | None:
         none = NO_VECTORS
         try:
+            whole: dict[str, Any] = {"k": _whole("k", k), "rows": _whole("rows", rows)}
             if name in METRICS:
-                given = normalize or "l2"
-                align(none, none, name, k=_whole(k), estimator=variant, normalize=given)
+                align(none, none, name, estimator=variant, normalize=normalize or "l2", **whole)
             else:
-                measure(none, name, k=_whole(k), method=variant, normalize=normalize or "none")
+                measure(none, name, method=variant, normalize=normalize or "none", **whole)
         except ValueError as error:
             return str(error)
         return None
 
-    columns = (column.to_pylist() for column in (name, k, variant, normalize))
-    rows = list(zip(*columns, strict=True))
-    found = {row: wrong(*row) for row in set(rows)}
-    return pa.array([found[row] for row in rows], pa.string())
+    columns = (column.to_pylist() for column in (name, k, variant, normalize, rows))
+    given = list(zip(*columns, strict=True))
+    found = {options: wrong(*options) for options in set(given)}
+    return pa.array([found[options] for options in given], pa.string())
 
 
 def canonical_order(a: Table, b: Table) -> NDArray[np.intp]:
@@ -214,8 +227,8 @@ def _pair(
     return a[order], b[order]
 
 
-def _whole(k: str | None) -> int | None:
-    return None if k is None else read_whole("k", k)
+def _whole(name: str, given: str | None) -> int | None:
+    return None if given is None else read_whole(name, given)
 
 
 def _hash_rows(rows: Table) -> NDArray[np.uint64]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from query.metrics import MEASURES, METRICS, Measure, Metric
+from query.metrics.shared.estimates import RowMeasure, RowMetric
 from query.reading.training import macros as training_macros
 from query.sql.literals import literal
 from query.tables import find_table_functions
@@ -106,8 +107,11 @@ def _metric_macro(metric: Metric) -> Iterator[str]:
     if metric.estimators:
         options["estimator"] = literal(metric.estimators[0])
     options["normalize"] = "'l2'"
+    if isinstance(metric, RowMetric):
+        options["rows"] = "NULL"
     declared = "".join(f", {name} := {default}" for name, default in options.items())
-    passed = [name if name in options else "NULL" for name in ("k", "estimator", "normalize")]
+    every = ("k", "estimator", "normalize", "rows")
+    passed = [name if name in options else "NULL" for name in every]
     yield (
         f"CREATE OR REPLACE TEMP MACRO {metric.name}(a, b{declared}) AS "
         # DuckDB fills the lists of one aggregation in one order, as its own PIVOT relies on.
@@ -118,10 +122,11 @@ def _metric_macro(metric: Metric) -> Iterator[str]:
 
 def _measure_macro(measure: Measure) -> Iterator[str]:
     neighbors = "" if measure.k is None else f", k := {measure.k}"
-    passed = ("k" if neighbors else "NULL", "method", "normalize")
+    drawn = ", rows := NULL" if isinstance(measure, RowMeasure) else ""
+    passed = ("k" if neighbors else "NULL", "method", "normalize", "rows" if drawn else "NULL")
     yield (
         f"CREATE OR REPLACE TEMP MACRO {measure.name}"
-        f"(a, method := '{measure.methods[0]}'{neighbors}, normalize := 'none') AS "
+        f"(a, method := '{measure.methods[0]}'{neighbors}, normalize := 'none'{drawn}) AS "
         f"__{measure.name}({_collect('a')}, {_check(measure.name, *passed)})"
     )
     about = f"Aggregate over rows of one vector: {measure.about}"
@@ -142,8 +147,8 @@ def _collect(a: str) -> str:
     return f"list({packed}), any_value(CASE WHEN {is_float} THEN 4 ELSE 8 END)"
 
 
-def _check(name: str, k: str, variant: str, normalize: str) -> str:
+def _check(name: str, k: str, variant: str, normalize: str, rows: str) -> str:
     """Return SQL for the options of an aggregate, which raises a sentence if they make no sense."""
-    wrong = f"__wrong('{name}', {k}::VARCHAR, {variant}, {normalize})"
+    wrong = f"__wrong('{name}', {k}::VARCHAR, {variant}, {normalize}, {rows}::VARCHAR)"
     checked = f"if({wrong} IS NULL, '{name}', error({wrong}))"
-    return f"{checked}, {k}::VARCHAR, {variant}, {normalize}"
+    return f"{checked}, {k}::VARCHAR, {variant}, {normalize}, {rows}::VARCHAR"

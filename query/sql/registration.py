@@ -23,7 +23,7 @@ from query.tables.shared.declare import TableFunction, as_struct
 from query.tables.shared.options import Options
 
 _ROWS = ("BLOB[]", "INTEGER")  # packed vectors, and how many bytes each of their numbers has
-_OPTIONS = ("VARCHAR",) * 4  # name, k, estimator or method, normalization
+_OPTIONS = ("VARCHAR",) * 5  # name, k, estimator or method, normalization, rows
 
 # DuckDB does not keep a function alive, and registers it for the whole database.
 _registering = threading.Lock()

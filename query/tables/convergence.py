@@ -37,6 +37,8 @@ _ALIGNED = (
     "estimator",
     "normalization",
     "k",
+    "standard_error",
+    "rows",
     "reason",
 )
 
@@ -68,6 +70,8 @@ class Row:
     estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
     normalization: Annotated[str, "how vectors were normalized"]
     k: Annotated[int | None, "neighbors per system, of a metric that has them"]
+    standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
+    rows: Annotated[int, "systems whose neighbors were found: n if exact"]
     reason: Annotated[str | None, "why there is no value"]
 
 

@@ -13,7 +13,7 @@ from query.metrics import Undefined
 from query.reading.selection import Selection, Source, choose_sources
 from query.reading.vectors import NO_VECTORS, read_keys, read_vectors
 from query.tables.shared.declare import Parameter, TableFunction
-from query.tables.shared.parameters import DATASET, MODELS, SEED, SYSTEMS
+from query.tables.shared.parameters import DATASET, DRAWN, MODELS, SEED, SYSTEMS
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, datasets_of, select
 
@@ -33,6 +33,8 @@ class _Measured:
     method: Annotated[str | None, "its method"]
     normalization: Annotated[str, "how vectors were normalized"]
     k: Annotated[int | None, "neighbors per system, of a measure that has them"]
+    standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
+    rows: Annotated[int, "systems whose neighbors were found: n if exact"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def dimensions(
     subsamples: int = 0,
     seed: int = 0,
     systems: Names = None,
+    drawn: int | None = None,
 ) -> Sequence[Row]:
     """Measure every model.
 
@@ -63,8 +66,10 @@ def dimensions(
         k: Neighbors per system; None is the measure's default.
         normalize: How vectors are normalized.
         subsamples: How many subsets the interval is from; 0 gives none.
-        seed: The seed of the subsets.
+        seed: The seed of the subsets and of the drawn systems.
         systems: Ids of systems; None is all.
+        drawn: How many systems are drawn for an estimate, each with its neighbors among all; None
+            is exact.
 
     Returns:
         One row per dataset and model.
@@ -80,6 +85,7 @@ def dimensions(
         "normalize": normalize,
         "subsamples": subsamples,
         "seed": seed,
+        "rows": drawn,
     }
     metrics.measure(NO_VECTORS, **options)
     rows = []
@@ -124,6 +130,7 @@ TABLE_FUNCTION = TableFunction(
         Parameter("subsamples", "BIGINT", 0, "subsets that the interval is from; 0 gives none"),
         SEED,
         SYSTEMS,
+        DRAWN,
     ),
     dimensions,
 )

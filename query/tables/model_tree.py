@@ -22,6 +22,8 @@ from query.tables.shared.parameters import (
     MODELS,
     NORMALIZE,
     ONE_DATASET,
+    OPTION_SEED,
+    ROWS,
     K,
 )
 from query.tables.shared.selecting import Names
@@ -38,6 +40,7 @@ class Row:
     branch_length: Annotated[float | None, "the length of the branch to the parent"]
     reason: Annotated[str | None, "why a model has no place in the tree"]
     newick: Annotated[str, "the whole tree as Newick text"]
+    rows: Annotated[int | None, "the fewest systems whose neighbors a value is from: n if exact"]
 
 
 def model_tree(
@@ -75,13 +78,15 @@ def model_tree(
         )
     sources = choose_sources(connection, models, name)
     pairs = list(product(sources, sources))
-    tree = grow_tree(name, align_pairs(connection, {Selection(name): pairs}, options, missing))
+    aligned = align_pairs(connection, {Selection(name): pairs}, options, missing)
+    tree = grow_tree(name, aligned)
+    common = tree.newick, min((row.rows for row in aligned if row.value is not None), default=None)
     drawn = [
-        Row(node.number, node.parent, node.name, node.branch_length, None, tree.newick)
+        Row(node.number, node.parent, node.name, node.branch_length, None, *common)
         for node in tree.nodes
     ]
     outside = [
-        Row(None, None, label, None, reason, tree.newick) for label, reason in tree.left_out.items()
+        Row(None, None, label, None, reason, *common) for label, reason in tree.left_out.items()
     ]
     return [*drawn, *outside]
 
@@ -90,6 +95,6 @@ TABLE_FUNCTION = TableFunction(
     "Neighbor joining of the models by √JSD of their alignments with all others; "
     "ORDER BY node is the order of its leaves",
     Row,
-    (ONE_DATASET, METRIC, K, MODELS, ESTIMATOR, NORMALIZE, MISSING, DEVICE),
+    (ONE_DATASET, METRIC, K, MODELS, ESTIMATOR, NORMALIZE, MISSING, DEVICE, OPTION_SEED, ROWS),
     model_tree,
 )

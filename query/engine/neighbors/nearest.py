@@ -32,8 +32,8 @@ class Neighbors:
     """The neighbor lists of one model, the closest first.
 
     Attributes:
-        index: The neighbors, (n, k), never the row itself.
-        value: Inner products, falling, or squared Euclidean distances, rising, (n, k).
+        index: The neighbors, (n, k) or (r, k), never the row itself.
+        value: Inner products, falling, or squared Euclidean distances, rising, of the same shape.
     """
 
     index: NDArray[np.int32]
@@ -48,8 +48,9 @@ def nearest(
     dtype: torch.dtype = torch.float64,
     device: torch.device | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Neighbors:
-    """Return the k nearest other rows of every row.
+    """Return the k nearest other rows of every row, or of some.
 
     Of tied candidates those that come first in the table are taken. This is good for a map, or for
     the distances themselves, and not for who is whose neighbor; see `query.engine.neighbors.lists`.
@@ -61,14 +62,15 @@ def nearest(
         dtype: The precision of the tiles of products.
         device: Where the tiles are computed; that of x if None.
         advance: Called with the number of pairs of systems that each tile covered.
+        rows: The rows that get a list, (r,) ascending; all if None.
     """
     slack = _slack(x, geometry)
-    index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance)
-    unsure = limit >= exact[:, k - 1] - slack
+    index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance, rows)
+    owners = np.arange(len(x)) if rows is None else rows
+    unsure = np.flatnonzero(limit >= exact[:, k - 1] - slack[owners])
     index, exact = index[:, :k], exact[:, :k]
-    if unsure.any():
-        rows = np.flatnonzero(unsure)
-        index[rows], exact[rows] = _whole_rows(x, rows, k, geometry, slack)
+    if unsure.size:
+        index[unsure], exact[unsure] = _whole_rows(x, owners[unsure], k, geometry, slack)
     value = exact if geometry == "inner" else -exact
     return Neighbors(np.ascontiguousarray(index), np.ascontiguousarray(value))
 

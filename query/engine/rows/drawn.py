@@ -66,11 +66,6 @@ class DrawnRows:
                 order[part] = part[torch.randperm(len(part), generator=generator).numpy()]
         return orders
 
-    @property
-    def products_ahead(self) -> int:
-        """How many products of two vectors it takes to find the lists of one model."""
-        return self.n * len(self.rows)
-
     def lengthen(self, k: int) -> None:
         """Make lists that are not found yet hold k neighbors.
 

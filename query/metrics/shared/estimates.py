@@ -18,12 +18,28 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
-from query.metrics.base import ROUNDING, Metric
+from query.metrics.base import ROUNDING, Measure, Metric
 
 Values = NDArray[np.float64]
+# The warning in the place of an interval.
+NO_SUBSETS = "no interval: subsets of the systems need the neighbors of all, not of {rows} rows"
+
+
+def require_rows(rows: int | None) -> None:
+    """Refuse a number of rows of which there is no mean.
+
+    Args:
+        rows: The number; None asks for all.
+
+    Raises:
+        ValueError: The number is below 1.
+    """
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows = {rows}, expected 1 or more, or none for all systems")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +155,16 @@ class RowMetric(Metric):
         """
         return rows >= n
 
+    def searched(self, rows: int, k: int, estimator: str | None) -> int:
+        """Return how many rows of products with all systems an estimate takes of each model.
+
+        Args:
+            rows: How many systems are drawn.
+            k: The number of neighbors.
+            estimator: One of `estimators`, or None if there are none.
+        """
+        return rows
+
     def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> Any:
         """Return what estimates need of one model, for `state_of_rows` to keep.
 
@@ -192,4 +218,28 @@ class RowMetric(Metric):
 
         Raises:
             Undefined: There are no such values; always if `no_null` says why.
+        """
+
+
+class RowMeasure(Measure):
+    """A measure that costs n² and can be estimated from some of the systems.
+
+    All others cost n · d², and are exact whatever `rows` is.
+    """
+
+    @abstractmethod
+    def estimate(
+        self, different: Tensor, rows: NDArray[np.int64], method: str, k: int | None, name: str
+    ) -> Estimate:
+        """Return the estimate for one model.
+
+        Args:
+            different: The distinct normalized vectors, (n, d) float64, at least two.
+            rows: Those that are drawn, (r,) ascending.
+            method: One of `methods`.
+            k: The number of neighbors, as `choose_k` gives it.
+            name: How reasons call the model.
+
+        Raises:
+            Undefined: There is no such value.
         """

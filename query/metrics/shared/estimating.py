@@ -10,25 +10,11 @@ import torch
 from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
-from query.metrics.shared.estimates import RowMetric
+from query.metrics.shared.estimates import NO_SUBSETS, RowMetric
 from query.metrics.shared.result import Found, Pair
 from query.statistics.null import Null, compare_with_null
 
 Way = tuple[Metric, str | None]  # a metric and its estimator
-NO_SUBSETS = "no interval: subsets of the systems need the neighbors of all, not of {rows} rows"
-
-
-def require_rows(rows: int | None) -> None:
-    """Refuse a number of rows of which there is no mean.
-
-    Args:
-        rows: The number; None asks for all.
-
-    Raises:
-        ValueError: The number is below 1.
-    """
-    if rows is not None and rows < 1:
-        raise ValueError(f"rows = {rows}, expected 1 or more, or none for all systems")
 
 
 def prepare_estimates(drawn: DrawnRows, ways: Sequence[Way]) -> None:
@@ -39,7 +25,7 @@ def prepare_estimates(drawn: DrawnRows, ways: Sequence[Way]) -> None:
         ways: The metrics, each a `RowMetric`, with their estimators.
     """
     comparison = drawn.comparison
-    comparison.progress.expect(len(comparison) * drawn.products_ahead)
+    comparison.progress.expect(len(comparison) * drawn.n * rows_searched(ways, drawn))
     for metric, _ in ways:
         if metric.lists is not None:
             drawn.lengthen(comparison.k_of(metric))
@@ -52,6 +38,20 @@ def prepare_estimates(drawn: DrawnRows, ways: Sequence[Way]) -> None:
                     drawn.neighbors(i, metric.lists, comparison.k_of(metric))
                 assert isinstance(metric, RowMetric)
                 metric.state_of_rows(drawn, i, estimator)
+
+
+def rows_searched(ways: Sequence[Way], drawn: DrawnRows) -> int:
+    """Return how many rows of products with all systems estimates take of each model.
+
+    Args:
+        ways: The metrics, each a `RowMetric`, with their estimators.
+        drawn: The drawn systems.
+    """
+    comparison, total = drawn.comparison, 0
+    for metric, estimator in ways:
+        assert isinstance(metric, RowMetric)
+        total += metric.searched(len(drawn.rows), comparison.k_of(metric), estimator)
+    return total
 
 
 def estimates(

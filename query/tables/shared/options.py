@@ -33,6 +33,7 @@ class Options:
         subsamples: How many subsets the interval is of; 0 gives none.
         seed: Of what is drawn at random.
         device: Where to compute, as PyTorch names it.
+        rows: How many systems are drawn for an estimate; None is exact.
         progress: It is told how far the work is.
         cache: Where neighbor lists are kept.
     """
@@ -45,6 +46,7 @@ class Options:
     subsamples: int = 0
     seed: int = 0
     device: str = field(default_factory=default_device)
+    rows: int | None = None
     progress: Progress | None = field(default=None, compare=False, repr=False)
     cache: NeighborListCache | None = field(default=None, compare=False, repr=False)
 
@@ -99,4 +101,5 @@ class Options:
             "permutations": self.permutations,
             "subsamples": self.subsamples,
             "seed": self.seed,
+            "rows": self.rows,
         }

@@ -64,12 +64,15 @@ class _Plan:
             if metric.lists
         }
         sums = any(metric.needs for metric in metrics)
-        # 'zscore' depends on the systems, so that lists among all do not serve some.
-        whole = [] if self._options.normalize == "zscore" else list(self._keys.values())
+        # 'zscore' depends on the systems, so that lists among all do not serve some; and lists of
+        # drawn systems are found among those that are shared.
+        apart = self._options.normalize == "zscore" or self._options.rows is not None
+        whole = [] if apart else list(self._keys.values())
         total = sum(codes.size**2 * len(lists) for codes in whole)
         for common, wanted in self._shared:
             models = len(_unique(pair for pairs in wanted.values() for pair in pairs))
-            total += models * common.size**2 * (sums + (0 if whole else len(lists)))
+            searched = min(common.size, self._options.rows or common.size)
+            total += models * common.size * searched * (sums + (0 if whole else len(lists)))
             for metric, pairs in wanted.items():
                 k = self._options.k or find_metric(metric).default_k
                 total += len(pairs) * common.size * k * (1 + self._options.permutations)
@@ -261,6 +264,8 @@ def _row(
         null_std=found.null_std,
         low=found.low,
         high=found.high,
+        standard_error=found.standard_error,
+        rows=found.n if found.rows is None else found.rows,
         warning=found.warning,
         reason=found.reason if found.n else why_nothing(pair, keys, selection),
     )

@@ -18,6 +18,8 @@ MISSING = Parameter(
     "'pairwise' takes all systems that two models share, 'common' those that all models share",
 )
 SEED = Parameter("seed", "BIGINT", 0, "the seed of what is drawn at random")
+_DRAWN = "systems drawn for an estimate, each with its neighbors among all; NULL is exact"
+DRAWN = Parameter("rows", "BIGINT", None, _DRAWN, least=1, argument="drawn")
 
 METRIC = Parameter(
     "metric",
@@ -57,6 +59,7 @@ SUBSAMPLES = Parameter(
     "random subsets of the systems, which the interval is from; 0 gives none",
     is_option=True,
 )
+ROWS = Parameter("rows", "BIGINT", None, _DRAWN, is_option=True, least=1)
 OPTION_SEED = Parameter("seed", "BIGINT", 0, "the seed of what is drawn at random", is_option=True)
 DEVICE = Parameter(
     "device",
@@ -66,4 +69,4 @@ DEVICE = Parameter(
     is_option=True,
 )
 # What follows the metric and k where a function takes all options.
-REST = (ESTIMATOR, NORMALIZE, PERMUTATIONS, SUBSAMPLES, OPTION_SEED, DEVICE)
+REST = (ESTIMATOR, NORMALIZE, PERMUTATIONS, SUBSAMPLES, OPTION_SEED, DEVICE, ROWS)

@@ -38,6 +38,8 @@ class Value:
     null_std: Annotated[float | None, "the standard deviation over shuffled pairs"]
     low: Annotated[float | None, "lower end of the 95 % interval of the value"]
     high: Annotated[float | None, "upper end of the 95 % interval of the value"]
+    standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
+    rows: Annotated[int, "systems whose neighbors were found: n if exact"]
 
 
 @dataclass(frozen=True)

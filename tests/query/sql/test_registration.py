@@ -339,7 +339,9 @@ def test_every_function_says_what_it_takes_and_does(con: duckdb.DuckDBPyConnecti
     """).fetchall()
     assert dict(rows).keys() == signatures().keys() >= METRICS.keys()
     assert all(comment for _, comment in rows)
-    assert signatures()["mutual_knn"] == "mutual_knn(a, b, k := 25, normalize := 'l2')"
+    assert (
+        signatures()["mutual_knn"] == "mutual_knn(a, b, k := 25, normalize := 'l2', rows := NULL)"
+    )
 
 
 def lists(rows: list[list[float | None] | None]) -> pa.Array:

@@ -22,9 +22,11 @@ HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
     "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "n_distinct",
     "dropped_a", "dropped_b", "metric", "estimator", "normalization", "k", "null_mean", "null_std",
-    "low", "high", "warning", "reason",
+    "low", "high", "standard_error", "rows", "warning", "reason",
 )  # fmt: skip
-NUMBERS = ("value", "null_mean", "null_std", "p_value", "calibrated", "low", "high")
+NUMBERS = (
+    "value", "null_mean", "null_std", "p_value", "calibrated", "low", "high", "standard_error",
+)  # fmt: skip
 
 Connection = duckdb.DuckDBPyConnection
 Vectors = dict[str, NDArray[np.float32]]
@@ -51,7 +53,7 @@ def row_of(con: Connection, sql: str) -> dict[str, Any]:
 def assert_same(row: dict[str, Any], expected: Alignment) -> None:
     for column in NUMBERS:
         assert row[column] == pytest.approx(getattr(expected, column), abs=1e-12), column
-    for column in ("reason", "warning", "metric", "estimator", "k", "n"):
+    for column in ("reason", "warning", "metric", "estimator", "k", "n", "rows"):
         assert row[column] == getattr(expected, column), column
     assert row["normalization"] == expected.normalization
 
@@ -102,6 +104,7 @@ def test_null_options_are_defaults(con: Connection) -> None:
         "seed",
         "device",
         "systems",
+        "rows",
     )
     nulls = ", ".join(f"{name} := NULL" for name in names)
     asked = "FROM alignment('base', 'near', dataset := 'crystals'"

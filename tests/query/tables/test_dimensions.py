@@ -19,7 +19,7 @@ WAYS = [(name, method) for name, found in MEASURES.items() for method in found.m
 ways = pytest.mark.parametrize(("name", "method"), WAYS)
 COLUMNS = (
     "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method",
-    "normalization", "k", "warning", "reason",
+    "normalization", "k", "standard_error", "rows", "warning", "reason",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_aggregates_say_what_they_take() -> None:
     found = signatures()
     assert (
         found["intrinsic_dimension"]
-        == "intrinsic_dimension(a, method := 'mle', k := 50, normalize := 'none')"
+        == "intrinsic_dimension(a, method := 'mle', k := 50, normalize := 'none', rows := NULL)"
     )
     assert found["effective_rank"] == "effective_rank(a, method := 'entropy', normalize := 'none')"
 
@@ -119,7 +119,8 @@ def test_intrinsic_dimension_of_every_model(con: Connection, vectors: Vectors) -
     assert tuple(near) == COLUMNS
     assert near["value"] == pytest.approx(intrinsic_dimension(vectors["near"], k=10))
     assert tuple(near[column] for column in COLUMNS if column not in ("model_id", "value")) == (
-        "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None, None,
+        "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None, 60,
+        None, None,
     )  # fmt: skip
     assert rows["partial"]["n"] == 50
     assert rows["rotated"]["value"] == pytest.approx(rows["base"]["value"], rel=1e-5)
