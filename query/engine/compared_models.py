@@ -46,6 +46,11 @@ class RecentVectors:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
+    def make_room(self) -> None:
+        """Drop vectors that would not be kept beside others, before others are made."""
+        while self._kept and self._size() > KEPT_BYTES:
+            self._kept.popitem(last=False)
+
     def put(self, key: tuple[int, int], x: Tensor) -> None:
         """Keep the vectors of a model, and drop those asked for longest ago if there is no room.
 
@@ -54,11 +59,11 @@ class RecentVectors:
             x: The vectors, (n, d) float64.
         """
         self._kept[key] = x
-        while (
-            len(self._kept) > 1
-            and sum(vectors.nbytes for vectors in self._kept.values()) > KEPT_BYTES
-        ):
+        while len(self._kept) > 1 and self._size() > KEPT_BYTES:
             self._kept.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(vectors.nbytes for vectors in self._kept.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,7 @@ class Models:
     def _read_normalized(self, i: int) -> tuple[Tensor, Resolution]:
         name, normalization = self.names[i], self.normalization
         if self._origins is None:
+            self.recent.make_room()
             return normalize_resolved(self.read(i), normalization, name)
         x, resolution = self._origins[i].vectors(), self._origins[i].resolution()
         require_different(x, resolution.blur, resolution.precision, name, normalization)
