@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import chance, engine, ingest, intervals, page, paper, sql
+from tests.bench import chance, engine, ingest, intervals, page, paper, rows, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -33,6 +33,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
         f"one matrix from a store on disk ({paper.SIZE}; writes 6 GB; takes half an hour); "
         "needs --store",
+    ),
+    "rows": (
+        lambda options: rows.run(_size(options, rows.SIZE), options.store),
+        f"estimates from rows against a full pass, and one matrix of many systems ({rows.SIZE}; "
+        "writes 9 GB; takes half an hour); needs --store",
     ),
     "chance": (
         lambda options: chance.run(),
@@ -76,14 +81,15 @@ def _parse() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, help="for a trial with less")
     parser.add_argument("--device", default="cpu", help="of all-metrics: cpu or cuda")
     parser.add_argument(
-        "--store", type=Path, help="of paper: the file to make, or made by an earlier run"
+        "--store", type=Path, help="of paper and rows: the file to make, or made by an earlier run"
     )
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="append the report to this Markdown file"
     )
     options = parser.parse_args()
-    if "paper" in options.bench and options.store is None:
-        parser.error("paper needs --store PATH")
+    for name in ("paper", "rows"):
+        if name in options.bench and options.store is None:
+            parser.error(f"{name} needs --store PATH")
     return options
 
 
