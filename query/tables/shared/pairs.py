@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from query.engine.compared_models import RecentVectors
 from query.engine.comparison import ModelPart
 from query.engine.suggestions import unknown_name
-from query.metrics import Alignment, Comparison, align_all, find_metric
+from query.metrics import Alignment, Comparison, align_all, choose_estimator, find_metric
+from query.metrics.shared.estimates import RowMetric
 from query.reading.selection import Selection, Source
 from query.reading.vectors import NO_VECTORS, Reader, read_keys
 from query.tables.shared.options import Options
@@ -57,6 +58,8 @@ class _Plan:
 
     def products(self) -> int:
         """Return about how many products of two vectors the plan takes."""
+        if self._options.rows is not None:
+            return self._products_from_rows(self._options.rows)
         metrics = [find_metric(name) for name in self._options.metrics]
         lists = {
             "inner" if self._options.normalize == "l2" else metric.lists
@@ -64,18 +67,29 @@ class _Plan:
             if metric.lists
         }
         sums = any(metric.needs for metric in metrics)
-        # 'zscore' depends on the systems, so that lists among all do not serve some; and lists of
-        # drawn systems are found among those that are shared.
-        apart = self._options.normalize == "zscore" or self._options.rows is not None
-        whole = [] if apart else list(self._keys.values())
+        # 'zscore' depends on the systems, so that lists among all do not serve some.
+        whole = [] if self._options.normalize == "zscore" else list(self._keys.values())
         total = sum(codes.size**2 * len(lists) for codes in whole)
         for common, wanted in self._shared:
             models = len(_unique(pair for pairs in wanted.values() for pair in pairs))
-            searched = min(common.size, self._options.rows or common.size)
-            total += models * common.size * searched * (sums + (0 if whole else len(lists)))
+            total += models * common.size**2 * (sums + (0 if whole else len(lists)))
             for metric, pairs in wanted.items():
                 k = self._options.k or find_metric(metric).default_k
                 total += len(pairs) * common.size * k * (1 + self._options.permutations)
+        return total
+
+    def _products_from_rows(self, rows: int) -> int:
+        total = 0
+        for common, wanted in self._shared:
+            models = len(_unique(pair for pairs in wanted.values() for pair in pairs))
+            for metric in map(find_metric, wanted):
+                searched = 1  # of n · d² in all
+                if isinstance(metric, RowMetric):
+                    k = self._options.k or metric.default_k
+                    searched = metric.searched(
+                        rows, k, choose_estimator(metric, self._options.estimator)
+                    )
+                total += models * common.size * min(searched, common.size)
         return total
 
     def rows(self) -> list[Aligned]:
