@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -48,7 +49,8 @@ class ModelSums:
             advance: Called with the number of products of two vectors that were made.
             side: The side of a tile; None leaves the choice to the pass.
         """
-        self._models, self._finder, self._k = models, finder, RANKED if k is None else k
+        self._models: Models = weakref.proxy(models)  # which own these sums; see `ListFinder`
+        self._finder, self._k = finder, RANKED if k is None else k
         self._device, self._dtype, self._advance = device, dtype, advance
         self._side = side
         self._sums: dict[str, Sums] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -86,7 +87,10 @@ class ListFinder:
             origins: Lists from which each model's lists can be cut.
             rows: The systems that get lists, (r,) ascending; all if None.
         """
-        self._models, self._cache, self._origins = models, cache, origins
+        # The models own their finder. Without a circle their vectors go when they go, and not at
+        # some later time.
+        self._models: Models = weakref.proxy(models)
+        self._cache, self._origins = cache, origins
         self._rows = rows
         self._device, self._dtype, self._advance = device, dtype, advance
         self._longest = DEFAULT_K if k is None else k

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,18 @@ def test_scratch_files_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(devices, "_free_memory", lambda: 0)
     align(*related(80, seed=4, dimensions=(7, 12)), "distance_correlation")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_leaves_nothing_behind() -> None:
+    """Its vectors may be gigabytes; a circle of references would keep them for a while."""
+    a, b = related(80, seed=4, dimensions=(7, 12))
+    comparison = Comparison([a, b], k=6)
+    list(align_all(comparison, list(METRICS), [(0, 1)], permutations=2, subsamples=2))
+    list(align_all(comparison, list(METRICS), [(0, 1)], permutations=2, rows=5))
+    left, vectors = weakref.ref(comparison), weakref.ref(comparison.vectors(0))
+    gc.disable()
+    try:
+        del comparison
+        assert left() is vectors() is None
+    finally:
+        gc.enable()
