@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from query.engine.neighbors import candidates
 from query.engine.neighbors.search import find_some_lists
 from query.engine.rows.drawn import DrawnRows
 from query.metrics import METRICS, Comparison, Undefined, align, align_all, cknna
@@ -50,6 +51,37 @@ def test_a_drawn_system_has_the_neighbors_that_it_has_among_all(
         assert np.array_equal(getattr(some, share)[rows], getattr(every, share)[rows])
     alone = np.setdiff1d(np.flatnonzero(some.stop > some.start), rows)  # copies of drawn systems
     assert set(resolution.label[alone]) <= set(resolution.label[rows])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@cases
+def test_a_gpus_search_finds_the_same(
+    case: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = Comparison([CASES[case](200)[0]], k=7)
+    x, resolution, rows = comparison.vectors(0), comparison.resolution(0), np.arange(5, 190, 4)
+
+    def find() -> Any:
+        return find_some_lists(x, rows, 7, "euclidean", resolution, "a", dtype=dtype).first(7)
+
+    def push(tile: Any, bonus: Any, first: int, values: Any, index: Any) -> None:
+        candidates._merge(tile + bonus, first, values, index)
+
+    usual = find()
+    monkeypatch.setattr(candidates, "_push_strip", push)
+    found = find()
+    for i in rows:
+        assert names_of(found, i) == names_of(usual, i)
+
+
+@pytest.mark.gpu
+@ways
+def test_a_gpu_estimates_what_the_cpu_estimates(metric: str, estimator: str | None) -> None:
+    a, b = benign(3000)
+    how: dict[str, Any] = {"metric": metric, "estimator": estimator, "permutations": 5, "rows": 90}
+    found, expected = (align(a, b, device=device, **how) for device in ("cuda", "cpu"))
+    assert found.value == pytest.approx(expected.value, rel=1e-4)
+    assert found.null_mean == pytest.approx(expected.null_mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("how", ["l2", "none"])
