@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.metadata
 import importlib.util
 import platform
 import re
 import resource
+import sys
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from zoo.worker.errors import WorkerError
 from zoo.worker.job import Job
@@ -92,6 +99,24 @@ def peak_memory() -> int:
     return int(found) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def reset_peak_memory() -> None:
+    """Begin a new peak, where the kernel allows it: a process may have run other models before."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def release_memory() -> None:
+    """Give back what the models of earlier jobs took, on the host and on GPUs."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # glibc keeps freed memory for itself; others do not
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
 def package_versions() -> dict[str, str]:
     """Return the version of every distribution that is installed, sorted by name.
 

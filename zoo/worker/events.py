@@ -1,8 +1,9 @@
 """What a worker and its host tell each other while a run goes on.
 
-The worker sends events to standard error, one JSON object per line, and keeps in a file at which
-system it is. The host leaves advice beside the job about systems at which earlier workers were
-killed.
+The host gives the worker its assignments on standard input, one JSON object per line, the next one
+after the last has finished. The worker sends events to standard error, one JSON object per line,
+and keeps in a file at which system it is. The host leaves advice beside the job about systems at
+which earlier workers were killed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,43 @@ from zoo.worker.applicability import describe_size
 from zoo.worker.sealed import read_sealed
 
 EVENT_SECONDS = 0.2  # between two events of progress: often enough for a bar that moves
+LOG_FILE = "worker.log"  # in the folder of the shards: what the family's packages print
 CURRENT_FILE = "current.json"  # in the folder of the shards: the system that the worker is at
 ADVICE_FILE = "advice.json"  # beside job.json: what the host has learned from killed workers
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One job for a worker: where it reads and writes.
+
+    Attributes:
+        job: The folder with job.json and systems.parquet.
+        out: The folder for the shards and run.json.
+        weights: The folder of the model's files, if the host gives one.
+        shared: Whether others than this user can change the files of weights.
+    """
+
+    job: Path
+    out: Path
+    weights: Path | None = None
+    shared: bool = False
+
+    @classmethod
+    def parse(cls, line: bytes) -> Assignment:
+        """Return the assignment that a line of standard input holds.
+
+        Args:
+            line: What `to_line` made.
+        """
+        found = json.loads(line)
+        weights = found["weights"] and Path(found["weights"])
+        return cls(Path(found["job"]), Path(found["out"]), weights, found["shared"])
+
+    def to_line(self) -> bytes:
+        """Return the assignment as one line, with its end of line."""
+        weights = None if self.weights is None else str(self.weights)
+        found = {"job": str(self.job), "out": str(self.out)}
+        return json.dumps({**found, "weights": weights, "shared": self.shared}).encode() + b"\n"
 
 
 def send_event(event: str, **content: Any) -> None:
@@ -30,6 +67,8 @@ def send_event(event: str, **content: Any) -> None:
         event: 'start', 'progress', 'warning', 'finish' or 'error'.
         content: The other fields of the event; plain data.
     """
+    with suppress(OSError):  # what was printed before comes before the event; a disk may be full
+        sys.stdout.flush()
     # The newline in front ends a half line that a package may have left there.
     begin = "" if event == "progress" else "\n"
     sys.stderr.write(begin + json.dumps({"event": event, **content}) + "\n")

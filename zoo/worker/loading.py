@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,18 @@ from zoo.worker.applicability import reason_to_skip
 from zoo.worker.errors import WorkerError, describe
 from zoo.worker.job import Job
 
+# What a model may set in torch for the whole process: the function that sets it, and that asks.
+TORCH_SETTINGS = {
+    "set_default_dtype": "get_default_dtype",
+    "set_float32_matmul_precision": "get_float32_matmul_precision",
+    "set_grad_enabled": "is_grad_enabled",
+    "set_num_threads": "get_num_threads",
+    "use_deterministic_algorithms": "are_deterministic_algorithms_enabled",
+}
+_of_first_job: dict[str, Any] = {}
 
+
+@cache
 def refuse_network() -> None:
     """Make every attempt of this process to reach a network fail; nothing in a run needs one."""
     sys.addaudithook(_refuse_connection)
@@ -137,22 +149,46 @@ def load_encoder(family: Path, job: Job, device: str, weights: Path) -> Encoder:
     """
     card = {**job.model, "weights": {**job.model["weights"], "folder": str(weights)}}
     path = family / "encoder.py"
-    spec = importlib.util.spec_from_file_location("family_encoder", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise WorkerError(f"{family} holds no encoder.py")
-    module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = _import_encoder(path)
+        _restore_torch()
         seed_everything(job.seed)  # after the imports, so that torch is there if the family uses it
         encoder = module.FamilyEncoder(
             card, device=device, dtype=job.dtype, untrained_seed=job.untrained_seed
         )
+    except WorkerError:
+        raise
     except Exception as error:
         traceback.print_exc()
         raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
     if not isinstance(encoder, Encoder):
         raise WorkerError(f"{path}: FamilyEncoder is not an Encoder")
     return encoder
+
+
+def _import_encoder(path: Path) -> Any:
+    """Import a family's encoder.py, or return it if this process has done so for an earlier job."""
+    there = sys.modules.get("family_encoder")
+    if there is not None and there.__file__ == str(path):
+        return there
+    spec = importlib.util.spec_from_file_location("family_encoder", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise WorkerError(f"{path.parent} holds no encoder.py")
+    module = sys.modules["family_encoder"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _restore_torch() -> None:
+    """Set torch as it was for the first job, whatever the models since then have set."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    for name, ask in TORCH_SETTINGS.items():
+        if name in _of_first_job:
+            getattr(torch, name)(_of_first_job[name])
+        else:
+            _of_first_job[name] = getattr(torch, ask)()
 
 
 def seed_everything(seed: int) -> None:

@@ -18,6 +18,7 @@ from zoo.worker.device import (
     describe_device,
     package_versions,
     peak_memory,
+    reset_peak_memory,
 )
 from zoo.worker.errors import DiskFullError, WorkerError
 from zoo.worker.events import Advice, send_event
@@ -96,6 +97,7 @@ def _hold(out: Path) -> Iterator[None]:
 
 def _run_job(job: Job, places: Places, device: str, stop: Signals) -> None:
     started, clock = datetime.now(UTC), Clock()
+    reset_peak_memory()
     systems = JobSystems(places.job / SYSTEMS_FILE, job.sent)
     with clock.measure("total"):
         refuse_network()

@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 from zoo.worker.errors import Stopped
@@ -59,14 +61,63 @@ def end_with_standard_input(stop: Signals) -> None:
     Args:
         stop: What notes signals.
     """
+    _StandardInput(stop, given=1).read_in_a_thread()
 
-    def wait() -> None:
+
+def read_standard_input(stop: Signals, tidy_up: Callable[[], object]) -> Iterator[bytes]:
+    """Yield the lines of standard input, whose end ends the work on a line as by SIGTERM.
+
+    Args:
+        stop: What notes signals.
+        tidy_up: Called when the work on a line is done.
+
+    Yields:
+        Each line. The work on it is done when the next one is asked for.
+
+    Raises:
+        Stopped: A signal has come.
+    """
+    source = _StandardInput(stop)
+    source.read_in_a_thread()
+    while (line := source.lines.get()) is not None:
+        yield line
+        source.done += 1
+        stop.between_batches = False
+        stop.check()
+        tidy_up()
+
+
+class _StandardInput:
+    """Standard input, read by a thread that ends this process if its end leaves work undone.
+
+    Attributes:
+        lines: What has been read; None: there is no further line.
+        given: How many pieces of work have come; only the thread changes it.
+        done: How many of them are done; only the main thread changes it.
+    """
+
+    def __init__(self, stop: Signals, given: int = 0) -> None:
+        self.lines: SimpleQueue[bytes | None] = SimpleQueue()
+        self.given, self.done = given, 0
+        self._stop = stop
+
+    def read_in_a_thread(self) -> None:
+        threading.Thread(target=self._read, name="standard input", daemon=True).start()
+
+    def _read(self) -> None:
+        rest = b""
         with suppress(OSError):
-            while os.read(0, 4096):
-                pass
-        if stop.received is None:
+            while part := os.read(0, 65_536):
+                *whole, rest = (rest + part).split(b"\n")
+                for line in whole:
+                    self.given += 1
+                    self.lines.put(line)
+        self.lines.put(None)
+        if self.given > self.done:
+            self._end()
+
+    def _end(self) -> None:
+        if self._stop.received is None:
             os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(ORPHAN_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=wait, name="end_with_standard_input", daemon=True).start()

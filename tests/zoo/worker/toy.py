@@ -142,8 +142,13 @@ class Toy:
         (self.folder / "toy" / "encoder.py").write_text(TOY)
         return self
 
-    def start(self, *options: str, shorter: str = "", path: str = "") -> subprocess.Popen[str]:
-        """Start the worker, with shorter waits where a test cannot wait."""
+    def start(
+        self, *options: str, shorter: str = "", path: str = "", jobs: bool = True
+    ) -> subprocess.Popen[str]:
+        """Start the worker, with shorter waits where a test cannot wait.
+
+        Without jobs, standard input is to give them.
+        """
         program = (
             f"import sys; from zoo.worker import __main__, run, signals; {shorter}; "
             "sys.exit(__main__.main())"
@@ -151,7 +156,8 @@ class Toy:
             else ""
         )
         start = ["-c", program] if shorter else ["-m", "zoo.worker"]
-        folders = [str(self.folder / "job"), str(self.out), "--family", str(self.folder / "toy")]
+        folders = [str(self.folder / "job"), str(self.out)] if jobs else []
+        folders += ["--family", str(self.folder / "toy")]
         return subprocess.Popen(
             [sys.executable, *start, *folders, *options],
             env=os.environ | {"PYTHONPATH": f"{path}:{ROOT}", "OMP_NUM_THREADS": "1"},
