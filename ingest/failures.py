@@ -19,6 +19,10 @@ class OutOfMemory(Killed):
     """The worker was killed because memory ran out; a smaller batch budget may help."""
 
 
+class Vanished(RunError):
+    """The worker ended between two jobs; another one can do the next."""
+
+
 class NoRuntime(RunError):
     """The runtime that was asked for does not exist, or this machine cannot use any."""
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ingest.executors import find_executor
-from ingest.executors.protocol import Executor
 from ingest.layout import Layout
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import explain_disk_error
@@ -67,41 +66,41 @@ def embed(
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
     found = [resolve_dataset(layout, name).sampled(settings.limit, print_now) for name in names]
+    start = find_executor(executor)
     print_now(f"runtime {runtime.name}: {why}")
-    started = find_executor(executor)(layout, runtime, limits)
     failed: list[str] = []
+    requests: dict[str, list[Request]] = {}
     for name, dataset in zip(names, found, strict=True):
         try:
-            ids = _embed_one(layout, runtime, started, dataset, selections, settings)
+            requests[name] = _prepare(layout, dataset, selections, settings)
         except (DatasetError, StoreError, OSError) as error:
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
-            continue
-        failed += [f"{model_id} on {dataset.name}" for model_id in ids]
+    asked_for = [request for group in requests.values() for request in group]
+    if len(asked_for) > 1:
+        # If the store is locked, it is not known what it lacks; each request waits for its turn.
+        with suppress(StoreLocked):
+            _report_cost(layout, runtime, asked_for)
+    ended = start(layout, runtime, limits).run(asked_for)
+    for name, group in requests.items():
+        dataset_name = group[0].dataset.dataset
+        ids = [r.selection.model_id for r in ended if r.dataset.dataset == dataset_name]
+        failed += [f"{model_id} on {dataset_name}" for model_id in ids]
         if ids and len(selections) > 1:
             which = f"{len(ids)} of {len(selections)} models failed: {', '.join(ids)}"
-            command = settings.command(ids, name, store)
-            report_error(f"{which}. `{command}` continues from what is done")
+            report_error(
+                f"{which}. `{settings.command(ids, name, store)}` continues from what is done"
+            )
     return failed
 
 
-def _embed_one(
-    layout: Layout,
-    runtime: Runtime,
-    executor: Executor,
-    dataset: Dataset,
-    selections: Sequence[Selection],
-    settings: Settings,
-) -> list[str]:
-    """Embed one dataset with some models; return the ids of those that failed."""
+def _prepare(
+    layout: Layout, dataset: Dataset, selections: Sequence[Selection], settings: Settings
+) -> list[Request]:
+    """Have a dataset on disk; return the requests of all models over it."""
     made = prepare_dataset(layout, dataset)
     limit = settings.limit or dataset.sample
-    requests = [make_request(selection, made, limit, settings) for selection in selections]
-    if len(requests) > 1:
-        # If the store is locked, it is not known what it lacks; each request waits for its turn.
-        with suppress(StoreLocked):
-            _report_cost(layout, runtime, requests)
-    return executor.run(requests)
+    return [make_request(selection, made, limit, settings) for selection in selections]
 
 
 def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) -> None:

@@ -29,12 +29,13 @@ class Executor(Protocol):
             limits: What a worker may use.
         """
 
-    def run(self, requests: Sequence[Request]) -> list[str]:
+    def run(self, requests: Sequence[Request]) -> list[Request]:
         """Bring the store to hold what is asked for. A request that fails does not stop the others.
 
         Args:
-            requests: Requests over one dataset, each of another model.
+            requests: Requests, each of another model or over another dataset. Their order is the
+                user's; those of one family may be run together.
 
         Returns:
-            The ids of the models that failed. Why they did has been reported.
+            The requests that failed. Why they did has been reported.
         """

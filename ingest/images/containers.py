@@ -37,14 +37,15 @@ def list_containers(client: docker.DockerClient) -> list[Container]:
 
 
 def remove_abandoned(client: docker.DockerClient, run: str | None = None) -> list[str]:
-    """Remove the containers of processes that are gone, and those of one run.
+    """Remove the containers of processes that are gone, and this process's own of one run.
 
     A worker that still runs has lost its host; it gets some time to write what it holds.
 
     Args:
         client: The engine that holds the containers.
-        run: The folder of a run that no other process works on. Its id would not do, because two
-            stores on one engine may compute the same run.
+        run: The folder of a run that this process is about to start a container for. Another
+            process that lives may have one that is to do the same run later. The run's id would
+            not do, because two stores on one engine may compute the same run.
 
     Returns:
         The names of the removed containers.
@@ -52,7 +53,7 @@ def remove_abandoned(client: docker.DockerClient, run: str | None = None) -> lis
     abandoned = [
         container
         for container in list_containers(client)
-        if container.labels.get(RUN) == run or not _is_alive(container.labels.get(HOST, ""))
+        if _is_of(container, run) or not _is_alive(container.labels.get(HOST, ""))
     ]
     for container in abandoned:
         if container.status == "running":
@@ -70,6 +71,12 @@ def remove_container(container: Container) -> None:
     """
     with suppress(NotFound):
         container.remove(force=True, v=True)
+
+
+def _is_of(container: Container, run: str | None) -> bool:
+    """Return whether a container is this process's own, for one run or for several with it."""
+    own = container.labels.get(HOST) == this_process()
+    return own and run in container.labels[RUN].split("\n")
 
 
 def _is_alive(owner: str) -> bool:

@@ -106,7 +106,7 @@ def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Co
     return Cost(
         build=tuple(f for f in families if not runtime.ready(f)),
         ready=tuple(f for f in families if runtime.ready(f)),
-        models=len(tasks),
+        models=len({task.selection.model_id for task in tasks}),
         systems=sum(task.systems for task in tasks),
         seconds=sum(START_SECONDS + task.systems / speed for task, speed in speeds if speed),
         unmeasured=tuple(task.selection.model_id for task, speed in speeds if not speed),

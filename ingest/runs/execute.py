@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
+
+import duckdb
 
 from ingest.failures import Killed, RunError
 from ingest.layout import Layout
@@ -18,11 +20,42 @@ from ingest.runs.recovery import recover
 from ingest.runs.reporting import WorkerProgress, report_step
 from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
+from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.protocol import Runtime
+from ingest.runtimes.worker import JobPlaces
 from schemas.errors import StoreLocked
 from zoo.command_line import print_now
+from zoo.errors import MatterzooError
 from zoo.weights.errors import WeightsError
-from zoo.weights.local import LocalWeights, download_weights
+from zoo.weights.local import LocalWeights, download_weights, find_weights, needed_files
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A request that is planned and has its turn later.
+
+    Attributes:
+        request: What is asked for.
+        name: The model and the dataset, as the first line about the request names them.
+        skipped: Why the model can take no system of the dataset; None if it can.
+        planned: What is to be done; None if nothing is, or if that could not be found out.
+        fault: Why the request cannot be planned; None if it can.
+    """
+
+    request: Request
+    name: str
+    skipped: str | None = None
+    planned: Plan | None = None
+    fault: MatterzooError | duckdb.Error | OSError | None = None
+
+    @property
+    def jobs(self) -> list[JobPlaces]:
+        """The jobs that a worker is to do, as far as the files that they need are here."""
+        weights = find_weights(self.request.selection)
+        if self.planned is None or (needed_files(self.request.selection) and weights is None):
+            return []
+        runs = [run for run in self.planned.runs if not run.finished]
+        return [JobPlaces(run.job, run.out, weights) for run in runs]
 
 
 @dataclass
@@ -41,20 +74,48 @@ class Execution:
     limits: Limits = Limits()
     pending: PendingLoads = field(init=False)
     _unbuildable: dict[str, str] = field(default_factory=dict)  # why, by the family's name
+    _kept: dict[Run, Request] = field(default_factory=dict)  # what `pending` has computed runs of
 
     def __post_init__(self) -> None:
         self.pending = PendingLoads(self.layout)
 
-    def execute(
-        self, request: Request, place: str = "", *, patience: float = SHORT_PATIENCE
-    ) -> None:
+    def prepare(self, request: Request, place: str, patience: float) -> Turn:
+        """Plan a request. If that fails, `execute` raises the error when it is its turn.
+
+        Args:
+            request: What is asked for.
+            place: Which of how many requests this is; stands in front of the model's name.
+            patience: How many seconds to wait for a store that others use.
+        """
+        name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
+        reason = why_inapplicable(request.selection, request.dataset)
+        if reason is not None:
+            return Turn(request, name, skipped=reason)
+        try:
+            return Turn(request, name, planned=plan(self.layout, request, patience))
+        except duckdb.InterruptException:
+            raise
+        except (MatterzooError, duckdb.Error, OSError) as error:
+            return Turn(request, name, fault=error)
+
+    def worker(self, turns: Sequence[Turn]) -> FamilyWorker:
+        """Return the worker for some requests, a context manager. It starts with the first job.
+
+        Args:
+            turns: Requests for one device, whose models are of one family.
+        """
+        jobs = [job for turn in turns for job in turn.jobs]
+        family = turns[0].request.selection.family
+        return FamilyWorker(self.runtime, family, jobs, self.limits, report_step)
+
+    def execute(self, turn: Turn, worker: FamilyWorker, patience: float = SHORT_PATIENCE) -> None:
         """Bring the store to hold what is asked for, or leave the load to `finish`.
 
         An environment that cannot be built is tried only once.
 
         Args:
-            request: What is asked for.
-            place: Which of how many requests this is; stands in front of the model's name.
+            turn: What is asked for, and what is to be done for it.
+            worker: The worker for this request, among others.
             patience: How many seconds to wait for a store that others use.
 
         Raises:
@@ -63,38 +124,37 @@ class Execution:
             StoreError: The store cannot be read or written.
             RequestError: Another process works on the same run.
         """
-        name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
-        reason = why_inapplicable(request.selection, request.dataset)
-        if reason is not None:
-            print_now(f"{name}: skipped, {reason}")
-            return
-        planned = plan(self.layout, request, patience)
-        print_now(_describe(name, request, planned))
-        for run in planned.runs:
-            self._execute_run(request, run, patience)
+        if turn.fault is not None:
+            raise turn.fault
+        print_now(_describe(turn))
+        for run in turn.planned.runs if turn.planned else ():
+            self._execute_run(turn.request, run, worker, patience)
 
-    def finish(self) -> dict[str, str]:
+    def finish(self) -> list[tuple[Request, str]]:
         """Load what could not be loaded before, waiting for a store that others use.
 
         Returns:
-            Why a model's vectors are still not in the store, by the model's id.
+            The requests whose vectors are still not in the store, each with the reason.
         """
-        return self.pending.finish()
+        return [(self._kept[run], fault) for run, fault in self.pending.finish().items()]
 
-    def _execute_run(self, request: Request, run: Run, patience: float) -> None:
+    def _execute_run(
+        self, request: Request, run: Run, worker: FamilyWorker, patience: float
+    ) -> None:
         """Have a run finished and loaded, or leave the load to `finish`."""
         with lock_run(run):
-            seconds = self._compute(request, run)
+            seconds = self._compute(request, run, worker)
             computed = Computed(request.selection.model_id, run, seconds)
             try:
                 self.pending.load(computed, patience)
             except StoreLocked as error:
                 self.pending.add(computed)
+                self._kept[run] = request
                 print_now(f"  computed; it is loaded at the end, since {error}")
                 return
         self.pending.retry()
 
-    def _compute(self, request: Request, run: Run) -> float:
+    def _compute(self, request: Request, run: Run, worker: FamilyWorker) -> float:
         """Have the run finished; return how many seconds the worker took."""
         started = monotonic()
         if run.finished:
@@ -104,7 +164,7 @@ class Execution:
                 weights = self._fetch_weights(request, run)
                 self._ensure_environment(request, run)
                 started = monotonic()
-                self._work(request, run, weights)
+                self._work(request, run, worker, JobPlaces(run.job, run.out, weights))
         return monotonic() - started
 
     @contextmanager
@@ -138,29 +198,27 @@ class Execution:
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _work(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
+    def _work(self, request: Request, run: Run, worker: FamilyWorker, places: JobPlaces) -> None:
         """Have a worker write the shards; start another, with less to do, if it is killed."""
+        representations = len(run.read("job/job.json")["representations"])
         while True:
             try:
-                self._start_worker(request, run, weights)
+                with WorkerProgress(request.selection.model_id, representations) as progress:
+                    worker.run(places, progress)
                 return
             except Killed as killed:
                 print_now(f"  {recover(run, self.limits, killed)}")
 
-    def _start_worker(self, request: Request, run: Run, weights: LocalWeights | None) -> None:
-        representations = len(run.read("job/job.json")["representations"])
-        with WorkerProgress(request.selection.model_id, representations) as progress:
-            self.runtime.run(
-                request.selection.family, run.job, run.out, weights, progress, self.limits
-            )
 
-
-def _describe(name: str, request: Request, planned: Plan) -> str:
+def _describe(turn: Turn) -> str:
     """Return the line that says what is going to be done for a request."""
+    planned = turn.planned
+    if planned is None:
+        return f"{turn.name}: skipped, {turn.skipped}"
     if not planned.runs:
         done = f"{planned.wanted} of {planned.wanted} systems already stored"
-        return f"{name}: {done}; nothing to do"
+        return f"{turn.name}: {done}; nothing to do"
     stored = planned.wanted - planned.sent
     more = f" ({stored} more already stored)" if stored else ""
     runs = f" in {len(planned.runs)} runs" if len(planned.runs) > 1 else ""
-    return f"{name}: {planned.sent} systems{runs} on {request.device}{more}"
+    return f"{turn.name}: {planned.sent} systems{runs} on {turn.request.device}{more}"

@@ -132,11 +132,11 @@ class PendingLoads:
                 self._computed.append(computed)  # `finish` reports it, if it is still so then
         self._record_failures()
 
-    def finish(self) -> dict[str, str]:
+    def finish(self) -> dict[Run, str]:
         """Load what was kept, waiting for a store that others use.
 
         Returns:
-            Why a model's vectors are still not in the store, by the model's id.
+            Why the vectors of a run are still not in the store.
         """
         faults = {}
         patience = PATIENCE
@@ -146,7 +146,7 @@ class PendingLoads:
                 with lock_run(computed.run):
                     self.load(computed, patience)
             except (StoreError, ShardError, RequestError) as error:
-                faults[computed.model_id] = str(error)
+                faults[computed.run] = str(error)
                 patience = 0.0  # after one wait in vain, the others need not wait again
         self._record_failures()
         for failed in self._failed:

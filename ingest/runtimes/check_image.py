@@ -5,7 +5,9 @@ from __future__ import annotations
 from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.limits import Limits
+from ingest.runtimes.family_worker import run_alone
 from ingest.runtimes.protocol import Runtime
+from ingest.runtimes.worker import JobPlaces
 from zoo.cards.family import Family, Selection
 from zoo.verify.environment import Start
 from zoo.verify.errors import VerificationError
@@ -40,7 +42,7 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
             log(f"{model.id}: its weights are not on this machine; {remedy}")
             continue
         try:
-            found = find_golden_differences(model, family, _start(runtime, local))
+            found = find_golden_differences(model, family, _start(runtime, local, log))
         except (VerificationError, RunError) as error:
             found = [str(error)]
         log(f"{model.id}: {'differs from' if found else 'gives'} its golden vectors")
@@ -48,7 +50,7 @@ def check_image(runtime: Runtime, family: Family, log: Log) -> list[str]:
     return faults
 
 
-def _start(runtime: Runtime, local: LocalWeights | None) -> Start:
-    return lambda family, job, out: runtime.run(
-        family, job, out, local, lambda event: None, Limits()
+def _start(runtime: Runtime, local: LocalWeights | None, log: Log) -> Start:
+    return lambda family, job, out: run_alone(
+        runtime, family, JobPlaces(job, out, local), lambda event: None, Limits(), log
     )

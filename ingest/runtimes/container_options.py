@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ from ingest.images.engine import Engine
 from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.limits import Limits
 from ingest.runtimes.venv import NO_SPINNING, OFFLINE
+from ingest.runtimes.worker import JobPlaces
 from zoo.cards.family import Family
-from zoo.weights.local import LocalWeights
+from zoo.worker.events import Assignment
 from zoo.worker.job import Job
 from zoo.worker.loading import others_can_change
 
@@ -26,31 +30,88 @@ PROCESSES = 2048  # processes and threads; a worker is one process with some thr
 SCRATCH = "rw,exec,nosuid,nodev,size=2g,mode=1777"
 
 
+@dataclass(frozen=True)
+class MountedPlaces:
+    """Where the folders of some jobs lie inside a container.
+
+    Attributes:
+        inside: The path inside, by the path on this machine.
+        read_only: The paths inside of those that are only read.
+    """
+
+    inside: dict[Path, Path]
+    read_only: frozenset[Path]
+
+    @classmethod
+    def of(cls, jobs: Sequence[JobPlaces]) -> MountedPlaces:
+        """Return the places for some jobs.
+
+        Args:
+            jobs: The jobs, each of which has folders `/job/<number>` and `/out/<number>`. Weights
+                may be shared.
+        """
+        inside = {}
+        for number, places in enumerate(jobs):
+            inside[places.job] = Path(f"/job/{number}")
+            inside[places.out] = Path(f"/out/{number}")
+        roots = dict.fromkeys(places.weights.root for places in jobs if places.weights)
+        inside |= {root: Path(f"/weights/{number}") for number, root in enumerate(roots)}
+        read_only = {path for path in inside.values() if path.parts[1] != "out"}
+        return cls(inside, frozenset(read_only))
+
+    def mounts(self) -> list[Mount]:
+        """Return what the container sees of this machine."""
+        return [
+            Mount(str(inside), str(outside), type="bind", read_only=inside in self.read_only)
+            for outside, inside in self.inside.items()
+        ]
+
+    def assign(self, places: JobPlaces) -> Assignment:
+        """Return what a worker in the container is told of a job.
+
+        Args:
+            places: Where the job lies on this machine.
+        """
+        job, out = self.inside[places.job], self.inside[places.out]
+        if places.weights is None:
+            return Assignment(job, out)
+        folder, root = places.weights.folder, places.weights.root
+        files = (path for path in folder.rglob("*") if path.is_file())
+        # The worker cannot find out itself: it does not see the folders above from inside.
+        shared = any(map(others_can_change, files))
+        return Assignment(job, out, self.inside[root] / folder.relative_to(root), shared)
+
+    def with_local_paths(self, text: str) -> str:
+        """Replace the names of folders inside the container by their names on this machine.
+
+        Args:
+            text: A message of the worker.
+        """
+        outside = {str(inside): str(outside) for outside, inside in self.inside.items()}
+        names = "|".join(map(re.escape, sorted(outside, key=len, reverse=True)))
+        return re.sub(rf"(?<![\w./-])({names})(?![\w.-])", lambda found: outside[found[1]], text)
+
+
 def container_options(
-    engine: Engine,
-    family: Family,
-    job: Path,
-    out: Path,
-    weights: LocalWeights | None,
-    limits: Limits,
+    engine: Engine, family: Family, jobs: Sequence[JobPlaces], limits: Limits
 ) -> dict[str, Any]:
     """Return the options of a worker's container, as docker's SDK names them.
 
     Args:
         engine: The engine that runs the container.
         family: The family of the worker.
-        job: The folder with the job, which the container reads.
-        out: The folder that the container writes to, and to nothing else.
-        weights: Where the files of weights lie, which the container reads; None if there are none.
+        jobs: The jobs that it may be given. It reads their jobs and weights, and writes to their
+            outputs and to nothing else. The device is that of the first.
         limits: What the worker may use.
 
     Raises:
         RunError: If more processors are asked for than the engine has.
     """
-    command = ["/job", "/out", "--tied", *_weights_options(weights)]
-    labels = {FAMILY: family.name, RUN: str(job.parent), HOST: this_process()}
-    options = {"command": command, "mounts": _mounts(job, out, weights), "labels": labels}
-    return options | _confinement(engine, limits) | _gpu(job, command)
+    runs = "\n".join(str(places.job.parent) for places in jobs)
+    labels = {FAMILY: family.name, RUN: runs, HOST: this_process()}
+    mounts = MountedPlaces.of(jobs).mounts()
+    options = {"command": [], "mounts": mounts, "labels": labels}
+    return options | _confinement(engine, limits) | _gpu(jobs[0].job)
 
 
 def _confinement(engine: Engine, limits: Limits) -> dict[str, Any]:
@@ -80,31 +141,10 @@ def _confinement(engine: Engine, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _gpu(job: Path, command: list[str]) -> dict[str, Any]:
+def _gpu(job: Path) -> dict[str, Any]:
     """Return the options for the GPU that the job names; inside the container it is the first."""
     kind, _, which = Job.read(job).device.partition(":")
     if kind == "cpu":
         return {}
     request = DeviceRequest(driver="nvidia", device_ids=[which or "0"], capabilities=[["gpu"]])
-    return {"command": [*command, "--device", f"{kind}:0"], "device_requests": [request]}
-
-
-def _mounts(job: Path, out: Path, weights: LocalWeights | None) -> list[Mount]:
-    """Return what the container sees of this machine."""
-    mounts = [
-        Mount("/job", str(job), type="bind", read_only=True),
-        Mount("/out", str(out), type="bind"),
-    ]
-    if weights is not None:
-        mounts.append(Mount("/weights", str(weights.root), type="bind", read_only=True))
-    return mounts
-
-
-def _weights_options(weights: LocalWeights | None) -> list[str]:
-    """Return the worker's options that say where the weights lie inside the container."""
-    if weights is None:
-        return []
-    files = (path for path in weights.folder.rglob("*") if path.is_file())
-    # The worker cannot find out itself: it does not see the folders above from inside.
-    shared = ["--shared"] if any(map(others_can_change, files)) else []
-    return ["--weights", str(Path("/weights") / weights.folder.relative_to(weights.root)), *shared]
+    return {"command": ["--device", f"{kind}:0"], "device_requests": [request]}

@@ -5,11 +5,9 @@ The container has no network and no privilege, and writes to its output only.
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,17 +15,18 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
-from ingest.callbacks import Log, OnEvent
+from ingest.callbacks import Log
 from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.images import engine, local_images, push_pull
 from ingest.images.containers import remove_abandoned, remove_container
 from ingest.images.engine import BROKEN, Engine, connected
 from ingest.images.recipe import FAMILY
 from ingest.limits import GRACE, Limits
-from ingest.runtimes.container_options import container_options
+from ingest.runtimes.container_options import MountedPlaces, container_options
 from ingest.runtimes.watch import Watch
+from ingest.runtimes.worker import JobPlaces, Worker
 from zoo.cards.family import Family
-from zoo.weights.local import LocalWeights
+from zoo.worker.events import Assignment
 
 PULL_SECONDS = 600.0  # s that the engine gets for an answer while it pulls an image
 KILLED = 137  # the exit code of a process that SIGKILL ended
@@ -87,30 +86,25 @@ class Docker:
         log(f"image {found}")
         return found
 
-    def run(
-        self,
-        family: Family,
-        job: Path,
-        out: Path,
-        weights: LocalWeights | None,
-        on_event: OnEvent,
-        limits: Limits,
-    ) -> None:
-        """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
+    @contextmanager
+    def start(
+        self, family: Family, jobs: Sequence[JobPlaces], limits: Limits, log: Log
+    ) -> Iterator[Worker]:
+        """Start a worker, as `ingest.runtimes.protocol.Runtime.start` says.
 
         Args:
             family: The family of the worker.
-            job: The folder with the job.
-            out: The folder for what the worker writes.
-            weights: Where the files of weights lie; None if there are none.
-            on_event: Is called with each event of the worker.
+            jobs: The jobs that the worker may be given. It sees their files and no others.
             limits: What the worker may use.
+            log: Is not called: there is nothing to wait for.
+
+        Yields:
+            The worker.
 
         Raises:
-            RunError: If the worker does not finish.
+            RunError: If the container cannot be started.
         """
-        out.mkdir(parents=True, exist_ok=True)
-        with connected() as client, (out / "worker.log").open("ab", buffering=0) as log_file:
+        with connected() as client:
             about = Engine.ask(client)
             image = local_images.find_image(client, family)
             if image is None:
@@ -118,26 +112,106 @@ class Docker:
                     local_images.missing_image(client, family)
                     or f"the image of {family.name} is not here any more"
                 )
-            remove_abandoned(client, str(job.parent))
-            options = container_options(about, family, job, out, weights, limits)
+            for places in jobs:  # a mount needs them
+                places.out.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(client, str(jobs[0].job.parent))
+            options = container_options(about, family, jobs, limits)
             with (
                 _created(client, image, options) as container,
                 _attached(client, container) as stream,
             ):
-                with Watch(
-                    on_event, log_file, limits.silence, lambda: _kill(container, stream)
-                ) as watch:
-                    _start(container)
-                    _follow(stream, watch)
-                    # Without a limit the SDK would wait for ever.
-                    ended = container.wait(timeout=client.api.timeout)
-                container.reload()
-            code = int(ended["StatusCode"])
-            if code or not (out / "run.json").exists():
-                raise _failure(code, container, watch, about)
+                _start(container)
+                yield ContainerWorker(container, stream, about, jobs, limits.silence)
 
 
 RUNTIME = Docker()
+
+
+class ContainerWorker(Worker):
+    """A worker in a container, whose standard input this process holds open."""
+
+    def __init__(
+        self,
+        container: Container,
+        stream: socket.SocketIO,
+        about: Engine,
+        jobs: Sequence[JobPlaces],
+        silence: float,
+    ) -> None:
+        """Take over a container.
+
+        Args:
+            container: The container, which has been started.
+            stream: Its input and outputs.
+            about: The engine that runs it.
+            jobs: The jobs that it can do.
+            silence: See `Worker`.
+        """
+        super().__init__(_read_lines(stream), silence)
+        self._container, self._stream, self._about = container, stream, about
+        self._mounted = MountedPlaces.of(jobs)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the container runs."""
+        with suppress(*BROKEN):
+            self._container.reload()
+            return bool(self._container.status == "running")
+        return False
+
+    def assign(self, places: JobPlaces) -> Assignment:
+        """Return what the worker is told of a job, with folders as the container has them.
+
+        Args:
+            places: Where the job lies on this machine.
+        """
+        return self._mounted.assign(places)
+
+    def send(self, line: bytes) -> None:
+        """Write a line to the container's standard input.
+
+        Args:
+            line: The line, with its end.
+        """
+        self._stream._sock.sendall(line)  # type: ignore[attr-defined]
+
+    def kill(self) -> None:
+        """End the container, and the wait for its output in case the engine hangs as well."""
+        with suppress(*BROKEN):
+            self._container.kill()
+        with suppress(OSError):
+            self._stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+    def explain_end(self, watch: Watch) -> RunError:
+        """Return the error of the container, whose output has ended.
+
+        Podman 4.3 never says that a container ran out of memory. If a container of Podman's was
+        killed, and not by matterzoo, that is the most likely reason.
+
+        Args:
+            watch: What was seen of the job.
+        """
+        # Without a limit the SDK would wait for ever.
+        code = int(self._container.wait(timeout=self._container.client.api.timeout)["StatusCode"])
+        self._container.reload()
+        attributes, labels = self._container.attrs, self._container.labels
+        limit = f"its limit of {attributes['HostConfig']['Memory'] / 2**20:,.0f} MiB"
+        kind: type[RunError] = RunError
+        ending = f"exit code {code}" if code else "exit code 0, but no run.json"
+        if code == KILLED and not watch.hung:
+            kind, ending = Killed, "killed by SIGKILL from outside"
+            if attributes["State"].get("OOMKilled"):
+                kind, ending = OutOfMemory, f"killed because memory ran out, {limit}"
+            elif self._about.name == "Podman":
+                guess = "killed, and Podman does not say why; most likely memory ran out"
+                kind, ending = OutOfMemory, f"{guess}, {limit}"
+        elif not watch.began and not self.jobs:
+            family, image = labels[FAMILY], attributes["Config"]["Image"]
+            ending += (
+                f", and it never started; if {image} is no image of matterzoo, remove it, then run "
+                f"`matterzoo build {family}`"
+            )
+        return kind(self._mounted.with_local_paths(watch.explain(ending)))
 
 
 @contextmanager
@@ -194,57 +268,12 @@ def _start(container: Container) -> None:
         raise
 
 
-def _follow(stream: socket.SocketIO, watch: Watch) -> None:
-    """Pass the container's output on line by line until it ends."""
+def _read_lines(stream: socket.SocketIO) -> Iterator[bytes]:
+    """Yield the container's output line by line until it ends."""
     rest = {STDOUT: b"", STDERR: b""}
     for number, chunk in frames_iter(stream, tty=False):
         *lines, rest[number] = (rest[number] + chunk).split(b"\n")
         for line in lines:
-            watch.take_line(line + b"\n")
+            yield line + b"\n"
     for line in filter(None, rest.values()):
-        watch.take_line(line + b"\n")
-
-
-def _kill(container: Container, stream: socket.SocketIO) -> None:
-    """End a container that hangs, and the wait for its output in case the engine hangs as well."""
-    with suppress(*BROKEN):
-        container.kill()
-    with suppress(OSError):
-        stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-
-
-def _failure(code: int, container: Container, watch: Watch, about: Engine) -> RunError:
-    """Return the error of a worker that did not finish.
-
-    Podman 4.3 never says that a container ran out of memory. If a container of Podman's was killed,
-    and not by matterzoo, that is the most likely reason.
-    """
-    limit = f"its limit of {container.attrs['HostConfig']['Memory'] / 2**20:,.0f} MiB"
-    kind: type[RunError] = RunError
-    ending = f"exit code {code}" if code else "exit code 0, but no run.json"
-    if code == KILLED and not watch.hung:
-        kind, ending = Killed, "killed by SIGKILL from outside"
-        if container.attrs["State"].get("OOMKilled"):
-            kind, ending = OutOfMemory, f"killed because memory ran out, {limit}"
-        elif about.name == "Podman":
-            guess = "killed, and Podman does not say why; most likely memory ran out"
-            kind, ending = OutOfMemory, f"{guess}, {limit}"
-    elif not watch.began:
-        family, image = container.labels[FAMILY], container.attrs["Config"]["Image"]
-        ending += (
-            f", and it never started; if {image} is no image of matterzoo, remove it, then run "
-            f"`matterzoo build {family}`"
-        )
-    return kind(_with_local_paths(watch.explain(ending), container))
-
-
-def _with_local_paths(text: str, container: Container) -> str:
-    """Replace the names of folders inside the container by their names on this machine."""
-    folders = {
-        mount["Destination"]: mount["Source"]
-        for mount in container.attrs["Mounts"]
-        if mount["Type"] == "bind"
-    }
-    return re.sub(
-        r"(?<![\w./-])(/job|/out|/weights)(?![\w.-])", lambda found: folders[found[1]], text
-    )
+        yield line + b"\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from ingest.callbacks import Log, OnEvent
+from ingest.callbacks import Log
 from ingest.limits import Limits
+from ingest.runtimes.worker import JobPlaces, Worker
 from zoo.cards.family import Family
-from zoo.weights.local import LocalWeights
 
 
 class Runtime(Protocol):
@@ -58,26 +59,20 @@ class Runtime(Protocol):
             RunError: If the environment cannot be built or fetched.
         """
 
-    def run(
-        self,
-        family: Family,
-        job: Path,
-        out: Path,
-        weights: LocalWeights | None,
-        on_event: OnEvent,
-        limits: Limits,
-    ) -> None:
-        """Run the worker to its end and pass its events on as they come.
+    def start(
+        self, family: Family, jobs: Sequence[JobPlaces], limits: Limits, log: Log
+    ) -> AbstractContextManager[Worker]:
+        """Start a worker, which is ended when the block ends, or when this process does.
 
         Args:
             family: The family of the worker.
-            job: The folder with `job.json` and `systems.parquet`, which is only read.
-            out: The folder that shards, `run.json` and `worker.log` are written to; made if absent.
-            weights: Where the files of weights lie that the family's package does not carry, which
-                are only read; None if there are none.
-            on_event: Is called with each event of the worker.
+            jobs: The jobs that the worker may be given, at least one. All ask for the same device.
             limits: What the worker may use.
+            log: Shows a line if another process has to be waited for.
+
+        Returns:
+            A context manager that yields the worker.
 
         Raises:
-            RunError: If the worker does not finish; `Killed` and `OutOfMemory` if that is why.
+            RunError: If no worker can be started.
         """

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
-from ingest.callbacks import Log, OnEvent
+from ingest.callbacks import Log
 from ingest.failures import Killed, OutOfMemory, RunError
 from ingest.limits import GRACE, Limits
 from ingest.runtimes import environment
 from ingest.runtimes.watch import Watch
+from ingest.runtimes.worker import JobPlaces, Worker
 from zoo.cards.family import Family
 from zoo.places import worker_imports
 from zoo.variables import worker_variables
-from zoo.weights.local import LocalWeights
 from zoo.worker.job import Job
 
 # A worker downloads nothing, and imports nothing from the user's own site-packages.
@@ -67,77 +66,91 @@ class Venv:
         """
         environment.build(family, log)
 
-    def run(
-        self,
-        family: Family,
-        job: Path,
-        out: Path,
-        weights: LocalWeights | None,
-        on_event: OnEvent,
-        limits: Limits,
-    ) -> None:
-        """Run the worker to its end, as `ingest.runtimes.protocol.Runtime.run` says.
+    @contextmanager
+    def start(
+        self, family: Family, jobs: Sequence[JobPlaces], limits: Limits, log: Log
+    ) -> Iterator[Worker]:
+        """Start a worker, as `ingest.runtimes.protocol.Runtime.start` says.
 
         Args:
             family: The family of the worker.
-            job: The folder with the job.
-            out: The folder for what the worker writes.
-            weights: Where the files of weights lie; None if there are none.
-            on_event: Is called with each event of the worker.
+            jobs: The jobs that the worker may be given. The device is that of the first.
             limits: Of these only the time of silence is kept.
+            log: Shows a line if another process builds the environment.
 
-        Raises:
-            RunError: If the worker does not finish.
+        Yields:
+            The worker.
         """
-        out.mkdir(parents=True, exist_ok=True)
-
-        def warn(message: str) -> None:
-            on_event({"event": "warning", "message": message})
-
+        device, visible = _device_options(jobs[0].job)
+        variables = NO_SPINNING | worker_variables() | OFFLINE | visible
+        variables["PYTHONPATH"] = str(worker_imports())
+        # -P: nothing is imported from the folder that the worker runs in.
+        python = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
+        # A process group of its own: Ctrl-C reaches the host alone, which then asks it to end.
         with (
-            environment.hold(family, exclusive=False, log=warn),
-            (out / "worker.log").open("ab", buffering=0) as log_file,
-        ):
-            with (
-                _start(family, job, out, weights, log_file) as worker,
-                Watch(on_event, log_file, limits.silence, lambda: _end(worker)) as watch,
-            ):
-                assert worker.stderr is not None
-                for line in worker.stderr:
-                    watch.take_line(line)
-                code = worker.wait()
-            if code or not (out / "run.json").exists():
-                raise _failure(code, watch)
+            environment.hold(family, exclusive=False, log=log),
+            subprocess.Popen(
+                [*python, "--family", str(family.path), *device], env=variables,
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                start_new_session=True,
+            ) as process,
+        ):  # fmt: skip
+            try:
+                yield ChildProcess(process, limits.silence)
+            finally:
+                _end(process)
 
 
 RUNTIME = Venv()
 
 
-@contextmanager
-def _start(
-    family: Family, job: Path, out: Path, weights: LocalWeights | None, log_file: BinaryIO
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the worker in a process group of its own.
+class ChildProcess(Worker):
+    """A worker that is a child process.
 
-    The worker ends when this block does, or when this process does, however it ends.
+    It ends with its standard input, a pipe that this process holds open.
     """
-    device, visible = _device_options(job)
-    variables = NO_SPINNING | worker_variables() | OFFLINE | visible
-    variables["PYTHONPATH"] = str(worker_imports())
-    # -P: nothing is imported from the folder that the worker runs in.
-    start = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
-    # --tied: the worker ends with its standard input, a pipe that this process holds open and
-    # writes nothing to.
-    files = [] if weights is None else ["--weights", str(weights.folder)]
-    command = [*start, str(job), str(out), "--family", str(family.path), "--tied", *files, *device]
-    with subprocess.Popen(
-        command, cwd=out, env=variables, stdin=subprocess.PIPE, stdout=log_file,
-        stderr=subprocess.PIPE, start_new_session=True,
-    ) as worker:  # fmt: skip
-        try:
-            yield worker
-        finally:
-            _end(worker)
+
+    def __init__(self, process: subprocess.Popen[bytes], silence: float) -> None:
+        """Take over a process.
+
+        Args:
+            process: The process, with pipes for its standard input and its errors.
+            silence: See `Worker`.
+        """
+        assert process.stdin is not None and process.stderr is not None
+        super().__init__(iter(process.stderr), silence)
+        self._process, self._input = process, process.stdin.fileno()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def send(self, line: bytes) -> None:
+        """Write a line to the process's standard input.
+
+        Args:
+            line: The line, with its end.
+        """
+        os.write(self._input, line)  # unbuffered: what is left in a buffer would fail at the end
+
+    def kill(self) -> None:
+        """End the process, at first by asking."""
+        _end(self._process)
+
+    def explain_end(self, watch: Watch) -> RunError:
+        """Return the error of the process, which has closed its output.
+
+        Args:
+            watch: What was seen of the job.
+        """
+        code = self._process.wait()
+        if code == -signal.SIGKILL and watch.memory_ran_out and not watch.hung:
+            ending = "killed by the kernel because this machine's memory ran out"
+            return OutOfMemory(watch.explain(ending))
+        if code == -signal.SIGKILL and not watch.hung:
+            return Killed(watch.explain(_describe_exit(code)))
+        return RunError(watch.explain(_describe_exit(code)))
 
 
 def _device_options(job: Path) -> tuple[list[str], dict[str, str]]:
@@ -159,15 +172,6 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
                 os.killpg(worker.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(GRACE)
-
-
-def _failure(code: int, watch: Watch) -> RunError:
-    if code == -signal.SIGKILL and watch.memory_ran_out and not watch.hung:
-        ending = "killed by the kernel because this machine's memory ran out"
-        return OutOfMemory(watch.explain(ending))
-    if code == -signal.SIGKILL and not watch.hung:
-        return Killed(watch.explain(_describe_exit(code)))
-    return RunError(watch.explain(_describe_exit(code)))
 
 
 def _describe_exit(code: int) -> str:

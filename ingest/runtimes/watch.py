@@ -26,6 +26,7 @@ class Watch:
 
     Attributes:
         began: Whether the worker has sent an event.
+        finished: Whether it has sent that its job is done.
         fatal: The message of the worker's error event; None if it sent none.
         hung: Whether the worker was silent too long.
     """
@@ -41,7 +42,7 @@ class Watch:
             silence: Seconds without a line, after which the worker counts as hung.
             kill: Ends the worker. It is called by a thread of the watch and must not raise.
         """
-        self.began = False
+        self.began = self.finished = False
         self.fatal: str | None = None
         self.hung = False
         self._on_event, self._log_file = on_event, log_file
@@ -71,6 +72,7 @@ class Watch:
         event = _parse_event(line)
         if event is not None:
             self.began = True
+            self.finished = event["event"] == "finish"
             if event["event"] == "error":
                 self.fatal = str(event.get("message"))
             self._on_event(event)

@@ -114,7 +114,7 @@ class FamilyEncoder(Encoder):
                 "no_new_privileges": status["NoNewPrivs"],
                 "interfaces": sorted(name for _, name in socket.if_nameindex()),
                 "root": attempt(lambda: Path("/matterzoo/here").write_text("x")),
-                "job": attempt(lambda: Path("/job/here").write_text("x")),
+                "job": attempt(lambda: Path("/job/0/here").write_text("x")),
                 "scratch": attempt(lambda: Path("/tmp/here").write_text("x")),
                 "environment": sorted(os.environ),
             }), flush=True)
@@ -134,7 +134,7 @@ class FamilyEncoder(Encoder):
         if "exit" in trouble:
             os._exit(trouble["exit"])
         if "leave" in trouble:
-            fill("/out", trouble["leave"])
+            fill("/out/0", trouble["leave"])
         eaten = np.ones(len(items) * trouble.get("megabytes", 0) * 2**17)
         return {"nodes": [self.scale * item + 0.0 * eaten[:1].sum() for item in items]}
 '''

@@ -79,6 +79,9 @@ class FamilyEncoder(Encoder):
             Path(os.environ["TOY_CGROUP"], "cgroup.procs").write_text(str(os.getpid()))
         if "TOY_SEEN" in os.environ:
             Path(os.environ["TOY_SEEN"]).write_text("\\n".join(os.environ))
+        if "TOY_PIDS" in os.environ:
+            with Path(os.environ["TOY_PIDS"]).open("a") as pids:
+                pids.write(f"{os.getpid()}\\n")
         if "TOY_PID" in os.environ:
             Path(os.environ["TOY_PID"]).write_text(str(os.getpid()))
 

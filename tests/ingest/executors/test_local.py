@@ -116,7 +116,8 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
         assert main(["ingest", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
     said = capfd.readouterr()
     assert (
-        f"toy: tried again after the others, since another process is working on run {run.run_id}"
+        "toy on tiny: tried again after the others, since another process is working on run "
+        + run.run_id
         in said.out
     )
     assert (

@@ -13,9 +13,12 @@ import pytest
 from ingest.failures import NoRuntime, RunError
 from ingest.layout import Layout
 from ingest.limits import Limits
+from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
+from ingest.runtimes.family_worker import run_alone
 from ingest.runtimes.venv import Venv, _device_options
+from ingest.runtimes.worker import JobPlaces
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_family, load_families
@@ -37,6 +40,12 @@ def other(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MATTERZOO_FAMILIES", str(tmp_path / "zoo"))
     monkeypatch.setenv("MATTERZOO_ENVS", str(tmp_path / "envs"))
     return find_family("toy")
+
+
+def do(run: Run) -> None:
+    """Have a job of the toy family done by a worker of its own."""
+    places = JobPlaces(run.job, run.out)
+    run_alone(Venv(), find_family("toy"), places, lambda event: None, Limits(), print)
 
 
 def test_runtimes_are_found_in_their_folder() -> None:
@@ -251,13 +260,12 @@ def test_an_environment_that_finds_no_room(
 def test_a_worker_that_cannot_start_tells_why(
     layout: Layout, dataset: Make, planned: Planned
 ) -> None:
-    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(3), model_id="toy-broken").run
     assert run is not None
     with pytest.raises(
         RunError, match="toy-broken could not be loaded: ValueError: broken on purpose"
     ):
-        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
+        do(run)
     assert "Traceback" in run.log.read_text()
     assert not run.finished
 
@@ -265,11 +273,10 @@ def test_a_worker_that_cannot_start_tells_why(
 def test_a_gpu_that_is_not_there_is_an_error(
     layout: Layout, dataset: Make, planned: Planned
 ) -> None:
-    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(3), device="cuda:7").run
     assert run is not None
     with pytest.raises(RunError, match="device 'cuda:7' was asked for"):
-        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
+        do(run)
     assert run.shards == []
 
 
@@ -296,13 +303,12 @@ def test_a_gpu_goes_by_its_own_name_in_what_is_said(
         RunError,
         match="device 'cuda:GPU-00-11' was asked for, but this family computes without torch",
     ):
-        Venv().run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
+        do(run)
 
 
 def test_a_worker_that_vanishes_is_told_with_its_log(
     layout: Layout, dataset: Make, planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime, _ = choose_runtime("venv", [])
     run = planned(dataset(20)).run
     assert run is not None
     (tmp_path / "kill").write_text("5")
@@ -310,4 +316,4 @@ def test_a_worker_that_vanishes_is_told_with_its_log(
     with pytest.raises(
         RunError, match=rf"killed by SIGKILL from outside.*its output is in {run.log}"
     ):
-        runtime.run(find_family("toy"), run.job, run.out, None, lambda event: None, Limits())
+        do(run)

@@ -33,8 +33,9 @@ def vectors(layout: Layout) -> dict[str, np.ndarray]:
 
 
 def test_gives_what_the_local_environment_gives(layout: Layout, ingest: Ingest) -> None:
-    code, out, _ = ingest("plain")
-    assert code == 0 and out.splitlines()[0] == "runtime docker: asked for"
+    code, out, err = ingest("plain")
+    assert code == 0, err
+    assert out.splitlines()[0] == "runtime docker: asked for"
     first = vectors(layout)
     with connect(layout.store, read_only=True) as connection:
         ((runtime, image),) = connection.execute("SELECT runtime, image FROM runs").fetchall()
@@ -93,6 +94,25 @@ def test_weights_are_mounted_for_reading(
         ).fetchall()
     assert len(pairs) == 40
     assert all(np.allclose(w, 3 * np.array(p)) for w, p in pairs)
+
+
+def test_the_models_of_a_family_share_a_container(
+    layout: Layout, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    create = docker.models.containers.ContainerCollection.create
+
+    def watched(self: object, *arguments: object, **options: object) -> object:
+        made.append(create(self, *arguments, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(docker.models.containers.ContainerCollection, "create", watched)
+    assert ingest("plain,boxed-probe,boxed-hungry", dataset="elements,g2")[0] == 0
+    assert len(made) == 1
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT model_id, count(*) FROM embeddings GROUP BY ALL ORDER BY ALL"
+        found = connection.execute(query).fetchall()
+    assert found == [("boxed-hungry", 80), ("boxed-plain", 80), ("boxed-probe", 80)]
 
 
 def test_limits_are_those_asked_for(
