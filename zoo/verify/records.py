@@ -50,7 +50,7 @@ def is_current(selection: Selection, record: Record) -> bool:
 
 
 def write_record(selection: Selection, record: Record) -> Path:
-    """Write a model's record to its family's checked.lock.
+    """Write a model's record to its family's checked.lock, unless only the date would change.
 
     Records of another requirements.lock no longer hold and are removed.
 
@@ -61,11 +61,11 @@ def write_record(selection: Selection, record: Record) -> Path:
     Returns:
         The family's checked.lock.
     """
-    family, path = selection.family, _path(selection.family)
+    family, path, stored = selection.family, _path(selection.family), read_records(selection.family)
+    if stored.get(selection.model_id, {}) | {"date": record["date"]} == dict(record):
+        return path
     kept = {
-        model_id: old
-        for model_id, old in read_records(family).items()
-        if old["lock_hash"] == family.lock_hash
+        model_id: old for model_id, old in stored.items() if old["lock_hash"] == family.lock_hash
     }
     content = kept | {selection.model_id: dict(record)}
     write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")

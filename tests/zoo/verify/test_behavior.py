@@ -326,6 +326,9 @@ def test_a_record_holds_for_what_was_checked(toy: Path, tmp_path: Path) -> None:
     record = read_records(selection().family)["toy"]
     assert (record["weights"], record["device"], record["passed"]) == ("real", "cpu", found.passed)
     assert is_current(selection(), record)
+    written = (toy / "checked.lock").read_bytes()
+    write_record(selection(), found.record() | {"date": "2099-01-01"})
+    assert (toy / "checked.lock").read_bytes() == written  # the same was found: nothing to commit
     spoil(toy / "models.toml", 'elements = "H-Zn"', 'elements = "H-Cu"')
     assert not is_current(selection(), record)
 
