@@ -1,18 +1,20 @@
 """Sums over all pairs of systems for all pairs of models, from one pass over half of the pairs.
 
 A block of systems meets another once; for the two, every model makes its tile of inner products of
-vectors about their mean. While the tiles of all models lie side by side,
-'kernels': products of tiles are added up, Σ_ij K_ij L_ij (linear CKA, RSA);
+vectors about their mean. A thread makes a tile and, while it is in its cache, all that one model
+needs of it; once the tiles of all models lie side by side, products of tiles are added up:
 'ranks': in every tile the systems are counted that are closer than each model's nearest ones
     (information imbalance);
-'distances': tiles become Euclidean distances, and products of those are added up (distance
-    correlation). Distances have a large mean and small differences, so each tile first loses an
-    estimate of its row and column means, from 256 landmarks: every centering gives the same with
-    it and without it, and float32 then has digits to spare.
+'kernels': Σ_ij K_ij L_ij (linear CKA, RSA);
+'distances': Σ_ij E_ij F_ij of tiles that have become Euclidean distances (distance correlation).
+    Distances have a large mean and small differences, so each tile first loses an estimate of its
+    row and column means, from 256 landmarks: every centering gives the same with it and without
+    it, and float32 then has digits to spare.
 
 Tiles and their products have the precision of the comparison (float32 beyond 2,048 systems); sums
-of 8,192 elements are added in float64. The memory that is needed is one tile per model, the
-vectors, and with 'ranks' a number for every system and pair of models.
+of 8,192 elements are added in float64. The memory that is needed is one tile per model (two with
+both 'kernels' and 'distances'), the vectors, and with 'ranks' some numbers for every system and
+pair of models.
 """
 
 from __future__ import annotations
@@ -29,12 +31,13 @@ from torch import Tensor
 
 from query.engine import threads
 from query.engine.tile_operations import (
-    become_distances,
     closeness_of,
-    count_closer,
+    closer_counts,
+    find_distances,
     rounding,
+    tally_closer,
 )
-from query.engine.tiles import stacked_tile, upper
+from query.engine.tiles import cut, stacked_tile, upper
 
 Matrix = NDArray[np.float64]
 
@@ -43,6 +46,10 @@ KINDS = ("kernels", "distances", "ranks")
 RANKED = 1  # of each model's nearest systems are ranked, unless more are asked for
 LANDMARKS = 256  # systems, from which row means are estimated
 CHUNK = 8192  # elements that are summed in the precision of the tiles
+SHARE = 8 * CHUNK  # elements of each tile of which a thread takes the products at a time
+# Elements between the tiles of two models, so that they are not a power of two apart, which caches
+# do not like: products of 60 tiles take two thirds of the time.
+APART = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +129,9 @@ class _Pass:
         self.dtype = self.z[0].dtype
         self.side = side or stacked_tile(device, self.count, self.dtype.itemsize)
         self.squares = torch.stack([model.squares.to(device, self.dtype) for model in models])
-        self.stack = torch.empty(
-            self.count, min(self.side, self.n) ** 2, dtype=self.dtype, device=device
-        )
+        self.stack = self._room()
+        # Distances take the place of inner products, unless these are needed, too.
+        self.apart = self._room() if {"kernels", "distances"} <= kinds else self.stack
         if "kernels" in kinds:
             self.kernels = torch.zeros(self.count, self.count, dtype=torch.float64, device=device)
         if "distances" in kinds:
@@ -136,38 +143,45 @@ class _Pass:
         if "ranks" in kinds:
             self._prepare_ranks(models, nearest)
 
+    def _room(self) -> Tensor:
+        elements = min(self.side, self.n) ** 2
+        return torch.empty(self.count, elements + APART, dtype=self.dtype, device=self.device)
+
     def run(self, advance: Callable[[int], object]) -> Sums:
+        alone = self.device.type == "cpu" and self.count >= torch.get_num_threads()
         for part, other in upper(self.n, self.side, self.side):
             height, width = part.stop - part.start, other.stop - other.start
-            flat = self.stack[:, : height * width]
-            tiles = flat.view(self.count, height, width)
-            for tile, z in zip(tiles, self.z, strict=True):
-                torch.mm(z[part].to(self.device), z[other].to(self.device).T, out=tile)
+            flat, apart = (room[:, : height * width] for room in (self.stack, self.apart))
+            tiles, distances = (room.unflatten(1, (height, width)) for room in (flat, apart))
+            if not alone:  # with few models, all threads share each product
+                for m in range(self.count):
+                    self._multiply(tiles, part, other, m)
+            for_model = partial(self._model, tiles, distances, part, other, alone)
+            threads.each(for_model, range(self.count))
             weight = 1 if part == other else 2
             if "kernels" in self.kinds:
                 self.kernels += weight * products(flat)
-            if self.kinds & {"distances", "ranks"}:
-                for_model = partial(self._model, tiles, part, other)
-                threads.each(for_model, range(self.count))
             if "distances" in self.kinds:
-                self.distances += weight * products(flat)
+                self.distances += weight * products(apart)
             advance(self.count * height * width * weight)
         return self._found()
 
-    def _model(self, tiles: Tensor, part: slice, other: slice, m: int) -> None:
-        tile = tiles[m]
+    def _multiply(self, tiles: Tensor, part: slice, other: slice, m: int) -> None:
+        z = self.z[m]
+        torch.mm(z[part].to(self.device), z[other].to(self.device).T, out=tiles[m])
+
+    def _model(
+        self, tiles: Tensor, distances: Tensor, part: slice, other: slice, alone: bool, m: int
+    ) -> None:
+        if alone:
+            self._multiply(tiles, part, other, m)
+        squares = self.squares[m]
         if "ranks" in self.kinds:
-            count_closer(
-                tile,
-                self.squares[m],
-                part,
-                other,
-                self.limits[m],
-                self.precision[m],
-                self.counts[m],
-            )
+            ranked = self.limits[m], self.precision[m], self.tallies[m]
+            tally_closer(tiles[m], squares, part, other, *ranked)
         if "distances" in self.kinds:
-            become_distances(tile, self.squares[m], self.shift[m], part, other, self.rows[m])
+            given = squares, self.shift[m], part, other, self.rows[m]
+            find_distances(tiles[m], distances[m], *given)
 
     def _prepare_ranks(
         self, models: Sequence[Centered], nearest: Sequence[NDArray[np.int32]]
@@ -178,8 +192,9 @@ class _Pass:
             lambda m: closeness_of(self.z[m], self.squares[m] / 2, wanted, self.device),
             range(self.count),
         )
-        self.limits = found
-        self.counts = torch.zeros(self.count, *wanted.shape, dtype=torch.int32, device=self.device)
+        self.limits, self.order = zip(*found, strict=True)
+        shape = (self.count, self.n, wanted.shape[1] + 1)
+        self.tallies = torch.zeros(shape, dtype=torch.int32, device=self.device)
 
     def _found(self) -> Sums:
         sums: dict[str, Any] = {}
@@ -190,7 +205,9 @@ class _Pass:
             sums["distance_rows"] = self.rows.cpu().numpy()
             sums["distance_diagonal"] = (-2 * self.shift).to(torch.float64).cpu().numpy()
         if "ranks" in self.kinds:
-            sums["ranks"] = self.counts.view(self.count, self.n, self.count, -1).cpu().numpy()
+            counts = map(closer_counts, self.tallies, self.order)
+            ranks = torch.stack([found.cpu() for found in counts])
+            sums["ranks"] = ranks.view(self.count, self.n, self.count, -1).numpy()
         return Sums(**sums)
 
 
@@ -230,16 +247,22 @@ def feature_products(models: Sequence[Centered], device: torch.device) -> NDArra
 def products(flat: Tensor) -> Tensor:
     """Return the inner products of the rows of a wide table, (M, M) float64.
 
-    Every CHUNK columns are summed in the precision of the table, and these sums in float64.
+    Every CHUNK columns are summed in the precision of the table, and these sums in float64, always
+    in the same order.
 
     Args:
         flat: The table, (M, w).
     """
+    shares = threads.each(lambda share: _products(flat[:, share]), list(cut(flat.shape[1], SHARE)))
+    return torch.stack(shares).sum(dim=0)
+
+
+def _products(flat: Tensor) -> Tensor:
     count, width = flat.shape
     whole = width // CHUNK * CHUNK
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
     if whole:
-        chunks = flat[:, :whole].view(count, -1, CHUNK).transpose(0, 1)
+        chunks = flat[:, :whole].unflatten(1, (-1, CHUNK)).transpose(0, 1)
         total += torch.bmm(chunks, chunks.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
     if whole < width:
         rest = flat[:, whole:]

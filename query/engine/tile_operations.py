@@ -12,6 +12,7 @@ from torch import Tensor
 
 from query.engine import kernels
 from query.engine.resolution import FLOAT64
+from query.engine.tiles import blocks
 
 BAND = 4.0  # roundings that two values computed in different ways may be apart and yet be the same
 
@@ -27,13 +28,20 @@ def rounding(dtype: torch.dtype, width: int) -> float:
     return max(roundings, FLOAT64)
 
 
-def become_distances(
-    tile: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice, rows: Tensor
+def find_distances(
+    tile: Tensor,
+    out: Tensor,
+    squares: Tensor,
+    shift: Tensor,
+    part: slice,
+    other: slice,
+    rows: Tensor,
 ) -> None:
-    """Turn inner products into distances less shift_i + shift_j, in place, and add their sums.
+    """Turn inner products into distances less shift_i + shift_j, and add their sums.
 
     Args:
         tile: Inner products of the systems `part` with the systems `other`, (b, w).
+        out: Receives the distances, (b, w); it may be the tile.
         squares: The squared lengths of the vectors, (n,).
         shift: What is taken off each row and column, (n,).
         part: The systems of the rows.
@@ -41,48 +49,43 @@ def become_distances(
         rows: The sums of each system's distances are added to these, (n,) float64.
     """
     if tile.device.type == "cpu":
-        own = part.start - other.start
         columns = torch.zeros(tile.shape[1], dtype=torch.float64)
-        table, square, move, total = tile.numpy(), squares.numpy(), shift.numpy(), rows.numpy()
-        kernels.distances(
-            table,
-            square[part],
-            square[other],
-            move[part],
-            move[other],
-            own,
-            total[part],
-            columns.numpy(),
-        )
+        square, move, total = squares.numpy(), shift.numpy(), rows.numpy()
+        of_rows_and_columns = square[part], square[other], move[part], move[other]
+        own = part.start - other.start
+        sums = total[part], columns.numpy()
+        kernels.distances(tile.numpy(), out.numpy(), *of_rows_and_columns, own, *sums)
     else:
-        _become_distances_torch(tile, squares, shift, part, other)
-        rows[part] += tile.sum(dim=1, dtype=torch.float64)
-        columns = tile.sum(dim=0, dtype=torch.float64)
+        _find_distances_torch(tile, out, squares, shift, part, other)
+        rows[part] += out.sum(dim=1, dtype=torch.float64)
+        columns = out.sum(dim=0, dtype=torch.float64)
     if part != other:
         rows[other] += columns
 
 
-def _become_distances_torch(
-    tile: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice
+def _find_distances_torch(
+    tile: Tensor, out: Tensor, squares: Tensor, shift: Tensor, part: slice, other: slice
 ) -> None:
     both = squares[part, None] + squares[other]
-    tile.mul_(-2).add_(both)
-    tile.masked_fill_(tile <= both.mul_(kernels.TWIN * torch.finfo(tile.dtype).eps), 0).sqrt_()
+    torch.mul(tile, -2, out=out).add_(both)
+    out.masked_fill_(out <= both.mul_(kernels.TWIN * torch.finfo(out.dtype).eps), 0).sqrt_()
     if part == other:
-        tile.fill_diagonal_(0)
-    tile.sub_(shift[other]).sub_(shift[part, None])
+        out.fill_diagonal_(0)
+    out.sub_(shift[other]).sub_(shift[part, None])
 
 
-def count_closer(
+def tally_closer(
     tile: Tensor,
     squares: Tensor,
     part: slice,
     other: slice,
     limits: Tensor,
     precision: float,
-    counts: Tensor,
+    tallies: Tensor,
 ) -> None:
-    """Count the systems of the tile that are closer than each limit, without and with ties.
+    """Tally the systems of the tile by the limits that they are closer than; see `closer_counts`.
+
+    Tiles come in the order of `tiles.upper`.
 
     Args:
         tile: Inner products of the systems `part` with the systems `other`, (b, w), left as they
@@ -90,65 +93,85 @@ def count_closer(
         squares: The squared lengths of the vectors, (n,).
         part: The systems of the rows.
         other: The systems of the columns.
-        limits: Half the squared distances to compare with, but for a constant of the system, (n,
-            t).
+        limits: Half the squared distances to compare with, but for a constant of the system,
+            ascending for each system, (n, t).
         precision: The relative difference up to which two values are the same.
-        counts: The counts, (n, t) int32, added to.
+        tallies: The tallies, (n, t + 1) int32, added to.
     """
     if tile.device.type != "cpu":
-        _count_closer_torch(tile, squares, part, other, limits, precision, counts)
+        _tally_closer_torch(tile, squares, part, other, limits, precision, tallies)
         return
-    table, square, limit, found = (x.numpy() for x in (tile, squares, limits, counts))
+    table, square, limit, found = (x.numpy() for x in (tile, squares, limits, tallies))
     bonus, precision = square / 2, square.dtype.type(precision)
-    own = part.start - other.start
-    kernels.count_closer_rows(
-        table, bonus[other], own, limit[part], square[part], precision, found[part]
-    )
+    given = (limit[part], square[part], precision, other.start, found[part])
+    kernels.tally_rows(table, bonus[other], part.start - other.start, *given)
     if part != other:
-        kernels.count_closer_columns(
-            table, bonus[part], limit[other], square[other], precision, found[other]
-        )
+        given = (limit[other], square[other], precision, part.start, found[other])
+        kernels.tally_columns(table, bonus[part], *given)
 
 
-def _count_closer_torch(
+def _tally_closer_torch(
     tile: Tensor,
     squares: Tensor,
     part: slice,
     other: slice,
     limits: Tensor,
     precision: float,
-    counts: Tensor,
+    tallies: Tensor,
 ) -> None:
     closeness = squares[other] / 2 - tile
     if part == other:
         closeness.fill_diagonal_(torch.inf)
     else:
-        _count_torch(
-            squares[part] / 2 - tile.T, limits[other], squares[other], precision, counts[other]
+        _tally_torch(
+            squares[part] / 2 - tile.T, limits[other], squares[other], precision, tallies[other]
         )
-    _count_torch(closeness, limits[part], squares[part], precision, counts[part])
+    _tally_torch(closeness, limits[part], squares[part], precision, tallies[part])
 
 
-def _count_torch(
-    values: Tensor, limits: Tensor, squares: Tensor, precision: float, counts: Tensor
+def _tally_torch(
+    values: Tensor, limits: Tensor, squares: Tensor, precision: float, tallies: Tensor
 ) -> None:
-    for t in range(limits.shape[1]):
-        band = precision * (squares + limits[:, t].abs())
-        for limit in (limits[:, t] - band, limits[:, t] + band):
-            counts[:, t] += (values < limit[:, None]).sum(dim=1, dtype=torch.int32)
+    """Search the limits of each row for its values, and count those at each place."""
+    values, band = values.contiguous(), precision * (squares[:, None] + limits.abs())
+    for edges in (limits - band, limits + band):
+        for rows in blocks(len(values), values.shape[1] * torch.int64.itemsize):
+            places = torch.searchsorted(edges[rows], values[rows], right=True)
+            one = torch.ones((), dtype=torch.int32, device=values.device).expand(places.shape)
+            tallies[rows].scatter_add_(1, places, one)
+
+
+def closer_counts(tallies: Tensor, order: Tensor) -> Tensor:
+    """Return how many systems are closer than each limit, without and with ties added up.
+
+    Args:
+        tallies: What `tally_closer` found for limits in ascending order, (n, t + 1).
+        order: The place that each of these limits had before they were sorted, (n, t).
+
+    Returns:
+        The counts for limits as they were before, (n, t) int32.
+    """
+    counts = tallies[:, :-1].cumsum(dim=1, dtype=torch.int32)
+    return torch.empty_like(counts).scatter_(1, order.to(torch.int64), counts)
 
 
 def closeness_of(
     z: Tensor, half_squares: Tensor, wanted: NDArray[np.int32], device: torch.device
-) -> Tensor:
-    """Return half the squared distance to some systems, but for a constant of the row, (n, t).
+) -> tuple[Tensor, Tensor]:
+    """Return half the squared distance to some systems, but for a constant of the row, sorted.
 
     Args:
         z: The centered vectors, (n, d), in the precision of the tiles.
         half_squares: Half their squared lengths, (n,).
         wanted: The systems, (n, t).
         device: Where the result is held.
+
+    Returns:
+        The values, ascending for each row, (n, t), and the place in `wanted` that each belongs to,
+        (n, t) int16 or int32.
     """
     limits = np.empty(wanted.shape, dtype=z.cpu().numpy().dtype)
     kernels.thresholds(z.cpu().numpy(), half_squares.cpu().numpy(), wanted, limits)
-    return torch.from_numpy(limits).to(device)
+    found = torch.from_numpy(limits).to(device).sort(dim=1)
+    short = wanted.shape[1] <= torch.iinfo(torch.int16).max
+    return found.values, found.indices.to(torch.int16 if short else torch.int32)

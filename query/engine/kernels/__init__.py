@@ -12,11 +12,11 @@ from query.engine.kernels.candidates import (
 )
 from query.engine.kernels.pair_tiles import (
     TWIN,
-    count_closer_columns,
-    count_closer_rows,
     distances,
     mean_places,
     shuffled_product,
+    tally_columns,
+    tally_rows,
     thresholds,
 )
 from query.engine.kernels.row_terms import (
@@ -47,8 +47,6 @@ __all__ = [
     "center_rows",
     "centered_by_row",
     "centered_products",
-    "count_closer_columns",
-    "count_closer_rows",
     "cut_lists",
     "distances",
     "expand_lists",
@@ -70,6 +68,8 @@ __all__ = [
     "squared_distances",
     "sum_places",
     "sum_shared",
+    "tally_columns",
+    "tally_rows",
     "thresholds",
     "unbiased_by_row",
     "unbiased_terms",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -132,11 +131,10 @@ def _candidates(
     index = torch.zeros((n, count), dtype=torch.int32, device=device)
     rows, columns = product_tile(device)
     buffer = torch.empty(rows * max(rows, columns), dtype=frame.z.dtype, device=device)
-    for part, other in upper(n, rows, columns):
+    # A row's first tile is that on the diagonal, from which `_search_cpu` learns what is near.
+    for part, other in sorted(upper(n, rows, columns), key=lambda tile: tile[0] != tile[1]):
         shape = (part.stop - part.start, other.stop - other.start)
-        tile = buffer[: shape[0] * shape[1]].view(shape)
-        torch.mm(frame.z[part], frame.z[other].T, out=tile)
-        search(tile, frame.bonus, part, other, values, index)
+        search(buffer[: shape[0] * shape[1]].view(shape), frame, part, other, values, index)
         advance(shape[0] * shape[1] * (1 if part == other else 2))
     return values.amin(dim=1).cpu().numpy(), index.cpu().numpy()
 
@@ -177,13 +175,16 @@ def _push_strip(tile: Tensor, bonus: Tensor, first: int, values: Tensor, index: 
 
 
 def _search_cpu(
-    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
+    tile: Tensor, frame: _Frame, part: slice, other: slice, values: Tensor, index: Tensor
 ) -> None:
-    table, add, heap, names = tile.numpy(), bonus.numpy(), values.numpy(), index.numpy()
-    own = part.start - other.start
+    table, add, heap, names = tile.numpy(), frame.bonus.numpy(), values.numpy(), index.numpy()
+    z, own = frame.z[part], part.start - other.start
 
     def push_rows(rows: slice) -> None:
+        torch.mm(z[rows], frame.z[other].T, out=tile[rows])
         there = slice(part.start + rows.start, part.start + rows.stop)
+        if part == other:
+            _expect(heap[there], table[rows] + add[other], own + rows.start)
         kernels.push_rows(
             table[rows], add[other], own + rows.start, other.start, heap[there], names[there]
         )
@@ -192,15 +193,30 @@ def _search_cpu(
         there = slice(other.start + columns.start, other.start + columns.stop)
         kernels.push_columns(table[:, columns], add[part], part.start, heap[there], names[there])
 
-    tasks = [partial(push_rows, rows) for rows in threads.parts(table.shape[0])]
+    threads.each(push_rows, threads.parts(table.shape[0], 64))
     if part != other:
-        tasks += [partial(push_columns, columns) for columns in threads.parts(table.shape[1])]
-    threads.each(lambda task: task(), tasks)
+        threads.each(push_columns, threads.parts(table.shape[1]))
+
+
+def _expect(heap: NDArray[np.floating], values: NDArray[np.floating], own: int) -> None:
+    """Fill empty heaps, (b, c), with a number just below the c-th largest of their rows' values.
+
+    Else most values of the first tile would enter a heap and leave it again.
+
+    values: (b, w); row i's own system has the column own + i.
+    """
+    count, width = heap.shape[1], values.shape[1]
+    if count < width:
+        values[np.arange(len(values)), own + np.arange(len(values))] = -np.inf
+        least = np.partition(values, width - count, axis=1)[:, width - count]
+        heap[:] = np.nextafter(least, np.float32(-np.inf))[:, None]
 
 
 def _search_torch(
-    tile: Tensor, bonus: Tensor, part: slice, other: slice, values: Tensor, index: Tensor
+    tile: Tensor, frame: _Frame, part: slice, other: slice, values: Tensor, index: Tensor
 ) -> None:
+    bonus = frame.bonus
+    torch.mm(frame.z[part], frame.z[other].T, out=tile)
     if part == other:
         tile.fill_diagonal_(-torch.inf)
     else:

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from query.engine import tiles
-from query.engine.neighbors.candidates import _search_cpu, _search_torch
+from query.engine.neighbors.candidates import _Frame, _search_cpu, _search_torch
 from query.engine.neighbors.nearest import nearest
 from tests.query.engine.tables import TILES, a_tile, table
 
@@ -51,10 +51,11 @@ def test_float32_tiles_lose_no_neighbor_to_rounding() -> None:
 def test_kernels_and_torch_find_the_same_candidates(part: slice, other: slice) -> None:
     x, tile = a_tile(part, other)
     bonus = x @ x[0]
+    frame = _Frame(x, bonus, torch.zeros(60), torch.zeros(60))
     found = []
     for search in (_search_cpu, _search_torch):
         values, index = torch.full((60, 6), -torch.inf), torch.zeros((60, 6), dtype=torch.int32)
-        search(tile.clone(), bonus, part, other, values, index)
+        search(torch.empty_like(tile), frame, part, other, values, index)
         order = values.argsort(dim=1, descending=True)
         found.append((values.gather(1, order), index.gather(1, order)))
     filled = found[0][0] > -torch.inf
