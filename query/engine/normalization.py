@@ -17,6 +17,7 @@ from query.engine.resolution import (
     Resolution,
     all_equal,
     grain_and_blur,
+    largest_elements,
     merge_duplicates,
     precision_of,
 )
@@ -180,12 +181,12 @@ def _by_row(x: ArrayLike | Tensor, normalization: str, name: str) -> Tensor:
     table = np.ascontiguousarray(_table(x, name))
     if table.dtype not in (np.float32, np.float64):
         table = table.astype(np.float64)
-    scaled, longest = np.empty(table.shape), np.empty(len(table))
+    longest = np.empty(len(table))
 
-    def scale(part: slice) -> None:
-        kernels.scale_rows(table[part], normalization == "l2", scaled[part], longest[part])
+    def find_largest(part: slice) -> None:
+        longest[part] = largest_elements(table[part])
 
-    threads.each(scale, threads.parts(len(table)))
+    threads.each(find_largest, threads.parts(len(table)))
     if not np.isfinite(longest).all():
         _refuse_not_finite(np.isfinite(longest), name)
     zero = np.flatnonzero(longest == 0).tolist()
@@ -194,6 +195,12 @@ def _by_row(x: ArrayLike | Tensor, normalization: str, name: str) -> Tensor:
             f"{_rows(zero)} of {name} {'is' if len(zero) == 1 else 'are'} zero, "
             f"which '{normalization}' cannot scale"
         )
+    scaled = np.empty(table.shape)
+
+    def scale(part: slice) -> None:
+        kernels.scale_rows(table[part], longest[part], normalization == "l2", scaled[part])
+
+    threads.each(scale, threads.parts(len(table)))
     return torch.from_numpy(scaled)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ BLUR = 2.0
 # twice.
 SPREAD = 2.0
 FEW = 8  # rows, which nearly always show that not all vectors are the same
+SOME = 1024  # rows, which show in which direction all of them spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,23 @@ def grain_and_blur(x: Tensor, precision: float) -> tuple[NDArray[np.float64], ND
     """
     largest, length = np.empty(len(x)), np.empty(len(x))
     table = x.numpy()
-    threads.each(
-        lambda p: kernels.measure_rows(table[p], largest[p], length[p]), threads.parts(len(x))
-    )
+
+    def measure(p: slice) -> None:
+        largest[p] = largest_elements(table[p])
+        kernels.measure_rows(table[p], length[p])
+
+    threads.each(measure, threads.parts(len(x)))
     return precision * largest, BLUR * precision * length
+
+
+def largest_elements(table: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest absolute element of each row, (n,); NaN if a row has NaN.
+
+    Args:
+        table: The rows, (n, d), d ≥ 1.
+    """
+    found: NDArray[Any] = np.maximum(table.max(axis=1), -table.min(axis=1))
+    return found
 
 
 def all_equal(x: Tensor, blur: NDArray[np.float64]) -> bool:
@@ -137,60 +152,79 @@ def merge_duplicates(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns:
         The number of the distinct vector that each system has, (n,).
     """
-    table = x.numpy()
-    hashes = np.empty((len(table), 2), np.int64)
-    threads.each(lambda p: kernels.hash_rows(table[p], hashes[p]), threads.parts(len(table)))
-    _, first, label = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
-    label = label.reshape(-1).astype(np.int64)
-    distinct = len(first)
-    group = np.arange(distinct)
-    kernels.group_close(table, first, *_along(x, first), blur[first], group)
-    if (group == np.arange(distinct)).all():
+    places = _places(x)
+    rows = np.flatnonzero(_may_be_close(places, blur))
+    label = np.arange(len(x))
+    if not rows.size:
         return label
+    first, same = _equal_rows(x.numpy()[rows])
+    label[rows] = rows[first][same]
+    distinct = rows[first]
+    group = np.arange(len(distinct))
+    order = np.argsort(places[distinct, 0])
+    along, aside = places[distinct[order]].T.copy()
+    kernels.group_close(x.numpy(), distinct, order, along, aside, blur[distinct], group)
     members = np.argsort(group, kind="stable")
     sizes = np.bincount(group)[np.unique(group)]
     for part in np.split(members, np.cumsum(sizes)[:-1]):
         if len(part) > 1:
-            _make_same(x, first, label, part, blur)
+            _make_same(x, distinct[part], label, blur)
     return np.unique(label, return_inverse=True)[1]
 
 
+def _may_be_close(places: NDArray[np.float64], blur: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows lie within the blur of another in both of two directions, (n,).
+
+    Nearly always no row does, and then no more needs to be known.
+    """
+    order = np.argsort(places[:, 0])
+    along, aside = places[order].T.copy()
+    close = np.empty(len(order), np.bool_)
+    kernels.mark_close(along, aside, blur[order], close)
+    found = np.empty_like(close)
+    found[order] = close
+    return found
+
+
+def _equal_rows(table: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return one row of each distinct content, (distinct,), and the number of every row's, (m,)."""
+    hashes = np.empty((len(table), 2), np.int64)
+    threads.each(lambda p: kernels.hash_rows(table[p], hashes[p]), threads.parts(len(table)))
+    _, first, same = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
+    return first, same.reshape(-1)
+
+
 def _make_same(
-    x: Tensor,
-    first: NDArray[np.intp],
-    label: NDArray[np.int64],
-    part: NDArray[np.intp],
-    blur: NDArray[np.float64],
+    x: Tensor, part: NDArray[np.intp], label: NDArray[np.int64], blur: NDArray[np.float64]
 ) -> None:
     """Give the systems of some distinct vectors the mean of these.
 
-    Nothing is done if the mean is too far from some of them. part: the numbers of the vectors.
+    Nothing is done if the mean is too far from some of them. part: a row of each vector; label: for
+    each system such a row.
     """
-    rows = torch.from_numpy(first[part])
+    rows = torch.from_numpy(part)
     mean = x[rows].mean(dim=0)
-    if (torch.linalg.vector_norm(x[rows] - mean, dim=1).numpy() <= blur[first[part]]).all():
+    if (torch.linalg.vector_norm(x[rows] - mean, dim=1).numpy() <= blur[part]).all():
         owners = np.flatnonzero(np.isin(label, part))
         x[torch.from_numpy(owners)] = mean
         label[owners] = part[0]
 
 
-def _along(
-    x: Tensor, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return some rows in the order along the direction in which they spread most, about.
+def _places(x: Tensor) -> NDArray[np.float64]:
+    """Return where rows lie along a direction in which they spread much, and along another, (n, 2).
 
-    And where they are then along this direction and along another.
+    The first is found from some of the rows.
     """
     directions = _directions(x.shape[1]).clone()
+    some = x[:: max(1, len(x) // SOME)]
     for _ in range(2):  # a power iteration; any direction is right, and this one quick
-        along = x @ directions[0]
-        found = x.T @ (along - along.mean())
+        along = some @ directions[0]
+        found = some.T @ (along - along.mean())
         size = torch.linalg.vector_norm(found)
         if size > 0:
             directions[0] = found / size
-    places = (x @ directions.T)[torch.from_numpy(rows)].numpy()
-    order = np.argsort(places[:, 0])
-    return order, places[order, 0], places[order, 1]
+    places: NDArray[np.float64] = (x @ directions.T).numpy()
+    return places
 
 
 @lru_cache(maxsize=64)

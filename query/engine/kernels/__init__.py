@@ -38,6 +38,7 @@ from query.engine.kernels.vector_rows import (
     center_rows,
     group_close,
     hash_rows,
+    mark_close,
     measure_rows,
     scale_rows,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "hash_rows",
     "inner_products",
     "keep_near",
+    "mark_close",
     "mean_places",
     "measure_rows",
     "order_by_value",

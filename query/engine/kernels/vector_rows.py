@@ -7,32 +7,21 @@ import numpy as np
 from query.engine.kernels.compiled import compiled, summing
 
 
-@compiled
-def scale_rows(x, to_length, out, largest):
+@summing
+def scale_rows(x, largest, to_length, out):
     """Divide each row by its largest absolute element, and then by its length if asked for.
 
     The largest element goes first because the squares of float64 extremes would overflow or vanish.
 
     Args:
         x: The vectors, (n, d).
+        largest: The largest absolute element of each row, (n,) float64, finite and above 0.
         to_length: Whether rows get length 1; else their largest absolute element is 1.
-        out: Receives the scaled rows, (n, d) float64. Zero rows and rows that are not finite are
-            left as they were.
-        largest: Receives the largest absolute element of each row, (n,) float64: 0 for a zero row,
-            NaN for a row that holds NaN or infinity.
+        out: Receives the scaled rows, (n, d) float64.
     """
     rows, width = x.shape
     for i in range(rows):
-        row, scaled = x[i], out[i]
-        most = 0.0
-        total = 0.0
-        for j in range(width):
-            value = abs(np.float64(row[j]))
-            most = max(most, value)
-            total += value
-        largest[i] = most if total - total == 0.0 else np.nan
-        if not most > 0.0 or total - total != 0.0:
-            continue
+        row, scaled, most = x[i], out[i], largest[i]
         squares = 0.0
         for j in range(width):
             value = np.float64(row[j]) / most
@@ -64,22 +53,19 @@ def center_rows(x, mean, z, squares):
         squares[i] = total
 
 
-@compiled
-def measure_rows(x, largest, length):
-    """Find each row's largest absolute element and its length.
+@summing
+def measure_rows(x, length):
+    """Find each row's length.
 
     Args:
         x: The vectors, (n, d) float64, of which the squares are within the range of float64.
-        largest: Receives the largest absolute elements, (n,) float64.
         length: Receives the Euclidean lengths, (n,) float64.
     """
     rows, width = x.shape
     for i in range(rows):
-        most, total = 0.0, 0.0
+        total = 0.0
         for j in range(width):
-            most = max(most, abs(x[i, j]))
             total += x[i, j] * x[i, j]
-        largest[i] = most
         length[i] = np.sqrt(total)
 
 
@@ -112,6 +98,28 @@ def _root(group, i):
         group[i] = group[group[i]]
         i = group[i]
     return i
+
+
+@compiled
+def mark_close(along, aside, reach, close):
+    """Find out which rows may lie within both of their reaches of another.
+
+    Args:
+        along: Where the rows lie on a line of unit length, ascending, (m,).
+        aside: Where they lie on another such line, in the same order, (m,).
+        reach: The reach of each row, in the same order, (m,) float64.
+        close: Receives whether there is such a row, (m,) bool.
+    """
+    count, most = len(along), reach.max()
+    for a in range(count):
+        found = False
+        for step in (1, -1):
+            b = a + step
+            while not found and 0 <= b < count and abs(along[b] - along[a]) <= reach[a] + most:
+                limit = reach[a] + reach[b]
+                found = abs(along[b] - along[a]) <= limit and abs(aside[b] - aside[a]) <= limit
+                b += step
+        close[a] = found
 
 
 @compiled
