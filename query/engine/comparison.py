@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.compared_models import ModelRows, Models, RecentVectors, VectorsLike
+from query.engine.compared_models import (
+    KEPT_BYTES,
+    ModelRows,
+    Models,
+    RecentVectors,
+    VectorsLike,
+)
 from query.engine.devices import find_device
 from query.engine.model_sums import ModelSums
 from query.engine.neighbors.finder import ListFinder, ListOrigin, NeighborListCache
@@ -104,6 +110,7 @@ class Comparison(Models):
         self.sums = ModelSums(self, self._finder, side=tile_side, **shared)
         self._states: dict[tuple[str, int], Any] = {}
         self._kept: dict[tuple[Hashable, ...], Any] = {}
+        self._room = KEPT_BYTES
 
     @classmethod
     def join(cls, parts: Sequence[ModelPart], k: int | None = None) -> Comparison:
@@ -224,6 +231,24 @@ class Comparison(Models):
         if self.n < least:
             because = f"k = {k}" if metric.uses_k else metric.name
             raise Undefined(f"n = {self.n} systems in common, but {because} needs at least {least}")
+
+    def keep_if_room(self, key: tuple[Hashable, ...], find: Callable[[], Any]) -> Any:
+        """Return the same as `keep`, but keep no more than KEPT_BYTES of such finds.
+
+        What comes first is kept, because pairs of models are gone through in an order in which
+        what was used last is needed last.
+
+        Args:
+            key: What identifies it.
+            find: How it is found; what it returns has `nbytes`.
+        """
+        if key in self._kept:
+            return self._kept[key]
+        found = find()
+        if found.nbytes <= self._room:
+            self._room -= found.nbytes
+            self._kept[key] = found
+        return found
 
     def value(self, metric: ComparedMetric, a: int, b: int, estimator: str | None) -> float:
         """Return a metric of two models.

@@ -152,7 +152,7 @@ class _Pass:
         for part, other in upper(self.n, self.side, self.side):
             height, width = part.stop - part.start, other.stop - other.start
             flat, apart = (room[:, : height * width] for room in (self.stack, self.apart))
-            tiles, distances = (room.unflatten(1, (height, width)) for room in (flat, apart))
+            tiles, distances = (room.view(self.count, height, width) for room in (flat, apart))
             if not alone:  # with few models, all threads share each product
                 for m in range(self.count):
                     self._multiply(tiles, part, other, m)
@@ -262,7 +262,7 @@ def _products(flat: Tensor) -> Tensor:
     whole = width // CHUNK * CHUNK
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
     if whole:
-        chunks = flat[:, :whole].unflatten(1, (-1, CHUNK)).transpose(0, 1)
+        chunks = flat[:, :whole].view(count, -1, CHUNK).transpose(0, 1)
         total += torch.bmm(chunks, chunks.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
     if whole < width:
         rest = flat[:, whole:]

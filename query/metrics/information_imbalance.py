@@ -80,18 +80,14 @@ class _InformationImbalance(RowMetric):
     def null(
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
-        from scipy.stats import rankdata  # slow to import, and rarely needed
-
-        rows, orders = few_systems(permutations.numpy())
-        m = len(rows)
-        right = comparison.vectors(b)[torch.from_numpy(rows)]
-        distances = torch.cdist(right, right, compute_mode="donot_use_mm_for_euclid_dist")
-        distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(
-            -1.0
+        rows, orders = few_systems(comparison, permutations)
+        m, k = len(rows), min(comparison.k_of(self), len(rows) - 2)
+        ranks = comparison.keep_if_room(
+            (self.name, "ranks among few", b), lambda: _rank_all(comparison.vectors(b), rows)
         )
-        ranks = rankdata(distances.numpy(), axis=1)
-        ranks -= 1  # of the system itself
-        nearest, k = self._among(comparison, a, rows), min(comparison.k_of(self), m - 2)
+        nearest: Neighborhoods = comparison.keep(
+            (self.name, "nearest among few", a), lambda: self._among(comparison, a, rows)
+        )
         sums = threads.each(lambda order: kernels.sum_places(nearest, ranks, order), orders)
         shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
         drawn_in: float = (m / comparison.n) ** 0.5
@@ -218,6 +214,17 @@ def information_imbalance(
         ValueError: A parameter makes no sense.
     """
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+
+
+def _rank_all(x: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the place of each of some systems among the neighbors of every other, (m, m)."""
+    from scipy.stats import rankdata  # slow to import, and rarely needed
+
+    few = x[torch.from_numpy(rows)]
+    distances = torch.cdist(few, few, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
+    ranks: NDArray[np.float64] = rankdata(distances.numpy(), axis=1)
+    return ranks - 1  # the system itself is the first
 
 
 def _places_of(

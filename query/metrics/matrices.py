@@ -177,17 +177,15 @@ class MatrixCorrelation(Metric):
         chosen = str(estimator)
         left, right = comparison.state(self, a), comparison.state(self, b)
         scale = joint_scale(left, right, estimator)
-        rows, orders = few_systems(permutations.numpy())
-        few = [self.matrix(comparison.vectors(i)[torch.from_numpy(rows)], chosen) for i in (a, b)]
-        left_few, right_few = few
+        rows, orders = few_systems(comparison, permutations)
+        few = [self._few(comparison, i, chosen, rows) for i in (a, b)]
+        left_few, right_few = (matrix for matrix, _ in few)
         shuffled = np.array(
             threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders)
         )
         if len(rows) < comparison.n:
             diagonal = chosen in self.with_diagonal
-            mean, deviation = null_moments(
-                *(Moments.of(matrix) for matrix in few), diagonal=diagonal
-            )
+            mean, deviation = null_moments(*(moments for _, moments in few), diagonal=diagonal)
             if deviation <= 0:
                 raise Undefined(
                     f"every pairing of {left.name} and {right.name} gives the same {self.name}"
@@ -195,6 +193,16 @@ class MatrixCorrelation(Metric):
             there = null_moments(left.moments[chosen], right.moments[chosen], diagonal=diagonal)
             shuffled = there[0] + there[1] * (shuffled - mean) / deviation
         return torch.from_numpy(self.finish(shuffled / scale, chosen))
+
+    def _few(
+        self, comparison: Comparison, i: int, estimator: str, rows: NDArray[np.int64]
+    ) -> tuple[Matrix, Moments]:
+        """Return the matrix of a model among `few_systems`, which all its pairs need."""
+        key = (self.name, "few systems", estimator, i)
+        matrix: Matrix = comparison.keep_if_room(
+            key, lambda: self.matrix(comparison.vectors(i)[torch.from_numpy(rows)], estimator)
+        )
+        return matrix, comparison.keep((*key, "moments"), lambda: Moments.of(matrix))
 
 
 def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, float]:
@@ -226,20 +234,29 @@ def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, floa
     return mean, float(np.sqrt(max(variance, 0.0)))
 
 
-def few_systems(permutations: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def few_systems(
+    comparison: Comparison, permutations: Tensor
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return at most LARGEST of the n rows, and the order in which each permutation leaves them.
 
     Args:
-        permutations: The pairings, (B, n).
+        comparison: The comparison, which keeps them for all its pairs.
+        permutations: The pairings, (B, n) int64.
 
     Returns:
         The rows, (m,) ascending, and the orders, (B, m).
     """
-    n = permutations.shape[1]
-    if n <= LARGEST:
-        return np.arange(n), permutations
-    rows = np.sort(np.random.default_rng(0).choice(n, LARGEST, replace=False))
-    return rows, permutations[:, rows].argsort(axis=1)
+
+    def find() -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64]]:
+        pairings, n = permutations.numpy(), permutations.shape[1]
+        if n <= LARGEST:
+            return permutations, np.arange(n), pairings
+        rows = np.sort(np.random.default_rng(0).choice(n, LARGEST, replace=False))
+        return permutations, rows, pairings[:, rows].argsort(axis=1)
+
+    # The pairings are kept, too, so that no others get their id.
+    _, rows, orders = comparison.keep(("few systems", id(permutations)), find)
+    return rows, orders
 
 
 def u_centered(matrix: Matrix) -> Matrix:

@@ -266,7 +266,7 @@ def shuffled_product(a, b, order):
     """Return Σ_ij a[i, j] b[order[i], order[j]].
 
     Args:
-        a: A matrix, (m, m) float64.
+        a: A symmetric matrix, (m, m) float64.
         b: Another, (m, m) float64.
         order: The order in which the rows and columns of `b` are taken, (m,).
     """
@@ -275,7 +275,7 @@ def shuffled_product(a, b, order):
     for i in range(m):
         row, other = a[i], b[order[i]]
         part = 0.0
-        for j in range(m):
+        for j in range(i):
             part += row[j] * other[order[j]]
-        total += part
+        total += 2 * part + row[i] * other[order[i]]
     return total
