@@ -23,7 +23,7 @@ from query.report.findings import failed_controls, find_sentences
 from query.report.page import Page, Table, render_page
 from query.report.sections import SECTIONS
 from query.report.views import DrawnSection, Section, View, draw_section
-from query.statements import ask
+from query.statements import ask, keep_answers
 from zoo.terminal import log
 
 __all__ = ["SECTIONS", "report"]
@@ -72,7 +72,7 @@ def report(
     check_folder(folder)
     drawn: list[DrawnSection] = []
     for section in sections:
-        with _timed(section.name):
+        with _timed(section.name), keep_answers():
             drawn.append(draw_section(connection, section, datasets))
     with _timed("page"):
         answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}

@@ -6,7 +6,9 @@ Each can be asked, copied, drawn and checked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,13 +120,33 @@ class Answer:
         return rows
 
 
+# By the connection's id and the SQL; None where answers are not kept.
+_kept: ContextVar[dict[tuple[int, str], Answer] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keep_answers() -> Iterator[None]:
+    """Run no statement twice inside, for figures that show the same answer in several ways.
+
+    The store must not change meanwhile, and connections must stay open.
+
+    Yields:
+        Nothing.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def find_statements() -> dict[str, Statement]:
     """Return all statements by name."""
     return {file.stem: Statement(file) for file in sorted(FOLDER.glob("*.sql"))}
 
 
 def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answer:
-    """Run a statement, and return what it gave.
+    """Run a statement, and return what it gave; see also `keep_answers`.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -138,7 +160,12 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
         ValueError: If the statement does not have such a word.
     """
     sql = Statement(FOLDER / f"{name}.sql").sql(values)
-    return Answer(name, sql, connection.sql(sql).to_arrow_table())
+    kept = _kept.get()
+    known = None if kept is None else kept.get((id(connection), sql))
+    found = known or Answer(name, sql, connection.sql(sql).to_arrow_table())
+    if kept is not None:
+        kept[id(connection), sql] = found
+    return found
 
 
 def _read_header(lines: Sequence[str]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,25 +48,33 @@ def join(names: Sequence[str], values: Matrix) -> tuple[list[Node], str]:
     """Return the neighbor-joining tree of at least two models, depth first, and its Newick text.
 
     The root is only where the drawing begins: neighbor joining does not tell which model came
-    first. Branches may come out slightly negative.
+    first. Branches may come out slightly negative. A tree of 190 models takes seconds, so the last
+    few are kept: a matrix in the order of its tree, and the tree itself, are often asked for both.
 
     Args:
         names: The models.
         values: The finite alignments, (n, n), row i those of model i with all models, itself
             included.
     """
+    nodes, newick = _join(tuple(names), np.ascontiguousarray(values, np.float64).tobytes())
+    return list(nodes), newick
+
+
+@lru_cache(maxsize=16)
+def _join(names: tuple[str, ...], values: bytes) -> tuple[tuple[Node, ...], str]:
     from Bio.Phylo.TreeConstruction import (  # slow to import, and rarely needed
         DistanceMatrix,
         DistanceTreeConstructor,
     )
 
-    distances = profile_distances(values)
+    table = np.frombuffer(values, np.float64).reshape(len(names), len(names))
+    distances = profile_distances(table)
     lower = [[float(distances[i, j]) for j in range(i)] + [0.0] for i in range(len(names))]
     matrix = DistanceMatrix(list(names), lower)
     tree = DistanceTreeConstructor().nj(matrix)
     tree.ladderize()
     nodes = _number(tree)
-    return nodes, f"{_newick(nodes, nodes[0])};"
+    return tuple(nodes), f"{_newick(nodes, nodes[0])};"
 
 
 def profile_distances(values: Matrix) -> Matrix:

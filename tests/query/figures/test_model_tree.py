@@ -10,7 +10,7 @@ from Bio import Phylo
 from matplotlib.collections import LineCollection
 
 from query.figures import NothingToDraw, Plot, model_tree
-from query.statements import ask
+from query.statements import ask, keep_answers
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.texts import overlapping, written
 
@@ -135,3 +135,14 @@ def test_a_tree_needs_two_models(small: Connection) -> None:
         ValueError, match="color = 'color', expected one of family, input, training"
     ):
         model_tree(small, "crystals", color="color")
+
+
+def test_a_statement_is_run_once_while_answers_are_kept(small: Connection) -> None:
+    """Three versions of the tree differ in their colors alone."""
+    asked = {"dataset": "crystals", "metric": "cknna", "k": 5}
+    with keep_answers():
+        kept = ask(small, "model_tree", **asked)
+        drawn = [model_tree(small, color=color, **asked) for color in ("family", "input")]
+        assert all(plot.answer is kept for plot in drawn)
+        assert ask(small, "model_tree", **asked | {"k": 6}) is not kept
+    assert ask(small, "model_tree", **asked) is not kept

@@ -166,3 +166,14 @@ def test_a_tree_needs_two_models_and_a_likeness(
 ) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=message):
         con.sql(f"FROM {sql}").fetchall()
+
+
+def test_a_tree_that_was_grown_before_is_the_same() -> None:
+    values = np.corrcoef(np.random.default_rng(0).normal(size=(7, 4)))
+    nodes, newick = join("abcdefg", values)
+    before = list(nodes)
+    nodes.clear()
+    assert join("abcdefg", np.asfortranarray(values)) == (before, newick)
+    assert join("gfedcba", values)[1] != newick
+    values[0, 1] = values[1, 0] = 0.9
+    assert join("abcdefg", values)[1] != newick
