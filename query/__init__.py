@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["connect", "default_store", "register"]
 
 
-def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
+def connect(
+    path: str | Path | None = None, *, read_only: bool = True, functions: bool = True
+) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection to a store, with one aggregate per metric and all table functions.
 
     Table functions see what is committed, not an open transaction. After ATTACH, `USE other` makes
@@ -30,16 +32,17 @@ def connect(path: str | Path | None = None, *, read_only: bool = True) -> duckdb
     Args:
         path: The DuckDB file; None is the environment's MATTERZOO_STORE, else ./matter.duckdb.
         read_only: False allows inserting labels and scores, and keeps every other process out.
+        functions: False leaves the functions out, which take seconds to import, until `register`
+            gives them to the connection.
 
     Raises:
         StoreError: If there is no store, or it cannot be opened.
     """
-    # What computes takes seconds to import, and `import query` does not.
-    from query.sql.registration import register as register_functions
     from schemas import store
 
     connection = store.connect(default_store() if path is None else path, read_only=read_only)
-    register_functions(connection)
+    if functions:
+        register(connection)
     connection.execute("SET threads = 1")
     return connection
 
@@ -58,6 +61,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     Raises:
         StoreError: If it has no store.
     """
+    # What computes takes seconds to import, and `import query` does not.
     from query.sql.registration import register as register_functions
 
     return register_functions(connection)

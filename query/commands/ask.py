@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from query import connect
+from query import connect, register
 from query.engine.suggestions import nearest_name
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
@@ -31,7 +31,7 @@ def open_shell(options: argparse.Namespace) -> int:
     """
     from query.shell.prompt import shell
 
-    with _one_sentence(), _connected(options) as connection:
+    with _one_sentence(), _connected(options, functions=True) as connection:
         shell(connection)
     return 0
 
@@ -73,7 +73,8 @@ def answer(options: argparse.Namespace) -> int:
         out = _form(options)[1]
         if out is not None:
             check_writable(out)
-        with _connected(options) as connection:
+        # Most of the time of a small question would be the import of the functions.
+        with _connected(options, functions="duckdb_functions" in text) as connection:
             _run(connection, text, options)
     return 0
 
@@ -94,8 +95,8 @@ def _one_sentence() -> Iterator[None]:
         raise MatterzooError(f"{what} cannot be written: {error.strerror}") from error
 
 
-def _connected(options: argparse.Namespace) -> duckdb.DuckDBPyConnection:
-    connection = connect(options.store, read_only=not options.write)
+def _connected(options: argparse.Namespace, functions: bool) -> duckdb.DuckDBPyConnection:
+    connection = connect(options.store, read_only=not options.write, functions=functions)
     # DuckDB would print its bar to standard output, and it does not know how far a metric is.
     connection.execute("SET enable_progress_bar = false")
     return connection
@@ -153,9 +154,19 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, options: argparse.Name
         if relation is not None:
             left_out = f"the result of statement {number - 1} is left out"
             print(f"{left_out}: {form} holds one, the last", file=sys.stderr)
-        relation = connection.sql(statement)
+        relation = _ask(connection, statement)
         if form is None:
             show(relation)
             relation = None
     if relation is not None and form is not None:
         write(relation, form, out)
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckDBPyRelation | None:
+    """Run a statement, with our functions if it turns out to need a function that DuckDB lacks."""
+    try:
+        return connection.sql(statement)
+    except duckdb.CatalogException as error:
+        if "Function with name" not in str(error):
+            raise
+    return register(connection).sql(statement)

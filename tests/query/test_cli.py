@@ -43,6 +43,28 @@ def test_it_prints_a_boxed_table(ask: Ask) -> None:
     assert "│ base     │ A model │" in out
 
 
+def test_a_question_without_our_functions_does_not_wait_for_them(store_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['numba'] = None; import matterzoo; "
+        f"sys.exit(matterzoo.main(['query', '--store', {str(store_path)!r}, sys.argv[1]]))"
+    )
+
+    def ask(sql: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, sql]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    done = ask("SELECT count(*) AS n FROM models; FROM models")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "import of torch halted" in ask("FROM models_on('crystals')").stderr
+
+
+def test_functions_are_found_by_any_statement(ask: Ask) -> None:
+    _, out, _ = ask("--csv", "SELECT 1; FROM models_on('crystals') SELECT count(*)")
+    assert out.splitlines()[-1] > "1"
+    _, out, _ = ask("--csv", "FROM duckdb_functions() SELECT 1 WHERE function_name = 'cknna'")
+    assert out.splitlines()[-1] == "1"
+
+
 def test_what_goes_to_a_file_is_not_cut(ask: Ask) -> None:
     _, out, _ = ask(
         f"SELECT {', '.join(f'{i} AS column_number_{i}' for i in range(40))}, "
