@@ -152,18 +152,19 @@ def merge_duplicates(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns:
         The number of the distinct vector that each system has, (n,).
     """
-    places = _places(x)
+    table = x.numpy()
+    places = _places(table)
     rows = np.flatnonzero(_may_be_close(places, blur))
     label = np.arange(len(x))
     if not rows.size:
         return label
-    first, same = _equal_rows(x.numpy()[rows])
+    first, same = _equal_rows(table[rows])
     label[rows] = rows[first][same]
     distinct = rows[first]
     group = np.arange(len(distinct))
     order = np.argsort(places[distinct, 0])
     along, aside = places[distinct[order]].T.copy()
-    kernels.group_close(x.numpy(), distinct, order, along, aside, blur[distinct], group)
+    kernels.group_close(table, distinct, order, along, aside, blur[distinct], group)
     members = np.argsort(group, kind="stable")
     sizes = np.bincount(group)[np.unique(group)]
     for part in np.split(members, np.cumsum(sizes)[:-1]):
@@ -210,30 +211,30 @@ def _make_same(
         label[owners] = part[0]
 
 
-def _places(x: Tensor) -> NDArray[np.float64]:
+def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return where rows lie along a direction in which they spread much, and along another, (n, 2).
 
     The first is found from some of the rows.
     """
-    directions = _directions(x.shape[1]).clone()
-    some = x[:: max(1, len(x) // SOME)]
-    for _ in range(2):  # a power iteration; any direction is right, and this one quick
-        along = some @ directions[0]
-        found = some.T @ (along - along.mean())
-        size = torch.linalg.vector_norm(found)
-        if size > 0:
-            directions[0] = found / size
-    places: NDArray[np.float64] = (x @ directions.T).numpy()
+    directions = _directions(table.shape[1])
+    if len(table) > FEW:
+        directions, some = directions.copy(), table[:: max(1, len(table) // SOME)]
+        for _ in range(2):  # a power iteration; any direction is right, and this one quick
+            along = some @ directions[0]
+            found = (along - along.mean()) @ some
+            size = np.linalg.norm(found)
+            if size > 0:
+                directions[0] = found / size
+    places: NDArray[np.float64] = table @ directions.T
     return places
 
 
 @lru_cache(maxsize=64)
-def _directions(dimension: int) -> Tensor:
-    """Return two random directions, (2, d) float64, always the same.
+def _directions(dimension: int) -> NDArray[np.float64]:
+    """Return two random directions, (2, d), always the same.
 
     They are kept, because many small groups ask for them.
     """
-    directions = torch.randn(
-        2, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    return directions.div_(torch.linalg.vector_norm(directions, dim=1, keepdim=True))
+    directions = np.random.default_rng(0).standard_normal((2, dimension))
+    found: NDArray[np.float64] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return found

@@ -44,6 +44,7 @@ Matrix = NDArray[np.float64]
 EMPTY: Matrix = np.empty((0, 0))
 KINDS = ("kernels", "distances", "ranks")
 RANKED = 1  # of each model's nearest systems are ranked, unless more are asked for
+SMALL = 2**15  # products of two vectors, which one thread makes in some ten microseconds
 LANDMARKS = 256  # systems, from which row means are estimated
 CHUNK = 8192  # elements that are summed in the precision of the tiles
 SHARE = 8 * CHUNK  # elements of each tile of which a thread takes the products at a time
@@ -148,7 +149,9 @@ class _Pass:
         return torch.empty(self.count, elements + APART, dtype=self.dtype, device=self.device)
 
     def run(self, advance: Callable[[int], object]) -> Sums:
-        alone = self.device.type == "cpu" and self.count >= torch.get_num_threads()
+        small = self.count * self.n**2 < SMALL  # then waking threads takes longer than the work
+        each = map if small else threads.each
+        alone = small or self.device.type == "cpu" and self.count >= torch.get_num_threads()
         for part, other in upper(self.n, self.side, self.side):
             height, width = part.stop - part.start, other.stop - other.start
             flat, apart = (room[:, : height * width] for room in (self.stack, self.apart))
@@ -157,7 +160,7 @@ class _Pass:
                 for m in range(self.count):
                     self._multiply(tiles, part, other, m)
             for_model = partial(self._model, tiles, distances, part, other, alone)
-            threads.each(for_model, range(self.count))
+            list(each(for_model, range(self.count)))
             weight = 1 if part == other else 2
             if "kernels" in self.kinds:
                 self.kernels += weight * products(flat)

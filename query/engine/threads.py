@@ -32,9 +32,9 @@ def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         items: Of what it is computed.
     """
     items = list(items)
-    count = torch.get_num_threads()
-    if count == 1 or len(items) < 2 or getattr(_inside, "yes", False):
+    if len(items) < 2 or torch.get_num_threads() == 1 or getattr(_inside, "yes", False):
         return [function(item) for item in items]
+    count = torch.get_num_threads()
     futures = [_pool(count).submit(function, item) for item in items]
     try:
         return [future.result() for future in futures]
@@ -50,7 +50,9 @@ def parts(n: int, least: int = 256) -> list[slice]:
         n: The number of rows.
         least: No slice is much shorter than this.
     """
-    count = max(1, min(torch.get_num_threads(), n // least))
+    if n < 2 * least:
+        return [slice(0, n)]
+    count = min(torch.get_num_threads(), n // least)
     ends = [n * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
 

@@ -229,8 +229,10 @@ def _margins(
     seed: int,
 ) -> dict[Pair, float]:
     """Return half the width of every pair's interval; NaN if it cannot be told."""
+    if not count:
+        return {}
     usable = [pair for pair in pairs if all(comparison.reason(i) is None for i in pair)]
-    if not count or not usable:
+    if not usable:
         return {}
     margins = metric.margins(comparison, usable, estimator, count, seed)
     return dict(zip(usable, margins.tolist(), strict=True))

@@ -66,21 +66,25 @@ def best_candidates(
         The systems, (b, c); their values in float64, best first, negative for distances, (b, c);
         and the value that no other system of the row exceeds, −inf if there is no other, (b,).
     """
+    n = len(x)
+    if k + MARGIN >= n - 1:  # all other systems are candidates
+        chosen = np.arange(n) if rows is None else rows
+        advance(len(chosen) * n)
+        others = ((chosen[:, None] + np.arange(1, n)) % n).astype(np.int32)
+        limit = np.full(len(chosen), -np.inf)
+        return *score_candidates(x, others, geometry, slack, rows), limit
     frame = _frame(x, geometry, dtype, x.device if device is None else device)
-    count = min(k + MARGIN, len(x) - 1)
     if rows is None:
-        values, index = _candidates(frame, count, advance)
+        values, index = _candidates(frame, k + MARGIN, advance)
     else:
-        values, index = _strip_candidates(frame, rows, count, advance)
+        values, index = _strip_candidates(frame, rows, k + MARGIN, advance)
     index, exact = score_candidates(x, index, geometry, slack, rows)
-    if index.shape[1] == len(x) - 1:
-        return index, exact, np.full(len(index), -np.inf)
     around = (frame.constant + frame.error).cpu()
-    limit = torch.from_numpy(values).to(torch.float64)
-    limit += around if rows is None else around[torch.from_numpy(rows)]
+    most = torch.from_numpy(values).to(torch.float64)
+    most += around if rows is None else around[torch.from_numpy(rows)]
     # A product and two lengths give half the squared distance.
-    limit *= 1 if geometry == "inner" else 2
-    return index, exact, limit.numpy()
+    most *= 1 if geometry == "inner" else 2
+    return index, exact, most.numpy()
 
 
 def center(x: Tensor, mean: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
