@@ -49,6 +49,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         "what 95 % intervals claim against what values scatter, and coverage; 15 minutes; "
         "--systems: one n",
     ),
+    "gpu": (
+        lambda options: engine.on_gpu(),
+        "metrics of all pairs on an NVIDIA GPU; `.ci/gpu` runs it with the tests",
+    ),
     "all-metrics": (
         lambda options: engine.all_metrics(_size(options, paper.SIZE), options.device),
         f"every metric of all pairs on a device ({paper.SIZE})",

@@ -60,13 +60,29 @@ def run(size: Size) -> Iterator[Row]:
 
 def all_metrics(size: Size, device: str) -> Iterator[Row]:
     """Yield every metric of every pair on a device, against the products on the same device."""
+    yield from _on_device(size, device, {f"all {len(METRICS)} metrics": list(METRICS)})
+
+
+def on_gpu() -> Iterator[Row]:
+    """Yield metrics of all pairs on a GPU, together and the one that counts ranks alone."""
+    asked = {
+        f"{len(TOGETHER)} metrics together": TOGETHER,
+        "information_imbalance": ["information_imbalance"],
+    }
+    yield from _on_device(Size(), "cuda", asked | {"all metrics": list(METRICS)})
+    yield from _on_device(Size(systems=50_000), "cuda", asked)
+
+
+def _on_device(size: Size, device: str, asked: dict[str, Sequence[str]]) -> Iterator[Row]:
+    """Yield metrics of every pair, by what they are called, against the products."""
     _matrix(Size(3, WARM_UP, size.dimensions).tables(), list(METRICS), device=device)
     tables = size.tables()
     products.seconds(tables[:1], device)
-    before = products.seconds(tables[::2], device)
-    ours, _ = _timed(lambda: _matrix(tables, list(METRICS), device=device), device)
-    bare = before + products.seconds(tables[1::2], device)
-    yield Row(f"all {len(METRICS)} metrics on {device}, {size} / products", ours, bare, "s", None)
+    for name, metrics in asked.items():
+        before = products.seconds(tables[::2], device)
+        ours, _ = _timed(lambda metrics=metrics: _matrix(tables, metrics, device=device), device)
+        bare = before + products.seconds(tables[1::2], device)
+        yield Row(f"{name} on {device}, {size} / products", ours, bare, "s", None)
 
 
 def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> Iterator[Row]:
