@@ -225,7 +225,10 @@ def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
             size = np.linalg.norm(found)
             if size > 0:
                 directions[0] = found / size
-    places: NDArray[np.float64] = table @ directions.T
+    places = np.empty((len(table), 2))
+    threads.each(
+        lambda p: kernels.project_rows(table[p], directions, places[p]), threads.parts(len(table))
+    )
     return places
 
 

@@ -40,6 +40,7 @@ from query.engine.kernels.vector_rows import (
     hash_rows,
     mark_close,
     measure_rows,
+    project_rows,
     scale_rows,
 )
 
@@ -60,6 +61,7 @@ __all__ = [
     "measure_rows",
     "order_by_value",
     "place_sums",
+    "project_rows",
     "push_columns",
     "push_rows",
     "reciprocated",

@@ -28,9 +28,9 @@ def scale_rows(x, largest, to_length, out):
             scaled[j] = value
             squares += value * value
         if to_length:
-            length = np.sqrt(squares)
+            factor = 1 / np.sqrt(squares)
             for j in range(width):
-                scaled[j] /= length
+                scaled[j] *= factor
 
 
 @summing
@@ -67,6 +67,26 @@ def measure_rows(x, length):
         for j in range(width):
             total += x[i, j] * x[i, j]
         length[i] = np.sqrt(total)
+
+
+@summing
+def project_rows(x, directions, places):
+    """Find where rows lie along two directions.
+
+    Args:
+        x: The vectors, (n, d) float64.
+        directions: The directions, (2, d) float64.
+        places: Receives the inner products with both, (n, 2) float64.
+    """
+    rows, width = x.shape
+    first, second = directions[0], directions[1]
+    for i in range(rows):
+        along, aside = 0.0, 0.0
+        for j in range(width):
+            along += x[i, j] * first[j]
+            aside += x[i, j] * second[j]
+        places[i, 0] = along
+        places[i, 1] = aside
 
 
 @compiled
