@@ -11,13 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from query.engine.compared_models import (
-    KEPT_BYTES,
-    ModelRows,
-    Models,
-    RecentVectors,
-    VectorsLike,
-)
+from query.engine.compared_models import KEPT_BYTES, ModelRows, Models, RecentVectors, VectorsLike
 from query.engine.devices import find_device
 from query.engine.model_sums import ModelSums
 from query.engine.neighbors.finder import ListFinder, ListOrigin, NeighborListCache
@@ -235,8 +229,7 @@ class Comparison(Models):
     def keep_if_room(self, key: tuple[Hashable, ...], find: Callable[[], Any]) -> Any:
         """Return the same as `keep`, but keep no more than KEPT_BYTES of such finds.
 
-        What comes first is kept, because pairs of models are gone through in an order in which
-        what was used last is needed last.
+        What comes first is kept, because of pairs in their order what was used last is needed last.
 
         Args:
             key: What identifies it.

@@ -90,8 +90,9 @@ def _shifted_distances(
 ) -> Tensor:
     """Turn inner products into distances less shift_i + shift_j, in place."""
     table, square, move = tile.numpy(), squares.numpy(), shift.numpy()
+    of_both = square[rows], square[other], move[rows], move[other]
     unused = np.zeros(len(rows)), np.zeros(tile.shape[1])
-    kernels.distances(table, square[rows], square[other], move[rows], move[other], FAR, *unused)
+    kernels.distances(table, table, *of_both, FAR, *unused)
     here = np.flatnonzero((rows >= other.start) & (rows < other.stop))
     table[here, rows[here] - other.start] = -2 * move[rows[here]]
     return tile
