@@ -173,7 +173,8 @@ def test_completion_of_names(con: duckdb.DuckDBPyConnection, typed: str, first: 
 
 def test_our_functions_come_with_their_arguments(con: duckdb.DuckDBPyConnection) -> None:
     (found,) = NameCompleter(con).get_completions(Document("SELECT mutual_k"), CompleteEvent())
-    assert found.display_meta_text == "mutual_knn(a, b, k := 25, normalize := 'l2')"
+    expected = "mutual_knn(a, b, k := 25, normalize := 'l2', rows := NULL)"
+    assert found.display_meta_text == expected
 
 
 @pytest.mark.parametrize("typed", ["", "SELECT ", "SELECT 'a' ", "SELECT __ali"])
