@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from ase import Atoms
-from ase.build import bulk, molecule
-from scipy.spatial.transform import Rotation
 
 from zoo.worker.tables import SYSTEMS
 
@@ -35,6 +33,9 @@ def default_systems() -> pa.Table:
     They are crystals, one of them distorted; molecules; a single atom; and a molecule and proteins
     without atoms.
     """
+    # Every command that lists the runtimes imports this module; ase.build takes half a second.
+    from ase.build import bulk, molecule
+
     distorted = bulk("Fe", cubic=True) * (2, 1, 1)
     distorted.rattle(0.1, seed=0)
     found = {"Si": bulk("Si"), "ZnS": bulk("ZnS", "wurtzite", 3.82, 6.26), "Fe": distorted}
@@ -108,6 +109,8 @@ def rotate_systems(systems: pa.Table) -> pa.Table:
     Args:
         systems: Systems, in the columns of `zoo.worker.tables.SYSTEMS`.
     """
+    from scipy.spatial.transform import Rotation
+
     matrix, shift = Rotation.random(random_state=0).as_matrix().T, np.array([1.0, 2.0, 3.0])
     rows = []
     for row in systems.to_pylist():
