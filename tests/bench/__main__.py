@@ -17,6 +17,7 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
         f"all pairs of models at once against one pair at a time ({engine.Size()})",
     ),
     "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
+    "demo": (lambda options: ingest.demo(), "`make demo` against its models' own time; 6 minutes"),
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
     "page": (
         lambda options: page.run(),
