@@ -14,7 +14,8 @@ from zoo.terminal import duration
 
 COPIES = 2  # of every vector: one in a shard, one in the store
 NUMBER_BYTES = 4  # of a float32
-START_SECONDS = 8.0  # to start a worker and load a model, on 2 CPU cores
+START_SECONDS = 8.0  # to start a worker and load its first model, on 2 CPU cores
+LOAD_SECONDS = 1.0  # to load a further model of the same family
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,15 @@ def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Co
         The cost.
     """
     families = {task.selection.family.name: task.selection.family for task in tasks}.values()
-    speeds = [(task, task.selection.model.compute.systems_per_second) for task in tasks]
     return Cost(
         build=tuple(f for f in families if not runtime.ready(f)),
         ready=tuple(f for f in families if runtime.ready(f)),
         models=len({task.selection.model_id for task in tasks}),
         systems=sum(task.systems for task in tasks),
-        seconds=sum(START_SECONDS + task.systems / speed for task, speed in speeds if speed),
-        unmeasured=tuple(task.selection.model_id for task, speed in speeds if not speed),
+        seconds=_seconds(tasks),
+        unmeasured=tuple(
+            dict.fromkeys(task.selection.model_id for task in tasks if _speed(task) is None)
+        ),
         vectors_mb=sum(task.vector_bytes for task in tasks) / 1e6,
         free_mb=shutil.disk_usage(_nearest_existing(layout.store.parent)).free / 1e6,
     )
@@ -125,6 +127,19 @@ def bytes_per_system(selection: Selection, representations: Sequence[str]) -> in
     every = selection.model.representation
     numbers = sum(r.dimension for r in every if r.name in representations)
     return COPIES * NUMBER_BYTES * numbers
+
+
+def _seconds(tasks: Sequence[Task]) -> float:
+    """Return how long tasks of measured speed take; models of a family share a worker."""
+    measured = [(task, speed) for task in tasks if (speed := _speed(task)) is not None]
+    families = {task.selection.family.name for task, _ in measured}
+    starts = START_SECONDS * len(families) + LOAD_SECONDS * (len(measured) - len(families))
+    return starts + sum(task.systems / speed for task, speed in measured)
+
+
+def _speed(task: Task) -> float | None:
+    """Return how many systems per second a task's model takes on 2 CPU cores, if that is known."""
+    return task.selection.model.compute.systems_per_second or None
 
 
 def _nearest_existing(path: Path) -> Path:
