@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ingest.integrity import Damaged, check_file
 from ingest.layout import Layout
+from ingest.runs.chunks.shared import link, link_or_write
 from ingest.runs.folder import Run
 from ingest.runs.request import Request
 from ingest.systems.materialized import MaterializedDataset
@@ -57,7 +58,8 @@ def write_job(
     selection, dataset = request.selection, request.dataset
     run_id = name_run(selection.model_id, dataset.dataset, [deciding, systems_hash])
     run = Run.of(layout, run_id)
-    stated = _ensure_systems(connection, dataset, sent, run)
+    part = _Part(dataset, sent, systems_hash)
+    stated = _ensure_systems(connection, part, run)
     _write_facts(run, request, deciding, stated)
     return run
 
@@ -185,9 +187,16 @@ def _write_facts(
     ).write(run.job)
 
 
-def _ensure_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, run: Run
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Part:
+    """The systems of a run: those of a dataset that are in the table `sent`."""
+
+    dataset: MaterializedDataset
+    sent: int
+    systems_hash: str
+
+
+def _ensure_systems(connection: duckdb.DuckDBPyConnection, part: _Part, run: Run) -> dict[str, Any]:
     """Have the systems in the job's folder, from an earlier start or now; return their stamp."""
     stated = _stated_stamp(run)
     if run.systems.exists():
@@ -197,7 +206,7 @@ def _ensure_systems(
             return stated or stamp(run.systems)
         except Damaged:  # the dataset is whole, so the file can be made again
             run.systems.unlink()
-    _write_systems(connection, dataset, sent, run.systems)
+    _write_systems(connection, part, run.systems)
     found = stamp(run.systems)
     if stated not in (None, found) and run.shards:
         raise Damaged(
@@ -216,38 +225,28 @@ def _stated_stamp(run: Run) -> dict[str, Any] | None:
     return found
 
 
-def _write_systems(
-    connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset, sent: int, path: Path
-) -> None:
-    """Link the dataset's own file if all is sent, else write a filtered copy in the same order."""
+def _write_systems(connection: duckdb.DuckDBPyConnection, part: _Part, path: Path) -> None:
+    """Link the dataset's own file if all is sent, else a filtered copy in the same order."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ", ".join(SYSTEMS.names)
+    source = part.dataset.systems
     query = (
-        f"SELECT {columns} FROM read_parquet(?, hive_partitioning = false) "
+        f"SELECT {', '.join(SYSTEMS.names)} FROM read_parquet(?, hive_partitioning = false) "
         "SEMI JOIN sent USING (system_id)"
     )
 
-    def write(temporary: Path) -> None:
-        temporary.unlink(missing_ok=True)
-        if sent == dataset.n_systems and _link(dataset.systems, temporary):
-            return
+    def copy(target: Path) -> None:
         connection.execute("SET threads = 1")  # several would mix up the order
-        source = [escape_glob(dataset.systems)]
-        reader = connection.execute(query, source).to_arrow_reader(ROW_GROUP)
+        reader = connection.execute(query, [escape_glob(source)]).to_arrow_reader(ROW_GROUP)
         with pq.ParquetWriter(
-            temporary, SYSTEMS, compression="zstd", write_page_checksum=True
+            target, SYSTEMS, compression="zstd", write_page_checksum=True
         ) as writer:
             for batch in reader:
                 table = pa.Table.from_batches([batch]).cast(SYSTEMS)
                 writer.write_table(table, row_group_size=ROW_GROUP)
 
+    def write(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)
+        if part.sent != part.dataset.n_systems or not link(source, temporary):
+            link_or_write(part.dataset.folder, part.systems_hash, temporary, copy)
+
     write_atomically(path, write)
-
-
-def _link(source: Path, target: Path) -> bool:
-    """Make a hard link; return whether the file system knows them."""
-    try:
-        os.link(source, target)
-    except OSError:
-        return False
-    return True
