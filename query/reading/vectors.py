@@ -146,6 +146,8 @@ class Reader:
         if self._last is None or self._last[0] != source:
             self._last = None
             self._last = source, read_vectors(self._connection, source, self._selection)
+            # Arrow would keep three times the size of the vectors for what it reads next.
+            pa.default_memory_pool().release_unused()
         return self._last[1]
 
 
