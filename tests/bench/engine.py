@@ -103,7 +103,7 @@ def _against_products_and_rivals(tables: Tables, pair: Tables, size: Size) -> It
         together,
         halves[1] + halves[2],
         "s",
-        2.0,
+        1.6,
         note,
     )
 

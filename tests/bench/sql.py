@@ -8,16 +8,27 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
 import query
 from query.metrics import METRICS, align
 from tests.bench.report import Row
 from tests.bench.stores import add, create, vectors
 
 SYSTEMS, DIMENSIONS, REPEATS = 10_000, 512, 3
+GROUP, GROUPED = 5, ("cka", "mutual_knn")  # systems of a small group, and metrics of such groups
 AGGREGATE = """
     SELECT {metric}(a.vector, b.vector)
     FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
     WHERE a.model_id = 'a' AND b.model_id = 'b'
+"""
+BY_GROUP = """
+    SELECT {metric}(a.vector, b.vector{k})
+    FROM embeddings a JOIN embeddings b USING (system_id, content_hash)
+    WHERE a.model_id = 'a' AND b.model_id = 'b'
+    GROUP BY right(system_id, 5)::INTEGER // {group}
 """
 BY_NAME = """
     SELECT value
@@ -61,4 +72,25 @@ def run() -> Iterator[Row]:
             size = f"arrays, {SYSTEMS:,} × {DIMENSIONS}"
             yield Row(f"aggregate {metric}(a, b) / {size}", aggregate, rival, "s", 1.25)
             yield Row(f"alignment(… '{metric}') / {size}", by_name, rival, "s", 1.25)
+        yield from _by_group(connection, a, b)
         connection.close()
+
+
+def _by_group(
+    connection: duckdb.DuckDBPyConnection, a: NDArray[np.float32], b: NDArray[np.float32]
+) -> Iterator[Row]:
+    """Yield many small groups in SQL against the same groups one by one in Python."""
+    starts = range(0, SYSTEMS, GROUP)
+    for metric in GROUPED:
+        k = 2 if METRICS[metric].uses_k else None
+        sql = BY_GROUP.format(metric=metric, group=GROUP, k="" if k is None else f", k := {k}")
+        ours, rival = median_seconds(
+            [
+                lambda sql=sql: connection.sql(sql).fetchall(),
+                lambda metric=metric, k=k: [
+                    align(a[i : i + GROUP], b[i : i + GROUP], metric, k=k) for i in starts
+                ],
+            ]
+        )
+        measure = f"{metric}(a, b) of {len(starts):,} groups of {GROUP} / one by one in Python"
+        yield Row(measure, ours, rival, "s", 1.5)
