@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -11,6 +11,7 @@ from schemas.errors import StoreError, StoreOld
 from schemas.paths import MEMORY
 
 FOLDER = Path(__file__).resolve().parent
+VECTORS = 5  # the version from which vectors lie in files
 
 
 def migrations() -> dict[int, Path]:
@@ -27,27 +28,39 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_onl
         read_only: Whether it was opened to be read only.
 
     Raises:
-        StoreOld: The tables are of an older version, and the store was opened to be read only.
+        StoreOld: The tables are of an older version, and the store was opened to be read only, or
+            holds vectors in a table, which only `matterzoo migrate` writes to files.
         StoreError: The file is no store, or is of a newer version.
     """
     known = migrations()
-    version = _version(connection, path)
+    version = version_of(connection, path)
     if version > max(known):
         raise StoreError(
             f"{path} was made by matterzoo schema {version}, this one knows up to {max(known)}: "
             "update matterzoo"
         )
     missing = {v: file for v, file in known.items() if v > version}
+    if 0 < version < VECTORS and _holds_vectors(connection):
+        raise StoreOld(
+            f"{path} has matterzoo schema {version} and holds its vectors itself, this one reads "
+            f"{max(known)}, with vectors in files; `matterzoo migrate` writes them, and computes "
+            "nothing again"
+        )
     if missing and read_only:
         raise StoreOld(
             f"{path} has matterzoo schema {version}, this one reads {max(known)}; any "
             "`matterzoo ingest` updates it"
         )
     if missing:
-        _migrate_safely(connection, Path(path), missing)
+        migrate_safely(connection, Path(path), missing)
 
 
-def apply(connection: duckdb.DuckDBPyConnection, files: Mapping[int, Path]) -> None:
+def apply(
+    connection: duckdb.DuckDBPyConnection,
+    files: Mapping[int, Path],
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[], object] = lambda: None,
+) -> None:
     """Run SQL files in order, all or none, and write the result into the file itself.
 
     DuckDB 1.5.5 cannot replay ALTER or COMMENT of a table with a CHECK out of its WAL
@@ -57,6 +70,8 @@ def apply(connection: duckdb.DuckDBPyConnection, files: Mapping[int, Path]) -> N
     Args:
         connection: The store.
         files: The SQL files by version.
+        before: Is called within the transaction before the files are run.
+        after: Is called within the transaction once they are.
 
     Raises:
         duckdb.Error: A statement fails, and nothing has changed.
@@ -67,9 +82,11 @@ def apply(connection: duckdb.DuckDBPyConnection, files: Mapping[int, Path]) -> N
             "CREATE TABLE IF NOT EXISTS schema_version "
             "(version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
         )
+        before()
         for version, file in files.items():
             connection.execute(file.read_text())
             connection.execute(f"INSERT INTO schema_version VALUES ({version}, now())")
+        after()
     except BaseException:
         connection.execute("ROLLBACK")
         raise
@@ -97,18 +114,30 @@ def undo_migration(path: Path) -> bool:
     return True
 
 
-def _migrate_safely(
-    connection: duckdb.DuckDBPyConnection, path: Path, files: Mapping[int, Path]
+def migrate_safely(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    files: Mapping[int, Path],
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[], object] = lambda: None,
 ) -> None:
-    """Apply files to a store that holds something; a kill, or a full disk, leaves it as it was."""
+    """Apply files to a store that holds something; a kill, or a full disk, leaves it as it was.
+
+    Args:
+        connection: The store.
+        path: Its path.
+        files: The SQL files by version.
+        before: See `apply`.
+        after: See `apply`.
+    """
     if str(path) == MEMORY:
-        apply(connection, files)
+        apply(connection, files, before, after)
         return
     # From here to the mark's end the WAL holds nothing but the migration.
     connection.execute("CHECKPOINT")
     mark = _mark_of_migration(path)
     mark.touch()
-    apply(connection, files)
+    apply(connection, files, before, after)
     mark.unlink(missing_ok=True)
 
 
@@ -116,8 +145,16 @@ def _mark_of_migration(path: Path) -> Path:
     return path.with_name(f".{path.name}.migrating")
 
 
-def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
-    """Return the version of the store's tables, 0 for an empty file."""
+def version_of(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
+    """Return the version of a store's tables, 0 for an empty file.
+
+    Args:
+        connection: The store.
+        path: Its path.
+
+    Raises:
+        StoreError: The file is no store.
+    """
     query = "SELECT table_name FROM duckdb_tables()"
     tables = {name for (name,) in connection.execute(query).fetchall()}
     if not tables:
@@ -129,3 +166,8 @@ def _version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
         )
     rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
     return int(rows[0][0])
+
+
+def _holds_vectors(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether a store of an older version has vectors."""
+    return connection.execute("SELECT 1 FROM embeddings LIMIT 1").fetchone() is not None

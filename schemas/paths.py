@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+VECTORS = "vectors"  # in a data folder: the folder of vector files
 MEMORY = ":memory:"  # the path of an empty store that lives as long as its connection
 
 
@@ -47,7 +48,7 @@ def vectors_folder(path: str | Path) -> Path:
     Args:
         path: The store.
     """
-    return data_folder(path) / "vectors"
+    return data_folder(path) / VECTORS
 
 
 def escape_glob(path: str | Path) -> str:

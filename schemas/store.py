@@ -18,6 +18,7 @@ from schemas.errors import (
 )
 from schemas.migrations import apply, migrate, migrations, undo_migration
 from schemas.paths import MEMORY
+from schemas.vectors import follow_files
 from zoo.files import move_unless_exists
 
 HEADERS = 3 * 4096  # bytes of a DuckDB file before its first block
@@ -43,14 +44,10 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     _check_path(path, read_only)
     if str(path) != MEMORY and not Path(path).exists():
         _create(Path(path))
-    try:
-        connection = _open(path, read_only)
-    except StoreBroken:
-        if not undo_migration(Path(path)):
-            raise
-        connection = _open(path, read_only)
+    connection = open_as_it_is(path, read_only=read_only)
     try:
         migrate(connection, path, read_only=read_only)
+        follow_files(connection, path, read_only=read_only)
     except FILE_ERRORS as error:
         connection.close()
         raise explain_message(path, str(error), read_only=read_only) from error
@@ -58,6 +55,24 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         connection.close()
         raise
     return connection
+
+
+def open_as_it_is(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open a store that may be of an older version.
+
+    Args:
+        path: A store that exists, or `:memory:`.
+        read_only: Whether the store is only going to be read.
+
+    Raises:
+        StoreError: The store cannot be opened; the message says why and what to do.
+    """
+    try:
+        return _open(path, read_only)
+    except StoreBroken:
+        if not undo_migration(Path(path)):
+            raise
+        return _open(path, read_only)
 
 
 def update(path: str | Path) -> None:

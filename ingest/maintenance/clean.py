@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import duckdb
 
@@ -15,8 +16,11 @@ from ingest.maintenance.disk import list_folders, size_on_disk
 from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.store.access import checkpoint, open_store, transaction
+from ingest.runs.store.vector_tables import remove_empty
+from ingest.runs.vectors.files import name_dataset, name_model
 from ingest.runtimes import environment
 from schemas.store import connect, update
+from schemas.vectors import write_view
 from zoo.cards.discovery import load_families
 from zoo.command_line import split_names
 from zoo.errors import did_you_mean
@@ -36,7 +40,7 @@ OF_MODEL = {
 # A model goes with the last of its rows in these tables.
 LAST_OF_MODEL = """
 DELETE FROM {table} WHERE model_id = $1 AND $1 NOT IN (
-    SELECT model_id FROM embeddings WHERE model_id = $1
+    SELECT model_id FROM vector_files WHERE model_id = $1
     UNION ALL SELECT model_id FROM failures WHERE model_id = $1
     UNION ALL SELECT model_id FROM runs WHERE model_id = $1
 )
@@ -97,15 +101,16 @@ def remove_models(
     with ExitStack() as held:
         for run in runs:
             held.enter_context(lock_run(run))
-        folders = [f"{run.folder} ({megabytes(size_on_disk(run.folder))})" for run in runs]
-        lines = [f"{count} rows of {table}" for table, count in rows.items()] + folders
+        folders = [run.folder for run in runs] + _vector_folders(layout, pairs)
+        sizes = [f"{folder} ({megabytes(size_on_disk(folder))})" for folder in folders]
+        lines = [f"{count} rows of {table}" for table, count in rows.items()] + sizes
         agree(lines, len(run_ids))
         if rows:
             with open_store(layout) as connection:
-                _delete(connection, pairs)
+                _delete(connection, layout, pairs)
                 checkpoint(connection, layout)
-        for run in runs:
-            shutil.rmtree(run.folder)
+        for folder in folders:
+            shutil.rmtree(folder)
     return lines
 
 
@@ -196,15 +201,33 @@ def _find_rows(
     return found, {run_id for (run_id,) in run_ids}
 
 
-def _delete(connection: duckdb.DuckDBPyConnection, pairs: Sequence[Pair]) -> None:
+def _delete(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, pairs: Sequence[Pair]
+) -> None:
     """Delete rows in one transaction; with the last of a model, its card and scores."""
     with transaction(connection):
         for model_id, dataset in pairs:
             values = {"model_id": model_id, "dataset": dataset}
-            for table in ("labels", "embeddings", "failures", "runs"):
+            for table in ("labels", "failures", "runs"):
                 connection.execute(f"DELETE FROM {table} WHERE {OF_MODEL[table]}", values)
+            connection.execute(
+                f"DELETE FROM vector_files WHERE model_id = $model_id AND {ON_DATASET}", values
+            )
             for table in ("scores", "models"):
                 connection.execute(LAST_OF_MODEL.format(table=table), [model_id])
+        remove_empty(connection)
+        write_view(connection, layout.store)
+
+
+def _vector_folders(layout: Layout, pairs: Sequence[Pair]) -> list[Path]:
+    """Return the folders of vector files of models on datasets."""
+    everywhere = sorted(layout.vectors.glob("dataset=*"))
+    found = [
+        folder / name_model(model_id)
+        for model_id, dataset in pairs
+        for folder in (everywhere if dataset is None else [layout.vectors / name_dataset(dataset)])
+    ]
+    return [folder for folder in found if folder.is_dir()]
 
 
 def _describe_absence(layout: Layout, model_id: str, dataset: str | None) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from ingest.layout import Layout
 from ingest.runs.folder import list_runs
@@ -23,7 +24,7 @@ class Usage:
     """What one thing takes on disk.
 
     Attributes:
-        kind: store, kept, dataset, shards, cache or environment.
+        kind: store, kept, dataset, vectors, cache or environment.
         name: Which one.
         size: Bytes.
     """
@@ -52,10 +53,12 @@ def measure_usage(layout: Layout) -> list[Usage]:
         name = f"what `matterzoo rebuild` kept; to remove: {remove}"
         rows.append(Usage("kept", name, sum(size_on_disk(file, seen) for file in kept)))
     rows += _measure_folders("dataset", layout.data / "datasets", seen)
-    shards: Counter[str] = Counter()
+    vectors: Counter[str] = Counter()
     for run in list_runs(layout):
-        shards[run.model_id] += size_on_disk(run.folder, seen)
-    rows += _largest_first("shards", shards)
+        vectors[run.model_id] += size_on_disk(run.folder, seen)
+    for folder in layout.vectors.glob("dataset=*/model=*"):
+        vectors[unquote(folder.name.removeprefix("model="))] += size_on_disk(folder, seen)
+    rows += _largest_first("vectors", vectors)
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
     return rows + _measure_folders("environment", environments(), seen)

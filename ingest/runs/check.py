@@ -1,30 +1,27 @@
-"""Check that a finished run is what it says it is. No run is loaded that does not pass here."""
+"""Check that a finished run is what it says it is. No run is loaded that does not pass here.
+
+Memory does not grow with the number of systems: sets of rows are compared by how many they are and
+by the sum of their hashes, and only if that differs are the rows looked for that are to blame.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from ingest.integrity import Damaged, check_file
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
+from ingest.runs.vectors.files import list_files
+from ingest.runs.vectors.numbers import check_numbers
 from schemas.message import one_line
 from schemas.paths import escape_glob
+from schemas.vectors import literals
 from zoo.encoder import ENERGY
 
-COLUMNS = {
-    "system_id": "VARCHAR",
-    "content_hash": "VARCHAR",
-    "representation": "VARCHAR",
-    "status": "VARCHAR",
-    "reason": "VARCHAR",
-    "vector": "FLOAT[]",
-    ENERGY: "DOUBLE",
-}
 STATUSES = ("ok", "failed", "not_applicable")
 # {what is wrong with a row: the condition that finds such rows}. How many there are, and the first
 # of them, go into the message.
@@ -32,49 +29,50 @@ FAULTS = {
     "has a status other than ok, failed and not_applicable": (
         "status NOT IN ('ok', 'failed', 'not_applicable')"
     ),
-    "is ok but has no vector, or has a vector but is not ok": (
-        "(status = 'ok') != (vector IS NOT NULL)"
-    ),
     "is not ok and gives no reason": "status != 'ok' AND coalesce(reason, '') = ''",
-    "has a vector of another length than the card says": (
-        "len(vector) != dimensions[representation]"
-    ),
-    "has an energy that is not finite": "NOT isfinite(energy)",
+    "has an energy that is not finite": f"NOT isfinite({ENERGY})",
     "has an energy, and its model's card promises none": (
-        "energy IS NOT NULL AND NOT promises_energy"
-    ),
-    # The sum (in double precision) of finite float32 numbers is finite; one NaN or infinity spoils
-    # it, a NULL does not.
-    "has a vector that is not finite": (
-        "len(vector) != list_count(vector) OR NOT isfinite(list_sum(vector))"
+        f"{ENERGY} IS NOT NULL AND NOT $promises_energy"
     ),
 }
-UNEXPECTED = """
-SELECT count(*), min(system_id) FROM (
-    SELECT system_id, content_hash FROM shards
-    ANTI JOIN expected USING (system_id, content_hash, representation)
-)
-"""
-REPEATED = """
-SELECT count(*), min(system_id) FROM (
-    SELECT system_id FROM shards GROUP BY system_id, representation HAVING count(*) > 1
-)
-"""
-DISAGREEING = """
-SELECT count(*), min(system_id) FROM (
-    SELECT system_id FROM shards GROUP BY system_id HAVING min(energy) != max(energy)
-)
-"""
-MISSING = """
-SELECT count(*), min(system_id) FROM expected ANTI JOIN shards USING (system_id, representation)
+FINGERPRINT = """
+SELECT count(*), coalesce(sum(hash(system_id, content_hash, representation)::HUGEINT), 0) FROM {}
 """
 # {what is wrong with the rows together: the query that finds such rows}, in the order of checks.
-FAULTS_OF_ALL = {
-    "is there more than once": REPEATED,
-    "has more than one energy": DISAGREEING,
-    "was not sent, or not with this content": UNEXPECTED,
-    "was sent and is not there": MISSING,
+UNLIKE_SENT = {
+    "is there more than once": """
+        SELECT system_id FROM outcomes GROUP BY system_id, representation HAVING count(*) > 1
+    """,
+    "was not sent, or not with this content": """
+        SELECT system_id FROM outcomes
+        ANTI JOIN expected USING (system_id, content_hash, representation)
+    """,
+    "was sent and is not there": """
+        SELECT system_id FROM expected ANTI JOIN outcomes USING (system_id, representation)
+    """,
 }
+UNLIKE_OUTCOMES = {
+    "has more than one vector": """
+        SELECT system_id FROM vectors GROUP BY system_id, representation HAVING count(*) > 1
+    """,
+    "has a vector and is not ok, or not with this content": """
+        SELECT system_id FROM vectors
+        ANTI JOIN done USING (system_id, content_hash, representation)
+    """,
+    "is ok and has no vector": """
+        SELECT system_id FROM done ANTI JOIN vectors USING (system_id, representation)
+    """,
+}
+# The energies of all representations are the same: so is the sum of their hashes.
+ENERGIES = f"""
+SELECT count(DISTINCT found) > 1 FROM (
+    SELECT sum(hash(system_id, {ENERGY})::HUGEINT) AS found FROM outcomes GROUP BY representation
+)
+"""
+DISAGREEING = f"""
+SELECT system_id FROM outcomes GROUP BY system_id
+HAVING min({ENERGY}) != max({ENERGY}) OR count({ENERGY}) NOT IN (0, count(*))
+"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,8 @@ def check_run(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     """Check a finished run, and name it and what to do about it if it does not pass.
 
     Args:
-        connection: Any connection; gets the run's rows as the temporary view `shards`.
+        connection: Any connection; gets the run's rows as the temporary view `outcomes`, and ids
+            and hashes of its vectors as `vectors`.
         run: A finished run.
 
     Returns:
@@ -130,135 +129,130 @@ def refusal(run: Run, reason: str) -> ShardError:
 def inspect_run(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     """Check a finished run, and say only what is wrong if it does not pass.
 
-    Every system sent is there once per representation, every vector is finite and as long as the
-    card says, and the counts are those of run.json. DuckDB does the work: memory does not grow
-    with the number of systems.
+    Every system sent has an outcome per representation, every one that is ok has a vector, every
+    vector is finite and as long as the card says, and the counts are those of run.json.
 
     Args:
-        connection: Any connection; gets the run's rows as the temporary view `shards`.
+        connection: Any connection; gets views, see `check_run`.
         run: A finished run.
 
     Returns:
         How many vectors and failures the run has.
 
     Raises:
-        ShardError: The shards are not what the run's JSON files say.
+        ShardError: The files are not what the run's JSON files say.
         Damaged: A file is missing or not as it was written.
     """
     job, result = run.read("job/job.json"), run.read("out/run.json")
     _check_stamps(run, job, result)
     try:
-        for file in run.shards:
-            _check_metadata(file, job)
+        check_numbers(list_files(run), job)
         _make_views(connection, run, job)
-        _check_rows(connection)
-        counts = count_rows(connection, run)
+        _check_rows(connection, job)
+        counts = count_outcomes(connection, "outcomes")
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-        raise  # says nothing about the shards
+        raise  # says nothing about the files
     except (duckdb.Error, OSError) as error:
         raise ShardError(one_line(error)) from error
     if vars(counts) != result["counts"]:
         raise ShardError(
-            f"its shards hold {vars(counts)}, but its run.json says {result['counts']}"
+            f"its files hold {vars(counts)}, but its run.json says {result['counts']}"
         )
     return counts
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
-    """Count what the shards of a run hold, finished or not.
+    """Count what the shards of a run hold that has not finished.
 
     Args:
         connection: Any connection.
-        run: Any run.
+        run: A run.
 
     Returns:
         The counts; `sent` is their sum.
     """
-    found = {}
-    if run.shards:
-        query = (
-            "SELECT status, count(*) FROM read_parquet(?, hive_partitioning = false) "
-            "GROUP BY status"
-        )
-        files = [escape_glob(shard) for shard in run.shards]
-        found = dict(connection.execute(query, [files]).fetchall())
+    if not run.shards:
+        return Counts(0, 0, 0, 0)
+    shards = literals([escape_glob(shard) for shard in run.shards])
+    return count_outcomes(connection, f"read_parquet({shards}, hive_partitioning = false)")
+
+
+def count_outcomes(connection: duckdb.DuckDBPyConnection, rows: str) -> Counts:
+    """Count rows by their status.
+
+    Args:
+        connection: Any connection.
+        rows: A relation in SQL.
+    """
+    query = f"SELECT status, count(*) FROM {rows} GROUP BY status"
+    found = dict(connection.execute(query).fetchall())
     return Counts(sent=sum(found.values()), **{status: found.get(status, 0) for status in STATUSES})
 
 
-def _check_stamps(run: Run, job: dict[str, Any], result: dict[str, Any]) -> None:
-    """Compare the files with the stamps that were noted; runs of early versions have none."""
-    stated = result.get("shards", {})
-    unknown = {file.name for file in run.shards} - stated.keys()
-    if stated and unknown:
-        raise ShardError(f"{min(unknown)} is there, and its run.json does not name it")
-    for name, stamp in stated.items():
-        check_file(run.out / name, stamp)
+def _check_stamps(run: Run, job: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Compare the files with the stamps that were noted; jobs of early versions have none."""
+    check_file(run.outcomes, result["outcomes"])
+    for file in list_files(run):
+        file.check()
     if job.get("sent") is not None:
         check_file(run.systems, job["sent"])
 
 
-def _check_metadata(file: Path, job: dict[str, Any]) -> None:
-    """Refuse a shard that is no whole Parquet file, or that belongs to another run."""
-    try:
-        metadata = pq.read_metadata(file).metadata or {}
-    except (OSError, ValueError) as error:
-        raise ShardError(f"{file.name} is not a whole Parquet file ({error})") from error
-    for key in ("run_id", "model_id", "card_hash"):
-        found = metadata.get(key.encode(), b"").decode()
-        if found != job[key]:
-            raise ShardError(f"{file.name} was written with {key} {found!r}, expected {job[key]!r}")
-
-
-def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: dict[str, Any]) -> None:
-    """Make the temporary views `shards` (what came) and `expected` (what was sent), and `card`."""
-    if not run.shards:
-        raise ShardError("it has no shards")
-    columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in COLUMNS.items())
-    files = _literals([escape_glob(file) for file in run.shards])
-    # Shards of before there were energies have no such column; the second, empty table adds it.
-    read = f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
-    rows = f"FROM {read} UNION ALL BY NAME SELECT NULL AS {ENERGY} WHERE false"
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW shards AS SELECT {columns} FROM ({rows})")
-    connection.execute(
-        "CREATE OR REPLACE TEMP VIEW expected AS SELECT system_id, content_hash, representation "
-        f"FROM read_parquet({_literals([escape_glob(run.systems)])}, hive_partitioning = false), "
-        f"(SELECT unnest({_literals(job['representations'])}) AS representation)"
+def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: Mapping[str, Any]) -> None:
+    """Make the temporary views `expected` (what was sent), `outcomes`, `done` and `vectors`."""
+    sent, outcomes = (
+        f"read_parquet({literals([escape_glob(file)])}, hive_partitioning = false)"
+        for file in (run.systems, run.outcomes)
     )
-    _make_card(connection, job)
+    paths = literals([escape_glob(file.path) for file in list_files(run)])
+    keys = "system_id, content_hash, representation"
+    vectors = f"SELECT {keys} FROM read_parquet({paths}, hive_partitioning = false)"
+    for name, rows in {
+        "outcomes": f"SELECT {keys}, status, reason, {ENERGY} FROM {outcomes}",
+        "done": "FROM outcomes WHERE status = 'ok'",
+        "vectors": vectors if list_files(run) else "FROM done WHERE false",
+        "expected": "SELECT system_id, content_hash, representation "
+        f"FROM {sent}, (SELECT unnest({literals(job['representations'])}) AS representation)",
+    }.items():
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
 
 
-def _make_card(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:
-    """Make the temporary table `card`, one row: what the model's card promises."""
-    dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
-    names, lengths = list(dimensions), list(dimensions.values())
-    promised = job["model"].get(ENERGY) is not None
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE card "
-        "(dimensions MAP(VARCHAR, INTEGER), promises_energy BOOLEAN)"
-    )
-    connection.execute(
-        "INSERT INTO card SELECT map(?::VARCHAR[], ?::INTEGER[]), ?", [names, lengths, promised]
-    )
-
-
-def _check_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse rows of the view `shards` that must not be."""
+def _check_rows(connection: duckdb.DuckDBPyConnection, job: Mapping[str, Any]) -> None:
+    """Refuse rows that must not be."""
     sums = ", ".join(
         f"count_if({fault}), min(system_id) FILTER ({fault})" for fault in FAULTS.values()
     )
-    found = connection.execute(f"SELECT {sums} FROM shards, card").fetchall()[0]
+    promises = {"promises_energy": job["model"].get(ENERGY) is not None}
+    found = connection.execute(f"SELECT {sums} FROM outcomes", promises).fetchall()[0]
     for what, count, first in zip(FAULTS, found[::2], found[1::2], strict=True):
         _refuse(count, first, what)
-    for what, query in FAULTS_OF_ALL.items():
-        ((count, first),) = connection.execute(query).fetchall()
+    _compare(connection, "outcomes", "expected", UNLIKE_SENT)
+    _compare(connection, "vectors", "done", UNLIKE_OUTCOMES)
+    ((disagree,),) = connection.execute(ENERGIES).fetchall()
+    if disagree:
+        _find(connection, {"has more than one energy": DISAGREEING})
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, these: str, those: str, faults: Mapping[str, str]
+) -> None:
+    """Refuse two relations of different rows, by what is found wrong with them."""
+    first, second = (
+        connection.execute(FINGERPRINT.format(name)).fetchall() for name in (these, those)
+    )
+    if first != second:
+        _find(connection, faults)
+        raise ShardError(f"its {these} are other rows than {those}")
+
+
+def _find(connection: duckdb.DuckDBPyConnection, faults: Mapping[str, str]) -> None:
+    for what, query in faults.items():
+        ((count, first),) = connection.execute(
+            f"SELECT count(*), min(system_id) FROM ({query})"
+        ).fetchall()
         _refuse(count, first, what)
 
 
 def _refuse(count: int, first: str, what: str) -> None:
     if count:
         raise ShardError(f"{first} {what}" + (f" (and {count - 1} more)" if count > 1 else ""))
-
-
-def _literals(values: list[str]) -> str:
-    """Return a list of SQL strings; a view cannot hold parameters."""
-    return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"

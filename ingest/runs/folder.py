@@ -3,7 +3,9 @@
 <store>.data/runs/<run id>/
     job/systems.parquet, job/job.json           what the worker is given
     job/advice.json                             what the host learned from workers that died
-    out/shard-*.parquet, out/run.json           what the worker wrote
+    out/shard-*.parquet                         what the worker wrote until it was done
+    out/outcomes.parquet, out/run.json          what became of every system, and of the run
+    out/vectors-*.parquet                       vectors, until a load moves them, see runs/vectors
     out/worker.log                              what the family's packages printed
     model.json                                  rows of the tables `models` and `scores`
     runtime.json                                which runtime started the worker, which image
@@ -56,6 +58,11 @@ class Run:
         return self.folder.name
 
     @property
+    def data(self) -> Path:
+        """The store's data folder, in which the run's folder lies."""
+        return self.folder.parent.parent
+
+    @property
     def job(self) -> Path:
         """The folder that the worker reads."""
         return self.folder / "job"
@@ -72,8 +79,13 @@ class Run:
 
     @property
     def shards(self) -> list[Path]:
-        """The shards that are written so far, in their order."""
+        """The shards that an unfinished run has written so far, in their order."""
         return sorted(self.out.glob("shard-*.parquet"))
+
+    @property
+    def outcomes(self) -> Path:
+        """What became of every system, once the run is finished."""
+        return self.out / "outcomes.parquet"
 
     @property
     def log(self) -> Path:

@@ -125,8 +125,10 @@ def import_vectors(
         rounding = check_precision(connection, imported.file, log)
         if losses := _count_losses(connection, layout, imported, dataset, dimension):
             agree(losses)
-        count = write_files(connection, run, imported, dataset, dimension)
-    describe(run, imported, dataset, Checked(dimension, rounding, count, started))
+        count = _count_known(connection)
+        found = Checked(dimension, rounding, count, started)
+        files = write_files(connection, run, imported, dataset, found)
+    describe(run, imported, dataset, found, files)
     return run, load(layout, run)
 
 
@@ -171,6 +173,11 @@ def _is_stored(layout: Layout, run: Run) -> bool:
         query = "SELECT count(*) FROM embeddings WHERE run_id = ?"
         ((stored,),) = connection.execute(query, [run.run_id]).fetchall()
     return bool(stored == run.read("out/run.json")["counts"]["ok"])
+
+
+def _count_known(connection: duckdb.DuckDBPyConnection) -> int:
+    ((count,),) = connection.execute("SELECT count(*) FROM known").fetchall()
+    return int(count)
 
 
 def _count_losses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from zoo.worker.vector_files import VectorFiles, VectorRows
 
 from ingest.runs.folder import Run
 from ingest.systems.dataset import file_hash
@@ -20,17 +22,21 @@ from schemas.paths import escape_glob
 from zoo.files import fsync
 from zoo.worker.job import Job
 from zoo.worker.sealed import stamp
-from zoo.worker.tables import SHARD, SYSTEMS
+from zoo.worker.tables import OUTCOMES, OUTCOMES_OPTIONS, SYSTEMS
 
 # Family, input, representation, runtime and device of vectors that no worker of ours computed, as
 # the store has them.
 IMPORTED = "given"
 NOT_STATED = "not stated"  # a license is never guessed
-SHARD_ROWS = 1024
-ROWS = """
-SELECT k.system_id, content_hash, ? AS representation, 'ok' AS status, NULL::VARCHAR AS reason,
-    vector::FLOAT[] AS vector, NULL::DOUBLE AS energy
-FROM imported JOIN known AS k USING (row)
+ROWS_AT_ONCE = 1024
+VECTORS = """
+SELECT k.system_id, content_hash, vector::FLOAT[] AS vector
+FROM imported JOIN known AS k USING (row) ORDER BY system_id
+"""
+OUTCOMES_OF_ALL = """
+SELECT system_id, content_hash, ? AS representation, 'ok' AS status, NULL::VARCHAR AS reason,
+    NULL::DOUBLE AS energy
+FROM known ORDER BY system_id
 """
 
 
@@ -83,19 +89,19 @@ def write_files(
     run: Run,
     imported: ImportedVectors,
     dataset: MaterializedDataset,
-    dimension: int,
-) -> int:
-    """Write the systems and one shard, as if a worker had been sent exactly these systems.
+    found: Checked,
+) -> list[dict[str, Any]]:
+    """Write systems, vectors and outcomes, as if a worker had been sent exactly these systems.
 
     Args:
         connection: Has the tables `imported` and `known`; see `check_rows`.
         run: The run that is to be.
         imported: What is imported.
         dataset: The dataset that the vectors are over.
-        dimension: The length of the vectors.
+        found: What was found about the vectors.
 
     Returns:
-        How many vectors were written.
+        What run.json says of the vector files.
     """
     run.job.mkdir(parents=True, exist_ok=True)
     run.out.mkdir(exist_ok=True)
@@ -103,41 +109,47 @@ def write_files(
     systems = connection.execute(
         f"{sent} SEMI JOIN known USING (system_id)", [escape_glob(dataset.systems)]
     )
-    _write_parquet(run.systems, systems, SYSTEMS, compression="zstd")
-    metadata = {
-        "run_id": run.run_id,
-        "model_id": imported.model_id,
-        "card_hash": hash_card(imported.model_id, dimension),
-    }
-    shard = run.out / "shard-00000.parquet"
-    return _write_parquet(
-        shard, connection.execute(ROWS, [IMPORTED]), SHARD.with_metadata(metadata)
-    )
+    _write_parquet(run.systems, systems, SYSTEMS, compression="zstd", write_page_checksum=True)
+    outcomes = connection.execute(OUTCOMES_OF_ALL, [IMPORTED])
+    _write_parquet(run.outcomes, outcomes, OUTCOMES, **OUTCOMES_OPTIONS)
+    card_hash = hash_card(imported.model_id, found.dimension)
+    files = VectorFiles(run.out, run.run_id, imported.model_id, card_hash)
+    files.write(IMPORTED, _read_vectors(connection, found.dimension), found.count)
+    return files.entries
+
+
+def _read_vectors(connection: duckdb.DuckDBPyConnection, dimension: int) -> Iterator[VectorRows]:
+    """Yield the vectors in the order of system_id, some at a time."""
+    for batch in connection.execute(VECTORS).to_arrow_reader(ROWS_AT_ONCE):
+        numbers = batch["vector"].flatten().to_numpy().reshape(-1, dimension)
+        yield VectorRows(batch["system_id"], batch["content_hash"], numbers)
 
 
 def _write_parquet(
     path: Path, rows: duckdb.DuckDBPyConnection, schema: pa.Schema, **options: Any
-) -> int:
-    """Write the rows of a query, some at a time; return how many there were."""
-    count = 0
-    with pq.ParquetWriter(path, schema, write_page_checksum=True, **options) as writer:
-        for batch in rows.to_arrow_reader(SHARD_ROWS):
-            writer.write_table(pa.Table.from_batches([batch]).cast(schema.remove_metadata()))
-            count += batch.num_rows
+) -> None:
+    """Write the rows of a query, some at a time."""
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
     fsync(path)
-    return count
 
 
 def describe(
-    run: Run, imported: ImportedVectors, dataset: MaterializedDataset, checked: Checked
+    run: Run,
+    imported: ImportedVectors,
+    dataset: MaterializedDataset,
+    checked: Checked,
+    files: list[dict[str, Any]],
 ) -> None:
     """Write the JSON files of a run, run.json last: with it, the run is finished.
 
     Args:
-        run: A run with systems and shards.
+        run: A run whose other files are written.
         imported: What is imported.
         dataset: The dataset that the vectors are over.
         checked: What was found about the vectors.
+        files: What `write_files` returned.
     """
     card = {
         "id": imported.model_id,
@@ -148,7 +160,7 @@ def describe(
     rows = _model_rows(imported, card | {"float32_rounding": checked.rounding}, job.card_hash)
     run.write("model.json", rows)
     job.write(run.job)
-    run.write("out/run.json", _make_result(run, imported, checked))
+    run.write("out/run.json", _make_result(run, imported, checked, files))
 
 
 def _make_job(
@@ -172,7 +184,9 @@ def _make_job(
     )
 
 
-def _make_result(run: Run, imported: ImportedVectors, checked: Checked) -> dict[str, Any]:
+def _make_result(
+    run: Run, imported: ImportedVectors, checked: Checked, files: list[dict[str, Any]]
+) -> dict[str, Any]:
     ended = datetime.now(UTC)
     return {
         "run_id": run.run_id,
@@ -189,7 +203,8 @@ def _make_result(run: Run, imported: ImportedVectors, checked: Checked) -> dict[
         "seconds": {"total": (ended - checked.started).total_seconds()},
         "peak_memory_bytes": None,
         "counts": {"sent": checked.count, "ok": checked.count, "failed": 0, "not_applicable": 0},
-        "shards": {shard.name: stamp(shard) for shard in run.shards},
+        "vectors": files,
+        "outcomes": stamp(run.outcomes),
     }
 
 

@@ -166,14 +166,13 @@ def summarize_reasons(run: Run) -> list[str]:
     """Return why systems have no vector: the commonest reasons of each kind.
 
     Args:
-        run: A run with shards.
+        run: A finished run.
 
     Returns:
         One line per reason, and one for the others of its kind.
     """
     with duckdb.connect() as connection:
-        files = [escape_glob(shard) for shard in run.shards]
-        rows = connection.execute(REASONS, [files]).fetchall()
+        rows = connection.execute(REASONS, [escape_glob(run.outcomes)]).fetchall()
     lines = []
     for status in dict.fromkeys(row[0] for row in rows):
         of_kind = [(reason, count) for kind, reason, count in rows if kind == status]

@@ -6,11 +6,11 @@ from ingest.callbacks import Log
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.load import load
+from ingest.runs.vectors.files import is_whole
 from ingest.share.local_model import find_local_model
 from ingest.share.offer import Offer
 from ingest.share.record import PublishedRun, ShareError
 from ingest.share.staging import compare_systems, stage_run
-from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
 from zoo.cards.family import Selection
@@ -120,7 +120,7 @@ def _fetch(
     log: Log,
 ) -> None:
     run = Run.of(layout, record.run_id)
-    if run.finished:
+    if run.finished and is_whole(run):
         _refuse_other_content(run, record, offer)
     else:
         stage_run(layout, offer, record, selection, dataset, log)
@@ -148,7 +148,8 @@ def _fetch(
 def _refuse_other_content(run: Run, record: PublishedRun, offer: Offer) -> None:
     """Refuse a record if another run has its name; a run of one's own was published as it."""
     origin = _origin(run)
-    if origin is None or file_hash(run.shards[0]) == record.sha256:
+    fetched = run.read("out/run.json").get("shards", {}).values()
+    if origin is None or [stamp["sha256"] for stamp in fetched] == [record.sha256]:
         return
     raise ShareError(
         f"{run.folder} is here already, from {origin}, and {offer.origin} has another file of that "

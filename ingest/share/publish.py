@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Runs of which the store still holds something: what a later run has replaced is not published.
 _HELD = """
-SELECT run_id, representation FROM embeddings
-WHERE model_id = $model_id AND starts_with(system_id, $dataset || '/')
+SELECT run_id, representation FROM vector_files
+WHERE model_id = $model_id AND dataset = $dataset
 UNION
 SELECT run_id, representation FROM failures
 WHERE model_id = $model_id AND dataset = $dataset

@@ -18,6 +18,7 @@ from ingest.runs.folder import Run, lock_run
 from ingest.runs.imported import IMPORTED
 from ingest.runs.job_folder import model_rows
 from ingest.runs.store.memory_limit import memory_limit
+from ingest.runs.vectors.conversion import convert
 from ingest.share.offer import Offer
 from ingest.share.record import FETCHED, PublishedRun, ShareError
 from ingest.systems.dataset import file_hash
@@ -199,8 +200,8 @@ def _check(staged: Run, offer: Offer, record: PublishedRun, dataset: Materialize
             config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}
         ) as connection:
             _write_sent(connection, staged, record)
+            convert(staged)
             inspect_run(connection, staged)
-        fsync(staged.shards[0])
         fsync(staged.systems)
         staged.write("job/job.json", staged.read("job/job.json") | {"sent": stamp(staged.systems)})
         if not compare_systems(staged, dataset).same:

@@ -6,21 +6,29 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.runs.check import STATUSES, check_run
+from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from ingest.runs.import_vectors import LONGEST
 from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.run_tables import runtime_of
+from ingest.runs.vectors.files import list_files
 from ingest.share.record import EmbeddedDataset, ModelRow, PublishedRun, StatusCounts, path_of
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
-from zoo.encoder import ENERGY
+from schemas.paths import escape_glob
 from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
+AT_ONCE = 1024  # rows in memory, and in a row group
+_VECTOR_COLUMNS = pa.schema([SHARD.field("system_id"), SHARD.field("vector")])
+_OUTCOMES = """
+FROM read_parquet(?, hive_partitioning = false) WHERE representation = ? ORDER BY system_id
+"""
 # The fields of a record that job.json and run.json have.
 _JOB_FIELDS = ("model_id", "untrained_seed", "dtype", "card_hash", "encoder_hash", "lock_hash")
 _RUN_FIELDS = (
@@ -61,7 +69,7 @@ def write_vector_file(
         The record of the file, which is the last part of the record's path.
 
     Raises:
-        ShardError: The shards of the run are not whole.
+        ShardError: The files of the run are not whole.
     """
     limit = memory_limit(dataset.n_systems, LONGEST)
     with duckdb.connect(config={"memory_limit": limit}) as connection:
@@ -108,19 +116,50 @@ def _describe_dataset(dataset: MaterializedDataset) -> EmbeddedDataset:
     )
 
 
+class _Vectors:
+    """The vectors of one representation of a run in the order of system_id, some at a time."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._batches = (
+            batch
+            for file in list_files(run)
+            if file.representation == name
+            for batch in pq.ParquetFile(file.path).iter_batches(AT_ONCE, _VECTOR_COLUMNS.names)
+        )
+        self._held = _VECTOR_COLUMNS.empty_table()
+
+    def take(self, system_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the next vectors, which are those of these systems."""
+        count = len(system_ids)
+        while self._held.num_rows < count:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise ShardError("its vector files have fewer vectors than systems that are ok")
+            more = pa.Table.from_batches([batch]).cast(_VECTOR_COLUMNS)
+            self._held = pa.concat_tables([self._held, more])
+        taken, self._held = self._held[:count], self._held[count:]
+        if not taken["system_id"].equals(system_ids):
+            raise ShardError("its vector files are in another order than that of system_id")
+        return taken["vector"]
+
+
 def _write_rows(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[str, int]:
-    """Write one row group per shard; return how many rows have each status."""
+    """Write outcomes and vectors as the rows of one shard; return how many have each status."""
     counts = dict.fromkeys(STATUSES, 0)
-    schema = SHARD.with_metadata(metadata)
-    with pq.ParquetWriter(file, schema, compression="zstd", **SHARD_OPTIONS) as writer:
-        for shard in run.shards:
-            rows = pq.read_table(shard)
-            if ENERGY not in rows.column_names:  # an earlier version wrote it
-                rows = rows.append_column(ENERGY, pa.nulls(rows.num_rows, pa.float64()))
-            rows = rows.select(SHARD.names).cast(SHARD)
-            rows = rows.filter(pc.equal(rows["representation"], name))
-            for found in pc.value_counts(rows["status"]).to_pylist():
-                counts[found["values"]] += found["counts"]
-            if rows.num_rows:
-                writer.write_table(rows.replace_schema_metadata(schema.metadata))
+    schema, vectors = SHARD.with_metadata(metadata), _Vectors(run, name)
+    with (
+        pq.ParquetWriter(file, schema, compression="zstd", **SHARD_OPTIONS) as writer,
+        duckdb.connect() as connection,
+    ):
+        outcomes = connection.execute(_OUTCOMES, [escape_glob(run.outcomes), name])
+        for batch in outcomes.to_arrow_reader(AT_ONCE):
+            rows = pa.Table.from_batches([batch])
+            is_ok = pc.equal(rows["status"], "ok")
+            found = vectors.take(rows["system_id"].filter(is_ok))
+            places = np.cumsum(is_ok.to_numpy()) - 1
+            column = found.take(pa.array(places, mask=~is_ok.to_numpy()))
+            for each in pc.value_counts(rows["status"]).to_pylist():
+                counts[each["values"]] += each["counts"]
+            rows = rows.append_column("vector", column).select(SHARD.names).cast(SHARD)
+            writer.write_table(rows.replace_schema_metadata(schema.metadata))
     return counts

@@ -1,5 +1,7 @@
 """What DuckDB's catalog says of the store in use: its tables, their columns, the functions.
 
+A view counts as a table.
+
 Tables of other attached databases are left out: a name means the store in use, as in a query.
 """
 
@@ -13,7 +15,11 @@ _IN_USE = "database_name IN (current_database(), 'temp') AND NOT internal"
 _TABLES = f"""
     SELECT table_name, comment, format('"{{}}"."{{}}"."{{}}"', database_name, schema_name,
            replace(table_name, '"', '""'))
-    FROM duckdb_tables() WHERE {_IN_USE} ORDER BY table_name
+    FROM (
+        SELECT database_name, schema_name, table_name, comment, internal FROM duckdb_tables()
+        UNION ALL
+        SELECT database_name, schema_name, view_name, comment, internal FROM duckdb_views()
+    ) WHERE {_IN_USE} ORDER BY table_name
 """
 _COLUMNS = f"""
     SELECT table_name AS "table", column_name AS "column", data_type AS type, comment

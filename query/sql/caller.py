@@ -15,7 +15,7 @@ from schemas.errors import StoreError
 
 CALLER = "STRUCT(number BIGINT, search_path VARCHAR, hiding VARCHAR[])"  # of the macro __caller
 
-_HAS_STORE = "SELECT 1 FROM models, datasets, embeddings LIMIT 0"
+_HAS_STORE = "SELECT 1 FROM models, datasets, vector_files LIMIT 0"
 _NO_STORE = "this connection has no store: make it with query.connect(), or query.register() it"
 
 # DuckDB keeps a function for the whole database, whichever connection registered it. So functions

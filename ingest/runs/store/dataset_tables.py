@@ -49,7 +49,6 @@ DELETE FROM {table} AS t WHERE {of_dataset} AND NOT EXISTS (
 """
 OF_DATASET = {
     "systems": "t.dataset = $dataset",
-    "embeddings": "starts_with(t.system_id, $dataset || '/')",
     "failures": "t.dataset = $dataset AND t.status != 'unreadable'",
 }
 # A model's predictions have the model's id as their source. Nothing else in `labels` may have the
@@ -129,20 +128,33 @@ def refuse_namesakes(
         )
 
 
-def put_dataset(connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset) -> None:
+def put_dataset(connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset) -> bool:
     """Make systems, labels and unreadable entries of a dataset what its folder says.
 
-    Rows that fit already stay. Leaves the temporary table `dataset_systems` (system_id,
-    content_hash).
+    Rows that fit already stay.
 
     Args:
         connection: The open store, within a transaction.
         dataset: The dataset, whole.
+
+    Returns:
+        Whether anything had to be changed: False if the store has had this very dataset.
     """
+    row = _dataset_row(dataset)
+    if _has_row(connection, row):
+        return False
     _put_systems(connection, dataset)
     _put_labels(connection, dataset)
     _put_unreadable(connection, dataset)
-    replace_row(connection, "datasets", _dataset_row(dataset))
+    replace_row(connection, "datasets", row)
+    return True
+
+
+def _has_row(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> bool:
+    """Return whether the store has a row, which also says when the dataset was written."""
+    same = " AND ".join(f"{name} IS NOT DISTINCT FROM ${name}" for name in row)
+    query = f"SELECT 1 FROM datasets WHERE {same}"
+    return connection.execute(query, row).fetchone() is not None
 
 
 def _put_systems(connection: duckdb.DuckDBPyConnection, dataset: MaterializedDataset) -> None:

@@ -19,27 +19,31 @@ from ingest.runs.store.dataset_tables import (
     restore_systems,
 )
 from ingest.runs.store.inserts import insert_row, replace_row
+from ingest.runs.store.vector_tables import (
+    forget_earlier,
+    live_keys,
+    register,
+    supersede_outdated,
+)
+from ingest.runs.vectors.conversion import convert
+from ingest.runs.vectors.files import has_shards, list_files
 from schemas.message import one_line
 from schemas.paths import escape_glob
+from schemas.vectors import list_vector_files
 from zoo.encoder import ENERGY
 
 SAME_ROW = """
-SELECT 1 FROM shards AS s
-WHERE s.system_id = t.system_id AND s.representation = t.representation
+SELECT 1 FROM outcomes AS o
+WHERE o.system_id = t.system_id AND o.representation = t.representation
 """
 OF_ANOTHER_CARD = """
 run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_id = $model_id)
 """
 # A system that has left the dataset, or has changed in it since the run was planned, has no place
 # in the store.
-CURRENT = "FROM shards SEMI JOIN dataset_systems USING (system_id, content_hash)"
-# DuckDB's run-length encoding takes -0.0 for 0.0, so that which of them is stored would depend on
-# the order of rows.
-EMBEDDINGS = f"""
-INSERT INTO embeddings BY NAME
-SELECT system_id, $model_id AS model_id, representation, content_hash, $run_id AS run_id,
-    list_transform(vector, lambda x: x + 0::FLOAT) AS vector
-{CURRENT} WHERE status = 'ok'
+CURRENT = """
+FROM outcomes SEMI JOIN (SELECT system_id, content_hash FROM systems)
+USING (system_id, content_hash)
 """
 FAILURES = f"""
 INSERT INTO failures BY NAME
@@ -49,17 +53,19 @@ SELECT system_id, $dataset AS dataset, $model_id AS model_id, representation, co
 """
 # A prediction stays as long as a vector of that model and system does.
 ORPHANS = """
-DELETE FROM labels AS l WHERE source IN (SELECT model_id FROM models)
-AND (source = $model_id OR starts_with(system_id, $dataset || '/'))
-AND NOT EXISTS (
-    SELECT 1 FROM embeddings AS e WHERE e.system_id = l.system_id AND e.model_id = l.source
+DELETE FROM labels AS l WHERE source = $model_id AND NOT EXISTS (
+    SELECT 1 FROM ({rows}) AS e WHERE e.system_id = l.system_id
 )
 """
 PREDICTIONS = f"""
 INSERT OR REPLACE INTO labels BY NAME
-SELECT DISTINCT system_id, $property AS property, energy AS value, 'eV' AS unit,
+SELECT DISTINCT system_id, $property AS property, {ENERGY} AS value, 'eV' AS unit,
     $model_id AS source
-{CURRENT} WHERE status = 'ok' AND energy IS NOT NULL
+{CURRENT} WHERE status = 'ok' AND {ENERGY} IS NOT NULL
+"""
+PREDICTING = """
+SELECT DISTINCT source FROM labels WHERE source IN (SELECT model_id FROM models)
+AND (source = $model_id OR ($all AND starts_with(system_id, $dataset || '/')))
 """
 # What DuckDB raises for a row that does not fit its table.
 OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
@@ -130,13 +136,20 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
     ]
     bound_memory(connection, dataset.n_systems, max(dimensions))
     restore_systems(dataset, run, job)
+    if has_shards(run):
+        convert(run)
     counts = check_run(connection, run)
+    for file in list_files(run):
+        file.put_in_place()
     with transaction(connection):
         refuse_namesakes(connection, dataset, run)
-        put_dataset(connection, dataset)
+        changed = put_dataset(connection, dataset)
+        if changed:
+            supersede_outdated(connection, layout, dataset.dataset)
         _put_model(connection, run)
         _put_run(connection, run, counts)
-        _put_results(connection, job)
+        all_current = (dataset.files or {}).get(dataset.systems.name) == job.get("sent", 0)
+        _put_results(connection, layout, run, all_current=all_current, changed=changed)
     return counts
 
 
@@ -148,13 +161,11 @@ def _put_model(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     for score in rows["scores"]:
         name = {"model_id": model["model_id"], "score": score.pop("name")}
         insert_row(connection, "scores", name | score)
-    # A vector that another version of the card made is not one of this model: side by side, they
-    # would mislead.
+    # What another version of the card made is not of this model: side by side, they would mislead.
     values = {"model_id": model["model_id"], "card_hash": model["card_hash"]}
-    for table in ("embeddings", "failures"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE model_id = $model_id AND {OF_ANOTHER_CARD}", values
-        )
+    connection.execute(
+        f"DELETE FROM failures WHERE model_id = $model_id AND {OF_ANOTHER_CARD}", values
+    )
 
 
 def _put_run(connection: duckdb.DuckDBPyConnection, run: Run, counts: Counts) -> None:
@@ -175,22 +186,35 @@ def _run_row(run: Run) -> dict[str, Any]:
     return {name: job[name] for name in JOB_COLUMNS + HASH_COLUMNS} | runtime_of(run)
 
 
-def _put_results(connection: duckdb.DuckDBPyConnection, job: dict[str, Any]) -> None:
-    """Put the rows of the view `shards` in the place of the same model's earlier ones.
+def _put_results(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    run: Run,
+    *,
+    all_current: bool,
+    changed: bool,
+) -> None:
+    """Put vectors, failures and energies of a run in the place of the same model's earlier ones.
 
-    Energies come along, and go if their system has no vector left. Imported vectors are all that
-    there are of their model on the dataset, so that those of an earlier file go.
+    Energies go if their system has no vector left. Imported vectors are all that there are of their
+    model on the dataset, so that those of an earlier file go.
     """
+    job, card_hash = run.read("job/job.json"), run.read("model.json")["model"]["card_hash"]
     model, dataset = {"model_id": job["model_id"]}, {"dataset": job["dataset"]}
+    replaces_all = bool(job.get("replaces_all"))
+    forget_earlier(connection, layout, run, card_hash=card_hash, replaces_all=replaces_all)
     earlier, values = f"EXISTS ({SAME_ROW})", model
-    if job.get("replaces_all"):
+    if replaces_all:
         earlier, values = "starts_with(t.system_id, $dataset || '/')", model | dataset
-    for table in ("embeddings", "failures"):
-        connection.execute(
-            f"DELETE FROM {table} AS t WHERE model_id = $model_id AND {earlier}", values
-        )
-    connection.execute(ORPHANS, model | dataset)
-    run = model | {"run_id": job["run_id"]}
-    connection.execute(EMBEDDINGS, run)
-    connection.execute(FAILURES, run | dataset)
-    connection.execute(PREDICTIONS, model | {"property": ENERGY})
+    connection.execute(
+        f"DELETE FROM failures AS t WHERE model_id = $model_id AND {earlier}", values
+    )
+    predicting = connection.execute(PREDICTING, model | dataset | {"all": changed}).fetchall()
+    for (source,) in predicting:
+        files = list_vector_files(connection, layout.store, source)
+        orphans = ORPHANS.format(rows=live_keys(layout, files))
+        connection.execute(orphans, {"model_id": source})
+    register(connection, layout, run, all_current=all_current)
+    connection.execute(FAILURES, model | {"run_id": run.run_id} | dataset)
+    if job["model"].get(ENERGY) is not None:
+        connection.execute(PREDICTIONS, model | {"property": ENERGY})

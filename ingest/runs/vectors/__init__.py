@@ -1,0 +1,5 @@
+"""The vectors of finished runs, which lie in Parquet files of their own.
+
+files       which files a run has, where they are, and how they get there
+conversion  vector files out of the shards of runs that earlier versions made
+"""

@@ -1,0 +1,208 @@
+"""The view `embeddings` of a store: Parquet files beside it, found again wherever they are moved.
+
+The view lists absolute paths, so that any DuckDB client reads vectors in any working directory. Our
+own connections read the files where they are now: where that is elsewhere, or where a file is
+missing, a variable of the connection takes the place of the list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from schemas.paths import MEMORY, escape_glob, vectors_folder
+
+COLUMNS = "system_id, model_id, representation, content_hash, run_id, vector"
+# What the view is over if the store has no vectors.
+NO_ROWS = "SELECT ''::VARCHAR AS system_id, ''::VARCHAR AS model_id, ''::VARCHAR AS representation, \
+''::VARCHAR AS content_hash, ''::VARCHAR AS run_id, []::FLOAT[] AS vector WHERE false"
+COMMENTS = """
+COMMENT ON VIEW embeddings IS 'Vectors, one per system, model and representation.';
+COMMENT ON COLUMN embeddings.system_id IS 'The system, as in table systems';
+COMMENT ON COLUMN embeddings.content_hash IS
+    'What the model saw; two vectors are compared only where it agrees';
+COMMENT ON COLUMN embeddings.vector IS 'float32, in the model''s own arbitrary units';
+"""
+FILES = """
+SELECT file, folder, f.run_id, f.dataset, f.model_id, representation, rows, bytes, sha256,
+    coalesce(runtime, '')
+FROM vector_files AS f LEFT JOIN runs USING (run_id)
+WHERE ($model_id IS NULL OR f.model_id = $model_id) AND ($dataset IS NULL OR f.dataset = $dataset)
+ORDER BY file
+"""
+_VARIABLE = re.compile(r"matterzoo_vectors_[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """A registered file: a row of the table `vector_files`, and where the file is now.
+
+    Attributes:
+        file: The path below the folder of vectors.
+        folder: The folder that the view names.
+        run_id: The run that made it.
+        dataset: The dataset of its systems.
+        model_id: The model.
+        representation: The representation.
+        rows: How many vectors it has, superseded ones included.
+        bytes: Its size.
+        sha256: Its SHA-256.
+        runtime: What started the run's worker.
+        beside: The folder of vectors beside the store.
+    """
+
+    file: str
+    folder: str
+    run_id: str
+    dataset: str
+    model_id: str
+    representation: str
+    rows: int
+    bytes: int
+    sha256: str
+    runtime: str
+    beside: str
+
+    @property
+    def listed(self) -> str:
+        """The path that the view names."""
+        return f"{self.folder}/{self.file}"
+
+    @cached_property
+    def path(self) -> str:
+        """The path where the file is: beside the store, else where the view says."""
+        beside = f"{self.beside}/{self.file}"
+        return beside if self.is_local and Path(beside).exists() else self.listed
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the file is on a file system, and not in an object store."""
+        return "://" not in self.folder
+
+    @cached_property
+    def fault(self) -> str | None:
+        """What is wrong with the file as far as its size shows, and what mends it; else None."""
+        if not self.is_local:
+            return None
+        try:
+            size = Path(self.path).stat().st_size
+        except OSError:
+            return f"{self.path} is missing: {self.remedy}"
+        if size != self.bytes:
+            return f"{self.path} has {size} bytes, expected {self.bytes}: {self.remedy}"
+        return None
+
+    @property
+    def remedy(self) -> str:
+        """What brings the vectors of the file back."""
+        command = f"`matterzoo ingest {self.model_id} {self.dataset}"
+        if self.runtime == "fetched":
+            again = f"`matterzoo fetch {self.model_id} {self.dataset} REPOSITORY` fetches it again"
+        elif self.runtime == "given":
+            again = f"{command} --vectors FILE` imports its vectors again"
+        else:
+            again = f"{command} --representation {self.representation}` computes its vectors again"
+        return f"restore it, or {again}"
+
+
+def list_vector_files(
+    connection: duckdb.DuckDBPyConnection,
+    store: str | Path,
+    model_id: str | None = None,
+    dataset: str | None = None,
+) -> list[VectorFile]:
+    """Return the registered files, by name.
+
+    Args:
+        connection: An open store.
+        store: Its path.
+        model_id: Only files of this model; None for all.
+        dataset: Only files of this dataset; None for all.
+    """
+    chosen = {"model_id": model_id, "dataset": dataset}
+    beside = str(vectors_folder(store).absolute())
+    rows = connection.execute(FILES, chosen).fetchall()
+    return [VectorFile(*row, beside) for row in rows]
+
+
+def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None:
+    """Write the view `embeddings` over the registered files, where they are now.
+
+    Args:
+        connection: A store that is open for writing; within a transaction, if others must see the
+            view together with other changes.
+        store: Its path, or that of the store whose files are registered.
+    """
+    files = list_vector_files(connection, store)
+    for file in files:
+        if file.path != file.listed:
+            connection.execute(
+                "UPDATE vector_files SET folder = ? WHERE file = ?", [file.beside, file.file]
+            )
+    # DuckDB opens the first of the files when it makes the view.
+    files.sort(key=lambda file: file.fault is not None)
+    rows = NO_ROWS
+    if files and files[0].fault is None:
+        variable = f"matterzoo_vectors_{uuid4().hex}"
+        paths = literals([escape_glob(file.path) for file in files])
+        rows = (
+            f"SELECT {COLUMNS} FROM read_parquet(coalesce(getvariable('{variable}')::VARCHAR[], "
+            f"{paths}), hive_partitioning = false) "
+            "ANTI JOIN superseded USING (run_id, system_id, representation)"
+        )
+    connection.execute(f"CREATE OR REPLACE VIEW embeddings AS {rows}")
+    connection.execute(COMMENTS)
+
+
+def follow_files(
+    connection: duckdb.DuckDBPyConnection, store: str | Path, *, read_only: bool
+) -> None:
+    """Have a connection read the vector files where they are now, and leave out damaged ones.
+
+    If the files were moved, and the store may be written, the view is written again.
+
+    Args:
+        connection: A store, just opened, or a cursor.
+        store: Its path.
+        read_only: Whether it is open to be read only.
+    """
+    if str(store) == MEMORY:
+        return
+    files = list_vector_files(connection, store)
+    if not read_only and any(file.path != file.listed for file in files):
+        connection.execute("BEGIN")
+        write_view(connection, store)
+        connection.execute("COMMIT")
+        files = list_vector_files(connection, store)
+    whole = [file.path for file in files if file.fault is None]
+    if whole == [file.listed for file in files]:
+        return
+    variable = _variable(connection)
+    if variable is not None:
+        # Without any file DuckDB reads nothing at all; a missing one is at least named.
+        paths = [escape_glob(path) for path in whole or [files[0].path]]
+        connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
+
+
+def literals(values: Sequence[str]) -> str:
+    """Return a list of strings in SQL; a view cannot hold parameters.
+
+    Args:
+        values: The strings.
+    """
+    return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
+
+
+def _variable(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the variable that the view reads, None for a view without files."""
+    sql = "SELECT sql FROM duckdb_views() WHERE view_name = 'embeddings' AND database_name = \
+current_database()"
+    row = connection.execute(sql).fetchone()
+    found = None if row is None else _VARIABLE.search(row[0])
+    return None if found is None else found[0]
