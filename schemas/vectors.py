@@ -20,8 +20,11 @@ from schemas.paths import MEMORY, escape_glob, vectors_folder
 
 COLUMNS = "system_id, model_id, representation, content_hash, run_id, vector"
 # What the view is over if the store has no vectors.
-NO_ROWS = "SELECT ''::VARCHAR AS system_id, ''::VARCHAR AS model_id, ''::VARCHAR AS representation, \
-''::VARCHAR AS content_hash, ''::VARCHAR AS run_id, []::FLOAT[] AS vector WHERE false"
+NO_ROWS = """
+SELECT NULL::VARCHAR AS system_id, NULL::VARCHAR AS model_id, NULL::VARCHAR AS representation,
+    NULL::VARCHAR AS content_hash, NULL::VARCHAR AS run_id, NULL::FLOAT[] AS vector
+WHERE false
+"""
 COMMENTS = """
 COMMENT ON VIEW embeddings IS 'Vectors, one per system, model and representation.';
 COMMENT ON COLUMN embeddings.system_id IS 'The system, as in table systems';
@@ -44,6 +47,7 @@ class VectorFile:
     """A registered file: a row of the table `vector_files`, and where the file is now.
 
     Attributes:
+        beside: The folder of vectors beside the store.
         file: The path below the folder of vectors.
         folder: The folder that the view names.
         run_id: The run that made it.
@@ -54,9 +58,9 @@ class VectorFile:
         bytes: Its size.
         sha256: Its SHA-256.
         runtime: What started the run's worker.
-        beside: The folder of vectors beside the store.
     """
 
+    beside: str
     file: str
     folder: str
     run_id: str
@@ -67,7 +71,6 @@ class VectorFile:
     bytes: int
     sha256: str
     runtime: str
-    beside: str
 
     @property
     def listed(self) -> str:
@@ -128,7 +131,7 @@ def list_vector_files(
     chosen = {"model_id": model_id, "dataset": dataset}
     beside = str(vectors_folder(store).absolute())
     rows = connection.execute(FILES, chosen).fetchall()
-    return [VectorFile(*row, beside) for row in rows]
+    return [VectorFile(beside, *row) for row in rows]
 
 
 def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None:
@@ -201,8 +204,10 @@ def literals(values: Sequence[str]) -> str:
 
 def _variable(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Return the variable that the view reads, None for a view without files."""
-    sql = "SELECT sql FROM duckdb_views() WHERE view_name = 'embeddings' AND database_name = \
-current_database()"
+    sql = (
+        "SELECT sql FROM duckdb_views() "
+        "WHERE view_name = 'embeddings' AND database_name = current_database()"
+    )
     row = connection.execute(sql).fetchone()
     found = None if row is None else _VARIABLE.search(row[0])
     return None if found is None else found[0]

@@ -201,9 +201,7 @@ def _find_rows(
     return found, {run_id for (run_id,) in run_ids}
 
 
-def _delete(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, pairs: Sequence[Pair]
-) -> None:
+def _delete(connection: duckdb.DuckDBPyConnection, layout: Layout, pairs: Sequence[Pair]) -> None:
     """Delete rows in one transaction; with the last of a model, its card and scores."""
     with transaction(connection):
         for model_id, dataset in pairs:

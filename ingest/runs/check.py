@@ -155,9 +155,7 @@ def inspect_run(connection: duckdb.DuckDBPyConnection, run: Run) -> Counts:
     except (duckdb.Error, OSError) as error:
         raise ShardError(one_line(error)) from error
     if vars(counts) != result["counts"]:
-        raise ShardError(
-            f"its files hold {vars(counts)}, but its run.json says {result['counts']}"
-        )
+        raise ShardError(f"its files hold {vars(counts)}, but its run.json says {result['counts']}")
     return counts
 
 

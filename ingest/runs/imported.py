@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from zoo.worker.vector_files import VectorFiles, VectorRows
 
 from ingest.runs.folder import Run
 from ingest.systems.dataset import file_hash
@@ -23,6 +22,7 @@ from zoo.files import fsync
 from zoo.worker.job import Job
 from zoo.worker.sealed import stamp
 from zoo.worker.tables import OUTCOMES, OUTCOMES_OPTIONS, SYSTEMS
+from zoo.worker.vector_files import VectorFiles, VectorRows
 
 # Family, input, representation, runtime and device of vectors that no worker of ours computed, as
 # the store has them.

@@ -16,6 +16,7 @@ from ingest.runs.import_vectors import import_vectors
 from ingest.runs.imported import ImportedVectors
 from ingest.runs.plan import Plan, plan
 from ingest.runs.request import Request
+from ingest.runs.vectors.conversion import convert
 from ingest.runtimes import environment
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label, Unreadable
@@ -187,9 +188,12 @@ def planned(layout: Layout) -> Callable[..., Plan]:
 
 @pytest.fixture
 def finish() -> Callable[..., Run]:
-    """Write the shards and run.json of a worker: random vectors and energies, and one failure."""
+    """Write what a worker leaves: random vectors and energies, and one failure.
 
-    def write(run: Run | None, *, seed: int = 0, shard_rows: int = 7) -> Run:
+    Without `merged`, the vectors are in shards, as earlier versions left them.
+    """
+
+    def write(run: Run | None, *, seed: int = 0, shard_rows: int = 7, merged: bool = True) -> Run:
         assert run is not None
         job = run.read("job/job.json")
         dimensions = {r["name"]: r["dimension"] for r in job["model"]["representation"]}
@@ -218,6 +222,8 @@ def finish() -> Callable[..., Run]:
         for number, start in enumerate(range(0, len(rows), shard_rows)):
             write_shard(run, number, rows[start : start + shard_rows])
         run.write("out/run.json", run_json(job, len(rows)))
+        if merged:
+            convert(run)
         return run
 
     return write
@@ -266,7 +272,9 @@ def contents() -> Callable[[Path], dict[str, list[str]]]:
         with connect(store, read_only=True) as connection:
             names = [
                 n
-                for (n,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+                for (n,) in connection.execute(
+                    "SELECT table_name FROM information_schema.tables"
+                ).fetchall()
             ]
             tables = {
                 n: connection.execute(f"FROM {n}").fetchall()

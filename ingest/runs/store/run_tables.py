@@ -10,6 +10,7 @@ import duckdb
 from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.check import Counts, check_run, count_rows, refusal
+from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from ingest.runs.store.access import bound_memory, transaction
 from ingest.runs.store.dataset_tables import (
@@ -25,7 +26,7 @@ from ingest.runs.store.vector_tables import (
     register,
     supersede_outdated,
 )
-from ingest.runs.vectors.conversion import convert
+from ingest.runs.vectors.conversion import convert, discard_shards
 from ingest.runs.vectors.files import has_shards, list_files
 from schemas.message import one_line
 from schemas.paths import escape_glob
@@ -136,8 +137,7 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
     ]
     bound_memory(connection, dataset.n_systems, max(dimensions))
     restore_systems(dataset, run, job)
-    if has_shards(run):
-        convert(run)
+    _convert(run)
     counts = check_run(connection, run)
     for file in list_files(run):
         file.put_in_place()
@@ -151,6 +151,16 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
         all_current = (dataset.files or {}).get(dataset.systems.name) == job.get("sent", 0)
         _put_results(connection, layout, run, all_current=all_current, changed=changed)
     return counts
+
+
+def _convert(run: Run) -> None:
+    """Bring the vectors of a run of an earlier version into the form of today."""
+    try:
+        if has_shards(run):
+            convert(run)
+    except ShardError as error:
+        raise refusal(run, str(error)) from error
+    discard_shards(run)  # those that a conversion left when it was killed
 
 
 def _put_model(connection: duckdb.DuckDBPyConnection, run: Run) -> None:

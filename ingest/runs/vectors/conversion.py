@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from zoo.worker.merge import merge_shards
-from zoo.worker.vector_files import VectorFiles
 
 from ingest.integrity import check_file
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
 from zoo.worker.errors import WorkerError
+from zoo.worker.merge import merge_shards
 from zoo.worker.sealed import stamp
+from zoo.worker.vector_files import VectorFiles
 
 
 def convert(run: Run) -> None:

@@ -63,9 +63,14 @@ def _check_rows(rows: pa.Table, file: RunFile, model_id: str, dimension: int) ->
     for chunk in rows["vector"].chunks:
         numbers = chunk.flatten()
         wrong = chunk.null_count or numbers.null_count or len(numbers) != len(chunk) * dimension
-        # The sum (in double precision) of finite float32 numbers is finite.
-        if wrong or not np.isfinite(numbers.to_numpy().sum(dtype=np.float64)):
+        if wrong or not _are_finite(numbers):
             _name_fault(rows, dimension)
+
+
+def _are_finite(numbers: pa.Array) -> bool:
+    """Return whether all numbers are finite: then so is their sum in double precision."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(numbers.to_numpy().sum(dtype=np.float64)))
 
 
 def _name_fault(rows: pa.Table, dimension: int) -> None:

@@ -22,6 +22,7 @@ from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, StoreLocked
 from schemas.store import connect
+from zoo.worker.sealed import stamp
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -64,9 +65,10 @@ def test_everything_of_a_run_is_in_its_table(
 def test_vectors_are_the_shards_own(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    run = finish(planned(dataset(20)).run)
-    load(layout, run)
+    run = finish(planned(dataset(20)).run, merged=False)
     rows = pq.read_table(run.shards).to_pylist()
+    load(layout, run)
+    assert run.shards == []
     expected = [(r["system_id"], r["vector"]) for r in rows if r["status"] == "ok"]
     assert query(layout, "SELECT system_id, vector FROM embeddings ORDER BY system_id") == sorted(
         expected
@@ -134,67 +136,111 @@ def test_vectors_of_another_version_of_the_card_leave_the_store(
 
 
 def rewrite(
-    file: Path, change: Callable[[list[dict[str, object]]], object], **metadata: str
+    run: Run, name: str, change: Callable[[list[dict[str, object]]], object], **metadata: str
 ) -> None:
+    """Change the rows of a file of a run as if they had been written so."""
+    file = run.out / name
     table = pq.read_table(file)
     rows = table.to_pylist()
     change(rows)
     renamed = table.schema.with_metadata(
-        table.schema.metadata | {k.encode(): v for k, v in metadata.items()}
+        (table.schema.metadata or {}) | {k.encode(): v for k, v in metadata.items()}
     )
     pq.write_table(pa.Table.from_pylist(rows, renamed), file)
+    result, found = run.read("out/run.json"), stamp(file)
+    if name == OUTCOMES:
+        run.write("out/run.json", result | {"outcomes": found})
+    else:
+        vectors = [{"rows": len(rows), "bytes": found["size"], "sha256": found["sha256"]}]
+        run.write("out/run.json", result | {"vectors": [result["vectors"][0] | vectors[0]]})
 
 
-FAULTS = {
+OUTCOMES, VECTORS = "outcomes.parquet", "vectors-00000.parquet"
+FAULTS: dict[str, tuple[Callable[[Run], object], str]] = {
     "torn": (
-        lambda f: f.write_bytes(f.read_bytes()[:-20]),
-        "shard-00001.parquet is not a whole Parquet file",
+        lambda r: (r.out / VECTORS).write_bytes((r.out / VECTORS).read_bytes()[:-20]),
+        "vectors-00000.parquet is damaged: expected",
     ),
-    "missing": (lambda f: f.unlink(), "tiny/s0007 was sent and is not there .and 6 more"),
-    "no shards": (lambda f: [g.unlink() for g in f.parent.glob("shard-*")], "it has no shards"),
+    "no file": (lambda r: r.outcomes.unlink(), "outcomes.parquet is missing"),
+    "missing": (
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows.__delitem__(slice(7, 14))),
+        "tiny/s0007 was sent and is not there .and 6 more",
+    ),
     "repeated": (
-        lambda f: rewrite(f, lambda r: r.append(r[0])),
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows.append(rows[7])),
         "tiny/s0007 is there more than once",
     ),
     "unknown": (
-        lambda f: rewrite(f, lambda r: r.append(r[0] | {"system_id": "x"})),
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows.append(rows[0] | {"system_id": "x"})),
         "x was not sent",
     ),
     "changed": (
-        lambda f: rewrite(f, lambda r: r[0].update(content_hash="0")),
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[7].update(content_hash="0")),
         "tiny/s0007 was not sent, or not with",
     ),
-    "nan": (
-        lambda f: rewrite(f, lambda r: r[0].update(vector=[1.0, np.nan, 1.0])),
-        "s0007 has a vector that is",
-    ),
-    "infinite": (
-        lambda f: rewrite(f, lambda r: r[0].update(vector=[np.inf, 0, -np.inf])),
-        "vector that is not finite",
-    ),
-    "short": (
-        lambda f: rewrite(f, lambda r: r[0].update(vector=[1.0])),
-        "s0007 has a vector of another length",
-    ),
-    "no vector": (
-        lambda f: rewrite(f, lambda r: r[0].update(vector=None)),
-        "is ok but has no vector",
-    ),
     "no reason": (
-        lambda f: rewrite(f, lambda r: r[0].update(status="failed", vector=None)),
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[0].update(status="failed")),
         "gives no reason",
     ),
     "status": (
-        lambda f: rewrite(f, lambda r: r[0].update(status="fine")),
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[0].update(status="fine")),
         "has a status other than ok, failed",
     ),
+    "infinite energy": (
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[0].update(energy=np.inf)),
+        "has an energy that is not finite",
+    ),
+    "energy": (
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[0].update(energy=1.0)),
+        "has an energy, and its model's card promises none",
+    ),
+    "nan": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows[7].update(vector=[1.0, np.nan, 1.0])),
+        "s0007 has a vector that is",
+    ),
+    "infinite": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows[0].update(vector=[np.inf, 0, -np.inf])),
+        "vector that is not finite",
+    ),
+    "short": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows[7].update(vector=[1.0])),
+        "s0007 has a vector of another length",
+    ),
+    "no vector": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows.pop(7)),
+        "tiny/s0007 is ok and has no vector",
+    ),
+    "two vectors": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows.append(rows[7])),
+        "tiny/s0007 has more than one vector",
+    ),
+    "not ok": (
+        lambda r: rewrite(r, OUTCOMES, lambda rows: rows[7].update(status="failed", reason="so")),
+        "tiny/s0007 has a vector and is not ok",
+    ),
     "another run": (
-        lambda f: rewrite(f, len, run_id="other"),
+        lambda r: rewrite(r, VECTORS, len, run_id="other"),
         "was written with run_id 'other', expected 'toy--tiny",
     ),
+    "another run's rows": (
+        lambda r: rewrite(r, VECTORS, lambda rows: rows[0].update(run_id="other")),
+        "has run_id 'other', expected 'toy--tiny",
+    ),
+    "rows": (
+        lambda r: r.write(
+            "out/run.json",
+            r.read("out/run.json")
+            | {"vectors": [r.read("out/run.json")["vectors"][0] | {"rows": 18}]},
+        ),
+        "vectors-00000.parquet has 19 rows, but its run.json says 18",
+    ),
     "counts": (
-        lambda f: rewrite(f, lambda r: r[0].update(status="failed", vector=None, reason="so")),
-        "its shards hold .*'ok': 18.*, but its run.json says .*'ok': 19",
+        lambda r: r.write(
+            "out/run.json",
+            r.read("out/run.json")
+            | {"counts": {"sent": 20, "ok": 18, "failed": 2, "not_applicable": 0}},
+        ),
+        "its files hold .*'ok': 19.*, but its run.json says .*'ok': 18",
     ),
 }
 
@@ -208,12 +254,34 @@ def test_a_run_with_a_fault_leaves_the_store_as_it_was(
     before = contents(layout.store)
     run = finish(planned(made).run)
     damage, message = FAULTS[fault]
-    damage(run.shards[1])
+    damage(run)
     with pytest.raises(
         ShardError, match=f"was not loaded .*: .*{message}.*remove .*{run.run_id} and repeat"
     ):
         load(layout, run)
     assert contents(layout.store) == before
+
+
+SHARD_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "torn": (
+        lambda f: f.write_bytes(f.read_bytes()[:-20]),
+        "shard-00001.parquet is not a whole Parquet file",
+    ),
+    "missing": (lambda f: f.unlink(), "tiny/s0007 was sent and is not there .and 6 more"),
+    "none": (lambda f: [g.unlink() for g in f.parent.glob("shard-*")], "it has no shards"),
+}
+
+
+@pytest.mark.parametrize("fault", SHARD_FAULTS)
+def test_faults_of_shards_are_found_before_they_become_vector_files(
+    fault: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish
+) -> None:
+    run = finish(planned(dataset(20)).run, merged=False)
+    damage, message = SHARD_FAULTS[fault]
+    damage(run.shards[1])
+    with pytest.raises(ShardError, match=f"was not loaded .*: .*{message}"):
+        load(layout, run)
+    assert query(layout, "SELECT count(*) FROM embeddings") == [(0,)]
 
 
 def test_a_failure_in_the_middle_of_a_load_leaves_the_store_as_it_was(
@@ -248,7 +316,7 @@ def test_a_failed_run_is_recorded_until_it_succeeds(
 def test_a_failed_run_records_how_far_it_came(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    run = finish(planned(dataset(20), names=("nodes", "whole")).run)
+    run = finish(planned(dataset(20), names=("nodes", "whole")).run, merged=False)
     (run.out / "run.json").unlink()
     run.shards[-1].unlink()  # 5 rows, of 40
     load_failure(layout, run, "the worker ended early", datetime.now(UTC))
@@ -311,16 +379,17 @@ def test_a_store_that_cannot_be_made_again_stays(
 ) -> None:
     run = finish(planned(dataset(20)).run)
     load(layout, run)
-    run.shards[0].unlink()
+    (file,) = layout.vectors.rglob("*.parquet")
+    file.unlink()
     sound = layout.store.read_bytes()
     for content, said in (
         (
             sound,
-            r"is sound and stays as it was: .*lose 1 of its 1 runs:\n.* was sent and is not there",
+            r"is sound and stays as it was: .*lose 1 of its 1 runs:\n.*00000.parquet is missing",
         ),
         (
             b"torn" * 5000,
-            r"is as it was, as no run can be loaded:\n.* was sent and is not there"
+            r"is as it was, as no run can be loaded:\n.*00000.parquet is missing"
             r"[^$]*as it is broken",
         ),
     ):
