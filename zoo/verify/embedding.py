@@ -17,8 +17,9 @@ from zoo.encoder import ENERGY
 from zoo.verify.environment import Start
 from zoo.verify.errors import VerificationError
 from zoo.worker.job import SYSTEMS_FILE, Job
+from zoo.worker.merge import OUTCOMES_FILE
 
-Rows = Sequence[Mapping[str, Any]]  # rows of shards
+Rows = Sequence[Mapping[str, Any]]  # as of `read_rows`
 Vectors = dict[tuple[str, str], np.ndarray]  # (system_id, representation) -> vector
 Energies = Mapping[str, float]  # system_id -> eV
 
@@ -45,7 +46,7 @@ def embed(
         device: 'cpu', 'cuda' or 'cuda:N'.
 
     Returns:
-        The rows of the worker's shards, one per system and representation.
+        One row per system and representation; see `read_rows`.
 
     Raises:
         VerificationError: The worker fails, or fails on one of the systems.
@@ -65,18 +66,38 @@ def embed(
         job.write(folder)
         pq.write_table(systems, folder / SYSTEMS_FILE)
         start(family, folder, out)
-        rows: list[dict[str, Any]] = pq.read_table(sorted(out.glob("shard-*.parquet"))).to_pylist()
+        rows = read_rows(out)
     failed = [f"{row['system_id']}: {row['reason']}" for row in rows if row["status"] == "failed"]
     if failed:
         raise VerificationError(f"{model.id} failed on {'; '.join(failed)}")
     return rows
 
 
+def read_rows(out: Path) -> Rows:
+    """Return what a finished worker wrote, as plain data.
+
+    Args:
+        out: The folder that the worker wrote to.
+
+    Returns:
+        One row per system and representation, with the columns of
+        `zoo.worker.tables.OUTCOMES`, and 'vector': a list of floats, or None.
+    """
+    vectors: dict[tuple[str, str], list[float]] = {}
+    for path in sorted(out.glob("vectors-*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            vectors[row["system_id"], row["representation"]] = row["vector"]
+    outcomes: list[dict[str, Any]] = pq.read_table(out / OUTCOMES_FILE).to_pylist()
+    return [
+        row | {"vector": vectors.get((row["system_id"], row["representation"]))} for row in outcomes
+    ]
+
+
 def to_vectors(rows: Rows) -> Vectors:
     """Return the vectors of rows, by system and representation, in float64.
 
     Args:
-        rows: Rows of shards. Those without a vector are left out.
+        rows: As of `read_rows`. Those without a vector are left out.
     """
     return {
         (row["system_id"], row["representation"]): np.array(row["vector"], dtype=np.float64)
@@ -89,6 +110,6 @@ def to_energies(rows: Rows) -> Energies:
     """Return the energies of rows in eV, by system.
 
     Args:
-        rows: Rows of shards. Those without an energy are left out.
+        rows: As of `read_rows`. Those without an energy are left out.
     """
     return {row["system_id"]: row[ENERGY] for row in rows if row[ENERGY] is not None}

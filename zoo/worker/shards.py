@@ -1,4 +1,7 @@
-"""The shards of a run: Parquet files with one row per system and representation."""
+"""The shards of a run: Parquet files with one row per system and representation.
+
+They hold what is done until all is done; then `zoo.worker.merge` makes vector files of them.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,26 @@ class Counts:
         setattr(self, status, getattr(self, status) + 1)
 
 
+def find_shards(out: Path) -> list[Path]:
+    """Return the shards of a folder, in the order in which they were written.
+
+    Args:
+        out: The folder.
+    """
+    return sorted(out.glob("shard-*.parquet"))
+
+
+def remove_shards(out: Path) -> None:
+    """Remove the shards of a run that is done: other files hold what they held.
+
+    Args:
+        out: The folder of the shards.
+    """
+    for path in find_shards(out):
+        path.unlink()
+    (out / MANIFEST).unlink(missing_ok=True)
+
+
 class Shards:
     """The shards that are there already and those that are written now.
 
@@ -97,7 +120,7 @@ class Shards:
         for left_over in out.glob(".*.tmp"):
             left_over.unlink()
         known = read_sealed(out / MANIFEST) if (out / MANIFEST).exists() else {}
-        for path in sorted(out.glob("shard-*.parquet")):
+        for path in find_shards(out):
             self._take_over(path, known.get(path.name))
 
     def finished(self, window: int) -> set[str]:
@@ -108,6 +131,18 @@ class Shards:
         """
         paths = self._by_window.get(window, [])
         return {system_id for path in paths for system_id in _read_column(path, "system_id")}
+
+    def check(self) -> None:
+        """Compare all shards with their stamps.
+
+        Raises:
+            WorkerError: A shard is damaged or missing.
+        """
+        for name, expected in self.stamps.items():
+            try:
+                check_stamp(self.out / name, expected)
+            except DamagedFileError as error:
+                raise _cannot_go_on(self.out / name, error) from error
 
     def add(self, rows: Sequence[Outcome]) -> None:
         """Add rows to the next shard, and count them.
@@ -132,21 +167,30 @@ class Shards:
         if not self._rows or time.monotonic() - self._flushed < every:
             return
         path = self.out / f"shard-{self._next:05d}.parquet"
-        table = self._table(window)
-        write_atomically(path, lambda temporary: pq.write_table(table, temporary, **SHARD_OPTIONS))
+        write_atomically(path, lambda temporary: self._write(temporary, window))
         self.stamps[path.name] = stamp(path)
         write_sealed(self.out / MANIFEST, self.stamps)
         self._rows, self._next, self._flushed = [], self._next + 1, time.monotonic()
 
-    def _table(self, window: int) -> pa.Table:
+    @property
+    def paths(self) -> list[Path]:
+        """The shards that are there, in the order in which they were written."""
+        return find_shards(self.out)
+
+    def _write(self, path: Path, window: int) -> None:
+        """Write the rows with one row group per representation, which can be read alone."""
         metadata = {
             "run_id": self._job.run_id,
             "model_id": self._job.model_id,
             "card_hash": self._job.card_hash,
             "window": str(window),
         }
-        columns = [list(column) for column in zip(*self._rows, strict=True)]
-        return pa.table(columns, schema=SHARD.with_metadata(metadata))
+        schema = SHARD.with_metadata(metadata)
+        with pq.ParquetWriter(path, schema, **SHARD_OPTIONS) as writer:
+            for name in self._job.representations:
+                rows = [row for row in self._rows if row.representation == name]
+                columns = [list(column) for column in zip(*rows, strict=True)]
+                writer.write_table(pa.table(columns, schema=schema))
 
     def _take_over(self, path: Path, expected: Mapping[str, Any] | None) -> None:
         """Take over a shard; its stamp is None if a start was killed before it noted it."""
@@ -155,10 +199,7 @@ class Shards:
                 check_stamp(path, expected)
             pq.read_table(path, page_checksum_verification=True)
         except (DamagedFileError, OSError, ValueError) as error:
-            raise WorkerError(
-                f"the run cannot go on from {path} ({error}); remove it, and repeat: its systems "
-                "are computed again"
-            ) from error
+            raise _cannot_go_on(path, error) from error
         self.stamps[path.name] = stamp(path)
         metadata = pq.read_schema(path).metadata or {}
         run_id = metadata.get(b"run_id", b"").decode()
@@ -171,6 +212,13 @@ class Shards:
         self._next = int(path.stem.removeprefix("shard-")) + 1
         for status in _read_column(path, "status"):
             self.counts.add(status)
+
+
+def _cannot_go_on(path: Path, error: Exception) -> WorkerError:
+    return WorkerError(
+        f"the run cannot go on from {path} ({error}); remove it, and repeat: its systems are "
+        "computed again"
+    )
 
 
 def _read_column(path: Path, name: str) -> list[str]:

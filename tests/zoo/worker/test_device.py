@@ -44,6 +44,7 @@ def test_of_a_distribution_that_is_there_twice_the_one_that_is_imported_counts(t
 def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
     toy.write([smiles_system("a")], device="cuda:GPU-1-2").run("--device", "cpu")
     assert toy.record()["device"] == "cuda:GPU-1-2"
+    (toy.out / "run.json").unlink()
     message = toy.run("--device", "cuda:99", code=1)[-1]["message"]
     assert message.startswith("device 'cuda:GPU-1-2' was asked for, but torch ")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.zoo.worker.kills import SYSTEMS
 from tests.zoo.worker.toy import (
     POTENTIAL,
+    ROOT,
     Toy,
     atoms,
     events,
@@ -22,6 +26,16 @@ from tests.zoo.worker.toy import (
     smiles_system,
     wait_for,
 )
+from zoo.worker.sealed import stamp
+
+# The files that a worker leaves of two representations.
+FINISHED = {
+    "vectors-00000.parquet",
+    "vectors-00001.parquet",
+    "outcomes.parquet",
+    "run.json",
+    ".lock",
+}
 
 
 def test_events_and_record(toy: Toy) -> None:
@@ -46,7 +60,7 @@ def test_events_and_record(toy: Toy) -> None:
         "dtype": "float32",
         "driver": None,
     }
-    assert set(record["seconds"]) == {"load", "survey", "prepare", "encode", "total"}
+    assert set(record["seconds"]) == {"load", "survey", "prepare", "encode", "merge", "total"}
     assert record["versions"]["numpy"] == np.__version__
     assert 10**7 < record["peak_memory_bytes"] < 10**10
     assert record["started"] < record["finished"]
@@ -185,5 +199,44 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_there(
 
 def test_a_finished_run_has_nothing_left_to_do(toy: Toy) -> None:
     toy.write([atoms("a", [1])]).run()
-    assert toy.run()[0] == {"event": "start", "sent": 2, "done": 2}
+    before = toy.record()
+    events = toy.run()
+    assert events[0] == {"event": "start", "sent": 2, "done": 2}
+    assert events[-1] == {"event": "finish", "counts": before["counts"]}
     assert toy.encoded() == ["a"]
+    assert toy.record() == before
+
+
+def test_a_finished_run_is_not_taken_for_another(toy: Toy) -> None:
+    toy.write([atoms("a", [1])]).run()
+    events = toy.write([atoms("a", [1])], run_id="run-2").run(code=1)
+    assert "run.json is of run 'run-1', not 'run-2'" in events[-1]["message"]
+
+
+def test_a_finished_run_leaves_vectors_and_outcomes(toy: Toy) -> None:
+    toy.write([smiles_system("guilty"), atoms("b", [1, 8]), atoms("a", [1])]).run()
+    record = toy.record()
+    assert {path.name for path in toy.out.iterdir()} == FINISHED
+    assert record["outcomes"] == stamp(toy.out / "outcomes.parquet")
+    assert [(e["file"], e["representation"], e["rows"]) for e in record["vectors"]] == [
+        ("vectors-00000.parquet", "first", 2),
+        ("vectors-00001.parquet", "second", 2),
+    ]
+    assert [(r["system_id"], r["status"], r["vector"]) for r in toy.rows()] == 2 * [
+        ("a", "ok", [1.0, 0.75]),
+        ("b", "ok", [1.0, 2.5]),
+        ("guilty", "failed", None),
+    ]
+
+
+def test_a_worker_killed_at_any_change_of_a_file_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "tests.zoo.worker.kills", tmp_path], cwd=ROOT, check=True)
+    toys = [Toy(folder) for folder in tmp_path.iterdir()]
+    # three shards with their notes, vectors, outcomes, record; shards and notes removed
+    assert len(toys) > 12
+    for toy in toys:
+        assert Counter((r["system_id"], r["representation"]) for r in toy.rows()) == {
+            (s["system_id"], name): 1 for s in SYSTEMS for name in ("first", "second")
+        }
+        assert toy.record()["counts"] == {"sent": 18, "ok": 16, "failed": 2, "not_applicable": 0}
+        assert {path.name for path in toy.out.iterdir()} == FINISHED

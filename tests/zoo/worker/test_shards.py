@@ -14,7 +14,9 @@ from zoo.worker.tables import SHARD
 
 
 def test_shard_has_the_contract_s_columns_and_metadata(toy: Toy) -> None:
-    toy.write([atoms("a", [1, 8]), smiles_system("guilty")]).run()
+    # The full disk ends the run before its shards are merged.
+    systems = [atoms("a", [1, 8]), smiles_system("late"), smiles_system("full")]
+    toy.write(systems, batch=1).run(code=1)
     [path] = toy.shards()
     table = pq.read_table(path)
     assert table.schema.equals(SHARD)
@@ -24,12 +26,15 @@ def test_shard_has_the_contract_s_columns_and_metadata(toy: Toy) -> None:
         "card_hash": "c",
         "window": "0",
     }
-    assert table.column("vector").to_pylist() == [[1.0, 2.5], [1.0, 2.5], None, None]
-    assert set(table.column("content_hash").to_pylist()) == {"hash of a", "hash of guilty"}
+    assert table.column("representation").to_pylist() == ["first", "first", "second", "second"]
+    assert table.column("vector").to_pylist() == [[1.0, 2.5], None, [1.0, 2.5], None]
+    assert set(table.column("content_hash").to_pylist()) == {"hash of a", "hash of late"}
+    assert pq.ParquetFile(path).num_row_groups == 2
 
 
 def test_a_shard_holds_at_most_a_window(toy: Toy) -> None:
-    toy.write([smiles_system(f"s{i}") for i in range(2 * WINDOW + 1)]).run()
+    systems = [atoms(f"s{i}", [1]) for i in range(2 * WINDOW + 1)]
+    toy.write([*systems, smiles_system("full")], batch=1).run(code=1)
     assert [pq.read_metadata(p).num_rows // 2 for p in toy.shards()] == [
         WINDOW,
         WINDOW,
@@ -38,6 +43,7 @@ def test_a_shard_holds_at_most_a_window(toy: Toy) -> None:
 
 
 def test_shards_of_another_run_are_refused(toy: Toy) -> None:
-    toy.write([atoms("a", [1])]).run()
-    events = toy.write([atoms("a", [1])], run_id="run-2").run(code=1)
-    assert "is of run 'run-1', not 'run-2'" in events[-1]["message"]
+    systems = [atoms("a", [1]), smiles_system("full")]
+    toy.write(systems, batch=1).run(code=1)
+    events = toy.write(systems, run_id="run-2").run(code=1)
+    assert "shard-00000.parquet is of run 'run-1', not 'run-2'" in events[-1]["message"]

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zoo.verify.embedding import read_rows
 from zoo.worker.job import Job
 from zoo.worker.sealed import write_sealed
 from zoo.worker.tables import SYSTEMS
@@ -173,7 +174,10 @@ class Toy:
         assert process.returncode == code, errors
         return events(errors)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """What the worker wrote, if it is done, or else what its shards hold so far."""
+        if (self.out / "run.json").exists():
+            return read_rows(self.out)
         return [row for shard in self.shards() for row in pq.read_table(shard).to_pylist()]
 
     def shards(self) -> list[Path]:
