@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ingest.layout import Layout
+from ingest.runs.folder import Run
+from ingest.runs.store.access import open_store, transaction
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
+from schemas.vectors import write_view
 
 HOLD = """
 import duckdb, sys
@@ -45,16 +48,29 @@ def whole(layout: Layout) -> MaterializedDataset:
     return made
 
 
-def damage_embeddings(layout: Layout) -> None:
-    """Flip a bit in blocks of the store that hold ids of vectors."""
+def damage_store(layout: Layout) -> None:
+    """Flip a bit in blocks of the store that hold ids of runs."""
     with connect(layout.store, read_only=True) as connection:
-        query = "SELECT block_id FROM pragma_storage_info('embeddings') "
+        query = "SELECT block_id FROM pragma_storage_info('runs') "
         query += "WHERE segment_type = 'VARCHAR' AND block_id >= 0"
         blocks = {block for (block,) in connection.execute(query).fetchall()}
     content = bytearray(layout.store.read_bytes())
     for block in blocks:
         content[12_288 + 262_144 * block + 1000] ^= 1
     layout.store.write_bytes(content)
+
+
+def forget(layout: Layout, model_id: str) -> None:
+    """Remove a model's vectors and runs from the tables of a store; all files stay."""
+    with open_store(layout) as connection, transaction(connection):
+        for table in ("vector_files", "runs"):
+            connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])
+        write_view(connection, layout.store)
+
+
+def vector_files(layout: Layout, run: Run) -> list[Path]:
+    """Return the vector files of a run that has been loaded."""
+    return sorted(layout.vectors.rglob(f"{run.run_id}-*.parquet"))
 
 
 def molecules(n: int) -> Dataset:

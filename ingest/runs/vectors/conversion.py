@@ -60,7 +60,7 @@ def discard_shards(run: Run) -> None:
 def _check_shards(run: Run, job: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     """Compare the shards with the stamps that were noted; runs of early versions have none."""
     if not run.shards:
-        raise ShardError("it has no shards")
+        raise ShardError("its run.json names no vector files, and it has no shards")
     stated = result.get("shards", {})
     unknown = {file.name for file in run.shards} - stated.keys()
     if stated and unknown:

@@ -17,11 +17,10 @@ from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan
-from ingest.runs.store.access import open_store
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreBroken, StoreError, StoreLocked, explain_error
 from schemas.store import connect
-from tests.ingest.stores import damage_embeddings, first_number, quiet
+from tests.ingest.stores import damage_store, first_number, forget, quiet, vector_files
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -83,7 +82,7 @@ def test_what_is_loaded_while_a_store_is_made_again_is_refused_or_waits(
 ) -> None:
     import_mine("mine")
     late = import_mine("late")
-    clean_rows(layout, "late")
+    forget(layout, "late")
     begun, go_on = threading.Event(), threading.Event()
 
     def hold(text: str) -> None:
@@ -102,12 +101,6 @@ def test_what_is_loaded_while_a_store_is_made_again_is_refused_or_waits(
     load(layout, late, patience=60, log=quiet)
     thread.join()
     assert first_number(layout, "late") == {1.0}
-
-
-def clean_rows(layout: Layout, model_id: str) -> None:
-    with open_store(layout) as connection:
-        for table in ("embeddings", "runs"):
-            connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])
 
 
 def test_another_program_s_writing_is_not_lost(
@@ -171,7 +164,7 @@ def test_damaged_json_is_confined_to_its_run(
     both = contents(layout.store)
     for damage in DAMAGES:
         (run.folder / name).write_bytes(damage)
-        assert ("shards", "mine") in [(row.kind, row.name) for row in measure_usage(layout)]
+        assert ("vectors", "mine") in [(row.kind, row.name) for row in measure_usage(layout)]
         with pytest.raises(
             StoreError, match=rf"would lose 1 of its 2 runs:\n  {run.run_id}: .*"
         ) as error:
@@ -199,11 +192,11 @@ def test_a_damaged_block_is_no_sound_store(
     run = finish(planned(made).run)
     load(layout, run, log=quiet)
     import_mine("mine")
-    run.shards[0].unlink()
-    damage_embeddings(layout)
+    vector_files(layout, run)[0].unlink()
+    damage_store(layout)
     with pytest.raises(
         StoreError,
-        match=rf"is made again from 1 of 2 runs; left out:\n  {run.run_id}: .*is not there",
+        match=rf"made again from 1 of 2 runs; left out:\n  {run.run_id}: .*parquet is missing",
     ):
         rebuild(layout, quiet)
     assert layout.store.with_name("matter.duckdb.broken").exists() and first_number(

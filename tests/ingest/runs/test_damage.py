@@ -20,7 +20,7 @@ from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreBroken, StoreError
-from tests.ingest.stores import damage_embeddings, quiet, whole
+from tests.ingest.stores import damage_store, quiet, vector_files, whole
 from zoo.places import ROOT, environments
 from zoo.worker.sealed import stamp
 
@@ -54,25 +54,23 @@ def test_one_changed_word_of_json_is_found(layout: Layout, import_mine: Callable
         (run.folder / name).write_text(text)
 
 
-@pytest.mark.parametrize("change", ["flipped", "extra", "gone"])
-def test_shards_are_those_that_were_written(
+@pytest.mark.parametrize("change", ["flipped", "cut off", "gone"])
+def test_vector_files_are_those_that_were_written(
     change: str, layout: Layout, import_mine: Callable[..., Run]
 ) -> None:
     run = import_mine("mine")
-    (shard,) = run.shards
-    if change == "flipped":
-        content = bytearray(shard.read_bytes())
-        content[len(content) // 2] ^= 1
-        shard.write_bytes(content)
-    elif change == "extra":
-        (run.out / "shard-00001.parquet").write_bytes(shard.read_bytes())
+    (file,) = vector_files(layout, run)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    if change == "gone":
+        file.unlink()
     else:
-        shard.unlink()
+        file.write_bytes(content if change == "flipped" else content[:-1])
     messages = {
         "flipped": "00000.parquet is damaged: expected .* bytes with SHA-256",
+        "cut off": "00000.parquet is damaged: expected .* bytes with SHA-256",
         "gone": "00000.parquet is missing",
     }
-    messages["extra"] = "shard-00001.parquet is there, and its run.json does not name it"
     said = rf"was not loaded into the store: .*{messages[change]}.*remove .* and repeat the command"
     with pytest.raises(ShardError, match=said):
         load(layout, run, log=quiet)
@@ -80,7 +78,7 @@ def test_shards_are_those_that_were_written(
 
 def test_pages_carry_checksums(layout: Layout, import_mine: Callable[..., Run]) -> None:
     run = import_mine("mine")
-    for file in (*run.shards, whole(layout).systems, run.systems):
+    for file in (*vector_files(layout, run), run.outcomes, whole(layout).systems, run.systems):
         content = bytearray(file.read_bytes())
         place = pq.ParquetFile(file).metadata.row_group(0).column(0)
         content[
@@ -213,7 +211,7 @@ def test_a_damaged_block_met_while_planning_is_one_message(
     made = dataset(20)
     load(layout, finish(planned(made).run), log=quiet)
     before = contents(layout.store)
-    damage_embeddings(layout)
+    damage_store(layout)
     with pytest.raises(
         StoreBroken, match="The file is damaged: `matterzoo rebuild` makes it again"
     ):

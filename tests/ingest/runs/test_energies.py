@@ -20,7 +20,7 @@ from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.store import connect
-from tests.ingest.runs.test_load import rewrite
+from tests.ingest.runs.test_load import OUTCOMES, rewrite
 from zoo.worker.sealed import stamp
 
 Make = Callable[..., MaterializedDataset]
@@ -46,8 +46,8 @@ def count(layout: Layout, condition: str = "true") -> int:
 
 
 def said(run: Run) -> dict[str, float]:
-    """Return the energies in the shards of a run, for systems with a vector."""
-    rows = pq.read_table(run.shards).to_pylist()
+    """Return the energies that a run found, for systems with a vector."""
+    rows = pq.read_table(run.outcomes).to_pylist()
     return {row["system_id"]: row["energy"] for row in rows if row["status"] == "ok"}
 
 
@@ -97,7 +97,7 @@ def test_an_energy_that_is_left_out_leaves_an_earlier_one_to_the_other_vector(
     first = finish(planned(made, POTENTIAL).run)
     load(layout, first)
     later = finish(planned(made, POTENTIAL, names=("whole",)).run, seed=1)
-    rewrite(later.shards[0], lambda rows: rows[0].update(energy=None))
+    rewrite(later, OUTCOMES, lambda rows: rows[0].update(energy=None))
     load(layout, later)
     assert predictions(layout) == said(later) | {"tiny/s0000": said(first)["tiny/s0000"]}
 
@@ -148,8 +148,9 @@ def test_a_store_made_again_has_the_same_and_a_model_goes_with_its_energies(
 def test_shards_of_before_and_after_there_were_energies_make_one_run(
     layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    run = finish(planned(dataset(20), POTENTIAL).run)
-    kept = said(run)
+    whole = finish(planned(dataset(20), POTENTIAL).run)
+    kept = said(whole)
+    run = finish(whole, merged=False)
     for shard in (run.shards[0], run.shards[-1]):
         kept = {
             name: energy
@@ -181,14 +182,8 @@ def test_energies_that_are_refused(
     fault: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
     change, model_id, message = FAULTS[fault]
-    run = finish(planned(dataset(20), model_id, names=("nodes", "whole")).run, shard_rows=14)
-    table = pq.read_table(run.shards[1])
-    rows = table.to_pylist()
-    rows[0] |= change
-    kinds = [(f.name, f.type) for f in table.schema if f.name != "energy"] + [
-        ("energy", pa.float64())
-    ]
-    pq.write_table(table.from_pylist(rows, pa.schema(kinds, table.schema.metadata)), run.shards[1])
+    run = finish(planned(dataset(20), model_id, names=("nodes", "whole")).run)
+    rewrite(run, OUTCOMES, lambda rows: rows[7].update(change))
     with pytest.raises(ShardError, match=f"was not loaded into the store: {message}"):
         load(layout, run)
     assert not layout.store.exists() or count(layout) == 0
