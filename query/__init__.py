@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ from schemas.paths import default_store
 
 if TYPE_CHECKING:
     import duckdb
+
+_NAMED = 3  # damaged files at most that a warning names
 
 __all__ = ["connect", "default_store", "register"]
 
@@ -40,11 +43,25 @@ def connect(
     """
     from schemas import store
 
-    connection = store.connect(default_store() if path is None else path, read_only=read_only)
+    path = default_store() if path is None else path
+    connection = store.connect(path, read_only=read_only)
+    _report_damage(connection, path)
     if functions:
         register(connection)
     connection.execute("SET threads = 1")
     return connection
+
+
+def _report_damage(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
+    """Name files of vectors that are missing, or not as long as they were, on standard error."""
+    from schemas.vectors import list_vector_files
+    from zoo.terminal import log
+
+    faults = [file.fault for file in list_vector_files(connection, path) if file.fault is not None]
+    for fault in faults[:_NAMED]:
+        log(f"warning: {fault}")
+    if len(faults) > _NAMED:
+        log(f"warning: {len(faults) - _NAMED} more files of vectors are damaged")
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
@@ -61,9 +78,15 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     Raises:
         StoreError: If it has no store.
     """
-    # What computes takes seconds to import, and `import query` does not.
-    from query.sql.registration import register as register_functions
+    import duckdb
 
+    # What computes takes seconds to import, and `import query` does not.
+    from query.reading.files import store_path
+    from query.sql.registration import register as register_functions
+    from schemas.vectors import follow_files
+
+    with suppress(duckdb.CatalogException):  # without a store, the next line says so
+        follow_files(connection, store_path(connection), read_only=True)
     return register_functions(connection)
 
 

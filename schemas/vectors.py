@@ -39,7 +39,8 @@ FROM vector_files AS f LEFT JOIN runs USING (run_id)
 WHERE ($model_id IS NULL OR f.model_id = $model_id) AND ($dataset IS NULL OR f.dataset = $dataset)
 ORDER BY file
 """
-_VARIABLE = re.compile(r"matterzoo_vectors_[0-9a-f]{32}")
+_PREFIX = "matterzoo_vectors_"
+_VARIABLE = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None
     files.sort(key=lambda file: file.fault is not None)
     rows = NO_ROWS
     if files and files[0].fault is None:
-        variable = f"matterzoo_vectors_{uuid4().hex}"
+        variable = f"{_PREFIX}{uuid4().hex}"
         paths = literals([escape_glob(file.path) for file in files])
         rows = (
             f"SELECT {COLUMNS} FROM read_parquet(coalesce(getvariable('{variable}')::VARCHAR[], "
@@ -200,6 +201,30 @@ def literals(values: Sequence[str]) -> str:
         values: The strings.
     """
     return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
+
+
+def copy_variables(
+    connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
+) -> None:
+    """Have a cursor read the files that its connection reads; it does not inherit variables.
+
+    Args:
+        connection: A connection that `follow_files` was called for.
+        cursor: One of its cursors.
+    """
+    sql = "SELECT name FROM duckdb_variables() WHERE starts_with(name, ?)"
+    for (name,) in connection.execute(sql, [_PREFIX]).fetchall():
+        ((paths,),) = connection.execute(f"SELECT getvariable('{name}')").fetchall()
+        cursor.execute(f"SET VARIABLE {name} = {literals(paths)}")
+
+
+def is_view_of_files(sql: str) -> bool:
+    """Return whether a view reads files as those do that `write_view` writes.
+
+    Args:
+        sql: The statement that made the view.
+    """
+    return _VARIABLE.search(sql) is not None
 
 
 def _variable(connection: duckdb.DuckDBPyConnection) -> str | None:

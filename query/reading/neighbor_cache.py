@@ -27,7 +27,8 @@ import torch
 
 from query.engine.compared_models import VectorsLike
 from query.engine.neighbors.lists import NeighborLists
-from schemas.paths import cache_folder
+from query.reading.files import store_path
+from schemas.paths import MEMORY, cache_folder
 from zoo.files import remove_leftovers, write_atomically
 
 # Raise it when query/engine/neighbors/, resolution.py or normalization.py find other lists.
@@ -63,9 +64,8 @@ class NeighborCache:
         Args:
             connection: A store.
         """
-        sql = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
-        (path,) = connection.execute(sql).fetchall()[0]
-        return None if path is None else cls(cache_folder(path))
+        path = store_path(connection)
+        return None if path == MEMORY else cls(cache_folder(path))
 
     def find(
         self, table: VectorsLike, normalize: str, geometry: str, k: int

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from query.engine.suggestions import nearest_name
+from query.reading.files import find_damage, store_with_files
 
 # The WHERE clause of a selection. A system_id begins with its dataset; the column `systems.dataset`
 # says the same but would cost a join.
@@ -80,7 +81,7 @@ def find_source(connection: duckdb.DuckDBPyConnection, name: str | None) -> Sour
     if representation in ("", default):
         return Source(model_id, default, True)
     found = connection.execute(
-        "SELECT DISTINCT representation FROM embeddings WHERE model_id = ?", [model_id]
+        f"SELECT DISTINCT representation FROM ({held(connection)}) WHERE model_id = ?", [model_id]
     )
     stored = {default, *(row[0] for row in found.fetchall())}
     if representation not in stored:
@@ -133,9 +134,9 @@ def choose_datasets(
         return [find_dataset(connection, dataset)]
     models = None if sources is None else sorted({source.model_id for source in sources})
     ran = connection.execute(
-        "SELECT DISTINCT dataset FROM datasets WHERE EXISTS (FROM embeddings WHERE "
-        "starts_with(system_id, dataset || '/') "
-        "AND ($models IS NULL OR list_contains($models, model_id))) ORDER BY 1",
+        f"SELECT DISTINCT dataset FROM datasets SEMI JOIN ({held(connection)}) AS held "
+        "ON held.dataset = datasets.dataset "
+        "AND ($models IS NULL OR list_contains($models, model_id)) ORDER BY 1",
         {"models": models},
     ).fetchall()
     return [row[0] for row in ran]
@@ -149,7 +150,7 @@ def choose_sources(
     Args:
         connection: A store.
         names: Names as in `find_source`; None for the default representation of every model that
-            has vectors of it on the dataset.
+            has vectors of it on the dataset, in files that are whole.
         dataset: The dataset.
 
     Raises:
@@ -158,13 +159,17 @@ def choose_sources(
     if names is not None:
         return list(dict.fromkeys(find_source(connection, name) for name in names))
     found = connection.execute(
-        "SELECT model_id, default_representation FROM models SEMI JOIN (SELECT DISTINCT "
-        "model_id, representation AS default_representation FROM embeddings "
-        "WHERE starts_with(system_id, ? || '/')) "
+        "SELECT model_id, default_representation FROM models SEMI JOIN (SELECT model_id, "
+        f"representation AS default_representation FROM ({held(connection)}) WHERE dataset = ?) "
         "USING (model_id, default_representation) ORDER BY model_id",
         [dataset],
     )
-    return [Source(model_id, representation, True) for model_id, representation in found.fetchall()]
+    damage = find_damage(connection, dataset)
+    return [
+        Source(model_id, representation, True)
+        for model_id, representation in found.fetchall()
+        if (model_id, representation) not in damage
+    ]
 
 
 def unknown_in_store(kind: str, name: str, known: Iterable[str], todo: str) -> str:
@@ -182,6 +187,20 @@ def unknown_in_store(kind: str, name: str, known: Iterable[str], todo: str) -> s
         return f"no {kind} '{name}' in this store{near}"
     listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
     return f"no {kind} '{name}' in this store, which has: {listed or 'none'}; {todo}"
+
+
+def held(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return SQL for model_id, representation and dataset of all vectors, each once.
+
+    Args:
+        connection: A store. Of files, their list says it; an exported store holds vectors itself.
+    """
+    dataset, table = (
+        ("dataset", "vector_files")
+        if store_with_files(connection) is not None
+        else ("split_part(system_id, '/', 1) AS dataset", "embeddings")
+    )
+    return f"SELECT DISTINCT model_id, representation, {dataset} FROM {table}"
 
 
 def at_least_one(name: str, value: int | None, *, default: int) -> int:

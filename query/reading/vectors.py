@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from query.engine.undefined import Undefined
+from query.reading.files import find_damage, read_files, store_with_files
 from query.reading.selection import OF_DATASET, Selection, Source
 
 Vectors = NDArray[np.float32]
@@ -69,8 +70,12 @@ def read_keys(
         selection: The systems that are asked for.
 
     Raises:
-        ValueError: The store has two vectors of one system.
+        ValueError: The store has two vectors of one system, or a file of vectors is damaged.
     """
+    damage = find_damage(connection, selection.dataset)
+    for source in sources:
+        if (source.model_id, source.representation) in damage:
+            raise ValueError(damage[source.model_id, source.representation])
     asked = [(source.model_id, source.representation) for source in sources]
     rows = connection.execute(FINGERPRINTS, _named(asked) | selection.parameters()).fetchall()
     alike: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
@@ -114,8 +119,17 @@ def read_vectors(
         selection: The systems that are asked for.
 
     Raises:
-        Undefined: The vectors differ in length.
+        Undefined: The vectors differ in length, or a file of them is damaged.
     """
+    if store_with_files(connection) is not None:
+        return read_files(
+            connection,
+            source.model_id,
+            source.representation,
+            selection.dataset,
+            selection.systems,
+            source.label,
+        )
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(VECTORS, chosen | selection.parameters()).to_arrow_table()
     return column_to_table(table.column("vector"), source.label)

@@ -12,10 +12,11 @@ import duckdb
 
 from query.sql.literals import literal
 from schemas.errors import StoreError
+from schemas.vectors import copy_variables
 
 CALLER = "STRUCT(number BIGINT, search_path VARCHAR, hiding VARCHAR[])"  # of the macro __caller
 
-_HAS_STORE = "SELECT 1 FROM models, datasets, vector_files LIMIT 0"
+_HAS_STORE = "SELECT 1 FROM models, datasets, embeddings LIMIT 0"
 _NO_STORE = "this connection has no store: make it with query.connect(), or query.register() it"
 
 # DuckDB keeps a function for the whole database, whichever connection registered it. So functions
@@ -48,6 +49,8 @@ def require_store(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_HAS_STORE)
     except duckdb.CatalogException as error:
         raise StoreError(_NO_STORE) from error
+    except duckdb.IOException:
+        return  # it is there, and without a single file of vectors
 
 
 @contextmanager
@@ -76,6 +79,7 @@ def reading(caller: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             if caller["search_path"]:  # a cursor does not inherit USE
                 cursor.execute(f"SET search_path = {literal(caller['search_path'])}")
+            copy_variables(connection, cursor)  # nor variables
             require_store(cursor)
         except (duckdb.CatalogException, StoreError) as error:
             path = caller["search_path"] or "this connection"

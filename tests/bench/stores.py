@@ -6,10 +6,10 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.store import connect
+from tests.vectors import put
 
 LATENT = 32
 DATASET = "bench"
@@ -40,19 +40,9 @@ def create(path: Path, systems: int) -> duckdb.DuckDBPyConnection:
 
 
 def add(connection: duckdb.DuckDBPyConnection, model_id: str, rows: NDArray[np.float32]) -> None:
-    offsets = pa.array(np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32))
-    table = pa.table(
-        {
-            "system_id": [f"{DATASET}/{i:05}" for i in range(len(rows))],
-            "vector": pa.ListArray.from_arrays(offsets, pa.array(rows.ravel())),
-        }
-    )
-    connection.register("incoming", table)
-    connection.execute(
-        "INSERT INTO embeddings SELECT system_id, ?, 'v', 'hash', 'bench', vector FROM incoming",
-        [model_id],
-    )
-    connection.unregister("incoming")
+    """Add a model with these vectors, (systems, dimensions)."""
+    ids = [f"{DATASET}/{i:07}" for i in range(len(rows))]
+    put(connection, model_id, ids, rows, representation="v", content="hash")
     connection.execute(
         "INSERT INTO models VALUES "
         "(?, 'bench', ?, 'any', 'v', NULL, NULL, NULL, NULL, 'none', 'none', '{}', '')",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import query
 from schemas import store
+from tests.vectors import put
 
 SIZES = {"crystals": 60, "molecules": 40}
 DIMENSION = 16
@@ -58,11 +59,18 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             {"ids": ids, "dataset": dataset},
         )
         for name, table in make_vectors(dataset).items():
-            columns = [
-                list(column) for column in zip(*embeddings(dataset, name, table), strict=True)
-            ]
-            unnested = "unnest(?), unnest(?), unnest(?), unnest(?), 'run', unnest(?)"
-            connection.execute(f"INSERT INTO embeddings SELECT {unnested}", columns)
+            ids, models, names, contents, vectors = zip(
+                *embeddings(dataset, name, table), strict=True
+            )
+            put(
+                connection,
+                models[0],
+                ids,
+                vectors,
+                representation=names[0],
+                content=contents,
+                run_id=f"{models[0]}-{names[0]}-{dataset}",
+            )
     for name in [*make_vectors("crystals"), "empty"]:
         if "#" not in name:
             connection.execute(
@@ -88,7 +96,9 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def embeddings(dataset: str, name: str, table: NDArray[np.float32]) -> list[tuple[object, ...]]:
+def embeddings(
+    dataset: str, name: str, table: NDArray[np.float32]
+) -> list[tuple[str, str, str, str, list[float]]]:
     """Return rows of embeddings.
 
     'partial' lacks ten systems, 'stale' saw other content in five, 'ragged' has a short vector.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas import store
+from tests import vectors as vectors_of
 
 DATASET = "many"
 Table = NDArray[np.float32]
@@ -52,14 +52,5 @@ def put(path: Path, vectors: dict[str, Table]) -> None:
     """Put vectors of models in place of those that the store has."""
     with store.connect(path) as connection:
         for model, x in vectors.items():
-            ids = pa.array([f"{DATASET}/{i:05d}" for i in range(len(x))])
-            lists = pa.ListArray.from_arrays(
-                np.arange(0, x.size + 1, x.shape[1], dtype=np.int32), x.ravel()
-            )
-            connection.register("arriving", pa.table({"id": ids, "vector": lists}))
-            connection.execute("DELETE FROM embeddings WHERE model_id = ?", [model])
-            connection.execute(
-                f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector "
-                "FROM arriving"
-            )
-            connection.unregister("arriving")
+            vectors_of.remove(connection, "model_id = ?", [model])
+            vectors_of.put(connection, model, [f"{DATASET}/{i:05d}" for i in range(len(x))], x)

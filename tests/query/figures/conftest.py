@@ -13,12 +13,12 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
 import query
 from schemas import store
+from tests.vectors import put
 
 DATASETS = ("crystals", "molecules")
 N = 60
@@ -123,15 +123,7 @@ def insert_vectors(
     connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table
 ) -> None:
     """Insert the vectors of a model, one row per system."""
-    ids = pa.array([f"{dataset}/{i:03d}" for i in range(len(table))])
-    vectors = pa.ListArray.from_arrays(
-        np.arange(0, table.size + 1, table.shape[1], dtype=np.int32), table.ravel()
-    )
-    connection.register("arriving", pa.table({"id": ids, "vector": vectors}))
-    connection.execute(
-        f"INSERT INTO embeddings SELECT id, '{model}', 'last', 'c', 'run', vector FROM arriving"
-    )
-    connection.unregister("arriving")
+    put(connection, model, [f"{dataset}/{i:03d}" for i in range(len(table))], table)
 
 
 @pytest.fixture(scope="session")

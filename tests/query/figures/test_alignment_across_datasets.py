@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from query.figures import NothingToDraw, alignment_across_datasets
 from query.statements import ask
 from tests.query.figures.texts import overlapping
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 PAIR = {"dataset_a": "crystals", "dataset_b": "molecules"}
@@ -49,11 +50,8 @@ def distance_correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> None:
-    own.execute(
-        "DELETE FROM embeddings "
-        "WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
-    )
-    own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
+    remove(own, "starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
+    remove(own, "model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     rows = ask(
         own,
         "alignment_across_datasets",

@@ -13,6 +13,7 @@ from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
 from tests.query.figures.texts import overlapping, written
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 FAMILY = {**dict(model_names(SMALL)), "rings": "plain"}
@@ -22,7 +23,7 @@ BETWEEN = [(a, b) for a, b in combinations(FAMILY, 2) if FAMILY[a] != FAMILY[b]]
 @pytest.fixture
 def few(own: Connection) -> Connection:
     """A store without the descriptor of whole numbers, in which many neighbors are equally near."""
-    own.execute("DELETE FROM embeddings WHERE model_id = 'counts'")
+    remove(own, "model_id = 'counts'")
     return own
 
 

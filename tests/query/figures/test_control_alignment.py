@@ -10,6 +10,7 @@ from query.figures import NothingToDraw, Plot, control_alignment
 from query.statements import ask
 from tests.query.figures.conftest import CONTROLS, insert_vectors
 from tests.query.figures.texts import overlapping, written
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 QUICK = {"metric": "cka, information_imbalance", "permutations": 199}
@@ -43,7 +44,7 @@ def spoil(connection: Connection, control: str, like: str, noise: float) -> None
     ).fetchall()
     table = np.array([vector for (vector,) in found])
     table += noise * np.random.default_rng(0).normal(size=table.shape)
-    connection.execute("DELETE FROM embeddings WHERE model_id = ?", [control])
+    remove(connection, "model_id = ?", [control])
     insert_vectors(connection, "crystals", control, table.astype(np.float32))
 
 
@@ -111,10 +112,7 @@ def test_nothing_overlaps_and_everything_has_a_tooltip(plot: Plot) -> None:
 
 
 def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:
-    own.execute(
-        "DELETE FROM embeddings "
-        "WHERE model_id IN (SELECT model_id FROM models WHERE family = 'checks')"
-    )
+    remove(own, "model_id IN (SELECT model_id FROM models WHERE family = 'checks')")
     with pytest.raises(
         NothingToDraw, match="no controls on crystals: matterzoo ingest bundled crystals"
     ):

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from query.figures import NothingToDraw, information_imbalance_plane
 from query.statements import ask
 from tests.query.figures.texts import overlapping
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -50,11 +51,8 @@ def test_rows_are_information_imbalances(small: Connection) -> None:
 
 
 def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
-    own.execute(
-        "DELETE FROM embeddings "
-        "WHERE starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'"
-    )
-    own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2' AND right(system_id, 3) >= '010'")
+    remove(own, "starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
+    remove(own, "model_id = 'beta-2' AND right(system_id, 3) >= '010'")
     plot = information_imbalance_plane(own, "crystals", dataset_b="molecules", k=2)
     rows = plot.answer.rows
     assert {row["n"] for row in rows if row["a_to_b"] is not None} == {40}

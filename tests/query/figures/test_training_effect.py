@@ -13,6 +13,7 @@ from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
 from tests.query.figures.texts import overlapping
+from tests.vectors import add_query, remove
 
 Connection = duckdb.DuckDBPyConnection
 MODELS = [model for model, _ in model_names(SMALL)]
@@ -77,7 +78,7 @@ def test_relations_are_families_then_training_sets(own: Connection) -> None:
 
 
 def test_pairs_without_twins_stay_visible(own: Connection) -> None:
-    own.execute("DELETE FROM embeddings WHERE model_id = 'beta-2@untrained'")
+    remove(own, "model_id = 'beta-2@untrained'")
     plot = training_effect(own, "crystals", metric="cka", permutations=20)
     missing = [row for row in plot.answer.rows if row["gained"] is None]
     assert {row["reason"] for row in missing} == {
@@ -104,13 +105,11 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
 
     One of them may take fewer systems than the other.
     """
-    own.execute(
-        "UPDATE embeddings AS e SET vector = other.vector FROM embeddings other "
-        "WHERE e.model_id = 'alpha-1@untrained' "
-        "AND other.model_id = 'alpha-0@untrained' AND other.system_id = e.system_id"
-    )
-    own.execute(
-        "DELETE FROM embeddings WHERE model_id = 'alpha-1@untrained' AND system_id = 'crystals/007'"
+    remove(own, "model_id = 'alpha-1@untrained'")
+    add_query(
+        own,
+        "SELECT * REPLACE ('alpha-1@untrained' AS model_id) FROM embeddings "
+        "WHERE model_id = 'alpha-0@untrained' AND system_id != 'crystals/007'",
     )
     plot = training_effect(own, "crystals", metric="cka", permutations=20)
     (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
@@ -128,7 +127,7 @@ def test_sixty_models(large: Connection) -> None:
 
 
 def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:
-    own.execute("DELETE FROM embeddings WHERE model_id LIKE '%@untrained'")
+    remove(own, "model_id LIKE '%@untrained'")
     remedy = "matterzoo ingest MODEL,MODEL@untrained crystals"
     message = rf"no pair .* \(the untrained twin of alpha-0 .*{remedy}"
     with pytest.raises(NothingToDraw, match=message):

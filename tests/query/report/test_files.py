@@ -18,6 +18,7 @@ from query.report.page import GENERATOR
 from query.report.versions import per_dataset, per_dataset_pair
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import make_store
+from tests.vectors import remove
 
 ONE = [
     Section(
@@ -111,10 +112,8 @@ def test_a_figure_that_fails_costs_no_other(
 ) -> None:
     path = make_store(tmp_path / "matter.duckdb", {"alpha": 2})
     with query.connect(path, read_only=False) as connection:
-        for table in ("embeddings", "models"):
-            connection.execute(
-                f"DELETE FROM {table} WHERE model_id = 'yard'"
-            )  # the controls' reference
+        remove(connection, "model_id = 'yard'")  # the controls' reference
+        connection.execute("DELETE FROM models WHERE model_id = 'yard'")
 
     def broken(connection: object, dataset: str) -> figures.Plot:
         raise KeyError("no such thing")
@@ -177,7 +176,7 @@ def test_the_page_of_an_empty_store_names_what_is_missing(
 ) -> None:
     path, out = make_store(tmp_path / "matter.duckdb", {}), tmp_path / "out"
     with query.connect(path, read_only=False) as connection:
-        connection.execute("DELETE FROM embeddings")
+        remove(connection, "true")
     before = path.read_bytes()
     assert main(["report", "--store", str(path), "crystals, crystals", str(out)]) == 0
     printed = capsys.readouterr()

@@ -25,6 +25,7 @@ from tests.query.figures.conftest import (
     make_vectors,
 )
 from tests.query.report.conftest import first_version_of
+from tests.vectors import add_query, remove
 
 MATRIX = [
     Section(
@@ -206,10 +207,13 @@ def test_a_warning_at_the_top_names_failed_controls(
 
 def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
     """Give the shuffled control the vectors of the rotated one."""
-    connection.execute("DELETE FROM embeddings WHERE model_id = 'yard-shuffled'")
-    connection.execute(
-        "UPDATE embeddings SET model_id = 'yard-shuffled' WHERE model_id = 'yard-rotated'"
+    remove(connection, "model_id = 'yard-shuffled'")
+    add_query(
+        connection,
+        "SELECT * REPLACE ('yard-shuffled' AS model_id) FROM embeddings "
+        "WHERE model_id = 'yard-rotated'",
     )
+    remove(connection, "model_id = 'yard-rotated'")
 
 
 def test_the_page_reports_that_controls_hold(opened: Opened) -> None:

@@ -14,6 +14,7 @@ import pytest
 import query
 from query.sql.memory import limited_memory
 from schemas.errors import StoreError
+from tests.vectors import remove
 
 ASK = (
     "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', "
@@ -242,7 +243,7 @@ def test_an_open_transaction_is_not_seen_yet(store_path: Path, tmp_path: Path) -
     copy.write_bytes(store_path.read_bytes())
     with query.connect(copy, read_only=False) as con:
         con.execute("BEGIN")
-        con.execute("DELETE FROM embeddings WHERE model_id = 'rotated'")
+        remove(con, "model_id = 'rotated'")
         assert con.sql(ASK).fetchall() == [(1.0,)]
         con.execute("COMMIT")
         assert con.sql(ASK).fetchall() == [(None,)]

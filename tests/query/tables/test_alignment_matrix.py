@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import query
 from query.metrics import METRICS, Alignment, align
 from query.sql.output import error_sentence
+from tests.vectors import add_query
 
 K = 5
 HOW = f"dataset := 'crystals', k := {K}"
@@ -145,10 +146,11 @@ def test_several_metrics_at_once(con: Connection, metrics: str) -> None:
 
 def test_vectors_of_very_different_lengths_are_warned_of(writable: Connection) -> None:
     stretched = "[x * if(system_id = 'crystals/007', 100, 1) FOR x IN vector] AS vector"
-    writable.execute(f"""
-        INSERT INTO embeddings SELECT * REPLACE ('uneven' AS model_id, {stretched}) FROM embeddings
-        WHERE model_id = 'near'
-    """)
+    add_query(
+        writable,
+        f"SELECT * REPLACE ('uneven' AS model_id, {stretched}) FROM embeddings "
+        "WHERE model_id = 'near'",
+    )
     writable.execute(
         "INSERT INTO models SELECT * REPLACE ('uneven' AS model_id) FROM models "
         "WHERE model_id = 'near'"
@@ -477,10 +479,7 @@ def near(value: Any) -> Any:
 
 
 def test_two_vectors_of_one_system_are_refused(writable: Connection) -> None:
-    writable.execute(
-        "INSERT INTO embeddings FROM embeddings WHERE model_id = 'near' "
-        "AND system_id = 'crystals/003'"
-    )
+    add_query(writable, "FROM embeddings WHERE model_id = 'near' AND system_id = 'crystals/003'")
     with pytest.raises(
         duckdb.InvalidInputException, match="near has two vectors of one system of crystals"
     ):

@@ -1,0 +1,125 @@
+"""Put vectors into a store, and take them out, without runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ingest.runs.store.vector_tables import remove_empty
+from schemas.vectors import write_view
+from zoo.worker.sealed import stamp
+from zoo.worker.tables import VECTORS, VECTORS_OPTIONS
+
+Table = NDArray[np.float32]
+
+
+def put(
+    connection: duckdb.DuckDBPyConnection,
+    model_id: str,
+    ids: Sequence[str],
+    vectors: Table | Sequence[Sequence[float]],
+    *,
+    representation: str = "last",
+    content: str | Sequence[str] = "c",
+    run_id: str | None = None,
+) -> None:
+    """Write vectors of one model on one dataset to a file, and register it.
+
+    Args:
+        connection: A store in a file, open for writing.
+        model_id: The model.
+        ids: The systems.
+        vectors: Their vectors, (n, d), or of different lengths.
+        representation: The representation.
+        content: The content hash, or one per system.
+        run_id: The run; None is a new one.
+    """
+    if isinstance(vectors, np.ndarray):
+        ends = np.arange(0, vectors.size + 1, max(vectors.shape[1], 1), dtype=np.int32)
+        lists = pa.ListArray.from_arrays(ends, pa.array(np.ravel(vectors), pa.float32()))
+    else:
+        lists = pa.array(vectors, pa.list_(pa.float32()))
+    run_id = run_id or f"run-{uuid4().hex[:12]}"
+    one = {"model_id": model_id, "representation": representation, "run_id": run_id}
+    if isinstance(content, str):
+        content = [content] * len(ids)
+    columns = {"system_id": pa.array(ids), "content_hash": pa.array(content), "vector": lists}
+    same = {name: pa.repeat(pa.scalar(value), len(ids)) for name, value in one.items()}
+    add(connection, pa.table(columns | same))
+
+
+def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    """Write rows of `embeddings`, of one run, representation and dataset, and register them."""
+    store = path_of(connection)
+    dataset = rows["system_id"][0].as_py().split("/")[0]
+    model_id, representation, run_id = (
+        rows[name][0].as_py() for name in ("model_id", "representation", "run_id")
+    )
+    folder = store.with_suffix(".data") / "vectors"
+    place = f"dataset={dataset}/model={model_id}/{run_id}-{uuid4().hex[:5]}.parquet"
+    file = folder / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = rows.select(VECTORS.names).cast(VECTORS).sort_by("system_id")
+    pq.write_table(rows, file, **VECTORS_OPTIONS)
+    found = stamp(file)
+    connection.execute(
+        "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            place,
+            str(folder),
+            run_id,
+            dataset,
+            model_id,
+            representation,
+            rows.num_rows,
+            found["size"],
+            found["sha256"],
+        ],
+    )
+    write_view(connection, store)
+
+
+def add_query(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None
+) -> None:
+    """Add what a query over `embeddings` returns, as rows of new runs."""
+    rows = connection.execute(sql, parameters or {}).to_arrow_table()
+    split = pa.table(
+        {
+            "dataset": [name.split("/")[0] for name in rows["system_id"].to_pylist()],
+            "model_id": rows["model_id"],
+            "representation": rows["representation"],
+        }
+    )
+    for part in split.group_by(split.column_names).aggregate([]).to_pylist():
+        mask = [row == part for row in split.to_pylist()]
+        run = pa.repeat(pa.scalar(f"run-{uuid4().hex[:12]}"), sum(mask))
+        chosen = rows.filter(pa.array(mask))
+        place = chosen.column_names.index("run_id")
+        add(connection, chosen.set_column(place, "run_id", run))
+
+
+def remove(
+    connection: duckdb.DuckDBPyConnection, where: str, parameters: Sequence[object] = ()
+) -> None:
+    """Have rows of `embeddings` not count any more, as if a later run had replaced them."""
+    connection.execute(
+        "INSERT INTO superseded SELECT run_id, system_id, representation FROM embeddings "
+        f"WHERE {where}",
+        list(parameters),
+    )
+    remove_empty(connection)
+    write_view(connection, path_of(connection))
+
+
+def path_of(connection: duckdb.DuckDBPyConnection) -> Path:
+    """Return the path of the store that a connection writes to."""
+    sql = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+    return Path(connection.execute(sql).fetchall()[0][0])
