@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
-    rebuild du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor lock check \
-    test-containers test-families test-gpu lint host-lock package
+    export import rebuild du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
+    lock check test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -17,6 +17,8 @@ ingest_takes     := MODEL DATASET $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS TITL
 plan_takes       := MODEL DATASET $(OPTIONS)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
+export_takes     := FILE
+import_takes     := FILE
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
 clean_takes      := MODEL DATASET FAMILY YES
@@ -186,6 +188,14 @@ fetch: install  ## load published vectors: MODEL=a,b|all DATASET=… REPO=owner/
 	$(call given,REPO,make fetch MODEL=$(MODEL) DATASET=$(DATASET) REPO=owner/name)
 	@$(MATTERZOO) fetch $(call flag,REVISION,revision) $(call flag,REPRESENTATION,representation) \
 	    $(call flag,LIMIT,limit) -- "$$MODEL" "$$DATASET" "$$REPO"
+
+export: install  ## write the store to one DuckDB file that every client reads: FILE=…
+	$(call given,FILE,make export FILE=all.duckdb)
+	@$(MATTERZOO) export -- "$$FILE"
+
+import: install  ## take such a file into the store; adds, and replaces nothing: FILE=…
+	$(call given,FILE,make import FILE=all.duckdb)
+	@$(MATTERZOO) import -- "$$FILE"
 
 rebuild: install  ## make the store again from its shards
 	@$(MATTERZOO) rebuild

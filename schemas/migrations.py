@@ -159,6 +159,10 @@ def version_of(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
     tables = {name for (name,) in connection.execute(query).fetchall()}
     if not tables:
         return 0
+    if "exported" in tables:
+        raise StoreError(
+            f"{path} is an exported store; `matterzoo import {path}` takes it into a store"
+        )
     if "schema_version" not in tables:
         raise StoreError(
             f"{path} is a DuckDB file but no store: it has no table schema_version. Give another "

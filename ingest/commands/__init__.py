@@ -95,6 +95,14 @@ def _add_sharing(commands: Commands) -> None:
     fetch.add_argument("--revision", help="40 hex digits, a branch or a tag (default: the newest)")
     about = "only so many systems of a dataset that is not here yet"
     fetch.add_argument("--limit", type=positive, help=about)
+    sub = commands.add("export", f"{SHARE}:export_store", "write the store to one DuckDB file")
+    about = "a new file: every DuckDB client reads it, and `matterzoo import` takes it back"
+    sub.add_argument("file", help=about)
+    add_store(sub)
+    about = "take an exported store into this one, run by run; it adds, and replaces nothing"
+    sub = commands.add("import", f"{SHARE}:import_store", about)
+    sub.add_argument("file", help="a file that `matterzoo export` wrote")
+    add_store(sub)
 
 
 def _add_checks(commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""Sharing vectors: runs are published as a dataset of a hub, and fetched from there into a store.
+"""Sharing vectors: through a hub, run by run, or as one file that holds a whole store.
 
 - `record`: what is published about a run, and where its file lies in the repository
 - `repository`: the commits and the index of a repository
@@ -10,5 +10,9 @@
 - `vector_file`: the rows of a run, written to a file that is published
 - `datacard`: the README of a repository
 - `publish`: finished runs go to a repository
+- `exported`: the form of an exported store, one DuckDB file
+- `export`: a store goes to such a file
+- `contradictions`: what such a file and a store may have against each other
+- `import_exported`: such a file goes into a store
 - `several_models`: both, for models as a user names them
 """
