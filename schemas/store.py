@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from schemas.errors import (
 )
 from schemas.migrations import apply, migrate, migrations, undo_migration
 from schemas.paths import MEMORY
-from schemas.vectors import follow_files
+from schemas.vectors import are_moved, follow_files
 from zoo.files import move_unless_exists
 
 HEADERS = 3 * 4096  # bytes of a DuckDB file before its first block
@@ -44,6 +45,19 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     _check_path(path, read_only)
     if str(path) != MEMORY and not Path(path).exists():
         _create(Path(path))
+    connection = _open_migrated(path, read_only)
+    if read_only and are_moved(connection, path):
+        connection.close()
+        # Plain clients find the files again by the view, so it is written again as soon as it may
+        # be: not while others use the store, nor where nothing may be written.
+        with suppress(StoreError):
+            _open_migrated(path, read_only=False).close()
+        connection = _open_migrated(path, read_only)
+    return connection
+
+
+def _open_migrated(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open a store that exists, with its tables up to date and its vector files found."""
     connection = open_as_it_is(path, read_only=read_only)
     try:
         migrate(connection, path, read_only=read_only)

@@ -194,6 +194,18 @@ def follow_files(
         connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
 
 
+def are_moved(connection: duckdb.DuckDBPyConnection, store: str | Path) -> bool:
+    """Return whether vector files are elsewhere than the view says, as after a move of the store.
+
+    Args:
+        connection: An open store.
+        store: Its path.
+    """
+    if str(store) == MEMORY:
+        return False
+    return any(file.path != file.listed for file in list_vector_files(connection, store))
+
+
 def literals(values: Sequence[str]) -> str:
     """Return a list of strings in SQL; a view cannot hold parameters.
 
