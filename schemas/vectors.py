@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from uuid import uuid4
 
 import duckdb
 
+from schemas.errors import StoreError
+from schemas.object_stores import is_remote, load_httpfs
 from schemas.paths import MEMORY, escape_glob, vectors_folder
 
 COLUMNS = "system_id, model_id, representation, content_hash, run_id, vector"
@@ -87,7 +90,7 @@ class VectorFile:
     @property
     def is_local(self) -> bool:
         """Whether the file is on a file system, and not in an object store."""
-        return "://" not in self.folder
+        return not is_remote(self.folder)
 
     @cached_property
     def fault(self) -> str | None:
@@ -149,6 +152,8 @@ def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None
             connection.execute(
                 "UPDATE vector_files SET folder = ? WHERE file = ?", [file.beside, file.file]
             )
+    if not all(file.is_local for file in files):
+        load_httpfs(connection)
     # DuckDB opens the first of the files when it makes the view.
     files.sort(key=lambda file: file.fault is not None)
     rows = NO_ROWS
@@ -179,6 +184,9 @@ def follow_files(
     if str(store) == MEMORY:
         return
     files = list_vector_files(connection, store)
+    if not all(file.is_local for file in files):
+        with suppress(StoreError):  # without them, the rest of the store answers
+            load_httpfs(connection)
     if not read_only and any(file.path != file.listed for file in files):
         connection.execute("BEGIN")
         write_view(connection, store)

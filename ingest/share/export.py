@@ -19,6 +19,7 @@ from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.vectors.files import RunFile, has_shards, list_files
 from ingest.share.exported import FORMAT, LONGEST, SCHEMA, TABLES, ExportError, add_file, comments
 from schemas.migrations import apply, migrations
+from schemas.object_stores import load_httpfs
 from schemas.paths import escape_glob
 from schemas.store import connect
 from schemas.vectors import COLUMNS, VectorFile, list_vector_files
@@ -143,6 +144,8 @@ def _add_vectors(
 ) -> None:
     """Copy the vectors of a run: those that count to `embeddings`, others beside them."""
     for file in files:
+        if not file.is_local:
+            load_httpfs(connection)
         known = registered.get(file.place)
         if known is None:
             file.check()
@@ -151,8 +154,7 @@ def _add_vectors(
             continue
         if known.fault is not None:
             raise Damaged(known.fault)
-        if known.is_local:
-            file.check()
+        file.check()
         for table, join in (("embeddings", "ANTI"), ("superseded_embeddings", "SEMI")):
             connection.execute(
                 f"INSERT INTO target.{table} {_ROWS} "

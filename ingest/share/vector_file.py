@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -120,13 +121,14 @@ class _Vectors:
     """The vectors of one representation of a run in the order of system_id, some at a time."""
 
     def __init__(self, run: Run, name: str) -> None:
-        self._batches = (
-            batch
-            for file in list_files(run)
-            if file.representation == name
-            for batch in pq.ParquetFile(file.path).iter_batches(AT_ONCE, _VECTOR_COLUMNS.names)
-        )
+        self._batches = self._read(run, name)
         self._held = _VECTOR_COLUMNS.empty_table()
+
+    def _read(self, run: Run, name: str) -> Iterator[pa.RecordBatch]:
+        for file in list_files(run):
+            if file.representation == name:
+                with file.local_copy() as path, pq.ParquetFile(path) as parquet:
+                    yield from parquet.iter_batches(AT_ONCE, _VECTOR_COLUMNS.names)
 
     def take(self, system_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the next vectors, which are those of these systems."""

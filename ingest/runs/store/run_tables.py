@@ -27,7 +27,7 @@ from ingest.runs.store.vector_tables import (
     supersede_outdated,
 )
 from ingest.runs.vectors.conversion import convert, discard_shards
-from ingest.runs.vectors.files import has_shards, list_files
+from ingest.runs.vectors.files import has_shards, put_in_place
 from schemas.message import one_line
 from schemas.paths import escape_glob
 from schemas.vectors import list_vector_files
@@ -139,8 +139,7 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
     restore_systems(dataset, run, job)
     _convert(run)
     counts = check_run(connection, run)
-    for file in list_files(run):
-        file.put_in_place()
+    put_in_place(run)
     with transaction(connection):
         refuse_namesakes(connection, dataset, run)
         changed = put_dataset(connection, dataset)

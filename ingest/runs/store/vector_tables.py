@@ -113,7 +113,7 @@ def register(
                 "vector_files",
                 {
                     "file": file.place,
-                    "folder": str(layout.vectors),
+                    "folder": file.folder,
                     "run_id": run.run_id,
                     "dataset": run.dataset,
                     "model_id": run.model_id,

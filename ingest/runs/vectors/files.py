@@ -4,19 +4,30 @@ A worker leaves them in the run's folder, out/vectors-00000.parquet and so on, a
 them. A load moves them to the store's folder of vectors, where every run has its own names:
 
     <store>.data/vectors/dataset=<dataset>/model=<model>/<run id>-00000.parquet
+
+or into an object store. Names there end with a part of the file's SHA-256: several stores may use
+one place, and then a name never means two contents.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
 from ingest.integrity import Damaged, check_file
 from ingest.runs.folder import Run
+from ingest.runs.vectors.places import NOTE, address_of_new
+from ingest.runs.vectors.upload import check_object, download, upload
+from schemas.object_stores import is_remote
 from schemas.paths import VECTORS
 from zoo.files import fsync, rename_durably
+
+HASH_DIGITS = 12  # hexadecimal digits of a file's SHA-256 in its name in an object store
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,8 @@ class RunFile:
         rows: How many vectors it has.
         bytes: Its size.
         sha256: Its SHA-256.
-        place: Its path below the store's folder of vectors.
+        folder: The store's folder of vectors, or an address in an object store.
+        place: Its path below that.
     """
 
     run: Run
@@ -39,13 +51,23 @@ class RunFile:
     rows: int
     bytes: int
     sha256: str
+    folder: str
     place: str
 
     @property
-    def path(self) -> Path:
-        """The path where the file is; a new one is still where the worker wrote it."""
-        new = self.run.out / self.name
-        return new if new.exists() else self._placed
+    def is_new(self) -> bool:
+        """Whether the file is still where the worker wrote it."""
+        return (self.run.out / self.name).exists()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the file is on a file system, and not in an object store."""
+        return self.is_new or not is_remote(self.folder)
+
+    @property
+    def path(self) -> str:
+        """The path, or the address, where the file is."""
+        return str(self.run.out / self.name) if self.is_new else f"{self.folder}/{self.place}"
 
     @property
     def stamp(self) -> dict[str, Any]:
@@ -54,19 +76,57 @@ class RunFile:
 
     def check(self) -> None:
         """Compare the file with its stamp; raise Damaged if it is another one, or missing."""
-        check_file(self.path, self.stamp)
+        if self.is_local:
+            check_file(Path(self.path), self.stamp)
+        else:
+            check_object(self.path, self.stamp)
+
+    @contextmanager
+    def local_copy(self) -> Iterator[Path]:
+        """Yield a path of the file's content: the file itself, or a copy of an object."""
+        if self.is_local:
+            yield Path(self.path)
+            return
+        with TemporaryDirectory() as temporary:
+            copy = Path(temporary, self.name)
+            download(self.path, copy)
+            yield copy
 
     def put_in_place(self) -> None:
-        """Move the file to the store's folder of vectors, unless it is there."""
+        """Move the file to its folder, unless it is there."""
         new = self.run.out / self.name
-        if new.exists():
-            self._placed.parent.mkdir(parents=True, exist_ok=True)
-            fsync(self._placed.parent.parent)
-            rename_durably(new, self._placed)
+        if not self.is_new:
+            return
+        if is_remote(self.folder):
+            upload(new, f"{self.folder}/{self.place}")
+            new.unlink()
+            return
+        placed = Path(self.folder, self.place)
+        placed.parent.mkdir(parents=True, exist_ok=True)
+        fsync(placed.parent.parent)
+        rename_durably(new, placed)
 
-    @property
-    def _placed(self) -> Path:
-        return self.run.data / VECTORS / self.place
+
+def put_in_place(run: Run) -> None:
+    """Move the new vector files of a run to where those of its store go.
+
+    The run's folder keeps where that is, so that it does not change if a process that moves some of
+    them is killed.
+
+    Args:
+        run: A finished run.
+
+    Raises:
+        RequestError: MATTERZOO_VECTORS is no address.
+        StoreError: The object store cannot be written to.
+    """
+    files = list_files(run)
+    if files and all(file.is_new for file in files) and not (run.folder / NOTE).exists():
+        address = address_of_new(run.data)
+        if address is not None:
+            run.write(NOTE, {"folder": address})
+    for file in list_files(run):
+        file.put_in_place()
 
 
 def list_files(run: Run) -> list[RunFile]:
@@ -79,7 +139,8 @@ def list_files(run: Run) -> list[RunFile]:
         Damaged: run.json or job.json is not as it was written.
     """
     job, result = run.read("job/job.json"), run.read("out/run.json")
-    folder = f"{name_dataset(job['dataset'])}/{name_model(job['model_id'])}"
+    address = run.read(NOTE)["folder"] if (run.folder / NOTE).exists() else None
+    place = f"{name_dataset(job['dataset'])}/{name_model(job['model_id'])}/{run.run_id}"
     return [
         RunFile(
             run,
@@ -88,10 +149,15 @@ def list_files(run: Run) -> list[RunFile]:
             rows=stated["rows"],
             bytes=stated["bytes"],
             sha256=stated["sha256"],
-            place=f"{folder}/{run.run_id}-{number:05d}.parquet",
+            folder=address or str(run.data / VECTORS),
+            place=f"{place}-{number:05d}{_mark(stated) if address else ''}.parquet",
         )
         for number, stated in enumerate(result.get("vectors", []))
     ]
+
+
+def _mark(stated: Mapping[str, Any]) -> str:
+    return f"-{stated['sha256'][:HASH_DIGITS]}"
 
 
 def has_shards(run: Run) -> bool:
@@ -115,7 +181,8 @@ def is_whole(run: Run) -> bool:
         files = list_files(run)
     except (Damaged, LookupError, TypeError):
         return True  # a load says what is wrong
-    return all(file.path.is_file() and file.path.stat().st_size == file.bytes for file in files)
+    paths = [(Path(file.path), file.bytes) for file in files if file.is_local]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
 def name_dataset(dataset: str) -> str:
