@@ -223,21 +223,6 @@ def literals(values: Sequence[str]) -> str:
     return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
 
 
-def copy_variables(
-    connection: duckdb.DuckDBPyConnection, cursor: duckdb.DuckDBPyConnection
-) -> None:
-    """Have a cursor read the files that its connection reads; it does not inherit variables.
-
-    Args:
-        connection: A connection that `follow_files` was called for.
-        cursor: One of its cursors.
-    """
-    sql = "SELECT name FROM duckdb_variables() WHERE starts_with(name, ?)"
-    for (name,) in connection.execute(sql, [_PREFIX]).fetchall():
-        ((paths,),) = connection.execute(f"SELECT getvariable('{name}')").fetchall()
-        cursor.execute(f"SET VARIABLE {name} = {literals(paths)}")
-
-
 def is_view_of_files(sql: str) -> bool:
     """Return whether a view reads files as those do that `write_view` writes.
 

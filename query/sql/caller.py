@@ -10,9 +10,10 @@ from weakref import WeakValueDictionary
 
 import duckdb
 
+from query.reading.files import store_path
 from query.sql.literals import literal
 from schemas.errors import StoreError
-from schemas.vectors import copy_variables
+from schemas.vectors import follow_files
 
 CALLER = "STRUCT(number BIGINT, search_path VARCHAR, hiding VARCHAR[])"  # of the macro __caller
 
@@ -77,9 +78,10 @@ def reading(caller: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
         )
     with connection.cursor() as cursor:
         try:
+            follow_files(cursor, store_path(cursor), read_only=True)
             if caller["search_path"]:  # a cursor does not inherit USE
                 cursor.execute(f"SET search_path = {literal(caller['search_path'])}")
-            copy_variables(connection, cursor)  # nor variables
+                follow_files(cursor, store_path(cursor), read_only=True)
             require_store(cursor)
         except (duckdb.CatalogException, StoreError) as error:
             path = caller["search_path"] or "this connection"

@@ -14,7 +14,7 @@ import pytest
 import query
 from query.sql.memory import limited_memory
 from schemas.errors import StoreError
-from tests.vectors import remove
+from tests.vectors import add_query, remove
 
 ASK = (
     "SELECT round(value, 9) FROM alignment('base', 'rotated', dataset := 'crystals', "
@@ -171,7 +171,10 @@ def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]
         con.execute("CREATE VIEW side.datasets AS FROM main.datasets")
         con.execute(f"CREATE VIEW side.embeddings AS {SWAPPED.format('main')}")
         con.execute(f"CREATE TABLE other.swapped AS {SWAPPED.format('other.main')}")
-        con.execute("DELETE FROM other.embeddings; INSERT INTO other.embeddings FROM other.swapped")
+        con.execute("USE other")
+        remove(con, "true")
+        add_query(con, "FROM swapped")
+        con.execute("USE first; RESET search_path")
         yield con
 
 
