@@ -176,12 +176,16 @@ def _add_housekeeping(commands: Commands) -> None:
     sub.add_argument("family", help=about)
     about = "say what this machine can run models with, and what is missing for the rest"
     add_store(commands.add("doctor", f"{KEEP}:doctor", about))
-    about = "make the store again from its shards"
+    about = "make the store again from its runs"
     add_store(commands.add("rebuild", f"{KEEP}:rebuild_store", about))
+    about = "bring a store of an earlier version into the form of today; nothing is computed"
+    add_store(commands.add("migrate", f"{KEEP}:migrate", about))
     add_store(commands.add("du", f"{KEEP}:disk_usage", "say what takes how much disk"))
     about = "remove models' vectors, an environment, the cache, or images; only what is named"
     sub = commands.add("clean", f"{KEEP}:clean", about, formatter_class=argparse.HelpFormatter)
-    about = "ids separated by commas: their rows in the store and their shards are removed"
+    about = (
+        "ids separated by commas: their rows in the store, their runs and vector files are removed"
+    )
     sub.add_argument("model", nargs="?", help=about)
     about = "names separated by commas: only what the models have on these is removed"
     sub.add_argument("dataset", nargs="?", help=about)

@@ -1,4 +1,4 @@
-"""Handlers of the commands env, doctor, rebuild, du and clean."""
+"""Handlers of the commands env, doctor, rebuild, migrate, du and clean."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ingest.maintenance.clean import clean_cache, clean_environment, clean_model
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import describe_usage
 from ingest.maintenance.doctor import diagnose, show
+from ingest.maintenance.migrate import migrate_store
 from ingest.maintenance.rebuild import rebuild
 from ingest.runtimes import environment
 from zoo.cards.discovery import find_families
@@ -47,7 +48,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def rebuild_store(options: argparse.Namespace) -> int:
-    """Make the store again from its shards.
+    """Make the store again from its runs.
 
     Args:
         options: Store.
@@ -59,6 +60,20 @@ def rebuild_store(options: argparse.Namespace) -> int:
         layout = Layout.find(options.store)
         count = rebuild(layout, print_now)
         print_now(f"{layout.store} is made again from {count} runs")
+    return 0
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """Bring a store of an earlier version into the form of today.
+
+    Args:
+        options: Store.
+
+    Returns:
+        The exit code.
+    """
+    with explained(options):
+        print_now(migrate_store(Layout.find(options.store), print_now))
     return 0
 
 

@@ -20,6 +20,7 @@ from ingest.runs.recovery import recover
 from ingest.runs.reporting import WorkerProgress, report_step
 from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
+from ingest.runs.vectors.files import reopen_damaged
 from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.protocol import Runtime
 from ingest.runtimes.worker import JobPlaces
@@ -157,6 +158,8 @@ class Execution:
     def _compute(self, request: Request, run: Run, worker: FamilyWorker) -> float:
         """Have the run finished; return how many seconds the worker took."""
         started = monotonic()
+        if reopen_damaged(run):
+            print_now(f"  computed again, since a file of its vectors is damaged, {run.folder}")
         if run.finished:
             print_now(f"  computed by an earlier start, {run.folder}")
         else:

@@ -185,6 +185,24 @@ def is_whole(run: Run) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
+def reopen_damaged(run: Run) -> bool:
+    """Have a finished run count as unfinished if a file of it is missing or cut off.
+
+    Its run.json is kept under another name. What is computed again takes the place of its files.
+
+    Args:
+        run: A run that this process has locked.
+
+    Returns:
+        Whether the run was reopened.
+    """
+    if not run.finished or is_whole(run):
+        return False
+    record = run.out / "run.json"
+    record.replace(record.with_suffix(".json.damaged"))
+    return True
+
+
 def name_dataset(dataset: str) -> str:
     """Return the name of a dataset's folder below the folder of vectors.
 
