@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from query.engine.undefined import Undefined
-from schemas.paths import MEMORY
+from schemas.message import one_line
+from schemas.paths import MEMORY, escape_glob
 from schemas.vectors import VectorFile, is_view_of_files, list_vector_files
 
 COLUMNS = ["system_id", "vector"]
+# Of a file in an object store, which DuckDB reads with the credentials that it finds.
+OBJECT = f"SELECT {', '.join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)"
 SUPERSEDED = """
 SELECT run_id, system_id FROM superseded
 WHERE representation = ? AND run_id IN (SELECT unnest(?::VARCHAR[]))
@@ -142,7 +145,9 @@ def read_files(
         SUPERSEDED, [representation, sorted({file.run_id for file in files})]
     ).to_arrow_table()
     wanted = None if systems is None else pa.array(sorted(systems), pa.string())
-    parts = [_keep(_read(file), _of_run(out_of_place, file.run_id), wanted) for file in files]
+    parts = [
+        _keep(_read(connection, file), _of_run(out_of_place, file.run_id), wanted) for file in files
+    ]
     parts = [part for part in parts if part.num_rows]
     if not parts:
         return np.empty((0, 0), dtype=np.float32)
@@ -150,13 +155,18 @@ def read_files(
     return _fill(parts, _places(ids), name)
 
 
-def _read(file: VectorFile) -> pa.Table:
+def _read(connection: duckdb.DuckDBPyConnection, file: VectorFile) -> pa.Table:
     if file.fault is not None:
         raise Undefined(file.fault)
     try:
-        table = pq.read_table(file.path, columns=COLUMNS, page_checksum_verification=True)
+        if file.is_local:
+            table = pq.read_table(file.path, columns=COLUMNS, page_checksum_verification=True)
+        else:
+            table = connection.execute(OBJECT, [escape_glob(file.path)]).to_arrow_table()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise Undefined(f"{file.path} is damaged ({error}): {file.remedy}") from error
+    except duckdb.IOException as error:
+        raise Undefined(f"{file.path} cannot be read ({one_line(error)}): {file.remedy}") from error
     if table.num_rows != file.rows:
         raise Undefined(
             f"{file.path} has {table.num_rows} rows, expected {file.rows}: {file.remedy}"
