@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import chance, engine, ingest, intervals, page, paper, rows, sql
+from tests.bench import chance, engine, ingest, intervals, loading, page, paper, rows, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -18,6 +18,10 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
     ),
     "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
     "demo": (lambda options: ingest.demo(), "`make demo` against its models' own time; 6 minutes"),
+    "loading": (
+        lambda options: loading.run(),
+        "loading a run's vectors against writing them, and their size on disk",
+    ),
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
     "page": (
         lambda options: page.run(),
