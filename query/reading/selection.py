@@ -158,13 +158,13 @@ def choose_sources(
     """
     if names is not None:
         return list(dict.fromkeys(find_source(connection, name) for name in names))
+    damage = find_damage(connection, dataset)
     found = connection.execute(
         "SELECT model_id, default_representation FROM models SEMI JOIN (SELECT model_id, "
         f"representation AS default_representation FROM ({held(connection)}) WHERE dataset = ?) "
         "USING (model_id, default_representation) ORDER BY model_id",
         [dataset],
     )
-    damage = find_damage(connection, dataset)
     return [
         Source(model_id, representation, True)
         for model_id, representation in found.fetchall()

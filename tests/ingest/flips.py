@@ -19,17 +19,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs import load as loading
 from ingest.runs.errors import RequestError, ShardError
+from ingest.runs.folder import Run
+from ingest.runs.imported import IMPORTED
 from ingest.runs.load import finish_interrupted_loads
+from ingest.runs.vectors.files import list_files
 from ingest.systems.materialized import check_materialized, read_materialized
+from query.engine.undefined import Undefined
+from query.reading.files import read_files
 from schemas.errors import StoreBroken, StoreError, explain_error
+from schemas.store import connect
 from tests.ingest.soak import MODELS, import_random, load_one, quiet, rows, run_of
 
-KINDS = ("shard", "systems", "json", "store", "wal", "note")
+KINDS = ("vectors", "outcomes", "systems", "json", "store", "wal", "note")
 FOUND, HARMLESS, SILENT = "found", "harmless", "SILENT"
 ERRORS = (StoreError, ShardError, RequestError)
 
@@ -45,9 +52,10 @@ def build(root: Path) -> None:
     run_of(whole, MODELS[0]).write("runtime.json", {"runtime": "given", "image": None})
     shutil.copytree(whole.store.parent, cut.store.parent)
     import_random(whole, MODELS[1])
-    shutil.copytree(
-        run_of(whole, MODELS[1]).folder, cut.data / "runs" / run_of(whole, MODELS[1]).run_id
-    )
+    run = run_of(whole, MODELS[1])
+    shutil.copytree(run.folder, cut.data / "runs" / run.run_id)
+    for file in list_files(run):  # as the worker left it
+        shutil.copy(file.path, Run.of(cut, run.run_id).out / file.name)
     (run_of(cut, MODELS[1]).folder / "landed.json").unlink()
     pid = os.fork()
     if pid == 0:
@@ -74,10 +82,12 @@ def flip(file: Path, chance: random.Random) -> int:
 def files_of(kind: str, layout: Layout) -> list[Path]:
     runs = layout.data / "runs"
     patterns = {
-        "shard": "*/out/shard-*.parquet",
+        "outcomes": "*/out/outcomes.parquet",
         "systems": "*/job/systems.parquet",
         "note": "*/landed.json",
     }
+    if kind == "vectors":
+        return sorted(layout.vectors.rglob("*.parquet"))
     if kind in patterns:
         found = list(runs.glob(patterns[kind]))
         return sorted(
@@ -99,7 +109,13 @@ class Flips:
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.chance = root, random.Random(seed)
-        self.expected = rows(Layout(root / "whole" / "matter.duckdb"))
+        whole = Layout(root / "whole" / "matter.duckdb")
+        self.expected = rows(whole)
+        with connect(whole.store, read_only=True) as connection:
+            self.vectors = {
+                model_id: read_files(connection, model_id, IMPORTED, "soak", None, model_id)
+                for model_id in MODELS[:2]
+            }
 
     def trial(self, kind: str) -> tuple[str, str]:
         """Flip one bit; return the outcome and the place."""
@@ -109,7 +125,19 @@ class Flips:
         file = self.chance.choice(files_of(kind, layout))
         where = f"byte {flip(file, self.chance)} of {file.relative_to(self.root / 'trial')}"
         found = self._store(layout) if kind in ("store", "wal") else self._beside(layout, file)
+        if kind == "vectors" and self._read(layout, file) == SILENT:
+            found = SILENT
         return found, where
+
+    def _read(self, layout: Layout, file: Path) -> str:
+        """Return whether a question that reads a damaged vector file names it."""
+        model_id = file.parent.name.removeprefix("model=")
+        with connect(layout.store, read_only=True) as connection:
+            try:
+                found = read_files(connection, model_id, IMPORTED, "soak", None, model_id)
+            except Undefined as undefined:
+                return FOUND if str(file) in str(undefined) else SILENT
+        return HARMLESS if np.array_equal(found, self.vectors[model_id]) else SILENT
 
     def _store(self, layout: Layout) -> str:
         """Return whether damage of the store is noticed on use, and mended by `rebuild`."""

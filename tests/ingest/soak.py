@@ -2,11 +2,12 @@
 
     python -m tests.ingest.soak --kills 500 [--seed 0]
 
-Each trial begins with a copy of a small store, starts a process that loads, rebuilds or migrates,
-and ends it by SIGKILL at a random moment, mostly soon after a file has appeared that shows that the
-process is at work. Then the command is repeated, after `rebuild` if the store counts as damaged,
-and every row is compared with that of a process that nobody killed. The program prints one line per
-kind of trial. The exit code is 1 if a store did not open, or if a row was lost, doubled or wrong.
+Each trial begins with a copy of a small store, starts a process that imports, loads, rebuilds or
+migrates, and ends it by SIGKILL at a random moment, mostly soon after a file has appeared that
+shows how far the process is: a vector file is written, is moved, or is being registered. Then the
+command is repeated, after `rebuild` if the store counts as damaged, and every row is compared with
+that of a process that nobody killed. The program prints one line per kind of trial. The exit code
+is 1 if a store did not open, or if a row was lost, doubled or wrong.
 """
 
 from __future__ import annotations
@@ -28,21 +29,27 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ingest.layout import Layout
+from ingest.maintenance.migrate import migrate_store
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.import_vectors import import_vectors
 from ingest.runs.imported import ImportedVectors
 from ingest.runs.load import finish_interrupted_loads, load
+from ingest.runs.vectors.files import list_files
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.errors import StoreBroken
 from schemas.migrations import FOLDER
-from schemas.store import connect, update
+from schemas.store import connect
 from zoo.cards.discovery import load_models
+from zoo.worker.sealed import stamp
+from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
 SYSTEMS, WIDTH = 60, 8
 MODELS = ("soak-a", "soak-b", "soak-c")
@@ -76,7 +83,15 @@ def make_again(layout: Layout) -> None:
 
 
 def migrate(layout: Layout) -> None:
-    update(layout.store)
+    migrate_store(layout, quiet)
+
+
+def import_one(model_id: str) -> Act:
+    def act(layout: Layout) -> None:
+        finish_interrupted_loads(layout, quiet)
+        import_random(layout, model_id)
+
+    return act
 
 
 # Per kind of trial: the store that is copied, what is killed, and what makes the store whole again.
@@ -84,22 +99,28 @@ KINDS: dict[str, tuple[str, Act, Act]] = {
     "first load": ("empty", load_one(MODELS[0]), load_one(MODELS[0])),
     "later load": ("one", load_one(MODELS[1]), load_one(MODELS[1])),
     "load in place of an earlier one": ("two", load_one(MODELS[0]), load_one(MODELS[0])),
+    "import": ("two", import_one(MODELS[2]), import_one(MODELS[2])),
     "rebuild": ("two", make_again, make_again),
     "rebuild of a damaged store": ("torn", make_again, make_again),
     "migration": ("old", migrate, migrate),
 }
 # What appears while a process is at work; '' means a kill at any time.
-WAL, NEW, NOTE, MARK = (
+WAL, NEW, NOTE, MARK, WRITTEN, MOVED = (
     "matter.duckdb.wal",
     ".*.new",
     "matter.data/runs/*/landing.json",
     ".*.migrating",
+    "matter.data/runs/*/out/vectors-*.parquet",
+    "matter.data/vectors/*/model={}/*.parquet",
 )
-TRIGGERS = {kind: (WAL, NOTE, "") for kind in KINDS} | {
-    "first load": (WAL, NEW, NOTE, ""),
+TRIGGERS = {
+    "first load": (WAL, NEW, NOTE, MOVED.format(MODELS[0]), ""),
+    "later load": (WAL, NOTE, MOVED.format(MODELS[1]), ""),
+    "load in place of an earlier one": (WAL, NOTE, ""),
+    "import": (WAL, NOTE, WRITTEN, MOVED.format(MODELS[2]), ""),
     "rebuild": (NEW, ""),
     "rebuild of a damaged store": (NEW, ""),
-    "migration": (WAL, MARK, ""),
+    "migration": (WAL, MARK, NEW, WRITTEN, MOVED.format("*"), ""),
 }
 
 
@@ -145,6 +166,8 @@ def templates(root: Path) -> None:
             import_random(layout, model_id)
         for run in [run_of(layout, model_id) for model_id in MODELS[landed:2]]:
             (run.folder / "landed.json").unlink()
+            for file in list_files(run):  # as the worker left it
+                Path(file.path).rename(run.out / file.name)
         if not landed:
             shutil.rmtree(run_of(layout, MODELS[1]).folder)
         if landed < 2:
@@ -156,6 +179,7 @@ def templates(root: Path) -> None:
     os.truncate(root / "torn" / "matter.duckdb", 300_000)
     shutil.copytree(root / "two", root / "old")
     first_schema(root / "old" / "matter.duckdb")
+    former_runs(Layout(root / "old" / "matter.duckdb"))
 
 
 def first_schema(path: Path) -> None:
@@ -180,6 +204,23 @@ def first_schema(path: Path) -> None:
                     f"INSERT INTO matter.{table} ({names}) SELECT {todays} FROM new.{table}"
                 )
     new.unlink()
+
+
+def former_runs(layout: Layout) -> None:
+    """Write the runs of a store as earlier versions left them, with vectors in a shard."""
+    for run in list_runs(layout):
+        job, result = run.read("job/job.json"), run.read("out/run.json")
+        (file,) = list_files(run)
+        table, shard = pq.read_table(file.path), run.out / "shard-00000.parquet"
+        columns = table.to_pydict() | {"status": ["ok"] * len(table)}
+        columns |= {name: [None] * len(table) for name in ("reason", "energy")}
+        metadata = {name: job[name] for name in ("run_id", "model_id", "card_hash")}
+        whole = pa.table({name: columns[name] for name in SHARD.names}, schema=SHARD)
+        pq.write_table(whole.replace_schema_metadata(metadata), shard, **SHARD_OPTIONS)
+        former = {name: result[name] for name in result if name not in ("vectors", "outcomes")}
+        run.write("out/run.json", former | {"shards": {shard.name: stamp(shard)}})
+        run.outcomes.unlink()
+    shutil.rmtree(layout.vectors)
 
 
 def rows(layout: Layout) -> str:

@@ -56,11 +56,11 @@ def test_forty_kills_leave_every_row() -> None:
 
 
 def test_no_flipped_bit_is_silent() -> None:
-    said = run_module("tests.ingest.flips", "--flips", "24")
+    said = run_module("tests.ingest.flips", "--flips", "28")
     found = dict(line.split(": ", 1) for line in said.splitlines())
     assert (
-        set(found) == {"shard", "systems", "json", "store", "wal", "note"}
-        and "found" in found["shard"]
+        set(found) == {"vectors", "outcomes", "systems", "json", "store", "wal", "note"}
+        and "found" in found["vectors"]
     )
 
 
