@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
-    export import rebuild du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
+    export import rebuild migrate du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
     lock check test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
@@ -197,13 +197,16 @@ import: install  ## take such a file into the store; adds, and replaces nothing:
 	$(call given,FILE,make import FILE=all.duckdb)
 	@$(MATTERZOO) import -- "$$FILE"
 
-rebuild: install  ## make the store again from its shards
+rebuild: install  ## make the store again from its runs
 	@$(MATTERZOO) rebuild
+
+migrate: install  ## bring a store of an earlier version into the form of today; nothing is computed
+	@$(MATTERZOO) migrate
 
 du: install  ## what takes how much disk
 	@$(MATTERZOO) du
 
-clean: install  ## remove the vectors and shards of MODEL=a,b [DATASET=a,b]; without MODEL, our images and containers [FAMILY=] [YES=1]
+clean: install  ## remove the vectors and runs of MODEL=a,b [DATASET=a,b]; without MODEL, our images and containers [FAMILY=] [YES=1]
 	$(if $(DATASET),$(call given,MODEL,make clean MODEL=chgnet-0.3.0 DATASET=aflow))
 	$(call either,MODEL,FAMILY)
 	@$(MATTERZOO) clean $(if $(MODEL),,--images="$${FAMILY:-all}") $(if $(YES),--yes) \

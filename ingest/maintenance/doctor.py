@@ -22,7 +22,7 @@ from zoo.terminal import gigabytes
 
 # The largest model that needs no download takes 1.2 GB, and the files of images are best cached.
 ENOUGH_MEMORY = 3e9  # bytes
-# Ten models of 500 numbers per vector over 10,000 systems take 0.4 GB, as shards and in the store.
+# Ten models of 500 numbers per vector over 10,000 systems take 0.2 GB, and twice that in between.
 ENOUGH_STORE = 1e9  # bytes
 
 

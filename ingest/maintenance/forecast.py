@@ -198,7 +198,7 @@ def _describe_work(layout: Layout, foreseen: _Foreseen, systems: int) -> Iterato
     yield f"  memory: {_memory(selection, device, measured)}"
     yield f"  batches: {_batches(foreseen.request, systems)}"
     vectors = systems * bytes_per_system(selection, foreseen.representations)
-    yield f"  vectors: {megabytes(vectors)}, in shards and in the store"
+    yield f"  vectors: {megabytes(vectors)}, half of it only until the run is done"
 
 
 def _time(selection: Selection, systems: int, device: str, measured: Measured | None) -> str:

@@ -12,7 +12,7 @@ from ingest.runtimes.protocol import Runtime
 from zoo.cards.family import Family, Selection
 from zoo.terminal import duration
 
-COPIES = 2  # of every vector: one in a shard, one in the store
+COPIES = 2  # of every vector as a run ends: one in a vector file, and until then one in a shard
 NUMBER_BYTES = 4  # of a float32
 START_SECONDS = 8.0  # to start a worker and load its first model, on 2 CPU cores
 LOAD_SECONDS = 1.0  # to load a further model of the same family
@@ -118,7 +118,7 @@ def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Co
 
 
 def bytes_per_system(selection: Selection, representations: Sequence[str]) -> int:
-    """Return the bytes that one system's vectors take, in a shard and in the store together.
+    """Return the bytes that one system's vectors take, in a shard and in a vector file together.
 
     Args:
         selection: The model.
