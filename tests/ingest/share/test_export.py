@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,6 +163,42 @@ def test_an_import_that_was_cut_off_is_continued(
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(2,)]
     assert import_store(elsewhere, file, quiet) == 3
     assert without_places(contents(elsewhere.store)) == without_places(contents(full.store))
+
+
+# Imports, and is killed before the n-th rename or removal of a file; prints how many there are.
+KILLED = """
+import itertools, os, sys
+from pathlib import Path
+from ingest.layout import Layout
+from ingest.share.import_exported import import_store
+numbers, last = itertools.count(), int(sys.argv[3])
+def kill(event, arguments):
+    if event in ('os.rename', 'os.remove') and next(numbers) == last:
+        os.kill(os.getpid(), 9)
+sys.addaudithook(kill)
+import_store(Layout(Path(sys.argv[1])), Path(sys.argv[2]), str)
+print(next(numbers))
+"""
+
+
+def test_a_killed_import_loses_and_doubles_nothing(
+    full: Layout, tmp_path: Path, contents: Contents
+) -> None:
+    file = tmp_path / "all.duckdb"
+    export(full, file, quiet)
+    expected = without_places(contents(full.store))
+
+    def import_and_kill(folder: Path, last: int) -> subprocess.CompletedProcess[str]:
+        folder.mkdir()
+        command = [sys.executable, "-c", KILLED, folder / "b.duckdb", file, str(last)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    total = int(import_and_kill(tmp_path / "whole", -1).stdout)
+    for last in range(5, total, -(-total // 3)):
+        folder = tmp_path / str(last)
+        assert import_and_kill(folder, last).returncode == -9
+        import_store(Layout(folder / "b.duckdb"), file, quiet)
+        assert without_places(contents(folder / "b.duckdb")) == expected
 
 
 def test_an_export_replaces_nothing(full: Layout, tmp_path: Path) -> None:
