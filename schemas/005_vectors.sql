@@ -12,7 +12,8 @@ CREATE TABLE vector_files (
     representation VARCHAR NOT NULL,
     rows           BIGINT NOT NULL,
     bytes          BIGINT NOT NULL,
-    sha256         VARCHAR NOT NULL
+    sha256         VARCHAR NOT NULL,
+    modified       BIGINT
 );
 
 CREATE TABLE superseded (
@@ -33,6 +34,9 @@ COMMENT ON COLUMN vector_files.file IS 'Its path below the folder of vectors';
 COMMENT ON COLUMN vector_files.folder IS
     'The folder of vectors when the view embeddings was last written';
 COMMENT ON COLUMN vector_files.bytes IS 'Its size';
+COMMENT ON COLUMN vector_files.modified IS
+    'When it was written, in ns since 1970; if that differs, its SHA-256 is compared. NULL: it is '
+    'in an object store';
 COMMENT ON TABLE superseded IS
     'Rows of vector files that are no longer in embeddings: a later run has replaced them, or '
     'their system has left its dataset or changed in it';

@@ -7,11 +7,13 @@ missing, a variable of the connection takes the place of the list.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,12 +38,14 @@ COMMENT ON COLUMN embeddings.content_hash IS
 COMMENT ON COLUMN embeddings.vector IS 'float32, in the model''s own arbitrary units';
 """
 FILES = """
-SELECT file, folder, f.run_id, f.dataset, f.model_id, representation, rows, bytes, sha256,
+SELECT file, folder, f.run_id, f.dataset, f.model_id, representation, rows, bytes, sha256, modified,
     coalesce(runtime, '')
 FROM vector_files AS f LEFT JOIN runs USING (run_id)
 WHERE ($model_id IS NULL OR f.model_id = $model_id) AND ($dataset IS NULL OR f.dataset = $dataset)
 ORDER BY file
 """
+# A file with the columns of the view and no rows: DuckDB does not read a list of no files.
+NO_FILE = Path(__file__).resolve().parent / "no_vectors.parquet"
 _PREFIX = "matterzoo_vectors_"
 _VARIABLE = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
 
@@ -61,6 +65,7 @@ class VectorFile:
         rows: How many vectors it has, superseded ones included.
         bytes: Its size.
         sha256: Its SHA-256.
+        modified: When it was written, in ns since 1970; None in an object store.
         runtime: What started the run's worker.
     """
 
@@ -74,6 +79,7 @@ class VectorFile:
     rows: int
     bytes: int
     sha256: str
+    modified: int | None
     runtime: str
 
     @property
@@ -94,16 +100,31 @@ class VectorFile:
 
     @cached_property
     def fault(self) -> str | None:
-        """What is wrong with the file as far as its size shows, and what mends it; else None."""
+        """What is wrong with the file, and what mends it; else None.
+
+        Its content is looked at only if its size or time has changed, and if this process could
+        note that it is whole: a large store that may only be read is not read at each opening.
+        """
         if not self.is_local:
             return None
         try:
-            size = Path(self.path).stat().st_size
+            status = Path(self.path).stat()
         except OSError:
             return f"{self.path} is missing: {self.remedy}"
-        if size != self.bytes:
-            return f"{self.path} has {size} bytes, expected {self.bytes}: {self.remedy}"
+        if status.st_size != self.bytes:
+            return f"{self.path} has {status.st_size} bytes, expected {self.bytes}: {self.remedy}"
+        if not self.is_as_noted and os.access(self.path, os.W_OK):
+            found = _hash(self.path, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+            if found != self.sha256:
+                return f"{self.path} is not as it was written: {self.remedy}"
         return None
+
+    @property
+    def is_as_noted(self) -> bool:
+        """Whether the file is where the view says, and was not modified since it was written."""
+        if not self.is_local:
+            return True
+        return self.path == self.listed and modified_at(self.path) in (self.modified, None)
 
     @property
     def remedy(self) -> str:
@@ -116,6 +137,18 @@ class VectorFile:
         else:
             again = f"{command} --representation {self.representation}` computes its vectors again"
         return f"restore it, or {again}"
+
+
+def modified_at(path: str) -> int | None:
+    """Return when a file was modified, in ns since 1970; None if it is on no file system.
+
+    Args:
+        path: The path or address of a file.
+    """
+    try:
+        return None if is_remote(path) else Path(path).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def list_vector_files(
@@ -148,9 +181,11 @@ def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None
     """
     files = list_vector_files(connection, store)
     for file in files:
-        if file.path != file.listed:
+        if not file.is_as_noted and file.fault is None:
+            folder = file.path.removesuffix(f"/{file.file}")
             connection.execute(
-                "UPDATE vector_files SET folder = ? WHERE file = ?", [file.beside, file.file]
+                "UPDATE vector_files SET folder = ?, modified = ? WHERE file = ?",
+                [folder, modified_at(file.path), file.file],
             )
     if not all(file.is_local for file in files):
         load_httpfs(connection)
@@ -187,7 +222,7 @@ def follow_files(
     if not all(file.is_local for file in files):
         with suppress(StoreError):  # without them, the rest of the store answers
             load_httpfs(connection)
-    if not read_only and any(file.path != file.listed for file in files):
+    if not read_only and _changes(connection, files):
         connection.execute("BEGIN")
         write_view(connection, store)
         connection.execute("COMMIT")
@@ -197,13 +232,12 @@ def follow_files(
         return
     variable = _variable(connection)
     if variable is not None:
-        # Without any file DuckDB reads nothing at all; a missing one is at least named.
-        paths = [escape_glob(path) for path in whole or [files[0].path]]
+        paths = [escape_glob(path) for path in whole or [str(NO_FILE)]]
         connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
 
 
 def are_moved(connection: duckdb.DuckDBPyConnection, store: str | Path) -> bool:
-    """Return whether vector files are elsewhere than the view says, as after a move of the store.
+    """Return whether the store should note where its vector files are, as after a move of it.
 
     Args:
         connection: An open store.
@@ -211,7 +245,7 @@ def are_moved(connection: duckdb.DuckDBPyConnection, store: str | Path) -> bool:
     """
     if str(store) == MEMORY:
         return False
-    return any(file.path != file.listed for file in list_vector_files(connection, store))
+    return _changes(connection, list_vector_files(connection, store))
 
 
 def literals(values: Sequence[str]) -> str:
@@ -230,6 +264,24 @@ def is_view_of_files(sql: str) -> bool:
         sql: The statement that made the view.
     """
     return _VARIABLE.search(sql) is not None
+
+
+def _changes(connection: duckdb.DuckDBPyConnection, files: Sequence[VectorFile]) -> bool:
+    """Return whether whole files are elsewhere than the view says, or have another time.
+
+    The view lists none if none was there when it was written.
+    """
+    whole = [file for file in files if file.fault is None]
+    if any(not file.is_as_noted for file in whole):
+        return True
+    return bool(whole) and _variable(connection) is None
+
+
+@lru_cache(maxsize=4096)
+def _hash(path: str, *identity: int) -> str:
+    """Return the SHA-256 of a file; `identity` is what changes if its content does."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _variable(connection: duckdb.DuckDBPyConnection) -> str | None:

@@ -70,7 +70,7 @@ def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
     pq.write_table(rows, file, **VECTORS_OPTIONS)
     found = stamp(file)
     connection.execute(
-        "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             place,
             str(folder),
@@ -81,6 +81,7 @@ def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
             rows.num_rows,
             found["size"],
             found["sha256"],
+            file.stat().st_mtime_ns,
         ],
     )
     write_view(connection, store)

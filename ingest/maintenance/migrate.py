@@ -31,7 +31,7 @@ from schemas.message import one_line
 from schemas.migrations import VECTORS, migrate_safely, migrations, version_of
 from schemas.paths import escape_glob
 from schemas.store import open_as_it_is
-from schemas.vectors import list_vector_files, literals, write_view
+from schemas.vectors import list_vector_files, literals, modified_at, write_view
 from zoo.files import rename_durably
 from zoo.worker.vector_files import VectorFiles, VectorRows
 
@@ -195,7 +195,8 @@ def _register(
     """Register files, and refuse if the view then has other rows than the table had."""
     for row in rows:
         kept = {name: value for name, value in row.items() if name != "dimension"}
-        insert_row(connection, "vector_files", kept)
+        modified = modified_at(f"{row['folder']}/{row['file']}")
+        insert_row(connection, "vector_files", kept | {"modified": modified})
     files = [escape_glob(file.path) for file in list_vector_files(connection, layout.store)]
     if files:
         connection.execute(SUPERSEDE.format(files=literals(files)))

@@ -50,8 +50,6 @@ def require_store(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_HAS_STORE)
     except duckdb.CatalogException as error:
         raise StoreError(_NO_STORE) from error
-    except duckdb.IOException:
-        return  # it is there, and without a single file of vectors
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ingest.runs.folder import Run
 from ingest.runs.store.inserts import insert_row
 from ingest.runs.vectors.files import list_files
 from schemas.paths import escape_glob
-from schemas.vectors import VectorFile, list_vector_files, literals, write_view
+from schemas.vectors import VectorFile, list_vector_files, literals, modified_at, write_view
 
 KEYS = "run_id, system_id, representation, content_hash"
 NO_KEYS = f"SELECT {KEYS} FROM embeddings WHERE false"
@@ -121,6 +121,7 @@ def register(
                     "rows": file.rows,
                     "bytes": file.bytes,
                     "sha256": file.sha256,
+                    "modified": modified_at(file.path),
                 },
             )
     if not all_current:
