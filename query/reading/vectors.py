@@ -72,10 +72,7 @@ def read_keys(
     Raises:
         ValueError: The store has two vectors of one system, or a file of vectors is damaged.
     """
-    damage = find_damage(connection, selection.dataset)
-    for source in sources:
-        if (source.model_id, source.representation) in damage:
-            raise ValueError(damage[source.model_id, source.representation])
+    refuse_damaged(connection, sources, selection.dataset)
     asked = [(source.model_id, source.representation) for source in sources]
     rows = connection.execute(FINGERPRINTS, _named(asked) | selection.parameters()).fetchall()
     alike: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
@@ -99,6 +96,25 @@ def read_keys(
                 "run `matterzoo rebuild`"
             )
     return keys
+
+
+def refuse_damaged(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], dataset: str | None
+) -> None:
+    """Refuse to answer without vectors that the store should have.
+
+    Args:
+        connection: A store.
+        sources: The models.
+        dataset: The dataset; None for all.
+
+    Raises:
+        ValueError: A file of vectors is damaged; the message names it and what mends it.
+    """
+    damage = find_damage(connection, dataset)
+    for source in sources:
+        if (source.model_id, source.representation) in damage:
+            raise ValueError(damage[source.model_id, source.representation])
 
 
 def _named(names: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

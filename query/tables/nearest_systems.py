@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from query.metrics import Undefined
 from query.reading.selection import Source, find_dataset, find_source
-from query.reading.vectors import lists_to_table
+from query.reading.vectors import lists_to_table, refuse_damaged
 from query.tables.shared.declare import REQUIRED, Parameter, TableFunction
 from query.tables.shared.parameters import MODEL
 
@@ -69,6 +69,7 @@ def nearest_systems(
     source = find_source(connection, model)
     if dataset is not None:
         find_dataset(connection, dataset)
+    refuse_damaged(connection, [source], dataset)
     asked = _read_vector(connection, source, system_id)
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(

@@ -12,7 +12,7 @@ from query.engine.normalization import normalize as scale
 from query.engine.suggestions import unknown_name
 from query.metrics import NORMALIZATIONS, Undefined
 from query.reading.selection import find_dataset, find_source
-from query.reading.vectors import Vectors, column_to_table
+from query.reading.vectors import Vectors, column_to_table, refuse_damaged
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.parameters import MODEL, ONE_DATASET, SEED
 from query.tables.shared.planes import Explained, Plane, principal_plane, umap_plane
@@ -82,6 +82,7 @@ def system_map(
         ValueError: If the store has no such model or dataset, or an option makes no sense.
     """
     name, source = find_dataset(connection, dataset), find_source(connection, model)
+    refuse_damaged(connection, [source], name)
     layout = _Layout.of(method, k, normalize, seed)
     chosen = {"model": source.model_id, "representation": source.representation, "dataset": name}
     table = connection.execute(

@@ -132,6 +132,8 @@ def test_a_damaged_file_is_named_and_the_rest_answers(
         with pytest.raises(duckdb.InvalidInputException) as error:
             connection.sql(ASK.format("near")).fetchall()
         assert str(file) in str(error.value) and remedy in str(error.value)
+        with pytest.raises(duckdb.InvalidInputException, match="computes its vectors again"):
+            connection.sql("FROM nearest_systems('near', 'crystals/003')").fetchall()
         matrix = connection.sql(
             "SELECT DISTINCT model_a FROM alignment_matrix('crystals', permutations := 0, k := 5)"
         )
