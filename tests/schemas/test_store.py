@@ -108,22 +108,16 @@ def test_a_migration_that_fails_leaves_no_trace(
         ]
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
-    folder = tmp_path / "sql"
-    folder.mkdir()
-    shutil.copy(migrations.FOLDER / "001_store.sql", folder)
-    with monkeypatch.context() as patch:
-        patch.setattr(migrations, "FOLDER", folder)
-        with connect(path) as connection:
-            connection.execute(
-                "INSERT INTO runs BY NAME "
-                "SELECT 'r' AS run_id, 'm' AS model_id, 'd' AS dataset, ['x'] AS representations, "
-                "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, "
-                "'c' AS card_hash, 1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
-            )
+    with duckdb.connect(str(path)) as connection:
+        migrations.apply(connection, {1: migrations.migrations()[1]})
+        connection.execute(
+            "INSERT INTO runs BY NAME "
+            "SELECT 'r' AS run_id, 'm' AS model_id, 'd' AS dataset, ['x'] AS representations, "
+            "'ok' AS status, 'venv' AS runtime, 'cpu' AS device, 'float32' AS dtype, "
+            "'c' AS card_hash, 1 AS sent, 1 AS ok, 0 AS failed, 0 AS not_applicable"
+        )
     update(path)
     with connect(path, read_only=True) as connection:
         assert connection.execute("SELECT run_id, runtime, image FROM runs").fetchall() == [
