@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from ingest.layout import Layout
@@ -121,10 +120,7 @@ def test_a_killed_worker_continues_from_its_shards(
     assert said.out.count(f"{killed} half") == 1
     assert "continuing from the 1024 of 1100 systems" in said.err
     (run,) = list_runs(layout)
-    assert not kill.exists() and [pq.read_metadata(shard).num_rows for shard in run.shards] == [
-        1024,
-        76,
-    ]
+    assert not kill.exists() and run.finished and run.shards == []
     assert count(layout) == 1100
 
 
