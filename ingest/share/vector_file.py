@@ -128,7 +128,7 @@ class _Vectors:
         for file in list_files(run):
             if file.representation == name:
                 with file.local_copy() as path, pq.ParquetFile(path) as parquet:
-                    yield from parquet.iter_batches(AT_ONCE, _VECTOR_COLUMNS.names)
+                    yield from parquet.iter_batches(AT_ONCE, columns=_VECTOR_COLUMNS.names)
 
     def take(self, system_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the next vectors, which are those of these systems."""
