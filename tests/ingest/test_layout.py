@@ -68,12 +68,10 @@ def test_folders_that_match_a_pattern_are_not_read(
         subprocess.run(["cp", "-r", str(layout.data), str(place.data)], check=True)
     finish(Run.of(other, run.run_id), seed=1)
     load(there, Run.of(there, run.run_id), log=quiet)
-    shards = Run.of(there, run.run_id).shards
-    expected = {
-        row["system_id"]: row["vector"]
-        for shard in shards
-        for row in pq.read_table(shard).to_pylist()
-    }
+    (file,) = there.vectors.rglob("*.parquet")
+    with pq.ParquetFile(file) as vectors:
+        rows = vectors.read(["system_id", "vector"]).to_pylist()
+    expected = {row["system_id"]: row["vector"] for row in rows}
     with connect(there.store, read_only=True) as connection:
         for system_id, vector in connection.execute(
             "SELECT system_id, vector FROM embeddings"

@@ -47,7 +47,7 @@ def sent(planned: Plan) -> list[str]:
 
 def cut_off(run: Run | None, finish: Finish) -> Run:
     """Return a run that has shards and no run.json."""
-    (finish(run).out / "run.json").unlink()
+    (finish(run, merged=False).out / "run.json").unlink()
     assert run is not None
     return run
 
