@@ -98,29 +98,29 @@ HARM: dict[str, tuple[Callable[[Hub], None], str]] = {
     ),
     "not a number": (
         as_rows(lambda r: r[3].update(vector=[1, np.nan, 2])),
-        "s0003 has a vector that is not finite",
+        "toy--tiny--.* has a vector that is not finite",
     ),
     "infinite": (
         as_rows(lambda r: r[3].update(vector=[1, np.inf, 2])),
-        "s0003 has a vector that is not finite",
+        "toy--tiny--.* has a vector that is not finite",
     ),
     "longer": (
         as_rows(lambda r: r[3].update(vector=[1.0] * 4)),
-        "s0003 has a vector of another length than",
+        "it has vectors of another length than the card says, 3",
     ),
     "a number missing": (
         as_rows(lambda r: r[3].update(vector=[1.0, None, 2.0])),
-        "s0003 has a vector that",
+        "it has vectors of another length than the card says, 3",
     ),
-    "twice a row": (as_rows(lambda r: r.append(r[3])), "s0003 is there more than once"),
-    "fewer rows": (with_table(lambda t: t.slice(0, 9)), "its shards hold .*but its run.json says"),
+    "twice a row": (as_rows(lambda r: r.append(r[3])), "tiny/s0003 after tiny/s0003"),
+    "fewer rows": (with_table(lambda t: t.slice(0, 9)), "its files hold .*but its run.json says"),
     "another dataset's": (
         as_rows(lambda r: r[3].update(system_id="g2/x")),
         "g2/x was not sent, or not with this",
     ),
     "another representation": (
         as_rows(lambda r: r[3].update(representation="whole")),
-        "s0003 was not sent|s0003 has",
+        "s0003 was sent and is not there|s0003 was not sent",
     ),
     "no reason": (
         as_rows(lambda r: r[19].update(reason="")),
@@ -132,7 +132,7 @@ HARM: dict[str, tuple[Callable[[Hub], None], str]] = {
     ),
     "other counts": (
         changed(counts__ok=20, counts__failed=0),
-        "its shards hold .*, but its run.json says",
+        "its files hold .*, but its run.json says",
     ),
     "another card": (
         changed(card_hash="0" * 64),
