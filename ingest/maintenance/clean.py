@@ -18,11 +18,12 @@ from ingest.runs.folder import Run, list_runs, lock_run
 from ingest.runs.store.access import checkpoint, open_store, transaction
 from ingest.runs.store.vector_tables import remove_empty
 from ingest.runs.vectors.files import name_dataset, name_model
+from ingest.runs.vectors.places import NOTE
 from ingest.runtimes import environment
 from schemas.store import connect, update
 from schemas.vectors import write_view
 from zoo.cards.discovery import load_families
-from zoo.command_line import split_names
+from zoo.command_line import print_now, split_names
 from zoo.errors import did_you_mean
 from zoo.places import environments
 from zoo.terminal import megabytes
@@ -105,6 +106,8 @@ def remove_models(
         sizes = [f"{folder} ({megabytes(size_on_disk(folder))})" for folder in folders]
         lines = [f"{count} rows of {table}" for table, count in rows.items()] + sizes
         agree(lines, len(run_ids))
+        for address in sorted({run.read(NOTE)["folder"] for run in runs if _is_remote(run)}):
+            print_now(f"objects in {address} stay there: DuckDB removes none")
         if rows:
             with open_store(layout) as connection:
                 _delete(connection, layout, pairs)
@@ -112,6 +115,11 @@ def remove_models(
         for folder in folders:
             shutil.rmtree(folder)
     return lines
+
+
+def _is_remote(run: Run) -> bool:
+    """Return whether the vectors of a run are in an object store."""
+    return (run.folder / NOTE).exists()
 
 
 def clean_cache(layout: Layout) -> list[str]:

@@ -184,7 +184,11 @@ def test_a_load_that_was_cut_off_after_the_upload_is_finished(
 
 
 def test_two_stores_may_use_one_place(
-    layout: Layout, s3: Server, import_mine: Import, tmp_path: Path
+    layout: Layout,
+    s3: Server,
+    import_mine: Import,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = import_mine("mine", 1.0)
     [first] = s3.objects()
@@ -196,6 +200,7 @@ def test_two_stores_may_use_one_place(
     content = (s3.folder / "zoo" / first).read_bytes()
     shutil.rmtree(other.data)
     assert main(["clean", "mine", "--yes"]) == 0
+    assert "objects in s3://zoo/some where stay there" in capsys.readouterr().out
     assert (s3.folder / "zoo" / first).read_bytes() == content
     assert not run.folder.exists()
 
