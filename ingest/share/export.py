@@ -13,6 +13,7 @@ import duckdb
 from ingest.callbacks import Log
 from ingest.integrity import Damaged
 from ingest.layout import Layout
+from ingest.runs.chunks.shared import FOLDER as CHUNKS
 from ingest.runs.folder import LOADING, Run
 from ingest.runs.store.access import THREADS
 from ingest.runs.store.memory_limit import memory_limit
@@ -133,7 +134,9 @@ def _list(folder: Path) -> Sequence[Path]:
     return [
         path
         for path in found
-        if not path.name.startswith((".", "vectors-")) and path.name not in _LEFT_OUT
+        if not path.name.startswith((".", "vectors-"))
+        and path.name not in _LEFT_OUT
+        and path.parent.name != CHUNKS  # each is a file of a job, too
     ]
 
 

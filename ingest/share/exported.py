@@ -17,9 +17,11 @@ from typing import Any
 
 import duckdb
 
+from ingest.runs.chunks.shared import link
 from schemas.errors import StoreError
 from zoo.errors import MatterzooError
 from zoo.files import fsync
+from zoo.worker.job import SYSTEMS_FILE
 
 FORMAT = 1  # of the tables below; an import refuses a later one
 TABLES = ("datasets", "systems", "models", "runs", "failures", "labels", "scores")
@@ -107,17 +109,21 @@ class ExportedStore:
     Attributes:
         file: The file.
         connection: A connection to it.
+        shared: A folder where files of systems that are written keep a link by their content, so
+            that the jobs of all models that were sent the same systems share one; None for none.
     """
 
     file: Path
     connection: duckdb.DuckDBPyConnection
+    shared: Path | None = None
 
     @classmethod
-    def open(cls, file: Path) -> ExportedStore:
+    def open(cls, file: Path, shared: Path | None = None) -> ExportedStore:
         """Open an exported store.
 
         Args:
             file: The file.
+            shared: See the class.
 
         Raises:
             ExportError: There is none, or this version cannot read it.
@@ -139,7 +145,7 @@ class ExportedStore:
                 f"{file} was exported by matterzoo {version} in format {form}, this one reads up "
                 f"to {FORMAT}: update matterzoo"
             )
-        return cls(file, connection)
+        return cls(file, connection, shared)
 
     def paths(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, such as 'runs/<run id>'.
@@ -190,7 +196,10 @@ class ExportedStore:
             self._write_file(path, file)
 
     def _write_file(self, path: str, file: Path) -> None:
-        expected, digest = self.hash_of(path), hashlib.sha256()
+        expected, digest = str(self.hash_of(path)), hashlib.sha256()
+        same = self.shared / expected if self.shared and file.name == SYSTEMS_FILE else None
+        if same is not None and same.exists() and link(same, file):
+            return
         parts = "SELECT content FROM contents WHERE sha256 = ? AND part = ?"
         with file.open("wb") as stream:
             number = 0
@@ -201,3 +210,5 @@ class ExportedStore:
         if digest.hexdigest() != expected:
             raise StoreError(f"{self.file} is damaged: its file {path} is not what was exported")
         fsync(file)
+        if same is not None and not same.exists():
+            link(file, same)

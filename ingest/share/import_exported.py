@@ -60,10 +60,12 @@ def import_store(layout: Layout, file: Path, log: Log = print) -> int:
         ShardError: A run is not what it says it is. Runs before it stay.
         StoreError: The store cannot be written.
     """
-    exported = ExportedStore.open(file.absolute())
+    shared = layout.data / "imported" / "shared"
+    exported = ExportedStore.open(file.absolute(), shared)
     try:
         if layout.store.exists():
             refuse_contradictions(layout, exported)
+        shared.mkdir(parents=True, exist_ok=True)
         _write_datasets(layout, exported)
         stored = _stored_runs(layout)
         runs = [*_runs_in_order(exported)]
@@ -77,6 +79,7 @@ def import_store(layout: Layout, file: Path, log: Log = print) -> int:
         return len(new)
     finally:
         exported.connection.close()
+        shutil.rmtree(shared, ignore_errors=True)
         with suppress(OSError):
             (layout.data / "imported").rmdir()
 

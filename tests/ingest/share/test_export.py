@@ -107,6 +107,11 @@ def test_an_import_brings_everything_back(
     assert without_places(contents(elsewhere.store)) == before
     assert {run.run_id for run in list_runs(elsewhere)} == {r.run_id for r in list_runs(full)}
     assert not (elsewhere.data / "imported").exists()
+    sent = {}
+    for run in list_runs(elsewhere):
+        sent.setdefault(run.systems.read_bytes(), set()).add(run.systems.stat().st_ino)
+    assert [len(files) for files in sent.values()] == [1] * len(sent)
+    assert len(sent) < len(list_runs(elsewhere))
 
 
 def test_an_imported_store_can_be_made_again_and_exported_again(
