@@ -165,7 +165,7 @@ class Execution:
         else:
             with self._recorded(request, run):
                 weights = self._fetch_weights(request, run)
-                self._ensure_environment(request, run)
+                self._ensure_environment(request, run, worker)
                 started = monotonic()
                 self._work(request, run, worker, JobPlaces(run.job, run.out, weights))
         return monotonic() - started
@@ -189,11 +189,13 @@ class Execution:
         except WeightsError as error:
             raise RunError(str(error)) from error
 
-    def _ensure_environment(self, request: Request, run: Run) -> None:
+    def _ensure_environment(self, request: Request, run: Run, worker: FamilyWorker) -> None:
         """Have the environment ready, and note in the run's folder what the worker runs in."""
         family = request.selection.family
         if family.name in self._unbuildable:
             raise RunError(f"the environment of {family.name} could not be made ready, see above")
+        if not self.runtime.ready(family):
+            worker.end()  # it would keep the environment from being built again
         try:
             image = self.runtime.ensure(family, report_step)
         except RunError as error:

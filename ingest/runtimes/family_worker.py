@@ -49,7 +49,7 @@ class FamilyWorker:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._end()
+        self.end()
 
     def run(self, places: JobPlaces, on_event: OnEvent) -> None:
         """Have a job done.
@@ -80,15 +80,15 @@ class FamilyWorker:
         """Return the worker if it can do the job, else a new one."""
         if self._worker is not None and places in self._known and self._worker.waits:
             return self._worker
-        self._end()
+        self.end()
         first = self._jobs.index(places) if places in self._jobs else len(self._jobs)
         self._known = [places, *self._jobs[first + 1 :]][:MOST_JOBS]
         started = self._runtime.start(self._family, self._known, self._limits, self._log)
         self._worker, self._started = started.__enter__(), started
         return self._worker
 
-    def _end(self) -> None:
-        """End the worker, if there is one."""
+    def end(self) -> None:
+        """End the worker, if there is one; the next job starts another."""
         started = self._started
         self._forget()
         if started is not None:

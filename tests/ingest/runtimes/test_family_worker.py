@@ -13,8 +13,10 @@ import pytest
 from ingest.failures import RunError
 from ingest.layout import Layout
 from ingest.limits import Limits
+from ingest.runs import pending
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
+from ingest.runtimes import environment
 from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.venv import RUNTIME, ChildProcess
 from ingest.runtimes.worker import JobPlaces
@@ -22,6 +24,7 @@ from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.store import connect
 from zoo.cards.discovery import find_family
+from zoo.places import environments
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -72,7 +75,7 @@ def test_a_model_that_fails_costs_only_its_own_job(
 ) -> None:
     assert main(["ingest", "toy,toy-broken,toy-picky", molecules, "--runtime", "venv"]) == 1
     assert stored(layout) == [("toy", 6), ("toy-picky", 6)]
-    assert [len(list(same)) for same in _runs_of(pids())] == [1, 2, 1]
+    assert [len(same) for same in _runs_of(pids())] == [1, 2, 1]
     said = capfd.readouterr().err
     for name in ("first", "second"):
         assert f"error: toy-broken on {name}: toy-broken could not be loaded: ValueError: " in said
@@ -93,7 +96,25 @@ def test_a_worker_that_is_killed_is_followed_by_one_for_the_rest(
     assert main(command) == 0
     assert stored(layout) == [("toy", 6), ("toy-picky", 6)]
     assert capfd.readouterr().out.count("the worker was killed from outside") == 1
-    assert [len(list(same)) for same in _runs_of(pids())] == [1, 4]
+    assert [len(same) for same in _runs_of(pids())] == [1, 4]
+
+
+def test_an_environment_that_becomes_stale_meanwhile_is_built_again(
+    layout: Layout, molecules: str, pids: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    markers = [environments() / "toy" / environment.MARKER]
+    load = pending.load
+
+    def make_stale_and_load(*given: object, **options: object) -> object:
+        while markers:
+            markers.pop().unlink()
+        return load(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pending, "load", make_stale_and_load)
+    assert main(["ingest", "toy,toy-picky", molecules, "--runtime", "venv"]) == 0
+    assert stored(layout) == [("toy", 6), ("toy-picky", 6)]
+    assert [len(same) for same in _runs_of(pids())] == [1, 3]
+    assert environment.ready(find_family("toy"))
 
 
 @contextmanager
