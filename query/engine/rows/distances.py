@@ -41,7 +41,7 @@ class RowDistances(NamedTuple):
 
 
 def find_distances(drawn: DrawnRows) -> RowDistances:
-    """Add up products of distances for all pairs of models that have values.
+    """Return sums of products of distances for all pairs of models that have values.
 
     Args:
         drawn: The drawn systems.

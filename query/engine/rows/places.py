@@ -52,7 +52,7 @@ class _Strip(NamedTuple):
 
 
 def find_places(drawn: DrawnRows, i: int, lists: Sequence[Neighborhoods]) -> Places:
-    """Find the places of the neighbors that drawn systems have in other models.
+    """Return the places of the neighbors that drawn systems have in other models.
 
     Args:
         drawn: The drawn systems.
