@@ -46,11 +46,13 @@ CURRENT = """
 FROM outcomes SEMI JOIN (SELECT system_id, content_hash FROM systems)
 USING (system_id, content_hash)
 """
-FAILURES = f"""
+# All of them have one, where the run was sent the whole dataset as it is.
+ALL_CURRENT = "FROM outcomes"
+FAILURES = """
 INSERT INTO failures BY NAME
 SELECT system_id, $dataset AS dataset, $model_id AS model_id, representation, content_hash,
     $run_id AS run_id, status, reason
-{CURRENT} WHERE status != 'ok'
+{current} WHERE status != 'ok'
 """
 # A prediction stays as long as a vector of that model and system does.
 ORPHANS = """
@@ -62,8 +64,9 @@ PREDICTIONS = f"""
 INSERT OR REPLACE INTO labels BY NAME
 SELECT DISTINCT system_id, $property AS property, {ENERGY} AS value, 'eV' AS unit,
     $model_id AS source
-{CURRENT} WHERE status = 'ok' AND {ENERGY} IS NOT NULL
+{{current}} WHERE status = 'ok' AND {ENERGY} IS NOT NULL
 """
+FAILED_BEFORE = "SELECT 1 FROM failures WHERE model_id = $model_id LIMIT 1"
 PREDICTING = """
 SELECT DISTINCT source FROM labels WHERE source IN (SELECT model_id FROM models)
 AND (source = $model_id OR ($all AND starts_with(system_id, $dataset || '/')))
@@ -215,15 +218,19 @@ def _put_results(
     earlier, values = f"EXISTS ({SAME_ROW})", model
     if replaces_all:
         earlier, values = "starts_with(t.system_id, $dataset || '/')", model | dataset
-    connection.execute(
-        f"DELETE FROM failures AS t WHERE model_id = $model_id AND {earlier}", values
-    )
+    if connection.execute(FAILED_BEFORE, model).fetchone() is not None:
+        connection.execute(
+            f"DELETE FROM failures AS t WHERE model_id = $model_id AND {earlier}", values
+        )
     predicting = connection.execute(PREDICTING, model | dataset | {"all": changed}).fetchall()
     for (source,) in predicting:
         files = list_vector_files(connection, layout.store, source)
         orphans = ORPHANS.format(rows=live_keys(layout, files))
         connection.execute(orphans, {"model_id": source})
     register(connection, layout, run, all_current=all_current)
-    connection.execute(FAILURES, model | {"run_id": run.run_id} | dataset)
+    current = ALL_CURRENT if all_current else CURRENT
+    failed = FAILURES.format(current=current)
+    connection.execute(failed, model | {"run_id": run.run_id} | dataset)
     if job["model"].get(ENERGY) is not None:
-        connection.execute(PREDICTIONS, model | {"property": ENERGY})
+        predictions = PREDICTIONS.format(current=current)
+        connection.execute(predictions, model | {"property": ENERGY})
