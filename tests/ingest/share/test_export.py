@@ -206,25 +206,26 @@ def test_a_killed_import_loses_and_doubles_nothing(
         assert without_places(contents(folder / "b.duckdb")) == expected
 
 
-def test_an_export_replaces_nothing(full: Layout, tmp_path: Path) -> None:
+def test_an_export_replaces_nothing(layout: Layout, tmp_path: Path) -> None:
     file = tmp_path / "all.duckdb"
     file.write_text("mine")
     with pytest.raises(ExportError, match=r"all\.duckdb exists, and is not replaced"):
-        export(full, file, quiet)
+        export(layout, file, quiet)
     assert file.read_text() == "mine"
     with pytest.raises(ExportError, match=r"no folder .*nowhere to hold all\.duckdb"):
-        export(full, tmp_path / "nowhere" / "all.duckdb", quiet)
+        export(layout, tmp_path / "nowhere" / "all.duckdb", quiet)
 
 
 def test_an_export_of_a_damaged_store_names_the_file_and_leaves_nothing(
-    full: Layout, tmp_path: Path
+    layout: Layout, import_mine: Callable[..., Run], tmp_path: Path
 ) -> None:
-    path = max(full.vectors.rglob("*.parquet"))
+    import_mine("mine")
+    [path] = layout.vectors.rglob("*.parquet")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(Damaged, match=path.name):
-        export(full, tmp_path / "all.duckdb", quiet)
+        export(layout, tmp_path / "all.duckdb", quiet)
     assert not list(tmp_path.glob("*all.duckdb*"))
 
 
@@ -291,7 +292,7 @@ def test_a_faulty_file_is_refused(full: Layout, tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_refused(
-    full: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, content in {"table.csv": "a,b\n1,2\n", "text.duckdb": "no database"}.items():
         (tmp_path / name).write_text(content)
