@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"chgnet-0.3.0": "chgnet", "sevennet-0": "sevenn"}
 BATCH = 32  # structures, of the bare loop
 REPEATS = 2
-FEW, MANY = 8_000, 64_000
+FEW, MANY = 8_000, 256_000
 
 
 def overhead() -> Iterator[Row]:
@@ -86,7 +86,7 @@ def containers() -> Iterator[Row]:
 
 
 def memory() -> Iterator[Row]:
-    """Yield the peak memory of the ingesting process, eight times the systems against once."""
+    """Yield the peak memory of the ingesting process, 32 times the systems against once."""
     with tempfile.TemporaryDirectory() as folder:
         peaks = []
         for count in (FEW, MANY):
@@ -97,7 +97,7 @@ def memory() -> Iterator[Row]:
                     ingest_command(Path(folder) / f"{count}.duckdb", "random", str(systems))
                 )
             )
-        measure = f"peak memory of the host, {MANY} systems / {FEW} systems"
+        measure = f"peak memory of the host, {MANY:,} systems / {FEW:,} systems"
         yield Row(measure, peaks[1], peaks[0], "MB", 1.10)
 
 
