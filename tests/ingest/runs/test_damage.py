@@ -15,10 +15,11 @@ from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
 from ingest.runs.errors import ShardError
-from ingest.runs.folder import Run
+from ingest.runs.folder import Run, list_runs
 from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
+from matterzoo import main
 from schemas.errors import StoreBroken, StoreError
 from tests.ingest.stores import damage_store, quiet, vector_files, whole
 from zoo.places import ROOT, environments
@@ -218,3 +219,22 @@ def test_a_damaged_block_met_while_planning_is_one_message(
         planned(made)
     rebuild(layout, quiet)
     assert contents(layout.store) == before
+
+
+@pytest.mark.parametrize("change", ["cut off", "gone"])
+def test_vectors_of_a_damaged_file_are_computed_again(
+    change: str, layout: Layout, contents: Contents, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["ingest", "toy", "elements", "--limit", "9", "--runtime", "venv"]
+    assert main(command) == 0
+    before = contents(layout.store)["embeddings"]
+    (run,) = list_runs(layout)
+    (file,) = vector_files(layout, run)
+    if change == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    assert main(command) == 0
+    assert "computed again, since a file of its vectors is damaged" in capfd.readouterr().out
+    assert contents(layout.store)["embeddings"] == before and len(before) >= 8
+    assert rebuild(layout, quiet) == 1
