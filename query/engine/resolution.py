@@ -218,13 +218,14 @@ def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     directions = _directions(table.shape[1])
     if len(table) > FEW:
-        directions, some = directions.copy(), table[:: max(1, len(table) // SOME)]
+        directions, some = directions.copy(), torch.from_numpy(table[:: max(1, len(table) // SOME)])
+        first = torch.from_numpy(directions[0])
         for _ in range(2):  # a power iteration; any direction is right, and this one quick
-            along = some @ directions[0]
-            found = (along - along.mean()) @ some
-            size = np.linalg.norm(found)
+            along = some @ first
+            found = some.T @ (along - along.mean())
+            size = torch.linalg.vector_norm(found)
             if size > 0:
-                directions[0] = found / size
+                first.copy_(found / size)
     places = np.empty((len(table), 2))
     threads.each(
         lambda p: kernels.project_rows(table[p], directions, places[p]), threads.parts(len(table))
