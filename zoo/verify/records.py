@@ -62,14 +62,21 @@ def write_record(selection: Selection, record: Record) -> Path:
         The family's checked.lock.
     """
     family, path, stored = selection.family, _path(selection.family), read_records(selection.family)
-    if stored.get(selection.model_id, {}) | {"date": record["date"]} == dict(record):
+    old = stored.get(selection.model_id)
+    if old is not None and _undated(old) == _undated(record):
         return path
     kept = {
-        model_id: old for model_id, old in stored.items() if old["lock_hash"] == family.lock_hash
+        model_id: other
+        for model_id, other in stored.items()
+        if other["lock_hash"] == family.lock_hash
     }
     content = kept | {selection.model_id: dict(record)}
     write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
     return path
+
+
+def _undated(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key != "date"}
 
 
 def _path(family: Family) -> Path:

@@ -54,7 +54,12 @@ def add_runs(connection: duckdb.DuckDBPyConnection) -> None:
         """'{"a.pt": "0123456789abcdef", "b.pt": "fedcba98"}', '{"torch": "2.13.0"}', """
         "60, 60, 0, 0)"
     )
-    connection.execute(run, ["run", "ok", None])
+    sql = (
+        "SELECT DISTINCT run_id FROM embeddings "
+        "WHERE model_id = 'alpha-0' AND starts_with(system_id, 'crystals/')"
+    )
+    ((stored,),) = connection.execute(sql).fetchall()
+    connection.execute(run, [stored, "ok", None])
     connection.execute(run, ["broken", "failed", "out of memory"])
     connection.execute(run, ["replaced", "ok", None])
     connection.execute(
