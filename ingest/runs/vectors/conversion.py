@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ingest.integrity import check_file
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
+from ingest.runs.vectors.numbers import refuse_foreign
 from zoo.worker.errors import WorkerError
 from zoo.worker.merge import merge_shards
 from zoo.worker.sealed import stamp
@@ -74,12 +75,7 @@ def _check_shards(run: Run, job: Mapping[str, Any], result: Mapping[str, Any]) -
 def _check_metadata(shard: Path, job: Mapping[str, Any]) -> None:
     """Refuse a shard that is no whole Parquet file, or that belongs to another run."""
     try:
-        metadata = pq.read_metadata(shard).metadata or {}
+        metadata = pq.read_metadata(shard).metadata
     except (OSError, ValueError) as error:
         raise ShardError(f"{shard.name} is not a whole Parquet file ({error})") from error
-    for key in ("run_id", "model_id", "card_hash"):
-        found = metadata.get(key.encode(), b"").decode()
-        if found != job[key]:
-            raise ShardError(
-                f"{shard.name} was written with {key} {found!r}, expected {job[key]!r}"
-            )
+    refuse_foreign(shard.name, metadata, job)

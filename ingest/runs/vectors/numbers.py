@@ -36,15 +36,28 @@ def check_numbers(files: Sequence[RunFile], job: Mapping[str, Any]) -> None:
             raise ShardError(f"{file.path} cannot be read: {error}") from error
 
 
+def refuse_foreign(
+    name: str, metadata: Mapping[bytes, bytes] | None, job: Mapping[str, Any]
+) -> None:
+    """Refuse a Parquet file that belongs to another run.
+
+    Args:
+        name: How errors call the file.
+        metadata: The file's own metadata.
+        job: The run's job.
+
+    Raises:
+        ShardError: The file was written for another run, model or card.
+    """
+    for key in STATED:
+        found = (metadata or {}).get(key.encode(), b"").decode()
+        if found != job[key]:
+            raise ShardError(f"{name} was written with {key} {found!r}, expected {job[key]!r}")
+
+
 def _check_file(file: RunFile, job: Mapping[str, Any], dimension: int) -> None:
     with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
-        metadata = parquet.metadata.metadata or {}
-        for key in STATED:
-            found = metadata.get(key.encode(), b"").decode()
-            if found != job[key]:
-                raise ShardError(
-                    f"{file.name} was written with {key} {found!r}, expected {job[key]!r}"
-                )
+        refuse_foreign(file.name, parquet.metadata.metadata, job)
         if parquet.metadata.num_rows != file.rows:
             raise ShardError(
                 f"{file.name} has {parquet.metadata.num_rows} rows, but its run.json says "
