@@ -13,7 +13,7 @@ pending          loads that wait until other processes leave the store free
 store/           the store opened for writing, and what goes into which table
 import_vectors   vectors of a user become a finished run
 imported         the folder of such a run
-vector_files/    a user's file of vectors, read and checked
+user_vectors/    a user's file of vectors, read and checked
 cost             what a request will take
 reporting        progress and errors, for a user
 errors           what may go wrong, apart from the worker's failures

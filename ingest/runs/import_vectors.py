@@ -18,9 +18,9 @@ from ingest.runs.load import load
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
 from ingest.runs.request import Settings
 from ingest.runs.store.memory_limit import memory_limit
-from ingest.runs.vector_files.precision import check_precision
-from ingest.runs.vector_files.reading import read_vectors
-from ingest.runs.vector_files.row_checks import check_rows
+from ingest.runs.user_vectors.precision import check_precision
+from ingest.runs.user_vectors.reading import read_vectors
+from ingest.runs.user_vectors.row_checks import check_rows
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.dataset import Dataset, file_hash
 from ingest.systems.materialized import MaterializedDataset

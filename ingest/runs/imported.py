@@ -46,7 +46,7 @@ class ImportedVectors:
 
     Attributes:
         model_id: The id that the model is to have in the store.
-        file: A file of one of the formats of `ingest.runs.vector_files.reading`.
+        file: A file of one of the formats of `ingest.runs.user_vectors.reading`.
         title: What the model is; None names the file.
         license: The license of the vectors; None records that it is not stated.
     """

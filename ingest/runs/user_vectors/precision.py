@@ -15,7 +15,7 @@ from ingest.runs.errors import VectorsError
 Table = NDArray[np.float64]
 SAMPLE = 256  # vectors that are measured; more tell no more about a spread
 # Of the vectors' spread. From here on a metric changes by as much: tests/ingest/runs/
-# vector_files/test_precision.py measures that.
+# user_vectors/test_precision.py measures that.
 TOO_MUCH = 1e-3
 WORTH_A_WARNING = 1e-5  # of the spread; vectors about zero lose 3e-8
 CONSTANT = 1e-12  # relative spread below which vectors are the same but for rounding in float64

@@ -17,7 +17,7 @@ import pytest
 from ingest.runs.errors import VectorsError
 from ingest.runs.import_vectors import LONGEST
 from ingest.runs.store.memory_limit import memory_limit
-from ingest.runs.vector_files.reading import read_vectors
+from ingest.runs.user_vectors.reading import read_vectors
 
 IDS = ["a/b c", "é", "007", 'say "x", y']
 X = np.array([[1.0, -2.5], [0.1, 3e-5], [4.0, 5.0], [6.0, 7.5]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ingest.runs.vector_files.precision import (
+from ingest.runs.user_vectors.precision import (
     TOO_MUCH,
     WORTH_A_WARNING,
     count_lost_features,
