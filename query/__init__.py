@@ -47,7 +47,9 @@ def connect(
     connection = store.connect(path, read_only=read_only)
     _report_damage(connection, path)
     if functions:
-        register(connection)
+        from query.sql.registration import register as register_functions
+
+        register_functions(connection)
     connection.execute("SET threads = 1")
     return connection
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
+from duckdb.sqltypes import DuckDBPyType
 
 from query.metrics import MEASURES, METRICS
 from query.reading.neighbor_cache import NeighborCache
@@ -55,14 +57,17 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     require_store(connection)
     number_connection(connection)
     with _registering:
-        names = connection.execute("SELECT DISTINCT function_name FROM duckdb_functions()")
-        known = {name for (name,) in names.fetchall()}
-        for name, function in _functions().items():
-            if name not in known:
-                _create(connection, name, function)
+        # They are made in one order, so behind one that is missing, all are.
+        for name in itertools.dropwhile(functools.partial(_is_known, connection), _functions()):
+            _create(connection, name, _functions()[name])
     for statement in macros():
         connection.execute(statement)
     return connection
+
+
+@functools.cache
+def _sql_type(name: str) -> DuckDBPyType:
+    return duckdb.sqltype(name)
 
 
 @functools.cache
@@ -132,12 +137,23 @@ def _read_arguments(
     return arguments
 
 
+def _is_known(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Return whether the database has a function, which `duckdb_functions()` tells more slowly."""
+    try:
+        connection.execute(f"SELECT {name}()")
+    except duckdb.CatalogException:
+        return False
+    except duckdb.BinderException:  # every function takes arguments
+        return True
+    raise AssertionError(f"{name} takes arguments, and was called without")
+
+
 def _create(connection: duckdb.DuckDBPyConnection, name: str, function: _Function) -> None:
     connection.create_function(
         name,
         function.call,
-        [duckdb.sqltype(argument) for argument in function.arguments],
-        duckdb.sqltype(function.result),
+        [_sql_type(argument) for argument in function.arguments],
+        _sql_type(function.result),
         type=PythonUDFType.ARROW if function.is_arrow else PythonUDFType.NATIVE,
         null_handling=FunctionNullHandling.SPECIAL,
         # What reads the store must run when the query does, not while DuckDB plans or explains it.
