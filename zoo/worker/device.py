@@ -124,9 +124,22 @@ def package_versions() -> dict[str, str]:
     """
     found: dict[str, tuple[str, str]] = {}
     for distribution in importlib.metadata.distributions():
-        if name := distribution.name:
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, distribution.version))
+        name, version = _name_and_version(distribution)
+        if name and version:
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, version))
     return dict(sorted(found.values()))
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution) -> list[str | None]:
+    """Return the name and version of a distribution, None for what its files do not say.
+
+    They are searched for in the header. The library parses the whole text as an email, once for
+    each of the two, which takes 0.1 s in an environment of a hundred packages and not 0.007 s.
+    """
+    texts = (distribution.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
+    header = next(filter(None, texts), "").partition("\n\n")[0]
+    fields = [re.search(rf"(?mi)^{name}:[ \t]*(.*\S)", header) for name in ("Name", "Version")]
+    return [field and field[1] for field in fields]
 
 
 def _search(path: Path, pattern: str) -> str | None:
