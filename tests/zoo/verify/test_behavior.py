@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.zoo.worker.toy import PYTHON
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.cards.scaffold import write_family
@@ -17,7 +17,6 @@ from zoo.verify.errors import VerificationError
 from zoo.verify.golden import write_golden
 from zoo.verify.records import is_current, read_records, write_record
 
-PYTHON = Path(sys.executable)  # it has all that the toy needs
 MODELS = """
 [[model]]
 id = "toy"

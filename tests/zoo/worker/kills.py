@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.zoo.worker.toy import Toy, atoms, smiles_system
 from zoo.worker import batching, run
 from zoo.worker.__main__ import main
+from zoo.worker.device import package_versions
 
 SYSTEMS = [*(atoms(f"s{i}", [1] * (1 + i % 3)) for i in range(8)), smiles_system("guilty")]
 
@@ -41,6 +42,7 @@ def start(toy: Toy, kill_at: int | None = None) -> int:
 
 if __name__ == "__main__":
     run.LOCK_SECONDS = 5.0
+    package_versions()  # which is remembered
     for n in itertools.count():
         folder = Path(sys.argv[1], str(n))
         folder.mkdir()

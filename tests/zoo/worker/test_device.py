@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.zoo.worker.toy import (
-    Toy,
-    smiles_system,
-)
+from tests.zoo.worker.toy import FULL_PYTHON, Toy, smiles_system
 
 
 def test_peak_memory_is_its_own_and_not_that_of_who_started_it() -> None:
-    ballast = np.ones(100_000_000)
+    ballast = np.ones(30_000_000)
     printed = subprocess.run(
         [sys.executable, "-c", "from zoo.worker.device import peak_memory; print(peak_memory())"],
         cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True,
@@ -45,7 +42,7 @@ def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
     toy.write([smiles_system("a")], device="cuda:GPU-1-2").run("--device", "cpu")
     assert toy.record()["device"] == "cuda:GPU-1-2"
     (toy.out / "run.json").unlink()
-    message = toy.run("--device", "cuda:99", code=1)[-1]["message"]
+    message = toy.run("--device", "cuda:99", code=1, python=FULL_PYTHON)[-1]["message"]
     assert message.startswith("device 'cuda:GPU-1-2' was asked for, but torch ")
 
 
@@ -53,7 +50,7 @@ def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
     torch.version.cuda is not None, reason="needs a build of torch for the CPU only"
 )
 def test_a_build_of_torch_without_cuda_says_so(toy: Toy) -> None:
-    message = toy.write([], device="cuda").run(code=1)[-1]["message"]
+    message = toy.write([], device="cuda").run(code=1, python=FULL_PYTHON)[-1]["message"]
     assert (
         f"'cuda' was asked for, but torch {torch.__version__} is a build for the CPU only; make the"
         in message

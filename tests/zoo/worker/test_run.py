@@ -16,6 +16,7 @@ import pytest
 
 from tests.zoo.worker.kills import SYSTEMS
 from tests.zoo.worker.toy import (
+    FULL_PYTHON,
     POTENTIAL,
     ROOT,
     Toy,
@@ -39,7 +40,7 @@ FINISHED = {
 
 
 def test_events_and_record(toy: Toy) -> None:
-    events = toy.write([atoms("a", [1, 8])]).run()
+    events = toy.write([atoms("a", [1, 8])]).run(python=FULL_PYTHON)
     assert events[0] == {"event": "start", "sent": 2, "done": 0}
     assert events[1] == {
         "event": "progress",
