@@ -8,7 +8,8 @@ nothing else needs to know of it. What formats share lies in `ingest/readers/sha
     reader        what a reader and a record are
     fields        ids, charges, multiplicities and energies among the fields of an entry
     guard         reading records so that no content of a file is ever a traceback
-    text          text files: their encoding, compression, and bytes that are not text
+    packed        files that gzip has compressed
+    text          text files: their encoding, and bytes that are not text
 
 Name the format in the table of ingest/README.md, and put awkward files into
 `tests/ingest/readers/inputs/`.

@@ -22,6 +22,7 @@ from ingest.readers.shared.fields import (
     id_of,
     multiplicity_of,
 )
+from ingest.readers.shared.packed import unpacked
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item
 from ingest.systems.entry import DatasetError, Entry, Unreadable
@@ -43,17 +44,21 @@ def records(path: Path) -> Iterator[Record | Item]:
     """
     unread = UnreadKeys()
     try:
-        _check(path)
-        database = _open(path)
-        with database:
-            for (number,) in database.connection.execute("SELECT id FROM systems ORDER BY id"):
-                read = partial(_entry, database, number, path.name, unread)
-                yield Record(str(number), read, "ASE")
+        with unpacked(path) as file:
+            yield from _records(file, path.name, unread)
     except sqlite3.DatabaseError as error:
         raise DatasetError(
             f"{path} is not an ASE database that can be read to its end: {error}"
         ) from error
     yield from unread.remarks()
+
+
+def _records(path: Path, source: str, unread: UnreadKeys) -> Iterator[Record]:
+    _check(path)
+    database = _open(path)
+    with database:
+        for (number,) in database.connection.execute("SELECT id FROM systems ORDER BY id"):
+            yield Record(str(number), partial(_entry, database, number, source, unread), "ASE")
 
 
 def _check(path: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from ingest.readers import pdb
 from ingest.readers.shared import cif_block, cif_contents, cif_structure, space_groups, text
 from ingest.readers.shared.mmcif_atoms import outside_text
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader, Record
 from ingest.systems.dataset import Item
 from ingest.systems.entry import Entry, Unreadable
@@ -36,15 +37,15 @@ def records(path: Path) -> Iterator[Record | Item]:
     if _is_macromolecule(path):
         yield from pdb.records(path)
         return
-    found = False
+    found, stem = False, plain_name(path).stem
     for name, block, line in _blocks(path):
         if _has_sites(block):
             found = True
-            name = name or path.stem
+            name = name or stem
             yield Record(name, partial(_entry, name, block), "pymatgen", block, line)
     if not found:
         fault = "no data block has an _atom_site loop; expected a crystal structure"
-        yield Unreadable(path.stem, fault)
+        yield Unreadable(stem, fault)
 
 
 def _is_macromolecule(path: Path) -> bool:

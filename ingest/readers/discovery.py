@@ -9,14 +9,15 @@ from importlib import import_module
 from pathlib import Path
 
 import ingest.readers
-from ingest.readers.shared import fields, guard, reader, text
+from ingest.readers.shared import fields, guard, packed, reader, text
 from ingest.readers.shared.guard import read_entries
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 
 # The code that decides the entries of every format, in addition to the format's own.
-_SHARED_CODE = (reader.__file__, fields.__file__, guard.__file__, text.__file__)
+_SHARED_CODE = (reader.__file__, fields.__file__, guard.__file__, packed.__file__, text.__file__)
 
 
 def load_readers() -> list[Reader]:
@@ -50,8 +51,8 @@ def file_dataset(path: Path) -> Dataset:
     chosen = _reader_of(path)
     if chosen is None:
         raise DatasetError(
-            f"{path}: no reader for {path.suffix or path.name!r}; "
-            f"expected {', '.join(known_suffixes())}"
+            f"{path}: no reader for {plain_name(path).suffix or path.name!r}; "
+            f"expected {', '.join(known_suffixes())}, each also compressed (.gz)"
         )
     return Dataset(
         name=_dataset_name(path, chosen),
@@ -73,5 +74,5 @@ def _reader_of(path: Path) -> Reader | None:
 
 
 def _dataset_name(path: Path, chosen: Reader) -> str:
-    stem = path.name.lower().removesuffix(chosen.suffix_of(path))
+    stem = plain_name(path).name.lower().removesuffix(chosen.suffix_of(path))
     return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._") or "file"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest.readers.shared import mmcif_atoms, pdb_atoms, text
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.pdb_atoms import FoundChain, add_atom
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems import proteins
@@ -31,13 +32,13 @@ def records(path: Path) -> Iterator[Record | Item]:
     Yields:
         The record, with one entry per chain.
     """
-    yield Record(path.stem, partial(_entries, path), "this reader")
+    yield Record(plain_name(path).stem, partial(_entries, path), "this reader")
 
 
 def _entries(path: Path) -> Iterator[Item]:
     with text.open_text(path) as file:
         seqres = dict[str, set[str]]()
-        if path.suffix.lower() in _MMCIF:
+        if plain_name(path).suffix.lower() in _MMCIF:
             chains = _read_mmcif(file)
         else:
             chains, seqres = pdb_atoms.read_pdb(file)
@@ -48,7 +49,7 @@ def _entries(path: Path) -> Iterator[Item]:
         polymer = (
             chain.listed if lists_polymer else proteins.polymer_of(chain.residues, seqres.get(name))
         )
-        yield from _chain_entry(f"{path.stem}_{name}", polymer, chain.has_atoms)
+        yield from _chain_entry(f"{plain_name(path).stem}_{name}", polymer, chain.has_atoms)
 
 
 def _chain_entry(name: str, residues: Chain, has_atoms: bool) -> Iterator[Item]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.readers.shared import text
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item
 from ingest.systems.entry import Entry
@@ -24,14 +25,14 @@ def records(path: Path) -> Iterator[Record | Item]:
     """Read a file as one record.
 
     Args:
-        path: A POSCAR file, compressed by gzip or not.
+        path: A POSCAR file.
 
     Yields:
         The record.
     """
     with text.open_text(path) as file:
         lines = list(islice(file, _MAX_LINES))
-    yield Record(path.stem, partial(_entry, path, lines), "ASE")
+    yield Record(plain_name(path).stem, partial(_entry, path, lines), "ASE")
 
 
 def _entry(path: Path, lines: list[str]) -> Iterator[Entry]:
@@ -51,7 +52,7 @@ def _entry(path: Path, lines: list[str]) -> Iterator[Entry]:
     content = StringIO(text.replace_bad_bytes("".join(lines)))
     content.name = str(path)  # ASE looks for a POTCAR beside it if it does not name its elements
     atoms: Any = ase.io.read(content, format="vasp")
-    yield Entry(path.stem, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    yield Entry(plain_name(path).stem, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
 
 
 def _count_atoms(lines: list[str]) -> tuple[int, int | None]:

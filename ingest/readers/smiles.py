@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from ingest.readers.shared import text
+from ingest.readers.shared import smiles_entry, text
 from ingest.readers.shared.fields import ID_KEYS
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item, code_file
 from ingest.systems.entry import DatasetError, Entry
@@ -38,7 +39,7 @@ def records(path: Path) -> Iterator[Record | Item]:
 
 
 def _rows(path: Path, file: TextIO) -> Iterator[Record]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if plain_name(path).suffix.lower() == ".tsv" else ","
     # Strict, as otherwise a quote that is not closed swallows all rows after it.
     rows = csv.reader(file, delimiter=delimiter, strict=True)
     line = 1
@@ -75,8 +76,6 @@ def _name(row: list[str], name: int, line: int) -> str:
 
 
 def _entry(row: list[str], line: int, smiles: int, name: int) -> Iterator[Entry]:
-    from ingest.systems import molecules  # here so that listing formats does not import RDKit
-
     source_id = _name(row, name, line)
     if smiles >= len(row) or name >= len(row) or not row[name].strip():
         raise RecordError(f"line {line} lacks its id or its SMILES: {row!r:.100}")
@@ -85,21 +84,12 @@ def _entry(row: list[str], line: int, smiles: int, name: int) -> Iterator[Entry]
         raise RecordError(
             f"line {line} has a SMILES of several lines, {given!r:.60}: is a quote not closed?"
         )
-    try:
-        molecule = molecules.parse_smiles(given)
-        yield Entry(
-            source_id,
-            charge=molecules.formal_charge(molecule),
-            spin=molecules.multiplicity(molecule),
-            smiles=molecules.canonical_smiles(molecule),
-        )
-    except molecules.MoleculeError as error:
-        raise RecordError(str(error)) from error
+    yield smiles_entry.smiles_entry(source_id, given)
 
 
 READER = Reader(
     suffixes=(".csv", ".tsv"),
     records=records,
     packages=("rdkit",),
-    code=(__file__, code_file("ingest.systems.molecules")),
+    code=(__file__, smiles_entry.__file__, code_file("ingest.systems.molecules")),
 )

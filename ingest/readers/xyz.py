@@ -26,6 +26,7 @@ from ingest.readers.shared.fields import (
     id_of,
     multiplicity_of,
 )
+from ingest.readers.shared.packed import plain_size
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item
 from ingest.systems.entry import Entry, Unreadable
@@ -53,7 +54,7 @@ def records(path: Path) -> Iterator[Record | Item]:
     """
     unread = UnreadKeys()
     with text.open_text(path) as file:
-        for index, frame in enumerate(_frames(file, path.stat().st_size)):
+        for index, frame in enumerate(_frames(file, plain_size(path))):
             if isinstance(frame, Unreadable):
                 yield frame
             else:

@@ -1,8 +1,8 @@
-"""Rows of ASE's LMDB database, for users' files and for published archives of such files.
+"""Rows of ASE's databases in LMDB and JSON, for users' files and for published archives.
 
-The keys of the file are '1', '2', … and a few with names, which are not rows. A row is JSON,
-compressed with zlib. Arrays are {"__ndarray__": [shape, type, values]} (ase-db-backends) or plain
-lists (fairchem before version 2).
+The keys of the file are '1', '2', … and a few with names, which are not rows. A row is JSON, in
+LMDB compressed with zlib. Arrays are {"__ndarray__": [shape, type, values]} (ase-db-backends) or
+plain lists (fairchem before version 2).
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.readers.shared.fields import charge_of, multiplicity_of
+from ingest.readers.shared.fields import (
+    READ_KEYS,
+    UnreadKeys,
+    charge_of,
+    energies_of,
+    id_of,
+    multiplicity_of,
+)
+from ingest.readers.shared.guard import parser_reason
 from ingest.readers.shared.reader import RecordError
-from ingest.systems.entry import DatasetError, Entry, Label
+from ingest.systems.entry import DatasetError, Entry, Label, Unreadable
 
 if TYPE_CHECKING:
     from lmdb import Transaction
@@ -141,6 +149,32 @@ def row_entry(name: str, row: Row, labels: tuple[Label, ...]) -> Entry:
     )
 
 
+def read_entry(
+    name: str, read: Callable[[], Row], source: str, unread: UnreadKeys
+) -> Iterator[Entry | Unreadable]:
+    """Read a row as a user's entry, with the id, the charge and the energies that it gives.
+
+    Args:
+        name: The id if none of the row's fields is one.
+        read: Gives the row, or raises one of ROW_ERRORS.
+        source: The name of the file.
+        unread: Counts the fields that are not read.
+
+    Yields:
+        The entry, or why the row is none.
+    """
+    try:
+        row = read()
+        fields = row_fields(row)
+        labels = energies_of({**fields, "energy": row.get("energy")}, source, unread)
+        entry = row_entry(id_of(fields, name), row, labels)
+    except ROW_ERRORS as error:
+        yield Unreadable(name, parser_reason("ASE", error))
+        return
+    unread.count(*(key for key in fields if key not in READ_KEYS))
+    yield entry
+
+
 def read_array(value: Any) -> np.ndarray:
     """Return an array, as either library wrote it.
 
@@ -150,6 +184,8 @@ def read_array(value: Any) -> np.ndarray:
     Raises:
         RecordError: Its elements are not numbers.
     """
+    if isinstance(value, dict) and "array" in value:  # a cell is an object of ASE
+        value = value["array"]
     if isinstance(value, dict):
         shape, kind, flat = value["__ndarray__"]
         if not _NUMBER_TYPE.fullmatch(str(kind)):

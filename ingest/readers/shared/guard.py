@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.readers.shared.text import BAD_BYTE, describe_bad_byte, printable
 from ingest.systems.dataset import Item
@@ -49,7 +50,7 @@ def read_entries(reader: Reader, path: Path) -> Iterator[Item]:
         raise
     except Exception as error:  # see the module's docstring
         fault = f"the file cannot be read further: {_describe(error, 'Python')}"
-        yield Unreadable(f"{path.stem} after {count}", fault)
+        yield Unreadable(f"{plain_name(path).stem} after {count}", fault)
 
 
 def parser_reason(parser: str, error: Exception) -> str:

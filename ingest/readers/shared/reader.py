@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.readers.shared.packed import plain_name
 from ingest.systems.dataset import Item
 from zoo.errors import MatterzooError
 
@@ -53,12 +54,14 @@ class Reader:
     names: tuple[str, ...] = ()
 
     def suffix_of(self, path: Path) -> str:
-        """Return the suffix of this format that a file has, '' if it has none of them.
+        """Return the suffix of this format that a file has before `.gz`, '' if it has none of them.
 
         Args:
             path: A file.
         """
-        return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
+        return next(
+            (end for end in self.suffixes if plain_name(path).name.lower().endswith(end)), ""
+        )
 
     def knows_name(self, path: Path) -> bool:
         """Return whether a file's name begins with one of this format's names.

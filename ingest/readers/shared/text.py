@@ -11,14 +11,13 @@ import codecs
 import gzip
 import re
 import unicodedata
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO, cast
 
-from ingest.systems.entry import DatasetError
+from ingest.readers.shared.packed import is_packed, plain_size
 
 _ENCODING_OF_MARK = {  # the longer first: UTF-32's mark begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
@@ -27,9 +26,6 @@ _ENCODING_OF_MARK = {  # the longer first: UTF-32's mark begins with UTF-16's
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-_GZIP = b"\x1f\x8b"
-# Of a compressed file when unpacked: a few hundred bytes may stand for gigabytes.
-_MAX_UNPACKED = 2**26
 _MAX_LETTERS = 1000  # of an id or a reason of an entry that cannot be read
 BAD_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -48,31 +44,21 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     Raises:
         DatasetError: The file is compressed and cannot be unpacked, or unpacks to too much.
     """
-    with path.open("rb") as raw:
+    with _open_bytes(path) as raw:
         start = raw.read(4)
-    if start.startswith(_GZIP):
-        yield TextIOWrapper(
-            BytesIO(_unpacked(path)), encoding="utf-8", errors="surrogateescape", newline=newline
-        )
-        return
-    marks = _ENCODING_OF_MARK.items()
-    encoding = next((name for mark, name in marks if start.startswith(mark)), "utf-8")
-    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
-    with path.open(encoding=encoding, errors=errors, newline=newline) as file:
-        yield file
+        raw.seek(0)
+        marks = _ENCODING_OF_MARK.items()
+        encoding = next((name for mark, name in marks if start.startswith(mark)), "utf-8")
+        errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+        with TextIOWrapper(raw, encoding=encoding, errors=errors, newline=newline) as file:
+            yield file
 
 
-def _unpacked(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            content = file.read(_MAX_UNPACKED + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{path} is compressed, and cannot be unpacked: {error}") from error
-    if len(content) > _MAX_UNPACKED:
-        raise DatasetError(
-            f"{path} unpacks to more than {_MAX_UNPACKED} bytes; unpack it and give the file itself"
-        )
-    return content
+def _open_bytes(path: Path) -> IO[bytes]:
+    if not is_packed(path):
+        return path.open("rb")
+    plain_size(path)  # verifies it whole
+    return cast(IO[bytes], gzip.open(path))
 
 
 def describe_bad_byte(text: str, first_line: int = 1) -> str | None:

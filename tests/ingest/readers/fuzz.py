@@ -1,4 +1,4 @@
-"""Mutated files of 13 formats: none may be a traceback, or take more than 1 GB or 20 s.
+"""Mutated files of 17 formats: none may be a traceback, or take more than 1 GB or 20 s.
 
     python -m tests.ingest.readers.fuzz --files 2600 --seed 12
 
@@ -11,6 +11,7 @@ that ends the process can be found there.
 from __future__ import annotations
 
 import argparse
+import gzip
 import random
 import re
 import shutil
@@ -22,7 +23,7 @@ import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,10 @@ KINDS = {  # format: suffix, and which of the inputs are mutated
     "fasta": (".fasta", "*.fasta"),
     "db": (".db", "k*.db"),
     "aselmdb": (".aselmdb", "*.aselmdb"),
+    "json": (".json", "*.json"),
+    "traj": (".traj", "*.traj"),
+    "smi": (".smi", "*.smi"),
+    "gz": (".xyz.gz", "*xyz.gz"),
 }
 MOST_BYTES = 2**30  # of memory beyond what the process had before
 MOST_SECONDS = 20.0
@@ -203,7 +208,14 @@ def change_rows_of_aselmdb(path: Path, draw: random.Random) -> None:
     edited(path, {draw.randint(1, 4): change})
 
 
-ROWS = {"db": change_rows_of_db, "aselmdb": change_rows_of_aselmdb}
+def change_content_of_gz(path: Path, draw: random.Random) -> None:
+    """Change what was compressed."""
+    with suppress(OSError, EOFError):  # some of the inputs cannot be unpacked
+        content = gzip.decompress(path.read_bytes())
+        path.write_bytes(gzip.compress(draw.choice(CHANGES)(content, draw)))
+
+
+ROWS = {"db": change_rows_of_db, "aselmdb": change_rows_of_aselmdb, "gz": change_content_of_gz}
 
 
 def flip(content: bytes, draw: random.Random) -> bytes:

@@ -1,0 +1,104 @@
+"""Files that gzip has compressed: the name without `.gz`, the size, and the file itself.
+
+A few hundred bytes may stand for gigabytes, so a file that unpacks to far more than any data of
+ours is refused. What unpacks to less is verified whole before any of it is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from ingest.systems.entry import DatasetError
+
+_GZIP = b"\x1f\x8b"
+_SUFFIX = ".gz"
+_AT_ONCE = 2**20  # bytes
+# A file may unpack to the larger of these two. Structures as text shrink to a third or a tenth.
+_MAX_UNPACKED = 2**26  # bytes
+_MAX_RATIO = 100
+
+
+def plain_name(path: Path) -> Path:
+    """Return a path without the suffix `.gz`, by which a file's format and stem are known.
+
+    Args:
+        path: A file, compressed or not.
+    """
+    return path.with_suffix("") if path.suffix.lower() == _SUFFIX else path
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether gzip has compressed a file, whatever its name is.
+
+    Args:
+        path: An existing file.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+
+
+def plain_size(path: Path) -> int:
+    """Return the size of a file in bytes, once unpacked if it is compressed.
+
+    Args:
+        path: An existing file.
+
+    Raises:
+        DatasetError: The file is compressed and cannot be unpacked, or unpacks to too much.
+    """
+    about = path.stat()
+    return _unpacked_size(path, about.st_mtime_ns) if is_packed(path) else about.st_size
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Give a program that reads no compressed files the file itself, in a temporary folder.
+
+    Args:
+        path: An existing file.
+
+    Yields:
+        The same path if the file is not compressed.
+
+    Raises:
+        DatasetError: The file is compressed and cannot be unpacked, or unpacks to too much.
+    """
+    if not is_packed(path):
+        yield path
+        return
+    plain_size(path)
+    with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
+        copy = Path(folder) / plain_name(path).name
+        with gzip.open(path) as packed, copy.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        try:
+            yield copy
+        except DatasetError as error:  # users know the file that they gave
+            raise DatasetError(str(error).replace(str(copy), str(path))) from error
+
+
+@lru_cache(maxsize=64)
+def _unpacked_size(path: Path, changed: int) -> int:
+    """Unpack a file and count its bytes; `changed` tells another file of that name."""
+    limit = max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size)
+    size = 0
+    try:
+        with gzip.open(path) as file:
+            while part := file.read(_AT_ONCE):
+                size += len(part)
+                if size > limit:
+                    break
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path} is compressed, and cannot be unpacked: {error}") from error
+    if size > limit:
+        raise DatasetError(
+            f"{path} unpacks to more than {limit} bytes; unpack it and give the file itself"
+        )
+    return size

@@ -1,0 +1,68 @@
+"""A file of every format is read the same when gzip has compressed it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest.readers.discovery import load_readers
+from ingest.sources.discovery import find_dataset
+from ingest.systems.entry import DatasetError, Entry, Unreadable
+from tests.ingest.aselmdb import crystals, plain
+from tests.ingest.readers.test_inputs import FOLDER, given
+
+Read = Callable[[Path], list[Entry | Unreadable]]
+SUFFIXES = sorted({suffix for reader in load_readers() for suffix in reader.suffixes})
+TYPICAL = {
+    ".aselmdb": lambda folder: plain(folder / "a.aselmdb", crystals(2)).read_bytes(),
+    ".contcar": lambda folder: (FOLDER / "p06_velocities.vasp").read_bytes(),
+    ".poscar": lambda folder: (FOLDER / "p06_velocities.vasp").read_bytes(),
+    ".ent": lambda folder: (FOLDER / "b47_segments.pdb").read_bytes(),
+    ".mmcif": lambda folder: (FOLDER / "m05_ligand_and_variants.cif").read_bytes(),
+    ".mol": lambda folder: (FOLDER / "d12_crlf.sdf").read_bytes(),
+    ".fa": lambda folder: (FOLDER / "f05_crlf_wrap.fasta").read_bytes(),
+    ".faa": lambda folder: (FOLDER / "f18_bom.fasta").read_bytes(),
+    ".sdf": lambda folder: (FOLDER / "d11_dup_title.sdf").read_bytes(),
+    ".csv": lambda folder: (FOLDER / "s19_utf16.csv").read_bytes(),
+}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_may_be_compressed(suffix: str, tmp_path: Path) -> None:
+    first = next(iter(sorted(FOLDER.glob(f"*[0-9]*{suffix}"))), None)
+    content = TYPICAL[suffix](tmp_path) if suffix in TYPICAL else (first or Path()).read_bytes()
+    file, packed = tmp_path / f"x.1{suffix}", tmp_path / f"x.1{suffix}.GZ"
+    file.write_bytes(content)
+    packed.write_bytes(gzip.compress(content))
+    rows = list(given(file))
+    assert any(not gives.startswith(("refused", "error")) for _, gives in rows)
+    assert [(name, gives.replace(".GZ", "")) for name, gives in given(packed)] == rows
+    assert find_dataset(str(packed)).name == find_dataset(str(file)).name == "x.1"
+
+
+def test_a_compressed_file_may_be_long_if_its_content_is_no_repetition(
+    read: Read, tmp_path: Path
+) -> None:
+    """70 MB; more than 64 MiB that shrink to less than a hundredth are refused."""
+    letters = np.random.default_rng(0).choice(list(b"ACDEFGHIKLMNPQRSTVWY"), 2**20)
+    sequence = letters.astype(np.uint8).tobytes()
+    path = tmp_path / "long.fasta.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for number in range(70):
+            file.write(b">%d\n%s\n" % (number, sequence))
+    found = read(path)
+    assert [entry.source_id for entry in found] == [str(number) for number in range(70)]
+    assert isinstance(found[69], Entry) and found[69].sequence == sequence.decode()
+
+
+def test_what_a_compressed_binary_file_lacks_is_told_of_the_file_given(tmp_path: Path) -> None:
+    path = tmp_path / "a.traj.gz"
+    path.write_bytes(gzip.compress(b"- of Ulm and no more"))
+    with pytest.raises(
+        DatasetError, match=f"^{path} is not a whole trajectory of ASE: expected 16"
+    ):
+        list(find_dataset(str(path)).entries())
