@@ -9,6 +9,7 @@ from uuid import uuid4
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from ingest.runs.store.vector_tables import remove_empty
 from schemas.vectors import write_view
 from zoo.worker.sealed import stamp
 from zoo.worker.tables import VECTORS, VECTORS_OPTIONS
+from zoo.worker.vector_files import rows_per_group
 
 Table = NDArray[np.float32]
 
@@ -67,7 +69,8 @@ def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
     file = folder / place
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = rows.select(VECTORS.names).cast(VECTORS).sort_by("system_id")
-    pq.write_table(rows, file, **VECTORS_OPTIONS)
+    widest = pc.max(pc.list_value_length(rows["vector"])).as_py()
+    pq.write_table(rows, file, rows_per_group(max(widest, 1)), **VECTORS_OPTIONS)
     found = stamp(file)
     connection.execute(
         "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from query.engine.undefined import Undefined
-from query.reading.files import find_damage, read_files, store_with_files
+from query.reading.dataset_files import DatasetFiles, Model
+from query.reading.files import find_damage
 from query.reading.selection import OF_DATASET, Selection, Source
 
 Vectors = NDArray[np.float32]
+Codes = NDArray[np.int64]
 T = TypeVar("T", np.float32, np.float64)
 NO_VECTORS: Vectors = np.empty((0, 0), dtype=np.float32)
 
@@ -55,47 +58,106 @@ VECTORS = f"""
 """
 
 
-def read_keys(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], selection: Selection
-) -> dict[Source, NDArray[np.int64]]:
-    """Return the systems of each model as ascending codes.
+class StoredVectors:
+    """The vectors of a store on a selection of systems, of which the files are listed once."""
 
-    Equal codes mean equal system_id and content_hash. The order of codes is that of system_id, and
-    the order in which `read_vectors` returns the vectors of the same model. Systems are sorted once
-    for all models that have the same.
+    def __init__(self, connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+        """List the files; no vector is read yet.
 
-    Args:
-        connection: A store.
-        sources: The models.
-        selection: The systems that are asked for.
+        Args:
+            connection: A store.
+            selection: The systems that are asked for.
+        """
+        self._connection, self._selection = connection, selection
+        self._files = DatasetFiles.of(connection, selection.dataset, selection.systems)
 
-    Raises:
-        ValueError: The store has two vectors of one system, or a file of vectors is damaged.
-    """
-    refuse_damaged(connection, sources, selection.dataset)
-    asked = [(source.model_id, source.representation) for source in sources]
-    rows = connection.execute(FINGERPRINTS, _named(asked) | selection.parameters()).fetchall()
-    alike: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    for model_id, representation, *fingerprint in sorted(rows):
-        alike.setdefault(tuple(fingerprint), []).append((model_id, representation))
-    first = {names[0]: names for names in alike.values()}
-    table = connection.execute(KEYS, _named(list(first)) | selection.parameters()).to_arrow_table()
-    found = {
-        name: codes.values.to_numpy()
-        for model_id, representation, codes in zip(*table.columns, strict=True)
-        for name in first[model_id.as_py(), representation.as_py()]
-    }
-    keys = {
-        source: found.get(name, np.empty(0, dtype=np.int64))
-        for source, name in zip(sources, asked, strict=True)
-    }
-    for source, codes in keys.items():
-        if np.any(np.diff(codes) == 0):
-            raise ValueError(
-                f"{source.label} has two vectors of one system of {selection.dataset}: "
-                "run `matterzoo rebuild`"
-            )
-    return keys
+    def read_keys(self, sources: Sequence[Source]) -> dict[Source, Codes]:
+        """Return the systems of each model as ascending codes.
+
+        Equal codes mean equal system_id and content_hash. The order of codes is that of system_id,
+        and the order in which `read` returns the vectors of the same model. Systems are sorted
+        once for all models that have the same.
+
+        Args:
+            sources: The models.
+
+        Raises:
+            ValueError: The store has two vectors of one system, or a file of vectors is damaged.
+        """
+        _refuse(sources, {} if self._files is None else self._files.find_damage())
+        names = list(dict.fromkeys(_model(source) for source in sources))
+        if self._files is not None and self._files.are_local:
+            codes = self._codes_of_files(self._files, names)
+        else:
+            codes = self._codes_of_groups(self._group_by_fingerprint(names))
+        none = np.empty(0, dtype=np.int64)
+        keys = {source: codes.get(_model(source), none) for source in sources}
+        for source, found in keys.items():
+            if np.any(np.diff(found) == 0):
+                raise ValueError(
+                    f"{source.label} has two vectors of one system of {self._selection.dataset}: "
+                    "run `matterzoo rebuild`"
+                )
+        return keys
+
+    def read(self, source: Source) -> Vectors:
+        """Return the vectors of one model, (n, d), in order of system_id.
+
+        Args:
+            source: The model.
+
+        Raises:
+            Undefined: The vectors differ in length, or a file of them is damaged.
+        """
+        if self._files is not None:
+            return self._files.read_vectors(_model(source), source.label)
+        chosen = {"model": source.model_id, "representation": source.representation}
+        table = self._connection.execute(
+            VECTORS, chosen | self._selection.parameters()
+        ).to_arrow_table()
+        return column_to_table(table.column("vector"), source.label)
+
+    def _codes_of_files(self, files: DatasetFiles, names: Sequence[Model]) -> dict[Model, Codes]:
+        """Return the codes of models; nothing is sorted if all have the same systems."""
+        groups: list[tuple[pa.Table, list[Model]]] = []
+        for name in names:
+            try:
+                keys = files.read_keys(name)
+            except Undefined as undefined:
+                raise ValueError(str(undefined)) from undefined
+            alike = next((models for known, models in groups if known.equals(keys)), None)
+            if alike is None:
+                groups.append((keys, [name]))
+            else:
+                alike.append(name)
+        if len(groups) == 1:
+            ((keys, models),) = groups
+            return dict.fromkeys(models, _number(keys))
+        return self._codes_of_groups([models for _, models in groups])
+
+    def _group_by_fingerprint(self, names: Sequence[Model]) -> list[list[Model]]:
+        """Return the models that have vectors, those together that have the same systems."""
+        rows = self._connection.execute(FINGERPRINTS, self._parameters(names)).fetchall()
+        alike: dict[tuple[Any, ...], list[Model]] = {}
+        for model_id, representation, *fingerprint in sorted(rows):
+            alike.setdefault(tuple(fingerprint), []).append((model_id, representation))
+        return list(alike.values())
+
+    def _codes_of_groups(self, groups: Sequence[list[Model]]) -> dict[Model, Codes]:
+        """Return the codes of models, given those together that have the same systems."""
+        first = {models[0]: models for models in groups}
+        table = self._connection.execute(KEYS, self._parameters(list(first))).to_arrow_table()
+        return {
+            name: codes.values.to_numpy()
+            for model_id, representation, codes in zip(*table.columns, strict=True)
+            for name in first[model_id.as_py(), representation.as_py()]
+        }
+
+    def _parameters(self, names: Sequence[Model]) -> dict[str, Any]:
+        return self._selection.parameters() | {
+            "models": [model_id for model_id, _ in names],
+            "representations": [representation for _, representation in names],
+        }
 
 
 def refuse_damaged(
@@ -111,44 +173,26 @@ def refuse_damaged(
     Raises:
         ValueError: A file of vectors is damaged; the message names it and what mends it.
     """
-    damage = find_damage(connection, dataset)
+    _refuse(sources, find_damage(connection, dataset))
+
+
+def _refuse(sources: Sequence[Source], damage: Mapping[Model, str]) -> None:
     for source in sources:
-        if (source.model_id, source.representation) in damage:
-            raise ValueError(damage[source.model_id, source.representation])
+        if _model(source) in damage:
+            raise ValueError(damage[_model(source)])
 
 
-def _named(names: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    return {
-        "models": [model_id for model_id, _ in names],
-        "representations": [representation for _, representation in names],
-    }
+def _model(source: Source) -> Model:
+    return source.model_id, source.representation
 
 
-def read_vectors(
-    connection: duckdb.DuckDBPyConnection, source: Source, selection: Selection
-) -> Vectors:
-    """Return the vectors of one model, (n, d), in order of system_id.
-
-    Args:
-        connection: A store.
-        source: The model.
-        selection: The systems that are asked for.
-
-    Raises:
-        Undefined: The vectors differ in length, or a file of them is damaged.
-    """
-    if store_with_files(connection) is not None:
-        return read_files(
-            connection,
-            source.model_id,
-            source.representation,
-            selection.dataset,
-            selection.systems,
-            source.label,
-        )
-    chosen = {"model": source.model_id, "representation": source.representation}
-    table = connection.execute(VECTORS, chosen | selection.parameters()).to_arrow_table()
-    return column_to_table(table.column("vector"), source.label)
+def _number(keys: pa.Table) -> Codes:
+    """Return ascending numbers of rows in order, equal for equal neighbors."""
+    if keys.num_rows < 2:
+        return np.zeros(keys.num_rows, dtype=np.int64)
+    before, after = keys[:-1].combine_chunks(), keys[1:].combine_chunks()
+    differ = pc.or_(*(pc.not_equal(before[name], after[name]) for name in keys.column_names))
+    return np.concatenate([[0], np.cumsum(differ.to_numpy())])
 
 
 class Reader:
@@ -157,25 +201,24 @@ class Reader:
     A cache of neighbor lists asks for the same vectors once more.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-        """Take a store and a selection; nothing is read yet.
+    def __init__(self, stored: StoredVectors) -> None:
+        """Take what is to be read.
 
         Args:
-            connection: A store.
-            selection: The systems that are asked for.
+            stored: The vectors of a store.
         """
-        self._connection, self._selection = connection, selection
+        self._stored = stored
         self._last: tuple[Source, Vectors] | None = None
 
     def read(self, source: Source) -> Vectors:
-        """Return the vectors of one model, (n, d); see `read_vectors`.
+        """Return the vectors of one model, (n, d); see `StoredVectors.read`.
 
         Args:
             source: The model.
         """
         if self._last is None or self._last[0] != source:
             self._last = None
-            self._last = source, read_vectors(self._connection, source, self._selection)
+            self._last = source, self._stored.read(source)
             # Arrow would keep three times the size of the vectors for what it reads next.
             pa.default_memory_pool().release_unused()
         return self._last[1]

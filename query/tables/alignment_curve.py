@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from query.engine.comparison import ModelPart
 from query.metrics import Alignment, Comparison, Metric, align_all, find_metric
 from query.reading.selection import Selection, at_least_one, choose_datasets, find_source
-from query.reading.vectors import Reader, read_keys
+from query.reading.vectors import Reader, StoredVectors
 from query.statistics.interval import subsets
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.options import Options
@@ -126,8 +126,9 @@ class _Curve:
     ) -> None:
         self._pair, self._selection, self._metric = pair, selection, metric
         self._options = options
-        self._keys = read_keys(connection, list(dict.fromkeys(pair)), selection)
-        self._reader = Reader(connection, selection)
+        stored = StoredVectors(connection, selection)
+        self._keys = stored.read_keys(list(dict.fromkeys(pair)))
+        self._reader = Reader(stored)
         self._shared = common_rows(pair, self._keys)
         self._n = len(self._shared[0])
         self._k = options.k or metric.default_k

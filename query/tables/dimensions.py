@@ -11,7 +11,7 @@ import duckdb
 from query import metrics
 from query.metrics import Undefined
 from query.reading.selection import Selection, Source, choose_sources
-from query.reading.vectors import NO_VECTORS, read_keys, read_vectors
+from query.reading.vectors import NO_VECTORS, StoredVectors
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.parameters import DATASET, DRAWN, MODELS, SEED, SYSTEMS
 from query.tables.shared.rows import Notes
@@ -104,11 +104,12 @@ def _row(
     selection: Selection,
     options: dict[str, Any],
 ) -> Row:
-    n = read_keys(connection, [source], selection)[source].size
+    stored = StoredVectors(connection, selection)
+    n = stored.read_keys([source])[source].size
     reason = None if n else f"no vectors on {selection.dataset}"
     vectors = NO_VECTORS
     try:
-        vectors = read_vectors(connection, source, selection)
+        vectors = stored.read(source)
     except Undefined as undefined:
         reason = str(undefined)
     found = asdict(metrics.measure(vectors, **options, name=source.label))

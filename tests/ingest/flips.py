@@ -20,6 +20,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.layout import Layout
 from ingest.maintenance.rebuild import rebuild
@@ -31,7 +32,7 @@ from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.vectors.files import list_files
 from ingest.systems.materialized import check_materialized, read_materialized
 from query.engine.undefined import Undefined
-from query.reading.files import read_files
+from query.reading.dataset_files import DatasetFiles
 from schemas.errors import StoreBroken, StoreError, explain_error
 from schemas.store import connect
 from tests.ingest.soak import MODELS, import_random, load_one, quiet, rows, run_of
@@ -104,6 +105,13 @@ def files_of(kind: str, layout: Layout) -> list[Path]:
     return [layout.store if kind == "store" else layout.store.with_name("matter.duckdb.wal")]
 
 
+def vectors_of(connection: duckdb.DuckDBPyConnection, model_id: str) -> NDArray[np.float32]:
+    """Return the vectors of a model, (n, d)."""
+    files = DatasetFiles.of(connection, "soak")
+    assert files is not None
+    return files.read_vectors((model_id, IMPORTED), model_id)
+
+
 class Flips:
     """Flips in copies of stores, and their outcomes."""
 
@@ -112,10 +120,7 @@ class Flips:
         whole = Layout(root / "whole" / "matter.duckdb")
         self.expected = rows(whole)
         with connect(whole.store, read_only=True) as connection:
-            self.vectors = {
-                model_id: read_files(connection, model_id, IMPORTED, "soak", None, model_id)
-                for model_id in MODELS[:2]
-            }
+            self.vectors = {model_id: vectors_of(connection, model_id) for model_id in MODELS[:2]}
 
     def trial(self, kind: str) -> tuple[str, str]:
         """Flip one bit; return the outcome and the place."""
@@ -134,7 +139,7 @@ class Flips:
         model_id = file.parent.name.removeprefix("model=")
         with connect(layout.store, read_only=True) as connection:
             try:
-                found = read_files(connection, model_id, IMPORTED, "soak", None, model_id)
+                found = vectors_of(connection, model_id)
             except Undefined as undefined:
                 return FOUND if str(file) in str(undefined) else SILENT
         return HARMLESS if np.array_equal(found, self.vectors[model_id]) else SILENT

@@ -10,6 +10,7 @@ from query.engine.kernels.candidates import (
     push_rows,
     squared_distances,
 )
+from query.engine.kernels.float_pages import begins_rows, join_bytes
 from query.engine.kernels.pair_tiles import (
     TWIN,
     distances,
@@ -46,6 +47,7 @@ from query.engine.kernels.vector_rows import (
 
 __all__ = [
     "TWIN",
+    "begins_rows",
     "center_rows",
     "centered_by_row",
     "centered_products",
@@ -55,6 +57,7 @@ __all__ = [
     "group_close",
     "hash_rows",
     "inner_products",
+    "join_bytes",
     "keep_near",
     "mark_close",
     "mean_places",

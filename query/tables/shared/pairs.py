@@ -13,7 +13,6 @@ from operator import itemgetter
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
 from query.engine.compared_models import RecentVectors
 from query.engine.comparison import ModelPart
@@ -21,14 +20,13 @@ from query.engine.suggestions import unknown_name
 from query.metrics import Alignment, Comparison, align_all, choose_estimator, find_metric
 from query.metrics.shared.estimates import RowMetric
 from query.reading.selection import Selection, Source
-from query.reading.vectors import NO_VECTORS, Reader, read_keys
+from query.reading.vectors import NO_VECTORS, Codes, Reader, StoredVectors
 from query.tables.shared.options import Options
 from query.tables.shared.rows import Aligned
 
 MISSING = ("pairwise", "common")
 
 ModelPair = tuple[Source, Source]
-Codes = NDArray[np.int64]  # of systems, as `read_keys` numbers them, ascending
 # Systems, with the pairs that share exactly these, by metric.
 _Shared = tuple[Codes, dict[str, list[ModelPair]]]
 
@@ -47,8 +45,9 @@ class _Plan:
         options: Options,
         missing: str,
     ) -> None:
-        self._connection, self._selection, self._options = connection, selection, options
-        self._keys = read_keys(connection, _unique(pairs), selection)
+        self._selection, self._options = selection, options
+        self._stored = StoredVectors(connection, selection)
+        self._keys = self._stored.read_keys(_unique(pairs))
         # A symmetric metric is computed once, in one fixed order: the null depends on which side
         # is shuffled.
         self._asked = [
@@ -94,8 +93,7 @@ class _Plan:
 
     def rows(self) -> list[Aligned]:
         """Return one row per metric and pair, in their order."""
-        reader = Reader(self._connection, self._selection)
-        comparisons = make_comparisons(reader, self._keys, self._options)
+        comparisons = make_comparisons(Reader(self._stored), self._keys, self._options)
         values = dict(_align_shared(comparisons, self._shared, self._keys, self._options))
         return [
             _row(pair, self._keys, self._selection, values[wanted]) for pair, wanted in self._asked

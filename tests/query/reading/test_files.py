@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 import query
-from query.reading.files import read_files, store_with_files
+from query.reading.dataset_files import DatasetFiles
+from query.reading.files import store_with_files
 from query.reading.selection import Selection, Source
-from query.reading.vectors import read_keys, read_vectors
+from query.reading.vectors import StoredVectors
 from schemas.store import connect
 from tests.vectors import add_query, remove
 
@@ -48,9 +49,10 @@ def one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[object, ...]:
 def test_vectors_are_in_the_order_of_their_keys(
     con: duckdb.DuckDBPyConnection, vectors: Vectors
 ) -> None:
-    assert store_with_files(con) is not None
+    files = DatasetFiles.of(con, "crystals")
+    assert files is not None
     for name in ("base", "noise", "far"):
-        found = read_files(con, name, "last", "crystals", None, name)
+        found = files.read_vectors((name, "last"), name)
         assert np.array_equal(found, vectors[name])
 
 
@@ -65,10 +67,12 @@ def test_rows_of_several_files_are_put_in_order(copy: Path, vectors: Vectors) ->
         expected = vectors["base"].copy()
         expected[7::10] = vectors["near"][7::10]
         source, selection = Source("base", "last", True), Selection("crystals")
-        assert np.array_equal(read_vectors(connection, source, selection), expected)
-        assert len(read_keys(connection, [source], selection)[source]) == len(expected)
+        assert np.array_equal(StoredVectors(connection, selection).read(source), expected)
+        assert len(StoredVectors(connection, selection).read_keys([source])[source]) == len(
+            expected
+        )
         few = Selection("crystals", ("crystals/017", "crystals/003", "crystals/none"))
-        assert np.array_equal(read_vectors(connection, source, few), expected[[3, 17]])
+        assert np.array_equal(StoredVectors(connection, few).read(source), expected[[3, 17]])
 
 
 def test_a_store_that_holds_its_vectors_itself_is_read_too(copy: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.reading.selection import Selection, choose_sources, find_source
-from query.reading.vectors import read_keys, read_vectors
+from query.reading.vectors import StoredVectors
 
 SELECTIONS = (
     Selection("crystals"),
@@ -28,7 +28,7 @@ def test_equal_codes_mean_the_same_system_with_the_same_content(
 ) -> None:
     sources = [*choose_sources(con, None, "crystals"), find_source(con, "base#all")]
     for selection in SELECTIONS:
-        keys = read_keys(con, sources, selection)
+        keys = StoredVectors(con, selection).read_keys(sources)
         names = {}
         for source in sources:
             stored = con.execute(STORED, [source.model_id, source.representation]).fetchall()
@@ -40,13 +40,13 @@ def test_equal_codes_mean_the_same_system_with_the_same_content(
             same = [[x == y for y in names[b]] for x in names[a]]
             expected = np.array(same, bool).reshape(len(names[a]), len(names[b]))
             assert np.array_equal(keys[a][:, None] == keys[b], expected)
-    whole = read_keys(con, sources, SELECTIONS[0])
+    whole = StoredVectors(con, SELECTIONS[0]).read_keys(sources)
     for source in sources:
         if source.model_id != "ragged":
-            assert len(read_vectors(con, source, SELECTIONS[0])) == len(whole[source])
+            assert len(StoredVectors(con, SELECTIONS[0]).read(source)) == len(whole[source])
 
 
 def test_a_model_without_vectors_has_no_codes(con: duckdb.DuckDBPyConnection) -> None:
     source = find_source(con, "empty")
-    assert read_keys(con, [source], SELECTIONS[0])[source].size == 0
-    assert read_keys(con, [], SELECTIONS[0]) == {}
+    assert StoredVectors(con, SELECTIONS[0]).read_keys([source])[source].size == 0
+    assert StoredVectors(con, SELECTIONS[0]).read_keys([]) == {}
