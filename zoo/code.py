@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # Fields of the syntax tree that no program can observe.
 _WORDS_ABOUT_CODE = {"type_comment", "type_ignores", "kind"}
 
 
+@lru_cache(maxsize=256)  # the encoder of a family is asked for with each of its models
 def code_hash(source: str | bytes) -> str:
     """Return the SHA-256 of a module's syntax tree, without comments, docstrings and layout.
 
