@@ -34,7 +34,6 @@ from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import FILE_ERRORS, explain_error
-from schemas.paths import MEMORY
 from schemas.store import connect
 
 # A failure is an answer too: with the same card, the system would fail again.
@@ -63,6 +62,15 @@ PARTS = "SELECT chunk, lacks FROM missing GROUP BY ALL ORDER BY ALL"
 SENT = """
 CREATE OR REPLACE TEMP TABLE sent AS
 SELECT system_id, content_hash FROM missing WHERE chunk = $chunk AND lacks = $lacks
+"""
+
+# What LACKING reads of a store, for where there is none yet. To make all its tables takes longer
+# than to plan.
+NO_STORE = """
+CREATE TABLE runs (run_id VARCHAR, card_hash VARCHAR, dtype VARCHAR);
+CREATE TABLE embeddings (system_id VARCHAR, content_hash VARCHAR, run_id VARCHAR,
+    model_id VARCHAR, representation VARCHAR);
+CREATE TABLE failures AS FROM embeddings;
 """
 
 
@@ -128,12 +136,15 @@ def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
 def _read_store(
     layout: Layout, dataset: MaterializedDataset, patience: float = 0.0
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the store to be read, or an empty one if it does not exist."""
-    exists = layout.store.exists()
-    store = layout.store if exists else MEMORY
-    with retry_while_locked(
-        lambda: connect(store, read_only=exists), layout.store, patience
-    ) as connection:
+    """Open the store to be read, or what stands for an empty one if it does not exist."""
+    if layout.store.exists():
+        opened = retry_while_locked(
+            lambda: connect(layout.store, read_only=True), layout.store, patience
+        )
+    else:
+        opened = duckdb.connect()
+        opened.execute(NO_STORE)
+    with opened as connection:
         connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:
