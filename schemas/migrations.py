@@ -155,21 +155,28 @@ def version_of(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
     Raises:
         StoreError: The file is no store.
     """
+    try:
+        query = "SELECT coalesce(max(version), 0) FROM schema_version"
+        rows = connection.execute(query).fetchall()
+    except duckdb.CatalogException:
+        _refuse_other_tables(connection, path)
+        return 0
+    return int(rows[0][0])
+
+
+def _refuse_other_tables(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
+    """Refuse a file without schema_version that holds other tables."""
     query = "SELECT table_name FROM duckdb_tables()"
     tables = {name for (name,) in connection.execute(query).fetchall()}
-    if not tables:
-        return 0
     if "exported" in tables:
         raise StoreError(
             f"{path} is an exported store; `matterzoo import {path}` takes it into a store"
         )
-    if "schema_version" not in tables:
+    if tables:
         raise StoreError(
             f"{path} is a DuckDB file but no store: it has no table schema_version. Give another "
             "path"
         )
-    rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
-    return int(rows[0][0])
 
 
 def _holds_vectors(connection: duckdb.DuckDBPyConnection) -> bool:

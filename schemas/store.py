@@ -19,7 +19,7 @@ from schemas.errors import (
 )
 from schemas.migrations import apply, migrate, migrations, undo_migration
 from schemas.paths import MEMORY
-from schemas.vectors import are_moved, follow_files
+from schemas.vectors import VectorFile, are_moved, follow_files
 from zoo.files import move_unless_exists
 
 HEADERS = 3 * 4096  # bytes of a DuckDB file before its first block
@@ -45,30 +45,32 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
     _check_path(path, read_only)
     if str(path) != MEMORY and not Path(path).exists():
         _create(Path(path))
-    connection = _open_migrated(path, read_only)
-    if read_only and are_moved(connection, path):
+    connection, files = _open_migrated(path, read_only)
+    if read_only and are_moved(connection, files):
         connection.close()
         # Plain clients find the files again by the view, so it is written again as soon as it may
         # be: not while others use the store, nor where nothing may be written.
         with suppress(StoreError):
-            _open_migrated(path, read_only=False).close()
-        connection = _open_migrated(path, read_only)
+            _open_migrated(path, read_only=False)[0].close()
+        connection, _ = _open_migrated(path, read_only)
     return connection
 
 
-def _open_migrated(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open a store that exists, with its tables up to date and its vector files found."""
+def _open_migrated(
+    path: str | Path, read_only: bool
+) -> tuple[duckdb.DuckDBPyConnection, list[VectorFile]]:
+    """Open a store that exists, with its tables up to date; also return its vector files."""
     connection = open_as_it_is(path, read_only=read_only)
     try:
         migrate(connection, path, read_only=read_only)
-        follow_files(connection, path, read_only=read_only)
+        files = follow_files(connection, path, read_only=read_only)
     except FILE_ERRORS as error:
         connection.close()
         raise explain_message(path, str(error), read_only=read_only) from error
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, files
 
 
 def open_as_it_is(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -132,7 +134,8 @@ def _create(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         _discard(temporary)
-        with duckdb.connect(str(temporary)) as connection:
+        # With more threads, empty tables take longer.
+        with duckdb.connect(str(temporary), config={"threads": 1}) as connection:
             apply(connection, migrations())
         left_over = path.with_name(f"{path.name}.wal")
         if left_over.exists():  # of a store that was removed: it would be replayed into this one

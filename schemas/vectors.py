@@ -206,7 +206,7 @@ def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None
 
 def follow_files(
     connection: duckdb.DuckDBPyConnection, store: str | Path, *, read_only: bool
-) -> None:
+) -> list[VectorFile]:
     """Have a connection read the vector files where they are now, and leave out damaged ones.
 
     If the files were moved, and the store may be written, the view is written again.
@@ -215,37 +215,45 @@ def follow_files(
         connection: A store, just opened, or a cursor.
         store: Its path.
         read_only: Whether it is open to be read only.
+
+    Returns:
+        The registered files, by name.
     """
     if str(store) == MEMORY:
-        return
+        return []
     files = list_vector_files(connection, store)
     if not all(file.is_local for file in files):
         with suppress(StoreError):  # without them, the rest of the store answers
             load_httpfs(connection)
-    if not read_only and _changes(connection, files):
+    if not read_only and are_moved(connection, files):
         connection.execute("BEGIN")
         write_view(connection, store)
         connection.execute("COMMIT")
         files = list_vector_files(connection, store)
     whole = [file.path for file in files if file.fault is None]
     if whole == [file.listed for file in files]:
-        return
+        return files
     variable = _variable(connection)
     if variable is not None:
         paths = [escape_glob(path) for path in whole or [str(NO_FILE)]]
         connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
+    return files
 
 
-def are_moved(connection: duckdb.DuckDBPyConnection, store: str | Path) -> bool:
+def are_moved(connection: duckdb.DuckDBPyConnection, files: Sequence[VectorFile]) -> bool:
     """Return whether the store should note where its vector files are, as after a move of it.
+
+    That is if whole files are elsewhere than the view says, or have another time. The view lists
+    none if none was there when it was written.
 
     Args:
         connection: An open store.
-        store: Its path.
+        files: Its registered files.
     """
-    if str(store) == MEMORY:
-        return False
-    return _changes(connection, list_vector_files(connection, store))
+    whole = [file for file in files if file.fault is None]
+    if any(not file.is_as_noted for file in whole):
+        return True
+    return bool(whole) and _variable(connection) is None
 
 
 def literals(values: Sequence[str]) -> str:
@@ -264,17 +272,6 @@ def is_view_of_files(sql: str) -> bool:
         sql: The statement that made the view.
     """
     return _VARIABLE.search(sql) is not None
-
-
-def _changes(connection: duckdb.DuckDBPyConnection, files: Sequence[VectorFile]) -> bool:
-    """Return whether whole files are elsewhere than the view says, or have another time.
-
-    The view lists none if none was there when it was written.
-    """
-    whole = [file for file in files if file.fault is None]
-    if any(not file.is_as_noted for file in whole):
-        return True
-    return bool(whole) and _variable(connection) is None
 
 
 @lru_cache(maxsize=4096)
