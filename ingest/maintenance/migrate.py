@@ -14,7 +14,7 @@ from ingest.layout import Layout
 from ingest.maintenance.exchange import discard_store, exchange_store, new_store
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs
-from ingest.runs.store.access import THREADS, bound_memory, lock_store
+from ingest.runs.store.access import bound_resources, lock_store
 from ingest.runs.store.inserts import insert_row
 from ingest.runs.store.vector_tables import remove_empty
 from ingest.runs.store.waiting import PATIENCE, retry_while_locked
@@ -116,8 +116,7 @@ def _migrate(
     earlier = {v: file for v, file in known.items() if version < v < VECTORS}
     if earlier:
         migrate_safely(connection, layout.store, earlier)
-    bound_memory(connection)
-    connection.execute(f"SET threads = {THREADS}")
+    bound_resources(connection)
     connection.execute("SET temp_directory = ?", [str(layout.spill)])
     converted = _convert_runs(layout, log)
     rows = []

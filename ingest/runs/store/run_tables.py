@@ -12,7 +12,7 @@ from ingest.layout import Layout
 from ingest.runs.check import Counts, check_run, count_rows, refusal
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
-from ingest.runs.store.access import bound_memory, transaction
+from ingest.runs.store.access import bound_resources, transaction
 from ingest.runs.store.dataset_tables import (
     put_dataset,
     read_dataset,
@@ -138,7 +138,7 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
         for representation in job["model"]["representation"]
         if representation["name"] in job["representations"]
     ]
-    bound_memory(connection, dataset.n_systems, max(dimensions))
+    bound_resources(connection, dataset.n_systems, max(dimensions))
     restore_systems(dataset, run, job)
     _convert(run)
     counts = check_run(connection, run)
