@@ -13,8 +13,8 @@ OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
-plan_takes       := MODEL DATASET $(OPTIONS)
+ingest_takes     := MODEL DATASET NAME $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
+plan_takes       := MODEL DATASET NAME $(OPTIONS)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
 export_takes     := FILE
@@ -88,7 +88,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
 flag  = $(if $($(1)),--$(2)="$$$(1)")
-options = $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
+# NAME is no rare name: in the environment it means something else, such as WSL's host.
+options = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
 help:  ## show this
@@ -108,7 +109,7 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file [DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
+ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(MATTERZOO) ingest $(options) $(call flag,ON,on) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \

@@ -101,6 +101,12 @@ def test_so_is_the_environment(checkout: Path, text: str) -> None:
     assert not (checkout / "broken").exists()
 
 
+def test_a_name_in_the_environment_is_no_name_of_a_dataset(checkout: Path) -> None:
+    words = ["plan", "MODEL=a", "DATASET=b"]
+    assert given(checkout, *words, NAME="host")[0] == ["-m", "matterzoo", "plan", "--", "a", "b"]
+    assert "--name=mine" in given(checkout, *words, "NAME=mine", NAME="host")[0]
+
+
 def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
     text = (
         '$(shell touch broken) $(touch broken) `touch broken` ; touch broken ; " ; '

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo.errors import MatterzooError
@@ -40,6 +41,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
+        surplus = message.removeprefix("unrecognized arguments: ").split()
+        if surplus and Path(surplus[0]).exists():
+            message += "; a glob of files needs quotes, so that the shell leaves it as it is"
         raise UsageError(f"{message}; see {self.prog} --help")
 
 

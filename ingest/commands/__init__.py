@@ -18,7 +18,10 @@ SOME_MODELS = (
     "ids separated by commas; all: those with their weights here; bundled: those that need no "
     "download; x@untrained: an untrained twin"
 )
-A_DATASET = "a dataset's name (see `matterzoo datasets`), or a file of systems"
+A_DATASET = (
+    "names of datasets (see `matterzoo datasets`), separated by commas; or your own: a file, a "
+    "folder, or a glob in quotes"
+)
 A_FAMILY = "a family's name, or all"
 
 
@@ -63,6 +66,8 @@ def _add_request(sub: Parser) -> None:
     sub.add_argument("model", help=SOME_MODELS)
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
+    about = "what to call your own files as a dataset (default: as the file or folder is called)"
+    sub.add_argument("--name", help=about)
     about = "how workers are started, such as docker or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"

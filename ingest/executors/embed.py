@@ -10,7 +10,7 @@ from ingest.layout import Layout
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import explain_disk_error
 from ingest.runs.plan import count_missing
-from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
+from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
 from ingest.runs.reporting import report_error
 from ingest.runs.request import (
     Request,
@@ -45,7 +45,8 @@ def embed(
 
     Args:
         models: Ids of models separated by commas, all or bundled; see `choose_models`.
-        datasets: Names of datasets separated by commas, or the path of a file of systems.
+        datasets: Names of datasets separated by commas, or a file, a folder or a glob of
+            files of systems.
         settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
         executor: Where the runs are to be started.
@@ -65,7 +66,8 @@ def embed(
     limits = settings.limits(runtime)
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
-    found = [resolve_dataset(layout, name).sampled(settings.limit, print_now) for name in names]
+    resolved = resolve_datasets(layout, datasets, settings.name)
+    found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
     start = find_executor(executor)
     print_now(f"runtime {runtime.name}: {why}")
     failed: list[str] = []

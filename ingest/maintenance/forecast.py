@@ -10,7 +10,7 @@ import duckdb
 from ingest.layout import Layout
 from ingest.runs.cost import START_SECONDS, Task, bytes_per_system, estimate_cost
 from ingest.runs.plan import count_missing
-from ingest.runs.prepare import resolve_dataset
+from ingest.runs.prepare import resolve_datasets
 from ingest.runs.request import (
     Request,
     Settings,
@@ -84,18 +84,18 @@ class _Foreseen:
 
 
 def forecast(
-    models: str, dataset: str, settings: Settings | None = None, *, store: str | None = None
+    models: str, datasets: str, settings: Settings | None = None, *, store: str | None = None
 ) -> Iterator[str]:
-    """Foresee what embedding a dataset with models will take. Nothing is made, nothing downloaded.
+    """Foresee what embedding datasets with models will take. Nothing is made, nothing downloaded.
 
     Args:
         models: Ids of models separated by commas, all or bundled; see `choose_models`.
-        dataset: The name of a dataset, or the path of a file of systems.
+        datasets: Names of datasets separated by commas, or a file, a folder or a glob of files.
         settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
 
     Yields:
-        Lines on the runtime, the dataset, each model, and the disk.
+        Lines on the runtime, each dataset and each model, and the disk.
 
     Raises:
         MatterzooError: What is asked for cannot be done.
@@ -104,16 +104,18 @@ def forecast(
     layout = Layout.find(store)
     selections = choose_models(models)
     runtime, why = choose_runtime(settings.runtime, families_of(selections))
-    found = resolve_dataset(layout, dataset).sampled(settings.limit, print_now)
-    made = _find_made(layout, found)
+    resolved = resolve_datasets(layout, datasets, settings.name)
+    found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
     yield f"runtime {runtime.name}: {why}"
-    yield from _describe_dataset(found, made)
     tasks = []
-    for selection in selections:
-        foreseen = _foresee(layout, found, made, selection, settings)
-        yield from _describe_model(layout, runtime, found, foreseen)
-        if foreseen.systems:
-            tasks.append(Task(selection, foreseen.representations, foreseen.systems))
+    for dataset in found:
+        made = _find_made(layout, dataset)
+        yield from _describe_dataset(dataset, made)
+        for selection in selections:
+            foreseen = _foresee(layout, dataset, made, selection, settings)
+            yield from _describe_model(layout, runtime, dataset, foreseen)
+            if foreseen.systems:
+                tasks.append(Task(selection, foreseen.representations, foreseen.systems))
     yield from estimate_cost(layout, runtime, tasks).disk_lines()
 
 

@@ -96,4 +96,5 @@ READER = Reader(
         space_groups.__file__,
         *pdb.READER.code,
     ),
+    chains=True,
 )

@@ -96,4 +96,5 @@ READER = Reader(
     records=records,
     packages=("biopython",),
     code=(__file__, pdb_atoms.__file__, mmcif_atoms.__file__, proteins.__file__),
+    chains=True,
 )

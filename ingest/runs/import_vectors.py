@@ -15,7 +15,7 @@ from ingest.runs.folder import Run
 from ingest.runs.imported import Checked, ImportedVectors, describe, hash_card, write_files
 from ingest.runs.job_folder import name_run
 from ingest.runs.load import load
-from ingest.runs.prepare import prepare_dataset, resolve_dataset, split_datasets
+from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
 from ingest.runs.request import Settings
 from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.user_vectors.precision import check_precision
@@ -56,7 +56,7 @@ def import_file(
     Args:
         layout: The store and the files beside it.
         imported: What is imported.
-        dataset: The name of a dataset, or the path of a file of systems.
+        dataset: The name of a dataset, or a file, a folder or a glob of files of systems.
         settings: What the user said on how models are run, which is refused: vectors are imported,
             not computed. A limit is taken if the dataset is sampled.
         agree: See `import_vectors`.
@@ -71,7 +71,7 @@ def import_file(
     names = split_datasets(dataset)
     if len(names) > 1:
         raise RequestError(f"--vectors are of one dataset, not of {len(names)}: {dataset}")
-    found = resolve_dataset(layout, names[0])
+    (found,) = resolve_datasets(layout, dataset, settings.name)
     _refuse_settings(settings, found)
     made = prepare_dataset(layout, found.sampled(settings.limit, print_now))
     loaded = import_vectors(layout, imported, made, agree, print_now)
@@ -158,6 +158,7 @@ def check_model_id(model_id: str) -> None:
 def _refuse_settings(settings: Settings, dataset: Dataset) -> None:
     """Refuse what would be ignored, as imported vectors are not computed and all are taken."""
     options = settings.options
+    options.pop("--name", None)
     if isinstance(dataset, DownloadedDataset):
         options.pop("--limit", None)  # how large a sample of the dataset is
     if options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingest.layout import Layout
+from ingest.readers.folders import source_exists
 from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.reporting import count_entries
 from ingest.runs.store.waiting import retry_while_locked
@@ -22,33 +23,55 @@ def split_datasets(text: str) -> list[str]:
     """Return the datasets that a user means.
 
     Args:
-        text: Names separated by commas, or the path of a file, which may have commas.
+        text: Names separated by commas, or a path or glob, which may have commas.
     """
-    return [text] if Path(text).exists() else split_names(text) or [text]
+    return [text] if source_exists(str(Path(text).expanduser())) else split_names(text) or [text]
 
 
-def resolve_dataset(layout: Layout, name: str) -> Dataset:
-    """Return a dataset by its name or file, or by the name that a user's file got earlier.
+def resolve_datasets(layout: Layout, names: str, called: str | None = None) -> list[Dataset]:
+    """Return the datasets that a user means.
 
     Args:
         layout: The store and the files beside it.
-        name: The name of a dataset, a path, or the name of a dataset that was made of a file.
+        names: See `split_datasets`.
+        called: What a user's files are to be called, if they are one dataset.
 
     Raises:
-        DatasetError: There is no such dataset, or its file is gone.
+        DatasetError: There is no such dataset, or a name is given to several.
+    """
+    words = split_datasets(names)
+    if called is not None and len(words) > 1:
+        raise DatasetError(f"--name {called} is of one dataset, not of {len(words)}: {names}")
+    return [resolve_dataset(layout, word, called) for word in words]
+
+
+def resolve_dataset(layout: Layout, name: str, called: str | None = None) -> Dataset:
+    """Return a dataset by its name or files, or by the name that a user's files got earlier.
+
+    Args:
+        layout: The store and the files beside it.
+        name: The name of a dataset, a path or glob, or the name of a dataset that was made of one.
+        called: What a user's files are to be called; None takes the name of the file or folder.
+
+    Raises:
+        DatasetError: There is no such dataset, or its files are gone.
     """
     try:
-        return find_dataset(name)
+        return find_dataset(name, called)
     except DatasetError:
         there = read_materialized(layout.dataset(name)) if Path(name).name == name else None
         if there is None or not Path(there.source).is_absolute():
             raise
-    if not Path(there.source).exists():
+    if called not in (None, name):
+        raise DatasetError(
+            f"{name} was made of {there.source}: give that path with --name {called}"
+        )
+    if not source_exists(there.source):
         raise DatasetError(
             f"{name} was made of {there.source}, which is not there now: give the path that it has"
         )
     print_now(f"{name} was made of {there.source}")
-    return find_dataset(there.source)
+    return find_dataset(there.source, name)
 
 
 def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
@@ -93,11 +116,11 @@ def _describe(dataset: Dataset) -> str:
 
 
 def _refuse_namesake(dataset: Dataset, there: MaterializedDataset | None) -> None:
-    """Refuse a second file of the same name: it must not take the place of the first."""
+    """Refuse other files of the same name: it must not take the place of the first."""
     if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
         return
-    if Path(there.source).is_absolute() and Path(there.source).exists():
+    if Path(there.source).is_absolute() and source_exists(there.source):
         raise DatasetError(
             f"a dataset named {dataset.name!r} is there already, from {there.source}; "
-            f"rename {dataset.source}"
+            f"rename {dataset.source}, or give it another --name"
         )

@@ -39,6 +39,8 @@ class Settings:
         cpus: CPU cores that the worker may use; None sets no limit.
         timeout: Seconds without a sign of life, after which a worker counts as hung.
         representation: Names separated by commas, or all; None takes the card's default.
+        name: What a user's own files are called as a dataset; None takes the name of the file or
+            the folder.
     """
 
     device: str = "cpu"
@@ -50,6 +52,7 @@ class Settings:
     cpus: float | None = None
     timeout: float = Limits.silence
     representation: str | None = None
+    name: str | None = None
 
     @property
     def options(self) -> dict[str, str]:

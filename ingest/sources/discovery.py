@@ -1,4 +1,4 @@
-"""Finding a dataset by its name, or a user's file by its path."""
+"""Finding a dataset by its name, or a user's files by their path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import ingest.sources
-from ingest.readers.discovery import file_dataset, known_suffixes
+from ingest.readers.discovery import known_suffixes
+from ingest.readers.folders import is_glob, source_exists
+from ingest.readers.own import own_dataset
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from zoo.errors import did_you_mean
@@ -25,21 +27,28 @@ def load_datasets() -> dict[str, Dataset]:
     return {dataset.name: dataset for dataset in datasets}
 
 
-def find_dataset(name_or_path: str) -> Dataset:
-    """Return the dataset of that name, or a user's file as a dataset.
+def find_dataset(name_or_path: str, called: str | None = None) -> Dataset:
+    """Return the dataset of that name, or a user's files as a dataset.
 
     Args:
-        name_or_path: A name, as `load_datasets` has it, or the path of a file.
+        name_or_path: A name, as `load_datasets` has it, or a file, a folder, or a glob of files.
+        called: What a user's files are to be called; None takes the name of the file or folder.
 
     Raises:
-        DatasetError: It is neither, or the file cannot be a dataset; the message names what there
+        DatasetError: It is neither, or the files cannot be a dataset; the message names what there
             is instead.
     """
     datasets = load_datasets()
     if name_or_path in datasets:
+        if called is not None:
+            raise DatasetError(
+                f"{name_or_path} has its name; --name {called} is for your own files"
+            )
         return datasets[name_or_path]
     path = Path(name_or_path).expanduser()
-    if not path.exists():
+    if not source_exists(str(path)):
+        if is_glob(str(path)):
+            raise DatasetError(f"no file matches {str(path.absolute())!r}")
         hint = did_you_mean(name_or_path, datasets)
         if path.suffix in known_suffixes() or len(path.parts) > 1:
             raise DatasetError(f"there is no file {path.absolute()}. Of datasets, {hint}")
@@ -47,9 +56,10 @@ def find_dataset(name_or_path: str) -> Dataset:
             f"{name_or_path!r} is neither a dataset nor a file ({', '.join(known_suffixes())}); "
             f"{hint}"
         )
-    dataset = file_dataset(path)
+    dataset = own_dataset(str(path), called)
     if dataset.name in datasets:
         raise DatasetError(
-            f"{path} would be called {dataset.name!r}, which is a known dataset; rename the file"
+            f"{path} would be called {dataset.name!r}, which is a known dataset; "
+            "rename it, or give it another --name"
         )
     return dataset

@@ -33,6 +33,7 @@ class Dataset:
         packages: Packages whose versions decide the entries, too.
         entries: A function that reads the source from its beginning, one entry at a time.
         made_from: Every file, of code or of data, whose content decides the entries.
+        words: What else decides the entries, such as the names of files that ids are made of.
         approx_systems: About how many systems there are, None if that is not known before they
             are read.
         approx_seconds: About how long it takes to materialize them on 2 CPU cores.
@@ -46,6 +47,7 @@ class Dataset:
     packages: tuple[str, ...]
     entries: Callable[[], Iterator[Item]]
     made_from: tuple[str, ...]
+    words: tuple[str, ...] = ()
     approx_systems: int | None = None
     approx_seconds: float | None = None
     sample: int | None = None
@@ -74,7 +76,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """The SHA-256 of all that decides the entries; a folder with the same one is up to date."""
         files = [_recipe_hash(Path(path)) for path in self.made_from]
-        facts = [FORMAT, self.name, files, self.versions]
+        facts = [FORMAT, self.name, files, self.versions, *([self.words] if self.words else [])]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -400,6 +400,34 @@ def test_a_dataset_that_was_made_of_a_file_is_found_by_its_name(
         assert "neither a dataset nor a file" in capfd.readouterr().err or "/" in name
 
 
+def test_a_folder_is_a_dataset_with_the_name_given(
+    layout: Layout, tmp_path: Path, capfd: Said
+) -> None:
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.xyz").write_text("1\n\nH 0 0 0\n")
+    (folder / "c.xyz").write_text("nonsense\n")
+    (tmp_path / "v.csv").write_text("system_id,x,y\na,1,2\nb,3,4\n")
+    assert main(["ingest", "mine", str(folder), "--name", "set-1", "--vectors", "v.csv"]) == 0
+    assert "2 systems; 1 entries cannot be read, see table failures" in capfd.readouterr().out
+    assert main(["plan", "toy", f"set-1,{folder}/[ab].xyz"]) == 0
+    said = capfd.readouterr().out
+    assert "dataset set-1: 2 systems, here" in said
+    assert "dataset crystals: to be made first" in said
+    with connect(layout.store, read_only=True) as connection:
+        found = connection.execute("FROM systems SELECT system_id ORDER BY ALL").fetchall()
+    assert found == [("set-1/a",), ("set-1/b",)]
+
+
+def test_a_glob_that_the_shell_has_replaced_is_told_as_one(tmp_path: Path, capfd: Said) -> None:
+    files = [str(tmp_path / name) for name in ("a.xyz", "b.xyz", "c.xyz")]
+    for file in files:
+        Path(file).write_text("1\n\nH 0 0 0\n")
+    assert main(["plan", "toy", *files]) == 2
+    assert "a glob of files needs quotes" in capfd.readouterr().err
+
+
 def test_the_cache_is_shown_and_removed(layout: Layout, capfd: Said) -> None:
     assert main(["clean", "--cache"]) == 2
     assert "there is no cache beside" in capfd.readouterr().err

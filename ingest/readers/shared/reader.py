@@ -45,6 +45,7 @@ class Reader:
         packages: The packages whose versions decide the entries.
         code: The files of code that decide the entries.
         names: How file names of this format begin, in upper case, if they have no suffix.
+        chains: Whether ids of entries may be `<file stem>_<chain>`.
     """
 
     suffixes: tuple[str, ...]
@@ -52,6 +53,7 @@ class Reader:
     packages: tuple[str, ...]
     code: tuple[str, ...]
     names: tuple[str, ...] = ()
+    chains: bool = False
 
     def suffix_of(self, path: Path) -> str:
         """Return the suffix of this format that a file has before `.gz`, '' if it has none of them.
