@@ -107,7 +107,8 @@ def _write_values(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
     for (y, x), value in np.ndenumerate(values):
         text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
         color = "black" if light[y, x] else "white"
-        axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color=color)
+        cell = axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color=color)
+        cell.set_in_layout(False)  # it lies within the axes, and to measure it takes long
 
 
 def _label_models(

@@ -182,14 +182,25 @@ class Plot(Figure):
     def _fix_layout(self) -> None:
         """Lay the figure out once and for all.
 
-        Every drawing would move things on a little, away from their tooltips.
+        Every drawing would move things on a little, away from their tooltips, and take as long.
         """
-        if not isinstance(self.get_layout_engine(), ConstrainedLayoutEngine):
+        engine = self.get_layout_engine()
+        if not isinstance(engine, ConstrainedLayoutEngine):
             return
         with rc_context(_STYLE):
+            before = None
             for _ in range(_PASSES):
-                self.draw_without_rendering()
-        self.set_layout_engine("none")
+                engine.execute(self)
+                after = [
+                    (axes.get_position(original=True).bounds, axes.viewLim.bounds)
+                    for axes in self.axes
+                ]
+                if after == before:
+                    break
+                before = after
+        self.set_layout_engine(None)
+        for axes in self._texts:
+            axes.apply_aspect()  # tooltips need it, and drawing alone would do it
 
     def _render(self, form: str) -> bytes:
         self._fix_layout()
