@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,15 +78,29 @@ def umap_plane(x: _Floats, k: int, seed: int) -> Plane:
         # It warns of what does not matter here: no TensorFlow, no way to add systems later,
         # several groups.
         warnings.simplefilter("ignore")
-        from umap import UMAP  # takes seconds to import and to compile
-
         known = (index, distances.astype(np.float32), None)
-        layout = UMAP(
+        layout = _import_umap()(
             n_neighbors=k, init=_start(x, seed), random_state=seed, n_jobs=1, precomputed_knn=known
         )
         drawn = layout.fit_transform(x)
     plane: Plane = drawn.astype(np.float64)
     return plane
+
+
+@cache
+def _import_umap() -> Any:
+    """Return the class UMAP, which takes seconds to import.
+
+    Numba keeps what it compiles of UMAP for the next process, as it does with the engine's kernels;
+    UMAP itself does not ask for it, and would compile for 8 s in every process.
+    """
+    from numba.core.dispatcher import Dispatcher
+    from umap import UMAP, layouts, umap_
+
+    for function in (*vars(layouts).values(), *vars(umap_).values()):
+        if isinstance(function, Dispatcher):
+            function.enable_caching()
+    return UMAP
 
 
 def _start(x: _Floats, seed: int) -> Plane:

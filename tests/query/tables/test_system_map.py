@@ -144,7 +144,7 @@ def test_what_makes_no_sense_is_refused(con: Connection, arguments: str, message
 
 
 def test_umap_keeps_neighbors_and_groups(con: Connection) -> None:
-    # One test for all, as UMAP compiles for seconds.
+    # One test for all, as UMAP takes seconds to import, and to compile for the first time.
     rng = np.random.default_rng(0)
     groups = 40 * rng.normal(size=(3, 8))
     x = np.concatenate([group + rng.normal(size=(25, 8)) for group in groups])
