@@ -13,8 +13,8 @@ OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET NAME $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS TITLE LICENSE YES
-plan_takes       := MODEL DATASET NAME $(OPTIONS)
+ingest_takes     := MODEL DATASET NAME NUMBERED $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS IDS TITLE LICENSE YES
+plan_takes       := MODEL DATASET NAME NUMBERED $(OPTIONS)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
 export_takes     := FILE
@@ -51,7 +51,7 @@ $(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it o
 endif
 
 # These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
-SWITCHES := $(filter YES OFFLINE AGAIN DUMMY,$(KNOWN))
+SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED,$(KNOWN))
 UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
 ifneq ($(strip $(UNCLEAR)),)
 $(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
@@ -89,7 +89,7 @@ given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
 flag  = $(if $($(1)),--$(2)="$$$(1)")
 # NAME is no rare name: in the environment it means something else, such as WSL's host.
-options = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
+options = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(if $(NUMBERED),--numbered) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
 help:  ## show this
@@ -109,11 +109,11 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= TITLE= LICENSE= YES=1]
+ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(MATTERZOO) ingest $(options) $(call flag,ON,on) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
-	    $(call flag,TIMEOUT,timeout) $(call flag,VECTORS,vectors) $(call flag,TITLE,title) \
+	    $(call flag,TIMEOUT,timeout) $(call flag,VECTORS,vectors) $(call flag,IDS,ids) $(call flag,TITLE,title) \
 	    $(call flag,LICENSE,license) $(if $(YES),--yes) -- "$$MODEL" "$$DATASET"
 
 query: install  ## run SQL="…" on the store [FORMAT=csv|json|parquet OUT=file]

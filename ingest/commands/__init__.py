@@ -49,8 +49,10 @@ def _add_embedding(commands: Commands) -> None:
     sub.add_argument("--timeout", type=amount, default=Limits.silence, help=about)
     about = "where runs are started (default: local, in this process)"
     sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
-    about = "a .parquet, .npz or .csv of system_id and vector, instead of computing them"
+    about = "a .parquet, .npz, .npy or .csv of ids and vectors, instead of computing them"
     sub.add_argument("--vectors", help=about)
+    about = "with --vectors: a .txt, .csv, .json or .npy of the ids, in the order of the vectors"
+    sub.add_argument("--ids", help=about)
     sub.add_argument("--title", help="with --vectors: what the model is")
     about = "with --vectors: the vectors' license (default: recorded as not stated)"
     sub.add_argument("--license", help=about)
@@ -68,6 +70,8 @@ def _add_request(sub: Parser) -> None:
     add_store(sub)
     about = "what to call your own files as a dataset (default: as the file or folder is called)"
     sub.add_argument("--name", help=about)
+    about = "take the numbers of rows, from 0, for ids where a file of yours has none"
+    sub.add_argument("--numbered", action="store_true", help=about)
     about = "how workers are started, such as docker or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"

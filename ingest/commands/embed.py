@@ -31,9 +31,9 @@ def embed(options: argparse.Namespace) -> int:
     Raises:
         UsageError: an option is given that says something of vectors, without vectors.
     """
-    surplus = switches(options, ("title", "license"))
+    surplus = switches(options, ("title", "license", "ids"))
     if options.vectors is None and surplus:
-        raise UsageError(f"--{surplus[0]} needs --vectors: cards say it of the zoo's models")
+        raise UsageError(f"--{surplus[0]} needs --vectors: it is about vectors of your own")
     with explained(options):
         if options.vectors is not None:
             return _import(options)
@@ -76,7 +76,10 @@ def list_datasets(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     file = Path(options.vectors)
-    imported = ImportedVectors(options.model, file, options.title, options.license)
+    ids = None if options.ids is None else Path(options.ids)
+    imported = ImportedVectors(
+        options.model, file, options.title, options.license, ids, options.numbered
+    )
     agree = partial(confirm_losses, options.model, file, options.yes)
     layout = Layout.find(options.store)
     print_now(import_file(layout, imported, options.dataset, _settings(options), agree))

@@ -66,7 +66,7 @@ def embed(
     limits = settings.limits(runtime)
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
-    resolved = resolve_datasets(layout, datasets, settings.name)
+    resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
     found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
     start = find_executor(executor)
     print_now(f"runtime {runtime.name}: {why}")

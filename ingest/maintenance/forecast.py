@@ -104,7 +104,7 @@ def forecast(
     layout = Layout.find(store)
     selections = choose_models(models)
     runtime, why = choose_runtime(settings.runtime, families_of(selections))
-    resolved = resolve_datasets(layout, datasets, settings.name)
+    resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
     found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
     yield f"runtime {runtime.name}: {why}"
     tasks = []

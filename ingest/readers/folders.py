@@ -70,14 +70,18 @@ class Files:
     others: Sequence[str] = field(default=())
     folders: Sequence[str] = field(default=())
 
-    def entries(self) -> Iterator[Item]:
+    def entries(self, *, numbered: bool = False) -> Iterator[Item]:
         """Read every file.
+
+        Args:
+            numbered: Whether rows of tables that have no ids are numbered from 0.
 
         Yields:
             Entries, readable or not, and remarks.
         """
         remarks = list[str]()
-        for member in self.members:
+        for given in self.members:
+            member = replace(given, reader=given.reader.with_numbers()) if numbered else given
             for item in _entries(member):
                 if isinstance(item, Remark):
                     remarks.append(f"{member.path.name}: {item.text}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,12 +28,13 @@ _SHARED_CODE = (
 )
 
 
-def own_dataset(source: str, name: str | None = None) -> Dataset:
+def own_dataset(source: str, name: str | None = None, *, numbered: bool = False) -> Dataset:
     """Return a file, a folder or a glob as a dataset; no file is read yet.
 
     Args:
         source: What a user typed; `folders.source_exists` says that it is there.
         name: What the dataset is to be called; None takes the name of the file or the folder.
+        numbered: Whether rows of tables that have no ids are numbered from 0.
 
     Raises:
         DatasetError: A file is empty or has a name that no reader knows, a folder has no file that
@@ -41,11 +43,15 @@ def own_dataset(source: str, name: str | None = None) -> Dataset:
     if name is not None:
         _refuse_name(name)
     if Path(source).is_file():
-        return _file_dataset(Path(source), name)
-    return _folder_dataset(source, name)
+        dataset = _file_dataset(Path(source), name, numbered)
+    else:
+        dataset = _folder_dataset(source, name, numbered)
+    if numbered:
+        return replace(dataset, numbered=True, words=(*dataset.words, "numbered"))
+    return dataset
 
 
-def _file_dataset(path: Path, name: str | None) -> Dataset:
+def _file_dataset(path: Path, name: str | None, numbered: bool) -> Dataset:
     if not path.stat().st_size:
         raise DatasetError(f"{path} is empty (0 bytes)")
     chosen = reader_of(path, load_readers())
@@ -61,12 +67,12 @@ def _file_dataset(path: Path, name: str | None) -> Dataset:
         source=str(path.resolve()),  # distinguishes two files of one name
         license=_LICENSE,
         packages=chosen.packages,
-        entries=partial(read_entries, chosen, path),
+        entries=partial(read_entries, chosen.with_numbers() if numbered else chosen, path),
         made_from=(*_SHARED_CODE, *chosen.code, str(path)),
     )
 
 
-def _folder_dataset(source: str, name: str | None) -> Dataset:
+def _folder_dataset(source: str, name: str | None, numbered: bool) -> Dataset:
     files = folders.find_files(source)
     readers = {id(member.reader): member.reader for member in files.members}.values()
     paths = [str(member.path) for member in files.members if os.access(member.path, os.R_OK)]
@@ -77,7 +83,7 @@ def _folder_dataset(source: str, name: str | None) -> Dataset:
         source=files.source,
         license=_LICENSE,
         packages=tuple(dict.fromkeys(x for chosen in readers for x in chosen.packages)),
-        entries=files.entries,
+        entries=partial(files.entries, numbered=numbered),
         made_from=(*_SHARED_CODE, folders.__file__, *code, *paths),
         words=tuple(member.key for member in files.members),
     )

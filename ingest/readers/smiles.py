@@ -1,4 +1,4 @@
-"""Tables of SMILES strings (csv, tsv) with a column of ids.
+"""Tables of SMILES strings (csv, tsv) with a column of ids, or with numbered rows.
 
 RDKit makes the strings canonical. Other columns are not read.
 """
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TextIO
 
 from ingest.readers.shared import smiles_entry, text
-from ingest.readers.shared.fields import ID_KEYS
+from ingest.readers.shared.fields import ID_COLUMNS, find_column
 from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item, code_file
 from ingest.systems.entry import DatasetError, Entry
 
-_SMILES_COLUMNS = ("smiles", "canonical_smiles")
-_ID_COLUMNS = (*ID_KEYS, "name", "molecule_id", "compound_id", "chembl_id", "cid")
+_SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "smi")
 
 
-def records(path: Path) -> Iterator[Record | Item]:
+def records(path: Path, *, numbered: bool = False) -> Iterator[Record | Item]:
     """Go through the rows of a table.
 
     Args:
         path: A csv or tsv file whose first line names the columns.
+        numbered: Whether the ids are the rows' numbers from 0 if no column has ids.
 
     Yields:
         One record per row that is not empty.
@@ -35,10 +35,10 @@ def records(path: Path) -> Iterator[Record | Item]:
         DatasetError: A column is missing, or a quote is not closed.
     """
     with text.open_text(path, newline="") as file:
-        yield from _rows(path, file)
+        yield from _rows(path, file, numbered)
 
 
-def _rows(path: Path, file: TextIO) -> Iterator[Record]:
+def _rows(path: Path, file: TextIO, numbered: bool) -> Iterator[Record]:
     delimiter = "\t" if plain_name(path).suffix.lower() == ".tsv" else ","
     # Strict, as otherwise a quote that is not closed swallows all rows after it.
     rows = csv.reader(file, delimiter=delimiter, strict=True)
@@ -46,12 +46,16 @@ def _rows(path: Path, file: TextIO) -> Iterator[Record]:
     try:
         header = next(rows, [])
         smiles = _column(path, header, _SMILES_COLUMNS)
-        name = _column(path, header, _ID_COLUMNS)
-        line = rows.line_num + 1
+        name = find_column(header, ID_COLUMNS)
+        if name is None and not numbered:
+            _column(path, header, ID_COLUMNS, "; --numbered makes ids of the rows' numbers")
+        line, count = rows.line_num + 1, 0
         for row in rows:
             if row:
-                read = partial(_entry, row, line, smiles, name)
-                yield Record(_name(row, name, line), read, "RDKit", "".join(row), line)
+                given = str(count) if name is None else "".join(row[name : name + 1]).strip()
+                read = partial(_entry, given, row, line, smiles)
+                yield Record(given or f"line {line}", read, "RDKit", "".join(row), line)
+                count += 1
             line = rows.line_num + 1
     except csv.Error as error:
         raise DatasetError(
@@ -59,25 +63,19 @@ def _rows(path: Path, file: TextIO) -> Iterator[Record]:
         ) from error
 
 
-def _column(path: Path, header: list[str], keys: tuple[str, ...]) -> int:
+def _column(path: Path, header: list[str], names: tuple[str, ...], advice: str = "") -> int:
     """Return the place of the first of these columns that the table has, in any case."""
-    columns = [column.strip().lower() for column in header]
-    for key in keys:
-        if key in columns:
-            return columns.index(key)
-    raise DatasetError(
-        f"{path} needs a column {' or '.join(map(repr, keys))}; "
-        f"its first line has {text.replace_bad_bytes(str(header))}"
-    )
+    place = find_column(header, names)
+    if place is None:
+        raise DatasetError(
+            f"{path} needs a column {' or '.join(map(repr, names[:7]))}; its first line has "
+            f"{text.replace_bad_bytes(str(header)):.500}{advice}"
+        )
+    return place
 
 
-def _name(row: list[str], name: int, line: int) -> str:
-    return (row[name].strip() if name < len(row) else "") or f"line {line}"
-
-
-def _entry(row: list[str], line: int, smiles: int, name: int) -> Iterator[Entry]:
-    source_id = _name(row, name, line)
-    if smiles >= len(row) or name >= len(row) or not row[name].strip():
+def _entry(source_id: str, row: list[str], line: int, smiles: int) -> Iterator[Entry]:
+    if smiles >= len(row) or not source_id:
         raise RecordError(f"line {line} lacks its id or its SMILES: {row!r:.100}")
     given = row[smiles].strip()
     if len(given.splitlines()) > 1:
@@ -92,4 +90,5 @@ READER = Reader(
     records=records,
     packages=("rdkit",),
     code=(__file__, smiles_entry.__file__, code_file("ingest.systems.molecules")),
+    numbered=partial(records, numbered=True),
 )

@@ -18,6 +18,7 @@ from ingest.runs.load import load
 from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
 from ingest.runs.request import Settings
 from ingest.runs.store.memory_limit import memory_limit
+from ingest.runs.user_vectors.ids import give_ids, take_order
 from ingest.runs.user_vectors.precision import check_precision
 from ingest.runs.user_vectors.reading import read_vectors
 from ingest.runs.user_vectors.row_checks import check_rows
@@ -71,7 +72,7 @@ def import_file(
     names = split_datasets(dataset)
     if len(names) > 1:
         raise RequestError(f"--vectors are of one dataset, not of {len(names)}: {dataset}")
-    (found,) = resolve_datasets(layout, dataset, settings.name)
+    (found,) = resolve_datasets(layout, dataset, settings.name, numbered=settings.numbered)
     _refuse_settings(settings, found)
     made = prepare_dataset(layout, found.sampled(settings.limit, print_now))
     loaded = import_vectors(layout, imported, made, agree, print_now)
@@ -100,7 +101,7 @@ def import_vectors(
         dataset: The dataset that the vectors are over.
         agree: Is called with the number of systems, by dataset, that would lose their vectors, if
             any would. What it raises keeps what is stored.
-        log: Gets warnings about precision.
+        log: Gets which columns are read, and warnings about precision.
 
     Returns:
         The run and its counts; None if the store has these vectors already.
@@ -112,6 +113,8 @@ def import_vectors(
     if not imported.file.is_file():
         raise VectorsError(f"there is no file {imported.file}")
     deciding = [file_hash(imported.file), dataset.dataset_hash]
+    if imported.ids is not None and imported.ids.is_file():
+        deciding.append(file_hash(imported.ids))
     run = Run.of(layout, name_run(imported.model_id, dataset.dataset, deciding))
     if _is_stored(layout, run):
         return None
@@ -120,7 +123,7 @@ def import_vectors(
     with duckdb.connect(
         config={"memory_limit": limit, "temp_directory": str(layout.spill)}
     ) as connection:
-        read_vectors(connection, imported.file, dataset.n_systems)
+        _read(connection, imported, dataset, log)
         dimension = check_rows(connection, imported.file, dataset)
         rounding = check_precision(connection, imported.file, log)
         if losses := _count_losses(connection, layout, imported, dataset, dimension):
@@ -130,6 +133,21 @@ def import_vectors(
         files = write_files(connection, run, imported, dataset, found)
     describe(run, imported, dataset, found, files)
     return run, load(layout, run)
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    imported: ImportedVectors,
+    dataset: MaterializedDataset,
+    log: Callable[[str], None],
+) -> None:
+    """Make the table `imported` of the file of vectors, with the ids that the user meant."""
+    needs_ids = imported.ids is None and not imported.numbered
+    read_vectors(connection, imported.file, dataset.n_systems, needs_ids=needs_ids, log=log)
+    if imported.ids is not None:
+        give_ids(connection, imported.file, imported.ids, dataset)
+    elif imported.numbered:
+        take_order(connection, imported.file, dataset)
 
 
 def check_model_id(model_id: str) -> None:
@@ -158,7 +176,8 @@ def check_model_id(model_id: str) -> None:
 def _refuse_settings(settings: Settings, dataset: Dataset) -> None:
     """Refuse what would be ignored, as imported vectors are not computed and all are taken."""
     options = settings.options
-    options.pop("--name", None)
+    for said_of_the_dataset in ("--name", "--numbered"):
+        options.pop(said_of_the_dataset, None)
     if isinstance(dataset, DownloadedDataset):
         options.pop("--limit", None)  # how large a sample of the dataset is
     if options:

@@ -49,12 +49,16 @@ class ImportedVectors:
         file: A file of one of the formats of `ingest.runs.user_vectors.reading`.
         title: What the model is; None names the file.
         license: The license of the vectors; None records that it is not stated.
+        ids: A file of ids, in the order of the vectors, if the file of vectors has none.
+        numbered: Whether vectors without ids are in the order of the dataset.
     """
 
     model_id: str
     file: Path
     title: str | None = None
     license: str | None = None
+    ids: Path | None = None
+    numbered: bool = False
 
 
 @dataclass(frozen=True)

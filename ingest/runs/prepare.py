@@ -28,13 +28,16 @@ def split_datasets(text: str) -> list[str]:
     return [text] if source_exists(str(Path(text).expanduser())) else split_names(text) or [text]
 
 
-def resolve_datasets(layout: Layout, names: str, called: str | None = None) -> list[Dataset]:
+def resolve_datasets(
+    layout: Layout, names: str, called: str | None = None, *, numbered: bool = False
+) -> list[Dataset]:
     """Return the datasets that a user means.
 
     Args:
         layout: The store and the files beside it.
         names: See `split_datasets`.
         called: What a user's files are to be called, if they are one dataset.
+        numbered: Whether rows of tables that have no ids are numbered from 0.
 
     Raises:
         DatasetError: There is no such dataset, or a name is given to several.
@@ -42,22 +45,25 @@ def resolve_datasets(layout: Layout, names: str, called: str | None = None) -> l
     words = split_datasets(names)
     if called is not None and len(words) > 1:
         raise DatasetError(f"--name {called} is of one dataset, not of {len(words)}: {names}")
-    return [resolve_dataset(layout, word, called) for word in words]
+    return [resolve_dataset(layout, word, called, numbered=numbered) for word in words]
 
 
-def resolve_dataset(layout: Layout, name: str, called: str | None = None) -> Dataset:
+def resolve_dataset(
+    layout: Layout, name: str, called: str | None = None, *, numbered: bool = False
+) -> Dataset:
     """Return a dataset by its name or files, or by the name that a user's files got earlier.
 
     Args:
         layout: The store and the files beside it.
         name: The name of a dataset, a path or glob, or the name of a dataset that was made of one.
         called: What a user's files are to be called; None takes the name of the file or folder.
+        numbered: Whether rows of tables that have no ids are numbered from 0.
 
     Raises:
         DatasetError: There is no such dataset, or its files are gone.
     """
     try:
-        return find_dataset(name, called)
+        return find_dataset(name, called, numbered=numbered)
     except DatasetError:
         there = read_materialized(layout.dataset(name)) if Path(name).name == name else None
         if there is None or not Path(there.source).is_absolute():
@@ -71,7 +77,7 @@ def resolve_dataset(layout: Layout, name: str, called: str | None = None) -> Dat
             f"{name} was made of {there.source}, which is not there now: give the path that it has"
         )
     print_now(f"{name} was made of {there.source}")
-    return find_dataset(there.source, name)
+    return find_dataset(there.source, name, numbered=numbered or there.numbered)
 
 
 def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:

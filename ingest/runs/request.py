@@ -41,6 +41,7 @@ class Settings:
         representation: Names separated by commas, or all; None takes the card's default.
         name: What a user's own files are called as a dataset; None takes the name of the file or
             the folder.
+        numbered: Whether rows of a file that has no ids are numbered, in its order.
     """
 
     device: str = "cpu"
@@ -53,17 +54,22 @@ class Settings:
     timeout: float = Limits.silence
     representation: str | None = None
     name: str | None = None
+    numbered: bool = False
 
     @property
     def options(self) -> dict[str, str]:
-        """The options of the command line, and their values, that differ from the defaults."""
+        """The options of the command line, and their values, that differ from the defaults.
+
+        The value of a switch is ''.
+        """
         stated = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if value != field.default:
                 size, letter = SUFFIX
                 memory = field.name == "memory"
-                stated[f"--{field.name}"] = f"{value // size}{letter}" if memory else f"{value}"
+                text = "" if value is True else f"{value}"
+                stated[f"--{field.name}"] = f"{value // size}{letter}" if memory else text
         return stated
 
     def limits(self, runtime: Runtime) -> Limits:
@@ -93,7 +99,7 @@ class Settings:
         options = self.options | ({} if store is None else {"--store": store})
         words = ["matterzoo", "ingest", ",".join(models), dataset]
         for name, value in options.items():
-            words += [name, value]
+            words += [name, value] if value else [name]
         return shlex.join(words)
 
 

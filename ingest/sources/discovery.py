@@ -27,12 +27,15 @@ def load_datasets() -> dict[str, Dataset]:
     return {dataset.name: dataset for dataset in datasets}
 
 
-def find_dataset(name_or_path: str, called: str | None = None) -> Dataset:
+def find_dataset(
+    name_or_path: str, called: str | None = None, *, numbered: bool = False
+) -> Dataset:
     """Return the dataset of that name, or a user's files as a dataset.
 
     Args:
         name_or_path: A name, as `load_datasets` has it, or a file, a folder, or a glob of files.
         called: What a user's files are to be called; None takes the name of the file or folder.
+        numbered: Whether rows of tables that have no ids are numbered from 0.
 
     Raises:
         DatasetError: It is neither, or the files cannot be a dataset; the message names what there
@@ -56,7 +59,7 @@ def find_dataset(name_or_path: str, called: str | None = None) -> Dataset:
             f"{name_or_path!r} is neither a dataset nor a file ({', '.join(known_suffixes())}); "
             f"{hint}"
         )
-    dataset = own_dataset(str(path), called)
+    dataset = own_dataset(str(path), called, numbered=numbered)
     if dataset.name in datasets:
         raise DatasetError(
             f"{path} would be called {dataset.name!r}, which is a known dataset; "

@@ -34,6 +34,7 @@ class Dataset:
         entries: A function that reads the source from its beginning, one entry at a time.
         made_from: Every file, of code or of data, whose content decides the entries.
         words: What else decides the entries, such as the names of files that ids are made of.
+        numbered: Whether rows without ids were numbered, as the user asked.
         approx_systems: About how many systems there are, None if that is not known before they
             are read.
         approx_seconds: About how long it takes to materialize them on 2 CPU cores.
@@ -48,6 +49,7 @@ class Dataset:
     entries: Callable[[], Iterator[Item]]
     made_from: tuple[str, ...]
     words: tuple[str, ...] = ()
+    numbered: bool = False
     approx_systems: int | None = None
     approx_seconds: float | None = None
     sample: int | None = None

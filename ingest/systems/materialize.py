@@ -196,6 +196,7 @@ def _write_description(
         "versions": dataset.versions,
         "fingerprint": fingerprint,
         "sample": dataset.sample,
+        "numbered": dataset.numbered,
         "files": {file.name: stamp(file) for file in files},
     }
     write_json(folder / DESCRIPTION, description)

@@ -31,6 +31,7 @@ class MaterializedDataset:
         versions: The version of each package that decided the entries.
         fingerprint: The fingerprint of the `Dataset` that was written.
         sample: How many systems were asked for, None for all.
+        numbered: Whether rows without ids were numbered, as the user asked.
         remarks: What the source holds and no reader reads.
         files: Size and SHA-256 of each Parquet file, None in folders of earlier versions.
     """
@@ -46,6 +47,7 @@ class MaterializedDataset:
     versions: dict[str, str]
     fingerprint: str
     sample: int | None = None
+    numbered: bool = False
     remarks: Sequence[str] = ()
     files: dict[str, dict[str, Any]] | None = None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from ingest.readers.shared.text import replace_bad_bytes
 from ingest.systems.entry import Label, Remark
 
 ID_KEYS = ("id", "system_id", "material_id", "mat_id", "mol_id", "uid")
+# What columns of ids are called in tables, the surest first; later ones were added later, so that
+# no table changes its ids.
+ID_COLUMNS = (
+    *ID_KEYS,
+    *("name", "molecule_id", "compound_id", "chembl_id", "cid"),
+    *("ids", "system_ids", "identifier", "drug_id", "cmpd_chemblid", "zinc_id", "names", "title"),
+)
 _CHARGE_KEYS = ("charge", "total_charge")
 # All mean 2S + 1: `spin` in OMol25, `total_spin` in MACE, whose default is 1.
 _SPIN_KEYS = ("spin", "total_spin", "multiplicity", "spin_multiplicity")
@@ -48,6 +56,20 @@ class UnreadKeys:
             left = len(self._counts) - len(named)
             more = f" and {left} more" if left > 0 else ""
             yield Remark(f"not read, with the number of entries that have it: {keys}{more}")
+
+
+def find_column(columns: Sequence[str], names: Sequence[str]) -> int | None:
+    """Return the place of the first of these names that a table has as a column.
+
+    Args:
+        columns: The names of the table's columns; 'Compound ID' is taken for compound_id.
+        names: What the column may be called, in lower case, the surest first.
+
+    Returns:
+        Its place from 0, None if there is none.
+    """
+    plain = [re.sub(r"[\s-]+", "_", column.strip().lower()) for column in columns]
+    return next((plain.index(name) for name in names if name in plain), None)
 
 
 def id_of(fields: Mapping[str, Any], otherwise: object) -> str:

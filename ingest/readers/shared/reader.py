@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.readers.shared.packed import plain_name
@@ -45,6 +45,8 @@ class Reader:
         packages: The packages whose versions decide the entries.
         code: The files of code that decide the entries.
         names: How file names of this format begin, in upper case, if they have no suffix.
+        numbered: As `records`, with the numbers of rows as ids where a table has no ids; None if
+            the format never lacks them.
         chains: Whether ids of entries may be `<file stem>_<chain>`.
     """
 
@@ -54,6 +56,11 @@ class Reader:
     code: tuple[str, ...]
     names: tuple[str, ...] = ()
     chains: bool = False
+    numbered: Callable[[Path], Iterator[Record | Item]] | None = None
+
+    def with_numbers(self) -> Reader:
+        """Return the reader that takes the numbers of rows for ids where a table has none."""
+        return self if self.numbered is None else replace(self, records=self.numbered)
 
     def suffix_of(self, path: Path) -> str:
         """Return the suffix of this format that a file has before `.gz`, '' if it has none of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -82,7 +84,41 @@ READ: dict[str, Callable[[], bytes]] = {
     "blank lines.csv": lambda: csv().replace(b"\n", b"\n\n"),
     "same columns.csv": lambda: csv().replace(b"f1", b"f0"),
     "no last line end.csv": lambda: csv()[:-1],
+    "tabs.tsv": lambda: (
+        csv("a/b c,1.0,-2.5\né,0.1,3e-5\n007,4,5\n").replace(b",", b"\t")
+        + b'"say ""x"", y"\t6\t7.5\n'
+    ),
+    "packed.csv.gz": lambda: gzip.compress(csv()),
+    "ids.csv": lambda: csv().replace(b"system_id", b"ids"),
+    "last.csv": lambda: (
+        b'f0,f1,Compound ID\n1.0,-2.5,a/b c\n0.1,3e-5,\xc3\xa9\n4,5,007\n6,7.5,"say ""x"", y"\n'
+    ),
+    "pandas.csv": lambda: frame().to_csv().encode(),
+    "pandas and ids.csv": lambda: frame().reset_index(names="name").to_csv().encode(),
+    "lists.csv": lambda: listed(X.tolist()).to_csv(index=False).encode(),
+    "arrays.csv": lambda: listed(list(X)).to_csv(index=False).encode(),
+    "names.npz": lambda: saved(ids=np.array(IDS), embeddings=X),
+    "name.npz": lambda: saved(name=np.array(IDS), X=X, other=np.zeros(3)),
+    "pandas.parquet": lambda: frame().rename(columns=str).to_parquet(),
+    "ids.parquet": lambda: listed(X.tolist()).assign(x=1.0, note="y").to_parquet(),
+    "components.parquet": lambda: frame().rename(columns=str).reset_index(names="Id").to_parquet(),
 }
+
+
+def frame() -> pd.DataFrame:
+    """Return ids as the index, and a column per component."""
+    return pd.DataFrame(X, index=IDS)
+
+
+def listed(vectors: list[Any]) -> pd.DataFrame:
+    """Return a column of ids and one of vectors."""
+    return pd.DataFrame({"id": IDS, "embedding": vectors})
+
+
+def saved(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("name", READ)
@@ -134,12 +170,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "empty.npz": (lambda: npz(X[:, :0]), "vectors are 0 numbers long, expected 1 to"),
     "deep.npz": (
         lambda: npz(X[None]),
-        r"expected system_id of shape \(n,\).*found \(4,\) and \(1, 4, 2\)",
+        r"expected ids of shape \(n,\).*found vector of shape \(1, 4, 2\)",
     ),
     "fewer.npz": (lambda: npz(X[:3]), r"found \(4,\) and \(3, 2\)"),
     "names.npz": (
         lambda: npz().replace(b"vector", b"vektor"),
-        "has no vector; it has system_id, vektor",
+        "has no vectors: expected vector, vectors, .*it has system_id, vektor",
     ),
     "cut.npz": (
         lambda: npz()[:-30],
@@ -180,13 +216,28 @@ REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "cut.parquet": (lambda: parquet()[:-9], "cannot be read: .*[Pp]arquet"),
     "nothing.parquet": (b"", "cannot be read: .*Parquet file size is 0 bytes"),
     "names.csv": (
-        b"id,a,b\nx,1,2\n",
-        "expected a header line system_id, .* by commas; found 'id', 'a', 'b'",
+        b"mol,a,b\nx,1,2\n",
+        "has no ids: expected system_id, id, .*it has mol, a, b. --ids FILE gives them, or",
     ),
-    "semicolons.csv": (csv().replace(b",", b";"), "separated by commas; found 'system_id;f0;f1'"),
-    "index.csv": (b",system_id,a\n0,x,1\n", "found '', 'system_id', 'a'"),
+    "names.parquet": (
+        lambda: frame().rename(columns=str).reset_index(names="mol").to_parquet(),
+        "has no ids: .*it has mol, 0, 1. --ids FILE gives",
+    ),
+    "text.parquet": (
+        lambda: frame().rename(columns=str).assign(id=IDS, note="x").to_parquet(index=False),
+        "no column such as vector or embedding, and its column 'note' is .*, which is no component",
+    ),
+    "no ids.npz": (lambda: saved(embeddings=X), "has no ids: .* it has embeddings. --ids FILE"),
+    "only ids.csv": (b"id\nx\n", "has no vectors: expected vector, vectors, .* it has id"),
+    "words.csv": (b"id,vector\nx,[1 two]\n", r"line 2 has no vector such as .*: '\[1 two\]'"),
+    "shortened.csv": (b"id,vector\nx,[1 ... 2]\n", "NumPy has shortened it"),
+    "empty vector.csv": (b"id,vector\nx,[]\n", "line 2 has no vector such as"),
+    "semicolons.csv": (
+        csv().replace(b",", b";"),
+        r"separated by commas \(in a .tsv by tabs\); found 'system_id;f0;f1'",
+    ),
     "headless.csv": (csv().split(b"\n", 1)[1], "found 'a/b c', '1.0', '-2.5'"),
-    "nothing.csv": (b"", "expected a header line system_id, .*found nothing"),
+    "nothing.csv": (b"", "expected a header line such as system_id, .*found nothing"),
     "short.csv": (csv("x,1,2\ny,1\n"), "line 3 has 2 fields, expected 3 as in the header line"),
     "long.csv": (csv("x,1,2,3\n"), "line 2 has 4 fields, expected 3 as in the header line"),
     "word.csv": (
@@ -199,7 +250,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
         r"not UTF-8 \(byte 0xE9 at offset 0 of line 3\); save the file as",
     ),
     "quote.csv": (csv('x,1,2\n"y,1,2\nz,1,2\n'), "line 4 is no CSV: unexpected end of data"),
-    "vectors.npy": (b"", r"is of no format known here; expected .parquet, .npz, .csv"),
+    "vectors.npy": (b"", "has no ids: .*it has one array. --ids FILE gives them, or --numbered if"),
+    "vectors.pt": (b"", "is of no format known here; expected .parquet, .npz, .npy, .csv, .tsv"),
+    "packed.npz.gz": (b"", "is of no format known here"),
 }
 
 
