@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo.errors import MatterzooError
+from zoo.terminal import above_bars
 
 EXTRAS = {  # what a light installation lacks: {top-level module: the extra that brings it}
     **dict.fromkeys(
@@ -89,7 +90,8 @@ def print_now(text: str) -> None:
     Args:
         text: The line.
     """
-    print(text, flush=True)
+    with above_bars():
+        print(text, flush=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal: a readable log
@@ -16,6 +18,7 @@ WIDEST = 100  # columns of a bar; a wider one is no easier to read
 # tqdm hides bars beyond the terminal's height, and shows nothing on a terminal of height 0, as some
 # pseudo terminals have. So the height is set: room for a bar per layer of an image.
 _ROWS = 40
+_one_line = threading.RLock()  # held while a line is printed, so that no other begins in it
 _THOUSANDS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -49,7 +52,24 @@ def log(text: str) -> None:
     Args:
         text: The line, without its end.
     """
-    print(f"  {text}", file=sys.stderr, flush=True)
+    with above_bars():
+        print(f"  {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def above_bars() -> Iterator[None]:
+    """Keep bars off the terminal while lines are printed, and other threads from printing.
+
+    Yields:
+        Nothing.
+    """
+    with _one_line:
+        tqdm = sys.modules.get("tqdm")  # without it there is no bar
+        if tqdm is None:
+            yield
+            return
+        with tqdm.tqdm.external_write_mode(sys.stderr):
+            yield
 
 
 class Progress:
@@ -147,8 +167,6 @@ class Progress:
         Args:
             text: The line, without its end.
         """
-        if self._bar is not None:
-            self._bar.clear()
         log(text)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ingest.callbacks import Event
 from zoo.command_line import print_now
-from zoo.terminal import Progress, log
+from zoo.terminal import Progress, above_bars, log
 
 
 def report_error(text: str) -> None:
@@ -17,7 +17,8 @@ def report_error(text: str) -> None:
     Args:
         text: What went wrong, and what to do.
     """
-    print(f"error: {text}", file=sys.stderr, flush=True)
+    with above_bars():
+        print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def report_step(text: str) -> None:
@@ -67,14 +68,16 @@ class WorkerProgress:
             case "finish":
                 self._move(None)
             case "warning":
-                self._log(f"warning: {event.get('message')}")
+                self._log(f"{self._label}: warning: {event.get('message')}")
 
     def _systems(self, pairs: int) -> int:
         return pairs // self._representations
 
     def _start(self, total: int, done: int) -> None:
         if done:
-            log(f"continuing from the {done} of {total} systems that an earlier start finished")
+            found = f"the {done} of {total} systems that an earlier start finished"
+            log(f"{self._label}: continuing from {found}")
+        self.__exit__()  # the bar of a worker that was killed
         self._progress = Progress(self._label, total, done=done, line=_line, unit=" systems")
 
     def _move(self, done: int | None) -> None:

@@ -32,8 +32,8 @@ def follow(monkeypatch: pytest.MonkeyPatch, *, isatty: bool) -> str:
 
 def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = follow(monkeypatch, isatty=False).splitlines()
-    assert lines[0] == "  continuing from the 2 of 20 systems that an earlier start finished"
-    assert lines[1] == "  warning: out of memory; the batch budget is now 4"
+    assert lines[0] == "  toy: continuing from the 2 of 20 systems that an earlier start finished"
+    assert lines[1] == "  toy: warning: out of memory; the batch budget is now 4"
     assert lines[2].startswith("  toy: 10 of 20 systems, ")
     assert lines[2].endswith(" s left")
     assert len(lines) == 3
