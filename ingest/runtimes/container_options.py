@@ -17,7 +17,7 @@ from ingest.images.containers import this_process
 from ingest.images.engine import Engine
 from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.limits import Limits
-from ingest.runtimes.venv import KEEP_MEMORY, NO_SPINNING, OFFLINE
+from ingest.runtimes.venv import KEEP_MEMORY, NO_SPINNING, OFFLINE, ONE_BLAS_THREAD
 from ingest.runtimes.worker import JobPlaces
 from zoo.cards.family import Family
 from zoo.worker.events import Assignment
@@ -137,7 +137,7 @@ def _confinement(engine: Engine, limits: Limits) -> dict[str, Any]:
         "pids_limit": PROCESSES,
         "init": True,
         "log_config": LogConfig(type="none"),
-        "environment": NO_SPINNING | KEEP_MEMORY | OFFLINE | threads,
+        "environment": NO_SPINNING | ONE_BLAS_THREAD | KEEP_MEMORY | OFFLINE | threads,
     }
 
 

@@ -25,6 +25,9 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE
 # OpenMP's threads spin while they wait. On a machine that does anything else as well, small batches
 # then take 7 times as long (CHGNet on aflow: 38 s instead of 5 s).
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
+# numpy's products have other last bits with another number of threads (soap on aflow: 25 numbers of
+# 72,576), which depends on the machine and on what runs beside a worker.
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 # glibc gives memory of freed tensors back to the system at once, and the next batch has to ask for
 # it again, page by page (sevennet-0 on aflow: 31 s of processor time instead of 28 s). What is kept
 # is given back between models.
@@ -83,15 +86,18 @@ class Venv:
         Args:
             family: The family of the worker.
             jobs: The jobs that the worker may be given. The device is that of the first.
-            limits: Of these only the time of silence is kept.
+            limits: Of these only the time of silence and the number of threads are kept.
             log: Shows a line if another process builds the environment.
 
         Yields:
             The worker.
         """
         device, visible = _device_options(jobs[0].job)
-        variables = NO_SPINNING | KEEP_MEMORY | worker_variables() | OFFLINE | visible
+        defaults = NO_SPINNING | ONE_BLAS_THREAD | KEEP_MEMORY
+        variables = defaults | worker_variables() | OFFLINE | visible
         variables["PYTHONPATH"] = str(worker_imports())
+        if limits.threads is not None:
+            variables["OMP_NUM_THREADS"] = str(limits.threads)
         # -P: nothing is imported from the folder that the worker runs in.
         python = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
         # A process group of its own: Ctrl-C reaches the host alone, which then asks it to end.
