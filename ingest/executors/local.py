@@ -1,14 +1,16 @@
-"""Run requests from this process, one after another."""
+"""Run requests from this process: one after another, or several at once on several cores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import duckdb
 
+from ingest.executors.side_by_side import Crew, SideBySide, choose_crew
 from ingest.failures import RunError
 from ingest.layout import Layout
-from ingest.limits import Limits
+from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.errors import RequestError, RunBusy, ShardError, explain_disk_error
 from ingest.runs.execute import Execution, Turn
 from ingest.runs.reporting import report_error
@@ -18,6 +20,8 @@ from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.protocol import Runtime
 from schemas.errors import StoreError, StoreLocked
 from zoo.command_line import print_now
+
+Attempt = Callable[[Turn, FamilyWorker], bool]  # runs a request; False: it is to be tried again
 
 
 class LocalExecutor:
@@ -36,7 +40,9 @@ class LocalExecutor:
         self._failed: list[Request] = []
 
     def run(self, requests: Sequence[Request]) -> list[Request]:
-        """Run requests one after another, those of a family together, so that they share a worker.
+        """Run requests, those of a family together, so that they share a worker.
+
+        On several cores, several families have a worker at once; see `choose_crew`.
 
         Of several requests, those that another process keeps from being run, because it works on
         the same run or uses the store, are tried once more after the others.
@@ -69,18 +75,41 @@ class LocalExecutor:
         self, requests: Sequence[Request], places: dict[int, str], patience: float, *, again: bool
     ) -> list[Request]:
         """Run requests; return those to be tried again, because others are busy."""
+        groups = [
+            [self._execution.prepare(request, places[id(request)], patience) for request in group]
+            for group in _by_worker(requests)
+        ]
+
+        def attempt(turn: Turn, worker: FamilyWorker) -> bool:
+            return self._try(turn, worker, patience, again=again)
+
+        turns = [turn for group in groups for turn in group]
+        crew = choose_crew(self._execution.runtime, turns, count_cores(), free_memory())
+        if crew.workers == 1:
+            return [turn.request for turn in self._one_by_one(groups, attempt)]
+        return [turn.request for turn in self._side_by_side(groups, crew, attempt)]
+
+    def _one_by_one(self, groups: Sequence[list[Turn]], attempt: Attempt) -> list[Turn]:
+        """Run requests one after another; return those to be tried again."""
         later = []
-        for group in _by_worker(requests):
-            turns = [
-                self._execution.prepare(request, places[id(request)], patience) for request in group
-            ]
+        for turns in groups:
             with self._execution.worker(turns) as worker:
-                later += [
-                    turn.request
-                    for turn in turns
-                    if not self._try(turn, worker, patience, again=again)
-                ]
+                later += [turn for turn in turns if not attempt(turn, worker)]
         return later
+
+    def _side_by_side(
+        self, groups: Sequence[list[Turn]], crew: Crew, attempt: Attempt
+    ) -> list[Turn]:
+        """Run requests by several workers, first those that need none; see `_one_by_one`."""
+        turns = [turn for group in groups for turn in group]
+        idle = [turn for turn in turns if not turn.runs]
+        numbered = [
+            [replace(turn, place=f"[{number} of {len(turns)}] ")]
+            for number, turn in enumerate(idle, start=1)
+        ]
+        later = self._one_by_one(numbered, attempt)
+        busy = [[turn for turn in group if turn.runs] for group in groups]
+        return later + SideBySide(self._execution, busy, crew, attempt).run(len(idle))
 
     def _try(self, turn: Turn, worker: FamilyWorker, patience: float, *, again: bool) -> bool:
         """Run one request; return False if it is to be tried again, because others are busy."""

@@ -129,6 +129,20 @@ def bytes_per_system(selection: Selection, representations: Sequence[str]) -> in
     return COPIES * NUMBER_BYTES * numbers
 
 
+def seconds_of(selection: Selection, systems: int) -> float | None:
+    """Return how long a model takes for so many systems on 2 CPU cores, as its card was measured.
+
+    Args:
+        selection: The model.
+        systems: How many systems.
+
+    Returns:
+        Seconds without the start; None if the model's speed is not known.
+    """
+    speed = selection.model.compute.systems_per_second
+    return systems / speed if speed else None
+
+
 def _seconds(tasks: Sequence[Task]) -> float:
     """Return how long tasks of measured speed take; models of a family share a worker."""
     measured = [(task, speed) for task in tasks if (speed := _speed(task)) is not None]

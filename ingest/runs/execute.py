@@ -22,6 +22,7 @@ from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.waiting import SHORT_PATIENCE
 from ingest.runs.vectors.files import reopen_damaged
 from ingest.runtimes.family_worker import FamilyWorker
+from ingest.runtimes.neighbors import Neighbors
 from ingest.runtimes.protocol import Runtime
 from ingest.runtimes.worker import JobPlaces
 from schemas.errors import StoreLocked
@@ -37,17 +38,28 @@ class Turn:
 
     Attributes:
         request: What is asked for.
-        name: The model and the dataset, as the first line about the request names them.
+        place: Which of how many requests this is; '' if it is the only one.
         skipped: Why the model can take no system of the dataset; None if it can.
         planned: What is to be done; None if nothing is, or if that could not be found out.
         fault: Why the request cannot be planned; None if it can.
     """
 
     request: Request
-    name: str
+    place: str
     skipped: str | None = None
     planned: Plan | None = None
     fault: MatterzooError | duckdb.Error | OSError | None = None
+
+    @property
+    def name(self) -> str:
+        """The model and the dataset, as the first line about the request names them."""
+        request = self.request
+        return f"{self.place}{request.selection.model_id} on {request.dataset.dataset}"
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """What is to be computed or loaded; empty if there is nothing."""
+        return self.planned.runs if self.planned else ()
 
     @property
     def jobs(self) -> list[JobPlaces]:
@@ -85,29 +97,30 @@ class Execution:
 
         Args:
             request: What is asked for.
-            place: Which of how many requests this is; stands in front of the model's name.
+            place: See `Turn`.
             patience: How many seconds to wait for a store that others use.
         """
-        name = f"{place}{request.selection.model_id} on {request.dataset.dataset}"
         reason = why_inapplicable(request.selection, request.dataset)
         if reason is not None:
-            return Turn(request, name, skipped=reason)
+            return Turn(request, place, skipped=reason)
         try:
-            return Turn(request, name, planned=plan(self.layout, request, patience))
+            return Turn(request, place, planned=plan(self.layout, request, patience))
         except duckdb.InterruptException:
             raise
         except (MatterzooError, duckdb.Error, OSError) as error:
-            return Turn(request, name, fault=error)
+            return Turn(request, place, fault=error)
 
-    def worker(self, turns: Sequence[Turn]) -> FamilyWorker:
+    def worker(self, turns: Sequence[Turn], neighbors: Neighbors | None = None) -> FamilyWorker:
         """Return the worker for some requests, a context manager. It starts with the first job.
 
         Args:
             turns: Requests for one device, whose models are of one family.
+            neighbors: The workers that run beside it; None if there are none.
         """
         jobs = [job for turn in turns for job in turn.jobs]
         family = turns[0].request.selection.family
-        return FamilyWorker(self.runtime, family, jobs, self.limits, report_step)
+        parts = self.runtime, family, jobs, self.limits, report_step
+        return FamilyWorker(*parts) if neighbors is None else neighbors.add(*parts)
 
     def execute(self, turn: Turn, worker: FamilyWorker, patience: float = SHORT_PATIENCE) -> None:
         """Bring the store to hold what is asked for, or leave the load to `finish`.
@@ -128,7 +141,7 @@ class Execution:
         if turn.fault is not None:
             raise turn.fault
         print_now(_describe(turn))
-        for run in turn.planned.runs if turn.planned else ():
+        for run in turn.runs:
             self._execute_run(turn.request, run, worker, patience)
 
     def finish(self) -> list[tuple[Request, str]]:
@@ -151,7 +164,10 @@ class Execution:
             except StoreLocked as error:
                 self.pending.add(computed)
                 self._kept[run] = request
-                print_now(f"  computed; it is loaded at the end, since {error}")
+                print_now(
+                    f"  {request.selection.model_id}: computed; it is loaded at the end, since "
+                    f"{error}"
+                )
                 return
         self.pending.retry()
 
@@ -212,7 +228,7 @@ class Execution:
                     worker.run(places, progress)
                 return
             except Killed as killed:
-                print_now(f"  {recover(run, self.limits, killed)}")
+                print_now(f"  {run.model_id}: {recover(run, self.limits, killed)}")
 
 
 def _describe(turn: Turn) -> str:

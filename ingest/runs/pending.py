@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -61,6 +62,8 @@ class Failed:
 class PendingLoads:
     """What is to be loaded into one store, kept while other processes use it.
 
+    Threads may share it: one of them loads at a time.
+
     Attributes:
         layout: The store and the files beside it.
     """
@@ -68,6 +71,7 @@ class PendingLoads:
     layout: Layout
     _computed: list[Computed] = field(default_factory=list)
     _failed: list[Failed] = field(default_factory=list)
+    _writer: threading.RLock = field(default_factory=threading.RLock)
 
     def add(self, computed: Computed) -> None:
         """Keep a run that could not be loaded.
@@ -91,7 +95,8 @@ class PendingLoads:
         """
         log = report_step if patience == PATIENCE else _ignore  # a short wait is not worth a line
         try:
-            counts = load(self.layout, computed.run, patience=patience, log=log)
+            with self._writer:
+                counts = load(self.layout, computed.run, patience=patience, log=log)
         except (StoreLocked, CheckpointError):
             raise
         except OSError as error:
@@ -104,9 +109,8 @@ class PendingLoads:
             ) from error
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
         took = f"in {computed.seconds:.1f} s -> {self.layout.store}"
-        print_now(f"  {computed.model_id}: {outcome} {took}")
-        for line in summarize_reasons(computed.run):
-            print_now(f"    {line}")
+        reasons = [f"    {line}" for line in summarize_reasons(computed.run)]
+        print_now("\n".join([f"  {computed.model_id}: {outcome} {took}", *reasons]))
 
     def record_failure(self, failed: Failed) -> None:
         """Record in the store why a run ended early, or keep that if others use the store.
@@ -115,7 +119,8 @@ class PendingLoads:
             failed: A run that ended early.
         """
         try:
-            load_failure(self.layout, failed.run, failed.reason, failed.began)
+            with self._writer:
+                load_failure(self.layout, failed.run, failed.reason, failed.began)
         except StoreLocked:
             self._failed.append(failed)
         except (StoreError, OSError) as fault:

@@ -1,0 +1,195 @@
+"""Run requests by several workers at once, where one would leave processors idle.
+
+Most models compute small systems no faster with several threads than with one, so a worker per
+processor is done sooner. What a worker computes does not depend on what runs beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from ingest.runs.cost import START_SECONDS, seconds_of
+from ingest.runs.execute import Execution, Turn
+from ingest.runtimes.family_worker import FamilyWorker
+from ingest.runtimes.neighbors import Neighbors
+from ingest.runtimes.protocol import Runtime
+
+# More than twice what any bundled model takes for the crystals of aflow (1.4 GB).
+WORKER_BYTES = 3 * 10**9
+
+
+@dataclass
+class Group:
+    """Requests that one worker can do: one family, one device.
+
+    Attributes:
+        turns: The requests that wait for a worker.
+        workers: How many workers there are for them.
+    """
+
+    turns: list[Turn]
+    workers: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the requests that wait take, as far as that is known."""
+        return sum(map(_seconds, self.turns))
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many workers there are, and how many threads each of them has.
+
+    Attributes:
+        workers: Workers at once.
+        threads: Threads per worker; None leaves that to their packages.
+    """
+
+    workers: int
+    threads: int | None = None
+
+
+def choose_crew(runtime: Runtime, turns: Sequence[Turn], cores: int, free: int | None) -> Crew:
+    """Choose how many workers are to run at once.
+
+    It is one on a GPU, in containers, each of which may take the machine's whole memory, and where
+    nobody knows how long the models take or most of the work is one model's, which then has all
+    processors. OMP_NUM_THREADS, if it is set, says how many threads a worker has.
+
+    Args:
+        runtime: What starts the workers.
+        turns: What is to be done.
+        cores: How many processors there are.
+        free: Bytes of memory that are free; None if that is not known.
+    """
+    seconds = [_seconds(turn) for turn in turns]
+    if runtime.confines or any(turn.request.device != "cpu" for turn in turns) or not seconds:
+        return Crew(1)
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    own = int(stated) if stated.isdecimal() else 0
+    workers = min(
+        cores // max(own, 1),
+        cores if free is None else free // WORKER_BYTES,
+        int(sum(seconds) / max(*seconds, START_SECONDS)),
+    )
+    if workers < 2:
+        return Crew(1)
+    return Crew(workers, own or cores // workers)
+
+
+class SideBySide:
+    """Several threads of this process, each of which has a worker and takes request after request.
+
+    A family has one worker as long as other families wait; another one helps it if what is left
+    takes longer than a worker needs to start. Long requests come first, so that all end together.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        groups: Sequence[Sequence[Turn]],
+        crew: Crew,
+        attempt: Callable[[Turn, FamilyWorker], bool],
+    ) -> None:
+        """Prepare; `run` starts the workers.
+
+        Args:
+            execution: What makes the workers.
+            groups: The requests, those in groups that one worker can do.
+            crew: How many workers there are.
+            attempt: Runs a request with a worker; returns whether it is not to be tried again.
+        """
+        self._execution, self._crew, self._attempt = execution, crew, attempt
+        self._neighbors = Neighbors(crew.threads or 1)
+        self._groups = [Group(sorted(group, key=_seconds, reverse=True)) for group in groups]
+        self._groups.sort(key=lambda group: group.seconds, reverse=True)
+        self._total, self._taken = sum(len(group) for group in groups), 0
+        self._lock = threading.Lock()
+        self._again: list[Turn] = []
+        self._errors: list[BaseException] = []
+
+    def run(self, done: int) -> list[Turn]:
+        """Run the requests. If this thread is interrupted, all workers end.
+
+        Args:
+            done: How many requests of the command needed no worker, for the count that is shown.
+
+        Returns:
+            Those that are to be tried again.
+        """
+        self._total, self._taken = self._total + done, done
+        threads = [
+            threading.Thread(target=self._serve, name=f"worker {number}", daemon=True)
+            for number in range(self._crew.workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self._neighbors.end()
+            for thread in threads:
+                thread.join()
+            raise
+        for error in self._errors:
+            raise error
+        return self._again
+
+    def _serve(self) -> None:
+        """Take request after request; what nobody foresaw ends all, and `run` raises it."""
+        group: Group | None = None
+        try:
+            with ExitStack() as held:
+                while (taken := self._take(group)) is not None:
+                    next_group, turn = taken
+                    if next_group is not group:
+                        held.close()
+                        waiting = [turn, *next_group.turns]
+                        worker = held.enter_context(
+                            self._execution.worker(waiting, self._neighbors)
+                        )
+                    group = next_group
+                    if not self._attempt(turn, worker):
+                        self._again.append(turn)
+        except BaseException as error:
+            if not self._neighbors.ending:
+                self._errors.append(error)
+                self._neighbors.end()
+
+    def _take(self, group: Group | None) -> tuple[Group, Turn] | None:
+        """Return the next request of a worker and its group; None if there is nothing for it."""
+        with self._lock:
+            if group is None or not group.turns:
+                if group is not None:
+                    group.workers -= 1
+                group = self._choose()
+                if group is None:
+                    return None
+                group.workers += 1
+            self._taken += 1
+            turn = group.turns.pop(0)
+            return group, replace(turn, place=f"[{self._taken} of {self._total}] ")
+
+    def _choose(self) -> Group | None:
+        """Return the group that a worker is to be started for, if it is worth while."""
+        waiting = [group for group in self._groups if group.turns]
+        for group in waiting:
+            if group.workers == 0:
+                return group
+        longest = max(waiting, key=lambda group: group.seconds / group.workers, default=None)
+        if longest is None or longest.seconds / longest.workers < START_SECONDS:
+            return None
+        return longest
+
+
+def _seconds(turn: Turn) -> float:
+    """Return how long a request takes, 0 if that is not known."""
+    planned = turn.planned
+    if planned is None or all(run.finished for run in planned.runs):
+        return 0.0
+    return seconds_of(turn.request.selection, planned.sent) or 0.0
