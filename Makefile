@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
-    export import rebuild migrate du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
+    export import export-systems rebuild migrate du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
     lock check test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
@@ -19,6 +19,7 @@ publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
 export_takes     := FILE
 import_takes     := FILE
+export-systems_takes := DATASET FILE NAME NUMBERED LIMIT
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
 clean_takes      := MODEL DATASET FAMILY YES
@@ -89,7 +90,8 @@ given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
 flag  = $(if $($(1)),--$(2)="$$$(1)")
 # NAME is no rare name: in the environment it means something else, such as WSL's host.
-options = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(if $(NUMBERED),--numbered) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
+own = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(if $(NUMBERED),--numbered)
+options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
 help:  ## show this
@@ -197,6 +199,11 @@ export: install  ## write the store to one DuckDB file that every client reads: 
 import: install  ## take such a file into the store; adds, and replaces nothing: FILE=…
 	$(call given,FILE,make import FILE=all.duckdb)
 	@$(MATTERZOO) import -- "$$FILE"
+
+export-systems: install  ## the systems of DATASET=… as FILE=….extxyz|csv|fasta|parquet, to embed them elsewhere [NAME= NUMBERED=1 LIMIT=]
+	$(call given,DATASET,make export-systems DATASET=aflow FILE=aflow.extxyz)
+	$(call given,FILE,make export-systems DATASET=$(DATASET) FILE=systems.extxyz)
+	@$(MATTERZOO) export-systems $(own) $(call flag,LIMIT,limit) -- "$$DATASET" "$$FILE"
 
 rebuild: install  ## make the store again from its runs
 	@$(MATTERZOO) rebuild

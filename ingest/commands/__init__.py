@@ -33,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     """
     _add_embedding(commands)
     _add_sharing(commands)
+    _add_exports(commands)
     _add_checks(commands)
     _add_images(commands)
     _add_housekeeping(commands)
@@ -68,10 +69,7 @@ def _add_request(sub: Parser) -> None:
     sub.add_argument("model", help=SOME_MODELS)
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
-    about = "what to call your own files as a dataset (default: as the file or folder is called)"
-    sub.add_argument("--name", help=about)
-    about = "take the numbers of rows, from 0, for ids where a file of yours has none"
-    sub.add_argument("--numbered", action="store_true", help=about)
+    _add_own_files(sub)
     about = "how workers are started, such as docker or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"
@@ -84,6 +82,13 @@ def _add_request(sub: Parser) -> None:
     sub.add_argument("--batch", type=positive, help=about)
     about = "names separated by commas, or 'all' (default: the card's default)"
     sub.add_argument("--representation", help=about)
+
+
+def _add_own_files(sub: Parser) -> None:
+    about = "what to call your own files as a dataset (default: as the file or folder is called)"
+    sub.add_argument("--name", help=about)
+    about = "take the numbers of rows, from 0, for ids where a file of yours has none"
+    sub.add_argument("--numbered", action="store_true", help=about)
 
 
 def _add_sharing(commands: Commands) -> None:
@@ -104,9 +109,21 @@ def _add_sharing(commands: Commands) -> None:
     fetch.add_argument("--revision", help="40 hex digits, a branch or a tag (default: the newest)")
     about = "only so many systems of a dataset that is not here yet"
     fetch.add_argument("--limit", type=positive, help=about)
+
+
+def _add_exports(commands: Commands) -> None:
     sub = commands.add("export", f"{SHARE}:export_store", "write the store to one DuckDB file")
     about = "a new file: every DuckDB client reads it, and `matterzoo import` takes it back"
     sub.add_argument("file", help=about)
+    add_store(sub)
+    about = "write a dataset's systems to a file, to be embedded with a model of your own"
+    sub = commands.add("export-systems", f"{SHARE}:export_systems", about)
+    sub.add_argument("dataset", help=A_DATASET)
+    about = "a new file: .extxyz, .csv (SMILES), .fasta, or .parquet with all that is known"
+    sub.add_argument("file", help=about)
+    _add_own_files(sub)
+    about = "only so many systems; a larger limit contains a smaller one's"
+    sub.add_argument("--limit", type=positive, help=about)
     add_store(sub)
     about = "take an exported store into this one, run by run; it adds, and replaces nothing"
     sub = commands.add("import", f"{SHARE}:import_store", about)

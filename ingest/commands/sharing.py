@@ -1,4 +1,4 @@
-"""Handlers of the commands publish, fetch, export and import."""
+"""Handlers of the commands publish, fetch, export, import and export-systems."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 from ingest.commands.faults import explained
 from ingest.layout import Layout
+from ingest.runs.errors import RequestError
+from ingest.runs.prepare import prepare_dataset, resolve_datasets
 from ingest.share import several_models
 from ingest.share.export import export
+from ingest.share.export_systems import export_systems as write_systems
 from ingest.share.import_exported import import_store as import_exported
 from zoo.command_line import print_now
 
@@ -68,6 +71,36 @@ def export_store(options: argparse.Namespace) -> int:
         layout = Layout.find(options.store)
         count = export(layout, Path(options.file), print_now)
         print_now(f"{options.file} holds {layout.store.name}, with {count} vectors")
+    return 0
+
+
+def export_systems(options: argparse.Namespace) -> int:
+    """Write the systems of a dataset to a file, to be embedded elsewhere.
+
+    Args:
+        options: Dataset, file, limit, name, numbered, store.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RequestError: Several datasets are named.
+    """
+    with explained(options):
+        layout, file = Layout.find(options.store), Path(options.file)
+        datasets = resolve_datasets(
+            layout, options.dataset, options.name, numbered=options.numbered
+        )
+        if len(datasets) > 1:
+            raise RequestError(f"a file is of one dataset, not of {len(datasets)}: name one")
+        made = prepare_dataset(layout, datasets[0].sampled(options.limit, print_now))
+        count = write_systems(made, file, options.limit)
+        asked = made.n_systems if options.limit is None else min(options.limit, made.n_systems)
+        left = f"; {asked - count} lack what {file.suffix} holds" if count < asked else ""
+        print_now(f"{file} holds {count} systems of {made.dataset}{left}")
+        order = " and --numbered if they are in this order" if count == made.n_systems else ""
+        how = f"matterzoo ingest my-model {made.dataset} --vectors FILE"
+        print_now(f"vectors of them come back with `{how}`,{order or ' with their ids'}")
     return 0
 
 

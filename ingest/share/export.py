@@ -52,7 +52,7 @@ def export(layout: Layout, file: Path, log: Log = print) -> int:
         StoreError: The store cannot be read.
     """
     file = file.absolute()
-    _refuse_target(file)
+    refuse_target(file)
     connect(layout.store, read_only=True).close()  # says what is wrong with it, if anything is
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
@@ -67,7 +67,15 @@ def export(layout: Layout, file: Path, log: Log = print) -> int:
     return count
 
 
-def _refuse_target(file: Path) -> None:
+def refuse_target(file: Path) -> None:
+    """Refuse a file that exists, or that has no folder to lie in.
+
+    Args:
+        file: The file to be written.
+
+    Raises:
+        ExportError: It cannot be written there.
+    """
     if file.exists():
         raise ExportError(f"{file} exists, and is not replaced; give another name, or remove it")
     if not file.parent.is_dir():
