@@ -7,8 +7,8 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
 from ingest.runs.load import load
 from ingest.runs.vectors.files import is_whole
-from ingest.share.local_model import find_local_model
 from ingest.share.offer import Offer
+from ingest.share.permission import find_local_model
 from ingest.share.record import PublishedRun, ShareError
 from ingest.share.staging import compare_systems, stage_run
 from ingest.systems.materialized import MaterializedDataset

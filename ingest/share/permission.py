@@ -6,11 +6,29 @@ import re
 
 from ingest.runs.folder import Run
 from ingest.runs.imported import IMPORTED, NOT_STATED
-from ingest.share.local_model import find_local_model
 from ingest.share.record import ShareError, license_of
 from ingest.systems.materialized import MaterializedDataset
+from zoo.cards.base import CardError
+from zoo.cards.discovery import find_model, load_models
+from zoo.cards.family import Selection
 from zoo.cards.licenses import License
 from zoo.cards.twins import TWIN
+
+
+def find_local_model(model_id: str) -> Selection | None:
+    """Return a model if this zoo has a card of it.
+
+    Args:
+        model_id: The id of the model.
+
+    Raises:
+        CardError: There is no such card, and a family has faults, so that it may be one of its.
+    """
+    try:
+        return find_model(model_id)
+    except CardError:
+        load_models()
+        return None
 
 
 def require_current_card(run: Run, model_id: str, dataset: str) -> None:
