@@ -70,13 +70,18 @@ CHECKED = [
 ]
 
 
+def with_all_sums(comparison: Comparison) -> Comparison:
+    """Compute what all metrics take in one pass."""
+    comparison.sums.compute({kind for metric in METRICS.values() for kind in metric.needs})
+    return comparison
+
+
 @pytest.fixture(scope="module", params=CHECKED, ids=lambda case: "-".join(map(str, case[:3])))
 def checked(request: pytest.FixtureRequest) -> Iterator[tuple[Comparison, dict[Value, float]]]:
     """Return a comparison of a case in float32, and its values in float64 from the definitions."""
     case, n, how, k = request.param
     pair = CASES[case](n)
-    comparison = comparison_of(pair, how, k=k)
-    comparison.sums.compute({kind for metric in METRICS.values() for kind in metric.needs})
+    comparison = with_all_sums(comparison_of(pair, how, k=k))
     assert comparison.dtype == torch.float32
     a, b = (scaled(x, how) for x in pair)
     yield comparison, dense_values(a, b, k)
@@ -141,16 +146,23 @@ def test_tiles_change_no_neighbor_and_no_value(
             assert find(parts, value) == pytest.approx(find(whole, value), rel=BOUNDS[value])
 
 
-@values
-def test_the_order_of_tied_systems_changes_nothing(value: Value) -> None:
-    """Copies are copies in both models, so it does not matter which of them a list holds."""
+@pytest.fixture(scope="module", params=[K, COPIES + 4])
+def orders(request: pytest.FixtureRequest) -> tuple[Comparison, Comparison]:
+    """Return a comparison of many copies, and one of the same systems in another order."""
     a, b = many_copies(N)
     order = np.random.RandomState(0).permutation(N)
-    for k in (K, COPIES + 4):
-        before = find(comparison_of((a, b), k=k), value)
-        assert find(comparison_of((a[order], b[order]), k=k), value) == pytest.approx(
-            before, rel=BOUNDS[value]
-        )
+    pairs = (a, b), (a[order], b[order])
+    one, other = (with_all_sums(comparison_of(pair, k=request.param)) for pair in pairs)
+    return one, other
+
+
+@values
+def test_the_order_of_tied_systems_changes_nothing(
+    orders: tuple[Comparison, Comparison], value: Value
+) -> None:
+    """Copies are copies in both models, so it does not matter which of them a list holds."""
+    one, other = orders
+    assert find(other, value) == pytest.approx(find(one, value), rel=BOUNDS[value])
 
 
 @pytest.mark.parametrize("geometry", ["inner", "euclidean"])
