@@ -55,9 +55,17 @@ def vectors() -> dict[str, stores.Table]:
     return stores.tables(len(MODELS), N, DIMENSION)
 
 
+@pytest.fixture(scope="module")
+def made(vectors: dict[str, stores.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stores.make(tmp_path_factory.mktemp("made") / "matter.duckdb", vectors)
+
+
 @pytest.fixture
-def path(vectors: dict[str, stores.Table], tmp_path: Path) -> Path:
-    return stores.make(tmp_path / "matter.duckdb", vectors)
+def path(made: Path, tmp_path: Path) -> Path:
+    """A store with a cache of its own, and with the vectors of `made`."""
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(made.read_bytes())
+    return copy
 
 
 def lists(path: Path) -> list[Path]:
@@ -163,6 +171,7 @@ def test_a_folder_that_cannot_be_written_is_complained_of_once(
     path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = path.with_suffix(".data") / "cache"
+    folder.parent.mkdir()
     folder.write_text("in the way")
     first = values(path, k=K)
     assert values(path, k=K) == first
@@ -193,7 +202,7 @@ def test_processes_at_once_give_the_same_and_leave_whole_files(path: Path) -> No
     sql = f"SELECT model_a, model_b, value FROM alignment_matrix(k := {K}, permutations := 0)"
     command = [sys.executable, "-m", "matterzoo", "query", "--store", str(path), "--csv", sql]
     running = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     answers = {process.communicate()[0] for process in running}
     assert len(answers) == 1
