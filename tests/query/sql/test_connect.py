@@ -22,6 +22,14 @@ ASK = (
 )
 
 
+@pytest.fixture(scope="module")
+def store_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store, which nothing keeps open: here it matters who opens it first."""
+    copy = tmp_path_factory.mktemp("connect") / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    return copy
+
+
 def test_it_is_an_ordinary_connection(con: duckdb.DuckDBPyConnection) -> None:
     assert isinstance(con, duckdb.DuckDBPyConnection)
     assert con.sql("SELECT count(*) FROM systems").fetchall() == [(100,)]
