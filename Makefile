@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
-    lock check test-containers test-families test-gpu lint host-lock package
+    lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -13,8 +13,9 @@ OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL
 pin_takes        := MODEL DATASET AGAIN
-ingest_takes     := MODEL DATASET NAME NUMBERED $(OPTIONS) ON MEMORY CPUS TIMEOUT VECTORS IDS TITLE LICENSE YES
-plan_takes       := MODEL DATASET NAME NUMBERED $(OPTIONS)
+CLUSTER          := ON PARTITION ACCOUNT TIME AT_ONCE PER_TASK SBATCH
+ingest_takes     := MODEL DATASET NAME NUMBERED $(OPTIONS) $(CLUSTER) MEMORY CPUS TIMEOUT VECTORS IDS TITLE LICENSE YES
+plan_takes       := MODEL DATASET NAME NUMBERED $(OPTIONS) $(CLUSTER)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
 fetch_takes      := MODEL DATASET REPO REVISION REPRESENTATION LIMIT
 export_takes     := FILE
@@ -89,8 +90,11 @@ export OMP_WAIT_POLICY ?= PASSIVE
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))
 either = $(if $(and $($(1)),$($(2))),$(error make $@ takes $(1) or $(2), not both: give one of them))
 flag  = $(if $($(1)),--$(2)="$$$(1)")
-# NAME is no rare name: in the environment it means something else, such as WSL's host.
-own = $(if $(filter NAME,$(GIVEN)),--name="$$NAME") $(if $(NUMBERED),--numbered)
+# These are no rare names: in the environment they mean something else, such as WSL's host by NAME.
+typed = $(if $(filter $(1),$(GIVEN)),$(call flag,$(1),$(2)))
+own = $(call typed,NAME,name) $(if $(NUMBERED),--numbered)
+cluster = $(call flag,ON,on) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) $(call typed,TIME,time) \
+    $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch)
 options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
@@ -111,10 +115,10 @@ demo: install  ## embed 288 crystals and 162 molecules with the models that need
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= ON= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1]
+ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1] [ON=slurm PARTITION= ACCOUNT= TIME= AT_ONCE= PER_TASK= SBATCH=]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
-	@$(MATTERZOO) ingest $(options) $(call flag,ON,on) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
+	@$(MATTERZOO) ingest $(options) $(cluster) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
 	    $(call flag,TIMEOUT,timeout) $(call flag,VECTORS,vectors) $(call flag,IDS,ids) $(call flag,TITLE,title) \
 	    $(call flag,LICENSE,license) $(if $(YES),--yes) -- "$$MODEL" "$$DATASET"
 
@@ -130,7 +134,7 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 test: bundled-envs lint  ## everything that needs no GPU, network or container engine
-	@$(PY) -m pytest -m "not gpu and not container and not family and not environment" \
+	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
 	    -n auto --dist loadfile --no-loadscope-reorder
 
 bench: bundled-envs  ## speed and memory, as ratios in one run
@@ -177,7 +181,13 @@ datasets: install  ## the datasets: size, license, what is to be downloaded
 plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=… [as for ingest]
 	$(call given,MODEL,make plan MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make plan MODEL=$(MODEL) DATASET=aflow)
-	@$(MATTERZOO) plan $(options) -- "$$MODEL" "$$DATASET"
+	@$(MATTERZOO) plan $(options) $(cluster) -- "$$MODEL" "$$DATASET"
+
+status: install  ## how far the jobs are that an ingest has submitted to a cluster
+	@$(MATTERZOO) status
+
+cancel: install  ## cancel the jobs that an ingest has submitted to a cluster; what is computed stays
+	@$(MATTERZOO) cancel
 
 publish: install  ## push the vectors of MODEL=… over DATASET=… to REPO=owner/name of a hub [REPRESENTATION=]
 	$(call given,MODEL,make publish MODEL=chgnet-0.3.0 DATASET=aflow REPO=owner/name)
@@ -269,6 +279,9 @@ bundled-envs: install  # the environments of the families with a model that need
 
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
+
+test-cluster: install  ## the tests that run a real Slurm on this host: root, Debian's slurmctld slurmd slurm-client munge
+	@$(PY) -m pytest -m cluster -n 3 --dist worksteal tests/ingest/cluster
 
 test-families: bundled-envs  ## the tests that run the families' packages: does each model behave as its card says?
 	@$(PY) -m pytest -m "family or environment" zoo/families tests/zoo/verify

@@ -115,7 +115,7 @@ def test_no_variable_of_any_target_reaches_a_shell(checkout: Path) -> None:
     takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
     assert len(takes) > 15
     for target, names in takes.items():
-        known = names.replace("$(OPTIONS)", "DEVICE DTYPE").split()
+        known = names.replace("$(OPTIONS)", "DEVICE DTYPE").replace("$(CLUSTER)", "ON TIME").split()
         for name in known:
             others = (
                 f"{other}={1 if other in SWITCHES else 'x'}" for other in known if other != name
@@ -150,7 +150,7 @@ def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
         (["list", "MODLE=a"], "`make list` does not know MODLE; it takes no variables of its own."),
         (
             ["ingest", "MODEL=a", "DATASET=b", "limit=3"],
-            "`make ingest` does not know limit; it takes BATCH CPUS",
+            "`make ingest` does not know limit; it takes ACCOUNT AT_ONCE BATCH CPUS",
         ),
         (["clean", "DATASET=a"], "MODEL is missing: make clean MODEL=chgnet-0.3.0 DATASET=aflow"),
         (
@@ -218,7 +218,8 @@ def test_a_switch_is_on_or_not_given(checkout: Path, words: list[str], value: st
 def test_a_variable_that_is_given_but_empty_is_refused(checkout: Path, value: str) -> None:
     takes = dict(re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE))
     for target, names in {**takes, "du": "STORE PYTHON MATTERZOO_STORE"}.items():
-        for name in names.replace("$(OPTIONS)", "DEVICE LIMIT").split():
+        known = names.replace("$(OPTIONS)", "DEVICE LIMIT").replace("$(CLUSTER)", "ON TIME")
+        for name in known.split():
             others = ["YES=1"] if "YES" in names and name != "YES" else []
             done = make(checkout, target, f"{name}={value}", *others)
             assert (done.returncode, done.stdout) == (2, ""), (target, name)
@@ -265,10 +266,14 @@ def test_every_variable_that_help_names_is_taken() -> None:
         name: text.split()
         for name, text in re.findall(r"^([a-z-]+)_takes +:= (.*)$", MAKEFILE, re.MULTILINE)
     }
-    options = re.findall(r"^OPTIONS +:= (.*)$", MAKEFILE, re.MULTILINE)[0].split()
+    groups = {
+        f"$({name})": text.split()
+        for name, text in re.findall(r"^(OPTIONS|CLUSTER) +:= (.*)$", MAKEFILE, re.MULTILINE)
+    }
     for target, said in re.findall(r"^([a-z-]+):.*## (.*)$", MAKEFILE, re.MULTILINE):
         named = set(re.findall(r"(?<!then )\b([A-Z]+)=", said))
+        taken = takes.get(target, [])
         assert named <= {
-            *takes.get(target, []),
-            *(options if "$(OPTIONS)" in takes.get(target, []) else []),
+            *taken,
+            *(name for group, names in groups.items() if group in taken for name in names),
         }, target

@@ -10,6 +10,7 @@ from ingest.limits import Limits
 from zoo.command_line import Commands, Parser, add_store, amount, device, memory, named, positive
 
 EMBED = "ingest.commands.embed"
+CLUSTER = "ingest.commands.cluster"
 SHARE = "ingest.commands.sharing"
 IMAGES = "ingest.commands.images"
 KEEP = "ingest.commands.housekeeping"
@@ -32,6 +33,7 @@ def add_commands(commands: Commands) -> None:
         commands: The program's commands.
     """
     _add_embedding(commands)
+    _add_cluster(commands)
     _add_sharing(commands)
     _add_exports(commands)
     _add_checks(commands)
@@ -48,8 +50,7 @@ def _add_embedding(commands: Commands) -> None:
     sub.add_argument("--cpus", type=amount, help=about)
     about = "s without a sign of life, after which the worker counts as hung (default: %(default)g)"
     sub.add_argument("--timeout", type=amount, default=Limits.silence, help=about)
-    about = "where runs are started (default: local, in this process)"
-    sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
+    _add_where(sub)
     about = "a .parquet, .npz, .npy or .csv of ids and vectors, instead of computing them"
     sub.add_argument("--vectors", help=about)
     about = "with --vectors: a .txt, .csv, .json or .npy of the ids, in the order of the vectors"
@@ -60,7 +61,9 @@ def _add_embedding(commands: Commands) -> None:
     about = "with --vectors: let systems lose stored vectors without asking"
     sub.add_argument("--yes", action="store_true", help=about)
     about = "say what `ingest` will take, before it starts"
-    _add_request(commands.add("plan", f"{EMBED}:plan", about))
+    sub = commands.add("plan", f"{EMBED}:plan", about)
+    _add_request(sub)
+    _add_where(sub)
     about = "list the datasets, with their sizes, downloads and licenses"
     commands.add("datasets", f"{EMBED}:list_datasets", about)
 
@@ -89,6 +92,40 @@ def _add_own_files(sub: Parser) -> None:
     sub.add_argument("--name", help=about)
     about = "take the numbers of rows, from 0, for ids where a file of yours has none"
     sub.add_argument("--numbered", action="store_true", help=about)
+
+
+def _add_where(sub: Parser) -> None:
+    about = "where runs are started: local, in this process (default), or slurm"
+    sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
+    sub.add_argument("--partition", type=named, help="on slurm: the partition of the jobs")
+    sub.add_argument("--account", type=named, help="on slurm: whom the jobs are charged to")
+    about = "on slurm: how long a task may take, such as 30m, 4h, 2d or 1-12:00:00"
+    sub.add_argument("--time", type=named, help=about)
+    about = "on slurm: how many tasks may run at the same time"
+    sub.add_argument("--at-once", type=positive, help=about)
+    about = "on slurm: how many chunks a task computes (default: by how long they take)"
+    sub.add_argument("--per-task", type=positive, help=about)
+    about = "on slurm: further options of sbatch, such as '--constraint=a100 --mem=32G'"
+    sub.add_argument("--sbatch", help=about)
+
+
+def _add_cluster(commands: Commands) -> None:
+    about = "say how far the jobs are that `ingest --on slurm` has submitted"
+    status = commands.add("status", f"{CLUSTER}:status", about)
+    about = "cancel the jobs that `ingest --on slurm` has submitted; what is computed stays"
+    cancel = commands.add("cancel", f"{CLUSTER}:cancel", about)
+    for sub in (status, cancel):
+        sub.add_argument("submission", nargs="*", help="names that `status` shows (default: all)")
+        add_store(sub)
+    about = "what a task does on a node of a cluster; its script calls it"
+    work = commands.add("work", f"{CLUSTER}:work", about)
+    about = "what a load job does on a node of a cluster; its script calls it"
+    load = commands.add("load", f"{CLUSTER}:load", about)
+    for sub in (work, load):
+        sub.add_argument("submission", help="the submission's name")
+        add_store(sub)
+    about = "the task's number (default: SLURM_ARRAY_TASK_ID)"
+    work.add_argument("--task", type=int, default=os.environ.get("SLURM_ARRAY_TASK_ID"), help=about)
 
 
 def _add_sharing(commands: Commands) -> None:

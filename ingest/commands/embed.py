@@ -8,11 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from ingest.commands.faults import explained
+from ingest.executors import find_executor
 from ingest.executors.embed import embed as embed_datasets
+from ingest.executors.embed import refuse_options
+from ingest.executors.protocol import Where
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm_losses
 from ingest.maintenance.dataset_list import describe_datasets
 from ingest.maintenance.forecast import forecast
+from ingest.maintenance.forecast_jobs import forecast_jobs
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors
 from ingest.runs.request import Settings
@@ -38,8 +42,9 @@ def embed(options: argparse.Namespace) -> int:
         if options.vectors is not None:
             return _import(options)
         settings = _settings(options)
-        where = {"store": options.store, "executor": options.on}
-        failed = embed_datasets(options.model, options.dataset, settings, **where)
+        failed = embed_datasets(
+            options.model, options.dataset, settings, store=options.store, where=_where(options)
+        )
         return 1 if failed else 0
 
 
@@ -53,8 +58,15 @@ def plan(options: argparse.Namespace) -> int:
         The exit code.
     """
     with explained(options):
-        settings = _settings(options)
-        for line in forecast(options.model, options.dataset, settings, store=options.store):
+        settings, where = _settings(options), _where(options)
+        executor = find_executor(where.on)
+        refuse_options(executor, settings, where)
+        request = options.model, options.dataset, settings
+        if executor.schedules:
+            lines = forecast_jobs(*request, where, store=options.store)
+        else:
+            lines = forecast(*request, store=options.store)
+        for line in lines:
             print_now(line)
     return 0
 
@@ -84,6 +96,11 @@ def _import(options: argparse.Namespace) -> int:
     layout = Layout.find(options.store)
     print_now(import_file(layout, imported, options.dataset, _settings(options), agree))
     return 0
+
+
+def _where(options: argparse.Namespace) -> Where:
+    """Return where runs are to be started."""
+    return Where(**{f.name: vars(options)[f.name] for f in fields(Where)})
 
 
 def _settings(options: argparse.Namespace) -> Settings:

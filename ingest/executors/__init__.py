@@ -1,9 +1,8 @@
 """Where runs are started: one module per executor.
 
 A new executor is a new module of this folder that defines `EXECUTOR`, a class with the methods of
-`ingest.executors.protocol.Executor`; `load_executors` finds it. `embed(…, executor=NAME)` in
-`ingest/executors/embed.py` starts runs with it. `matterzoo ingest` has no option for it so far: it
-always takes `local`.
+`ingest.executors.protocol.Executor`; `load_executors` finds it. `embed` in
+`ingest/executors/embed.py` starts runs with it, and `matterzoo ingest --on NAME` names it.
 """
 
 from __future__ import annotations

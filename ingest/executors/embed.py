@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ingest.executors import find_executor
+from ingest.executors.protocol import Executor, Where
 from ingest.layout import Layout
 from ingest.runs.cost import Task, estimate_cost
-from ingest.runs.errors import explain_disk_error
+from ingest.runs.errors import RequestError, explain_disk_error
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
 from ingest.runs.reporting import report_error
@@ -23,8 +24,8 @@ from ingest.runs.request import (
 )
 from ingest.runtimes import choose_runtime
 from ingest.runtimes.protocol import Runtime
-from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
+from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, StoreLocked
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
@@ -36,7 +37,7 @@ def embed(
     settings: Settings | None = None,
     *,
     store: str | None = None,
-    executor: str = "local",
+    where: Where | None = None,
 ) -> list[str]:
     """Bring the store to hold the vectors of models over datasets.
 
@@ -49,32 +50,31 @@ def embed(
             files of systems.
         settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
-        executor: Where the runs are to be started.
+        where: Where the runs are to be started; None is this process.
 
     Returns:
-        `<model> on <dataset>`, or `<dataset>`, for each failure; an empty list if all went well.
+        `<model> on <dataset>`, or `<dataset>`, for each failure; an empty list if all went well,
+        or if all that is missing is submitted.
 
     Raises:
         MatterzooError: What is asked for cannot be done at all; nothing has been computed.
     """
-    settings = settings or Settings()
+    settings, where = settings or Settings(), where or Where()
     layout = Layout.find(store)
     selections = choose_models(models)
     for selection in selections:
         choose_representations(selection, settings.representation)  # raises before anything is run
-    runtime, why = choose_runtime(settings.runtime, families_of(selections))
-    limits = settings.limits(runtime)
+    executor, runtime = _make_executor(layout, selections, settings, where)
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
     resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
     found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
-    start = find_executor(executor)
-    print_now(f"runtime {runtime.name}: {why}")
     failed: list[str] = []
     requests: dict[str, list[Request]] = {}
     for name, dataset in zip(names, found, strict=True):
         try:
-            requests[name] = _prepare(layout, dataset, selections, settings)
+            made = prepare_dataset(layout, dataset, may_load=not executor.schedules)
+            requests[name] = _make_requests(made, selections, settings, dataset.sample)
         except (DatasetError, StoreError, OSError) as error:
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
@@ -83,25 +83,88 @@ def embed(
         # If the store is locked, it is not known what it lacks; each request waits for its turn.
         with suppress(StoreLocked):
             _report_cost(layout, runtime, asked_for)
-    ended = start(layout, runtime, limits).run(asked_for)
+    again = settings.command([s.model_id for s in selections], datasets, store, where.options)
+    ended = executor.run(asked_for, again)
     for name, group in requests.items():
         dataset_name = group[0].dataset.dataset
         ids = [r.selection.model_id for r in ended if r.dataset.dataset == dataset_name]
         failed += [f"{model_id} on {dataset_name}" for model_id in ids]
         if ids and len(selections) > 1:
             which = f"{len(ids)} of {len(selections)} models failed: {', '.join(ids)}"
-            report_error(
-                f"{which}. `{settings.command(ids, name, store)}` continues from what is done"
-            )
+            again = settings.command(ids, name, store, where.options)
+            report_error(f"{which}. `{again}` continues from what is done")
     return failed
 
 
-def _prepare(
-    layout: Layout, dataset: Dataset, selections: Sequence[Selection], settings: Settings
+def choose_runtime_for(
+    executor: type[Executor], settings: Settings, selections: Sequence[Selection]
+) -> tuple[Runtime, str]:
+    """Choose the runtime with which an executor starts workers.
+
+    Args:
+        executor: Where runs are started.
+        settings: How the models are to be run.
+        selections: The models.
+
+    Returns:
+        The runtime, and why it was chosen.
+
+    Raises:
+        RequestError: The executor cannot start workers with the runtime that is named.
+        NoRuntime: There is none of that name, or this machine cannot use it.
+    """
+    if not executor.runtimes:
+        return choose_runtime(settings.runtime, families_of(selections))
+    name = settings.runtime or executor.runtimes[0]
+    if name not in executor.runtimes:
+        raise RequestError(
+            f"runtime {name} cannot be used on {executor.name}; "
+            f"--runtime {' or '.join(executor.runtimes)} can"
+        )
+    return choose_runtime(name, families_of(selections))
+
+
+def _make_executor(
+    layout: Layout, selections: Sequence[Selection], settings: Settings, where: Where
+) -> tuple[Executor, Runtime]:
+    """Make the executor, and report the runtime with which it starts workers."""
+    kind = find_executor(where.on)
+    refuse_options(kind, settings, where)
+    runtime, why = choose_runtime_for(kind, settings, selections)
+    executor = kind(layout, runtime, settings.limits(runtime), where)
+    print_now(f"runtime {runtime.name}: {why}")
+    return executor, runtime
+
+
+def refuse_options(executor: type[Executor], settings: Settings, where: Where) -> None:
+    """Refuse what an executor would pass over in silence.
+
+    Args:
+        executor: Where runs are started.
+        settings: How the models are to be run.
+        where: The options of a scheduler.
+
+    Raises:
+        RequestError: An option is given that the executor does not take.
+    """
+    surplus = [name for name in where.options if name != "--on"]
+    if surplus and not executor.schedules:
+        raise RequestError(f"{surplus[0]} is for a scheduler: give --on slurm, or leave it out")
+    if executor.schedules and (settings.memory or settings.cpus):
+        raise RequestError(
+            f"on {executor.name}, --memory and --cpus are the scheduler's: "
+            "give --sbatch='--mem=8G --cpus-per-task=4'"
+        )
+
+
+def _make_requests(
+    made: MaterializedDataset,
+    selections: Sequence[Selection],
+    settings: Settings,
+    sample: int | None,
 ) -> list[Request]:
-    """Have a dataset on disk; return the requests of all models over it."""
-    made = prepare_dataset(layout, dataset)
-    limit = settings.limit or dataset.sample
+    """Return the requests of all models over a dataset."""
+    limit = settings.limit or sample
     return [make_request(selection, made, limit, settings) for selection in selections]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import duckdb
 
+from ingest.executors.protocol import Where
 from ingest.executors.side_by_side import Crew, SideBySide, choose_crew
 from ingest.failures import RunError
 from ingest.layout import Layout
@@ -29,17 +30,21 @@ class LocalExecutor:
 
     Attributes:
         name: The name by which it is chosen.
+        runtimes: All.
+        schedules: It has no scheduler.
     """
 
     name = "local"
+    runtimes: tuple[str, ...] = ()
+    schedules = False
 
-    def __init__(self, layout: Layout, runtime: Runtime, limits: Limits) -> None:
+    def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
         """Make an executor; see `Executor`."""
         self._layout = layout
         self._execution = Execution(layout, runtime, limits)
         self._failed: list[Request] = []
 
-    def run(self, requests: Sequence[Request]) -> list[Request]:
+    def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
         """Run requests, those of a family together, so that they share a worker.
 
         On several cores, several families have a worker at once; see `choose_crew`.
@@ -49,6 +54,7 @@ class LocalExecutor:
 
         Args:
             requests: Requests, each of another model or over another dataset.
+            command: Not needed: everything is reported now.
 
         Returns:
             The requests that failed.

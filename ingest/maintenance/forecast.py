@@ -109,8 +109,8 @@ def forecast(
     yield f"runtime {runtime.name}: {why}"
     tasks = []
     for dataset in found:
-        made = _find_made(layout, dataset)
-        yield from _describe_dataset(dataset, made)
+        made = find_made(layout, dataset)
+        yield from describe_dataset(dataset, made)
         for selection in selections:
             foreseen = _foresee(layout, dataset, made, selection, settings)
             yield from _describe_model(layout, runtime, dataset, foreseen)
@@ -119,8 +119,13 @@ def forecast(
     yield from estimate_cost(layout, runtime, tasks).disk_lines()
 
 
-def _find_made(layout: Layout, dataset: Dataset) -> MaterializedDataset | None:
-    """Return the dataset on disk, if it is there, up to date, and large enough."""
+def find_made(layout: Layout, dataset: Dataset) -> MaterializedDataset | None:
+    """Return the dataset on disk, if it is there, up to date, and large enough.
+
+    Args:
+        layout: The store and the files beside it.
+        dataset: The dataset, sampled as asked for.
+    """
     there = read_materialized(layout.dataset(dataset.name))
     if there is None or there.fingerprint != dataset.fingerprint:
         return None
@@ -144,8 +149,16 @@ def _foresee(
     return _Foreseen(selection, names, settings.device, request, missing)
 
 
-def _describe_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
-    """Describe what has to happen before the first model can start."""
+def describe_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
+    """Describe what has to happen before the first model can start.
+
+    Args:
+        dataset: The dataset, sampled as asked for.
+        made: The dataset on disk; None if it is not there.
+
+    Yields:
+        Lines.
+    """
     if made is not None:
         yield f"dataset {dataset.name}: {made.n_systems:,} systems, here"
         return
@@ -195,7 +208,7 @@ def _describe_model(
 
 def _describe_work(layout: Layout, foreseen: _Foreseen, systems: int) -> Iterator[str]:
     selection, device = foreseen.selection, foreseen.device
-    measured = _find_measured(layout, selection.model_id, device)
+    measured = find_measured(layout, selection.model_id, device)
     yield f"  time: {_time(selection, systems, device, measured)}"
     yield f"  memory: {_memory(selection, device, measured)}"
     yield f"  batches: {_batches(foreseen.request, systems)}"
@@ -249,8 +262,17 @@ def _weights(selection: Selection) -> str:
     return f"{len(files)} files to download, {megabytes(sum(file.size or 0 for file in files))}"
 
 
-def _find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
-    """Find what an earlier run of the model on such a device took."""
+def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
+    """Find what an earlier run of the model on such a device took.
+
+    Args:
+        layout: The store and the files beside it.
+        model_id: The model.
+        device: The device, such as cpu or cuda:1; its kind matters.
+
+    Returns:
+        What the largest run took; None if there is none.
+    """
     if not layout.store.exists():
         return None
     values = {

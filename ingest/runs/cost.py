@@ -113,7 +113,7 @@ def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Co
             dict.fromkeys(task.selection.model_id for task in tasks if _speed(task) is None)
         ),
         vectors_mb=sum(task.vector_bytes for task in tasks) / 1e6,
-        free_mb=shutil.disk_usage(_nearest_existing(layout.store.parent)).free / 1e6,
+        free_mb=shutil.disk_usage(nearest_existing(layout.store.parent)).free / 1e6,
     )
 
 
@@ -156,5 +156,10 @@ def _speed(task: Task) -> float | None:
     return task.selection.model.compute.systems_per_second or None
 
 
-def _nearest_existing(path: Path) -> Path:
-    return path if path.exists() else _nearest_existing(path.parent)
+def nearest_existing(path: Path) -> Path:
+    """Return the path itself, or the nearest folder above it that exists.
+
+    Args:
+        path: Any absolute path.
+    """
+    return path if path.exists() else nearest_existing(path.parent)

@@ -183,7 +183,7 @@ class Execution:
                 weights = self._fetch_weights(request, run)
                 self._ensure_environment(request, run, worker)
                 started = monotonic()
-                self._work(request, run, worker, JobPlaces(run.job, run.out, weights))
+                finish_run(run, worker, JobPlaces(run.job, run.out, weights), self.limits)
         return monotonic() - started
 
     @contextmanager
@@ -219,16 +219,27 @@ class Execution:
             raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
-    def _work(self, request: Request, run: Run, worker: FamilyWorker, places: JobPlaces) -> None:
-        """Have a worker write the shards; start another, with less to do, if it is killed."""
-        representations = len(run.read("job/job.json")["representations"])
-        while True:
-            try:
-                with WorkerProgress(request.selection.model_id, representations) as progress:
-                    worker.run(places, progress)
-                return
-            except Killed as killed:
-                print_now(f"  {run.model_id}: {recover(run, self.limits, killed)}")
+
+def finish_run(run: Run, worker: FamilyWorker, places: JobPlaces, limits: Limits) -> None:
+    """Have a worker do the job of a run; start another, with less to do, if it is killed.
+
+    Args:
+        run: A run that this process has locked.
+        worker: The worker for it.
+        places: Where the job lies.
+        limits: What the worker may use.
+
+    Raises:
+        RunError: The job cannot be finished.
+    """
+    representations = len(run.read("job/job.json")["representations"])
+    while True:
+        try:
+            with WorkerProgress(run.model_id, representations) as progress:
+                worker.run(places, progress)
+            return
+        except Killed as killed:
+            print_now(f"  {run.model_id}: {recover(run, limits, killed)}")
 
 
 def _describe(turn: Turn) -> str:

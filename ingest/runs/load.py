@@ -70,9 +70,31 @@ def load_failure(layout: Layout, run: Run, reason: str, started: datetime) -> No
         reason: Why it ended.
         started: When its worker was about to start.
     """
+    note_failure(run, reason, started)
+    load_noted_failure(layout, run)
+
+
+def note_failure(run: Run, reason: str, started: datetime) -> None:
+    """Note in a run's folder that it ended early; the store is not touched.
+
+    Args:
+        run: The run, which has a job.
+        reason: Why it ended.
+        started: When its worker was about to start.
+    """
     times = {"started": started.isoformat(), "finished": datetime.now(UTC).isoformat()}
     run.write("failed.json", {"reason": reason} | times)
-    with open_store(layout) as connection, transaction(connection):
+
+
+def load_noted_failure(layout: Layout, run: Run, patience: float = 0.0) -> None:
+    """Record in the store what `note_failure` has noted.
+
+    Args:
+        layout: The store and the files beside it.
+        run: A run with failed.json.
+        patience: How many seconds to wait for a store that other processes use.
+    """
+    with open_store(layout, patience) as connection, transaction(connection):
         put_failed_run(connection, run)
 
 

@@ -17,7 +17,7 @@ of matterzoo cut or named them in another way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +59,9 @@ SELECT system_id, content_hash, chunk, bit_or(bit) AS lacks
 FROM lacking GROUP BY system_id, content_hash, chunk
 """
 PARTS = "SELECT chunk, lacks FROM missing GROUP BY ALL ORDER BY ALL"
+SIZES_OF_PARTS = "SELECT chunk, lacks, count(*) FROM missing GROUP BY ALL ORDER BY ALL"
+SIZES_OF_CHUNKS = "SELECT chunk, count(*) FROM wanted GROUP BY chunk ORDER BY chunk"
+HAS_RUNS = "SELECT 1 FROM runs WHERE card_hash = $card_hash AND dtype = $dtype LIMIT 1"
 SENT = """
 CREATE OR REPLACE TEMP TABLE sent AS
 SELECT system_id, content_hash FROM missing WHERE chunk = $chunk AND lacks = $lacks
@@ -107,6 +110,36 @@ def count_missing(layout: Layout, request: Request) -> int:
     """
     with _read_store(layout, request.dataset) as connection:
         return _find_missing(connection, request)
+
+
+def count_chunks(layout: Layout, requests: Sequence[Request]) -> list[list[int]]:
+    """Count the systems that requests lack, chunk by chunk. The dataset is cut once for all.
+
+    Args:
+        layout: The store, which need not exist.
+        requests: Requests over one dataset, all with the same limit.
+
+    Returns:
+        For each request, how many systems each run would embed.
+    """
+    if not requests:
+        return []
+    with _read_store(layout, requests[0].dataset) as connection:
+        cut_into_chunks(connection, requests[0].dataset.systems, requests[0].systems)
+        whole = [n for _, n in connection.execute(SIZES_OF_CHUNKS).fetchall()]
+        return [_count_chunks(connection, request, whole) for request in requests]
+
+
+def _count_chunks(
+    connection: duckdb.DuckDBPyConnection, request: Request, whole: list[int]
+) -> list[int]:
+    card = {"card_hash": request.selection.card_hash, "dtype": request.dtype}
+    if not connection.execute(HAS_RUNS, card).fetchall():
+        return whole
+    _compare_with_store(connection, request)
+    found = [n for _, _, n in connection.execute(SIZES_OF_PARTS).fetchall()]
+    connection.execute("DROP TABLE missing")
+    return found
 
 
 def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
@@ -160,6 +193,11 @@ def _find_missing(connection: duckdb.DuckDBPyConnection, request: Request) -> in
         The number of its rows.
     """
     cut_into_chunks(connection, request.dataset.systems, request.systems)
+    return _compare_with_store(connection, request)
+
+
+def _compare_with_store(connection: duckdb.DuckDBPyConnection, request: Request) -> int:
+    """Fill the table `missing` from the view `wanted`; return the number of its rows."""
     connection.execute(
         "CREATE TEMP TABLE lacking "
         "(system_id VARCHAR, content_hash VARCHAR, chunk BIGINT, bit HUGEINT)"

@@ -80,7 +80,9 @@ def resolve_dataset(
     return find_dataset(there.source, name, numbered=numbered or there.numbered)
 
 
-def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
+def prepare_dataset(
+    layout: Layout, dataset: Dataset, *, may_load: bool = True
+) -> MaterializedDataset:
     """Return a dataset that lies on disk, made now if it is missing or out of date.
 
     Loads that were cut off are finished first, and the store's tables are brought up to date.
@@ -88,12 +90,14 @@ def prepare_dataset(layout: Layout, dataset: Dataset) -> MaterializedDataset:
     Args:
         layout: The store and the files beside it.
         dataset: The dataset, sampled as asked for.
+        may_load: Whether this process loads runs; where a cluster's job does, it alone writes.
 
     Raises:
         DatasetError: The dataset cannot be read, or another one has its name.
         StoreError: The store cannot be opened.
     """
-    finish_interrupted_loads(layout, print_now)
+    if may_load:
+        finish_interrupted_loads(layout, print_now)
     retry_while_locked(lambda: update(layout.store), layout.store, log=print_now)
     print_now(_describe(dataset))
     folder = layout.dataset(dataset.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import duckdb
@@ -88,18 +88,26 @@ class Settings:
             )
         return Limits(self.memory, self.cpus, self.timeout)
 
-    def command(self, models: Collection[str], dataset: str, store: str | None) -> str:
+    def command(
+        self,
+        models: Collection[str],
+        dataset: str,
+        store: str | None,
+        more: Mapping[str, str] | None = None,
+    ) -> str:
         """Return the command that continues with these models.
 
         Args:
             models: Ids of models.
             dataset: The dataset, as the user named it.
             store: The store, as the user named it, if so.
+            more: Further options and their values.
         """
-        options = self.options | ({} if store is None else {"--store": store})
+        options = self.options | ({} if store is None else {"--store": store}) | dict(more or {})
         words = ["matterzoo", "ingest", ",".join(models), dataset]
         for name, value in options.items():
-            words += [name, value] if value else [name]
+            joined = value.startswith("-")
+            words += [f"{name}={value}"] if joined else [name, value] if value else [name]
         return shlex.join(words)
 
 

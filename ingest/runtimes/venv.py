@@ -179,7 +179,17 @@ def _device_options(job: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker and all that it started, at first by asking."""
+    """End the worker and all that it started, at first by asking.
+
+    The end of its input asks for the same as SIGTERM, and twice is not too often: whoever ends this
+    process, as a cluster's scheduler does, may have sent SIGTERM to all processes, and a second one
+    would end the worker before it has written its shard.
+    """
+    assert worker.stdin is not None
+    with suppress(OSError):
+        worker.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        worker.wait(GRACE)
     for number in (signal.SIGTERM, signal.SIGKILL):
         if worker.poll() is None:
             with suppress(ProcessLookupError):  # it has ended meanwhile

@@ -6,11 +6,12 @@ import pytest
 
 from ingest.executors import find_executor, load_executors
 from ingest.executors.local import LocalExecutor
+from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.runs.errors import RequestError
 
 
 def test_executors_are_found_by_their_modules() -> None:
-    assert load_executors() == {"local": LocalExecutor}
+    assert load_executors() == {"local": LocalExecutor, "slurm": SlurmExecutor}
     assert find_executor("local") is LocalExecutor
 
 

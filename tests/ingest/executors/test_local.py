@@ -112,7 +112,7 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
     run = planned(made, names=("nodes",)).run
     assert run is not None
     with lock_run(run), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embed, "prepare_dataset", lambda layout, found: made)
+        patch.setattr(embed, "prepare_dataset", lambda layout, found, **_: made)
         assert main(["ingest", "toy,toy-picky", "elements", "--runtime", "venv"]) == 1
     said = capfd.readouterr()
     assert (

@@ -137,9 +137,9 @@ def test_the_engine_stops_before_the_run(
 ) -> None:
     prepare = embed.prepare_dataset
 
-    def prepare_and_cut(*arguments: object) -> object:
+    def prepare_and_cut(*arguments: object, **options: object) -> object:
         relay.cut()
-        return prepare(*arguments)  # type: ignore[arg-type]
+        return prepare(*arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(embed, "prepare_dataset", prepare_and_cut)

@@ -1,0 +1,220 @@
+"""Submit what is missing: an array that computes it, and a job that loads it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow.parquet as pq
+
+from ingest.executors.protocol import Where
+from ingest.executors.slurm.claims import Claims, find_claims
+from ingest.executors.slurm.engine import SlurmError, max_array_size, submit
+from ingest.executors.slurm.grouping import Chunk, group
+from ingest.executors.slurm.late import FilesUnseen, await_vectors
+from ingest.executors.slurm.script import array_script, load_script, to_slurm_time
+from ingest.executors.slurm.staging import Staging
+from ingest.executors.slurm.submission import Submission, submissions_folder
+from ingest.failures import RunError
+from ingest.integrity import write_json
+from ingest.layout import Layout
+from ingest.limits import Limits
+from ingest.runs.cost import seconds_of
+from ingest.runs.errors import RequestError
+from ingest.runs.folder import Run, lock_run
+from ingest.runs.reporting import report_error
+from ingest.runs.request import Request, why_inapplicable
+from ingest.runs.vectors.files import reopen_damaged
+from ingest.runtimes.protocol import Runtime
+from schemas.errors import StoreError
+from zoo.command_line import print_now
+from zoo.files import file_lock, write_atomically
+
+
+@dataclass
+class _Work:
+    """What is to be submitted.
+
+    Attributes:
+        chunks: What the array is to compute.
+        load: Runs that are to be loaded and that the array does not compute.
+        after: Numbers of arrays that compute some of these.
+    """
+
+    chunks: list[Chunk] = field(default_factory=list)
+    load: list[Run] = field(default_factory=list)
+    after: set[int] = field(default_factory=set)
+
+
+class SlurmExecutor:
+    """Submits requests to Slurm. It implements `ingest.executors.protocol.Executor`.
+
+    Attributes:
+        name: The name by which it is chosen.
+        runtimes: Those that need no daemon on a node.
+        schedules: It takes the options of a scheduler.
+    """
+
+    name = "slurm"
+    runtimes: tuple[str, ...] = ("venv",)
+    schedules = True
+
+    def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
+        """Make an executor; see `Executor`."""
+        if where.time is not None:
+            to_slurm_time(where.time)  # raises before anything is staged
+        self._layout, self._runtime, self._limits, self._where = layout, runtime, limits, where
+        self._staging = Staging(layout, runtime)
+
+    def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
+        """Submit what is missing and what no job that is not over computes already.
+
+        Args:
+            requests: Requests, each of another model or over another dataset.
+            command: The command that asks for the same again, which the scripts name.
+
+        Returns:
+            The requests of which nothing was submitted because something they need is not here.
+
+        Raises:
+            SlurmError: Slurm does not answer, or does not take the jobs.
+            RequestError: Slurm cannot be asked for such jobs.
+        """
+        for request in requests:
+            if request.device not in ("cpu", "cuda"):
+                raise RequestError(
+                    f"--device is {request.device}; on slurm, Slurm chooses the GPU: give cuda"
+                )
+        folder = submissions_folder(self._layout)
+        folder.mkdir(parents=True, exist_ok=True)
+        waiting = "waiting for another command that submits for this store"
+        with file_lock(folder / ".lock", on_wait=lambda holder: print_now(f"{waiting}: {holder}")):
+            return self._submit(requests, command)
+
+    def _submit(self, requests: Sequence[Request], command: str) -> list[Request]:
+        claims, work = find_claims(self._layout), _Work()
+        failed = [request for request in requests if not self._take(request, claims, work)]
+        if not work.chunks and not work.load:
+            print_now("nothing to submit")
+            return failed
+        submission = self._write(requests[0].device, work, command)
+        try:
+            jobs = self._start(submission, work)
+        except SlurmError:
+            shutil.rmtree(submission.folder)
+            raise
+        write_json(submission.folder / "jobs.json", jobs)
+        self._report(submission, jobs)
+        return failed
+
+    def _take(self, request: Request, claims: Claims, work: _Work) -> bool:
+        """Add what is missing of a request to the work; return whether that was possible."""
+        name = f"{request.selection.model_id} on {request.dataset.dataset}"
+        reason = why_inapplicable(request.selection, request.dataset)
+        if reason is not None:
+            print_now(f"{name}: skipped, {reason}")
+            return True
+        try:
+            planned = self._staging.stage(request)
+        except duckdb.InterruptException:
+            raise
+        except (RunError, StoreError, RequestError) as error:
+            report_error(f"{name}: {error}")
+            return False
+        before = len(work.chunks), len(work.load)
+        for run in planned.runs:
+            self._add(request, run, claims, work)
+        computed, loaded = len(work.chunks) - before[0], len(work.load) - before[1]
+        at_work = len(planned.runs) - computed - loaded
+        print_now(f"{name}: {_describe(planned.wanted - planned.sent, computed, loaded, at_work)}")
+        return True
+
+    def _add(self, request: Request, run: Run, claims: Claims, work: _Work) -> None:
+        """Add a chunk to the work, unless live jobs compute and load it."""
+        computing, loading = run in claims.computing, run in claims.loading
+        if loading and (computing or run.finished):
+            return
+        if computing:
+            work.after.add(claims.computing[run])
+        if computing or (run.finished and not _reopen_damaged(run)):
+            work.load.append(run)
+            return
+        selection = request.selection
+        seconds = seconds_of(selection, pq.read_metadata(run.systems).num_rows)
+        family = selection.family.name
+        work.chunks.append(Chunk(run.run_id, family, selection.model_id, seconds))
+
+    def _write(self, device: str, work: _Work, command: str) -> Submission:
+        """Write the folder of the submission, with its scripts."""
+        most = max_array_size() if work.chunks else 1
+        tasks = group(work.chunks, most, self._where.per_task) if work.chunks else []
+        submission = Submission.new(self._layout)
+        (submission.folder / "logs").mkdir(parents=True)
+        content = {
+            "command": command,
+            "runtime": self._runtime.name,
+            "silence": self._limits.silence,
+            "tasks": tasks,
+            "load": [run.run_id for run in work.load],
+        }
+        write_json(submission.folder / "submission.json", content)
+        if tasks:
+            script = array_script(submission, self._where, device, command)
+            write_atomically(submission.folder / "array.sbatch", script)
+        script = load_script(submission, self._where)
+        write_atomically(submission.folder / "load.sbatch", script)
+        return submission
+
+    def _start(self, submission: Submission, work: _Work) -> dict[str, int]:
+        """Submit both jobs; return their numbers."""
+        jobs, after = {}, set(work.after)
+        if work.chunks:
+            jobs["array"] = submit(submission.folder / "array.sbatch")
+            after.add(jobs["array"])
+        dependency = [f"--dependency=afterany:{':'.join(map(str, sorted(after)))}"] if after else []
+        load = submission.folder / "load.sbatch"
+        try:
+            jobs["load"] = submit(load, *dependency)
+        except SlurmError as error:
+            if not work.chunks:
+                raise
+            write_json(submission.folder / "jobs.json", jobs)
+            raise RequestError(
+                f"array {jobs['array']} is submitted, and the job that loads its chunks is not: "
+                f"{error}. `sbatch {' '.join(dependency)} {load}` submits it"
+            ) from error
+        return jobs
+
+    def _report(self, submission: Submission, jobs: dict[str, int]) -> None:
+        for name in ("array", "load"):
+            path = submission.folder / f"{name}.sbatch"
+            if name in jobs:
+                print_now(f"\n{path}:\n\n{path.read_text()}")
+        array = f"array {jobs['array']}, then " if "array" in jobs else ""
+        print_now(f"submitted {submission.name}: {array}load job {jobs['load']}")
+        print_now("`matterzoo status` says how far it is; `matterzoo cancel` ends it")
+
+
+def _reopen_damaged(run: Run) -> bool:
+    """Have a run computed again if its files are damaged, and not only seen late."""
+    try:
+        await_vectors(run)
+    except FilesUnseen as error:
+        print_now(f"  {error}")
+    with lock_run(run):
+        return reopen_damaged(run)
+
+
+def _describe(stored: int, computed: int, loaded: int, at_work: int) -> str:
+    """Return what is done for a request, by its chunks."""
+    parts = {
+        "to compute": computed,
+        "computed before, to load": loaded,
+        "in jobs that are not over": at_work,
+    }
+    said = [f"{n} chunk{'s' if n != 1 else ''} {what}" for what, n in parts.items() if n]
+    if stored:
+        said.append(f"{stored} systems already stored")
+    return ", ".join(said) or "nothing to do"

@@ -1,0 +1,114 @@
+"""What the load job does: put what tasks have computed into the store, of which it alone writes.
+
+Each chunk is loaded in a transaction of its own. A load job that is killed starts again where it
+was, and a chunk that is not computed keeps no other from being loaded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+
+from ingest.executors.slurm.engine import node_name
+from ingest.executors.slurm.late import (
+    FilesUnseen,
+    await_file,
+    await_vectors,
+    file_wait,
+    wait_until,
+)
+from ingest.executors.slurm.starts import Starts
+from ingest.executors.slurm.submission import (
+    FAILED,
+    LOADED,
+    MISSING,
+    UNREADABLE,
+    Submission,
+    find_submission,
+)
+from ingest.layout import Layout
+from ingest.runs.errors import RequestError, ShardError
+from ingest.runs.folder import Run, lock_run
+from ingest.runs.load import load, load_noted_failure
+from ingest.runs.reporting import report_error, report_step
+from schemas.errors import StoreError
+from zoo.command_line import print_now
+
+PATIENCE = 600.0  # s that the load job waits for a store that others use; nobody sits before it
+
+
+def load_submission(layout: Layout, name: str) -> int:
+    """Load what the tasks of a submission have computed.
+
+    Args:
+        layout: The store and the files beside it.
+        name: The submission's name.
+
+    Returns:
+        The exit code: 0 if every chunk is in the store.
+
+    Raises:
+        RunError: The submission is not seen on this node.
+    """
+    await_file(Submission(layout, name).folder / "submission.json")
+    submission = find_submission(layout, name)
+    print_now(f"loading {name}, on {node_name()}: {len(submission.runs)} chunks")
+    _await_records(submission)
+    counts = Counter(_take(submission, run) for run in submission.runs)
+    print_now(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    if counts[LOADED] == len(submission.runs):
+        return 0
+    command = submission.content["command"]
+    report_error(f"not all chunks are loaded; `{command}` submits again what is missing")
+    return 1
+
+
+def _await_records(submission: Submission) -> None:
+    """Wait once for the records of all chunks that are not seen to have ended."""
+
+    def ended(run: Run) -> bool:
+        return run.finished or Starts.of(submission, run).failed
+
+    unseen = [run for run in submission.runs if not ended(run)]
+    if not unseen:
+        return
+    print_now(f"{len(unseen)} chunks are not finished; looking again for {file_wait():.0f} s")
+    end = monotonic() + file_wait()
+    for run in unseen:
+        wait_until(lambda run=run: ended(run), run.out, end)  # type: ignore[misc]
+
+
+def _take(submission: Submission, run: Run) -> str:
+    """Load a chunk, or its failure; return and note what became of it."""
+    if submission.outcome(run).get("outcome") == LOADED:
+        return LOADED
+    try:
+        outcome, reason = _load(submission, run)
+    except (StoreError, ShardError, RequestError, FilesUnseen) as error:
+        outcome, reason = UNREADABLE, str(error)
+    if reason is not None:
+        report_error(f"{run.run_id}: {outcome}: {reason}")
+    submission.note_outcome(run, outcome, reason)
+    return outcome
+
+
+def _load(submission: Submission, run: Run) -> tuple[str, str | None]:
+    """Load a chunk or its failure; return what became of it, and why it is not loaded."""
+    starts = Starts.of(submission, run)
+    if run.finished:
+        await_vectors(run)
+        with lock_run(run):
+            counts = load(submission.layout, run, patience=PATIENCE, log=report_step)
+        outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
+        print_now(f"  {run.run_id}: {outcome}")
+        return LOADED, None
+    if starts.finished:
+        await_file(run.out / "run.json")
+    if starts.failed:
+        load_noted_failure(submission.layout, run, PATIENCE)
+        return FAILED, str(run.read("failed.json")["reason"])
+    return MISSING, starts.reason or (
+        f"it was started on {', '.join(starts.nodes)} and not finished"
+        if starts.nodes
+        else "no task has started with it"
+    )

@@ -1,0 +1,150 @@
+"""Say how far submissions are, and cancel them. What is said comes from folders and from squeue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
+from ingest.executors.slurm.starts import Starts
+from ingest.executors.slurm.submission import (
+    LOADED,
+    Submission,
+    find_submission,
+    list_submissions,
+)
+from ingest.layout import Layout
+from ingest.runs.folder import Run
+from zoo.errors import MatterzooError
+
+SHOWN = 5  # chunks with a reason that are shown per submission
+COMPUTED, BEGUN, WAITING = "computed", "begun", "not begun"
+RUNNING, QUEUED = "running", "queued"
+
+
+def describe_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[str]:
+    """Say how far submissions are.
+
+    Args:
+        layout: The store and the files beside it.
+        names: Names of submissions; none are all that have a job or a chunk that is not loaded,
+            and the latest.
+
+    Yields:
+        Lines.
+    """
+    live, fault = _find_live()
+    if fault is not None:
+        yield f"Slurm does not answer, so what follows is from folders alone: {fault}"
+    if names:
+        chosen = [find_submission(layout, name) for name in names]
+    else:
+        every = list(list_submissions(layout))
+        chosen = [s for s in every if s == every[-1] or _is_open(s, live)]
+    if not chosen:
+        yield f"nothing was submitted for {layout.store}"
+    for submission in chosen:
+        yield from _describe(submission, live)
+
+
+def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[str]:
+    """Cancel the arrays of submissions. What is computed stays, and their load jobs load it.
+
+    Args:
+        layout: The store and the files beside it.
+        names: Names of submissions; none are all.
+
+    Yields:
+        Lines.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+        StoreError: There is no submission of a name.
+    """
+    live = live_jobs()
+    chosen = [find_submission(layout, name) for name in names] or list(list_submissions(layout))
+    ended = False
+    for submission in chosen:
+        arrays = {job.job_id for job in live if job.name == submission.job_name}
+        loads = {job.job_id for job in live if job.name == submission.load_name}
+        for job_id in arrays:
+            cancel(job_id)
+            after = "".join(f"; load job {load} loads what is computed" for load in loads)
+            yield f"{submission.name}: array {job_id} is canceled{after}"
+            ended = True
+    if not ended:
+        yield "nothing to cancel: no array of this store is queued or running"
+
+
+def _find_live() -> tuple[list[LiveJob], str | None]:
+    """Return the live jobs, or why they are not known."""
+    try:
+        return live_jobs(), None
+    except SlurmError as error:
+        return [], str(error)
+
+
+def _is_open(submission: Submission, live: Sequence[LiveJob]) -> bool:
+    names = {submission.job_name, submission.load_name}
+    return any(job.name in names for job in live)
+
+
+def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
+    jobs = submission.jobs
+    array = f"array {jobs['array']} of {len(submission.tasks)} tasks" if "array" in jobs else ""
+    load = f"load job {jobs['load']}" if "load" in jobs else "no load job was submitted"
+    yield f"{submission.name}: {', '.join(filter(None, (array, load)))}"
+    states = {job.task: job for job in live if job.name == submission.job_name}
+    counts: Counter[str] = Counter()
+    remarks = []
+    for number, run in _numbered(submission):
+        state, remark = _state(submission, run, states.get(number))
+        counts[state] += 1
+        if remark:
+            remarks.append(f"  {run.run_id}: {state}: {remark}")
+    yield f"  {len(submission.runs)} chunks: " + ", ".join(f"{n} {s}" for s, n in counts.items())
+    yield from remarks[:SHOWN]
+    if len(remarks) > SHOWN:
+        yield f"  and {len(remarks) - SHOWN} more; see {submission.folder / 'logs'}"
+    yield from (f"  {line}" for line in _describe_jobs(submission, live))
+
+
+def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
+    """Say what the submission's jobs wait for, or that all of them are over."""
+    mine = [job for job in live if job.name in (submission.job_name, submission.load_name)]
+    waiting = Counter(job.reason for job in mine if job.state == "PENDING")
+    if waiting:
+        yield "waiting: " + ", ".join(f"{n} for {reason}" for reason, n in waiting.items())
+    if not mine and any(
+        submission.outcome(run).get("outcome") != LOADED for run in submission.runs
+    ):
+        yield f"no job is left; `{submission.content['command']}` submits what is missing"
+
+
+def _numbered(submission: Submission) -> Iterator[tuple[int | None, Run]]:
+    """Yield every chunk with the number of its task; None if it is only to be loaded."""
+    for run_id in submission.content["load"]:
+        yield None, submission.run(run_id)
+    for number, runs in enumerate(submission.tasks):
+        for run in runs:
+            yield number, run
+
+
+def _state(submission: Submission, run: Run, job: LiveJob | None) -> tuple[str, str | None]:
+    """Return how far a chunk is, in a word or two, and what is to be said about it."""
+    try:
+        noted = submission.outcome(run)
+        starts = Starts.of(submission, run)
+    except MatterzooError as error:
+        return "unreadable", str(error)
+    if noted:
+        return str(noted["outcome"]), noted["reason"]
+    if run.finished:
+        return COMPUTED, None
+    if starts.failed:
+        return "failed", starts.reason
+    if job is not None and job.state != "PENDING":
+        return RUNNING, None
+    if job is not None:
+        return QUEUED, starts.reason
+    return (BEGUN if starts.nodes or run.shards else WAITING), starts.reason

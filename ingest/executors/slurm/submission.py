@@ -1,0 +1,161 @@
+"""The folder of a submission: what was submitted, and what its jobs have noted.
+
+<store>.data/slurm/<submission>/
+    submission.json             the chunks of each task, and how workers are started
+    array.sbatch, load.sbatch   the scripts; either can be submitted again by hand
+    jobs.json                   the numbers of the jobs, once both are submitted
+    logs/task-<i>.log, logs/load.log
+    starts/<run id>.json        how often a task has started with a chunk; see `starts`
+    outcomes/<run id>.json      what the load job found of a chunk: {"outcome": …, "reason": …}
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ingest.integrity import Damaged, read_json, write_json
+from ingest.layout import Layout
+from ingest.runs.folder import Run
+from schemas.errors import StoreError
+
+FOLDER = "slurm"  # in the data folder
+LOADED, FAILED, MISSING, UNREADABLE = "loaded", "failed", "missing", "unreadable"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was submitted by one command.
+
+    Attributes:
+        layout: The store and the files beside it.
+        name: When it was submitted, and four digits by which several at once differ.
+    """
+
+    layout: Layout
+    name: str
+
+    @classmethod
+    def new(cls, layout: Layout) -> Submission:
+        """Return a submission that has no folder yet.
+
+        Args:
+            layout: The store and the files beside it.
+        """
+        return cls(layout, f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
+
+    @property
+    def folder(self) -> Path:
+        """The submission's folder."""
+        return submissions_folder(self.layout) / self.name
+
+    @property
+    def job_name(self) -> str:
+        """The name of the array. No other job has it, so that squeue finds it without a number."""
+        return f"matterzoo-{self.name}"
+
+    @property
+    def load_name(self) -> str:
+        """The name of the load job."""
+        return f"{self.job_name}-load"
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What submission.json holds."""
+        return read_json(self.folder / "submission.json")
+
+    @property
+    def tasks(self) -> list[list[Run]]:
+        """The chunks of each task, by the task's number."""
+        return [[self.run(run_id) for run_id in task] for task in self.content["tasks"]]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All chunks that the load job is to load: those of the tasks, and those done before."""
+        computed = [run for task in self.tasks for run in task]
+        return [self.run(run_id) for run_id in self.content["load"]] + computed
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """The numbers of the jobs, `array` and `load`; empty if they were not noted."""
+        path = self.folder / "jobs.json"
+        return (
+            {name: int(number) for name, number in read_json(path).items()}
+            if (path.exists())
+            else {}
+        )
+
+    def run(self, run_id: str) -> Run:
+        """Return a chunk's run.
+
+        Args:
+            run_id: The run's id.
+        """
+        return Run.of(self.layout, run_id)
+
+    def note_outcome(self, run: Run, outcome: str, reason: str | None = None) -> None:
+        """Note what the load job found of a chunk.
+
+        Args:
+            run: The chunk.
+            outcome: LOADED, FAILED, MISSING or UNREADABLE.
+            reason: Why it is not loaded.
+        """
+        write_json(self._outcome(run), {"outcome": outcome, "reason": reason})
+
+    def outcome(self, run: Run) -> dict[str, Any]:
+        """Return what `note_outcome` has noted of a chunk; an empty dict if nothing is noted.
+
+        Args:
+            run: The chunk.
+        """
+        path = self._outcome(run)
+        return read_json(path) if path.exists() else {}
+
+    def _outcome(self, run: Run) -> Path:
+        return self.folder / "outcomes" / f"{run.run_id}.json"
+
+
+def submissions_folder(layout: Layout) -> Path:
+    """Return the folder of all submissions of a store.
+
+    Args:
+        layout: The store and the files beside it.
+    """
+    return layout.data / FOLDER
+
+
+def list_submissions(layout: Layout) -> Iterator[Submission]:
+    """Yield the submissions of a store, the oldest first.
+
+    Args:
+        layout: The store and the files beside it.
+    """
+    for folder in sorted(submissions_folder(layout).glob("[!.]*")):
+        if (folder / "submission.json").exists():
+            yield Submission(layout, folder.name)
+
+
+def find_submission(layout: Layout, name: str) -> Submission:
+    """Return a submission of a store.
+
+    Args:
+        layout: The store and the files beside it.
+        name: The submission's name.
+
+    Raises:
+        StoreError: The store has none of that name.
+    """
+    found = Submission(layout, name)
+    try:
+        found.content  # noqa: B018
+    except Damaged as error:
+        raise StoreError(
+            f"{layout.store} has no submission {name!r} ({error}); `matterzoo status` lists them"
+        ) from error
+    return found

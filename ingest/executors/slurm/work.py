@@ -1,0 +1,201 @@
+"""What a task does on a node: compute its chunks one after another, with one worker.
+
+It writes nothing but the folders of its runs and what it notes of their starts; the store is the
+load job's. A task ends early when Slurm asks it to: by USR1 before its time is up, by TERM when it
+is preempted or canceled. The worker then keeps what it has.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ingest.executors.slurm.engine import SlurmError, node_name, requeue_this
+from ingest.executors.slurm.late import await_file
+from ingest.executors.slurm.starts import MOST_STARTS, Starts
+from ingest.executors.slurm.submission import Submission, find_submission
+from ingest.failures import RunError
+from ingest.layout import Layout
+from ingest.limits import Limits
+from ingest.runs.errors import RunBusy
+from ingest.runs.execute import finish_run
+from ingest.runs.folder import Run, lock_run
+from ingest.runs.load import note_failure
+from ingest.runs.reporting import report_error, report_step
+from ingest.runtimes import choose_runtime
+from ingest.runtimes.family_worker import FamilyWorker
+from ingest.runtimes.protocol import Runtime
+from ingest.runtimes.worker import JobPlaces
+from zoo.cards.discovery import find_model
+from zoo.command_line import print_now
+from zoo.weights.local import find_weights, needed_files
+
+
+class Ended(BaseException):
+    """Slurm asks the task to end.
+
+    Attributes:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def work_on_task(layout: Layout, name: str, task: int) -> int:
+    """Compute the chunks of a task.
+
+    Args:
+        layout: The store and the files beside it.
+        name: The submission's name.
+        task: The number of the task.
+
+    Returns:
+        The exit code: 0 if every chunk is finished.
+
+    Raises:
+        RunError: The submission is not seen on this node, or names a runtime that is not here.
+    """
+    await_file(Submission(layout, name).folder / "submission.json")
+    work = _Task(find_submission(layout, name), task)
+    print_now(f"task {task} of {name}, on {node_name()}: {len(work.runs)} chunks")
+    try:
+        with _signals():
+            again = work.compute()
+    except Ended as ended:
+        print_now(f"ended by {ended}: what is computed is kept")
+        again = ended.number == signal.SIGUSR1
+    if again:
+        try:
+            print_now("to go on in a new start of this task")
+            requeue_this()
+        except SlurmError as error:
+            report_error(f"{error}. The same command submits again what is missing")
+    return 0 if all(run.finished for run in work.runs) else 1
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Raise Ended when the first signal comes; the others are ignored."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+    def end(number: int, frame: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended(number)
+
+    for number in numbers:
+        signal.signal(number, end)
+    yield
+
+
+@dataclass
+class _Task:
+    """The chunks of a task.
+
+    Attributes:
+        submission: The submission.
+        number: The task's number.
+    """
+
+    submission: Submission
+    number: int
+
+    @property
+    def runs(self) -> list[Run]:
+        return self.submission.tasks[self.number]
+
+    def compute(self) -> bool:
+        """Compute all chunks; return whether another start may help those that are not finished."""
+        again = False
+        for run in self.runs:
+            await_file(run.job / "job.json")
+        runtime, _ = choose_runtime(self.submission.content["runtime"], ())
+        limits = Limits(silence=self.submission.content["silence"])
+        first = find_model(self.runs[0].model_id)
+        jobs = [JobPlaces(run.job, run.out, _weights(run)) for run in self.runs if not run.finished]
+        with FamilyWorker(runtime, first.family, jobs, limits, report_step) as worker:
+            for run in self.runs:
+                again |= self._try(run, runtime, worker, limits)
+        return again
+
+    def _try(self, run: Run, runtime: Runtime, worker: FamilyWorker, limits: Limits) -> bool:
+        """Compute a chunk; return whether another start may help."""
+        starts = Starts.of(self.submission, run)
+        if starts.failed or self._finished(run, starts):
+            return False
+        began = datetime.now(UTC)
+        with ExitStack() as held:
+            try:
+                held.enter_context(lock_run(run))
+            except RunBusy as error:
+                report_error(str(error))
+                return False
+            if not starts.begin(run):
+                self._fail(run, starts, began)
+                return False
+            starts.write(self.submission, run)
+            try:
+                self._compute(run, runtime, worker, limits)
+            except Ended as ended:
+                self._take_back(run, starts, ended)
+                raise
+            except RunError as error:
+                starts.reason = str(error)
+                report_error(f"{run.run_id}: {error}")
+                if len(starts.nodes) >= MOST_STARTS:
+                    self._fail(run, starts, began)
+                starts.write(self.submission, run)
+                return not starts.failed
+        self._finished(run, starts)
+        return False
+
+    def _compute(self, run: Run, runtime: Runtime, worker: FamilyWorker, limits: Limits) -> None:
+        selection = find_model(run.model_id)
+        weights = _weights(run)
+        if weights is None and needed_files(selection):
+            raise RunError(
+                f"the weights of {run.model_id} are not seen on node {node_name()}: is the hub's "
+                "cache (HF_HOME) on a file system that all nodes share?"
+            )
+        if not runtime.ready(selection.family):
+            raise RunError(
+                f"the environment of {selection.family.name} is not seen on node {node_name()}: "
+                "is its folder (MATTERZOO_ENVS) on a file system that all nodes share?"
+            )
+        places = JobPlaces(run.job, run.out, weights)
+        print_now(f"{run.run_id}: {len(run.shards)} shards from earlier starts")
+        finish_run(run, worker, places, limits)
+
+    def _finished(self, run: Run, starts: Starts) -> bool:
+        """Note that a chunk is finished, if it is; return whether it is."""
+        if run.finished and not starts.finished:
+            starts.finished = True
+            starts.write(self.submission, run)
+            print_now(f"{run.run_id}: finished")
+        return run.finished
+
+    def _take_back(self, run: Run, starts: Starts, ended: Ended) -> None:
+        """Not count a start that was ended from outside; one whose time was up counts."""
+        if ended.number == signal.SIGUSR1:
+            starts.reason = "its time was up; a longer --time may help"
+        else:
+            starts.reason = f"its task was ended by {ended} on {starts.nodes.pop()}"
+        starts.write(self.submission, run)
+
+    def _fail(self, run: Run, starts: Starts, began: datetime) -> None:
+        """Record that a chunk is not started again, and why."""
+        reason = starts.explain(run)
+        report_error(f"{run.run_id} has failed: {reason}")
+        note_failure(run, reason, began)
+        starts.failed = True
+        starts.write(self.submission, run)
+
+
+def _weights(run: Run) -> Any:
+    return find_weights(find_model(run.model_id))
