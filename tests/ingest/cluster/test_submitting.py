@@ -1,0 +1,141 @@
+"""What was submitted comes into the store, once, and with the same bits as from one process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matterzoo import main
+from tests.ingest.cluster.conftest import Cluster, statuses, vectors, wait_for
+
+pytestmark = pytest.mark.cluster
+Molecules = Callable[[int], str]
+LocalVectors = Callable[..., list[tuple[object, ...]]]
+Said = pytest.CaptureFixture[str]
+MODELS = "toy,toy-picky,toy-potential"
+
+
+def test_vectors_are_those_of_one_process(
+    cluster: Cluster,
+    molecules: Molecules,
+    local_vectors: LocalVectors,
+    pids: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
+) -> None:
+    monkeypatch.setenv("TOY_SEEN", str(tmp_path / "seen"))
+    file, options = molecules(40), ["--per-task", "1", "--at-once", "2", "--time", "30m"]
+    line = ["ingest", MODELS, file, "--on", "slurm", *options, "--sbatch=--gres=gpu:1"]
+    assert main(line) == 0
+    said = capfd.readouterr().out
+    (submission,) = cluster.submissions
+    script = (submission.folder / "array.sbatch").read_text()
+    assert script in said
+    assert "#SBATCH --array=0-2%2\n" in script
+    assert "#SBATCH --time=0:30:00\n" in script
+    cluster.wait()
+    assert "3 loaded" in cluster.log("load")
+    assert "CUDA_VISIBLE_DEVICES" in (tmp_path / "seen").read_text()
+    assert len(pids.read_text().split()) == 3
+    found = vectors(cluster.layout.store)
+    assert found == local_vectors(MODELS, file)
+    assert len(found) == 3 * 40
+    capfd.readouterr()
+    assert main(["status"]) == 0
+    assert "3 chunks: 3 loaded" in capfd.readouterr().out
+    assert main(line) == 0
+    assert "nothing to submit" in capfd.readouterr().out
+    assert len(cluster.submissions) == 1
+
+
+def test_short_chunks_of_a_family_share_a_task_and_a_worker(
+    cluster: Cluster, molecules: Molecules, pids: Path
+) -> None:
+    cluster.ingest(MODELS, molecules(8), "--per-task", "2")
+    cluster.wait()
+    assert list(map(len, cluster.submissions[0].tasks)) == [2, 1]
+    assert len(set(pids.read_text().split())) == 2  # each task loads in one process
+    assert len(vectors(cluster.layout.store)) == 3 * 8
+
+
+def test_two_submits_at_once_compute_and_load_nothing_twice(
+    cluster: Cluster, molecules: Molecules, pids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_SLEEP", "0.2")
+    command = [sys.executable, "-m", "matterzoo", "ingest", MODELS, molecules(10), "--batch", "1"]
+    command += ["--on", "slurm", "--per-task", "1", "--sbatch=--nodelist=n1"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("nothing to submit" in text for text in said) == 1
+    assert sum("1 chunk in jobs that are not over" in text for text in said) == 1
+    cluster.wait()
+    assert len(pids.read_text().split()) == 3
+    assert len(vectors(cluster.layout.store)) == 3 * 10
+    assert statuses(cluster.layout.store) == [(name, "ok", 10) for name in MODELS.split(",")]
+
+
+def test_a_model_without_weights_or_network_is_not_submitted(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Said
+) -> None:
+    monkeypatch.delenv("MATTERZOO_FAMILIES")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    (tmp_path / "peptides.fasta").write_text(">a\nMKV\n>b\nGAVLI\n")
+    cluster.ingest("esm2-8m", str(tmp_path / "peptides.fasta"), code=1)
+    assert "esm2-8m on peptides: not submitted, since its weights" in capfd.readouterr().err
+    assert (cluster.submissions, cluster.live) == ([], [])
+
+
+def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
+    cluster: Cluster, molecules: Molecules, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    monkeypatch.setenv("TOY_SLEEP", "0.5")
+    line = ["toy", molecules(30), "--batch", "1"]
+    cluster.ingest(*line)
+    cluster.wait_for_state("RUNNING")
+    wait_for(lambda: "0 shards from earlier" in cluster.log("task-0"))
+    wait_for(lambda: list(cluster.layout.runs.glob("toy--*/out/current.json")))
+    assert main(["cancel"]) == 0
+    assert "is canceled; load job" in capfd.readouterr().out
+    cluster.wait()
+    assert "ended by SIGTERM" in cluster.log("task-0")
+    assert "1 missing" in cluster.log("load")
+    assert main(["status"]) == 0
+    assert "no job is left; `" in capfd.readouterr().out
+    monkeypatch.delenv("TOY_SLEEP")
+    cluster.ingest(*line)
+    cluster.wait()
+    assert "1 shards from earlier starts" in cluster.log("task-0")
+    assert len(vectors(cluster.layout.store)) == 30
+    assert main(["cancel"]) == 0
+    assert "nothing to cancel" in capfd.readouterr().out
+
+
+def test_status_needs_no_slurm(
+    cluster: Cluster, molecules: Molecules, monkeypatch: pytest.MonkeyPatch, capfd: Said
+) -> None:
+    cluster.ingest("toy", molecules(3))
+    cluster.wait()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        assert main(["status"]) == 0
+        said = capfd.readouterr().out
+        assert "Slurm does not answer, so what follows is from folders alone" in said
+        assert "1 chunks: 1 loaded" in said
+        assert main(["ingest", "toy-picky", molecules(3), "--on", "slurm"]) == 1
+    assert "error: there is no squeue here: --on slurm needs a machine" in capfd.readouterr().err
+
+
+def test_an_option_that_slurm_refuses_leaves_nothing_behind(
+    cluster: Cluster, molecules: Molecules, capfd: Said
+) -> None:
+    line = ["ingest", "toy", molecules(3), "--on", "slurm", "--partition", "nowhere"]
+    assert main(line) == 1
+    assert "invalid partition specified: nowhere" in capfd.readouterr().err
+    assert cluster.submissions == []
