@@ -187,6 +187,7 @@ class Plot(Figure):
         engine = self.get_layout_engine()
         if not isinstance(engine, ConstrainedLayoutEngine):
             return
+        self._place_empty_texts()
         with rc_context(_STYLE):
             before = None
             for _ in range(_PASSES):
@@ -201,6 +202,18 @@ class Plot(Figure):
         self.set_layout_engine(None)
         for axes in self._texts:
             axes.apply_aspect()  # tooltips need it, and drawing alone would do it
+
+    def _place_empty_texts(self) -> None:
+        """Place labels of axes and titles that are empty.
+
+        Matplotlib would measure all ticks again and again to find a place for them.
+        """
+        for axes in self.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if not axis.get_label_text():
+                    axis.set_label_coords(0, 0)
+            if not any(axes.get_title(side) for side in ("left", "center", "right")):
+                axes.set_title("", y=1)
 
     def _render(self, form: str) -> bytes:
         self._fix_layout()
