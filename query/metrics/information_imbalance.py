@@ -45,6 +45,7 @@ from query.engine import kernels, threads
 from query.engine.comparison import Comparison
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.neighbors.search import find_lists
+from query.engine.pairings import Orders, over_pairings
 from query.engine.rows.drawn import DrawnRows
 from query.engine.rows.places import Places, find_places
 from query.engine.sums import RANKED
@@ -88,8 +89,11 @@ class _InformationImbalance(RowMetric):
         nearest: Neighborhoods = comparison.keep(
             (self.name, "nearest among few", a), lambda: self._among(comparison, a, rows)
         )
-        sums = threads.each(lambda order: kernels.sum_places(nearest, ranks, order), orders)
-        shuffled = 2 / m * torch.tensor(sums, dtype=torch.float64) / (m * k)
+
+        def add(order: Orders, place: Orders, out: NDArray[np.float64]) -> None:
+            out[0] = kernels.sum_places(nearest, ranks, order)
+
+        shuffled = 2 / m * torch.from_numpy(over_pairings(orders, 1, add)[:, 0]) / (m * k)
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
@@ -218,13 +222,15 @@ def information_imbalance(
 
 def _rank_all(x: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the place of each of some systems among the neighbors of every other, (m, m)."""
-    from scipy.stats import rankdata  # slow to import, and rarely needed
-
     few = x[torch.from_numpy(rows)]
     distances = torch.cdist(few, few, compute_mode="donot_use_mm_for_euclid_dist")
     distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
-    ranks: NDArray[np.float64] = rankdata(distances.numpy(), axis=1)
-    return ranks - 1  # the system itself is the first
+    ordered = distances.sort(dim=1).values
+    below = torch.searchsorted(ordered, distances)
+    within = torch.searchsorted(ordered, distances, right=True)
+    # Ties share the mean of their places. The system itself is the first, and not counted.
+    places: NDArray[np.float64] = ((below + within - 1).double() / 2).numpy()
+    return places
 
 
 def _places_of(

@@ -24,8 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.engine import kernels, threads
+from query.engine import kernels
 from query.engine.comparison import Comparison
+from query.engine.pairings import Orders, over_pairings
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric, joint_scale
 
@@ -180,9 +181,11 @@ class MatrixCorrelation(Metric):
         rows, orders = few_systems(comparison, permutations)
         few = [self._few(comparison, i, chosen, rows) for i in (a, b)]
         left_few, right_few = (matrix for matrix, _ in few)
-        shuffled = np.array(
-            threads.each(lambda order: kernels.shuffled_product(left_few, right_few, order), orders)
-        )
+
+        def multiply(order: Orders, place: Orders, out: Matrix) -> None:
+            out[0] = kernels.shuffled_product(left_few, right_few, order)
+
+        shuffled = over_pairings(orders, 1, multiply)[:, 0]
         if len(rows) < comparison.n:
             diagonal = chosen in self.with_diagonal
             mean, deviation = null_moments(*(moments for _, moments in few), diagonal=diagonal)
