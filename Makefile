@@ -84,7 +84,7 @@ TORCH_BACKEND := $(if $(MATTERZOO_TORCH_BACKEND),$(MATTERZOO_TORCH_BACKEND),$(if
 
 # .venv is ours to write bytecode to; without it every command starts seconds later.
 unexport PYTHONDONTWRITEBYTECODE
-# See NO_SPINNING in ingest/runtimes/venv.py.
+# See NO_SPINNING in zoo/variables.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 given = $(if $($(1)),,$(error $(1) is missing: $(2)))

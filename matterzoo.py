@@ -11,6 +11,7 @@ The command of the same name has the rest: `matterzoo --help`.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MatterzooError
+from zoo.variables import NO_SPINNING
 
 if TYPE_CHECKING:
     import duckdb
@@ -253,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     before = signal.signal(signal.SIGTERM, _interrupt)
+    for name, value in NO_SPINNING.items():
+        os.environ.setdefault(name, value)
     try:
         from zoo.command_line import run
 

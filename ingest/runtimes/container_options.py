@@ -17,9 +17,10 @@ from ingest.images.containers import this_process
 from ingest.images.engine import Engine
 from ingest.images.recipe import FAMILY, HOST, RUN
 from ingest.limits import Limits
-from ingest.runtimes.venv import KEEP_MEMORY, NO_SPINNING, OFFLINE, ONE_BLAS_THREAD
+from ingest.runtimes.venv import KEEP_MEMORY, OFFLINE, ONE_BLAS_THREAD
 from ingest.runtimes.worker import JobPlaces
 from zoo.cards.family import Family
+from zoo.variables import NO_SPINNING
 from zoo.worker.events import Assignment
 from zoo.worker.job import Job
 from zoo.worker.loading import others_can_change

@@ -17,14 +17,11 @@ from ingest.runtimes.watch import Watch
 from ingest.runtimes.worker import JobPlaces, Worker
 from zoo.cards.family import Family
 from zoo.places import worker_imports
-from zoo.variables import worker_variables
+from zoo.variables import NO_SPINNING, worker_variables
 from zoo.worker.job import Job
 
 # A worker downloads nothing, and imports nothing from the user's own site-packages.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONNOUSERSITE": "1"}
-# OpenMP's threads spin while they wait. On a machine that does anything else as well, small batches
-# then take 7 times as long (CHGNet on aflow: 38 s instead of 5 s).
-NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
 # numpy's products have other last bits with another number of threads (soap on aflow: 25 numbers of
 # 72,576), which depends on the machine and on what runs beside a worker.
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
