@@ -114,11 +114,14 @@ def multiplicity(molecule: Chem.Mol) -> int:
     return int(Descriptors.NumRadicalElectrons(molecule)) + 1
 
 
-def make_conformer(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
+def make_conformer(
+    molecule: Chem.Mol, attempts: int = _EMBED_ITERATIONS
+) -> tuple[np.ndarray, np.ndarray]:
     """Make one conformer with all hydrogens, by ETKDGv3 and MMFF94 with a fixed seed.
 
     Args:
         molecule: A sanitized molecule.
+        attempts: How often ETKDGv3 may start anew. Nearly all molecules need one.
 
     Returns:
         Atomic numbers (n,) and positions (n, 3) in Å, relaxed to convergence.
@@ -135,10 +138,10 @@ def make_conformer(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
         )
     settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = _SEED
-    settings.maxIterations = _EMBED_ITERATIONS
+    settings.maxIterations = attempts
     with rdBase.BlockLogs():
         if rdDistGeom.EmbedMolecule(full, settings) != 0:
-            raise ValueError(f"ETKDGv3 finds no conformer in {_EMBED_ITERATIONS} attempts")
+            raise ValueError(f"ETKDGv3 finds no conformer in {attempts} attempts")
         if rdForceFieldHelpers.MMFFOptimizeMolecule(full, maxIters=_RELAX_ITERATIONS) != 0:
             raise ValueError(f"MMFF94 does not converge in {_RELAX_ITERATIONS} steps")
     return atoms_of(full)

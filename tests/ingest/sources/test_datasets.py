@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections import Counter
@@ -12,8 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.sources import aflow, g2, nci, prototypes
+from ingest.sources import aflow, b3db, g2, nci, prototypes
+from ingest.sources.carried import make
 from ingest.sources.discovery import find_dataset, load_datasets
+from ingest.sources.shared import carried
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
@@ -21,10 +24,13 @@ from ingest.systems.molecules import make_conformer, parse_smiles, perceive_smil
 from ingest.systems.validation import validate
 from zoo.encoder import SYMBOLS, content_hash
 
+Said = pytest.CaptureFixture[str]
 # Pure data, so the same on every machine: a change here is a change of the dataset.
 PINNED = {
     "elements": (71, "84594cbdffb37c5359fb92fd5dcfab49db3a06fd4541147824476d13208aeb1c"),
     "g2": (162, "815d34415c8bd35402fdd22e2e4bb66630518ba1dbd0d4edc165d661eccfd317"),
+    "peptides": (4_642, "dae96d3b6873ec26b3cce4f173a56d5b2bfedaf8833f9a0c11d48389ec666344"),
+    "s22": (22, "e4ffdfd6a071c615c750c4c7b9871ab4ffb27e844e75556748b4320832e8b115"),
     "aflow": (288, "9f6b823e521e974f6c2731e3da65fb144602caa55608d11e8647e59ec5b33735"),
 }
 
@@ -44,7 +50,9 @@ def test_every_dataset_says_what_it_is() -> None:
             or dataset.approx_systems
             and dataset.approx_seconds
         )
-        assert set(dataset.versions) == set(dataset.packages) != set()
+        carried_here = any(path.endswith(".tsv.gz") for path in dataset.made_from)
+        assert set(dataset.versions) == set(dataset.packages)
+        assert dataset.packages or carried_here
         assert all(Path(path).is_file() for path in dataset.made_from)
         assert len(dataset.fingerprint) == 64
 
@@ -56,6 +64,68 @@ def test_pure_data_is_pinned(name: str, tmp_path: Path) -> None:
     assert written.n_unreadable == 0
     hashes = pq.read_table(written.systems)["content_hash"].to_pylist()
     assert len(set(hashes)) == len(hashes)
+
+
+def test_peptides_are_labeled_as_their_databases_say() -> None:
+    entries = list(load_datasets()["peptides"].entries())
+    labels = {entry.sequence: entry.labels[0].value for entry in entries}
+    assert Counter(labels.values()) == {1.0: 2562, 0.0: 2080}
+    known = {"magainin 2": "GIGKFLHSAKKFGKAFVGEIMNS"}
+    known["LL-37"] = "LLGDFFRKSKEKIGKEFKRIVQRIKDFLRNLVPRTES"
+    known["cycloviolacin, in both halves"] = "GVPICGETCVGGTCNTPGCSCSWPVCTRN"
+    assert {name: labels[sequence] for name, sequence in known.items()} == dict.fromkeys(known, 1.0)
+    assert {entry.source_id.split("-")[0] for entry in entries} == {"apd", "uniprot"}
+
+
+def test_s22_has_the_published_energies() -> None:
+    entries = {entry.source_id: entry for entry in load_datasets()["s22"].entries()}
+    water = entries["Water_dimer"]
+    assert (water.smiles, len(water.numbers)) == ("O.O", 6)
+    assert water.labels[0].unit == "eV"
+    assert water.labels[0].value * 23.0605 == pytest.approx(-5.02, abs=0.01), "kcal/mol"
+    assert entries["Methane_dimer"].labels[0].value * 23.0605 == pytest.approx(-0.53, abs=0.01)
+
+
+def test_b3db_is_the_published_table() -> None:
+    rows = list(carried.read_table("b3db"))
+    assert len(rows) == 7807
+    assert Counter(row["permeable"] for row in rows) == {"1": 4956, "0": 2851}
+    assert sum(bool(row["logbb"]) for row in rows) == 1058
+    assert len({row["id"] for row in rows}) == 7807
+    by_smiles = {row["smiles"]: row for row in rows}
+    nicotine = b3db.make_entry(by_smiles["CN1CCC[C@H]1c1cccnc1"])
+    assert isinstance(nicotine, Entry)
+    assert [(x.property, x.value) for x in nicotine.labels] == [
+        ("bbb_permeable", 1),
+        ("logbb", 0.4),
+    ]
+    assert nicotine.numbers is not None and len(nicotine.numbers) == 26
+    assert nicotine.smiles == "CN1CCC[C@H]1c1cccnc1"
+
+
+def test_a_molecule_of_b3db_without_a_conformer_keeps_its_smiles() -> None:
+    rows = {row["id"]: row for row in carried.read_table("b3db")}
+    salt = next(row for row in rows.values() if "." in row["smiles"])
+    found = b3db.make_entry(salt)
+    assert isinstance(found, Entry) and found.numbers is None and found.smiles and found.labels
+    impossible = b3db.make_entry(rows["5044"])
+    assert isinstance(impossible, Unreadable) and "impossible chemistry" in impossible.reason
+
+
+def test_carried_tables_have_no_time_and_no_quotes() -> None:
+    for name in ("peptides", "b3db"):
+        content = carried.table_of(name).read_bytes()
+        assert content[4:8] == bytes(4), "gzip's time would differ each time the table is made"
+        rows = list(carried.read_table(name))
+        again = make.packed([list(rows[0]), *(list(row.values()) for row in rows)])
+        assert gzip.decompress(again) == gzip.decompress(content)
+
+
+def test_another_file_is_not_made_into_a_table(tmp_path: Path, capsys: Said) -> None:
+    wheel = tmp_path / "modlamp-1-py3-none-any.whl"
+    wheel.write_bytes(b"x")
+    assert make.main([str(wheel)]) == 2
+    assert "is not a wheel that the tables were made of" in capsys.readouterr().err
 
 
 def test_listing_datasets_imports_no_package_of_theirs() -> None:
