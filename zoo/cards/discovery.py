@@ -117,7 +117,8 @@ def find_model(model_id: str) -> Selection:
             model that has nothing to train.
     """
     base = model_id.removesuffix(TWIN)
-    selection = _sound_models().get(base)
+    # At first without the cards of families that do not name it: to read all takes 0.08 s of CPU.
+    selection = _sound_models(base).get(base) or _sound_models().get(base)
     if selection is None:
         models = load_models()  # raises where a family has faults: it may be one of its models
         hint = did_you_mean(base, models)
@@ -125,12 +126,17 @@ def find_model(model_id: str) -> Selection:
     return selection.twin() if model_id.endswith(TWIN) else selection
 
 
-def _sound_models() -> dict[str, Selection]:
-    """Return the models of every family without faults, by id."""
+def _sound_models(mentioned: str = "") -> dict[str, Selection]:
+    """Return the models of every family without faults, by id.
+
+    Args:
+        mentioned: Only families with this text in their models.toml.
+    """
     found: dict[str, Selection] = {}
     for folder in family_folders():
-        with suppress(CardError):
-            found |= {s.model_id: s for s in _selections(load_family(folder))}
+        with suppress(CardError, OSError, UnicodeDecodeError):
+            if mentioned in (folder / "models.toml").read_text():
+                found |= {s.model_id: s for s in _selections(load_family(folder))}
     return found
 
 
