@@ -5,31 +5,48 @@ Which package may import which is held by test_layering.py.
 
 from __future__ import annotations
 
+import pytest
+
 from tests import house
 
-MODULES = house.modules()
-FUNCTIONS = [function for module in MODULES for function in house.functions(module)]
-GRAPH = house.import_graph(MODULES)
+Graph = dict[str, set[str]]
 
 
-def test_what_is_measured_is_there() -> None:
-    assert len(MODULES) > 150
-    assert len(FUNCTIONS) > 1000
-    assert GRAPH["matterzoo"] >= {"zoo.errors", "ingest.commands", "query.commands"}
+@pytest.fixture(scope="module")
+def modules() -> list[house.Module]:
+    return house.modules()
 
 
-def test_no_imports_make_a_circle() -> None:
-    assert house.circles(GRAPH) == []
+@pytest.fixture(scope="module")
+def functions(modules: list[house.Module]) -> list[house.Function]:
+    return [function for module in modules for function in house.functions(module)]
 
 
-def test_a_folder_imports_those_before_it() -> None:
-    assert house.against_the_order(GRAPH) == []
+@pytest.fixture(scope="module")
+def imports(modules: list[house.Module]) -> Graph:
+    return house.import_graph(modules)
 
 
-def test_every_folder_has_its_place_in_the_order() -> None:
+def test_what_is_measured_is_there(
+    modules: list[house.Module], functions: list[house.Function], imports: Graph
+) -> None:
+    assert len(modules) > 150
+    assert len(functions) > 1000
+    assert imports["matterzoo"] >= {"zoo.errors", "ingest.commands", "query.commands"}
+
+
+def test_no_imports_make_a_circle(imports: Graph) -> None:
+    assert house.circles(imports) == []
+
+
+def test_a_folder_imports_those_before_it(imports: Graph) -> None:
+    assert house.against_the_order(imports) == []
+
+
+def test_every_folder_has_its_place_in_the_order(modules: list[house.Module]) -> None:
     without = [
         module.name
-        for module in MODULES
+        for module in modules
         if module.name.split(".")[0] in house.ORDER
         and len(module.name.split(".")) > 1
         and not module.path.stem.startswith("__")
@@ -38,8 +55,8 @@ def test_every_folder_has_its_place_in_the_order() -> None:
     assert without == []
 
 
-def test_files_are_short() -> None:
-    long = {str(m.path): len(m.lines) for m in MODULES if len(m.lines) > house.LONGEST_FILE}
+def test_files_are_short(modules: list[house.Module]) -> None:
+    long = {str(m.path): len(m.lines) for m in modules if len(m.lines) > house.LONGEST_FILE}
     assert long == {}
 
 
@@ -50,17 +67,17 @@ def test_files_of_families_are_short() -> None:
     assert {path: n for path, n in lengths.items() if n > house.LONGEST_FILE} == {}
 
 
-def test_functions_are_short() -> None:
-    assert [f.label for f in FUNCTIONS if f.length > house.LONGEST_FUNCTION] == []
+def test_functions_are_short(functions: list[house.Function]) -> None:
+    assert [f.label for f in functions if f.length > house.LONGEST_FUNCTION] == []
 
 
-def test_folders_hold_few_modules() -> None:
-    many = {f: n for f, n in house.folders(MODULES).items() if n > house.MOST_MODULES}
+def test_folders_hold_few_modules(modules: list[house.Module]) -> None:
+    many = {f: n for f, n in house.folders(modules).items() if n > house.MOST_MODULES}
     assert many == {}
 
 
-def test_public_functions_are_described() -> None:
-    public = [function for function in FUNCTIONS if house.is_public(function)]
+def test_public_functions_are_described(functions: list[house.Function]) -> None:
+    public = [function for function in functions if house.is_public(function)]
     incomplete = [f"{f.label}: {', '.join(house.lacks(f))}" for f in public if house.lacks(f)]
     assert len(incomplete) <= 0.05 * len(public), "\n".join(incomplete)
 

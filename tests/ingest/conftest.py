@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -124,6 +125,9 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # needs numpy and pyarrow alone
     (family / "requirements.in").write_text("numpy\npyarrow\n")
     (family / "requirements.lock").write_bytes(smallest.lock.read_bytes())
+    built = ROOT / ".envs" / smallest.name
+    if built.exists():  # the same, and compiled; build() makes it anew where it is another
+        shutil.copytree(built, root / "envs" / "toy", symlinks=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MATTERZOO_FAMILIES", str(root / "zoo"))
         patch.setenv("MATTERZOO_ENVS", str(root / "envs"))
@@ -143,8 +147,14 @@ def layout(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Layout.find()
 
 
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for copies of datasets, so that each is written by one test alone."""
+    return tmp_path_factory.mktemp("datasets")
+
+
 @pytest.fixture
-def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
+def dataset(layout: Layout, copies: Path) -> Callable[..., MaterializedDataset]:
     """Return a function that materializes n small molecules as the dataset `tiny`.
 
     `shift` moves one atom of each of the first `moved` molecules.
@@ -165,8 +175,14 @@ def dataset(layout: Layout) -> Callable[..., MaterializedDataset]:
         recipe.parent.mkdir(exist_ok=True)
         recipe.write_text(recipe.name)
         tiny = Dataset("tiny", "Tiny", "made up", "CC0-1.0", ("numpy",), entries, (str(recipe),))
-        layout.dataset("tiny").parent.mkdir(parents=True, exist_ok=True)
-        return materialize(tiny, layout.dataset("tiny"))
+        folder, copy = layout.dataset("tiny"), copies / recipe.name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if copy.exists() and not folder.exists():
+            shutil.copytree(copy, folder)
+        made = materialize(tiny, folder)
+        if not copy.exists():
+            shutil.copytree(folder, copy)
+        return made
 
     return make
 

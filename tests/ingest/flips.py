@@ -45,9 +45,10 @@ ERRORS = (StoreError, ShardError, RequestError)
 def build(root: Path) -> None:
     """Write `whole`, a store of two loads, and `cut`, the same but interrupted.
 
-    The second load of `cut` ended between its COMMIT and its checkpoint.
+    The second load of `cut` ended between its COMMIT and its checkpoint. `whole` is made where
+    trials have it, so that they need not write its view again.
     """
-    whole, cut = (Layout(root / name / "matter.duckdb") for name in ("whole", "cut"))
+    whole, cut = (Layout(root / name / "matter.duckdb") for name in ("trial", "cut"))
     whole.store.parent.mkdir(parents=True)
     import_random(whole, MODELS[0])
     run_of(whole, MODELS[0]).write("runtime.json", {"runtime": "given", "image": None})
@@ -64,6 +65,7 @@ def build(root: Path) -> None:
         loading.put_finished_run = lambda *given: (put(*given), os._exit(0))
         load_one(MODELS[1])(cut)
     assert os.waitpid(pid, 0)[1] == 0 and cut.store.with_name("matter.duckdb.wal").exists()
+    shutil.copytree(whole.store.parent, root / "whole")
 
 
 def flip(file: Path, chance: random.Random) -> int:
@@ -117,7 +119,7 @@ class Flips:
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.chance = root, random.Random(seed)
-        whole = Layout(root / "whole" / "matter.duckdb")
+        whole = Layout(root / "trial" / "matter.duckdb")
         self.expected = rows(whole)
         with connect(whole.store, read_only=True) as connection:
             self.vectors = {model_id: vectors_of(connection, model_id) for model_id in MODELS[:2]}

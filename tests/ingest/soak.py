@@ -155,9 +155,13 @@ def import_random(layout: Layout, model_id: str) -> None:
 
 
 def templates(root: Path) -> None:
-    """Stores to begin with: without a load, with one, with two; torn; of the first schema."""
+    """Stores to begin with: without a load, with one, with two; torn; of the first schema.
+
+    They are made where trials have them: a process that finds the files of vectors elsewhere first
+    writes the view again, and would mostly be killed at that.
+    """
+    layout = Layout(root / "trial" / "matter.duckdb")
     for name, landed in (("empty", 0), ("one", 1), ("two", 2)):
-        layout = Layout(root / name / "matter.duckdb")
         layout.store.parent.mkdir()
         for number, model_id in enumerate(MODELS[:2]):
             if number == landed:
@@ -175,11 +179,13 @@ def templates(root: Path) -> None:
             if landed:
                 layout.store.with_name("aside").rename(layout.store)
         layout.store.with_name("aside").unlink(missing_ok=True)
+        layout.store.parent.rename(root / name)
     shutil.copytree(root / "two", root / "torn")
     os.truncate(root / "torn" / "matter.duckdb", 300_000)
-    shutil.copytree(root / "two", root / "old")
-    first_schema(root / "old" / "matter.duckdb")
-    former_runs(Layout(root / "old" / "matter.duckdb"))
+    shutil.copytree(root / "two", layout.store.parent)
+    first_schema(layout.store)
+    former_runs(layout)
+    layout.store.parent.rename(root / "old")
 
 
 def first_schema(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -245,21 +246,29 @@ FAULTS: dict[str, tuple[Callable[[Run], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_with_a_fault_leaves_the_store_as_it_was(
-    fault: str, layout: Layout, dataset: Make, planned: Planned, finish: Finish, contents: Contents
+    layout: Layout,
+    dataset: Make,
+    planned: Planned,
+    finish: Finish,
+    contents: Contents,
+    subtests: pytest.Subtests,
 ) -> None:
     made = dataset(20)
     load(layout, finish(planned(made, model_id="toy-picky").run))
     before = contents(layout.store)
     run = finish(planned(made).run)
-    damage, message = FAULTS[fault]
-    damage(run)
-    with pytest.raises(
-        ShardError, match=f"was not loaded .*: .*{message}.*remove .*{run.run_id} and repeat"
-    ):
-        load(layout, run)
-    assert contents(layout.store) == before
+    whole = layout.data / "whole"
+    shutil.copytree(run.out, whole)
+    for fault, (damage, message) in FAULTS.items():
+        with subtests.test(fault):
+            damage(run)
+            remedy = f"remove .*{run.run_id} and repeat"
+            with pytest.raises(ShardError, match=f"was not loaded .*: .*{message}.*{remedy}"):
+                load(layout, run)
+            assert contents(layout.store) == before
+        shutil.rmtree(run.out)
+        shutil.copytree(whole, run.out)
 
 
 SHARD_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {

@@ -31,6 +31,12 @@ Contents = Callable[[Path], dict[str, list[str]]]
 Planned = Callable[..., Plan]
 
 
+@pytest.fixture(scope="module")
+def first_full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place for a copy of the store that the first test fills for all."""
+    return tmp_path_factory.mktemp("full")
+
+
 @pytest.fixture
 def full(
     layout: Layout,
@@ -38,12 +44,18 @@ def full(
     planned: Planned,
     finish: Callable[..., Run],
     import_mine: Callable[..., Run],
+    first_full: Path,
 ) -> Layout:
     """A store with all that a store may hold.
 
     That is energies, vectors that another run has replaced, vectors of systems that have changed,
     imported vectors, a run that failed, and rows that somebody wrote into the tables.
     """
+    kept = Layout(first_full / layout.store.name)
+    if kept.store.exists():
+        shutil.copytree(kept.data, layout.data)
+        shutil.copy2(kept.store, layout.store)
+        return layout
     load(layout, finish(planned(dataset(20), "toy-potential", ("nodes", "whole")).run))
     load(layout, finish(planned(dataset(20)).run))
     load(layout, finish(planned(dataset(20, moved=3, shift=0.1)).run, seed=1))
@@ -54,6 +66,8 @@ def full(
     with connect(layout.store) as connection:
         connection.execute("INSERT INTO labels VALUES ('tiny/s0001', 'gap', 1.5, 'eV', 'a paper')")
         connection.execute("INSERT INTO scores VALUES ('toy', 'mae', 0.5, 'eV', 'a set', 'me')")
+    shutil.copytree(layout.data, kept.data)
+    shutil.copy2(layout.store, kept.store)
     return layout
 
 
@@ -170,19 +184,36 @@ def test_an_import_that_was_cut_off_is_continued(
     assert without_places(contents(elsewhere.store)) == without_places(contents(full.store))
 
 
-# Imports, and is killed before the n-th rename or removal of a file; prints how many there are.
+# Imports FILE into folders of ROOT: at first whole, then in processes that are killed before the
+# n-th rename or removal of a file, for three n; prints n and how each ended. The processes are
+# forks of one that has imported everything: else most of the time would be imports.
 KILLED = """
-import itertools, os, sys
+import contextlib, itertools, os, sys
 from pathlib import Path
 from ingest.layout import Layout
 from ingest.share.import_exported import import_store
-numbers, last = itertools.count(), int(sys.argv[3])
-def kill(event, arguments):
-    if event in ('os.rename', 'os.remove') and next(numbers) == last:
-        os.kill(os.getpid(), 9)
-sys.addaudithook(kill)
-import_store(Layout(Path(sys.argv[1])), Path(sys.argv[2]), str)
-print(next(numbers))
+with contextlib.suppress(ImportError):
+    import pandas  # which DuckDB imports
+root, file = map(Path, sys.argv[1:])
+def run(folder, last):
+    folder.mkdir()
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    numbers = itertools.count()
+    def kill(event, arguments):
+        if event in ('os.rename', 'os.remove') and next(numbers) == last:
+            os.kill(os.getpid(), 9)
+    sys.addaudithook(kill)
+    try:
+        import_store(Layout(folder / 'b.duckdb'), file, str)
+        (folder / 'count').write_text(str(next(numbers)))
+    finally:
+        os._exit(0)
+run(root / 'whole', -1)
+total = int((root / 'whole' / 'count').read_text())
+for last in range(5, total, -(-total // 3)):
+    print(last, run(root / str(last), last))
 """
 
 
@@ -192,18 +223,14 @@ def test_a_killed_import_loses_and_doubles_nothing(
     file = tmp_path / "all.duckdb"
     export(full, file, quiet)
     expected = without_places(contents(full.store))
-
-    def import_and_kill(folder: Path, last: int) -> subprocess.CompletedProcess[str]:
-        folder.mkdir()
-        command = [sys.executable, "-c", KILLED, folder / "b.duckdb", file, str(last)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    total = int(import_and_kill(tmp_path / "whole", -1).stdout)
-    for last in range(5, total, -(-total // 3)):
-        folder = tmp_path / str(last)
-        assert import_and_kill(folder, last).returncode == -9
-        import_store(Layout(folder / "b.duckdb"), file, quiet)
-        assert without_places(contents(folder / "b.duckdb")) == expected
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ended = dict(line.split() for line in done.stdout.splitlines())
+    assert list(ended.values()) == ["-9"] * 3
+    for last in ended:
+        place = Layout(tmp_path / last / "b.duckdb")
+        import_store(place, file, quiet)
+        assert without_places(contents(place.store)) == expected
 
 
 def test_an_export_replaces_nothing(layout: Layout, tmp_path: Path) -> None:
