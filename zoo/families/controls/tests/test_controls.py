@@ -19,6 +19,7 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.sources import aflow
 from zoo.cards.loading import load_family
 from zoo.encoder import Encoder, NotApplicable, System
 from zoo.places import FAMILIES
@@ -81,11 +82,10 @@ def embed_once(model_id: str, systems: tuple[System, ...]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def crystals() -> list[System]:
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    structures = [entry["snl"].structure for entry in AFLOW_PROTOTYPE_LIBRARY]
-    return [to_system(AseAtomsAdaptor.get_atoms(s), str(i)) for i, s in enumerate(structures)]
+    return [
+        to_system(Atoms(p.numbers, p.positions, cell=p.cell, pbc=True), str(i))
+        for i, p in enumerate(aflow.load_prototypes())
+    ]
 
 
 @pytest.fixture(scope="module")
