@@ -104,7 +104,7 @@ def prepare_dataset(
     folder.parent.mkdir(parents=True, exist_ok=True)
     there = read_materialized(folder)
     _refuse_namesake(dataset, there)
-    if there is not None and (there.sample or 0) > (dataset.sample or 0):
+    if there is not None and _has_more(there, dataset):
         # A smaller sample in its place would take away vectors of the larger one.
         dataset = dataset.sampled(there.sample, print_now)
     with count_entries(dataset.name, dataset.sample or dataset.approx_systems) as progress:
@@ -117,6 +117,13 @@ def prepare_dataset(
     for remark in made.remarks:
         print_now(f"  {remark}")
     return made
+
+
+def _has_more(there: MaterializedDataset, dataset: Dataset) -> bool:
+    """Return whether what is there is a larger part of the source than what is asked for."""
+    if dataset.sample is None:
+        return False
+    return there.sample is None or there.sample > dataset.sample
 
 
 def _describe(dataset: Dataset) -> str:
