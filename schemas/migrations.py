@@ -166,7 +166,7 @@ def version_of(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
 
 def _refuse_other_tables(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
     """Refuse a file without schema_version that holds other tables."""
-    query = "SELECT table_name FROM duckdb_tables()"
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
     tables = {name for (name,) in connection.execute(query).fetchall()}
     if "exported" in tables:
         raise StoreError(

@@ -176,7 +176,10 @@ def _refuse_table(connection: duckdb.DuckDBPyConnection, path: str | Path) -> No
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
     """Refuse a file that is cut off; DuckDB notices only when it reads what is missing."""
-    query = "SELECT used_blocks, block_size FROM pragma_database_size()"
+    query = (
+        "SELECT used_blocks, block_size FROM pragma_database_size() "
+        "WHERE database_name = current_database()"  # others may be attached since
+    )
     ((blocks, block_size),) = connection.execute(query).fetchall()
     size, expected = Path(path).stat().st_size, HEADERS + blocks * block_size
     if size < expected:

@@ -123,7 +123,9 @@ def test_tables_are_counted(talk: Talk, con: duckdb.DuckDBPyConnection) -> None:
         assert re.search(rf"│ {table} +│ +{count} │", out)
 
 
-def test_tables_are_those_of_the_store_in_use(talk: Talk, tmp_path: Path) -> None:
+def test_tables_are_those_of_the_store_in_use(
+    talk: Talk, con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     with store.connect(tmp_path / "other.duckdb") as connection:
         connection.execute("INSERT INTO scores VALUES ('a', 'mae', 1, 'eV', 'test', 'paper')")
     attach = f"ATTACH '{tmp_path / 'other.duckdb'}' AS other (READ_ONLY);{ENTER}"
@@ -132,6 +134,7 @@ def test_tables_are_those_of_the_store_in_use(talk: Talk, tmp_path: Path) -> Non
     assert err == ""
     assert unused.count("│ models ") == 1 and unused.count("│ test_set ") == 1
     assert re.search(r"│ scores +│ +1 │", used) and re.search(r"│ models +│ +0 │", used)
+    con.execute("USE matter; DETACH other")  # of all connections to the store
 
 
 def test_help_of_one_function(talk: Talk) -> None:

@@ -83,6 +83,15 @@ def test_connections_of_one_store_live_and_close_on_their_own(store_path: Path) 
     second.close()
 
 
+def test_another_connection_opens_while_a_database_is_attached(
+    con: duckdb.DuckDBPyConnection, store_path: Path, tmp_path: Path
+) -> None:
+    duckdb.connect(tmp_path / "other.duckdb").execute("CREATE TABLE exported (a INTEGER)").close()
+    con.execute(f"ATTACH '{tmp_path / 'other.duckdb'}' AS other (READ_ONLY)")
+    with query.connect(store_path) as second:
+        assert second.sql(ASK).fetchall() == [(1.0,)]
+
+
 def test_a_connection_that_is_let_go_lets_the_file_go(store_path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "matter.duckdb"
     copy.write_bytes(store_path.read_bytes())
