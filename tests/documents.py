@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+import matterzoo
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```sql\n(.*?)```\n+```text\n(.*?)```", re.DOTALL)
@@ -18,12 +20,14 @@ def sql_blocks(document: Path) -> list[tuple[str, str]]:
 
 def assert_prints(store: Path, sql: str, printed: str) -> None:
     """Assert that `matterzoo query` prints that table, numbers within one of their last place."""
-    command = [sys.executable, "-m", "matterzoo", "query", "--store", str(store), sql]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    found, shown = answer.stdout.split(), printed.split()
-    assert len(found) == len(shown), answer.stdout
-    assert all(map(alike, found, shown)), answer.stdout
+    out, complaints = io.StringIO(), io.StringIO()
+    # In this process: another one would load for seconds what this one has loaded.
+    with redirect_stdout(out), redirect_stderr(complaints):
+        code = matterzoo.main(["query", "--store", str(store), sql])
+    assert code == 0, complaints.getvalue()
+    found, shown = out.getvalue().split(), printed.split()
+    assert len(found) == len(shown), out.getvalue()
+    assert all(map(alike, found, shown)), out.getvalue()
 
 
 def alike(found: str, shown: str) -> bool:

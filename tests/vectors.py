@@ -31,6 +31,7 @@ def put(
     representation: str = "last",
     content: str | Sequence[str] = "c",
     run_id: str | None = None,
+    view: bool = True,
 ) -> None:
     """Write vectors of one model on one dataset to a file, and register it.
 
@@ -42,6 +43,7 @@ def put(
         representation: The representation.
         content: The content hash, or one per system.
         run_id: The run; None is a new one.
+        view: Whether `embeddings` shows them at once. To put many, write the view once at the end.
     """
     if isinstance(vectors, np.ndarray):
         ends = np.arange(0, vectors.size + 1, max(vectors.shape[1], 1), dtype=np.int32)
@@ -54,10 +56,10 @@ def put(
         content = [content] * len(ids)
     columns = {"system_id": pa.array(ids), "content_hash": pa.array(content), "vector": lists}
     same = {name: pa.repeat(pa.scalar(value), len(ids)) for name, value in one.items()}
-    add(connection, pa.table(columns | same))
+    add(connection, pa.table(columns | same), view=view)
 
 
-def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table, *, view: bool = True) -> None:
     """Write rows of `embeddings`, of one run, representation and dataset, and register them."""
     store = path_of(connection)
     dataset = rows["system_id"][0].as_py().split("/")[0]
@@ -87,7 +89,8 @@ def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
             file.stat().st_mtime_ns,
         ],
     )
-    write_view(connection, store)
+    if view:
+        write_view(connection, store)
 
 
 def add_query(

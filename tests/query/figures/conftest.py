@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 import query
 from schemas import store
+from schemas.vectors import write_view
+from tests.query.conftest import opened
 from tests.vectors import put
 
 DATASETS = ("crystals", "molecules")
@@ -83,7 +85,8 @@ def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
                 {"dataset": dataset, "n": n},
             )
             for model, table in make_vectors(families, number, n).items():
-                insert_vectors(connection, dataset, model, table)
+                insert_vectors(connection, dataset, model, table, view=False)
+        write_view(connection, path)
         add_models(connection, families)
     return path
 
@@ -120,20 +123,29 @@ def add_model(
 
 
 def insert_vectors(
-    connection: duckdb.DuckDBPyConnection, dataset: str, model: str, table: Table
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    model: str,
+    table: Table,
+    *,
+    view: bool = True,
 ) -> None:
-    """Insert the vectors of a model, one row per system."""
-    put(connection, model, [f"{dataset}/{i:03d}" for i in range(len(table))], table)
+    """Insert the vectors of a model, one row per system; see `put`."""
+    put(connection, model, [f"{dataset}/{i:03d}" for i in range(len(table))], table, view=view)
 
 
 @pytest.fixture(scope="session")
-def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_store(tmp_path_factory.mktemp("small") / "matter.duckdb", SMALL)
+def small_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = make_store(tmp_path_factory.mktemp("small") / "matter.duckdb", SMALL)
+    with opened(path):
+        yield path
 
 
 @pytest.fixture(scope="session")
-def large_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_store(tmp_path_factory.mktemp("large") / "matter.duckdb", LARGE)
+def large_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = make_store(tmp_path_factory.mktemp("large") / "matter.duckdb", LARGE)
+    with opened(path):
+        yield path
 
 
 @pytest.fixture
