@@ -154,7 +154,7 @@ def _discard(file: Path) -> None:
 
 def _open(path: str | Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     # With a WAL, blocks may be counted that have not been written yet.
-    settled = read_only and not Path(f"{path}.wal").exists()
+    settled = str(path) != MEMORY and not Path(f"{path}.wal").exists()
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:

@@ -16,7 +16,7 @@ from ingest.runs.store.access import lock_store, open_locked, transaction
 from ingest.runs.store.run_tables import put_failed_run, put_finished_run
 from ingest.runs.store.sequence import next_number, note_loaded, read_number
 from ingest.runs.store.waiting import PATIENCE
-from schemas.errors import StoreBroken, StoreError, StoreOld
+from schemas.errors import StoreBroken, StoreError
 from schemas.message import one_line
 from schemas.store import connect
 
@@ -185,12 +185,6 @@ def _examine(layout: Layout, runs: list[Run], outcome: _Outcome) -> _Before:
     """
     if not layout.store.exists():
         return _Before(broken=False)
-    try:
-        connect(layout.store, read_only=True).close()  # notices also if the file is cut off
-    except StoreBroken:
-        return _Before(broken=True)
-    except StoreOld:
-        pass
     try:
         with connect(layout.store) as connection:
             stored = dict(connection.execute("SELECT run_id, status FROM runs").fetchall())
