@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -154,14 +155,32 @@ NOTES = ("out/run.json", "job/job.json", "model.json", "runtime.json", "landed.j
 DAMAGES = (b"", b'{"run_id": "x', bytes(40), b"[]", b"{}")
 
 
-@pytest.mark.parametrize("name", NOTES)
 def test_damaged_json_is_confined_to_its_run(
-    name: str, layout: Layout, import_mine: Callable[..., Run], contents: Contents
+    layout: Layout,
+    import_mine: Callable[..., Run],
+    contents: Contents,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
 ) -> None:
     import_mine("mine")
     run = import_mine("other", 2.0)
     run.write("runtime.json", {"runtime": "given", "image": None})
-    both = contents(layout.store)
+    both, whole = contents(layout.store), tmp_path / "whole"
+    shutil.copytree(layout.data, whole)
+    shutil.copy2(layout.store, whole)
+    for name in NOTES:
+        with subtests.test(name):
+            damage_json(layout, run, name, both, contents)
+        shutil.rmtree(layout.data)
+        shutil.copytree(whole, layout.data)
+        (layout.data / layout.store.name).replace(layout.store)
+        layout.store.with_name("matter.duckdb.broken").unlink(missing_ok=True)
+
+
+def damage_json(
+    layout: Layout, run: Run, name: str, both: dict[str, list[str]], contents: Contents
+) -> None:
+    """Damage a JSON file of a run in every way: nothing is lost, and the other run is there."""
     for damage in DAMAGES:
         (run.folder / name).write_bytes(damage)
         assert ("vectors", "mine") in [(row.kind, row.name) for row in measure_usage(layout)]
