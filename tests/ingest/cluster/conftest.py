@@ -144,11 +144,14 @@ def statuses(store: Path) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def local_vectors(layout: Layout) -> Callable[..., list[tuple[object, ...]]]:
+def local_vectors(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[tuple[object, ...]]]:
     """Return a function that embeds in this process, in a store of its own."""
 
     def embed(models: str, file: str, *options: str) -> list[tuple[object, ...]]:
         store = layout.store.with_name("local.duckdb")
+        monkeypatch.delenv("TOY_SLEEP", raising=False)
         assert main(["ingest", models, file, *options, "--store", str(store)]) == 0
         return vectors(store)
 

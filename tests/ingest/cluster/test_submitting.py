@@ -51,6 +51,18 @@ def test_vectors_are_those_of_one_process(
     assert main(line) == 0
     assert "nothing to submit" in capfd.readouterr().out
     assert len(cluster.submissions) == 1
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        assert_status_needs_no_slurm(line, capfd)
+
+
+def assert_status_needs_no_slurm(line: list[str], capfd: Said) -> None:
+    assert main(["status"]) == 0
+    said = capfd.readouterr().out
+    assert "Slurm does not answer, so what follows is from folders alone" in said
+    assert "3 chunks: 3 loaded" in said
+    assert main(line) == 1
+    assert "error: there is no squeue here: --on slurm needs a machine" in capfd.readouterr().err
 
 
 def test_short_chunks_of_a_family_share_a_task_and_a_worker(
@@ -93,13 +105,15 @@ def test_a_model_without_weights_or_network_is_not_submitted(
 
 
 def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
-    cluster: Cluster, molecules: Molecules, monkeypatch: pytest.MonkeyPatch, capfd: Said
+    cluster: Cluster,
+    molecules: Molecules,
+    local_vectors: LocalVectors,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "0.5")
     line = ["toy", molecules(30), "--batch", "1"]
     cluster.ingest(*line)
-    cluster.wait_for_state("RUNNING")
-    wait_for(lambda: "0 shards from earlier" in cluster.log("task-0"))
     wait_for(lambda: list(cluster.layout.runs.glob("toy--*/out/current.json")))
     assert main(["cancel"]) == 0
     assert "is canceled; load job" in capfd.readouterr().out
@@ -109,27 +123,24 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     assert main(["status"]) == 0
     assert "no job is left; `" in capfd.readouterr().out
     monkeypatch.delenv("TOY_SLEEP")
+    write_halves(cluster)
     cluster.ingest(*line)
     cluster.wait()
     assert "1 shards from earlier starts" in cluster.log("task-0")
-    assert len(vectors(cluster.layout.store)) == 30
+    assert vectors(cluster.layout.store) == local_vectors("toy", molecules(30))
     assert main(["cancel"]) == 0
     assert "nothing to cancel" in capfd.readouterr().out
 
 
-def test_status_needs_no_slurm(
-    cluster: Cluster, molecules: Molecules, monkeypatch: pytest.MonkeyPatch, capfd: Said
-) -> None:
-    cluster.ingest("toy", molecules(3))
-    cluster.wait()
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", "/nowhere")
-        assert main(["status"]) == 0
-        said = capfd.readouterr().out
-        assert "Slurm does not answer, so what follows is from folders alone" in said
-        assert "1 chunks: 1 loaded" in said
-        assert main(["ingest", "toy-picky", molecules(3), "--on", "slurm"]) == 1
-    assert "error: there is no squeue here: --on slurm needs a machine" in capfd.readouterr().err
+def write_halves(cluster: Cluster) -> None:
+    """Leave half-written files in the folder of the one run, as a node does that is lost."""
+    (run,) = cluster.submissions[0].runs
+    (shard,) = run.shards
+    half = shard.read_bytes()[:100]
+    names = ("out/.shard-00001.parquet", "out/.vectors-00000.parquet", "out/.run.json")
+    for name in (*names, ".failed.json", "job/.job.json"):
+        (run.folder / f"{name}.99999-0.tmp").write_bytes(half)
+    (run.out / "vectors-00000.parquet").write_bytes(half)  # of a merge that was killed
 
 
 def test_an_option_that_slurm_refuses_leaves_nothing_behind(

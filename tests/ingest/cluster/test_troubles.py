@@ -31,6 +31,18 @@ def begun(cluster: Cluster) -> bool:
     return bool(list(cluster.layout.runs.glob("*/out/current.json")))
 
 
+def test_a_task_whose_time_is_up_goes_on_later(
+    cluster: Cluster, molecules: Molecules, local_vectors: LocalVectors, slow: None
+) -> None:
+    file = molecules(110)  # 55 s; Slurm sends USR1 12 to 42 s before its minute is over
+    cluster.ingest("toy", file, *ONE_BY_ONE, "--time", "1m", node="n4")
+    cluster.wait()
+    assert "ended by SIGUSR1: what is computed is kept" in cluster.log("task-0")
+    assert cluster.lines("task-0", "task 0 of ") >= 2
+    assert cluster.lines("task-0", "0 shards from earlier starts") == 1
+    assert vectors(cluster.layout.store) == local_vectors("toy", file)
+
+
 def test_a_chunk_on_a_node_that_is_lost_is_computed_on_another(
     cluster: Cluster, molecules: Molecules, local_vectors: LocalVectors, slow: None, pids: Path
 ) -> None:
@@ -89,18 +101,6 @@ def test_where_preemption_cancels_the_rest_is_loaded_and_the_command_goes_on(
     assert len(vectors(cluster.layout.store)) == 30
 
 
-def test_a_task_whose_time_is_up_goes_on_later(
-    cluster: Cluster, molecules: Molecules, local_vectors: LocalVectors, slow: None
-) -> None:
-    file = molecules(110)  # 55 s; Slurm sends USR1 12 to 42 s before its minute is over
-    cluster.ingest("toy", file, *ONE_BY_ONE, "--time", "1m", node="n4")
-    cluster.wait()
-    assert "ended by SIGUSR1: what is computed is kept" in cluster.log("task-0")
-    assert cluster.lines("task-0", "task 0 of ") >= 2
-    assert cluster.lines("task-0", "0 shards from earlier starts") == 1
-    assert vectors(cluster.layout.store) == local_vectors("toy", file)
-
-
 def test_a_poisoned_chunk_fails_after_three_starts_and_the_rest_is_loaded(
     cluster: Cluster, molecules: Molecules, pids: Path, capfd: Said
 ) -> None:
@@ -132,27 +132,6 @@ def test_a_load_job_that_is_killed_is_followed_by_another(
     cluster.wait()
     assert len(vectors(cluster.layout.store)) == 2 * 5
     assert len(pids.read_text().split()) == 2
-
-
-def test_half_written_files_are_passed_over(
-    cluster: Cluster, molecules: Molecules, local_vectors: LocalVectors, slow: None
-) -> None:
-    file = molecules(12)
-    cluster.ingest("toy", file, *ONE_BY_ONE)
-    wait_for(lambda: begun(cluster))
-    assert main(["cancel"]) == 0
-    cluster.wait()
-    (run,) = cluster.submissions[0].runs
-    (shard,) = run.shards
-    half = shard.read_bytes()[:100]
-    names = ("out/.shard-00001.parquet", "out/.vectors-00000.parquet", "out/.run.json")
-    for name in (*names, ".failed.json", "job/.job.json"):
-        path = run.folder / f"{name}.99999-0.tmp"
-        path.write_bytes(half)
-    (run.out / "vectors-00000.parquet").write_bytes(half)  # of a merge that was killed
-    cluster.ingest("toy", file, *ONE_BY_ONE)
-    cluster.wait()
-    assert vectors(cluster.layout.store) == local_vectors("toy", file)
 
 
 def test_a_file_seen_late_is_waited_for_and_then_a_loud_error(
