@@ -127,7 +127,8 @@ def ingest(model: str, dataset: str | Path, **options: Any) -> None:
 
     Args:
         model: A model's id, or several separated by commas; 'bundled' is all that need no download.
-        dataset: The name of a dataset, or a file of systems.
+        dataset: The name of a dataset, or several separated by commas; or a file of systems, a
+            folder, or a glob of files.
         options: Those of `matterzoo ingest --help`, such as store, limit, device or runtime.
 
     Raises:

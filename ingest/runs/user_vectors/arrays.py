@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.readers.shared.fields import find_column
 from ingest.runs.errors import VectorsError
-from ingest.runs.user_vectors.columns import IDS, VECTORS, Columns, describe, refuse_columns
+from ingest.runs.user_vectors.columns import ARRAYS, IDS, Columns, describe, refuse_columns
 
 Batch = tuple[list[str] | None, NDArray[Any]]  # ids if known, and vectors (n, d) of any real type
 BATCH_NUMBERS = 2**21  # numbers that are in memory at once, 16 MB
@@ -49,7 +49,7 @@ def read_npz(
         )
     with zipfile.ZipFile(file) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        ids, vectors = find_column(names, IDS), find_column(names, VECTORS)
+        ids, vectors = find_column(names, IDS), find_column(names, ARRAYS)
         if vectors is None:
             raise refuse_columns(file, names, "vectors")
         if ids is None and needs_ids:

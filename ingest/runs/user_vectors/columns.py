@@ -13,8 +13,10 @@ from ingest.runs.errors import VectorsError
 IDS = ("system_id", *ID_COLUMNS)  # the store's own name first
 VECTORS = (
     *("vector", "vectors", "embedding", "embeddings", "representation", "representations"),
-    *("features", "latent", "emb", "x"),
+    *("features", "latent", "emb"),
 )
+# Of NumPy's files also X; in a table, x may be a component beside y and z.
+ARRAYS = (*VECTORS, "x")
 # An index that pandas has written as a column: it is the ids only if no other column is.
 UNNAMED = ("", "unnamed:_0", "__index_level_0__")
 _NAMED = 8  # columns in one message

@@ -110,8 +110,9 @@ def _list_of_numbers(file: Path, line: int, text: str) -> list[float]:
     """Return the vector that a field holds as text, as pandas writes lists and arrays."""
     inner = text.strip().removeprefix("[").removesuffix("]")
     words = inner.replace(",", " ").split()
+    least = 1 if text.strip().startswith("[") else 2  # a number alone is rather a component
     try:
-        if not 0 < len(words) <= MOST_NUMBERS:
+        if not least <= len(words) <= MOST_NUMBERS:
             raise ValueError
         return [float(word) for word in words]
     except ValueError:

@@ -97,6 +97,7 @@ READ: dict[str, Callable[[], bytes]] = {
     "pandas and ids.csv": lambda: frame().reset_index(names="name").to_csv().encode(),
     "lists.csv": lambda: listed(X.tolist()).to_csv(index=False).encode(),
     "arrays.csv": lambda: listed(list(X)).to_csv(index=False).encode(),
+    "x and y.csv": lambda: csv().replace(b"f0,f1", b"x,y"),
     "names.npz": lambda: saved(ids=np.array(IDS), embeddings=X),
     "name.npz": lambda: saved(name=np.array(IDS), X=X, other=np.zeros(3)),
     "pandas.parquet": lambda: frame().rename(columns=str).to_parquet(),
@@ -231,6 +232,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "only ids.csv": (b"id\nx\n", "has no vectors: expected vector, vectors, .* it has id"),
     "words.csv": (b"id,vector\nx,[1 two]\n", r"line 2 has no vector such as .*: '\[1 two\]'"),
     "shortened.csv": (b"id,vector\nx,[1 ... 2]\n", "NumPy has shortened it"),
+    "scalar.csv": (b"id,vector,y\nx,0.5,1\n", "line 2 has no vector such as .*: '0.5'"),
     "empty vector.csv": (b"id,vector\nx,[]\n", "line 2 has no vector such as"),
     "semicolons.csv": (
         csv().replace(b",", b";"),
