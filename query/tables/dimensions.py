@@ -10,7 +10,7 @@ import duckdb
 
 from query import metrics
 from query.metrics import Undefined
-from query.reading.selection import Selection, Source, choose_sources
+from query.reading.selection import Source, choose_sources
 from query.reading.vectors import NO_VECTORS, StoredVectors
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.parameters import DATASET, DRAWN, MODELS, SEED, SYSTEMS
@@ -90,23 +90,17 @@ def dimensions(
     metrics.measure(NO_VECTORS, **options)
     rows = []
     for name in datasets_of(connection, dataset, models):
-        selection = select(name, systems)
-        rows += [
-            _row(connection, source, selection, options)
-            for source in choose_sources(connection, models, name)
-        ]
+        sources = choose_sources(connection, models, name)
+        stored = StoredVectors(connection, select(name, systems))
+        keys = stored.read_keys(sources)
+        rows += [_row(stored, source, keys[source].size, name, options) for source in sources]
     return rows
 
 
 def _row(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    selection: Selection,
-    options: dict[str, Any],
+    stored: StoredVectors, source: Source, n: int, dataset: str, options: dict[str, Any]
 ) -> Row:
-    stored = StoredVectors(connection, selection)
-    n = stored.read_keys([source])[source].size
-    reason = None if n else f"no vectors on {selection.dataset}"
+    reason = None if n else f"no vectors on {dataset}"
     vectors = NO_VECTORS
     try:
         vectors = stored.read(source)
@@ -114,7 +108,7 @@ def _row(
         reason = str(undefined)
     found = asdict(metrics.measure(vectors, **options, name=source.label))
     known = {"n": n, "reason": reason or found["reason"]}
-    return Row(model_id=source.label, dataset=selection.dataset, **(found | known))
+    return Row(model_id=source.label, dataset=dataset, **(found | known))
 
 
 TABLE_FUNCTION = TableFunction(
