@@ -68,9 +68,8 @@ class Reader:
         Args:
             path: A file.
         """
-        return next(
-            (end for end in self.suffixes if plain_name(path).name.lower().endswith(end)), ""
-        )
+        name = plain_name(path).name.lower()
+        return next((end for end in self.suffixes if name.endswith(end)), "")
 
     def knows_name(self, path: Path) -> bool:
         """Return whether a file's name begins with one of this format's names.
