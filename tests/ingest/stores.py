@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,12 @@ def molecules(n: int) -> Dataset:
             yield Entry(f"m{i}", numbers=np.array([1, 9]), positions=draw.normal(size=(2, 3)) * 5)
 
     return Dataset("many", "Many", "made up", "CC0-1.0", ("numpy",), entries, (__file__,))
+
+
+def copy_store(source: Layout, target: Layout) -> None:
+    """Copy a store with the files beside it, to where there is none."""
+    shutil.copytree(source.data, target.data)
+    shutil.copy2(source.store, target.store)
 
 
 @contextmanager

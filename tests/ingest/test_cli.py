@@ -23,6 +23,7 @@ from ingest.sources.discovery import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import _parse, main
 from schemas.store import connect
+from tests.ingest.stores import copy_store
 from zoo.cards.base import CardError
 from zoo.cards.discovery import load_models
 from zoo.places import environments
@@ -198,14 +199,28 @@ def test_what_is_there_is_shown_removed_and_made_again(
 Contents = Callable[[Path], dict[str, list[str]]]
 
 
+@pytest.fixture(scope="module")
+def first_two(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A place for a copy of the store that the first test fills for all."""
+    return Layout(tmp_path_factory.mktemp("two") / "matter.duckdb")
+
+
 @pytest.fixture
 def two_datasets(
-    layout: Layout, dataset: Make, planned: Planned, finish: Finish, tmp_path: Path
+    layout: Layout,
+    dataset: Make,
+    planned: Planned,
+    finish: Finish,
+    tmp_path: Path,
+    first_two: Layout,
 ) -> Layout:
     """A potential in two representations on two datasets, beside another model.
 
     Its prediction fails on one system.
     """
+    if first_two.store.exists():
+        copy_store(first_two, layout)
+        return layout
     file = tmp_path / "others.extxyz"
     file.write_text(
         "".join(
@@ -220,6 +235,7 @@ def two_datasets(
             ("toy", ("nodes",)),
         ):
             load(layout, finish(planned(made, model_id=model_id, names=names).run))
+    copy_store(layout, first_two)
     return layout
 
 

@@ -24,7 +24,7 @@ from ingest.share.import_exported import import_store
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.store import connect
-from tests.ingest.stores import quiet
+from tests.ingest.stores import copy_store, quiet
 from zoo.errors import MatterzooError
 
 Contents = Callable[[Path], dict[str, list[str]]]
@@ -32,9 +32,9 @@ Planned = Callable[..., Plan]
 
 
 @pytest.fixture(scope="module")
-def first_full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_full(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """A place for a copy of the store that the first test fills for all."""
-    return tmp_path_factory.mktemp("full")
+    return Layout(tmp_path_factory.mktemp("full") / "matter.duckdb")
 
 
 @pytest.fixture
@@ -44,17 +44,15 @@ def full(
     planned: Planned,
     finish: Callable[..., Run],
     import_mine: Callable[..., Run],
-    first_full: Path,
+    first_full: Layout,
 ) -> Layout:
     """A store with all that a store may hold.
 
     That is energies, vectors that another run has replaced, vectors of systems that have changed,
     imported vectors, a run that failed, and rows that somebody wrote into the tables.
     """
-    kept = Layout(first_full / layout.store.name)
-    if kept.store.exists():
-        shutil.copytree(kept.data, layout.data)
-        shutil.copy2(kept.store, layout.store)
+    if first_full.store.exists():
+        copy_store(first_full, layout)
         return layout
     load(layout, finish(planned(dataset(20), "toy-potential", ("nodes", "whole")).run))
     load(layout, finish(planned(dataset(20)).run))
@@ -66,8 +64,7 @@ def full(
     with connect(layout.store) as connection:
         connection.execute("INSERT INTO labels VALUES ('tiny/s0001', 'gap', 1.5, 'eV', 'a paper')")
         connection.execute("INSERT INTO scores VALUES ('toy', 'mae', 0.5, 'eV', 'a set', 'me')")
-    shutil.copytree(layout.data, kept.data)
-    shutil.copy2(layout.store, kept.store)
+    copy_store(layout, first_full)
     return layout
 
 
