@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from query.engine.normalization import normalize as scale
 from query.engine.suggestions import unknown_name
@@ -31,7 +35,9 @@ _METHODS = ("pca", "umap")
 _K = 15  # neighbors, as umap-learn takes
 _MOST = 15_000  # systems, as in Edamadaka et al. (arXiv 2512.03750), figure 2
 _LEAST_SYSTEMS = 3  # two are a line
+_KEPT = 8  # maps by UMAP
 _LEAST_K = 2  # a system is the first of its own neighbors
+_planes: OrderedDict[tuple[bytes, tuple[int, ...], int, int], Plane] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,19 @@ class _Layout:
         x = scale(vectors, self.normalization, name).numpy()
         if self.k is None:
             return principal_plane(x)
-        return umap_plane(x, self.k, self.seed), (None, None)
+        return _umap(x, self.k, self.seed), (None, None)
+
+
+def _umap(x: NDArray[np.float64], k: int, seed: int) -> Plane:
+    """Return UMAP's plane, which is kept for the same map in another color."""
+    key = hashlib.blake2b(x.tobytes()).digest(), x.shape, k, seed
+    plane = _planes.pop(key, None)
+    if plane is None:
+        plane = umap_plane(x, k, seed)
+    _planes[key] = plane  # at the end, so that the first is the one asked for longest ago
+    if len(_planes) > _KEPT:
+        _planes.popitem(last=False)
+    return plane
 
 
 TABLE_FUNCTION = TableFunction(
