@@ -79,7 +79,7 @@ def embed(
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
     asked_for = [request for group in requests.values() for request in group]
-    if len(asked_for) > 1:
+    if len(asked_for) > 1 and not executor.schedules:
         # If the store is locked, it is not known what it lacks; each request waits for its turn.
         with suppress(StoreLocked):
             _report_cost(layout, runtime, asked_for)
