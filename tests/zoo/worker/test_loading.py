@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.zoo.worker.toy import (
-    Toy,
-    model_card,
-)
+from tests.zoo.worker.toy import FULL_PYTHON, Toy, model_card
 from zoo.worker.loading import others_can_change
 
 
 def test_weights_must_be_what_the_card_says(toy: Toy) -> None:
     path = Path(np.__file__).with_name("version.py")
     file = {"path": "numpy/version.py", "size": path.stat().st_size, "sha256": "0" * 64}
-    events = toy.write([], model_card(weights={"source": "package", "files": [file]})).run(code=1)
+    toy.write([], model_card(weights={"source": "package", "files": [file]}))
+    events = toy.run(code=1, python=FULL_PYTHON)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
     expected = (
@@ -26,9 +24,9 @@ def test_weights_must_be_what_the_card_says(toy: Toy) -> None:
         f"{found}"
     )
     assert events[-1]["message"] == expected
-    toy.write(
-        [], model_card(weights={"source": "package", "files": [file | {"sha256": found}]})
-    ).run()
+    pinned = [file | {"sha256": found}]
+    toy.write([], model_card(weights={"source": "package", "files": pinned}))
+    toy.run(python=FULL_PYTHON)
     assert toy.record()["weights"] == {"numpy/version.py": found}
 
 
@@ -82,5 +80,6 @@ def test_what_others_can_change(tmp_path: Path) -> None:
 
 def test_missing_weights_are_named(toy: Toy) -> None:
     file = {"path": "no/such.pt", "size": 1, "sha256": "0" * 64}
-    events = toy.write([], model_card(weights={"source": "package", "files": [file]})).run(code=1)
+    toy.write([], model_card(weights={"source": "package", "files": [file]}))
+    events = toy.run(code=1, python=FULL_PYTHON)
     assert "no/such.pt are not there; install the environment" in events[-1]["message"]
