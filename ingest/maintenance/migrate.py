@@ -14,6 +14,7 @@ from ingest.layout import Layout
 from ingest.maintenance.exchange import discard_store, exchange_store, new_store
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run, list_runs
+from ingest.runs.import_vectors import LONGEST
 from ingest.runs.store.access import bound_resources, lock_store
 from ingest.runs.store.inserts import insert_row
 from ingest.runs.store.vector_tables import remove_empty
@@ -116,7 +117,7 @@ def _migrate(
     earlier = {v: file for v, file in known.items() if version < v < VECTORS}
     if earlier:
         migrate_safely(connection, layout.store, earlier)
-    bound_resources(connection)
+    bound_resources(connection, dimension=LONGEST)
     connection.execute("SET temp_directory = ?", [str(layout.spill)])
     converted = _convert_runs(layout, log)
     rows = []

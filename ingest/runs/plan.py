@@ -30,7 +30,7 @@ from ingest.runs.chunks.cut import cut_into_chunks
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
-from ingest.runs.store.memory_limit import memory_limit
+from ingest.runs.store.memory_limit import bytes_per_row, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import FILE_ERRORS, explain_error
@@ -178,7 +178,8 @@ def _read_store(
         opened = duckdb.connect()
         opened.execute(NO_STORE)
     with opened as connection:
-        connection.execute(f"SET memory_limit = '{memory_limit(dataset.n_systems)}'")
+        row_bytes = bytes_per_row(dataset.systems)
+        use_one_thread(connection, dataset.n_systems, row_bytes=row_bytes, times=2)
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:
             yield connection

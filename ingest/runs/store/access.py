@@ -9,16 +9,16 @@ from pathlib import Path
 import duckdb
 
 from ingest.layout import Layout
-from ingest.runs.store.memory_limit import memory_limit
+from ingest.runs.store.memory_limit import bytes_per_row, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
+from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, in_use
 from schemas.message import one_line
 from schemas.store import connect
 from zoo.files import LockHeldError, file_lock
 
 LOCK = ".lock"  # in the data folder; holds the process id of the one that writes to the store
-THREADS = 2  # each holds row groups of its own
-FEW = 5000  # systems, below which a second thread only takes more CPU: a load 1.25 times as much
+THREADS = 2  # of what copies whole stores; each holds row groups of its own
 
 
 class CheckpointError(StoreError):
@@ -120,18 +120,26 @@ def open_locked(
 
 
 def bound_resources(
-    connection: duckdb.DuckDBPyConnection, more: int = 0, dimension: int = 0
+    connection: duckdb.DuckDBPyConnection,
+    dataset: MaterializedDataset | None = None,
+    dimension: int = 0,
+    times: int = 1,
 ) -> None:
     """Set DuckDB's memory limit and threads to what the systems in the store, and more, need.
 
     Args:
         connection: An open store.
-        more: How many systems may be added.
+        dataset: The dataset that is going to be there.
         dimension: The length of the longest vector that is going to be written.
+        times: How many times that memory is allowed.
     """
-    ((stored,),) = connection.execute("SELECT count(*) FROM systems").fetchall()
-    connection.execute(f"SET memory_limit = '{memory_limit(stored + more, dimension)}'")
-    connection.execute(f"SET threads = {THREADS if stored + more >= FEW else 1}")
+    name = "" if dataset is None else dataset.dataset
+    query = "SELECT count(*), count(*) FILTER (dataset = ?) FROM systems"
+    ((stored, same),) = connection.execute(query, [name]).fetchall()
+    systems, row_bytes = stored, 0
+    if dataset is not None:
+        systems, row_bytes = stored - same + dataset.n_systems, bytes_per_row(dataset.systems)
+    use_one_thread(connection, systems, dimension, row_bytes, times)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -77,6 +78,8 @@ OF_A_ROW = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError)
 DAMAGES = (LookupError, TypeError, ValueError, AttributeError, *OF_A_ROW)
 JOB_COLUMNS = ("run_id", "model_id", "dataset", "representations", "device", "dtype")
 HASH_COLUMNS = ("untrained_seed", "card_hash", "encoder_hash", "lock_hash")
+# What DuckDB may take, as multiples of what most datasets need, until a run goes in.
+MEMORY_TIMES = (1, 4, 16)
 RESULT_COLUMNS = ("device", "device_name", "driver", "started", "finished")
 
 
@@ -95,7 +98,10 @@ def put_finished_run(connection: duckdb.DuckDBPyConnection, layout: Layout, run:
         ShardError: The run is not what it says it is; the store has not changed.
     """
     try:
-        return _put_checked(connection, layout, run)
+        for times in MEMORY_TIMES[:-1]:
+            with suppress(duckdb.OutOfMemoryException):
+                return _put_checked(connection, layout, run, times)
+        return _put_checked(connection, layout, run, MEMORY_TIMES[-1])
     except Damaged as error:
         raise refusal(run, str(error)) from error
     except DAMAGES as error:
@@ -130,7 +136,9 @@ def runtime_of(run: Run) -> dict[str, Any]:
     return {"runtime": run.read("model.json").get("runtime", "venv"), "image": None}
 
 
-def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> Counts:
+def _put_checked(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run, times: int
+) -> Counts:
     job = run.read("job/job.json")
     dataset = read_dataset(layout, job["dataset"])
     dimensions = [
@@ -138,7 +146,7 @@ def _put_checked(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run
         for representation in job["model"]["representation"]
         if representation["name"] in job["representations"]
     ]
-    bound_resources(connection, dataset.n_systems, max(dimensions))
+    bound_resources(connection, dataset, max(dimensions), times)
     restore_systems(dataset, run, job)
     _convert(run)
     counts = check_run(connection, run)
