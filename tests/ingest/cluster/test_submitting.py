@@ -98,9 +98,9 @@ def test_a_model_without_weights_or_network_is_not_submitted(
     monkeypatch.delenv("MATTERZOO_FAMILIES")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    (tmp_path / "peptides.fasta").write_text(">a\nMKV\n>b\nGAVLI\n")
-    cluster.ingest("esm2-8m", str(tmp_path / "peptides.fasta"), code=1)
-    assert "esm2-8m on peptides: not submitted, since its weights" in capfd.readouterr().err
+    (tmp_path / "short-chains.fasta").write_text(">a\nMKV\n>b\nGAVLI\n")
+    cluster.ingest("esm2-8m", str(tmp_path / "short-chains.fasta"), code=1)
+    assert "esm2-8m on short-chains: not submitted, since its weights" in capfd.readouterr().err
     assert (cluster.submissions, cluster.live) == ([], [])
 
 
