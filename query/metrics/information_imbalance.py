@@ -43,6 +43,7 @@ from torch import Tensor
 
 from query.engine import kernels, threads
 from query.engine.comparison import Comparison
+from query.engine.neighbors.candidates import center
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.neighbors.search import find_lists
 from query.engine.pairings import Orders, over_pairings
@@ -250,8 +251,8 @@ def _places_of(
     Returns:
         The mean places, counted from 1, (m,).
     """
-    z = (x - x.mean(dim=0)).to(device)
-    squares = z.square().sum(dim=1)
+    centered, lengths = center(x, x.mean(dim=0), x.dtype)
+    z, squares = centered.to(device), lengths.to(device)
     precision = rounding(x.dtype, x.shape[1])
     found = np.empty(len(rows))
     for part in blocks(len(rows), len(x) * FLOAT64_BYTES):

@@ -123,13 +123,15 @@ def squared_distances(x, owners, index, out):
     rows, count = index.shape
     for i in range(rows):
         own = x[owners[i]]
-        for s in range(count):
-            other = x[index[i, s]]
-            total = 0.0
+        for s in range(0, count, 2):  # two rows arrive from memory sooner than one after the other
+            next_s = min(s + 1, count - 1)
+            one, other = x[index[i, s]], x[index[i, next_s]]
+            total, next_total = 0.0, 0.0
             for j in range(own.shape[0]):
-                difference = own[j] - other[j]
+                difference, next_difference = own[j] - one[j], own[j] - other[j]
                 total += difference * difference
-            out[i, s] = total
+                next_total += next_difference * next_difference
+            out[i, s], out[i, next_s] = total, next_total
 
 
 @compiled
