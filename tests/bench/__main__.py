@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from query.metrics import METRICS
 from tests.bench import chance, engine, ingest, intervals, loading, page, paper, rows, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
-    "sql": (lambda options: sql.run(), "aggregates and table functions against arrays in memory"),
+    "sql": (
+        lambda options: sql.run(options.metrics, one_thread=options.one_thread),
+        "aggregates and table functions against arrays in memory",
+    ),
     "engine": (
         lambda options: engine.run(_size(options, engine.Size())),
         f"all pairs of models at once against one pair at a time ({engine.Size()})",
@@ -88,6 +92,12 @@ def _parse() -> argparse.Namespace:
     )
     for name in ("models", "systems", "dimensions"):
         parser.add_argument(f"--{name}", type=int, help="for a trial with less")
+    parser.add_argument(
+        "--metrics", nargs="+", choices=METRICS, default=list(METRICS), help="of sql: these alone"
+    )
+    parser.add_argument(
+        "--one-thread", action="store_true", help="of sql: the processor's time of one thread"
+    )
     parser.add_argument("--device", default="cpu", help="of all-metrics: cpu or cuda")
     parser.add_argument(
         "--store", type=Path, help="of paper and rows: the file to make, or made by an earlier run"
