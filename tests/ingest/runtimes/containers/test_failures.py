@@ -306,8 +306,8 @@ def test_where_memory_runs_out_a_smaller_budget_is_tried(layout: Layout, ingest:
     result = ingest("hungry", "--memory", "300m")
     assert_loaded(layout, result, 40)
     lines = [line.strip() for line in result[1].splitlines() if "memory ran out" in line]
-    message = "memory ran out: continuing from the finished shards with half the batch budget, "
-    assert lines == [message + budget for budget in ("8", "4")]
+    message = "continuing from the finished shards with half the batch budget"
+    assert lines == [f"boxed-hungry: memory ran out: {message}, {n}" for n in (8, 4)]
 
 
 def test_memory_that_is_too_little_for_one_system(
