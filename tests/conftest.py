@@ -12,6 +12,7 @@ import duckdb
 import numpy
 import pytest
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 # Files whose few tests take minutes. They begin first, so that no process is left with one of them
 # at the end; `make test` asks pytest-xdist not to sort files by their number of tests instead.
@@ -36,9 +37,10 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_torch_thread() -> None:
-    """Let torch use one thread: in tiny products OpenMP waits more than it works."""
+def one_thread() -> None:
+    """Let torch and numpy use one thread: in tiny products, threads wait more than they work."""
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ctrl_c_reaches_what_tests_start, one_torch_thread
+from tests.conftest import ctrl_c_reaches_what_tests_start, one_thread
 from zoo.cards.family import Family
 from zoo.places import ROOT, environments
 from zoo.verify.suite import FamilySuite
 
 SHARED = ROOT / "tests" / "zoo" / "families"  # modules that scripts of several families import
 
-__all__ = ["ctrl_c_reaches_what_tests_start", "one_torch_thread", "run_inside"]
+__all__ = ["ctrl_c_reaches_what_tests_start", "one_thread", "run_inside"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
