@@ -111,7 +111,7 @@ def prepare_dataset(
         made = materialize(dataset, folder, progress)
     if made.n_unreadable:
         print_now(
-            f"  {made.n_systems} systems; {made.n_unreadable} entries cannot be read, "
+            f"  {made.n_systems} systems; entries that cannot be read: {made.n_unreadable}, "
             "see table failures"
         )
     for remark in made.remarks:

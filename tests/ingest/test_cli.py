@@ -426,7 +426,7 @@ def test_a_folder_is_a_dataset_with_the_name_given(
     (folder / "c.xyz").write_text("nonsense\n")
     (tmp_path / "v.csv").write_text("system_id,x,y\na,1,2\nb,3,4\n")
     assert main(["ingest", "mine", str(folder), "--name", "set-1", "--vectors", "v.csv"]) == 0
-    assert "2 systems; 1 entries cannot be read, see table failures" in capfd.readouterr().out
+    assert "2 systems; entries that cannot be read: 1, see table failures" in capfd.readouterr().out
     assert main(["plan", "toy", f"set-1,{folder}/[ab].xyz"]) == 0
     said = capfd.readouterr().out
     assert "dataset set-1: 2 systems, here" in said

@@ -89,7 +89,7 @@ def test_a_model_over_a_growing_sample(
         first := run("--limit", "5")
     )
     assert (
-        "5 systems; 1 entries cannot be read" in first
+        "5 systems; entries that cannot be read: 1" in first
         and "toy on numbers: 5 systems on cpu" in first
     )
     assert "toy on numbers: 7 systems on cpu (5 more already stored)" in run("--limit", "12")
