@@ -61,7 +61,7 @@ class _Rows:
 class DatasetFiles:
     """The files of a dataset, listed once for all that a question reads of them.
 
-    The checksums of all pages that are read are verified on the way.
+    The checksums of all pages that are read from local files are verified on the way.
     """
 
     def __init__(
@@ -168,8 +168,11 @@ class DatasetFiles:
             return None
         pages = [self._open(file) for file in files]
         widths = {found.shape[1] for found in pages if found is not None}
-        if None in pages or len(widths) != 1:
+        if len(widths) != 1:
             return None
+        for file, found in zip(files, pages, strict=True):
+            if found is None or found.shape[0] != file.rows:  # other rows are refused by `_read`
+                return None
         vectors = np.empty((sum(rows.counts), *widths), dtype=np.float32)
         for file, found, mask, target in zip(files, pages, rows.kept, rows.targets(), strict=True):
             assert found is not None

@@ -29,7 +29,7 @@ COLUMN = "vector.list.element"
 ENCODINGS = {"RLE", "BYTE_STREAM_SPLIT"}
 # Numbers of the fields of a page's header, and of those of a data page in it.
 KIND, SIZE, SIZE_PACKED, CHECKSUM, OF_DATA = 1, 2, 3, 4, 5
-COUNT, ENCODING, LISTS_ENCODED, ROWS_ENCODED = 1, 2, 3, 4
+COUNT, ENCODING, ROWS_ENCODED, LISTS_ENCODED = 1, 2, 3, 4
 DATA_PAGE, RLE, BYTE_STREAM_SPLIT = 0, 3, 9
 # Numbers of the types of fields in a struct of Thrift.
 _BOOLS, _NUMBERS, _BYTES, _STRUCT = (1, 2), (4, 5, 6), 8, 12
@@ -160,7 +160,7 @@ def _decode(packed: bytes, out: NDArray[np.float32]) -> bool:
         if done + page.elements > len(numbers):
             raise ValueError("its pages hold more floats than its footer says")
         if not 0 < page.size <= 5 * page.elements + 64:  # levels take a bit each
-            raise ValueError("a page has another size than its floats have")
+            return False
         if zlib.crc32(page.packed) != page.checksum:
             raise ValueError("the checksum of a page does not match")
         content = np.frombuffer(codec.decompress(page.packed, page.size), np.uint8)
@@ -199,7 +199,8 @@ def _pages(packed: bytes) -> Iterator[_Page | None]:
             data = header.get(OF_DATA, {})
             stop = at + header[SIZE_PACKED]
             encoded = data.get(ENCODING), data.get(LISTS_ENCODED), data.get(ROWS_ENCODED)
-            if header[KIND] != DATA_PAGE or encoded != (BYTE_STREAM_SPLIT, RLE, RLE):
+            is_ours = header[KIND] == DATA_PAGE and encoded == (BYTE_STREAM_SPLIT, RLE, RLE)
+            if not is_ours or CHECKSUM not in header:
                 yield None
                 return
             if not at < stop <= len(packed) or data[COUNT] < 1 or header[SIZE] < 1:
@@ -221,11 +222,11 @@ def _read_struct(packed: bytes, at: int) -> tuple[dict[int, Any], int]:
         if head >> 4:
             number += head >> 4
         else:
-            number, at = _read_number(packed, at)
+            number, at = _read_signed(packed, at)
         if kind in _BOOLS:
             fields[number] = kind == _BOOLS[0]
         elif kind in _NUMBERS:
-            fields[number], at = _read_number(packed, at)
+            fields[number], at = _read_signed(packed, at)
         elif kind == _BYTES:
             length, at = _read_varint(packed, at)
             fields[number], at = packed[at : at + length], at + length
@@ -236,7 +237,7 @@ def _read_struct(packed: bytes, at: int) -> tuple[dict[int, Any], int]:
     return fields, at + 1
 
 
-def _read_number(packed: bytes, at: int) -> tuple[int, int]:
+def _read_signed(packed: bytes, at: int) -> tuple[int, int]:
     """Return a whole number with a sign, and where it ends."""
     found, at = _read_varint(packed, at)
     return (found >> 1) ^ -(found & 1), at

@@ -23,7 +23,7 @@ def begins_rows(levels, start, count, width):
     at, i, stop = 0, start, start + count
     begin = -(-start // width) * width  # where the next row begins
     while i < stop:
-        run, at = _read_number(levels, at)
+        run, at = _read_varint(levels, at)
         packed, length = run & 1, run >> 1
         if length < 1 or at + (length if packed else 1) > len(levels):
             return False
@@ -41,7 +41,7 @@ def begins_rows(levels, start, count, width):
 
 
 @compiled
-def _read_number(levels, at):
+def _read_varint(levels, at):
     """Return the number before a run, 0 if there is none, and where it ends."""
     number, shift = np.int64(0), np.int64(0)
     while at < len(levels) and shift < 42:

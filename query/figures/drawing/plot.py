@@ -199,7 +199,7 @@ class Plot(Figure):
                 if after == before:
                     break
                 before = after
-        self.set_layout_engine(None)
+        self.set_layout_engine("none")  # None would ask what the user has set
         for axes in self._texts:
             axes.apply_aspect()  # tooltips need it, and drawing alone would do it
 

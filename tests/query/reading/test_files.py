@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import query
+from query.engine.undefined import Undefined
 from query.reading.dataset_files import DatasetFiles
 from query.reading.files import store_with_files
 from query.reading.selection import Selection, Source
@@ -171,3 +172,21 @@ def test_a_store_without_any_file_names_them(
         assert one(connection, "SELECT count(*) FROM systems") == (100,)
         with pytest.raises(duckdb.InvalidInputException, match="is missing: restore it, or"):
             connection.sql(ASK.format("near")).fetchall()
+
+
+def test_a_file_that_is_shortened_after_its_keys_were_read_is_refused(copy: Path) -> None:
+    with query.connect(copy) as con:
+        files = DatasetFiles.of(con, "crystals")
+        assert files is not None
+        assert files.read_keys(("noise", "last")).num_rows > 10
+        path = file_of(copy, "noise")
+        pq.write_table(
+            pq.read_table(path, partitioning=None)[:10],
+            path,
+            use_dictionary=False,
+            compression="zstd",
+            column_encoding={"vector.list.element": "BYTE_STREAM_SPLIT"},
+            write_page_checksum=True,
+        )
+        with pytest.raises(Undefined, match=r"has 10 rows, expected \d+: "):
+            files.read_vectors(("noise", "last"), "noise")

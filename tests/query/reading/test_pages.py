@@ -73,6 +73,7 @@ OTHERS: list[dict[str, Any]] = [
     {"column_encoding": {"vector.list.element": "PLAIN"}},
     {"column_encoding": None, "use_dictionary": True},
     {"data_page_version": "2.0"},
+    {"write_page_checksum": False},
     {"kind": NULLABLE},
     {"kind": DOUBLE},
 ]
