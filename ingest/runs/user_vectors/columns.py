@@ -30,11 +30,13 @@ class Columns:
         ids: The place of the column of ids, None if there is none.
         vectors: The places of the columns of numbers: one of whole vectors, or one per component.
         whole: Whether each vector is in one column.
+        unnamed: Whether the ids are an index that pandas wrote; it may only count the rows.
     """
 
     ids: int | None
     vectors: tuple[int, ...]
     whole: bool
+    unnamed: bool = False
 
 
 def find_columns(names: Sequence[str]) -> Columns:
@@ -49,12 +51,13 @@ def find_columns(names: Sequence[str]) -> Columns:
     ids = find_column(names, IDS)
     unnamed = find_column(names, UNNAMED)
     whole = find_column(names, VECTORS)
-    if ids is None:
+    is_index = ids is None and unnamed is not None
+    if is_index:
         ids = unnamed
     if whole is not None and (whole != ids):
-        return Columns(ids, (whole,), whole=True)
+        return Columns(ids, (whole,), whole=True, unnamed=is_index)
     rest = (place for place in range(len(names)) if place not in (ids, unnamed))
-    return Columns(ids, tuple(rest), whole=False)
+    return Columns(ids, tuple(rest), whole=False, unnamed=is_index)
 
 
 def describe(names: Sequence[str], columns: Columns) -> str | None:
@@ -91,4 +94,18 @@ def refuse_columns(file: Path, names: Sequence[str], what: str) -> VectorsError:
     return VectorsError(
         f"{file} has no ids: expected {', '.join(IDS[:3])} or the like; it has {found}. "
         "--ids FILE gives them, or --numbered if the rows are in the order of the dataset"
+    )
+
+
+def refuse_counter(file: Path, name: str) -> VectorsError:
+    """Return the error of a file whose only ids are the numbers 0, 1, 2, … that pandas wrote.
+
+    Args:
+        file: The file.
+        name: The name of the column.
+    """
+    return VectorsError(
+        f"{file} has no ids: its column {printable(name)!r} only counts the rows from 0. --ids "
+        "FILE gives them, or --numbered if the rows are in the order of the dataset; if these "
+        "are ids, call the column id"
     )

@@ -14,7 +14,7 @@ from ingest.readers.shared.fields import find_column
 from ingest.readers.shared.text import open_text, printable, replace_bad_bytes
 from ingest.runs.errors import VectorsError
 from ingest.runs.user_vectors.arrays import SPARE_ROWS, read_npy_ids
-from ingest.runs.user_vectors.columns import IDS, UNNAMED, refuse_columns
+from ingest.runs.user_vectors.columns import IDS, UNNAMED, refuse_columns, refuse_counter
 from ingest.systems.materialized import MaterializedDataset
 from schemas.paths import escape_glob
 
@@ -119,7 +119,10 @@ def _column_of_ids(file: Path, rows: Iterator[list[str]], most: int) -> list[str
     if place is None:
         raise refuse_columns(file, names, "ids")
     found = ("".join(row[place : place + 1]) for row in rows if row)
-    return [replace_bad_bytes(text) for text in islice(found, most + 1)]
+    texts = [replace_bad_bytes(text) for text in islice(found, most + 1)]
+    if find_column(names, IDS) is None and texts == list(map(str, range(len(texts)))):
+        raise refuse_counter(file, names[place])
+    return texts
 
 
 def _texts_of(file: Path, content: object) -> list[str]:

@@ -18,8 +18,14 @@ from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.text import printable
 from ingest.runs.errors import VectorsError
 from ingest.runs.user_vectors.arrays import Batch, read_npy, read_npz
-from ingest.runs.user_vectors.columns import Columns, describe, find_columns, refuse_columns
-from ingest.runs.user_vectors.tables import read_csv
+from ingest.runs.user_vectors.columns import (
+    Columns,
+    describe,
+    find_columns,
+    refuse_columns,
+    refuse_counter,
+)
+from ingest.runs.user_vectors.tables import read_csv, read_header
 from schemas.message import one_line
 from schemas.paths import escape_glob
 
@@ -66,7 +72,7 @@ def read_vectors(
             case ".npy":
                 _insert(connection, read_npy(file, systems, needs_ids))
             case _:
-                _insert(connection, read_csv(file, needs_ids, log))
+                _read_csv(connection, file, needs_ids, log)
     except (VectorsError, duckdb.InterruptException):
         raise
     except MemoryError as error:
@@ -95,6 +101,31 @@ def _read_parquet(
         "FROM read_parquet(?, hive_partitioning = false)",
         [escape_glob(file)],
     )
+    if columns.unnamed and columns.ids is not None:
+        _drop_counter(connection, file, schema.names[columns.ids], needs_ids, log)
+
+
+def _read_csv(connection: duckdb.DuckDBPyConnection, file: Path, needs_ids: bool, log: Log) -> None:
+    names, columns = read_header(file, needs_ids)
+    if said := describe(names, columns):
+        log(said)
+    _insert(connection, read_csv(file, names, columns))
+    if columns.unnamed and columns.ids is not None:
+        _drop_counter(connection, file, names[columns.ids], needs_ids, log)
+
+
+def _drop_counter(
+    connection: duckdb.DuckDBPyConnection, file: Path, name: str, needs_ids: bool, log: Log
+) -> None:
+    """Take no ids from an index that only counts the rows: it says nothing of systems."""
+    query = "SELECT count(*) FROM imported WHERE system_id IS DISTINCT FROM (row - 1)::VARCHAR"
+    ((others,),) = connection.execute(query).fetchall()
+    if others:
+        return
+    if needs_ids:
+        raise refuse_counter(file, name)
+    connection.execute("UPDATE imported SET system_id = NULL")
+    log(f"  column {printable(name)!r} only counts the rows, and is not taken for ids")
 
 
 def _refuse_types(file: Path, schema: pa.Schema, columns: Columns) -> None:

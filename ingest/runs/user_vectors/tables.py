@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,31 @@ from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.text import describe_bad_byte, open_text, printable
 from ingest.runs.errors import VectorsError
 from ingest.runs.user_vectors.arrays import BATCH_NUMBERS, MOST_NUMBERS, Batch
-from ingest.runs.user_vectors.columns import Columns, describe, find_columns, refuse_columns
+from ingest.runs.user_vectors.columns import Columns, find_columns, refuse_columns
 
 
-def read_csv(file: Path, needs_ids: bool, log: Callable[[str], None]) -> Iterator[Batch]:
-    """Read a table of ids and vectors, some rows at a time.
+def read_header(file: Path, needs_ids: bool) -> tuple[list[str], Columns]:
+    """Read the names of a table's columns, and which of them are ids and vectors.
 
     Args:
         file: A .csv (commas) or .tsv (tabs) file with a header line.
         needs_ids: Whether a table without ids is refused.
-        log: Gets which columns are taken.
+
+    Raises:
+        VectorsError: The file holds something else.
+    """
+    with _opened(file) as lines:
+        names = [name.strip() for name in next(lines, [])]
+    return names, _columns(file, names, needs_ids)
+
+
+def read_csv(file: Path, names: Sequence[str], columns: Columns) -> Iterator[Batch]:
+    """Read a table of ids and vectors, some rows at a time.
+
+    Args:
+        file: A .csv (commas) or .tsv (tabs) file with a header line.
+        names: The names of its columns.
+        columns: Which of them are taken.
 
     Yields:
         Ids, None if there are none, and vectors.
@@ -32,15 +48,18 @@ def read_csv(file: Path, needs_ids: bool, log: Callable[[str], None]) -> Iterato
     Raises:
         VectorsError: The file holds something else.
     """
+    with _opened(file) as lines:
+        next(lines)
+        yield from _batches(file, lines, names, columns)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     delimiter = "\t" if plain_name(file).suffix.lower() == ".tsv" else ","
     with open_text(file, newline="") as text:
         lines = csv.reader(text, delimiter=delimiter, strict=True)
         try:
-            names = [name.strip() for name in next(lines, [])]
-            columns = _columns(file, names, needs_ids)
-            if said := describe(names, columns):
-                log(said)
-            yield from _batches(file, lines, names, columns)
+            yield lines
         except csv.Error as error:
             raise VectorsError(f"{file}: line {lines.line_num} is no CSV: {error}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ingest.layout import Layout
@@ -154,6 +155,40 @@ def test_a_table_without_ids_is_numbered_if_asked(
     Path("w.csv").write_text("id,a\n0,1\n1,2\n2,3\n")
     assert main(["ingest", "other", "mols", "--vectors", "w.csv"]) == 0, "the name remembers it"
     assert stored(layout, "other")["mols/2"] == [3.0]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_an_index_that_counts_the_rows_is_no_id(
+    kind: str, layout: Layout, tmp_path: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("md.xyz").write_text("".join(f"1\n\nH 0 0 {i}\n" for i in range(6)))  # ids 0 to 5
+    file = f"v.{kind}"
+
+    def write(index: list[int]) -> None:
+        table = pd.DataFrame(X[: len(index)], columns=["a", "b", "c"], index=index)
+        if kind == "parquet":
+            table.to_parquet(file)
+        else:
+            table.to_csv(file, sep="\t" if kind == "tsv" else ",")
+
+    words = ["ingest", "mine", "md.xyz", "--vectors", file]
+    write([0, 1, 2])  # vectors of any three frames
+    assert main(words) == 2
+    assert "only counts the rows from 0. --ids FILE gives them" in capfd.readouterr().err
+    assert main([*words, "--numbered"]) == 2
+    said = capfd.readouterr()
+    assert "only counts the rows, and is not taken for ids" in said.out
+    assert "has 3 rows without ids, and md has 6 systems" in said.err
+    Path("ids.csv").write_text(",x\n0,1\n1,1\n2,1\n")
+    assert main([*words, "--ids", "ids.csv"]) == 2
+    assert "ids.csv has no ids: its column '' only counts" in capfd.readouterr().err
+    Path("ids.txt").write_text("5\n2\n3\n")
+    assert main([*words, "--ids", "ids.txt"]) == 0
+    assert stored(layout) == {f"md/{i}": X[row].tolist() for row, i in enumerate([5, 2, 3])}
+    write([5, 2, 3])
+    assert main(["ingest", "other", *words[2:]]) == 0, "these are frames"
+    assert stored(layout, "other") == stored(layout)
 
 
 def test_which_columns_are_taken_is_said(layout: Layout, dataset: Make, tmp_path: Path) -> None:
