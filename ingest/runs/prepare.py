@@ -103,7 +103,7 @@ def prepare_dataset(
     folder = layout.dataset(dataset.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     there = read_materialized(folder)
-    _refuse_namesake(dataset, there)
+    _refuse_namesake(dataset, there, folder)
     if there is not None and _has_more(there, dataset):
         # A smaller sample in its place would take away vectors of the larger one.
         dataset = dataset.sampled(there.sample, print_now)
@@ -132,11 +132,17 @@ def _describe(dataset: Dataset) -> str:
     return f"dataset {dataset.name}: {dataset.title}{time}"
 
 
-def _refuse_namesake(dataset: Dataset, there: MaterializedDataset | None) -> None:
-    """Refuse other files of the same name: it must not take the place of the first."""
-    if there is None or there.source == dataset.source or there.fingerprint == dataset.fingerprint:
+def _refuse_namesake(dataset: Dataset, there: MaterializedDataset | None, folder: Path) -> None:
+    """Refuse a dataset of the same name: it must not take the place of the first."""
+    if there is None or there.source == dataset.source or not Path(there.source).is_absolute():
         return
-    if Path(there.source).is_absolute() and source_exists(there.source):
+    if not Path(dataset.source).is_absolute():
+        raise DatasetError(
+            f"the store has your own dataset of the name {dataset.name!r}, from {there.source}, "
+            "which the one that matterzoo brings would replace: use another --store, or first "
+            f"`matterzoo clean` what models have on it and remove {folder}"
+        )
+    if there.fingerprint != dataset.fingerprint and source_exists(there.source):
         raise DatasetError(
             f"a dataset named {dataset.name!r} is there already, from {there.source}; "
             f"rename {dataset.source}, or give it another --name"

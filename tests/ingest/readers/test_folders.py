@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ingest.runs.prepare import prepare_dataset, resolve_dataset, resolve_datase
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.materialize import materialize
+from ingest.systems.materialized import read_materialized
 from tests.ingest.readers.test_inputs import FOLDER
 from tests.ingest.readers.test_structures import NACL, POSCAR
 
@@ -243,6 +245,20 @@ def test_a_name_that_was_given_is_found_again(
     if pattern:
         with pytest.raises(DatasetError, match="which is not there now: give the path"):
             resolve_dataset(layout, "mine")
+
+
+def test_a_dataset_that_matterzoo_brings_replaces_none_of_a_user(
+    folder: Folder, tmp_path: Path
+) -> None:
+    layout = Layout.find(str(tmp_path / "matter.duckdb"))
+    root = folder({"a.xyz": H})
+    # As a store has it that was filled before there was a dataset s22.
+    made = prepare_dataset(layout, own_dataset(str(root), "s22"))
+    for _ in ("the folder is there", "it is gone"):
+        with pytest.raises(DatasetError, match=f"own dataset of the name 's22', from {root}"):
+            prepare_dataset(layout, resolve_dataset(layout, "s22"))
+        assert read_materialized(layout.dataset("s22")) == made
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_several_datasets_may_be_named_at_once(folder: Folder, tmp_path: Path) -> None:
