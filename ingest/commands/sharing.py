@@ -9,9 +9,11 @@ from ingest.commands.faults import explained
 from ingest.layout import Layout
 from ingest.runs.errors import RequestError
 from ingest.runs.prepare import prepare_dataset, resolve_datasets
+from ingest.runs.request import Settings
 from ingest.share import several_models
 from ingest.share.export import export
 from ingest.share.export_systems import export_systems as write_systems
+from ingest.share.export_systems import refuse_file
 from ingest.share.import_exported import import_store as import_exported
 from zoo.command_line import print_now
 
@@ -93,13 +95,16 @@ def export_systems(options: argparse.Namespace) -> int:
         )
         if len(datasets) > 1:
             raise RequestError(f"a file is of one dataset, not of {len(datasets)}: name one")
+        refuse_file(file.absolute())
         made = prepare_dataset(layout, datasets[0].sampled(options.limit, print_now))
         count = write_systems(made, file, options.limit)
         asked = made.n_systems if options.limit is None else min(options.limit, made.n_systems)
         left = f"; {asked - count} lack what {file.suffix} holds" if count < asked else ""
         print_now(f"{file} holds {count} systems of {made.dataset}{left}")
         order = " and --numbered if they are in this order" if count == made.n_systems else ""
-        how = f"matterzoo ingest my-model {made.dataset} --vectors FILE"
+        settings = Settings(limit=options.limit if datasets[0].is_sampled else None)
+        more = {"--vectors": "FILE"}
+        how = settings.command(["my-model"], made.dataset, options.store, more)
         print_now(f"vectors of them come back with `{how}`,{order or ' with their ids'}")
     return 0
 

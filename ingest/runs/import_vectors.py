@@ -22,7 +22,6 @@ from ingest.runs.user_vectors.ids import give_ids, take_order
 from ingest.runs.user_vectors.precision import check_precision
 from ingest.runs.user_vectors.reading import read_vectors
 from ingest.runs.user_vectors.row_checks import check_rows
-from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.dataset import Dataset, file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
@@ -59,7 +58,8 @@ def import_file(
         imported: What is imported.
         dataset: The name of a dataset, or a file, a folder or a glob of files of systems.
         settings: What the user said on how models are run, which is refused: vectors are imported,
-            not computed. A limit is taken if the dataset is sampled.
+            not computed. A limit says how large a sample of the dataset is, and is refused where
+            none is made.
         agree: See `import_vectors`.
 
     Returns:
@@ -178,7 +178,7 @@ def _refuse_settings(settings: Settings, dataset: Dataset) -> None:
     options = settings.options
     for said_of_the_dataset in ("--name", "--numbered"):
         options.pop(said_of_the_dataset, None)
-    if isinstance(dataset, DownloadedDataset):
+    if dataset.is_sampled:
         options.pop("--limit", None)  # how large a sample of the dataset is
     if options:
         raise RequestError(

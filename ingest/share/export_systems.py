@@ -50,9 +50,7 @@ def export_systems(dataset: MaterializedDataset, file: Path, limit: int | None =
         Damaged: A file of the dataset is missing or damaged.
     """
     file = file.absolute()
-    if file.suffix.lower() not in FORMATS:
-        raise ExportError(f"{file} is of no format known here; expected {', '.join(FORMATS)}")
-    refuse_target(file)
+    refuse_file(file)
     check_materialized(dataset)
     field, write = FORMATS[file.suffix.lower()]
     rows = _rows(dataset, limit)
@@ -70,6 +68,20 @@ def export_systems(dataset: MaterializedDataset, file: Path, limit: int | None =
     finally:
         temporary.unlink(missing_ok=True)
     return count
+
+
+def refuse_file(file: Path) -> None:
+    """Refuse a file that no systems can be written to, before a dataset is made for it.
+
+    Args:
+        file: The file to be written.
+
+    Raises:
+        ExportError: It exists, has no folder to lie in, or its format is not known.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise ExportError(f"{file} is of no format known here; expected {', '.join(FORMATS)}")
+    refuse_target(file)
 
 
 def _rows(dataset: MaterializedDataset, limit: int | None) -> Iterator[Row]:

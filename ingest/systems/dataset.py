@@ -58,7 +58,7 @@ class Dataset:
         """Return the dataset to materialize when `limit` systems are asked for.
 
         Datasets that installed packages carry are small and are materialized whole, whatever the
-        limit; downloaded ones override this.
+        limit; those that are downloaded, or slow to make, override this.
 
         Args:
             limit: The number of systems asked for, None for the dataset's default.
@@ -68,6 +68,11 @@ class Dataset:
             This dataset.
         """
         return self
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a limit decides how much of the source is materialized."""
+        return type(self).sampled is not Dataset.sampled
 
     @property
     def versions(self) -> dict[str, str]:

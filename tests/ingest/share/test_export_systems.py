@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -176,6 +178,28 @@ def test_vectors_made_elsewhere_come_back(
         assert vector[0] == len(numbers) and vector[2] == numbers[0]
     assert main(["export-systems", "elements,g2", "two.csv"]) == 2
     assert "a file is of one dataset, not of 2" in capfd.readouterr().err
+
+
+def test_what_is_said_of_a_sample_can_be_followed(
+    tmp_path: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for wrong, message in (("out.cif", "of no format known here"), ("there.csv", "is not replac")):
+        Path("there.csv").touch()
+        assert main(["export-systems", "b3db", wrong, "--limit", "2"]) == 2
+        assert message in capfd.readouterr().err
+    assert not Path("matter.data").exists(), "the file is looked at before the dataset is made"
+    assert main(["export-systems", "b3db", "out.csv", "--limit", "2", "--store", "my.duckdb"]) == 0
+    found = re.search("`(.*)`, and --numbered", capfd.readouterr().out)
+    assert found is not None
+    words = shlex.split(found[1])
+    assert words[4:] == ["--limit", "2", "--store", "my.duckdb", "--vectors", "FILE"]
+    np.save("v.npy", np.eye(2))
+    line = ["v.npy" if word == "FILE" else word for word in words[1:]]
+    assert main([*line, "--numbered"]) == 0
+    assert "my-model on b3db: 2 of 2 systems have a vector" in capfd.readouterr().out
+    assert main(["ingest", "m", "s22", "--vectors", "v.npy", "--numbered", "--limit", "2"]) == 2
+    assert "leave out --limit" in capfd.readouterr().err, "s22 is always made whole"
 
 
 def test_an_exported_file_is_a_dataset_of_the_same_systems(layout: Layout, tmp_path: Path) -> None:
