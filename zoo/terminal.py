@@ -64,11 +64,12 @@ def above_bars() -> Iterator[None]:
         Nothing.
     """
     with _one_line:
-        tqdm = sys.modules.get("tqdm")  # without it there is no bar
+        # Without it there is no bar. While another thread imports it, the module is there, but empty.
+        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
         if tqdm is None:
             yield
             return
-        with tqdm.tqdm.external_write_mode(sys.stderr):
+        with tqdm.external_write_mode(sys.stderr):
             yield
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -93,6 +94,14 @@ def test_a_bar_waits_for_tasks_that_take_longer() -> None:
 def test_no_bar_needs_no_tqdm() -> None:
     program = f"{MOVE}\nimport sys\nassert 'tqdm' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_a_line_is_printed_while_another_thread_imports_tqdm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", ModuleType("tqdm"))  # as it is at first
+    log("text")
+    assert capsys.readouterr() == ("", "  text\n")
 
 
 def test_tables_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
