@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -257,8 +258,8 @@ def _acquire(
     end = time.monotonic() + wait
     if wait > 0:
         on_wait(_read_holder(descriptor))
-    if wait == FOREVER:
-        fcntl.flock(descriptor, mode)
+    if wait == FOREVER and threading.current_thread() is threading.main_thread():
+        fcntl.flock(descriptor, mode)  # other threads cannot be interrupted in it
         return
     while not _try_lock(descriptor, mode):
         if time.monotonic() >= end:

@@ -64,7 +64,7 @@ def above_bars() -> Iterator[None]:
         Nothing.
     """
     with _one_line:
-        # Without it there is no bar. While another thread imports it, the module is there, but empty.
+        # Without it there is no bar. It is half there while another thread imports it.
         tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
         if tqdm is None:
             yield

@@ -6,6 +6,7 @@ processor is done sooner. What a worker computes does not depend on what runs be
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from ingest.runs.cost import START_SECONDS, seconds_of
 from ingest.runs.execute import Execution, Turn
+from ingest.runs.reporting import report_error
 from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.neighbors import Neighbors
 from ingest.runtimes.protocol import Runtime
@@ -111,6 +113,7 @@ class SideBySide:
         self._lock = threading.Lock()
         self._again: list[Turn] = []
         self._errors: list[BaseException] = []
+        self._at_work: set[int] = set()  # the threads that can be interrupted
 
     def run(self, done: int) -> list[Turn]:
         """Run the requests. If this thread is interrupted, all workers end.
@@ -126,44 +129,68 @@ class SideBySide:
             threading.Thread(target=self._serve, name=f"worker {number}", daemon=True)
             for number in range(self._crew.workers)
         ]
-        for thread in threads:
-            thread.start()
         try:
             for thread in threads:
-                thread.join()
-        except BaseException:
-            self._neighbors.end()
+                thread.start()
             for thread in threads:
                 thread.join()
+            if self._errors:
+                raise self._errors.pop(0)
+        except BaseException:
+            self._end()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            for error in self._errors:
+                report_error(f"{type(error).__name__}: {error}")
             raise
-        for error in self._errors:
-            raise error
         return self._again
 
     def _serve(self) -> None:
-        """Take request after request; what nobody foresaw ends all, and `run` raises it."""
-        group: Group | None = None
+        """Work; what nobody foresaw ends all, and `run` raises it."""
+        own = threading.get_ident()
         try:
-            with ExitStack() as held:
-                while (taken := self._take(group)) is not None:
-                    next_group, turn = taken
-                    if next_group is not group:
-                        held.close()
-                        waiting = [turn, *next_group.turns]
-                        worker = held.enter_context(
-                            self._execution.worker(waiting, self._neighbors)
-                        )
-                    group = next_group
-                    if not self._attempt(turn, worker):
-                        self._again.append(turn)
+            try:
+                self._at_work.add(own)
+                self._work()
+            finally:
+                with self._lock:
+                    self._at_work.discard(own)
         except BaseException as error:
-            if not self._neighbors.ending:
+            ending = self._neighbors.ending
+            if not (ending and isinstance(error, KeyboardInterrupt)):
                 self._errors.append(error)
-                self._neighbors.end()
+            if not ending:
+                self._end()
+
+    def _end(self) -> None:
+        """End all workers, and interrupt the threads that download, build, wait or load."""
+        self._neighbors.end()
+        with self._lock:
+            while self._at_work:
+                thread = ctypes.c_ulong(self._at_work.pop())
+                interrupt = ctypes.py_object(KeyboardInterrupt)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, interrupt)
+
+    def _work(self) -> None:
+        """Take request after request."""
+        group: Group | None = None
+        with ExitStack() as held:
+            while (taken := self._take(group)) is not None:
+                next_group, turn = taken
+                if next_group is not group:
+                    held.close()
+                    waiting = [turn, *next_group.turns]
+                    worker = held.enter_context(self._execution.worker(waiting, self._neighbors))
+                group = next_group
+                if not self._attempt(turn, worker):
+                    self._again.append(turn)
 
     def _take(self, group: Group | None) -> tuple[Group, Turn] | None:
         """Return the next request of a worker and its group; None if there is nothing for it."""
         with self._lock:
+            if self._neighbors.ending:
+                return None
             if group is None or not group.turns:
                 if group is not None:
                     group.workers -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Turn:
 
 @dataclass
 class Execution:
-    """Executes requests one after another with one runtime.
+    """Executes requests with one runtime. Threads may share it.
 
     Attributes:
         layout: The store that is to hold the vectors.
@@ -87,6 +88,7 @@ class Execution:
     limits: Limits = Limits()
     pending: PendingLoads = field(init=False)
     _unbuildable: dict[str, str] = field(default_factory=dict)  # why, by the family's name
+    _preparing: dict[str, threading.Lock] = field(default_factory=dict)  # one builds, others wait
     _kept: dict[Run, Request] = field(default_factory=dict)  # what `pending` has computed runs of
 
     def __post_init__(self) -> None:
@@ -179,7 +181,7 @@ class Execution:
         if run.finished:
             print_now(f"  computed by an earlier start, {run.folder}")
         else:
-            with self._recorded(request, run):
+            with self._recorded(request, run, worker):
                 weights = self._fetch_weights(request, run)
                 self._ensure_environment(request, run, worker)
                 started = monotonic()
@@ -187,12 +189,14 @@ class Execution:
         return monotonic() - started
 
     @contextmanager
-    def _recorded(self, request: Request, run: Run) -> Iterator[None]:
-        """Note in the store why a run ended early."""
+    def _recorded(self, request: Request, run: Run, worker: FamilyWorker) -> Iterator[None]:
+        """Note in the store why a run ended early, unless it was interrupted."""
         began = datetime.now(UTC)
         try:
             yield
         except RunError as error:
+            if worker.ending:
+                raise KeyboardInterrupt from error
             reason = self._unbuildable.get(request.selection.family.name, str(error))
             self.pending.record_failure(Failed(run, reason, began))
             raise
@@ -208,15 +212,18 @@ class Execution:
     def _ensure_environment(self, request: Request, run: Run, worker: FamilyWorker) -> None:
         """Have the environment ready, and note in the run's folder what the worker runs in."""
         family = request.selection.family
-        if family.name in self._unbuildable:
-            raise RunError(f"the environment of {family.name} could not be made ready, see above")
-        if not self.runtime.ready(family):
-            worker.end()  # it would keep the environment from being built again
-        try:
-            image = self.runtime.ensure(family, report_step)
-        except RunError as error:
-            self._unbuildable[family.name] = str(error)
-            raise
+        name = family.name
+        with self._preparing.setdefault(name, threading.Lock()):
+            if name in self._unbuildable:
+                raise RunError(f"the environment of {name} could not be made ready, see above")
+            if not self.runtime.ready(family):
+                worker.end()  # it would keep the environment from being built again
+            try:
+                image = self.runtime.ensure(family, report_step)
+            except RunError as error:
+                if not worker.ending:
+                    self._unbuildable[name] = str(error)
+                raise
         run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
 
 

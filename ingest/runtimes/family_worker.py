@@ -45,6 +45,11 @@ class FamilyWorker:
         self._known: list[JobPlaces] = []  # the jobs that the worker was started for
         self._started: AbstractContextManager[Worker] | None = None
 
+    @property
+    def ending(self) -> bool:
+        """Whether it is to end at once, so that an error says nothing about a job."""
+        return False
+
     def __enter__(self) -> FamilyWorker:
         return self
 

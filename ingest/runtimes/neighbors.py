@@ -62,7 +62,7 @@ class Neighbors:
         return worker
 
     def end(self) -> None:
-        """End all workers at once. Their threads get a KeyboardInterrupt."""
+        """End all workers at once. Threads that have one at work get a KeyboardInterrupt."""
         with self._changed:
             self.ending = True
             self._changed.notify_all()
@@ -135,6 +135,11 @@ class NeighborWorker(FamilyWorker):
         super().__init__(runtime, family, jobs, limits, log)
         self._neighbors = neighbors
 
+    @property
+    def ending(self) -> bool:
+        """Whether all workers are to end at once."""
+        return self._neighbors.ending
+
     def run(self, places: JobPlaces, on_event: OnEvent) -> None:
         """Have a job done; see `FamilyWorker.run`.
 
@@ -153,13 +158,13 @@ class NeighborWorker(FamilyWorker):
                     super().run(places, on_event)
                 return
             except Killed as killed:
-                if self._neighbors.ending or not had_company():
+                if self.ending or not had_company():
                     raise
                 self._log(f"{_first_line(killed)}; once more, while the others wait")
             with self._neighbors.at_work(alone=True):
                 super().run(places, on_event)
         except RunError as error:
-            if self._neighbors.ending:
+            if self.ending:
                 raise KeyboardInterrupt from error
             raise
 
@@ -171,7 +176,7 @@ class NeighborWorker(FamilyWorker):
 
     def _ready(self, places: JobPlaces) -> Worker:
         worker = super()._ready(places)
-        if self._neighbors.ending:  # meanwhile; `interrupt` may have come too early
+        if self.ending:  # meanwhile; `interrupt` may have come too early
             raise KeyboardInterrupt
         return worker
 

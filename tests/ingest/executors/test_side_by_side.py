@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from shutil import copytree
 
@@ -23,12 +25,13 @@ from ingest.runs.folder import list_runs
 from ingest.runs.plan import Plan
 from ingest.runs.request import Request
 from ingest.runtimes.docker import RUNTIME as DOCKER
+from ingest.runtimes.environment import hold
 from ingest.runtimes.neighbors import Neighbors
 from ingest.runtimes.venv import RUNTIME as VENV
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.store import connect
-from zoo.cards.discovery import find_model
+from zoo.cards.discovery import find_family, find_model
 from zoo.worker.events import ADVICE_FILE
 
 Make = Callable[..., MaterializedDataset]
@@ -37,6 +40,13 @@ Said = pytest.CaptureFixture[str]
 XYZ = '2\nname="m{i}" pbc="F F F" Properties=species:S:1:pos:R:3\nH 0 0 0\nF 0 0 0.{length}\n'
 ALL = "toy,toy-picky,toy-potential"
 SLOW = "batch = 8, systems_per_second = 0.1 }"  # 40 s for four molecules, so that help is worth it
+
+TWO_WORKERS = [
+    sys.executable,
+    "-c",
+    "from ingest.executors import local; local.count_cores = lambda: 2; "
+    "local.free_memory = lambda: None; import sys, matterzoo; sys.exit(matterzoo.main())",
+]
 
 
 @pytest.fixture
@@ -134,11 +144,7 @@ def test_a_signal_ends_all_workers_and_the_same_command_continues(
     how: signal.Signals,
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "2")
-    program = (
-        "from ingest.executors import local; local.count_cores = lambda: 2; "
-        "local.free_memory = lambda: None; import sys, matterzoo; sys.exit(matterzoo.main())"
-    )
-    command = [sys.executable, "-c", program, "ingest", ALL, molecules, "--batch", "1"]
+    command = [*TWO_WORKERS, "ingest", ALL, molecules, "--batch", "1"]
     with subprocess.Popen(
         [*command, "--runtime", "venv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -152,6 +158,61 @@ def test_a_signal_ends_all_workers_and_the_same_command_continues(
     monkeypatch.setenv("TOY_SLEEP", "0")
     assert main(["ingest", ALL, molecules, "--batch", "1", "--runtime", "venv"]) == 0
     assert len(vectors(layout)) == 12
+
+
+@contextmanager
+def an_index_that_never_answers(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield variables with which an environment is built for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        index = f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+        new = {"MATTERZOO_ENVS": str(folder), "UV_CACHE_DIR": str(folder / "cache")}
+        yield new | {"UV_DEFAULT_INDEX": index, "UV_FIND_LINKS": "", "UV_NO_CONFIG": "1"}
+
+
+@contextmanager
+def an_environment_that_another_process_builds(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield variables with which every worker waits for ever."""
+    with hold(find_family("toy"), exclusive=True, log=print):
+        yield {}
+
+
+@pytest.mark.parametrize(
+    ("busy", "line"),
+    [
+        (an_index_that_never_answers, "building the environment of toy"),
+        (an_environment_that_another_process_builds, "waiting for another process"),
+    ],
+)
+def test_ctrl_c_ends_what_is_prepared_and_is_no_failure(
+    layout: Layout,
+    molecules: str,
+    slow: Callable[[], list[int]],
+    tmp_path: Path,
+    busy: Callable[[Path], AbstractContextManager[dict[str, str]]],
+    line: str,
+) -> None:
+    with (
+        busy(tmp_path / "new") as variables,
+        subprocess.Popen(
+            [*TWO_WORKERS, "ingest", ALL, molecules, "--runtime", "venv"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | variables, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        said = ""
+        while line not in said:
+            assert (piece := process.stdout.readline()), said
+            said += piece
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+        said += process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    assert "error: toy" not in said and "could not be" not in said and "Traceback" not in said
+    assert said.count("building the environment") == line.startswith("building")
+    assert said.count(": 4 systems on cpu") == 2
+    assert not list((tmp_path / "new").glob(".toy.*.tmp"))
+    assert not layout.store.exists()
 
 
 def is_alive(pid: int) -> bool:
