@@ -16,6 +16,7 @@ from ingest.runs.folder import Run
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, plan
 from ingest.runs.request import Request
+from ingest.runs.store.memory_limit import SHARED
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
@@ -288,3 +289,14 @@ def test_a_run_that_has_begun_with_damaged_systems_is_not_taken_over(
     few = cut_off(planned(made, limit=5).run, finish)
     few.systems.write_bytes(few.systems.read_bytes()[:-1])
     assert [len(ids(run)) for run in planned(made).runs] == [20]
+
+
+def test_an_open_connection_keeps_its_memory_and_threads(
+    layout: Layout, dataset: Make, planned: Planned
+) -> None:
+    connect(layout.store).close()
+    with connect(layout.store, read_only=True) as ours:
+        ours.execute("SET memory_limit = '3.7GiB'; SET threads = 3")
+        before = ours.execute(SHARED).fetchall()
+        assert planned(dataset(20)).sent == 20
+        assert ours.execute(SHARED).fetchall() == before
