@@ -1,7 +1,6 @@
 """Files that appear whole or not at all, and locks between processes.
 
-This is the only atomic write and the only file lock of the project. It needs the standard library
-alone, since the worker uses it in every family's environment.
+The project's only atomic write and file lock; of the standard library alone, for the worker, too.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from pathlib import Path
 from zoo.errors import MatterzooError
 
 FOREVER = float("inf")  # seconds to wait for a lock, unless the caller sets a limit
+OLD_SECONDS = 24 * 3600.0
 POLL_SECONDS = 0.05  # between two tries of a lock that is waited for with a limit
-# `.NAME.PID-NUMBER.tmp` beside NAME: a file or folder that a process has not finished.
-LEFTOVER = re.compile(r"\..+\.(?P<pid>\d+)(-\d+)?\.tmp")
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk, and a user's quota of one
+# `.NAME.PID-NUMBER-HOST.tmp` beside NAME, once without HOST: a file or folder that is not finished.
+LEFTOVER = re.compile(r"\..+\.(?P<pid>\d+)(-\d+)?(-(?P<host>\w[\w-]*))?\.tmp")
+_HOST = re.sub(r"\W", "_", socket.gethostname())
 _numbers = itertools.count()  # threads of one process write the same file, each under its own name
 
 
@@ -44,7 +44,7 @@ def is_disk_full(error: BaseException) -> bool:
     Args:
         error: Any exception.
     """
-    return isinstance(error, OSError) and error.errno in _FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def fsync(path: Path) -> None:
@@ -173,7 +173,8 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove what killed processes have left half written in a folder.
 
-    A file is left over if the process that its name names has ended, a folder if its lock is free.
+    A file is left over if the process that its name names has ended, or after a day if that is
+    another host's; a folder is if its lock is free.
 
     Args:
         folder: Where files or folders are written atomically.
@@ -183,14 +184,13 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
         OSError: A leftover cannot be removed.
     """
     for path in folder.glob(f".{name}.*.tmp"):
-        found = LEFTOVER.fullmatch(path.name)
-        if found is None:
+        if not (found := LEFTOVER.fullmatch(path.name)):
             continue
         lock = path / ".lock"
         if lock.exists():
             with suppress(LockHeldError, FileNotFoundError), file_lock(lock, wait=0):
                 shutil.rmtree(path)
-        elif not path.is_dir() and not _is_alive(int(found["pid"])):
+        elif not path.is_dir() and not _is_written(path, int(found["pid"]), found["host"]):
             path.unlink(missing_ok=True)
 
 
@@ -246,7 +246,7 @@ def describe_process(pid: str, program: str = "python") -> str:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}-{_HOST}.tmp")
 
 
 def _acquire(
@@ -290,11 +290,11 @@ def _read_holder(descriptor: int) -> str:
     return describe_process(pid) if host == socket.gethostname() else f"process {pid} on {host}"
 
 
-def _is_alive(pid: int) -> bool:
+def _is_written(path: Path, pid: int, host: str | None) -> bool:
     try:
+        if host not in (None, _HOST):
+            return time.time() - path.stat().st_mtime < OLD_SECONDS
         os.kill(pid, 0)
-    except PermissionError:  # another user's process
-        return True
-    except ProcessLookupError:
-        return False
+    except OSError as error:
+        return error.errno == errno.EPERM  # another user's process
     return True

@@ -15,6 +15,7 @@ from ingest.failures import Killed, RunError
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.folder import Run, lock_run
+from ingest.runs.job_folder import set_device
 from ingest.runs.pending import Computed, Failed, PendingLoads
 from ingest.runs.plan import Plan, plan
 from ingest.runs.recovery import recover
@@ -185,6 +186,7 @@ class Execution:
                 weights = self._fetch_weights(request, run)
                 self._ensure_environment(request, run, worker)
                 started = monotonic()
+                set_device(run, request.device, request.batch)
                 finish_run(run, worker, JobPlaces(run.job, run.out, weights), self.limits)
         return monotonic() - started
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import pyarrow.parquet as pq
 from ingest.integrity import Damaged, check_file
 from ingest.layout import Layout
 from ingest.runs.chunks.shared import link, link_or_write
-from ingest.runs.folder import Run
+from ingest.runs.errors import RunBusy
+from ingest.runs.folder import Run, lock_run
 from ingest.runs.request import Request
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
@@ -38,14 +40,18 @@ def write_job(
     layout: Layout,
     request: Request,
     representations: Sequence[str],
+    left: Collection[Run] = (),
 ) -> Run:
     """Write the folder of a run that is to be made, or find it if an earlier start has written it.
+
+    The job of a run that another process works on is left as it is.
 
     Args:
         connection: Has the table `sent` (system_id, content_hash): the systems to embed.
         layout: The store and the files beside it.
         request: What is asked for.
         representations: Those of the request that the systems lack.
+        left: Runs whose jobs are left as they are, too.
 
     Returns:
         The run. Its id is made from all that decides the vectors.
@@ -59,21 +65,45 @@ def write_job(
     run_id = name_run(selection.model_id, dataset.dataset, [deciding, systems_hash])
     run = Run.of(layout, run_id)
     part = _Part(dataset, sent, systems_hash)
-    stated = _ensure_systems(connection, part, run)
-    _write_facts(run, request, deciding, stated)
+    with _hold(run, left) as free:
+        if free:
+            stated = _ensure_systems(connection, part, run)
+            _write_facts(run, request, deciding, stated)
     return run
 
 
-def take_over(run: Run, request: Request, representations: Sequence[str]) -> None:
+def take_over(
+    run: Run, request: Request, representations: Sequence[str], left: Collection[Run] = ()
+) -> None:
     """Have a run that has begun go on as the request says, and as today's cards are written.
+
+    The job of a run that another process works on is left as it is.
 
     Args:
         run: A run with a job and with the systems that the job states.
         request: What is asked for; it may name another device or batch budget than the job.
         representations: Those of the run.
+        left: Runs whose jobs are left as they are, too.
     """
-    stated = run.read("job/job.json")["sent"]
-    _write_facts(run, request, decide(request, representations), stated)
+    with _hold(run, left) as free:
+        if free:
+            stated = run.read("job/job.json")["sent"]
+            _write_facts(run, request, decide(request, representations), stated)
+
+
+def set_device(run: Run, device: str, batch: int | None) -> None:
+    """Have the job of a run name a device and a batch budget.
+
+    They are no part of the run's id, so another command may have named others meanwhile.
+
+    Args:
+        run: A run that this process has locked.
+        device: The device.
+        batch: The batch budget; None takes the card's.
+    """
+    job = run.read("job/job.json")
+    if (job["device"], job["batch"]) != (device, batch):
+        run.write("job/job.json", job | {"device": device, "batch": batch})
 
 
 def decide(request: Request, representations: Sequence[str]) -> dict[str, Any]:
@@ -169,6 +199,23 @@ def _hash_systems(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
         for row in rows:
             digest.update("\t".join(row).encode() + b"\n")
     return digest.hexdigest(), count
+
+
+@contextmanager
+def _hold(run: Run, left: Collection[Run]) -> Iterator[bool]:
+    """Lock a run; yield whether its job is to be written: not if another process works on it."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    written = (run.job / "job.json").exists()
+    if written and run in left:
+        yield False
+        return
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock_run(run))
+        except RunBusy:
+            yield not written  # without a job, the other process is about to write the same
+        else:
+            yield True
 
 
 def _write_facts(

@@ -17,8 +17,8 @@ of matterzoo cut or named them in another way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from ingest.runs.chunks.cut import cut_into_chunks
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
-from ingest.runs.store.memory_limit import bytes_per_row, keep_settings, use_one_thread
+from ingest.runs.store.memory_limit import bytes_per_row, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import FILE_ERRORS, explain_error
@@ -142,13 +142,16 @@ def _count_chunks(
     return found
 
 
-def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
+def plan(
+    layout: Layout, request: Request, patience: float = 0.0, left: Collection[Run] = ()
+) -> Plan:
     """Find what is missing and write the jobs for it. The store is read, never written.
 
     Args:
         layout: The store, which need not exist.
         request: What is asked for.
         patience: How many seconds to wait while another process writes to the store.
+        left: Runs whose jobs are left as they are, since others are going to do them.
 
     Returns:
         The plan; the same request finds the same runs again.
@@ -158,10 +161,11 @@ def plan(layout: Layout, request: Request, patience: float = 0.0) -> Plan:
     """
     with _read_store(layout, request.dataset, patience) as connection:
         missing = _find_missing(connection, request)
-        runs = list(take_over_begun(connection, layout, request)) if missing else []
+        runs = list(take_over_begun(connection, layout, request, left)) if missing else []
         for chunk, lacks in connection.execute(PARTS).fetchall():
             connection.execute(SENT, {"chunk": chunk, "lacks": lacks})
-            runs.append(write_job(connection, layout, request, names_of(request, lacks)))
+            names = names_of(request, lacks)
+            runs.append(write_job(connection, layout, request, names, left))
     return Plan(tuple(runs), request.systems, missing)
 
 
@@ -177,11 +181,10 @@ def _read_store(
     else:
         opened = duckdb.connect()
         opened.execute(NO_STORE)
-    with opened as connection, keep_settings(connection):
+    with opened as connection:
         row_bytes = bytes_per_row(dataset.systems)
         use_one_thread(connection, dataset.n_systems, row_bytes=row_bytes, times=2)
-        with suppress(duckdb.NotImplementedException):  # others of this process use their own
-            connection.execute("SET temp_directory = ?", [str(layout.spill)])
+        connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:
             yield connection
         except FILE_ERRORS as error:  # a damaged block is met when it is read

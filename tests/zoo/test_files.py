@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -146,6 +147,23 @@ def test_what_a_killed_process_left_is_removed_and_what_lives_is_not(tmp_path: P
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == sorted([lives, other])
+
+
+def test_files_of_other_hosts_are_no_leftovers_until_they_are_old(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.touch()
+        assert path.name.endswith(f"-{host}.tmp")
+
+    host = re.sub(r"\W", "_", socket.gethostname())
+    write_atomically(tmp_path / "a.json", write)
+    here = f".a.json.{UNUSED_PID}-0-{host}.tmp"
+    new, old = (f".a.json.{UNUSED_PID}-{n}-other_host-7.tmp" for n in range(2))
+    for name in (here, new, old):
+        (tmp_path / name).touch()
+    a_week_ago = time.time() - 7 * 24 * 3600
+    os.utime(tmp_path / old, (a_week_ago, a_week_ago))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([new, "a.json"])
 
 
 def test_a_folder_that_is_being_written_is_no_leftover(tmp_path: Path) -> None:

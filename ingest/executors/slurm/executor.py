@@ -99,7 +99,7 @@ class SlurmExecutor:
         if not work.chunks and not work.load:
             print_now("nothing to submit")
             return failed
-        submission = self._write(requests[0].device, work, command)
+        submission = self._write(requests[0], work, command)
         try:
             jobs = self._start(submission, work)
         except SlurmError:
@@ -117,7 +117,7 @@ class SlurmExecutor:
             print_now(f"{name}: skipped, {reason}")
             return True
         try:
-            planned = self._staging.stage(request)
+            planned = self._staging.stage(request, claims.computing)
         except duckdb.InterruptException:
             raise
         except (RunError, StoreError, RequestError) as error:
@@ -146,8 +146,8 @@ class SlurmExecutor:
         family = selection.family.name
         work.chunks.append(Chunk(run.run_id, family, selection.model_id, seconds))
 
-    def _write(self, device: str, work: _Work, command: str) -> Submission:
-        """Write the folder of the submission, with its scripts."""
+    def _write(self, request: Request, work: _Work, command: str) -> Submission:
+        """Write the folder of the submission, with its scripts; all requests have one device."""
         most = max_array_size() if work.chunks else 1
         tasks = group(work.chunks, most, self._where.per_task) if work.chunks else []
         submission = Submission.new(self._layout)
@@ -156,12 +156,14 @@ class SlurmExecutor:
             "command": command,
             "runtime": self._runtime.name,
             "silence": self._limits.silence,
+            "device": request.device,
+            "batch": request.batch,
             "tasks": tasks,
             "load": [run.run_id for run in work.load],
         }
         write_json(submission.folder / "submission.json", content)
         if tasks:
-            script = array_script(submission, self._where, device, command)
+            script = array_script(submission, self._where, request.device, command)
             write_atomically(submission.folder / "array.sbatch", script)
         script = load_script(submission, self._where)
         write_atomically(submission.folder / "load.sbatch", script)

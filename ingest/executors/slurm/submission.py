@@ -1,7 +1,7 @@
 """The folder of a submission: what was submitted, and what its jobs have noted.
 
 <store>.data/slurm/<submission>/
-    submission.json             the chunks of each task, and how workers are started
+    submission.json             the chunks of each task, the device, and how workers are started
     array.sbatch, load.sbatch   the scripts; either can be submitted again by hand
     jobs.json                   the numbers of the jobs, once both are submitted
     logs/task-<i>.log, logs/load.log

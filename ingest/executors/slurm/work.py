@@ -24,6 +24,7 @@ from ingest.limits import Limits
 from ingest.runs.errors import RunBusy
 from ingest.runs.execute import finish_run
 from ingest.runs.folder import Run, lock_run
+from ingest.runs.job_folder import set_device
 from ingest.runs.load import note_failure
 from ingest.runs.reporting import report_error, report_step
 from ingest.runtimes import choose_runtime
@@ -141,6 +142,7 @@ class _Task:
                 return False
             starts.write(self.submission, run)
             try:
+                self._set_device(run, starts)
                 self._compute(run, runtime, worker, limits)
             except Ended as ended:
                 self._take_back(run, starts, ended)
@@ -154,6 +156,16 @@ class _Task:
                 return not starts.failed
         self._finished(run, starts)
         return False
+
+    def _set_device(self, run: Run, starts: Starts) -> None:
+        """Have the job name the device and the batch budget with which it was submitted.
+
+        Other commands may have named others since. A budget that was halved after an earlier start
+        stays.
+        """
+        content = self.submission.content
+        if len(starts.nodes) == 1 or run.read("job/job.json")["device"] != content["device"]:
+            set_device(run, content["device"], content["batch"])
 
     def _compute(self, run: Run, runtime: Runtime, worker: FamilyWorker, limits: Limits) -> None:
         selection = find_model(run.model_id)

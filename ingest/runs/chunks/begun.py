@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import duckdb
 
@@ -28,7 +28,10 @@ ANSWERED = "DELETE FROM missing WHERE lacks = 0"
 
 
 def take_over_begun(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, request: Request
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    request: Request,
+    left: Collection[Run] = (),
 ) -> Iterator[Run]:
     """Find the runs that have shards and compute only what is missing, and take that away.
 
@@ -40,6 +43,7 @@ def take_over_begun(
             are taken away.
         layout: The store and the files beside it.
         request: What is asked for.
+        left: Runs whose jobs are left as they are.
 
     Yields:
         The runs, the finished ones first.
@@ -49,7 +53,7 @@ def take_over_begun(
     for run in sorted(begun, key=lambda run: (not run.finished, run.run_id)):
         names = _representations(run, request)
         if names and _is_missing(connection, run, bits_of(request, names)):
-            take_over(run, request, names)
+            take_over(run, request, names, left)
             yield run
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matterzoo import main
-from tests.ingest.cluster.conftest import Cluster, statuses, vectors, wait_for
+from tests.ingest.cluster.conftest import Cluster, ask, statuses, vectors, wait_for
 
 pytestmark = pytest.mark.cluster
 Molecules = Callable[[int], str]
@@ -150,3 +150,24 @@ def test_an_option_that_slurm_refuses_leaves_nothing_behind(
     assert main(line) == 1
     assert "invalid partition specified: nowhere" in capfd.readouterr().err
     assert cluster.submissions == []
+
+
+def test_a_later_ingest_leaves_queued_jobs_as_they_are(
+    cluster: Cluster, molecules: Molecules, capfd: Said
+) -> None:
+    """A chunk that waits for a GPU is computed on it, whatever is asked for meanwhile."""
+    file = molecules(5)
+    cluster.ingest("toy", file, "--batch", "1")
+    (submission,) = cluster.submissions
+    ask("scontrol", "hold", str(submission.jobs["array"]))
+    capfd.readouterr()
+    cluster.ingest("toy", file)  # without --batch, which a run's id does not hold
+    assert "1 chunk in jobs that are not over" in capfd.readouterr().out
+    (run,) = submission.runs
+    assert run.read("job/job.json")["batch"] == 1
+    run.write("job/job.json", run.read("job/job.json") | {"device": "cuda", "batch": 7})  # locally
+    ask("scontrol", "release", str(submission.jobs["array"]))
+    cluster.wait()
+    job = run.read("job/job.json")
+    assert (job["device"], job["batch"]) == ("cpu", 1)
+    assert "1 loaded" in cluster.log("load")

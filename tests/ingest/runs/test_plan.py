@@ -12,11 +12,11 @@ import pytest
 import ingest.runs.plan as plan_module
 from ingest.layout import Layout
 from ingest.runs.chunks.cut import cut_into_chunks
-from ingest.runs.folder import Run
+from ingest.runs.folder import Run, lock_run
+from ingest.runs.job_folder import set_device
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, plan
 from ingest.runs.request import Request
-from ingest.runs.store.memory_limit import SHARED
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
@@ -291,12 +291,27 @@ def test_a_run_that_has_begun_with_damaged_systems_is_not_taken_over(
     assert [len(ids(run)) for run in planned(made).runs] == [20]
 
 
-def test_an_open_connection_keeps_its_memory_and_threads(
-    layout: Layout, dataset: Make, planned: Planned
+def test_the_job_of_a_run_that_others_do_is_left_as_it_is(
+    layout: Layout, dataset: Make, planned: Planned, finish: Finish
 ) -> None:
-    connect(layout.store).close()
-    with connect(layout.store, read_only=True) as ours:
-        ours.execute("SET memory_limit = '3.7GiB'; SET threads = 3")
-        before = ours.execute(SHARED).fetchall()
-        assert planned(dataset(20)).sent == 20
-        assert ours.execute(SHARED).fetchall() == before
+    """Neither device nor batch budget is part of a run's id, so others may ask for the same run."""
+    made = dataset(8)
+    first, *_ = planned(made, device="cuda", batch=7).runs
+
+    def asked() -> tuple[str, int | None]:
+        job = first.read("job/job.json")
+        return job["device"], job["batch"]
+
+    request = Request(find_model("toy"), made, ("nodes",))
+    with lock_run(first):  # as its task on another node does
+        assert first in planned(made).runs
+    assert asked() == ("cuda", 7)
+    assert first in plan(layout, request, left=[first]).runs
+    cut_off(first, finish)
+    assert plan(layout, request, left=[first]).run == first
+    assert asked() == ("cuda", 7)
+    assert first in planned(made).runs
+    assert asked() == ("cpu", None)
+    with lock_run(first):
+        set_device(first, "cuda", 7)
+    assert asked() == ("cuda", 7)
