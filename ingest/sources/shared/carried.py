@@ -17,6 +17,7 @@ from ingest.limits import count_cores
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Unreadable
 from ingest.systems.sample import rank
+from ingest.systems.validation import validate
 
 Row = dict[str, str]
 Make = Callable[[Row], Entry | Unreadable]
@@ -62,7 +63,10 @@ class SlowDataset(Dataset):
 
         Args:
             limit: The number of systems, None for all.
-            log: Prints one line; nothing is printed.
+            log: Is not used, as nothing has to be downloaded.
+
+        Returns:
+            A dataset that makes a sample of so many systems, or all if there are no more.
         """
         total = self.approx_systems or 0
         if limit is None or limit >= total:
@@ -104,6 +108,7 @@ def make_some(
     with ProcessPoolExecutor(count_cores(), mp_context=get_context("spawn")) as pool:
         missing = limit
         while chosen := list(islice(ordered, missing)):
-            for entry in pool.map(make, chosen, chunksize=4):
+            for made in pool.map(make, chosen, chunksize=4):
+                entry = validate(made) if isinstance(made, Entry) else made
                 missing -= isinstance(entry, Entry)
                 yield entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest.layout import Layout
@@ -37,6 +38,20 @@ def test_a_limit_makes_the_systems_that_it_means(small: SlowDataset) -> None:
         assert sum(isinstance(entry, Entry) for entry in made) == limit
         assert all(entry.numbers is not None for entry in made if isinstance(entry, Entry))
         assert (dataset.sample, dataset.name) == (limit, "small")
+
+
+def make_impossible(row: Row) -> Entry:
+    """Make an entry, of row 3 one with two atoms in one place."""
+    positions = np.zeros((2, 3))
+    positions[1, 0] = row["id"] != "3"
+    return Entry(row["id"], np.array([1, 1]), positions)
+
+
+def test_others_take_the_place_of_impossible_systems(small: SlowDataset) -> None:
+    limit = ORDER.index("3") + 1
+    made = list(replace(small, make=make_impossible).sampled(limit, print).entries())
+    assert [entry.source_id for entry in made] == ORDER[: limit + 1]
+    assert [entry.source_id for entry in made if isinstance(entry, Unreadable)] == ["3"]
 
 
 def test_without_a_limit_it_is_the_whole_table(small: SlowDataset) -> None:
