@@ -17,6 +17,7 @@ from ingest.maintenance.confirm import confirm_losses
 from ingest.maintenance.dataset_list import describe_datasets
 from ingest.maintenance.forecast import forecast
 from ingest.maintenance.forecast_jobs import forecast_jobs
+from ingest.runs.errors import RequestError
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors
 from ingest.runs.request import Settings
@@ -87,6 +88,11 @@ def list_datasets(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    if said := _where(options).options:
+        raise RequestError(
+            f"--vectors are loaded here and now, and nothing is computed: leave out "
+            f"{', '.join(said)}"
+        )
     file = Path(options.vectors)
     ids = None if options.ids is None else Path(options.ids)
     imported = ImportedVectors(

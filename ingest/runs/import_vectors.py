@@ -74,6 +74,7 @@ def import_file(
         raise RequestError(f"--vectors are of one dataset, not of {len(names)}: {dataset}")
     (found,) = resolve_datasets(layout, dataset, settings.name, numbered=settings.numbered)
     _refuse_settings(settings, found)
+    _refuse_both(imported, found)
     made = prepare_dataset(layout, found.sampled(settings.limit, print_now))
     loaded = import_vectors(layout, imported, made, agree, print_now)
     name = f"{imported.model_id} on {made.dataset}"
@@ -183,6 +184,14 @@ def _refuse_settings(settings: Settings, dataset: Dataset) -> None:
     if options:
         raise RequestError(
             f"--vectors are taken as they are, and all of them: leave out {', '.join(options)}"
+        )
+
+
+def _refuse_both(imported: ImportedVectors, dataset: Dataset) -> None:
+    """Refuse to be told the ids twice, unless the second time is of the dataset's own rows."""
+    if imported.ids is not None and imported.numbered and not dataset.numbered:
+        raise RequestError(
+            f"--ids {imported.ids} and --numbered both say whose the vectors are: leave out one"
         )
 
 

@@ -157,6 +157,25 @@ def test_a_table_without_ids_is_numbered_if_asked(
     assert stored(layout, "other")["mols/2"] == [3.0]
 
 
+def test_options_that_would_be_ignored_are_refused(
+    tmp_path: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mols.csv").write_text("smiles\nCCO\nC\nCC\n")
+    Path("md.xyz").write_text("1\n\nH 0 0 0\n")
+    np.save("v.npy", X[:1])
+    Path("ids.txt").write_text("0\n")
+    words = ["ingest", "mine", "md.xyz", "--vectors", "v.npy", "--ids", "ids.txt"]
+    for more in (["--on", "slurm"], ["--on", "typo"], ["--partition", "p", "--time", "4h"]):
+        assert main([*words, *more]) == 2
+        options = ", ".join(word for word in more if word.startswith("--"))
+        assert f"nothing is computed: leave out {options}\n" in capfd.readouterr().err
+    assert main([*words, "--numbered"]) == 2
+    assert "--ids ids.txt and --numbered both say whose" in capfd.readouterr().err
+    words[2] = "mols.csv"
+    assert main([*words, "--numbered"]) == 0, "which numbers the dataset's rows"
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
 def test_an_index_that_counts_the_rows_is_no_id(
     kind: str, layout: Layout, tmp_path: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
