@@ -162,10 +162,11 @@ def load_vectors(
 
     Args:
         model: A new id: lower-case letters, digits, dots and dashes.
-        dataset: The name of a dataset, or the file of systems that was embedded.
+        dataset: The name of a dataset, or the systems that were embedded: a file, a folder or a
+            glob of files.
         ids: N ids of systems, with or without 'dataset/' before them.
         vectors: (n, d) finite numbers, row i of system ids[i].
-        options: Store, title, license, limit, yes, as of `matterzoo ingest --help`.
+        options: Store, name, title, license, limit, yes, as of `matterzoo ingest --help`.
 
     Raises:
         MatterzooError: Ids or vectors do not fit each other or the dataset.

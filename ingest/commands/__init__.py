@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_embedding(commands: Commands) -> None:
     sub = commands.add("ingest", f"{EMBED}:embed", "embed datasets with models, into the store")
-    _add_request(sub)
+    _add_request(sub, "; with --vectors: they are of all systems, in order")
     about = "what the worker may take, such as 512m or 8g (in a container)"
     sub.add_argument("--memory", type=memory, help=about)
     about = "how many CPU cores the worker may take, such as 2 (in a container)"
@@ -51,9 +51,9 @@ def _add_embedding(commands: Commands) -> None:
     about = "s without a sign of life, after which the worker counts as hung (default: %(default)g)"
     sub.add_argument("--timeout", type=amount, default=Limits.silence, help=about)
     _add_where(sub)
-    about = "a .parquet, .npz, .npy or .csv of ids and vectors, instead of computing them"
+    about = "ids and vectors, not computed here: .parquet, .npz, .npy, .csv, .tsv, .csv.gz, .tsv.gz"
     sub.add_argument("--vectors", help=about)
-    about = "with --vectors: a .txt, .csv, .json or .npy of the ids, in the order of the vectors"
+    about = "with --vectors: a .txt, .csv, .tsv, .json or .npy of their ids, in their order"
     sub.add_argument("--ids", help=about)
     sub.add_argument("--title", help="with --vectors: what the model is")
     about = "with --vectors: the vectors' license (default: recorded as not stated)"
@@ -68,11 +68,11 @@ def _add_embedding(commands: Commands) -> None:
     commands.add("datasets", f"{EMBED}:list_datasets", about)
 
 
-def _add_request(sub: Parser) -> None:
+def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("model", help=SOME_MODELS)
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
-    _add_own_files(sub)
+    _add_own_files(sub, of_vectors)
     about = "how workers are started, such as docker or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"
@@ -87,11 +87,11 @@ def _add_request(sub: Parser) -> None:
     sub.add_argument("--representation", help=about)
 
 
-def _add_own_files(sub: Parser) -> None:
+def _add_own_files(sub: Parser, of_vectors: str = "") -> None:
     about = "what to call your own files as a dataset (default: as the file or folder is called)"
     sub.add_argument("--name", help=about)
     about = "take the numbers of rows, from 0, for ids where a file of yours has none"
-    sub.add_argument("--numbered", action="store_true", help=about)
+    sub.add_argument("--numbered", action="store_true", help=about + of_vectors)
 
 
 def _add_where(sub: Parser) -> None:

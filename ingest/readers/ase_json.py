@@ -14,7 +14,7 @@ from typing import Any
 from ingest.readers.shared import aselmdb_rows as rows
 from ingest.readers.shared import text
 from ingest.readers.shared.fields import UnreadKeys
-from ingest.readers.shared.packed import plain_size
+from ingest.readers.shared.packed import plain_name, plain_size
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item
 from ingest.systems.entry import DatasetError
@@ -48,7 +48,7 @@ def _load(path: Path) -> dict[str, Any]:
     if plain_size(path) > _MAX_SIZE:
         raise DatasetError(
             f"{path} is larger than {_MAX_SIZE} bytes; "
-            f"convert it: `ase db {path.name} --insert-into {path.stem}.db`"
+            f"convert it: `ase db {path.name} --insert-into {plain_name(path).stem}.db`"
         )
     try:
         with text.open_text(path) as file:

@@ -23,7 +23,7 @@ def publish_models(
     Args:
         layout: The store and the files beside it.
         models: Ids of models separated by commas.
-        datasets: Names of datasets separated by commas, or the path of files of systems.
+        datasets: Names of datasets separated by commas, or a file, a folder or a glob of files.
         repo: A dataset repository of the hub, owner/name.
         representations: Names separated by commas; None is all that there are.
 
@@ -60,7 +60,7 @@ def fetch_models(
     Args:
         layout: The store and the files beside it.
         models: Ids of models separated by commas, or all: every model over a dataset.
-        datasets: Names of datasets separated by commas, or the path of files of systems.
+        datasets: Names of datasets separated by commas, or a file, a folder or a glob of files.
         repo: A dataset repository of the hub, owner/name.
         revision: 40 hexadecimal digits, a branch or a tag; None is the newest.
         representations: Names separated by commas; None is all that there are.
