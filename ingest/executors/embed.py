@@ -7,7 +7,9 @@ from contextlib import suppress
 
 from ingest.executors import find_executor
 from ingest.executors.protocol import Executor, Where
+from ingest.executors.side_by_side import choose_crew
 from ingest.layout import Layout
+from ingest.limits import count_cores, free_memory
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import RequestError, explain_disk_error
 from ingest.runs.plan import count_missing
@@ -176,8 +178,11 @@ def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) 
         if why_inapplicable(request.selection, request.dataset) is None
     ]
     tasks = [task for task in tasks if task.systems]
+    seconds = [task.seconds or 0.0 for task in tasks]
+    devices = [request.device for request in requests]
+    crew = choose_crew(runtime, devices, seconds, count_cores(), free_memory())
     if tasks:
-        for line in estimate_cost(layout, runtime, tasks).lines():
+        for line in estimate_cost(layout, runtime, tasks, crew.workers).lines():
             print_now(line)
 
 

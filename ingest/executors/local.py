@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -43,6 +44,7 @@ class LocalExecutor:
         self._layout = layout
         self._execution = Execution(layout, runtime, limits)
         self._failed: list[Request] = []
+        self._numbers: dict[int, int] = {}  # of the requests whose turn has come
 
     def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
         """Run requests, those of a family together, so that they share a worker.
@@ -59,15 +61,10 @@ class LocalExecutor:
         Returns:
             The requests that failed.
         """
-        self._failed = []
-        many = len(requests) > 1
-        ordered = [request for group in _by_worker(requests) for request in group]
-        places = {
-            id(request): f"[{number} of {len(requests)}] " if many else ""
-            for number, request in enumerate(ordered, start=1)
-        }
-        later = self._run(ordered, places, SHORT_PATIENCE, again=many)
-        self._run(later, places, PATIENCE, again=False)
+        self._failed, self._numbers = [], {}
+        total = len(requests)
+        later = self._run(requests, total, SHORT_PATIENCE, again=total > 1)
+        self._run(later, total, PATIENCE, again=False)
         for request, fault in self._execution.finish():
             model_id = request.selection.model_id
             self._fail(
@@ -78,19 +75,30 @@ class LocalExecutor:
         return self._failed
 
     def _run(
-        self, requests: Sequence[Request], places: dict[int, str], patience: float, *, again: bool
+        self, requests: Sequence[Request], total: int, patience: float, *, again: bool
     ) -> list[Request]:
-        """Run requests; return those to be tried again, because others are busy."""
+        """Run requests of `total`; return those to be tried again, because others are busy."""
         groups = [
-            [self._execution.prepare(request, places[id(request)], patience) for request in group]
+            [self._execution.prepare(request, patience) for request in group]
             for group in _by_worker(requests)
         ]
+        counter = itertools.count(len(self._numbers) + 1)
 
         def attempt(turn: Turn, worker: FamilyWorker) -> bool:
+            if total > 1:
+                if id(turn.request) not in self._numbers:
+                    self._numbers[id(turn.request)] = next(counter)
+                turn = replace(turn, place=f"[{self._numbers[id(turn.request)]} of {total}] ")
             return self._try(turn, worker, patience, again=again)
 
         turns = [turn for group in groups for turn in group]
-        crew = choose_crew(self._execution.runtime, turns, count_cores(), free_memory())
+        crew = choose_crew(
+            self._execution.runtime,
+            [turn.request.device for turn in turns],
+            [turn.seconds for turn in turns],
+            count_cores(),
+            free_memory(),
+        )
         if crew.workers == 1:
             return [turn.request for turn in self._one_by_one(groups, attempt)]
         return [turn.request for turn in self._side_by_side(groups, crew, attempt)]
@@ -107,15 +115,10 @@ class LocalExecutor:
         self, groups: Sequence[list[Turn]], crew: Crew, attempt: Attempt
     ) -> list[Turn]:
         """Run requests by several workers, first those that need none; see `_one_by_one`."""
-        turns = [turn for group in groups for turn in group]
-        idle = [turn for turn in turns if not turn.runs]
-        numbered = [
-            [replace(turn, place=f"[{number} of {len(turns)}] ")]
-            for number, turn in enumerate(idle, start=1)
-        ]
-        later = self._one_by_one(numbered, attempt)
+        idle = [[turn] for group in groups for turn in group if not turn.runs]
+        later = self._one_by_one(idle, attempt)
         busy = [[turn for turn in group if turn.runs] for group in groups]
-        return later + SideBySide(self._execution, busy, crew, attempt).run(len(idle))
+        return later + SideBySide(self._execution, busy, crew, attempt).run()
 
     def _try(self, turn: Turn, worker: FamilyWorker, patience: float, *, again: bool) -> bool:
         """Run one request; return False if it is to be tried again, because others are busy."""

@@ -11,9 +11,10 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
-from ingest.runs.cost import START_SECONDS, seconds_of
+from ingest.runs.cost import START_SECONDS
 from ingest.runs.execute import Execution, Turn
 from ingest.runs.reporting import report_error
 from ingest.runtimes.family_worker import FamilyWorker
@@ -39,7 +40,7 @@ class Group:
     @property
     def seconds(self) -> float:
         """How long the requests that wait take, as far as that is known."""
-        return sum(map(_seconds, self.turns))
+        return sum(turn.seconds for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,13 @@ class Crew:
     threads: int | None = None
 
 
-def choose_crew(runtime: Runtime, turns: Sequence[Turn], cores: int, free: int | None) -> Crew:
+def choose_crew(
+    runtime: Runtime,
+    devices: Sequence[str],
+    seconds: Sequence[float],
+    cores: int,
+    free: int | None,
+) -> Crew:
     """Choose how many workers are to run at once.
 
     It is one on a GPU, in containers, each of which may take the machine's whole memory, and where
@@ -64,12 +71,12 @@ def choose_crew(runtime: Runtime, turns: Sequence[Turn], cores: int, free: int |
 
     Args:
         runtime: What starts the workers.
-        turns: What is to be done.
+        devices: Where each of the requests is to be computed.
+        seconds: How long each of them takes; 0 if that is not known.
         cores: How many processors there are.
         free: Bytes of memory that are free; None if that is not known.
     """
-    seconds = [_seconds(turn) for turn in turns]
-    if runtime.confines or any(turn.request.device != "cpu" for turn in turns) or not seconds:
+    if runtime.confines or any(device != "cpu" for device in devices) or not seconds:
         return Crew(1)
     stated = os.environ.get("OMP_NUM_THREADS", "")
     own = int(stated) if stated.isdecimal() else 0
@@ -107,24 +114,20 @@ class SideBySide:
         """
         self._execution, self._crew, self._attempt = execution, crew, attempt
         self._neighbors = Neighbors(crew.threads or 1)
-        self._groups = [Group(sorted(group, key=_seconds, reverse=True)) for group in groups]
+        longest_first = partial(sorted, key=lambda turn: turn.seconds, reverse=True)
+        self._groups = [Group(longest_first(group)) for group in groups]
         self._groups.sort(key=lambda group: group.seconds, reverse=True)
-        self._total, self._taken = sum(len(group) for group in groups), 0
         self._lock = threading.Lock()
         self._again: list[Turn] = []
         self._errors: list[BaseException] = []
         self._at_work: set[int] = set()  # the threads that can be interrupted
 
-    def run(self, done: int) -> list[Turn]:
+    def run(self) -> list[Turn]:
         """Run the requests. If this thread is interrupted, all workers end.
-
-        Args:
-            done: How many requests of the command needed no worker, for the count that is shown.
 
         Returns:
             Those that are to be tried again.
         """
-        self._total, self._taken = self._total + done, done
         threads = [
             threading.Thread(target=self._serve, name=f"worker {number}", daemon=True)
             for number in range(self._crew.workers)
@@ -198,9 +201,7 @@ class SideBySide:
                 if group is None:
                     return None
                 group.workers += 1
-            self._taken += 1
-            turn = group.turns.pop(0)
-            return group, replace(turn, place=f"[{self._taken} of {self._total}] ")
+            return group, group.turns.pop(0)
 
     def _choose(self) -> Group | None:
         """Return the group that a worker is to be started for, if it is worth while."""
@@ -212,11 +213,3 @@ class SideBySide:
         if longest is None or longest.seconds / longest.workers < START_SECONDS:
             return None
         return longest
-
-
-def _seconds(turn: Turn) -> float:
-    """Return how long a request takes, 0 if that is not known."""
-    planned = turn.planned
-    if planned is None or all(run.finished for run in planned.runs):
-        return 0.0
-    return seconds_of(turn.request.selection, planned.sent) or 0.0

@@ -37,6 +37,11 @@ class Task:
         """Bytes that the vectors of all systems take on disk."""
         return self.systems * bytes_per_system(self.selection, self.representations)
 
+    @property
+    def seconds(self) -> float | None:
+        """See `seconds_of`."""
+        return seconds_of(self.selection, self.systems)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -47,7 +52,8 @@ class Cost:
         ready: Families with a ready environment.
         models: How many models are run.
         systems: How many vectors are computed, over all models.
-        seconds: How long that takes, without the unmeasured models.
+        workers: How many workers do it side by side.
+        seconds: How long that takes them, without the unmeasured models.
         unmeasured: Models of unknown speed.
         vectors_mb: What the vectors take on disk, in MB.
         free_mb: What is free on the store's disk, in MB.
@@ -57,6 +63,7 @@ class Cost:
     ready: tuple[Family, ...]
     models: int
     systems: int
+    workers: int
     seconds: float
     unmeasured: tuple[str, ...]
     vectors_mb: float
@@ -70,7 +77,8 @@ class Cost:
     def lines(self) -> list[str]:
         """Return what there is to compute, the environments and the disk, as lines to report."""
         size = f"{self.systems:,} vectors by {self.models} model{'s' if self.models != 1 else ''}"
-        lines = [f"to compute: {size}, about {duration(self.seconds)} on 2 CPU cores"]
+        by = "on 2 CPU cores" if self.workers == 1 else f"by {self.workers} workers at once"
+        lines = [f"to compute: {size}, about {duration(self.seconds)} {by}"]
         if self.unmeasured:
             names = ", ".join(self.unmeasured)
             lines[0] += f" (without {names}: their speed is not measured)"
@@ -91,13 +99,16 @@ class Cost:
         return lines
 
 
-def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Cost:
+def estimate_cost(
+    layout: Layout, runtime: Runtime, tasks: Sequence[Task], workers: int = 1
+) -> Cost:
     """Estimate what some tasks take together.
 
     Args:
         layout: The store that is to hold the vectors.
         runtime: What is to start the workers.
         tasks: What is to be embedded.
+        workers: How many workers do it side by side.
 
     Returns:
         The cost.
@@ -108,9 +119,10 @@ def estimate_cost(layout: Layout, runtime: Runtime, tasks: Sequence[Task]) -> Co
         ready=tuple(f for f in families if runtime.ready(f)),
         models=len({task.selection.model_id for task in tasks}),
         systems=sum(task.systems for task in tasks),
-        seconds=_seconds(tasks),
+        workers=workers,
+        seconds=_together(tasks, workers),
         unmeasured=tuple(
-            dict.fromkeys(task.selection.model_id for task in tasks if _speed(task) is None)
+            dict.fromkeys(task.selection.model_id for task in tasks if task.seconds is None)
         ),
         vectors_mb=sum(task.vector_bytes for task in tasks) / 1e6,
         free_mb=shutil.disk_usage(nearest_existing(layout.store.parent)).free / 1e6,
@@ -143,17 +155,13 @@ def seconds_of(selection: Selection, systems: int) -> float | None:
     return systems / speed if speed else None
 
 
-def _seconds(tasks: Sequence[Task]) -> float:
+def _together(tasks: Sequence[Task], workers: int) -> float:
     """Return how long tasks of measured speed take; models of a family share a worker."""
-    measured = [(task, speed) for task in tasks if (speed := _speed(task)) is not None]
+    measured = [(task, seconds) for task in tasks if (seconds := task.seconds) is not None]
     families = {task.selection.family.name for task, _ in measured}
     starts = START_SECONDS * len(families) + LOAD_SECONDS * (len(measured) - len(families))
-    return starts + sum(task.systems / speed for task, speed in measured)
-
-
-def _speed(task: Task) -> float | None:
-    """Return how many systems per second a task's model takes on 2 CPU cores, if that is known."""
-    return task.selection.model.compute.systems_per_second or None
+    each = [seconds for _, seconds in measured]
+    return max((starts + sum(each)) / workers, max(each, default=0.0))
 
 
 def nearest_existing(path: Path) -> Path:

@@ -14,6 +14,7 @@ import duckdb
 from ingest.failures import Killed, RunError
 from ingest.layout import Layout
 from ingest.limits import Limits
+from ingest.runs.cost import seconds_of
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.job_folder import set_device
 from ingest.runs.pending import Computed, Failed, PendingLoads
@@ -40,17 +41,24 @@ class Turn:
 
     Attributes:
         request: What is asked for.
-        place: Which of how many requests this is; '' if it is the only one.
         skipped: Why the model can take no system of the dataset; None if it can.
         planned: What is to be done; None if nothing is, or if that could not be found out.
         fault: Why the request cannot be planned; None if it can.
+        place: Which of how many requests this is; '' if it is the only one.
     """
 
     request: Request
-    place: str
     skipped: str | None = None
     planned: Plan | None = None
     fault: MatterzooError | duckdb.Error | OSError | None = None
+    place: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long the request takes, without a start; 0 if that is not known."""
+        if self.planned is None or all(run.finished for run in self.planned.runs):
+            return 0.0
+        return seconds_of(self.request.selection, self.planned.sent) or 0.0
 
     @property
     def name(self) -> str:
@@ -95,23 +103,22 @@ class Execution:
     def __post_init__(self) -> None:
         self.pending = PendingLoads(self.layout)
 
-    def prepare(self, request: Request, place: str, patience: float) -> Turn:
+    def prepare(self, request: Request, patience: float) -> Turn:
         """Plan a request. If that fails, `execute` raises the error when it is its turn.
 
         Args:
             request: What is asked for.
-            place: See `Turn`.
             patience: How many seconds to wait for a store that others use.
         """
         reason = why_inapplicable(request.selection, request.dataset)
         if reason is not None:
-            return Turn(request, place, skipped=reason)
+            return Turn(request, skipped=reason)
         try:
-            return Turn(request, place, planned=plan(self.layout, request, patience))
+            return Turn(request, planned=plan(self.layout, request, patience))
         except duckdb.InterruptException:
             raise
         except (MatterzooError, duckdb.Error, OSError) as error:
-            return Turn(request, place, fault=error)
+            return Turn(request, fault=error)
 
     def worker(self, turns: Sequence[Turn], neighbors: Neighbors | None = None) -> FamilyWorker:
         """Return the worker for some requests, a context manager. It starts with the first job.

@@ -17,11 +17,11 @@ from shutil import copytree
 
 import pytest
 
-from ingest.executors import local
+from ingest.executors import embed, local
 from ingest.executors.side_by_side import WORKER_BYTES, Crew, choose_crew
 from ingest.layout import Layout
 from ingest.runs.execute import Turn
-from ingest.runs.folder import list_runs
+from ingest.runs.folder import list_runs, lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.request import Request
 from ingest.runtimes.docker import RUNTIME as DOCKER
@@ -64,7 +64,8 @@ def slow(
     monkeypatch.setenv("TOY_PIDS", str(pids))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for name, value in (("count_cores", 2), ("free_memory", 2 * WORKER_BYTES)):
-        monkeypatch.setattr(local, name, lambda value=value: value)
+        for module in (embed, local):
+            monkeypatch.setattr(module, name, lambda value=value: value)
     return lambda: [int(line) for line in pids.read_text().splitlines()]
 
 
@@ -94,6 +95,7 @@ def test_two_workers_give_the_same_as_one(
     assert main(["ingest", ALL, molecules, "--runtime", "venv"]) == 0
     assert len(slow()) == 3 and len(set(slow())) == 2
     said = capfd.readouterr().out
+    assert "to compute: 12 vectors by 3 models, about 65 s by 2 workers at once" in said
     assert sorted(re.findall(r"\[(\d) of 3\] toy\S* on molecules: 4 systems on cpu", said)) == list(
         "123"
     )
@@ -223,6 +225,23 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def test_a_request_that_is_tried_again_keeps_its_number(
+    slow: Callable[[], list[int]],
+    dataset: Make,
+    planned: Planned,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
+) -> None:
+    made = dataset(4)
+    monkeypatch.setattr(embed, "prepare_dataset", lambda layout, found, **_: made)
+    assert main(["ingest", "toy-potential", "elements", "--runtime", "venv"]) == 0
+    (run,) = planned(made, names=("nodes",)).runs
+    with lock_run(run):
+        assert main(["ingest", ALL, "elements", "--runtime", "venv"]) == 1
+    said = re.findall(r"\[(\d) of 3\] toy on tiny: 4 systems", capfd.readouterr().out)
+    assert len(said) == 2 and len(set(said)) == 1
+
+
 def test_who_works_alone_waits_for_the_others_and_they_for_it() -> None:
     neighbors, order = Neighbors(1), list[str]()
     started, go_on = threading.Event(), threading.Event()
@@ -263,17 +282,19 @@ def test_there_are_as_many_workers_as_the_machine_and_the_work_allow(
 ) -> None:
     made = dataset(4)
     turns = [
-        Turn(Request(find_model(name), made, ("nodes",)), "", planned=planned(made, model_id=name))
+        Turn(Request(find_model(name), made, ("nodes",)), planned=planned(made, model_id=name))
         for name in ALL.split(",")
     ]
-    assert choose_crew(VENV, turns, 2, None) == Crew(2, 1)
-    assert choose_crew(VENV, turns, 16, None) == Crew(3, 5)
-    assert choose_crew(VENV, turns, 16, 2 * WORKER_BYTES) == Crew(2, 8)
-    assert choose_crew(VENV, turns, 16, WORKER_BYTES) == Crew(1)
-    assert choose_crew(VENV, turns, 1, None) == Crew(1)
-    assert choose_crew(VENV, turns[:1], 16, None) == Crew(1)
-    assert choose_crew(DOCKER, turns, 16, None) == Crew(1)
-    assert choose_crew(VENV, [], 16, None) == Crew(1)
+    cpu, seconds = ["cpu"], [turn.seconds for turn in turns]
+    assert choose_crew(VENV, cpu, seconds, 2, None) == Crew(2, 1)
+    assert choose_crew(VENV, cpu, seconds, 16, None) == Crew(3, 5)
+    assert choose_crew(VENV, cpu, seconds, 16, 2 * WORKER_BYTES) == Crew(2, 8)
+    assert choose_crew(VENV, cpu, seconds, 16, WORKER_BYTES) == Crew(1)
+    assert choose_crew(VENV, cpu, seconds, 1, None) == Crew(1)
+    assert choose_crew(VENV, cpu, seconds[:1], 16, None) == Crew(1)
+    assert choose_crew(DOCKER, cpu, seconds, 16, None) == Crew(1)
+    assert choose_crew(VENV, ["cpu", "cuda"], seconds, 16, None) == Crew(1)
+    assert choose_crew(VENV, cpu, [], 16, None) == Crew(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    assert choose_crew(VENV, turns, 16, None) == Crew(2, 8)
-    assert choose_crew(VENV, turns, 8, None) == Crew(1)
+    assert choose_crew(VENV, cpu, seconds, 16, None) == Crew(2, 8)
+    assert choose_crew(VENV, cpu, seconds, 8, None) == Crew(1)
