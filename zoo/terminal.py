@@ -256,6 +256,16 @@ def gigabytes(size: float, digits: int = 1) -> str:
     return f"{size / 1e9:,.{digits}f} GB"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return '1 chunk', '2 chunks' or '1,000 chunks'.
+
+    Args:
+        count: How many.
+        noun: What, as one of it is called.
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a rough duration such as '40 s', '3 min' or '2.5 h'.
 

@@ -139,7 +139,7 @@ def _make_executor(
 
 
 def refuse_options(executor: type[Executor], settings: Settings, where: Where) -> None:
-    """Refuse what an executor would pass over in silence.
+    """Refuse what an executor would pass over in silence, or cannot take.
 
     Args:
         executor: Where runs are started.
@@ -147,7 +147,7 @@ def refuse_options(executor: type[Executor], settings: Settings, where: Where) -
         where: The options of a scheduler.
 
     Raises:
-        RequestError: An option is given that the executor does not take.
+        RequestError: An option is given that the executor does not take as it is.
     """
     surplus = [name for name in where.options if name != "--on"]
     if surplus and not executor.schedules:
@@ -157,6 +157,7 @@ def refuse_options(executor: type[Executor], settings: Settings, where: Where) -
             f"on {executor.name}, --memory and --cpus are the scheduler's: "
             "give --sbatch='--mem=8G --cpus-per-task=4'"
         )
+    executor.check(where, settings)
 
 
 def _make_requests(

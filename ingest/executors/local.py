@@ -16,7 +16,7 @@ from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.errors import RequestError, RunBusy, ShardError, explain_disk_error
 from ingest.runs.execute import Execution, Turn
 from ingest.runs.reporting import report_error
-from ingest.runs.request import Request
+from ingest.runs.request import Request, Settings
 from ingest.runs.store.waiting import PATIENCE, SHORT_PATIENCE
 from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.protocol import Runtime
@@ -45,6 +45,15 @@ class LocalExecutor:
         self._execution = Execution(layout, runtime, limits)
         self._failed: list[Request] = []
         self._numbers: dict[int, int] = {}  # of the requests whose turn has come
+
+    @staticmethod
+    def check(where: Where, settings: Settings) -> None:
+        """Refuse nothing; see `Executor`.
+
+        Args:
+            where: Has no options: those of a scheduler are refused before.
+            settings: How the models are to be run.
+        """
 
     def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
         """Run requests, those of a family together, so that they share a worker.

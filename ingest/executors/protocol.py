@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.request import Request
+from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
 
 
@@ -66,6 +66,18 @@ class Executor(Protocol):
             runtime: What starts the workers.
             limits: What a worker may use.
             where: The options of a scheduler.
+        """
+
+    @staticmethod
+    def check(where: Where, settings: Settings) -> None:
+        """Refuse options that it cannot take, before anything is made ready.
+
+        Args:
+            where: The options of a scheduler.
+            settings: How the models are to be run.
+
+        Raises:
+            RequestError: An option is not what it has to be.
         """
 
     def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:

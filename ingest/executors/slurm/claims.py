@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingest.executors.slurm.engine import LiveJob, live_jobs
-from ingest.executors.slurm.submission import list_submissions
+from ingest.executors.slurm.starts import Starts
+from ingest.executors.slurm.submission import Submission, job_names, list_submissions
+from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 
@@ -32,16 +35,48 @@ def find_claims(layout: Layout) -> Claims:
     Raises:
         SlurmError: Slurm does not answer, so nobody knows what its jobs are at.
     """
+    submissions = list(list_submissions(layout))
     by_name: dict[str, list[LiveJob]] = {}
-    for job in live_jobs():
+    for job in live_jobs(job_names(submissions)):
         by_name.setdefault(job.name, []).append(job)
     claims = Claims()
-    for submission in list_submissions(layout) if by_name else ():
-        tasks = by_name.get(submission.job_name, ())
-        loads = by_name.get(submission.load_name, ())
-        for job in tasks:
-            runs = submission.tasks[job.task] if job.task is not None else ()
-            claims.computing |= dict.fromkeys(runs, job.job_id)
-        for job in loads:
-            claims.loading |= dict.fromkeys(submission.runs, job.job_id)
+    for submission in submissions:
+        tasks = by_name.get(submission.job_name, [])
+        loads = by_name.get(submission.load_name, [])
+        if tasks or loads:
+            own = _computing(submission, tasks)
+            claims.computing |= own
+            for run in _loading(submission, own, claims.computing) if loads else ():
+                claims.loading[run] = loads[0].job_id
     return claims
+
+
+def _computing(submission: Submission, tasks: Sequence[LiveJob]) -> dict[Run, int]:
+    """Return the chunks that live tasks compute, without those that they have given up."""
+    chunks = submission.tasks
+    return {
+        run: job.job_id
+        for job in tasks
+        if job.task is not None
+        for run in chunks[job.task]
+        if not _is_settled(submission, run)
+    }
+
+
+def _loading(
+    submission: Submission, own: Container[Run], computing: Container[Run]
+) -> Iterator[Run]:
+    """Yield the chunks that a live load job is going to find finished."""
+    given = {submission.run(run_id) for run_id in submission.content["load"]}
+    for run in submission.runs:
+        comes = run.finished or run in own or (run in given and run in computing)
+        if comes and not _is_settled(submission, run):
+            yield run
+
+
+def _is_settled(submission: Submission, run: Run) -> bool:
+    """Return whether the jobs of a submission do nothing more for a chunk."""
+    try:
+        return Starts.of(submission, run).failed or bool(submission.outcome(run))
+    except Damaged:  # the jobs can read it no more than this process
+        return True

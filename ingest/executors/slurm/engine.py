@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from zoo.errors import MatterzooError
 
 TIMEOUT = 120.0  # s that a command of Slurm may take; a busy controller needs many
 FORMAT = "%j|%F|%K|%T|%r|%N"
+MOST_NAMES = 1000  # that squeue is asked for at once: a word of a command line has its limits
+NO_NAME = "matterzoo"  # no job has it
+# Variables that would have sbatch pass over what our scripts say.
+OVERRIDING = {
+    f"SBATCH_{name}"
+    for name in (
+        *("JOB_NAME", "ARRAY_INX", "OUTPUT", "OPEN_MODE", "SIGNAL", "REQUEUE", "NO_REQUEUE"),
+        *("CLUSTERS", "WAIT"),
+    )
+}
 USUAL_ARRAY_SIZE = 1001  # Slurm's default of MaxArraySize
 
 
@@ -19,6 +30,10 @@ class SlurmError(MatterzooError):
     """A command of Slurm is missing or has failed; the message has its answer."""
 
     exit_code = 1
+
+
+class Unsure(SlurmError):
+    """Slurm does not say whether it has taken a job."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +57,12 @@ class LiveJob:
     node: str
 
 
-def submit(script: Path, *options: str) -> int:
+def submit(script: Path, name: str, *options: str) -> int:
     """Submit a script.
 
     Args:
         script: A script for sbatch.
+        name: The name of the job, which no other has.
         options: Options for sbatch, which come before those in the script.
 
     Returns:
@@ -54,18 +70,41 @@ def submit(script: Path, *options: str) -> int:
 
     Raises:
         SlurmError: Slurm does not take it.
+        Unsure: It may have taken it.
     """
-    return int(_ask(["sbatch", "--parsable", *options, str(script)]).split(";")[0])
+    try:
+        answer = _ask(["sbatch", "--parsable", f"--job-name={name}", *options, str(script)])
+        found = re.findall(r"^(\d+)(?:;.*)?$", answer, re.MULTILINE)
+        if found:
+            return int(found[-1])
+        fault = SlurmError(f"sbatch has answered {answer!r}, and not the number of a job")
+    except SlurmError as error:
+        fault = error
+    try:  # only the answer may have been lost
+        live = live_jobs([name])
+    except SlurmError as error:
+        raise Unsure(f"{fault}; nor is it known whether there is a job {name}: {error}") from error
+    if not live:
+        raise fault
+    return live[0].job_id
 
 
-def live_jobs() -> list[LiveJob]:
-    """Return this user's jobs that are not over, with a line per task of an array.
+def live_jobs(names: Sequence[str]) -> list[LiveJob]:
+    """Return the jobs of some names that are not over, with a line per task of an array.
+
+    Args:
+        names: Names of jobs, which may be other users'.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SlurmError: Slurm does not answer; it is asked also if there is no name.
     """
-    answer = _ask(["squeue", "--me", "--noheader", "--array", f"--format={FORMAT}"])
-    return [_parse(line) for line in answer.splitlines() if line.count("|") == FORMAT.count("|")]
+    jobs = []
+    for first in range(0, len(names) or 1, MOST_NAMES):
+        some = ",".join(names[first : first + MOST_NAMES]) or NO_NAME
+        options = ["--all", "--noheader", "--array", f"--name={some}", f"--format={FORMAT}"]
+        lines = _ask(["squeue", *options]).splitlines()
+        jobs += [_parse(line) for line in lines if line.count("|") == FORMAT.count("|")]
+    return jobs
 
 
 def cancel(job_id: int) -> None:
@@ -109,7 +148,9 @@ def node_name() -> str:
 def _ask(command: list[str]) -> str:
     """Return what a command prints."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=_variables()
+        )
     except FileNotFoundError:
         raise SlurmError(
             f"there is no {command[0]} here: --on slurm needs a machine from which jobs are "
@@ -123,6 +164,15 @@ def _ask(command: list[str]) -> str:
         said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
         raise SlurmError(f"Slurm refuses `{' '.join(command)}`: {said}")
     return done.stdout.strip()
+
+
+def _variables() -> dict[str, str]:
+    """Return this process's variables, but those that change what is asked of Slurm."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OVERRIDING and not name.startswith(("SQUEUE_", "SCANCEL_"))
+    }
 
 
 def _parse(line: str) -> LiveJob:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.executors.protocol import Where
 from ingest.executors.slurm.claims import Claims, find_claims
-from ingest.executors.slurm.engine import SlurmError, max_array_size, submit
+from ingest.executors.slurm.engine import SlurmError, Unsure, max_array_size, submit
 from ingest.executors.slurm.grouping import Chunk, group
-from ingest.executors.slurm.late import FilesUnseen, await_vectors
-from ingest.executors.slurm.script import array_script, load_script, to_slurm_time
+from ingest.executors.slurm.script import (
+    array_range,
+    array_script,
+    check_options,
+    load_script,
+    stated_options,
+)
 from ingest.executors.slurm.staging import Staging
 from ingest.executors.slurm.submission import Submission, submissions_folder
-from ingest.failures import RunError
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.cost import seconds_of
-from ingest.runs.errors import RequestError
-from ingest.runs.folder import Run, lock_run
+from ingest.runs.errors import explain_disk_error
+from ingest.runs.folder import Run
 from ingest.runs.reporting import report_error
-from ingest.runs.request import Request, why_inapplicable
-from ingest.runs.vectors.files import reopen_damaged
+from ingest.runs.request import Request, Settings, why_inapplicable
 from ingest.runtimes.protocol import Runtime
-from schemas.errors import StoreError
 from zoo.command_line import print_now
+from zoo.errors import MatterzooError
 from zoo.files import file_lock, write_atomically
+from zoo.terminal import plural
 
 
 @dataclass
@@ -46,6 +52,11 @@ class _Work:
     chunks: list[Chunk] = field(default_factory=list)
     load: list[Run] = field(default_factory=list)
     after: set[int] = field(default_factory=set)
+
+    def add(self, more: _Work) -> None:
+        self.chunks += more.chunks
+        self.load += more.load
+        self.after |= more.after
 
 
 class SlurmExecutor:
@@ -63,10 +74,18 @@ class SlurmExecutor:
 
     def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
         """Make an executor; see `Executor`."""
-        if where.time is not None:
-            to_slurm_time(where.time)  # raises before anything is staged
         self._layout, self._runtime, self._limits, self._where = layout, runtime, limits, where
         self._staging = Staging(layout, runtime)
+
+    @staticmethod
+    def check(where: Where, settings: Settings) -> None:
+        """Refuse options; see `Executor`.
+
+        Args:
+            where: The options of the scheduler.
+            settings: How the models are to be run.
+        """
+        check_options(where, settings)
 
     def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
         """Submit what is missing and what no job that is not over computes already.
@@ -80,13 +99,8 @@ class SlurmExecutor:
 
         Raises:
             SlurmError: Slurm does not answer, or does not take the jobs.
-            RequestError: Slurm cannot be asked for such jobs.
+            RequestError: Slurm takes no array of so many tasks.
         """
-        for request in requests:
-            if request.device not in ("cpu", "cuda"):
-                raise RequestError(
-                    f"--device is {request.device}; on slurm, Slurm chooses the GPU: give cuda"
-                )
         folder = submissions_folder(self._layout)
         folder.mkdir(parents=True, exist_ok=True)
         waiting = "waiting for another command that submits for this store"
@@ -99,13 +113,19 @@ class SlurmExecutor:
         if not work.chunks and not work.load:
             print_now("nothing to submit")
             return failed
-        submission = self._write(requests[0], work, command)
+        submission, jobs = Submission.new(self._layout), dict[str, int]()
         try:
-            jobs = self._start(submission, work)
-        except SlurmError:
-            shutil.rmtree(submission.folder)
+            self._write(submission, requests[0], work, command)
+            self._start(submission, work, jobs)
+        except Unsure:  # the folder is needed if there is a job
             raise
-        write_json(submission.folder / "jobs.json", jobs)
+        except BaseException:
+            if not jobs:
+                shutil.rmtree(submission.folder, ignore_errors=True)
+            raise
+        finally:
+            if jobs:
+                write_json(submission.folder / "jobs.json", jobs)
         self._report(submission, jobs)
         return failed
 
@@ -116,17 +136,24 @@ class SlurmExecutor:
         if reason is not None:
             print_now(f"{name}: skipped, {reason}")
             return True
+        more = _Work()
         try:
-            planned = self._staging.stage(request, claims.computing)
+            planned = self._staging.stage(request, claims)
+            for run in planned.runs:
+                self._add(request, run, claims, more)
         except duckdb.InterruptException:
             raise
-        except (RunError, StoreError, RequestError) as error:
+        except (MatterzooError, duckdb.Error, pa.ArrowException) as error:
             report_error(f"{name}: {error}")
             return False
-        before = len(work.chunks), len(work.load)
-        for run in planned.runs:
-            self._add(request, run, claims, work)
-        computed, loaded = len(work.chunks) - before[0], len(work.load) - before[1]
+        except OSError as error:
+            fault = explain_disk_error(error, self._layout)
+            if fault is None:
+                raise
+            report_error(f"{name}: {fault}")
+            return False
+        work.add(more)
+        computed, loaded = len(more.chunks), len(more.load)
         at_work = len(planned.runs) - computed - loaded
         print_now(f"{name}: {_describe(planned.wanted - planned.sent, computed, loaded, at_work)}")
         return True
@@ -138,7 +165,7 @@ class SlurmExecutor:
             return
         if computing:
             work.after.add(claims.computing[run])
-        if computing or (run.finished and not _reopen_damaged(run)):
+        if computing or run.finished:
             work.load.append(run)
             return
         selection = request.selection
@@ -146,11 +173,10 @@ class SlurmExecutor:
         family = selection.family.name
         work.chunks.append(Chunk(run.run_id, family, selection.model_id, seconds))
 
-    def _write(self, request: Request, work: _Work, command: str) -> Submission:
+    def _write(self, submission: Submission, request: Request, work: _Work, command: str) -> None:
         """Write the folder of the submission, with its scripts; all requests have one device."""
         most = max_array_size() if work.chunks else 1
         tasks = group(work.chunks, most, self._where.per_task) if work.chunks else []
-        submission = Submission.new(self._layout)
         (submission.folder / "logs").mkdir(parents=True)
         content = {
             "command": command,
@@ -167,27 +193,27 @@ class SlurmExecutor:
             write_atomically(submission.folder / "array.sbatch", script)
         script = load_script(submission, self._where)
         write_atomically(submission.folder / "load.sbatch", script)
-        return submission
 
-    def _start(self, submission: Submission, work: _Work) -> dict[str, int]:
-        """Submit both jobs; return their numbers."""
-        jobs, after = {}, set(work.after)
+    def _start(self, submission: Submission, work: _Work, jobs: dict[str, int]) -> None:
+        """Submit both jobs; put their numbers into `jobs`."""
+        after, stated = set(work.after), stated_options(self._where)
         if work.chunks:
-            jobs["array"] = submit(submission.folder / "array.sbatch")
+            array = submission.folder / "array.sbatch"
+            options = [array_range(submission, self._where), *stated]
+            jobs["array"] = submit(array, submission.job_name, *options)
             after.add(jobs["array"])
         dependency = [f"--dependency=afterany:{':'.join(map(str, sorted(after)))}"] if after else []
         load = submission.folder / "load.sbatch"
         try:
-            jobs["load"] = submit(load, *dependency)
+            jobs["load"] = submit(load, submission.load_name, *dependency, *stated)
         except SlurmError as error:
             if not work.chunks:
                 raise
-            write_json(submission.folder / "jobs.json", jobs)
-            raise RequestError(
+            words = ["sbatch", f"--job-name={submission.load_name}", *dependency, str(load)]
+            raise SlurmError(
                 f"array {jobs['array']} is submitted, and the job that loads its chunks is not: "
-                f"{error}. `sbatch {' '.join(dependency)} {load}` submits it"
+                f"{error}. `{shlex.join(words)}` submits it"
             ) from error
-        return jobs
 
     def _report(self, submission: Submission, jobs: dict[str, int]) -> None:
         for name in ("array", "load"):
@@ -199,16 +225,6 @@ class SlurmExecutor:
         print_now("`matterzoo status` says how far it is; `matterzoo cancel` ends it")
 
 
-def _reopen_damaged(run: Run) -> bool:
-    """Have a run computed again if its files are damaged, and not only seen late."""
-    try:
-        await_vectors(run)
-    except FilesUnseen as error:
-        print_now(f"  {error}")
-    with lock_run(run):
-        return reopen_damaged(run)
-
-
 def _describe(stored: int, computed: int, loaded: int, at_work: int) -> str:
     """Return what is done for a request, by its chunks."""
     parts = {
@@ -216,7 +232,7 @@ def _describe(stored: int, computed: int, loaded: int, at_work: int) -> str:
         "computed before, to load": loaded,
         "in jobs that are not over": at_work,
     }
-    said = [f"{n} chunk{'s' if n != 1 else ''} {what}" for what, n in parts.items() if n]
+    said = [f"{plural(n, 'chunk')} {what}" for what, n in parts.items() if n]
     if stored:
         said.append(f"{stored} systems already stored")
     return ", ".join(said) or "nothing to do"

@@ -31,53 +31,74 @@ def file_wait() -> float:
     return SECONDS
 
 
+class FileWait:
+    """One time to wait for all files, which begins with the first that is not seen."""
+
+    def __init__(self) -> None:
+        """Make one that has not begun."""
+        self._end: float | None = None
+
+    @property
+    def end(self) -> float:
+        """When to give up, by `time.monotonic`."""
+        if self._end is None:
+            self._end = time.monotonic() + file_wait()
+        return self._end
+
+
 def wait_until(seen: Callable[[], bool], folder: Path, deadline: float) -> bool:
     """Wait until something is seen.
 
     Args:
         seen: Whether it is.
-        folder: Listed before each look, which makes a network file system look again.
+        folder: Listed before each further look, which makes a network file system look again.
         deadline: When to give up, by `time.monotonic`.
 
     Returns:
         Whether it was seen.
     """
     while not seen():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(PAUSE)
+        over = time.monotonic() >= deadline
+        if not over:
+            time.sleep(PAUSE)
         with suppress(OSError):
             list(folder.iterdir())
+        if over:
+            return seen()
     return True
 
 
-def await_file(path: Path) -> None:
+def await_file(path: Path, wait: FileWait | None = None) -> None:
     """Wait for a file that another node has written.
 
     Args:
         path: The file.
+        wait: The time for this file and others; None is one of its own.
 
     Raises:
         FilesUnseen: It is not seen in time.
     """
-    if not wait_until(path.exists, path.parent, time.monotonic() + file_wait()):
+    if not wait_until(path.exists, path.parent, (wait or FileWait()).end):
         raise FilesUnseen(_explain(f"{path} is not seen"))
 
 
-def await_vectors(run: Run) -> None:
+def await_vectors(run: Run, wait: FileWait) -> None:
     """Wait until all files that the record of a finished run names are seen in their size.
 
     Args:
         run: A run with run.json.
+        wait: The time for the files of this run and others.
 
     Raises:
         FilesUnseen: They are not seen in time; the message names one of them.
     """
-    if _find_unseen(run) is None:
+    unseen = _find_unseen(run)
+    if unseen is None:
         return
-    print_now(f"  {run.run_id}: waiting up to {file_wait():.0f} s; {_find_unseen(run)}")
-    end = time.monotonic() + file_wait()
-    if not wait_until(lambda: _find_unseen(run) is None, run.out, end):
+    if wait.end > time.monotonic():
+        left = wait.end - time.monotonic()
+        print_now(f"  {run.run_id}: waiting up to {left:.0f} s; {unseen}")
+    if not wait_until(lambda: _find_unseen(run) is None, run.out, wait.end):
         raise FilesUnseen(_explain(str(_find_unseen(run))))
 
 

@@ -7,11 +7,13 @@ was, and a chunk that is not computed keeps no other from being loaded.
 from __future__ import annotations
 
 from collections import Counter
-from time import monotonic
+
+import duckdb
+import pyarrow as pa
 
 from ingest.executors.slurm.engine import node_name
 from ingest.executors.slurm.late import (
-    FilesUnseen,
+    FileWait,
     await_file,
     await_vectors,
     file_wait,
@@ -26,13 +28,13 @@ from ingest.executors.slurm.submission import (
     Submission,
     find_submission,
 )
+from ingest.integrity import Damaged
 from ingest.layout import Layout
-from ingest.runs.errors import RequestError, ShardError
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.load import load, load_noted_failure
 from ingest.runs.reporting import report_error, report_step
-from schemas.errors import StoreError
 from zoo.command_line import print_now
+from zoo.errors import MatterzooError
 
 PATIENCE = 600.0  # s that the load job waits for a store that others use; nobody sits before it
 
@@ -53,8 +55,9 @@ def load_submission(layout: Layout, name: str) -> int:
     await_file(Submission(layout, name).folder / "submission.json")
     submission = find_submission(layout, name)
     print_now(f"loading {name}, on {node_name()}: {len(submission.runs)} chunks")
-    _await_records(submission)
-    counts = Counter(_take(submission, run) for run in submission.runs)
+    wait = FileWait()
+    _await_records(submission, wait)
+    counts = Counter(_take(submission, run, wait) for run in submission.runs)
     print_now(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     if counts[LOADED] == len(submission.runs):
         return 0
@@ -63,28 +66,32 @@ def load_submission(layout: Layout, name: str) -> int:
     return 1
 
 
-def _await_records(submission: Submission) -> None:
+def _await_records(submission: Submission, wait: FileWait) -> None:
     """Wait once for the records of all chunks that are not seen to have ended."""
 
     def ended(run: Run) -> bool:
-        return run.finished or Starts.of(submission, run).failed
+        try:
+            return run.finished or Starts.of(submission, run).failed
+        except Damaged:  # `_take` says what is wrong
+            return True
 
     unseen = [run for run in submission.runs if not ended(run)]
     if not unseen:
         return
     print_now(f"{len(unseen)} chunks are not finished; looking again for {file_wait():.0f} s")
-    end = monotonic() + file_wait()
     for run in unseen:
-        wait_until(lambda run=run: ended(run), run.out, end)  # type: ignore[misc]
+        wait_until(lambda run=run: ended(run), run.out, wait.end)  # type: ignore[misc]
 
 
-def _take(submission: Submission, run: Run) -> str:
+def _take(submission: Submission, run: Run, wait: FileWait) -> str:
     """Load a chunk, or its failure; return and note what became of it."""
-    if submission.outcome(run).get("outcome") == LOADED:
-        return LOADED
     try:
-        outcome, reason = _load(submission, run)
-    except (StoreError, ShardError, RequestError, FilesUnseen) as error:
+        if submission.outcome(run).get("outcome") == LOADED:
+            return LOADED
+        outcome, reason = _load(submission, run, wait)
+    except duckdb.InterruptException:
+        raise
+    except (MatterzooError, pa.ArrowException, duckdb.Error) as error:
         outcome, reason = UNREADABLE, str(error)
     if reason is not None:
         report_error(f"{run.run_id}: {outcome}: {reason}")
@@ -92,18 +99,18 @@ def _take(submission: Submission, run: Run) -> str:
     return outcome
 
 
-def _load(submission: Submission, run: Run) -> tuple[str, str | None]:
+def _load(submission: Submission, run: Run, wait: FileWait) -> tuple[str, str | None]:
     """Load a chunk or its failure; return what became of it, and why it is not loaded."""
     starts = Starts.of(submission, run)
     if run.finished:
-        await_vectors(run)
+        await_vectors(run, wait)
         with lock_run(run):
             counts = load(submission.layout, run, patience=PATIENCE, log=report_step)
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
         print_now(f"  {run.run_id}: {outcome}")
         return LOADED, None
     if starts.finished:
-        await_file(run.out / "run.json")
+        await_file(run.out / "run.json", wait)
     if starts.failed:
         load_noted_failure(submission.layout, run, PATIENCE)
         return FAILED, str(run.read("failed.json")["reason"])

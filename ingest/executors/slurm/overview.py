@@ -8,11 +8,15 @@ from collections.abc import Iterator, Sequence
 from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
 from ingest.executors.slurm.starts import Starts
 from ingest.executors.slurm.submission import (
+    FAILED,
     LOADED,
+    UNREADABLE,
     Submission,
     find_submission,
+    job_names,
     list_submissions,
 )
+from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from zoo.errors import MatterzooError
@@ -33,13 +37,13 @@ def describe_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[
     Yields:
         Lines.
     """
-    live, fault = _find_live()
+    every = list(list_submissions(layout))
+    live, fault = _find_live(every)
     if fault is not None:
         yield f"Slurm does not answer, so what follows is from folders alone: {fault}"
     if names:
         chosen = [find_submission(layout, name) for name in names]
     else:
-        every = list(list_submissions(layout))
         chosen = [s for s in every if s == every[-1] or _is_open(s, live)]
     if not chosen:
         yield f"nothing was submitted for {layout.store}"
@@ -61,8 +65,8 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
         SlurmError: Slurm does not answer.
         StoreError: There is no submission of a name.
     """
-    live = live_jobs()
     chosen = [find_submission(layout, name) for name in names] or list(list_submissions(layout))
+    live = live_jobs(job_names(chosen))
     ended = False
     for submission in chosen:
         arrays = {job.job_id for job in live if job.name == submission.job_name}
@@ -76,17 +80,34 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
         yield "nothing to cancel: no array of this store is queued or running"
 
 
-def _find_live() -> tuple[list[LiveJob], str | None]:
+def _find_live(submissions: Sequence[Submission]) -> tuple[list[LiveJob], str | None]:
     """Return the live jobs, or why they are not known."""
     try:
-        return live_jobs(), None
+        return live_jobs(job_names(submissions)), None
     except SlurmError as error:
         return [], str(error)
 
 
 def _is_open(submission: Submission, live: Sequence[LiveJob]) -> bool:
+    """Return whether a submission has a job that is not over, or a chunk that is not loaded."""
     names = {submission.job_name, submission.load_name}
-    return any(job.name in names for job in live)
+    return any(job.name in names for job in live) or _lacks_any(submission)
+
+
+def _lacks_any(submission: Submission) -> bool:
+    """Return whether a chunk is not loaded, by this submission or by whatever came after it."""
+    return any(
+        _outcome(submission, run) != LOADED and run.folder.exists() and not run.loaded
+        for run in submission.runs
+    )
+
+
+def _outcome(submission: Submission, run: Run) -> str | None:
+    """Return what became of a chunk; None if nothing is noted, UNREADABLE if that is damaged."""
+    try:
+        return submission.outcome(run).get("outcome")
+    except Damaged:
+        return UNREADABLE
 
 
 def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
@@ -115,9 +136,7 @@ def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[
     waiting = Counter(job.reason for job in mine if job.state == "PENDING")
     if waiting:
         yield "waiting: " + ", ".join(f"{n} for {reason}" for reason, n in waiting.items())
-    if not mine and any(
-        submission.outcome(run).get("outcome") != LOADED for run in submission.runs
-    ):
+    if not mine and _lacks_any(submission):
         yield f"no job is left; `{submission.content['command']}` submits what is missing"
 
 
@@ -136,13 +155,13 @@ def _state(submission: Submission, run: Run, job: LiveJob | None) -> tuple[str, 
         noted = submission.outcome(run)
         starts = Starts.of(submission, run)
     except MatterzooError as error:
-        return "unreadable", str(error)
+        return UNREADABLE, str(error)
     if noted:
         return str(noted["outcome"]), noted["reason"]
     if run.finished:
         return COMPUTED, None
     if starts.failed:
-        return "failed", starts.reason
+        return FAILED, starts.reason
     if job is not None and job.state != "PENDING":
         return RUNNING, None
     if job is not None:

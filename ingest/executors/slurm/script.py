@@ -12,6 +12,8 @@ from ingest.executors.protocol import Where
 from ingest.executors.slurm.late import VARIABLE as FILE_WAIT
 from ingest.executors.slurm.submission import Submission
 from ingest.runs.errors import RequestError
+from ingest.runs.request import Settings
+from zoo.terminal import plural
 
 # What decides where environments, families and weights are found. The jobs get it as it is now.
 CARRIED = (
@@ -19,6 +21,12 @@ CARRIED = (
     *("MATTERZOO_VECTORS", FILE_WAIT, "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "PYTHONPATH"),
 )
 SIGNAL_SECONDS = 120  # before a task's time is up: enough for a batch, a shard and being requeued
+# Options of sbatch that are ours to set, or that would keep a job from being known.
+OURS = (
+    *("job-name", "array", "output", "open-mode", "signal", "requeue", "no-requeue", "dependency"),
+    *("clusters", "wait", "parsable", "test-only", "wrap"),
+)
+PLAIN = re.compile(r"[\w@%+=:,./\[\]-]*")  # what sbatch reads from a script as it stands there
 SLURM_TIME = re.compile(r"\d+(:\d+(:\d+)?)?|\d+-\d+(:\d+(:\d+)?)?")
 SHORT_TIME = re.compile(r"(\d+)([smhd])")
 MINUTES = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}
@@ -34,20 +42,16 @@ def array_script(submission: Submission, where: Where, device: str, command: str
         command: The command that submits it.
     """
     tasks = submission.tasks
-    at_once = f"%{where.at_once}" if where.at_once else ""
-    options = [f"--job-name={submission.job_name}", f"--array=0-{len(tasks) - 1}{at_once}"]
-    options += [*_options(where), *_words(where)]
-    if device != "cpu" and not any(map(_asks_for_gpu, _words(where))):
-        options.append("--gres=gpu:1")
+    options = [f"--job-name={submission.job_name}", array_range(submission, where)]
+    options += [*stated_options(where), *_with_gpu(_words(where), device)]
     options += [
         f"--signal=B:USR1@{_signal_seconds(where.time)}",
         *("--requeue", "--open-mode=append"),
-        f"--output={submission.folder}/logs/task-%a.log",
+        f"--output={_logs(submission)}/task-%a.log",
     ]
-    chunks = sum(map(len, tasks))
+    chunks = plural(sum(map(len, tasks)), "chunk")
     about = [
-        f"{chunks} chunk{'s' if chunks != 1 else ''} in {len(tasks)} task"
-        f"{'s' if len(tasks) != 1 else ''}, for {submission.layout.store}. Submitted by",
+        f"{chunks} in {plural(len(tasks), 'task')}, for {submission.layout.store}. Submitted by",
         f"    {command}",
         "Task i computes what submission.json, beside this file, lists under it. A task that is",
         "cut short (USR1 comes before its time is up) keeps what it has, and goes on when it is",
@@ -68,10 +72,54 @@ def load_script(submission: Submission, where: Where) -> str:
         "Nothing else writes there. It starts when the array is over, however that ended",
         "(--dependency=afterany); loading twice is the same as loading once.",
     ]
-    options = [f"--job-name={submission.load_name}", *_options(where)]
-    options += [word for word in _words(where) if not _asks_for_gpu(word)]
-    options += ["--requeue", "--open-mode=append", f"--output={submission.folder}/logs/load.log"]
+    options = [f"--job-name={submission.load_name}", *stated_options(where)]
+    options += [word for word in _words(where) if not _is_about_gpus(word)]
+    options += ["--requeue", "--open-mode=append", f"--output={_logs(submission)}/load.log"]
     return _script(about, options, submission, "load")
+
+
+def check_options(where: Where, settings: Settings) -> None:
+    """Refuse what no jobs can be asked for, before anything is made ready for them.
+
+    Args:
+        where: The options of the scheduler.
+        settings: How the models are to be run.
+
+    Raises:
+        RequestError: An option is not what it has to be.
+    """
+    for name, value in where.options.items():
+        if not value.isprintable():
+            raise RequestError(f"{name} is {value!r}; expected one line without control characters")
+    if settings.device not in ("cpu", "cuda"):
+        raise RequestError(
+            f"--device is {settings.device}; on slurm, Slurm chooses the GPU: give cuda"
+        )
+    if where.time is not None:
+        to_slurm_time(where.time)
+    _words(where)
+
+
+def array_range(submission: Submission, where: Where) -> str:
+    """Return the option that makes a job an array.
+
+    Args:
+        submission: What is submitted.
+        where: The options of the scheduler.
+    """
+    at_once = f"%{where.at_once}" if where.at_once else ""
+    return f"--array=0-{len(submission.tasks) - 1}{at_once}"
+
+
+def stated_options(where: Where) -> list[str]:
+    """Return the options of sbatch that have one of our own.
+
+    Args:
+        where: The options of the scheduler.
+    """
+    stated = {"partition": where.partition, "account": where.account}
+    stated["time"] = None if where.time is None else to_slurm_time(where.time)
+    return [f"--{name}={value}" for name, value in stated.items() if value is not None]
 
 
 def to_slurm_time(text: str) -> str:
@@ -103,33 +151,67 @@ def _script(about: list[str], options: list[str], submission: Submission, comman
     ]
     lines = [
         "#!/bin/bash",
-        *(f"# {line}" for line in about),
-        *(f"#SBATCH {option}" for option in options),
+        *(f"# {part}" for line in about for part in line.splitlines()),
+        *(f"#SBATCH {_quote(option)}" for option in options),
         *settings,
         f"exec {shlex.join(words)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _options(where: Where) -> list[str]:
-    stated = {"partition": where.partition, "account": where.account}
-    stated["time"] = None if where.time is None else to_slurm_time(where.time)
-    return [f"--{name}={value}" for name, value in stated.items() if value is not None]
+def _quote(option: str) -> str:
+    """Return an option as sbatch reads it from a script, where a backslash counts in any quotes."""
+    name, equals, value = option.partition("=")
+    if PLAIN.fullmatch(value):
+        return option
+    escaped = re.sub(r'(["\\])', r"\\\1", value)
+    return f'{name}{equals}"{escaped}"'
+
+
+def _logs(submission: Submission) -> str:
+    """Return the folder of logs as --output takes it."""
+    return f"{submission.folder}/logs".replace("%", "%%")
 
 
 def _words(where: Where) -> list[str]:
     """Return the user's own options of sbatch, one per line of the script."""
-    words = shlex.split(where.sbatch or "")
-    if any("\n" in word or not word.startswith("--") for word in words):
+    stated = f"--sbatch is {where.sbatch!r}"
+    try:
+        words = shlex.split(where.sbatch or "")
+    except ValueError as error:
+        raise RequestError(f"{stated}: {str(error).lower()}; end each quote") from None
+    if not all(word.startswith("--") for word in words):
         raise RequestError(
-            f"--sbatch is {where.sbatch!r}; expected long options of sbatch, each with its value "
+            f"{stated}; expected long options of sbatch, each with its value "
             "after '=', such as '--constraint=a100 --mem=32G'"
         )
+    for word in words:
+        name = word.removeprefix("--").partition("=")[0]
+        ours = next((option for option in OURS if option.startswith(name)), None)
+        if ours is not None:  # sbatch takes the beginning of an option for it, too
+            raise RequestError(f"{stated}; --{ours} is set by matterzoo: leave {word} out")
     return words
 
 
-def _asks_for_gpu(word: str) -> bool:
-    return word.startswith(("--gres", "--gpus", "--gpu-"))
+def _with_gpu(words: list[str], device: str) -> list[str]:
+    """Return options that ask for a GPU if the device is one. Of several --gres the last counts."""
+    if device == "cpu" or any(map(_asks_for_gpus, words)):
+        return words
+    other = [word for word in words if word.startswith("--gres=")]
+    rest = [word for word in words if word not in other]
+    return [*rest, f"{other[-1]},gpu:1" if other else "--gres=gpu:1"]
+
+
+def _asks_for_gpus(word: str) -> bool:
+    name, _, value = word.partition("=")
+    return name.startswith("--gpus") or (
+        name.startswith(("--gres", "--tres-per-")) and "gpu" in value
+    )
+
+
+def _is_about_gpus(word: str) -> bool:
+    name = word.partition("=")[0]
+    return _asks_for_gpus(word) or name.startswith("--gpu-") or name.endswith("-per-gpu")
 
 
 def _signal_seconds(time: str | None) -> int:

@@ -6,17 +6,20 @@ the machine that submits; a model for which that fails is not submitted.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from ingest.executors.slurm.claims import Claims
+from ingest.executors.slurm.late import FilesUnseen, FileWait, await_vectors
 from ingest.failures import RunError
 from ingest.layout import Layout
-from ingest.runs.folder import Run
+from ingest.runs.folder import Run, lock_run
 from ingest.runs.plan import Plan, plan
 from ingest.runs.reporting import report_step
 from ingest.runs.request import Request
 from ingest.runs.store.waiting import PATIENCE
+from ingest.runs.vectors.files import reopen_damaged
 from ingest.runtimes.protocol import Runtime
+from zoo.command_line import print_now
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import download_weights
 
@@ -34,23 +37,29 @@ class Staging:
     runtime: Runtime
     _images: dict[str, str | None] = field(default_factory=dict)  # by the family's name
     _unbuildable: dict[str, str] = field(default_factory=dict)
+    _wait: FileWait = field(default_factory=FileWait)
 
-    def stage(self, request: Request, claimed: Collection[Run] = ()) -> Plan:
+    def stage(self, request: Request, claims: Claims) -> Plan:
         """Find what is missing, and have weights, environment and systems where nodes see them.
 
         Args:
             request: What is asked for.
-            claimed: Runs that live jobs compute, which are left as they are.
+            claims: What live jobs do; chunks that they compute are left as they are.
 
         Returns:
-            What is missing; each run has its job.
+            What is missing; each run has its job. Finished runs with damaged files are reopened.
 
         Raises:
             RunError: The weights or the environment cannot be had.
             StoreError: The store cannot be read.
+            RequestError: Another process works on a run that is to be reopened.
         """
-        planned = plan(self.layout, request, PATIENCE, claimed)
-        unstaged = [run for run in planned.runs if run not in claimed and not run.finished]
+        planned = plan(self.layout, request, PATIENCE, claims.computing)
+        for run in planned.runs:
+            if run.finished and run not in claims.computing and run not in claims.loading:
+                self._reopen_damaged(run)
+        unstaged = [run for run in planned.runs if run not in claims.computing]
+        unstaged = [run for run in unstaged if not run.finished]
         if unstaged:
             try:
                 download_weights(request.selection, report_step)
@@ -60,6 +69,15 @@ class Staging:
             image = self._ensure_environment(request)
             run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
         return planned
+
+    def _reopen_damaged(self, run: Run) -> None:
+        """Have a run computed again if its files are damaged, and not only seen late."""
+        try:
+            await_vectors(run, self._wait)
+        except FilesUnseen as error:
+            print_now(f"  {error}")
+        with lock_run(run):
+            reopen_damaged(run)
 
     def _ensure_environment(self, request: Request) -> str | None:
         family = request.selection.family

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,7 +34,8 @@ class Submission:
 
     Attributes:
         layout: The store and the files beside it.
-        name: When it was submitted, and four digits by which several at once differ.
+        name: When it was submitted, and four hexadecimal digits by which several at
+            once differ.
     """
 
     layout: Layout
@@ -139,6 +140,15 @@ def list_submissions(layout: Layout) -> Iterator[Submission]:
     for folder in sorted(submissions_folder(layout).glob("[!.]*")):
         if (folder / "submission.json").exists():
             yield Submission(layout, folder.name)
+
+
+def job_names(submissions: Iterable[Submission]) -> list[str]:
+    """Return the names of all jobs of some submissions.
+
+    Args:
+        submissions: The submissions.
+    """
+    return [name for each in submissions for name in (each.job_name, each.load_name)]
 
 
 def find_submission(layout: Layout, name: str) -> Submission:

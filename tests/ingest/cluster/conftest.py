@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ingest.executors.slurm.engine import LiveJob, live_jobs
-from ingest.executors.slurm.submission import Submission, list_submissions
+from ingest.executors.slurm.submission import Submission, job_names, list_submissions
 from ingest.layout import Layout
 from matterzoo import main
 from schemas.store import connect
@@ -69,8 +69,7 @@ class Cluster:
 
     @property
     def live(self) -> list[LiveJob]:
-        names = {n for s in self.submissions for n in (s.job_name, s.load_name)}
-        return [job for job in live_jobs() if job.name in names]
+        return live_jobs(job_names(self.submissions))
 
     def ingest(self, *words: str, node: str = "n1", code: int = 0) -> None:
         """Submit; tests that disturb a node use one of their own."""

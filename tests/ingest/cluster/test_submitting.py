@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.layout import Layout
 from matterzoo import main
 from tests.ingest.cluster.conftest import Cluster, ask, statuses, vectors, wait_for
 
@@ -170,4 +172,52 @@ def test_a_later_ingest_leaves_queued_jobs_as_they_are(
     cluster.wait()
     job = run.read("job/job.json")
     assert (job["device"], job["batch"]) == ("cpu", 1)
+    assert "1 loaded" in cluster.log("load")
+
+
+def test_a_job_is_known_whatever_its_users_shell_or_folder_is_called(
+    cluster: Cluster,
+    molecules: Molecules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
+) -> None:
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    monkeypatch.setenv("SBATCH_ARRAY_INX", "0-9")
+    monkeypatch.setenv("SQUEUE_STATES", "FAILED")
+    folder = tmp_path / 'My #1 "100%a" Project'
+    folder.mkdir()
+    monkeypatch.setenv("MATTERZOO_STORE", str(folder / "matter.duckdb"))
+    odd = Cluster(cluster.folder, Layout.find())
+    line = ["ingest", "toy", molecules(5), "--on", "slurm"]
+    assert main([*line, "--sbatch=--nodelist=n1 --comment='two words' --hold"]) == 0
+    (array,) = [job for job in odd.live if job.task is not None]
+    assert (array.job_id, array.task) == (odd.submissions[0].jobs["array"], 0)
+    assert "Comment=two words" in ask("scontrol", "show", "job", str(array.job_id))
+    capfd.readouterr()
+    assert main(line) == 0
+    assert "1 chunk in jobs that are not over" in capfd.readouterr().out
+    for number in odd.submissions[0].jobs.values():
+        ask("scontrol", "release", str(number))
+    odd.wait()
+    assert "1 loaded" in odd.log("load")
+    assert "finished" in odd.log("task-0")
+
+
+def test_a_job_is_known_though_the_answer_of_sbatch_is_lost(
+    cluster: Cluster,
+    molecules: Molecules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Said,
+) -> None:
+    """Sites wrap sbatch in programs of their own, and a busy controller answers too late."""
+    wrapper = tmp_path / "sbatch"
+    wrapper.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" && exit 1\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    cluster.ingest("toy", molecules(5))
+    jobs = cluster.submissions[0].jobs
+    assert f"array {jobs['array']}, then load job {jobs['load']}" in capfd.readouterr().out
+    cluster.wait()
     assert "1 loaded" in cluster.log("load")

@@ -81,6 +81,10 @@ def test_times(text: str, slurm: str) -> None:
         (["--on", "slurm", "--runtime", "docker"], "runtime docker cannot be used on slurm"),
         (["--on", "slurm", "--memory", "1g"], "--memory and --cpus are the scheduler's"),
         (["--on", "slurm", "--device", "cuda:1"], "Slurm chooses the GPU: give cuda"),
+        (["--on", "slurm", "--sbatch=--comment='a"], "no closing quotation; end each quote"),
+        (["--on", "slurm", "--sbatch=--job-name=x"], "--job-name is set by matterzoo: leave"),
+        (["--on", "slurm", "--sbatch=--arr=0-9"], "--array is set by matterzoo: leave --arr=0-9"),
+        (["--on", "slurm", "--partition", "a\nrm"], "--partition is 'a\\nrm'; expected one line"),
         (["--partition", "gpu"], "--partition is for a scheduler: give --on slurm"),
     ],
 )
@@ -89,6 +93,43 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_staged(
 ) -> None:
     assert main(["ingest", "toy", "elements", *given]) == 2
     assert message in capfd.readouterr().err
+    assert not layout.data.exists()
+    if "docker" not in given and "--memory" not in given:
+        assert main(["plan", "toy", "elements", *given]) == 2
+        assert message in capfd.readouterr().err
+
+
+def test_no_line_of_a_script_is_anything_but_what_it_is_meant_to_be(layout: Layout) -> None:
+    odd = Layout(layout.store.parent / 'My #1 "100%" Project' / "a.duckdb")
+    submission = Submission(odd, "20260101-000000-abcd")
+    content = {"tasks": [["a"]], "load": [], "command": "", "runtime": "venv"}
+    write_json(submission.folder / "submission.json", content)
+    where = Where("slurm", sbatch="--comment='two words' --constraint='a100|h100'")
+    script = array_script(submission, where, "cpu", "matterzoo ingest 'a\nrm -r b'")
+    lines = script.splitlines()
+    start = [line[0] for line in lines].index("e")
+    assert all(line.startswith("#") for line in lines[:start])
+    assert '#SBATCH --comment="two words"' in lines
+    folder = str(submission.folder).replace('"', '\\"').replace("%", "%%")
+    assert f'#SBATCH --output="{folder}/logs/task-%a.log"' in lines
+
+
+@pytest.mark.parametrize(
+    "given, array, load",
+    [
+        ("--gpus=2 --mem-per-gpu=8G --gpu-bind=none", "--gpus=2", ""),
+        ("--gres=lscratch:100", "--gres=lscratch:100,gpu:1", "--gres=lscratch:100"),
+        ("--tres-per-task=gres/gpu:1", "--tres-per-task=gres/gpu:1", ""),
+        ("--gpu-freq=low", "--gres=gpu:1", ""),
+    ],
+)
+def test_only_tasks_ask_for_gpus(submission: Submission, given: str, array: str, load: str) -> None:
+    where = Where("slurm", sbatch=given)
+    asks = re.compile(r"--[\w-]*(gpu|gres|tres)")
+    found = list(filter(asks.match, options(array_script(submission, where, "cuda", ""))))
+    assert array in found
+    assert sum(option.startswith(("--gres", "--gpus", "--tres")) for option in found) == 1
+    assert list(filter(asks.match, options(load_script(submission, where)))) == load.split()
 
 
 def test_options_for_sbatch_are_long_ones(submission: Submission) -> None:
