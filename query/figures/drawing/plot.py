@@ -41,6 +41,9 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.facecolor": "white",
+    # What a user has set would lay out again what is laid out.
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     # Inches; letters are a little wider in one format than in another.
     "figure.constrained_layout.w_pad": 0.08,
     "svg.fonttype": "path",
@@ -199,7 +202,7 @@ class Plot(Figure):
                 if after == before:
                     break
                 before = after
-        self.set_layout_engine("none")  # None would ask what the user has set
+            self.set_layout_engine(None)
         for axes in self._texts:
             axes.apply_aspect()  # tooltips need it, and drawing alone would do it
 

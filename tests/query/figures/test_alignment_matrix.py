@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import duckdb
+import matplotlib
 import numpy as np
 import pytest
 
@@ -133,3 +134,9 @@ def test_controls_alone_are_no_matrix(own: Connection) -> None:
 def test_other_errors_are_raised_as_they_are(small: Connection) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="did you mean 'crystals'"):
         alignment_matrix(small, "crystal")
+
+
+def test_layouts_that_a_user_has_set_change_nothing(small: Connection) -> None:
+    plain = alignment_matrix(small, "crystals", permutations=0).png()
+    with matplotlib.rc_context({"figure.autolayout": True}):
+        assert alignment_matrix(small, "crystals", permutations=0).png() == plain
