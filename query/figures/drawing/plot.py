@@ -50,7 +50,8 @@ _STYLE: Any = {
     "svg.hashsalt": "matterzoo",  # the same bytes for the same figure
 }
 _DPI = 150  # dots per inch, of PNG files and of what is rasterized
-_PASSES = 4  # until a layout with axes of fixed proportions changes by less than a pixel
+_PASSES = 4  # at most, for axes of fixed proportions, which move each other
+_STILL = 0.5  # pixels that axes may move from a pass to the next in a layout that is done
 _LETTERS = 16  # of small print, per inch
 P = ParamSpec("P")
 
@@ -195,11 +196,9 @@ class Plot(Figure):
             before = None
             for _ in range(_PASSES):
                 engine.execute(self)
-                after = [
-                    (axes.get_position(original=True).bounds, axes.viewLim.bounds)
-                    for axes in self.axes
-                ]
-                if after == before:
+                corners = [axes.get_position(original=True).get_points() for axes in self.axes]
+                after = np.array(corners) * self.bbox.size
+                if before is not None and np.allclose(before, after, rtol=0, atol=_STILL):
                     break
                 before = after
             self.set_layout_engine(None)
