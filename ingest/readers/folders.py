@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ingest.readers.discovery import expected_files, load_readers, reader_of
 from ingest.readers.shared.guard import read_entries
-from ingest.readers.shared.packed import plain_name
+from ingest.readers.shared.packed import plain_name, raise_system_fault
 from ingest.readers.shared.reader import Reader
 from ingest.readers.shared.text import printable
 from ingest.systems.dataset import Item
@@ -99,6 +99,21 @@ class Files:
             )
 
 
+def expand_home(source: str) -> str:
+    """Return what a user typed with the home folder in the place of `~`.
+
+    Args:
+        source: A path, a glob, or the name of a dataset.
+
+    Raises:
+        DatasetError: There is no user of the name that follows `~`.
+    """
+    try:
+        return str(Path(source).expanduser())
+    except RuntimeError as error:
+        raise DatasetError(f"{source}: there is no home folder of that user") from error
+
+
 def is_glob(source: str) -> bool:
     """Return whether a text is a glob, and not the path of a file that has a wildcard in its name.
 
@@ -113,6 +128,9 @@ def source_exists(source: str) -> bool:
 
     Args:
         source: A path or a glob.
+
+    Raises:
+        DatasetError: It is a glob that means nothing.
     """
     return Path(source).exists() or (is_glob(source) and any(_matches(source)))
 
@@ -159,8 +177,14 @@ def _root(source: str) -> Path:
 
 
 def _matches(source: str) -> Iterator[Path]:
-    """Yield the paths that a glob matches, but nothing that is hidden."""
+    """Yield the paths that a glob matches, but nothing that is hidden.
+
+    Raises:
+        DatasetError: It has ** beside other letters, which Python's versions take differently.
+    """
     root = _root(source)
+    if any("**" in part and part != "**" for part in Path(source).parts):
+        raise DatasetError(f"{source}: ** must stand alone, as in 'calculations/**/*.cif'")
     for path in root.glob(str(Path(source).relative_to(root))):
         if not any(part.startswith(".") for part in path.relative_to(root).parts):
             yield path
@@ -216,6 +240,7 @@ def _safely(member: Member) -> Iterator[Item]:
             raise DatasetError("the file is empty (0 bytes)")
         yield from read_entries(member.reader, member.path)
     except (DatasetError, OSError) as error:
+        raise_system_fault(member.path, error)
         yield Unreadable(plain_name(member.path).stem, printable(str(error)))
 
 

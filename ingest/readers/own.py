@@ -13,6 +13,7 @@ from ingest.readers.discovery import expected_files, load_readers, reader_of
 from ingest.readers.shared import fields, guard, packed, reader, text
 from ingest.readers.shared.guard import read_entries
 from ingest.readers.shared.packed import plain_name
+from ingest.readers.shared.reader import Reader
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 
@@ -43,15 +44,15 @@ def own_dataset(source: str, name: str | None = None, *, numbered: bool = False)
     if name is not None:
         _refuse_name(name)
     if Path(source).is_file():
-        dataset = _file_dataset(Path(source), name, numbered)
+        dataset, readers = _file_dataset(Path(source), name, numbered)
     else:
-        dataset = _folder_dataset(source, name, numbered)
-    if numbered:
+        dataset, readers = _folder_dataset(source, name, numbered)
+    if numbered and any(chosen.numbered is not None for chosen in readers):
         return replace(dataset, numbered=True, words=(*dataset.words, "numbered"))
     return dataset
 
 
-def _file_dataset(path: Path, name: str | None, numbered: bool) -> Dataset:
+def _file_dataset(path: Path, name: str | None, numbered: bool) -> tuple[Dataset, list[Reader]]:
     if not path.stat().st_size:
         raise DatasetError(f"{path} is empty (0 bytes)")
     chosen = reader_of(path, load_readers())
@@ -61,7 +62,7 @@ def _file_dataset(path: Path, name: str | None, numbered: bool) -> Dataset:
             f"expected {expected_files()}"
         )
     stem = plain_name(path).name.lower().removesuffix(chosen.suffix_of(path))
-    return Dataset(
+    dataset = Dataset(
         name=name or _name_of(stem),
         title=f"Systems of {path.name}",
         source=str(path.resolve()),  # distinguishes two files of one name
@@ -69,15 +70,17 @@ def _file_dataset(path: Path, name: str | None, numbered: bool) -> Dataset:
         packages=chosen.packages,
         entries=partial(read_entries, chosen.with_numbers() if numbered else chosen, path),
         made_from=(*_SHARED_CODE, *chosen.code, str(path)),
+        words=(path.name,),
     )
+    return dataset, [chosen]
 
 
-def _folder_dataset(source: str, name: str | None, numbered: bool) -> Dataset:
+def _folder_dataset(source: str, name: str | None, numbered: bool) -> tuple[Dataset, list[Reader]]:
     files = folders.find_files(source)
-    readers = {id(member.reader): member.reader for member in files.members}.values()
+    readers = list({id(member.reader): member.reader for member in files.members}.values())
     paths = [str(member.path) for member in files.members if os.access(member.path, os.R_OK)]
     code = dict.fromkeys(file for chosen in readers for file in chosen.code)
-    return Dataset(
+    dataset = Dataset(
         name=name or _name_of(files.root.resolve().name.lower()),
         title=f"Systems of {len(files.members)} files in {files.root.resolve().name}",
         source=files.source,
@@ -85,8 +88,10 @@ def _folder_dataset(source: str, name: str | None, numbered: bool) -> Dataset:
         packages=tuple(dict.fromkeys(x for chosen in readers for x in chosen.packages)),
         entries=partial(files.entries, numbered=numbered),
         made_from=(*_SHARED_CODE, folders.__file__, *code, *paths),
-        words=tuple(member.key for member in files.members),
+        # With their suffixes, as those say how a file is read.
+        words=tuple(member.path.relative_to(files.root).as_posix() for member in files.members),
     )
+    return dataset, readers
 
 
 def _refuse_name(name: str) -> None:

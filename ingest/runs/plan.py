@@ -18,7 +18,7 @@ of matterzoo cut or named them in another way.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from ingest.runs.chunks.cut import cut_into_chunks
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import write_job
 from ingest.runs.request import Request
-from ingest.runs.store.memory_limit import bytes_per_row, use_one_thread
+from ingest.runs.store.memory_limit import bytes_per_row, keep_settings, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import FILE_ERRORS, explain_error
@@ -181,10 +181,11 @@ def _read_store(
     else:
         opened = duckdb.connect()
         opened.execute(NO_STORE)
-    with opened as connection:
+    with opened as connection, keep_settings(connection):
         row_bytes = bytes_per_row(dataset.systems)
         use_one_thread(connection, dataset.n_systems, row_bytes=row_bytes, times=2)
-        connection.execute("SET temp_directory = ?", [str(layout.spill)])
+        with suppress(duckdb.NotImplementedException):  # others of this process use their own
+            connection.execute("SET temp_directory = ?", [str(layout.spill)])
         try:
             yield connection
         except FILE_ERRORS as error:  # a damaged block is met when it is read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingest.layout import Layout
-from ingest.readers.folders import source_exists
+from ingest.readers.folders import expand_home, source_exists
 from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.reporting import count_entries
 from ingest.runs.store.waiting import retry_while_locked
@@ -25,7 +25,7 @@ def split_datasets(text: str) -> list[str]:
     Args:
         text: Names separated by commas, or a path or glob, which may have commas.
     """
-    return [text] if source_exists(str(Path(text).expanduser())) else split_names(text) or [text]
+    return [text] if source_exists(expand_home(text)) else split_names(text) or [text]
 
 
 def resolve_datasets(

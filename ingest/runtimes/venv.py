@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,10 +108,11 @@ class Venv:
                 start_new_session=True,
             ) as process,
         ):  # fmt: skip
+            worker = ChildProcess(process, limits.silence)
             try:
-                yield ChildProcess(process, limits.silence)
+                yield worker
             finally:
-                _end(process)
+                worker.kill()
 
 
 RUNTIME = Venv()
@@ -131,7 +133,8 @@ class ChildProcess(Worker):
         """
         assert process.stdin is not None and process.stderr is not None
         super().__init__(iter(process.stderr), silence)
-        self._process, self._input = process, process.stdin.fileno()
+        self._process, self._input = process, process.stdin
+        self._sending = threading.Lock()  # `kill`, in another thread, would free the descriptor
 
     @property
     def waits(self) -> bool:
@@ -143,12 +146,33 @@ class ChildProcess(Worker):
 
         Args:
             line: The line, with its end.
+
+        Raises:
+            BrokenPipeError: The process has ended, or is to end.
         """
-        os.write(self._input, line)  # unbuffered: what is left in a buffer would fail at the end
+        with self._sending:
+            if self._input.closed:
+                raise BrokenPipeError("the worker has been told to end")
+            # Unbuffered: what is left in a buffer would fail at the end.
+            os.write(self._input.fileno(), line)
 
     def kill(self) -> None:
-        """End the process, at first by asking."""
-        _end(self._process)
+        """End the process and all that it started, at first by asking.
+
+        The end of its input asks for the same as SIGTERM, and twice is not too often: whoever ends
+        this process, as a cluster's scheduler does, may have sent SIGTERM to all processes, and a
+        second one would end the worker before it has written its shard.
+        """
+        with self._sending, suppress(OSError):
+            self._input.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is None:
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.killpg(self._process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(GRACE)
 
     def explain_end(self, watch: Watch) -> RunError:
         """Return the error of the process, which has closed its output.
@@ -174,26 +198,6 @@ def _device_options(job: Path) -> tuple[list[str], dict[str, str]]:
     if not which or which.isdecimal():
         return [], {}
     return ["--device", f"{kind}:0"], {"CUDA_VISIBLE_DEVICES": which}
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker and all that it started, at first by asking.
-
-    The end of its input asks for the same as SIGTERM, and twice is not too often: whoever ends this
-    process, as a cluster's scheduler does, may have sent SIGTERM to all processes, and a second one
-    would end the worker before it has written its shard.
-    """
-    assert worker.stdin is not None
-    with suppress(OSError):
-        worker.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        worker.wait(GRACE)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if worker.poll() is None:
-            with suppress(ProcessLookupError):  # it has ended meanwhile
-                os.killpg(worker.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                worker.wait(GRACE)
 
 
 def _describe_exit(code: int) -> str:

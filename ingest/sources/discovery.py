@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ingest.sources
 from ingest.readers.discovery import known_suffixes
-from ingest.readers.folders import is_glob, source_exists
+from ingest.readers.folders import expand_home, is_glob, source_exists
 from ingest.readers.own import own_dataset
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
@@ -48,7 +48,7 @@ def find_dataset(
                 f"{name_or_path} has its name; --name {called} is for your own files"
             )
         return datasets[name_or_path]
-    path = Path(name_or_path).expanduser()
+    path = Path(expand_home(name_or_path))
     if not source_exists(str(path)):
         if is_glob(str(path)):
             raise DatasetError(f"no file matches {str(path.absolute())!r}")

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.readers.shared.packed import plain_name
+from ingest.readers.shared.packed import plain_name, raise_system_fault
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.readers.shared.text import BAD_BYTE, describe_bad_byte, printable
 from ingest.systems.dataset import Item
@@ -37,18 +37,20 @@ def read_entries(reader: Reader, path: Path) -> Iterator[Item]:
 
     Raises:
         DatasetError: The file as a whole cannot be read.
+        SystemFault: The machine fails, and not the file.
     """
     count = 0
     try:
         for record in reader.records(path):
             count += 1
             if isinstance(record, Record):
-                yield from _read_record(record)
+                yield from _read_record(record, path)
             else:
                 yield record
     except (DatasetError, MemoryError):
         raise
     except Exception as error:  # see the module's docstring
+        raise_system_fault(path, error)
         fault = f"the file cannot be read further: {_describe(error, 'Python')}"
         yield Unreadable(f"{plain_name(path).stem} after {count}", fault)
 
@@ -65,7 +67,7 @@ def parser_reason(parser: str, error: Exception) -> str:
     return " ".join(f"{parser} cannot read it: {type(error).__name__}: {error}".split())
 
 
-def _read_record(record: Record) -> Iterator[Item]:
+def _read_record(record: Record, path: Path) -> Iterator[Item]:
     try:
         for item in record.read():
             yield _decoded(item, record)
@@ -75,6 +77,7 @@ def _read_record(record: Record) -> Iterator[Item]:
         bad_byte = describe_bad_byte(record.text, record.line)
         yield Unreadable(printable(record.name), bad_byte or parser_reason(record.parser, error))
     except Exception as error:  # errors of parsers have no common type
+        raise_system_fault(path, error)
         yield Unreadable(printable(record.name), printable(_describe(error, record.parser)))
 
 

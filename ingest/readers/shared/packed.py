@@ -6,12 +6,13 @@ ours is refused. What unpacks to less is verified whole before any of it is read
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +24,37 @@ _AT_ONCE = 2**20  # bytes
 # A file may unpack to the larger of these two. Structures as text shrink to a third or a tenth.
 _MAX_UNPACKED = 2**26  # bytes
 _MAX_RATIO = 100
+# Errors of the operating system that speak of the file, or of an offset that the file claims. One
+# without a number is a library's own, such as gzip's.
+_OF_THE_FILE = (
+    *(None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.EOVERFLOW),
+)
+
+
+class SystemFault(DatasetError):
+    """The machine fails, and not the file: what cannot be read now may be read later."""
+
+    exit_code = 1
+
+
+def raise_system_fault(path: Path, error: BaseException) -> None:
+    """Raise if an error says nothing of the file, so that no entry is recorded as unreadable.
+
+    Args:
+        path: The file that was read.
+        error: What was raised.
+
+    Raises:
+        SystemFault: It is such an error, as if too many files are open or a disk does not answer.
+    """
+    if isinstance(error, SystemFault):
+        raise error
+    if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+        raise SystemFault(
+            f"{path} cannot be read now, through no fault of its own: {error.strerror}; nothing "
+            "was stored, repeat when that is mended"
+        ) from error
 
 
 def plain_name(path: Path) -> Path:
@@ -69,19 +101,27 @@ def unpacked(path: Path) -> Iterator[Path]:
 
     Raises:
         DatasetError: The file is compressed and cannot be unpacked, or unpacks to too much.
+        SystemFault: The temporary folder is full, or there is none.
     """
     if not is_packed(path):
         yield path
         return
     plain_size(path)
-    with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
-        copy = Path(folder) / plain_name(path).name
-        with gzip.open(path) as packed, copy.open("wb") as file:
-            shutil.copyfileobj(packed, file)
+    with ExitStack() as kept:
+        try:
+            folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="matterzoo-"))
+            copy = Path(folder) / plain_name(path).name
+            with gzip.open(path) as packed, copy.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+        except OSError as error:  # the file is sound, as it has been unpacked before
+            raise SystemFault(
+                f"{path} cannot be unpacked to {tempfile.tempdir or 'a temporary folder'}: "
+                f"{error.strerror}; free space there, or name another folder (TMPDIR=…)"
+            ) from error
         try:
             yield copy
         except DatasetError as error:  # users know the file that they gave
-            raise DatasetError(str(error).replace(str(copy), str(path))) from error
+            raise type(error)(str(error).replace(str(copy), str(path))) from error
 
 
 @lru_cache(maxsize=64)
@@ -96,6 +136,7 @@ def _unpacked_size(path: Path, changed: int) -> int:
                 if size > limit:
                     break
     except (OSError, EOFError, zlib.error) as error:
+        raise_system_fault(path, error)
         raise DatasetError(f"{path} is compressed, and cannot be unpacked: {error}") from error
     if size > limit:
         raise DatasetError(

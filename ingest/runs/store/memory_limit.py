@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -21,6 +23,11 @@ ROWS_AT_ONCE = 4096
 GIVE_BACK = """
 SET allocator_flush_threshold = '1MB';
 SET allocator_bulk_deallocation_flush_threshold = '1MB';
+"""
+# What holds for all connections of this process to the same store.
+SHARED = """
+SELECT name, value FROM duckdb_settings() WHERE name IN ('memory_limit', 'threads',
+    'temp_directory', 'allocator_flush_threshold', 'allocator_bulk_deallocation_flush_threshold')
 """
 
 
@@ -53,6 +60,29 @@ def use_one_thread(
     limit = ONE_THREAD_MB + systems // KEYS_PER_MB + dimension // NUMBERS_PER_MB
     limit += row_bytes * ROWS_AT_ONCE // 10**6
     connection.execute(f"SET memory_limit = '{times * limit}MB'; SET threads = 1; {GIVE_BACK}")
+
+
+@contextmanager
+def keep_settings(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Set memory, threads and the temporary folder back when the block ends.
+
+    Args:
+        connection: A connection to a store that others of this process may have open, too.
+
+    Yields:
+        Nothing.
+    """
+    before = connection.execute(SHARED).fetchall()
+    try:
+        yield
+    finally:
+        for name, value in before:
+            number, _, unit = value.partition(" ")
+            # DuckDB shows one digit of a size after the point, and cuts off the others.
+            exact = f"{float(number) + 0.05} {unit}" if unit.endswith("iB") else value
+            # A folder that is in use stays; so does a limit below what others hold.
+            with suppress(duckdb.NotImplementedException, duckdb.OutOfMemoryException):
+                connection.execute(f"SET {name} = ?", [exact])
 
 
 def bytes_per_row(file: Path) -> int:

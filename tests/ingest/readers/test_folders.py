@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ingest.layout import Layout
 from ingest.readers.own import own_dataset
+from ingest.readers.shared.packed import SystemFault
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, resolve_datasets, split_datasets
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
@@ -223,6 +225,66 @@ def test_a_file_that_is_added_changed_or_renamed_is_read(folder: Folder, tmp_pat
     made = materialize(find_dataset(str(root)), tmp_path / "out")
     assert len({*seen, made.fingerprint}) == 4
     assert made.n_systems == 2
+
+
+def test_a_file_that_gets_the_suffix_of_its_content_is_read(folder: Folder, tmp_path: Path) -> None:
+    tabs = "id\tsmiles\na\tC\n"
+    root = folder({"good.csv": "id,smiles\nb,C\n", "wrong.csv": tabs})
+    made = materialize(find_dataset(str(root)), tmp_path / "out")
+    assert (made.n_systems, made.n_unreadable) == (1, 1)
+    (root / "wrong.csv").rename(root / "wrong.tsv")
+    made = materialize(find_dataset(str(root)), tmp_path / "out")
+    assert (made.n_systems, made.n_unreadable) == (2, 0)
+
+
+def test_a_file_that_is_renamed_is_another_dataset_of_the_same_name(folder: Folder) -> None:
+    """Its ids are made of the file's name."""
+    root = folder({"POSCAR_a": POSCAR})
+    seen = {own_dataset(str(root / "POSCAR_a"), "mine").fingerprint}
+    (root / "POSCAR_a").rename(root / "POSCAR_b")
+    seen.add(own_dataset(str(root / "POSCAR_b"), "mine").fingerprint)
+    assert len(seen) == 2
+
+
+def test_numbers_of_rows_are_asked_for_in_vain_where_none_are_given(folder: Folder) -> None:
+    root = folder({"a.xyz": H})
+    for source in (root, root / "a.xyz"):
+        plain, asked = own_dataset(str(source)), own_dataset(str(source), numbered=True)
+        assert (plain.fingerprint, plain.numbered) == (asked.fingerprint, asked.numbered)
+    folder({"b.csv": "smiles\nC\n"})
+    for source in (root, root / "b.csv"):
+        asked = own_dataset(str(source), numbered=True)
+        assert asked.numbered and asked.fingerprint != own_dataset(str(source)).fingerprint
+
+
+def test_globs_and_homes_that_mean_nothing_are_refused(folder: Folder) -> None:
+    root = folder({"a.xyz": H})
+    for source in (f"{root}/**.xyz", f"{root}/a**/*.xyz"):
+        for look in (find_dataset, split_datasets):
+            with pytest.raises(DatasetError, match=r"\*\* must stand alone, as in 'calc"):
+                look(source)
+    for look in (find_dataset, split_datasets):
+        with pytest.raises(DatasetError, match="~nobody-here/x: there is no home folder of that"):
+            look("~nobody-here/x")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_fails_for_want_of_open_files_is_no_fault_of_a_file(
+    packed: bool, folder: Folder
+) -> None:
+    content = gzip.compress(H.encode()) if packed else H
+    root = folder({f"{name}.xyz{'.gz' if packed else ''}": content for name in "ab"})
+    assert given(root)[0] == {"a": "", "b": ""}
+    many, single = find_dataset(str(root)), find_dataset(str(next(root.iterdir())))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for dataset in (many, single):
+        with Path("/dev/null").open() as file:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 1, hard))
+            try:
+                with pytest.raises(SystemFault, match=r"\.xyz.* cannot be read now, .*: Too many"):
+                    list(dataset.entries())
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("pattern", ["", "/*.xyz"])

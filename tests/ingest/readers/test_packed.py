@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from ingest.readers.discovery import load_readers
+from ingest.readers.shared.packed import SystemFault
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from tests.ingest.aselmdb import crystals, plain
 from tests.ingest.readers.test_inputs import FOLDER, given
 
+Patch = pytest.MonkeyPatch
 Read = Callable[[Path], list[Entry | Unreadable]]
 SUFFIXES = sorted({suffix for reader in load_readers() for suffix in reader.suffixes})
 TYPICAL = {
@@ -66,3 +69,22 @@ def test_what_a_compressed_binary_file_lacks_is_told_of_the_file_given(tmp_path:
         DatasetError, match=f"^{path} is not a whole trajectory of ASE: expected 16"
     ):
         list(find_dataset(str(path)).entries())
+
+
+def test_a_temporary_folder_that_is_full_or_gone_is_no_fault_of_a_file(
+    small_disk: Path, fill: Callable[[Path, int], Path], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    content = plain(tmp_path / "a.aselmdb", crystals(2)).read_bytes()
+    (folder / "a.aselmdb.gz").write_bytes(gzip.compress(content))
+    (folder / "b.xyz").write_text("1\n\nH 0 0 0\n")
+    dataset = find_dataset(str(folder))
+    assert sum(isinstance(item, Entry) for item in dataset.entries()) == 3
+    fill(small_disk, 5000)
+    for place, why in ((small_disk, "No space left on device"), (tmp_path / "none", "No such")):
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        with pytest.raises(
+            SystemFault, match=rf"a\.aselmdb\.gz cannot be unpacked to {place}: {why}.*TMPDIR"
+        ):
+            list(dataset.entries())

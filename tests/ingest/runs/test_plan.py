@@ -17,6 +17,7 @@ from ingest.runs.job_folder import set_device
 from ingest.runs.load import load
 from ingest.runs.plan import Plan, plan
 from ingest.runs.request import Request
+from ingest.runs.store.memory_limit import SHARED
 from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.store import connect
@@ -289,6 +290,17 @@ def test_a_run_that_has_begun_with_damaged_systems_is_not_taken_over(
     few = cut_off(planned(made, limit=5).run, finish)
     few.systems.write_bytes(few.systems.read_bytes()[:-1])
     assert [len(ids(run)) for run in planned(made).runs] == [20]
+
+
+def test_an_open_connection_keeps_its_memory_and_threads(
+    layout: Layout, dataset: Make, planned: Planned
+) -> None:
+    connect(layout.store).close()
+    with connect(layout.store, read_only=True) as ours:
+        ours.execute("SET memory_limit = '3.7GiB'; SET threads = 3")
+        before = ours.execute(SHARED).fetchall()
+        assert planned(dataset(20)).sent == 20
+        assert ours.execute(SHARED).fetchall() == before
 
 
 def test_the_job_of_a_run_that_others_do_is_left_as_it_is(

@@ -17,7 +17,7 @@ from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.family_worker import run_alone
-from ingest.runtimes.venv import Venv, _device_options
+from ingest.runtimes.venv import ChildProcess, Venv, _device_options
 from ingest.runtimes.worker import JobPlaces
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.base import CardError
@@ -317,3 +317,17 @@ def test_a_worker_that_vanishes_is_told_with_its_log(
         RunError, match=rf"killed by SIGKILL from outside.*its output is in {run.log}"
     ):
         do(run)
+
+
+def test_nothing_is_sent_to_a_worker_that_another_thread_ends(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        worker = ChildProcess(process, 60.0)
+        worker.kill()
+        with (
+            (tmp_path / "store").open("wb"),  # may have the number that the pipe had
+            pytest.raises(BrokenPipeError, match="has been told to end"),
+        ):
+            worker.send(b"an assignment\n")
+    assert (tmp_path / "store").read_bytes() == b""
