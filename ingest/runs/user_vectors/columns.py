@@ -18,7 +18,7 @@ VECTORS = (
 # Of NumPy's files also X; in a table, x may be a component beside y and z.
 ARRAYS = (*VECTORS, "x")
 # An index that pandas has written as a column: it is the ids only if no other column is.
-UNNAMED = ("", "unnamed:_0", "__index_level_0__")
+UNNAMED = ("", "unnamed:_0", "__index_level_0__", "index", "level_0")
 _NAMED = 8  # columns in one message
 
 

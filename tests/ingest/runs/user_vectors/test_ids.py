@@ -176,9 +176,15 @@ def test_options_that_would_be_ignored_are_refused(
     assert main([*words, "--numbered"]) == 0, "which numbers the dataset's rows"
 
 
+@pytest.mark.parametrize("name", [None, "index"])
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
 def test_an_index_that_counts_the_rows_is_no_id(
-    kind: str, layout: Layout, tmp_path: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    name: str | None,
+    layout: Layout,
+    tmp_path: Path,
+    capfd: Said,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("md.xyz").write_text("".join(f"1\n\nH 0 0 {i}\n" for i in range(6)))  # ids 0 to 5
@@ -186,6 +192,7 @@ def test_an_index_that_counts_the_rows_is_no_id(
 
     def write(index: list[int]) -> None:
         table = pd.DataFrame(X[: len(index)], columns=["a", "b", "c"], index=index)
+        table.index.name = name
         if kind == "parquet":
             table.to_parquet(file)
         else:
