@@ -1,4 +1,4 @@
-"""What programs print: log lines, progress bars, aligned tables, sizes, durations, license lines.
+"""What programs print: log lines, progress bars, aligned tables, sizes, durations and counts.
 
 Bars and log lines go to standard error, so that standard output holds results alone.
 """
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal: a readable log
 WIDEST = 100  # columns of a bar; a wider one is no easier to read
@@ -20,30 +20,6 @@ WIDEST = 100  # columns of a bar; a wider one is no easier to read
 _ROWS = 40
 _one_line = threading.RLock()  # held while a line is printed, so that no other begins in it
 _THOUSANDS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
-
-
-class License(Protocol):
-    """What a license line needs to know of a license."""
-
-    @property
-    def name(self) -> str:
-        """The SPDX identifier, or a name from the closed list of others."""
-
-    @property
-    def url(self) -> str | None:
-        """Where its text is, if it is anywhere."""
-
-    @property
-    def no_url_because(self) -> str | None:
-        """Why there is no link."""
-
-    @property
-    def commercial(self) -> bool:
-        """Whether commercial use is allowed."""
-
-    @property
-    def gated(self) -> bool:
-        """Whether it has to be accepted before a download."""
 
 
 def log(text: str) -> None:
@@ -287,21 +263,3 @@ def short_count(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return str(count) if count else "-"
-
-
-def license_line(license: License, of: str) -> str | None:
-    """Return the line about a license that is shown before a download.
-
-    Args:
-        license: The license.
-        of: What it is the license of, such as 'the weights'.
-
-    Returns:
-        One line, or None if the license is free: commercial use allowed, nothing to accept.
-    """
-    limits = [] if license.commercial else ["for non-commercial use only"]
-    limits += ["to be accepted before the download"] if license.gated else []
-    if not limits:
-        return None
-    link = license.url or license.no_url_because
-    return f"license of {of}: {license.name}, {' and '.join(limits)}; {link}"

@@ -30,7 +30,7 @@ from schemas.paths import escape_glob
 from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
-from zoo.terminal import duration, license_line, megabytes
+from zoo.terminal import duration, megabytes
 from zoo.weights.local import find_weights, needed_files
 from zoo.worker.device import cpu_name
 
@@ -201,7 +201,7 @@ def _describe_model(
     yield f"  weights: {_weights(selection)}"
     missing = f"{selection.family.installed_mb:,} MB to make ready first"
     yield f"  environment: {'ready' if runtime.ready(selection.family) else missing}"
-    notice = license_line(selection.model.license_weights, "the weights")
+    notice = selection.model.license_weights.notice("the weights")
     if notice:
         yield f"  {notice}"
 

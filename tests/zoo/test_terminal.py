@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +17,6 @@ from zoo.terminal import (
     duration,
     format_table,
     gigabytes,
-    license_line,
     log,
     megabytes,
     print_table,
@@ -117,34 +115,6 @@ def test_sizes_durations_and_counts() -> None:
     assert [duration(s) for s in (40, 200, 9000)] == ["40 s", "3 min", "2.5 h"]
     counts = (0, 7, 1_500, 22_713_216, 15e9)
     assert [short_count(int(n)) for n in counts] == ["-", "7", "1.5 k", "22.7 M", "15 B"]
-
-
-@dataclass(frozen=True)
-class Terms:
-    commercial: bool
-    gated: bool = False
-    name: str = "Own"
-    url: str | None = "https://example.org/own"
-    no_url_because: str | None = None
-
-
-@pytest.mark.parametrize(
-    ("license", "line"),
-    [
-        (Terms(True), None),
-        (
-            Terms(False),
-            "license of the weights: Own, for non-commercial use only; https://example.org/own",
-        ),
-        (
-            Terms(False, True, url=None, no_url_because="on paper"),
-            "license of the weights: Own, for non-commercial use only and to be accepted before "
-            "the download; on paper",
-        ),
-    ],
-)
-def test_a_license_that_is_not_free_is_shown(license: Terms, line: str | None) -> None:
-    assert license_line(license, "the weights") == line
 
 
 def test_the_terminal_needs_only_the_standard_library() -> None:

@@ -39,3 +39,19 @@ class License(Card):
         Where nobody has looked, they may if commercial use is free and nothing has to be accepted.
         """
         return self.commercial and not self.gated if self.share is None else self.share
+
+    def notice(self, of: str) -> str | None:
+        """Return the line that is shown before a download.
+
+        Args:
+            of: What it is the license of, such as 'the weights'.
+
+        Returns:
+            One line, or None if the license is free: commercial use allowed, nothing to accept.
+        """
+        limits = [] if self.commercial else ["for non-commercial use only"]
+        limits += ["to be accepted before the download"] if self.gated else []
+        if not limits:
+            return None
+        link = self.url or self.no_url_because
+        return f"license of {of}: {self.name}, {' and '.join(limits)}; {link}"

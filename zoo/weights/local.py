@@ -15,7 +15,7 @@ from pathlib import Path
 from zoo.cards.family import Selection
 from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.places import user_cache
-from zoo.terminal import license_line, megabytes, show_download
+from zoo.terminal import megabytes, show_download
 from zoo.weights import hub
 from zoo.weights.digest import Content, describe_mismatch
 from zoo.weights.download import Log, download, download_lock
@@ -182,7 +182,7 @@ def announce_download(selection: Selection, files: list[WeightsFile], log: Log) 
         log: Called with each line.
     """
     model = selection.model
-    if notice := license_line(model.license_weights, "the weights"):
+    if notice := model.license_weights.notice("the weights"):
         log(f"{model.id}: {notice}")
     known = all(file.size for file in files)
     size = f", {megabytes(sum(file.size or 0 for file in files))}" if known else ""
