@@ -93,7 +93,7 @@ flag  = $(if $($(1)),--$(2)="$$$(1)")
 # These are no rare names: in the environment they mean something else, such as WSL's host by NAME.
 typed = $(if $(filter $(1),$(GIVEN)),$(call flag,$(1),$(2)))
 own = $(call typed,NAME,name) $(if $(NUMBERED),--numbered)
-cluster = $(call flag,ON,on) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) $(call typed,TIME,time) \
+cluster = $(call typed,ON,on) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) $(call typed,TIME,time) \
     $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch)
 options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)

@@ -46,7 +46,8 @@ __version__ = "0.1.0"
 
 _INTERRUPTED = "interrupted; what is done is kept, and the same command goes on from there"
 _EXIT_INTERRUPTED = 130
-_LISTS = {"datasets", "du", "images", "info", "list", "plan", "query"}  # may be cut off by `| head`
+# What these print may be cut off by `| head`.
+_LISTS = {"datasets", "du", "images", "info", "list", "plan", "query", "status"}
 
 
 def connect(

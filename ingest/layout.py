@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        """The folder of datasets, runs and the cache, beside the store."""
+        """The folder of datasets, runs, submissions and the cache, beside the store."""
         return data_folder(self.store)
 
     @property
@@ -70,6 +70,11 @@ class Layout:
     def spill(self) -> Path:
         """The folder where DuckDB puts what exceeds its memory limit."""
         return self.data / "tmp"
+
+    @property
+    def submissions(self) -> Path:
+        """The folder with one folder per submission; see ingest.executors.slurm.submission."""
+        return self.data / "slurm"
 
     def dataset(self, name: str) -> Path:
         """Return the folder of a dataset.

@@ -23,12 +23,14 @@ class Limits:
         cpus: Number of processors, which need not be whole; None allows all.
         silence: Seconds without a line from the worker, after which it counts as hung.
         threads: Threads that its packages compute with; None leaves that to them.
+        grace: Seconds that it gets to end when it is asked to, before it is asked again.
     """
 
     memory: int | None = None
     cpus: float | None = None
     silence: float = 1800.0
     threads: int | None = None
+    grace: float = GRACE
 
 
 def count_cores() -> int:

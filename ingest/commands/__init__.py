@@ -105,7 +105,7 @@ def _add_where(sub: Parser) -> None:
     sub.add_argument("--at-once", type=positive, help=about)
     about = "on slurm: how many chunks a task computes (default: by how long they take)"
     sub.add_argument("--per-task", type=positive, help=about)
-    about = "on slurm: further options of sbatch, such as '--constraint=a100 --mem=32G'"
+    about = "on slurm: further options of sbatch, such as --sbatch='--constraint=a100'"
     sub.add_argument("--sbatch", help=about)
 
 

@@ -85,7 +85,12 @@ def embed(
         # If the store is locked, it is not known what it lacks; each request waits for its turn.
         with suppress(StoreLocked):
             _report_cost(layout, runtime, asked_for)
-    again = settings.command([s.model_id for s in selections], datasets, store, where.options)
+    again = settings.command(
+        [s.model_id for s in selections],
+        datasets,
+        str(layout.store) if executor.schedules else store,  # it is kept for later
+        where.options,
+    )
     ended = executor.run(asked_for, again)
     for name, group in requests.items():
         dataset_name = group[0].dataset.dataset

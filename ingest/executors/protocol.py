@@ -23,7 +23,7 @@ class Where:
         time: How long a task may take, such as 30m, 4h, 2d or 1-12:00:00; None: the partition's.
         at_once: How many tasks may run at the same time; None sets no limit.
         per_task: How many chunks a task computes; None goes by how long they take.
-        sbatch: Further options of sbatch, as on its command line.
+        sbatch: Further long options of sbatch, separated as by a shell.
     """
 
     on: str = "local"

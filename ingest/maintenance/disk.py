@@ -24,7 +24,7 @@ class Usage:
     """What one thing takes on disk.
 
     Attributes:
-        kind: store, kept, dataset, vectors, cache or environment.
+        kind: store, kept, dataset, vectors, submissions, cache or environment.
         name: Which one.
         size: Bytes.
     """
@@ -35,7 +35,7 @@ class Usage:
 
 
 def measure_usage(layout: Layout) -> list[Usage]:
-    """Measure the store, each dataset, model and environment, and the cache.
+    """Measure the store, each dataset, model and environment, submissions, and the cache.
 
     Args:
         layout: The store and the files beside it.
@@ -59,6 +59,9 @@ def measure_usage(layout: Layout) -> list[Usage]:
     for folder in layout.vectors.glob("dataset=*/model=*"):
         vectors[unquote(folder.name.removeprefix("model="))] += size_on_disk(folder, seen)
     rows += _largest_first("vectors", vectors)
+    if layout.submissions.exists():
+        size = size_on_disk(layout.submissions, seen)
+        rows.append(Usage("submissions", "to Slurm: scripts, logs and notes", size))
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
     return rows + _measure_folders("environment", environments(), seen)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.layout import Layout
-from ingest.runs.cost import START_SECONDS, Task, bytes_per_system, estimate_cost
+from ingest.runs.cost import (
+    START_SECONDS,
+    Measured,
+    Task,
+    bytes_per_system,
+    estimate_cost,
+    find_measured,
+)
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import resolve_datasets
 from ingest.runs.request import (
@@ -27,12 +34,10 @@ from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.paths import escape_glob
-from schemas.store import connect
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
 from zoo.terminal import duration, megabytes
 from zoo.weights.local import find_weights, needed_files
-from zoo.worker.device import cpu_name
 
 # The size of a system in the unit of a card's compute.scales_with; tokens are about the letters of
 # a text.
@@ -41,27 +46,6 @@ SIZES = {
     "tokens": "coalesce(len(sequence), len(smiles), 12 * len(numbers))",
     "systems": "1",
 }
-# The largest run here on such a device. A CPU has to be the same as this machine's.
-MEASURED = """
-SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory
-FROM runs
-WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0
-AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0
-ORDER BY sent DESC, finished DESC LIMIT 1
-"""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a run of a model on such a device took.
-
-    Attributes:
-        speed: Systems per second, about, once the worker had started.
-        memory: Peak memory of the host in bytes, if it was measured.
-    """
-
-    speed: float
-    memory: int | None
 
 
 @dataclass(frozen=True)
@@ -260,27 +244,3 @@ def _weights(selection: Selection) -> str:
         pin = f"matterzoo pin {selection.model.id}"
         return f"to be downloaded; `{pin}` records how large they are"
     return f"{len(files)} files to download, {megabytes(sum(file.size or 0 for file in files))}"
-
-
-def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
-    """Find what an earlier run of the model on such a device took.
-
-    Args:
-        layout: The store and the files beside it.
-        model_id: The model.
-        device: The device, such as cpu or cuda:1; its kind matters.
-
-    Returns:
-        What the largest run took; None if there is none.
-    """
-    if not layout.store.exists():
-        return None
-    values = {
-        "model_id": model_id,
-        "kind": device.partition(":")[0],
-        "cpu": cpu_name(),
-        "load": START_SECONDS,
-    }
-    with connect(layout.store, read_only=True) as connection:
-        row = connection.execute(MEASURED, values).fetchone()
-    return None if row is None else Measured(*row)

@@ -16,9 +16,9 @@ from ingest.executors.slurm.engine import USUAL_ARRAY_SIZE, SlurmError, max_arra
 from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.executors.slurm.grouping import Chunk, group
 from ingest.layout import Layout
-from ingest.maintenance.forecast import describe_dataset, find_made, find_measured
+from ingest.maintenance.forecast import describe_dataset, find_made
 from ingest.runs.chunks.cut import CHUNK_SYSTEMS
-from ingest.runs.cost import COPIES, bytes_per_system, nearest_existing
+from ingest.runs.cost import COPIES, bytes_per_system, find_speed, nearest_existing
 from ingest.runs.plan import count_chunks
 from ingest.runs.prepare import resolve_datasets
 from ingest.runs.request import (
@@ -34,7 +34,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
-from zoo.terminal import duration
+from zoo.terminal import duration, plural
 from zoo.weights.local import find_weights, needed_files
 
 SHOWN = 5  # names of models in a line
@@ -47,27 +47,29 @@ class _Model:
 
     Attributes:
         selection: The model.
-        chunks: How many systems each chunk has that is to be computed.
+        chunks: How many systems each chunk has that is to be computed; None if nobody knows
+            before the dataset is made.
         speed: Systems per second, on the device that is asked for; None if it is not measured.
         vector_bytes: What its vectors take on disk.
     """
 
     selection: Selection
-    chunks: list[int]
+    chunks: list[int] | None
     speed: float | None
     vector_bytes: int
 
     @property
     def systems(self) -> int:
-        return sum(self.chunks)
+        return sum(self.chunks or ())
 
     @property
     def seconds(self) -> float | None:
         return self.systems / self.speed if self.speed else None
 
     def line(self) -> str:
-        count = len(self.chunks)
-        said = f"{self.systems:,} systems to embed in {count:,} chunk{'s' if count != 1 else ''}"
+        if self.chunks is None:
+            return f"  {self.selection.model_id}: a number of systems that nobody knows yet"
+        said = f"{plural(self.systems, 'system')} to embed in {plural(len(self.chunks), 'chunk')}"
         took = "" if self.seconds is None else f", about {duration(self.seconds)}"
         return f"  {self.selection.model_id}: {said}{took}"
 
@@ -94,17 +96,21 @@ def forecast_jobs(
     selections = choose_models(models)
     runtime, _ = choose_runtime_for(SlurmExecutor, settings, selections)
     resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
-    foreseen, absent = [], []
+    foreseen, absent, unsized = [], [], []
     for dataset in [each.sampled(settings.limit, print_now) for each in resolved]:
         made = find_made(layout, dataset)
         yield from describe_dataset(dataset, made)
         absent += [dataset.name] if made is None else []
-        for model in _foresee(layout, dataset, made, selections, settings):
-            yield model.line()
-            foreseen.append(model)
-    yield _describe_jobs(foreseen, where)
-    yield _describe_time(foreseen, settings.device)
-    yield from _describe_disk(layout, foreseen)
+        models_of = list(_foresee(layout, dataset, made, selections, settings))
+        unsized += [dataset.name] if any(model.chunks is None for model in models_of) else []
+        yield from (model.line() for model in models_of)
+        foreseen += models_of
+    if unsized:
+        yield f"jobs, time and disk of {', '.join(unsized)} are not known until it is made"
+    if len(unsized) < len(resolved):
+        yield _describe_jobs(foreseen, where)
+        yield _describe_time(foreseen, settings.device)
+        yield from _describe_disk(layout, foreseen)
     yield _describe_staging(absent, runtime, [model.selection for model in foreseen])
 
 
@@ -117,8 +123,11 @@ def _foresee(
 ) -> Iterator[_Model]:
     """Find what each model has to compute; models that can take no system are left out."""
     if made is None:
-        total = settings.limit or dataset.sample or dataset.approx_systems or 0
-        chunks = [min(CHUNK_SYSTEMS, total - done) for done in range(0, total, CHUNK_SYSTEMS)]
+        total = settings.limit or dataset.sample or dataset.approx_systems
+        chunks = None
+        if total is not None:
+            starts = range(0, total, CHUNK_SYSTEMS)
+            chunks = [min(CHUNK_SYSTEMS, total - start) for start in starts]
         for selection in selections:
             yield _model(layout, selection, chunks, settings)
         return
@@ -130,13 +139,12 @@ def _foresee(
         yield _model(layout, selection, chunks, settings)
 
 
-def _model(layout: Layout, selection: Selection, chunks: list[int], settings: Settings) -> _Model:
-    measured = find_measured(layout, selection.model_id, settings.device)
-    speed = None if measured is None else measured.speed
-    if speed is None and settings.device == "cpu":
-        speed = selection.model.compute.systems_per_second or None
+def _model(
+    layout: Layout, selection: Selection, chunks: list[int] | None, settings: Settings
+) -> _Model:
+    speed = find_speed(layout, selection, settings.device)
     names = choose_representations(selection, settings.representation)
-    size = sum(chunks) * bytes_per_system(selection, names) // COPIES
+    size = sum(chunks or ()) * bytes_per_system(selection, names) // COPIES
     return _Model(selection, chunks, speed, size)
 
 
@@ -147,14 +155,15 @@ def _describe_jobs(models: Sequence[_Model], where: Where) -> str:
             f"{i}", m.selection.family.name, m.selection.model_id, n / m.speed if m.speed else None
         )
         for m in models
-        for i, n in enumerate(m.chunks)
+        for i, n in enumerate(m.chunks or ())
     ]
     try:
         most, whose = max_array_size(), "this cluster's MaxArraySize"
     except SlurmError:
         most, whose = USUAL_ARRAY_SIZE, "Slurm's default, since Slurm does not answer here"
     tasks = len(group(chunks, most, where.per_task))
-    return f"jobs: {len(chunks):,} chunks in {tasks:,} tasks, of at most {most:,} ({whose})"
+    said = f"{plural(len(chunks), 'chunk')} in {plural(tasks, 'task')}"
+    return f"jobs: {said}, of at most {most:,} ({whose})"
 
 
 def _describe_time(models: Sequence[_Model], device: str) -> str:
@@ -191,7 +200,7 @@ def _describe_staging(
     if missing:
         files = chain.from_iterable(map(needed_files, missing))
         size = _size(sum(file.size or 0 for file in files))
-        parts.append(f"weights of {len(missing)} models, {size} where it is known")
+        parts.append(f"weights of {plural(len(missing), 'model')}, {size} where it is known")
     build = [family for family in families_of(selections) if not runtime.ready(family)]
     if build:
         size = _size(sum(family.installed_mb for family in build) * 10**6)

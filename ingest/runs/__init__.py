@@ -16,7 +16,7 @@ store/           the store opened for writing, and what goes into which table
 import_vectors   vectors of a user become a finished run
 imported         the folder of such a run
 user_vectors/    a user's file of vectors, read and checked
-cost             what a request will take
+cost             what a request will take, by earlier runs here or by cards
 reporting        progress and errors, for a user
 errors           what may go wrong, apart from the worker's failures
 """

@@ -9,13 +9,37 @@ from pathlib import Path
 
 from ingest.layout import Layout
 from ingest.runtimes.protocol import Runtime
+from schemas.errors import StoreLocked
+from schemas.store import connect
 from zoo.cards.family import Family, Selection
-from zoo.terminal import duration
+from zoo.terminal import duration, plural
+from zoo.worker.device import cpu_name
 
 COPIES = 2  # of every vector as a run ends: one in a vector file, and until then one in a shard
 NUMBER_BYTES = 4  # of a float32
 START_SECONDS = 8.0  # to start a worker and load its first model, on 2 CPU cores
 LOAD_SECONDS = 1.0  # to load a further model of the same family
+# The largest run here on such a device. A CPU has to be the same as this machine's.
+MEASURED = """
+SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory
+FROM runs
+WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0
+AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0
+ORDER BY sent DESC, finished DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run of a model on such a device took.
+
+    Attributes:
+        speed: Systems per second, about, once the worker had started.
+        memory: Peak memory of the host in bytes, if it was measured.
+    """
+
+    speed: float
+    memory: int | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,7 @@ class Cost:
 
     def lines(self) -> list[str]:
         """Return what there is to compute, the environments and the disk, as lines to report."""
-        size = f"{self.systems:,} vectors by {self.models} model{'s' if self.models != 1 else ''}"
+        size = f"{self.systems:,} vectors by {plural(self.models, 'model')}"
         by = "on 2 CPU cores" if self.workers == 1 else f"by {self.workers} workers at once"
         lines = [f"to compute: {size}, about {duration(self.seconds)} {by}"]
         if self.unmeasured:
@@ -171,3 +195,48 @@ def nearest_existing(path: Path) -> Path:
         path: Any absolute path.
     """
     return path if path.exists() else nearest_existing(path.parent)
+
+
+def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
+    """Find what an earlier run of the model on such a device took.
+
+    Args:
+        layout: The store and the files beside it.
+        model_id: The model.
+        device: The device, such as cpu or cuda:1; its kind matters.
+
+    Returns:
+        What the largest run took; None if there is none.
+    """
+    if not layout.store.exists():
+        return None
+    values = {
+        "model_id": model_id,
+        "kind": device.partition(":")[0],
+        "cpu": cpu_name(),
+        "load": START_SECONDS,
+    }
+    with connect(layout.store, read_only=True) as connection:
+        row = connection.execute(MEASURED, values).fetchone()
+    return None if row is None else Measured(*row)
+
+
+def find_speed(layout: Layout, selection: Selection, device: str) -> float | None:
+    """Return how many systems per second a model takes on such a device, once it has started.
+
+    Args:
+        layout: The store and the files beside it.
+        selection: The model.
+        device: The device, such as cpu or cuda:1; its kind matters.
+
+    Returns:
+        What the largest run here took, or on cpu what the card says; None if nobody has measured
+        it, or if another process keeps the store from being read.
+    """
+    try:
+        measured = find_measured(layout, selection.model_id, device)
+    except StoreLocked:
+        measured = None
+    if measured is not None:
+        return measured.speed
+    return (selection.model.compute.systems_per_second or None) if device == "cpu" else None

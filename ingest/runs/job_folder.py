@@ -102,7 +102,7 @@ def set_device(run: Run, device: str, batch: int | None) -> None:
         batch: The batch budget; None takes the card's.
     """
     job = run.read("job/job.json")
-    if (job["device"], job["batch"]) != (device, batch):
+    if (job.get("device"), job.get("batch")) != (device, batch):
         run.write("job/job.json", job | {"device": device, "batch": batch})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingest.callbacks import Log
 from ingest.failures import Killed, OutOfMemory, RunError
-from ingest.limits import GRACE, Limits
+from ingest.limits import Limits
 from ingest.runtimes import environment
 from ingest.runtimes.watch import Watch
 from ingest.runtimes.worker import JobPlaces, Worker
@@ -85,7 +85,7 @@ class Venv:
         Args:
             family: The family of the worker.
             jobs: The jobs that the worker may be given. The device is that of the first.
-            limits: Of these only the time of silence and the number of threads are kept.
+            limits: Of these only the time of silence, the number of threads and the grace are kept.
             log: Shows a line if another process builds the environment.
 
         Yields:
@@ -108,7 +108,7 @@ class Venv:
                 start_new_session=True,
             ) as process,
         ):  # fmt: skip
-            worker = ChildProcess(process, limits.silence)
+            worker = ChildProcess(process, limits)
             try:
                 yield worker
             finally:
@@ -124,15 +124,16 @@ class ChildProcess(Worker):
     It ends with its standard input, a pipe that this process holds open.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], silence: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
         """Take over a process.
 
         Args:
             process: The process, with pipes for its standard input and its errors.
-            silence: See `Worker`.
+            limits: What it may use; of these, `silence` and `grace` are kept.
         """
         assert process.stdin is not None and process.stderr is not None
-        super().__init__(iter(process.stderr), silence)
+        super().__init__(iter(process.stderr), limits.silence)
+        self._grace = limits.grace
         self._process, self._input = process, process.stdin
         self._sending = threading.Lock()  # `kill`, in another thread, would free the descriptor
 
@@ -166,13 +167,13 @@ class ChildProcess(Worker):
         with self._sending, suppress(OSError):
             self._input.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE)
+            self._process.wait(self._grace)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is None:
                 with suppress(ProcessLookupError):  # it has ended meanwhile
                     os.killpg(self._process.pid, number)
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(GRACE)
+                    self._process.wait(self._grace)
 
     def explain_end(self, watch: Watch) -> RunError:
         """Return the error of the process, which has closed its output.

@@ -16,7 +16,6 @@ executor     submit what is missing
 work         what a task does on a node
 loading      what the load job does
 overview     status and cancel
-forecast     what a request will take on the cluster
 """
 
 from __future__ import annotations

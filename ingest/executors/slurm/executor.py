@@ -23,11 +23,11 @@ from ingest.executors.slurm.script import (
     stated_options,
 )
 from ingest.executors.slurm.staging import Staging
-from ingest.executors.slurm.submission import Submission, submissions_folder
+from ingest.executors.slurm.submission import Submission
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.cost import seconds_of
+from ingest.runs.cost import find_speed
 from ingest.runs.errors import explain_disk_error
 from ingest.runs.folder import Run
 from ingest.runs.reporting import report_error
@@ -101,7 +101,7 @@ class SlurmExecutor:
             SlurmError: Slurm does not answer, or does not take the jobs.
             RequestError: Slurm takes no array of so many tasks.
         """
-        folder = submissions_folder(self._layout)
+        folder = self._layout.submissions
         folder.mkdir(parents=True, exist_ok=True)
         waiting = "waiting for another command that submits for this store"
         with file_lock(folder / ".lock", on_wait=lambda holder: print_now(f"{waiting}: {holder}")):
@@ -139,8 +139,9 @@ class SlurmExecutor:
         more = _Work()
         try:
             planned = self._staging.stage(request, claims)
+            speed = find_speed(self._layout, request.selection, request.device)
             for run in planned.runs:
-                self._add(request, run, claims, more)
+                self._add(request, run, speed, claims, more)
         except duckdb.InterruptException:
             raise
         except (MatterzooError, duckdb.Error, pa.ArrowException) as error:
@@ -158,7 +159,9 @@ class SlurmExecutor:
         print_now(f"{name}: {_describe(planned.wanted - planned.sent, computed, loaded, at_work)}")
         return True
 
-    def _add(self, request: Request, run: Run, claims: Claims, work: _Work) -> None:
+    def _add(
+        self, request: Request, run: Run, speed: float | None, claims: Claims, work: _Work
+    ) -> None:
         """Add a chunk to the work, unless live jobs compute and load it."""
         computing, loading = run in claims.computing, run in claims.loading
         if loading and (computing or run.finished):
@@ -168,10 +171,9 @@ class SlurmExecutor:
         if computing or run.finished:
             work.load.append(run)
             return
-        selection = request.selection
-        seconds = seconds_of(selection, pq.read_metadata(run.systems).num_rows)
-        family = selection.family.name
-        work.chunks.append(Chunk(run.run_id, family, selection.model_id, seconds))
+        selection, systems = request.selection, pq.read_metadata(run.systems).num_rows
+        names = selection.family.name, selection.model_id
+        work.chunks.append(Chunk(run.run_id, *names, systems / speed if speed else None))
 
     def _write(self, submission: Submission, request: Request, work: _Work, command: str) -> None:
         """Write the folder of the submission, with its scripts; all requests have one device."""

@@ -35,6 +35,7 @@ from ingest.runs.load import load, load_noted_failure
 from ingest.runs.reporting import report_error, report_step
 from zoo.command_line import print_now
 from zoo.errors import MatterzooError
+from zoo.terminal import plural
 
 PATIENCE = 600.0  # s that the load job waits for a store that others use; nobody sits before it
 
@@ -54,7 +55,7 @@ def load_submission(layout: Layout, name: str) -> int:
     """
     await_file(Submission(layout, name).folder / "submission.json")
     submission = find_submission(layout, name)
-    print_now(f"loading {name}, on {node_name()}: {len(submission.runs)} chunks")
+    print_now(f"loading {name}, on {node_name()}: {plural(len(submission.runs), 'chunk')}")
     wait = FileWait()
     _await_records(submission, wait)
     counts = Counter(_take(submission, run, wait) for run in submission.runs)
@@ -78,7 +79,7 @@ def _await_records(submission: Submission, wait: FileWait) -> None:
     unseen = [run for run in submission.runs if not ended(run)]
     if not unseen:
         return
-    print_now(f"{len(unseen)} chunks are not finished; looking again for {file_wait():.0f} s")
+    print_now(f"{plural(len(unseen), 'chunk')} not finished; looking again for {file_wait():.0f} s")
     for run in unseen:
         wait_until(lambda run=run: ended(run), run.out, wait.end)  # type: ignore[misc]
 

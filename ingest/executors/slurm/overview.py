@@ -20,6 +20,7 @@ from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from zoo.errors import MatterzooError
+from zoo.terminal import plural
 
 SHOWN = 5  # chunks with a reason that are shown per submission
 COMPUTED, BEGUN, WAITING = "computed", "begun", "not begun"
@@ -112,7 +113,11 @@ def _outcome(submission: Submission, run: Run) -> str | None:
 
 def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     jobs = submission.jobs
-    array = f"array {jobs['array']} of {len(submission.tasks)} tasks" if "array" in jobs else ""
+    array = (
+        f"array {jobs['array']} of {plural(len(submission.tasks), 'task')}"
+        if "array" in jobs
+        else ""
+    )
     load = f"load job {jobs['load']}" if "load" in jobs else "no load job was submitted"
     yield f"{submission.name}: {', '.join(filter(None, (array, load)))}"
     states = {job.task: job for job in live if job.name == submission.job_name}
@@ -123,7 +128,9 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
         counts[state] += 1
         if remark:
             remarks.append(f"  {run.run_id}: {state}: {remark}")
-    yield f"  {len(submission.runs)} chunks: " + ", ".join(f"{n} {s}" for s, n in counts.items())
+    yield f"  {plural(len(submission.runs), 'chunk')}: " + ", ".join(
+        f"{n} {s}" for s, n in counts.items()
+    )
     yield from remarks[:SHOWN]
     if len(remarks) > SHOWN:
         yield f"  and {len(remarks) - SHOWN} more; see {submission.folder / 'logs'}"

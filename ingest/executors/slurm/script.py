@@ -20,7 +20,7 @@ CARRIED = (
     *("MATTERZOO_ENVS", "MATTERZOO_FAMILIES", "MATTERZOO_WEIGHTS", "MATTERZOO_WORKER_ENV"),
     *("MATTERZOO_VECTORS", FILE_WAIT, "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "PYTHONPATH"),
 )
-SIGNAL_SECONDS = 120  # before a task's time is up: enough for a batch, a shard and being requeued
+SIGNAL_SECONDS = 120  # before a task's time is up: for a batch, a shard and being requeued
 # Options of sbatch that are ours to set, or that would keep a job from being known.
 OURS = (
     *("job-name", "array", "output", "open-mode", "signal", "requeue", "no-requeue", "dependency"),

@@ -24,7 +24,6 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run
 from schemas.errors import StoreError
 
-FOLDER = "slurm"  # in the data folder
 LOADED, FAILED, MISSING, UNREADABLE = "loaded", "failed", "missing", "unreadable"
 
 
@@ -53,7 +52,7 @@ class Submission:
     @property
     def folder(self) -> Path:
         """The submission's folder."""
-        return submissions_folder(self.layout) / self.name
+        return self.layout.submissions / self.name
 
     @property
     def job_name(self) -> str:
@@ -122,22 +121,13 @@ class Submission:
         return self.folder / "outcomes" / f"{run.run_id}.json"
 
 
-def submissions_folder(layout: Layout) -> Path:
-    """Return the folder of all submissions of a store.
-
-    Args:
-        layout: The store and the files beside it.
-    """
-    return layout.data / FOLDER
-
-
 def list_submissions(layout: Layout) -> Iterator[Submission]:
     """Yield the submissions of a store, the oldest first.
 
     Args:
         layout: The store and the files beside it.
     """
-    for folder in sorted(submissions_folder(layout).glob("[!.]*")):
+    for folder in sorted(layout.submissions.glob("[!.]*")):
         if (folder / "submission.json").exists():
             yield Submission(layout, folder.name)
 

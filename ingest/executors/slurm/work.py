@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from ingest.executors.slurm.engine import SlurmError, node_name, requeue_this
-from ingest.executors.slurm.late import await_file
+from ingest.executors.slurm.late import FilesUnseen, await_file
 from ingest.executors.slurm.starts import MOST_STARTS, Starts
 from ingest.executors.slurm.submission import Submission, find_submission
 from ingest.failures import RunError
+from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.errors import RunBusy
@@ -33,7 +37,11 @@ from ingest.runtimes.protocol import Runtime
 from ingest.runtimes.worker import JobPlaces
 from zoo.cards.discovery import find_model
 from zoo.command_line import print_now
+from zoo.errors import MatterzooError
+from zoo.terminal import plural
 from zoo.weights.local import find_weights, needed_files
+
+GRACE = 40.0  # s for a batch and a shard, twice before a worker is killed: USR1 comes 120 s early
 
 
 class Ended(BaseException):
@@ -64,7 +72,7 @@ def work_on_task(layout: Layout, name: str, task: int) -> int:
     """
     await_file(Submission(layout, name).folder / "submission.json")
     work = _Task(find_submission(layout, name), task)
-    print_now(f"task {task} of {name}, on {node_name()}: {len(work.runs)} chunks")
+    print_now(f"task {task} of {name}, on {node_name()}: {plural(len(work.runs), 'chunk')}")
     try:
         with _signals():
             again = work.compute()
@@ -92,7 +100,11 @@ def _signals() -> Iterator[None]:
 
     for number in numbers:
         signal.signal(number, end)
-    yield
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass
@@ -106,54 +118,73 @@ class _Task:
 
     submission: Submission
     number: int
+    _worker: FamilyWorker | None = None
 
     @property
     def runs(self) -> list[Run]:
         return self.submission.tasks[self.number]
 
+    @cached_property
+    def runtime(self) -> Runtime:
+        runtime, _ = choose_runtime(self.submission.content["runtime"], ())
+        return runtime
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits(silence=self.submission.content["silence"], grace=GRACE)
+
     def compute(self) -> bool:
         """Compute all chunks; return whether another start may help those that are not finished."""
+        print_now(f"runtime {self.runtime.name}")  # without it, no chunk can be started
         again = False
-        for run in self.runs:
-            await_file(run.job / "job.json")
-        runtime, _ = choose_runtime(self.submission.content["runtime"], ())
-        limits = Limits(silence=self.submission.content["silence"])
-        first = find_model(self.runs[0].model_id)
-        jobs = [JobPlaces(run.job, run.out, _weights(run)) for run in self.runs if not run.finished]
-        with FamilyWorker(runtime, first.family, jobs, limits, report_step) as worker:
+        try:
             for run in self.runs:
-                again |= self._try(run, runtime, worker, limits)
+                again |= self._try(run)
+        finally:
+            if self._worker is not None:
+                self._worker.end()
         return again
 
-    def _try(self, run: Run, runtime: Runtime, worker: FamilyWorker, limits: Limits) -> bool:
+    def _try(self, run: Run) -> bool:
         """Compute a chunk; return whether another start may help."""
-        starts = Starts.of(self.submission, run)
+        try:
+            starts = Starts.of(self.submission, run)
+        except Damaged as error:
+            report_error(f"{run.run_id}: {error}")
+            return False
         if starts.failed or self._finished(run, starts):
             return False
-        began = datetime.now(UTC)
         with ExitStack() as held:
             try:
+                await_file(run.job / "job.json")
                 held.enter_context(lock_run(run))
-            except RunBusy as error:
-                report_error(str(error))
-                return False
-            if not starts.begin(run):
-                self._fail(run, starts, began)
-                return False
-            starts.write(self.submission, run)
-            try:
-                self._set_device(run, starts)
-                self._compute(run, runtime, worker, limits)
-            except Ended as ended:
-                self._take_back(run, starts, ended)
-                raise
-            except RunError as error:
+            except (FilesUnseen, RunBusy) as error:
                 starts.reason = str(error)
-                report_error(f"{run.run_id}: {error}")
-                if len(starts.nodes) >= MOST_STARTS:
-                    self._fail(run, starts, began)
                 starts.write(self.submission, run)
-                return not starts.failed
+                report_error(f"{run.run_id}: {error}")
+                return False
+            return self._start(run, starts)
+
+    def _start(self, run: Run, starts: Starts) -> bool:
+        """Compute a chunk that this process has locked; return whether another start may help."""
+        began = datetime.now(UTC)
+        if not starts.begin(run):
+            self._fail(run, starts, began)
+            return False
+        starts.write(self.submission, run)
+        try:
+            self._set_device(run, starts)
+            self._compute(run)
+        except Ended as ended:
+            self._take_back(run, starts, ended)
+            raise
+        except (MatterzooError, pa.ArrowException) as error:
+            starts.reason = str(error)
+            report_error(f"{run.run_id}: {error}")
+            if len(starts.nodes) >= MOST_STARTS:
+                self._fail(run, starts, began)
+            starts.write(self.submission, run)
+            return not starts.failed
         self._finished(run, starts)
         return False
 
@@ -164,25 +195,37 @@ class _Task:
         stays.
         """
         content = self.submission.content
-        if len(starts.nodes) == 1 or run.read("job/job.json")["device"] != content["device"]:
+        if len(starts.nodes) == 1 or run.read("job/job.json").get("device") != content["device"]:
             set_device(run, content["device"], content["batch"])
 
-    def _compute(self, run: Run, runtime: Runtime, worker: FamilyWorker, limits: Limits) -> None:
+    def _compute(self, run: Run) -> None:
         selection = find_model(run.model_id)
-        weights = _weights(run)
+        weights = find_weights(selection)
         if weights is None and needed_files(selection):
             raise RunError(
                 f"the weights of {run.model_id} are not seen on node {node_name()}: is the hub's "
                 "cache (HF_HOME) on a file system that all nodes share?"
             )
-        if not runtime.ready(selection.family):
+        if not self.runtime.ready(selection.family):
             raise RunError(
                 f"the environment of {selection.family.name} is not seen on node {node_name()}: "
                 "is its folder (MATTERZOO_ENVS) on a file system that all nodes share?"
             )
-        places = JobPlaces(run.job, run.out, weights)
-        print_now(f"{run.run_id}: {len(run.shards)} shards from earlier starts")
-        finish_run(run, worker, places, limits)
+        print_now(f"{run.run_id}: {plural(len(run.shards), 'shard')} from earlier starts")
+        if self._worker is None:  # tasks are of one family
+            parts = self.runtime, selection.family, self._foresee(), self.limits, report_step
+            self._worker = FamilyWorker(*parts)
+        finish_run(run, self._worker, JobPlaces(run.job, run.out, weights), self.limits)
+
+    def _foresee(self) -> list[JobPlaces]:
+        """Return the jobs that can be done, as far as that is known."""
+        jobs = []
+        for run in self.runs:
+            with suppress(MatterzooError):  # which is said when it is the chunk's turn
+                if not run.finished:
+                    weights = find_weights(find_model(run.model_id))
+                    jobs.append(JobPlaces(run.job, run.out, weights))
+        return jobs
 
     def _finished(self, run: Run, starts: Starts) -> bool:
         """Note that a chunk is finished, if it is; return whether it is."""
@@ -207,7 +250,3 @@ class _Task:
         note_failure(run, reason, began)
         starts.failed = True
         starts.write(self.submission, run)
-
-
-def _weights(run: Run) -> Any:
-    return find_weights(find_model(run.model_id))

@@ -74,7 +74,7 @@ CONF
     done
     cat >>"$dir/slurm.conf" <<CONF
 PartitionName=main Nodes=ALL Default=YES State=UP PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=cancelled Nodes=ALL State=UP PriorityTier=1 PreemptMode=CANCEL
+PartitionName=canceled Nodes=ALL State=UP PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=ALL State=UP PriorityTier=10 PreemptMode=OFF
 CONF
 }

@@ -128,7 +128,7 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     write_halves(cluster)
     cluster.ingest(*line)
     cluster.wait()
-    assert "1 shards from earlier starts" in cluster.log("task-0")
+    assert "1 shard from earlier starts" in cluster.log("task-0")
     assert vectors(cluster.layout.store) == local_vectors("toy", molecules(30))
     assert main(["cancel"]) == 0
     assert "nothing to cancel" in capfd.readouterr().out

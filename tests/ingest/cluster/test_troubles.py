@@ -80,7 +80,7 @@ def test_a_preempted_task_goes_on_from_its_shards(
     take_node_away(cluster, 1)
     cluster.wait()
     assert "ended by SIGTERM: what is computed is kept" in cluster.log("task-0")
-    assert "1 shards from earlier starts" in cluster.log("task-0")
+    assert "1 shard from earlier starts" in cluster.log("task-0")
     (run,) = cluster.submissions[0].runs
     assert len(Starts.of(cluster.submissions[0], run).nodes) == 1  # preemption does not count
     assert vectors(cluster.layout.store) == local_vectors("toy", file)
@@ -89,7 +89,7 @@ def test_a_preempted_task_goes_on_from_its_shards(
 def test_where_preemption_cancels_the_rest_is_loaded_and_the_command_goes_on(
     cluster: Cluster, molecules: Molecules, slow: None
 ) -> None:
-    line = ["toy", molecules(30), *ONE_BY_ONE, "--partition", "cancelled"]
+    line = ["toy", molecules(30), *ONE_BY_ONE, "--partition", "canceled"]
     cluster.ingest(*line, node="n3")
     wait_for(lambda: begun(cluster))
     take_node_away(cluster, 1)
@@ -97,7 +97,7 @@ def test_where_preemption_cancels_the_rest_is_loaded_and_the_command_goes_on(
     assert "1 missing" in cluster.log("load")
     cluster.ingest(*line)
     cluster.wait()
-    assert "1 shards from earlier starts" in cluster.log("task-0")
+    assert "1 shard from earlier starts" in cluster.log("task-0")
     assert len(vectors(cluster.layout.store)) == 30
 
 
@@ -149,7 +149,7 @@ def test_a_file_seen_late_is_waited_for_and_then_a_loud_error(
     cluster.wait()
     assert f"{file} is not seen on node n1 after 2 s" in cluster.log("load")
     assert main(["status"]) == 0
-    assert "1 chunks: 1 unreadable" in capfd.readouterr().out
+    assert "1 chunk: 1 unreadable" in capfd.readouterr().out
     monkeypatch.setenv("MATTERZOO_FILE_WAIT", "60")
     shutil.move(away, file)
     cluster.ingest(*line)
@@ -188,3 +188,19 @@ def test_a_disk_that_is_full_on_a_node_fails_the_chunk_and_the_command_goes_on(
     small.ingest(*line)
     small.wait()
     assert len(vectors(store)) == 8
+
+
+def test_the_trouble_of_one_chunk_is_no_other_s(
+    cluster: Cluster, molecules: Molecules, pids: Path
+) -> None:
+    cluster.ingest("toy,toy-picky,toy-potential", molecules(5), "--per-task", "3")
+    (submission,) = cluster.submissions
+    ask("scontrol", "hold", str(submission.jobs["array"]))
+    unseen, unreadable, whole = submission.runs
+    (unseen.job / "job.json").unlink()
+    (unreadable.job / "job.json").write_text("{")
+    ask("scontrol", "release", str(submission.jobs["array"]))
+    cluster.wait()
+    assert f"{whole.run_id}: finished" in cluster.log("task-0")
+    assert "job.json is not seen on node n1 after 2 s" in cluster.log("load")
+    assert "1 loaded, 1 missing, 1 unreadable" in cluster.log("load")

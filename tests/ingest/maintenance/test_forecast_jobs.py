@@ -42,8 +42,9 @@ def test_a_plan_names_chunks_tasks_hours_bytes_and_what_is_to_be_staged(
     line = ["plan", "toy,toy-picky", str(file), "--on", "slurm", "--device", "cuda"]
     assert main(line) == 0
     said = capfd.readouterr().out
-    assert "jobs: " in said
-    assert "of at most 1,001 (Slurm's default, since Slurm does not answer here)" in said
+    assert "jobs: " not in said
+    assert "  toy: a number of systems that nobody knows yet" in said
+    assert "jobs, time and disk of molecules are not known until it is made" in said
     assert "dataset molecules: to be made first" in said
     assert "to stage from here: dataset molecules" in said
     assert main(["ingest", "toy", str(file)]) == 0
@@ -52,6 +53,7 @@ def test_a_plan_names_chunks_tasks_hours_bytes_and_what_is_to_be_staged(
     said = capfd.readouterr().out
     assert "  toy: 0 systems to embed in 0 chunks" in said
     assert "  toy-picky: 3 systems to embed in 1 chunk" in said
-    assert "jobs: 1 chunks in 1 tasks, " in said
+    assert "jobs: 1 chunk in 1 task, " in said
+    assert "of at most 1,001 (Slurm's default, since Slurm does not answer here)" in said
     assert "time: the GPU-hours of toy-picky, which nobody has measured on cuda" in said
     assert "to stage from here: nothing, all of it is here" in said

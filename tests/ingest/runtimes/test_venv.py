@@ -323,7 +323,7 @@ def test_nothing_is_sent_to_a_worker_that_another_thread_ends(tmp_path: Path) ->
     with subprocess.Popen(
         ["cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
-        worker = ChildProcess(process, 60.0)
+        worker = ChildProcess(process, Limits(silence=60.0))
         worker.kill()
         with (
             (tmp_path / "store").open("wb"),  # may have the number that the pipe had
