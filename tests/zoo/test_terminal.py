@@ -19,6 +19,7 @@ from zoo.terminal import (
     gigabytes,
     log,
     megabytes,
+    plural,
     print_table,
     short_count,
 )
@@ -112,6 +113,7 @@ def test_tables_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
 def test_sizes_durations_and_counts() -> None:
     assert (megabytes(12_345_678), megabytes(1.2e9, 0)) == ("12.3 MB", "1,200 MB")
     assert gigabytes(12_345_678_900) == "12.3 GB"
+    assert [plural(n, "chunk") for n in (0, 1, 1000)] == ["0 chunks", "1 chunk", "1,000 chunks"]
     assert [duration(s) for s in (40, 200, 9000)] == ["40 s", "3 min", "2.5 h"]
     counts = (0, 7, 1_500, 22_713_216, 15e9)
     assert [short_count(int(n)) for n in counts] == ["-", "7", "1.5 k", "22.7 M", "15 B"]

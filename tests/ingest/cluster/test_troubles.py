@@ -204,3 +204,17 @@ def test_the_trouble_of_one_chunk_is_no_other_s(
     assert f"{whole.run_id}: finished" in cluster.log("task-0")
     assert "job.json is not seen on node n1 after 2 s" in cluster.log("load")
     assert "1 loaded, 1 missing, 1 unreadable" in cluster.log("load")
+
+
+def test_a_chunk_that_has_failed_is_tried_again_though_its_load_job_waits(
+    cluster: Cluster, molecules: Molecules, capfd: Said
+) -> None:
+    line = ["toy-broken", molecules(3)]
+    cluster.ingest(*line)
+    (submission,) = cluster.submissions
+    ask("scontrol", "hold", str(submission.jobs["load"]))
+    (run,) = submission.runs
+    wait_for(lambda: Starts.of(submission, run).failed)
+    capfd.readouterr()
+    cluster.ingest(*line)
+    assert "toy-broken on molecules: 1 chunk to compute" in capfd.readouterr().out
