@@ -7,9 +7,10 @@
     encoder      the model passed `matterzoo check`, at least with a dummy checkpoint
     real         and with the published weights (for a random row: with what was drawn at random)
 
-The evidence is in the families' checked.lock files, where lock, encoder and card are still those
-that were tried. paper.csv beside this file holds the labels as printed and, where a person has to
-say it, why a row was not tried further.
+The rows whose weights a publisher gives by hand are also counted apart: no work here opens that
+gate. The evidence is in the families' checked.lock files, where lock, encoder and card are still
+those that were tried. paper.csv beside this file holds the labels as printed and, where a person
+has to say it, why a row was not tried further.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class Row:
         return {"card": True, "environment": environment, "encoder": well, "real": real}
 
     @property
+    def gated(self) -> bool:
+        """Whether somebody at the publisher decides who may download the weights."""
+        if self.selection is None or not needed_files(self.selection):
+            return False
+        return self.selection.model.license_weights.approval == "manual"
+
+    @property
     def reason(self) -> str:
         """Why it was not tried further; empty where all was."""
         if all(self.answers.values()):
@@ -61,7 +69,8 @@ class Row:
         weights = (
             f"weights {weights_status(self.selection)}" if needed_files(self.selection) else ""
         )
-        return "; ".join(filter(None, (self.told, weights)))
+        gate = self.selection.model.license_weights.gate if self.gated else None
+        return "; ".join(filter(None, (self.told, weights, gate)))
 
 
 def rows() -> list[Row]:
@@ -103,8 +112,16 @@ def main() -> None:
         answers = ("yes" if row.answers[question] else "-" for question in QUESTIONS)
         table.append((str(row.number), row.label, name, *answers, row.reason))
     print_table(table)
+    apart = [row for row in found if row.gated]
+    print(f"\n{count(apart, 'rows that a publisher opens by hand')}")
+    print(count([row for row in found if not row.gated], "other rows"))
+    print(count(found, "rows"))
+
+
+def count(found: list[Row], what: str) -> str:
+    """Say how many of some rows are here, and how far they were tried."""
     totals = (f"{question} {sum(row.answers[question] for row in found)}" for question in QUESTIONS)
-    print(f"\nof {len(found)} rows: {', '.join(totals)}")
+    return f"of {len(found)} {what}: {', '.join(totals)}"
 
 
 if __name__ == "__main__":

@@ -43,4 +43,14 @@ def test_the_totals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
         f"{question} {count}" for question, count in zip(QUESTIONS, counts, strict=True)
     )
     assert said[-1] == f"of 59 rows: {expected}"
-    assert said[-3].split()[:3] == ["59", "Random", "Baseline"]
+    assert said[-5].split()[:3] == ["59", "Random", "Baseline"]
+
+
+def test_rows_that_a_publisher_opens_by_hand_are_counted_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main()
+    gated, others = capsys.readouterr().out.splitlines()[-3:-1]
+    assert gated.startswith("of 15 rows that a publisher opens by hand: card 15, ")
+    assert others.startswith("of 44 other rows: card 44, ")
+    assert [row.number for row in rows() if row.gated] == list(range(11, 26))

@@ -14,6 +14,7 @@ from zoo.verify.records import is_current, read_records
 from zoo.weights.local import PICKLE, find_weights, weights_status
 
 Row = tuple[str, ...]
+GATED = {"automatic": "gated", "manual": "gated by hand"}  # by a license's approval
 HEADING = (
     "model",
     "family",
@@ -35,7 +36,7 @@ def list_row(selection: Selection) -> Row:
     facts = summarize(selection)
     license = selection.model.license_weights
     terms = ("" if license.commercial else ", non-commercial") + (
-        ", gated" if license.gated else ""
+        f", {GATED[license.approval]}" if license.gated else ""
     )
     return (
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
@@ -85,6 +86,7 @@ def summarize(selection: Selection) -> dict[str, object]:
         "license_weights": model.license_weights.name,
         "commercial": model.license_weights.commercial,
         "gated": model.license_weights.gated,
+        "gate": model.license_weights.gate,
         "weights": weights_status(selection),
         "checked": last_check(selection),
         "card": model.model_dump(mode="json"),
@@ -171,7 +173,7 @@ def _explain_status(selection: Selection) -> str:
 
 def _explain_license(license: License) -> str:
     use = "commercial use allowed" if license.commercial else "NON-COMMERCIAL use only"
-    gate = "; GATED: accept it before the download" if license.gated else ""
+    gate = f"; GATED: {license.gate}" if license.gated else ""
     return f"{license.name}, {use}{gate}; {license.url or license.no_url_because}"
 
 

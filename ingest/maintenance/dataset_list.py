@@ -35,7 +35,7 @@ def _terms(dataset: Dataset) -> str:
     if not isinstance(dataset, DownloadedDataset):
         return dataset.license
     terms = dataset.loader.source.facts.license
-    gate = ", to be accepted first" if terms.gated else ""
+    gate = f", {terms.gate}" if terms.gated else ""
     use = "" if terms.commercial else ", not for commercial use"
     return f"{terms.name}{gate}{use}"
 

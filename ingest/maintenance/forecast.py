@@ -162,7 +162,7 @@ def _describe_downloads(dataset: DownloadedDataset) -> Iterator[str]:
     if about.besides:
         yield f"  and besides: {about.besides}"
     use = "" if about.license.commercial else ", not for commercial use"
-    gate = ", to be accepted first" if about.license.gated else ""
+    gate = f", {about.license.gate}" if about.license.gated else ""
     link = about.license.url or about.license.no_url_because
     yield f"  license: {about.license.name}{use}{gate}, {link}"
 

@@ -22,8 +22,19 @@ PAPER: dict[str, Any] = {"url": None, "no_url_because": "on paper"}
             {"commercial": False, "gated": True, **PAPER},
             "for non-commercial use only and to be accepted before the download; on paper",
         ),
+        (
+            {"commercial": True, "gated": True, "approval": "manual", "refused_to": "users in X"},
+            "access to be requested before the download, decided by hand and refused to users in "
+            f"X; a request that is rejected cannot be made again; {URL}",
+        ),
     ],
 )
 def test_a_license_that_is_not_free_is_shown(terms: dict[str, Any], line: str | None) -> None:
     found = License(**({"name": "Own", "url": URL} | terms)).notice("the weights")
     assert found == (line and f"license of the weights: Own, {line}")
+
+
+def test_only_a_gate_is_opened_by_hand() -> None:
+    terms: dict[str, Any] = {"name": "Own", "url": URL, "commercial": True, "approval": "manual"}
+    with pytest.raises(ValueError, match=r"of a gated license; set gated = true"):
+        License(**terms)
