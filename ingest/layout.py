@@ -73,8 +73,8 @@ class Layout:
 
     @property
     def submissions(self) -> Path:
-        """The folder with one folder per submission; see ingest.executors.slurm.submission."""
-        return self.data / "slurm"
+        """The folder with one folder per submission; see ingest.executors.shared.submission."""
+        return self.data / "submissions"
 
     def dataset(self, name: str) -> Path:
         """Return the folder of a dataset.

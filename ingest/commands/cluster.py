@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ingest.commands.faults import explained
-from ingest.executors.slurm.loading import load_submission
+from ingest.executors.shared.loading import load_submission
 from ingest.executors.slurm.overview import cancel_submissions, describe_submissions
 from ingest.executors.slurm.work import work_on_task
 from ingest.layout import Layout

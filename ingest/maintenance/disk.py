@@ -61,7 +61,7 @@ def measure_usage(layout: Layout) -> list[Usage]:
     rows += _largest_first("vectors", vectors)
     if layout.submissions.exists():
         size = size_on_disk(layout.submissions, seen)
-        rows.append(Usage("submissions", "to Slurm: scripts, logs and notes", size))
+        rows.append(Usage("submissions", "to a cluster: scripts, logs and notes", size))
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
     return rows + _measure_folders("environment", environments(), seen)

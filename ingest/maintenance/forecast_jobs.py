@@ -12,9 +12,9 @@ from itertools import chain
 
 from ingest.executors.embed import choose_runtime_for
 from ingest.executors.protocol import Where
+from ingest.executors.shared.grouping import Chunk, group
 from ingest.executors.slurm.engine import USUAL_ARRAY_SIZE, SlurmError, max_array_size
 from ingest.executors.slurm.executor import SlurmExecutor
-from ingest.executors.slurm.grouping import Chunk, group
 from ingest.layout import Layout
 from ingest.maintenance.forecast import describe_dataset, find_made
 from ingest.runs.chunks.cut import CHUNK_SYSTEMS

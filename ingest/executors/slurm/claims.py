@@ -1,29 +1,16 @@
-"""What jobs that are not over compute and load, so that nothing is submitted twice."""
+"""Find out what jobs that are not over compute and load."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
 
+from ingest.executors.shared.claims import Claims
+from ingest.executors.shared.starts import Starts
+from ingest.executors.shared.submission import Submission, job_names, list_submissions
 from ingest.executors.slurm.engine import LiveJob, live_jobs
-from ingest.executors.slurm.starts import Starts
-from ingest.executors.slurm.submission import Submission, job_names, list_submissions
 from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run
-
-
-@dataclass
-class Claims:
-    """The chunks of live jobs, by their runs.
-
-    Attributes:
-        computing: The number of the array whose task computes a chunk.
-        loading: The number of the load job that loads a chunk.
-    """
-
-    computing: dict[Run, int] = field(default_factory=dict)
-    loading: dict[Run, int] = field(default_factory=dict)
 
 
 def find_claims(layout: Layout) -> Claims:

@@ -140,11 +140,6 @@ def max_array_size() -> int:
     return int(found[1]) if found else USUAL_ARRAY_SIZE
 
 
-def node_name() -> str:
-    """Return the name of the node that this process runs on."""
-    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
-
-
 def _ask(command: list[str]) -> str:
     """Return what a command prints."""
     try:

@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.executors.protocol import Where
-from ingest.executors.slurm.claims import Claims, find_claims
+from ingest.executors.shared.claims import Claims
+from ingest.executors.shared.grouping import Chunk, group
+from ingest.executors.shared.staging import Staging
+from ingest.executors.shared.submission import Submission
+from ingest.executors.slurm.claims import find_claims
 from ingest.executors.slurm.engine import SlurmError, Unsure, max_array_size, submit
-from ingest.executors.slurm.grouping import Chunk, group
 from ingest.executors.slurm.script import (
     array_range,
     array_script,
@@ -22,8 +25,6 @@ from ingest.executors.slurm.script import (
     load_script,
     stated_options,
 )
-from ingest.executors.slurm.staging import Staging
-from ingest.executors.slurm.submission import Submission
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.limits import Limits

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
-from ingest.executors.slurm.starts import Starts
-from ingest.executors.slurm.submission import (
+from ingest.executors.shared.starts import Starts
+from ingest.executors.shared.submission import (
     FAILED,
     LOADED,
     UNREADABLE,
@@ -16,6 +15,7 @@ from ingest.executors.slurm.submission import (
     job_names,
     list_submissions,
 )
+from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
 from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from ingest.executors.protocol import Where
-from ingest.executors.slurm.late import VARIABLE as FILE_WAIT
-from ingest.executors.slurm.submission import Submission
+from ingest.executors.shared.late import VARIABLE as FILE_WAIT
+from ingest.executors.shared.submission import Submission
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Settings
 from zoo.terminal import plural

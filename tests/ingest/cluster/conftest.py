@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ingest.executors.shared.submission import Submission, job_names, list_submissions
 from ingest.executors.slurm.engine import LiveJob, live_jobs
-from ingest.executors.slurm.submission import Submission, job_names, list_submissions
 from ingest.layout import Layout
 from matterzoo import main
 from schemas.store import connect

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.executors.slurm.starts import Starts
+from ingest.executors.shared.starts import Starts
 from ingest.runs.store.access import lock_store
 from matterzoo import main
 from tests.ingest.cluster.conftest import Cluster, ask, slurm, statuses, vectors, wait_for

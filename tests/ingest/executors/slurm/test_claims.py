@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from ingest.executors.shared.submission import LOADED, MISSING, Submission
 from ingest.executors.slurm.claims import find_claims
 from ingest.executors.slurm.engine import SlurmError
 from ingest.executors.slurm.overview import describe_submissions
-from ingest.executors.slurm.submission import LOADED, MISSING, Submission
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.runs.folder import Run

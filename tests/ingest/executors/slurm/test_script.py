@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest.executors.protocol import Where
+from ingest.executors.shared.submission import Submission
 from ingest.executors.slurm.script import array_script, load_script, to_slurm_time
-from ingest.executors.slurm.submission import Submission
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.runs.errors import RequestError

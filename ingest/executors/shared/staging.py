@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ingest.executors.slurm.claims import Claims
-from ingest.executors.slurm.late import FilesUnseen, FileWait, await_vectors
+from ingest.executors.shared.claims import Claims
+from ingest.executors.shared.late import FilesUnseen, FileWait, await_vectors
 from ingest.failures import RunError
 from ingest.layout import Layout
 from ingest.runs.folder import Run, lock_run

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ingest.executors.slurm.engine import node_name
+from ingest.executors.shared.node import node_name
 from ingest.failures import RunError
 from ingest.integrity import Damaged
 from ingest.runs.folder import Run

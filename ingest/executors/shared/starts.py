@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from ingest.executors.slurm.engine import node_name
-from ingest.executors.slurm.submission import Submission
+from ingest.executors.shared.node import node_name
+from ingest.executors.shared.submission import Submission
 from ingest.integrity import read_json, write_json
 from ingest.runs.folder import Run
 from zoo.worker.events import CURRENT_FILE

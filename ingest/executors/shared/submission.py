@@ -1,6 +1,6 @@
 """The folder of a submission: what was submitted, and what its jobs have noted.
 
-<store>.data/slurm/<submission>/
+<store>.data/submissions/<submission>/
     submission.json             the chunks of each task, the device, and how workers are started
     array.sbatch, load.sbatch   the scripts; either can be submitted again by hand
     jobs.json                   the numbers of the jobs, once both are submitted

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.executors.slurm.claims import Claims
-from ingest.executors.slurm.staging import Staging
+from ingest.executors.shared.claims import Claims
+from ingest.executors.shared.staging import Staging
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan

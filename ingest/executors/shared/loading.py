@@ -11,16 +11,16 @@ from collections import Counter
 import duckdb
 import pyarrow as pa
 
-from ingest.executors.slurm.engine import node_name
-from ingest.executors.slurm.late import (
+from ingest.executors.shared.late import (
     FileWait,
     await_file,
     await_vectors,
     file_wait,
     wait_until,
 )
-from ingest.executors.slurm.starts import Starts
-from ingest.executors.slurm.submission import (
+from ingest.executors.shared.node import node_name
+from ingest.executors.shared.starts import Starts
+from ingest.executors.shared.submission import (
     FAILED,
     LOADED,
     MISSING,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ingest.executors.slurm.starts import MOST_STARTS, Starts
-from ingest.executors.slurm.submission import Submission
+from ingest.executors.shared.starts import MOST_STARTS, Starts
+from ingest.executors.shared.submission import Submission
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.executors.slurm.grouping import TASK_SECONDS, Chunk, group
+from ingest.executors.shared.grouping import TASK_SECONDS, Chunk, group
 from ingest.runs.errors import RequestError
 
 chunks = st.lists(
