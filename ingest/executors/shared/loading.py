@@ -58,7 +58,7 @@ def load_submission(layout: Layout, name: str) -> int:
     print_now(f"loading {name}, on {node_name()}: {plural(len(submission.runs), 'chunk')}")
     wait = FileWait()
     _await_records(submission, wait)
-    counts = Counter(_take(submission, run, wait) for run in submission.runs)
+    counts = Counter(load_chunk(submission, run, wait) for run in submission.runs)
     print_now(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     if counts[LOADED] == len(submission.runs):
         return 0
@@ -73,7 +73,7 @@ def _await_records(submission: Submission, wait: FileWait) -> None:
     def ended(run: Run) -> bool:
         try:
             return run.finished or Starts.of(submission, run).failed
-        except Damaged:  # `_take` says what is wrong
+        except Damaged:  # `load_chunk` says what is wrong
             return True
 
     unseen = [run for run in submission.runs if not ended(run)]
@@ -84,8 +84,17 @@ def _await_records(submission: Submission, wait: FileWait) -> None:
         wait_until(lambda run=run: ended(run), run.out, wait.end)  # type: ignore[misc]
 
 
-def _take(submission: Submission, run: Run, wait: FileWait) -> str:
-    """Load a chunk, or its failure; return and note what became of it."""
+def load_chunk(submission: Submission, run: Run, wait: FileWait) -> str:
+    """Load a chunk, or its failure, and note what became of it.
+
+    Args:
+        submission: The submission.
+        run: One of its chunks, which no task computes any more.
+        wait: The time to wait for files that other nodes have written.
+
+    Returns:
+        LOADED, FAILED, MISSING or UNREADABLE; it has been reported why.
+    """
     try:
         if submission.outcome(run).get("outcome") == LOADED:
             return LOADED

@@ -1,10 +1,11 @@
 """The folder of a submission: what was submitted, and what its jobs have noted.
 
 <store>.data/submissions/<submission>/
-    submission.json             the chunks of each task, the device, and how workers are started
-    array.sbatch, load.sbatch   the scripts; either can be submitted again by hand
-    jobs.json                   the numbers of the jobs, once both are submitted
-    logs/task-<i>.log, logs/load.log
+    submission.json             the engine, the chunks of each task, the device, and how workers are
+                                started
+    array.sbatch, load.sbatch   Slurm's scripts; either can be submitted again by hand
+    jobs.json                   the numbers of Slurm's jobs, once both are submitted
+    logs/task-<i>.log, logs/load.log, logs/ray.log
     starts/<run id>.json        how often a task has started with a chunk; see `starts`
     outcomes/<run id>.json      what the load job found of a chunk: {"outcome": …, "reason": …}
 """
@@ -68,6 +69,11 @@ class Submission:
     def content(self) -> dict[str, Any]:
         """What submission.json holds."""
         return read_json(self.folder / "submission.json")
+
+    @property
+    def engine(self) -> str:
+        """The executor that has submitted it: slurm or ray."""
+        return str(self.content.get("engine", "slurm"))
 
     @property
     def tasks(self) -> list[list[Run]]:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest.executors.protocol import Where
-from ingest.executors.shared.claims import Claims
-from ingest.executors.shared.grouping import Chunk, group
+from ingest.executors.shared.grouping import group
 from ingest.executors.shared.staging import Staging
 from ingest.executors.shared.submission import Submission
+from ingest.executors.shared.work_left import Work, find_work
 from ingest.executors.slurm.claims import find_claims
 from ingest.executors.slurm.engine import SlurmError, Unsure, max_array_size, submit
 from ingest.executors.slurm.script import (
@@ -28,36 +23,10 @@ from ingest.executors.slurm.script import (
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.cost import find_speed
-from ingest.runs.errors import explain_disk_error
-from ingest.runs.folder import Run
-from ingest.runs.reporting import report_error
-from ingest.runs.request import Request, Settings, why_inapplicable
+from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
 from zoo.command_line import print_now
-from zoo.errors import MatterzooError
 from zoo.files import file_lock, write_atomically
-from zoo.terminal import plural
-
-
-@dataclass
-class _Work:
-    """What is to be submitted.
-
-    Attributes:
-        chunks: What the array is to compute.
-        load: Runs that are to be loaded and that the array does not compute.
-        after: Numbers of arrays that compute some of these.
-    """
-
-    chunks: list[Chunk] = field(default_factory=list)
-    load: list[Run] = field(default_factory=list)
-    after: set[int] = field(default_factory=set)
-
-    def add(self, more: _Work) -> None:
-        self.chunks += more.chunks
-        self.load += more.load
-        self.after |= more.after
 
 
 class SlurmExecutor:
@@ -109,8 +78,7 @@ class SlurmExecutor:
             return self._submit(requests, command)
 
     def _submit(self, requests: Sequence[Request], command: str) -> list[Request]:
-        claims, work = find_claims(self._layout), _Work()
-        failed = [request for request in requests if not self._take(request, claims, work)]
+        work, failed = find_work(self._staging, requests, find_claims(self._layout))
         if not work.chunks and not work.load:
             print_now("nothing to submit")
             return failed
@@ -130,58 +98,13 @@ class SlurmExecutor:
         self._report(submission, jobs)
         return failed
 
-    def _take(self, request: Request, claims: Claims, work: _Work) -> bool:
-        """Add what is missing of a request to the work; return whether that was possible."""
-        name = f"{request.selection.model_id} on {request.dataset.dataset}"
-        reason = why_inapplicable(request.selection, request.dataset)
-        if reason is not None:
-            print_now(f"{name}: skipped, {reason}")
-            return True
-        more = _Work()
-        try:
-            planned = self._staging.stage(request, claims)
-            speed = find_speed(self._layout, request.selection, request.device)
-            for run in planned.runs:
-                self._add(request, run, speed, claims, more)
-        except duckdb.InterruptException:
-            raise
-        except (MatterzooError, duckdb.Error, pa.ArrowException) as error:
-            report_error(f"{name}: {error}")
-            return False
-        except OSError as error:
-            fault = explain_disk_error(error, self._layout)
-            if fault is None:
-                raise
-            report_error(f"{name}: {fault}")
-            return False
-        work.add(more)
-        computed, loaded = len(more.chunks), len(more.load)
-        at_work = len(planned.runs) - computed - loaded
-        print_now(f"{name}: {_describe(planned.wanted - planned.sent, computed, loaded, at_work)}")
-        return True
-
-    def _add(
-        self, request: Request, run: Run, speed: float | None, claims: Claims, work: _Work
-    ) -> None:
-        """Add a chunk to the work, unless live jobs compute and load it."""
-        computing, loading = run in claims.computing, run in claims.loading
-        if loading and (computing or run.finished):
-            return
-        if computing:
-            work.after.add(claims.computing[run])
-        if computing or run.finished:
-            work.load.append(run)
-            return
-        selection, systems = request.selection, pq.read_metadata(run.systems).num_rows
-        names = selection.family.name, selection.model_id
-        work.chunks.append(Chunk(run.run_id, *names, systems / speed if speed else None))
-
-    def _write(self, submission: Submission, request: Request, work: _Work, command: str) -> None:
+    def _write(self, submission: Submission, request: Request, work: Work, command: str) -> None:
         """Write the folder of the submission, with its scripts; all requests have one device."""
         most = max_array_size() if work.chunks else 1
         tasks = group(work.chunks, most, self._where.per_task) if work.chunks else []
         (submission.folder / "logs").mkdir(parents=True)
         content = {
+            "engine": self.name,
             "command": command,
             "runtime": self._runtime.name,
             "silence": self._limits.silence,
@@ -197,7 +120,7 @@ class SlurmExecutor:
         script = load_script(submission, self._where)
         write_atomically(submission.folder / "load.sbatch", script)
 
-    def _start(self, submission: Submission, work: _Work, jobs: dict[str, int]) -> None:
+    def _start(self, submission: Submission, work: Work, jobs: dict[str, int]) -> None:
         """Submit both jobs; put their numbers into `jobs`."""
         after, stated = set(work.after), stated_options(self._where)
         if work.chunks:
@@ -226,16 +149,3 @@ class SlurmExecutor:
         array = f"array {jobs['array']}, then " if "array" in jobs else ""
         print_now(f"submitted {submission.name}: {array}load job {jobs['load']}")
         print_now("`matterzoo status` says how far it is; `matterzoo cancel` ends it")
-
-
-def _describe(stored: int, computed: int, loaded: int, at_work: int) -> str:
-    """Return what is done for a request, by its chunks."""
-    parts = {
-        "to compute": computed,
-        "computed before, to load": loaded,
-        "in jobs that are not over": at_work,
-    }
-    said = [f"{plural(n, 'chunk')} {what}" for what, n in parts.items() if n]
-    if stored:
-        said.append(f"{stored} systems already stored")
-    return ", ".join(said) or "nothing to do"

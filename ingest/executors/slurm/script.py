@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import sys
-from pathlib import Path
 
 from ingest.executors.protocol import Where
-from ingest.executors.shared.late import VARIABLE as FILE_WAIT
+from ingest.executors.shared.program import carried_variables, program
 from ingest.executors.shared.submission import Submission
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Settings
 from zoo.terminal import plural
 
-# What decides where environments, families and weights are found. The jobs get it as it is now.
-CARRIED = (
-    *("MATTERZOO_ENVS", "MATTERZOO_FAMILIES", "MATTERZOO_WEIGHTS", "MATTERZOO_WORKER_ENV"),
-    *("MATTERZOO_VECTORS", FILE_WAIT, "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "PYTHONPATH"),
-)
 SIGNAL_SECONDS = 120  # before a task's time is up: for a batch, a shard and being requeued
 # Options of sbatch that are ours to set, or that would keep a job from being known.
 OURS = (
@@ -141,13 +133,9 @@ def to_slurm_time(text: str) -> str:
 
 
 def _script(about: list[str], options: list[str], submission: Submission, command: str) -> str:
-    program = Path(sys.executable).with_name("matterzoo")
-    start = [str(program)] if program.exists() else [sys.executable, "-m", "matterzoo"]
-    words = [*start, command, "--store", str(submission.layout.store), submission.name]
+    words = [*program(), command, "--store", str(submission.layout.store), submission.name]
     settings = [
-        f"export {name}={shlex.quote(os.environ[name])}"
-        for name in CARRIED
-        if (os.environ.get(name))
+        f"export {name}={shlex.quote(value)}" for name, value in carried_variables().items()
     ]
     lines = [
         "#!/bin/bash",
