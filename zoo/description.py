@@ -139,8 +139,9 @@ def _explain_weights(selection: Selection) -> Iterator[Row]:
     if weights.source in ("hub", "url"):
         yield "", _explain_status(selection)
     for file in weights.needed(untrained=selection.untrained):
-        size = f"{megabytes(file.size)}, sha256 {file.sha256}" if file.size else "not pinned"
-        yield "", f"{file.path}, {size}" + (f"; {file.url}" if file.url else "")
+        size = f"{megabytes(file.size)}, " if file.size else ""
+        content = f"{size}sha256 {file.sha256}" if file.pinned else "not pinned"
+        yield "", f"{file.path}, {content}" + (f"; {file.url}" if file.url else "")
 
 
 def _explain_source(weights: Weights) -> str:
@@ -183,7 +184,8 @@ def _explain_environment(selection: Selection) -> str:
     parts = [f"Python {family.requires_python}", f"{family.installed_mb:,} MB installed"]
     parts.append(f"{torch.replace('==', ' ')}, CPU or GPU" if torch else "no torch, CPU only")
     if family.cuda_capability:
-        parts.append(f"GPU of compute capability {family.cuda_capability} or newer")
+        newest = f" to {family.cuda_capability_max}" if family.cuda_capability_max else " or newer"
+        parts.append(f"GPU of compute capability {family.cuda_capability}{newest}")
     lacking = f"NOT LOCKED: run `matterzoo lock {family.name}`"
     parts.append("locked" if family.lock.exists() else lacking)
     return ", ".join(parts)

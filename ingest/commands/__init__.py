@@ -79,8 +79,9 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("--limit", type=positive, help=about)
     about = "cpu (default), cuda, cuda:N, cuda:GPU-<uuid>, cuda:MIG-<uuid>; never another instead"
     sub.add_argument("--device", type=device, default="cpu", help=about)
+    about = "the precision (default: the card's, which is float32 for most models)"
     dtypes = ["float32", "float64", "bfloat16", "float16"]
-    sub.add_argument("--dtype", default="float32", choices=dtypes, help="default: float32")
+    sub.add_argument("--dtype", choices=dtypes, help=about)
     about = "batch budget, in the unit of the card (default: the card's)"
     sub.add_argument("--batch", type=positive, help=about)
     about = "names separated by commas, or 'all' (default: the card's default)"

@@ -7,13 +7,12 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from packaging.specifiers import SpecifierSet
-
 from ingest.images.engine import Engine, EngineError, connected
 from ingest.images.local_images import find_image
 from ingest.maintenance.diagnosis import Finding, check_room
 from ingest.maintenance.gpus import check_gpus
 from ingest.runtimes import environment, load_runtimes
+from ingest.runtimes.environment import suits
 from ingest.runtimes.protocol import Runtime
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
@@ -195,22 +194,20 @@ def _check_one_memory(what: str, size: int, remedy: str) -> Finding:
 
 
 def check_python(version: str, families: Sequence[Family]) -> Iterator[Finding]:
-    """Check whether local environments can be made with this Python.
+    """Check for which local environments uv has to find or download another Python.
 
     Args:
         version: The version of this Python, such as `3.11.7`.
         families: The families that should run.
 
     Yields:
-        One finding per family that needs another Python, or one for all if none does.
+        One finding.
     """
-    unfit = [f for f in families if not SpecifierSet(f.requires_python).contains(version)]
-    if not unfit:
-        yield Finding("ok", f"Python {version} fits the local environment of every family")
-    for family in unfit:
-        what = f"Python {version} does not fit the local environment of {family.name}"
-        remedy = "run it in a container, or remove .venv and `make install PYTHON=python3.x`"
-        yield Finding("warning", f"{what} ({family.requires_python})", remedy)
+    unfit = [f"{f.name} ({f.requires_python})" for f in families if not suits(f, version)]
+    what = f"Python {version} fits the local environment of every family"
+    if unfit:
+        what += f" but {', '.join(unfit)}, for which uv finds or downloads one that does"
+    yield Finding("ok", what)
 
 
 def _machine_memory() -> int:

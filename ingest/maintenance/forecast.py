@@ -56,6 +56,7 @@ class _Foreseen:
         selection: The model.
         representations: Names of those that are asked for.
         device: Where the model is to run.
+        dtype: The precision in which it is to run.
         request: The request; None if the dataset has still to be made.
         systems: How many systems are to be embedded; None if nobody knows yet.
     """
@@ -63,6 +64,7 @@ class _Foreseen:
     selection: Selection
     representations: tuple[str, ...]
     device: str
+    dtype: str
     request: Request | None
     systems: int | None
 
@@ -125,12 +127,13 @@ def _foresee(
 ) -> _Foreseen:
     """Find how many systems a model is to embed."""
     names = choose_representations(selection, settings.representation)
+    dtype = settings.dtype or selection.model.dtype
     if made is None:
         systems = dataset.sample or dataset.approx_systems
-        return _Foreseen(selection, names, "cpu", None, systems)
+        return _Foreseen(selection, names, settings.device, dtype, None, systems)
     request = make_request(selection, made, settings.limit or dataset.sample, settings)
     missing = 0 if why_inapplicable(selection, made) else count_missing(layout, request)
-    return _Foreseen(selection, names, settings.device, request, missing)
+    return _Foreseen(selection, names, settings.device, dtype, request, missing)
 
 
 def describe_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
@@ -192,9 +195,9 @@ def _describe_model(
 
 def _describe_work(layout: Layout, foreseen: _Foreseen, systems: int) -> Iterator[str]:
     selection, device = foreseen.selection, foreseen.device
-    measured = find_measured(layout, selection.model_id, device)
+    measured = find_measured(layout, selection.model_id, device, foreseen.dtype)
     yield f"  time: {_time(selection, systems, device, measured)}"
-    yield f"  memory: {_memory(selection, device, measured)}"
+    yield f"  memory: {_memory(foreseen, measured)}"
     yield f"  batches: {_batches(foreseen.request, systems)}"
     vectors = systems * bytes_per_system(selection, foreseen.representations)
     yield f"  vectors: {megabytes(vectors)}, half of it only until the run is done"
@@ -211,13 +214,26 @@ def _time(selection: Selection, systems: int, device: str, measured: Measured | 
     return f"about {time} on 2 CPU cores, as its card was measured"
 
 
-def _memory(selection: Selection, device: str, measured: Measured | None) -> str:
+def _memory(foreseen: _Foreseen, measured: Measured | None) -> str:
+    selection, dtype = foreseen.selection, foreseen.dtype
     if measured is not None and measured.memory:
         peak = megabytes(measured.memory)
-        return f"{peak} of the host's at the peak of an earlier run on {device}"
-    parameters = selection.model.compute.parameters
-    least = megabytes(4 * parameters)
-    return f"at least {least}, its {parameters:,} parameters; the rest is not measured yet"
+        return f"{peak} of the host's at the peak of an earlier run on {foreseen.device}"
+    least, loading = selection.model.parameter_bytes(dtype), _bytes_at_load(selection, dtype)
+    what = f"its {selection.model.compute.parameters:,} parameters in {dtype}"
+    more = f", and {megabytes(loading)} of the host's while it loads" if loading > least else ""
+    return f"at least {megabytes(least)}, {what}{more}; the rest is not measured yet"
+
+
+def _bytes_at_load(selection: Selection, dtype: str) -> int:
+    """Return what a model takes on the host while it loads; a pickle is read whole.
+
+    A network may lie in its file in a wider precision than the one in which it runs.
+    """
+    compute = selection.model.compute
+    pickled = selection.model.weights.format == "pickle"
+    files = sum(file.size or 0 for file in needed_files(selection)) if pickled else 0
+    return max(compute.copies_at_load * selection.model.parameter_bytes(dtype), files)
 
 
 def _batches(request: Request | None, systems: int) -> str:
@@ -243,4 +259,6 @@ def _weights(selection: Selection) -> str:
     if not selection.model.weights.pinned(untrained=selection.untrained):
         pin = f"matterzoo pin {selection.model.id}"
         return f"to be downloaded; `{pin}` records how large they are"
-    return f"{len(files)} files to download, {megabytes(sum(file.size or 0 for file in files))}"
+    size = megabytes(sum(file.size or 0 for file in files))
+    more = "" if all(file.size for file in files) else " where it is known"
+    return f"{len(files)} files to download, {size}{more}"

@@ -142,7 +142,8 @@ def _foresee(
 def _model(
     layout: Layout, selection: Selection, chunks: list[int] | None, settings: Settings
 ) -> _Model:
-    speed = find_speed(layout, selection, settings.device)
+    dtype = settings.dtype or selection.model.dtype
+    speed = find_speed(layout, selection, settings.device, dtype)
     names = choose_representations(selection, settings.representation)
     size = sum(chunks or ()) * bytes_per_system(selection, names) // COPIES
     return _Model(selection, chunks, speed, size)

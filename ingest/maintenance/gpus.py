@@ -150,7 +150,7 @@ def check_toolkit(engine: Engine, *, hook: bool) -> Finding:
 
 
 def check_capability(gpu: Gpu, families: Sequence[Family]) -> Finding:
-    """Check whether a GPU is new enough for the families.
+    """Check whether a GPU is neither too old nor too new for the families.
 
     Args:
         gpu: The GPU to check.
@@ -158,23 +158,22 @@ def check_capability(gpu: Gpu, families: Sequence[Family]) -> Finding:
             runs on any GPU.
 
     Returns:
-        A warning if it is too old for any of them.
+        A warning if it is too old or too new for any of them.
     """
     what = f"GPU {gpu.index}, {gpu.name}, {gpu.memory}, {gpu.uuid}, compute capability "
     if gpu.capability is None:
         return Finding("warning", f"{what}unknown", "update the driver")
-    needed = {
-        family.name: _parse_capability(family.cuda_capability)
-        for family in families
-        if family.cuda_capability
-    }
-    unfit = [
-        f"{name} ({least[0]}.{least[1]})"
-        for name, least in needed.items()
-        if least and gpu.capability < least
-    ]
     what += ".".join(map(str, gpu.capability))
+    old, new = [], []
+    for family in families:
+        least, most = family.cuda_capability, family.cuda_capability_max
+        if least and gpu.capability < (_parse_capability(least) or (0, 0)):
+            old.append(f"{family.name} (from {least} on)")
+        if most and gpu.capability > (_parse_capability(most) or gpu.capability):
+            new.append(f"{family.name} (up to {most})")
+    unfit = [f"too old for {', '.join(old)}"] if old else []
+    unfit += [f"newer than the torch of {', '.join(new)} was built for"] if new else []
     if unfit:
         remedy = "these run on the CPU: --device cpu"
-        return Finding("warning", f"{what}: too old for {', '.join(unfit)}", remedy)
-    return Finding("ok", f"{what}: enough for every family")
+        return Finding("warning", f"{what}: {'; '.join(unfit)}", remedy)
+    return Finding("ok", f"{what}: fits every family")

@@ -24,7 +24,8 @@ MEASURED = """
 SELECT sent / len(representations) / greatest(seconds - $load, seconds / 2) AS speed, peak_memory
 FROM runs
 WHERE model_id = $model_id AND status = 'ok' AND runtime != 'fetched' AND seconds > 0
-AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu) AND sent > 0
+AND split_part(device, ':', 1) = $kind AND ($kind != 'cpu' OR device_name = $cpu)
+AND dtype = $dtype AND sent > 0
 ORDER BY sent DESC, finished DESC LIMIT 1
 """
 
@@ -197,13 +198,14 @@ def nearest_existing(path: Path) -> Path:
     return path if path.exists() else nearest_existing(path.parent)
 
 
-def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None:
-    """Find what an earlier run of the model on such a device took.
+def find_measured(layout: Layout, model_id: str, device: str, dtype: str) -> Measured | None:
+    """Find what an earlier run of the model on such a device, in that precision, took.
 
     Args:
         layout: The store and the files beside it.
         model_id: The model.
         device: The device, such as cpu or cuda:1; its kind matters.
+        dtype: The precision.
 
     Returns:
         What the largest run took; None if there is none.
@@ -213,6 +215,7 @@ def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None
     values = {
         "model_id": model_id,
         "kind": device.partition(":")[0],
+        "dtype": dtype,
         "cpu": cpu_name(),
         "load": START_SECONDS,
     }
@@ -221,20 +224,21 @@ def find_measured(layout: Layout, model_id: str, device: str) -> Measured | None
     return None if row is None else Measured(*row)
 
 
-def find_speed(layout: Layout, selection: Selection, device: str) -> float | None:
+def find_speed(layout: Layout, selection: Selection, device: str, dtype: str) -> float | None:
     """Return how many systems per second a model takes on such a device, once it has started.
 
     Args:
         layout: The store and the files beside it.
         selection: The model.
         device: The device, such as cpu or cuda:1; its kind matters.
+        dtype: The precision.
 
     Returns:
         What the largest run here took, or on cpu what the card says; None if nobody has measured
         it, or if another process keeps the store from being read.
     """
     try:
-        measured = find_measured(layout, selection.model_id, device)
+        measured = find_measured(layout, selection.model_id, device, dtype)
     except StoreLocked:
         measured = None
     if measured is not None:

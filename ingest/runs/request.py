@@ -31,7 +31,7 @@ class Settings:
 
     Attributes:
         device: cpu, cuda, cuda:N or cuda:<uuid>; never another instead.
-        dtype: The precision in which the model computes.
+        dtype: The precision in which the model computes; None takes the card's.
         batch: The batch budget in the unit of the card; None takes the card's.
         limit: How many systems; None takes all, or the default sample of a large dataset.
         runtime: The runtime's name; None takes the best that there is.
@@ -45,7 +45,7 @@ class Settings:
     """
 
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str | None = None
     batch: int | None = None
     limit: int | None = None
     runtime: str | None = None
@@ -121,7 +121,7 @@ class Request:
         representations: Names of representations of the model.
         limit: How many systems; None takes all.
         device: See `Settings`.
-        dtype: See `Settings`.
+        dtype: The precision in which the model computes.
         batch: See `Settings`.
     """
 
@@ -158,9 +158,8 @@ def make_request(
         RequestError: The model lacks a representation that was named.
     """
     names = choose_representations(selection, settings.representation)
-    return Request(
-        selection, dataset, names, limit, settings.device, settings.dtype, settings.batch
-    )
+    dtype = settings.dtype or selection.model.dtype
+    return Request(selection, dataset, names, limit, settings.device, dtype, settings.batch)
 
 
 def choose_models(names: str) -> list[Selection]:

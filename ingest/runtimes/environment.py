@@ -65,12 +65,11 @@ def build(family: Family, log: Log) -> None:
 
     Raises:
         CardError: If the family has no lock.
-        RunError: If this Python does not suit the family, or uv fails.
+        RunError: If uv fails, as where no Python suits the family and none can be downloaded.
     """
     if ready(family):
         return
     ingredients = _ingredients(family)  # raises before anything is made if there is no lock
-    _check_python(family)
     with hold(family, exclusive=True, log=log):
         if ready(family):  # the process that this one waited for has built it
             return
@@ -125,19 +124,33 @@ def _ingredients(family: Family) -> dict[str, str | list[str] | None]:
     return {"lock_hash": family.lock_hash, "torch": family.torch, "sources": list(family.sources)}
 
 
-def _check_python(family: Family) -> None:
-    version = platform.python_version()
-    if not SpecifierSet(family.requires_python).contains(version):
-        raise RunError(
-            f"family {family.name} needs Python {family.requires_python}, this one is {version}; "
-            "install matterzoo with a Python that fits (in a checkout remove .venv, then "
-            "`make install PYTHON=python3.x`)"
-        )
+def suits(family: Family, version: str | None = None) -> bool:
+    """Return whether a family's environment can be made with a Python.
+
+    Args:
+        family: The family.
+        version: The version, such as '3.11.7'; None for this Python's.
+    """
+    found = version or platform.python_version()
+    return SpecifierSet(family.requires_python).contains(found)
+
+
+def _make_venv(family: Family, target: Path) -> None:
+    """Make an empty environment: with this Python, or with one that uv finds or downloads."""
+    command = ["venv", "--quiet", "--relocatable", "--no-project", "--python"]
+    if suits(family):
+        _uv(family, [*command, sys.executable, str(target)])
+        return
+    needed, version = family.requires_python.replace(" ", ""), platform.python_version()
+    remedy = (
+        f"Family {family.name} needs Python {needed}, this one is {version}, and uv finds no other "
+        "and can download none: install one, or use a container (--runtime docker)"
+    )
+    _uv(family, [*command, needed, str(target)], remedy)
 
 
 def _install(family: Family, target: Path) -> None:
-    venv = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable]
-    _uv(family, [*venv, str(target)])
+    _make_venv(family, target)
     install = ["pip", "install", "--python", str(target / "bin" / "python")]
     _uv(family, [*install, "--no-deps", "--require-hashes", "-r", str(family.lock)])
     if family.torch is not None:
@@ -167,18 +180,21 @@ def _uv_variables() -> dict[str, str]:
     return variables
 
 
-def _uv(family: Family, arguments: Sequence[str]) -> None:
+def _uv(family: Family, arguments: Sequence[str], remedy: str = "") -> None:
     """Run uv, and raise RunError with its command, the end of its output and what may help."""
     code, said = _run([sys.executable, "-m", "uv", *arguments])
     if code:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", said).strip().splitlines()
         output = "\n".join(f"  {line}" for line in lines[-EXCERPT:])
         failed = " ".join(["uv", *arguments])
-        raise RunError(
-            f"the environment of {family.name} could not be built. {failed} ended with:\n{output}\n"
+        usual = (
             "Check the network (or the mirror that UV_DEFAULT_INDEX or PIP_INDEX_URL names) and "
             f"the free disk, then repeat; if {family.lock} itself is wrong, "
             f"`matterzoo lock {family.name}` resolves it again"
+        )
+        raise RunError(
+            f"the environment of {family.name} could not be built. {failed} ended with:\n{output}\n"
+            f"{remedy or usual}"
         )
 
 

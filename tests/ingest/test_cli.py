@@ -501,6 +501,11 @@ def test_a_plan_is_told_without_doing_anything(layout: Layout, capfd: Said) -> N
     assert "toy: 71 systems to embed" in said
     assert "environment: ready" in said
     assert not layout.data.exists()
+    assert main(["plan", "qwen3-30b-a3b", "nci"]) == 0
+    said = capfd.readouterr().out
+    assert "memory: at least 60,441.9 MB, its 30,220,957,696 parameters in bfloat16;" in said
+    assert main(["plan", "uma-m-1p1", "elements", "--dtype", "float32"]) == 0
+    assert "in float32, and 22,346.7 MB of the host's while it loads" in capfd.readouterr().out
 
 
 def test_a_plan_knows_the_store_and_what_earlier_runs_took(layout: Layout, capfd: Said) -> None:

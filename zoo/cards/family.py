@@ -27,6 +27,8 @@ class Family(Card):
         license_code: The license of that code.
         requires_python: The versions of Python that its lock is resolved for, as in PEP 440.
         cuda_capability: The compute capability of the oldest GPU that runs it, such as '7.5'.
+        cuda_capability_max: The compute capability of the newest GPU that its build of torch is
+            known to run on.
         installed_mb: The size of the installed environment with torch's CPU build, in MB.
         path: Its folder.
         models: The cards of its models.
@@ -38,6 +40,7 @@ class Family(Card):
     license_code: License
     requires_python: str
     cuda_capability: str | None = Field(default=None, pattern=r"^\d+\.\d$")
+    cuda_capability_max: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     installed_mb: int = Field(gt=0)
     path: Path = Field(exclude=True)
     models: tuple[Model, ...] = Field(min_length=1)

@@ -15,7 +15,8 @@ title = "{name}: composition of a system, the fraction of each element"
 homepage = "https://example.org/{name}"
 requires_python = ">=3.11"
 installed_mb = 250  # of the installed environment, in MB
-# cuda_capability = "7.0"  # the oldest GPU that runs it
+# cuda_capability = "7.5"  # the oldest GPU that its torch runs on, if it has one
+# cuda_capability_max = "12.1"  # the newest that it was built for
 
 [license_code]  # of the code that requirements.in installs: SPDX identifier, and where you read it
 name = "MIT"

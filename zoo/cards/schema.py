@@ -15,6 +15,9 @@ from zoo.cards.twins import twin_seed
 from zoo.cards.weights_source import Weights
 from zoo.encoder import ENERGY
 
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
+BYTES: dict[str, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}  # of a number
+HALF = ("bfloat16", "float16")  # precisions in which vectors are repeated less closely
 Input = Literal["structure", "smiles", "selfies", "sequence", "backbone", "text", "any"]
 
 
@@ -67,12 +70,14 @@ class Compute(Card):
         parameters: The number of its parameters.
         scales_with: What its memory grows with.
         batch: How much of that goes into one batch on a CPU.
+        copies_at_load: How many times its parameters are in the host's memory while it is loaded.
         systems_per_second: Its measured speed on 2 CPU cores, dataset 'aflow' or 'g2'.
     """
 
     parameters: int = Field(ge=0)
     scales_with: Literal["atoms", "tokens", "systems"]
     batch: int = Field(gt=0)
+    copies_at_load: int = Field(default=1, ge=1)
     systems_per_second: float | None = Field(default=None, gt=0)
 
 
@@ -114,7 +119,7 @@ class Score(Card):
     source: str
 
 
-class Tolerance(Card):
+class Bounds(Card):
     """The largest differences, relative to the vector's norm, that leave a vector the same.
 
     Attributes:
@@ -125,6 +130,26 @@ class Tolerance(Card):
 
     batch: float = Field(gt=0)
     rotation: float | None = Field(default=None, gt=0)
+
+
+class Tolerance(Bounds):
+    """The bounds in float32 and float64, and those in half the precision.
+
+    Attributes:
+        bfloat16: The bounds in bfloat16. They also hold for the difference from float32.
+        float16: The same in float16.
+    """
+
+    bfloat16: Bounds | None = None
+    float16: Bounds | None = None
+
+    def at(self, dtype: str) -> Bounds:
+        """Return the bounds in a precision.
+
+        Args:
+            dtype: 'float32', 'float64', ….
+        """
+        return getattr(self, dtype, None) or self
 
 
 class Control(Card):
@@ -151,7 +176,8 @@ class Model(Card):
         max_atoms: The largest system that it takes, in atoms; None for any size.
         needs_lattice_vectors: Whether it cannot take a structure that is periodic along a lattice
             vector of length 0.
-        dtypes: The precisions in which its package computes; None for any.
+        dtypes: The precisions in which it may run, the one that is taken if none is asked for
+            first; None for any, and float32 if none is asked for.
         default_representation: The representation that is computed if none is asked for.
         weights: Where its weights come from.
         license_weights: The license of the weights.
@@ -171,7 +197,7 @@ class Model(Card):
     elements: str | None = None
     max_atoms: int | None = Field(default=None, gt=0)
     needs_lattice_vectors: bool = False
-    dtypes: tuple[Literal["float32", "float64", "bfloat16", "float16"], ...] | None = None
+    dtypes: tuple[Dtype, ...] | None = Field(default=None, min_length=1)
     default_representation: Identifier
     weights: Weights
     license_weights: License
@@ -205,6 +231,28 @@ class Model(Card):
                 f"a representation is named {ENERGY!r}, which is what an encoder calls its energies"
             )
         return self
+
+    @model_validator(mode="after")
+    def _half_precision_has_bounds(self) -> Model:
+        for dtype in self.dtypes or ():
+            if dtype in HALF and self.tolerance.at(dtype) is self.tolerance:
+                raise ValueError(
+                    f"dtypes names {dtype}, so tolerance needs {dtype} = {{ batch = … }}"
+                )
+        return self
+
+    @property
+    def dtype(self) -> str:
+        """The precision in which it runs if none is asked for."""
+        return self.dtypes[0] if self.dtypes else "float32"
+
+    def parameter_bytes(self, dtype: str) -> int:
+        """Return what its parameters take in memory.
+
+        Args:
+            dtype: 'float32', 'float64', ….
+        """
+        return BYTES[dtype] * self.compute.parameters
 
     @property
     def trainable(self) -> bool:

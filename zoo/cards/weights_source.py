@@ -50,8 +50,11 @@ class WeightsFile(PublishedFile):
 
     @property
     def pinned(self) -> bool:
-        """Whether the hash and the size of the file are recorded."""
-        return self.sha256 is not None and self.size is not None
+        """Whether the hash of the file is recorded, which fixes every byte of it.
+
+        The size is only told before a download.
+        """
+        return self.sha256 is not None
 
 
 class Weights(Card):
@@ -92,7 +95,8 @@ class Weights(Card):
             raise ValueError(f"source {self.source!r} {verb} format and files")
         if any((file.url is not None) != (self.source == "url") for file in self.files):
             raise ValueError("each file of source 'url', and of no other, has a url")
-        if self.source == "package" and not all(file.pinned for file in self.files):
+        complete = all(file.pinned and file.size is not None for file in self.files)
+        if self.source == "package" and not complete:
             raise ValueError("each file of source 'package' needs sha256 and size")
         return self
 

@@ -52,7 +52,7 @@ def write_dummy_checkpoint(family: Family, model: Model, python: Path, folder: P
 
 
 def compute_reference(
-    family: Family, model: Model, python: Path, weights: Path, systems: pa.Table
+    family: Family, model: Model, python: Path, weights: Path, systems: pa.Table, dtype: str
 ) -> Vectors | None:
     """Compute vectors with the model's own package, without our encoder.
 
@@ -62,6 +62,7 @@ def compute_reference(
         python: The Python of the family's environment.
         weights: The folder of the model's weights.
         systems: The systems, in the columns of `zoo.worker.tables.SYSTEMS`.
+        dtype: The precision of the network that the card of `reference` states as `dtype`.
 
     Returns:
         The vectors, and the energies in eV as representation 'energy'; None if the family's
@@ -72,17 +73,19 @@ def compute_reference(
     with tempfile.TemporaryDirectory() as temporary:
         given, found = Path(temporary, SYSTEMS_FILE), Path(temporary, "vectors.parquet")
         pq.write_table(systems, given)
-        _run(python, family, model, "reference", weights, given, found)
+        _run(python, family, model, "reference", weights, given, found, dtype=dtype)
         if not found.exists():
             return None
         return to_vectors([row | {"status": "ok"} for row in pq.read_table(found).to_pylist()])
 
 
-def _run(python: Path, family: Family, model: Model, action: str, *paths: Path) -> str:
+def _run(
+    python: Path, family: Family, model: Model, action: str, *paths: Path, dtype: str = "float32"
+) -> str:
     """Run zoo.verify.dummy_checkpoint in the family's environment and return what it printed."""
     with tempfile.TemporaryDirectory() as temporary:
         card = Path(temporary, "card.json")
-        card.write_text(json.dumps(model.for_worker()))
+        card.write_text(json.dumps(model.for_worker() | {"dtype": dtype}))
         command = [str(python), "-P", "-m", "zoo.verify.dummy_checkpoint", action]
         command += [str(family.path.resolve()), str(card), *map(str, paths)]
         done = subprocess.run(

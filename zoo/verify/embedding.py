@@ -33,6 +33,7 @@ def embed(
     batch: int | None = None,
     untrained_seed: int | None = None,
     device: str = "cpu",
+    dtype: str | None = None,
 ) -> Rows:
     """Compute the vectors of systems in every representation of a model.
 
@@ -44,6 +45,7 @@ def embed(
         batch: The budget of a batch, in the card's unit; None for the card's.
         untrained_seed: The seed of the untrained twin; None for the model itself.
         device: 'cpu', 'cuda' or 'cuda:N'.
+        dtype: The precision; None for the card's.
 
     Returns:
         One row per system and representation; see `read_rows`.
@@ -58,6 +60,7 @@ def embed(
         representations=tuple(r.name for r in model.representation),
         untrained_seed=untrained_seed,
         device=device,
+        dtype=dtype or model.dtype,
         batch=batch,
     )
     with tempfile.TemporaryDirectory() as temporary:

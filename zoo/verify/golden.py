@@ -77,7 +77,8 @@ def find_golden_differences(model: Model, family: Family, start: Start) -> list[
     faults += [
         f"{' '.join(key)}: is not in {golden}" for key in sorted(found.keys() - expected.keys())
     ]
-    tolerance = model.tolerance.rotation or model.tolerance.batch
+    bounds = model.tolerance.at(model.dtype)
+    tolerance = bounds.rotation or bounds.batch
     for key in sorted(expected.keys() & found.keys()):
         distance = relative_distance(expected[key], found[key])
         if not distance <= tolerance:  # NaN, too

@@ -89,7 +89,7 @@ def _promised(model: Model, folder: Path) -> list[str]:
     """Return the names of the checks that a card promises to pass."""
     invariant = any(r.channels == "invariant" for r in model.representation)
     positions = model.input not in ("smiles", "selfies", "sequence", "text")
-    rotation = positions and invariant and model.tolerance.rotation is not None
+    rotation = positions and invariant and model.tolerance.at(model.dtype).rotation is not None
     golden = folder / GOLDEN_FILE
     recorded = golden.exists() and model.id in pq.read_table(golden)["model_id"].to_pylist()
     return [

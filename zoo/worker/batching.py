@@ -85,6 +85,7 @@ class Batcher:
         self._budget: int = job.batch or job.model["compute"]["batch"]
         self._cards = {r["name"]: r for r in job.model["representation"]}
         self._energies_left_out = 0
+        self._compared_with_card = False
 
     def run(self, systems: Iterable[System]) -> None:
         """Take all systems to their end, without those that earlier starts have finished.
@@ -220,10 +221,28 @@ class Batcher:
             count = len(found.get(name, ()))
             if count != len(batch):
                 raise _fault_of_encoder(f"{count} vectors of {name!r} for {len(batch)} systems")
+        if not self._compared_with_card:
+            self._compare_with_card(found)
         energies = self._energies(len(batch), found)
         for i, prepared in enumerate(batch):
             rows = [self._outcome(prepared.system, name, found[name][i]) for name in names]
             self._shards.add([row._replace(energy=energies[i]) for row in rows])
+
+    def _compare_with_card(self, found: Mapping[str, Sequence[Any]]) -> None:
+        """End the run if no vector of the first batch is as long as the card says.
+
+        Otherwise the same fault of the card would be stored with every system.
+        """
+        for name in self._job.representations:
+            lengths = {np.shape(value)[-1:] for value in found[name]}
+            expected = self._cards[name]["dimension"]
+            if len(lengths) == 1 and lengths.isdisjoint({(expected,), ()}):
+                ((length,),) = lengths
+                raise WorkerError(
+                    f"{self._job.model_id} gives vectors of {length} numbers in {name!r}, and its "
+                    f"card says {expected}: correct `dimension` in the family's models.toml"
+                )
+        self._compared_with_card = True
 
     def _energies(self, count: int, found: Mapping[str, Sequence[Any]]) -> list[float | None]:
         """Return energies in eV; None if the card promises none or one is not finite."""

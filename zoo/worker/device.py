@@ -10,6 +10,7 @@ import platform
 import re
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,34 @@ def check_device(device: str, requested: str) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(match[1] or 0) >= count:
         raise WorkerError(f"{request}, but torch finds {count} GPUs; try nvidia-smi")
+    if torch.version.cuda is not None:
+        capability, built_for = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
+        if not runs_on(capability, built_for):
+            raise WorkerError(
+                f"{request}, a GPU of compute capability {'.'.join(map(str, capability))}, but "
+                f"torch {torch.__version__} was built for {', '.join(built_for)}; take another "
+                "GPU, or --device cpu"
+            )
+
+
+def runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Return whether a GPU can run code that was compiled for some architectures.
+
+    Machine code ('sm_86') runs on GPUs of the same major version that are no older. Intermediate
+    code ('compute_120') is compiled for any newer GPU when it is loaded.
+
+    Args:
+        capability: The compute capability of the GPU, (major, minor).
+        architectures: The architectures, as `torch.cuda.get_arch_list` names them.
+    """
+    for architecture in architectures:
+        found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]*", architecture)
+        if found is None:
+            continue
+        built = int(found[2]), int(found[3])
+        if built <= capability and (found[1] == "compute" or built[0] == capability[0]):
+            return True
+    return False
 
 
 def check_dtype(job: Job) -> None:

@@ -104,9 +104,10 @@ def check_weights(job: Job, folder: Path, shared: bool = False) -> dict[str, str
         if job.model["weights"]["source"] == "package" or shared or others_can_change(path):
             with path.open("rb") as content:
                 sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        if (size, sha256) != (file["size"], file["sha256"]):
+        expected = size if file["size"] is None else file["size"]  # a hash alone is a pin, too
+        if (size, sha256) != (expected, file["sha256"]):
             raise WorkerError(
-                f"weights {path}: expected {file['size']} bytes with sha256 {file['sha256']}, "
+                f"weights {path}: expected {expected} bytes with sha256 {file['sha256']}, "
                 f"found {size} bytes with {sha256}"
             )
         found[file["path"]] = sha256

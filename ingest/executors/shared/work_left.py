@@ -77,7 +77,7 @@ def _take(staging: Staging, request: Request, claims: Claims, work: Work) -> boo
     more = Work()
     try:
         planned = staging.stage(request, claims)
-        speed = find_speed(staging.layout, request.selection, request.device)
+        speed = find_speed(staging.layout, request.selection, request.device, request.dtype)
         for run in planned.runs:
             _add(request, run, speed, claims, more)
     except duckdb.InterruptException:

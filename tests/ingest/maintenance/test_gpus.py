@@ -93,22 +93,26 @@ def test_gpus_not_seen_on_a_gpu() -> None:
     assert unknown.capability is None
 
 
-def test_only_families_that_a_gpu_is_too_old_for_are_named(families: list[Family]) -> None:
+def test_only_families_that_a_gpu_is_too_old_or_too_new_for_are_named(
+    families: list[Family],
+) -> None:
     titan, ada = parse_gpus(f"{TITAN}\n{ADA}\n")
-    floors = ["7.5", "10.0", None]
+    bounds: list[tuple[str | None, str | None]] = [("7.5", None), ("10.0", "12.1"), (None, None)]
     asked = [
-        f.model_copy(update={"cuda_capability": floor})
-        for f, floor in zip(families, floors, strict=False)
+        f.model_copy(update={"cuda_capability": least, "cuda_capability_max": most})
+        for f, (least, most) in zip(families, bounds, strict=False)
     ]
     old, newer = check_capability(titan, asked), check_capability(ada, asked)
     assert (
-        f"capability 7.0: too old for {asked[0].name} (7.5), {asked[1].name} (10.0); these run on"
-        in str(old)
+        f"capability 7.0: too old for {asked[0].name} (from 7.5 on), {asked[1].name} (from 10.0 "
+        "on); these run on" in str(old)
     )
     assert (
-        f"capability 8.9: too old for {asked[1].name} (10.0); these run on the CPU: --device cpu"
-        in str(newer)
+        f"capability 8.9: too old for {asked[1].name} (from 10.0 on); these run on the CPU: "
+        "--device cpu" in str(newer)
     )
+    blackwell = str(check_capability(replace(ada, capability=(13, 0)), asked))
+    assert f"newer than the torch of {asked[1].name} (up to 12.1) was built for" in blackwell
     assert check_capability(ada, asked[2:]).level == "ok"
     assert "unknown; update the driver" in str(
         check_capability(replace(ada, capability=None), asked)
@@ -136,7 +140,8 @@ def test_what_nvidia_smi_tells(
 ) -> None:
     monkeypatch.setattr(gpus, "HOOK", "a hook that is not installed")
     nvidia_smi(f'echo "{TITAN}"; echo "{ADA}"')
-    asked = [family.model_copy(update={"cuda_capability": "7.5"}) for family in families]
+    bounds = {"cuda_capability": "7.5", "cuda_capability_max": "12.1"}
+    asked = [family.model_copy(update=bounds) for family in families]
     findings = list(check_gpus(engine, asked))
     assert findings[0] == Finding("ok", "NVIDIA driver 570.86.15")
     assert [finding.level for finding in findings[1:]] == ["warning", "warning", "ok"]

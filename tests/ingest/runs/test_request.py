@@ -7,7 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from ingest.runs.errors import RequestError
-from ingest.runs.request import Settings, choose_representations, why_inapplicable
+from ingest.runs.request import (
+    Settings,
+    choose_representations,
+    make_request,
+    why_inapplicable,
+)
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.discovery import load_models
 
@@ -33,6 +38,16 @@ def test_a_model_that_can_take_nothing_is_known_before_it_starts(dataset: Make) 
         why_inapplicable(by_input["smiles"], made)
         == "it takes a smiles, and no system of tiny has one"
     )
+
+
+def test_a_model_runs_in_the_precision_of_its_card_unless_another_is_asked_for(
+    dataset: Make,
+) -> None:
+    made, models = dataset(3), load_models().values()
+    half, full = (next(s for s in models if s.model.dtype == d) for d in ("bfloat16", "float32"))
+    assert make_request(half, made, None, Settings()).dtype == "bfloat16"
+    assert make_request(full, made, None, Settings()).dtype == "float32"
+    assert make_request(half, made, None, Settings(dtype="float32")).dtype == "float32"
 
 
 def test_settings_that_differ_from_the_defaults_are_options() -> None:

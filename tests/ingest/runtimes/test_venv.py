@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from ingest.failures import NoRuntime, RunError
 from ingest.layout import Layout
@@ -214,12 +216,36 @@ def test_two_processes_build_an_environment_once(layout: Layout, other: Family) 
     assert environment.ready(other)
 
 
-def test_a_python_that_the_family_does_not_run_on(layout: Layout, other: Family) -> None:
-    older = other.model_copy(update={"requires_python": "<3.11"})
+def test_a_family_gets_the_python_that_it_needs(
+    layout: Layout, other: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    spec = f">=3.11,!={platform.python_version()}"
+    find = [sys.executable, "-m", "uv", "python", "find", "--no-project", "--system", spec]
+    found = subprocess.run(find, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"needs another Python, such as `uv python install 3.12` brings: {spec}")
+    other.lock.write_text("# nothing at all\n")
+    environment.build(other.model_copy(update={"requires_python": spec}), lambda text: None)
+    ask = [
+        str(environment.python_of(other)),
+        "-Ic",
+        "import platform as p;print(p.python_version())",
+    ]
+    version = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    assert version in SpecifierSet(spec)
+
+
+def test_a_python_that_is_nowhere(
+    layout: Layout, other: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    older = other.model_copy(update={"requires_python": ">=3.4, <3.5"})
     with pytest.raises(
-        RunError, match=r"family toy needs Python <3.11, this one is 3.*make install PYTHON="
+        RunError, match=r"(?s)toy needs Python >=3.4,<3.5, this one is 3.*install one"
     ):
         environment.build(older, lambda text: None)
+    assert not environment.python_of(older).exists()
 
 
 def test_uv_is_told_what_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,13 @@ def test_every_package_with_weights_is_required(folder: Path) -> None:
 
 
 @family_folder
+def test_a_family_with_torch_says_which_gpus_run_it(folder: Path) -> None:
+    family = load_family(folder)
+    bounds = family.cuda_capability, family.cuda_capability_max
+    assert (None in bounds) == (family.torch is None), bounds
+
+
+@family_folder
 def test_every_trainable_model_has_a_twin(folder: Path) -> None:
     for model in load_family(folder).models:
         if model.trainable:

@@ -128,6 +128,8 @@ def without(key: str) -> dict[str, object]:
         ),
         (change(elements="H-Zz"), "'Zz' is not a chemical symbol"),
         (change(id="Toy 1"), "String should match pattern"),
+        (change(dtypes=["bfloat16"]), r"names bfloat16, so tolerance needs bfloat16 = { batch"),
+        (change(dtypes=[]), "dtypes\n  Tuple should have at least 1 item"),
     ],
 )
 def test_a_card_that_leaves_something_open_is_refused(
@@ -159,6 +161,17 @@ def test_the_hash_changes_with_what_decides_the_vectors_and_nothing_else() -> No
     )
 
 
+def test_a_model_runs_in_the_first_precision_of_its_card() -> None:
+    plain = Model.model_validate(MODEL)
+    assert (plain.dtype, plain.parameter_bytes("float64")) == ("float32", 80)
+    tolerance = {"batch": 1e-6, "rotation": 1e-5, "bfloat16": {"batch": 0.01}}
+    half = Model.model_validate(change(dtypes=["bfloat16", "float32"], tolerance=tolerance))
+    assert (half.dtype, half.parameter_bytes(half.dtype)) == ("bfloat16", 20)
+    assert half.tolerance.at("bfloat16").batch == 0.01
+    assert half.tolerance.at("float32") is half.tolerance.at("float64") is half.tolerance
+    assert half.card_hash(untrained=False) == plain.card_hash(untrained=False)
+
+
 def hub_model(**pins: object) -> Model:
     model = Model.model_validate(change(weights=HUB))
     return model.model_copy(update={"weights": model.weights.with_pins(pins)})
@@ -174,6 +187,9 @@ def test_pins_fix_what_the_card_leaves_open() -> None:
     assert [file.path for file in whole.needed(untrained=True)] == ["c"]
     url = Model.model_validate(change(weights=URL)).weights
     assert url.with_pins({"https://a.org/w.pt": PIN}).files[0].sha256 == "1" * 64
+    hashed = [file | {"sha256": "1" * 64} for file in URL["files"]]  # type: ignore[operator]
+    sizeless = Model.model_validate(change(weights=URL | {"files": hashed})).weights
+    assert sizeless.pinned(untrained=False)
 
 
 def test_a_twin_is_not_embedded_again_because_weights_were_pinned_that_it_does_without() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.zoo.worker.toy import FULL_PYTHON, Toy, smiles_system
+from zoo.worker.device import runs_on
 
 
 def test_peak_memory_is_its_own_and_not_that_of_who_started_it() -> None:
@@ -44,6 +45,30 @@ def test_a_device_goes_by_the_name_that_it_has_here(toy: Toy) -> None:
     (toy.out / "run.json").unlink()
     message = toy.run("--device", "cuda:99", code=1, python=FULL_PYTHON)[-1]["message"]
     assert message.startswith("device 'cuda:GPU-1-2' was asked for, but torch ")
+
+
+PASCAL_TO_HOPPER = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]  # torch 2.4.1
+TURING_TO_BLACKWELL = ["sm_75", "sm_80", "sm_90a", "sm_100", "sm_120", "compute_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "architectures", "runs"),
+    [
+        ((9, 0), PASCAL_TO_HOPPER, True),
+        ((8, 9), PASCAL_TO_HOPPER, True),  # the code for 8.6
+        ((10, 0), PASCAL_TO_HOPPER, False),
+        ((12, 0), PASCAL_TO_HOPPER, False),
+        ((7, 0), TURING_TO_BLACKWELL, False),
+        ((12, 1), TURING_TO_BLACKWELL, True),
+        ((13, 0), TURING_TO_BLACKWELL, True),  # compiled when it is loaded
+        ((13, 0), TURING_TO_BLACKWELL[:-1], False),
+        ((9, 0), ["gfx90a"], False),
+    ],
+)
+def test_which_gpus_run_what_was_compiled(
+    capability: tuple[int, int], architectures: list[str], runs: bool
+) -> None:
+    assert runs_on(capability, architectures) == runs
 
 
 @pytest.mark.skipif(

@@ -38,6 +38,8 @@ FINISHED = {
     ".lock",
 }
 
+FIVE = {"name": "first", "level": "system", "dimension": 5}
+
 
 def test_events_and_record(toy: Toy) -> None:
     events = toy.write([atoms("a", [1, 8])]).run(python=FULL_PYTHON)
@@ -88,6 +90,11 @@ def test_events_and_record(toy: Toy) -> None:
             {"model": model_card(energy=POTENTIAL)},
             r"encode\(\) returned energies of shape \(1,\) for 2 systems: a fault of the family's "
             "encoder",
+        ),
+        (
+            [smiles_system("good"), smiles_system("better")],
+            {"model": model_card(representation=[FIVE]), "representations": ["first"]},
+            r"toy-1 gives vectors of 2 numbers in 'first', and its card says 5: correct `dime",
         ),
         ([], {"device": "cuda"}, r"device 'cuda' was asked for, but"),
         ([], {"device": "gpu"}, r"device 'gpu' is not one of cpu, cuda, cuda:0"),
