@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
-    export import export-systems rebuild migrate du clean clean-cache env bundled-envs paper images build push pull wheels check-image doctor \
+    export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull wheels check-image doctor \
     lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
@@ -103,9 +103,9 @@ help:  ## show this
 
 # What people type.
 
-demo: install  ## embed 288 crystals and 162 molecules with the models that need no download, and show how alike they are
-	@$(MATTERZOO) ingest bundled,bundled@untrained aflow
-	@$(MATTERZOO) ingest bundled g2
+demo: install  ## embed 288 crystals and 162 molecules with models that need no download, and show how alike they are
+	@$(MATTERZOO) ingest demo,demo@untrained aflow
+	@$(MATTERZOO) ingest demo g2
 	@$(MATTERZOO) query alignment_matrix_text aflow
 	@echo
 	@echo 'Next:'
@@ -133,11 +133,11 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	$(call given,DATASET,make report DATASET=aflow)
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
-test: bundled-envs lint  ## everything that needs no GPU, network or container engine
+test: demo-envs lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
 	    -n auto --dist loadfile --no-loadscope-reorder
 
-bench: bundled-envs  ## speed and memory, as ratios in one run
+bench: demo-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
 
 # The rest, as in `matterzoo --help`.
@@ -154,9 +154,9 @@ install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 	@touch $@
 
 account: demo  ## embed what docs/account.md is about, and compare its numbers (half an hour more)
-	@$(MATTERZOO) ingest bundled elements
-	@$(MATTERZOO) ingest bundled prototypes --limit 300
-	@$(MATTERZOO) ingest bundled nci --limit 300
+	@$(MATTERZOO) ingest demo elements
+	@$(MATTERZOO) ingest demo prototypes --limit 300
+	@$(MATTERZOO) ingest demo nci --limit 300
 	@$(PY) -m pytest tests/query/test_account.py
 
 list: install  ## every model: family, input, dimension, weights, when checked, license
@@ -233,7 +233,7 @@ clean: install  ## remove the vectors and runs of MODEL=a,b [DATASET=a,b]; witho
 clean-cache: install  ## remove the neighbor lists kept from earlier questions; the next finds them again
 	@$(MATTERZOO) clean --cache
 
-env: install  ## build a family's local environment from its lock: FAMILY=…|bundled|all
+env: install  ## build a family's local environment from its lock: FAMILY=…|bundled|demo|all
 	$(call given,FAMILY,make env FAMILY=chgnet)
 	@$(MATTERZOO) env -- "$$FAMILY"
 
@@ -276,6 +276,9 @@ paper: install  ## the 59 rows of the paper's table: what of each is here, and h
 
 bundled-envs: install  # the environments of the families with a model that needs no download
 	@$(MATTERZOO) env bundled
+
+demo-envs: install  # the environments of the families that `make demo` embeds with
+	@$(MATTERZOO) env demo
 
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS

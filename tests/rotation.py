@@ -2,10 +2,10 @@
 
     python -m tests.rotation TURN [COUNT]
 
-They are every model that needs no download; every other one that has changed since it was checked;
-and, of those that have not, one model each of COUNT families, through which TURN (a number that
-grows) goes in order. A model that never passed a check is left out: `matterzoo list` shows a dash,
-and nothing of it could break yet.
+They are every model of the demo; every other one that has changed since it was checked; and, of
+those that have not, one model each of COUNT families that need no download and of COUNT that do,
+through which TURN (a number that grows) goes in order. A model that never passed a check is left
+out: `matterzoo list` shows a dash, and nothing of it could break yet.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
     """Return the ids of the models to check, by family."""
     always: dict[str, list[str]] = defaultdict(list)
     found: dict[str, list[str]] = defaultdict(list)
-    rest: dict[str, list[str]] = defaultdict(list)
+    waiting: dict[bool, dict[str, list[str]]] = {True: defaultdict(list), False: defaultdict(list)}
     for family in families.values():
         kept = read_records(family)
         for model in family.models:
             record = kept.get(model.id)
-            if model.bundled:
+            if model.bundled and family.demo:
                 always[family.name].append(model.id)
             elif record is not None:
                 same = is_current(Selection(family=family, model=model, untrained=False), record)
-                (rest if same else found)[family.name].append(model.id)
-    for name in in_turn([name for name in rest if name not in found], turn, count):
-        found[name] = in_turn(rest[name], turn // len(rest), 1)
+                (waiting[model.bundled] if same else found)[family.name].append(model.id)
+    for rest in waiting.values():
+        for name in in_turn([name for name in rest if name not in found], turn, count):
+            found[name] = in_turn(rest[name], turn // len(rest), 1)
     return {name: always[name] + found[name] for name in families if always[name] or found[name]}
 
 

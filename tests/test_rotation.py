@@ -21,25 +21,36 @@ DOWNLOADED = (
 
 @pytest.fixture
 def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Family]:
-    """Four checked families of two models that need downloads, and one that needs none."""
+    """Four checked families of two models that need downloads, and one of the demo."""
     monkeypatch.setattr("zoo.cards.discovery.FAMILIES", tmp_path)
     for name in (*NAMES, "elks"):
         folder = write_family(name, tmp_path)
         (folder / "requirements.lock").write_text(name)
         models = (folder / "models.toml").read_text()
-        if name != "elks":
+        if name == "elks":
+            join_demo(folder)
+        else:
             models = models.replace('source = "none"', DOWNLOADED)
             models += models.replace(f"{name}-composition", f"{name}-again")
             (folder / "models.toml").write_text(models)
     found = load_families()
     for name in NAMES:
-        for model in found[name].models:
-            selection = Selection(family=found[name], model=model, untrained=False)
-            write_record(selection, {"weights": "dummy", **evidence(selection, real=False)})
+        record(found[name])
     return found
 
 
-def test_what_needs_no_download_is_checked_each_time(families: Mapping[str, Family]) -> None:
+def record(family: Family) -> None:
+    for model in family.models:
+        selection = Selection(family=family, model=model, untrained=False)
+        write_record(selection, {"weights": "dummy", **evidence(selection, real=False)})
+
+
+def join_demo(folder: Path) -> None:
+    card = folder / "family.toml"
+    card.write_text(card.read_text().replace("installed_mb", "demo = true\ninstalled_mb", 1))
+
+
+def test_what_the_demo_takes_is_checked_each_time(families: Mapping[str, Family]) -> None:
     assert all(chosen(families, turn)["elks"] == ["elks-composition"] for turn in range(9))
 
 
@@ -50,11 +61,28 @@ def test_everything_has_its_turn(families: Mapping[str, Family]) -> None:
     }
 
 
-def test_downloads_have_their_turn_beside_what_needs_none(families: Mapping[str, Family]) -> None:
+def test_downloads_have_their_turn_beside_the_demo(families: Mapping[str, Family]) -> None:
     models = families["bees"].path / "models.toml"
     models.write_text(models.read_text().replace(DOWNLOADED, 'source = "none"', 1))
+    join_demo(families["bees"].path)
     seen = [chosen(load_families(), turn)["bees"] for turn in range(len(NAMES))]
     assert sorted(seen) == [["bees-composition"]] * 3 + [["bees-composition", "bees-again"]]
+
+
+def test_one_that_needs_no_download_has_its_turn_beside_one_that_does(
+    families: Mapping[str, Family],
+) -> None:
+    for name in ("cats", "dogs"):
+        models = families[name].path / "models.toml"
+        models.write_text(models.read_text().replace(DOWNLOADED, 'source = "none"'))
+        record(load_families()[name])
+    seen = [chosen(load_families(), turn) for turn in range(4)]
+    assert [len(models) for models in seen] == [3] * 4
+    assert {len(models.keys() & {"ants", "bees"}) for models in seen} == {1}
+    assert {tuple(models["cats"]) for models in seen if "cats" in models} == {
+        ("cats-composition",),
+        ("cats-again",),
+    }
 
 
 def test_as_many_families_as_asked_for(families: Mapping[str, Family]) -> None:

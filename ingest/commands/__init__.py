@@ -17,7 +17,7 @@ KEEP = "ingest.commands.housekeeping"
 CHECK = "ingest.commands.checks"
 SOME_MODELS = (
     "ids separated by commas; all: those with their weights here; bundled: those that need no "
-    "download; x@untrained: an untrained twin"
+    "download; demo: those of the demo; x@untrained: an untrained twin"
 )
 A_DATASET = (
     "names of datasets (see `matterzoo datasets`), separated by commas; or your own: a file, a "
@@ -236,7 +236,10 @@ def _add_build_options(sub: Parser) -> None:
 def _add_housekeeping(commands: Commands) -> None:
     about = "build a family's local environment from its lock"
     sub = commands.add("env", f"{KEEP}:build_environment", about)
-    about = "a family's name, all, or bundled: those with a model that needs no download"
+    about = (
+        "a family's name, all, bundled (those with a model that needs no download) or demo (those "
+        "of the demo)"
+    )
     sub.add_argument("family", help=about)
     about = "say what this machine can run models with, and what is missing for the rest"
     add_store(commands.add("doctor", f"{KEEP}:doctor", about))

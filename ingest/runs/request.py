@@ -21,7 +21,7 @@ from zoo.command_line import split_names
 from zoo.weights.local import find_weights
 from zoo.worker.applicability import REQUIRED_FIELDS
 
-EVERY = ("all", "bundled")  # names that stand for many models
+EVERY = ("all", "bundled", "demo")  # names that stand for many models
 SUFFIX = 2**20, "m"  # in which memory is written on a command line
 
 
@@ -166,7 +166,8 @@ def choose_models(names: str) -> list[Selection]:
     """Return the models that a user means, each once.
 
     `all` is every model whose weights are here, `bundled` every model that needs no download of
-    its own; `all@untrained` and `bundled@untrained` are their untrained twins.
+    its own, `demo` those of them that `make demo` embeds with; `all@untrained` and so on are their
+    untrained twins.
 
     Args:
         names: Ids of models separated by commas, such as `a,b@untrained`, or the words above.
@@ -191,11 +192,12 @@ def choose_models(names: str) -> list[Selection]:
 
 
 def _choose_many(word: str, name: str) -> list[Selection]:
-    """Return what `all` or `bundled` stands for, as twins if the name says so."""
+    """Return what a word of EVERY stands for, as twins if the name says so."""
     found = [
         selection
         for selection in load_models().values()
-        if selection.model.bundled or (word == "all" and find_weights(selection))
+        if (selection.model.bundled and (word != "demo" or selection.family.demo))
+        or (word == "all" and find_weights(selection))
     ]
     if name == word:
         return found

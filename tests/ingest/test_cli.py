@@ -157,6 +157,8 @@ def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_
     twins = {s.model_id for s in choose_models("bundled@untrained")}
     assert twins == {f"{s.model_id}@untrained" for s in bundled.values() if s.model.trainable}
     assert len(choose_models("bundled,bundled@untrained,bundled")) == len(bundled) + len(twins)
+    demo = {s.model_id for s in choose_models("demo")}
+    assert demo == {name for name, s in bundled.items() if s.family.demo} < set(bundled)
     assert set(bundled) <= {s.model_id for s in choose_models("all")}
     assert all(not needed_files(s) or find_weights(s) for s in choose_models("all"))
     assert twins <= {s.model_id for s in choose_models("all@untrained")}

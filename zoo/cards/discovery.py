@@ -89,8 +89,8 @@ def find_families(name: str) -> list[Family]:
     """Find the families that a user names.
 
     Args:
-        name: The name of a family; 'all'; or 'bundled', for those with a model that needs no
-            download of its own.
+        name: The name of a family; 'all'; 'bundled', for those with a model that needs no download
+            of its own; or 'demo', for those that `make demo` embeds with.
 
     Returns:
         The families.
@@ -98,9 +98,12 @@ def find_families(name: str) -> list[Family]:
     Raises:
         CardError: There is no such family, or one has faults.
     """
-    if name not in ("all", "bundled"):
+    if name not in ("all", "bundled", "demo"):
         return [find_family(name)]
-    return [family for family in load_families().values() if name == "all" or family.bundled]
+    families = load_families().values()
+    if name == "demo":
+        return [family for family in families if family.demo]
+    return [family for family in families if name == "all" or family.bundled]
 
 
 def find_model(model_id: str) -> Selection:

@@ -30,6 +30,7 @@ class Family(Card):
         cuda_capability_max: The compute capability of the newest GPU that its build of torch is
             known to run on.
         installed_mb: The size of the installed environment with torch's CPU build, in MB.
+        demo: Whether `make demo` embeds with its models that need no download.
         path: Its folder.
         models: The cards of its models.
     """
@@ -42,6 +43,7 @@ class Family(Card):
     cuda_capability: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     cuda_capability_max: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     installed_mb: int = Field(gt=0)
+    demo: bool = False
     path: Path = Field(exclude=True)
     models: tuple[Model, ...] = Field(min_length=1)
 
