@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from zoo.cards.base import Card, Commit, Sha256
 
+Format = Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz"]
+
 
 class PublishedFile(Card):
     """A file that somebody publishes, and what is known of its content.
@@ -75,7 +77,7 @@ class Weights(Card):
     package: str | None = None
     repo: str | None = Field(default=None, pattern=r"^[\w.\-]+/[\w.\-]+$")
     revision: Commit | None = None
-    format: Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip"] | None = None
+    format: Format | None = None
     files: tuple[WeightsFile, ...] = ()
 
     @model_validator(mode="after")
