@@ -35,7 +35,7 @@ ORDER = {
         "commands",
     ],
     "ingest": [
-        "integrity layout failures callbacks limits",
+        "integrity layout failures callbacks limits processes",
         "systems",
         "readers",
         "sources",

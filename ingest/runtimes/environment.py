@@ -7,19 +7,18 @@ import os
 import platform
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
 from ingest.callbacks import Log
 from ingest.failures import RunError
+from ingest.processes import run_program
 from zoo.cards.family import Family
-from zoo.files import POLL_SECONDS, file_lock, write_folder_atomically
+from zoo.files import file_lock, write_folder_atomically
 from zoo.places import environments
 
 MARKER = "matterzoo.json"  # in an environment: what it was built from
@@ -182,9 +181,9 @@ def _uv_variables() -> dict[str, str]:
 
 def _uv(family: Family, arguments: Sequence[str], remedy: str = "") -> None:
     """Run uv, and raise RunError with its command, the end of its output and what may help."""
-    code, said = _run([sys.executable, "-m", "uv", *arguments])
-    if code:
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", said).strip().splitlines()
+    done = run_program([sys.executable, "-m", "uv", *arguments], _uv_variables())
+    if done.returncode:
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).strip().splitlines()
         output = "\n".join(f"  {line}" for line in lines[-EXCERPT:])
         failed = " ".join(["uv", *arguments])
         usual = (
@@ -196,23 +195,3 @@ def _uv(family: Family, arguments: Sequence[str], remedy: str = "") -> None:
             f"the environment of {family.name} could not be built. {failed} ended with:\n{output}\n"
             f"{remedy or usual}"
         )
-
-
-def _run(command: Sequence[str]) -> tuple[int, str]:
-    """Run uv; return its exit code and what it said. An interrupt of this thread ends it.
-
-    It is in a session of its own, since Ctrl-C would end it before this process knows why.
-    """
-    with subprocess.Popen(
-        command, env=_uv_variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    _, said = process.communicate(timeout=POLL_SECONDS)
-                    return process.returncode, said
-        except BaseException:
-            with suppress(ProcessLookupError):  # it has ended meanwhile
-                os.killpg(process.pid, signal.SIGKILL)  # with what it has started, such as git
-            raise
