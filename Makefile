@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
-    export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull wheels check-image doctor \
+    export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
     lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
@@ -28,8 +28,9 @@ env_takes        := FAMILY
 build_takes      := FAMILY BASE BUILDER TORCH OFFLINE
 push_takes       := FAMILY REGISTRY
 pull_takes       := FAMILY MODEL
+save_takes       := FAMILY
 wheels_takes     := FAMILY
-check-image_takes := FAMILY
+check-image_takes := FAMILY RUNTIME
 lock_takes       := FAMILY
 check_takes      := MODEL FAMILY DEVICE DUMMY
 test-containers_takes := TESTS
@@ -253,13 +254,17 @@ pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its di
 	$(call either,MODEL,FAMILY)
 	@$(MATTERZOO) pull $(call flag,MODEL,model) $(if $(MODEL),,-- "$${FAMILY:-all}")
 
+save: install  ## write the image of FAMILY=… to a file, for a cluster without Docker
+	$(call given,FAMILY,make save FAMILY=chgnet)
+	@$(MATTERZOO) save -- "$$FAMILY"
+
 wheels: install  ## download what the image of FAMILY=… is built from; then OFFLINE=1 builds without a network
 	$(call given,FAMILY,make wheels FAMILY=chgnet)
 	@$(MATTERZOO) wheels -- "$$FAMILY"
 
-check-image: install  ## do the models of FAMILY=… give their golden vectors inside the image?
+check-image: install  ## do the models of FAMILY=… give their golden vectors inside the image? [RUNTIME=apptainer]
 	$(call given,FAMILY,make check-image FAMILY=chgnet)
-	@$(MATTERZOO) check-image -- "$$FAMILY"
+	@$(MATTERZOO) check-image $(call flag,RUNTIME,runtime) -- "$$FAMILY"
 
 doctor: install  ## what can this machine run models with, and what is missing for the rest?
 	@$(MATTERZOO) doctor

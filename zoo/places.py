@@ -74,6 +74,17 @@ def image_digests(families: Path) -> Path:
     return CARRIED_DIGESTS if is_checkout() else user_settings() / "images.lock"
 
 
+def image_files() -> Path:
+    """Return the folder of images that are files: archives, and what Apptainer makes of them.
+
+    Returns:
+        `MATTERZOO_IMAGE_FOLDER` if it is set; else `.image-files` in a checkout, or `image-files`
+        in the user's cache folder.
+    """
+    default = ROOT / ".image-files" if is_checkout() else user_cache() / "image-files"
+    return Path(os.environ.get("MATTERZOO_IMAGE_FOLDER") or default).absolute()
+
+
 def worker_imports() -> Path:
     """Return the folder from which a worker in a local environment imports `zoo`: its PYTHONPATH.
 

@@ -73,7 +73,7 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
     _add_own_files(sub, of_vectors)
-    about = "how workers are started, such as docker or venv (default: the best there is)"
+    about = "how workers are started: docker, apptainer or venv (default: the best there is)"
     sub.add_argument("--runtime", help=about)
     about = "only so many systems; a larger limit contains a smaller one's"
     sub.add_argument("--limit", type=positive, help=about)
@@ -198,13 +198,17 @@ def _add_images(commands: Commands) -> None:
     sub = commands.add("pull", f"{IMAGES}:pull", "pull the published image, by its digest")
     sub.add_argument("family", nargs="?", type=named, help=A_FAMILY)
     sub.add_argument("--model", help="a model's id: its family's image")
+    about = "write a family's image to a file, for a cluster without Docker"
+    _of_a_family(commands, "save", about)
     about = "download what an image is built from, for a build without a network"
     sub = _of_a_family(commands, "wheels", about)
     sub.add_argument("--python", default="3.11", help="the base image's Python (default: 3.11)")
     about = "the image's processor, such as x86_64, arm64 (default: this machine's)"
     sub.add_argument("--machine", help=about)
     about = "compute a family's golden vectors in its image, and compare them"
-    _of_a_family(commands, "check-image", about)
+    sub = _of_a_family(commands, "check-image", about)
+    about = "what starts the image: docker (default) or apptainer"
+    sub.add_argument("--runtime", default="docker", choices=["docker", "apptainer"], help=about)
     about = "print the families whose image a change touches, as JSON"
     sub = commands.add("changed-images", f"{IMAGES}:changed_images", about)
     sub.add_argument("since", help="a revision of the repository")

@@ -83,6 +83,20 @@ def pull(options: argparse.Namespace) -> int:
     return 0
 
 
+def save(options: argparse.Namespace) -> int:
+    """Write the image of a family, or of all that have one, to an archive.
+
+    Args:
+        options: Family.
+
+    Returns:
+        The exit code.
+    """
+    find_families(options.family)
+    operations.save_images(options.family, print_now)
+    return 0
+
+
 def wheels(options: argparse.Namespace) -> int:
     """Download the wheels that images are built from.
 
@@ -101,13 +115,13 @@ def check_image(options: argparse.Namespace) -> int:
     """Compute a family's golden vectors inside its image, and print what differs.
 
     Args:
-        options: Family.
+        options: Family, runtime.
 
     Returns:
         The exit code.
     """
     family = find_family(options.family)
-    runtime, _ = choose_runtime("docker", [family])
+    runtime, _ = choose_runtime(options.runtime, [family])
     faults = compare_golden_vectors(runtime, family, print_now)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

@@ -12,6 +12,7 @@ from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images.build import BuildOptions, build
 from ingest.images.engine import connected
+from ingest.images.files.archive import save
 from ingest.images.local_images import find_image
 from ingest.images.push_pull import ImageMissing, pull, push
 from ingest.images.removal import clean, list_removable
@@ -73,6 +74,20 @@ def _pull_unless_here(client: docker.DockerClient, log: Log, family: Family) -> 
     found = find_image(client, family)
     done = f"{found} is here" if found else f"{pull(client, family, log)} pulled"
     log(f"{family.name}: {done}")
+
+
+def save_images(name: str, log: Log) -> None:
+    """Write the images of one family, or all that are here, to archives.
+
+    Args:
+        name: A family's name, or `all`.
+        log: Shows progress, and where each archive is.
+
+    Raises:
+        RunError: If an image cannot be saved; of several, the others are still saved.
+    """
+    with connected(timeout=STEP_SECONDS) as client:
+        for_each_image(name, lambda family: log(f"saved {save(client, family, log)}"), log)
 
 
 def for_each_image(name: str, act: Callable[[Family], object], log: Log) -> None:
