@@ -7,7 +7,9 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ingest.failures import RunError
 from ingest.images.engine import Engine, EngineError, connected
+from ingest.images.files.program import UNTRIED, explain_unpacking, find_program
 from ingest.images.local_images import find_image
 from ingest.maintenance.diagnosis import Finding, check_room
 from ingest.maintenance.gpus import check_gpus
@@ -45,6 +47,7 @@ def diagnose(store: Path) -> list[Finding]:
     except EngineError as error:
         remedy = "until then use local environments (--runtime venv)"
         findings.append(Finding("warning", str(error), remedy))
+    findings.append(check_apptainer())
     findings += check_gpus(engine, families)
     findings.append(check_environment_room(families))
     remedy = "--store takes another place"
@@ -146,6 +149,21 @@ def check_image_room(engine: Engine, missing: Sequence[Family]) -> Finding:
         "ok",
         f"{what} in {engine.root} of the engine's machine; its free disk cannot be seen from here",
     )
+
+
+def check_apptainer() -> Finding:
+    """Return whether Apptainer or Singularity is here, and which version; most machines have none.
+
+    It also says how images are started, and that matterzoo was never run with a real one.
+    """
+    try:
+        program = find_program()
+    except RunError as error:
+        return Finding("ok", f"{error}; nothing but --runtime apptainer needs it")
+    reason = explain_unpacking()
+    how = "starts images as files" if reason is None else f"starts images unpacked, since {reason}"
+    what = f"{program.name} {program.version} is at {program.path} and {how}"
+    return Finding("ok", f"{what}; {UNTRIED}")
 
 
 def check_environment_room(families: Sequence[Family]) -> Finding:

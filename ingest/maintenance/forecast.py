@@ -187,7 +187,7 @@ def _describe_model(
         yield from _describe_work(layout, foreseen, systems)
     yield f"  weights: {_weights(selection)}"
     missing = f"{selection.family.installed_mb:,} MB to make ready first"
-    yield f"  environment: {'ready' if runtime.ready(selection.family) else missing}"
+    yield f"  {runtime.basis}: {'ready' if runtime.ready(selection.family) else missing}"
     notice = selection.model.license_weights.notice("the weights")
     if notice:
         yield f"  {notice}"

@@ -205,7 +205,10 @@ def _describe_staging(
     build = [family for family in families_of(selections) if not runtime.ready(family)]
     if build:
         size = _size(sum(family.installed_mb for family in build) * 10**6)
-        parts.append(f"environments of {len(build)} families, {size}")
+        parts.append(f"{runtime.basis}s of {len(build)} families, {size}")
+    lacking = [reason for family in build if (reason := runtime.lacking(family))]
+    if lacking:
+        parts.append(f"which cannot be had for {len(lacking)}: {lacking[0]}")
     return f"to stage from here: {'; '.join(parts) or 'nothing, all of it is here'}"
 
 

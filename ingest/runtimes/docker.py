@@ -37,6 +37,7 @@ class Docker:
     """The runtime of Docker, and of Podman through its socket."""
 
     name = "docker"
+    basis = "image"
     preference = 1
     confines = True
 

@@ -17,11 +17,13 @@ class Runtime(Protocol):
 
     Attributes:
         name: What a user calls it: `--runtime NAME`.
+        basis: What a worker is started from, an `environment` or an `image`.
         preference: Where the user names none, the usable runtime with the lowest number is taken.
         confines: Whether the runtime can keep a worker within `Limits.memory` and `Limits.cpus`.
     """
 
     name: str
+    basis: str
     preference: int
     confines: bool
 

@@ -41,6 +41,7 @@ class Venv:
     """A runtime that works everywhere; it isolates packages, not the machine."""
 
     name = "venv"
+    basis = "environment"
     preference = 2
     confines = False
 
@@ -91,7 +92,7 @@ class Venv:
         Yields:
             The worker.
         """
-        device, visible = _device_options(jobs[0].job)
+        device, visible = device_options(jobs[0].job)
         defaults = NO_SPINNING | ONE_BLAS_THREAD | KEEP_MEMORY
         variables = defaults | worker_variables() | OFFLINE | visible
         variables["PYTHONPATH"] = str(worker_imports())
@@ -175,13 +176,17 @@ class ChildProcess(Worker):
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(self._grace)
 
+    def exit_code(self) -> int:
+        """Wait for the end; return the exit code, or -n if signal n ended it."""
+        return self._process.wait()
+
     def explain_end(self, watch: Watch) -> RunError:
         """Return the error of the process, which has closed its output.
 
         Args:
             watch: What was seen of the job.
         """
-        code = self._process.wait()
+        code = self.exit_code()
         if code == -signal.SIGKILL and watch.memory_ran_out and not watch.hung:
             ending = "killed by the kernel because this machine's memory ran out"
             return OutOfMemory(watch.explain(ending))
@@ -190,10 +195,16 @@ class ChildProcess(Worker):
         return RunError(watch.explain(_describe_exit(code)))
 
 
-def _device_options(job: Path) -> tuple[list[str], dict[str, str]]:
+def device_options(job: Path) -> tuple[list[str], dict[str, str]]:
     """Return the worker's options and variables for a GPU that the job names by its UUID.
 
     torch knows GPUs by number only, so CUDA is told to show the one, which then is the first.
+
+    Args:
+        job: The job's folder.
+
+    Returns:
+        The options and the variables; both empty for any other device.
     """
     kind, _, which = Job.read(job).device.partition(":")
     if not which or which.isdecimal():

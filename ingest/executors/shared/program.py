@@ -11,7 +11,8 @@ from ingest.executors.shared.late import VARIABLE as FILE_WAIT
 # What decides where environments, families and weights are found. The jobs get it as it is now.
 CARRIED = (
     *("MATTERZOO_ENVS", "MATTERZOO_FAMILIES", "MATTERZOO_WEIGHTS", "MATTERZOO_WORKER_ENV"),
-    *("MATTERZOO_VECTORS", FILE_WAIT, "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "PYTHONPATH"),
+    *("MATTERZOO_IMAGE_FOLDER", "MATTERZOO_IMAGES", "MATTERZOO_SANDBOX", "MATTERZOO_VECTORS"),
+    *(FILE_WAIT, "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "PYTHONPATH"),
 )
 
 

@@ -1,7 +1,7 @@
 """Have what nodes need on the shared file system, before anything is submitted.
 
-Nodes often have no network. So weights are downloaded and verified, and environments are built, on
-the machine that submits; a model for which that fails is not submitted.
+Nodes often have no network. So weights are downloaded and verified, and environments or images are
+made, on the machine that submits; a model for which that fails is not submitted.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Staging:
     def _ensure_environment(self, request: Request) -> str | None:
         family = request.selection.family
         if family.name in self._unbuildable:
-            raise RunError(f"the environment of {family.name} could not be made ready, see above")
+            basis = self.runtime.basis
+            raise RunError(f"the {basis} of {family.name} could not be made ready, see above")
         if family.name not in self._images:
             try:
                 self._images[family.name] = self.runtime.ensure(family, report_step)

@@ -41,6 +41,8 @@ from zoo.terminal import plural
 from zoo.weights.local import find_weights, needed_files
 
 GRACE = 40.0  # s for a batch and a shard, twice before a worker is killed: USR1 comes 120 s early
+# The variable that names the folder of what workers are started from.
+FOLDERS = {"environment": "MATTERZOO_ENVS", "image": "MATTERZOO_IMAGE_FOLDER"}
 
 
 class Ended(BaseException):
@@ -198,9 +200,10 @@ class _Task:
                 "cache (HF_HOME) on a file system that all nodes share?"
             )
         if not self.runtime.ready(selection.family):
+            basis = self.runtime.basis
             raise RunError(
-                f"the environment of {selection.family.name} is not seen on node {node_name()}: "
-                "is its folder (MATTERZOO_ENVS) on a file system that all nodes share?"
+                f"the {basis} of {selection.family.name} is not seen on node {node_name()}: is its "
+                f"folder ({FOLDERS[basis]}) on a file system that all nodes share?"
             )
         print_now(f"{run.run_id}: {plural(len(run.shards), 'shard')} from earlier starts")
         if self._worker is None:  # tasks are of one family

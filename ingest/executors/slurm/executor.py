@@ -39,7 +39,7 @@ class SlurmExecutor:
     """
 
     name = "slurm"
-    runtimes: tuple[str, ...] = ("venv",)
+    runtimes: tuple[str, ...] = ("venv", "apptainer")
     schedules = True
 
     def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:

@@ -19,7 +19,7 @@ from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.runtimes import _first_usable, choose_runtime, environment, load_runtimes
 from ingest.runtimes.family_worker import run_alone
-from ingest.runtimes.venv import ChildProcess, Venv, _device_options
+from ingest.runtimes.venv import ChildProcess, Venv, device_options
 from ingest.runtimes.worker import JobPlaces
 from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.base import CardError
@@ -317,7 +317,7 @@ def test_cuda_is_told_the_name_of_a_gpu_and_torch_its_number(
     }
     for device, expected in devices.items():
         run = planned(dataset(3), device=device).run
-        assert run is not None and _device_options(run.job) == expected
+        assert run is not None and device_options(run.job) == expected
 
 
 def test_a_gpu_goes_by_its_own_name_in_what_is_said(
