@@ -113,8 +113,9 @@ def explain(selection: Selection) -> Iterator[Row]:
         yield "energy", ". ".join(filter(None, (model.energy.reference, model.energy.note)))
     yield from _explain_weights(selection)
     yield "checked", last_check(selection) or f"no: `matterzoo check {model.id}`"
-    twin = model.id + TWIN if model.trainable else "none: there is nothing to train"
-    yield "untrained twin", twin
+    twin = model.id + TWIN
+    more = f"{twin}; drawn again: {twin}-2, {twin}-3, …"
+    yield "untrained twin", more if model.trainable else "none: there is nothing to train"
     yield "license of code", _explain_license(family.license_code)
     yield "license of weights", _explain_license(model.license_weights)
     yield "environment", _explain_environment(selection)

@@ -17,7 +17,7 @@ KEEP = "ingest.commands.housekeeping"
 CHECK = "ingest.commands.checks"
 SOME_MODELS = (
     "ids separated by commas; all: those with their weights here; bundled: those that need no "
-    "download; demo: those of the demo; x@untrained: an untrained twin"
+    "download; demo: those of the demo; x@untrained, x@untrained-2, …: untrained twins"
 )
 A_DATASET = (
     "names of datasets (see `matterzoo datasets`), separated by commas; or your own: a file, a "

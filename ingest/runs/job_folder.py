@@ -25,7 +25,6 @@ from ingest.systems.materialized import MaterializedDataset
 from ingest.systems.tables import ROW_GROUP
 from schemas.paths import escape_glob
 from zoo.cards.family import Selection
-from zoo.cards.twins import TWIN
 from zoo.files import write_atomically
 from zoo.worker.job import Job
 from zoo.worker.sealed import stamp
@@ -166,13 +165,14 @@ def model_rows(selection: Selection) -> dict[str, Any]:
     """
     model, family, untrained = selection.model, selection.family, selection.untrained
     about = model.provenance
+    number = f" {selection.draw}" if selection.draw > 1 else ""
     row = {
         "model_id": selection.model_id,
         "family": family.name,
-        "title": model.title + (" (untrained twin)" if untrained else ""),
+        "title": model.title + (f" (untrained twin{number})" if untrained else ""),
         "input": model.input,
         "default_representation": model.default_representation,
-        "untrained_of": model.id if selection.model_id.endswith(TWIN) else None,
+        "untrained_of": model.id if untrained else None,
         "parameters": model.compute.parameters,
         "architecture": about.architecture,
         "training_sets": [] if untrained else list(about.training_sets),

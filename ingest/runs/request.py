@@ -16,7 +16,7 @@ from schemas.paths import escape_glob
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Family, Selection
-from zoo.cards.twins import TWIN
+from zoo.cards.twins import split_twin
 from zoo.command_line import split_names
 from zoo.weights.local import find_weights
 from zoo.worker.applicability import REQUIRED_FIELDS
@@ -166,8 +166,8 @@ def choose_models(names: str) -> list[Selection]:
     """Return the models that a user means, each once.
 
     `all` is every model whose weights are here, `bundled` every model that needs no download of
-    its own, `demo` those of them that `make demo` embeds with; `all@untrained` and so on are their
-    untrained twins.
+    its own, `demo` those of them that `make demo` embeds with; `all@untrained`, `demo@untrained-2`
+    and so on are untrained twins of theirs.
 
     Args:
         names: Ids of models separated by commas, such as `a,b@untrained`, or the words above.
@@ -180,8 +180,8 @@ def choose_models(names: str) -> list[Selection]:
     """
     chosen: dict[str, Selection] = {}
     for name in split_names(names):
-        many = name.removesuffix(TWIN)
-        found = _choose_many(many, name) if many in EVERY else [find_model(name)]
+        many, draw = split_twin(name)
+        found = _choose_many(many, draw) if many in EVERY else [find_model(name)]
         chosen |= {selection.model_id: selection for selection in found}
     if not chosen:
         raise CardError(
@@ -191,17 +191,17 @@ def choose_models(names: str) -> list[Selection]:
     return list(chosen.values())
 
 
-def _choose_many(word: str, name: str) -> list[Selection]:
-    """Return what a word of EVERY stands for, as twins if the name says so."""
+def _choose_many(word: str, draw: int | None) -> list[Selection]:
+    """Return what a word of EVERY stands for, or the twins of a number."""
     found = [
         selection
         for selection in load_models().values()
         if (selection.model.bundled and (word != "demo" or selection.family.demo))
         or (word == "all" and find_weights(selection))
     ]
-    if name == word:
+    if draw is None:
         return found
-    return [selection.twin() for selection in found if selection.model.trainable]
+    return [selection.twin(draw) for selection in found if selection.model.trainable]
 
 
 def families_of(selections: Sequence[Selection]) -> list[Family]:

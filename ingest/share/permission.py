@@ -12,7 +12,7 @@ from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.licenses import License
-from zoo.cards.twins import TWIN
+from zoo.cards.twins import split_twin
 
 
 def find_local_model(model_id: str) -> Selection | None:
@@ -77,7 +77,8 @@ def require_license(run: Run, dataset: MaterializedDataset, model_id: str) -> No
         )
     selection = find_local_model(model_id)
     card = row["card"] if selection is None else selection.model.model_dump(mode="json")
-    is_trained = card.get("weights", {}).get("source") != "none" and not model_id.endswith(TWIN)
+    _, draw = split_twin(model_id)
+    is_trained = draw is None and card.get("weights", {}).get("source") != "none"
     license = license_of(card)
     if is_trained and license is not None and not license.shareable:
         raise ShareError(

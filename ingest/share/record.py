@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zoo.cards.base import Identifier, Sha256
 from zoo.cards.licenses import License
-from zoo.cards.twins import TWIN
+from zoo.cards.twins import TWIN_SUFFIX
 from zoo.errors import MatterzooError
 from zoo.weights.digest import Content
 
@@ -28,7 +28,8 @@ FETCHED = "fetched"  # the runtime of a run that came from elsewhere
 # Without control characters, which a terminal would obey.
 _Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 _Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_ModelId = Annotated[str, Field(pattern=rf"^[a-z0-9][a-z0-9.\-]*({TWIN})?$", max_length=200)]
+_NAME = r"[a-z0-9][a-z0-9.\-]*"
+_ModelId = Annotated[str, Field(pattern=f"^{_NAME}({TWIN_SUFFIX})?$", max_length=200)]
 _Count = Annotated[int, Field(ge=0)]
 
 

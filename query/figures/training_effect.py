@@ -44,9 +44,10 @@ def training_effect(
 ) -> Plot:
     """Draw what training added to the alignment of each pair of trained models.
 
-    Left, one mark per pair: its alignment against that of the untrained twins. Pairs of which the
-    twins have no value lie in a hatched strip on the left, pairs that have none themselves in one
-    below. Right, the differences as shares of pairs, by relation.
+    Left, one mark per pair: its alignment against that of the untrained twins. Where models have
+    several twins, the mark is at the mean over their pairs, and a line goes from the lowest to the
+    highest value. Pairs of which the twins have no value lie in a hatched strip on the left, pairs
+    that have none themselves in one below. Right, the differences as shares of pairs, by relation.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -87,7 +88,7 @@ def training_effect(
 
 
 def _draw_pairs(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
-    columns = ("value", "twins_value", "null_mean")
+    columns = ("value", "twins_value", "twins_low", "twins_high", "null_mean")
     known = [row[column] for row in rows for column in columns if row[column] is not None]
     low, high = min(known), max(known)
     room = 0.05 * (high - low)
@@ -131,7 +132,16 @@ def _draw_relation(
         linewidths=1,
         label=f"{_words(relation)} ({len(rows)})",
     )
+    _draw_spreads(axes, rows, look)
     plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
+
+
+def _draw_spreads(axes: Axes, rows: Sequence[Row], look: Look) -> None:
+    """Draw a line from the lowest to the highest value of several twins."""
+    for row in rows:
+        if row["twins_low"] is not None and row["value"] is not None:
+            ends = [row["twins_low"], row["twins_high"]]
+            axes.plot(ends, [row["value"]] * 2, color=look.color, linewidth=0.8, alpha=0.75)
 
 
 def _words(relation: str) -> str:
@@ -171,6 +181,9 @@ def _draw_shares(axes: Axes, rows: Sequence[Row], metric: str) -> None:
 def _tooltip(row: Row) -> str:
     pair = f"{row['model_a']} · {row['model_b']}: {_words(row['relation'])}"
     values = f"{format_number(row['value'])}, twins {format_number(row['twins_value'])}"
+    if row["twins_low"] is not None:
+        low, high = format_number(row["twins_low"]), format_number(row["twins_high"])
+        values += f" ({low} to {high}, {row['twins_pairs']} pairs of them)"
     if row["gained"] is None:
         return f"{pair}\n{values}: {row['reason']}"
     null = f"{format_number(row['null_mean'])} ± {format_number(row['null_std'], 2)}"

@@ -159,16 +159,20 @@ _RELATIONS = {
 
 
 def _training_effect(rows: Rows) -> Iterator[str]:
-    gained = [
-        row["gained"]
-        for row in rows
-        if row["gained"] is not None and row["family_a"] != row["family_b"]
-    ]
-    if gained:
-        more = sum(value > 0 for value in gained)
-        yield (
-            f"{more} of {len(gained)} cross-family pairs are more alike than their untrained twins."
+    """Count pairs as gained that gained more than any of their twins' pairs would explain."""
+    found = [r for r in rows if r["gained"] is not None and r["family_a"] != r["family_b"]]
+    if found:
+        spread = [row["gained_low"] for row in found]
+        least = [
+            row["gained"] if low is None else low for row, low in zip(found, spread, strict=True)
+        ]
+        more = f"{sum(value > 0 for value in least)} of {len(found)} cross-family pairs"
+        twins = (
+            "their untrained twins"
+            if spread == [None] * len(found)
+            else "any of their untrained twins"
         )
+        yield f"{more} are more alike than {twins}."
 
 
 def _energy_errors(rows: Rows) -> Iterator[str]:

@@ -125,7 +125,9 @@ SECTIONS = (
         "An untrained twin is the same network with random weights. Each point is a pair of "
         "models. Its position across is the alignment of their twins, its position up is their "
         "own. On the diagonal, the architecture explains everything. Above it, training brought "
-        "the two models together; below it, training set them apart. The right panel shows how "
+        "the two models together; below it, training set them apart. Where "
+        "models have several twins, a line goes from the lowest to the highest value of their "
+        "pairs. The right panel shows how "
         "these differences are distributed over all pairs.",
         [Panel("training_effect", figures.training_effect, per_dataset())],
     ),

@@ -156,6 +156,8 @@ def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_
     assert {s.model_id for s in choose_models("bundled")} == set(bundled)
     twins = {s.model_id for s in choose_models("bundled@untrained")}
     assert twins == {f"{s.model_id}@untrained" for s in bundled.values() if s.model.trainable}
+    drawn_again = {s.model_id for s in choose_models("bundled@untrained-2")}
+    assert drawn_again == {f"{name}-2" for name in twins}
     assert len(choose_models("bundled,bundled@untrained,bundled")) == len(bundled) + len(twins)
     demo = {s.model_id for s in choose_models("demo")}
     assert demo == {name for name, s in bundled.items() if s.family.demo} < set(bundled)

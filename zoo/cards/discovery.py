@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo.cards.base import CardError
 from zoo.cards.family import Family, Selection
 from zoo.cards.loading import load_family
-from zoo.cards.twins import TWIN
+from zoo.cards.twins import TWIN, split_twin
 from zoo.errors import did_you_mean
 from zoo.places import FAMILIES
 
@@ -110,7 +110,7 @@ def find_model(model_id: str) -> Selection:
     """Find a model, whatever may be wrong with families of others.
 
     Args:
-        model_id: The id of a model, or 'MODEL@untrained' for its untrained twin.
+        model_id: The id of a model; 'MODEL@untrained' or 'MODEL@untrained-2' for a twin of it.
 
     Returns:
         The model with its family.
@@ -119,14 +119,19 @@ def find_model(model_id: str) -> Selection:
         CardError: There is no such model (the message has the nearest id), or it is a twin of a
             model that has nothing to train.
     """
-    base = model_id.removesuffix(TWIN)
+    base, draw = split_twin(model_id)
     # At first without the cards of families that do not name it: to read all takes 0.08 s of CPU.
     selection = _sound_models(base).get(base) or _sound_models().get(base)
     if selection is None:
         models = load_models()  # raises where a family has faults: it may be one of its models
+        model, is_twin, _ = base.partition(TWIN)
+        if is_twin and model in models:
+            raise CardError(
+                f"{model_id!r} is no untrained twin; expected {model}{TWIN}, {model}{TWIN}-2, …"
+            )
         hint = did_you_mean(base, models)
         raise CardError(f"no model is named {base!r}; {hint} (`matterzoo list` shows all)")
-    return selection.twin() if model_id.endswith(TWIN) else selection
+    return selection if draw is None else selection.twin(draw)
 
 
 def _sound_models(mentioned: str = "") -> dict[str, Selection]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zoo.cards.base import Card, CardError, Name
 from zoo.cards.licenses import License
 from zoo.cards.schema import Model
-from zoo.cards.twins import TWIN, twin_seed
+from zoo.cards.twins import twin_id, twin_seed
 from zoo.code import code_hash, requirements_hash
 
 # A line of requirements.in that no index can satisfy: a repository at a commit.
@@ -102,7 +102,8 @@ class Selection(BaseModel):
     Attributes:
         family: The family of the model.
         model: The card of the model.
-        untrained: Whether the model's untrained twin is meant.
+        untrained: Whether an untrained twin of the model is meant.
+        draw: Which of its twins, from 1.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -110,14 +111,18 @@ class Selection(BaseModel):
     family: Family
     model: Model
     untrained: bool
+    draw: int = Field(default=1, ge=1)
 
     @property
     def model_id(self) -> str:
-        """The id by which the store knows it; that of a twin ends in '@untrained'."""
-        return self.model.id + (TWIN if self.untrained else "")
+        """The id by which the store knows it, such as 'a', 'a@untrained' or 'a@untrained-2'."""
+        return twin_id(self.model.id, self.draw) if self.untrained else self.model.id
 
-    def twin(self) -> Selection:
-        """Return the selection of the model's untrained twin.
+    def twin(self, draw: int = 1) -> Selection:
+        """Return the selection of an untrained twin of the model.
+
+        Args:
+            draw: Which of its twins, from 1.
 
         Raises:
             CardError: The model has nothing to train.
@@ -126,14 +131,14 @@ class Selection(BaseModel):
             raise CardError(
                 f"{self.model.id} has no weights to draw at random, so it has no untrained twin"
             )
-        return self.model_copy(update={"untrained": True})
+        return self.model_copy(update={"untrained": True, "draw": draw})
 
     @property
     def card_hash(self) -> str:
         """The SHA-256 of what decides the vectors."""
-        return self.model.card_hash(untrained=self.untrained)
+        return self.model.card_hash(untrained=self.untrained, draw=self.draw)
 
     @property
     def untrained_seed(self) -> int | None:
         """The seed of an untrained twin; None for a trained model."""
-        return twin_seed(self.model.id) if self.untrained else None
+        return twin_seed(self.model.id, self.draw) if self.untrained else None

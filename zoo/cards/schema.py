@@ -264,14 +264,15 @@ class Model(Card):
         """Whether it needs no download of its own."""
         return self.weights.source in ("package", "none")
 
-    def card_hash(self, *, untrained: bool) -> str:
+    def card_hash(self, *, untrained: bool, draw: int = 1) -> str:
         """Return the SHA-256 of what decides the vectors, in hexadecimal.
 
         That is the input, the limits, the weights' files, the representations, the presence of an
         energy, and the options.
 
         Args:
-            untrained: Whether the untrained twin is meant, which has a seed and fewer files.
+            untrained: Whether an untrained twin is meant, which has a seed and fewer files.
+            draw: Which of its twins, from 1.
         """
         names = {"id", "input", "elements", "max_atoms", "options"}
         deciding = self.model_dump(mode="json", include=names)
@@ -285,7 +286,7 @@ class Model(Card):
             file.path: file.sha256 for file in self.weights.needed(untrained=untrained)
         }
         if untrained:
-            deciding["untrained_seed"] = twin_seed(self.id)
+            deciding["untrained_seed"] = twin_seed(self.id, draw)
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def for_worker(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _add_models(commands: Commands) -> None:
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole cards")
     what = "explain one model: weights, licenses, representations, compute, provenance"
     sub = commands.add("info", f"{MODELS}:info", what)
-    sub.add_argument("model", help="a model's id, or MODEL@untrained for its untrained twin")
+    sub.add_argument("model", help="a model's id, or MODEL@untrained for an untrained twin")
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")
     what = "download the files of models' weights, and verify them"
     sub = commands.add("weights", f"{MODELS}:fetch_weights", what)

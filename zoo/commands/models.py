@@ -50,8 +50,8 @@ def list_models(options: argparse.Namespace) -> int:
         return 0
     print_table([HEADING, *(list_row(selection) for selection in found)])
     print(
-        f"\n{len(found)} models. Those with parameters have an untrained twin, MODEL{TWIN}. "
-        "`matterzoo info MODEL` says more."
+        f"\n{len(found)} models. Those with parameters have untrained twins: MODEL{TWIN}, and "
+        f"MODEL{TWIN}-2, … drawn again. `matterzoo info MODEL` says more."
     )
     return 0
 

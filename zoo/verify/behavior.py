@@ -53,7 +53,11 @@ def examine(
     """
     model, family = selection.model, selection.family
     local = find_weights(selection)
-    about: dict[str, Any] = {"device": device, "untrained": selection.untrained}
+    about: dict[str, Any] = {
+        "device": device,
+        "untrained": selection.untrained,
+        "draw": selection.draw,
+    }
     if not needed_files(selection) or (local is not None and not dummy):
         folder = local.folder if local else None
         found = Examination(model, family, python, folder, real=True, **about)
@@ -79,7 +83,8 @@ class Examination:
         weights: The folder of the files of weights; None if there are none.
         real: Whether the published weights are used, or nothing is learned.
         device: 'cpu', 'cuda' or 'cuda:N'.
-        untrained: Whether the untrained twin is examined.
+        untrained: Whether an untrained twin is examined.
+        draw: Which of the model's twins, from 1.
         published: The card of the published model, if a dummy checkpoint is used.
         faults: What failed, one line each.
         passed: What was tried and found right.
@@ -94,6 +99,7 @@ class Examination:
     real: bool
     device: str = "cpu"
     untrained: bool = False
+    draw: int = 1
     published: Model | None = None
     faults: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
@@ -149,7 +155,8 @@ class Examination:
     @property
     def selection(self) -> Selection:
         """The model that is examined, as a user names it."""
-        return Selection(family=self.family, model=self.model, untrained=self.untrained)
+        about = {"untrained": self.untrained, "draw": self.draw}
+        return Selection(family=self.family, model=self.model, **about)
 
     def record(self) -> dict[str, Any]:
         """Return what the family's checked.lock records of this model."""

@@ -23,7 +23,9 @@ def evidence(selection: Selection, *, real: bool) -> dict[str, str]:
     """
     family, model = selection.family, selection.model
     without = model.model_copy(update={"weights": Weights(source="none")})
-    card = (model if real else without).card_hash(untrained=selection.untrained)
+    card = (model if real else without).card_hash(
+        untrained=selection.untrained, draw=selection.draw
+    )
     return {"lock_hash": family.lock_hash, "encoder_hash": family.encoder_hash, "card_hash": card}
 
 

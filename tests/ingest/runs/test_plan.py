@@ -116,17 +116,21 @@ def test_the_same_request_is_the_same_run_and_another_is_another(
 def test_a_trained_model_and_its_twin_have_runs_of_their_own(layout: Layout, dataset: Make) -> None:
     made = dataset(3)
     trained = next(s for s in load_models().values() if s.model.trainable)
-    twin = find_model(trained.model_id + "@untrained")
+    twins = [find_model(f"{trained.model_id}@untrained{number}") for number in ("", "-2")]
     runs = [
         plan(layout, Request(s, made, (s.model.default_representation,))).run
-        for s in (trained, twin)
+        for s in (trained, *twins)
     ]
     rows = [run.read("model.json") for run in runs if run]
     jobs = [run.read("job/job.json") for run in runs if run]
-    assert [job["untrained_seed"] for job in jobs] == [None, twin.untrained_seed]
-    assert [row["model"]["untrained_of"] for row in rows] == [None, trained.model_id]
+    assert [job["untrained_seed"] for job in jobs] == [None, *(t.untrained_seed for t in twins)]
+    assert [row["model"]["untrained_of"] for row in rows] == [None, *[trained.model_id] * 2]
+    assert [row["model"]["title"].partition(" (")[2] for row in rows[1:]] == [
+        "untrained twin)",
+        "untrained twin 2)",
+    ]
     assert rows[1]["model"]["training_sets"] == [] and rows[1]["scores"] == []
-    assert jobs[0]["run_id"] != jobs[1]["run_id"]
+    assert len({job["run_id"] for job in jobs}) == 3
 
 
 def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
@@ -137,7 +141,7 @@ def test_a_twin_of_another_seed_is_out_of_date_and_never_beside_the_new_one(
     twin = next(s for s in load_models().values() if s.model.trainable).twin()
     request = Request(twin, made, (twin.model.default_representation,))
     with monkeypatch.context() as patch:
-        patch.setattr(card, "twin_seed", lambda model_id: 0)
+        patch.setattr(card, "twin_seed", lambda model_id, draw: 0)
         old = finish(plan(layout, request).run)
     load(layout, old)
     new = plan(layout, replace(request, limit=2))

@@ -66,10 +66,12 @@ def test_licenses_that_forbid_it(
     with pytest.raises(ShareError, match=f"vectors of toy are not published: .*{REFUSED[license]}"):
         publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
-    loaded("toy@untrained")
-    publish_vectors(layout, "toy@untrained", "tiny", REPO, None, quiet)
+    for twin in ("toy@untrained", "toy@untrained-2"):
+        loaded(twin)
+        publish_vectors(layout, twin, "tiny", REPO, None, quiet)
     assert [path.split("/")[2] for path in files(hub) if path.endswith(".parquet")] == [
-        "toy_untrained"
+        "toy_untrained",
+        "toy_untrained-2",
     ]
 
 

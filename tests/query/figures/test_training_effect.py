@@ -10,7 +10,7 @@ import pytest
 
 from query.figures import NothingToDraw, Plot, training_effect
 from query.statements import ask
-from tests.query.figures.conftest import SMALL, model_names
+from tests.query.figures.conftest import SMALL, N, add_model, insert_vectors, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
 from tests.query.figures.texts import overlapping
 from tests.vectors import add_query, remove
@@ -118,6 +118,31 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
     message = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
     assert left_out["reason"].startswith(message)
     assert sum(message in tooltip.text for tooltip in plot.tooltips()) == 1
+
+
+def test_several_twins_give_what_training_added_a_spread(own: Connection) -> None:
+    """One model has a second twin; its pairs have two values of twins, all others one."""
+    again = np.random.default_rng(7).normal(size=(N, 8)).astype(np.float32)
+    add_model(own, "alpha-0@untrained-2", "alpha", [], untrained_of="alpha-0")
+    insert_vectors(own, "crystals", "alpha-0@untrained-2", again)
+    plot = training_effect(own, "crystals", metric="mutual_knn", permutations=1)
+    assert len(plot.answer.rows) == 15
+    for row in plot.answer.rows:
+        a, b = row["model_a"], row["model_b"]
+        twins = [unit(f"{a}@untrained"), again / np.linalg.norm(again, axis=1, keepdims=True)]
+        values = [mutual_knn(x, unit(f"{b}@untrained")) for x in twins[: 1 + (a == "alpha-0")]]
+        gained = [row["value"] - value for value in values]
+        assert (row["twins_pairs"], row["reason"]) == (len(values), None)
+        assert row["twins_value"] == pytest.approx(np.mean(values))
+        assert row["gained"] == pytest.approx(np.mean(gained))
+        spread = [row[name] for name in ("twins_low", "twins_high", "gained_low", "gained_high")]
+        if a != "alpha-0":
+            assert spread == [None] * 4
+        else:
+            ends = [min(values), max(values), min(gained), max(gained)]
+            assert spread == pytest.approx(ends)
+            assert any(list(line.get_xdata()) == spread[:2] for line in plot.axes[0].lines)
+    assert sum("2 pairs of them" in tooltip.text for tooltip in plot.tooltips()) == 5
 
 
 def test_sixty_models(large: Connection) -> None:

@@ -91,8 +91,16 @@ def test_controls_hold_or_are_a_warning() -> None:
 
 
 def test_unknown_values_are_in_no_sentence() -> None:
-    empty = {"family_a": "x", "family_b": "y", "gained": None}
+    empty = {"family_a": "x", "family_b": "y", "gained": None, "gained_low": None}
     assert find_sentences([drawn("training_effect", [empty])]) == {}
     assert find_sentences(
         [drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
     ) == {"crystals": ["1 of 2 cross-family pairs are more alike than their untrained twins."]}
+
+
+def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
+    pair = {"family_a": "x", "family_b": "y", "gained": 0.1, "gained_low": -0.1}
+    rows = [pair, {**pair, "gained_low": 0.05}, {**pair, "gained_low": None}]
+    assert find_sentences([drawn("training_effect", rows)]) == {
+        "crystals": ["2 of 3 cross-family pairs are more alike than any of their untrained twins."]
+    }

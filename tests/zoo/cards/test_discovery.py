@@ -62,3 +62,9 @@ def test_a_model_with_weights_has_a_twin(family: Path) -> None:
     assert (twin.model_id, twin.untrained_seed) == ("toy-composition@untrained", 426412728)
     assert (model.model_id, model.untrained_seed) == ("toy-composition", None)
     assert twin.model == model.model
+    again = find_model("toy-composition@untrained-2")
+    assert again.model_id == "toy-composition@untrained-2" and again.model == model.model
+    assert len({x.untrained_seed for x in (model, twin, again)}) == 3
+    assert len({x.card_hash for x in (model, twin, again)}) == 3
+    with pytest.raises(CardError, match=r"no untrained twin; expected toy-composition@untrained, "):
+        find_model("toy-composition@untrained-1")

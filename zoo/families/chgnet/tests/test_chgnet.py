@@ -28,9 +28,9 @@ every_model = pytest.mark.parametrize("model_id", MODELS)
 
 @pytest.fixture(scope="module")
 def inside(run_inside: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    draws = [(model_id, twin_seed(model_id)) for model_id in ALIKE] + [
-        (ALIKE[0], seed) for seed in SEEDS
-    ]
+    draws = [(model_id, twin_seed(model_id)) for model_id in ALIKE]
+    draws += [(ALIKE[0], twin_seed(ALIKE[0])), (ALIKE[0], twin_seed(ALIKE[0], 2))]
+    draws += [(ALIKE[0], seed) for seed in SEEDS]
     return run_inside(FAMILY, "inside_chgnet.py", {"elements": ELEMENTS, "draws": draws})
 
 
@@ -65,12 +65,20 @@ def test_in_the_plain_package_it_would(inside: dict[str, Any]) -> None:
 def test_twins_of_one_architecture_are_as_alike_as_any_two_random_networks(
     inside: dict[str, Any],
 ) -> None:
-    first, second, *others = map(np.array, inside["drawn"])
+    first, second, _, _, *others = map(np.array, inside["drawn"])
     assert first.shape == second.shape == (len(ELEMENTS), 64)
     assert not (first == second).all(axis=1).any()
     twins = cka(first, second)
     chance = [cka(a, b) for a, b in itertools.combinations(others, 2)]
     assert min(chance) - np.ptp(chance) < twins < max(chance) + np.ptp(chance) < 1
+
+
+def test_a_twin_is_the_same_network_every_time_and_is_drawn_again_by_its_number(
+    inside: dict[str, Any],
+) -> None:
+    first, _, again, drawn_again, *_ = map(np.array, inside["drawn"])
+    np.testing.assert_array_equal(first, again)
+    assert not (first == drawn_again).all(axis=1).any()
 
 
 @every_model
