@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ingest.readers.discovery import expected_files, load_readers, reader_of
+from ingest.readers.shared.discovery import expected_files, load_readers, reader_of
 from ingest.readers.shared.guard import read_entries
 from ingest.readers.shared.packed import plain_name, raise_system_fault
 from ingest.readers.shared.reader import Reader

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ingest.readers import folders
-from ingest.readers.discovery import expected_files, load_readers, reader_of
 from ingest.readers.shared import fields, guard, packed, reader, text
+from ingest.readers.shared.discovery import expected_files, load_readers, reader_of
 from ingest.readers.shared.guard import read_entries
 from ingest.readers.shared.packed import plain_name
 from ingest.readers.shared.reader import Reader

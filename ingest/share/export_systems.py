@@ -4,7 +4,7 @@
               the one key that ASE leaves as text
     .csv      systems with a SMILES string: id, smiles
     .fasta    systems with a sequence: the id is the header
-    .parquet  every system, with all that is known of it; lengths in Å
+    .parquet  every system, with all that is known of it, its labels included; lengths in Å
 
 Ids are those of the source, without the dataset's name. The order is the dataset's.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,12 @@ from ingest.share.export import refuse_target
 from ingest.share.exported import ExportError
 from ingest.systems.materialized import MaterializedDataset, check_materialized
 from ingest.systems.sample import first_ids
-from ingest.systems.tables import ROW_GROUP
+from ingest.systems.tables import EXPORTED, ROW_GROUP
 from zoo.encoder import SYMBOLS
 from zoo.files import fsync, move_unless_exists
-from zoo.worker.tables import SYSTEMS
 
 Row = dict[str, Any]
 _LINE = 80  # letters of a sequence
-_PARQUET = pa.schema([("id", pa.string()), *list(SYSTEMS)[2:]])  # without the content's hash
 
 
 def export_systems(dataset: MaterializedDataset, file: Path, limit: int | None = None) -> int:
@@ -53,7 +52,7 @@ def export_systems(dataset: MaterializedDataset, file: Path, limit: int | None =
     refuse_file(file)
     check_materialized(dataset)
     field, write = FORMATS[file.suffix.lower()]
-    rows = _rows(dataset, limit)
+    rows = _rows(dataset, limit, _labels(dataset) if field is None else iter(()))
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         count = write(temporary, rows if field is None else (r for r in rows if r[field]))
@@ -84,9 +83,19 @@ def refuse_file(file: Path) -> None:
     refuse_target(file)
 
 
-def _rows(dataset: MaterializedDataset, limit: int | None) -> Iterator[Row]:
+def _labels(dataset: MaterializedDataset) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the labels of each system that has any, in the order of the systems."""
+    with pq.ParquetFile(dataset.labels) as table:
+        rows = (row for batch in table.iter_batches(ROW_GROUP) for row in batch.to_pylist())
+        for system_id, group in groupby(rows, key=lambda row: str(row["system_id"])):
+            yield system_id, list(group)
+
+
+def _rows(
+    dataset: MaterializedDataset, limit: int | None, labels: Iterator[tuple[str, list[Row]]]
+) -> Iterator[Row]:
     """Yield the systems that are asked for, in the order of the file, with the source's ids."""
-    prefix = f"{dataset.dataset}/"
+    prefix, labeled = f"{dataset.dataset}/", next(labels, None)
     with pq.ParquetFile(dataset.systems) as table:
         chosen = None
         if limit is not None:
@@ -94,9 +103,11 @@ def _rows(dataset: MaterializedDataset, limit: int | None) -> Iterator[Row]:
             chosen = set(first_ids((name.as_py().removeprefix(prefix) for name in listed), limit))
         for batch in table.iter_batches(ROW_GROUP):
             for row in batch.to_pylist():
-                name = row["system_id"].removeprefix(prefix)
+                name, own = row["system_id"].removeprefix(prefix), None
+                if labeled is not None and labeled[0] == row["system_id"]:
+                    own, labeled = labeled[1], next(labels, None)
                 if chosen is None or name in chosen:
-                    yield {**row, "id": name}
+                    yield {**row, "id": name, "labels": own}
 
 
 def _fitting(dataset: MaterializedDataset) -> list[str]:
@@ -173,14 +184,14 @@ def _write_fasta(path: Path, rows: Iterable[Row]) -> int:
 
 def _write_parquet(path: Path, rows: Iterable[Row]) -> int:
     count, group = 0, list[Row]()
-    with pq.ParquetWriter(path, _PARQUET, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(path, EXPORTED, compression="zstd", write_page_checksum=True) as writer:
         for row in rows:
-            group.append({name: row[name] for name in _PARQUET.names})
+            group.append({name: row[name] for name in EXPORTED.names})
             count += 1
             if len(group) == ROW_GROUP:
-                writer.write_table(pa.Table.from_pylist(group, _PARQUET))
+                writer.write_table(pa.Table.from_pylist(group, EXPORTED))
                 group = []
-        writer.write_table(pa.Table.from_pylist(group, _PARQUET))
+        writer.write_table(pa.Table.from_pylist(group, EXPORTED))
     return count
 
 

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import ingest.sources
-from ingest.readers.discovery import known_suffixes
 from ingest.readers.folders import expand_home, is_glob, source_exists
 from ingest.readers.own import own_dataset
+from ingest.readers.shared.discovery import known_suffixes
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from zoo.errors import did_you_mean

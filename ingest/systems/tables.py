@@ -25,6 +25,14 @@ LABELS = pa.schema(
         ("source", pa.string()),
     ]
 )
+# A file of systems that another program is to read: ids are those of the source.
+EXPORTED = pa.schema(
+    [
+        ("id", pa.string()),
+        *list(SYSTEMS)[2:],
+        ("labels", pa.list_(pa.struct(list(LABELS)[1:]))),
+    ]
+)
 # Only while the folder is written: finds ids that appear twice, and orders the content hashes.
 IDS = pa.schema(
     [("system_id", pa.string()), ("content_hash", pa.string()), ("ordinal", pa.int64())]

@@ -1,4 +1,4 @@
-"""Mutated files of 17 formats: none may be a traceback, or take more than 1 GB or 20 s.
+"""Mutated files of 18 formats: none may be a traceback, or take more than 1 GB or 20 s.
 
     python -m tests.ingest.readers.fuzz --files 2600 --seed 12
 
@@ -28,11 +28,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from ase.build import bulk, molecule
 
 from ingest.readers.shared.guard import OUR_FAULT
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
+from ingest.systems.tables import EXPORTED
 from ingest.systems.validation import validate
 from tests.ingest.aselmdb import edited, plain
 from zoo.encoder import content_hash
@@ -57,6 +59,7 @@ KINDS = {  # format: suffix, and which of the inputs are mutated
     "traj": (".traj", "*.traj"),
     "smi": (".smi", "*.smi"),
     "gz": (".xyz.gz", "*xyz.gz"),
+    "parquet": (".parquet", ""),
 }
 MOST_BYTES = 2**30  # of memory beyond what the process had before
 MOST_SECONDS = 20.0
@@ -155,6 +158,20 @@ def contents(kind: str, folder: Path) -> Iterator[bytes]:
         )
         yield path.read_bytes()
         return
+    if kind == "parquet":
+        crystal, water = bulk("NaCl", "rocksalt", 5), molecule("H2O")
+        rows = [
+            {"id": "x", "numbers": crystal.numbers, "positions": crystal.positions},
+            {"id": "w", "numbers": water.numbers, "positions": water.positions, "smiles": "O"},
+        ]
+        rows[0] |= {"cell": crystal.cell[:], "pbc": [True] * 3, "sequence": "MKV"}
+        plain_rows = [
+            {key: x.tolist() if isinstance(x, np.ndarray) else x for key, x in row.items()}
+            for row in rows
+        ]
+        pq.write_table(pa.Table.from_pylist(plain_rows, EXPORTED), folder / "seed.parquet")
+        yield (folder / "seed.parquet").read_bytes()
+        return
     for path in sorted(INPUTS.glob(KINDS[kind][1])):
         if path.stat().st_size < LARGEST or kind == "db":
             yield path.read_bytes()
@@ -215,7 +232,33 @@ def change_content_of_gz(path: Path, draw: random.Random) -> None:
         path.write_bytes(gzip.compress(draw.choice(CHANGES)(content, draw)))
 
 
-ROWS = {"db": change_rows_of_db, "aselmdb": change_rows_of_aselmdb, "gz": change_content_of_gz}
+def change_rows_of_parquet(path: Path, draw: random.Random) -> None:
+    """Put something else into a column, of whatever type."""
+    table = pq.read_table(path)
+    place = draw.randrange(table.num_columns)
+    name = table.column_names[place]
+    new = draw.choice(
+        [
+            pa.nulls(2),
+            pa.array([1e308, float("nan")]),
+            pa.array([-1, 2**62]),
+            pa.array(["nan", "\x00" * 7]),
+            pa.array([b"\xff", b""]),
+            pa.array([[[1.0], [2.0, 3.0]], []]),
+            pa.array([[2**40, -3, None], [0]]),
+            pa.array([{"value": "x"}, None]),
+            pa.array([[{"property": "p", "value": float("inf")}], None]),
+        ]
+    )
+    pq.write_table(table.set_column(place, name, new), path)
+
+
+ROWS = {
+    "db": change_rows_of_db,
+    "aselmdb": change_rows_of_aselmdb,
+    "gz": change_content_of_gz,
+    "parquet": change_rows_of_parquet,
+}
 
 
 def flip(content: bytes, draw: random.Random) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from ingest.readers.discovery import load_readers
+from ingest.readers.shared.discovery import load_readers
 from ingest.readers.shared.fields import id_of
 from ingest.readers.shared.guard import OUR_FAULT, read_entries
 from ingest.readers.shared.reader import Reader, Record, RecordError

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ingest.readers.discovery import load_readers
+from ingest.readers.shared.discovery import load_readers
 from ingest.readers.shared.packed import SystemFault
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
@@ -31,7 +33,13 @@ TYPICAL = {
     ".faa": lambda folder: (FOLDER / "f18_bom.fasta").read_bytes(),
     ".sdf": lambda folder: (FOLDER / "d11_dup_title.sdf").read_bytes(),
     ".csv": lambda folder: (FOLDER / "s19_utf16.csv").read_bytes(),
+    ".parquet": lambda folder: smiles_table(folder / "a.parquet").read_bytes(),
 }
+
+
+def smiles_table(path: Path) -> Path:
+    pq.write_table(pa.table({"id": ["a", "b"], "smiles": ["CCO", "C1"]}), path)
+    return path
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

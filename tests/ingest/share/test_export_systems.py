@@ -6,6 +6,7 @@ import csv
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -19,9 +20,10 @@ from ingest.share.export_systems import export_systems
 from ingest.share.exported import ExportError
 from ingest.sources.discovery import find_dataset
 from ingest.systems.dataset import Dataset
-from ingest.systems.entry import Entry
+from ingest.systems.entry import Entry, Label
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import MaterializedDataset
+from ingest.systems.validation import validate
 from matterzoo import main
 from schemas.store import connect
 from zoo.encoder import content_hash
@@ -100,10 +102,22 @@ def test_molecules_and_proteins_read_back_are_the_same(made: Made, tmp_path: Pat
     ]
 
 
-def test_parquet_has_every_system_and_field(made: Made, tmp_path: Path) -> None:
-    chain = Entry("c", sequence="MK", backbone=np.arange(24.0).reshape(2, 4, 3))
-    entries = [*structures(), chain, Entry("m", smiles="C")]
+def test_parquet_has_every_system_and_field_and_is_read_back(made: Made, tmp_path: Path) -> None:
+    labels = (Label("gap", 1 / 3, "eV", "a table"), Label("toxic", 1.0, "1", "b"))
+    chain = Entry("c", sequence="MK", backbone=np.arange(24.0).reshape(2, 4, 3), labels=labels)
+    entries = [*structures(), chain, Entry("m", charge=0, spin=1, smiles="C", labels=labels[1:])]
+    entries[1] = replace(entries[1], labels=labels[:1])
     assert export_systems(made(entries), tmp_path / "out.parquet") == len(IDS) + 2
+    again = find_dataset(str(tmp_path / "out.parquet")).entries()
+    read = [validate(e) for e in again if isinstance(e, Entry)]
+    assert [(e.source_id, content_hash(e), e.labels) for e in read if isinstance(e, Entry)] == [
+        (e.source_id, content_hash(e), e.labels) for e in entries
+    ]
+    few = made(entries)
+    export_systems(few, tmp_path / "few.parquet", 4)
+    kept = {e.source_id: e.labels for e in entries}
+    for entry in find_dataset(str(tmp_path / "few.parquet")).entries():
+        assert isinstance(entry, Entry) and entry.labels == kept[entry.source_id]
     rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["id"] for row in rows] == [*IDS, "c", "m"]
     for row, entry in zip(rows, entries, strict=True):
@@ -202,8 +216,11 @@ def test_what_is_said_of_a_sample_can_be_followed(
     assert "leave out --limit" in capfd.readouterr().err, "s22 is always made whole"
 
 
-def test_an_exported_file_is_a_dataset_of_the_same_systems(layout: Layout, tmp_path: Path) -> None:
-    file = tmp_path / "out.extxyz"
+@pytest.mark.parametrize("suffix", [".extxyz", ".parquet"])
+def test_an_exported_file_is_a_dataset_of_the_same_systems(
+    layout: Layout, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"out{suffix}"
     before = prepare_dataset(layout, resolve_dataset(layout, "elements"))
     export_systems(before, file)
     after = prepare_dataset(layout, resolve_dataset(layout, str(file), "mine"))
