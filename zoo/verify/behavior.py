@@ -155,8 +155,9 @@ class Examination:
     @property
     def selection(self) -> Selection:
         """The model that is examined, as a user names it."""
-        about = {"untrained": self.untrained, "draw": self.draw}
-        return Selection(family=self.family, model=self.model, **about)
+        return Selection(
+            family=self.family, model=self.model, untrained=self.untrained, draw=self.draw
+        )
 
     def record(self) -> dict[str, Any]:
         """Return what the family's checked.lock records of this model."""
