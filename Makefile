@@ -11,7 +11,7 @@ MATTERZOO := $(PY) -m matterzoo
 # The variables that each target takes. Others on its command line are refused: otherwise a slip would be ignored without a word.
 OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
-weights_takes    := MODEL
+weights_takes    := MODEL YES
 pin_takes        := MODEL DATASET AGAIN
 CLUSTER          := ON PARTITION ACCOUNT TIME AT_ONCE PER_TASK SBATCH
 ingest_takes     := MODEL DATASET NAME NUMBERED $(OPTIONS) $(CLUSTER) MEMORY CPUS TIMEOUT VECTORS IDS TITLE LICENSE YES
@@ -167,11 +167,11 @@ info: install  ## one model's card: MODEL=…
 	$(call given,MODEL,make info MODEL=chgnet-0.3.0)
 	@$(MATTERZOO) info -- "$$MODEL"
 
-weights: install  ## download the weights of MODEL=a,b|all at their pinned revision and verify them
+weights: install  ## download the weights of MODEL=a,b|all, verify them, and record what nobody has yet [YES=1]
 	$(call given,MODEL,make weights MODEL=esm2-8m)
-	@$(MATTERZOO) weights -- "$$MODEL"
+	@$(MATTERZOO) weights $(if $(YES),--yes) -- "$$MODEL"
 
-pin: install  ## download the weights of MODEL=a,b|all (or the files of DATASET=…) once and record their hashes [AGAIN=1]
+pin: install  ## for maintainers: download the weights of MODEL=a,b|all (or the files of DATASET=…) once and record their hashes [AGAIN=1]
 	$(call either,MODEL,DATASET)
 	$(if $(DATASET),,$(call given,MODEL,make pin MODEL=esm2-8m))
 	@$(MATTERZOO) pin $(call flag,DATASET,dataset) $(if $(AGAIN),--again) $(if $(MODEL),-- "$$MODEL")

@@ -64,7 +64,7 @@ class Repository:
     Attributes:
         kind: 'models' or 'datasets'.
         name: 'owner/name'.
-        gated: Whether only `members` may read files.
+        gated: Whether only `members` may read files; 'manual': its owners decide who is one.
         members: The tokens of those who may.
         commits: The blobs of each commit, by path.
         branches: The commit of each branch.
@@ -72,7 +72,7 @@ class Repository:
 
     kind: str  # models | datasets
     name: str
-    gated: bool = False
+    gated: bool | str = False
     members: set[str] = field(default_factory=set)
     commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -239,7 +239,7 @@ class Handler(BaseHTTPRequestHandler):
                 {"rfilename": path, **(facts(blob) if blobs else {})}
                 for path, blob in repo.commits[sha].items()
             ]
-            gate = "auto" if repo.gated else False
+            gate = "auto" if repo.gated is True else repo.gated
             self.send_json(
                 {
                     "id": name,

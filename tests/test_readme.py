@@ -39,7 +39,7 @@ RUN_ELSEWHERE = {
 ON_A_CLUSTER = [  # tests/ingest/cluster, on a real Slurm
     command for command in COMMANDS if command.startswith("make ingest") and "ON=" in command
 ]
-DOWNLOADS = {"make weights", "make pin"}  # zoo/test_weights.py, from a hub on loopback
+DOWNLOADS = {"make weights"}  # tests/zoo/weights, from a hub on loopback
 
 
 @pytest.fixture(scope="module")

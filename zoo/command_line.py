@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -92,6 +93,23 @@ def print_now(text: str) -> None:
     """
     with above_bars():
         print(text, flush=True)
+
+
+def agrees(question: str, *, yes: bool = False) -> bool | None:
+    """Ask the user a question, in a terminal.
+
+    Args:
+        question: The question.
+        yes: Whether the user has agreed already.
+
+    Returns:
+        Whether the user agrees; None if there is no terminal to ask at.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        return None
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def run(options: argparse.Namespace) -> int:

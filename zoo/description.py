@@ -163,14 +163,13 @@ def _explain_status(selection: Selection) -> str:
     local = find_weights(selection)
     if local is not None:
         return f"downloaded to {local.folder}"
+    command = f"`matterzoo weights {selection.model_id}`"
     remedies = {
-        "not pinned": f"`matterzoo pin {selection.model.id}`",
-        "pinned": f"`matterzoo weights {selection.model_id}`",
+        "not pinned": f"{command} downloads them, and records their hashes",
+        "pinned": f"{command} downloads them",
     }
     found = weights_status(selection)
-    return (
-        f"{found}: {remedies[found]} downloads them" if found in remedies else "no file is needed"
-    )
+    return f"{found}: {remedies[found]}" if found in remedies else "no file is needed"
 
 
 def _explain_license(license: License) -> str:

@@ -85,6 +85,22 @@ def image_files() -> Path:
     return Path(os.environ.get("MATTERZOO_IMAGE_FOLDER") or default).absolute()
 
 
+def weights_pins(family: Path) -> Path:
+    """Return the file in which the hashes of a family's weights are recorded on this machine.
+
+    Args:
+        family: The family's folder.
+
+    Returns:
+        `weights.lock` in that folder, in a checkout and for families of a user's own; else
+        `weights/<family>.lock` in the user's folder of settings, which adds to what the program
+        carries.
+    """
+    if is_checkout() or family.resolve().parent != FAMILIES:
+        return family / "weights.lock"
+    return user_settings() / "weights" / f"{family.name}.lock"
+
+
 def worker_imports() -> Path:
     """Return the folder from which a worker in a local environment imports `zoo`: its PYTHONPATH.
 

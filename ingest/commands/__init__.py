@@ -58,7 +58,8 @@ def _add_embedding(commands: Commands) -> None:
     sub.add_argument("--title", help="with --vectors: what the model is")
     about = "with --vectors: the vectors' license (default: recorded as not stated)"
     sub.add_argument("--license", help=about)
-    about = "with --vectors: let systems lose stored vectors without asking"
+    about = "do not ask: accept licenses and record hashes of weights that nobody has recorded; "
+    about += "with --vectors: let systems lose stored vectors"
     sub.add_argument("--yes", action="store_true", help=about)
     about = "say what `ingest` will take, before it starts"
     sub = commands.add("plan", f"{EMBED}:plan", about)

@@ -17,10 +17,11 @@ from ingest.maintenance.confirm import confirm_losses
 from ingest.maintenance.dataset_list import describe_datasets
 from ingest.maintenance.forecast import forecast
 from ingest.maintenance.forecast_jobs import forecast_jobs
+from ingest.maintenance.missing_weights import offer_weights
 from ingest.runs.errors import RequestError
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors
-from ingest.runs.request import Settings
+from ingest.runs.request import Settings, choose_models
 from zoo.command_line import UsageError, print_now, switches
 
 
@@ -43,6 +44,7 @@ def embed(options: argparse.Namespace) -> int:
         if options.vectors is not None:
             return _import(options)
         settings = _settings(options)
+        offer_weights(choose_models(options.model), yes=options.yes)
         failed = embed_datasets(
             options.model, options.dataset, settings, store=options.store, where=_where(options)
         )

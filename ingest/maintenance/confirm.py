@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.runs.errors import RequestError
-from zoo.command_line import print_now
+from zoo.command_line import agrees, print_now
 
 
 def confirm(lines: Sequence[str], would: str, yes: bool, kept: str = "Nothing was removed") -> None:
@@ -24,11 +23,10 @@ def confirm(lines: Sequence[str], would: str, yes: bool, kept: str = "Nothing wa
     """
     for line in lines:
         print_now(f"  {line}")
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    answer = agrees(f"{would}. Continue?", yes=yes)
+    if answer is None:
         raise RequestError(f"{would}. {kept}: add --yes to confirm")
-    if input(f"{would}. Continue? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not answer:
         raise RequestError(kept[0].lower() + kept[1:])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.layout import Layout
+from ingest.maintenance.missing_weights import weights_warnings
 from ingest.runs.cost import (
     START_SECONDS,
     Measured,
@@ -36,8 +37,9 @@ from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.paths import escape_glob
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
-from zoo.terminal import duration, megabytes
-from zoo.weights.local import find_weights, needed_files
+from zoo.terminal import duration, megabytes, plural
+from zoo.weights.access import Access, find_access, is_missing
+from zoo.weights.local import needed_files
 
 # The size of a system in the unit of a card's compute.scales_with; tokens are about the letters of
 # a text.
@@ -185,7 +187,11 @@ def _describe_model(
     yield f"{selection.model_id}: {known} systems to embed{of}"
     if systems:
         yield from _describe_work(layout, foreseen, systems)
-    yield f"  weights: {_weights(selection)}"
+    access = find_access(selection) if is_missing(selection) else None
+    yield f"  weights: {_weights(selection, access)}"
+    if access is not None:
+        lines = weights_warnings(selection, access.obstacle)
+        yield from (f"  WARNING: {line}" for line in lines)
     missing = f"{selection.family.installed_mb:,} MB to make ready first"
     yield f"  {runtime.basis}: {'ready' if runtime.ready(selection.family) else missing}"
     notice = selection.model.license_weights.notice("the weights")
@@ -250,15 +256,13 @@ def _batches(request: Request | None, systems: int) -> str:
     return f"about {count:,}, of at most {budget:,} {compute.scales_with}"
 
 
-def _weights(selection: Selection) -> str:
+def _weights(selection: Selection, access: Access | None) -> str:
     files = needed_files(selection)
     if not files:
         return "nothing to download"
-    if find_weights(selection) is not None:
+    if access is None:
         return "here"
-    if not selection.model.weights.pinned(untrained=selection.untrained):
-        pin = f"matterzoo pin {selection.model.id}"
-        return f"to be downloaded; `{pin}` records how large they are"
-    size = megabytes(sum(file.size or 0 for file in files))
-    more = "" if all(file.size for file in files) else " where it is known"
-    return f"{len(files)} files to download, {size}{more}"
+    known = sum(file.size or 0 for file in files)
+    size = f"{megabytes(known)} where it is known" if known else "of unknown size"
+    size = size if access.size is None else megabytes(access.size)
+    return f"{plural(len(files), 'file')} to download, {size}"

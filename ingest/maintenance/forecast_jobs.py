@@ -17,6 +17,7 @@ from ingest.executors.slurm.engine import USUAL_ARRAY_SIZE, SlurmError, max_arra
 from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.layout import Layout
 from ingest.maintenance.forecast import describe_dataset, find_made
+from ingest.maintenance.missing_weights import weights_warnings
 from ingest.runs.chunks.cut import CHUNK_SYSTEMS
 from ingest.runs.cost import COPIES, bytes_per_system, find_speed, nearest_existing
 from ingest.runs.plan import count_chunks
@@ -35,7 +36,8 @@ from ingest.systems.materialized import MaterializedDataset
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
 from zoo.terminal import duration, plural
-from zoo.weights.local import find_weights, needed_files
+from zoo.weights.access import find_access, is_missing
+from zoo.weights.local import needed_files
 
 SHOWN = 5  # names of models in a line
 UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6))
@@ -111,7 +113,11 @@ def forecast_jobs(
         yield _describe_jobs(foreseen, where)
         yield _describe_time(foreseen, settings.device)
         yield from _describe_disk(layout, foreseen)
-    yield _describe_staging(absent, runtime, [model.selection for model in foreseen])
+    unique = list({model.selection.model_id: model.selection for model in foreseen}.values())
+    yield _describe_staging(absent, runtime, unique)
+    for selection in filter(is_missing, unique):
+        lines = weights_warnings(selection, find_access(selection).obstacle)
+        yield from (f"WARNING: {line}" for line in lines)
 
 
 def _foresee(
@@ -196,8 +202,7 @@ def _describe_staging(
 ) -> str:
     """Say what is to be made ready here, before anything is submitted."""
     parts = [f"dataset {name}" for name in absent]
-    unique = {s.model_id: s for s in selections}.values()
-    missing = [s for s in unique if needed_files(s) and find_weights(s) is None]
+    missing = [selection for selection in selections if is_missing(selection)]
     if missing:
         files = chain.from_iterable(map(needed_files, missing))
         size = _size(sum(file.size or 0 for file in files))

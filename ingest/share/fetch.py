@@ -64,7 +64,7 @@ def _card_remedy(selection: Selection | None) -> str:
     if selection is not None and not selection.model.weights.pinned(untrained=selection.untrained):
         return (
             "Its weights are not pinned here, and that may be the only difference: "
-            f"matterzoo pin {selection.model.id}"
+            f"matterzoo weights {selection.model_id}"
         )
     return "Give another --revision, or use the version of matterzoo that made them"
 

@@ -13,10 +13,10 @@ from huggingface_hub import constants
 
 from ingest.layout import Layout
 from matterzoo import main
-from matterzoo import main as zoo
 from schemas.store import connect
 from tests.hub import Fault, Hub, serving, set_client
 
+Vectors = Callable[[str], list[list[float]]]
 ENCODER = '''
 import numpy as np
 
@@ -91,7 +91,7 @@ def hub(
 
 
 @pytest.fixture
-def vectors(layout: Layout) -> Callable[[str], list[list[float]]]:
+def vectors(layout: Layout) -> Vectors:
     def read(model_id: str) -> list[list[float]]:
         with connect(layout.store, read_only=True) as connection:
             query = "SELECT vector FROM embeddings WHERE model_id = ? ORDER BY system_id"
@@ -103,12 +103,19 @@ def vectors(layout: Layout) -> Callable[[str], list[list[float]]]:
 def test_from_a_card_to_the_store(
     hub: Hub,
     tmp_path: Path,
-    vectors: Callable[[str], list[list[float]]],
+    vectors: Vectors,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["ingest", "net", "elements", "--limit", "5"]) != 0
-    assert "weights of net are not pinned" in capfd.readouterr().err
-    assert zoo(["pin", "net,net@untrained"]) == 0
+    assert main(["plan", "net", "elements"]) == 0
+    warning = "WARNING: nobody has recorded the hashes of the weights of net: `matterzoo weights ne"
+    assert warning in (planned := capfd.readouterr().out)
+    assert "weights: 2 files to download, 0.0 MB" in planned
+    assert main(["ingest", "net", "elements", "--limit", "5"]) == 2
+    assert "`matterzoo weights net` downloads and records them, and so does --yes here" in (
+        capfd.readouterr().err
+    )
+    assert not (tmp_path / "matter.data").exists() and hub.asked("/storage/") == []
+    assert main(["weights", "net,net@untrained"]) == 0
     capfd.readouterr()
     shutil.rmtree(tmp_path / "hf")
     hub.repositories["models", "owner/net"].commit(
@@ -125,10 +132,27 @@ def test_from_a_card_to_the_store(
     assert np.allclose(found / found[:, :1], [[1.0, 2.0, 3.0]] * 5)
 
 
+def test_an_ingest_offers_what_is_missing_before_anything_starts(
+    hub: Hub, layout: Layout, vectors: Vectors, capfd: pytest.CaptureFixture[str]
+) -> None:
+    repo = hub.repositories["models", "owner/net"]
+    repo.gated = True
+    assert main(["plan", "net", "elements"]) == 0
+    assert "  WARNING: owner/net is gated, and no token is set here: " in capfd.readouterr().out
+    assert main(["ingest", "net", "elements", "--yes"]) == 2
+    assert "gated, and no token is set here" in capfd.readouterr().err
+    assert not layout.store.exists(), "nothing is begun if no model can be run"
+    repo.gated = False
+    assert main(["ingest", "net", "elements", "--limit", "5", "--yes"]) == 0
+    out = capfd.readouterr().out
+    assert "net: recorded in " in out and "net.npz, 0.0 MB, sha256 " in out
+    assert len(vectors("net")) == 5
+
+
 def test_altered_weights_are_never_loaded(
     hub: Hub, layout: Layout, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert zoo(["pin", "net"]) == 0
+    assert main(["weights", "net"]) == 0
     [file] = Path(constants.HF_HUB_CACHE).glob("models--owner--net/snapshots/*/net.npz")
     file.resolve().write_bytes(file.read_bytes()[:-1] + b"x")
     hub.faults = [Fault("/resolve/", status=404, method="HEAD", times=99)]

@@ -20,6 +20,7 @@ from ingest.images.recipe import default_base, dockerfile, git
 names = "environments", "wheels", "user_cache", "user_settings", "worker_imports"
 found = {name: getattr(places, name)() for name in names}
 found |= {"digests": places.image_digests(places.FAMILIES), "dockerfile": dockerfile()}
+found |= {"pins": places.weights_pins(places.FAMILIES / "x")}
 found |= {"base": default_base(), "revision": git("rev-parse", "HEAD")}
 print(json.dumps(found, default=str))
 """
@@ -66,6 +67,7 @@ def test_in_a_checkout_everything_lies_in_it(copy: Path, home: Path) -> None:
     assert found["environments"] == str(copy / ".envs")
     assert found["wheels"] == str(copy / "wheels")
     assert found["digests"] == str(copy / "zoo" / "images.lock")
+    assert found["pins"] == str(copy / "zoo" / "families" / "x" / "weights.lock")
     assert found["dockerfile"] == str(copy / "Dockerfile")
     assert found["worker_imports"] == str(copy)
     assert found["base"].startswith("python:3.11")
@@ -80,6 +82,7 @@ def test_an_installed_program_writes_to_the_users_folders(copy: Path, home: Path
     assert found["environments"] == str(home / ".cache" / "matterzoo" / "environments")
     assert found["wheels"] == str(home / ".cache" / "matterzoo" / "wheels")
     assert found["digests"] == str(home / ".config" / "matterzoo" / "images.lock")
+    assert found["pins"] == str(home / ".config" / "matterzoo" / "weights" / "x.lock")
     assert found["dockerfile"] == str(copy / "ingest" / "images" / "Dockerfile")
     assert found["base"].startswith("python:3.11")
     assert found["revision"] is None
@@ -132,3 +135,41 @@ print(published(family).digest)
     assert run(copy, home, code).split() == ["sha256:1", "sha256:2"]
     assert json.loads((copy / "zoo" / "images.lock").read_text()) == {"controls": entry}
     assert (home / ".config" / "matterzoo" / "images.lock").is_file()
+
+
+def test_pins_that_a_wheel_carries_are_read_and_those_of_the_user_added(
+    copy: Path, home: Path
+) -> None:
+    """What is carried wins, and a card that says otherwise by now does so over the user's file."""
+    code = """
+import json
+from zoo.cards.discovery import find_model
+from zoo.cards.scaffold import write_family
+from zoo.places import FAMILIES, weights_pins
+
+folder = write_family("toy", FAMILIES)
+card, none = folder / "models.toml", 'weights = { source = "none" }'
+files = 'files = [{ path = "a" }, { path = "b" }]'
+hub = f'weights = {{ source = "hub", repo = "o/n", format = "zip", {files} }}'
+card.write_text(card.read_text().replace(none, hub))
+
+def pins(**files):
+    sized = {path: {"sha256": letter * 64, "size": 1} for path, letter in files.items()}
+    return json.dumps({"o/n": {"revision": "0" * 40, "files": sized}})
+
+def show():
+    weights = find_model("toy-composition").model.weights
+    first = [value and value[0] for value in (weights.revision, *(f.sha256 for f in weights.files))]
+    print(*first)
+
+own = weights_pins(folder)
+own.parent.mkdir(parents=True)
+own.write_text(pins(a="1", b="1"))
+show()
+(folder / "weights.lock").write_text(pins(a="2"))
+show()
+card.write_text(card.read_text().replace('repo = "o/n"', f'repo = "o/n", revision = "{"3" * 40}"'))
+(folder / "weights.lock").unlink()
+show()
+"""
+    assert run(copy, home, code).splitlines() == ["0 1 1", "0 2 1", "3 None None"]

@@ -12,6 +12,7 @@ from zoo.cards.licenses import License
 from zoo.cards.schema import Model
 from zoo.cards.twins import twin_id, twin_seed
 from zoo.code import code_hash, requirements_hash
+from zoo.places import weights_pins
 
 # A line of requirements.in that no index can satisfy: a repository at a commit.
 SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"
@@ -59,8 +60,8 @@ class Family(Card):
 
     @property
     def pins(self) -> Path:
-        """The file of revisions and hashes of weights that its cards leave open."""
-        return self.path / "weights.lock"
+        """The file that takes revisions and hashes of weights that its cards leave open."""
+        return weights_pins(self.path)
 
     @property
     def lock_hash(self) -> str:

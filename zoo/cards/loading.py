@@ -14,8 +14,11 @@ from pydantic import ValidationError
 from zoo.cards.base import CardError
 from zoo.cards.defaults import NEVER_SHARED, find_unused_defaults, is_default, merge_defaults
 from zoo.cards.family import Family
+from zoo.cards.pins import PINS_FILE, Pins, known_pins, read_pins
+from zoo.cards.weights_source import Weights
+from zoo.places import weights_pins
 
-FILES = ("family.toml", "models.toml", "weights.lock")  # what cards are read from
+FILES = ("family.toml", "models.toml", PINS_FILE)  # what cards are read from
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -64,7 +67,8 @@ def load_family(path: Path) -> Family:
     Raises:
         CardError: A file cannot be read or a card is wrong; the message lists every fault.
     """
-    return _load_family(path, tuple(_stamp(path / name) for name in FILES))
+    files = [*(path / name for name in FILES), weights_pins(path)]
+    return _load_family(path, tuple(map(_stamp, files)))
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
@@ -137,12 +141,12 @@ def _list_faults(error: ValidationError, own: Any) -> list[str]:
 
 
 def _with_pins(family: Family) -> Family:
-    if not family.pins.exists():
-        return family
     try:
-        pins = json.loads(family.pins.read_text())
+        known, carried = known_pins(family.path), read_pins(family.path / PINS_FILE)
+        if not known:
+            return family
         pinned = [
-            model.model_copy(update={"weights": model.weights.with_pins(pins)})
+            model.model_copy(update={"weights": _pinned(model.weights, known, carried)})
             for model in family.models
         ]
     except (KeyError, TypeError, AttributeError, OSError, json.JSONDecodeError) as error:
@@ -150,3 +154,11 @@ def _with_pins(family: Family) -> Family:
             f"{family.pins} cannot be read: {error!r}; `matterzoo pin MODEL` writes it"
         ) from error
     return family.model_copy(update={"models": tuple(pinned)})
+
+
+def _pinned(weights: Weights, known: Pins, carried: Pins) -> Weights:
+    """Return weights with all pins; without the user's own if the card says otherwise by now."""
+    try:
+        return weights.with_pins(known)
+    except ValueError:
+        return weights.with_pins(carried)

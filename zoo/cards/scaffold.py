@@ -35,7 +35,7 @@ default_representation = "composition"
 # source = "package": package, format, files = [{{ path, sha256, size }}]
 # source = "hub": repo, format, files = [{{ path }}]
 # source = "url": format, files = [{{ path, url }}]
-# `matterzoo pin MODEL` records what nobody knows yet of the last two: revision, sha256, size.
+# `matterzoo weights MODEL` records what nobody knows yet of the last two: revision, sha256, size.
 weights = {{ source = "none" }}
 license_weights = {{ name = "none", no_url_because = "there are no weights", commercial = true }}
 # batch: how much goes into one batch on a CPU, in the unit of scales_with

@@ -30,9 +30,11 @@ def _add_models(commands: Commands) -> None:
     sub = commands.add("info", f"{MODELS}:info", what)
     sub.add_argument("model", help="a model's id, or MODEL@untrained for an untrained twin")
     sub.add_argument("--json", action="store_true", help="as JSON, with the whole card")
-    what = "download the files of models' weights, and verify them"
+    what = "download the files of models' weights, verify them, and record what nobody has yet"
     sub = commands.add("weights", f"{MODELS}:fetch_weights", what)
     sub.add_argument("models", metavar="MODELS", type=named, help=SOME_MODELS)
+    about = "do not ask whether a license is accepted: it is"
+    sub.add_argument("--yes", action="store_true", help=about)
 
 
 def _add_families(commands: Commands) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 from zoo.cards.base import CardError
@@ -12,12 +13,13 @@ from zoo.cards.discovery import find_family, find_model, load_models
 from zoo.cards.family import Selection
 from zoo.cards.schema import Input
 from zoo.cards.twins import TWIN
-from zoo.command_line import split_names
+from zoo.command_line import agrees, split_names
 from zoo.description import HEADING, explain, list_row, summarize
 from zoo.errors import did_you_mean
 from zoo.terminal import log, print_table
 from zoo.weights.errors import WeightsError
-from zoo.weights.local import download_weights, weights_status
+from zoo.weights.local import weights_status
+from zoo.weights.obtain import obtain_weights
 from zoo.weights.pins import pin
 
 
@@ -75,17 +77,17 @@ def info(options: argparse.Namespace) -> int:
 
 
 def fetch_weights(options: argparse.Namespace) -> int:
-    """Download and verify the weights of models.
+    """Download and verify the weights of models, and record what nobody has recorded yet.
 
     Args:
-        options: Models.
+        options: Models, yes.
 
     Returns:
         The exit code.
     """
 
     def one(selection: Selection) -> None:
-        place = download_weights(selection, log)
+        place = obtain_weights(selection, log, partial(agrees, yes=options.yes))
         where = f"verified, in {place.folder}" if place else weights_status(selection)
         print(f"{selection.model_id}: {where}")
 
@@ -127,6 +129,7 @@ def for_each(models: str, act: Callable[[Selection], None]) -> None:
         try:
             act(selection)
         except WeightsError as error:
-            faults.append(str(error))
+            known = selection.model.id in str(error)
+            faults.append(str(error) if known else f"{selection.model_id}: {error}")
     if faults:
         raise WeightsError("\n".join(faults))

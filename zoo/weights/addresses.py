@@ -6,15 +6,22 @@ would bring its own certificates, and would send a password of ~/.netrc in place
 
 from __future__ import annotations
 
+import errno
 import functools
 import ipaddress
+import socket
 import ssl
+import urllib.error
 import urllib.request
 from email.message import Message
 from typing import IO
 from urllib.parse import urlsplit
 
-from zoo.weights.errors import DownloadError
+from zoo.weights.errors import DownloadError, MissingFileError, NoNetworkError
+
+PATIENCE = 10.0  # seconds for a server to say whether it has a file
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+_CONNECT = "connect this machine, or name the proxy of its network in HTTPS_PROXY"
 
 
 def check_address(url: str) -> None:
@@ -38,6 +45,50 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def has_no_way(error: BaseException) -> bool:
+    """Return whether an error says that there is no network, or none that knows the server.
+
+    Args:
+        error: What opening an address raised.
+    """
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, socket.gaierror) or getattr(reason, "errno", None) in _NO_WAY
+
+
+def no_network(server: str, reason: object, then: str = _CONNECT) -> NoNetworkError:
+    """Return the error that says that a server cannot be reached.
+
+    Args:
+        server: The name of the server, or its address.
+        reason: What the operating system said.
+        then: What to do.
+    """
+    return NoNetworkError(f"no network: {server} cannot be reached ({reason}); {then}")
+
+
+def check_served(url: str) -> None:
+    """Ask a server whether it has a file, without downloading it.
+
+    Args:
+        url: The address of the file.
+
+    Raises:
+        MissingFileError: The server says that it has no such file.
+        NoNetworkError: The server cannot be reached.
+        DownloadError: The address is refused.
+    """
+    check_address(url)
+    try:
+        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "matterzoo"})
+        opener().open(request, timeout=PATIENCE).close()
+    except urllib.error.HTTPError as error:
+        if error.code in (404, 410):  # others may be about the question, not the file
+            answer = f"the server answered {error.code} {error.reason}"
+            raise MissingFileError(f"{url}: {answer}; the file was moved or removed") from error
+    except OSError as error:
+        raise no_network(urlsplit(url).netloc, getattr(error, "reason", error)) from error
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -244,6 +244,11 @@ def _file_url(repo: str, revision: str, path: str) -> str:
     return hf_hub_url(repo.removeprefix(DATASETS), path, repo_type=kind, revision=revision)
 
 
+def has_token() -> bool:
+    """Return whether this machine has a token of an account."""
+    return bool(_credentials())
+
+
 def _credentials() -> dict[str, str]:
     from huggingface_hub import get_token
 

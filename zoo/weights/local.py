@@ -152,7 +152,7 @@ def _require_pins(selection: Selection) -> None:
     if not selection.model.weights.pinned(untrained=selection.untrained):
         raise WeightsError(
             f"the weights of {selection.model_id} are not pinned: nobody has recorded their hashes "
-            f"yet; `matterzoo pin {selection.model.id}` downloads them once and does"
+            f"yet; `matterzoo weights {selection.model_id}` downloads them once and does"
         )
 
 

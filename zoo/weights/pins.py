@@ -1,7 +1,7 @@
-"""Pins: the revisions, hashes and sizes of weights that a family's weights.lock records.
+"""Pinning: what is downloaded is recorded as what is expected from then on.
 
-`matterzoo pin MODEL` writes them, and `zoo.cards.loading` merges them into the cards. weights.lock
-is JSON: {repository of the hub: {revision, files: {path: {sha256, size}}}, url: {sha256, size}}.
+`matterzoo pin MODEL` does it, and `matterzoo weights MODEL` where nobody has yet. The format is
+that of `zoo.cards.pins`, and `zoo.cards.loading` merges the records into the cards.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from zoo.cards.family import Family, Selection
+from zoo.cards.family import Selection
 from zoo.cards.loading import read_models
+from zoo.cards.pins import Pins, known_pins, read_pins
 from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.errors import did_you_mean
 from zoo.files import file_lock, write_atomically
@@ -23,26 +23,26 @@ from zoo.weights.download import Log
 from zoo.weights.errors import WeightsError
 from zoo.weights.local import announce_download, download_file, weights_errors, weights_folder
 
-Pins = dict[str, Any]
-
 
 @weights_errors()
 def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
     """Download a model's files once, and record their revision, hashes and sizes.
 
     Args:
-        selection: The model.
+        selection: The model; of an untrained twin, only the files that it needs.
         log: Called with each line that a user should see.
         again: Whether what is found may replace what weights.lock says. What the card itself says
             always has to agree.
 
     Returns:
-        The family's weights.lock.
+        The file that holds the records.
 
     Raises:
         WeightsError: The files cannot be downloaded, or are not those of the card or the lock.
     """
     weights = _weights_of_card(selection)
+    needed = weights.needed(untrained=selection.untrained)
+    weights = weights.model_copy(update={"files": needed})
     family = selection.family
     if weights.source not in ("hub", "url"):
         raise WeightsError(
@@ -50,7 +50,7 @@ def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
         )
     announce_download(selection, list(weights.files), log)
     if weights.source == "hub":
-        found = _pin_repository(weights, {} if again else _read_pins(family), log)
+        found = _pin_repository(weights, {} if again else known_pins(family.path), log)
         _record(selection, found, log, again=again)
     else:
         _pin_urls(selection, weights, log, again=again)
@@ -133,9 +133,11 @@ def _facts(path: Path) -> Pins:
 def _record(selection: Selection, found: Pins, log: Log, *, again: bool) -> None:
     """Add what was found to the family's weights.lock."""
     family = selection.family
-    with file_lock(family.path):  # only one process at a time changes a family's pins
-        pins = _merge(_read_pins(family), found, again=again, selection=selection)
-        write_atomically(family.pins, json.dumps(pins, indent=1, sort_keys=True) + "\n")
+    family.pins.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock(family.pins.parent):  # only one process at a time changes a family's pins
+        pins = _merge(known_pins(family.path), found, again=again, selection=selection)
+        own = {key: pins[key] for key in [*read_pins(family.pins), *found]}
+        write_atomically(family.pins, json.dumps(own, indent=1, sort_keys=True) + "\n")
     for other in _unpinned_models(selection, pins):
         log(
             f"{other} is no longer pinned, because its repository is at another revision now; "
@@ -179,8 +181,3 @@ def _unpinned_models(selection: Selection, pins: Pins) -> list[str]:
     ]
     pinned = set(pins[repo]["files"])
     return [m.id for m in others if not {file.path for file in m.weights.files} <= pinned]
-
-
-def _read_pins(family: Family) -> Pins:
-    pins: Pins = json.loads(family.pins.read_text()) if family.pins.exists() else {}
-    return pins

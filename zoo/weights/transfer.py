@@ -16,8 +16,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from zoo.weights.addresses import opener
+from zoo.weights.addresses import has_no_way, no_network, opener
 from zoo.weights.digest import Content
 from zoo.weights.errors import BrokenTransferError, DownloadError, MissingFileError
 
@@ -72,15 +73,18 @@ class Transfer:
             waits: Seconds before each further try; a byte that arrives begins them again.
 
         Raises:
+            NoNetworkError: The server cannot be reached.
             DownloadError: The server refuses, or stays broken; what has arrived is kept.
         """
-        left = list(waits)
+        left, first = list(waits), self.done
         while True:
             before = self.done
             try:
                 self._connect()
             except BrokenTransferError as error:
                 left = list(waits) if self.done > before else left
+                if error.no_network and (self.done == first or not left):
+                    raise no_network(urlsplit(self.url).netloc, error) from error
                 if not left:
                     raise DownloadError(
                         f"{self.url} could not be downloaded: {error}; {self.done:,} bytes are "
@@ -109,7 +113,9 @@ class Transfer:
             self._handle_refusal(error)
         except _BROKEN as error:
             reason = getattr(error, "reason", error) or type(error).__name__
-            raise BrokenTransferError(f"the connection broke ({reason})") from error
+            away = has_no_way(error)
+            words = str(reason) if away else f"the connection broke ({reason})"
+            raise BrokenTransferError(words, no_network=away) from error
 
     def _request_headers(self) -> dict[str, str]:
         """Ask for the rest of the file only if a mix of two files would be noticed.

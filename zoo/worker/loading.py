@@ -93,7 +93,7 @@ def check_weights(job: Job, folder: Path, shared: bool = False) -> dict[str, str
         path = folder / file["path"]
         if file["sha256"] is None:
             raise WorkerError(
-                f"weights {path} are not pinned; `matterzoo pin {job.model['id']}` pins them"
+                f"weights {path} are not pinned; `matterzoo weights {job.model_id}` pins them"
             )
         if not path.is_file():
             raise WorkerError(

@@ -90,7 +90,9 @@ def test_info_says_where_weights_are_and_what_they_are(
         assert main(["info", name]) == 0
         return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
-    assert "not pinned: `matterzoo pin toy-a` downloads them" in info("toy-a")
+    assert "not pinned: `matterzoo weights toy-a` downloads them, and records their hashes" in info(
+        "toy-a"
+    )
     assert "no file is needed" in info("toy-a@untrained")
     place = fetch_pinned(selection)
     said = info("toy-a")
