@@ -59,12 +59,14 @@ def find_weights(selection: Selection) -> LocalWeights | None:
     if not files or not selection.model.weights.pinned(untrained=selection.untrained):
         return None
     folder = weights_folder(selection)
-    if all(
-        (folder / file.path).is_file() and (folder / file.path).stat().st_size == file.size
-        for file in files
-    ):
+    if all(_has_size(folder / file.path, file.size) for file in files):
         return LocalWeights(folder, _root(selection, folder))
     return None
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    """Return whether a file is there, in its size if that is known: a hash alone is a pin, too."""
+    return path.is_file() and size in (None, path.stat().st_size)
 
 
 def weights_folder(selection: Selection) -> Path:

@@ -53,6 +53,13 @@ def test_what_nobody_has_pinned_is_downloaded_recorded_and_verified(
     assert fetch("toy-a", capsys) == (0, out, "") and len(hub.log) == asked
 
 
+def test_a_hash_is_enough_to_be_pinned(card: Card, site: Hub, capsys: Said) -> None:
+    selection = card(by_url(site, sha256=sha256(NET)))
+    code, out, error = fetch("toy-a", capsys)
+    assert code == 0 and out.startswith("toy-a: verified, in ") and "recorded" not in error
+    assert not selection.family.pins.exists() and find_weights(selection) is not None
+
+
 def test_a_twin_brings_and_records_only_what_it_needs(
     card: Card, net: Repository, hub: Hub, capsys: Said
 ) -> None:
