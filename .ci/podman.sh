@@ -11,6 +11,7 @@ set -eu
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
 
+here=$(cd "$(dirname "$0")" && pwd)
 say() { echo "podman.sh: $*" >&2; }
 refuse() { say "$*"; exit 77; }
 alive() { curl -sf --max-time 3 --unix-socket "$D/podman.sock" http://d/_ping >/dev/null 2>&1; }
@@ -19,11 +20,8 @@ runs() { grep -qs '^State:.[^ZX]' "/proc/$1/status"; } # a zombie runs no more
 
 install_podman() {
     if command -v podman >/dev/null && command -v curl >/dev/null; then return; fi
-    [ "$(id -u)" = 0 ] || refuse "podman is missing and only root can install it"
-    command -v apt-get >/dev/null || refuse "podman is missing and there is no apt-get to install it with"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends podman buildah crun \
-        runc netavark aardvark-dns iptables uidmap catatonit curl; } </dev/null >"$D/apt.log" 2>&1 ||
-        refuse "apt-get could not install podman: $(tail -1 "$D/apt.log")"
+    "$here/debian" podman buildah crun runc netavark aardvark-dns iptables uidmap catatonit curl >&2 ||
+        refuse "podman is missing and cannot be installed (the reason is above)"
 }
 
 configure() {
@@ -65,9 +63,9 @@ CONF
 start() {
     mkdir -p "$D"
     if ! alive; then
+        mkdir -p "$D/tmp"
         install_podman
         configure
-        mkdir -p "$D/tmp"
         rm -f "$D/podman.sock"
         cd "$D" # where its monitors drop a file `oom`
         setsid podman system service --time=0 "unix://$D/podman.sock" </dev/null >"$D/podman.log" 2>&1 &
@@ -90,7 +88,7 @@ stop() {
     i=0
     while runs "$pid" && [ $i -lt 75 ]; do sleep 0.2; i=$((i + 1)); done
     awk -v d="$D/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r | while read -r m; do umount "$m"; done
-    rm -rf "$D/storage" "$D/run" "$D/tmp" "$D"/*.conf "$D"/podman.* "$D/apt.log" "$D/oom"
+    rm -rf "$D/storage" "$D/run" "$D/tmp" "$D"/*.conf "$D"/podman.* "$D/oom"
     rmdir "$D" 2>/dev/null || say "$D holds other things and stays"
 }
 

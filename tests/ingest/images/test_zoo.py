@@ -6,7 +6,7 @@ What they compute without a network is compared with what local environments com
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -16,6 +16,7 @@ import pytest
 
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
+from ingest.images.digests import Published, record
 from ingest.images.local_images import find_built, find_image
 from ingest.images.push_pull import pull, push
 from ingest.runtimes import environment, load_runtimes
@@ -51,15 +52,33 @@ def family(
     return family
 
 
+@pytest.fixture(scope="module")
+def publish(client: docker.DockerClient, base: str, registry: str) -> Callable[[Family], Published]:
+    """Publish the image of a family, which then is in the registry only.
+
+    It is built and pushed once.
+    """
+    done: dict[str, Published] = {}
+
+    def act(family: Family) -> Published:
+        if family.name in done:
+            record(family, done[family.name])
+        else:
+            build(client, family, BuildOptions(base=base, offline=True), print)
+            done[family.name] = push(client, family, registry, print)
+        while (image := find_built(client, family)) is not None:
+            client.api.remove_image(image.id, force=True)
+        assert find_image(client, family) is None
+        return done[family.name]
+
+    return act
+
+
 def test_a_published_image_gives_what_the_local_environment_gives(
-    family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    family: Family, publish: Callable[[Family], Published], client: docker.DockerClient,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    build(client, family, BuildOptions(base=base, offline=True), print)
-    entry = push(client, family, registry, print)
-    while (image := find_built(client, family)) is not None:
-        client.api.remove_image(image.id, force=True)
-    assert find_image(client, family) is None
+    entry = publish(family)
     assert pull(client, family, print) == entry.reference
 
     monkeypatch.chdir(tmp_path)
@@ -87,10 +106,9 @@ def test_a_published_image_gives_what_the_local_environment_gives(
     "family", [find_model(IN_CONTAINERS[1].rpartition("=")[2]).family], indirect=True
 )
 def test_the_readmes_block(
-    family: Family, base: str, registry: str, client: docker.DockerClient, tmp_path: Path
+    family: Family, publish: Callable[[Family], Published], tmp_path: Path
 ) -> None:
-    build(client, family, BuildOptions(base=base, offline=True), print)
-    entry = push(client, family, registry, print)
+    entry = publish(family)
     for command in IN_CONTAINERS:
         command += f" STORE={tmp_path / 'matter.duckdb'}"
         done = subprocess.run(
