@@ -26,7 +26,7 @@ report_takes     := DATASET OUT
 clean_takes      := MODEL DATASET FAMILY YES
 env_takes        := FAMILY
 build_takes      := FAMILY BASE BUILDER TORCH OFFLINE
-push_takes       := FAMILY REGISTRY
+push_takes       := FAMILY REGISTRY UNCOMMITTED
 pull_takes       := FAMILY MODEL
 save_takes       := FAMILY
 wheels_takes     := FAMILY
@@ -54,7 +54,7 @@ $(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it o
 endif
 
 # These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
-SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED,$(KNOWN))
+SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED UNCOMMITTED,$(KNOWN))
 UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
 ifneq ($(strip $(UNCLEAR)),)
 $(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
@@ -246,9 +246,9 @@ build: install  ## build the image of FAMILY=… [BASE= BUILDER= TORCH=cpu|cu126
 	@$(MATTERZOO) build $(call flag,BASE,base) $(call flag,BUILDER,builder) $(call flag,TORCH,torch) \
 	    $(if $(OFFLINE),--offline) -- "$$FAMILY"
 
-push: install  ## push the image of FAMILY=… to REGISTRY=… and record its digest in zoo/images.lock
+push: install  ## push the image of FAMILY=… to REGISTRY=… and record its digest in zoo/images.lock [UNCOMMITTED=1]
 	$(call given,REGISTRY,make push FAMILY=$(or $(FAMILY),chgnet) REGISTRY=ghcr.io/owner)
-	@$(MATTERZOO) push -- "$${FAMILY:-all}" "$$REGISTRY"
+	@$(MATTERZOO) push $(if $(UNCOMMITTED),--uncommitted) -- "$${FAMILY:-all}" "$$REGISTRY"
 
 pull: install  ## pull the published image of FAMILY=… or MODEL=…, by its digest
 	$(call either,MODEL,FAMILY)

@@ -196,6 +196,8 @@ def _add_images(commands: Commands) -> None:
     _add_build_options(sub)
     sub = _of_a_family(commands, "push", "push a family's image and record its digest")
     sub.add_argument("registry", help="such as ghcr.io/owner or 127.0.0.1:5000")
+    about = "even an image that holds files that no commit has"
+    sub.add_argument("--uncommitted", action="store_true", help=about)
     sub = commands.add("pull", f"{IMAGES}:pull", "pull the published image, by its digest")
     sub.add_argument("family", nargs="?", type=named, help=A_FAMILY)
     sub.add_argument("--model", help="a model's id: its family's image")

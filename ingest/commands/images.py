@@ -53,13 +53,15 @@ def push(options: argparse.Namespace) -> int:
     """Push images to a registry, and record their digests.
 
     Args:
-        options: Family, registry.
+        options: Family, registry, uncommitted.
 
     Returns:
         The exit code.
     """
     find_families(options.family)
-    operations.push_images(options.family, options.registry, print_now)
+    operations.push_images(
+        options.family, options.registry, print_now, uncommitted=options.uncommitted
+    )
     return 0
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,16 @@ from docker.models.images import Image
 from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images import wheels
+from ingest.images.build_errors import STEP, explain_failed_build
 from ingest.images.context import build_context
+from ingest.images.engine import BROKEN
+from ingest.images.local_images import is_whole
 from ingest.images.push_pull import pull_image
-from ingest.images.recipe import RECIPE, default_base, labels
+from ingest.images.recipe import PART, RECIPE, default_base, labels
 from zoo.cards.family import Family
 
-EXCERPT = 8  # lines that an error shows of how a failed step began, and of how it ended
-COLOR = re.compile(r"\x1b\[[0-9;]*m")
-# How Docker and Podman announce a step of a build.
-STEP = re.compile(r"(\[\d+/\d+\] )?STEP \d+/\d+ ?: (FROM|COPY|RUN) .{0,80}", re.IGNORECASE)
-# Docker's error repeats the whole command, which the log already shows.
-COMMAND = re.compile(r"The command '.*' returned a non-zero code", re.DOTALL)
+# The name of what a build leaves beside its image: stages that the next build begins with.
+KEPT = "matterzoo/kept-for-the-next-build"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def build(client: docker.DockerClient, family: Family, options: BuildOptions, lo
         _check_wheels(family)
     wanted = labels(family, base, _base_digest(client, base, log))
     name = f"matterzoo/{family.name}:{wanted[RECIPE][:12]}"
-    with build_context(family, offline=options.offline) as file:
+    with build_context(family, offline=options.offline) as file, _naming_what_stays(client):
         events = client.api.build(
             fileobj=file,
             custom_context=True,
@@ -84,7 +83,7 @@ def build(client: docker.DockerClient, family: Family, options: BuildOptions, lo
             forcerm=True,
             decode=True,
         )
-        _follow(events, family, log)
+        _follow(events, family, options, log)
     image = client.images.get(name)
     _check_labels(image, name, wanted)
     return image
@@ -143,9 +142,33 @@ def _base_digest(client: docker.DockerClient, base: str, log: Log) -> str | None
     return next((str(name).partition("@")[2] for name in digests), None)
 
 
-def _follow(events: Iterator[dict[str, Any]], family: Family, log: Log) -> None:
+@contextmanager
+def _naming_what_stays(client: docker.DockerClient) -> Iterator[None]:
+    """Give names to the stages that a build leaves, however it ends.
+
+    Without one they would be among all that has no name on the engine, and nobody could tell whose
+    they are. They are not removed, because another build may be using them, and the next one begins
+    with them.
+    """
+    try:
+        yield
+    finally:
+        with suppress(*BROKEN):  # the build's own error says more
+            for image in client.images.list(filters={"label": PART}):
+                if not image.tags and not is_whole(image):
+                    image.tag(KEPT, image.id.removeprefix("sha256:")[:12])
+
+
+def _follow(
+    events: Iterator[dict[str, Any]], family: Family, options: BuildOptions, log: Log
+) -> None:
     """Log each step as it begins, and raise RunError with the output of a step that fails."""
     output: list[str] = []
+
+    def failure(error: object) -> RunError:
+        text = str(error).strip()
+        return RunError(explain_failed_build(family, text, output, offline=options.offline))
+
     try:
         for event in events:
             text = str(event.get("stream", "")).rstrip()
@@ -154,23 +177,6 @@ def _follow(events: Iterator[dict[str, Any]], family: Family, log: Log) -> None:
             if step is not None:
                 log(f"  {step[0]}")
             if "error" in event:
-                raise RunError(_explain(family, str(event["error"]).strip(), output))
+                raise failure(event["error"])
     except DockerException as error:
-        raise RunError(_explain(family, str(error), output)) from error
-
-
-def _explain(family: Family, error: str, output: list[str]) -> str:
-    """Return the error, and how the step that failed began and ended."""
-    last = max((i for i, line in enumerate(output) if STEP.match(line)), default=-1)
-    lines = [COLOR.sub("", line) for line in output[last + 1 :]]
-    noise = (" --->", "Removing intermediate")
-    lines = [line for line in lines if line.strip() and not line.startswith(noise)]
-    if len(lines) > 2 * EXCERPT:
-        lines = [*lines[:EXCERPT], "…", *lines[-EXCERPT:]]
-    cause = COMMAND.sub("a step ended with exit code", error)
-    parts = [f"the image of {family.name} could not be built: {cause}"]
-    parts += [f"  {line}" for line in [*output[last : last + 1], *lines]]
-    if "no space left" in error.lower():
-        remedy = "`matterzoo clean --images all` removes every image of matterzoo"
-        parts.append(f"The engine's disk is full: {remedy}")
-    return "\n".join(parts)
+        raise failure(error) from error

@@ -57,13 +57,20 @@ def is_image_of(image: Image, family: Family) -> bool:
     """Return whether an image is the whole image of the family as it is now.
 
     Args:
-        image: An image with any labels. Podman labels what is left of earlier stages of a build,
-            too; only the last stage starts the worker.
+        image: An image with any labels.
         family: The family that the image should be of.
     """
     stated = (image.labels.get(FAMILY), image.labels.get(RECIPE))
-    entrypoint = image.attrs["Config"].get("Entrypoint") or ()
-    return stated == (family.name, recipe(family)) and "zoo.worker" in entrypoint
+    return stated == (family.name, recipe(family)) and is_whole(image)
+
+
+def is_whole(image: Image) -> bool:
+    """Return whether an image is the last stage of a build, which starts the worker.
+
+    Args:
+        image: An image with any labels. Podman labels what is left of earlier stages, too.
+    """
+    return "zoo.worker" in (image.attrs["Config"].get("Entrypoint") or ())
 
 
 def missing_image(client: docker.DockerClient, family: Family) -> str | None:

@@ -32,28 +32,36 @@ def build_images(name: str, options: BuildOptions, log: Log) -> None:
         log: Shows progress, one line per call.
 
     Raises:
-        RunError: If an image cannot be built; those before it are kept.
+        RunError: If an image cannot be built; of several, the others are still built.
     """
     with connected(timeout=STEP_SECONDS) as client:
-        for family in find_families(name):
-            log(f"building the image of {family.name}")
-            image = build(client, family, options, log)
-            log(f"{image.tags[0]}: {image.attrs['Size'] / 1e6:,.0f} MB, {image.id}")
+        for_each_image(name, partial(_build, client, options, log), log)
 
 
-def push_images(name: str, registry: str, log: Log) -> None:
+def _build(client: docker.DockerClient, options: BuildOptions, log: Log, family: Family) -> None:
+    log(f"building the image of {family.name}")
+    image = build(client, family, options, log)
+    log(f"{image.tags[0]}: {image.attrs['Size'] / 1e6:,.0f} MB, {image.id}")
+
+
+def push_images(name: str, registry: str, log: Log, *, uncommitted: bool = False) -> None:
     """Push the images of one family, or all that were built here, and record their digests.
 
     Args:
         name: A family's name, or `all`.
         registry: The registry and the owner there: `ghcr.io/owner`, `localhost:5000`.
         log: Shows progress, one line per call.
+        uncommitted: Whether images are pushed that hold files that no commit has.
 
     Raises:
         RunError: If a push fails; of several, the others are still pushed.
     """
     with connected(timeout=STEP_SECONDS) as client:
-        for_each_image(name, lambda family: push(client, family, registry, log), log)
+        for_each_image(
+            name,
+            lambda family: push(client, family, registry, log, uncommitted=uncommitted),
+            log,
+        )
 
 
 def pull_images(name: str, log: Log) -> None:
@@ -91,7 +99,7 @@ def save_images(name: str, log: Log) -> None:
 
 
 def for_each_image(name: str, act: Callable[[Family], object], log: Log) -> None:
-    """Act on one family, or on every family that has an image.
+    """Act on one family, or on every family.
 
     Args:
         name: A family's name, or `all`.
@@ -119,12 +127,10 @@ def for_each_image(name: str, act: Callable[[Family], object], log: Log) -> None
             print(f"error: {family.name}: {error}", file=sys.stderr, flush=True)
             failed.append(family.name)
     if without:
-        log(
-            f"{len(without)} families have no image: {', '.join(without)}; "
-            "`matterzoo build FAMILY` makes one"
-        )
+        log(f"there is no image of {', '.join(without)}; `matterzoo build FAMILY` makes one")
     if failed:
-        raise RunError(f"{len(failed)} families failed: {', '.join(failed)}")
+        asked = len(failed) + len(without) + done
+        raise RunError(f"{len(failed)} of {asked} families failed: {', '.join(failed)}")
     if not done:
         raise RunError("there is no image of any family")
 

@@ -15,7 +15,7 @@ from ingest.failures import RunError
 from ingest.images.digests import Published, current, explain_missing, record
 from ingest.images.layers import LayerProgress
 from ingest.images.local_images import find_built, is_image_of
-from ingest.images.recipe import recipe
+from ingest.images.recipe import REVISION, UNCOMMITTED, recipe
 from zoo.cards.family import Family
 
 # How the last status of a push ends, with Docker as with Podman.
@@ -26,7 +26,14 @@ class ImageMissing(RunError):
     """There is no image of the family as it is now: none was built here, or none was published."""
 
 
-def push(client: docker.DockerClient, family: Family, registry: str, log: Log) -> Published:
+def push(
+    client: docker.DockerClient,
+    family: Family,
+    registry: str,
+    log: Log,
+    *,
+    uncommitted: bool = False,
+) -> Published:
     """Push a family's image to a registry, and record its digest in images.lock.
 
     Args:
@@ -34,19 +41,29 @@ def push(client: docker.DockerClient, family: Family, registry: str, log: Log) -
         family: The family of the image.
         registry: The registry and the owner there: `ghcr.io/owner`, `localhost:5000`.
         log: Shows progress, one line per call.
+        uncommitted: Whether an image is pushed that holds files that no commit has.
 
     Returns:
         What was recorded.
 
     Raises:
         ImageMissing: If no image of the family as it is now is here.
-        RunError: If the push fails; then nothing is recorded.
+        RunError: If the image was built from files that no commit has, or the push fails; then
+            nothing is recorded.
     """
     image = find_built(client, family)
     if image is None:
         raise ImageMissing(
             f"no image of {family.name} as it is now is here; "
             f"`matterzoo build {family.name}` builds it"
+        )
+    revision = image.labels.get(REVISION)
+    if revision and revision.endswith(UNCOMMITTED) and not uncommitted:
+        raise RunError(
+            f"the image of {family.name} was built from files that no commit has ({revision}), so "
+            "nobody could find out what is in it. Commit them, repeat `matterzoo build "
+            f"{family.name}` and push again; --uncommitted (with make: UNCOMMITTED=1) pushes it as "
+            "it is"
         )
     name, tag = f"{registry.rstrip('/')}/matterzoo-{family.name}", recipe(family)[:12]
     image.tag(name, tag)
@@ -60,7 +77,6 @@ def push(client: docker.DockerClient, family: Family, registry: str, log: Log) -
         raise RunError(
             f"{name}:{tag} was pushed, but the engine reported no digest; images.lock is unchanged"
         )
-    revision = image.labels.get("org.opencontainers.image.revision")
     entry = Published(name, digest[1], recipe(family), revision)
     log(f"{entry.reference} -> {record(family, entry)}")
     return entry

@@ -20,6 +20,8 @@ LEFT_OUT = ("tests", "dummy_checkpoint.py", "golden.parquet", "checked.lock", "w
 # the process that started it.
 FAMILY, RECIPE, LOCK, PART = (f"org.matterzoo.{n}" for n in ("family", "recipe", "lock", "part"))
 RUN, HOST = (f"org.matterzoo.{name}" for name in ("run", "host"))
+REVISION = "org.opencontainers.image.revision"
+UNCOMMITTED = "-dirty"  # ends the revision of an image with files that no commit holds, as git does
 
 
 def dockerfile() -> Path:
@@ -69,6 +71,12 @@ def worker_files() -> list[Path]:
     return [*(ROOT / "zoo" / name for name in names), *modules]
 
 
+def common_files() -> tuple[str, ...]:
+    """Return the files on which every image depends, by their names in the repository."""
+    recipes = ("Dockerfile", "ingest/images/build.py", "ingest/images/context.py")
+    return (*recipes, *(str(file.relative_to(ROOT)) for file in worker_files()))
+
+
 def family_files(family: Family) -> list[Path]:
     """Return the files of a family's folder that its image holds, sorted by their names.
 
@@ -101,11 +109,28 @@ def labels(family: Family, base: str, base_digest: str | None) -> dict[str, str]
         "licenses": family.license_code.name,
         "base.name": base,
         "base.digest": base_digest,
-        "revision": git("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"),
+        "revision": _revision(family),
         "source": _repository_url(),
     }
     own = {FAMILY: family.name, RECIPE: recipe(family), LOCK: family.lock_hash, PART: "family"}
     return own | {f"org.opencontainers.image.{key}": text for key, text in oci.items() if text}
+
+
+def _revision(family: Family) -> str | None:
+    """Return the commit of the program's repository, marked if an image would hold other files.
+
+    Only what is copied into the image, or decides how it is built, counts. Files of a family
+    elsewhere are in no commit of this repository, and do not count.
+    """
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    places = [*common_files(), "zoo/worker"]  # the folder for what is no longer in it
+    if family.path.resolve().is_relative_to(ROOT):
+        places.append(str(family.path.resolve()))
+    left_out = [f":(exclude,glob)**/{name}" for name in (*LEFT_OUT, "tests/**")]
+    changed = git("status", "--porcelain", "--untracked-files=all", "--", *places, *left_out)
+    return commit + (UNCOMMITTED if changed else "")
 
 
 def git(*arguments: str) -> str | None:

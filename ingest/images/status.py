@@ -12,20 +12,13 @@ from docker.models.images import Image
 from ingest.failures import RunError
 from ingest.images.digests import current, published
 from ingest.images.local_images import is_image_of
-from ingest.images.recipe import FAMILY, PART, RECIPE, recipe, worker_files
+from ingest.images.recipe import FAMILY, PART, RECIPE, common_files, recipe
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family
 from zoo.places import ROOT, is_checkout
 
 # Layers that the last stage of the Dockerfile adds to the base: one per COPY.
 COPIES = 5
-# Files of the repository on which every image depends.
-COMMON_FILES = (
-    "Dockerfile",
-    "ingest/images/build.py",
-    "ingest/images/context.py",
-    *(str(file.relative_to(ROOT)) for file in worker_files()),
-)
 
 
 def describe_images(client: docker.DockerClient) -> Iterator[str]:
@@ -100,7 +93,7 @@ def changed_families(since: str) -> list[str]:
     if done.returncode:
         raise RunError(f"git cannot compare with {since!r}: {done.stderr.strip()}")
     files = done.stdout.splitlines()
-    everything = any(file in COMMON_FILES for file in files)
+    everything = bool({*common_files()} & {*files})
     return [f.name for f in load_families().values() if everything or _touches(f.path, files)]
 
 

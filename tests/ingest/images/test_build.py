@@ -16,7 +16,7 @@ import pytest
 
 from ingest.failures import RunError
 from ingest.images import wheels
-from ingest.images.build import BuildOptions, build
+from ingest.images.build import KEPT, BuildOptions, build
 from ingest.images.context import build_context
 from ingest.images.engine import Engine
 from ingest.images.local_images import find_built, find_image
@@ -158,6 +158,42 @@ def test_a_wheel_that_is_not_the_locks_fails_the_build(
     assert find_built(client, family) is None
 
 
+@pytest.mark.container
+def test_a_build_that_fails_leaves_nothing_without_a_name(
+    build_options: BuildOptions, client: docker.DockerClient, other: Callable[[str], Family]
+) -> None:
+    """What it leaves is named, since the next build begins with it: here all but the last step."""
+    family = other("broken")
+    text = family.lock.read_text()
+    family.lock.write_text(text.replace("sha256:", "sha256:0000", 1))
+    nameless, containers = _nameless(client), client.containers.list(all=True)
+    kept = {image.id for image in client.images.list(KEPT)}
+    with pytest.raises(RunError, match=r"^the image of broken could not be built: "):
+        build(client, family, build_options, lambda text: None)
+    assert _nameless(client) <= nameless
+    assert client.containers.list(all=True) == containers
+    left = [image for image in client.images.list(KEPT) if image.id not in kept]
+    assert left != []
+    for image in left:
+        client.api.remove_image(image.id, force=True)
+
+
+def _nameless(client: docker.DockerClient) -> set[str]:
+    return {image.id for image in client.images.list() if not image.tags}
+
+
+@pytest.mark.container
+def test_an_index_that_is_not_to_be_reached(
+    client: docker.DockerClient, boxed: Family, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    options = BuildOptions(base=base, cache=False)
+    with pytest.raises(
+        RunError, match=r"(?s)Connection refused.*BUILDER=.*`matterzoo wheels boxed` .*OFFLINE=1"
+    ):
+        build(client, boxed, options, lambda text: None)
+
+
 @pytest.fixture
 def other(boxed_folder: Path, tmp_path: Path) -> Callable[[str], Family]:
     """The family of the tests under another name."""
@@ -275,6 +311,37 @@ def test_the_dockerfile_is_one_that_every_builder_reads() -> None:
     assert default_base().startswith("python:3.11")
     for instruction in ("--mount", "<<", "# syntax", "--chmod", "ADD ", "HEALTHCHECK"):
         assert instruction not in text, instruction
+
+
+def test_the_revision_tells_of_files_that_no_commit_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    command = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(clone)]
+    subprocess.run(command, check=True)
+    parts = ["Dockerfile", "zoo", "ingest/images"]
+    subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", *parts], cwd=clone, check=True)
+    monkeypatch.setattr("ingest.images.recipe.ROOT", clone)
+    family = load_family(clone / "zoo" / "families" / "controls")
+
+    def revision() -> str:
+        return labels(family, "base", None)["org.opencontainers.image.revision"]
+
+    commit = revision()
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    (clone / "zoo" / "images.lock").write_text("{}\n")
+    (family.path / "tests" / "test_more.py").write_text("")
+    (family.path / "checked.lock").write_text("{}\n")
+    assert revision() == commit
+    for name in ("Dockerfile", "zoo/worker/new.py", "zoo/families/controls/encoder.py"):
+        file = clone / name
+        before = file.read_bytes() if file.exists() else None
+        file.write_bytes((before or b"") + b"# changed\n")
+        assert revision() == f"{commit}-dirty"
+        file.unlink() if before is None else file.write_bytes(before)
+        assert revision() == commit
+    (clone / "zoo" / "worker" / "merge.py").unlink()
+    assert revision() == f"{commit}-dirty"
 
 
 def test_labels_hold_no_password_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,7 +24,7 @@ from ingest.images.digests import (
 from ingest.images.layers import LayerProgress
 from ingest.images.local_images import find_built, find_image
 from ingest.images.push_pull import pull, push
-from ingest.images.recipe import recipe
+from ingest.images.recipe import REVISION, UNCOMMITTED, recipe
 from ingest.images.status import describe_images, stale_families
 from ingest.layout import Layout
 from matterzoo import main
@@ -50,7 +51,7 @@ def pushed(
     """
     if find_built(client, boxed) is None:
         build(client, boxed, build_options, lambda text: None)
-    entry = push(client, boxed, registry, lambda text: None)
+    entry = push(client, boxed, registry, lambda text: None, uncommitted=True)
     forget(client, boxed)
     yield entry
     digests_file(boxed).unlink()
@@ -126,8 +127,31 @@ def test_a_push_that_fails_records_nothing(boxed: Family, client: docker.DockerC
     with pytest.raises(
         RunError, match=r"the push of 127.0.0.1:9/matterzoo-boxed failed: .*refused"
     ):
-        push(client, boxed, "127.0.0.1:9", lambda text: None)
+        push(client, boxed, "127.0.0.1:9", lambda text: None, uncommitted=True)
     assert published(boxed) is None
+
+
+@pytest.mark.container
+def test_an_image_of_an_uncommitted_tree_is_pushed_only_if_told_to(
+    boxed: Family, client: docker.DockerClient, registry: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    built = find_built(client, boxed)
+    assert built is not None
+    label = {REVISION: "0" * 40 + UNCOMMITTED}
+    file = io.BytesIO(f"FROM {built.id}\nLABEL org.example.copy=1\n".encode())
+    name = f"matterzoo/boxed:{recipe(boxed)[:12]}"
+    image, _ = client.images.build(fileobj=file, labels=label, tag=name, rm=True)
+    try:
+        assert main(["push", "boxed", registry]) == 1
+        assert "built from files that no commit has (000" in capfd.readouterr().err
+        assert published(boxed) is None
+        assert main(["push", "all", "--uncommitted", registry]) == 0
+        entry = published(boxed)
+        assert entry is not None and entry.revision == label[REVISION]
+        digests_file(boxed).unlink()
+    finally:
+        client.api.remove_image(image.id, force=True)
+        built.tag(*name.split(":"))
 
 
 @pytest.mark.container

@@ -65,7 +65,7 @@ def publish(client: docker.DockerClient, base: str, registry: str) -> Callable[[
             record(family, done[family.name])
         else:
             build(client, family, BuildOptions(base=base, offline=True), print)
-            done[family.name] = push(client, family, registry, print)
+            done[family.name] = push(client, family, registry, print, uncommitted=True)
         while (image := find_built(client, family)) is not None:
             client.api.remove_image(image.id, force=True)
         assert find_image(client, family) is None
