@@ -1,22 +1,27 @@
 """Print which models CI checks beside `make test`, one line per family.
 
     python -m tests.rotation TURN [COUNT]
+    python -m tests.rotation TURN --image
 
 They are every model of the demo; every other one that has changed since it was checked; and, of
 those that have not, one model each of COUNT families that need no download and of COUNT that do,
 through which TURN (a number that grows) goes in order. A model that never passed a check is left
-out: `matterzoo list` shows a dash, and nothing of it could break yet.
+out: `matterzoo list` shows a dash, and nothing of it could break yet. With `--image` it is the one
+family whose image is built, of those that the tests of containers do not build.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family, Selection
 from zoo.verify.records import is_current, read_records
+
+ALWAYS_BUILT = ("controls", "descriptors", "chgnet", "sevennet")  # as images, by .ci/containers
+LARGEST_MB = 2500  # of an environment; the image of a larger one would take CI too long
 
 
 def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[str, list[str]]:
@@ -39,6 +44,18 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
     return {name: always[name] + found[name] for name in families if always[name] or found[name]}
 
 
+def chosen_image(families: Mapping[str, Family], turn: int) -> list[str]:
+    """Return the family whose image is built in this turn; [] if there is none to choose from."""
+    names = [
+        family.name
+        for family in families.values()
+        if family.name not in ALWAYS_BUILT
+        and family.installed_mb <= LARGEST_MB
+        and read_records(family)
+    ]
+    return in_turn(names, turn, 1)
+
+
 def in_turn(names: list[str], turn: int, count: int) -> list[str]:
     """Return `count` of the names, beginning with the one whose turn it is."""
     start = turn * count
@@ -46,8 +63,16 @@ def in_turn(names: list[str], turn: int, count: int) -> list[str]:
 
 
 def main() -> None:
-    turn, count = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    for models in chosen(load_families(), turn, count).values():
+    parser = argparse.ArgumentParser(prog="python -m tests.rotation")
+    parser.add_argument("turn", type=int)
+    parser.add_argument("count", type=int, nargs="?", default=1)
+    parser.add_argument("--image", action="store_true")
+    options = parser.parse_args()
+    families = load_families()
+    if options.image:
+        print(*chosen_image(families, options.turn))
+        return
+    for models in chosen(families, options.turn, options.count).values():
         print(",".join(models))
 
 

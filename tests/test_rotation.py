@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.rotation import chosen
+from tests.rotation import chosen, chosen_image
 from zoo.cards.discovery import load_families
 from zoo.cards.family import Family, Selection
 from zoo.cards.scaffold import write_family
@@ -99,3 +100,12 @@ def test_what_changed_waits_for_no_turn(families: Mapping[str, Family]) -> None:
 def test_what_was_never_found_well_is_left_out(families: Mapping[str, Family]) -> None:
     (families["dogs"].path / "checked.lock").unlink()
     assert all("dogs" not in chosen(families, turn, 9) for turn in range(4))
+
+
+def test_each_family_that_was_found_well_is_an_image_in_turn(families: Mapping[str, Family]) -> None:
+    (families["dogs"].path / "checked.lock").unlink()
+    card = families["cats"].path / "family.toml"
+    card.write_text(re.sub(r"installed_mb = \d+", "installed_mb = 5800", card.read_text()))
+    found = load_families()
+    assert [chosen_image(found, turn) for turn in range(3)] == [["ants"], ["bees"], ["ants"]]
+    assert chosen_image({}, 3) == []

@@ -136,7 +136,8 @@ def _base_digest(client: docker.DockerClient, base: str, log: Log) -> str | None
             image = pull_image(client, base, log)
         except RunError as error:
             raise RunError(
-                f"{error}. --base names another base image, such as one of this machine"
+                f"{error}. --base names another base image (with make: BASE=), such as one that "
+                "`docker load` took from a file"
             ) from error
     digests = image.attrs.get("RepoDigests") or ()
     return next((str(name).partition("@")[2] for name in digests), None)

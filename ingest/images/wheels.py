@@ -81,7 +81,9 @@ def fetch_wheels(
         _pip("download", ["--dest", str(folder), *target, *packages])
     if family.sources:
         log(f"{family.name}: building {', '.join(family.sources)} -> {own}")
-        _pip("wheel", ["--no-deps", "-w", str(own), *family.sources])
+        # pip takes an address of the kind `git+file:///…` only without the name before it.
+        addresses = [source.partition("@")[2] for source in family.sources]
+        _pip("wheel", ["--no-deps", "-w", str(own), *addresses])
 
 
 def _target(python: str, machine: str) -> list[str]:

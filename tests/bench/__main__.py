@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from query.metrics import METRICS
-from tests.bench import chance, engine, ingest, intervals, loading, page, paper, rows, sql
+from tests.bench import chance, engine, images, ingest, intervals, loading, page, paper, rows, sql
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -37,6 +39,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: ingest.containers(),
         "ingest in a container against the local environment; needs an engine and sevennet's image "
         "(`matterzoo build sevennet`)",
+    ),
+    "images": (
+        lambda options: images.run(options.families, options.base),
+        "images of families against their environments, built one after another; needs an engine "
+        "and --families; --base: the base image; some minutes per family",
     ),
     "paper": (
         lambda options: paper.run(_size(options, paper.SIZE), options.store),
@@ -76,6 +83,8 @@ def main() -> None:
     for name in chosen:
         report.add((BENCHES | NAMED)[name][0](options))
     report.close()
+    if not report.complete:
+        sys.exit("error: something could not be measured; the reason is above")
 
 
 def _parse() -> argparse.Namespace:
@@ -98,6 +107,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--one-thread", action="store_true", help="of sql: the processor's time of one thread"
     )
+    parser.add_argument("--families", nargs="+", metavar="NAME", help="of images: these")
+    parser.add_argument(
+        "--base", default=os.environ.get("MATTERZOO_BASE"), help="of images: the base image"
+    )
     parser.add_argument("--device", default="cpu", help="of all-metrics: cpu or cuda")
     parser.add_argument(
         "--store", type=Path, help="of paper and rows: the file to make, or made by an earlier run"
@@ -106,6 +119,8 @@ def _parse() -> argparse.Namespace:
         "--record", type=Path, metavar="FILE", help="append the report to this Markdown file"
     )
     options = parser.parse_args()
+    if "images" in options.bench and not options.families:
+        parser.error("images needs --families NAME …")
     for name in ("paper", "rows"):
         if name in options.bench and options.store is None:
             parser.error(f"{name} needs --store PATH")

@@ -85,17 +85,36 @@ class Growth(Row):
         return math.log(self.ours / self.rival) / math.log(self.factor)
 
 
+@dataclass(frozen=True)
+class NotMeasured(Row):
+    """What could not be measured here, and why."""
+
+    @classmethod
+    def because(cls, measure: str, reason: str) -> NotMeasured:
+        return cls(measure, math.nan, math.nan, "", None, reason)
+
+    def __str__(self) -> str:
+        return f"{self.measure}: not measured\n    {self.note}"
+
+
 class Report:
-    """Prints the report, and appends it to a file as one section if one is named."""
+    """Prints the report, and appends it to a file as one section if one is named.
+
+    Attributes:
+        record: The file.
+        complete: Whether everything could be measured so far.
+    """
 
     def __init__(self, title: str, record: Path | None) -> None:
         self.record = record
+        self.complete = True
         self._write(f"\n## {title}\n\n```\n", file_only=True)
         self._write("\n".join([*machine(), HEADER]) + "\n")
 
     def add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             self._write(f"{row}\n")
+            self.complete &= not isinstance(row, NotMeasured)
 
     def close(self) -> None:
         self._write("```\n", file_only=True)
