@@ -21,7 +21,7 @@ from schemas.store import connect
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 SHOW = '#!/bin/sh\nprintf "%s\\0" "$@" "$MATTERZOO_STORE"\n'
-SWITCHES = ("YES", "OFFLINE", "AGAIN", "DUMMY", "NUMBERED")
+SWITCHES = ("YES", "OFFLINE", "AGAIN", "DUMMY", "NUMBERED", "UNCOMMITTED")
 ODD = [
     "$(touch broken)",
     "$$(touch broken)",
@@ -252,6 +252,7 @@ def test_targets_pass_their_variables_on(checkout: Path) -> None:
         ("clean", "FAMILY=a", "YES=1"): "clean --images=a --yes",
         ("pull", "MODEL=a"): "pull --model=a",
         ("pull",): "pull -- all",
+        ("push", "REGISTRY=a", "UNCOMMITTED=1"): "push --uncommitted -- all a",
         ("pin", "DATASET=a"): "pin --dataset=a",
         ("report", "DATASET=a", "OUT=b"): "report -- a b",
         ("check-image", "FAMILY=a"): "check-image -- a",

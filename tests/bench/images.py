@@ -27,6 +27,7 @@ from zoo.cards.discovery import find_family
 from zoo.cards.family import Family, Selection
 from zoo.cards.schema import Model
 from zoo.errors import MatterzooError
+from zoo.places import environments
 from zoo.verify.comparison import compare_vectors, relative_distance
 from zoo.verify.dummy_weights import write_dummy_checkpoint
 from zoo.verify.embedding import Vectors, embed, to_vectors
@@ -80,7 +81,7 @@ class Taken:
 def _measure(
     client: docker.DockerClient, family: Family, base: str | None, taken: Taken
 ) -> Iterator[Row]:
-    own, place = wheels.family_wheels(family), environment.environments() / family.name
+    own, place = wheels.family_wheels(family), environments() / family.name
     with _removed_afterwards(own, place), tempfile.TemporaryDirectory() as temporary:
         if not environment.ready(family):
             taken.time("environment", lambda: environment.build(family, print))
@@ -92,7 +93,6 @@ def _measure(
             name: taken.time(name, lambda name=name: _vectors(name, family, model, weights))
             for name in ("venv", "docker")
         }
-        shutil.rmtree(own)  # the disk is small
         faults = compare_vectors(found["venv"], found["docker"], TOLERANCE)
         if faults or not found["venv"]:
             raise VerificationError("; ".join(faults or [f"{model.id} takes none of the systems"]))

@@ -167,15 +167,20 @@ def test_a_build_that_fails_leaves_nothing_without_a_name(
     text = family.lock.read_text()
     family.lock.write_text(text.replace("sha256:", "sha256:0000", 1))
     nameless, containers = _nameless(client), client.containers.list(all=True)
-    kept = {image.id for image in client.images.list(KEPT)}
+    kept = _kept(client)
     with pytest.raises(RunError, match=r"^the image of broken could not be built: "):
         build(client, family, build_options, lambda text: None)
     assert _nameless(client) <= nameless
     assert client.containers.list(all=True) == containers
-    left = [image for image in client.images.list(KEPT) if image.id not in kept]
-    assert left != []
+    left = _kept(client) - kept
+    assert left != set()
     for image in left:
-        client.api.remove_image(image.id, force=True)
+        client.api.remove_image(image, force=True)
+
+
+def _kept(client: docker.DockerClient) -> set[str]:
+    images = client.images.list(filters={"label": PART})
+    return {image.id for image in images if any(KEPT in name for name in image.tags)}
 
 
 def _nameless(client: docker.DockerClient) -> set[str]:
