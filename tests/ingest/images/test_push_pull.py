@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.models.images import Image
 
 from ingest.failures import RunError
 from ingest.images.build import BuildOptions, build
@@ -41,22 +42,35 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def pushed(
-    boxed: Family, build_options: BuildOptions, client: docker.DockerClient, registry: str
-) -> Iterator[Published]:
-    """The family's image in the registry, and none here.
-
-    Afterwards it is here again, and nothing is published.
-    """
-    if find_built(client, boxed) is None:
+@pytest.fixture(scope="module")
+def entry(
+    boxed: Family, build_options: BuildOptions, client: docker.DockerClient, registry: str,
+    places: dict[str, str],
+) -> Iterator[Published]:  # fmt: skip
+    """The family's image in the registry, pushed once. At the end it is built again."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in places.items():
+            patch.setenv(name, value)
         build(client, boxed, build_options, lambda text: None)
-    entry = push(client, boxed, registry, lambda text: None, uncommitted=True)
+        yield push(client, boxed, registry, lambda text: None, uncommitted=True)
+        forget(client, boxed)
+        build(client, boxed, build_options, lambda text: None)
+
+
+@pytest.fixture
+def pushed(entry: Published, boxed: Family, client: docker.DockerClient) -> Iterator[Published]:
+    """The family's image in the registry and in images.lock, and none here."""
+    record(boxed, entry)
     forget(client, boxed)
     yield entry
     digests_file(boxed).unlink()
-    forget(client, boxed)
-    build(client, boxed, build_options, lambda text: None)
+
+
+@pytest.fixture
+def built(boxed: Family, build_options: BuildOptions, client: docker.DockerClient) -> Image:
+    """The family's image, built here; nothing is published."""
+    digests_file(boxed).unlink(missing_ok=True)
+    return build(client, boxed, build_options, lambda text: None)
 
 
 def forget(client: docker.DockerClient, family: Family) -> None:
@@ -123,7 +137,9 @@ def test_a_registry_that_is_not_there(
 
 
 @pytest.mark.container
-def test_a_push_that_fails_records_nothing(boxed: Family, client: docker.DockerClient) -> None:
+def test_a_push_that_fails_records_nothing(
+    built: Image, boxed: Family, client: docker.DockerClient
+) -> None:
     with pytest.raises(
         RunError, match=r"the push of 127.0.0.1:9/matterzoo-boxed failed: .*refused"
     ):
@@ -133,10 +149,9 @@ def test_a_push_that_fails_records_nothing(boxed: Family, client: docker.DockerC
 
 @pytest.mark.container
 def test_an_image_of_an_uncommitted_tree_is_pushed_only_if_told_to(
-    boxed: Family, client: docker.DockerClient, registry: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    built = find_built(client, boxed)
-    assert built is not None
+    built: Image, boxed: Family, client: docker.DockerClient, registry: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     label = {REVISION: "0" * 40 + UNCOMMITTED}
     file = io.BytesIO(f"FROM {built.id}\nLABEL org.example.copy=1\n".encode())
     name = f"matterzoo/boxed:{recipe(boxed)[:12]}"

@@ -204,11 +204,14 @@ def test_the_engine_hangs_during_a_run(
 def forget(
     client: docker.DockerClient, boxed: Family, build_options: BuildOptions
 ) -> Iterator[Callable[[], None]]:
-    """Remove the family's image, and what Podman kept of earlier builds, until the test ends."""
+    """Remove the family's image, and what Podman kept of earlier builds, until the test ends.
+
+    What it was made from stays, so that it is soon built again.
+    """
 
     def remove() -> None:
         while (found := local_images.find_built(client, boxed)) is not None:
-            client.api.remove_image(found.id, force=True)
+            client.api.remove_image(found.id, force=True, noprune=True)
 
     yield remove
     build(client, boxed, build_options, lambda text: None)
