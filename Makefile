@@ -13,7 +13,7 @@ OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
 info_takes       := MODEL
 weights_takes    := MODEL YES
 pin_takes        := MODEL DATASET AGAIN
-CLUSTER          := ON PARTITION ACCOUNT TIME AT_ONCE PER_TASK SBATCH
+CLUSTER          := ON PARTITION ACCOUNT TIME AT_ONCE PER_TASK SBATCH ADDRESS
 ingest_takes     := MODEL DATASET NAME NUMBERED $(OPTIONS) $(CLUSTER) MEMORY CPUS TIMEOUT VECTORS IDS TITLE LICENSE YES
 plan_takes       := MODEL DATASET NAME NUMBERED $(OPTIONS) $(CLUSTER)
 publish_takes    := MODEL DATASET REPO REPRESENTATION
@@ -95,7 +95,8 @@ flag  = $(if $($(1)),--$(2)="$$$(1)")
 typed = $(if $(filter $(1),$(GIVEN)),$(call flag,$(1),$(2)))
 own = $(call typed,NAME,name) $(if $(NUMBERED),--numbered)
 cluster = $(call typed,ON,on) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) $(call typed,TIME,time) \
-    $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch)
+    $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch) \
+    $(call typed,ADDRESS,address)
 options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
     $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
 
@@ -116,7 +117,7 @@ demo: install  ## embed 288 crystals and 162 molecules with models that need no 
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1] [ON=slurm PARTITION= ACCOUNT= TIME= AT_ONCE= PER_TASK= SBATCH=]
+ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1] [ON=slurm PARTITION= ACCOUNT= TIME= AT_ONCE= PER_TASK= SBATCH=] [ON=ray ADDRESS= AT_ONCE= PER_TASK=]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(MATTERZOO) ingest $(options) $(cluster) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \
@@ -288,8 +289,9 @@ demo-envs: install  # the environments of the families that `make demo` embeds w
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS
 
-test-cluster: install  ## the tests that run a real Slurm on this host: root, Debian's slurmctld slurmd slurm-client munge
-	@$(PY) -m pytest -m cluster -n 3 --dist worksteal tests/ingest/cluster
+test-cluster: install  ## the tests that run a real Slurm and a real Ray on this host: root, Debian's slurmctld slurmd slurm-client munge
+	@$(PY) -m pytest -m cluster -n 3 --dist worksteal tests/ingest/cluster --ignore tests/ingest/cluster/ray
+	@$(PY) -m pytest -m cluster tests/ingest/cluster/ray
 
 test-families: bundled-envs  ## the tests that run the families' packages: does each model behave as its card says?
 	@$(PY) -m pytest -m "family or environment" zoo/families tests/zoo/verify
@@ -302,7 +304,7 @@ lint: install  ## style and types
 	@$(PY) -m mypy
 
 host-lock: install  ## resolve pyproject.toml's ranges into requirements.lock, what `make install` takes
-	@$(PY) -m uv pip compile --quiet --universal --no-annotate --no-header --extra test pyproject.toml -o requirements.lock
+	@$(PY) -m uv pip compile --quiet --universal --no-annotate --no-header --extra test --extra ray pyproject.toml -o requirements.lock
 
 package: install  ## build the wheel and the source distribution into dist/
 	@$(PY) -m uv build --quiet --out-dir dist

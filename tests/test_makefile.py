@@ -150,7 +150,7 @@ def test_sql_with_a_dollar_means_what_was_typed(checkout: Path) -> None:
         (["list", "MODLE=a"], "`make list` does not know MODLE; it takes no variables of its own."),
         (
             ["ingest", "MODEL=a", "DATASET=b", "limit=3"],
-            "`make ingest` does not know limit; it takes ACCOUNT AT_ONCE BATCH CPUS",
+            "`make ingest` does not know limit; it takes ACCOUNT ADDRESS AT_ONCE BATCH CPUS",
         ),
         (["clean", "DATASET=a"], "MODEL is missing: make clean MODEL=chgnet-0.3.0 DATASET=aflow"),
         (

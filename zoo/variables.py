@@ -42,13 +42,15 @@ def worker_variables() -> dict[str, str]:
     `MATTERZOO_WORKER_ENV` lists, separated by commas, with `*` for anything:
     'SITE_LICENSE,MY_CLUSTER_*'.
     """
+    needed = {name: value for name, value in os.environ.items() if _is_needed(name)}
+    return needed | requested_variables()
+
+
+def requested_variables() -> dict[str, str]:
+    """Return the variables of this process that `MATTERZOO_WORKER_ENV` lists, by name."""
     names = os.environ.get("MATTERZOO_WORKER_ENV", "").split(",")
     requested = tuple(name.strip() for name in names if name.strip())
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if _is_needed(name) or _matches(name, requested)
-    }
+    return {name: value for name, value in os.environ.items() if _matches(name, requested)}
 
 
 def _is_needed(name: str) -> bool:

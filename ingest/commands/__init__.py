@@ -97,18 +97,20 @@ def _add_own_files(sub: Parser, of_vectors: str = "") -> None:
 
 
 def _add_where(sub: Parser) -> None:
-    about = "where runs are started: local, in this process (default), or slurm"
+    about = "where runs are started: local, in this process (default), slurm or ray"
     sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
     sub.add_argument("--partition", type=named, help="on slurm: the partition of the jobs")
     sub.add_argument("--account", type=named, help="on slurm: whom the jobs are charged to")
     about = "on slurm: how long a task may take, such as 30m, 4h, 2d or 1-12:00:00"
     sub.add_argument("--time", type=named, help=about)
-    about = "on slurm: how many tasks may run at the same time"
+    about = "on slurm or ray: how many tasks may run at the same time"
     sub.add_argument("--at-once", type=positive, help=about)
-    about = "on slurm: how many chunks a task computes (default: by how long they take)"
+    about = "on slurm or ray: how many chunks a task computes (default: by how long they take)"
     sub.add_argument("--per-task", type=positive, help=about)
     about = "on slurm: further options of sbatch, such as --sbatch='--constraint=a100'"
     sub.add_argument("--sbatch", help=about)
+    about = "on ray: host:port or auto; local: one for this command (default: RAY_ADDRESS or local)"
+    sub.add_argument("--address", type=named, help=about)
 
 
 def _add_cluster(commands: Commands) -> None:
@@ -128,6 +130,7 @@ def _add_cluster(commands: Commands) -> None:
         add_store(sub)
     about = "the task's number (default: SLURM_ARRAY_TASK_ID)"
     work.add_argument("--task", type=int, default=os.environ.get("SLURM_ARRAY_TASK_ID"), help=about)
+    work.add_argument("--tied", action="store_true", help="end when standard input does, as on ray")
 
 
 def _add_sharing(commands: Commands) -> None:

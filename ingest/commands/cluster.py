@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ingest.commands.faults import explained
+from ingest.executors.ray.work import work_tied
 from ingest.executors.shared.loading import load_submission
 from ingest.executors.slurm.overview import cancel_submissions, describe_submissions
 from ingest.executors.slurm.work import work_on_task
@@ -44,7 +45,7 @@ def work(options: argparse.Namespace) -> int:
     """Compute the chunks of a task, on a node.
 
     Args:
-        options: Submission, task, store.
+        options: Submission, task, store, tied.
 
     Returns:
         The exit code.
@@ -55,6 +56,8 @@ def work(options: argparse.Namespace) -> int:
     if options.task is None:
         raise UsageError("no task is named: its script runs this as a job, or give --task 0")
     with explained(options):
+        if options.tied:
+            return work_tied(Layout.find(options.store), options.submission, options.task)
         return work_on_task(Layout.find(options.store), options.submission, options.task)
 
 

@@ -65,7 +65,7 @@ def plan(options: argparse.Namespace) -> int:
         executor = find_executor(where.on)
         refuse_options(executor, settings, where)
         request = options.model, options.dataset, settings
-        if executor.schedules:
+        if executor.takes:
             lines = forecast_jobs(*request, where, store=options.store)
         else:
             lines = forecast(*request, store=options.store)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ingest.executors import find_executor
+from ingest.executors import find_executor, load_executors
 from ingest.executors.protocol import Executor, Where
 from ingest.executors.side_by_side import choose_crew
 from ingest.layout import Layout
-from ingest.limits import count_cores, free_memory
+from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import RequestError, explain_disk_error
 from ingest.runs.plan import count_missing
@@ -81,7 +81,7 @@ def embed(
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
     asked_for = [request for group in requests.values() for request in group]
-    if len(asked_for) > 1 and not executor.schedules:
+    if len(asked_for) > 1 and not executor.takes:
         # If the store is locked, it is not known what it lacks; each request waits for its turn.
         with suppress(StoreLocked):
             _report_cost(layout, runtime, asked_for)
@@ -138,7 +138,10 @@ def _make_executor(
     kind = find_executor(where.on)
     refuse_options(kind, settings, where)
     runtime, why = choose_runtime_for(kind, settings, selections)
-    executor = kind(layout, runtime, settings.limits(runtime), where)
+    limits = Limits(settings.memory, settings.cpus, settings.timeout)
+    if not kind.reserves:
+        limits = settings.limits(runtime)
+    executor = kind(layout, runtime, limits, where)
     print_now(f"runtime {runtime.name}: {why}")
     return executor, runtime
 
@@ -149,14 +152,17 @@ def refuse_options(executor: type[Executor], settings: Settings, where: Where) -
     Args:
         executor: Where runs are started.
         settings: How the models are to be run.
-        where: The options of a scheduler.
+        where: The options of executors.
 
     Raises:
         RequestError: An option is given that the executor does not take as it is.
     """
-    surplus = [name for name in where.options if name != "--on"]
-    if surplus and not executor.schedules:
-        raise RequestError(f"{surplus[0]} is for a scheduler: give --on slurm, or leave it out")
+    surplus = [name for name in where.options if name not in ("--on", *executor.takes)]
+    if surplus:
+        takers = [kind.name for kind in load_executors().values() if surplus[0] in kind.takes]
+        raise RequestError(
+            f"{surplus[0]} is for --on {' or '.join(takers)}, not {executor.name}: leave it out"
+        )
     if executor.schedules and (settings.memory or settings.cpus):
         raise RequestError(
             f"on {executor.name}, --memory and --cpus are the scheduler's: "

@@ -32,12 +32,16 @@ class LocalExecutor:
     Attributes:
         name: The name by which it is chosen.
         runtimes: All.
-        schedules: It has no scheduler.
+        schedules: The command stays until all is done.
+        takes: No options.
+        reserves: Nothing.
     """
 
     name = "local"
     runtimes: tuple[str, ...] = ()
     schedules = False
+    takes: tuple[str, ...] = ()
+    reserves = False
 
     def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
         """Make an executor; see `Executor`."""
@@ -51,7 +55,7 @@ class LocalExecutor:
         """Refuse nothing; see `Executor`.
 
         Args:
-            where: Has no options: those of a scheduler are refused before.
+            where: Has no options: those of others are refused before.
             settings: How the models are to be run.
         """
 

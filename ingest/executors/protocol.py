@@ -17,13 +17,14 @@ class Where:
     """Where runs are to be started. The fields are named as the options of `matterzoo ingest`.
 
     Attributes:
-        on: The executor's name. What follows is for a scheduler alone.
+        on: The executor's name. What follows is for those that take it.
         partition: The partition of the jobs; None takes the cluster's default.
         account: Whom the jobs are charged to; None takes the user's default.
         time: How long a task may take, such as 30m, 4h, 2d or 1-12:00:00; None: the partition's.
         at_once: How many tasks may run at the same time; None sets no limit.
         per_task: How many chunks a task computes; None goes by how long they take.
         sbatch: Further long options of sbatch, separated as by a shell.
+        address: Where Ray is; None takes RAY_ADDRESS, or starts one on this machine.
     """
 
     on: str = "local"
@@ -33,6 +34,7 @@ class Where:
     at_once: int | None = None
     per_task: int | None = None
     sbatch: str | None = None
+    address: str | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -51,12 +53,16 @@ class Executor(Protocol):
         name: The name by which it is chosen.
         runtimes: The names of the runtimes that can start workers there, the first one by default;
             empty: all of them.
-        schedules: Whether it takes the options of a scheduler.
+        schedules: Whether the command only submits, and a job loads what others compute.
+        takes: Which options of `Where` it takes; none: it starts workers from this process.
+        reserves: Whether --cpus and --memory are what it reserves for a task, whatever the runtime.
     """
 
     name: str
     runtimes: tuple[str, ...]
     schedules: bool
+    takes: tuple[str, ...]
+    reserves: bool
 
     def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
         """Make an executor.
@@ -65,7 +71,7 @@ class Executor(Protocol):
             layout: The store that is to hold the vectors.
             runtime: What starts the workers.
             limits: What a worker may use.
-            where: The options of a scheduler.
+            where: Its options.
         """
 
     @staticmethod
@@ -73,7 +79,7 @@ class Executor(Protocol):
         """Refuse options that it cannot take, before anything is made ready.
 
         Args:
-            where: The options of a scheduler.
+            where: Its options.
             settings: How the models are to be run.
 
         Raises:

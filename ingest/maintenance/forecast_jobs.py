@@ -1,4 +1,4 @@
-"""Foresee what embedding a dataset on a cluster will take: `matterzoo plan … --on slurm`.
+"""Foresee what embedding a dataset on a cluster will take: `matterzoo plan … --on slurm|ray`.
 
 Nothing is made, downloaded or submitted. What is asked of the dataset is asked once for all models.
 """
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from ingest.executors import find_executor
 from ingest.executors.embed import choose_runtime_for
 from ingest.executors.protocol import Where
 from ingest.executors.shared.grouping import Chunk, group
 from ingest.executors.slurm.engine import USUAL_ARRAY_SIZE, SlurmError, max_array_size
-from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.layout import Layout
 from ingest.maintenance.forecast import describe_dataset, find_made
 from ingest.maintenance.missing_weights import weights_warnings
@@ -85,7 +85,7 @@ def forecast_jobs(
         models: Ids of models separated by commas, all or bundled; see `choose_models`.
         datasets: As `ingest.executors.embed.embed` takes them.
         settings: How the models are to be run.
-        where: The options of the scheduler.
+        where: The options of the executor.
         store: The store's path; see `Layout.find`.
 
     Yields:
@@ -96,7 +96,7 @@ def forecast_jobs(
     """
     layout = Layout.find(store)
     selections = choose_models(models)
-    runtime, _ = choose_runtime_for(SlurmExecutor, settings, selections)
+    runtime, _ = choose_runtime_for(find_executor(where.on), settings, selections)
     resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
     foreseen, absent, unsized = [], [], []
     for dataset in [each.sampled(settings.limit, print_now) for each in resolved]:
@@ -156,7 +156,7 @@ def _model(
 
 
 def _describe_jobs(models: Sequence[_Model], where: Where) -> str:
-    """Say how many chunks and tasks there are."""
+    """Say how many chunks and tasks there are; an array has a limit, and Ray has none."""
     chunks = [
         Chunk(
             f"{i}", m.selection.family.name, m.selection.model_id, n / m.speed if m.speed else None
@@ -164,6 +164,9 @@ def _describe_jobs(models: Sequence[_Model], where: Where) -> str:
         for m in models
         for i, n in enumerate(m.chunks or ())
     ]
+    if not find_executor(where.on).schedules:
+        tasks = len(group(chunks, max(1, len(chunks)), where.per_task))
+        return f"tasks: {plural(len(chunks), 'chunk')} in {plural(tasks, 'task')}"
     try:
         most, whose = max_array_size(), "this cluster's MaxArraySize"
     except SlurmError:
@@ -200,7 +203,7 @@ def _describe_disk(layout: Layout, models: Sequence[_Model]) -> Iterator[str]:
 def _describe_staging(
     absent: Sequence[str], runtime: Runtime, selections: Sequence[Selection]
 ) -> str:
-    """Say what is to be made ready here, before anything is submitted."""
+    """Say what is to be made ready here, before anything is started."""
     parts = [f"dataset {name}" for name in absent]
     missing = [selection for selection in selections if is_missing(selection)]
     if missing:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ingest.executors.shared.late import VARIABLE as FILE_WAIT
+from zoo.variables import requested_variables
 
 # What decides where environments, families and weights are found. The jobs get it as it is now.
 CARRIED = (
@@ -24,4 +25,5 @@ def program() -> list[str]:
 
 def carried_variables() -> dict[str, str]:
     """Return the variables of this process that matterzoo gets on a node, too, by name."""
-    return {name: value for name in CARRIED if (value := os.environ.get(name))}
+    carried = {name: value for name in CARRIED if (value := os.environ.get(name))}
+    return carried | requested_variables()

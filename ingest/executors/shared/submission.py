@@ -5,6 +5,7 @@
                                 started
     array.sbatch, load.sbatch   Slurm's scripts; either can be submitted again by hand
     jobs.json                   the numbers of Slurm's jobs, once both are submitted
+    command.lock                held by the command that has Ray compute, as long as it is at work
     logs/task-<i>.log, logs/load.log, logs/ray.log
     starts/<run id>.json        how often a task has started with a chunk; see `starts`
     outcomes/<run id>.json      what the load job found of a chunk: {"outcome": …, "reason": …}
@@ -24,6 +25,7 @@ from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from schemas.errors import StoreError
+from zoo.files import LockHeldError, file_lock
 
 LOADED, FAILED, MISSING, UNREADABLE = "loaded", "failed", "missing", "unreadable"
 
@@ -74,6 +76,22 @@ class Submission:
     def engine(self) -> str:
         """The executor that has submitted it: slurm or ray."""
         return str(self.content.get("engine", "slurm"))
+
+    @property
+    def lock(self) -> Path:
+        """The lock of the command that stays until the submission is done, where one does."""
+        return self.folder / "command.lock"
+
+    @property
+    def holder(self) -> str | None:
+        """Which command of this machine is at work on it; None if none is."""
+        if not self.lock.exists():
+            return None
+        try:
+            with file_lock(self.lock, shared=True, wait=0):
+                return None
+        except LockHeldError as error:
+            return error.holder
 
     @property
     def tasks(self) -> list[list[Run]]:

@@ -7,6 +7,7 @@ is preempted or canceled. The worker then keeps what it has.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -72,7 +73,9 @@ def compute_task(submission: Submission, number: int) -> bool:
     """
     work = _Task(submission, number)
     chunks = plural(len(work.runs), "chunk")
-    print_now(f"task {number} of {submission.name}, on {node_name()}: {chunks}")
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    given = f" with CUDA_VISIBLE_DEVICES={gpus}" if gpus else ""
+    print_now(f"task {number} of {submission.name}, on {node_name()}{given}: {chunks}")
     try:
         with _signals():
             return work.compute()

@@ -22,7 +22,7 @@ def find_claims(layout: Layout) -> Claims:
     Raises:
         SlurmError: Slurm does not answer, so nobody knows what its jobs are at.
     """
-    submissions = list(list_submissions(layout))
+    submissions = [each for each in list_submissions(layout) if each.engine == "slurm"]
     by_name: dict[str, list[LiveJob]] = {}
     for job in live_jobs(job_names(submissions)):
         by_name.setdefault(job.name, []).append(job)

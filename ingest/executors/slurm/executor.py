@@ -35,12 +35,18 @@ class SlurmExecutor:
     Attributes:
         name: The name by which it is chosen.
         runtimes: Those that need no daemon on a node.
-        schedules: It takes the options of a scheduler.
+        schedules: The command only submits.
+        takes: The options that it takes.
+        reserves: Nothing: that is for options of sbatch.
     """
 
     name = "slurm"
     runtimes: tuple[str, ...] = ("venv", "apptainer")
     schedules = True
+    takes: tuple[str, ...] = (
+        *("--partition", "--account", "--time", "--at-once", "--per-task", "--sbatch"),
+    )
+    reserves = False
 
     def __init__(self, layout: Layout, runtime: Runtime, limits: Limits, where: Where) -> None:
         """Make an executor; see `Executor`."""

@@ -82,9 +82,12 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
 
 
 def _find_live(submissions: Sequence[Submission]) -> tuple[list[LiveJob], str | None]:
-    """Return the live jobs, or why they are not known."""
+    """Return the live jobs, or why they are not known; Slurm is not asked about Ray alone."""
+    mine = [submission for submission in submissions if submission.engine == "slurm"]
+    if submissions and not mine:
+        return [], None
     try:
-        return live_jobs(job_names(submissions)), None
+        return live_jobs(job_names(mine)), None
     except SlurmError as error:
         return [], str(error)
 
@@ -119,6 +122,8 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
         else ""
     )
     load = f"load job {jobs['load']}" if "load" in jobs else "no load job was submitted"
+    if submission.engine == "ray":
+        array, load = f"{plural(len(submission.tasks), 'task')} of Ray", ""
     yield f"{submission.name}: {', '.join(filter(None, (array, load)))}"
     states = {job.task: job for job in live if job.name == submission.job_name}
     counts: Counter[str] = Counter()
@@ -143,7 +148,10 @@ def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[
     waiting = Counter(job.reason for job in mine if job.state == "PENDING")
     if waiting:
         yield "waiting: " + ", ".join(f"{n} for {reason}" for reason, n in waiting.items())
-    if not mine and _lacks_any(submission):
+    holder = submission.holder
+    if holder is not None:
+        yield f"its command is at work: {holder}"
+    elif not mine and _lacks_any(submission):
         yield f"no job is left; `{submission.content['command']}` submits what is missing"
 
 

@@ -6,12 +6,17 @@ import pytest
 
 from ingest.executors import find_executor, load_executors
 from ingest.executors.local import LocalExecutor
+from ingest.executors.ray.executor import RayExecutor
 from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.runs.errors import RequestError
 
 
 def test_executors_are_found_by_their_modules() -> None:
-    assert load_executors() == {"local": LocalExecutor, "slurm": SlurmExecutor}
+    assert load_executors() == {
+        "local": LocalExecutor,
+        "ray": RayExecutor,
+        "slurm": SlurmExecutor,
+    }
     assert find_executor("local") is LocalExecutor
 
 

@@ -85,7 +85,7 @@ def test_times(text: str, slurm: str) -> None:
         (["--on", "slurm", "--sbatch=--job-name=x"], "--job-name is set by matterzoo: leave"),
         (["--on", "slurm", "--sbatch=--arr=0-9"], "--array is set by matterzoo: leave --arr=0-9"),
         (["--on", "slurm", "--partition", "a\nrm"], "--partition is 'a\\nrm'; expected one line"),
-        (["--partition", "gpu"], "--partition is for a scheduler: give --on slurm"),
+        (["--partition", "gpu"], "--partition is for --on slurm, not local: leave it out"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_staged(

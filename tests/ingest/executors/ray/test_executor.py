@@ -1,0 +1,47 @@
+"""What `--on ray` foresees and refuses where no Ray is; tests/ingest/cluster/ray has one."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+from ingest.layout import Layout
+from matterzoo import main
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (["--on", "ray", "--device", "cuda:1"], "Ray chooses the GPU: give cuda"),
+        (["--on", "ray", "--runtime", "docker"], "runtime docker cannot be used on ray"),
+        (["--on", "ray", "--partition", "gpu"], "--partition is for --on slurm, not ray"),
+        (["--on", "ray", "--address", "ray://head:10001"], "expected host:port or auto"),
+        (["--on", "slurm", "--address", "head:6379"], "--address is for --on ray, not slurm"),
+        (["--at-once", "2"], "--at-once is for --on ray or slurm, not local"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(
+    layout: Layout, given: list[str], message: str, capfd: Said
+) -> None:
+    assert main(["ingest", "toy", "elements", *given]) == 2
+    assert message in capfd.readouterr().err
+    assert not layout.data.exists()
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is here; without it, this would run")
+def test_without_ray_the_command_names_what_to_install(layout: Layout, capfd: Said) -> None:
+    assert main(["ingest", "toy", "elements", "--on", "ray"]) == 1
+    assert "error: --on ray needs Ray, which is not installed: pip install 'matterzoo[ray]'" in (
+        capfd.readouterr().err
+    )
+    assert not layout.data.exists()
+
+
+def test_plan_needs_no_ray(layout: Layout, capfd: Said) -> None:
+    assert main(["plan", "toy,toy-picky", "elements", "--on", "ray", "--per-task", "1"]) == 0
+    said = capfd.readouterr().out
+    assert "tasks: 2 chunks in 2 tasks" in said
+    assert "Slurm" not in said
