@@ -258,7 +258,7 @@ def _add_housekeeping(commands: Commands) -> None:
     about = "bring a store of an earlier version into the form of today; nothing is computed"
     add_store(commands.add("migrate", f"{KEEP}:migrate", about))
     add_store(commands.add("du", f"{KEEP}:disk_usage", "say what takes how much disk"))
-    about = "remove models' vectors, an environment, the cache, or images; only what is named"
+    about = "remove models' vectors, environments, caches, submissions, images; only what is named"
     sub = commands.add("clean", f"{KEEP}:clean", about, formatter_class=argparse.HelpFormatter)
     about = (
         "ids separated by commas: their rows in the store, their runs and vector files are removed"
@@ -270,7 +270,12 @@ def _add_housekeeping(commands: Commands) -> None:
     sub.add_argument("--env", metavar="FAMILY", help="remove this family's environment instead")
     about = "remove the neighbor lists that questions keep instead"
     sub.add_argument("--cache", action="store_true", help=about)
+    about = (
+        "remove the scripts, logs and notes of these submissions to a cluster instead; or all, "
+        "whose jobs are over. What they have computed stays"
+    )
+    sub.add_argument("--submissions", metavar="NAMES", help=about)
     about = "remove our images and containers instead, of a family or all, from the engine"
     sub.add_argument("--images", metavar="FAMILY", help=about)
-    about = "do not ask before more than one run, or all images, are removed"
+    about = "do not ask before more than one run or submission, or all images, are removed"
     sub.add_argument("--yes", action="store_true", help=about)

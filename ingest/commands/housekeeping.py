@@ -8,6 +8,7 @@ from ingest.commands.faults import explained
 from ingest.images import operations
 from ingest.layout import Layout
 from ingest.maintenance.clean import clean_cache, clean_environment, clean_models
+from ingest.maintenance.clean_submissions import clean_submissions
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import describe_usage
 from ingest.maintenance.doctor import diagnose, show
@@ -93,10 +94,10 @@ def disk_usage(options: argparse.Namespace) -> int:
 
 
 def clean(options: argparse.Namespace) -> int:
-    """Remove what is named: models' vectors, an environment, the cache, or images.
+    """Remove what is named: models' vectors, an environment, the cache, submissions, or images.
 
     Args:
-        options: Model, dataset, store, env, cache, images, yes.
+        options: Model, dataset, store, env, cache, submissions, images, yes.
 
     Returns:
         The exit code.
@@ -104,9 +105,10 @@ def clean(options: argparse.Namespace) -> int:
     Raises:
         UsageError: Nothing is named, or several things.
     """
-    if len(switches(options, ("model", "env", "cache", "images"))) != 1:
+    if len(switches(options, ("model", "env", "cache", "submissions", "images"))) != 1:
         raise UsageError(
-            "name what to remove: MODEL [DATASET], --env FAMILY, --cache, or --images FAMILY"
+            "name what to remove: MODEL [DATASET], --env FAMILY, --cache, --submissions NAMES, or "
+            "--images FAMILY"
         )
     if options.images is None:
         with explained(options):
@@ -126,4 +128,6 @@ def _clean(options: argparse.Namespace) -> list[str]:
     layout = Layout.find(options.store)
     if options.cache:
         return clean_cache(layout)
+    if options.submissions is not None:
+        return clean_submissions(layout, options.submissions, yes=options.yes)
     return clean_models(layout, options.model, options.dataset, yes=options.yes)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,7 @@ from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from schemas.errors import StoreError
+from zoo.command_line import print_now
 from zoo.files import LockHeldError, file_lock
 
 LOADED, FAILED, MISSING, UNREADABLE = "loaded", "failed", "missing", "unreadable"
@@ -143,6 +145,24 @@ class Submission:
 
     def _outcome(self, run: Run) -> Path:
         return self.folder / "outcomes" / f"{run.run_id}.json"
+
+
+@contextmanager
+def lock_submissions(layout: Layout) -> Iterator[None]:
+    """Keep other processes from submitting for a store while the `with` block lasts.
+
+    Args:
+        layout: The store and the files beside it.
+
+    Yields:
+        Nothing, once no other process submits.
+    """
+    layout.submissions.mkdir(parents=True, exist_ok=True)
+    waiting = "waiting for another command that submits for this store"
+    with file_lock(
+        layout.submissions / ".lock", on_wait=lambda holder: print_now(f"{waiting}: {holder}")
+    ):
+        yield
 
 
 def list_submissions(layout: Layout) -> Iterator[Submission]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ingest.executors.protocol import Where
 from ingest.executors.shared.grouping import group
 from ingest.executors.shared.staging import Staging
-from ingest.executors.shared.submission import Submission
+from ingest.executors.shared.submission import Submission, lock_submissions
 from ingest.executors.shared.work_left import Work, find_work
 from ingest.executors.slurm.claims import find_claims
 from ingest.executors.slurm.engine import SlurmError, Unsure, max_array_size, submit
@@ -26,7 +26,7 @@ from ingest.limits import Limits
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
 from zoo.command_line import print_now
-from zoo.files import file_lock, write_atomically
+from zoo.files import write_atomically
 
 
 class SlurmExecutor:
@@ -77,10 +77,7 @@ class SlurmExecutor:
             SlurmError: Slurm does not answer, or does not take the jobs.
             RequestError: Slurm takes no array of so many tasks.
         """
-        folder = self._layout.submissions
-        folder.mkdir(parents=True, exist_ok=True)
-        waiting = "waiting for another command that submits for this store"
-        with file_lock(folder / ".lock", on_wait=lambda holder: print_now(f"{waiting}: {holder}")):
+        with lock_submissions(self._layout):
             return self._submit(requests, command)
 
     def _submit(self, requests: Sequence[Request], command: str) -> list[Request]:

@@ -125,11 +125,9 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     if submission.engine == "ray":
         array, load = f"{plural(len(submission.tasks), 'task')} of Ray", ""
     yield f"{submission.name}: {', '.join(filter(None, (array, load)))}"
-    states = {job.task: job for job in live if job.name == submission.job_name}
     counts: Counter[str] = Counter()
     remarks = []
-    for number, run in _numbered(submission):
-        state, remark = _state(submission, run, states.get(number))
+    for run, state, remark in chunk_states(submission, live):
         counts[state] += 1
         if remark:
             remarks.append(f"  {run.run_id}: {state}: {remark}")
@@ -140,6 +138,23 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     if len(remarks) > SHOWN:
         yield f"  and {len(remarks) - SHOWN} more; see {submission.folder / 'logs'}"
     yield from (f"  {line}" for line in _describe_jobs(submission, live))
+
+
+def chunk_states(
+    submission: Submission, live: Sequence[LiveJob]
+) -> Iterator[tuple[Run, str, str | None]]:
+    """Say how far each chunk of a submission is.
+
+    Args:
+        submission: The submission.
+        live: Jobs that are not over, its own and others.
+
+    Yields:
+        The chunk, its state in a word or two, and what is to be said about it.
+    """
+    states = {job.task: job for job in live if job.name == submission.job_name}
+    for number, run in _numbered(submission):
+        yield run, *_state(submission, run, states.get(number))
 
 
 def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:

@@ -132,6 +132,12 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     assert vectors(cluster.layout.store) == local_vectors("toy", molecules(30))
     assert main(["cancel"]) == 0
     assert "nothing to cancel" in capfd.readouterr().out
+    assert main(["clean", "--submissions", "all"]) == 2
+    assert "This would remove 2 submissions. Nothing was removed" in capfd.readouterr().err
+    assert main(["clean", "--submissions", "all", "--yes"]) == 0
+    assert "1 chunk: 1 loaded)" in capfd.readouterr().out
+    assert cluster.submissions == []
+    assert len(vectors(cluster.layout.store)) == 30
 
 
 def write_halves(cluster: Cluster) -> None:
@@ -163,6 +169,8 @@ def test_a_later_ingest_leaves_queued_jobs_as_they_are(
     (submission,) = cluster.submissions
     ask("scontrol", "hold", str(submission.jobs["array"]))
     capfd.readouterr()
+    assert main(["clean", "--submissions", submission.name]) == 2
+    assert "a job is not over, and needs its folder" in capfd.readouterr().err
     cluster.ingest("toy", file)  # without --batch, which a run's id does not hold
     assert "1 chunk in jobs that are not over" in capfd.readouterr().out
     (run,) = submission.runs

@@ -12,6 +12,8 @@ from ingest.executors.slurm.engine import SlurmError
 from ingest.executors.slurm.overview import describe_submissions
 from ingest.integrity import write_json
 from ingest.layout import Layout
+from ingest.maintenance.clean_submissions import clean_submissions
+from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
@@ -58,3 +60,11 @@ def test_where_there_is_no_slurm_nothing_is_taken_for_unclaimed(
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SlurmError, match="there is no squeue here"):
         find_claims(layout)
+    with pytest.raises(RequestError, match="nothing was submitted for"):
+        clean_submissions(layout, "all", yes=True)
+    submission = Submission(layout, "20260101-000000-abcd")
+    write_json(submission.folder / "submission.json", {"tasks": [], "load": []})
+    for names in ("all", submission.name):
+        with pytest.raises(SlurmError, match="is not known, so nothing was removed: there is no"):
+            clean_submissions(layout, names, yes=True)
+    assert submission.folder.exists()
