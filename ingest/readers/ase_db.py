@@ -22,7 +22,7 @@ from ingest.readers.shared.fields import (
     id_of,
     multiplicity_of,
 )
-from ingest.readers.shared.packed import unpacked
+from ingest.readers.shared.packed import raise_system_fault, unpacked
 from ingest.readers.shared.reader import Reader, Record, RecordError
 from ingest.systems.dataset import Item
 from ingest.systems.entry import DatasetError, Entry, Unreadable
@@ -47,6 +47,7 @@ def records(path: Path) -> Iterator[Record | Item]:
         with unpacked(path) as file:
             yield from _records(file, path.name, unread)
     except sqlite3.DatabaseError as error:
+        raise_system_fault(path, error)
         raise DatasetError(
             f"{path} is not an ASE database that can be read to its end: {error}"
         ) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ingest.readers.shared.packed import raise_system_fault
 from ingest.sources.shared.downloaded import downloaded
 from ingest.sources.shared.source import LabelColumn, Source
 from ingest.systems.dataset import code_file
@@ -64,6 +65,7 @@ def _read(source: Source, chosen: Sequence[str]) -> Iterator[Entry | Unreadable]
             if not wanted:
                 return
     except (tarfile.TarError, EOFError, OSError) as error:
+        raise_system_fault(path, error)
         raise DatasetError(
             f"{path} is not a whole .tar.bz2 archive: {error}; remove it, and run this again"
         ) from error

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ingest.readers.shared import mmcif_atoms
 from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
+from ingest.readers.shared.packed import raise_system_fault
 from ingest.sources.shared.downloaded import downloaded
 from ingest.sources.shared.source import Source
 from ingest.systems import proteins
@@ -58,6 +59,7 @@ def list_chains(source: Source) -> Iterator[str]:
                 sequences.add(sequence)
                 yield f"{entry.upper()}{name[4:]}"
     except (EOFError, OSError, zlib.error, ValueError) as error:
+        raise_system_fault(path, error)
         raise DatasetError(
             f"{path} is not the PDB's list of sequences: {error}; remove it, and run this again"
         ) from error
@@ -115,7 +117,8 @@ def read_entry(
         One outcome per chain. An entry that is missing or broken makes them unreadable.
 
     Raises:
-        DatasetError: The server cannot be reached, which is not the entry's fault.
+        DatasetError: The server cannot be reached, or the machine fails, which is not the entry's
+            fault.
     """
     middle, low = entry[1:3].lower(), entry.lower()
     path = folder / "mmCIF" / middle / f"{low}.cif.gz"

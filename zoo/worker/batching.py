@@ -16,7 +16,13 @@ import numpy as np
 from zoo.encoder import ENERGY, Encoder, NotApplicable, System
 from zoo.files import is_disk_full
 from zoo.worker.applicability import reason_to_skip, rough_size
-from zoo.worker.errors import DiskFullError, WorkerError, describe, is_out_of_memory
+from zoo.worker.errors import (
+    DiskFullError,
+    WorkerError,
+    describe,
+    is_machine_fault,
+    is_out_of_memory,
+)
 from zoo.worker.events import EVENT_SECONDS, Advice, CurrentSystem, send_event
 from zoo.worker.job import Job
 from zoo.worker.pooling import to_vector
@@ -94,7 +100,8 @@ class Batcher:
             systems: The systems of the job, in its order.
 
         Raises:
-            WorkerError: The run cannot go on: a fault of the encoder, a full disk, a broken GPU.
+            WorkerError: The run cannot go on: a fault of the encoder or of the
+                machine, such as a full disk or a broken GPU.
             Stopped: A signal asked the worker to end. What is done is in the shards.
         """
         self._stop.between_batches = True
@@ -163,7 +170,7 @@ class Batcher:
             except NotApplicable as error:
                 skipped = "not_applicable", " ".join(str(error).split())
             except Exception as error:
-                self._raise_if_disk_is_full(error)
+                self._raise_if_machine_fails(error)
                 skipped = "failed", describe(error)
         self._add_without_vector(system, *skipped)
         return None
@@ -191,7 +198,7 @@ class Batcher:
 
     def _explain(self, batch: Sequence[_Prepared], error: Exception) -> None:
         """Blame the system if the batch holds but one; halve the budget if memory ran out."""
-        self._raise_if_disk_is_full(error)
+        self._raise_if_machine_fails(error)
         memory = is_out_of_memory(error)
         if "CUDA error" in str(error) and not memory:
             ids = ", ".join(p.system.system_id for p in batch[:3])
@@ -210,10 +217,15 @@ class Batcher:
             self._budget = max(1, min(self._budget, sum(p.size for p in batch) // 2))
             send_event("warning", message=f"out of memory; the batch budget is now {self._budget}")
 
-    def _raise_if_disk_is_full(self, error: Exception) -> None:
-        """Stop the run: a full disk is no fault of the system, and its failure would stay."""
+    def _raise_if_machine_fails(self, error: Exception) -> None:
+        """Stop the run: that is no fault of the system, and its failure would stay."""
         if isinstance(error, OSError) and is_disk_full(error):
             raise DiskFullError(error, Path(error.filename or self._shards.out)) from error
+        if is_machine_fault(error):
+            raise WorkerError(
+                f"the machine fails, and no system does: {describe(error)}; when that is mended, "
+                "the same run continues from its finished shards"
+            ) from error
 
     def _keep(self, batch: Sequence[_Prepared], found: Mapping[str, Sequence[Any]]) -> None:
         names = self._job.representations

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from zoo.errors import MatterzooError
 
 LONGEST_REASON = 500  # characters of a reason that is stored with every system that failed
+# What the operating system reports of a machine that fails, whatever is computed on it.
+MACHINE_FAULTS = (
+    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EROFS),
+    *(errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT),
+)
 
 
 class WorkerError(MatterzooError):
@@ -45,6 +51,15 @@ def describe(error: BaseException) -> str:
     """
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text[:LONGEST_REASON].rstrip(": ")
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Return whether an exception speaks of the machine, and not of the system it came with.
+
+    Args:
+        error: What an encoder raised.
+    """
+    return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
 
 
 def is_out_of_memory(error: Exception) -> bool:

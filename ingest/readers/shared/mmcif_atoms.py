@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.readers.shared.packed import raise_system_fault
 from ingest.systems.proteins import BACKBONE, Chain, Residue, Variant
 from zoo.errors import MatterzooError
 
@@ -79,6 +80,7 @@ def read_chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
 
     Raises:
         MmcifError: The file is cut or holds no atoms.
+        SystemFault: The machine fails, and not the file.
     """
     chains: dict[str, dict[int, Residue]] = {}
     try:
@@ -92,6 +94,7 @@ def read_chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
     except MmcifError:
         raise
     except (EOFError, OSError, zlib.error, ValueError) as error:
+        raise_system_fault(path, error)
         raise MmcifError(" ".join(f"{type(error).__name__}: {error}".split())) from error
     return {
         name: {place: chain[place] for place in sorted(chain)} for name, chain in chains.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import shutil
+import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ _OF_THE_FILE = (
     *(None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
     *(errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.EOVERFLOW),
 )
+# Errors of SQLite that do not: the disk, memory, or another program that writes to the database.
+_OF_SQLITE = ("IOERR", "NOMEM", "FULL", "BUSY", "LOCKED", "CANTOPEN", "PROTOCOL")
 
 
 class SystemFault(DatasetError):
@@ -50,11 +53,21 @@ def raise_system_fault(path: Path, error: BaseException) -> None:
     """
     if isinstance(error, SystemFault):
         raise error
-    if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+    if (fault := _system_fault(error)) is not None:
         raise SystemFault(
-            f"{path} cannot be read now, through no fault of its own: {error.strerror}; nothing "
-            "was stored, repeat when that is mended"
+            f"{path} cannot be read now, through no fault of its own: {fault}; nothing was "
+            "stored, repeat when that is mended"
         ) from error
+
+
+def _system_fault(error: BaseException) -> str | None:
+    """Return what is wrong with the machine; None if an error speaks of the file."""
+    if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+        return error.strerror
+    if isinstance(error, sqlite3.Error):
+        name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")
+        return f"{error} ({name})" if name.startswith(_OF_SQLITE) else None
+    return None
 
 
 def plain_name(path: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import ase.db
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
+from ingest.readers.shared.packed import SystemFault
 from ingest.sources.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
@@ -221,6 +224,20 @@ def test_ase_db(tmp_path: Path, good: Good) -> None:
     assert content_hash(copper) == content(bulk("Cu"))
     assert water.cell is None
     assert hydroxyl.spin == 2
+
+
+def test_a_db_that_another_program_keeps_is_read_later(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.readers.ase_db._LOCK_SECONDS", 0.1)
+    path = tmp_path / "rows.db"
+    with ase.db.connect(path) as rows:
+        rows.write(bulk("Cu"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SystemFault, match=r"rows\.db cannot be read now, .* locked \(BUSY\)"):
+            read(path)
+    assert len(read(path)) == 1
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"not a database" * 99, lambda b: b[: len(b) // 2]])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import re
+import resource
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ingest.readers.shared.mmcif_atoms import MmcifError, read_chains
-from ingest.sources.rcsb import DATASET, LIST, list_chains
+from ingest.readers.shared.packed import SystemFault
+from ingest.sources.rcsb import DATASET, LIST, list_chains, read_entry
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.proteins import sequence_and_backbone
@@ -280,6 +283,22 @@ def test_a_file_that_is_broken_says_how(tmp_path: Path, content: bytes, reason: 
     (tmp_path / "1abc.cif.gz").write_bytes(content)
     with pytest.raises(MmcifError, match=re.escape(reason)):
         read_chains(tmp_path / "1abc.cif.gz", ["A"])
+
+
+def test_what_the_machine_refuses_is_no_fault_of_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "mmCIF" / "ab" / "1abc.cif.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(cif(chain_of(3)))
+    read = partial(read_entry, tmp_path, "http://127.0.0.1:9/{middle}/{id}", 1, "1ABC", ["A"])
+    assert [type(found) for found in read()] == [Entry]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path("/dev/null").open() as file:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 1, hard))
+        try:
+            with pytest.raises(SystemFault, match=r"1abc\.cif\.gz cannot be read now, .* Too many"):
+                read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # The entries

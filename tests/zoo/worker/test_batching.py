@@ -99,11 +99,19 @@ def test_out_of_memory_halves_the_budget_and_fails_only_what_never_fits(toy: Toy
     assert budgets[0] == "out of memory; the batch budget is now 40"
 
 
-def test_a_full_disk_is_never_the_fault_of_a_system(toy: Toy) -> None:
-    message = toy.write([smiles_system("a"), smiles_system("full")], batch=1).run(code=1)[-1][
-        "message"
-    ]
-    assert "on the disk of /scratch/neighbors, then repeat" in message
+@pytest.mark.parametrize(
+    "word, said",
+    [
+        ("full", "on the disk of /scratch/neighbors, then repeat"),
+        ("crowded", "the machine fails, and no system does: OSError: [Errno 24] Too many open"),
+    ],
+)
+def test_what_the_machine_lacks_is_never_the_fault_of_a_system(
+    word: str, said: str, toy: Toy
+) -> None:
+    systems = [smiles_system("a"), smiles_system(word)]
+    message = toy.write(systems, batch=1).run(code=1)[-1]["message"]
+    assert said in message
     assert [row["system_id"] for row in toy.rows()] == ["a", "a"]
 
 

@@ -30,7 +30,7 @@ PYTHON = LEAN_PYTHON if LEAN_PYTHON.exists() else FULL_PYTHON
 
 # This encoder does what a system's SMILES says, and adds a line to encoded.txt for each system.
 TOY = """
-import errno, socket, time
+import errno, resource, socket, time
 from pathlib import Path
 import numpy as np
 from zoo.encoder import Encoder, NotApplicable
@@ -73,6 +73,13 @@ class FamilyEncoder(Encoder):
             raise NotApplicable("seen too late")
         if "full" in words:
             raise OSError(errno.ENOSPC, "No space left on device", "/scratch/neighbors")
+        if "crowded" in words:
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+            try:
+                open(FOLDER / "notes.txt")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         if "network" in words:
             socket.create_connection(("192.0.2.1", 80), timeout=1)
         if sum(map(self.size, systems)) > self.model["options"].get("memory", 1e9):
