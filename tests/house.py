@@ -35,7 +35,7 @@ ORDER = {
         "commands",
     ],
     "ingest": [
-        "integrity layout failures callbacks limits processes",
+        "integrity users layout failures callbacks limits processes",
         "systems",
         "readers",
         "sources",

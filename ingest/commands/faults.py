@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
 from ingest.layout import Layout
 from ingest.runs.errors import explain_disk_error
+from ingest.users import write_for_group
+from schemas.paths import default_store
 from zoo.errors import MatterzooError
 
 
@@ -23,6 +26,8 @@ class DiskError(MatterzooError):
 def explained(options: argparse.Namespace) -> Iterator[None]:
     """Turn an interrupted statement and a disk that cannot be written to into their errors.
 
+    Where users share a store's folder, what the command makes is the group's, too.
+
     Args:
         options: Store, where the command has one.
 
@@ -30,14 +35,16 @@ def explained(options: argparse.Namespace) -> Iterator[None]:
         DiskError: A disk is full, or read-only.
         KeyboardInterrupt: Ctrl-C ended a statement of DuckDB.
     """
+    stated = vars(options).get("store")
     try:
+        write_for_group((Path(stated) if stated else default_store()).absolute().parent)
         yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
     except BrokenPipeError:
         raise
     except OSError as error:
-        fault = explain_disk_error(error, Layout.find(vars(options).get("store")))
+        fault = explain_disk_error(error, Layout.find(stated))
         if fault is None:
             raise
         raise DiskError(fault) from error

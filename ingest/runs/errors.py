@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from ingest.layout import Layout
+from ingest.users import describe_owner
 from zoo.errors import MatterzooError
 from zoo.files import is_disk_full
 from zoo.worker.errors import DiskFullError
@@ -57,8 +59,10 @@ def explain_disk_error(error: OSError, layout: Layout) -> str | None:
         return str(DiskFullError(error, layout.data))
     if error.errno not in NOT_WRITABLE:
         return None
+    refused = Path(error.filename or layout.data)
+    whose = describe_owner(refused)
     return (
-        f"{error.filename or layout.data}: {error.strerror}. The store {layout.store} and the "
-        f"folder {layout.data} are written to: make them writable, or name a store elsewhere "
-        "(MATTERZOO_STORE=…)"
+        f"{refused}: {error.strerror}. The store {layout.store} and the folder {layout.data} are "
+        "written to: make them writable, or name a store elsewhere (MATTERZOO_STORE=…)"
+        + (f". {whose}" if whose else "")
     )

@@ -119,7 +119,7 @@ class CurrentSystem:
             out: The folder of the shards.
         """
         self._path, self._longest = out / CURRENT_FILE, 0
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
 
     def note(self, system: System | None, *, alone: bool, ok: int) -> None:
         """Note what is worked on from now on.

@@ -96,6 +96,11 @@ class Submission:
             return error.holder
 
     @property
+    def user(self) -> str | None:
+        """Who submitted it; None if an earlier version of matterzoo did, which did not note it."""
+        return self.content.get("user")
+
+    @property
     def tasks(self) -> list[list[Run]]:
         """The chunks of each task, by the task's number."""
         return [[self.run(run_id) for run_id in task] for task in self.content["tasks"]]

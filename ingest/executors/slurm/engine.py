@@ -12,7 +12,7 @@ from pathlib import Path
 from zoo.errors import MatterzooError
 
 TIMEOUT = 120.0  # s that a command of Slurm may take; a busy controller needs many
-FORMAT = "%j|%F|%K|%T|%r|%N"
+FORMAT = "%j|%F|%K|%T|%r|%N|%u"
 MOST_NAMES = 1000  # that squeue is asked for at once: a word of a command line has its limits
 NO_NAME = "matterzoo"  # no job has it
 # Variables that would have sbatch pass over what our scripts say.
@@ -47,6 +47,7 @@ class LiveJob:
         state: Such as PENDING or RUNNING.
         reason: Why it does not run; 'None' if it does.
         node: Where it runs; empty if it does not.
+        user: Whose it is.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LiveJob:
     state: str
     reason: str
     node: str
+    user: str
 
 
 def submit(script: Path, name: str, *options: str) -> int:
@@ -171,6 +173,6 @@ def _variables() -> dict[str, str]:
 
 
 def _parse(line: str) -> LiveJob:
-    name, job_id, task, state, reason, node = line.split("|")
+    name, job_id, task, *rest = line.split("|")
     number = int(task) if task.isdecimal() else None
-    return LiveJob(name, int(job_id), number, state, reason, node)
+    return LiveJob(name, int(job_id), number, *rest)

@@ -25,6 +25,7 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
+from ingest.users import user_name
 from zoo.command_line import print_now
 from zoo.files import write_atomically
 
@@ -109,6 +110,7 @@ class SlurmExecutor:
         content = {
             "engine": self.name,
             "command": command,
+            "user": user_name(),
             "runtime": self._runtime.name,
             "silence": self._limits.silence,
             "device": request.device,

@@ -19,6 +19,7 @@ from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
 from ingest.integrity import Damaged
 from ingest.layout import Layout
 from ingest.runs.folder import Run
+from ingest.users import user_name
 from zoo.errors import MatterzooError
 from zoo.terminal import plural
 
@@ -57,28 +58,45 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
 
     Args:
         layout: The store and the files beside it.
-        names: Names of submissions; none are all.
+        names: Names of submissions; none are all of this user.
 
     Yields:
         Lines.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SlurmError: Slurm does not answer, or does not let this user cancel an array.
         StoreError: There is no submission of a name.
     """
     chosen = [find_submission(layout, name) for name in names] or list(list_submissions(layout))
     live = live_jobs(job_names(chosen))
-    ended = False
+    found = False
     for submission in chosen:
-        arrays = {job.job_id for job in live if job.name == submission.job_name}
+        arrays = {job.job_id: job.user for job in live if job.name == submission.job_name}
         loads = {job.job_id for job in live if job.name == submission.load_name}
-        for job_id in arrays:
-            cancel(job_id)
+        for job_id, user in arrays.items():
+            found = True
+            what = f"{submission.name}: array {job_id}"
+            if not names and user != user_name():
+                named = f"`matterzoo cancel {submission.name}`"
+                yield f"{what} is {user}'s and goes on; {named} is for {user}"
+                continue
+            _cancel(job_id, user)
             after = "".join(f"; load job {load} loads what is computed" for load in loads)
-            yield f"{submission.name}: array {job_id} is canceled{after}"
-            ended = True
-    if not ended:
+            yield f"{what} is canceled{after}"
+    if not found:
         yield "nothing to cancel: no array of this store is queued or running"
+
+
+def _cancel(job_id: int, user: str) -> None:
+    """Cancel an array, which may be another user's."""
+    try:
+        cancel(job_id)
+    except SlurmError as error:
+        if user == user_name():
+            raise
+        raise SlurmError(
+            f"array {job_id} is {user}'s; {user}, or an operator of Slurm, can cancel it: {error}"
+        ) from error
 
 
 def _find_live(submissions: Sequence[Submission]) -> tuple[list[LiveJob], str | None]:
@@ -124,7 +142,8 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     load = f"load job {jobs['load']}" if "load" in jobs else "no load job was submitted"
     if submission.engine == "ray":
         array, load = f"{plural(len(submission.tasks), 'task')} of Ray", ""
-    yield f"{submission.name}: {', '.join(filter(None, (array, load)))}"
+    whose = f"of user {submission.user}" if submission.user not in (None, user_name()) else ""
+    yield f"{submission.name}: {', '.join(filter(None, (array, load, whose)))}"
     counts: Counter[str] = Counter()
     remarks = []
     for run, state, remark in chunk_states(submission, live):

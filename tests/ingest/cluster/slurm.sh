@@ -6,6 +6,7 @@
 #     slurm.sh missing              say what keeps it from being run here; nothing if nothing does
 #     slurm.sh start|stop DIR       everything, in a folder of its own
 #     slurm.sh node-start|node-kill DIR NODE
+#     slurm.sh as DIR USER WORD…    run a command as this user, in the group `users`
 #
 # Needs root and Debian's slurmctld, slurmd, slurm-client and munge.
 set -euo pipefail
@@ -79,11 +80,35 @@ PartitionName=urgent Nodes=ALL State=UP PriorityTier=10 PreemptMode=OFF
 CONF
 }
 
+open_home() {  # Python may lie in root's home, where other users may not go: here, in these mounts, they may
+    local dir=$1/home home entry
+    home=$(getent passwd 0 | cut -d: -f6)
+    case $(stat -c %A "$home") in *x) return ;; esac
+    mount --rbind "$home" "$dir"
+    mount -t tmpfs -o mode=755 none "$home"
+    for entry in $(ls -A "$dir"); do
+        if [ -d "$dir/$entry" ]; then mkdir "$home/$entry"; else touch "$home/$entry"; fi
+        mount --rbind "$dir/$entry" "$home/$entry"
+    done
+    umount --lazy "$dir"
+}
+
 start_node() {  # a node's processes see only one another, and end together; bash, their first, buries orphans
-    # shellcheck disable=SC2016
     SLURM_CONF=$1/slurm.conf setsid unshare --pid --uts --propagation slave --fork --mount-proc --kill-child=KILL \
-        bash -c 'hostname "$1" && slurmd -D -N "$1" & wait' bash "$2" >"$1/slurmd.$2.out" 2>&1 </dev/null &
+        bash "$0" node-run "$1" "$2" >"$1/slurmd.$2.out" 2>&1 </dev/null &
     echo $! >"$1/node.$2.pid"
+}
+
+run_node() {
+    open_home "$1"
+    hostname "$2"
+    slurmd -D -N "$2" &
+    wait
+}
+
+run_as() {
+    open_home "$1"
+    exec setpriv --reuid "$2" --regid users --clear-groups -- "${@:3}"
 }
 
 kill_node() {  # as if its power had gone
@@ -97,7 +122,8 @@ start() {
     local dir=$1 port node
     mkdir -p "$dir/state"
     for node in $NODES; do mkdir -p "$dir/spool.$node"; done
-    mkdir "$dir/disk"   # a small one, which nodes see because it is there before them
+    chmod 755 "$dir"    # other users submit, too
+    mkdir "$dir/home" "$dir/disk"   # a small one, which nodes see because it is there before them
     mount -t tmpfs -o size=16m none "$dir/disk"
     port=$((20000 + RANDOM % 10000))
     head -c 1024 /dev/urandom >"$dir/munge.key"
@@ -133,5 +159,8 @@ case ${1:-} in
     stop) stop "$2" ;;
     node-start) start_node "$2" "$3" ;;
     node-kill) kill_node "$2" "$3" ;;
-    *) sed -n '2,10s/^# \?//p' "$0" >&2; exit 2 ;;
+    node-run) run_node "$2" "$3" ;;   # start_node, in the node's own namespaces
+    as) exec unshare --mount --propagation slave bash "$0" run-as "${@:2}" ;;
+    run-as) run_as "${@:2}" ;;
+    *) sed -n '2,11s/^# \?//p' "$0" >&2; exit 2 ;;
 esac
