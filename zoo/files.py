@@ -208,7 +208,7 @@ def file_lock(
 
     Args:
         path: The file to lock, made where it is missing; or an existing folder.
-        shared: Whether several processes may hold the lock at once.
+        shared: Whether several processes may hold the lock at once; then to read the file will do.
         wait: Seconds to wait while others hold it; 0 gives up at once.
         on_wait: Called once, before waiting, with who holds the lock: 'process 123 (command)'.
 
@@ -219,11 +219,11 @@ def file_lock(
         LockHeldError: Others still hold the lock after `wait` seconds.
         OSError: The file cannot be made or locked.
     """
-    is_folder = path.is_dir()
-    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT, 0o666)
+    read_only = path.is_dir() or (shared and path.exists() and not os.access(path, os.W_OK))
+    descriptor = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(descriptor, path, shared, wait, on_wait)
-        if not is_folder:
+        if not read_only:
             _note_holder(descriptor, "" if shared else f"{os.getpid()} {socket.gethostname()}")
         yield descriptor
     finally:

@@ -110,8 +110,11 @@ def hold(family: Family, *, exclusive: bool, log: Log) -> Iterator[int]:
     """
     environments().mkdir(parents=True, exist_ok=True)
     waiting = f"waiting for another process that is using the environment of {family.name}"
+    lock = environments() / f".{family.name}.lock"
+    if not exclusive and not lock.exists() and not os.access(environments(), os.W_OK):
+        lock = environments() / family.name  # another user has copied it here, without its lock
     with file_lock(
-        environments() / f".{family.name}.lock",
+        lock,
         shared=not exclusive,
         on_wait=lambda holder: log(waiting),
     ) as descriptor:

@@ -57,6 +57,7 @@ def shared(cluster: Cluster, toy_folder: Path) -> Iterator[Shared]:
     with tempfile.TemporaryDirectory(prefix="shared-") as name:
         folder = Path(name)
         shutil.copytree(toy_folder, folder / "toy", symlinks=True)
+        (folder / "toy").chmod(0o755)
         shutil.chown(folder, group="users")
         folder.chmod(0o2775)
         found = Shared(Cluster(cluster.folder, Layout(folder / "matter.duckdb")), folder)
