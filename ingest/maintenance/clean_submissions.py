@@ -6,8 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 
-from ingest.executors.slurm.engine import SlurmError, live_jobs
-from ingest.executors.slurm.overview import chunk_states
 from ingest.executors.shared.submission import (
     Submission,
     find_submission,
@@ -15,6 +13,8 @@ from ingest.executors.shared.submission import (
     list_submissions,
     lock_submissions,
 )
+from ingest.executors.slurm.engine import SlurmError, live_jobs
+from ingest.executors.slurm.overview import chunk_states
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import size_on_disk

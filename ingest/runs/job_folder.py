@@ -7,38 +7,26 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest.integrity import Damaged, check_file
 from ingest.layout import Layout
-from ingest.runs.chunks.shared import link, link_or_write
+from ingest.runs.chunks.shared import Part, known_stamp
 from ingest.runs.errors import RunBusy
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.request import Request
-from ingest.systems.materialized import MaterializedDataset
-from ingest.systems.tables import ROW_GROUP
-from schemas.paths import escape_glob
 from zoo.cards.family import Selection
-from zoo.files import write_atomically
 from zoo.worker.job import Job
 from zoo.worker.sealed import stamp
-from zoo.worker.tables import SYSTEMS
 
 ID_DIGITS = 12  # hexadecimal digits of a run's id, which tell apart runs of a model on a dataset
-FETCHED_ROWS = 10_000  # ids that are in memory at once
 
 
 def write_job(
-    connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     request: Request,
     representations: Sequence[str],
+    part: Part,
     left: Collection[Run] = (),
 ) -> Run:
     """Write the folder of a run that is to be made, or find it if an earlier start has written it.
@@ -46,10 +34,10 @@ def write_job(
     The job of a run that another process works on is left as it is.
 
     Args:
-        connection: Has the table `sent` (system_id, content_hash): the systems to embed.
         layout: The store and the files beside it.
         request: What is asked for.
         representations: Those of the request that the systems lack.
+        part: The systems to embed.
         left: Runs whose jobs are left as they are, too.
 
     Returns:
@@ -58,15 +46,12 @@ def write_job(
     Raises:
         Damaged: The run has shards, and its systems are damaged.
     """
-    systems_hash, sent = _hash_systems(connection)
     deciding = decide(request, representations)
-    selection, dataset = request.selection, request.dataset
-    run_id = name_run(selection.model_id, dataset.dataset, [deciding, systems_hash])
-    run = Run.of(layout, run_id)
-    part = _Part(dataset, sent, systems_hash)
+    names = request.selection.model_id, request.dataset.dataset
+    run = Run.of(layout, name_run(*names, [deciding, part.systems_hash]))
     with _hold(run, left) as free:
         if free:
-            stated = _ensure_systems(connection, part, run)
+            stated = _ensure_systems(part, run)
             _write_facts(run, request, deciding, stated)
     return run
 
@@ -190,17 +175,6 @@ def _prefix(model_id: str, dataset: str) -> str:
     return re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{model_id}--{dataset}--")
 
 
-def _hash_systems(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
-    """Return the SHA-256 over ids and content hashes of the systems to embed, and their number."""
-    digest, count = hashlib.sha256(), 0
-    cursor = connection.execute("SELECT system_id, content_hash FROM sent ORDER BY system_id")
-    while rows := cursor.fetchmany(FETCHED_ROWS):
-        count += len(rows)
-        for row in rows:
-            digest.update("\t".join(row).encode() + b"\n")
-    return digest.hexdigest(), count
-
-
 @contextmanager
 def _hold(run: Run, left: Collection[Run]) -> Iterator[bool]:
     """Lock a run; yield whether its job is to be written: not if another process works on it."""
@@ -234,16 +208,7 @@ def _write_facts(
     ).write(run.job)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The systems of a run: those of a dataset that are in the table `sent`."""
-
-    dataset: MaterializedDataset
-    sent: int
-    systems_hash: str
-
-
-def _ensure_systems(connection: duckdb.DuckDBPyConnection, part: _Part, run: Run) -> dict[str, Any]:
+def _ensure_systems(part: Part, run: Run) -> dict[str, Any]:
     """Have the systems in the job's folder, from an earlier start or now; return their stamp."""
     stated = _stated_stamp(run)
     if run.systems.exists():
@@ -253,8 +218,8 @@ def _ensure_systems(connection: duckdb.DuckDBPyConnection, part: _Part, run: Run
             return stated or stamp(run.systems)
         except Damaged:  # the dataset is whole, so the file can be made again
             run.systems.unlink()
-    _write_systems(connection, part, run.systems)
-    found = stamp(run.systems)
+    part.write(run.systems)
+    found = known_stamp(run.systems)
     if stated not in (None, found) and run.shards:
         raise Damaged(
             f"{run.systems} is damaged, and its shards follow its order; "
@@ -270,30 +235,3 @@ def _stated_stamp(run: Run) -> dict[str, Any] | None:
     except Damaged:  # also if there was no earlier start
         return None
     return found
-
-
-def _write_systems(connection: duckdb.DuckDBPyConnection, part: _Part, path: Path) -> None:
-    """Link the dataset's own file if all is sent, else a filtered copy in the same order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = part.dataset.systems
-    query = (
-        f"SELECT {', '.join(SYSTEMS.names)} FROM read_parquet(?, hive_partitioning = false) "
-        "SEMI JOIN sent USING (system_id)"
-    )
-
-    def copy(target: Path) -> None:
-        connection.execute("SET threads = 1")  # several would mix up the order
-        reader = connection.execute(query, [escape_glob(source)]).to_arrow_reader(ROW_GROUP)
-        with pq.ParquetWriter(
-            target, SYSTEMS, compression="zstd", write_page_checksum=True
-        ) as writer:
-            for batch in reader:
-                table = pa.Table.from_batches([batch]).cast(SYSTEMS)
-                writer.write_table(table, row_group_size=ROW_GROUP)
-
-    def write(temporary: Path) -> None:
-        temporary.unlink(missing_ok=True)
-        if part.sent != part.dataset.n_systems or not link(source, temporary):
-            link_or_write(part.dataset.folder, part.systems_hash, temporary, copy)
-
-    write_atomically(path, write)

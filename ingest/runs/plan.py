@@ -26,9 +26,10 @@ import duckdb
 
 from ingest.layout import Layout
 from ingest.runs.chunks.begun import names_of, take_over_begun
-from ingest.runs.chunks.cut import cut_into_chunks
+from ingest.runs.chunks.cut import cut_into_chunks, cut_out
+from ingest.runs.chunks.whole import WholeChunks
 from ingest.runs.folder import Run
-from ingest.runs.job_folder import write_job
+from ingest.runs.job_folder import run_folders, write_job
 from ingest.runs.request import Request
 from ingest.runs.store.memory_limit import bytes_per_row, keep_settings, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
@@ -133,8 +134,7 @@ def count_chunks(layout: Layout, requests: Sequence[Request]) -> list[list[int]]
 def _count_chunks(
     connection: duckdb.DuckDBPyConnection, request: Request, whole: list[int]
 ) -> list[int]:
-    card = {"card_hash": request.selection.card_hash, "dtype": request.dtype}
-    if not connection.execute(HAS_RUNS, card).fetchall():
+    if not _has_runs(connection, request):
         return whole
     _compare_with_store(connection, request)
     found = [n for _, _, n in connection.execute(SIZES_OF_PARTS).fetchall()]
@@ -143,7 +143,11 @@ def _count_chunks(
 
 
 def plan(
-    layout: Layout, request: Request, patience: float = 0.0, left: Collection[Run] = ()
+    layout: Layout,
+    request: Request,
+    patience: float = 0.0,
+    left: Collection[Run] = (),
+    chunks: WholeChunks | None = None,
 ) -> Plan:
     """Find what is missing and write the jobs for it. The store is read, never written.
 
@@ -152,6 +156,7 @@ def plan(
         request: What is asked for.
         patience: How many seconds to wait while another process writes to the store.
         left: Runs whose jobs are left as they are, since others are going to do them.
+        chunks: The chunks of a dataset, where several models are planned over it.
 
     Returns:
         The plan; the same request finds the same runs again.
@@ -160,13 +165,34 @@ def plan(
         StoreError: The store cannot be read.
     """
     with _read_store(layout, request.dataset, patience) as connection:
+        if (
+            chunks is not None
+            and not _has_runs(connection, request)
+            and not _begun(layout, request)
+        ):
+            parts = chunks.of(request.dataset, request.systems)
+            names = request.representations
+            new = [write_job(layout, request, names, part, left) for part in parts]
+            return Plan(tuple(new), request.systems, request.systems)
         missing = _find_missing(connection, request)
         runs = list(take_over_begun(connection, layout, request, left)) if missing else []
         for chunk, lacks in connection.execute(PARTS).fetchall():
             connection.execute(SENT, {"chunk": chunk, "lacks": lacks})
-            names = names_of(request, lacks)
-            runs.append(write_job(connection, layout, request, names, left))
+            part = cut_out(connection, request.dataset)
+            runs.append(write_job(layout, request, names_of(request, lacks), part, left))
     return Plan(tuple(runs), request.systems, missing)
+
+
+def _has_runs(connection: duckdb.DuckDBPyConnection, request: Request) -> bool:
+    """Return whether the store has anything that a model has computed as the request asks."""
+    card = {"card_hash": request.selection.card_hash, "dtype": request.dtype}
+    return bool(connection.execute(HAS_RUNS, card).fetchall())
+
+
+def _begun(layout: Layout, request: Request) -> bool:
+    """Return whether a run of the model over the dataset has begun, which may be cut otherwise."""
+    runs = run_folders(layout, request.selection.model_id, request.dataset.dataset)
+    return any(run.finished or run.shards for run in runs)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from ingest.executors.shared.claims import Claims
 from ingest.executors.shared.late import FilesUnseen, FileWait, await_vectors
 from ingest.failures import RunError
 from ingest.layout import Layout
+from ingest.runs.chunks.whole import WholeChunks
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.plan import Plan, plan
 from ingest.runs.reporting import report_step
@@ -39,12 +40,13 @@ class Staging:
     _unbuildable: dict[str, str] = field(default_factory=dict)
     _wait: FileWait = field(default_factory=FileWait)
 
-    def stage(self, request: Request, claims: Claims) -> Plan:
+    def stage(self, request: Request, claims: Claims, chunks: WholeChunks | None = None) -> Plan:
         """Find what is missing, and have weights, environment and systems where nodes see them.
 
         Args:
             request: What is asked for.
             claims: What live jobs do; chunks that they compute are left as they are.
+            chunks: The chunks of the dataset, for all requests over it.
 
         Returns:
             What is missing; each run has its job. Finished runs with damaged files are reopened.
@@ -54,7 +56,7 @@ class Staging:
             StoreError: The store cannot be read.
             RequestError: Another process works on a run that is to be reopened.
         """
-        planned = plan(self.layout, request, PATIENCE, claims.computing)
+        planned = plan(self.layout, request, PATIENCE, claims.computing, chunks)
         for run in planned.runs:
             if run.finished and run not in claims.computing and run not in claims.loading:
                 self._reopen_damaged(run)

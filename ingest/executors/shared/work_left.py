@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from ingest.executors.shared.claims import Claims
 from ingest.executors.shared.grouping import Chunk
 from ingest.executors.shared.staging import Staging
+from ingest.runs.chunks.whole import WholeChunks
 from ingest.runs.cost import find_speed
 from ingest.runs.errors import explain_disk_error
 from ingest.runs.folder import Run
@@ -64,10 +66,14 @@ def find_work(
         What is missing, and the requests that cannot be made ready, whose fault is reported.
     """
     work = Work()
-    return work, [each for each in requests if not _take(staging, each, claims, work)]
+    with WholeChunks(staging.layout.spill) as chunks:
+        take = partial(_take, staging, chunks, claims, work)
+        return work, [request for request in requests if not take(request)]
 
 
-def _take(staging: Staging, request: Request, claims: Claims, work: Work) -> bool:
+def _take(
+    staging: Staging, chunks: WholeChunks, claims: Claims, work: Work, request: Request
+) -> bool:
     """Add what is missing of a request to the work; return whether that was possible."""
     name = f"{request.selection.model_id} on {request.dataset.dataset}"
     reason = why_inapplicable(request.selection, request.dataset)
@@ -76,7 +82,7 @@ def _take(staging: Staging, request: Request, claims: Claims, work: Work) -> boo
         return True
     more = Work()
     try:
-        planned = staging.stage(request, claims)
+        planned = staging.stage(request, claims, chunks)
         speed = find_speed(staging.layout, request.selection, request.device, request.dtype)
         for run in planned.runs:
             _add(request, run, speed, claims, more)

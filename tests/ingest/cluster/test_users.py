@@ -74,7 +74,7 @@ def test_what_one_begins_the_other_continues(
 ) -> None:
     cluster, file = shared.cluster, shared.folder / "molecules.extxyz"
     shutil.copy(molecules(30), file)
-    monkeypatch.setenv("TOY_SLEEP", "0.5")
+    monkeypatch.setenv("TOY_SLEEP", "2")  # longer than all that BERT asks meanwhile
     line = ["ingest", "toy", str(file), *ON_SLURM]
     shared.run(ANNA, *line)
     wait_for(lambda: at_work(cluster))

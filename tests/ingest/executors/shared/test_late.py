@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.executors.slurm.late import FilesUnseen, FileWait, await_file, await_vectors, file_wait
+from ingest.executors.shared.late import FilesUnseen, FileWait, await_file, await_vectors, file_wait
 from ingest.layout import Layout
 from ingest.runs.folder import Run
 from ingest.runs.load import load
