@@ -137,7 +137,8 @@ def _foresee(
         for selection in selections:
             yield _model(layout, selection, chunks, settings)
         return
-    applicable = {s.model.input: why_inapplicable(s, made) is None for s in selections}
+    by_input = {selection.model.input: selection for selection in selections}
+    applicable = {kind: why_inapplicable(s, made) is None for kind, s in by_input.items()}
     chosen = [selection for selection in selections if applicable[selection.model.input]]
     limit = settings.limit or dataset.sample
     requests = [make_request(selection, made, limit, settings) for selection in chosen]

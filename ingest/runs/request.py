@@ -246,8 +246,9 @@ def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str 
     if columns is None:
         return None
     with duckdb.connect() as connection:
-        query = f"SELECT count({columns[0]}) FROM read_parquet(?, hive_partitioning = false)"
-        ((given,),) = connection.execute(query, [escape_glob(dataset.systems)]).fetchall()
+        table = "read_parquet(?, hive_partitioning = false)"
+        query = f"SELECT 1 FROM {table} WHERE {columns[0]} IS NOT NULL LIMIT 1"
+        given = connection.execute(query, [escape_glob(dataset.systems)]).fetchall()
     if given:
         return None
     return f"it takes a {selection.model.input}, and no system of {dataset.dataset} has one"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ingest.layout import Layout
-from tests.ingest.cluster.conftest import SCRIPT, Cluster, ask, vectors, wait_for
+from tests.ingest.cluster.conftest import SCRIPT, Cluster, ask, slurm, vectors, wait_for
 from zoo.places import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -82,10 +82,10 @@ def test_what_one_begins_the_other_continues(
     assert "1 chunk in jobs that are not over" in shared.run(BERT, *line)
     assert "is canceled" in shared.run(ANNA, "cancel")
     cluster.wait()
-    shared.run(BERT, *line)
+    shared.run(BERT, *line[:-1], "--sbatch=--nodelist=n2")
     wait_for(lambda: at_work(cluster))
     assert "1 shard from earlier starts" in cluster.log("task-0")
-    kill_workers(cluster)
+    lose_node(cluster)
     monkeypatch.delenv("TOY_SLEEP")
     line[1] = "toy,toy-picky"
     shared.run(ANNA, *line)
@@ -106,8 +106,11 @@ def at_work(cluster: Cluster) -> list[Path]:
     return list(cluster.layout.runs.glob("*/out/current.json"))
 
 
-def kill_workers(cluster: Cluster) -> None:
-    ask("scancel", "--signal=KILL", "--full", str(cluster.submissions[-1].jobs["array"]))
+def lose_node(cluster: Cluster) -> None:
+    """Kill all that runs on n2, so that it leaves its files as they are, and cancel it."""
+    slurm("node-kill", str(cluster.folder), "n2")
+    ask("scancel", str(cluster.submissions[-1].jobs["array"]))
+    slurm("node-start", str(cluster.folder), "n2")
     cluster.wait()
     assert at_work(cluster)
 
