@@ -14,6 +14,7 @@ from ingest.executors.shared.submission import (
     lock_submissions,
 )
 from ingest.executors.slurm.engine import SlurmError, live_jobs
+from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.executors.slurm.overview import chunk_states
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
@@ -39,7 +40,8 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
         What was removed, as lines to report.
 
     Raises:
-        RequestError: None is named, one has a job that is not over, or the user did not agree.
+        RequestError: None is named, one has a job that is not over or was not submitted to Slurm,
+            or the user did not agree.
         SlurmError: Slurm does not answer, so nobody knows whether a job is left.
         StoreError: There is no submission of a name.
     """
@@ -51,7 +53,9 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
     with lock_submissions(layout):
         every = named == [EVERY]
         found = list_submissions(layout) if every else (find_submission(layout, n) for n in named)
-        chosen = list(found)
+        chosen = [submission for submission in found if submission.engine == SlurmExecutor.name]
+        if not every and len(chosen) < len(named):
+            raise RequestError(f"{names}: not all of them were submitted to Slurm")
         over = _without_live_jobs(chosen)
         live = [submission.name for submission in chosen if submission not in over]
         if live and not every:

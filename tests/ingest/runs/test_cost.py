@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,23 +29,23 @@ def test_speed_is_what_the_largest_run_on_such_a_device_took(
     planned: Callable[..., Plan],
     finish: Callable[..., Run],
 ) -> None:
-    toy = find_model("toy")
+    toy, speed = find_model("toy"), partial(find_speed, layout, dtype="float32")
     compute = toy.model.compute.model_copy(update={"systems_per_second": 50.0})
     model = toy.model.model_copy(update={"compute": compute})
     carded = toy.model_copy(update={"model": model})
-    assert find_speed(layout, toy, "cpu") is None  # nobody has measured it
-    assert find_speed(layout, carded, "cpu") == 50.0
-    assert find_speed(layout, carded, "cuda") is None  # its card was measured on CPU cores
+    assert speed(toy, "cpu") is None  # nobody has measured it
+    assert speed(carded, "cpu") == 50.0
+    assert speed(carded, "cuda") is None  # its card was measured on CPU cores
     made = dataset(20)
     load(layout, finish(planned(made, limit=5).run))
     load(layout, finish(planned(made).run))
     with connect(layout.store, read_only=False) as connection:
         connection.execute("UPDATE runs SET device = 'cuda:0', seconds = 15 + sent")
-    assert find_speed(layout, carded, "cpu") == 50.0
-    assert find_speed(layout, toy, "cuda:1") == pytest.approx(15 / (15 + 15 - START_SECONDS))
+    assert speed(carded, "cpu") == 50.0
+    assert speed(toy, "cuda:1") == pytest.approx(15 / (15 + 15 - START_SECONDS))
     with held(layout.store):
-        assert find_speed(layout, carded, "cuda:1") is None
-        assert find_speed(layout, carded, "cpu") == 50.0
+        assert speed(carded, "cuda:1") is None
+        assert speed(carded, "cpu") == 50.0
 
 
 @contextmanager
