@@ -14,7 +14,6 @@ from ingest.executors.shared.submission import (
     lock_submissions,
 )
 from ingest.executors.slurm.engine import SlurmError, live_jobs
-from ingest.executors.slurm.executor import SlurmExecutor
 from ingest.executors.slurm.overview import chunk_states
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
@@ -40,8 +39,7 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
         What was removed, as lines to report.
 
     Raises:
-        RequestError: None is named, one has a job that is not over or was not submitted to Slurm,
-            or the user did not agree.
+        RequestError: None is named, one has a job that is not over, or the user did not agree.
         SlurmError: Slurm does not answer, so nobody knows whether a job is left.
         StoreError: There is no submission of a name.
     """
@@ -53,15 +51,13 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
     with lock_submissions(layout):
         every = named == [EVERY]
         found = list_submissions(layout) if every else (find_submission(layout, n) for n in named)
-        chosen = [submission for submission in found if submission.engine == SlurmExecutor.name]
-        if not every and len(chosen) < len(named):
-            raise RequestError(f"{names}: not all of them were submitted to Slurm")
+        chosen = list(found)
         over = _without_live_jobs(chosen)
         live = [submission.name for submission in chosen if submission not in over]
         if live and not every:
             raise RequestError(
                 f"{', '.join(live)}: a job is not over, and needs its folder; `matterzoo cancel` "
-                "ends its arrays. Nothing was removed"
+                "ends an array. Nothing was removed"
             )
         if not over:
             raise RequestError(f"no submission of {layout.store} has all its jobs over")
@@ -75,13 +71,18 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
 
 def _without_live_jobs(submissions: Sequence[Submission]) -> list[Submission]:
     """Return the submissions that have no job left."""
+    on_slurm = [submission for submission in submissions if submission.engine == "slurm"]
     try:
-        names = {job.name for job in live_jobs(job_names(submissions))}
+        names = {job.name for job in live_jobs(job_names(on_slurm))} if on_slurm else set()
     except SlurmError as error:
         raise SlurmError(
             f"whether their jobs are over is not known, so nothing was removed: {error}"
         ) from error
-    return [each for each in submissions if not names & {each.job_name, each.load_name}]
+    return [
+        each
+        for each in submissions
+        if each.holder is None and not names & {each.job_name, each.load_name}
+    ]
 
 
 def _describe(submission: Submission) -> str:
