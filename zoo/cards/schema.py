@@ -11,13 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from zoo.cards.base import Card, Identifier, Name
 from zoo.cards.elements import parse_elements
 from zoo.cards.licenses import License
+from zoo.cards.precision import BYTES, HALF, Dtype, Tolerance
 from zoo.cards.twins import twin_seed
 from zoo.cards.weights_source import Weights
 from zoo.encoder import ENERGY
 
-Dtype = Literal["float32", "float64", "bfloat16", "float16"]
-BYTES: dict[str, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}  # of a number
-HALF = ("bfloat16", "float16")  # precisions in which vectors are repeated less closely
 Input = Literal["structure", "smiles", "selfies", "sequence", "backbone", "text", "any"]
 
 
@@ -119,39 +117,6 @@ class Score(Card):
     source: str
 
 
-class Bounds(Card):
-    """The largest differences, relative to the vector's norm, that leave a vector the same.
-
-    Attributes:
-        batch: The difference that another batch or another order of systems may make.
-        rotation: The difference that a rotation may make; None for a model without invariant
-            representations.
-    """
-
-    batch: float = Field(gt=0)
-    rotation: float | None = Field(default=None, gt=0)
-
-
-class Tolerance(Bounds):
-    """The bounds in float32 and float64, and those in half the precision.
-
-    Attributes:
-        bfloat16: The bounds in bfloat16. They also hold for the difference from float32.
-        float16: The same in float16.
-    """
-
-    bfloat16: Bounds | None = None
-    float16: Bounds | None = None
-
-    def at(self, dtype: str) -> Bounds:
-        """Return the bounds in a precision.
-
-        Args:
-            dtype: 'float32', 'float64', ….
-        """
-        return getattr(self, dtype, None) or self
-
-
 class Control(Card):
     """The known answer of a control, which is a model made to test the comparison itself.
 
@@ -173,6 +138,8 @@ class Model(Card):
         title: Its name in words.
         input: The kind of system that it takes.
         elements: The elements that it takes, such as 'H-Rn, Ac-Cm'; None for all.
+        stereochemistry: Whether it tells a written molecule from its mirror image, and reads all
+            spellings alike; None if spelling decides, or if its input is not written so.
         max_atoms: The largest system that it takes, in atoms; None for any size.
         needs_lattice_vectors: Whether it cannot take a structure that is periodic along a lattice
             vector of length 0.
@@ -195,6 +162,7 @@ class Model(Card):
     title: str
     input: Input
     elements: str | None = None
+    stereochemistry: bool | None = None
     max_atoms: int | None = Field(default=None, gt=0)
     needs_lattice_vectors: bool = False
     dtypes: tuple[Dtype, ...] | None = Field(default=None, min_length=1)

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from zoo.cards.family import Family, Selection
-from zoo.cards.schema import Bounds, Model
+from zoo.cards.precision import Bounds
+from zoo.cards.schema import Model
 from zoo.cards.twins import twin_seed
 from zoo.encoder import ENERGY
 from zoo.verify.comparison import compare_energies, compare_vectors
@@ -27,6 +28,7 @@ from zoo.verify.dummy_weights import compute_reference, write_dummy_checkpoint
 from zoo.verify.embedding import Rows, Vectors, embed, to_energies, to_vectors
 from zoo.verify.environment import Start, worker_start
 from zoo.verify.golden import GOLDEN_FILE, find_golden_differences
+from zoo.verify.notation import find_notation_faults, spelled_systems
 from zoo.verify.records import evidence
 from zoo.verify.sample_systems import ROTATED, default_systems, rotate_systems
 from zoo.weights.local import find_weights, needed_files
@@ -109,7 +111,9 @@ class Examination:
     def run(self) -> None:
         """Make every check, and note what fails in `faults` and what does not in `passed`."""
         samples = default_systems()
-        systems = pa.concat_tables([samples, rotate_systems(samples)])
+        written = self.model.stereochemistry is not None
+        spelled = spelled_systems() if written else samples.slice(0, 0)
+        systems = pa.concat_tables([samples, rotate_systems(samples), spelled])
         self.atoms = {row["system_id"]: len(row["numbers"] or ()) for row in systems.to_pylist()}
         rows = self._embed(systems)
         first = to_vectors(rows)
@@ -125,6 +129,8 @@ class Examination:
         differing = compare_vectors(first, to_vectors(again), self.bounds.batch)
         self._note("batch, order and repeat", differing)
         self._check_precision(first, samples)
+        if written:
+            self._note("notation", find_notation_faults(self.model, first, self.bounds.batch))
         self._check_rotation(first)
         self._check_energy(rows, again)
         if self.untrained:

@@ -41,11 +41,21 @@ def default_systems() -> pa.Table:
     found = {"Si": bulk("Si"), "ZnS": bulk("ZnS", "wurtzite", 3.82, 6.26), "Fe": distorted}
     found |= {"CCO": molecule("CH3CH2OH"), "c1ccccc1": molecule("C6H6"), "[Ar]": Atoms("Ar")}
     rows = [_structure_row(name, atoms) for name, atoms in found.items()]
-    rows.append(_row("caffeine") | {"smiles": CAFFEINE})
+    rows.append(molecule_row("caffeine", CAFFEINE))
     for name, (sequence, torsions) in PROTEINS.items():
         chain = build_backbone([torsions[i % len(torsions)] for i in range(len(sequence))])
         rows.append(_row(name) | {"sequence": sequence, "backbone": chain.tolist()})
     return pa.Table.from_pylist(rows, schema=SYSTEMS)
+
+
+def molecule_row(name: str, smiles: str) -> dict[str, Any]:
+    """Return the row of a molecule without positions.
+
+    Args:
+        name: Its name.
+        smiles: Its SMILES.
+    """
+    return _row(name) | {"smiles": smiles}
 
 
 def _structure_row(name: str, atoms: Atoms) -> dict[str, Any]:

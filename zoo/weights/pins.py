@@ -94,7 +94,7 @@ def _measure(
     if file.path not in blob_ids:
         raise WeightsError(
             f"{weights.repo} has no file {file.path} at {weights.revision}; "
-            f"{did_you_mean(file.path, blob_ids)}"
+            f"{_where_else(weights, file) or did_you_mean(file.path, blob_ids)}"
         )
     if file.git_blob not in (None, blob_ids[file.path]):
         raise WeightsError(
@@ -102,6 +102,14 @@ def _measure(
             f"the card says {file.git_blob}"
         )
     return _facts(download_file(weights, file, Path(), log))
+
+
+def _where_else(weights: Weights, file: WeightsFile) -> str | None:
+    """Say that the main branch has a file which the card's revision lacks; None if it has not."""
+    newest = hub.model_info(str(weights.repo), None)
+    if file.path not in {sibling.rfilename for sibling in newest.siblings or []}:
+        return None
+    return f'its main branch has it: write revision = "{newest.sha}" into the card'
 
 
 def _pin_urls(selection: Selection, weights: Weights, log: Log, *, again: bool) -> None:

@@ -101,6 +101,16 @@ def test_a_card_s_own_revision_is_taken(card: Card, net: Repository) -> None:
     assert lock["owner/net"]["files"]["config.json"]["sha256"] == sha256(CONFIG)
 
 
+def test_a_file_that_is_newer_than_the_card_s_revision(card: Card, net: Repository) -> None:
+    revision = net.branches["main"]
+    newest = net.commit({"later.json": b"{}"})
+    text = HUB.replace('"config.json"', '"later.json"')
+    selection = card(text.replace('"owner/net"', f'"owner/net"\nrevision = "{revision}"'))
+    has = f'no file later.json at {revision}; its main branch has it: write revision = "{newest}"'
+    with pytest.raises(WeightsError, match=has):
+        pin(selection, quiet)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

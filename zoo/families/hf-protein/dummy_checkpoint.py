@@ -174,12 +174,36 @@ def write_tokenizer(path: Path, tokens: list[str]) -> None:
     tokenizer.save(str(path))
 
 
+def as_published(network: PreTrainedModel, *, pickled: bool) -> dict[str, torch.Tensor]:
+    """Return the state of a network under the names that the published files have.
+
+    Earlier releases of transformers wrote them. ESM's had the frequencies of rotary positions in
+    every layer, and positions that nothing reads; T5's a bias of the decoder that is gone. What is
+    tied to another tensor is in pickles alone.
+    """
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    if isinstance(network, T5ForConditionalGeneration):
+        bias = state["decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
+        gone = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+        return state | {gone: bias.clone()}
+    frequencies, width = state.pop("esm.rotary_embeddings.inv_freq"), network.config.hidden_size
+    for layer in range(network.config.num_hidden_layers):
+        place = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings"
+        state[f"{place}.inv_freq"] = frequencies.clone()
+    positions = network.config.max_position_embeddings
+    state["esm.embeddings.position_ids"] = torch.arange(positions)[None]
+    state["esm.embeddings.position_embeddings.weight"] = torch.randn(positions, width)
+    if not pickled:
+        del state["lm_head.decoder.weight"]
+    return state
+
+
 def write_weights(network: PreTrainedModel, folder: Path, names: list[str]) -> None:
     """Write the state of the network in as many files as the card names.
 
     The format is PyTorch's pickle or safetensors.
     """
-    state = {key: value.clone() for key, value in network.state_dict().items()}
+    state = as_published(network, pickled=names != ["model.safetensors"])
     if names == ["model.safetensors"]:
         save_file(state, folder / names[0], metadata={"format": "pt"})
         return
