@@ -16,7 +16,7 @@ from query.engine.devices import find_device
 from query.engine.model_sums import ModelSums
 from query.engine.neighbors.finder import ListFinder, ListOrigin, NeighborListCache
 from query.engine.neighbors.lists import Neighborhoods
-from query.engine.protocols import ComparedMetric, Progress, Unreported
+from query.engine.protocols import ComparedMetric, FoundStrips, Progress, Unreported
 from query.engine.tiles import tile_dtype
 from query.engine.undefined import Undefined
 
@@ -39,14 +39,15 @@ class ModelPart:
 class Comparison(Models):
     """Models over the same systems, under one normalization, and what is found about them.
 
-    Vectors, neighbor lists, sums over all pairs of systems and what metrics prepare are found when
-    they are first needed, and kept. Data that give no value are a reason and never raised.
+    Vectors, lists, sums and what metrics prepare are found when they are first needed, and kept.
+    Data that give no value are a reason and never raised.
 
     Attributes:
         k: The number of neighbors; None for each metric's own default.
         device: Where products are computed.
         dtype: The precision of tiles of products.
         progress: Who is told how far the work is.
+        finder: Who finds the neighbor lists.
         sums: The sums over all pairs of systems.
     """
 
@@ -65,6 +66,7 @@ class Comparison(Models):
         recent: RecentVectors | None = None,
         tile_side: int | None = None,
         parts: Sequence[ModelPart] | None = None,
+        strips: FoundStrips | None = None,
     ) -> None:
         """Take the models; nothing is read yet.
 
@@ -81,8 +83,9 @@ class Comparison(Models):
             progress: Who is told how far the work is.
             cache: Where neighbor lists outlive the comparison.
             recent: Where normalized vectors are kept; comparisons may share it.
-            tile_side: The side of the tiles of which all models have one at a time.
+            tile_side: The side of tiles of which all models have one at a time.
             parts: Where each model's normalized vectors and lists come from; see `join`.
+            strips: What other processes have found.
 
         Raises:
             ValueError: A parameter makes no sense.
@@ -92,34 +95,33 @@ class Comparison(Models):
             raise ValueError(f"k = {k}, expected at least 1 neighbor")
         names = [f"model {i}" for i in range(len(tables))] if names is None else names
         n = _rows(tables[0]) if n is None else n
-        given = () if parts is None else parts
+        given = parts or ()
         rows = [ModelRows(part.comparison, part.model, part.rows) for part in given] or None
         super().__init__(tables, names, n, normalize, recent or RecentVectors(), rows)
         self.k, self.device, self.dtype = k, find_device(device), dtype or tile_dtype(n)
         self.progress: Progress = progress or Unreported()
-        lists = [ListOrigin(p.comparison._finder, p.model, p.rows) for p in given] or None
+        lists = [ListOrigin(p.comparison.finder, p.model, p.rows) for p in given] or None
         shared: dict[str, Any] = {"k": k, "device": self.device, "dtype": self.dtype}
-        shared["advance"] = self.progress.advance
-        self._finder: ListFinder = ListFinder(self, cache=cache, origins=lists, **shared)
-        self.sums = ModelSums(self, self._finder, side=tile_side, **shared)
+        shared |= {"advance": self.progress.advance, "strips": strips}
+        self.finder: ListFinder = ListFinder(self, cache=cache, origins=lists, **shared)
+        self.sums = ModelSums(self, self.finder, side=tile_side, **shared)
         self._states: dict[tuple[str, int], Any] = {}
-        self._kept: dict[tuple[Hashable, ...], Any] = {}
-        self._room = KEPT_BYTES
+        self._kept, self._room = dict[tuple[Hashable, ...], Any](), KEPT_BYTES
 
     @classmethod
-    def join(cls, parts: Sequence[ModelPart], k: int | None = None) -> Comparison:
-        """Return a comparison of models of other comparisons on systems that all of them have.
-
-        Neighbor lists are cut from theirs.
+    def join(
+        cls, parts: Sequence[ModelPart], k: int | None = None, strips: FoundStrips | None = None
+    ) -> Comparison:
+        """Return a comparison of models of others on systems that all have; lists are cut.
 
         Args:
             parts: The models, in each the same systems.
             k: The number of neighbors; theirs if None.
+            strips: What other processes have found.
         """
         first = parts[0].comparison
         everywhere = all(len(part.rows) == part.comparison.n for part in parts)
-        # 'zscore' depends on the systems: what was normalized among all does not serve some.
-        reusable = everywhere or first.normalization != "zscore"
+        reusable = everywhere or first.normalization != "zscore"  # which depends on the systems
         return cls(
             [ModelRows(part.comparison, part.model, part.rows).read for part in parts],
             names=[part.comparison.names[part.model] for part in parts],
@@ -130,6 +132,7 @@ class Comparison(Models):
             progress=first.progress,
             recent=first.recent,
             parts=parts if reusable else None,
+            strips=strips,
         )
 
     def subset(self, rows: NDArray[np.int64], k: int | None = None) -> Comparison:
@@ -157,7 +160,7 @@ class Comparison(Models):
             geometry: 'inner' for the largest products, 'euclidean' for the smallest distances.
             k: The number of neighbors; all others if there are fewer.
         """
-        return self._finder.neighbors(i, geometry, k)
+        return self.finder.neighbors(i, geometry, k)
 
     def tied_share(self, i: int, geometry: str, k: int) -> float:
         """Return the share of systems of which the k-th neighbor ties with the next.
@@ -170,10 +173,9 @@ class Comparison(Models):
         Returns:
             From 0 to 1; 0 if so many tie that lists cannot be held.
         """
-        try:
+        with contextlib.suppress(Undefined):
             return float(self.neighbors(i, geometry, k).tied.mean())
-        except Undefined:
-            return 0.0
+        return 0.0
 
     def lengthen_lists(self, k: int) -> None:
         """Make lists that are not found yet hold k neighbors, so that those of subsets can be cut.
@@ -181,7 +183,7 @@ class Comparison(Models):
         Args:
             k: The number of neighbors.
         """
-        self._finder.lengthen(k)
+        self.finder.lengthen(k)
 
     def state(self, metric: ComparedMetric, i: int) -> Any:
         """Return what a metric prepares of model i, which is kept.
@@ -217,9 +219,9 @@ class Comparison(Models):
         Raises:
             Undefined: The metric has no value of these models.
         """
-        for i in (a, b):
-            if (reason := self.reason(i)) is not None:
-                raise Undefined(reason)
+        reason = self.reason(a) or self.reason(b)
+        if reason is not None:
+            raise Undefined(reason)
         k = self.k_of(metric)
         least = metric.least_systems(k)
         if self.n < least:
@@ -237,8 +239,7 @@ class Comparison(Models):
         """
         if key in self._kept:
             return self._kept[key]
-        found = find()
-        if found.nbytes <= self._room:
+        if (found := find()).nbytes <= self._room:
             self._room -= found.nbytes
             self._kept[key] = found
         return found
@@ -265,9 +266,9 @@ class Comparison(Models):
             metrics: The metrics.
         """
         usable = [m for m in metrics if self.n >= m.least_systems(self.k_of(m))]
-        kinds: frozenset[str] = frozenset().union(*(metric.needs for metric in usable))
         listed = [metric for metric in usable if metric.lists is not None]
         if usable:
+            kinds = frozenset().union(*(metric.needs for metric in usable))
             self.sums.compute(kinds, lambda i: self._prepare_lists(i, listed))
 
     def products_ahead(self, metrics: Sequence[ComparedMetric]) -> int:
@@ -280,7 +281,7 @@ class Comparison(Models):
         if self.normalization == "l2" and geometries:
             geometries = {"euclidean"}
         usable = [i for i in range(len(self)) if self.may_have_values(i)]
-        lists = sum(self._finder.products_ahead(i, g) for i in usable for g in geometries)
+        lists = sum(self.finder.products_ahead(i, g) for i in usable for g in geometries)
         kinds = self.sums.missing(frozenset().union(*(metric.needs for metric in metrics)))
         return lists + (len(usable) if kinds else 0) * self.n**2
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,14 +14,19 @@ from query.engine.compared_models import Models
 from query.engine.devices import Scratch
 from query.engine.neighbors.candidates import center
 from query.engine.neighbors.finder import ListFinder
+from query.engine.protocols import FoundStrips
 from query.engine.sums import (
     RANKED,
+    Arrays,
     Centered,
+    FeaturePass,
+    Pass,
     Sums,
-    feature_products,
+    TilePass,
     features_are_cheaper,
-    sum_pairs,
+    join,
 )
+from query.engine.tiles import stacked_tile
 from query.engine.undefined import Undefined
 
 
@@ -37,6 +43,7 @@ class ModelSums:
         dtype: torch.dtype,
         advance: Callable[[int], object],
         side: int | None = None,
+        strips: FoundStrips | None = None,
     ) -> None:
         """Take the models; nothing is added up yet.
 
@@ -47,12 +54,14 @@ class ModelSums:
             device: Where tiles of products are computed.
             dtype: The precision of these tiles.
             advance: Called with the number of products of two vectors that were made.
-            side: The side of a tile; None leaves the choice to the pass.
+            side: The side of a tile; None leaves the choice to the free memory.
+            strips: Sums that other processes have found in strips.
         """
         self._models: Models = weakref.proxy(models)  # which own these sums; see `ListFinder`
         self._finder, self._k = finder, RANKED if k is None else k
         self._device, self._dtype, self._advance = device, dtype, advance
-        self._side = side
+        self._strips = strips
+        self._side = side if strips is None else strips.side
         self._sums: dict[str, Sums] = {}
         self._squares: dict[int, NDArray[np.float64]] = {}
         self._places: dict[int, int] = {}
@@ -76,16 +85,40 @@ class ModelSums:
                 are centered, so that whatever else is done with them needs no second reading.
         """
         kinds = self.missing(kinds)
+        parts = self._strips.sums(kinds) if kinds and self._strips is not None else None
         with Scratch(self._device) as scratch:
             centered: dict[int, Centered] = {}
             for i in range(len(self._models)):
                 if self._models.reason(i) is None:
                     meanwhile(i)
-                    if kinds:
+                    if kinds and parts is None:
                         centered[i] = self._center(i, scratch)
             if kinds:
-                self._places = {i: place for place, i in enumerate(centered)}
-                self._sums |= dict.fromkeys(kinds, self._find(centered, kinds))
+                found = self._find(centered, kinds) if parts is None else self._join(parts)
+                self._places = {i: place for place, i in enumerate(self._usable)}
+                self._sums |= dict.fromkeys(kinds, found)
+            centered.clear()
+
+    @contextmanager
+    def in_strips(self, kinds: frozenset[str]) -> Iterator[Callable[[int], Arrays]]:
+        """Hold what all strips of a pass need.
+
+        Args:
+            kinds: Of `sums.KINDS`.
+
+        Yields:
+            A function that finds the sums of a strip by its number, which `FoundStrips` returns.
+        """
+        with Scratch(self._device) as scratch:
+            centered = {i: self._center(i, scratch) for i in self._usable}
+            opened = self._open(centered, kinds) if centered else None
+            squares = [self._squares[i] for i in self._usable]
+
+            def find(number: int) -> Arrays:
+                found = {} if opened is None else opened.find(number)
+                return found if number else found | {"squares": np.array(squares)}
+
+            yield find
             centered.clear()
 
     def of_kind(self, kind: str) -> Sums:
@@ -131,17 +164,26 @@ class ModelSums:
         self._squares[i] = squares.numpy()
         return Centered(scratch.hold(z), squares)
 
+    @property
+    def _usable(self) -> list[int]:
+        return [i for i in range(len(self._models)) if self._models.reason(i) is None]
+
+    def _join(self, parts: Iterable[Arrays]) -> Sums:
+        parts = list(parts)
+        squares = parts[0].pop("squares")
+        self._squares |= dict(zip(self._usable, squares, strict=True))
+        return join(parts) if len(squares) else Sums()
+
     def _find(self, centered: dict[int, Centered], kinds: frozenset[str]) -> Sums:
+        return self._open(centered, kinds).run(self._advance) if centered else Sums()
+
+    def _open(self, centered: dict[int, Centered], kinds: frozenset[str]) -> Pass:
         found = list(centered.values())
-        if not found:
-            return Sums()
+        side = self._side or stacked_tile(self._device, len(found), found[0].z.element_size())
         if kinds == {"kernels"} and features_are_cheaper(found):
-            self._advance(len(found) * self._models.n**2)
-            return Sums(kernels=feature_products(found, self._device))
+            return FeaturePass(found, self._device, side)
         lists = [self._ranked(i) for i in centered] if "ranks" in kinds else []
-        return sum_pairs(
-            found, kinds, lists, device=self._device, advance=self._advance, side=self._side
-        )
+        return TilePass(found, kinds, lists, device=self._device, side=side)
 
     def _ranked(self, i: int) -> NDArray[np.int32]:
         """Return a model's nearest systems, (n, k); nobody in particular where systems tie."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 
 class ComparedMetric(Protocol):
@@ -51,6 +54,36 @@ class ComparedMetric(Protocol):
             a: The number of the first model.
             b: The number of the second.
             estimator: One of the metric's estimators, None if it has none.
+        """
+
+
+class FoundStrips(Protocol):
+    """What other processes have found for a comparison, in strips of its systems."""
+
+    @property
+    def side(self) -> int:
+        """The side of the tiles of which all models have one at a time."""
+
+    def lists(self, model: int, geometry: str, k: int) -> Iterable[Any] | None:
+        """Return the neighbor lists of a model in strips, in their order, or None.
+
+        Args:
+            model: The number of the model.
+            geometry: 'inner' or 'euclidean'.
+            k: The least number of neighbors.
+
+        Returns:
+            `NeighborLists` of distinct vectors; see `neighbors.search.join_lists`.
+        """
+
+    def sums(self, kinds: frozenset[str]) -> Iterable[dict[str, NDArray[Any]]] | None:
+        """Return the sums of a pass in strips, in their order, or None.
+
+        Args:
+            kinds: Of `sums.KINDS`.
+
+        Returns:
+            What `ModelSums.in_strips` found.
         """
 
 

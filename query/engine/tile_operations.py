@@ -82,6 +82,7 @@ def tally_closer(
     limits: Tensor,
     precision: float,
     tallies: Tensor,
+    begun: int = 0,
 ) -> None:
     """Tally the systems of the tile by the limits that they are closer than; see `closer_counts`.
 
@@ -97,16 +98,17 @@ def tally_closer(
             ascending for each system, (n, t).
         precision: The relative difference up to which two values are the same.
         tallies: The tallies, (n, t + 1) int32, added to.
+        begun: The first of the systems that have been tallied. It decides how long this takes.
     """
     if tile.device.type != "cpu":
         _tally_closer_torch(tile, squares, part, other, limits, precision, tallies)
         return
     table, square, limit, found = (x.numpy() for x in (tile, squares, limits, tallies))
     bonus, precision = square / 2, square.dtype.type(precision)
-    given = (limit[part], square[part], precision, other.start, found[part])
+    given = (limit[part], square[part], precision, other.start - begun, found[part])
     kernels.tally_rows(table, bonus[other], part.start - other.start, *given)
     if part != other:
-        given = (limit[other], square[other], precision, part.start, found[other])
+        given = (limit[other], square[other], precision, part.start - begun, found[other])
         kernels.tally_columns(table, bonus[part], *given)
 
 

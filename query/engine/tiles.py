@@ -13,6 +13,7 @@ CPU_TILE = (1024, 2048)
 CUDA_TILE = (4096, 16384)
 # The largest side of the square tiles that all models have at the same time.
 CPU_STACK, CUDA_STACK = 512, 8192
+MOST_STRIPS = 64  # of a pass over all pairs of systems: enough for as many processes to share
 SMALL = 2048  # systems, up to which products in float64 take no time that anyone would notice
 
 
@@ -46,7 +47,9 @@ def cut(n: int, step: int, start: int = 0) -> Iterator[slice]:
     return (slice(i, min(i + step, n)) for i in range(start, n, step))
 
 
-def upper(n: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+def upper(
+    n: int, rows: int, columns: int, strip: slice | None = None
+) -> Iterator[tuple[slice, slice]]:
     """Yield tiles that cover every pair i ≤ j once, as rows and columns.
 
     Tiles on the diagonal are square and hold their pairs both ways.
@@ -55,10 +58,30 @@ def upper(n: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
         n: The number of systems.
         rows: The most rows of a tile.
         columns: The most columns of a tile.
+        strip: The systems of the rows, of `triangle_strips`; None for all.
     """
-    for part in cut(n, rows):
+    strip = slice(0, n) if strip is None else strip
+    for part in cut(strip.stop, rows, strip.start):
         yield part, part
         yield from ((part, other) for other in cut(n, columns, part.stop))
+
+
+def triangle_strips(n: int, side: int) -> list[slice]:
+    """Return the systems whose tiles a strip has, so that all strips have about as many tiles.
+
+    A strip has tiles of its systems with themselves and with those after them. The cut depends on
+    nothing but the number of systems: sums are added within a strip and then over strips, and a
+    float remembers in which order.
+
+    Args:
+        n: The number of systems.
+        side: The side of a tile.
+    """
+    blocks_of_rows = -(-n // side)
+    count = min(blocks_of_rows, MOST_STRIPS)
+    ends = [round(blocks_of_rows * (1 - (1 - s / count) ** 0.5)) for s in range(count + 1)]
+    starts = sorted({side * end for end in ends[:-1]})
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
 
 
 def product_tile(device: torch.device) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from query.reading.vectors import Reader, StoredVectors
 from query.statistics.interval import subsets
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.options import Options
-from query.tables.shared.pairs import ModelPair, common_rows, make_comparisons, why_nothing
+from query.tables.shared.pairs import common_rows, why_nothing
 from query.tables.shared.parameters import (
     DATASET,
     DEVICE,
@@ -36,6 +36,7 @@ from query.tables.shared.parameters import (
     SYSTEMS,
     K,
 )
+from query.tables.shared.plans import ModelPair, make_comparisons
 from query.tables.shared.selecting import Names, select
 
 _PARTS = (16, 8, 4, 2)  # of all systems, of which a curve is made where no sizes are named

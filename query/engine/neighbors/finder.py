@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from query.engine.compared_models import Models, VectorsLike
 from query.engine.neighbors.lists import Neighborhoods, NeighborLists
-from query.engine.neighbors.search import cut_lists, find_lists, find_some_lists
+from query.engine.neighbors.search import (
+    cut_lists,
+    find_lists,
+    find_some_lists,
+    join_lists,
+    list_strip,
+)
+from query.engine.protocols import FoundStrips
 from query.engine.undefined import Undefined
 
 DEFAULT_K = 25  # neighbors, which Edamadaka et al. (2025) use throughout
@@ -74,6 +81,7 @@ class ListFinder:
         cache: NeighborListCache | None = None,
         origins: Sequence[ListOrigin] | None = None,
         rows: NDArray[np.int64] | None = None,
+        strips: FoundStrips | None = None,
     ) -> None:
         """Take the models; nothing is searched yet.
 
@@ -86,12 +94,13 @@ class ListFinder:
             cache: Where lists outlive the comparison.
             origins: Lists from which each model's lists can be cut.
             rows: The systems that get lists, (r,) ascending; all if None.
+            strips: Lists that other processes have found in strips.
         """
         # The models own their finder. Without a circle their vectors go when they go, and not at
         # some later time.
         self._models: Models = weakref.proxy(models)
         self._cache, self._origins = cache, origins
-        self._rows = rows
+        self._rows, self._strips = rows, strips
         self._device, self._dtype, self._advance = device, dtype, advance
         self._longest = DEFAULT_K if k is None else k
         self._lists: dict[tuple[int, str], NeighborLists | Undefined] = {}
@@ -129,6 +138,25 @@ class ListFinder:
         for origin in self._origins or ():
             origin.finder.lengthen(k)
 
+    def list_strip(self, i: int, geometry: str, number: int, count: int) -> NeighborLists:
+        """Return one of several strips of a model's lists; see `search.list_strip`.
+
+        Args:
+            i: The number of the model.
+            geometry: 'inner' or 'euclidean'.
+            number: The number of the strip, from 0.
+            count: How many there are.
+
+        Raises:
+            Undefined: The model has no values, or too many systems tie.
+        """
+        models = self._models
+        of_model = self._longer(), geometry, models.resolution(i), models.names[i]
+        n = models.resolution(i).n_distinct
+        part = slice(n * number // count, n * (number + 1) // count)
+        how: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
+        return list_strip(models.vectors(i), part, *of_model, **how)
+
     def products_ahead(self, i: int, geometry: str) -> int:
         """Return how many products of two vectors it takes to find a model's lists.
 
@@ -158,7 +186,12 @@ class ListFinder:
     def _find_lists(self, i: int, geometry: str) -> NeighborLists:
         if self._origins is not None:
             return self._cut(i, geometry, self._origins[i])
-        k = min(self._models.n - 1, self._longest + max(8, self._longest // 4))
+        k = self._longer()
+        strips = None if self._strips is None else self._strips.lists(i, geometry, k)
+        if strips is not None:
+            models = self._models
+            of_model = models.vectors(i), models.resolution(i), models.names[i]
+            return join_lists(list(strips), *of_model)
         if self._cache is None:
             return self._search(i, k, geometry)
         table = self._models.read(i)
@@ -169,6 +202,10 @@ class ListFinder:
         lists = self._search(i, k, geometry)
         self._cache.keep(table, self._models.normalization, geometry, lists)
         return lists
+
+    def _longer(self) -> int:
+        """Return the length of lists, a little more than is asked for."""
+        return min(self._models.n - 1, self._longest + max(8, self._longest // 4))
 
     def _cut(self, i: int, geometry: str, origin: ListOrigin) -> NeighborLists:
         models = self._models

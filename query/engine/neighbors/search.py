@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from query.engine import kernels, threads
-from query.engine.neighbors.candidates import best_candidates
-from query.engine.neighbors.lists import NeighborLists, expand, offsets, require_room
-from query.engine.resolution import SPREAD, Resolution
-from query.engine.tiles import FLOAT64_BYTES, blocks
+from query.engine.neighbors.distinct import (
+    empty_lists,
+    first_of_distinct,
+    flat_lists,
+    own_values,
+    whole_rows,
+)
+from query.engine.neighbors.lists import NeighborLists, expand, offsets
+from query.engine.resolution import Resolution
 
 
 def find_lists(
@@ -43,20 +47,70 @@ def find_lists(
     Raises:
         Undefined: Too many systems tie.
     """
-    distinct = _distinct(resolution.label)
-    u = x if len(distinct) == len(x) else x[torch.from_numpy(distinct)]
-    lists = _empty(x, u, k, geometry, resolution, distinct)
-    few = min(k, len(u) - 1)
-    index, exact, limit = best_candidates(
-        u, few, geometry, np.zeros(len(u)), dtype, device, advance
-    )
+    flat, u = flat_lists(x, None, k, geometry, resolution, name, dtype, device, advance)
     advance(len(x) ** 2 - len(u) ** 2)
-    flat, unsure = _keep_sure(lists, index, exact, limit, few)
-    if unsure.size:
-        flat = flat.with_lists(unsure, _whole_rows(u, unsure, few, lists, name))
-    return (
-        flat if len(u) == len(x) else expand(flat, _own(u, lists.products), resolution.label, name)
-    )
+    return join_lists([flat], x, resolution, name)
+
+
+def list_strip(
+    x: Tensor,
+    part: slice,
+    k: int,
+    geometry: str,
+    resolution: Resolution,
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
+) -> NeighborLists:
+    """Return the lists of some of the distinct vectors, which `join_lists` makes those of systems.
+
+    Args:
+        x: The normalized vectors, (n, d) float64.
+        part: The numbers of the distinct vectors, of `resolution.label`.
+        k: The number of neighbors, below n.
+        geometry: 'inner' for the largest products, 'euclidean' for the smallest distances.
+        resolution: What the precision of the vectors can tell apart.
+        name: How reasons call the model.
+        dtype: The precision of the tiles of products.
+        device: Where the tiles are computed; that of x if None.
+
+    Raises:
+        Undefined: Too many systems tie.
+    """
+    which = np.arange(part.start, part.stop)
+    given = (k, geometry, resolution, name, dtype, device, lambda pairs: None)
+    return flat_lists(x, which, *given)[0]
+
+
+def join_lists(
+    strips: Sequence[NeighborLists], x: Tensor, resolution: Resolution, name: str
+) -> NeighborLists:
+    """Return the lists of all systems, which are the same however the distinct vectors were cut.
+
+    Args:
+        strips: The lists of all distinct vectors in their order.
+        x: The normalized vectors, (n, d) float64.
+        resolution: What the precision of the vectors can tell apart.
+        name: How reasons call the model.
+
+    Raises:
+        Undefined: Too many systems tie.
+    """
+    flat = strips[0]
+    if len(strips) > 1:
+        flat = replace(
+            flat,
+            index=np.concatenate([strip.index for strip in strips]),
+            value=np.concatenate([strip.value for strip in strips]),
+            begin=offsets(np.concatenate([np.diff(strip.begin) for strip in strips])),
+            slack=np.concatenate([strip.slack for strip in strips]),
+        )
+    distinct = first_of_distinct(resolution.label)
+    if len(distinct) == len(x):
+        return replace(flat, label=np.arange(len(x)))
+    u = x[torch.from_numpy(distinct)]
+    return expand(flat, own_values(u, flat.products), resolution.label, name)
 
 
 def find_some_lists(
@@ -87,22 +141,12 @@ def find_some_lists(
     Raises:
         Undefined: Too many systems tie.
     """
-    distinct = _distinct(resolution.label)
-    apart = len(distinct) == len(x)
-    u = x if apart else x[torch.from_numpy(distinct)]
+    apart = resolution.n_distinct == len(x)
     label = np.arange(len(x)) if apart else resolution.label
     which = np.unique(label[rows])
-    every = _empty(x, u, k, geometry, resolution, distinct)
-    lists = replace(every, slack=every.slack[which])
-    few = min(k, len(u) - 1)
-    index, exact, limit = best_candidates(
-        u, few, geometry, np.zeros(len(u)), dtype, device, advance, which
-    )
-    flat, unsure = _keep_sure(lists, index, exact, limit, few)
-    if unsure.size:
-        flat = flat.with_lists(unsure, _whole_rows(u, which[unsure], few, every, name))
+    flat, u = flat_lists(x, which, k, geometry, resolution, name, dtype, device, advance)
     if not apart:
-        flat = expand(flat, _own(u, lists.products), label, name, which)
+        flat = expand(flat, own_values(u, flat.products), label, name, which)
     number = np.full(len(u), len(which))  # the number of the one empty list
     number[which] = np.arange(len(which))
     begin, slack = np.append(flat.begin, flat.begin[-1]), np.append(flat.slack, 0.0)
@@ -135,147 +179,11 @@ def cut_lists(
     found, short = lists.among(rows, k)
     if not short.size:
         return found
-    distinct = _distinct(found.label)
+    distinct = first_of_distinct(found.label)
     u = x[torch.from_numpy(distinct)]
     geometry = "inner" if lists.products else "euclidean"
-    plain = _empty(x, u, k, geometry, resolution, distinct)
-    again = _whole_rows(u, short, min(k, len(u) - 1), plain, name)
+    plain = empty_lists(x, u, k, geometry, resolution, distinct)
+    again = whole_rows(u, short, min(k, len(u) - 1), plain, name)
     if not np.array_equal(distinct, np.arange(len(x))):  # lists are numbered otherwise than systems
-        again = expand(again, _own(u, lists.products), found.label, name, short)
+        again = expand(again, own_values(u, lists.products), found.label, name, short)
     return found.with_lists(short, again)
-
-
-def _empty(
-    x: Tensor, u: Tensor, k: int, geometry: str, resolution: Resolution, distinct: NDArray[np.int64]
-) -> NeighborLists:
-    """Return lists of the distinct vectors u, of all vectors x, without any entry."""
-    grain = resolution.grain[distinct]
-    if geometry == "inner":
-        lengths = torch.linalg.vector_norm(u, dim=1).numpy()
-        slack, relative = SPREAD * (grain * lengths.max() + lengths * grain.max()), 0.0
-    else:
-        # The rounding of a neighbor's vector is bounded by that of the owner's vector and that
-        # of the difference between the two.
-        slack, relative = 2 * SPREAD * grain, SPREAD * resolution.precision
-    begin = np.zeros(len(u) + 1, np.int64)
-    nothing = np.empty(0, np.int32), np.empty(0)
-    return NeighborLists(
-        k, *nothing, begin, np.arange(len(u)), slack, relative, geometry == "inner"
-    )
-
-
-def _keep_sure(
-    lists: NeighborLists,
-    index: NDArray[np.int32],
-    exact: NDArray[np.float64],
-    limit: NDArray[np.float64],
-    k: int,
-) -> tuple[NeighborLists, NDArray[np.intp]]:
-    """Return lists of what `best_candidates` found, and which of them may lack a neighbor."""
-    value = exact if lists.products else -exact
-    flat = _keep(lists, index.ravel(), value.ravel(), np.arange(len(index) + 1) * index.shape[1], k)
-    reach = _reach(lists, value[:, k - 1])
-    return flat, np.flatnonzero(limit >= reach if lists.products else -limit <= reach)
-
-
-def _keep(
-    lists: NeighborLists,
-    index: NDArray[np.int32],
-    value: NDArray[np.float64],
-    begin: NDArray[np.int64],
-    k: int,
-) -> NeighborLists:
-    """Return lists of these candidates: the k nearest and those that tie with the k-th."""
-    kept, its = np.empty_like(index), np.empty_like(value)
-    length = np.empty(len(begin) - 1, np.int64)
-    ties = (lists.slack, lists.relative, lists.products)
-    end = kernels.keep_near(index, value, begin, k, *ties, kept, its, length)
-    return replace(lists, index=kept[:end].copy(), value=its[:end].copy(), begin=offsets(length))
-
-
-def _whole_rows(
-    u: Tensor, rows: NDArray[np.int64], k: int, lists: NeighborLists, name: str
-) -> NeighborLists:
-    """Return the lists of some rows of distinct vectors u, each searched as a whole in float64."""
-    mean = u.mean(dim=0)
-    centered = u - mean
-    squares = centered.square().sum(dim=1)
-    left = u if lists.products else centered
-    longest = torch.linalg.vector_norm(left, dim=1).amax() * squares.amax().sqrt()
-    error = torch.finfo(u.dtype).eps * (16 + u.shape[1] ** 0.5) * float(longest)
-    parts: list[NeighborLists] = []
-    entries = 0
-    for part in blocks(len(rows), len(u) * FLOAT64_BYTES):
-        some = replace(lists, slack=lists.slack[rows[part]])
-        chosen = torch.from_numpy(rows[part])
-        tile = left[chosen] @ centered.T
-        if not lists.products:  # minus half the squared distance, but for a constant of the row
-            tile -= squares / 2
-        tile[torch.arange(len(chosen)), chosen] = -torch.inf
-        last = tile.topk(k, dim=1).values[:, -1].numpy()
-        near = torch.from_numpy(_least(some, last, squares[chosen].numpy(), error))
-        owner, column = (tile >= near[:, None]).nonzero().numpy().T
-        begin = offsets(np.bincount(owner, minlength=len(chosen)))
-        index, value = column.astype(np.int32), np.empty(len(column))
-        _score(u, rows[part], index, begin, lists.products, value)
-        parts.append(_keep(some, index, value, begin, k))
-        entries += len(parts[-1].index)
-        require_room(entries, name, len(u))
-    return replace(
-        lists,
-        index=np.concatenate([part.index for part in parts]),
-        value=np.concatenate([part.value for part in parts]),
-        begin=offsets(np.concatenate([np.diff(part.begin) for part in parts])),
-        slack=lists.slack[rows],
-    )
-
-
-def _least(
-    lists: NeighborLists, last: NDArray[np.float64], squares: NDArray[np.float64], error: float
-) -> NDArray[np.float64]:
-    """Return the least value in a tile that may tie with the k-th of its row, `last`.
-
-    squares: The squared lengths of the rows' vectors.
-    """
-    if lists.products:
-        return last - lists.slack - error
-    return (squares - _reach(lists, np.maximum(squares - 2 * last, 0.0) + 2 * error)) / 2 - error
-
-
-def _reach(lists: NeighborLists, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the furthest value that ties with each of these, one per list."""
-    if lists.products:
-        return value - lists.slack
-    roots = np.sqrt(value)
-    return np.square(roots + lists.slack + lists.relative * roots)
-
-
-def _score(
-    u: Tensor,
-    rows: NDArray[np.int64],
-    index: NDArray[np.int32],
-    begin: NDArray[np.int64],
-    products: bool,
-    out: NDArray[np.float64],
-) -> None:
-    """Fill in the value of every entry, from the vectors themselves."""
-    table = u.numpy()
-    compute = kernels.inner_products if products else kernels.squared_distances
-
-    def score(part: slice) -> None:
-        for q in range(part.start, part.stop):
-            entries = slice(begin[q], begin[q + 1])
-            compute(table, rows[q : q + 1], index[None, entries], out[None, entries])
-
-    threads.each(score, threads.parts(len(rows), 64))
-
-
-def _distinct(label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one system of each distinct vector, the first."""
-    return np.unique(label, return_index=True)[1]
-
-
-def _own(u: Tensor, products: bool) -> NDArray[np.float64]:
-    """Return the value of each vector with itself."""
-    own: NDArray[np.float64] = (u.square().sum(dim=1) if products else u.new_zeros(len(u))).numpy()
-    return own

@@ -19,7 +19,8 @@ def test_features_and_tiles_give_the_same_kernel_products() -> None:
     models = [table(70, d, seed=d) for d in (3, 9, 40)]
     centered = [x - x.mean(dim=0) for x in models]
     given = [sums.Centered(z, z.square().sum(dim=1)) for z in centered]
-    tiled = sums.sum_pairs(
-        given, frozenset({"kernels"}), [], device=torch.device("cpu"), side=16
-    ).kernels
-    assert tiled == pytest.approx(sums.feature_products(given, torch.device("cpu")), rel=1e-12)
+    cpu = torch.device("cpu")
+    tiled = sums.TilePass(given, frozenset({"kernels"}), [], device=cpu, side=16)
+    featured = sums.FeaturePass(given, cpu, side=16)
+    found = tiled.run(lambda products: None).kernels
+    assert found == pytest.approx(featured.run(lambda products: None).kernels, rel=1e-12)

@@ -20,9 +20,7 @@ pair of models.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from query.engine import threads
+from query.engine.sums.found import Arrays, Centered, Sums, join
 from query.engine.tile_operations import (
     closeness_of,
     closer_counts,
@@ -37,13 +36,8 @@ from query.engine.tile_operations import (
     rounding,
     tally_closer,
 )
-from query.engine.tiles import cut, stacked_tile, upper
+from query.engine.tiles import cut, triangle_strips, upper
 
-Matrix = NDArray[np.float64]
-
-EMPTY: Matrix = np.empty((0, 0))
-KINDS = ("kernels", "distances", "ranks")
-RANKED = 1  # of each model's nearest systems are ranked, unless more are asked for
 SMALL = 2**15  # products of two vectors, which one thread makes in some ten microseconds
 LANDMARKS = 256  # systems, from which row means are estimated
 CHUNK = 8192  # elements that are summed in the precision of the tiles
@@ -53,91 +47,36 @@ SHARE = 8 * CHUNK  # elements of each tile of which a thread takes the products 
 APART = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Centered:
-    """One model's vectors about their mean.
-
-    Attributes:
-        z: The vectors, (n, d), in the precision of the tiles.
-        squares: Their squared lengths, (n,) float64.
-    """
-
-    z: Tensor
-    squares: Tensor
-
-
-class Sums(NamedTuple):
-    """What the pass found, for models numbered as given; what was not asked for is empty.
-
-    Attributes:
-        kernels: Σ_ij K_ij L_ij, i = j included, (M, M).
-        distances: Σ_ij E_ij F_ij of the shifted distances, i = j included, (M, M).
-        distance_rows: Σ_j E_ij, i = j included, (M, n).
-        distance_diagonal: E_ii, (M, n).
-        ranks: For a model b, system i, model a and the t-th nearest system of i in a: how many
-            systems are closer to i in b, counted twice, without and with those as close; (M, n, M,
-            k). The nearest system is one of these itself, so its place is half of the count and a
-            half.
-    """
-
-    kernels: Matrix = EMPTY
-    distances: Matrix = EMPTY
-    distance_rows: Matrix = EMPTY
-    distance_diagonal: Matrix = EMPTY
-    ranks: NDArray[np.int32] = np.empty((0, 0, 0, 0), np.int32)
-
-
-def sum_pairs(
-    models: Sequence[Centered],
-    kinds: frozenset[str],
-    nearest: Sequence[NDArray[np.int32]],
-    *,
-    device: torch.device,
-    advance: Callable[[int], object] = lambda pairs: None,
-    side: int | None = None,
-) -> Sums:
-    """Find the sums of these kinds for all pairs of models.
-
-    Args:
-        models: The models over the same n systems, n ≥ 2.
-        kinds: Of KINDS.
-        nearest: For 'ranks' the lists of which places are counted, one per model, (n, k).
-        device: Where tiles are computed.
-        advance: Called with the number of products (pairs of systems × models) that each step
-            covered.
-        side: The side of a tile; None leaves the choice to the free memory.
-
-    Returns:
-        The sums.
-    """
-    return _Pass(models, kinds, nearest, device, side).run(advance)
-
-
-class _Pass:
-    """The state of one pass."""
+class TilePass:
+    """Finds the sums of these kinds for all pairs of models; a `query.engine.sums.Pass`."""
 
     def __init__(
         self,
         models: Sequence[Centered],
         kinds: frozenset[str],
         nearest: Sequence[NDArray[np.int32]],
+        *,
         device: torch.device,
-        side: int | None,
+        side: int,
     ) -> None:
-        self.kinds, self.device = kinds, device
+        """Take the models, and prepare what all tiles need.
+
+        Args:
+            models: The models over the same n systems, n ≥ 2.
+            kinds: Of KINDS.
+            nearest: For 'ranks' the lists of which places are counted, one per model, (n, k).
+            device: Where tiles are computed.
+            side: The side of a tile.
+        """
+        self.kinds, self.device, self.side = kinds, device, side
         self.z = [model.z for model in models]
         self.count, self.n = len(models), len(models[0].z)
         self.dtype = self.z[0].dtype
-        self.side = side or stacked_tile(device, self.count, self.dtype.itemsize)
         self.squares = torch.stack([model.squares.to(device, self.dtype) for model in models])
         self.stack = self._room()
         # Distances take the place of inner products, unless these are needed, too.
         self.apart = self._room() if {"kernels", "distances"} <= kinds else self.stack
-        if "kernels" in kinds:
-            self.kernels = torch.zeros(self.count, self.count, dtype=torch.float64, device=device)
         if "distances" in kinds:
-            self.distances = torch.zeros(self.count, self.count, dtype=torch.float64, device=device)
-            self.rows = torch.zeros(self.count, self.n, dtype=torch.float64, device=device)
             self.shift = torch.stack(
                 [row_means(z.to(device), s) for z, s in zip(self.z, self.squares, strict=True)]
             )
@@ -148,42 +87,78 @@ class _Pass:
         elements = min(self.side, self.n) ** 2
         return torch.empty(self.count, elements + APART, dtype=self.dtype, device=self.device)
 
+    def find(self, number: int) -> Arrays:
+        """Return the sums of one strip; see `Pass.find`.
+
+        Args:
+            number: The strip.
+        """
+        strip = triangle_strips(self.n, self.side)[number]
+        self._begin_counting()
+        found = self._sum(strip, strip.start, lambda products: None)
+        start = np.array(strip.start)
+        return found | self._counted(strip.start) | {"start": start}
+
     def run(self, advance: Callable[[int], object]) -> Sums:
+        """Return the added sums of all strips; see `Pass.run`.
+
+        Args:
+            advance: Called with the number of products that each step covered.
+        """
+        self._begin_counting()
+        strips = triangle_strips(self.n, self.side)
+        sums = join(self._sum(strip, 0, advance) for strip in strips)
+        return sums._replace(**self._counted(0))  # counts are whole numbers: their order is nothing
+
+    def _sum(self, strip: slice, begun: int, advance: Callable[[int], object]) -> Arrays:
+        """Return the sums of a strip, and count what is closer in it.
+
+        begun: The first of the systems that have been counted.
+        """
         small = self.count * self.n**2 < SMALL  # then waking threads takes longer than the work
         each = map if small else threads.each
         alone = small or self.device.type == "cpu" and self.count >= torch.get_num_threads()
-        for part, other in upper(self.n, self.side, self.side):
+        sums = _Totals(self.count, self.n, self.device)
+        for part, other in upper(self.n, self.side, self.side, strip):
             height, width = part.stop - part.start, other.stop - other.start
             flat, apart = (room[:, : height * width] for room in (self.stack, self.apart))
             tiles, distances = (room.view(self.count, height, width) for room in (flat, apart))
             if not alone:  # with few models, all threads share each product
                 for m in range(self.count):
                     self._multiply(tiles, part, other, m)
-            for_model = partial(self._model, tiles, distances, part, other, alone)
-            list(each(for_model, range(self.count)))
+            given = tiles, distances, part, other, alone, begun, sums.rows
+            list(each(partial(self._model, *given), range(self.count)))
             weight = 1 if part == other else 2
             if "kernels" in self.kinds:
-                self.kernels += weight * products(flat)
+                sums.kernels += weight * products(flat)
             if "distances" in self.kinds:
-                self.distances += weight * products(apart)
+                sums.distances += weight * products(apart)
             advance(self.count * height * width * weight)
-        return self._found()
+        return self._found(sums, strip)
 
     def _multiply(self, tiles: Tensor, part: slice, other: slice, m: int) -> None:
         z = self.z[m]
         torch.mm(z[part].to(self.device), z[other].to(self.device).T, out=tiles[m])
 
     def _model(
-        self, tiles: Tensor, distances: Tensor, part: slice, other: slice, alone: bool, m: int
+        self,
+        tiles: Tensor,
+        distances: Tensor,
+        part: slice,
+        other: slice,
+        alone: bool,
+        begun: int,
+        rows: Tensor,
+        m: int,
     ) -> None:
         if alone:
             self._multiply(tiles, part, other, m)
         squares = self.squares[m]
         if "ranks" in self.kinds:
             ranked = self.limits[m], self.precision[m], self.tallies[m]
-            tally_closer(tiles[m], squares, part, other, *ranked)
+            tally_closer(tiles[m], squares, part, other, *ranked, begun)
         if "distances" in self.kinds:
-            given = squares, self.shift[m], part, other, self.rows[m]
+            given = squares, self.shift[m], part, other, rows[m]
             find_distances(tiles[m], distances[m], *given)
 
     def _prepare_ranks(
@@ -196,55 +171,42 @@ class _Pass:
             range(self.count),
         )
         self.limits, self.order = zip(*found, strict=True)
-        shape = (self.count, self.n, wanted.shape[1] + 1)
-        self.tallies = torch.zeros(shape, dtype=torch.int32, device=self.device)
 
-    def _found(self) -> Sums:
-        sums: dict[str, Any] = {}
-        if "kernels" in self.kinds:
-            sums["kernels"] = self.kernels.cpu().numpy()
-        if "distances" in self.kinds:
-            sums["distances"] = self.distances.cpu().numpy()
-            sums["distance_rows"] = self.rows.cpu().numpy()
-            sums["distance_diagonal"] = (-2 * self.shift).to(torch.float64).cpu().numpy()
+    def _begin_counting(self) -> None:
         if "ranks" in self.kinds:
-            counts = map(closer_counts, self.tallies, self.order)
-            ranks = torch.stack([found.cpu() for found in counts])
-            sums["ranks"] = ranks.view(self.count, self.n, self.count, -1).numpy()
-        return Sums(**sums)
+            shape = (self.count, self.n, self.limits[0].shape[1] + 1)
+            self.tallies = torch.zeros(shape, dtype=torch.int32, device=self.device)
+
+    def _counted(self, start: int) -> Arrays:
+        """Return the counts of the systems from `start` on."""
+        if "ranks" not in self.kinds:
+            return {}
+        pairs = zip(self.tallies, self.order, strict=True)
+        counts = [closer_counts(t[start:], order[start:]).cpu() for t, order in pairs]
+        shape = self.count, self.n - start, self.count, -1
+        return {"ranks": torch.stack(counts).view(shape).numpy()}
+
+    def _found(self, sums: _Totals, strip: slice) -> Arrays:
+        found: Arrays = {}
+        if "kernels" in self.kinds:
+            found["kernels"] = sums.kernels.cpu().numpy()
+        if "distances" in self.kinds:
+            found["distances"] = sums.distances.cpu().numpy()
+            found["start"] = np.array(strip.start)
+            found["distance_rows"] = sums.rows[:, strip.start :].cpu().numpy()
+            if strip.start == 0:
+                diagonal = (-2 * self.shift).to(torch.float64)
+                found["distance_diagonal"] = diagonal.cpu().numpy()
+        return found
 
 
-def features_are_cheaper(models: Sequence[Centered]) -> bool:
-    """Return whether products of features cost less than tiles of all pairs of systems.
+class _Totals:
+    """The sums of a strip that are floats."""
 
-    Features take n · d_a · d_b per pair of models, tiles n² · d per model and n² per pair.
-
-    Args:
-        models: The models.
-    """
-    n, count = len(models[0].z), len(models)
-    width = sum(model.z.shape[1] for model in models)
-    return width**2 <= n * (width + count**2)
-
-
-def feature_products(models: Sequence[Centered], device: torch.device) -> NDArray[np.float64]:
-    """Return Σ_ij K_ij L_ij = ‖XᵀY‖² for every pair of models, (M, M).
-
-    Args:
-        models: The models.
-        device: Where products are computed.
-    """
-    found = np.empty((len(models), len(models)))
-    for a, left in enumerate(models):
-        for b, right in enumerate(models[: a + 1]):
-            total = torch.zeros(
-                left.z.shape[1], right.z.shape[1], dtype=torch.float64, device=device
-            )
-            for start in range(0, len(left.z), CHUNK):
-                part = slice(start, start + CHUNK)
-                total += left.z[part].to(device).T @ right.z[part].to(device)
-            found[a, b] = found[b, a] = total.square_().sum().item()
-    return found
+    def __init__(self, count: int, n: int, device: torch.device) -> None:
+        self.kernels = torch.zeros(count, count, dtype=torch.float64, device=device)
+        self.distances = torch.zeros_like(self.kernels)
+        self.rows = torch.zeros(count, n, dtype=torch.float64, device=device)
 
 
 def products(flat: Tensor) -> Tensor:
@@ -256,8 +218,11 @@ def products(flat: Tensor) -> Tensor:
     Args:
         flat: The table, (M, w).
     """
-    shares = threads.each(lambda share: _products(flat[:, share]), list(cut(flat.shape[1], SHARE)))
-    return torch.stack(shares).sum(dim=0)
+
+    def find(share: slice) -> Tensor:
+        return threads.alone(lambda: _products(flat[:, share]))
+
+    return torch.stack(threads.each(find, cut(flat.shape[1], SHARE))).sum(dim=0)
 
 
 def _products(flat: Tensor) -> Tensor:
@@ -290,4 +255,6 @@ def row_means(z: Tensor, squares: Tensor) -> Tensor:
         .clamp_(min=0)
         .sqrt_()
     )
-    return tile.mean(dim=1) - tile.mean() / 2
+    means = tile.mean(dim=1)
+    # torch shares a sum of all elements among threads, and their number decides how it rounds.
+    return means - float(means.cpu().numpy().mean()) / 2
