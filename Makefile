@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
-    lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
+    matrix lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -23,6 +23,7 @@ import_takes     := FILE
 export-systems_takes := DATASET FILE NAME NUMBERED LIMIT
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
+matrix_takes     := DATASET METRIC MODELS ROWS K ESTIMATOR NORMALIZE PERMUTATIONS SUBSAMPLES SEED MISSING DEVICE ON NODES PARTITION ACCOUNT TIME SBATCH ADDRESS CPUS
 clean_takes      := MODEL DATASET FAMILY YES
 env_takes        := FAMILY
 build_takes      := FAMILY BASE BUILDER TORCH OFFLINE
@@ -185,10 +186,18 @@ plan: install  ## what an ingest will take, before it starts: MODEL=… DATASET=
 	$(call given,DATASET,make plan MODEL=$(MODEL) DATASET=aflow)
 	@$(MATTERZOO) plan $(options) $(cluster) -- "$$MODEL" "$$DATASET"
 
-status: install  ## how far the jobs are that an ingest has submitted to a cluster
+matrix: install  ## alignments of all pairs over DATASET=… by several processes, for alignment_matrix to find [METRIC=cknna MODELS= ROWS=all|n K= ESTIMATOR= NORMALIZE= PERMUTATIONS= SUBSAMPLES= SEED= MISSING= DEVICE= NODES=1] [ON=slurm PARTITION= ACCOUNT= TIME= SBATCH=] [ON=ray ADDRESS= CPUS=]
+	$(call given,DATASET,make matrix DATASET=aflow METRIC=cka)
+	@$(MATTERZOO) matrix $(call flag,METRIC,metric) $(call flag,MODELS,models) $(call flag,ROWS,rows) $(call flag,K,k) \
+	    $(call flag,ESTIMATOR,estimator) $(call flag,NORMALIZE,normalize) $(call flag,PERMUTATIONS,permutations) \
+	    $(call flag,SUBSAMPLES,subsamples) $(call flag,SEED,seed) $(call flag,MISSING,missing) $(call flag,DEVICE,device) \
+	    $(call typed,ON,on) $(call typed,NODES,nodes) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) \
+	    $(call typed,TIME,time) $(call typed,SBATCH,sbatch) $(call typed,ADDRESS,address) $(call flag,CPUS,cpus) -- "$$DATASET"
+
+status: install  ## how far the jobs are that an ingest or a matrix has submitted to a cluster
 	@$(MATTERZOO) status
 
-cancel: install  ## cancel the jobs that an ingest has submitted to a cluster; what is computed stays
+cancel: install  ## cancel the jobs that an ingest or a matrix has submitted to a cluster; what is computed stays
 	@$(MATTERZOO) cancel
 
 publish: install  ## push the vectors of MODEL=… over DATASET=… to REPO=owner/name of a hub [REPRESENTATION=]

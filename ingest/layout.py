@@ -76,6 +76,16 @@ class Layout:
         """The folder with one folder per submission; see ingest.executors.shared.submission."""
         return self.data / "submissions"
 
+    @property
+    def strips(self) -> Path:
+        """The folder with one folder per matrix that is found in strips; see query.strips."""
+        return self.data / "strips"
+
+    @property
+    def matrices(self) -> Path:
+        """The matrices that were found in strips; see query.tables.shared.stored."""
+        return self.data / "matrices"
+
     def dataset(self, name: str) -> Path:
         """Return the folder of a dataset.
 

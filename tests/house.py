@@ -53,6 +53,7 @@ ORDER = {
         "metrics",
         "reading",
         "tables",
+        "strips",
         "sql",
         "statements",
         "figures",

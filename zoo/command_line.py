@@ -124,12 +124,28 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ExtraMissing: The command needs a package that is not installed.
     """
-    module, function = options.handler.split(":")
+    code: int = call(options.handler, options)
+    return code
+
+
+def call(named_as: str, options: argparse.Namespace) -> Any:
+    """Import what a parser names as text, and call it with the options.
+
+    Args:
+        named_as: 'package.module:function'.
+        options: What the parser returned.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        ExtraMissing: It needs a package that is not installed.
+    """
+    module, function = named_as.split(":")
     try:
-        code: int = getattr(import_module(module), function)(options)
+        return getattr(import_module(module), function)(options)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
-    return code
 
 
 def missing_extra(error: ModuleNotFoundError) -> Exception:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
 
 from ingest.commands.faults import explained
 from ingest.executors.ray.work import work_tied
 from ingest.executors.shared.loading import load_submission
+from ingest.executors.shared.submission import list_submissions
 from ingest.executors.slurm.overview import cancel_submissions, describe_submissions
+from ingest.executors.slurm.strips import cancel_matrices, describe_matrices, list_matrices
 from ingest.executors.slurm.work import work_on_task
 from ingest.layout import Layout
 from zoo.command_line import UsageError, print_now
@@ -22,9 +25,7 @@ def status(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    for line in describe_submissions(Layout.find(options.store), options.submission):
-        print_now(line)
-    return 0
+    return _print_both(describe_matrices, describe_submissions, options)
 
 
 def cancel(options: argparse.Namespace) -> int:
@@ -36,8 +37,26 @@ def cancel(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    for line in cancel_submissions(Layout.find(options.store), options.submission):
-        print_now(line)
+    return _print_both(cancel_matrices, cancel_submissions, options)
+
+
+def _print_both(
+    of_matrices: Callable[[Layout, Sequence[str]], Iterator[str]],
+    of_submissions: Callable[[Layout, Sequence[str]], Iterator[str]],
+    options: argparse.Namespace,
+) -> int:
+    """Print what there is to say of the matrices and submissions named, or of all."""
+    layout, names = Layout.find(options.store), options.submission
+    known = {jobs.key for jobs in list_matrices(layout)}
+    said = False
+    if not names or known.intersection(names):
+        for line in of_matrices(layout, names):
+            print_now(line)
+            said = True
+    others = [name for name in names if name not in known]
+    if others or (not names and (not said or any(list_submissions(layout)))):
+        for line in of_submissions(layout, others):
+            print_now(line)
     return 0
 
 

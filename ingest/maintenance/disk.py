@@ -24,7 +24,7 @@ class Usage:
     """What one thing takes on disk.
 
     Attributes:
-        kind: store, kept, dataset, vectors, submissions, cache or environment.
+        kind: store, kept, dataset, vectors, submissions, matrices, cache or environment.
         name: Which one.
         size: Bytes.
     """
@@ -62,6 +62,9 @@ def measure_usage(layout: Layout) -> list[Usage]:
     if layout.submissions.exists():
         size = size_on_disk(layout.submissions, seen)
         rows.append(Usage("submissions", "to a cluster: scripts, logs and notes", size))
+    for name, folder in (("strips", layout.strips), ("kept", layout.matrices)):
+        if folder.exists():
+            rows.append(Usage("matrices", name, size_on_disk(folder, seen)))
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
     return rows + _measure_folders("environment", environments(), seen)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from zoo.command_line import Commands, Parser, add_store, named
+from zoo.command_line import Commands, Parser, add_store, device, named, positive
 
 FORMATS = ("csv", "json", "parquet")
 
@@ -30,6 +31,63 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
     add_store(sub)
+
+
+def add_matrix(commands: Commands) -> Parser:
+    """Add the command that finds a matrix in strips, and those of its processes.
+
+    Args:
+        commands: The program's commands.
+
+    Returns:
+        The parser of `matrix`, which lacks the options that say where.
+    """
+    about = "find the alignments of all pairs of models with several processes or nodes"
+    sub = commands.add("matrix", "query.commands.matrix:matrix", about, description=MATRIX)
+    sub.add_argument("dataset", type=named, help="the dataset")
+    add_store(sub)
+    sub.add_argument("--metric", type=named, default="cknna", help="default: cknna; or several")
+    sub.add_argument("--models", help="ids separated by commas (default: all with vectors there)")
+    sub.add_argument("--rows", type=_rows, default="all", help="all, or how many are drawn")
+    sub.add_argument("--k", type=positive, help="neighbors per system (default: the metric's)")
+    sub.add_argument("--estimator", help="the metric's estimator (default: its first)")
+    sub.add_argument("--normalize", default="l2", help="l2 (default), max, zscore or none")
+    about = "shuffled pairings for p_value and chance (default: 100)"
+    sub.add_argument("--permutations", type=_count, default=100, help=about)
+    about = "random subsets for the interval (default: 0, none)"
+    sub.add_argument("--subsamples", type=_count, default=0, help=about)
+    sub.add_argument("--seed", type=_count, default=0, help="of what is drawn (default: 0)")
+    about = "pairwise (default) or common"
+    sub.add_argument("--missing", default="pairwise", choices=["pairwise", "common"], help=about)
+    sub.add_argument("--device", type=device, help="cpu (default) or cuda")
+    _add_processes(commands)
+    return sub
+
+
+def _add_processes(commands: Commands) -> None:
+    """Add the commands that `matrix` and its scripts call."""
+    about = "what each process of `matrix` does; `matrix` and its scripts call it"
+    work = commands.add("matrix-work", "query.commands.matrix:work", about)
+    about = "put together what the processes of `matrix` have found; its scripts call it"
+    load = commands.add("matrix-load", "query.commands.matrix:load", about)
+    for each in (work, load):
+        each.add_argument("key", help="the matrix, as `matterzoo status` names it")
+        add_store(each)
+    about = "the process's number (default: SLURM_ARRAY_TASK_ID, else 0)"
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "0")
+    work.add_argument("--task", type=_count, default=task, help=about)
+    work.add_argument("--tasks", type=positive, default=1, help="how many processes there are")
+    work.add_argument("--threads", type=positive, help="default: all that this process may use")
+    work.add_argument("--tied", action="store_true", help="end when standard input does, as on ray")
+    load.add_argument("--wait", type=float, default=0.0, help="s to wait for files seen late")
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else positive(text)
+
+
+def _rows(text: str) -> str:
+    return text if text == "all" else str(positive(text))
 
 
 def _add_query(commands: Commands) -> None:
@@ -64,6 +122,10 @@ def _let_write(parser: Parser) -> None:
     parser.add_argument("--write", action="store_true", help=about)
 
 
+MATRIX = """Find the alignments of all pairs of models over a dataset, in strips that several
+processes or nodes share. FROM alignment_matrix(…) with the same options then finds the result, and
+computes nothing, until the vectors change. What was found before the command ended is kept: the
+same command goes on."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.

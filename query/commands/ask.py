@@ -31,7 +31,7 @@ def open_shell(options: argparse.Namespace) -> int:
     """
     from query.shell.prompt import shell
 
-    with _one_sentence(), _connected(options, functions=True) as connection:
+    with one_sentence(), _connected(options, functions=True) as connection:
         shell(connection)
     return 0
 
@@ -47,7 +47,7 @@ def write_report(options: argparse.Namespace) -> int:
     """
     from query.report import report  # it loads what draws, which takes a second
 
-    with _one_sentence(), connect(options.store) as connection:
+    with one_sentence(), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
         print(report(connection, split_names(options.dataset), Path(options.out)))
     return 0
@@ -68,7 +68,7 @@ def answer(options: argparse.Namespace) -> int:
     known = find_statements()
     if options.help or options.sql is None:
         return _explain(options, known)
-    with _one_sentence():
+    with one_sentence():
         text = _text(options, known)
         out = _form(options)[1]
         if out is not None:
@@ -80,8 +80,15 @@ def answer(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what a question may fail with into one sentence."""
+def one_sentence() -> Iterator[None]:
+    """Turn what a question may fail with into one sentence.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        MatterzooError: The question failed.
+    """
     try:
         with interruptible():
             yield

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -105,6 +106,22 @@ class DatasetFiles:
     def are_local(self) -> bool:
         """Whether all files are on a file system, and none in an object store."""
         return all(file.is_local for file in self._files)
+
+    @property
+    def files(self) -> list[VectorFile]:
+        """The files, by name."""
+        return self._files
+
+    def read_from(self, folder: Path) -> None:
+        """Read copies of the files on a file system, where there are any.
+
+        Args:
+            folder: Where they are as below the folder of vectors.
+        """
+        for place, file in enumerate(self._files):
+            if file.is_local and (folder / file.file).exists():
+                here = str(folder)
+                self._files[place] = replace(file, folder=here, beside=here, modified=None)
 
     def find_damage(self) -> dict[Model, str]:
         """Return what is wrong with files and what mends it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -15,6 +16,7 @@ from query.engine.undefined import Undefined
 from query.reading.dataset_files import DatasetFiles, Model
 from query.reading.files import find_damage
 from query.reading.selection import OF_DATASET, Selection, Source
+from schemas.vectors import VectorFile
 
 Vectors = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -99,6 +101,20 @@ class StoredVectors:
                     "run `matterzoo rebuild`"
                 )
         return keys
+
+    @property
+    def files(self) -> list[VectorFile]:
+        """The files of the dataset; none where vectors are in a table."""
+        return [] if self._files is None else self._files.files
+
+    def read_from(self, folder: Path) -> None:
+        """Read vectors from copies of their files.
+
+        Args:
+            folder: Where they are as below the folder of vectors.
+        """
+        if self._files is not None:
+            self._files.read_from(folder)
 
     def read(self, source: Source) -> Vectors:
         """Return the vectors of one model, (n, d), in order of system_id.

@@ -12,10 +12,12 @@ import duckdb
 from query.reading.selection import Selection, choose_sources
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.options import Options
-from query.tables.shared.pairs import ModelPair, align_pairs
+from query.tables.shared.pairs import align_pairs
 from query.tables.shared.parameters import DATASET, METRIC, MISSING, MODELS, REST, SYSTEMS, K
+from query.tables.shared.plans import ModelPair
 from query.tables.shared.rows import Aligned, Notes, Pair, Value
 from query.tables.shared.selecting import Names, datasets_of, select
+from query.tables.shared.stored import find_matrix
 from query.tables.shared.trees import grow_tree
 
 
@@ -43,6 +45,8 @@ def alignment_matrix(
 ) -> Sequence[Row]:
     """Align all ordered pairs of models, also each model with itself.
 
+    What `matterzoo matrix` has found is not computed again while the vectors are the same.
+
     Args:
         connection: A connection to a store.
         dataset: The dataset; None is every one on which the models have vectors.
@@ -62,10 +66,16 @@ def alignment_matrix(
     """
     options = options or Options()
     pairs: dict[Selection, list[ModelPair]] = {}
+    kept: dict[Selection, list[Aligned] | None] = {}
     for name in datasets_of(connection, dataset, models):
-        sources = choose_sources(connection, models, name)
-        pairs[select(name, systems)] = list(product(sources, sources))
-    aligned = align_pairs(connection, pairs, options, missing)
+        sources, selection = choose_sources(connection, models, name), select(name, systems)
+        pairs[selection] = list(product(sources, sources))
+        kept[selection] = find_matrix(connection, selection, sources, options, missing)
+    rest = {selection: its for selection, its in pairs.items() if kept[selection] is None}
+    computed = align_pairs(connection, rest, options, missing)
+    aligned: list[Aligned] = []
+    for selection, rows_kept in kept.items():
+        aligned += rows_kept or [row for row in computed if row.dataset == selection.dataset]
     places = _find_places(pairs, options, aligned) if ordered else {}
     rows = []
     for row in aligned:

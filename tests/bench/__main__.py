@@ -10,7 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from query.metrics import METRICS
-from tests.bench import chance, engine, images, ingest, intervals, loading, page, paper, rows, sql
+from tests.bench import (
+    chance,
+    engine,
+    images,
+    ingest,
+    intervals,
+    loading,
+    page,
+    paper,
+    rows,
+    sql,
+    strips,
+)
 from tests.bench.report import Report, Row
 
 BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
@@ -54,6 +66,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: rows.run(_size(options, rows.SIZE), options.store),
         f"estimates from rows against a full pass, and one matrix of many systems ({rows.SIZE}; "
         "writes 9 GB; takes half an hour); needs --store",
+    ),
+    "strips": (
+        lambda options: strips.run(_size(options, strips.SIZE)),
+        f"a matrix found by two processes against one ({strips.SIZE}); 3 minutes",
     ),
     "chance": (
         lambda options: chance.run(),

@@ -9,6 +9,7 @@ dispatch     a program: have Ray start other programs on its nodes
 engine       start that program, and talk with it
 drive        start tasks, again where that may help, and load chunks as they are finished
 work         what a task does on a node
+strips       have Ray find the strips of a matrix
 executor     find what is missing, and have it computed
 
 What is not Ray's own lies in `ingest.executors.shared`.

@@ -9,6 +9,7 @@ script       the two scripts
 claims       what jobs that are not over compute and load
 executor     submit what is missing
 work         what a task does on a node
+strips       submit the strips of a matrix, say how far they are, and cancel them
 overview     status and cancel
 
 What is not Slurm's own lies in `ingest.executors.shared`.

@@ -35,12 +35,7 @@ def array_script(submission: Submission, where: Where, device: str, command: str
     """
     tasks = submission.tasks
     options = [f"--job-name={submission.job_name}", array_range(submission, where)]
-    options += [*stated_options(where), *_with_gpu(_words(where), device)]
-    options += [
-        f"--signal=B:USR1@{_signal_seconds(where.time)}",
-        *("--requeue", "--open-mode=append"),
-        f"--output={_logs(submission)}/task-%a.log",
-    ]
+    options += [*task_options(where, device), f"--output={_logs(submission)}/task-%a.log"]
     chunks = plural(sum(map(len, tasks)), "chunk")
     about = [
         f"{chunks} in {plural(len(tasks), 'task')}, for {submission.layout.store}. Submitted by",
@@ -64,9 +59,8 @@ def load_script(submission: Submission, where: Where) -> str:
         "Nothing else writes there. It starts when the array is over, however that ended",
         "(--dependency=afterany); loading twice is the same as loading once.",
     ]
-    options = [f"--job-name={submission.load_name}", *stated_options(where)]
-    options += [word for word in _words(where) if not _is_about_gpus(word)]
-    options += ["--requeue", "--open-mode=append", f"--output={_logs(submission)}/load.log"]
+    options = [f"--job-name={submission.load_name}", *load_options(where)]
+    options += [f"--output={_logs(submission)}/load.log"]
     return _script(about, options, submission, "load")
 
 
@@ -90,6 +84,28 @@ def check_options(where: Where, settings: Settings) -> None:
     if where.time is not None:
         to_slurm_time(where.time)
     _words(where)
+
+
+def task_options(where: Where, device: str) -> list[str]:
+    """Return the options of sbatch for tasks, without names and logs.
+
+    Args:
+        where: The options of the scheduler.
+        device: The device of all tasks, cpu or cuda.
+    """
+    options = [*stated_options(where), *_with_gpu(_words(where), device)]
+    options.append(f"--signal=B:USR1@{_signal_seconds(where.time)}")
+    return [*options, "--requeue", "--open-mode=append"]
+
+
+def load_options(where: Where) -> list[str]:
+    """Return the options of sbatch for a job that needs no GPU, without names and logs.
+
+    Args:
+        where: The options of the scheduler.
+    """
+    options = [word for word in _words(where) if not _is_about_gpus(word)]
+    return [*stated_options(where), *options, "--requeue", "--open-mode=append"]
 
 
 def array_range(submission: Submission, where: Where) -> str:
@@ -134,6 +150,17 @@ def to_slurm_time(text: str) -> str:
 
 def _script(about: list[str], options: list[str], submission: Submission, command: str) -> str:
     words = [*program(), command, "--store", str(submission.layout.store), submission.name]
+    return job_script(about, options, [f"exec {shlex.join(words)}"])
+
+
+def job_script(about: list[str], options: list[str], commands: list[str]) -> str:
+    """Return a script that starts matterzoo on a node, with the variables of this process.
+
+    Args:
+        about: What it says of itself.
+        options: Options of sbatch.
+        commands: What it runs.
+    """
     settings = [
         f"export {name}={shlex.quote(value)}" for name, value in carried_variables().items()
     ]
@@ -142,7 +169,7 @@ def _script(about: list[str], options: list[str], submission: Submission, comman
         *(f"# {part}" for line in about for part in line.splitlines()),
         *(f"#SBATCH {_quote(option)}" for option in options),
         *settings,
-        f"exec {shlex.join(words)}",
+        *commands,
     ]
     return "\n".join(lines) + "\n"
 
