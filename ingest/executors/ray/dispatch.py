@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -112,6 +113,8 @@ class _Dispatch:
             self._serve(settings["takes"])
         finally:
             self._ray.shutdown()
+            if "_temp_dir" in settings["connect"]:  # whoever made it may be gone
+                shutil.rmtree(settings["connect"]["_temp_dir"], ignore_errors=True)
 
     def _connect(self, how: dict[str, Any]) -> None:
         for left in reversed(range(TRIES if how["address"] == "local" else 1)):
