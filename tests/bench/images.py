@@ -36,6 +36,7 @@ from zoo.verify.sample_systems import default_systems
 from zoo.weights.local import LocalWeights, find_weights, needed_files
 
 TOLERANCE = 1e-6  # of a vector's norm, by which the image's may differ from the environment's
+EXCERPT = 400  # letters that a row shows of how an error begins, and of how it ends
 TORCH_STEP = "/built/torch"  # in the command of the step that images with the same torch share
 
 
@@ -58,8 +59,7 @@ def run(names: Sequence[str], base: str | None) -> Iterator[Row]:
                 try:
                     yield from _measure(client, family, base, taken)
                 except MatterzooError as error:
-                    told = " ".join(str(error).split())
-                    yield NotMeasured.because(f"image of {name}", f"{taken}; then: {told}")
+                    yield NotMeasured.because(f"image of {name}", _shorten(str(error)))
 
 
 @dataclass
@@ -169,6 +169,12 @@ def _without_new_images(client: docker.DockerClient) -> Iterator[None]:
         ]:
             for image in new:
                 client.api.remove_image(image.id, force=True, noprune=True)
+
+
+def _shorten(text: str) -> str:
+    """Return a text in one line: all of it, or how it begins and ends."""
+    line = " ".join(text.split())
+    return line if len(line) <= 2 * EXCERPT else f"{line[:EXCERPT]} … {line[-EXCERPT:]}"
 
 
 def _megabytes(folder: Path) -> float:
