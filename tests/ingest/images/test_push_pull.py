@@ -149,8 +149,8 @@ def test_a_push_that_fails_records_nothing(
 
 @pytest.mark.container
 def test_an_image_of_an_uncommitted_tree_is_pushed_only_if_told_to(
-    built: Image, boxed: Family, client: docker.DockerClient, registry: str,
-    capfd: pytest.CaptureFixture[str],
+    built: Image, boxed: Family, build_options: BuildOptions, client: docker.DockerClient,
+    registry: str, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     label = {REVISION: "0" * 40 + UNCOMMITTED}
     file = io.BytesIO(f"FROM {built.id}\nLABEL org.example.copy=1\n".encode())
@@ -165,8 +165,8 @@ def test_an_image_of_an_uncommitted_tree_is_pushed_only_if_told_to(
         assert entry is not None and entry.revision == label[REVISION]
         digests_file(boxed).unlink()
     finally:
-        client.api.remove_image(image.id, force=True)
-        built.tag(*name.split(":"))
+        client.api.remove_image(image.id, force=True)  # with Podman, what it was made from, too
+        build(client, boxed, build_options, lambda text: None)
 
 
 @pytest.mark.container
