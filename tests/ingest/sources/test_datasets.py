@@ -30,6 +30,7 @@ PINNED = {
     "elements": (71, "84594cbdffb37c5359fb92fd5dcfab49db3a06fd4541147824476d13208aeb1c"),
     "g2": (162, "815d34415c8bd35402fdd22e2e4bb66630518ba1dbd0d4edc165d661eccfd317"),
     "peptides": (4_642, "dae96d3b6873ec26b3cce4f173a56d5b2bfedaf8833f9a0c11d48389ec666344"),
+    "proteins": (74, "405a71fa8d85dc0fe60017176401cf29a7f282816c63097c0d7b1d5ca3e3bd97"),
     "s22": (22, "e4ffdfd6a071c615c750c4c7b9871ab4ffb27e844e75556748b4320832e8b115"),
     "aflow": (288, "9f6b823e521e974f6c2731e3da65fb144602caa55608d11e8647e59ec5b33735"),
 }
@@ -112,8 +113,20 @@ def test_a_molecule_of_b3db_without_a_conformer_keeps_its_smiles() -> None:
     assert isinstance(impossible, Unreadable) and "impossible chemistry" in impossible.reason
 
 
+def test_proteins_are_whole_chains_that_differ() -> None:
+    entries = list(load_datasets()["proteins"].entries())
+    known = {entry.source_id: entry.sequence or "" for entry in entries}
+    assert known["1ubi_A"].startswith("MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTL")
+    assert not any(a != b and a in b for a in known.values() for b in known.values())
+    for entry in entries:
+        backbone = np.asarray(entry.backbone)
+        bonds = np.linalg.norm(backbone[:, 1:] - backbone[:, :-1], axis=2)  # N-CA, CA-C, C-O
+        assert (abs(bonds - [1.46, 1.52, 1.23]) < 0.1).all(), entry.source_id
+        assert (np.linalg.norm(backbone[1:, 0] - backbone[:-1, 2], axis=1) < 2).all()
+
+
 def test_carried_tables_have_no_time_and_no_quotes() -> None:
-    for name in ("peptides", "b3db"):
+    for name in ("peptides", "b3db", "proteins"):
         content = carried.table_of(name).read_bytes()
         assert content[4:8] == bytes(4), "gzip's time would differ each time the table is made"
         rows = list(carried.read_table(name))
