@@ -49,7 +49,8 @@ def lock(family: Family, *, upgrade: bool = False) -> list[str]:
 
     Versions in the old lock stay unless `upgrade` is set. torch is left out, because its build (CPU
     or CUDA) depends on the machine, and its version stands in requirements.in. So is the CUDA
-    runtime that only torch asks for, and what comes from a repository at a commit.
+    runtime that only torch asks for, and what comes from a repository at a commit. Versions in
+    requirements.override count instead of those that packages ask for.
 
     Args:
         family: The family.
@@ -84,6 +85,8 @@ def _resolve(family: Family, *, upgrade: bool) -> tuple[list[str], list[Block]]:
         command += ["--output-file", str(output)]
         command += ["--universal", "--python-version", oldest_python(family), "--generate-hashes"]
         command += ["--no-emit-package", "torch", "--quiet"]
+        override = family.path / "requirements.override"
+        command += ["--override", str(override.resolve())] if override.exists() else []
         command += ["--custom-compile-command", f"matterzoo lock {family.name}"]
         command += ["--upgrade"] if upgrade else []
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
