@@ -139,6 +139,8 @@ def test_an_ingest_offers_what_is_missing_before_anything_starts(
     repo.gated = True
     assert main(["plan", "net", "elements"]) == 0
     assert "  WARNING: owner/net is gated, and no token is set here: " in capfd.readouterr().out
+    assert main(["plan", "net", "elements", "--on", "slurm", "--runtime", "venv"]) == 0
+    assert "\nWARNING: owner/net is gated, and no token is set here: " in capfd.readouterr().out
     assert main(["ingest", "net", "elements", "--yes"]) == 2
     assert "gated, and no token is set here" in capfd.readouterr().err
     assert not layout.store.exists(), "nothing is begun if no model can be run"
