@@ -28,10 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 if every job is done, 1 if one cannot be, 128 + n if signal n ended it. Why
         is the last event on standard error.
     """
-    options = _parser().parse_args(arguments)
+    options, stop = _parser().parse_args(arguments), Signals()
     try:
-        _work(options, Signals())
+        _work(options, stop)
     except (Stopped, KeyboardInterrupt) as stopped:
+        stop.ignore()
         name = str(stopped) or "SIGINT"
         kept = "finished shards are kept, and the same run continues from them"
         send_event("error", message=f"stopped by {name}; {kept}")

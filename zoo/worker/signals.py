@@ -16,13 +16,16 @@ from zoo.worker.errors import Stopped
 # Seconds that a worker gets to finish its batch once its host is gone. It is less than the time for
 # which the next worker waits for the folder, so that one finds it free.
 ORPHAN_SECONDS = 20.0
+# Seconds after a signal in which others are the same request: a cluster's scheduler signals every
+# process of a task, and Apptainer's processes, two of them, each pass on what they got.
+ECHO_SECONDS = 2.0
 
 
 class Signals:
     """SIGTERM and SIGINT end the run: at once while it loads, later between two batches.
 
-    A second signal ends it at once. They are always handled, since the first process of a container
-    gets no signal that it does not ask for.
+    A second signal ends it at once, unless it comes within ECHO_SECONDS of the first. They are
+    always handled, since the first process of a container gets no signal that it does not ask for.
 
     Attributes:
         received: The number of the signal that came; None if none has.
@@ -33,6 +36,7 @@ class Signals:
         """Handle both signals from now on."""
         self.received: int | None = None
         self.between_batches = False
+        self._first = 0.0  # when the first came, on the clock of time.monotonic
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
@@ -45,9 +49,18 @@ class Signals:
         if self.received is not None:
             raise Stopped(signal.Signals(self.received).name)
 
+    def ignore(self) -> None:
+        """Ignore both signals from now on, since the process ends already."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def _note(self, number: int, frame: Any) -> None:
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
+        if self.received is not None:
+            if time.monotonic() - self._first > ECHO_SECONDS:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        self.received, self._first = number, time.monotonic()
         if not self.between_batches:
             self.check()
 

@@ -20,10 +20,11 @@ from tests.zoo.worker.toy import (
 def test_a_terminated_run_keeps_what_it_has(toy: Toy) -> None:
     toy.write(many(40, 39), batch=5)
     encoded = toy.folder / "toy" / "encoded.txt"
-    with toy.start() as process:
+    with toy.start(shorter="signals.ECHO_SECONDS = 60.0") as process:
         wait_for(lambda: encoded.exists() and len(toy.encoded()) > 10)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        for _ in range(3):  # as a cluster's scheduler does, and what Apptainer passes on
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
         (toy.folder / "toy" / "go").touch()
         errors = process.communicate(timeout=30)[1]
     assert process.returncode == 128 + signal.SIGTERM
@@ -36,6 +37,16 @@ def test_a_terminated_run_keeps_what_it_has(toy: Toy) -> None:
     toy.run()
     assert set(Counter(toy.encoded()).values()) == {1}
     assert toy.record()["counts"]["ok"] == 80
+
+
+def test_a_second_signal_ends_a_worker_at_once(toy: Toy) -> None:
+    toy.write([smiles_system("wait")])
+    with toy.start(shorter="signals.ECHO_SECONDS = 0.1") as process:
+        wait_for((toy.folder / "toy" / "waiting").exists)
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        assert process.returncode == -signal.SIGTERM
 
 
 def test_a_signal_ends_a_worker_that_loads(toy: Toy) -> None:

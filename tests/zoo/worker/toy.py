@@ -84,6 +84,8 @@ class FamilyEncoder(Encoder):
             socket.create_connection(("192.0.2.1", 80), timeout=1)
         if sum(map(self.size, systems)) > self.model["options"].get("memory", 1e9):
             raise MemoryError("no room")
+        if "wait" in words:
+            (FOLDER / "waiting").touch()
         while "wait" in words and not (FOLDER / "go").exists():
             time.sleep(0.01)
         with open(FOLDER / "encoded.txt", "a") as log:
