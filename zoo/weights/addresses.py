@@ -57,14 +57,19 @@ def has_no_way(error: BaseException) -> bool:
     return isinstance(reason, socket.gaierror) or getattr(reason, "errno", None) in _NO_WAY
 
 
-def no_network(server: str, reason: object, then: str = _CONNECT) -> NoNetworkError:
-    """Return the error that says that a server cannot be reached.
+def no_network(server: str, reason: object, then: str = _CONNECT) -> DownloadError:
+    """Return the error that says that a server cannot be reached, or cannot be trusted.
 
     Args:
         server: The name of the server, or its address.
         reason: What the operating system said.
-        then: What to do.
+        then: What to do if it cannot be reached.
     """
+    if "certificate" in str(reason).lower():  # of a firewall that looks into the traffic, mostly
+        return DownloadError(
+            f"{server} shows a certificate that this machine does not trust ({reason}); name the "
+            "file of the authority that it is of in SSL_CERT_FILE"
+        )
     return NoNetworkError(f"no network: {server} cannot be reached ({reason}); {then}")
 
 

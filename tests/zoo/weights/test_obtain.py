@@ -18,6 +18,8 @@ from huggingface_hub import constants
 from matterzoo import main
 from tests.hub import Fault, Hub, Repository, set_client
 from tests.zoo.weights.cases import CONFIG, FILES, HUB, NET, ROOT, Card, again, by_url, sha256
+from zoo.weights.addresses import check_served, opener
+from zoo.weights.errors import DownloadError
 from zoo.weights.local import find_weights
 
 pytestmark = pytest.mark.usefixtures("client")  # nothing is asked of a hub elsewhere
@@ -171,6 +173,20 @@ def test_no_network_is_called_so_with_all_that_is_missing_besides(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     _, _, error = fetch("toy-a", capsys)
     assert "HF_HUB_OFFLINE forbids asking the hub; unset it" in error
+
+
+def test_a_certificate_that_is_not_trusted_is_no_lack_of_a_network(
+    card: Card, site: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    opener.cache_clear()
+    set_client(monkeypatch, site.url, tmp_path / "hf")
+    card(HUB)
+    message = "shows a certificate that this machine does not trust ("
+    code, _, error = fetch("toy-a", capsys)
+    assert code == 2 and f"the hub at {site.url} {message}" in error
+    with pytest.raises(DownloadError, match=rf"^127\.0\.0\.1:\d+ {re.escape(message)}"):
+        check_served(f"{site.url}/files/v1/net.pt")
 
 
 def test_a_repository_that_is_not_there_stops_no_other(card: Card, capsys: Said) -> None:
