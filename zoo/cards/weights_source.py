@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from zoo.cards.base import Card, Commit, Sha256
 
-Format = Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz"]
+Format = Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz", "onnx"]
 
 
 class PublishedFile(Card):
