@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import APIError
 
 from ingest.images import wheels
 from ingest.images.build import BuildOptions, build
@@ -156,19 +157,22 @@ def _without_new_images(client: docker.DockerClient) -> Iterator[None]:
     """Remove the images that a build has made, but for the step that installs torch.
 
     The next family with the same torch begins with it. `noprune` keeps what an image was made from,
-    which the next turn of the loop looks at.
+    which the next turn of the loop looks at. What somebody else builds on meanwhile stays, too.
     """
-    before = {image.id for image in client.images.list(all=True)}
+    staying = {image.id for image in client.images.list(all=True)}
     try:
         yield
     finally:
         while new := [
-            image
+            image.id
             for image in client.images.list(filters={"label": PART})
-            if image.id not in before and TORCH_STEP not in image.history()[0]["CreatedBy"]
+            if image.id not in staying and TORCH_STEP not in image.history()[0]["CreatedBy"]
         ]:
-            for image in new:
-                client.api.remove_image(image.id, force=True, noprune=True)
+            for number in new:
+                try:
+                    client.api.remove_image(number, force=True, noprune=True)
+                except APIError:
+                    staying.add(number)
 
 
 def _shorten(text: str) -> str:
