@@ -12,6 +12,7 @@ from pathlib import Path
 from query.metrics import METRICS
 from tests.bench import (
     chance,
+    cluster,
     engine,
     images,
     ingest,
@@ -75,6 +76,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: chance.run(),
         f"how often unrelated models are called alike at p ≤ 0.05, of {chance.PAIRS} pairs; "
         "5 minutes",
+    ),
+    "cluster": (
+        lambda options: cluster.run(options.systems),
+        "a task of Slurm against the bare worker on the same job, and empty tasks; 10 minutes; "
+        "needs root and Debian's Slurm; --systems: of a chunk",
     ),
     "intervals": (
         lambda options: intervals.run(options.systems),
