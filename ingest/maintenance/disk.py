@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from ingest.layout import Layout
 from ingest.runs.folder import list_runs
-from zoo.places import environments
+from zoo.places import environments, image_files
 from zoo.terminal import megabytes
 
 BLOCK = 512  # bytes in which stat counts what a file takes on disk
@@ -24,7 +24,8 @@ class Usage:
     """What one thing takes on disk.
 
     Attributes:
-        kind: store, kept, dataset, vectors, submissions, matrices, cache or environment.
+        kind: store, kept, dataset, vectors, submissions, matrices, cache,
+            image (a file) or environment.
         name: Which one.
         size: Bytes.
     """
@@ -35,7 +36,7 @@ class Usage:
 
 
 def measure_usage(layout: Layout) -> list[Usage]:
-    """Measure the store, each dataset, model and environment, submissions, and the cache.
+    """Measure the store, datasets, models, submissions, the cache, images and environments.
 
     Args:
         layout: The store and the files beside it.
@@ -67,6 +68,8 @@ def measure_usage(layout: Layout) -> list[Usage]:
             rows.append(Usage("matrices", name, size_on_disk(folder, seen)))
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
+    images = {path.name: size_on_disk(path, seen) for path in image_files().glob("[!.]*")}
+    rows += _largest_first("image", images)
     return rows + _measure_folders("environment", environments(), seen)
 
 

@@ -8,7 +8,8 @@ the archive of the image. What it starts are real workers:
 - else in the local environment of STAND_IN_PYTHON, with the names of folders translated.
 
 STAND_IN_LOG names a file that takes every command line. STAND_IN_REGISTRY names the archive that
-any `docker://…` gives. STAND_IN_REFUSES is an option that it fails at, as a site may have it.
+any `docker://…` gives. STAND_IN_REFUSES is an option that it fails at, as a site may have it. A
+build takes STAND_IN_BUILDS_FOR seconds more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -77,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def make(options: argparse.Namespace) -> None:
+    time.sleep(float(os.environ.get("STAND_IN_BUILDS_FOR", "0")))
     form, _, name = options.source.rpartition(":")
     if options.target.exists():
         fail(f"{options.target} exists")

@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,24 @@ def test_the_registry_is_asked_for_a_digest_and_what_it_gives_is_looked_at(
     assert (made.image, made.folder.name) == (entry.reference, "toy-" + "a1" * 8)
     assert calls("build")[-1][-1] == f"docker://{entry.reference}"
     assert find_sif(toy) == made
+
+
+def test_two_that_need_an_image_at_once_make_it_once(
+    archive: Path, calls: Calls, toy: Family, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("STAND_IN_BUILDS_FOR", "0.5")
+    said: list[str] = []
+    program = find_program()
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: make_sif(program, toy, said.append), range(2)))
+    assert made[0] == made[1] == find_sif(toy)
+    assert len(calls("build")) == 1 and len(said) == 2
+    assert "waiting for another process that makes this image ready" in said[1]
+    assert main(["du"]) == 0
+    printed = capfd.readouterr().out
+    assert re.search(rf"^image .* {archive.name}$", printed, re.MULTILINE)
+    assert re.search(rf"^image .* {made[0].folder.name}$", printed, re.MULTILINE)
 
 
 def test_archives_are_read_in_both_forms_and_refused_if_they_are_none(
