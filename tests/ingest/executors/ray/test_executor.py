@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 
 import pytest
 
 from ingest.layout import Layout
 from matterzoo import main
+from zoo.places import ROOT
 
 Said = pytest.CaptureFixture[str]
 
@@ -45,3 +47,15 @@ def test_plan_needs_no_ray(layout: Layout, capfd: Said) -> None:
     said = capfd.readouterr().out
     assert "tasks: 2 chunks in 2 tasks" in said
     assert "Slurm" not in said
+
+
+def test_one_module_imports_ray_and_only_when_it_runs() -> None:
+    imports = re.compile(r"^( *)(?:import|from) ray\b", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix(): imports.findall(path.read_text())
+        for folder in ("ingest", "query", "schemas", "zoo")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {path: indents for path, indents in found.items() if indents} == {
+        "ingest/executors/ray/dispatch.py": ["        "]
+    }
