@@ -100,8 +100,9 @@ def test_head_and_workers_see_the_same_files(job: Any) -> None:
         (container,) = spec["containers"]
         (mount,) = container["volumeMounts"]
         assert [mount["name"]] == [volume["name"] for volume in spec["volumes"]]
-        for place in container["env"]:
-            assert place["value"].startswith(mount["mountPath"])
+        places = {each["name"]: each["value"] for each in container["env"]}
+        assert places.pop("MATTERZOO_TORCH_BACKEND").startswith("cu")
+        assert all(place.startswith(f"{mount['mountPath']}/") for place in places.values())
         seen.append((container["image"], container["env"], mount, spec["volumes"]))
     assert seen[0] == seen[1]
 
