@@ -23,6 +23,7 @@ UNTRIED = "no one has run matterzoo with a real Apptainer yet"
 NAMES = ("apptainer", "singularity")
 # Debian has a game that is called singularity, too.
 VERSION = re.compile(r"^(apptainer|singularity(?:-\w+)?) version (\S+)", re.MULTILINE)
+OLDEST = (3, 9)  # of Singularity, with --mount; every Apptainer has it
 PATIENCE = 20.0  # s that the program gets to tell its version, which may lie on a slow file system
 EXCERPT = 8  # lines of its output that an error shows
 FUSE = Path("/dev/fuse")
@@ -52,6 +53,12 @@ class Program:
         """How the names of its own environment variables begin."""
         return "APPTAINER" if self.name == "apptainer" else "SINGULARITY"
 
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it lacks options that a worker's container needs."""
+        numbers = tuple(map(int, re.findall(r"\d+", self.version)[:2]))
+        return self.name != "apptainer" and numbers < OLDEST
+
     def run(self, arguments: Sequence[str], what: str) -> str:
         """Run it to its end.
 
@@ -80,11 +87,16 @@ def find_program() -> Program:
     """Return the program that this machine has.
 
     Raises:
-        RunError: There is none on PATH.
+        RunError: There is none on PATH, or it is too old.
     """
     for name in NAMES:
         path = shutil.which(name)
         found = _ask(path) if path else None
+        if found is not None and found.is_too_old:
+            raise RunError(
+                f"{found.path} is {found.name} {found.version}; expected Apptainer, or Singularity "
+                f"{OLDEST[0]}.{OLDEST[1]} or newer: `module avail` may list one"
+            )
         if found is not None:
             return found
     raise RunError(

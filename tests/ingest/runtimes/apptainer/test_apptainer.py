@@ -167,9 +167,12 @@ def test_an_image_is_unpacked_once_where_files_cannot_be_mounted(
 
 # --- images
 def test_nothing_is_submitted_without_an_image(
-    toy: Family, calls: Calls, layout: Layout, dataset: Callable[..., MaterializedDataset]
-) -> None:
+    toy: Family, calls: Calls, layout: Layout, dataset: Callable[..., MaterializedDataset],
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     made = dataset(5)
+    assert main(["plan", "toy", "g2", "--on", "slurm", "--runtime", "apptainer"]) == 0
+    assert "which cannot be had for 1: no image of toy has been" in capfd.readouterr().out
     staging = Staging(layout, RUNTIME)
     missing = r"no image of toy has been published .*`matterzoo save toy` on a machine with Docker"
     with pytest.raises(RunError, match=missing):
@@ -254,6 +257,16 @@ def test_a_machine_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     missing = "runtime apptainer cannot be used here: neither apptainer nor singularity is on the"
     with pytest.raises(NoRuntime, match=missing):
         choose_runtime("apptainer", ())
+    older = tmp_path / "older"
+    older.mkdir()
+    (older / "singularity").write_text("#!/bin/sh\necho singularity version 3.8.7-1.el8\n")
+    (older / "singularity").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{older}:/usr/bin:/bin")
+        with pytest.raises(
+            RunError, match=r"singularity 3\.8\.7-1\.el8; expected .* 3\.9 or newer"
+        ):
+            find_program()
     found = check_apptainer()
     assert (found.level, "--runtime apptainer" in found.what) == ("ok", True)
 
