@@ -59,7 +59,7 @@ def explain_disk_error(error: OSError, layout: Layout) -> str | None:
         return str(DiskFullError(error, layout.data))
     if error.errno not in NOT_WRITABLE:
         return None
-    refused = Path(error.filename or layout.data)
+    refused = Path(str(error.filename or layout.data))
     whose = describe_owner(refused)
     return (
         f"{refused}: {error.strerror}. The store {layout.store} and the folder {layout.data} are "

@@ -115,9 +115,9 @@ def _add(request: Request, run: Run, speed: float | None, claims: Claims, work: 
     if computing or run.finished:
         work.load.append(run)
         return
-    selection, systems = request.selection, pq.read_metadata(run.systems).num_rows
-    names = selection.family.name, selection.model_id
-    work.chunks.append(Chunk(run.run_id, *names, systems / speed if speed else None))
+    names = request.selection.family.name, request.selection.model_id
+    seconds = pq.read_metadata(run.systems).num_rows / speed if speed else None
+    work.chunks.append(Chunk(run.run_id, *names, seconds))
 
 
 def _describe(stored: int, computed: int, loaded: int, at_work: int) -> str:
