@@ -24,8 +24,8 @@ from zoo.places import worker_imports
 from zoo.variables import NO_SPINNING, worker_variables
 
 SCRIPT = ROOT / "tests" / "ingest" / "cluster" / "slurm.sh"
-MODEL = "reference-shuffled"
-SECONDS = 120.0  # of a chunk; one that is put together with others is shorter, and shares a start
+MODEL = "soap"
+SYSTEMS = 32_000  # of a chunk: two minutes of the processor on which this was written
 TASKS, SLOTS = 100, 16  # the cluster of the tests has four nodes of four processors
 SPENT = re.compile(r"(\d+)m([\d.]+)s")  # in what bash's `times` prints
 
@@ -34,13 +34,13 @@ def run(systems: int | None) -> Iterator[Row]:
     """Yield both measures, on a Slurm that is started for them.
 
     Args:
-        systems: How many systems a chunk has; None is two minutes of them, as the card says.
+        systems: How many systems the chunk has; None is SYSTEMS.
     """
     measure = "processor time of a task of one chunk / of the bare worker"
     if missing := _slurm("missing"):
         yield NotMeasured.because(measure, missing)
         return
-    count = systems or round(SECONDS * (find_model(MODEL).model.compute.systems_per_second or 100))
+    count = systems or SYSTEMS
     with tempfile.TemporaryDirectory() as name, _cluster(Path(name)):
         submission = _submit(Path(name), count)
         ours, rival = [], []
@@ -48,7 +48,8 @@ def run(systems: int | None) -> Iterator[Row]:
             rival.append(_bare(submission, Path(name) / f"bare-{number}"))
             ours.append(_task(submission, Path(name) / f"times-{number}"))
         note = f"{MODEL}, {count:,} systems; what Slurm's own daemons take is not counted"
-        yield Row(measure, statistics.median(ours), statistics.median(rival), "s", 1.05, note)
+        limit = None if systems else 1.05  # it is about chunks of two minutes
+        yield Row(measure, statistics.median(ours), statistics.median(rival), "s", limit, note)
         yield _empty_tasks()
 
 
