@@ -18,6 +18,7 @@ from query.strips.finding import Work
 from query.strips.parts import Parts
 from query.strips.question import StripsError, question_folder, read_question
 from query.strips.staging import staged
+from query.tables.shared.stored import read_matrix
 from zoo.command_line import print_now
 from zoo.files import LockHeldError, file_lock, remove_leftovers
 
@@ -38,11 +39,13 @@ def work_on_strips(
         threads: How many threads it may use; None is PyTorch's choice.
 
     Returns:
-        How many strips this process has found.
+        How many strips this process has found; 0 if the matrix is kept, and its strips are gone.
 
     Raises:
         StripsError: There is no such question, or the vectors have changed since it was asked.
     """
+    if read_matrix(store, key) is not None:
+        return 0
     folder = question_folder(store, key)
     question, parts = read_question(folder), Parts(folder)
     if threads is not None:

@@ -115,6 +115,7 @@ def test_however_many_there_were_the_bits_are_those_of_one_process(
     assert ask(connection) == (local, 0)
     assert not Parts(question_folder(store, key)).has(names[0])
     assert load_strips(store, key) == len(local)
+    assert work_on_strips(store, key) == 0  # a task that comes late begins nothing
 
 
 def test_what_is_lost_or_damaged_is_found_again(
