@@ -93,7 +93,7 @@ def test_errors_of_functions_are_exceptions(tmp_path: Path) -> None:
         (["ingst"], 2, "error: no command is named 'ingst'; did you mean 'ingest'"),
         (["ingest", "x"], 2, "the following arguments are required: dataset; see matterzoo ingest"),
         (["info", "no-model"], 2, "error: no model is named 'no-model'"),
-        (["info", "@"], 2, "error: no model is named '@'; there are 1"),
+        (["info", "@"], 2, "error: no model is named '@'; there are "),
         (["weights", ""], 2, "error: argument MODELS: '' names nothing; see matterzoo weights"),
         (["pin", ","], 2, "error: argument model: ',' names nothing"),
         (["pull", ""], 2, "error: argument family: '' names nothing"),
