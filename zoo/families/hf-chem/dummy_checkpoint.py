@@ -6,6 +6,8 @@ They have the hub's files for the configuration, the tokenizer and the weights.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import selfies
 import torch
 from rdkit import Chem
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     GPTNeoConfig,
@@ -24,6 +27,12 @@ from transformers import (
 )
 
 from zoo.encoder import System
+
+STAND_IN = Path(__file__).with_name("stand_in")  # for code that is published beside weights
+sys.path.insert(0, str(STAND_IN.parent))
+
+from stand_in.configuration_molformer import MolformerConfig  # noqa: E402
+from stand_in.modeling_molformer import MolformerForMaskedLM  # noqa: E402
 
 WIDTH, LAYERS = 48, 2
 SPECIAL = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
@@ -38,19 +47,14 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     Returns:
         The dimension of each representation.
     """
-    names = {file["path"] for file in model["weights"]["files"]}
-    if "modeling_molformer.py" in names:
-        raise ValueError(
-            f"{model['id']}: its network is Python code among the files of the hub, which may "
-            "not be copied here, so there is no dummy checkpoint; pin and download the published "
-            "files, then check the model on them"
-        )
     # Not the seed of an untrained twin, because the twin's network would be this one.
     torch.manual_seed(1000 + seed)
-    network, config = (chemgpt if model["options"]["notation"] == "selfies" else chemberta)(
-        folder, model["id"]
-    )
+    make = {"selfies": chemgpt, "smiles": chemberta, "flat_smiles": molformer}
+    network, config = make[model["options"]["notation"]](folder, model["id"])
     (folder / "config.json").write_text(json.dumps(config, indent=2))
+    if isinstance(network, MolformerForMaskedLM):
+        save_file(network.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+        return {"tokens": WIDTH}
     state = {key: value.clone() for key, value in network.state_dict().items()} | leftovers(
         network, model["id"]
     )
@@ -156,6 +160,29 @@ def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
     return GPTNeoForCausalLM(GPTNeoConfig(**config)), config
 
 
+def molformer(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Write code, tokenizer and configuration as MoLFormer's are published.
+
+    The published code may not be copied here, so the network is that of stand_in.
+    """
+    for file in STAND_IN.glob("*_molformer.py"):
+        shutil.copy(file, folder)
+    special = ["<bos>", "<eos>", "<pad>", "<mask>", "<unk>"]
+    tokens = [*special, *"cC()O12=Nn3F", "Cl", "-", "[C@H]", "[C@@H]", "S", "Br", *"#/s5oP", "[nH]"]
+    ids = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordLevel(vocab=ids, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\[[^\]]*\]|Br|Cl|."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[(token, ids[token]) for token in special[:2]]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    maps = {"AutoConfig": "configuration_molformer.MolformerConfig"}
+    maps |= {"AutoModel": "modeling_molformer.MolformerModel"}
+    config = {"auto_map": maps, "model_type": "molformer", "vocab_size": len(tokens)}
+    config |= {"hidden_size": WIDTH, "num_hidden_layers": LAYERS}
+    return MolformerForMaskedLM(MolformerConfig(**config)), config
+
+
 def leftovers(network: PreTrainedModel, name: str) -> dict[str, torch.Tensor]:
     """Return what the published files hold beside the weights.
 
@@ -179,6 +206,8 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     There is no padding, and the tokens are looked up one by one.
     """
     config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] == "molformer":
+        return reference_molformer(folder, config, system)
     ids = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     causal = config["model_type"] == "gpt_neo"
     text = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles), isomericSmiles=not causal)
@@ -193,4 +222,23 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
     with torch.inference_mode():
         hidden = network(tokens, output_hidden_states=True).hidden_states[-1]
+    return {"tokens": hidden[0, 1:-1].mean(0).numpy()}
+
+
+def reference_molformer(
+    folder: Path, config: dict[str, Any], system: System
+) -> dict[str, np.ndarray]:
+    """Return the same of the stand-in, which its own constructor makes, head included."""
+    plain = Chem.MolFromSmiles(system.smiles)
+    Chem.RemoveStereochemistry(plain)
+    text = Chem.MolToSmiles(plain)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = tokenizer.encode(text).ids
+    if tokenizer.token_to_id("<unk>") in ids:
+        return {}  # not applicable
+    network = MolformerForMaskedLM(MolformerConfig(**config | {"deterministic_eval": True})).eval()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    tokens = torch.tensor([ids])
+    with torch.inference_mode():
+        hidden = network.molformer(tokens, torch.ones_like(tokens)).last_hidden_state
     return {"tokens": hidden[0, 1:-1].mean(0).numpy()}

@@ -1,9 +1,9 @@
 """Chemical language models of the Hugging Face hub: MoLFormer, ChemBERTa and ChemGPT.
 
-A molecule is written as RDKit's canonical SMILES, which MoLFormer and ChemBERTa read, and for
-ChemGPT from that as SELFIES. ChemGPT knows only the symbols of SELFIES 1, such as [Branch1_2], so
-the package is held at that version: of 1,500 molecules of RDKit's NCI sample, its vocabulary knows
-all symbols of 1,440 in SELFIES 1 and of 36 in SELFIES 2.
+A molecule is written as RDKit's canonical SMILES, which ChemBERTa reads; without stereochemistry,
+as MoLFormer was trained; and for ChemGPT from that as SELFIES. ChemGPT knows only the symbols of
+SELFIES 1, such as [Branch1_2], so the package is held at that version: of 1,500 molecules of
+RDKit's NCI sample, its vocabulary knows all symbols of 1,440 in SELFIES 1 and of 36 in SELFIES 2.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import selfies
 import torch
 from rdkit import Chem, rdBase
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, GPTNeoModel, PretrainedConfig, RobertaModel
@@ -26,6 +27,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from zoo.encoder import Encoder, NotApplicable, System
 
+PUBLISHED = "published_code"  # the package that the Python files among the weights are read into
 NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
     "roberta": (RobertaModel, {"add_pooling_layer": False}),
     "gpt_neo": (GPTNeoModel, {}),
@@ -38,9 +40,10 @@ class FamilyEncoder(Encoder):
     The representation `tokens` holds the last hidden states of the molecule's tokens, (n_tokens,
     d), without special tokens.
 
-    The option `notation` is 'smiles' or 'selfies'. Molecules of more than `max_tokens` tokens,
-    special ones included, are not applicable. `partial` tells whether a molecule is read if the
-    vocabulary lacks a part of it. `config` holds changes of the published configuration.
+    The option `notation` is 'smiles', 'flat_smiles' or 'selfies'. Molecules of more than
+    `max_tokens` tokens, special ones included, are not applicable. `partial` tells whether a
+    molecule is read if the vocabulary lacks a part of it. `config` holds changes of the published
+    configuration.
     """
 
     def __init__(
@@ -122,6 +125,11 @@ def write_smiles(smiles: str) -> str:
     return Chem.MolToSmiles(read_molecule(smiles))
 
 
+def write_flat_smiles(smiles: str) -> str:
+    """Return RDKit's canonical SMILES, without stereochemistry and isotopes."""
+    return Chem.MolToSmiles(read_molecule(smiles), isomericSmiles=False)
+
+
 def write_selfies(smiles: str) -> str:
     """Return the SELFIES 1 of the canonical SMILES, without stereochemistry.
 
@@ -130,13 +138,13 @@ def write_selfies(smiles: str) -> str:
     Raises:
         NotApplicable: SELFIES 1 cannot express the molecule.
     """
-    text = selfies.encoder(Chem.MolToSmiles(read_molecule(smiles), isomericSmiles=False))
+    text = selfies.encoder(write_flat_smiles(smiles))
     if text is None:
         raise NotApplicable(f"SELFIES 1 cannot express {smiles}")
     return text
 
 
-NOTATIONS = {"smiles": write_smiles, "selfies": write_selfies}
+NOTATIONS = {"smiles": write_smiles, "flat_smiles": write_flat_smiles, "selfies": write_selfies}
 
 
 def load(
@@ -150,6 +158,8 @@ def load(
     if untrained_seed is not None:
         torch.manual_seed(untrained_seed)
         return network(config, **arguments).to(dtype)
+    if network.__module__.startswith(PUBLISHED):
+        return fill(network(config, **arguments), folder / "model.safetensors").to(dtype)
     source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
     loaded, report = network.from_pretrained(str(folder), config=config, **source, **arguments)
     if report["missing_keys"]:
@@ -157,6 +167,24 @@ def load(
             f"the file of weights lacks {', '.join(sorted(report['missing_keys'])[:5])}"
         )
     return loaded
+
+
+def fill(network: torch.nn.Module, path: Path) -> torch.nn.Module:
+    """Put the weights of a file into a network that its own constructor has made.
+
+    `from_pretrained` makes a network without computing anything, so that tables which are in no
+    file, such as those of rotary positions, hold whatever was in memory unless the published code
+    fills them again.
+
+    Raises:
+        ValueError: The file lacks weights of the network.
+    """
+    prefix = f"{network.base_model_prefix}."
+    state = {key.removeprefix(prefix): value for key, value in load_file(path).items()}
+    missing, _ = network.load_state_dict(state, strict=False)  # what is left over is of the head
+    if missing:
+        raise ValueError(f"the file of weights lacks {', '.join(sorted(missing)[:5])}")
+    return network
 
 
 def architecture(
@@ -184,10 +212,10 @@ def read_code(folder: Path, reference: str) -> Any:
     beside them.
     """
     name, member = reference.split(".")
-    package = sys.modules.setdefault("published_code", ModuleType("published_code"))
+    package = sys.modules.setdefault(PUBLISHED, ModuleType(PUBLISHED))
     package.__path__ = []
-    if f"published_code.{name}" not in sys.modules:
-        module = sys.modules[f"published_code.{name}"] = ModuleType(f"published_code.{name}")
-        module.__package__, module.__file__ = "published_code", str(folder / f"{name}.py")
+    if f"{PUBLISHED}.{name}" not in sys.modules:
+        module = sys.modules[f"{PUBLISHED}.{name}"] = ModuleType(f"{PUBLISHED}.{name}")
+        module.__package__, module.__file__ = PUBLISHED, str(folder / f"{name}.py")
         exec(compile((folder / f"{name}.py").read_text(), module.__file__, "exec"), module.__dict__)
-    return getattr(sys.modules[f"published_code.{name}"], member)
+    return getattr(sys.modules[f"{PUBLISHED}.{name}"], member)
