@@ -25,7 +25,7 @@ from zoo.variables import NO_SPINNING, worker_variables
 
 SCRIPT = ROOT / "tests" / "ingest" / "cluster" / "slurm.sh"
 MODEL = "soap"
-SYSTEMS = 32_000  # of a chunk: two minutes of the processor on which this was written
+SYSTEMS = 65_536  # a whole chunk, which takes a processor one or two minutes
 TASKS, SLOTS = 100, 16  # the cluster of the tests has four nodes of four processors
 SPENT = re.compile(r"(\d+)m([\d.]+)s")  # in what bash's `times` prints
 
@@ -48,7 +48,7 @@ def run(systems: int | None) -> Iterator[Row]:
             rival.append(_bare(submission, Path(name) / f"bare-{number}"))
             ours.append(_task(submission, Path(name) / f"times-{number}"))
         note = f"{MODEL}, {count:,} systems; what Slurm's own daemons take is not counted"
-        limit = None if systems else 1.05  # it is about chunks of two minutes
+        limit = None if systems else 1.05  # it is about chunks of two minutes, or so
         yield Row(measure, statistics.median(ours), statistics.median(rival), "s", limit, note)
         yield _empty_tasks()
 

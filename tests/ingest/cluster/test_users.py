@@ -73,8 +73,8 @@ def test_what_one_begins_the_other_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cluster, file = shared.cluster, shared.folder / "molecules.extxyz"
-    shutil.copy(molecules(30), file)
-    monkeypatch.setenv("TOY_SLEEP", "2")  # longer than all that BERT asks meanwhile
+    shutil.copy(molecules(120), file)
+    monkeypatch.setenv("TOY_SLEEP", "2")  # in all far longer than what BERT asks meanwhile takes
     line = ["ingest", "toy", str(file), *ON_SLURM]
     shared.run(ANNA, *line)
     wait_for(lambda: at_work(cluster))
