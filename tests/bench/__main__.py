@@ -70,7 +70,7 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     ),
     "strips": (
         lambda options: strips.run(_size(options, strips.SIZE)),
-        f"a matrix found by two processes against one ({strips.SIZE}); 3 minutes",
+        f"a matrix found by two processes against one ({strips.SIZE}); 6 minutes",
     ),
     "chance": (
         lambda options: chance.run(),

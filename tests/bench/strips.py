@@ -20,7 +20,7 @@ from tests.bench.engine import Size
 from tests.bench.report import Row
 from tests.bench.stores import DATASET, add, create, vectors
 
-SIZE = Size(models=6, systems=16_000, dimensions=256)
+SIZE = Size(models=6, systems=32_000, dimensions=256)
 METRICS = "cknna, distance_correlation"
 HOW = {"metric": METRICS, "permutations": 100, "device": "cpu"}
 MOST = 1 / 1.7  # of the time of one, where two cores are free
