@@ -46,7 +46,8 @@ def run(names: Sequence[str], base: str | None) -> Iterator[Row]:
 
     Its wheels are downloaded, its image is built from them without a network, and one of its models
     embeds a few systems in it and in the local environment. The vectors must agree. Afterwards the
-    image goes, and wheels and environment if they were not here before.
+    image goes, and wheels and environment if they were not here before. Nothing else may be built
+    on the engine meanwhile.
 
     Args:
         names: The families.
