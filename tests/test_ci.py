@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+
+import pytest
 
 from zoo.places import ROOT
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("flock") is None, reason="needs flock, which is part of Linux"
+)
 SIDE_BY_SIDE = ROOT / ".ci" / "side_by_side"
 
 
