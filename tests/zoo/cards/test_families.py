@@ -110,6 +110,7 @@ def test_the_folder_holds_nothing_else(folder: Path) -> None:
         "encoder.py",
         "dummy_checkpoint.py",
         "requirements.in",
+        "requirements.override",
         "golden.parquet",
     }
     allowed |= {"requirements.lock", "weights.lock", "checked.lock", "tests"}
