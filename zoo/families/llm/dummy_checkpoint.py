@@ -5,8 +5,9 @@ They have the hub's files for the configuration, the tokenizer, the template and
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,19 +190,20 @@ def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return found
 
 
-def widened(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the state with numbers of 4 bits widened, by the definition of the format.
+def widened(state: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the state with numbers of 4 bits widened, by the definition of the format.
 
     The low half of a byte comes first, and a scale is a power of 2 with a bias of 127.
     """
     values = torch.tensor([*FP4, *(-number for number in FP4)])
-    found = {key: value for key, value in state.items() if not key.endswith(("_blocks", "_scales"))}
+    for key, value in state.items():
+        if not key.endswith(("_blocks", "_scales")):
+            yield key, value
     for key in [key for key in state if key.endswith("_blocks")]:
         blocks, name = state[key].long(), key.removesuffix("_blocks")
         numbers = torch.stack([values[blocks & 15], values[blocks >> 4]], dim=-1).flatten(-2)
         scales = torch.exp2(state[f"{name}_scales"].float() - 127)
-        found[name] = (numbers * scales[..., None]).flatten(-2).transpose(1, 2).contiguous()
-    return found
+        yield name, (numbers * scales[..., None]).flatten(-2).transpose(1, 2)
 
 
 def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str]) -> None:
@@ -223,32 +225,43 @@ def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str])
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the last hidden states of one SMILES from the whole network, without padding.
+    """Return the last hidden states of one prompt from the whole network, without padding.
 
     The prompt is assembled here, one byte per token.
     """
-    config = json.loads((folder / "config.json").read_text())
-    kind = config["model_type"]
-    if "{smiles}" not in model["options"]["user"]:
-        return {}
-    text = model["options"]["user"].format(
-        smiles=Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles))
-    )
-    tokens = torch.tensor([spell(kind, model["options"], text)])
-    if kind == "gpt_oss":
-        plain = {key: value for key, value in config.items() if key != "quantization_config"}
-        network = AutoModelForCausalLM.from_config(
-            AutoConfig.for_model(**plain), dtype=torch.float32
-        )
-        files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
-        network.load_state_dict(
-            widened({key: value for file in files for key, value in file.items()})
-        )
+    text = model["options"]["user"]
+    if "{smiles}" in text:
+        text = text.format(smiles=Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles)))
     else:
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        places = [[round(x, 4) + 0.0 for x in row] for row in system.positions.tolist()]
+        atoms = f"numbers: {[int(z) for z in system.numbers]}\npositions: {places}"
+        if system.pbc is not None and any(system.pbc):
+            cell = [[round(x, 4) + 0.0 for x in row] for row in system.cell.tolist()]
+            atoms += f"\ncell: {cell}\npbc: {[bool(p) for p in system.pbc]}"
+        text = text.format(atoms=atoms)
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    tokens = torch.tensor([spell(kind, model["options"], text)])
+    network = whole_network(folder, kind, getattr(torch, model["dtype"]))
     with torch.inference_mode():
-        hidden = network.eval()(tokens, output_hidden_states=True).hidden_states[-1][0]
+        hidden = network(tokens, output_hidden_states=True).hidden_states[-1][0].float()
     return {"last_token": hidden[-1].numpy(), "mean": hidden.mean(0).numpy()}
+
+
+@functools.lru_cache(maxsize=1)
+def whole_network(folder: Path, kind: str, dtype: torch.dtype) -> torch.nn.Module:
+    """Return the network with its head, read by transformers; numbers of 4 bits are read here."""
+    if kind != "gpt_oss":
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    config = json.loads((folder / "config.json").read_text())
+    plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**plain), dtype=dtype)
+    files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+    own = network.state_dict()
+    for name, value in widened({key: value for file in files for key, value in file.items()}):
+        own.pop(name).copy_(value)
+    if own:
+        raise ValueError(f"the files of weights lack {', '.join(sorted(own)[:5])}")
+    return network.eval()
 
 
 def spell(kind: str, options: Mapping[str, Any], user: str) -> list[int]:

@@ -45,12 +45,8 @@ class FamilyEncoder(Encoder):
         parts = [part for role in ROLES for part in string.Formatter().parse(self.options[role])]
         self.fields = [field for _, field, _, _ in parts if field]
         self.tokenizer = read_tokenizer(self.weights, self.options["date"])
-        self.network = (
-            load(self.weights, untrained_seed, getattr(torch, dtype))
-            .to(device)
-            .eval()
-            .requires_grad_(False)
-        )
+        network = load(self.weights, untrained_seed, getattr(torch, dtype), device)
+        self.network = network.eval().requires_grad_(False)
 
     def prompt(self, system: System) -> list[dict[str, str]]:
         """Return the conversation that the model reads."""
@@ -154,10 +150,15 @@ def read_tokenizer(folder: Path, date: str) -> PreTrainedTokenizerFast:
     )
 
 
-def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.nn.Module:
+def load(
+    folder: Path, untrained_seed: int | None, dtype: torch.dtype, device: str
+) -> torch.nn.Module:
     """Return the network without its language-model head.
 
-    It has its published weights, or random weights from the seed.
+    It has its published weights, or random weights from the seed. Published weights go tensor by
+    tensor from their files to the device, so that the host never holds all of them. Random ones are
+    drawn on the host, in the same precision, because each kind of device has a generator of its
+    own.
     """
     disable_progress_bar()
     # It would list the parts that are left out.
@@ -166,8 +167,9 @@ def load(folder: Path, untrained_seed: int | None, dtype: torch.dtype) -> torch.
     quantised = getattr(config, "quantization_config", None) is not None
     if untrained_seed is not None:
         torch.manual_seed(untrained_seed)
-        return AutoModel.from_config(config, dtype=dtype)
+        return AutoModel.from_config(config, dtype=dtype).to(device)
     source = {"local_files_only": True, "dtype": dtype, "output_loading_info": True}
+    source["device_map"] = {"": torch.device(device)}
     # Weights in 4 bits are widened, because kernels that compute with them differ between machines.
     if quantised:
         source["quantization_config"] = Mxfp4Config(dequantize=True)
