@@ -1,4 +1,4 @@
-"""docs/account.md: its SQL prints its numbers, on the systems that it names."""
+"""The accounts in docs: their SQL prints their numbers, on the systems that they name."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import pytest
 import query
 from tests.documents import ROOT, assert_prints, sql_blocks
 
-ACCOUNT = ROOT / "docs" / "account.md"
-BLOCKS = sql_blocks(ACCOUNT)
+ACCOUNTS = [ROOT / "docs" / name for name in ("account.md", "modalities.md")]
+BLOCKS = [block for account in ACCOUNTS for block in sql_blocks(account)]
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
 # The systems of each dataset, from lines such as | `nci` | 500 | …
 SYSTEMS = {
     name: int(n)
-    for name, n in re.findall(r"^\| `(\w+)` \| (\d+) \|", ACCOUNT.read_text(), re.MULTILINE)
+    for account in ACCOUNTS
+    for name, n in re.findall(r"^\| `(\w+)` \| (\d+) \|", account.read_text(), re.MULTILINE)
 }
 
 
-def test_the_account_names_its_systems_and_shows_sql() -> None:
-    assert {"aflow", "prototypes", "elements", "g2", "nci"} == set(SYSTEMS)
-    assert len(BLOCKS) >= len(SYSTEMS)
+def test_the_accounts_name_their_systems_and_show_sql() -> None:
+    assert {"aflow", "prototypes", "elements", "g2", "nci", "proteins"} == set(SYSTEMS)
+    assert all(f"'{name}'" in "".join(sql for sql, _ in BLOCKS) for name in SYSTEMS)
 
 
 @pytest.fixture(scope="module")
