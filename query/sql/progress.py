@@ -7,6 +7,7 @@ import time
 from zoo import terminal
 
 PATIENCE = 2.0  # seconds that nobody needs an explanation for
+TELLING = 0.05  # of all that is to do: before, the start (code that is compiled) hides the speed
 _BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} so far, about {remaining} left"
 _LABEL = "comparing models"
 
@@ -78,6 +79,7 @@ class Progress:
         """
         now = time.monotonic()
         speed = (self.done - self._done_then) / max(now - self._logged, 1e-9)
-        left = f", about {(self.total - self.done) / speed:.0f} s left" if speed else ""
+        told = speed and self.done >= TELLING * self.total
+        left = f", about {(self.total - self.done) / speed:.0f} s left" if told else ""
         self._logged, self._done_then = now, self.done
         return f"{bar.label}: {100 * self.done / self.total:.0f} % done{left}"

@@ -44,6 +44,20 @@ def test_without_a_terminal_there_are_lines(
     )
 
 
+def test_the_start_tells_nothing_of_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.1)
+    with Progress() as shown:
+        shown.expect(1000)
+        for products in (10, 90):
+            time.sleep(0.11)
+            shown.advance(products)
+    first, later = capfd.readouterr().err.splitlines()
+    assert first == "  comparing models: 1 % done"
+    assert re.fullmatch(r"  comparing models: 10 % done, about \d+ s left", later)
+
+
 def test_on_a_terminal_there_is_a_bar_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0.1)
     master, slave = os.openpty()
