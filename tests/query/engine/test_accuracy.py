@@ -23,7 +23,7 @@ from tests.query.cases import CASES, COPIES, benign, collapsed, many_copies, man
 from tests.query.dense import REVERSED, Matrix, Value, dense_values
 from tests.query.golden.vectors import pairs, recorded, scaled
 
-LARGE = 10_000
+LARGE = 5_000
 N = 3_000
 K = 10
 
