@@ -67,6 +67,14 @@ def test_a_family_with_torch_says_which_gpus_run_it(folder: Path) -> None:
 
 
 @family_folder
+def test_a_model_of_strings_says_whether_it_tells_mirror_images_apart(folder: Path) -> None:
+    models = [m for m in load_family(folder).models if m.input in ("smiles", "selfies")]
+    unsaid = {model.id for model in models if model.stereochemistry is None}
+    # Another spelling of one molecule has another vector, as their cards say.
+    assert unsaid <= {"unimol2-84m", "unimol2-164m"}
+
+
+@family_folder
 def test_every_trainable_model_has_a_twin(folder: Path) -> None:
     for model in load_family(folder).models:
         if model.trainable:
