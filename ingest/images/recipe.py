@@ -13,7 +13,10 @@ from zoo.code import code_hash
 from zoo.places import ROOT, is_checkout
 
 # Files of a family's folder that no worker reads, so that no image needs them.
-LEFT_OUT = ("tests", "dummy_checkpoint.py", "golden.parquet", "checked.lock", "weights.lock")
+LEFT_OUT = (
+    *("tests", "dummy_checkpoint.py", "stand_in", "golden.parquet"),
+    *("checked.lock", "weights.lock"),
+)
 
 # Labels of images: the family, the recipe, the hash of its requirements.lock, and which stage of
 # the Dockerfile it is ("family" for the whole image). Labels of containers: the run's folder, and

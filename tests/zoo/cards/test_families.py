@@ -117,6 +117,7 @@ def test_the_folder_holds_nothing_else(folder: Path) -> None:
         "models.toml",
         "encoder.py",
         "dummy_checkpoint.py",
+        "stand_in",
         "requirements.in",
         "requirements.override",
         "golden.parquet",
