@@ -159,11 +159,12 @@ def list_runs(layout: Layout) -> list[Run]:
 
 
 @contextmanager
-def lock_run(run: Run) -> Iterator[None]:
+def lock_run(run: Run, wait: float = 0.0) -> Iterator[None]:
     """Keep other processes from working on a run while the `with` block lasts.
 
     Args:
         run: A run with a folder.
+        wait: Seconds to wait while another process works on it.
 
     Yields:
         Nothing, once what killed processes left half written is removed.
@@ -173,7 +174,7 @@ def lock_run(run: Run) -> Iterator[None]:
     """
     with ExitStack() as held:
         try:
-            held.enter_context(file_lock(run.folder / ".lock", wait=0))
+            held.enter_context(file_lock(run.folder / ".lock", wait=wait))
         except FileNotFoundError:
             raise RunBusy(
                 f"another process has just removed run {run.run_id}; repeat the command"

@@ -114,7 +114,7 @@ def _load(submission: Submission, run: Run, wait: FileWait) -> tuple[str, str | 
     starts = Starts.of(submission, run)
     if run.finished:
         await_vectors(run, wait)
-        with lock_run(run):
+        with lock_run(run, file_wait()):  # its task may still note that it is finished
             counts = load(submission.layout, run, patience=PATIENCE, log=report_step)
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
         print_now(f"  {run.run_id}: {outcome}")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingest.executors.shared.late import FilesUnseen, await_file
+from ingest.executors.shared.late import FilesUnseen, await_file, file_wait
 from ingest.executors.shared.node import node_name
 from ingest.executors.shared.starts import MOST_STARTS, Starts
 from ingest.executors.shared.submission import Submission
@@ -153,7 +153,7 @@ class _Task:
         with ExitStack() as held:
             try:
                 await_file(run.job / "job.json")
-                held.enter_context(lock_run(run))
+                held.enter_context(lock_run(run, file_wait()))  # of a task on a node that is lost
             except (FilesUnseen, RunBusy) as error:
                 starts.reason = str(error)
                 starts.write(self.submission, run)
