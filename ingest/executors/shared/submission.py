@@ -200,6 +200,10 @@ def find_submission(layout: Layout, name: str) -> Submission:
     Raises:
         StoreError: The store has none of that name.
     """
+    if Path(name).name != name:
+        raise StoreError(
+            f"{name!r} is a path; expected the name of a submission: `matterzoo status` lists them"
+        )
     found = Submission(layout, name)
     try:
         found.content  # noqa: B018

@@ -17,6 +17,7 @@ from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
+from schemas.errors import StoreError
 
 
 def submit(layout: Layout, name: str, run: Run, outcome: str | None) -> Submission:
@@ -67,4 +68,7 @@ def test_where_there_is_no_slurm_nothing_is_taken_for_unclaimed(
     for names in ("all", submission.name):
         with pytest.raises(SlurmError, match="is not known, so nothing was removed: there is no"):
             clean_submissions(layout, names, yes=True)
+    for path in (f"{submission.name}/", f"./{submission.name}"):  # no job has such a name
+        with pytest.raises(StoreError, match="is a path; expected the name of a submission"):
+            clean_submissions(layout, path, yes=True)
     assert submission.folder.exists()
