@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 from pathlib import Path
 
 
@@ -19,20 +18,6 @@ def user_name(number: int | None = None) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def write_for_group(folder: Path) -> None:
-    """Let the group of a shared folder write to what this process makes, whatever its umask is.
-
-    A folder is shared if its group may write to it, and what is made in it is the same group's:
-    `chmod g+rws FOLDER`.
-
-    Args:
-        folder: Holds a store.
-    """
-    shared = stat.S_ISGID | stat.S_IWGRP
-    if folder.is_dir() and folder.stat().st_mode & shared == shared:
-        os.umask(os.umask(0o077) & ~stat.S_IRWXG)
 
 
 def describe_owner(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 VECTORS = "vectors"  # in a data folder: the folder of vector files
@@ -13,6 +14,20 @@ MEMORY = ":memory:"  # the path of an empty store that lives as long as its conn
 def default_store() -> Path:
     """Return the store that MATTERZOO_STORE names, else `matter.duckdb` in the current folder."""
     return Path(os.environ.get("MATTERZOO_STORE") or "matter.duckdb")
+
+
+def write_for_group(store: str | Path | None) -> None:
+    """Let the group of a shared folder write to what this process makes, whatever its umask is.
+
+    A folder is shared if its group may write to it, and what is made in it is the same group's:
+    `chmod g+rws FOLDER`.
+
+    Args:
+        store: The store in that folder; None is the default.
+    """
+    folder, shared = Path(store or default_store()).absolute().parent, stat.S_ISGID | stat.S_IWGRP
+    if folder.is_dir() and folder.stat().st_mode & shared == shared:
+        os.umask(os.umask(0o077) & ~stat.S_IRWXG)
 
 
 def data_folder(path: str | Path) -> Path:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 
 from ingest.layout import Layout
 from ingest.runs.errors import explain_disk_error
-from ingest.users import write_for_group
-from schemas.paths import default_store
+from schemas.paths import write_for_group
 from zoo.errors import MatterzooError
 
 
@@ -37,7 +35,7 @@ def explained(options: argparse.Namespace) -> Iterator[None]:
     """
     stated = vars(options).get("store")
     try:
-        write_for_group((Path(stated) if stated else default_store()).absolute().parent)
+        write_for_group(stated)
         yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error

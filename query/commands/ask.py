@@ -16,6 +16,7 @@ from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
 from query.sql.splitting import split_statements
 from query.statements import Statement, find_statements
+from schemas.paths import write_for_group
 from zoo.command_line import split_names
 from zoo.errors import MatterzooError
 
@@ -31,7 +32,7 @@ def open_shell(options: argparse.Namespace) -> int:
     """
     from query.shell.prompt import shell
 
-    with one_sentence(), _connected(options, functions=True) as connection:
+    with one_sentence(options.store), _connected(options, functions=True) as connection:
         shell(connection)
     return 0
 
@@ -47,7 +48,7 @@ def write_report(options: argparse.Namespace) -> int:
     """
     from query.report import report  # it loads what draws, which takes a second
 
-    with one_sentence(), connect(options.store) as connection:
+    with one_sentence(options.store), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
         print(report(connection, split_names(options.dataset), Path(options.out)))
     return 0
@@ -68,7 +69,7 @@ def answer(options: argparse.Namespace) -> int:
     known = find_statements()
     if options.help or options.sql is None:
         return _explain(options, known)
-    with one_sentence():
+    with one_sentence(options.store):
         text = _text(options, known)
         out = _form(options)[1]
         if out is not None:
@@ -80,8 +81,13 @@ def answer(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def one_sentence(store: str | Path | None) -> Iterator[None]:
     """Turn what a question may fail with into one sentence.
+
+    Where users share the store's folder, what the question makes is the group's, too.
+
+    Args:
+        store: The store that is asked; None is the default.
 
     Yields:
         Nothing.
@@ -89,6 +95,7 @@ def one_sentence() -> Iterator[None]:
     Raises:
         MatterzooError: The question failed.
     """
+    write_for_group(store)
     try:
         with interruptible():
             yield

@@ -63,7 +63,7 @@ def matrix(options: argparse.Namespace) -> int:
     """
     elsewhere: Elsewhere | None = call(options.elsewhere, options)
     command = _state_command(options)
-    with one_sentence():
+    with one_sentence(options.store):
         key = _begin(options, command)
         if key is None:
             return 0
@@ -106,7 +106,7 @@ def work(options: argparse.Namespace) -> int:
     """
     if options.tied:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    with one_sentence():
+    with one_sentence(options.store):
         given = options.key, options.task, options.tasks, options.threads
         work_on_strips(_store(options), *given)
     return 0
@@ -121,7 +121,7 @@ def load(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    with one_sentence():
+    with one_sentence(options.store):
         rows = load_strips(_store(options), options.key, options.wait)
     print_now(f"matrix {options.key} is kept: {plural(rows, 'row')}")
     return 0

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.users import describe_owner, user_name, write_for_group
+from ingest.users import describe_owner, user_name
+from matterzoo import main
+from schemas.paths import write_for_group
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +29,25 @@ def umask() -> Iterator[None]:
 )
 def test_only_a_folder_with_both_bits_is_shared(mode: int, made: int, tmp_path: Path) -> None:
     tmp_path.chmod(mode)
-    write_for_group(tmp_path)
+    write_for_group(tmp_path / "matter.duckdb")
     (tmp_path / "file").touch()
     assert (tmp_path / "file").stat().st_mode & 0o777 == made
 
 
 def test_a_folder_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
-    write_for_group(tmp_path / "nowhere")
+    write_for_group(tmp_path / "nowhere" / "matter.duckdb")
     (tmp_path / "file").touch()
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("command", ["ingest toy", "matrix", "query"])
+def test_what_a_command_makes_is_the_group_s(command: str, tmp_path: Path) -> None:
+    """A matrix that one has begun, another continues; and a cache serves both."""
+    tmp_path.chmod(0o2775)
+    store = str(tmp_path / "matter.duckdb")
+    assert main([*command.split(), "nothing", "--store", store]) != 0
+    (tmp_path / "file").touch()
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o660
 
 
 def test_owners_are_named(tmp_path: Path) -> None:
