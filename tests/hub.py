@@ -32,7 +32,7 @@ from ruamel.yaml import YAML
 BLOCK = 1 << 14
 TOKEN = "hf_writer"  # who shows it may write
 IN_LFS = re.compile(
-    r"\.(safetensors|bin|pt|pth|model|ckpt|parquet|zip)$"
+    r"\.(safetensors|bin|pt|pth|model|ckpt|npz|parquet|zip)$"
 )  # as .gitattributes of a new repository
 ROUTES: list[tuple[str, re.Pattern[str], Callable[..., None]]] = []
 

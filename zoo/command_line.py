@@ -103,13 +103,18 @@ def agrees(question: str, *, yes: bool = False) -> bool | None:
         yes: Whether the user has agreed already.
 
     Returns:
-        Whether the user agrees; None if there is no terminal to ask at.
+        Whether the user agrees; the end of the input (Ctrl-D) is a no. None if there is no terminal
+        to ask at.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
         return None
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()  # what follows begins a line
+        return False
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from ingest.maintenance.missing_weights import offer_weights
 from ingest.runs.errors import RequestError
 from ingest.runs.import_vectors import import_file
 from ingest.runs.imported import ImportedVectors
-from ingest.runs.request import Settings, choose_models
+from ingest.runs.request import Settings
 from zoo.command_line import UsageError, print_now, switches
 
 
@@ -44,9 +44,13 @@ def embed(options: argparse.Namespace) -> int:
         if options.vectors is not None:
             return _import(options)
         settings = _settings(options)
-        offer_weights(choose_models(options.model), yes=options.yes)
         failed = embed_datasets(
-            options.model, options.dataset, settings, store=options.store, where=_where(options)
+            options.model,
+            options.dataset,
+            settings,
+            store=options.store,
+            where=_where(options),
+            offer=partial(offer_weights, settings=settings, yes=options.yes),
         )
         return 1 if failed else 0
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from ingest.executors import find_executor, load_executors
 from ingest.executors.protocol import Executor, Where
@@ -26,11 +27,15 @@ from ingest.runs.request import (
 )
 from ingest.runtimes import choose_runtime
 from ingest.runtimes.protocol import Runtime
+from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, StoreLocked
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
+
+# Called before anything is made; returns the ids of models that are left out.
+Offer = Callable[[Layout, Sequence[Selection], Sequence[Dataset]], Collection[str]]
 
 
 def embed(
@@ -40,6 +45,7 @@ def embed(
     *,
     store: str | None = None,
     where: Where | None = None,
+    offer: Offer | None = None,
 ) -> list[str]:
     """Bring the store to hold the vectors of models over datasets.
 
@@ -53,6 +59,9 @@ def embed(
         settings: How the models are to be run; None is `Settings()`.
         store: The store's path; see `Layout.find`.
         where: Where the runs are to be started; None is this process.
+        offer: Called once the datasets are found, with the store, the models and the datasets,
+            before anything is made. It may bring weights here and record their hashes, and returns
+            the ids of models that are left out, which count as failed.
 
     Returns:
         `<model> on <dataset>`, or `<dataset>`, for each failure; an empty list if all went well,
@@ -71,6 +80,9 @@ def embed(
     # All of them are looked up before anything is computed.
     resolved = resolve_datasets(layout, datasets, settings.name, numbered=settings.numbered)
     found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
+    left_out = offer(layout, selections, found) if offer else ()
+    # The cards are read again, with hashes that were recorded just now.
+    selections = [s for s in choose_models(models) if s.model_id not in left_out]
     failed: list[str] = []
     requests: dict[str, list[Request]] = {}
     for name, dataset in zip(names, found, strict=True):
@@ -92,15 +104,8 @@ def embed(
         where.options,
     )
     ended = executor.run(asked_for, again)
-    for name, group in requests.items():
-        dataset_name = group[0].dataset.dataset
-        ids = [r.selection.model_id for r in ended if r.dataset.dataset == dataset_name]
-        failed += [f"{model_id} on {dataset_name}" for model_id in ids]
-        if ids and len(selections) > 1:
-            which = f"{len(ids)} of {len(selections)} models failed: {', '.join(ids)}"
-            again = settings.command(ids, name, store, where.options)
-            report_error(f"{which}. `{again}` continues from what is done")
-    return failed
+    again_for = partial(settings.command, store=store, more=where.options)
+    return failed + list(_list_failed(requests, ended, left_out, again_for))
 
 
 def choose_runtime_for(
@@ -196,6 +201,24 @@ def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) 
     if tasks:
         for line in estimate_cost(layout, runtime, tasks, crew.workers).lines():
             print_now(line)
+
+
+def _list_failed(
+    requests: Mapping[str, Sequence[Request]],
+    ended: Sequence[Request],
+    left_out: Collection[str],
+    again_for: Callable[[list[str], str], str],
+) -> Iterator[str]:
+    """Yield `<model> on <dataset>` for each failure; of several models, report which failed."""
+    for name, group in requests.items():
+        dataset = group[0].dataset.dataset
+        ids = [r.selection.model_id for r in ended if r.dataset.dataset == dataset]
+        ids += left_out
+        yield from (f"{model_id} on {dataset}" for model_id in ids)
+        total = len(group) + len(left_out)
+        if ids and total > 1:
+            which = f"{len(ids)} of {total} models failed: {', '.join(ids)}"
+            report_error(f"{which}. `{again_for(ids, name)}` continues from what is done")
 
 
 def _report_dataset(layout: Layout, name: str, error: Exception, *, alone: bool) -> None:

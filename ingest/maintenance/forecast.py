@@ -18,7 +18,7 @@ from ingest.runs.cost import (
     find_measured,
 )
 from ingest.runs.plan import count_missing
-from ingest.runs.prepare import resolve_datasets
+from ingest.runs.prepare import find_made, resolve_datasets
 from ingest.runs.request import (
     Request,
     Settings,
@@ -33,7 +33,7 @@ from ingest.runtimes.protocol import Runtime
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset
-from ingest.systems.materialized import MaterializedDataset, read_materialized
+from ingest.systems.materialized import MaterializedDataset
 from schemas.paths import escape_glob
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
@@ -107,19 +107,6 @@ def forecast(
     yield from estimate_cost(layout, runtime, tasks).disk_lines()
 
 
-def find_made(layout: Layout, dataset: Dataset) -> MaterializedDataset | None:
-    """Return the dataset on disk, if it is there, up to date, and large enough.
-
-    Args:
-        layout: The store and the files beside it.
-        dataset: The dataset, sampled as asked for.
-    """
-    there = read_materialized(layout.dataset(dataset.name))
-    if there is None or there.fingerprint != dataset.fingerprint:
-        return None
-    return there if there.covers(dataset.sample) else None
-
-
 def _foresee(
     layout: Layout,
     dataset: Dataset,
@@ -185,6 +172,8 @@ def _describe_model(
     of = f", of {total:,}" if systems != total and total is not None else ""
     known = "a number of" if systems is None else f"{systems:,}"
     yield f"{selection.model_id}: {known} systems to embed{of}"
+    if systems == 0:
+        return  # nothing is loaded either
     if systems:
         yield from _describe_work(layout, foreseen, systems)
     access = find_access(selection) if is_missing(selection) else None

@@ -16,12 +16,12 @@ from ingest.executors.protocol import Where
 from ingest.executors.shared.grouping import Chunk, group
 from ingest.executors.slurm.engine import USUAL_ARRAY_SIZE, SlurmError, max_array_size
 from ingest.layout import Layout
-from ingest.maintenance.forecast import describe_dataset, find_made
+from ingest.maintenance.forecast import describe_dataset
 from ingest.maintenance.missing_weights import weights_warnings
 from ingest.runs.chunks.cut import CHUNK_SYSTEMS
 from ingest.runs.cost import COPIES, bytes_per_system, find_speed, nearest_existing
 from ingest.runs.plan import count_chunks
-from ingest.runs.prepare import resolve_datasets
+from ingest.runs.prepare import find_made, resolve_datasets
 from ingest.runs.request import (
     Settings,
     choose_models,

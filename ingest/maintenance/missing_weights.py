@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from ingest.layout import Layout
 from ingest.runs.errors import RequestError
+from ingest.runs.plan import count_missing
+from ingest.runs.prepare import find_made
 from ingest.runs.reporting import report_error, report_step
+from ingest.runs.request import Settings, make_request, why_inapplicable
+from ingest.systems.dataset import Dataset
+from schemas.errors import StoreError
+from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.command_line import agrees
 from zoo.weights.access import find_access, is_missing
@@ -33,30 +40,66 @@ def weights_warnings(selection: Selection, obstacle: str | None) -> Iterator[str
         )
 
 
-def offer_weights(selections: Sequence[Selection], *, yes: bool) -> None:
+def offer_weights(
+    layout: Layout,
+    selections: Sequence[Selection],
+    datasets: Sequence[Dataset],
+    settings: Settings,
+    *,
+    yes: bool,
+) -> list[str]:
     """Have weights here that need somebody's consent, and report which cannot be had.
 
     Weights whose hashes nobody has recorded, and gated ones, are downloaded now, if the user
-    agrees. Others are downloaded when it is the model's turn.
+    agrees. Others are downloaded when it is the model's turn. Of a model whose vectors are all
+    stored nothing is asked.
 
     Args:
+        layout: The store that is to hold the vectors.
         selections: The models that are to be run.
+        datasets: What they are to embed, sampled as asked for.
+        settings: How they are to be run.
         yes: Whether the user has agreed already.
+
+    Returns:
+        The ids of models that must not be run, since their weights cannot be had.
 
     Raises:
         RequestError: The weights of none of the models can be had.
     """
-    faults = [fault for selection in selections if (fault := _offer(selection, yes))]
+    faults = {}
+    for model_id in [selection.model_id for selection in selections]:
+        selection = find_model(model_id)  # with what was recorded for a model before it
+        if is_missing(selection) and _is_needed(layout, selection, datasets, settings):
+            fault = _offer(selection, yes)
+            if fault is not None:
+                faults[model_id] = fault
     if faults and len(faults) == len(selections):
-        raise RequestError("\n".join(faults))
-    for fault in faults:
-        report_error(f"{fault}; the other models are run")
+        raise RequestError("\n".join(faults.values()))
+    for model_id, fault in faults.items():
+        report_error(f"{model_id} is left out, and the other models are run: {fault}")
+    return list(faults)
+
+
+def _is_needed(
+    layout: Layout, selection: Selection, datasets: Sequence[Dataset], settings: Settings
+) -> bool:
+    """Return whether a model has anything to compute, or nobody knows yet."""
+    for dataset in datasets:
+        made = find_made(layout, dataset)
+        if made is None:
+            return True
+        request = make_request(selection, made, settings.limit or dataset.sample, settings)
+        try:
+            if why_inapplicable(selection, made) is None and count_missing(layout, request):
+                return True
+        except StoreError:  # what it lacks is known when its turn comes
+            return True
+    return False
 
 
 def _offer(selection: Selection, yes: bool) -> str | None:
-    """Offer to bring a model's weights here; return why they cannot be had, None if they can."""
-    if not is_missing(selection):
-        return None
+    """Offer to bring missing weights here; return why they cannot be had, None if they can."""
     if obstacle := find_access(selection).obstacle:
         return obstacle
     if not _is_pinned(selection):

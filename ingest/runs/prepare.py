@@ -80,6 +80,19 @@ def resolve_dataset(
     return find_dataset(there.source, name, numbered=numbered or there.numbered)
 
 
+def find_made(layout: Layout, dataset: Dataset) -> MaterializedDataset | None:
+    """Return a dataset that lies on disk, if it is there, up to date, and large enough.
+
+    Args:
+        layout: The store and the files beside it.
+        dataset: The dataset, sampled as asked for.
+    """
+    there = read_materialized(layout.dataset(dataset.name))
+    if there is None or there.fingerprint != dataset.fingerprint:
+        return None
+    return there if there.covers(dataset.sample) else None
+
+
 def prepare_dataset(
     layout: Layout, dataset: Dataset, *, may_load: bool = True
 ) -> MaterializedDataset:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,13 +118,14 @@ def test_from_a_card_to_the_store(
     )
     assert not (tmp_path / "matter.data").exists() and hub.asked("/storage/") == []
     assert main(["weights", "net,net@untrained"]) == 0
+    assert len(hub.asked("/storage/")) == 1
     capfd.readouterr()
     shutil.rmtree(tmp_path / "hf")
     hub.repositories["models", "owner/net"].commit(
         {"net.npz": saved([0.0, 0.0, 0.0])}
     )  # which is not what is pinned
     assert main(["ingest", "net@untrained", "elements", "--limit", "5"]) == 0
-    assert len(vectors("net@untrained")) == 5 and hub.asked("/storage/") == []
+    assert len(vectors("net@untrained")) == 5 and len(hub.asked("/storage/")) == 1
     assert main(["ingest", "net", "elements", "--limit", "5"]) == 0
     out = capfd.readouterr().out
     assert (
@@ -137,6 +140,8 @@ def test_an_ingest_offers_what_is_missing_before_anything_starts(
 ) -> None:
     repo = hub.repositories["models", "owner/net"]
     repo.gated = True
+    assert main(["ingest", "net", "elemnts", "--yes"]) == 2
+    assert "elements" in capfd.readouterr().err and hub.log == [], "datasets are found first"
     assert main(["plan", "net", "elements"]) == 0
     assert "  WARNING: owner/net is gated, and no token is set here: " in capfd.readouterr().out
     assert main(["plan", "net", "elements", "--on", "slurm", "--runtime", "venv"]) == 0
@@ -149,6 +154,40 @@ def test_an_ingest_offers_what_is_missing_before_anything_starts(
     out = capfd.readouterr().out
     assert "net: recorded in " in out and "net.npz, 0.0 MB, sha256 " in out
     assert len(vectors("net")) == 5
+
+
+def test_weights_are_asked_for_only_where_they_are_needed_and_may_be_had(
+    hub: Hub,
+    tmp_path: Path,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    card = tmp_path / "zoo" / "toy" / "models.toml"
+    card.write_text(MODEL.replace("commercial = false", "commercial = false, gated = true"))
+    repo = hub.repositories["models", "owner/net"]
+    repo.gated, repo.members = True, {"hf_member"}
+    monkeypatch.setenv("HF_TOKEN", "hf_member")
+    assert main(["weights", "net,net@untrained"]) == 0
+    shutil.rmtree(tmp_path / "hf")
+    command = ["ingest", "net,net@untrained", "elements", "--limit", "5"]
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        os.write(ours, b"n\ny\n")
+        assert main(command) == 1
+    os.close(ours)
+    said = capfd.readouterr().err
+    assert "net is left out, and the other models are run: net was not downloaded, since" in said
+    assert "1 of 2 models failed: net. `matterzoo ingest net elements --limit 5` continues" in said
+    assert len(vectors("net@untrained")) == 5 and not vectors("net")
+    assert len(hub.asked("/storage/")) == 1, "who does not accept a license does not download"
+    shutil.rmtree(tmp_path / "hf")
+    hub.log.clear()
+    command[1] = "net@untrained"
+    assert main(["plan", *command[1:]]) == 0
+    assert "net@untrained: 0 systems to embed, of 5\ndisk: " in capfd.readouterr().out
+    assert main(command) == 0 and hub.log == [], "nothing is asked where all is stored"
 
 
 def test_altered_weights_are_never_loaded(

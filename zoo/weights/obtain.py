@@ -32,6 +32,7 @@ def obtain_weights(selection: Selection, log: Log, agree: Agree) -> LocalWeights
         WeightsError: What is missing (a token, an acceptance, an approval, a network) and where to
             get it; or the files are not those expected.
     """
+    selection = find_model(selection.model_id)  # with what was recorded for another model
     if not needed_files(selection):
         return None
     if selection.model.license_weights.gated and is_missing(selection):

@@ -137,7 +137,7 @@ def test_a_terminal_is_asked_whether_the_license_is_accepted(
     card: Card, net: Repository, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     net.gated, net.members = True, {"hf_member"}
-    selection = card(HUB, license=GATED)
+    selection = card(HUB, HUB, license=GATED)
     monkeypatch.setenv("HF_TOKEN", "hf_member")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs) as terminal:
@@ -146,9 +146,12 @@ def test_a_terminal_is_asked_whether_the_license_is_accepted(
         code, out, error = fetch("toy-a", capsys)
         assert "Own (https://example.org/own) has to be accepted first. Have you accepted" in out
         assert code == 2 and "its license is not accepted: https://example.org/own" in error
+        os.write(ours, b"\x04")  # Ctrl-D
+        assert fetch("toy-a", capsys)[0] == 2
         assert find_weights(again(selection)) is None
-        os.write(ours, b"y\n")
-        assert fetch("toy-a", capsys)[0] == 0
+        os.write(ours, b"y\nn\n")  # the second model has the same files, and asks nothing
+        code, _, error = fetch("toy-a,toy-b", capsys)
+        assert code == 0 and error.count("nobody has recorded") == 1
     os.close(ours)
     assert find_weights(again(selection)) is not None
 
@@ -181,10 +184,12 @@ def test_a_certificate_that_is_not_trusted_is_no_lack_of_a_network(
     monkeypatch.delenv("SSL_CERT_FILE")
     opener.cache_clear()
     set_client(monkeypatch, site.url, tmp_path / "hf")
-    card(HUB)
+    card(HUB, by_url(site))
     message = "shows a certificate that this machine does not trust ("
-    code, _, error = fetch("toy-a", capsys)
+    code, _, error = fetch("toy-a,toy-b", capsys)
     assert code == 2 and f"the hub at {site.url} {message}" in error
+    assert re.search(rf"toy-b: 127\.0\.0\.1:\d+ {re.escape(message)}.*SSL_CERT_FILE", error)
+    assert "trying again" not in error
     with pytest.raises(DownloadError, match=rf"^127\.0\.0\.1:\d+ {re.escape(message)}"):
         check_served(f"{site.url}/files/v1/net.pt")
 
