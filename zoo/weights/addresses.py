@@ -48,13 +48,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def has_no_way(error: BaseException) -> bool:
-    """Return whether an error says that there is no network, or none that knows the server.
+    """Return whether an error says that no other try would reach the server.
+
+    There is no network, or none that knows the server, or none that this machine trusts.
 
     Args:
         error: What opening an address raised.
     """
     reason = getattr(error, "reason", error)
-    return isinstance(reason, socket.gaierror) or getattr(reason, "errno", None) in _NO_WAY
+    lasting = isinstance(reason, socket.gaierror | ssl.SSLCertVerificationError)
+    return lasting or getattr(reason, "errno", None) in _NO_WAY
 
 
 def no_network(server: str, reason: object, then: str = _CONNECT) -> DownloadError:
