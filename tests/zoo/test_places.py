@@ -146,6 +146,8 @@ import json
 from zoo.cards.discovery import find_model
 from zoo.cards.scaffold import write_family
 from zoo.places import FAMILIES, weights_pins
+from zoo.weights.errors import WeightsError
+from zoo.weights.pins import pin
 
 folder = write_family("toy", FAMILIES)
 card, none = folder / "models.toml", 'weights = { source = "none" }'
@@ -168,8 +170,12 @@ own.write_text(pins(a="1", b="1"))
 show()
 (folder / "weights.lock").write_text(pins(a="2"))
 show()
+try:
+    pin(find_model("toy-composition"), print, again=True)
+except WeightsError as error:
+    print("carried" if "which matterzoo carries, and --again moves only" in str(error) else error)
 card.write_text(card.read_text().replace('repo = "o/n"', f'repo = "o/n", revision = "{"3" * 40}"'))
 (folder / "weights.lock").unlink()
 show()
 """
-    assert run(copy, home, code).splitlines() == ["0 1 1", "0 2 1", "3 None None"]
+    assert run(copy, home, code).splitlines() == ["0 1 1", "0 2 1", "carried", "3 None None"]

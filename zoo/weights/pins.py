@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zoo.cards.family import Selection
 from zoo.cards.loading import read_models
-from zoo.cards.pins import Pins, known_pins, read_pins
+from zoo.cards.pins import PINS_FILE, Pins, known_pins, read_pins
 from zoo.cards.weights_source import Weights, WeightsFile
 from zoo.errors import did_you_mean
 from zoo.files import file_lock, write_atomically
@@ -32,7 +32,7 @@ def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
         selection: The model; of an untrained twin, only the files that it needs.
         log: Called with each line that a user should see.
         again: Whether what is found may replace what weights.lock says. What the card itself says
-            always has to agree.
+            always has to agree, and so has what an installed program carries.
 
     Returns:
         The file that holds the records.
@@ -48,6 +48,8 @@ def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
         raise WeightsError(
             f"{selection.model.id} has no weights to pin: their source is {weights.source!r}"
         )
+    if again:
+        _refuse_carried(selection, weights)
     announce_download(selection, list(weights.files), log)
     if weights.source == "hub":
         found = _pin_repository(weights, {} if again else known_pins(family.path), log)
@@ -55,6 +57,20 @@ def pin(selection: Selection, log: Log, *, again: bool = False) -> Path:
     else:
         _pin_urls(selection, weights, log, again=again)
     return family.pins
+
+
+def _refuse_carried(selection: Selection, weights: Weights) -> None:
+    """Refuse to record what would not count: what an installed program carries wins."""
+    family, carried = selection.family, selection.family.path / PINS_FILE
+    if family.pins == carried:
+        return
+    known = read_pins(carried)
+    fixed = [key for key in (weights.repo, *(file.url for file in weights.files)) if key in known]
+    if fixed:
+        raise WeightsError(
+            f"{fixed[0]} is pinned in {carried}, which matterzoo carries, and --again moves only "
+            "what you have pinned yourself; a checkout of matterzoo's repository can move it"
+        )
 
 
 def _weights_of_card(selection: Selection) -> Weights:
