@@ -50,7 +50,7 @@ def records(path: Path, *, numbered: bool = False) -> Iterator[Record | Item]:
         if set(names) >= _NEEDED:
             kept = [name for name in EXPORTED.names if name in names]
             for count, row in enumerate(_rows(table, kept)):
-                name = str(row["id"] or "")
+                name = "" if row["id"] is None else str(row["id"])
                 yield Record(name or f"row {count}", partial(_system, name, row), "Arrow")
         else:
             yield from _molecules(path, table, names, numbered)

@@ -88,6 +88,8 @@ def test_rows_that_are_no_systems_say_why(table: Write) -> None:
     charged, unnamed, odd = {**WATER, "charge": 0.5}, {**WATER, "id": None}, {**WATER, "smiles": 3}
     (found,) = read(table(**exported(charged, charge=pa.float64())))
     assert found == Unreadable("w", "charge = 0.5 is not a whole number")
+    (found,) = read(table(**exported({**WATER, "id": 0}, id=pa.int64())))
+    assert isinstance(found, Entry) and found.source_id == "0"
     (found,) = read(table(**exported(unnamed)))
     assert found == Unreadable("row 0", "a row lacks its id")
     (found,) = read(table(**exported(odd, smiles=pa.int64())))
