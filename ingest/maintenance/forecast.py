@@ -39,7 +39,7 @@ from zoo.cards.family import Selection
 from zoo.command_line import print_now
 from zoo.terminal import duration, megabytes, plural
 from zoo.weights.access import Access, find_access, is_missing
-from zoo.weights.local import needed_files
+from zoo.weights.local import missing_files, needed_files
 
 # The size of a system in the unit of a card's compute.scales_with; tokens are about the letters of
 # a text.
@@ -246,11 +246,9 @@ def _batches(request: Request | None, systems: int) -> str:
 
 
 def _weights(selection: Selection, access: Access | None) -> str:
-    files = needed_files(selection)
-    if not files:
-        return "nothing to download"
+    files = missing_files(selection)
     if access is None:
-        return "here"
+        return "here" if needed_files(selection) else "nothing to download"
     known = sum(file.size or 0 for file in files)
     size = f"{megabytes(known)} where it is known" if known else "of unknown size"
     size = size if access.size is None else megabytes(access.size)

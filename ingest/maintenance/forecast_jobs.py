@@ -37,7 +37,7 @@ from zoo.cards.family import Selection
 from zoo.command_line import print_now
 from zoo.terminal import duration, plural
 from zoo.weights.access import find_access, is_missing
-from zoo.weights.local import needed_files
+from zoo.weights.local import missing_files
 
 SHOWN = 5  # names of models in a line
 UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6))
@@ -208,7 +208,7 @@ def _describe_staging(
     parts = [f"dataset {name}" for name in absent]
     missing = [selection for selection in selections if is_missing(selection)]
     if missing:
-        files = chain.from_iterable(map(needed_files, missing))
+        files = chain.from_iterable(map(missing_files, missing))
         size = _size(sum(file.size or 0 for file in files))
         parts.append(f"weights of {plural(len(missing), 'model')}, {size} where it is known")
     build = [family for family in families_of(selections) if not runtime.ready(family)]

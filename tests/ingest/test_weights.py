@@ -119,7 +119,10 @@ def test_from_a_card_to_the_store(
     assert not (tmp_path / "matter.data").exists() and hub.asked("/storage/") == []
     assert main(["weights", "net,net@untrained"]) == 0
     assert len(hub.asked("/storage/")) == 1
-    capfd.readouterr()
+    [file] = Path(constants.HF_HUB_CACHE).glob("models--owner--net/snapshots/*/net.npz")
+    file.unlink()
+    assert main(["plan", "net", "elements"]) == 0
+    assert "weights: 1 file to download, 0.0 MB" in capfd.readouterr().out
     shutil.rmtree(tmp_path / "hf")
     hub.repositories["models", "owner/net"].commit(
         {"net.npz": saved([0.0, 0.0, 0.0])}

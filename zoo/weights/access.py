@@ -8,7 +8,7 @@ from zoo.cards.family import Selection
 from zoo.weights import hub
 from zoo.weights.addresses import check_served
 from zoo.weights.errors import DownloadError, NoNetworkError
-from zoo.weights.local import find_weights, needed_files, weights_folder
+from zoo.weights.local import missing_files
 from zoo.weights.refusals import explain_gate
 
 
@@ -31,7 +31,7 @@ def is_missing(selection: Selection) -> bool:
     Args:
         selection: The model.
     """
-    return bool(needed_files(selection)) and find_weights(selection) is None
+    return bool(missing_files(selection))
 
 
 def find_access(selection: Selection) -> Access:
@@ -45,14 +45,12 @@ def find_access(selection: Selection) -> Access:
     Returns:
         Their size, and what is in the way: a token, a license, an approval, a network.
     """
-    weights, files = selection.model.weights, needed_files(selection)
+    weights, files = selection.model.weights, missing_files(selection)
     known = [file.size for file in files]
     size = None if None in known else sum(filter(None, known))
-    folder = weights_folder(selection)
-    first = next((file for file in files if not (folder / file.path).exists()), files[0])
     try:
         if weights.source == "url":
-            check_served(str(first.url))
+            check_served(str(files[0].url))
             return Access(size)
         repo, revision = str(weights.repo), weights.revision
         if revision is None or size is None:
@@ -61,7 +59,7 @@ def find_access(selection: Selection) -> Access:
             known = [sizes.get(file.path) for file in files]
             size = None if None in known else sum(filter(None, known))
             revision = revision or str(info.sha)
-        hub.file_metadata(repo, revision, first.path)
+        hub.file_metadata(repo, revision, files[0].path)
     except NoNetworkError as error:
         return Access(size, str(error) + _also_gated(selection))
     except DownloadError as error:

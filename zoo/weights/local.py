@@ -55,13 +55,23 @@ def find_weights(selection: Selection) -> LocalWeights | None:
     Args:
         selection: The model.
     """
-    files = needed_files(selection)
-    if not files or not selection.model.weights.pinned(untrained=selection.untrained):
+    if not needed_files(selection) or missing_files(selection):
         return None
     folder = weights_folder(selection)
-    if all(_has_size(folder / file.path, file.size) for file in files):
-        return LocalWeights(folder, _root(selection, folder))
-    return None
+    return LocalWeights(folder, _root(selection, folder))
+
+
+def missing_files(selection: Selection) -> tuple[WeightsFile, ...]:
+    """Return the files that have still to be downloaded; all of them if they are not pinned.
+
+    Args:
+        selection: The model.
+    """
+    files = needed_files(selection)
+    if not files or not selection.model.weights.pinned(untrained=selection.untrained):
+        return files
+    folder = weights_folder(selection)
+    return tuple(file for file in files if not _has_size(folder / file.path, file.size))
 
 
 def _has_size(path: Path, size: int | None) -> bool:
