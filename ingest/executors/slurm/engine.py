@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.users import user_name
 from zoo.errors import MatterzooError
 
 TIMEOUT = 120.0  # s that a command of Slurm may take; a busy controller needs many
@@ -109,16 +110,24 @@ def live_jobs(names: Sequence[str]) -> list[LiveJob]:
     return jobs
 
 
-def cancel(job_id: int) -> None:
+def cancel(job_id: int, user: str) -> None:
     """Cancel a job, or all tasks of an array that are not over.
 
     Args:
         job_id: Its number.
+        user: Whose it is.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SlurmError: Slurm does not answer, or does not let this user cancel it.
     """
-    _ask(["scancel", str(job_id)])
+    try:
+        _ask(["scancel", str(job_id)])
+    except SlurmError as error:
+        if user == user_name():
+            raise
+        raise SlurmError(
+            f"job {job_id} is {user}'s; {user}, or an operator of Slurm, can cancel it: {error}"
+        ) from error
 
 
 def requeue_this() -> None:

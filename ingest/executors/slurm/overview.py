@@ -68,9 +68,11 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
         StoreError: There is no submission of a name.
     """
     chosen = [find_submission(layout, name) for name in names] or list(list_submissions(layout))
-    live = live_jobs(job_names(chosen))
+    mine = [submission for submission in chosen if submission.engine == "slurm"]
+    live = live_jobs(job_names(mine)) if mine else []
+    yield from _describe_commands([each for each in chosen if each not in mine])
     found = False
-    for submission in chosen:
+    for submission in mine:
         arrays = {job.job_id: job.user for job in live if job.name == submission.job_name}
         loads = {job.job_id for job in live if job.name == submission.load_name}
         for job_id, user in arrays.items():
@@ -80,29 +82,24 @@ def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[st
                 named = f"`matterzoo cancel {submission.name}`"
                 yield f"{what} is {user}'s and goes on; {named} is for {user}"
                 continue
-            _cancel(job_id, user)
+            cancel(job_id, user)
             after = "".join(f"; load job {load} loads what is computed" for load in loads)
             yield f"{what} is canceled{after}"
     if not found:
         yield "nothing to cancel: no array of this store is queued or running"
 
 
-def _cancel(job_id: int, user: str) -> None:
-    """Cancel an array, which may be another user's."""
-    try:
-        cancel(job_id)
-    except SlurmError as error:
-        if user == user_name():
-            raise
-        raise SlurmError(
-            f"array {job_id} is {user}'s; {user}, or an operator of Slurm, can cancel it: {error}"
-        ) from error
+def _describe_commands(submissions: Sequence[Submission]) -> Iterator[str]:
+    """Say which commands are at work on submissions: those have no array, and end with them."""
+    for submission in submissions:
+        if (holder := submission.holder) is not None:
+            yield f"{submission.name} ends with its command: {holder}"
 
 
 def _find_live(submissions: Sequence[Submission]) -> tuple[list[LiveJob], str | None]:
     """Return the live jobs, or why they are not known; Slurm is not asked about Ray alone."""
     mine = [submission for submission in submissions if submission.engine == "slurm"]
-    if submissions and not mine:
+    if not mine:
         return [], None
     try:
         return live_jobs(job_names(mine)), None

@@ -25,6 +25,7 @@ from ingest.executors.slurm.script import (
 )
 from ingest.integrity import write_json
 from ingest.layout import Layout
+from ingest.users import user_name
 from zoo.command_line import print_now
 from zoo.files import file_lock, write_atomically
 from zoo.terminal import plural
@@ -73,6 +74,11 @@ class StripJobs:
     def found(self) -> int:
         """How many strips are found."""
         return sum(1 for _ in (self.folder / "parts").glob("*/*/[!.]*.npz"))
+
+    @property
+    def is_on_slurm(self) -> bool:
+        """Whether its jobs were ever to be submitted to Slurm."""
+        return (self.folder / "array.sbatch").exists()
 
     @property
     def is_kept(self) -> bool:
@@ -155,23 +161,28 @@ def cancel_matrices(layout: Layout, keys: Sequence[str] = ()) -> Iterator[str]:
 
     Args:
         layout: The store and the files beside it.
-        keys: Which; none are all.
+        keys: Which; none are all of this user.
 
     Yields:
         Lines.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SlurmError: Slurm does not answer, or does not let this user cancel a job.
     """
     chosen = [jobs for jobs in list_matrices(layout) if not keys or jobs.key in keys]
+    chosen = [jobs for jobs in chosen if jobs.is_on_slurm]
     names = [name for jobs in chosen for name in jobs.names]
     live = live_jobs(names) if names else []
     for jobs in chosen:
-        numbers = {job.job_id for job in live if job.name in jobs.names}
-        for number in sorted(numbers):
-            cancel(number)
-        if numbers:
+        users = {job.job_id: job.user for job in live if job.name in jobs.names}
+        mine = {number: user for number, user in users.items() if keys or user == user_name()}
+        for number, user in sorted(mine.items()):
+            cancel(number, user)
+        if mine:
             yield f"matrix {jobs.key}: canceled; `{_command(jobs)}` goes on with what is found"
+        for user in set(users.values()) - set(mine.values()):
+            named = f"`matterzoo cancel {jobs.key}`"
+            yield f"matrix {jobs.key} is {user}'s and goes on; {named} is for {user}"
 
 
 def list_matrices(layout: Layout) -> list[StripJobs]:
@@ -185,7 +196,7 @@ def list_matrices(layout: Layout) -> list[StripJobs]:
 
 def _live(chosen: Sequence[StripJobs]) -> list[LiveJob] | None:
     """Return the live jobs; None if nobody knows, or none was ever submitted."""
-    submitted = [jobs for jobs in chosen if (jobs.folder / "jobs.json").exists()]
+    submitted = [jobs for jobs in chosen if jobs.is_on_slurm]
     try:
         return live_jobs([name for jobs in submitted for name in jobs.names]) if submitted else None
     except SlurmError:

@@ -13,6 +13,7 @@ from tests.ingest.cluster.conftest import Cluster, slurm, wait_for
 from tests.ingest.cluster.matrices import ask, make
 
 pytestmark = pytest.mark.cluster
+ANNA = "daemon"  # a user that every Debian has
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def line(cluster: Cluster) -> Iterator[list[str]]:
 def test_strips_are_submitted_once_and_canceled(
     cluster: Cluster, line: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*line, "--sbatch=--hold"]) == 0
+    assert main([*line, f"--sbatch=--hold --uid={ANNA}"]) == 0
     assert "#SBATCH --array=0-1" in capsys.readouterr().out
     (jobs,) = list_matrices(cluster.layout)
     assert main(line) == 0
@@ -34,6 +35,10 @@ def test_strips_are_submitted_once_and_canceled(
     said = capsys.readouterr().out
     assert f"matrix {jobs.key}: 0 of {jobs.total} strips found" in said
     assert "pending" in said
+    job = live(jobs)[0].job_id
+    assert main(["cancel"]) == 0
+    assert f"matrix {jobs.key} is {ANNA}'s and goes on" in capsys.readouterr().out
+    assert live(jobs)[0].job_id == job
     assert main(["cancel", jobs.key]) == 0
     assert f"matrix {jobs.key}: canceled" in capsys.readouterr().out
     wait_for(lambda: not live(jobs))

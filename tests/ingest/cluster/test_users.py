@@ -123,7 +123,8 @@ def assert_only_its_user_cancels(shared: Shared) -> None:
     assert f"of user {ANNA}" in said
     assert f"{array} is {ANNA}'s and goes on" in shared.run(BERT, "cancel")
     said = shared.run(BERT, "cancel", submission.name, code=1)
-    assert f"error: {array} is {ANNA}'s; {ANNA}, or an operator of Slurm, can cancel it" in said
+    named = f"job {submission.jobs['array']} is {ANNA}'s; {ANNA}, or an operator of Slurm"
+    assert f"error: {named}, can cancel it" in said
 
 
 def test_a_folder_that_is_not_shared_is_said_to_be_its_owner_s(

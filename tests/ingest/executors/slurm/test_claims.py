@@ -9,7 +9,8 @@ import pytest
 from ingest.executors.shared.submission import LOADED, MISSING, Submission
 from ingest.executors.slurm.claims import find_claims
 from ingest.executors.slurm.engine import SlurmError
-from ingest.executors.slurm.overview import describe_submissions
+from ingest.executors.slurm.overview import cancel_submissions, describe_submissions
+from ingest.executors.slurm.strips import cancel_matrices
 from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.maintenance.clean_submissions import clean_submissions
@@ -17,6 +18,7 @@ from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
+from zoo.files import file_lock
 from schemas.errors import StoreError
 
 
@@ -61,6 +63,8 @@ def test_where_there_is_no_slurm_nothing_is_taken_for_unclaimed(
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SlurmError, match="there is no squeue here"):
         find_claims(layout)
+    nothing = f"nothing was submitted for {layout.store}"
+    assert list(describe_submissions(layout)) == [nothing]
     with pytest.raises(RequestError, match="nothing was submitted for"):
         clean_submissions(layout, "all", yes=True)
     submission = Submission(layout, "20260101-000000-abcd")
@@ -72,3 +76,8 @@ def test_where_there_is_no_slurm_nothing_is_taken_for_unclaimed(
         with pytest.raises(StoreError, match="is a path; expected the name of a submission"):
             clean_submissions(layout, path, yes=True)
     assert submission.folder.exists()
+    write_json(submission.folder / "submission.json", {"engine": "ray", "tasks": [], "load": []})
+    write_json(layout.strips / "key" / "question.json", {})  # of a matrix that is found here
+    with file_lock(submission.lock):
+        said = [*cancel_matrices(layout), *cancel_submissions(layout)]
+    assert f"{submission.name} ends with its command: process " in said[0]
