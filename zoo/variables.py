@@ -53,8 +53,17 @@ def requested_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _matches(name, requested)}
 
 
+def looks_secret(name: str) -> bool:
+    """Return whether a variable's name looks like that of a token, a key or a password.
+
+    Args:
+        name: The variable's name.
+    """
+    return _SECRET.search(name.upper()) is not None
+
+
 def _is_needed(name: str) -> bool:
-    if name in _WITHHELD or _SECRET.search(name.upper()):
+    if name in _WITHHELD or looks_secret(name):
         return False
     return _matches(name, _NEEDED)
 

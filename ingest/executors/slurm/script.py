@@ -11,6 +11,7 @@ from ingest.executors.shared.submission import Submission
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Settings
 from zoo.terminal import plural
+from zoo.variables import looks_secret
 
 SIGNAL_SECONDS = 120  # before a task's time is up: for a batch, a shard and being requeued
 # Options of sbatch that are ours to set, or that would keep a job from being known.
@@ -161,8 +162,13 @@ def job_script(about: list[str], options: list[str], commands: list[str]) -> str
         options: Options of sbatch.
         commands: What it runs.
     """
+    carried = carried_variables()
+    secret = [name for name in carried if looks_secret(name)]  # others can read a script
+    about = [*about, *(f"{name} is not written here: sbatch passes it on." for name in secret)]
     settings = [
-        f"export {name}={shlex.quote(value)}" for name, value in carried_variables().items()
+        f"export {name}={shlex.quote(value)}"
+        for name, value in carried.items()
+        if name not in secret
     ]
     lines = [
         "#!/bin/bash",

@@ -66,6 +66,15 @@ def test_odd_places_survive_the_shell(
     assert done.stdout == odd
 
 
+def test_no_secret_is_written(submission: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATTERZOO_WORKER_ENV", "SITE_*")
+    monkeypatch.setenv("SITE_LICENSE", "27000@host")
+    monkeypatch.setenv("SITE_API_KEY", "hush")
+    script = array_script(submission, Where("slurm"), "cpu", "")
+    assert "export SITE_LICENSE=27000@host\n" in script
+    assert "# SITE_API_KEY is not written here" in script and "hush" not in script
+
+
 @pytest.mark.parametrize(
     "text, slurm",
     [("30m", "0:30:00"), ("2d", "48:00:00"), ("90", "90"), ("1-12:00:00", "1-12:00:00")],
