@@ -6,6 +6,7 @@ made, on the machine that submits; a model for which that fails is not submitted
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ingest.executors.shared.claims import Claims
@@ -13,6 +14,7 @@ from ingest.executors.shared.late import FilesUnseen, FileWait, await_vectors
 from ingest.failures import RunError
 from ingest.layout import Layout
 from ingest.runs.chunks.whole import WholeChunks
+from ingest.runs.errors import RunBusy
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.plan import Plan, plan
 from ingest.runs.reporting import report_step
@@ -69,7 +71,8 @@ class Staging:
                 raise RunError(f"not submitted, since its weights are not here: {error}") from error
         for run in unstaged:
             image = self._ensure_environment(request)
-            run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
+            with suppress(RunBusy), lock_run(run):  # who works on it has noted what it uses
+                run.write("runtime.json", {"runtime": self.runtime.name, "image": image})
         return planned
 
     def _reopen_damaged(self, run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ingest.executors.shared.claims import Claims
 from ingest.executors.shared.staging import Staging
 from ingest.layout import Layout
-from ingest.runs.folder import Run
+from ingest.runs.folder import Run, lock_run
 from ingest.runs.plan import Plan
 from ingest.runs.request import Request
 from ingest.runtimes.venv import RUNTIME
@@ -38,3 +38,17 @@ def test_runs_with_lost_files_are_reopened_staged_and_waited_for_once(
     said = capfd.readouterr().out
     assert said.count(": waiting up to 1 s; ") == 1
     assert said.count("vectors-00000.parquet is not seen") == 3
+
+
+def test_what_another_process_computes_keeps_what_that_has_noted(
+    layout: Layout, dataset: Callable[..., MaterializedDataset], planned: Callable[..., Plan]
+) -> None:
+    """As when a task of Slurm is at a chunk for which Ray is asked, too."""
+    made = dataset(5)
+    (run,) = planned(made).runs
+    noted = {"runtime": "apptainer", "image": "sha256:a"}
+    run.write("runtime.json", noted)
+    request = Request(find_model("toy"), made, ("nodes",))
+    with lock_run(run):
+        assert Staging(layout, RUNTIME).stage(request, Claims()).runs == (run,)
+    assert run.read("runtime.json") == noted
