@@ -107,7 +107,7 @@ class OnRay:
         require_ray()
         self._options, self._device = options, options.device or "cpu"
         where = Where(options.on, address=options.address)
-        RayExecutor.check(where, Settings(device=self._device))
+        RayExecutor.check(where, Settings(device=self._device, cpus=options.cpus))
 
     def find(self, key: str, command: str) -> float:
         """Have strips found until none is missing.

@@ -52,7 +52,7 @@ class Ray:
             takes: What of a node a task takes, as Ray calls it: num_cpus, num_gpus, memory.
             log: A file for what Ray prints.
         """
-        self.address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+        self.address = choose_address(address)
         self.nodes, self.gpus = "", 0.0
         self._takes, self._log = dict(takes), log
         self._held = ExitStack()
@@ -168,6 +168,15 @@ class Ray:
             with suppress(ProcessLookupError):  # with the processes of a Ray of its own
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def choose_address(stated: str | None) -> str:
+    """Return where Ray is.
+
+    Args:
+        stated: What the user says; None takes RAY_ADDRESS, or else LOCAL.
+    """
+    return stated or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def require_ray() -> None:

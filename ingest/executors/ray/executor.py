@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from ingest.executors.protocol import Where
 from ingest.executors.ray.drive import Drive
-from ingest.executors.ray.engine import LOCAL, Ray, RayError, require_ray
+from ingest.executors.ray.engine import (
+    LOCAL,
+    OBJECT_STORE,
+    Ray,
+    RayError,
+    choose_address,
+    require_ray,
+)
 from ingest.executors.shared.claims import Claims
 from ingest.executors.shared.grouping import group
 from ingest.executors.shared.staging import Staging
@@ -14,13 +21,13 @@ from ingest.executors.shared.submission import LOADED, Submission
 from ingest.executors.shared.work_left import Work, find_work
 from ingest.integrity import write_json
 from ingest.layout import Layout
-from ingest.limits import Limits
+from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
 from zoo.command_line import print_now
 from zoo.files import file_lock
-from zoo.terminal import plural
+from zoo.terminal import megabytes, plural
 
 LOCK = (
     ".ray.lock"  # in the folder of submissions: one command at a time has Ray compute for a store
@@ -69,11 +76,15 @@ class RayExecutor:
             raise RequestError(
                 f"--device is {settings.device}; on ray, Ray chooses the GPU: give cuda"
             )
-        if "://" in (where.address or ""):
+        address = choose_address(where.address)
+        if "://" in address:
+            named = "--address" if where.address else "RAY_ADDRESS"
             raise RequestError(
-                f"--address is {where.address!r}; expected host:port or auto, on a machine that is "
-                "part of the cluster"
+                f"{named} is {address!r}; expected host:port or auto, on a machine that is part of "
+                "the cluster"
             )
+        if address == LOCAL:
+            _require_room(settings)
 
     def run(self, requests: Sequence[Request], command: str = "") -> list[Request]:
         """Compute what is missing, and load it.
@@ -165,3 +176,18 @@ class RayExecutor:
             if ray.address == LOCAL:
                 raise RayError("there is no GPU here that Ray sees: leave out --device cuda")
             print_now("no node of it has a GPU now, so tasks wait until one has")
+
+
+def _require_room(settings: Settings) -> None:
+    """Refuse a task that this machine has no room for: Ray would wait for ever."""
+    cores = count_cores()
+    if (settings.cpus or 0) > cores:
+        raise RequestError(
+            f"--cpus is {settings.cpus:g}; expected at most {cores}, since this machine has no more"
+        )
+    free = free_memory()
+    if settings.memory and free is not None and settings.memory > free - OBJECT_STORE:
+        raise RequestError(
+            f"--memory is {megabytes(settings.memory)}; expected less than the "
+            f"{megabytes(free)} that are free on this machine"
+        )

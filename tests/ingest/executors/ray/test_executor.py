@@ -21,6 +21,8 @@ Said = pytest.CaptureFixture[str]
         (["--on", "ray", "--runtime", "docker"], "runtime docker cannot be used on ray"),
         (["--on", "ray", "--partition", "gpu"], "--partition is for --on slurm, not ray"),
         (["--on", "ray", "--address", "ray://head:10001"], "expected host:port or auto"),
+        (["--on", "ray", "--cpus", "4096"], "--cpus is 4096; expected at most"),
+        (["--on", "ray", "--memory", "4096g"], "expected less than the"),
         (["--on", "slurm", "--address", "head:6379"], "--address is for --on ray, not slurm"),
         (["--at-once", "2"], "--at-once is for --on ray or slurm, not local"),
     ],
