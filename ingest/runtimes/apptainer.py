@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -106,15 +106,16 @@ class Apptainer:
             places.out.mkdir(parents=True, exist_ok=True)
         unpacked = sif.root.exists() or programs.explain_unpacking() is not None
         root = images.unpack(program, sif, log) if unpacked else sif.file
-        network = not _gives_own_network(program, root, log)
         mounted, job = MountedPlaces.of(jobs), jobs[0].job
+        variables = starter_variables(program, job, limits)
+        network = not _gives_own_network(program, root, variables, log)
         with tempfile.TemporaryDirectory(
             prefix="matterzoo-", ignore_cleanup_errors=True
         ) as scratch:
             command = exec_command(program, root, mounted, Path(scratch), job, network=network)
             # A process group of its own: Ctrl-C reaches the host alone, which then asks it to end.
             with subprocess.Popen(
-                command, env=starter_variables(program, job, limits), stdin=subprocess.PIPE,
+                command, env=variables, stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
             ) as process:  # fmt: skip
                 worker = ContainedProcess(process, limits, mounted)
@@ -166,11 +167,13 @@ class ContainedProcess(ChildProcess):
         return type(error)(self._mounted.with_local_paths(str(error)))
 
 
-def _gives_own_network(program: Program, root: Path, log: Log) -> bool:
+def _gives_own_network(
+    program: Program, root: Path, variables: Mapping[str, str], log: Log
+) -> bool:
     """Return whether the site lets a container have a network of its own, in which nothing is."""
     try:
         command = ["exec", *CONTAINED, *NO_NETWORK, str(root), "true"]
-        program.run(command, "a container without a network")
+        program.run(command, "a container without a network", variables)
     except RunError as error:
         here, reason = socket.gethostname(), str(error).splitlines()[-1].strip()
         log(f"the worker keeps the network of {here}, since this site allows no other: {reason}")

@@ -11,7 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +59,15 @@ class Program:
         numbers = tuple(map(int, re.findall(r"\d+", self.version)[:2]))
         return self.name != "apptainer" and numbers < OLDEST
 
-    def run(self, arguments: Sequence[str], what: str) -> str:
+    def run(
+        self, arguments: Sequence[str], what: str, variables: Mapping[str, str] | None = None
+    ) -> str:
         """Run it to its end.
 
         Args:
             arguments: Its command and options.
             what: What that does, for the error.
+            variables: All of its environment variables; None are those of this process.
 
         Returns:
             What it wrote to standard output.
@@ -72,7 +75,7 @@ class Program:
         Raises:
             RunError: It fails; the end of its output is in the message.
         """
-        done = run_program([self.path, *arguments], os.environ)
+        done = run_program([self.path, *arguments], os.environ if variables is None else variables)
         if done.returncode:
             lines = done.stderr.strip().splitlines()[-EXCERPT:]
             said = "\n".join(f"  {line}" for line in lines)

@@ -120,6 +120,8 @@ def unpack(sif: Path, target: Path) -> None:
 def run(options: argparse.Namespace) -> None:
     if not options.image.exists():
         fail(f"{options.image} is not there")
+    if "APPTAINER_BIND" in os.environ:
+        fail(f"{os.environ['APPTAINER_BIND']} cannot be mounted")
     if options.command == ["true"]:
         return
     mounts = {}

@@ -150,6 +150,7 @@ def test_an_image_is_unpacked_once_where_files_cannot_be_mounted(
     (sif,) = image_files().glob("toy-*/image.sif")
     archive.unlink()
     monkeypatch.setenv("MATTERZOO_SANDBOX", "1")
+    monkeypatch.setenv("APPTAINER_BIND", "/nowhere")  # as a site has it; no worker gets it
     job = places("cpu")
     for _ in range(2):
         with RUNTIME.start(toy, [job], Limits(), print) as worker:
