@@ -25,6 +25,7 @@ from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
+from ingest.users import user_name
 from zoo.command_line import print_now
 from zoo.files import file_lock
 from zoo.terminal import megabytes, plural
@@ -110,9 +111,11 @@ class RayExecutor:
         if not work.chunks and not work.load:
             print_now("nothing to compute")
             return failed
-        submission = self._write(requests[0], work, command)
-        drive = Drive(submission, self._where.at_once)
-        with file_lock(submission.lock):
+        submission = Submission.new(self._layout)
+        (submission.folder / "logs").mkdir(parents=True)
+        with file_lock(submission.lock):  # before others see it, who may clean what is over
+            self._write(submission, requests[0], work, command)
+            drive = Drive(submission, self._where.at_once)
             drive.load_finished()
             if work.chunks:
                 self._compute(drive, requests[0].device, command)
@@ -124,13 +127,12 @@ class RayExecutor:
         }
         return failed + [request for request in requests if id(request) in lacking]
 
-    def _write(self, request: Request, work: Work, command: str) -> Submission:
-        """Write the folder of the submission; all requests have one device."""
-        submission = Submission.new(self._layout)
-        (submission.folder / "logs").mkdir(parents=True)
+    def _write(self, submission: Submission, request: Request, work: Work, command: str) -> None:
+        """Write what is submitted; all requests have one device."""
         content = {
             "engine": self.name,
             "command": command,
+            "user": user_name(),
             "runtime": self._runtime.name,
             "silence": self._limits.silence,
             "device": request.device,
@@ -139,7 +141,6 @@ class RayExecutor:
             "load": [run.run_id for run in work.load],
         }
         write_json(submission.folder / "submission.json", content)
-        return submission
 
     def _compute(self, drive: Drive, device: str, command: str) -> None:
         """Have Ray do all tasks."""

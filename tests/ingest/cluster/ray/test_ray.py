@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.executors.shared.submission import list_submissions
+from ingest.users import user_name
 from matterzoo import main
 from tests.ingest.cluster.conftest import statuses, vectors, wait_for
 from tests.ingest.cluster.ray.conftest import Cluster, ray, run_programs
@@ -43,6 +44,7 @@ def test_two_commands_at_once_compute_once_what_one_process_computes(
     text = capfd.readouterr().out
     assert "3 tasks of Ray" in text and "3 chunks: 3 loaded" in text
     assert "Slurm" not in text
+    assert cluster.submission.user == user_name()
 
 
 def test_a_gpu_is_a_resource_of_a_task(cluster: Cluster) -> None:
