@@ -271,8 +271,8 @@ def _add_housekeeping(commands: Commands) -> None:
     about = "remove the neighbor lists that questions keep instead"
     sub.add_argument("--cache", action="store_true", help=about)
     about = (
-        "remove the scripts, logs and notes of these submissions to a cluster instead; or all, "
-        "whose jobs are over. What they have computed stays"
+        "remove the scripts, logs and notes of these submissions to a cluster instead; or all: "
+        "your own whose jobs are over. What they have computed stays"
     )
     sub.add_argument("--submissions", metavar="NAMES", help=about)
     about = "remove our images and containers instead, of a family or all, from the engine"

@@ -19,10 +19,11 @@ from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import size_on_disk
 from ingest.runs.errors import RequestError
+from ingest.users import user_name
 from zoo.command_line import split_names
 from zoo.terminal import megabytes, plural
 
-EVERY = "all"  # stands for every submission whose jobs are over
+EVERY = "all"  # stands for every submission of this user whose jobs are over
 
 
 def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
@@ -32,7 +33,8 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
 
     Args:
         layout: The store and the files beside it.
-        names: Names of submissions separated by commas, or all: those whose jobs are over.
+        names: Names of submissions separated by commas, or all: those of this user whose jobs are
+            over. Slurm may hide other users' jobs, so theirs are removed only by name.
         yes: Whether the user has agreed already.
 
     Returns:
@@ -51,7 +53,7 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
     with lock_submissions(layout):
         every = named == [EVERY]
         found = list_submissions(layout) if every else (find_submission(layout, n) for n in named)
-        chosen = list(found)
+        chosen = [each for each in found if not every or each.user in (None, user_name())]
         over = _without_live_jobs(chosen)
         live = [submission.name for submission in chosen if submission not in over]
         if live and not every:
@@ -60,7 +62,7 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
                 "ends an array. Nothing was removed"
             )
         if not over:
-            raise RequestError(f"no submission of {layout.store} has all its jobs over")
+            raise RequestError(f"no submission of yours for {layout.store} has all its jobs over")
         lines = [_describe(submission) for submission in over]
         if len(over) > 1:
             confirm(lines, f"This would remove {plural(len(over), 'submission')}", yes)

@@ -18,8 +18,8 @@ from ingest.runs.errors import RequestError
 from ingest.runs.folder import Run
 from ingest.runs.plan import Plan
 from ingest.systems.materialized import MaterializedDataset
-from zoo.files import file_lock
 from schemas.errors import StoreError
+from zoo.files import file_lock
 
 
 def submit(layout: Layout, name: str, run: Run, outcome: str | None) -> Submission:
@@ -76,7 +76,10 @@ def test_where_there_is_no_slurm_nothing_is_taken_for_unclaimed(
         with pytest.raises(StoreError, match="is a path; expected the name of a submission"):
             clean_submissions(layout, path, yes=True)
     assert submission.folder.exists()
-    write_json(submission.folder / "submission.json", {"engine": "ray", "tasks": [], "load": []})
+    theirs = {"engine": "ray", "user": "somebody", "tasks": [], "load": []}
+    write_json(submission.folder / "submission.json", theirs)
+    with pytest.raises(RequestError, match="no submission of yours for .* has all its jobs over"):
+        clean_submissions(layout, "all", yes=True)
     write_json(layout.strips / "key" / "question.json", {})  # of a matrix that is found here
     with file_lock(submission.lock):
         said = [*cancel_matrices(layout), *cancel_submissions(layout)]
