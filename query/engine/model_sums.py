@@ -94,7 +94,9 @@ class ModelSums:
                     if kinds and parts is None:
                         centered[i] = self._center(i, scratch)
             if kinds:
-                found = self._find(centered, kinds) if parts is None else self._join(parts)
+                # One strip is held at a time: all of them may not fit in memory.
+                noted = None if parts is None else map(self._note_squares, parts)
+                found = self._find(centered, kinds) if noted is None else join(noted)
                 self._places = {i: place for place, i in enumerate(self._usable)}
                 self._sums |= dict.fromkeys(kinds, found)
             centered.clear()
@@ -168,11 +170,12 @@ class ModelSums:
     def _usable(self) -> list[int]:
         return [i for i in range(len(self._models)) if self._models.reason(i) is None]
 
-    def _join(self, parts: Iterable[Arrays]) -> Sums:
-        parts = list(parts)
-        squares = parts[0].pop("squares")
-        self._squares |= dict(zip(self._usable, squares, strict=True))
-        return join(parts) if len(squares) else Sums()
+    def _note_squares(self, part: Arrays) -> Arrays:
+        """Take note of the squares that the first strip has, and return the sums of a strip."""
+        squares = part.pop("squares", None)
+        if squares is not None:
+            self._squares |= dict(zip(self._usable, squares, strict=True))
+        return part
 
     def _find(self, centered: dict[int, Centered], kinds: frozenset[str]) -> Sums:
         return self._open(centered, kinds).run(self._advance) if centered else Sums()

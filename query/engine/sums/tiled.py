@@ -77,9 +77,7 @@ class TilePass:
         # Distances take the place of inner products, unless these are needed, too.
         self.apart = self._room() if {"kernels", "distances"} <= kinds else self.stack
         if "distances" in kinds:
-            self.shift = torch.stack(
-                [row_means(z.to(device), s) for z, s in zip(self.z, self.squares, strict=True)]
-            )
+            self.shift = torch.stack(threads.each(self._row_means, range(self.count)))
         if "ranks" in kinds:
             self._prepare_ranks(models, nearest)
 
@@ -95,7 +93,9 @@ class TilePass:
         """
         strip = triangle_strips(self.n, self.side)[number]
         self._begin_counting()
-        found = self._sum(strip, strip.start, lambda products: None)
+        sum_strip = partial(self._sum, strip, strip.start, lambda products: None, shared=False)
+        # One model is summed in the thread that calls, in which torch would share its products.
+        found = threads.alone(sum_strip) if self.count == 1 else sum_strip()
         start = np.array(strip.start)
         return found | self._counted(strip.start) | {"start": start}
 
@@ -110,14 +110,23 @@ class TilePass:
         sums = join(self._sum(strip, 0, advance) for strip in strips)
         return sums._replace(**self._counted(0))  # counts are whole numbers: their order is nothing
 
-    def _sum(self, strip: slice, begun: int, advance: Callable[[int], object]) -> Arrays:
+    def _row_means(self, m: int) -> Tensor:
+        z, squares = self.z[m].to(self.device), self.squares[m]
+        return threads.alone(lambda: row_means(z, squares))
+
+    def _sum(
+        self, strip: slice, begun: int, advance: Callable[[int], object], *, shared: bool = True
+    ) -> Arrays:
         """Return the sums of a strip, and count what is closer in it.
 
         begun: The first of the systems that have been counted.
+        shared: Whether threads may share a product of long vectors, which rounds as their number
+            wants it.
         """
         small = self.count * self.n**2 < SMALL  # then waking threads takes longer than the work
         each = map if small else threads.each
-        alone = small or self.device.type == "cpu" and self.count >= torch.get_num_threads()
+        enough = not shared or self.count >= torch.get_num_threads()
+        alone = small or self.device.type == "cpu" and enough
         sums = _Totals(self.count, self.n, self.device)
         for part, other in upper(self.n, self.side, self.side, strip):
             height, width = part.stop - part.start, other.stop - other.start
