@@ -36,6 +36,10 @@ WHERE run_id IN (SELECT unnest(?::VARCHAR[]))
 """
 
 
+class Unreadable(Undefined):
+    """A file of vectors cannot be read now, which says nothing about the vectors."""
+
+
 @dataclass(frozen=True)
 class _Rows:
     """The rows of a model's files that count and are asked for.
@@ -211,7 +215,7 @@ class DatasetFiles:
 
     def _read(self, file: VectorFile, columns: Sequence[str]) -> pa.Table:
         if file.fault is not None:
-            raise Undefined(file.fault)
+            raise Unreadable(file.fault)
         with _naming(file):
             if file.is_local:
                 checked = {"page_checksum_verification": True}
@@ -223,7 +227,7 @@ class DatasetFiles:
                 found = self._connection.execute(sql, [escape_glob(file.path)])
                 table = found.to_arrow_table()
         if table.num_rows != file.rows:
-            raise Undefined(
+            raise Unreadable(
                 f"{file.path} has {table.num_rows} rows, expected {file.rows}: {file.remedy}"
             )
         return table
@@ -255,9 +259,10 @@ def _naming(file: VectorFile) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise Undefined(f"{file.path} is damaged ({error}): {file.remedy}") from error
+        raise Unreadable(f"{file.path} is damaged ({error}): {file.remedy}") from error
     except duckdb.IOException as error:
-        raise Undefined(f"{file.path} cannot be read ({one_line(error)}): {file.remedy}") from error
+        reason = f"{file.path} cannot be read ({one_line(error)}): {file.remedy}"
+        raise Unreadable(reason) from error
 
 
 def _order(keys: pa.Table) -> pa.Array | None:

@@ -15,10 +15,12 @@ from query.engine.neighbors.lists import NeighborLists
 from query.engine.sums import Arrays
 from query.engine.undefined import Undefined
 from query.metrics import Alignment, Comparison, align_all, find_metric
+from query.reading.dataset_files import Unreadable
 from query.reading.selection import Source
+from query.reading.vectors import Reader, Vectors
 from query.strips.cutting import Unit, list_lengths, list_units, pair_units, sum_units
 from query.strips.parts import Parts, as_array, from_array
-from query.strips.question import Question
+from query.strips.question import Question, StripsError
 from query.tables.shared.plans import ModelPair, Plan
 
 _LISTS = ("index", "value", "begin", "slack")
@@ -38,7 +40,7 @@ class Work:
         """
         self.question, self.plan, self.parts, self.threads = question, plan, parts, threads
         self.phases = [list_units(plan), sum_units(plan, question.side), pair_units(plan)]
-        self._groups: dict[int, Comparison] = {}
+        self._group: tuple[int, Comparison] | None = None
         self._pass: tuple[tuple[Any, ...], ExitStack, Callable[[int], Arrays]] | None = None
 
     def find(self, unit: Unit) -> Arrays:
@@ -62,7 +64,7 @@ class Work:
     @cached_property
     def comparisons(self) -> dict[Source, Comparison]:
         """A comparison of every model alone, with lists long enough for all that is asked."""
-        found = self.plan.comparisons(lambda source: _Lists(self, source))
+        found = self.plan.comparisons(lambda source: _Lists(self, source), _StrictReader)
         longest = max(list_lengths(self.plan), default=0)
         for comparison in found.values():
             comparison.lengthen_lists(longest)
@@ -71,13 +73,15 @@ class Work:
     def group(self, number: int) -> Comparison:
         """Return the comparison of models on the systems that they share.
 
+        There may be a group per pair of models, and so one is held at a time.
+
         Args:
             number: The number of the group.
         """
-        if number not in self._groups:
+        if self._group is None or self._group[0] != number:
             group, strips = self.plan.groups[number], _SumsOf(self, number)
-            self._groups[number] = group.compare(self.comparisons, self.plan.keys, strips)
-        return self._groups[number]
+            self._group = number, group.compare(self.comparisons, self.plan.keys, strips)
+        return self._group[1]
 
     def _find_lists(self, unit: Unit) -> Arrays:
         source, geometry = unit.of
@@ -114,6 +118,18 @@ class Work:
         finally:
             torch.set_num_threads(self.threads)
         return as_array([[metric, *pair, asdict(value)] for metric, pair, value in found])
+
+
+class _StrictReader(Reader):
+    """Reads models, and raises what would else be kept as the reason why they have no values."""
+
+    def read(self, source: Source) -> Vectors:
+        try:
+            return super().read(source)
+        except Unreadable as error:
+            raise StripsError(
+                f"{error}. What is found is kept, and the same command goes on"
+            ) from error
 
 
 class _Lists:

@@ -126,14 +126,17 @@ class Plan:
         self.groups = _share({wanted for _, wanted in self.asked}, self.keys, missing)
 
     def comparisons(
-        self, strips: Callable[[Source], FoundStrips | None] = lambda source: None
+        self,
+        strips: Callable[[Source], FoundStrips | None] = lambda source: None,
+        reader: type[Reader] = Reader,
     ) -> dict[Source, Comparison]:
         """Return a comparison of every model alone on all its systems.
 
         Args:
             strips: Returns what other processes have found for a model.
+            reader: What reads their vectors.
         """
-        return make_comparisons(Reader(self._stored), self.keys, self.options, strips)
+        return make_comparisons(reader(self._stored), self.keys, self.options, strips)
 
     @property
     def files(self) -> list[VectorFile]:
