@@ -78,7 +78,7 @@ def _add_processes(commands: Commands) -> None:
     work.add_argument("--task", type=_count, default=task, help=about)
     work.add_argument("--tasks", type=positive, default=1, help="how many processes there are")
     work.add_argument("--threads", type=positive, help="default: all that this process may use")
-    work.add_argument("--tied", action="store_true", help="end when standard input does, as on ray")
+    work.add_argument("--tied", action="store_true", help="end when standard input does")
     load.add_argument("--wait", type=float, default=0.0, help="s to wait for files seen late")
 
 

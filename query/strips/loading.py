@@ -43,12 +43,16 @@ def load_strips(store: str | Path, key: str, wait: float = 0.0) -> int:
     units = pair_units(plan)
     end = time.monotonic() + wait
     while parts.missing([unit.name for unit in units]) and time.monotonic() < end:
+        if read_matrix(store, key) is not None:
+            break
         time.sleep(PAUSE)
     found: dict[tuple[str, ModelPair], Alignment] = {}
     for unit in units:
         found |= read_pairs(plan, parts, unit)
     missing = len({wanted for _, wanted in plan.asked} - found.keys())
     if missing:
+        if (kept := read_matrix(store, key)) is not None:  # by another command meanwhile
+            return len(kept)
         raise StripsError(
             f"{plural(missing, 'alignment')} of {len(found) + missing} are missing: not all strips "
             f"are found. `{question.command}` goes on with what is there"

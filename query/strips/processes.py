@@ -31,9 +31,9 @@ def find_here(store: str | Path, key: str, processes: int = 1) -> int:
     usual = torch.get_num_threads()
     threads = max(1, usual // processes)
     words = [sys.executable, "-m", "matterzoo", "matrix-work", key, "--store", str(store)]
-    words += ["--tasks", str(processes), "--threads", str(threads)]
-    others = [
-        subprocess.Popen([*words, "--task", str(task)], stdin=subprocess.DEVNULL)
+    words += ["--tasks", str(processes), "--threads", str(threads), "--tied"]
+    others = [  # which end with this one, however it ends
+        subprocess.Popen([*words, "--task", str(task)], stdin=subprocess.PIPE)
         for task in range(1, processes)
     ]
     try:
@@ -42,8 +42,8 @@ def find_here(store: str | Path, key: str, processes: int = 1) -> int:
             other.wait()
     finally:
         for other in others:
-            if other.poll() is None:
-                other.terminate()
-                other.wait()
+            with other:  # which closes its standard input, and waits
+                if other.poll() is None:
+                    other.terminate()
         torch.set_num_threads(usual)
     return load_strips(store, key)

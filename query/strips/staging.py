@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,13 +37,24 @@ def staged(files: Sequence[VectorFile], key: str) -> Iterator[Path | None]:
         yield None
         return
     folder = Path(scratch) / f"matterzoo-{os.getuid()}-{key}"
-    folder.mkdir(exist_ok=True)
     try:
-        with file_lock(folder / ".used", shared=True):
+        with ExitStack() as stack:
+            while not _is_used(folder, stack):
+                stack.close()
             yield folder if _copy(files, folder) else None
     finally:
         with suppress(LockHeldError, OSError), file_lock(folder / ".used", wait=0):
             shutil.rmtree(folder)
+
+
+def _is_used(folder: Path, stack: ExitStack) -> bool:
+    """Use a folder, and return whether it is not the one that its last process has removed."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        descriptor = stack.enter_context(file_lock(folder / ".used", shared=True))
+        return os.path.samestat(os.fstat(descriptor), (folder / ".used").stat())
+    except FileNotFoundError:
+        return False
 
 
 def _copy(files: Sequence[VectorFile], folder: Path) -> bool:
@@ -52,7 +63,7 @@ def _copy(files: Sequence[VectorFile], folder: Path) -> bool:
         with file_lock(folder / ".copying"):
             for file in files:
                 target = folder / file.file
-                if file.is_local and not target.exists():
+                if file.is_local and not (target.exists() and target.stat().st_size == file.bytes):
                     target.parent.mkdir(parents=True, exist_ok=True)
                     copy = partial(shutil.copyfile, file.path)
                     write_atomically(target, copy, durable=False)

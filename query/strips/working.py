@@ -7,7 +7,7 @@ does not pass locks between nodes, some strips are found twice, with the same bi
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -56,7 +56,8 @@ def work_on_strips(
         with staged(plan.files, key) as scratch:
             if scratch is not None:
                 plan.read_from(scratch)
-            return _find_phases(Work(question, plan, parts, torch.get_num_threads()), task, tasks)
+            work = Work(question, plan, parts, torch.get_num_threads())
+            return _find_phases(work, task, tasks, lambda: read_matrix(store, key) is not None)
 
 
 def require_same(now: str, key: str, command: str) -> None:
@@ -77,13 +78,13 @@ def require_same(now: str, key: str, command: str) -> None:
         )
 
 
-def _find_phases(work: Work, task: int, tasks: int) -> int:
-    """Find all strips; return how many were found here."""
+def _find_phases(work: Work, task: int, tasks: int, is_kept: Callable[[], bool]) -> int:
+    """Find all strips, unless another has put them together; return how many were found here."""
     found = 0
     try:
         for name, units in zip(("lists", "sums", "pairs"), work.phases, strict=True):
             if units:
-                here = _find_all(work, units, task, tasks)
+                here = _find_all(work, units, task, tasks, is_kept)
                 print_now(f"{name}: {here} of {len(units)} strips found by task {task}")
                 found += here
     finally:
@@ -91,12 +92,19 @@ def _find_phases(work: Work, task: int, tasks: int) -> int:
     return found
 
 
-def _find_all(work: Work, units: Sequence[Unit], task: int, tasks: int) -> int:
-    """Find units until none is missing; return how many were found here."""
+def _find_all(
+    work: Work, units: Sequence[Unit], task: int, tasks: int, is_kept: Callable[[], bool]
+) -> int:
+    """Find units until none is missing; return how many were found here.
+
+    is_kept: Tells whether the matrix is kept meanwhile, whose strips are then gone.
+    """
     first = len(units) * task // tasks
     ordered = [*units[first:], *units[:first]]
     found, since = 0, time.monotonic()
     while missing := set(work.parts.missing([unit.name for unit in ordered])):
+        if is_kept():
+            break
         late = time.monotonic() - since > PATIENCE
         here = sum(_try(work, unit, late) for unit in ordered if unit.name in missing)
         if here or len(missing) > len(work.parts.missing([unit.name for unit in ordered])):
