@@ -18,8 +18,14 @@ from query.strips.cutting import list_units, pair_units, sum_units
 from query.strips.loading import load_strips
 from query.strips.parts import Parts
 from query.strips.processes import find_here
-from query.strips.question import Question, question_folder, write_question
+from query.strips.question import (
+    Question,
+    question_folder,
+    require_same_device,
+    write_question,
+)
 from query.strips.working import work_on_strips
+from query.tables.shared.options import default_device
 from query.tables.shared.stored import read_matrix
 from zoo.command_line import call, print_now, split_names
 from zoo.terminal import plural
@@ -30,7 +36,7 @@ OPTIONS = ("metric", "k", "estimator", "normalize", "permutations", "subsamples"
 # The values that options have where they are left out, if not None.
 DEFAULTS: dict[str, Any] = {"metric": "cknna", "rows": "all", "normalize": "l2"}
 DEFAULTS |= {"permutations": 100, "subsamples": 0, "seed": 0, "missing": "pairwise"}
-DEFAULTS |= {"on": "local", "nodes": 1}
+DEFAULTS |= {"on": "local", "nodes": 1, "device": "cpu"}
 
 
 class Elsewhere(Protocol):
@@ -61,6 +67,8 @@ def matrix(options: argparse.Namespace) -> int:
     Raises:
         MatterzooError: The store or what is asked of it is wrong.
     """
+    # Stated, as the processes may have another MATTERZOO_DEVICE, and the device decides the cut.
+    options.device = options.device or default_device()
     elsewhere: Elsewhere | None = call(options.elsewhere, options)
     command = _state_command(options)
     with one_sentence(options.store):
@@ -89,6 +97,7 @@ def _begin(options: argparse.Namespace, command: str) -> str | None:
     units = [*list_units(plan), *sum_units(plan, question.side), *pair_units(plan)]
     folder = question_folder(store, key)
     write_question(folder, question, len(units))
+    require_same_device(folder, question)
     missing = len(Parts(folder).missing([unit.name for unit in units]))
     done = f", {len(units) - missing} found before" if missing < len(units) else ""
     print_now(f"matrix {key} of {options.dataset}: {plural(len(units), 'strip')}{done}")

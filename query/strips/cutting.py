@@ -70,7 +70,7 @@ def sum_units(plan: Plan, side: int) -> list[Unit]:
             kinds = frozenset().union(*(metric.needs for metric in usable)) - found
             if kinds:
                 count = len(triangle_strips(group.common.size, side))
-                name = f"sums/{i}-{'-'.join(sorted(kinds))}"
+                name = f"sums/{i}-{'-'.join(sorted(kinds))}-{side}"
                 units += _cut(name, (i, kinds), count)
             found |= kinds
     return units

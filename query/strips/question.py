@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import torch
 
 from query.engine.tiles import CPU_STACK
 from query.reading.selection import Selection, Source, choose_sources, find_dataset
-from query.tables.shared.options import Options
+from query.tables.shared.options import Options, default_device
 from query.tables.shared.plans import Plan
 from query.tables.shared.stored import question_key
 from schemas.paths import data_folder
@@ -57,10 +56,14 @@ class Question:
         return Options(**self.options)
 
     @property
+    def for_device(self) -> str:
+        """Where to compute; the device of whoever asks now, where the question states none."""
+        return str(self.options.get("device") or default_device())
+
+    @property
     def side(self) -> int:
         """The side of the tiles of which all models have one at a time."""
-        cpu = torch.device(self.for_options.device).type == "cpu"
-        return CPU_STACK if cpu else CUDA_SIDE
+        return CPU_STACK if self.for_device == "cpu" else CUDA_SIDE
 
     def sources(self, connection: duckdb.DuckDBPyConnection) -> list[Source]:
         """Return the models.
@@ -116,7 +119,7 @@ def question_folder(store: str | Path, key: str) -> Path:
 
 
 def write_question(folder: Path, question: Question, total: int) -> None:
-    """Write what is asked for, unless it is there.
+    """Write what is asked for, unless it is there and can be read.
 
     Args:
         folder: The question's folder.
@@ -124,9 +127,29 @@ def write_question(folder: Path, question: Question, total: int) -> None:
         total: How many strips it has.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / FILE).exists():
+    try:
+        read_question(folder)
+    except StripsError:
         content = asdict(question) | {"total": total}
         write_atomically(folder / FILE, json.dumps(content, indent=1) + "\n")
+
+
+def require_same_device(folder: Path, question: Question) -> None:
+    """Refuse to go on with strips on another device, which would cut other ones.
+
+    Args:
+        folder: The question's folder.
+        question: The question as it is asked now.
+
+    Raises:
+        StripsError: The strips were begun on another device.
+    """
+    begun, now = (each.for_device for each in (read_question(folder), question))
+    if begun.partition(":")[0] != now.partition(":")[0]:
+        raise StripsError(
+            f"the strips in {folder} were begun with --device {begun}, not {now}: go on with "
+            f"--device {begun}, or remove the folder to begin anew"
+        )
 
 
 def read_question(folder: Path) -> Question:

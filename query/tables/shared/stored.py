@@ -1,8 +1,9 @@
 """Matrices that were found in strips, and are kept beside the store until its vectors change.
 
-A file holds the rows of one question. Its name is a hash of the question and of what the store
-holds for it, the checksums of the files of vectors included, so a file is never out of date: a
-question about other vectors has another name. Only `query.strips.loading` writes here.
+A file holds the rows of one question. Its name is a hash of the question, of what the store holds
+for it, the checksums of the files of vectors included, and of the code that finds values, so a file
+is never out of date: a question about other vectors has another name. Only `query.strips.loading`
+writes here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -19,14 +21,17 @@ import pyarrow.parquet as pq
 
 from query.reading.files import store_path, store_with_files
 from query.reading.selection import Selection, Source
+from query.reading.vectors import refuse_damaged
 from query.tables.shared.options import Options
 from query.tables.shared.rows import Aligned
 from schemas.paths import MEMORY, data_folder
 from schemas.vectors import list_vector_files
+from zoo.code import code_hash
 from zoo.files import write_atomically
 
-# Raise it when a value, its null or its interval would be another, to more than rounding.
-VERSION = 1
+QUERY = Path(__file__).resolve().parents[2]
+# The folders below it of the code that decides values and strips.
+DECISIVE = ("engine", "metrics", "reading", "statistics", "strips", "tables/shared")
 _SUPERSEDED = """
 SELECT run_id, representation, system_id FROM superseded
 WHERE run_id IN (SELECT unnest(?::VARCHAR[])) ORDER BY ALL
@@ -42,6 +47,18 @@ def matrices_folder(store: str | Path) -> Path:
     return data_folder(store) / "matrices"
 
 
+@cache
+def digest_of_code(folder: Path) -> str:
+    """Return what changes if code that decides values may find others, and not if words do.
+
+    Args:
+        folder: That of the package `query`.
+    """
+    files = [file for name in DECISIVE for file in sorted((folder / name).rglob("*.py"))]
+    stated = [(file.relative_to(folder).as_posix(), code_hash(file.read_bytes())) for file in files]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
+
+
 def question_key(
     connection: duckdb.DuckDBPyConnection,
     selection: Selection,
@@ -49,7 +66,7 @@ def question_key(
     options: Options,
     missing: str,
 ) -> str | None:
-    """Return what tells a question and the contents of the store that answer it, 32 hex digits.
+    """Return what tells a question, the vectors that answer it and the code, 32 hex digits.
 
     The device is no part of it: values are the same to rounding wherever they are computed.
 
@@ -72,7 +89,7 @@ def question_key(
     contents = [(f.model_id, f.representation, f.run_id, f.rows, f.sha256) for f in files]
     runs = sorted({file.run_id for file in files})
     stated = [
-        VERSION,
+        digest_of_code(QUERY),
         asdict(selection),
         [asdict(source) for source in sources],
         missing,
@@ -100,6 +117,9 @@ def find_matrix(
         sources: The models, in their order.
         options: How to compare.
         missing: 'pairwise' or 'common'.
+
+    Raises:
+        ValueError: A file of vectors is damaged, as if nothing were kept.
     """
     store = store_path(connection)
     if store == MEMORY or not matrices_folder(store).is_dir():
@@ -108,6 +128,7 @@ def find_matrix(
     found = None if key is None else read_matrix(store, key)
     if found is None:
         return None
+    refuse_damaged(connection, sources, selection.dataset)
     order = {metric: place for place, metric in enumerate(options.metrics)}
     return sorted(found, key=lambda row: order[row.metric])
 
@@ -122,9 +143,9 @@ def read_matrix(store: str | Path, key: str) -> list[Aligned] | None:
     file = matrices_folder(store) / f"{key}.parquet"
     try:
         table = pq.read_table(file, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
+        return [Aligned(**row) for row in table.to_pylist()]
+    except (OSError, ValueError, TypeError, pa.ArrowException):  # or it has other columns
         return None
-    return [Aligned(**row) for row in table.to_pylist()]
 
 
 def keep_matrix(store: str | Path, key: str, rows: Sequence[Aligned]) -> Path:

@@ -2,104 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
+import stat
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import torch
 
 import query
 from matterzoo import main
-from query.strips.cutting import list_units, pair_units, sum_units
+from query.strips.finding import Work
 from query.strips.loading import load_strips
 from query.strips.parts import Parts
-from query.strips.question import Question, StripsError, question_folder, write_question
-from query.strips.staging import staged
+from query.strips.question import Question, StripsError, question_folder
 from query.strips.working import work_on_strips
 from query.tables.alignment_matrix import Row, alignment_matrix
+from query.tables.shared import stored
 from query.tables.shared.options import Options
-from query.tables.shared.stored import matrices_folder
-from tests import vectors as vectors_of
+from query.tables.shared.stored import digest_of_code, matrices_folder, read_matrix
 from tests.query import stores
-
-N = 600  # systems, which are two rows of tiles
-METRICS = "cknna, cka, distance_correlation, information_imbalance, procrustes"
-HOW: dict[str, Any] = {"metric": METRICS, "permutations": 2, "device": "cpu"}
-
-
-class Count:
-    """A `Progress` that counts the products that are expected."""
-
-    def __init__(self) -> None:
-        self.products = 0
-
-    def expect(self, products: int) -> None:
-        self.products += products
-
-    def advance(self, products: int) -> None: ...
-
-
-def fill(path: Path) -> Path:
-    """Make a store of three models; the first has ties, the second twins, the last half."""
-    tables = stores.tables(3, N, 4)
-    tables["m0"] = np.round(tables["m0"]) + 0.5
-    tables["m1"][:20] = tables["m1"][0]
-    stores.make(path, tables)
-    with query.connect(path, read_only=False, functions=False) as connection:
-        vectors_of.remove(connection, "model_id = ?", ["m2"])
-        ids = [f"{stores.DATASET}/{i:05d}" for i in range(0, N, 2)]
-        vectors_of.put(connection, "m2", ids, tables["m2"][::2])
-    return path
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("strips") / "matter.duckdb")
-
-
-@pytest.fixture(scope="module")
-def connection(store: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with query.connect(store, functions=False) as connection:
-        yield connection
+from tests.query.strips.cases import HOW, ask, begin
 
 
 @pytest.fixture(scope="module")
 def local(connection: duckdb.DuckDBPyConnection) -> list[Row]:
     return list(alignment_matrix(connection, stores.DATASET, options=Options(**HOW)))
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept(store: Path) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    for folder in (matrices_folder(store), question_folder(store, "key").parent):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def begin(
-    store: Path, connection: duckdb.DuckDBPyConnection, **options: Any
-) -> tuple[str, list[str]]:
-    """Ask, and return the key and the names of the strips."""
-    question = Question(
-        stores.DATASET, None, "pairwise", HOW | options, torch.get_num_threads(), "again"
-    )
-    key, plan = question.key(connection), question.plan(connection)
-    units = [*list_units(plan), *sum_units(plan, question.side), *pair_units(plan)]
-    write_question(question_folder(store, key), question, len(units))
-    return key, [unit.name for unit in units]
-
-
-def ask(connection: duckdb.DuckDBPyConnection, **options: Any) -> tuple[list[Row], int]:
-    """Return the rows of the question, and how many products they took."""
-    count = Count()
-    given = Options(**(HOW | options), progress=count)
-    return list(alignment_matrix(connection, stores.DATASET, options=given)), count.products
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -154,6 +88,14 @@ def test_strips_of_other_vectors_are_not_mixed(tmp_path: Path) -> None:
         assert products == 0
         assert ask(connection, **how)[1] > 0
         assert ask(connection, **how, seed=1, permutations=6)[1] > 0
+        (file,) = (store.with_suffix(".data") / "vectors").rglob("model=m1/*.parquet")
+        file.rename(file.with_suffix(".away"))
+        how |= {"metric": "rsa, mutual_knn", "seed": 1}
+        with pytest.raises(ValueError, match=f"{file.name} is missing: restore it, or"):
+            alignment_matrix(
+                connection, stores.DATASET, ["m0", "m1"], options=Options(**(HOW | how))
+            )
+        file.with_suffix(".away").rename(file)
     stores.put(store, {"m1": stores.tables(2, 40, 3, seed=1)["m1"]})
     with pytest.raises(StripsError, match="the vectors of the store have changed since"):
         work_on_strips(store, begun)
@@ -177,35 +119,69 @@ def test_estimates_and_models_normalized_among_some_systems(
     assert ask(connection, **how) == (local, 0)
 
 
-def test_vectors_are_read_from_copies_that_go_with_the_last_process(
-    store: Path,
-    connection: duckdb.DuckDBPyConnection,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_one_group_of_models_is_held_at_a_time(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MATTERZOO_SCRATCH", str(tmp_path))
     question = Question(stores.DATASET, None, "pairwise", HOW, 1)
-    plan = question.plan(connection)
-    with staged(plan.files, "key") as folder, staged(plan.files, "key") as again:
-        assert folder is not None and folder == again
-        for file in plan.files:
-            assert (folder / file.file).read_bytes() == Path(file.path).read_bytes()
-        plan.read_from(folder)
-        assert all(Path(file.path).is_relative_to(folder) for file in plan.files)
-        source = next(iter(plan.keys))
-        found = plan.comparisons()[source].vectors(0)
-    assert not list(tmp_path.iterdir())
-    there = question.plan(connection)
-    assert torch.equal(there.comparisons()[source].vectors(0), found)
+    work = Work(question, question.plan(connection), Parts(tmp_path), 1)
+    first = weakref.ref(work.group(0))
+    assert work.group(0) is first()
+    work.group(1)
+    assert first() is None
 
 
-def test_the_command(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_code_has_another_key(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question(stores.DATASET, None, "pairwise", HOW, 1)
+    before = question.key(connection)
+    digests = []
+    for number, text in enumerate(["x = 1", "x = 1  # one", "x = 2"]):
+        folder = tmp_path / str(number) / "engine"
+        folder.mkdir(parents=True)
+        (folder / "a.py").write_text(text)
+        digests.append(digest_of_code(folder.parent))
+    assert digests[0] == digests[1] != digests[2]
+    monkeypatch.setattr(stored, "QUERY", tmp_path / "2")
+    assert question.key(connection) != before
+
+
+@pytest.fixture
+def shared(store: Path) -> Iterator[None]:
+    """Have a group share the store's folder, and keep files to their user."""
+    before, mode = os.umask(0o077), store.parent.stat().st_mode
+    store.parent.chmod(0o2770)
+    yield
+    store.parent.chmod(mode)
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_command(
+    store: Path, connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = ["matrix", stores.DATASET, "--metric", "cka", "--store", str(store)]
     assert main(line) == 0
     assert "9 rows" in capsys.readouterr().out
     assert main([*line, "--on", "local"]) == 0
     assert "kept already: 9 rows of cka on many" in capsys.readouterr().out
+    (kept,) = matrices_folder(store).glob("*.parquet")
+    assert kept.stat().st_mode & kept.parent.stat().st_mode & stat.S_IWGRP
+    question = json.loads((question_folder(store, kept.stem) / "question.json").read_text())
+    assert question["options"]["device"] == "cpu"
+    table = pq.read_table(kept)
+    pq.write_table(table.append_column("another", pa.nulls(len(table))), kept)
+    assert read_matrix(store, kept.stem) is None
     assert main([*line, "--partition", "gpu"]) == 2
     assert "--partition is for --on slurm, not local: leave it out" in capsys.readouterr().err
     assert main(["matrix", "mani", "--store", str(store)]) == 2
     assert "no dataset 'mani' in this store; did you mean 'many'" in capsys.readouterr().err
+    key, _ = begin(store, connection, metric="rsa", permutations=0)
+    file = question_folder(store, key) / "question.json"
+    file.write_text(file.read_text().replace('"cpu"', '"cuda"'))
+    line = ["matrix", stores.DATASET, "--metric", "rsa", "--permutations", "0"]
+    line += ["--store", str(store)]
+    assert main(line) == 1
+    assert "were begun with --device cuda, not cpu: go on with" in capsys.readouterr().err
+    file.write_text("{")  # half of a file says nothing, and is written again
+    assert main(line) == 0
