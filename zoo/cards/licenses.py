@@ -46,9 +46,9 @@ class License(Card):
         """What stands before the download, in words; None if nothing does."""
         if not self.gated:
             return None
-        if self.approval == "automatic":
-            return "to be accepted before the download"
         refused = f" and refused to {self.refused_to}" if self.refused_to else ""
+        if self.approval == "automatic":
+            return f"to be accepted before the download{refused}"
         return (
             f"access to be requested before the download, decided by hand{refused}; a request that "
             "is rejected cannot be made again"

@@ -23,6 +23,10 @@ PAPER: dict[str, Any] = {"url": None, "no_url_because": "on paper"}
             "for non-commercial use only and to be accepted before the download; on paper",
         ),
         (
+            {"commercial": True, "gated": True, "refused_to": "users in X"},
+            f"to be accepted before the download and refused to users in X; {URL}",
+        ),
+        (
             {"commercial": True, "gated": True, "approval": "manual", "refused_to": "users in X"},
             "access to be requested before the download, decided by hand and refused to users in "
             f"X; a request that is rejected cannot be made again; {URL}",
