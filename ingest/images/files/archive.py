@@ -146,7 +146,7 @@ def read_archive(path: Path) -> Archive:
             form = "docker-archive" if "manifest.json" in names else "oci-archive"
             content = _configuration(tar, form)
         labels = json.loads(content).get("config", {}).get("Labels") or {}
-    except (tarfile.TarError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (tarfile.TarError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} is not an archive of one image as `matterzoo save` or `docker save` writes it "
             f"({error}); write it again, or remove it"

@@ -248,6 +248,8 @@ def test_archives_are_read_in_both_forms_and_refused_if_they_are_none(
     with pytest.raises(RunError, match="toy-torn.tar is not an archive of one image"):
         make_sif(find_program(), toy, print)
     assert "toy-torn.tar is not an archive" in (RUNTIME.lacking(toy) or "")
+    (folder / "toy-folder.tar").mkdir()
+    assert "toy-folder.tar is not an archive" in (RUNTIME.lacking(toy) or "")
 
 
 # --- the program
