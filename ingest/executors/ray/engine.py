@@ -64,7 +64,9 @@ class Ray:
             if self.address == LOCAL:
                 # Its sockets lie there, whose paths may have 107 bytes.
                 above = os.environ.get("RAY_TMPDIR", "/tmp")
-                folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mz-", dir=above))
+                # What of Ray is still ending may write there while it is removed.
+                made = tempfile.TemporaryDirectory("", "mz-", above, ignore_cleanup_errors=True)
+                folder = held.enter_context(made)
                 connect |= {"_temp_dir": folder, "object_store_memory": OBJECT_STORE}
                 connect |= {"num_cpus": count_cores(), "include_dashboard": False}
             log = held.enter_context(self._log.open("ab"))
@@ -94,9 +96,6 @@ class Ray:
             program: The words of a command, which ends when its standard input does.
             variables: What it gets besides the variables of Ray's process there.
             log: A file that takes what it prints.
-
-        Raises:
-            RayError: Ray is lost.
         """
         asked = {"task": task, "program": list(program), "variables": dict(variables)}
         self._send(asked | {"folder": str(Path.cwd()), "log": str(log)})

@@ -1,7 +1,8 @@
 """Have Ray find the strips of a matrix.
 
 What a strip is, `query.strips` knows: here it is a file that a command writes. A task that is lost
-leaves its strips to the others, and is started again while any is missing.
+leaves its strips to the others, and is started again, in all MOST_STARTS times at most. One that
+has ended by itself is not: its log says why.
 """
 
 from __future__ import annotations
