@@ -17,6 +17,8 @@ import torch
 T = TypeVar("T")
 R = TypeVar("R")
 
+FEW = 2**12
+
 _inside = threading.local()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _making = threading.Lock()
@@ -43,15 +45,17 @@ def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         raise
 
 
-def alone(function: Callable[[], R]) -> R:
+def alone(function: Callable[[], R], products: int) -> R:
     """Return what a function returns in a thread in which torch has this thread alone.
 
     A product of long columns that threads share rounds as their number wants it; so it does not.
 
     Args:
         function: What is computed.
+        products: How many products of two numbers it takes. Torch shares no few of them among
+            threads, and to wake another takes longer.
     """
-    if torch.get_num_threads() == 1 or getattr(_inside, "yes", False):
+    if products < FEW or torch.get_num_threads() == 1 or getattr(_inside, "yes", False):
         return function()
     return _pool(torch.get_num_threads()).submit(function).result()
 

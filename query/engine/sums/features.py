@@ -43,6 +43,7 @@ class FeaturePass:
         """
         self._z = [model.z for model in models]
         self._device = device
+        self._most = len(self._z[0]) * max(z.shape[1] for z in self._z) ** 2  # products of a pair
         self._strips = len(triangle_strips(len(self._z[0]), side))
 
     def find(self, number: int) -> Arrays:
@@ -67,14 +68,16 @@ class FeaturePass:
         """Return the products of some models with those before them, and 0 elsewhere, (M, M)."""
         found = np.zeros((len(self._z), len(self._z)))
         pairs = [(a, b) for a in lefts for b in range(a + 1)]
-        for (a, b), total in zip(pairs, threads.each(self._product, pairs), strict=True):
+        each = map if len(pairs) * self._most < threads.FEW else threads.each
+        for (a, b), total in zip(pairs, each(self._product, pairs), strict=True):
             found[a, b] = found[b, a] = total
         return found
 
     def _product(self, pair: tuple[int, int]) -> float:
         # A library shares a product of long columns among threads, whose number then decides how
         # its sums round.
-        return threads.alone(lambda: _square(self._z[pair[0]], self._z[pair[1]], self._device))
+        x, y = (self._z[model] for model in pair)
+        return threads.alone(lambda: _square(x, y, self._device), x.numel() * y.shape[1])
 
 
 def _square(x: Tensor, y: Tensor, device: torch.device) -> float:

@@ -77,7 +77,8 @@ class TilePass:
         # Distances take the place of inner products, unless these are needed, too.
         self.apart = self._room() if {"kernels", "distances"} <= kinds else self.stack
         if "distances" in kinds:
-            self.shift = torch.stack(threads.each(self._row_means, range(self.count)))
+            each = map if self.count * self.n**2 < SMALL else threads.each
+            self.shift = torch.stack(list(each(self._row_means, range(self.count))))
         if "ranks" in kinds:
             self._prepare_ranks(models, nearest)
 
@@ -95,7 +96,7 @@ class TilePass:
         self._begin_counting()
         sum_strip = partial(self._sum, strip, strip.start, lambda products: None, shared=False)
         # One model is summed in the thread that calls, in which torch would share its products.
-        found = threads.alone(sum_strip) if self.count == 1 else sum_strip()
+        found = threads.alone(sum_strip, self.n**2) if self.count == 1 else sum_strip()
         start = np.array(strip.start)
         return found | self._counted(strip.start) | {"start": start}
 
@@ -112,7 +113,7 @@ class TilePass:
 
     def _row_means(self, m: int) -> Tensor:
         z, squares = self.z[m].to(self.device), self.squares[m]
-        return threads.alone(lambda: row_means(z, squares))
+        return threads.alone(lambda: row_means(z, squares), z.numel() * min(len(z), LANDMARKS))
 
     def _sum(
         self, strip: slice, begun: int, advance: Callable[[int], object], *, shared: bool = True
@@ -229,7 +230,8 @@ def products(flat: Tensor) -> Tensor:
     """
 
     def find(share: slice) -> Tensor:
-        return threads.alone(lambda: _products(flat[:, share]))
+        part = flat[:, share]
+        return threads.alone(lambda: _products(part), len(part) * part.numel())
 
     return torch.stack(threads.each(find, cut(flat.shape[1], SHARE))).sum(dim=0)
 
