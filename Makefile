@@ -159,12 +159,8 @@ install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 account: demo  ## embed what the accounts in docs are about, and compare their numbers (half an hour more)
 	@$(MATTERZOO) ingest demo elements
 	@$(MATTERZOO) ingest demo prototypes --limit 300
-	@$(MATTERZOO) ingest demo,minimol,minimol@untrained nci --limit 300
-	@$(MATTERZOO) ingest minilm-smiles@untrained,chgnet-0.3.0@untrained,sevennet-0@untrained nci --limit 300
-	@$(MATTERZOO) ingest reference,reference-rotated,reference-shuffled,random,constant proteins
-	@for models in unirep-64,unirep-256,unirep-1900,proteinmpnn,ligandmpnn \
-	    unirep-64@untrained,unirep-256@untrained,unirep-1900@untrained,proteinmpnn@untrained,ligandmpnn@untrained; do \
-	    $(MATTERZOO) ingest $$models proteins || exit; done
+	@$(MATTERZOO) ingest demo nci --limit 300
+	@$(PY) -m tests.query.embed_modalities
 	@$(PY) -m pytest tests/query/test_account.py
 
 list: install  ## every model: family, input, dimension, weights, when checked, license
