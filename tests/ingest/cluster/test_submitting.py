@@ -101,8 +101,8 @@ def test_a_model_without_weights_or_network_is_not_submitted(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (tmp_path / "short-chains.fasta").write_text(">a\nMKV\n>b\nGAVLI\n")
-    cluster.ingest("esm2-8m", str(tmp_path / "short-chains.fasta"), code=1)
-    assert "esm2-8m on short-chains: not submitted, since its weights" in capfd.readouterr().err
+    cluster.ingest("esm2-8m", str(tmp_path / "short-chains.fasta"), code=2)
+    assert "no network: the hub at " in capfd.readouterr().err
     assert (cluster.submissions, cluster.live) == ([], [])
 
 
