@@ -86,7 +86,9 @@ def _resolve(family: Family, *, upgrade: bool) -> tuple[list[str], list[Block]]:
         command += ["--universal", "--python-version", oldest_python(family), "--generate-hashes"]
         command += ["--no-emit-package", "torch", "--quiet"]
         override = family.path / "requirements.override"
-        command += ["--override", str(override.resolve())] if override.exists() else []
+        if override.exists():
+            shutil.copy(override, folder)  # so that the lock names no folder of this machine
+            command += ["--override", override.name]
         command += ["--custom-compile-command", f"matterzoo lock {family.name}"]
         command += ["--upgrade"] if upgrade else []
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -205,3 +205,9 @@ def test_its_name_decides_nothing_in_the_makefile(folder: Path) -> None:
 
 def test_there_are_families_and_no_two_share_a_name() -> None:
     assert load_families()
+
+
+@family_folder
+def test_a_lock_names_no_folder_of_a_machine(folder: Path) -> None:
+    lines = (folder / "requirements.lock").read_text().splitlines()
+    assert [line for line in lines if re.search(r"--override\s+/", line)] == []
