@@ -19,13 +19,11 @@ from ingest.executors.shared.grouping import group
 from ingest.executors.shared.staging import Staging
 from ingest.executors.shared.submission import LOADED, Submission
 from ingest.executors.shared.work_left import Work, find_work
-from ingest.integrity import write_json
 from ingest.layout import Layout
 from ingest.limits import Limits, count_cores, free_memory
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
-from ingest.users import user_name
 from zoo.command_line import print_now
 from zoo.files import file_lock
 from zoo.terminal import megabytes, plural
@@ -129,18 +127,10 @@ class RayExecutor:
 
     def _write(self, submission: Submission, request: Request, work: Work, command: str) -> None:
         """Write what is submitted; all requests have one device."""
-        content = {
-            "engine": self.name,
-            "command": command,
-            "user": user_name(),
-            "runtime": self._runtime.name,
-            "silence": self._limits.silence,
-            "device": request.device,
-            "batch": request.batch,
-            "tasks": group(work.chunks, len(work.chunks), self._where.per_task),
-            "load": [run.run_id for run in work.load],
-        }
-        write_json(submission.folder / "submission.json", content)
+        tasks = group(work.chunks, len(work.chunks), self._where.per_task)
+        runtime, silence = self._runtime.name, self._limits.silence
+        how = {"engine": self.name, "command": command, "runtime": runtime, "silence": silence}
+        submission.write(request, tasks, work.load, **how)
 
     def _compute(self, drive: Drive, device: str, command: str) -> None:
         """Have Ray do all tasks."""

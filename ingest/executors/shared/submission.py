@@ -25,6 +25,8 @@ from typing import Any
 from ingest.integrity import Damaged, read_json, write_json
 from ingest.layout import Layout
 from ingest.runs.folder import Run
+from ingest.runs.request import Request
+from ingest.users import user_name
 from schemas.errors import StoreError
 from zoo.command_line import print_now
 from zoo.files import LockHeldError, file_lock
@@ -68,6 +70,30 @@ class Submission:
     def load_name(self) -> str:
         """The name of the load job."""
         return f"{self.job_name}-load"
+
+    def write(
+        self,
+        request: Request,
+        tasks: list[list[str]],
+        load: Iterable[Run],
+        **how: object,
+    ) -> None:
+        """Write submission.json.
+
+        Args:
+            request: One of its requests, all of which have one device.
+            tasks: The chunks of each task, as `group` gives them.
+            load: The runs that are to be loaded.
+            **how: The engine, the command, the runtime, and a worker's longest silence.
+        """
+        content = how | {
+            "user": user_name(),
+            "device": request.device,
+            "batch": request.batch,
+            "tasks": tasks,
+            "load": [run.run_id for run in load],
+        }
+        write_json(self.folder / "submission.json", content)
 
     @cached_property
     def content(self) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
-from ingest.users import user_name
 from zoo.command_line import print_now
 from zoo.files import write_atomically
 
@@ -107,18 +106,9 @@ class SlurmExecutor:
         most = max_array_size() if work.chunks else 1
         tasks = group(work.chunks, most, self._where.per_task) if work.chunks else []
         (submission.folder / "logs").mkdir(parents=True)
-        content = {
-            "engine": self.name,
-            "command": command,
-            "user": user_name(),
-            "runtime": self._runtime.name,
-            "silence": self._limits.silence,
-            "device": request.device,
-            "batch": request.batch,
-            "tasks": tasks,
-            "load": [run.run_id for run in work.load],
-        }
-        write_json(submission.folder / "submission.json", content)
+        runtime, silence = self._runtime.name, self._limits.silence
+        how = {"engine": self.name, "command": command, "runtime": runtime, "silence": silence}
+        submission.write(request, tasks, work.load, **how)
         if tasks:
             script = array_script(submission, self._where, request.device, command)
             write_atomically(submission.folder / "array.sbatch", script)
