@@ -167,13 +167,18 @@ def _torch_backend() -> list[str]:
     A folder of wheels decides by what is in it, unless MATTERZOO_TORCH_BACKEND names a build.
     """
     backend = os.environ.get("MATTERZOO_TORCH_BACKEND")
-    if backend is None and "UV_FIND_LINKS" in _uv_variables():
+    if backend is None and "UV_FIND_LINKS" in uv_variables():
         return []
     return ["--torch-backend", backend or "auto"]
 
 
-def _uv_variables() -> dict[str, str]:
-    """Return this process's variables; uv is told what the machine has set up for pip."""
+def uv_variables() -> dict[str, str]:
+    """Return this process's variables for uv, which is told what the machine has set up for pip.
+
+    Returns:
+        The variables, with the names that uv has for pip's where it has none of its own, and
+        without the environment that this process runs in.
+    """
     variables = dict(os.environ)
     for pip_name, uv_names in UV_NAMES.items():
         if variables.get(pip_name) and not any(variables.get(name) for name in uv_names):
@@ -184,7 +189,7 @@ def _uv_variables() -> dict[str, str]:
 
 def _uv(family: Family, arguments: Sequence[str], remedy: str = "") -> None:
     """Run uv, and raise RunError with its command, the end of its output and what may help."""
-    done = run_program([sys.executable, "-m", "uv", *arguments], _uv_variables())
+    done = run_program([sys.executable, "-m", "uv", *arguments], uv_variables())
     if done.returncode:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).strip().splitlines()
         output = "\n".join(f"  {line}" for line in lines[-EXCERPT:])

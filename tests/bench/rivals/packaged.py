@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -71,9 +70,5 @@ def build() -> Path:
 
 
 def _uv(*arguments: str) -> None:
-    variables = dict(os.environ)
-    variables.pop("VIRTUAL_ENV", None)
-    for pip, uv in environment.TWINS.items():
-        if variables.get(pip):
-            variables.setdefault(uv[0], variables[pip])
-    subprocess.run([sys.executable, "-m", "uv", *arguments], env=variables, check=True)
+    command = [sys.executable, "-m", "uv", *arguments]
+    subprocess.run(command, env=environment.uv_variables(), check=True)

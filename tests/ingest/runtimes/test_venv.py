@@ -253,15 +253,15 @@ def test_uv_is_told_what_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("UV_", "PIP_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
-    assert environment._uv_variables()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert environment.uv_variables()["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert environment._torch_backend() == ["--torch-backend", "auto"]
     monkeypatch.setenv("MATTERZOO_TORCH_BACKEND", "cpu")
     assert environment._torch_backend() == ["--torch-backend", "cpu"]
     monkeypatch.delenv("MATTERZOO_TORCH_BACKEND")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
     monkeypatch.setenv("UV_INDEX_URL", "https://own.example/simple")
-    assert environment._uv_variables()["UV_FIND_LINKS"] == "/wheels"
-    assert "UV_DEFAULT_INDEX" not in environment._uv_variables()
+    assert environment.uv_variables()["UV_FIND_LINKS"] == "/wheels"
+    assert "UV_DEFAULT_INDEX" not in environment.uv_variables()
     assert environment._torch_backend() == []
 
 
