@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -30,6 +31,12 @@ SLOW_FILES = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow files; within them, and among the others, the order stays."""
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FILES))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass by all that importing and collecting has made."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
