@@ -85,7 +85,8 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("--dtype", choices=dtypes, help=about)
     about = "batch budget, in the unit of the card (default: the card's)"
     sub.add_argument("--batch", type=positive, help=about)
-    about = "names separated by commas, or 'all' (default: the card's default)"
+    about = "names separated by commas, 'layers' or 'all'; NAME:sum, NAME:std and NAME:max pool "
+    about += "nodes in another way than by their mean (default: the card's default)"
     sub.add_argument("--representation", help=about)
 
 

@@ -161,8 +161,7 @@ def bytes_per_system(selection: Selection, representations: Sequence[str]) -> in
         selection: The model.
         representations: Names of its representations.
     """
-    every = selection.model.representation
-    numbers = sum(r.dimension for r in every if r.name in representations)
+    numbers = sum(selection.model.find_representation(n).dimension for n in representations)
     return COPIES * NUMBER_BYTES * numbers
 
 

@@ -200,7 +200,7 @@ def _write_facts(
     facts = deciding | {"representations": tuple(deciding["representations"])}
     Job(
         run_id=run.run_id,
-        model=request.selection.model.for_worker(),
+        model=request.selection.model.for_worker(facts["representations"]),
         device=request.device,
         batch=request.batch,
         sent=stated,

@@ -16,6 +16,7 @@ from schemas.paths import escape_glob
 from zoo.cards.base import CardError
 from zoo.cards.discovery import find_model, load_models
 from zoo.cards.family import Family, Selection
+from zoo.cards.representations import choose_names
 from zoo.cards.twins import split_twin
 from zoo.command_line import split_names
 from zoo.weights.local import find_weights
@@ -38,7 +39,8 @@ class Settings:
         memory: Bytes that the worker may use; None sets no limit.
         cpus: CPU cores that the worker may use; None sets no limit.
         timeout: Seconds without a sign of life, after which a worker counts as hung.
-        representation: Names separated by commas, or all; None takes the card's default.
+        representation: Names separated by commas, `layers` or `all`, each with a pooling behind
+            it, if that is not the mean, such as `last_hidden:std`; None takes the card's default.
         name: What a user's own files are called as a dataset; None takes the name of the file or
             the folder.
         numbered: Whether rows of a file that has no ids are numbered, in its order.
@@ -118,7 +120,7 @@ class Request:
     Attributes:
         selection: The model, or its untrained twin.
         dataset: The dataset, which lies on disk.
-        representations: Names of representations of the model.
+        representations: Full names of representations of the model.
         limit: How many systems; None takes all.
         device: See `Settings`.
         dtype: The precision in which the model computes.
@@ -214,25 +216,22 @@ def families_of(selections: Sequence[Selection]) -> list[Family]:
 
 
 def choose_representations(selection: Selection, asked: str | None) -> tuple[str, ...]:
-    """Return the representations that a user means, in the card's order.
+    """Return the full names of the representations that a user means, in the card's order.
 
     Args:
         selection: The model.
-        asked: Names separated by commas, or all; None takes the card's default.
+        asked: See `Settings`; None takes the card's default.
 
     Raises:
-        RequestError: The model has no representation of a name.
+        RequestError: The model has no representation of a name, or it cannot be pooled so.
     """
-    names = [r.name for r in selection.model.representation]
+    model = selection.model
     if asked is None:
-        return (selection.model.default_representation,)
-    chosen = names if asked == "all" else asked.split(",")
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise RequestError(
-            f"{selection.model.id} has no representation {unknown[0]!r}; it has {', '.join(names)}"
-        )
-    return tuple(name for name in names if name in chosen)
+        return (model.default_representation,)
+    try:
+        return choose_names(model.representation, asked, model.id)
+    except CardError as error:
+        raise RequestError(str(error)) from error
 
 
 def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str | None:

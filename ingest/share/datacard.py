@@ -111,7 +111,8 @@ def data_card(repo: str, records: Sequence[PublishedRun]) -> str:
 
 def _config_of(record: PublishedRun) -> str:
     """Return the name under which `datasets` loads a model's vectors."""
-    return f"{slug(record.dataset.name)}.{slug(record.model_id)}.{record.representation}"
+    names = record.dataset.name, record.model_id, record.representation
+    return ".".join(map(slug, names))
 
 
 def _row(record: PublishedRun) -> list[object]:

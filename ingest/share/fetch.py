@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ingest.callbacks import Log
 from ingest.layout import Layout
 from ingest.runs.folder import Run, list_runs
@@ -13,6 +15,7 @@ from ingest.share.record import PublishedRun, ShareError
 from ingest.share.staging import compare_systems, stage_run
 from ingest.systems.materialized import MaterializedDataset
 from schemas.store import connect
+from zoo.cards.base import CardError
 from zoo.cards.family import Selection
 
 _STORE_SECONDS = 30.0  # to wait for a store that others use
@@ -70,11 +73,10 @@ def _card_remedy(selection: Selection | None) -> str:
 
 
 def _refuse_by_facts(record: PublishedRun, selection: Selection, offer: Offer) -> None:
-    dimensions = {r.name: r.dimension for r in selection.model.representation}
     files = selection.model.weights.needed(untrained=selection.untrained)
     weights = {file.path: file.sha256 for file in files}
     for what, found, expected in (
-        ("dimension", record.dimension, dimensions.get(record.representation)),
+        ("dimension", record.dimension, _dimension_of(selection, record.representation)),
         ("weights", record.weights, weights),
         ("seed of the untrained weights", record.untrained_seed, selection.untrained_seed),
     ):
@@ -83,6 +85,12 @@ def _refuse_by_facts(record: PublishedRun, selection: Selection, offer: Offer) -
                 f"{record.file} in {offer.origin} is refused: it says {what} {found}, and the card "
                 f"of {record.model_id} says {expected}"
             )
+
+
+def _dimension_of(selection: Selection, representation: str) -> int | None:
+    with suppress(CardError):
+        return selection.model.find_representation(representation).dimension
+    return None
 
 
 def _refuse_namesake(layout: Layout, offer: Offer) -> None:

@@ -5,7 +5,7 @@
     data/<dataset>/<model>/<representation>/<run>.parquet
 
 In paths, `_` replaces what is not a letter, a digit, '.' or '-': the vectors of x@untrained lie in
-x_untrained.
+x_untrained, and those of last_hidden:std in last_hidden_std.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zoo.cards.base import Identifier, Sha256
 from zoo.cards.licenses import License
+from zoo.cards.representations import FullName, RepresentationName
 from zoo.cards.twins import TWIN_SUFFIX
 from zoo.errors import MatterzooError
 from zoo.weights.digest import Content
@@ -47,7 +48,7 @@ class ModelRow(_Part):
     family: _Line
     title: _Line
     input: _Line
-    default_representation: Identifier
+    default_representation: RepresentationName
     untrained_of: _Line | None
     parameters: _Count | None
     architecture: _Text | None
@@ -136,7 +137,7 @@ class PublishedRun(_Part):
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_\-]*$", max_length=400)
     model_id: _ModelId
     dataset: EmbeddedDataset
-    representation: Identifier
+    representation: FullName
     dimension: int = Field(gt=0)
     file: str
     sha256: Sha256
@@ -211,7 +212,7 @@ def folder_of(dataset: str, model_id: str, representation: str) -> str:
         model_id: The id of the model.
         representation: The name of the representation.
     """
-    return f"data/{slug(dataset)}/{slug(model_id)}/{representation}"
+    return f"data/{slug(dataset)}/{slug(model_id)}/{slug(representation)}"
 
 
 def path_of(dataset: str, model_id: str, representation: str, run_id: str) -> str:

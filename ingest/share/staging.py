@@ -162,7 +162,9 @@ def _write_description(
     job = Job(
         **{name: facts[name] for name in _JOB_FIELDS},
         family=rows["model"]["family"],
-        model=_published_card(record) if selection is None else selection.model.for_worker(),
+        model=_published_card(record)
+        if selection is None
+        else selection.model.for_worker([record.representation]),
         representations=(record.representation,),
         dataset=record.dataset.name,
         replaces_all=rows["model"]["family"] == IMPORTED,

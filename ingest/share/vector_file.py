@@ -19,7 +19,14 @@ from ingest.runs.import_vectors import LONGEST
 from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.store.run_tables import runtime_of
 from ingest.runs.vectors.files import list_files
-from ingest.share.record import EmbeddedDataset, ModelRow, PublishedRun, StatusCounts, path_of
+from ingest.share.record import (
+    EmbeddedDataset,
+    ModelRow,
+    PublishedRun,
+    StatusCounts,
+    path_of,
+    slug,
+)
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.paths import escape_glob
@@ -52,7 +59,7 @@ def published_run_id(run: Run, name: str) -> str:
         name: One of its representations.
     """
     is_only = run.read("job/job.json")["representations"] == [name]
-    return run.run_id if is_only else f"{run.run_id}--{name}"
+    return run.run_id if is_only else f"{run.run_id}--{slug(name)}"
 
 
 def write_vector_file(

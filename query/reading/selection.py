@@ -65,12 +65,13 @@ def find_source(connection: duckdb.DuckDBPyConnection, name: str | None) -> Sour
 
     Args:
         connection: A store.
-        name: 'model_id' or 'model_id#representation'.
+        name: 'model_id' or 'model_id#representation', such as 'model_id#last_hidden:std'.
 
     Raises:
         ValueError: There is no such model or representation; the message suggests the nearest.
     """
     model_id, _, representation = (name or "").partition("#")
+    representation = representation.removesuffix(":mean")  # the pooling if none is named
     defaults = dict(
         connection.execute("SELECT model_id, default_representation FROM models").fetchall()
     )

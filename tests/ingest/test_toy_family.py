@@ -67,6 +67,12 @@ def test_from_a_folder_to_the_store(layout: Layout, capfd: pytest.CaptureFixture
         ]
         assert vector == pytest.approx(mean, rel=1e-6, abs=1e-6)
     assert sums == [(True, 2 * 2 * 71)]
+    assert main(["ingest", "toy", "elements", "--representation", "nodes:max", "--limit", "9"]) == 0
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT e.vector[1], list_max(s.numbers) FROM embeddings AS e "
+        query += "JOIN systems AS s USING (system_id) WHERE representation = 'nodes:max'"
+        rows = connection.execute(query).fetchall()
+    assert len(rows) > 6 and all(found == expected for found, expected in rows)
 
 
 def test_a_worker_is_given_no_secrets(

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from zoo.cards.base import CardError
 from zoo.cards.defaults import NEVER_SHARED, find_unused_defaults, is_default, merge_defaults
 from zoo.cards.family import Family
-from zoo.cards.pins import PINS_FILE, Pins, known_pins, read_pins
-from zoo.cards.weights_source import Weights
+from zoo.cards.weights_source import PINS_FILE, Pins, Weights, known_pins, read_pins
 from zoo.places import weights_pins
 
 FILES = ("family.toml", "models.toml", PINS_FILE)  # what cards are read from

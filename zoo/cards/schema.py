@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,41 +13,17 @@ from zoo.cards.base import Card, Identifier, Name
 from zoo.cards.elements import parse_elements
 from zoo.cards.licenses import License
 from zoo.cards.precision import BYTES, HALF, Dtype, Tolerance
+from zoo.cards.representations import (
+    Layers,
+    Representation,
+    RepresentationName,
+    find_representation,
+)
 from zoo.cards.twins import twin_seed
 from zoo.cards.weights_source import Weights
 from zoo.encoder import ENERGY
 
 Input = Literal["structure", "smiles", "selfies", "sequence", "backbone", "text", "any"]
-
-
-class Representation(Card):
-    """One kind of vector that a model gives.
-
-    Attributes:
-        name: The name by which a user asks for it.
-        layer: Where in the network it is read: the hook or the API call, in words.
-        level: 'node': one vector per atom or residue; 'system': one vector per system.
-        pooling: How vectors of nodes become one of the system: 'mean', or 'none' if there are none.
-        channels: 'invariant': a rotation of the system leaves the vector as it is; 'all': not so.
-        dimension: The length of the vector.
-        paper_row: The row of Table 1 of the paper that this is, 1 to 59.
-        paper_row_of_twin: The row of Table 1 of the paper that the untrained twin is.
-    """
-
-    name: Identifier
-    layer: str = Field(min_length=3)
-    level: Literal["node", "system"]
-    pooling: Literal["mean", "none"]
-    channels: Literal["invariant", "all"]
-    dimension: int = Field(gt=0)
-    paper_row: int | None = Field(default=None, ge=1, le=59)
-    paper_row_of_twin: int | None = Field(default=None, ge=1, le=59)
-
-    @model_validator(mode="after")
-    def _pooling_fits_level(self) -> Representation:
-        if (self.level == "node") != (self.pooling == "mean"):
-            raise ValueError("pooling is 'mean' for level 'node' and 'none' for level 'system'")
-        return self
 
 
 class Energy(Card):
@@ -148,7 +125,8 @@ class Model(Card):
         default_representation: The representation that is computed if none is asked for.
         weights: Where its weights come from.
         license_weights: The license of the weights.
-        representation: The vectors that it gives.
+        layers: The layers of its network, if they are named.
+        representation: The vectors that it gives, those of its layers behind the others.
         energy: The energy that it predicts; None if it predicts none.
         compute: What it costs.
         provenance: Where it comes from.
@@ -166,9 +144,10 @@ class Model(Card):
     max_atoms: int | None = Field(default=None, gt=0)
     needs_lattice_vectors: bool = False
     dtypes: tuple[Dtype, ...] | None = Field(default=None, min_length=1)
-    default_representation: Identifier
+    default_representation: RepresentationName
     weights: Weights
     license_weights: License
+    layers: Layers | None = None
     representation: tuple[Representation, ...] = Field(min_length=1)
     energy: Energy | None = None
     compute: Compute
@@ -236,7 +215,7 @@ class Model(Card):
         """Return the SHA-256 of what decides the vectors, in hexadecimal.
 
         That is the input, the limits, the weights' files, the representations, the presence of an
-        energy, and the options.
+        energy, and the options. Layers are left out: to name them changes no vector that is there.
 
         Args:
             untrained: Whether an untrained twin is meant, which has a seed and fewer files.
@@ -246,7 +225,9 @@ class Model(Card):
         deciding = self.model_dump(mode="json", include=names)
         not_deciding = {"paper_row", "paper_row_of_twin"}
         deciding["representation"] = [
-            r.model_dump(mode="json", exclude=not_deciding) for r in self.representation
+            r.model_dump(mode="json", exclude=not_deciding)
+            for r in self.representation
+            if not r.is_layer
         ]
         if self.energy is not None:
             deciding[ENERGY] = "eV"  # the card's words about the energy decide nothing
@@ -257,8 +238,27 @@ class Model(Card):
             deciding["untrained_seed"] = twin_seed(self.id, draw)
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
-    def for_worker(self) -> dict[str, Any]:
-        """Return the card as the worker gets it: plain data, with elements as atomic numbers."""
-        card = self.model_dump(mode="json")
-        card["elements"] = None if self.elements is None else parse_elements(self.elements)
-        return card
+    def find_representation(self, name: str) -> Representation:
+        """Return what a full name stands for; see `zoo.cards.representations`.
+
+        Args:
+            name: Such as 'last_hidden' or 'last_hidden:std'.
+
+        Raises:
+            CardError: There is no such representation, or it cannot be pooled so.
+        """
+        return find_representation(self.representation, name, self.id)
+
+    def for_worker(self, representations: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the card as the worker gets it: plain data, with elements as atomic numbers.
+
+        Args:
+            representations: Full names of those that are asked for. Those with a pooling of their
+                own stand behind the card's.
+        """
+        asked = map(self.find_representation, representations)
+        pooled = [each for each in asked if each not in self.representation]
+        card = self.model_copy(update={"representation": (*self.representation, *pooled)})
+        plain = card.model_dump(mode="json")
+        plain["elements"] = None if self.elements is None else parse_elements(self.elements)
+        return plain

@@ -1,7 +1,7 @@
 """Pinning: what is downloaded is recorded as what is expected from then on.
 
 `matterzoo pin MODEL` does it, and `matterzoo weights MODEL` where nobody has yet. The format is
-that of `zoo.cards.pins`, and `zoo.cards.loading` merges the records into the cards.
+that of `zoo.cards.weights_source`, and `zoo.cards.loading` merges the records into the cards.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from pathlib import Path
 
 from zoo.cards.family import Selection
 from zoo.cards.loading import read_models
-from zoo.cards.pins import PINS_FILE, Pins, known_pins, read_pins
-from zoo.cards.weights_source import Weights, WeightsFile
+from zoo.cards.weights_source import (
+    PINS_FILE,
+    Pins,
+    Weights,
+    WeightsFile,
+    known_pins,
+    read_pins,
+)
 from zoo.errors import did_you_mean
 from zoo.files import file_lock, write_atomically
 from zoo.weights import hub

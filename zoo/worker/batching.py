@@ -25,7 +25,7 @@ from zoo.worker.errors import (
 )
 from zoo.worker.events import EVENT_SECONDS, Advice, CurrentSystem, send_event
 from zoo.worker.job import Job
-from zoo.worker.pooling import to_vector
+from zoo.worker.pooling import split_name, to_vector
 from zoo.worker.shards import Outcome, Shards
 from zoo.worker.signals import Signals
 
@@ -90,6 +90,7 @@ class Batcher:
         self._reported = 0.0
         self._budget: int = job.batch or job.model["compute"]["batch"]
         self._cards = {r["name"]: r for r in job.model["representation"]}
+        self._encoded = {name: split_name(name)[0] for name in job.representations}
         self._energies_left_out = 0
         self._compared_with_card = False
 
@@ -180,7 +181,7 @@ class Batcher:
         alone = len(batch) == 1
         current = batch[0].system if alone else None
         self._current.note(current, alone=alone, ok=self._shards.counts.ok)
-        names = list(self._job.representations)
+        names = list(dict.fromkeys(self._encoded.values()))
         try:
             with self._clock.measure("encode"):
                 vectors = self._encoder.encode([p.item for p in batch], names)
@@ -228,8 +229,7 @@ class Batcher:
             ) from error
 
     def _keep(self, batch: Sequence[_Prepared], found: Mapping[str, Sequence[Any]]) -> None:
-        names = self._job.representations
-        for name in names:
+        for name in self._encoded.values():
             count = len(found.get(name, ()))
             if count != len(batch):
                 raise _fault_of_encoder(f"{count} vectors of {name!r} for {len(batch)} systems")
@@ -237,7 +237,10 @@ class Batcher:
             self._compare_with_card(found)
         energies = self._energies(len(batch), found)
         for i, prepared in enumerate(batch):
-            rows = [self._outcome(prepared.system, name, found[name][i]) for name in names]
+            rows = [
+                self._outcome(prepared.system, name, found[encoded][i])
+                for name, encoded in self._encoded.items()
+            ]
             self._shards.add([row._replace(energy=energies[i]) for row in rows])
 
     def _compare_with_card(self, found: Mapping[str, Sequence[Any]]) -> None:
@@ -245,7 +248,7 @@ class Batcher:
 
         Otherwise the same fault of the card would be stored with every system.
         """
-        for name in self._job.representations:
+        for name in self._encoded.values():
             lengths = {np.shape(value)[-1:] for value in found[name]}
             expected = self._cards[name]["dimension"]
             if len(lengths) == 1 and lengths.isdisjoint({(expected,), ()}):
@@ -269,12 +272,16 @@ class Batcher:
         return [float(energy) if is_finite else None for energy, is_finite in pairs]
 
     def _outcome(self, system: System, name: str, value: Any) -> Outcome:
-        card = self._cards[name]
+        card, (_, pooling) = self._cards[name], split_name(name)
         ids = system.system_id, system.content_hash, name
         try:
-            return Outcome(*ids, "ok", None, to_vector(value, card["level"], card["dimension"]))
+            repeats = self._job.repeats if pooling == "std" else 0.0
+            vector = to_vector(value, card["level"], card["dimension"], pooling, repeats)
+        except NotApplicable as reason:
+            return Outcome(*ids, "not_applicable", str(reason), None)
         except ValueError as fault:
             return Outcome(*ids, "failed", str(fault), None)
+        return Outcome(*ids, "ok", None, vector)
 
     def _add_without_vector(self, system: System, status: str, reason: str) -> None:
         """Add a system that has no vector in any representation."""

@@ -34,7 +34,7 @@ class Job:
         run_id: The name of the run.
         model_id: The model, or its untrained twin.
         model: The card as plain data, as `Model.for_worker` gives it.
-        representations: The names of those that are asked for.
+        representations: The full names (`zoo.worker.pooling`) of those that are asked for.
         family: The model's family.
         dataset: The dataset that the systems are of.
         untrained_seed: The seed of the untrained twin's weights; None: the published weights.
@@ -96,6 +96,12 @@ class Job:
                     f"{job.model_id} has no representation {name!r}; it has {', '.join(known)}"
                 )
         return job
+
+    @property
+    def repeats(self) -> float:
+        """How closely the model repeats a vector in the job's dtype, relative to its norm."""
+        stated = self.model["tolerance"]
+        return float((stated.get(self.dtype) or stated)["batch"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of job.json."""

@@ -1,4 +1,16 @@
-"""From what an encoder returns of a system to its one float32 vector."""
+"""From what an encoder returns of a system to its one float32 vector.
+
+Where an encoder returns a row per node, the rows are pooled, in float64, channel by channel:
+
+    mean    (1/n) Σ x_i; if no pooling is named, this one
+    sum     Σ x_i, which grows with the system
+    std     √((1/n) Σ (x_i − mean)²): the denominator is n, as the nodes are all that there are,
+            so that a crystal and its supercell have the same
+    max     the largest x_i
+
+A representation's full name is that of its card, and ':' and the pooling if it is another than the
+mean: `last_hidden`, `last_hidden:std`.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +18,55 @@ from typing import Any
 
 import numpy as np
 
+from zoo.encoder import NotApplicable
 
-def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
+MEAN = "mean"
+POOLINGS = (MEAN, "sum", "std", "max")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split the full name of a representation.
+
+    Args:
+        name: Such as 'last_hidden' or 'last_hidden:std'.
+
+    Returns:
+        The name in the card, and the pooling.
+    """
+    base, _, pooling = name.partition(":")
+    return base, pooling or MEAN
+
+
+def full_name(base: str, pooling: str) -> str:
+    """Return the full name of a representation: the opposite of `split_name`.
+
+    Args:
+        base: The name in the card.
+        pooling: One of POOLINGS.
+    """
+    return base if pooling == MEAN else f"{base}:{pooling}"
+
+
+def to_vector(
+    value: Any, level: str, dimension: int, pooling: str = MEAN, repeats: float = 0.0
+) -> np.ndarray:
     """Check what an encoder returned of one system, and pool it if it is a row per node.
 
     Args:
         value: An array of shape (n_nodes, dimension) if level is 'node', else (dimension,).
         level: 'node' or 'system', as the card says.
         dimension: The card's dimension of the representation.
+        pooling: One of POOLINGS, for level 'node'.
+        repeats: How closely the model repeats a vector, relative to its norm. Nodes that differ
+            by no more are alike: their 'std' would be a direction drawn at random.
 
     Returns:
-        The vector, float32 of shape (dimension,): the mean over nodes, computed in float64.
+        The vector, float32 of shape (dimension,).
 
     Raises:
         ValueError: The shape is another one, a number is not finite in float32, or all are zero.
             The message is the reason that is stored.
+        NotApplicable: 'std' is asked for, and all nodes are alike.
     """
     array = np.asarray(value)
     expected_ndim = 2 if level == "node" else 1
@@ -29,9 +75,9 @@ def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
         raise ValueError(
             f"the encoder returned an array of shape {array.shape}, expected {expected}"
         )
-    if level == "node":
-        array = array.mean(axis=0, dtype=np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if level == "node":
+            array = _pool(array, pooling, repeats)
         # Adding zero makes 0.0 of -0.0, which DuckDB does not tell apart.
         vector = array.astype(np.float32) + np.float32(0)
     bad = np.count_nonzero(~np.isfinite(vector))
@@ -40,3 +86,28 @@ def to_vector(value: Any, level: str, dimension: int) -> np.ndarray:
     if not vector.any():
         raise ValueError("the vector is all zeros")
     return vector
+
+
+def _pool(rows: np.ndarray, pooling: str, repeats: float) -> np.ndarray:
+    """Pool rows, (n, d), into one vector, (d,) float64 ('max' keeps their type)."""
+    if pooling == "std":
+        return _deviation(rows, repeats)
+    if pooling == "max":
+        return np.asarray(rows.max(axis=0))
+    return np.asarray(getattr(rows, pooling)(axis=0, dtype=np.float64))
+
+
+def _deviation(rows: np.ndarray, repeats: float) -> np.ndarray:
+    deviation = rows.std(axis=0, dtype=np.float64)
+    # Of the norms of the deviations from the mean, and of the rows, the root mean squares.
+    spread = np.linalg.norm(deviation)
+    norm = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1).mean())
+    if spread <= repeats * norm:
+        count = len(rows)
+        raise NotApplicable(
+            "std over nodes is 0, as it has one node"
+            if count == 1
+            else f"std over nodes is 0, as its {count} nodes have vectors that differ by no more "
+            f"than the model repeats them ({repeats:g} of their norm)"
+        )
+    return np.asarray(deviation)

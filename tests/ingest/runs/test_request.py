@@ -29,6 +29,22 @@ def test_representations() -> None:
         choose_representations(selection, "no")
 
 
+def test_nodes_are_pooled_as_a_user_says() -> None:
+    models = load_models()
+    node = next(s for s in models.values() if s.model.representation[0].level == "node")
+    system = next(s for s in models.values() if s.model.representation[0].level == "system")
+    name = node.model.representation[0].name
+    asked = f"{name}:max,{name}:std,{name}:mean"
+    assert choose_representations(node, asked) == (name, f"{name}:std", f"{name}:max")
+    pooled = node.model.for_worker([f"{name}:std"])["representation"]
+    assert pooled[:-1] == node.model.for_worker()["representation"]
+    assert pooled[-1] == pooled[0] | {"name": f"{name}:std", "pooling": "std"}
+    with pytest.raises(RequestError, match="no pooling 'median'; expected mean, sum, std or max"):
+        choose_representations(node, f"{name}:median")
+    with pytest.raises(RequestError, match=r"as one vector per system, so there are no nodes to"):
+        choose_representations(system, f"{system.model.representation[0].name}:sum")
+
+
 def test_a_model_that_can_take_nothing_is_known_before_it_starts(dataset: Make) -> None:
     made = dataset(3)
     by_input = {s.model.input: s for s in load_models().values()}

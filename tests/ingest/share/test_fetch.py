@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 def test_another_store_has_the_same(
     hub: Hub, layout: Layout, loaded: Any, other: Callable[[], Layout], contents: Tables
 ) -> None:
-    loaded(names=("nodes", "whole"))
+    loaded(names=("nodes", "nodes:std"))
     commit = publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     place = other()
     logged = fetch_all(place)
@@ -64,12 +64,12 @@ def test_another_store_has_the_same(
     assert contents(place.store) == before
     assert fetch_all(place) == [
         f"toy on tiny ({n}): 20 of 20 systems already stored; nothing to do"
-        for n in ("nodes", "whole")
+        for n in ("nodes", "nodes:std")
     ]
     assert contents(place.store) == before and not list((place.data / "fetched").iterdir())
     question = """
         SELECT value
-        FROM alignment('toy', 'toy#whole', dataset := 'tiny', k := 3, permutations := 0)
+        FROM alignment('toy', 'toy#nodes:std', dataset := 'tiny', k := 3, permutations := 0)
     """
     answers = [query.connect(p.store).execute(question).fetchall() for p in (layout, place)]
     assert answers[0] == answers[1] and answers[0][0][0] is not None

@@ -42,6 +42,8 @@ DEEDS = {
     "short": [1.0],
     "huge": [1e300, 1.0],
     "matrix": [[1.0, 2.0]],
+    "nodes": [[1.0, 2.0], [3.0, 2.0]],
+    "alike": [[1.0, 2.0], [1.0, 2.000001]],
 }
 
 ENERGIES = {"undefined": float("nan"), "boundless": float("-inf"), "zero": 0.5}
@@ -90,6 +92,7 @@ class FamilyEncoder(Encoder):
             time.sleep(0.01)
         with open(FOLDER / "encoded.txt", "a") as log:
             log.writelines(f"{s.system_id}\\n" for s in systems)
+        (FOLDER / "asked.txt").write_text(" ".join(representations))
         vectors = [self.vector(s) for s in systems]
         if "lost" in words:
             vectors.pop()
@@ -120,6 +123,7 @@ def model_card(**changes: Any) -> dict[str, Any]:
             {"name": "nodes", "level": "node", "dimension": 2},
         ],
         "compute": {"batch": 100},
+        "tolerance": {"batch": 1e-5, "float16": {"batch": 1e-2}, "bfloat16": None},
         "options": {},
     }
     return card | changes
