@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from zoo.cards.family import Selection
 from zoo.cards.licenses import License
-from zoo.cards.schema import Representation
+from zoo.cards.representations import Representation
+from zoo.cards.schema import Model
 from zoo.cards.twins import TWIN
 from zoo.cards.weights_source import Weights
 from zoo.terminal import megabytes, short_count
@@ -20,6 +21,7 @@ HEADING = (
     "family",
     "input",
     "dim",
+    "layers",
     "parameters",
     "weights",
     "checked",
@@ -40,6 +42,7 @@ def list_row(selection: Selection) -> Row:
     )
     return (
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
+        "-" if selection.model.layers is None else f"0-{selection.model.layers.last}",
         short_count(selection.model.compute.parameters),
         str(facts["weights"]),
         str(facts["checked"] or "-"),
@@ -80,6 +83,7 @@ def summarize(selection: Selection) -> dict[str, object]:
         "input": model.input,
         "default_representation": model.default_representation,
         "dimension": dimensions[model.default_representation],
+        "representations": list(dimensions),
         "parameters": model.compute.parameters,
         "untrained_twin": model.id + TWIN if model.trainable else None,
         "license_code": family.license_code.name,
@@ -107,8 +111,10 @@ def explain(selection: Selection) -> Iterator[Row]:
     yield "input", model.input + (f"; at most {model.max_atoms} atoms" if model.max_atoms else "")
     yield "elements", model.elements or "any"
     for representation in model.representation:
-        text = _explain_representation(representation, model.default_representation)
-        yield "representation", text
+        if not representation.is_layer:
+            text = _explain_representation(representation, model.default_representation)
+            yield "representation", text
+    yield from _explain_layers(model)
     if model.energy is not None:
         yield "energy", ". ".join(filter(None, (model.energy.reference, model.energy.note)))
     yield from _explain_weights(selection)
@@ -124,10 +130,23 @@ def explain(selection: Selection) -> Iterator[Row]:
 
 
 def _explain_representation(representation: Representation, default: str) -> str:
-    level = "mean over nodes" if representation.level == "node" else "of the system"
+    level = "of the system"
+    if representation.level == "node":
+        level = "mean over nodes (or :sum, :std, :max)"
     chosen = ", default" if representation.name == default else ""
     shape = f"{representation.dimension} numbers, {level}, {representation.channels} channels"
     return f"{representation.name}{chosen}: {shape}; {representation.layer}"
+
+
+def _explain_layers(model: Model) -> Iterator[Row]:
+    if model.layers is None:
+        return
+    layers = model.layers
+    lengths = ", ".join(map(str, dict.fromkeys(layers.dimensions)))
+    shape = f"{lengths} numbers each, {layers.channels} channels"
+    yield "layers", f"layer-0 to layer-{layers.last}, all of them as 'layers': {shape}"
+    yield "", f"layer-0: {layers.first}"
+    yield "", f"layer-i: {layers.others.replace('{i}', 'i')}"
 
 
 def _explain_weights(selection: Selection) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from zoo.cards.base import CardError
 from zoo.cards.defaults import NEVER_SHARED, find_unused_defaults, is_default, merge_defaults
 from zoo.cards.family import Family
+from zoo.cards.representations import name_layers
 from zoo.cards.weights_source import PINS_FILE, Pins, Weights, known_pins, read_pins
 from zoo.places import weights_pins
 
@@ -120,7 +121,7 @@ def _misplaced_keys(family: dict[str, Any], content: dict[str, Any]) -> Iterator
 
 
 def _merged(model: Any, defaults: dict[str, Any]) -> Any:
-    return merge_defaults(model, defaults) if isinstance(model, dict) else model
+    return name_layers(merge_defaults(model, defaults)) if isinstance(model, dict) else model
 
 
 def _list_faults(error: ValidationError, own: Any) -> list[str]:

@@ -23,7 +23,7 @@ from zoo.cards.precision import Bounds
 from zoo.cards.schema import Model
 from zoo.cards.twins import twin_seed
 from zoo.encoder import ENERGY
-from zoo.verify.comparison import compare_energies, compare_vectors
+from zoo.verify.comparison import compare_energies, compare_vectors, find_layer_faults
 from zoo.verify.dummy_weights import compute_reference, write_dummy_checkpoint
 from zoo.verify.embedding import Rows, Vectors, embed, to_energies, to_vectors
 from zoo.verify.environment import Start, worker_start
@@ -55,11 +55,8 @@ def examine(
     """
     model, family = selection.model, selection.family
     local = find_weights(selection)
-    about: dict[str, Any] = {
-        "device": device,
-        "untrained": selection.untrained,
-        "draw": selection.draw,
-    }
+    about: dict[str, Any] = {"device": device, "untrained": selection.untrained}
+    about["draw"] = selection.draw
     if not needed_files(selection) or (local is not None and not dummy):
         folder = local.folder if local else None
         found = Examination(model, family, python, folder, real=True, **about)
@@ -128,6 +125,8 @@ class Examination:
         again = self._embed(systems.take(pa.array(range(len(systems) - 1, -1, -1))), batch=1)
         differing = compare_vectors(first, to_vectors(again), self.bounds.batch)
         self._note("batch, order and repeat", differing)
+        if self.model.layers is not None:
+            self._note("layers", find_layer_faults(self.model, first))
         self._check_precision(first, samples)
         if written:
             self._note("notation", find_notation_faults(self.model, first, self.bounds.batch))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from zoo.cards.schema import Model
 from zoo.verify.embedding import Energies, Vectors
 
 
@@ -40,6 +41,26 @@ def compare_vectors(expected: Vectors, found: Vectors, tolerance: float) -> list
                 f"{' '.join(key)} differs by {distance:.2g} of its norm, {tolerance:g} is allowed"
             )
     return faults
+
+
+def find_layer_faults(model: Model, vectors: Vectors) -> list[str]:
+    """Compare the last layer of a model with its default representation.
+
+    Args:
+        model: The model, which names its layers.
+        vectors: Vectors by system and representation, of one computation.
+
+    Returns:
+        One line per system of which they are not the same, bit by bit.
+    """
+    last = [each.name for each in model.representation if each.is_layer][-1]
+    default = model.default_representation
+    return [
+        f"{system_id} {last} is not {default}"
+        for system_id, name in sorted(vectors)
+        if name == default
+        and not np.array_equal(vectors[system_id, last], vectors[system_id, default])
+    ]
 
 
 def compare_energies(

@@ -31,6 +31,7 @@ from zoo.weights.local import find_weights, needed_files
 ORDER_CHECK = "batch, order and repeat"
 ROTATION_CHECK = "rotation and translation"
 GOLDEN_CHECK = "golden vectors"
+LAYERS_CHECK = "layers"
 
 
 class FamilySuite:
@@ -94,6 +95,7 @@ def _promised(model: Model, folder: Path) -> list[str]:
     recorded = golden.exists() and model.id in pq.read_table(golden)["model_id"].to_pylist()
     return [
         ORDER_CHECK,
+        *([LAYERS_CHECK] if model.layers is not None else []),
         *([ROTATION_CHECK] if rotation else []),
         *([GOLDEN_CHECK] if recorded else []),
     ]

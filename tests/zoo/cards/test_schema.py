@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from zoo.cards.base import CardError
+from zoo.cards.representations import choose_names, name_layers
 from zoo.cards.schema import Model
+from zoo.verify.comparison import find_layer_faults
 
 LICENSE = {"name": "MIT", "url": "https://opensource.org/license/mit", "commercial": True}
 MODEL = {
@@ -48,6 +53,15 @@ URL = {
     "files": [{"path": "w.pt", "url": "https://a.org/w.pt"}],
 }
 PIN = {"sha256": "1" * 64, "size": 7}
+
+
+LAYERS = {
+    "first": "embedding",
+    "others": "after block {i} of 2",
+    "level": "node",
+    "channels": "invariant",
+    "dimensions": [3, 4, 4],
+}
 
 
 def change(**changes: object) -> dict[str, object]:
@@ -209,3 +223,40 @@ def test_the_worker_gets_plain_data_and_atomic_numbers() -> None:
     assert content["elements"] == [1, 2, 3, 4, 118]
     assert content["weights"]["files"][0]["path"] == "toy/weights.pt"
     assert Model.model_validate(MODEL).for_worker()["elements"] is None
+
+
+def test_layers_are_named_in_one_table_and_leave_the_hash_of_the_card_as_it_is() -> None:
+    plain = Model.model_validate(MODEL)
+    model = Model.model_validate(name_layers(change(layers=LAYERS)))
+    assert [(r.name, r.layer, r.dimension) for r in model.representation] == [
+        ("last", "before the readout", 4),
+        ("layer-0", "embedding", 3),
+        ("layer-1", "after block 1 of 2", 4),
+        ("layer-2", "after block 2 of 2", 4),
+    ]
+    for untrained in (False, True):
+        assert model.card_hash(untrained=untrained) == plain.card_hash(untrained=untrained)
+    every = model.representation
+    assert choose_names(every, "layers", "toy-1") == ("layer-0", "layer-1", "layer-2")
+    assert choose_names(every, "layer-2,last,layer-2:std,all", "toy-1") == (
+        "last",
+        "layer-0",
+        "layer-1",
+        "layer-2",
+        "layer-2:std",
+    )
+    assert [r["name"] for r in model.for_worker()["representation"]] == [r.name for r in every]
+    with pytest.raises(CardError, match="the card of toy-1 names no layers; it has last"):
+        choose_names(plain.representation, "layers", "toy-1")
+    with pytest.raises(ValidationError, match=r"layers.others\n  String should match pattern"):
+        Model.model_validate(name_layers(change(layers=LAYERS | {"others": "some block"})))
+
+
+def test_the_last_layer_is_the_default_representation() -> None:
+    model = Model.model_validate(name_layers(change(layers=LAYERS)))
+    one, other = np.ones(4), np.nextafter(np.ones(4), 2)
+    vectors = {("a/1", "last"): one, ("a/1", "layer-2"): one, ("a/2", "last"): one}
+    assert find_layer_faults(model, vectors | {("a/2", "layer-2"): one.copy()}) == []
+    assert find_layer_faults(model, vectors | {("a/2", "layer-2"): other}) == [
+        "a/2 layer-2 is not last"
+    ]
