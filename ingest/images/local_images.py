@@ -14,7 +14,8 @@ from zoo.cards.family import Family
 def find_image(client: docker.DockerClient, family: Family) -> str | None:
     """Find the local image to run a family in.
 
-    The published image is preferred to one that was built here. Either must be of today's recipe.
+    The published image is preferred to one that was built here. Either must be of today's recipe
+    and carry the family's labels.
 
     Args:
         client: The engine to ask.
@@ -24,16 +25,32 @@ def find_image(client: docker.DockerClient, family: Family) -> str | None:
         `registry/name@sha256:…` for a published image, the id for one that was built here, or None
         if the engine has neither.
     """
-    entry = current(family)
-    if entry is not None:
-        try:
-            image = client.images.get(entry.reference)
-        except ImageNotFound:
-            pass
-        else:
-            return entry.reference if is_image_of(image, family) else None
+    reference = find_published(client, family)
+    if reference is not None:
+        return reference
     image = find_built(client, family)
     return None if image is None else str(image.id)
+
+
+def find_published(client: docker.DockerClient, family: Family) -> str | None:
+    """Find the published image of a family on the engine.
+
+    Args:
+        client: The engine to ask.
+        family: The family of the image.
+
+    Returns:
+        `registry/name@sha256:…`, or None if no image of the family as it is now is published, it is
+        not here, or what is here under its digest is another image.
+    """
+    entry = current(family)
+    if entry is None:
+        return None
+    try:
+        image = client.images.get(entry.reference)
+    except ImageNotFound:
+        return None
+    return entry.reference if is_image_of(image, family) else None
 
 
 def find_built(client: docker.DockerClient, family: Family) -> Image | None:

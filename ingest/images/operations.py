@@ -11,9 +11,10 @@ import docker
 from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.images.build import BuildOptions, build
+from ingest.images.digests import current
 from ingest.images.engine import connected
 from ingest.images.files.archive import save
-from ingest.images.local_images import find_image
+from ingest.images.local_images import find_image, find_published
 from ingest.images.push_pull import ImageMissing, pull, push
 from ingest.images.removal import clean, list_removable
 from zoo.cards.discovery import find_families, find_family
@@ -67,6 +68,8 @@ def push_images(name: str, registry: str, log: Log, *, uncommitted: bool = False
 def pull_images(name: str, log: Log) -> None:
     """Pull the published images of one family, or all that there are, unless they are here.
 
+    Of a family without a published image, one that was built here will do.
+
     Args:
         name: A family's name, or `all`.
         log: Shows progress, one line per call.
@@ -79,7 +82,8 @@ def pull_images(name: str, log: Log) -> None:
 
 
 def _pull_unless_here(client: docker.DockerClient, log: Log, family: Family) -> None:
-    found = find_image(client, family)
+    find = find_image if current(family) is None else find_published
+    found = find(client, family)
     done = f"{found} is here" if found else f"{pull(client, family, log)} pulled"
     log(f"{family.name}: {done}")
 

@@ -104,8 +104,10 @@ def test_the_run_records_the_digest(pushed: Published, ingest: Ingest, layout: L
 
 @pytest.mark.container
 def test_pull_of_a_model_and_of_a_family(
-    pushed: Published, boxed: Family, layout: Layout, capfd: pytest.CaptureFixture[str]
-) -> None:
+    pushed: Published, boxed: Family, build_options: BuildOptions, client: docker.DockerClient,
+    layout: Layout, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    build(client, boxed, build_options, lambda text: None)  # it will not do for the published one
     assert main(["pull", "--model", "boxed-plain"]) == 0
     assert f"boxed: {pushed.reference} pulled" in capfd.readouterr().out
     assert main(["pull", "boxed"]) == 0
@@ -183,8 +185,9 @@ def test_an_image_of_another_recipe_is_not_pulled(
 
 @pytest.mark.container
 def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
-    pushed: Published, boxed: Family, base: str, client: docker.DockerClient, registry: str
-) -> None:
+    pushed: Published, boxed: Family, build_options: BuildOptions, base: str,
+    client: docker.DockerClient, registry: str,
+) -> None:  # fmt: skip
     client.images.get(base).tag(f"{registry}/foreign", "1")
     digest = ""
     for event in client.api.push(f"{registry}/foreign", tag="1", stream=True, decode=True):
@@ -199,6 +202,8 @@ def test_an_image_under_a_digest_that_is_not_the_familys_is_not_used(
     ):
         pull(client, boxed, lambda text: None)
     assert find_image(client, boxed) is None
+    built = build(client, boxed, build_options, lambda text: None)
+    assert find_image(client, boxed) == built.id
 
 
 @pytest.mark.container
