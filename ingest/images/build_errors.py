@@ -20,12 +20,21 @@ UNTRUSTED = re.compile(
     r"unable to get local issuer certificate",
     re.IGNORECASE,
 )
-# What they say if a server cannot be reached.
+# What they say if a server cannot be reached, or a proxy or a firewall is between.
 UNREACHABLE = re.compile(
     r"Temporary failure (in name resolution|resolving)|Name or service not known|dns error|"
     r"Could not resolve|Connection refused|Network is unreachable|No route to host|"
-    r"Connection( attempt)? timed out|ConnectTimeout|Could not connect to|Unable to connect|"
-    r"error sending request|error trying to connect",
+    r"(Connection( attempt)?|operation) timed out|ConnectTimeout|Read timed out|"
+    r"(Could not|Couldn't|Failed to|Cannot) connect to|Unable to connect|Connection reset|"
+    r"error sending request|error trying to connect|Tunnel (connection )?failed|"
+    r"from proxy after CONNECT|returned error: 403|403 +\(?Forbidden|407 +\(?Proxy Auth|"
+    r"Unable to locate package|has no installation candidate|apt-get: (command )?not found",
+    re.IGNORECASE,
+)
+# What uv and pip say if the wheels that are here do not do.
+UNSUITABLE = re.compile(
+    r"provided package locations|index lookups were disabled|but we only found wheels for|"
+    r"No matching distribution found",
     re.IGNORECASE,
 )
 
@@ -60,7 +69,7 @@ def _remedy(family: Family, said: str, *, offline: bool) -> str | None:
         remedy = "`matterzoo clean --images all` removes every image of matterzoo"
         return f"The engine's disk is full: {remedy}"
     if offline:
-        return None
+        return _offline_remedy(family) if UNSUITABLE.search(said) else None
     wheels = (
         f"`matterzoo wheels {family.name}` downloads with this machine's own settings, and "
         f"`matterzoo build {family.name} --offline` then needs no network (with make: `make "
@@ -79,3 +88,11 @@ def _remedy(family: Family, said: str, *, offline: bool) -> str | None:
             f"have, such as git; or {wheels}"
         )
     return None
+
+
+def _offline_remedy(family: Family) -> str:
+    return (
+        f"The wheels of {family.name} are not those that this build needs: `matterzoo wheels "
+        f"{family.name}` downloads what is missing; its --python names the minor version of "
+        "another base image's Python, its --machine another processor"
+    )

@@ -27,6 +27,19 @@ UNREACHABLE = (
     "fatal: unable to access 'https://github.com/a/b/': Could not resolve host: github.com",
     "W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure "
     "resolving 'deb.debian.org'",
+    "fatal: unable to access 'https://github.com/a/b/': Failed to connect to github.com port 443 "
+    "after 2 ms: Couldn't connect to server",
+    "fatal: unable to access 'https://github.com/a/b/': CONNECT tunnel failed, response 403",
+    "E: Failed to fetch http://deb.debian.org/debian/pool/main/g/git/git_2.deb  403  Forbidden",
+    "E: Unable to locate package git",
+    "  Caused by: HTTP status client error (403 Forbidden) for url (https://pypi.org/simple/ase/)",
+)
+UNSUITABLE = (
+    "  cause: Because bibtexparser was not found in the provided package locations and you require "
+    "bibtexparser==1.4.4, we can conclude that your requirements are unsatisfiable.",
+    "hint: You require CPython 3.12 (`cp312`), but we only found wheels for `torch` (v2.13.0+cpu) "
+    "with the following Python ABI tag: `cp311`",
+    "ERROR: No matching distribution found for uv==0.13.9",
 )
 
 
@@ -43,6 +56,13 @@ def test_a_server_that_cannot_be_reached(line: str) -> None:
     told = explain_failed_build(FAMILY, ENDED, [STEP, line], offline=False)
     assert told.splitlines()[-1].startswith("The build cannot reach a server: PIP_INDEX_URL names ")
     assert "BUILDER=" in told and "`matterzoo build controls --offline`" in told
+
+
+@pytest.mark.parametrize("line", UNSUITABLE)
+def test_wheels_that_are_not_those_that_a_build_needs(line: str) -> None:
+    told = explain_failed_build(FAMILY, ENDED, [STEP, line], offline=True)
+    assert "`matterzoo wheels controls` downloads what is missing; its --python" in told
+    assert "--builder" not in told
 
 
 def test_only_the_step_that_failed_is_looked_at() -> None:
