@@ -61,13 +61,16 @@ def build(client: docker.DockerClient, family: Family, options: BuildOptions, lo
         The image, named `matterzoo/FAMILY:` and twelve digits of its recipe.
 
     Raises:
-        RunError: If wheels or the base image are missing, a step fails, or the image does not
-            carry the labels that it was given.
+        RunError: If wheels, the base image or the builder are missing, a step fails, or the image
+            does not carry the labels that it was given.
     """
     base = options.base or default_base()
     if options.offline:
         _check_wheels(family)
-    wanted = labels(family, base, _base_digest(client, base, log))
+    digest = _registry_digest(_find_or_pull(client, "base", base, log))
+    if options.builder:
+        _find_or_pull(client, "builder", options.builder, log)
+    wanted = labels(family, base, digest)
     name = f"matterzoo/{family.name}:{wanted[RECIPE][:12]}"
     with build_context(family, offline=options.offline) as file, _naming_what_stays(client):
         events = client.api.build(
@@ -124,21 +127,23 @@ def _arguments(family: Family, options: BuildOptions, base: str) -> dict[str, st
     return arguments | ({"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index} if index else {})
 
 
-def _base_digest(client: docker.DockerClient, base: str, log: Log) -> str | None:
-    """Return the registry's digest of the base image, or None for one made on this machine.
-
-    The base image is pulled if it is not here.
-    """
+def _find_or_pull(client: docker.DockerClient, option: str, name: str, log: Log) -> Image:
+    """Return the image that an option of `build` names; it is pulled if it is not here."""
     try:
-        image = client.images.get(base)
+        return client.images.get(name)
     except ImageNotFound:
-        try:
-            image = pull_image(client, base, log)
-        except RunError as error:
-            raise RunError(
-                f"{error}. --base names another base image (with make: BASE=), such as one that "
-                "`docker load` took from a file"
-            ) from error
+        pass
+    try:
+        return pull_image(client, name, log)
+    except RunError as error:
+        raise RunError(
+            f"{error}. --{option} names another {option} image (with make: {option.upper()}=), "
+            "such as one that `docker load` took from a file"
+        ) from error
+
+
+def _registry_digest(image: Image) -> str | None:
+    """Return a registry's digest of an image, or None for one made on this machine."""
     digests = image.attrs.get("RepoDigests") or ()
     return next((str(name).partition("@")[2] for name in digests), None)
 

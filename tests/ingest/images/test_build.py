@@ -235,11 +235,18 @@ def test_without_wheels_a_build_without_a_network_says_how_to_get_them(
 
 
 @pytest.mark.container
-def test_a_base_that_is_not_to_be_had(boxed: Family, client: docker.DockerClient) -> None:
+def test_a_base_and_a_builder_that_are_not_to_be_had(
+    boxed: Family, client: docker.DockerClient, base: str
+) -> None:
     with pytest.raises(
         RunError, match=r"the pull of 127.0.0.1:9/nothing:1 failed: .*--base names another base"
     ):
         build(client, boxed, BuildOptions(base="127.0.0.1:9/nothing:1"), lambda text: None)
+    with pytest.raises(
+        RunError, match=r"the pull of 127.0.0.1:9/tools:1 failed: .*--builder names another builder"
+    ):
+        options = BuildOptions(base=base, builder="127.0.0.1:9/tools:1")
+        build(client, boxed, options, lambda text: None)
 
 
 def test_a_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
