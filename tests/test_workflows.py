@@ -151,6 +151,17 @@ def test_make_knows_the_target_and_uses_its_variables(line: str) -> None:
     assert [name for name in variables if re.search(rf"\${{?{name}\b", done.stdout) is None] == []
 
 
+@every_workflow
+def test_no_variable_that_make_is_given_may_be_empty(name: str) -> None:
+    """Make refuses `BASE=`; what may be empty is a variable of the environment."""
+    given = "\n".join(line for line in lines(name) if line.startswith("make "))
+    environments = [
+        place.get("env", {}) for place in (*jobs(name).values(), *steps(name), WORKFLOWS[name])
+    ]
+    empty = {key for env in environments for key, value in env.items() if "|| ''" in str(value)}
+    assert [key for key in empty if re.search(rf'="\${{?{key}\b', given)] == []
+
+
 COMMANDS = {
     tuple(found)
     for name in WORKFLOWS
