@@ -14,6 +14,7 @@ from ingest.images.wheels import fetch_wheels
 from ingest.runtimes import choose_runtime
 from ingest.runtimes.check_image import check_image as compare_golden_vectors
 from zoo.cards.discovery import find_families, find_family, find_model
+from zoo.cards.family import Family
 from zoo.command_line import UsageError, print_now
 
 
@@ -108,8 +109,11 @@ def wheels(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    for family in find_families(options.family):
+
+    def fetch(family: Family) -> None:
         fetch_wheels(family, print_now, python=options.python, machine=options.machine)
+
+    operations.for_each_image(options.family, fetch, print_now)
     return 0
 
 
