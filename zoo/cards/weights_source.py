@@ -20,7 +20,9 @@ from zoo.places import weights_pins
 
 Pins = dict[str, Any]
 PINS_FILE = "weights.lock"
-Format = Literal["safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz", "onnx"]
+Format = Literal[
+    "safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz", "onnx", "kerasify"
+]
 
 
 class PublishedFile(Card):
