@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from ingest.callbacks import Log
 from ingest.failures import RunError
 from ingest.processes import run_program
+from ingest.runtimes.bytecode import share_bytecode
 from zoo.cards.family import Family
 from zoo.files import file_lock, write_folder_atomically
 from zoo.places import environments
@@ -75,7 +76,13 @@ def build(family: Family, log: Log) -> None:
         log(f"building the environment of {family.name} (about {family.installed_mb:,} MB, once)")
         with write_folder_atomically(environments() / family.name) as folder:
             _install(family, folder)
+            share_bytecode(folder, [*_list_environments(), Path(sys.prefix)])
             (folder / MARKER).write_text(json.dumps(ingredients))
+
+
+def _list_environments() -> list[Path]:
+    """Return the folders of all local environments."""
+    return [marker.parent for marker in environments().glob(f"*/{MARKER}")]
 
 
 def remove(family: str) -> bool:
