@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -92,7 +93,7 @@ def embed(
         except (DatasetError, StoreError, OSError) as error:
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
-    asked_for = [request for group in requests.values() for request in group]
+    asked_for = _leave_out_inapplicable(requests.values())
     if len(asked_for) > 1 and not executor.takes:
         # If the store is locked, it is not known what it lacks; each request waits for its turn.
         with suppress(StoreLocked):
@@ -103,7 +104,7 @@ def embed(
         str(layout.store) if executor.schedules else store,  # it is kept for later
         where.options,
     )
-    ended = executor.run(asked_for, again)
+    ended = executor.run(asked_for, again) if asked_for else []
     again_for = partial(settings.command, store=store, more=where.options)
     return failed + list(_list_failed(requests, ended, left_out, again_for))
 
@@ -187,12 +188,28 @@ def _make_requests(
     return [make_request(selection, made, limit, settings) for selection in selections]
 
 
+def _leave_out_inapplicable(groups: Iterable[Sequence[Request]]) -> list[Request]:
+    """Return the requests without those that can take no system, which are reported together."""
+    kept: list[Request] = []
+    left_out: dict[tuple[str, str], list[str]] = {}
+    for request in itertools.chain.from_iterable(groups):
+        reason = why_inapplicable(request.selection, request.dataset)
+        if reason is None:
+            kept.append(request)
+        else:
+            key = request.dataset.dataset, reason
+            left_out.setdefault(key, []).append(request.selection.model_id)
+    for (dataset, reason), names in left_out.items():
+        why = reason if len(names) == 1 else reason.replace("it takes", "each takes", 1)
+        print_now(f"{', '.join(names)} on {dataset}: skipped, {why}")
+    return kept
+
+
 def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) -> None:
     """Report what the work that is left will take; nothing is reported if none is left."""
     tasks = [
         Task(request.selection, request.representations, count_missing(layout, request))
         for request in requests
-        if why_inapplicable(request.selection, request.dataset) is None
     ]
     tasks = [task for task in tasks if task.systems]
     seconds = [task.seconds or 0.0 for task in tasks]
