@@ -106,14 +106,14 @@ help:  ## show this
 
 # What people type.
 
-demo: install  ## embed 288 crystals and 162 molecules with models that need no download, and show how alike they are
-	@$(MATTERZOO) ingest demo,demo@untrained aflow
-	@$(MATTERZOO) ingest demo g2
+demo: install  ## embed crystals, molecules and proteins with models that need no download, and show how alike these are
+	@$(MATTERZOO) ingest demo aflow,g2,proteins
 	@$(MATTERZOO) query alignment_matrix_text aflow
+	@$(MATTERZOO) query alignment_matrix_text g2,proteins k=10
 	@echo
 	@echo 'Next:'
 	@echo "  make query SQL=\"FROM nearest_models('chgnet-0.3.0', dataset := 'aflow')\""
-	@echo '  make report DATASET=aflow,g2                     figures and findings, one page to open in a browser'
+	@echo '  make report DATASET=aflow,g2,proteins            figures and findings, one page to open in a browser'
 	@echo '  make shell                                       a SQL prompt; .help lists the functions'
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
@@ -157,10 +157,7 @@ install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 	@touch $@
 
 account: demo  ## embed what the accounts in docs are about, and compare their numbers (half an hour more)
-	@$(MATTERZOO) ingest demo elements
-	@$(MATTERZOO) ingest demo prototypes --limit 300
-	@$(MATTERZOO) ingest demo nci --limit 300
-	@$(PY) -m tests.query.embed_modalities
+	@$(PY) -m tests.query.embed_accounts
 	@$(PY) -m pytest tests/query/test_account.py
 
 list: install  ## every model: family, input, dimension, weights, when checked, license

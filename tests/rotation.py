@@ -36,7 +36,7 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
         kept = read_records(family)
         for model in family.models:
             record = kept.get(model.id)
-            if model.bundled and family.demo:
+            if model.id in family.demo:
                 always[family.name].append(model.id)
             elif record is not None:
                 same = is_current(Selection(family=family, model=model, untrained=False), record)

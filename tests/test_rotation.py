@@ -48,7 +48,8 @@ def record(family: Family) -> None:
 
 def join_demo(folder: Path) -> None:
     card = folder / "family.toml"
-    card.write_text(card.read_text().replace("installed_mb", "demo = true\ninstalled_mb", 1))
+    demo = f'demo = ["{folder.name}-composition"]'
+    card.write_text(card.read_text().replace("installed_mb", f"{demo}\ninstalled_mb", 1))
 
 
 def test_what_the_demo_takes_is_checked_each_time(families: Mapping[str, Family]) -> None:

@@ -14,7 +14,7 @@ from ingest.runtimes.protocol import Runtime
 from ingest.systems.materialized import MaterializedDataset
 from schemas.paths import escape_glob
 from zoo.cards.base import CardError
-from zoo.cards.discovery import find_model, load_models
+from zoo.cards.discovery import find_model, load_demo, load_models
 from zoo.cards.family import Family, Selection
 from zoo.cards.representations import choose_names
 from zoo.cards.twins import split_twin
@@ -168,8 +168,8 @@ def choose_models(names: str) -> list[Selection]:
     """Return the models that a user means, each once.
 
     `all` is every model whose weights are here, `bundled` every model that needs no download of
-    its own, `demo` those of them that `make demo` embeds with; `all@untrained`, `demo@untrained-2`
-    and so on are untrained twins of theirs.
+    its own, `demo` what `make demo` embeds with, some twins among it; `all@untrained`,
+    `demo@untrained-2` and so on are untrained twins of theirs.
 
     Args:
         names: Ids of models separated by commas, such as `a,b@untrained`, or the words above.
@@ -195,15 +195,18 @@ def choose_models(names: str) -> list[Selection]:
 
 def _choose_many(word: str, draw: int | None) -> list[Selection]:
     """Return what a word of EVERY stands for, or the twins of a number."""
-    found = [
-        selection
-        for selection in load_models().values()
-        if (selection.model.bundled and (word != "demo" or selection.family.demo))
-        or (word == "all" and find_weights(selection))
-    ]
+    if word == "demo":
+        found = load_demo()
+    else:
+        found = [
+            selection
+            for selection in load_models().values()
+            if selection.model.bundled or (word == "all" and find_weights(selection))
+        ]
     if draw is None:
         return found
-    return [selection.twin(draw) for selection in found if selection.model.trainable]
+    trained = [s for s in found if s.model.trainable and not s.untrained]
+    return [selection.twin(draw) for selection in trained]
 
 
 def families_of(selections: Sequence[Selection]) -> list[Family]:

@@ -1,28 +1,32 @@
 -- alignment_matrix_text DATASET [metric=cknna] [k=25] [estimator=…]
 -- Every model's alignment with every other, in hundredths, in the order of their tree, so that
--- models that are alike are close to each other.
+-- models that are alike are close to each other. Several datasets are separated by commas.
 WITH found AS MATERIALIZED (
-    FROM alignment_matrix(
-        dataset := getvariable('dataset'), metric := getvariable('metric'),
-        k := getvariable('k')::BIGINT, estimator := getvariable('estimator'), permutations := 0,
-        ordered := true
-    )
+    SELECT name, place, m.*
+    FROM (SELECT unnest(string_split_regex(getvariable('dataset'), ', *')) AS name,
+                 generate_subscripts(string_split_regex(getvariable('dataset'), ', *'), 1) AS place) d,
+    LATERAL (FROM alignment_matrix(
+        dataset := d.name, metric := getvariable('metric'), k := getvariable('k')::BIGINT,
+        estimator := getvariable('estimator'), permutations := 0, ordered := true
+    )) m
 ), aligned AS (
-    SELECT *, dense_rank() OVER (ORDER BY place_a NULLS LAST, model_a) AS line_number,
-           dense_rank() OVER (ORDER BY place_b NULLS LAST, model_b) AS column_number
+    SELECT *,
+           dense_rank() OVER (PARTITION BY place ORDER BY place_a NULLS LAST, model_a) AS line_number,
+           dense_rank() OVER (PARTITION BY place ORDER BY place_b NULLS LAST, model_b)
+               AS column_number
     FROM found
 ), lines AS (
-    SELECT 0 AS place, '' AS model, NULL AS systems,
+    SELECT place, 0 AS number, name AS model, NULL AS systems,
            string_agg(lpad(line_number::VARCHAR, 3, ' '), ' ' ORDER BY line_number) AS line
-    FROM aligned WHERE model_a = model_b
+    FROM aligned WHERE model_a = model_b GROUP BY place, name
     UNION ALL
-    SELECT line_number, model_a, any_value(n) FILTER (model_a = model_b),
+    SELECT place, line_number, model_a, any_value(n) FILTER (model_a = model_b),
            string_agg(
                lpad(coalesce(round(100 * value)::INT::VARCHAR, '·'), 3, ' '), ' '
                ORDER BY column_number
            )
-    FROM aligned GROUP BY line_number, model_a
+    FROM aligned GROUP BY place, line_number, model_a
 )
-SELECT if(place = 0, '', place::VARCHAR) AS "#", model, coalesce(systems::VARCHAR, '') AS n,
+SELECT if(number = 0, '', number::VARCHAR) AS "#", model, coalesce(systems::VARCHAR, '') AS n,
        line AS "alignment × 100"
-FROM lines ORDER BY place;
+FROM lines ORDER BY place, number;

@@ -36,7 +36,7 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
         f"all pairs of models at once against one pair at a time ({engine.Size()})",
     ),
     "memory": (lambda options: ingest.memory(), "what the ingesting process holds"),
-    "demo": (lambda options: ingest.demo(), "`make demo` against its models' own time; 6 minutes"),
+    "demo": (lambda options: ingest.demo(), "`make demo` against its models' own time; 3 minutes"),
     "loading": (
         lambda options: loading.run(),
         "loading a run's vectors against writing them, and their size on disk",

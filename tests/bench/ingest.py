@@ -54,10 +54,10 @@ def demo() -> Iterator[Row]:
             if family.demo:
                 environment.build(family, print)  # once per machine
         start = time.perf_counter()
-        run_ingest(store, "demo,demo@untrained", "aflow")
-        run_ingest(store, "demo", "g2")
-        ask = [sys.executable, "-m", "matterzoo", "query", "alignment_matrix_text", "aflow"]
-        seconds([*ask, "--store", store])
+        run_ingest(store, "demo", "aflow,g2,proteins")
+        for words in (["aflow"], ["g2,proteins", "k=10"]):
+            ask = [sys.executable, "-m", "matterzoo", "query", "alignment_matrix_text", *words]
+            seconds([*ask, "--store", store])
         taken = time.perf_counter() - start
         records = [
             run.read("out/run.json")["seconds"] for run in list_runs(Layout.find(str(store)))

@@ -160,7 +160,13 @@ def test_bundled_means_every_model_that_needs_no_download_and_all_those_at_hand_
     assert drawn_again == {f"{name}-2" for name in twins}
     assert len(choose_models("bundled,bundled@untrained,bundled")) == len(bundled) + len(twins)
     demo = {s.model_id for s in choose_models("demo")}
-    assert demo == {name for name, s in bundled.items() if s.family.demo} < set(bundled)
+    assert demo == {name for s in bundled.values() for name in s.family.demo} < set(bundled) | twins
+    assert {"chgnet-0.3.0", "chgnet-0.3.0@untrained"} < demo
+    assert (
+        {f"{name}-2" for name in demo & twins}
+        <= {s.model_id for s in choose_models("demo@untrained-2")}
+        <= drawn_again
+    )
     assert set(bundled) <= {s.model_id for s in choose_models("all")}
     assert all(not needed_files(s) or find_weights(s) for s in choose_models("all"))
     assert twins <= {s.model_id for s in choose_models("all@untrained")}
@@ -174,7 +180,8 @@ def test_models_that_can_take_nothing_are_skipped(
     (tmp_path / "words.fasta").write_text(">a\nMKV\n>b\nGGG\n")
     assert main(["ingest", "toy,toy-picky", "words.fasta"]) == 0
     said = capfd.readouterr().out
-    assert "toy on words: skipped, it takes a structure, and no system of words has one" in said
+    reason = "each takes a structure, and no system of words has one"
+    assert f"toy, toy-picky on words: skipped, {reason}" in said
     assert "to compute" not in said
 
 

@@ -66,6 +66,17 @@ def load_models() -> dict[str, Selection]:
     }
 
 
+def load_demo() -> list[Selection]:
+    """Return the models, and untrained twins, that `make demo` embeds with.
+
+    Raises:
+        CardError: A family has faults, or two families or two models share a name.
+    """
+    models = load_models()
+    named = [split_twin(name) for family in load_families().values() for name in family.demo]
+    return [models[base] if draw is None else models[base].twin(draw) for base, draw in named]
+
+
 def find_family(name: str) -> Family:
     """Find a family, whatever may be wrong with others.
 

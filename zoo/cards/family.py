@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from zoo.cards.base import Card, CardError, Name
 from zoo.cards.licenses import License
 from zoo.cards.schema import Model
-from zoo.cards.twins import twin_id, twin_seed
+from zoo.cards.twins import split_twin, twin_id, twin_seed
 from zoo.code import code_hash, requirements_hash
 from zoo.places import weights_pins
 
@@ -31,9 +31,10 @@ class Family(Card):
         cuda_capability_max: The compute capability of the newest GPU that its build of torch is
             known to run on.
         installed_mb: The size of the installed environment with torch's CPU build, in MB.
-        demo: Whether `make demo` embeds with its models that need no download.
         path: Its folder.
         models: The cards of its models.
+        demo: Ids of those of its models, and of untrained twins, that `make demo` embeds with. None
+            of them needs a download.
     """
 
     name: Name
@@ -44,9 +45,24 @@ class Family(Card):
     cuda_capability: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     cuda_capability_max: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     installed_mb: int = Field(gt=0)
-    demo: bool = False
     path: Path = Field(exclude=True)
     models: tuple[Model, ...] = Field(min_length=1)
+    demo: tuple[str, ...] = ()
+
+    @field_validator("demo")
+    @classmethod
+    def _demo_needs_no_download(
+        cls, names: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        found = {model.id: model for model in info.data.get("models", ()) if model.bundled}
+        for name in names:
+            base, draw = split_twin(name)
+            if base not in found or (draw is not None and not found[base].trainable):
+                raise ValueError(
+                    f"{name!r} is neither a model of this family that needs no download, nor an "
+                    "untrained twin of one"
+                )
+        return names
 
     @property
     def bundled(self) -> bool:

@@ -51,6 +51,15 @@ def test_keys_that_only_code_may_set_are_refused(family: Path, key: str) -> None
         load_family(family)
 
 
+@pytest.mark.parametrize("name", ["toy-other", "toy-composition@untrained"])
+def test_the_demo_takes_what_needs_no_download(family: Path, name: str) -> None:
+    spoil(family / "family.toml", "installed_mb", 'demo = ["toy-composition"]\ninstalled_mb')
+    assert load_family(family).demo == ("toy-composition",)
+    spoil(family / "family.toml", '["toy-composition"]', f'["{name}"]')
+    with pytest.raises(CardError, match=f"demo: Value error, '{name}' is neither a model of this"):
+        load_family(family)
+
+
 def test_a_family_is_named_like_its_folder(family: Path) -> None:
     spoil(family / "family.toml", 'name = "toy"', 'name = "joy"')
     with pytest.raises(CardError, match="name: 'joy' is not the name of its folder, 'toy'"):

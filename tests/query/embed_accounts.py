@@ -1,0 +1,51 @@
+"""Embed what the accounts in docs are about, `python -m tests.query.embed_accounts [DATASET …]`."""
+
+from __future__ import annotations
+
+import sys
+
+import matterzoo
+
+
+def with_twins(models: str) -> str:
+    return ",".join(f"{name},{name}@untrained" for name in models.split(","))
+
+
+CONTROLS = "reference,reference-rotated,reference-shuffled,random,constant"
+POTENTIALS = (
+    "chgnet-0.2.0,chgnet-0.3.0,chgnet-r2scan,sevennet-0,sevennet-0-22may2024,sevennet-l3i5,"
+    "sevennet-mf-0-pbe,sevennet-mf-0-r2scan"
+)
+TEXTS = "minilm-atoms,minilm-formula"
+PROTEINS = "unirep-64,unirep-256,unirep-1900,proteinmpnn,ligandmpnn"
+MOLECULES = "minimol,minilm-smiles,chgnet-0.3.0,sevennet-0"
+# The models of each dataset.
+MODELS = {
+    "aflow": f"{CONTROLS},{with_twins(POTENTIALS)},{with_twins(TEXTS)},composition,soap",
+    "g2": f"{CONTROLS},{POTENTIALS},{TEXTS},minilm-smiles",
+    "elements": f"{CONTROLS},{POTENTIALS}",
+    "prototypes": f"{CONTROLS},{POTENTIALS}",
+    "nci": f"{CONTROLS},{POTENTIALS},{with_twins(MOLECULES)}",
+    "proteins": f"{CONTROLS},{with_twins(PROTEINS)}",
+}
+SAMPLED = {"prototypes": 300, "nci": 300}  # systems of a larger dataset
+
+
+def main(datasets: list[str]) -> int:
+    """Embed the systems of the datasets, as far as that is still to do.
+
+    Args:
+        datasets: Names of MODELS; empty for all.
+
+    Returns:
+        The exit code of the first command that fails, else 0.
+    """
+    for dataset in datasets or MODELS:
+        sample = ["--limit", str(SAMPLED[dataset])] if dataset in SAMPLED else []
+        if code := matterzoo.main(["ingest", MODELS[dataset], dataset, *sample]):
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
