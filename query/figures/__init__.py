@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from query.figures.energy_errors import energy_errors
     from query.figures.information_imbalance_plane import information_imbalance_plane
     from query.figures.kinship import kinship
+    from query.figures.layer_alignment import layer_alignment
     from query.figures.model_tree import model_tree
     from query.figures.system_map import system_map
     from query.figures.training_effect import training_effect
@@ -39,6 +40,7 @@ __all__ = [
     "energy_errors",
     "information_imbalance_plane",
     "kinship",
+    "layer_alignment",
     "model_tree",
     "system_map",
     "training_effect",

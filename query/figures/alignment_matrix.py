@@ -6,25 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
-from numpy.typing import NDArray
 
+from query.figures.drawing.cells import draw_cells
 from query.figures.drawing.labels import direction_label, format_number, sample_label
-from query.figures.drawing.looks import GRAY, OTHER_LOOK, SEQUENTIAL, Look, family_looks
+from query.figures.drawing.looks import OTHER_LOOK, Look, family_looks
 from query.figures.drawing.plot import Plot, Row, styled
 from query.figures.drawing.questions import ask_for_tree
-from query.metrics import find_metric
 
 _CELL = 0.17  # inches, the least width of a cell
 _LEAST = 3.2  # inches, the least width of all cells
 _STRIP, _GAP = 0.13, 0.04  # inches, of a strip that marks families, and before it
 _COLUMN = 1.0  # inches, of a column of the legend
-_WRITTEN = 24  # models, up to which the values stand in the cells
 
 
 @styled
@@ -69,7 +64,7 @@ def alignment_matrix(
     title = f"{metric} on {dataset} ({sample_label(answer.rows)})"
     plot = Plot(answer, title, width=size + 3.6, height=size + 2.4)
     axes = plot.subplots()
-    image = _draw(axes, cells, metric)
+    image = draw_cells(axes, cells, metric)
     plot.add_cell_tooltips(axes, [[_tooltip(cell) for cell in line] for line in cells])
     families = {family: OTHER_LOOK for _, family in labels.values()}
     looks = families | family_looks(connection, dataset)
@@ -82,33 +77,6 @@ def alignment_matrix(
 def _cells(rows: Sequence[Row], places: Sequence[int]) -> list[list[Row]]:
     found = {(row["place_a"], row["place_b"]): row for row in rows}
     return [[found[a, b] for b in places] for a in places]
-
-
-def _draw(axes: Axes, cells: Sequence[Sequence[Row]], metric: str) -> Any:
-    """Draw the cells as an image, and return it."""
-    values = np.array(
-        [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
-    )
-    lower = find_metric(metric).lower_is_closer
-    colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
-    known = values[~np.isnan(values)]
-    image = axes.imshow(values, cmap=colors, vmin=min([0.0, *known]), vmax=max([1.0, *known]))
-    hatched: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": GRAY, "linewidth": 0}
-    for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
-    if len(values) <= _WRITTEN:
-        _write_values(axes, values, image)
-    return image
-
-
-def _write_values(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
-    """Write the values into their cells, black on light and white on dark."""
-    light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
-    for (y, x), value in np.ndenumerate(values):
-        text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-        color = "black" if light[y, x] else "white"
-        cell = axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color=color)
-        cell.set_in_layout(False)  # it lies within the axes, and to measure it takes long
 
 
 def _label_models(

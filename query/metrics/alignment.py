@@ -16,9 +16,14 @@ from query.metrics.base import Metric
 from query.metrics.registry import choose_estimator, find_metric
 from query.metrics.shared.estimates import RowMetric, require_rows
 from query.metrics.shared.estimating import Way, estimates, prepare_estimates
-from query.metrics.shared.result import Alignment, Found, Pair, make_alignment
+from query.metrics.shared.result import (
+    Alignment,
+    Found,
+    Pair,
+    compare_with_nulls,
+    make_alignment,
+)
 from query.statistics.interval import require_subsamples
-from query.statistics.null import Null, compare_with_null
 from query.statistics.null import permutations as draw_orders
 
 
@@ -32,6 +37,7 @@ def align_all(
     subsamples: int = 0,
     seed: int = 0,
     rows: int | None = None,
+    null_of_best: bool = False,
 ) -> Iterator[tuple[str, Pair, Alignment]]:
     """Yield every metric of every pair of models, as metric, pair and alignment.
 
@@ -48,6 +54,8 @@ def align_all(
         seed: The seed of the null, the subsets and the drawn systems.
         rows: How many systems are drawn, of which alone the neighbors among all are found, for an
             estimate of metrics that would cost n²; None, or n and more, for exact values.
+        null_of_best: Whether the null of all pairs is that of the best of them, which the best
+            value has to be compared with. All pairs have to be given in the same direction.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -73,7 +81,8 @@ def align_all(
             found = estimates(drawn, (metric, way), wanted, permutations, subsamples)
         else:
             found = _exact_values(comparison, (metric, way), wanted, orders, subsamples, seed)
-        for pair, its in zip(wanted, found, strict=True):
+        beside = compare_with_nulls(found, metric, of_best=null_of_best)
+        for pair, its in zip(wanted, beside, strict=True):
             if its.drawn is None:
                 comparison.progress.advance(each_value)
             yield metric.name, pair, make_alignment(comparison, metric, way, pair, its)
@@ -178,13 +187,13 @@ def _exact_values(
     orders: Tensor | None,
     subsamples: int,
     seed: int,
-) -> Iterator[Found]:
+) -> Iterator[tuple[Found, Tensor | None]]:
     metric, estimator = way
     intervals = _margins(comparison, metric, estimator, pairs, subsamples, seed)
     values = _values(comparison, metric, estimator, pairs)
     for pair, (value, reason) in zip(pairs, values, strict=True):
         null = _null(comparison, metric, estimator, pair, value, orders)
-        yield Found(value, reason, null, intervals.get(pair))
+        yield Found(value, reason, None, intervals.get(pair)), null
 
 
 def _null(
@@ -194,14 +203,13 @@ def _null(
     pair: Pair,
     value: float | None,
     orders: Tensor | None,
-) -> Null | None:
+) -> Tensor | None:
     if value is None or orders is None:
         return None
     try:
-        shuffled = metric.null(comparison, *pair, estimator, orders)
+        return metric.null(comparison, *pair, estimator, orders)
     except Undefined:  # every pairing of some of the systems gives the same
         return None
-    return compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)
 
 
 def _values(

@@ -12,6 +12,7 @@ from query.report.versions import (
     per_dataset,
     per_dataset_or_pair,
     per_dataset_pair,
+    per_layered_pair,
     per_metric,
     per_score,
 )
@@ -89,6 +90,18 @@ SECTIONS = (
                 per_dataset_or_pair,
             )
         ],
+    ),
+    Section(
+        "layer_alignment",
+        "Where in depth do models agree?",
+        "Each cell compares a layer of one model with a layer of another, from the embedding of "
+        "the input to the last layer. The frame marks the pair of layers that is the most alike. "
+        "Of many pairs some stand out by chance, so its p-value is that of the best pair: how "
+        "often the best of all pairs is as much alike once the systems of one model are "
+        "shuffled. Layers of one model are much alike, so that neighboring cells are no "
+        "independent evidence. Models whose layers are in the store are shown: "
+        "`--representation layers` adds them.",
+        [Panel("layer_alignment", figures.layer_alignment, per_layered_pair)],
     ),
     Section(
         "dimensions",

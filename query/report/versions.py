@@ -6,12 +6,13 @@ A switch has the name of the option that it sets: dataset, metric, color, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import duckdb
 
 from query.figures import NothingToDraw
+from query.reading.selection import held
 from query.report.views import Version, Versions
 from query.statements import ask
 from query.tables.shared.scores import ERROR_NAME, MEASURED
@@ -41,6 +42,7 @@ _LABELS = """
              property
     LIMIT ?
 """
+_LAYERED = 10  # pairs of models whose layers are compared
 _SEEN = "SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
 
 
@@ -188,6 +190,39 @@ def per_color(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) ->
     if not found:
         raise NothingToDraw(
             f"no model has vectors on {' or '.join(datasets)}: matterzoo ingest MODEL DATASET"
+        )
+    return found
+
+
+def per_layered_pair(
+    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
+) -> list[Version]:
+    """Make one version per dataset and pair of trained models whose layers are in the store.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        datasets: Names of datasets.
+
+    Returns:
+        The versions, at most _LAYERED of a dataset.
+
+    Raises:
+        NothingToDraw: If there are no two such models.
+    """
+    found = []
+    layered = (
+        f"SELECT model_id FROM ({held(connection)}) JOIN models USING (model_id) WHERE dataset = ? "
+        "AND representation = 'layer-1' AND untrained_of IS NULL ORDER BY model_id"
+    )
+    for dataset in datasets:
+        models = [name for (name,) in connection.execute(layered, [dataset]).fetchall()]
+        for a, b in islice(combinations(models, 2), _LAYERED):
+            switches = {"dataset": dataset, "models": f"{a} and {b}"}
+            found.append(Version(switches, {"dataset": dataset, "model_a": a, "model_b": b}))
+    if not found:
+        raise NothingToDraw(
+            f"no two models have layers on {' or '.join(datasets)}: "
+            f"matterzoo ingest MODEL {datasets[0]} --representation layers"
         )
     return found
 

@@ -7,6 +7,7 @@ View", 2026 (arXiv 2602.14486), algorithm 1. Tested against their package `calib
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,24 @@ def permutations(n: int, count: int, seed: int) -> Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
+
+
+def null_of_best(nulls: Sequence[Tensor], *, lower_is_closer: bool = False) -> Tensor:
+    """Return the null of the best of several values: of each shuffled pairing, its best value.
+
+    Who looks at many values and takes the best has to compare it with the best that chance gives,
+    or chance alone makes it stand out.
+
+    Args:
+        nulls: The values of the same shuffled pairings, for each of the values: (B,) float64 each,
+            at least one.
+        lower_is_closer: Whether the lowest is the best.
+
+    Returns:
+        The best of each pairing, (B,) float64.
+    """
+    together = torch.stack(list(nulls))
+    return together.amin(dim=0) if lower_is_closer else together.amax(dim=0)
 
 
 def compare_with_null(value: float, null: Tensor, *, lower_is_closer: bool = False) -> Null:

@@ -17,6 +17,7 @@ from tests.bench import (
     images,
     ingest,
     intervals,
+    layers,
     loading,
     page,
     paper,
@@ -67,6 +68,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: rows.run(_size(options, rows.SIZE), options.store),
         f"estimates from rows against a full pass, and one matrix of many systems ({rows.SIZE}; "
         "writes 9 GB; takes half an hour); needs --store",
+    ),
+    "layers": (
+        lambda options: layers.run(),
+        "all layers of a model against the default one, and of two models against one pair of "
+        "them; 3 minutes",
     ),
     "strips": (
         lambda options: strips.run(_size(options, strips.SIZE)),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import query
 from schemas import store
+from tests.query.layers import make_store
 from tests.vectors import put
 
 SIZES = {"crystals": 60, "molecules": 40}
@@ -189,6 +190,20 @@ def vectors() -> dict[str, NDArray[np.float32]]:
     They are complete also for 'partial', 'stale' and 'ragged'.
     """
     return make_vectors("crystals")
+
+
+@pytest.fixture(scope="session")
+def layers_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = make_store(tmp_path_factory.mktemp("layers") / "matter.duckdb")
+    with opened(path):
+        yield path
+
+
+@pytest.fixture
+def layers(layers_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Three models with layers, and one without; for reading only."""
+    with query.connect(layers_path) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -2,5 +2,5 @@
 
 `plot` (a figure with its statement and its tooltips), `looks` (colors and markers), `labels`
 (numbers and words), `questions` (statements that may have no answer), `pairs` (clouds of pairs of
-models).
+models), `cells` (matrices of values).
 """

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
 from query.metrics.shared.estimates import NO_SUBSETS, RowMetric
 from query.metrics.shared.result import Found, Pair
-from query.statistics.null import Null, compare_with_null
 
 Way = tuple[Metric, str | None]  # a metric and its estimator
 
@@ -56,8 +56,8 @@ def rows_searched(ways: Sequence[Way], drawn: DrawnRows) -> int:
 
 def estimates(
     drawn: DrawnRows, way: Way, pairs: Sequence[Pair], permutations: int, subsamples: int
-) -> Iterator[Found]:
-    """Yield what the drawn systems tell of every pair.
+) -> Iterator[tuple[Found, Tensor | None]]:
+    """Yield what the drawn systems tell of every pair, and its estimates with systems shuffled.
 
     Args:
         drawn: The drawn systems.
@@ -76,18 +76,15 @@ def estimates(
             drawn.comparison.require(metric, a, b)
             found = metric.estimate(drawn, a, b, estimator)
         except Undefined as undefined:
-            yield Found(None, str(undefined), drawn=drawn)
+            yield Found(None, str(undefined), drawn=drawn), None
             continue
-        null = _null(drawn, metric, estimator, (a, b), found.value) if permutations else None
+        null = _null(drawn, metric, estimator, (a, b)) if permutations else None
         error = found.standard_error(drawn.n)
-        yield Found(found.value, None, null, None, error, drawn, tuple(notes))
+        yield Found(found.value, None, None, None, error, drawn, tuple(notes)), null
 
 
-def _null(
-    drawn: DrawnRows, metric: RowMetric, estimator: str | None, pair: Pair, value: float
-) -> Null | None:
+def _null(drawn: DrawnRows, metric: RowMetric, estimator: str | None, pair: Pair) -> Tensor | None:
     try:
-        shuffled = torch.from_numpy(metric.null_of_rows(drawn, *pair, estimator))
+        return torch.from_numpy(metric.null_of_rows(drawn, *pair, estimator))
     except Undefined:
         return None
-    return compare_with_null(value, shuffled, lower_is_closer=metric.lower_is_closer)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 from query.engine.comparison import Comparison
 from query.engine.rows.drawn import DrawnRows
 from query.metrics.base import Metric
 from query.statistics.interval import UNTOLD, around
-from query.statistics.null import Null
+from query.statistics.null import Null, compare_with_null, null_of_best
 
 Pair = tuple[int, int]
 # The share of systems with a tied k-th neighbor, above which a row has a warning. The treatment of
@@ -83,6 +86,32 @@ class Found:
     standard_error: float | None = None
     drawn: DrawnRows | None = None
     notes: tuple[str, ...] = ()
+
+
+def compare_with_nulls(
+    pairs: Iterable[tuple[Found, Tensor | None]], metric: Metric, *, of_best: bool
+) -> Iterator[Found]:
+    """Yield what was found of each pair, beside its null.
+
+    Args:
+        pairs: What was found of each pair, and its values with the systems shuffled, (B,) float64;
+            None without a value or a null. All are of the same shuffled pairings.
+        metric: The metric.
+        of_best: Whether each value is compared with the null of the best of all pairs, instead of
+            with its own. A pair without a null of its own has none then, either.
+    """
+    lower = metric.lower_is_closer
+    if of_best:
+        pairs = list(pairs)
+        known = [null for _, null in pairs if null is not None]
+        best = null_of_best(known, lower_is_closer=lower) if known else None
+        pairs = [(found, None if null is None else best) for found, null in pairs]
+    for found, null in pairs:
+        if found.value is None or null is None:
+            yield found
+        else:
+            beside = compare_with_null(found.value, null, lower_is_closer=lower)
+            yield replace(found, null=beside)
 
 
 def make_alignment(

@@ -59,7 +59,7 @@ def make_rows(plan: Plan, values: Mapping[tuple[str, ModelPair], Alignment]) -> 
         plan: What is asked for.
         values: What was computed, by metric and pair.
     """
-    return [_row(pair, plan.keys, plan.selection, values[wanted]) for pair, wanted in plan.asked]
+    return [to_row(pair, plan.keys, plan.selection, values[wanted]) for pair, wanted in plan.asked]
 
 
 def common_rows(pair: ModelPair, keys: Mapping[Source, Codes]) -> tuple[Codes, Codes]:
@@ -108,9 +108,17 @@ def _align(plan: Plan) -> Iterator[tuple[tuple[str, ModelPair], Alignment]]:
                 yield (metric, (group.sources[a], group.sources[b])), alignment
 
 
-def _row(
+def to_row(
     pair: ModelPair, keys: Mapping[Source, Codes], selection: Selection, found: Alignment
 ) -> Aligned:
+    """Return the row of a pair.
+
+    Args:
+        pair: The models.
+        keys: Their systems.
+        selection: The systems that were asked for.
+        found: The alignment of the models.
+    """
     a, b = pair
     return Aligned(
         model_a=a.label,
