@@ -11,7 +11,7 @@ from ingest.executors import find_executor, load_executors
 from ingest.executors.protocol import Executor, Where
 from ingest.executors.side_by_side import choose_crew
 from ingest.layout import Layout
-from ingest.limits import Limits, count_cores, free_memory
+from ingest.limits import Limits
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import RequestError, explain_disk_error
 from ingest.runs.plan import count_missing
@@ -34,6 +34,7 @@ from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, StoreLocked
 from zoo.cards.family import Selection
 from zoo.command_line import print_now
+from zoo.machine import count_cores, free_memory
 
 # Called before anything is made; returns the ids of models that are left out.
 Offer = Callable[[Layout, Sequence[Selection], Sequence[Dataset]], Collection[str]]

@@ -12,7 +12,7 @@ from ingest.executors.protocol import Where
 from ingest.executors.side_by_side import Crew, SideBySide, choose_crew
 from ingest.failures import RunError
 from ingest.layout import Layout
-from ingest.limits import Limits, count_cores, free_memory
+from ingest.limits import Limits
 from ingest.runs.errors import RequestError, RunBusy, ShardError, explain_disk_error
 from ingest.runs.execute import Execution, Turn
 from ingest.runs.reporting import report_error
@@ -22,6 +22,7 @@ from ingest.runtimes.family_worker import FamilyWorker
 from ingest.runtimes.protocol import Runtime
 from schemas.errors import StoreError, StoreLocked
 from zoo.command_line import print_now
+from zoo.machine import count_cores, free_memory
 
 Attempt = Callable[[Turn, FamilyWorker], bool]  # runs a request; False: it is to be tried again
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.machine import free_memory
+
 # Vectors of so few bytes are held without asking how much memory is free, which takes longer.
 SMALL = 2**16
 ASSUMED_MEMORY = 8 * 2**30  # bytes, where the machine does not say how many are free
@@ -98,11 +100,6 @@ def _free_on(device: torch.device) -> int:
 
 
 def _free_memory() -> int:
-    """Return the bytes of memory that this machine has free for a new process."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
-        )
-    except (OSError, StopIteration):
-        return ASSUMED_MEMORY
+    """Return the bytes of memory that this process could still take."""
+    free = free_memory()
+    return ASSUMED_MEMORY if free is None else free

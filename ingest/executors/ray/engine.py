@@ -18,8 +18,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ingest.callbacks import Event
-from ingest.limits import count_cores
 from zoo.errors import MatterzooError
+from zoo.machine import count_cores
 from zoo.terminal import plural
 
 PATIENCE = 240.0  # s for Ray to start, or to connect: on a machine that others use it takes many

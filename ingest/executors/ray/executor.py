@@ -20,12 +20,13 @@ from ingest.executors.shared.staging import Staging
 from ingest.executors.shared.submission import LOADED, Submission
 from ingest.executors.shared.work_left import Work, find_work
 from ingest.layout import Layout
-from ingest.limits import Limits, count_cores, free_memory
+from ingest.limits import Limits
 from ingest.runs.errors import RequestError
 from ingest.runs.request import Request, Settings
 from ingest.runtimes.protocol import Runtime
 from zoo.command_line import print_now
 from zoo.files import file_lock
+from zoo.machine import count_cores, free_memory
 from zoo.terminal import megabytes, plural
 
 LOCK = (

@@ -13,11 +13,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ingest.callbacks import Log
-from ingest.limits import count_cores
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Unreadable
 from ingest.systems.sample import rank
 from ingest.systems.validation import validate
+from zoo.machine import count_cores
 
 Row = dict[str, str]
 Make = Callable[[Row], Entry | Unreadable]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest import limits
-from ingest.limits import count_cores, free_memory
+from zoo import machine
+from zoo.machine import count_cores, free_memory
 
 Write = Callable[..., None]
 
@@ -17,9 +17,9 @@ Write = Callable[..., None]
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Return a function that writes the kernel's files, for a machine of 1 GiB."""
     (tmp_path / "meminfo").write_text("MemFree:  5 kB\nMemAvailable:    1048576 kB\n")
-    monkeypatch.setattr(limits, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(limits, "MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(limits, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "groups")
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
 
     def write(membership: str, **files: str) -> None:
