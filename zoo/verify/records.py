@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.cards.family import Family, Selection
 from zoo.cards.weights_source import Weights
-from zoo.files import write_atomically
+from zoo.files import file_lock, write_atomically
 
 Record = Mapping[str, Any]
 
@@ -63,17 +63,19 @@ def write_record(selection: Selection, record: Record) -> Path:
     Returns:
         The family's checked.lock.
     """
-    family, path, stored = selection.family, _path(selection.family), read_records(selection.family)
-    old = stored.get(selection.model_id)
-    if old is not None and _undated(old) == _undated(record):
-        return path
-    kept = {
-        model_id: other
-        for model_id, other in stored.items()
-        if other["lock_hash"] == family.lock_hash
-    }
-    content = kept | {selection.model_id: dict(record)}
-    write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
+    family, path = selection.family, _path(selection.family)
+    with file_lock(path.parent):  # only one process at a time changes a family's records
+        stored = read_records(family)
+        old = stored.get(selection.model_id)
+        if old is not None and _undated(old) == _undated(record):
+            return path
+        kept = {
+            model_id: other
+            for model_id, other in stored.items()
+            if other["lock_hash"] == family.lock_hash
+        }
+        content = kept | {selection.model_id: dict(record)}
+        write_atomically(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
     return path
 
 

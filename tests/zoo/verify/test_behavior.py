@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests.zoo.worker.toy import PYTHON
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.cards.scaffold import write_family
+from zoo.files import file_lock
 from zoo.verify.behavior import examine
 from zoo.verify.dummy_weights import write_dummy_checkpoint
 from zoo.verify.errors import VerificationError
@@ -337,5 +340,10 @@ def test_a_twin_is_checked_by_itself_with_its_own_files(toy: Path, tmp_path: Pat
     (tmp_path / "weights" / "toys" / "toy" / "weights.json").unlink()
     found = examine(selection("toy@untrained"), PYTHON)
     assert (found.real, found.faults) == (True, [])
-    write_record(selection("toy@untrained"), found.record())
-    assert list(read_records(selection().family)) == ["toy@untrained"]
+    with ThreadPoolExecutor(1) as pool:
+        with file_lock(toy):  # as another process does, which writes a record
+            late = pool.submit(write_record, selection("toy@untrained"), found.record())
+            time.sleep(0.1)
+            (toy / "checked.lock").write_text(json.dumps({"toy": found.record()}))
+        late.result()
+    assert list(read_records(selection().family)) == ["toy", "toy@untrained"]
