@@ -14,7 +14,7 @@ from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.cost import Task, estimate_cost
 from ingest.runs.errors import RequestError, explain_disk_error
-from ingest.runs.plan import count_missing
+from ingest.runs.plan import count_missing, lacks_any
 from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
 from ingest.runs.reporting import report_error
 from ingest.runs.request import (
@@ -63,7 +63,8 @@ def embed(
         where: Where the runs are to be started; None is this process.
         offer: Called once the datasets are found, with the store, the models and the datasets,
             before anything is made. It may bring weights here and record their hashes, and returns
-            the ids of models that are left out, which count as failed.
+            the ids of models that are left out, which count as failed on the datasets of which
+            something is missing.
 
     Returns:
         `<model> on <dataset>`, or `<dataset>`, for each failure; an empty list if all went well,
@@ -85,12 +86,16 @@ def embed(
     left_out = offer(layout, selections, found) if offer else ()
     # The cards are read again, with hashes that were recorded just now.
     selections = [s for s in choose_models(models) if s.model_id not in left_out]
+    out = [selection for selection in choose_models(models) if selection.model_id in left_out]
     failed: list[str] = []
     requests: dict[str, list[Request]] = {}
+    lacking: dict[str, list[Request]] = {}  # of models that are left out, and would have been run
     for name, dataset in zip(names, found, strict=True):
         try:
             made = prepare_dataset(layout, dataset, may_load=not executor.schedules)
             requests[name] = _make_requests(made, selections, settings, dataset.sample)
+            left = _make_requests(made, out, settings, dataset.sample)
+            lacking[name] = [request for request in left if lacks_any(layout, request)]
         except (DatasetError, StoreError, OSError) as error:
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)
@@ -107,7 +112,7 @@ def embed(
     )
     ended = executor.run(asked_for, again) if asked_for else []
     again_for = partial(settings.command, store=store, more=where.options)
-    return failed + list(_list_failed(requests, ended, left_out, again_for))
+    return failed + list(_list_failed(requests, ended, lacking, again_for))
 
 
 def choose_runtime_for(
@@ -224,16 +229,16 @@ def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) 
 def _list_failed(
     requests: Mapping[str, Sequence[Request]],
     ended: Sequence[Request],
-    left_out: Collection[str],
+    lacking: Mapping[str, Sequence[Request]],
     again_for: Callable[[list[str], str], str],
 ) -> Iterator[str]:
     """Yield `<model> on <dataset>` for each failure; of several models, report which failed."""
     for name, group in requests.items():
-        dataset = group[0].dataset.dataset
-        ids = [r.selection.model_id for r in ended if r.dataset.dataset == dataset]
-        ids += left_out
-        yield from (f"{model_id} on {dataset}" for model_id in ids)
-        total = len(group) + len(left_out)
+        datasets = {request.dataset.dataset for request in group}
+        lost = [request for request in ended if request.dataset.dataset in datasets]
+        lost += lacking[name]
+        yield from (f"{each.selection.model_id} on {each.dataset.dataset}" for each in lost)
+        ids, total = [each.selection.model_id for each in lost], len(group) + len(lacking[name])
         if ids and total > 1:
             which = f"{len(ids)} of {total} models failed: {', '.join(ids)}"
             report_error(f"{which}. `{again_for(ids, name)}` continues from what is done")

@@ -7,12 +7,11 @@ from functools import partial
 
 from ingest.layout import Layout
 from ingest.runs.errors import RequestError
-from ingest.runs.plan import count_missing
+from ingest.runs.plan import lacks_any
 from ingest.runs.prepare import find_made
 from ingest.runs.reporting import report_error, report_step
-from ingest.runs.request import Settings, make_request, why_inapplicable
+from ingest.runs.request import Settings, make_request
 from ingest.systems.dataset import Dataset
-from schemas.errors import StoreError
 from zoo.cards.discovery import find_model
 from zoo.cards.family import Selection
 from zoo.command_line import agrees
@@ -90,10 +89,7 @@ def _is_needed(
         if made is None:
             return True
         request = make_request(selection, made, settings.limit or dataset.sample, settings)
-        try:
-            if why_inapplicable(selection, made) is None and count_missing(layout, request):
-                return True
-        except StoreError:  # what it lacks is known when its turn comes
+        if lacks_any(layout, request):
             return True
     return False
 

@@ -30,11 +30,11 @@ from ingest.runs.chunks.cut import cut_into_chunks, cut_out
 from ingest.runs.chunks.whole import WholeChunks
 from ingest.runs.folder import Run
 from ingest.runs.job_folder import run_folders, write_job
-from ingest.runs.request import Request
+from ingest.runs.request import Request, why_inapplicable
 from ingest.runs.store.memory_limit import bytes_per_row, keep_settings, use_one_thread
 from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
-from schemas.errors import FILE_ERRORS, explain_error
+from schemas.errors import FILE_ERRORS, StoreError, explain_error
 from schemas.store import connect
 
 # A failure is an answer too: with the same card, the system would fail again.
@@ -111,6 +111,21 @@ def count_missing(layout: Layout, request: Request) -> int:
     """
     with _read_store(layout, request.dataset) as connection:
         return _find_missing(connection, request)
+
+
+def lacks_any(layout: Layout, request: Request) -> bool:
+    """Return whether a request has anything to compute, or nobody knows yet.
+
+    Args:
+        layout: The store, which need not exist.
+        request: What is asked for.
+    """
+    if why_inapplicable(request.selection, request.dataset) is not None:
+        return False
+    try:
+        return count_missing(layout, request) > 0
+    except StoreError:  # what it lacks is known when its turn comes
+        return True
 
 
 def count_chunks(layout: Layout, requests: Sequence[Request]) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -11,12 +11,14 @@ from ingest.layout import Layout
 from ingest.runs import pending
 from ingest.runs.folder import lock_run
 from ingest.runs.plan import Plan
+from ingest.runs.request import Settings
 from ingest.runs.store import waiting as patience
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import main
 from schemas.errors import StoreLocked
 from schemas.store import connect
 from tests.ingest.stores import open_elsewhere
+from zoo.cards.family import Selection
 
 Make = Callable[..., MaterializedDataset]
 Planned = Callable[..., Plan]
@@ -125,3 +127,17 @@ def test_a_run_that_another_process_works_on_is_tried_again_and_does_not_stop_th
         in said.err
     )
     assert [row[0] for row in stored(layout)] == ["toy", "toy-picky"]
+
+
+def test_a_model_that_is_left_out_has_failed_only_where_it_would_have_been_run(
+    layout: Layout, molecules: str
+) -> None:
+    strings = layout.store.with_name("strings.csv")
+    strings.write_text("id,smiles\na,CCO\n")
+
+    def offer(layout: Layout, selections: Sequence[Selection], found: object) -> list[str]:
+        return [selection.model_id for selection in selections]
+
+    asked = "toy,toy-picky", f"{molecules},{strings}", Settings(runtime="venv")
+    failed = embed.embed(*asked, offer=offer)
+    assert failed == ["toy on molecules", "toy-picky on molecules"]
