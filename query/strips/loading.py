@@ -6,12 +6,11 @@ import shutil
 import time
 from pathlib import Path
 
-from query import connect
 from query.metrics import Alignment
 from query.strips.cutting import pair_units
 from query.strips.finding import read_pairs
 from query.strips.parts import Parts
-from query.strips.question import StripsError, question_folder, read_question
+from query.strips.question import StripsError, open_store, question_folder, read_question
 from query.strips.working import PAUSE, require_same
 from query.tables.shared.pairs import make_rows
 from query.tables.shared.plans import ModelPair
@@ -37,7 +36,7 @@ def load_strips(store: str | Path, key: str, wait: float = 0.0) -> int:
         return len(kept)
     folder = question_folder(store, key)
     question, parts = read_question(folder), Parts(folder)
-    with connect(store, functions=False) as connection:
+    with open_store(store) as connection:
         require_same(question.key(connection), key, question.command)
         plan = question.plan(connection)
     units = pair_units(plan)

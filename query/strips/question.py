@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Any
 
 import duckdb
 
+from query import connect
 from query.engine.tiles import CPU_STACK
 from query.reading.selection import Selection, Source, choose_sources, find_dataset
 from query.tables.shared.options import Options, default_device
 from query.tables.shared.plans import Plan
 from query.tables.shared.stored import question_key
+from schemas.errors import StoreLocked
 from schemas.paths import data_folder
 from zoo.errors import MatterzooError
 from zoo.files import write_atomically
 
 FILE = "question.json"
+STORE_SECONDS = 60.0  # that a process waits for a store: a load of one chunk takes fewer
+STORE_PAUSE = 0.2  # s between two looks at it
 CUDA_SIDE = 4096  # of tiles on a GPU: the same on all, whatever memory they have free
 
 
@@ -106,6 +111,25 @@ class Question:
                 "`FROM alignment_matrix(…)` computes the matrix in this process"
             )
         return key
+
+
+def open_store(store: str | Path) -> duckdb.DuckDBPyConnection:
+    """Open a store to be read, waiting a while for whoever writes to it.
+
+    Args:
+        store: The path of the store.
+
+    Raises:
+        StoreError: It cannot be opened, or others wrote to it all the time.
+    """
+    end = time.monotonic() + STORE_SECONDS
+    while True:
+        try:
+            return connect(store, functions=False)
+        except StoreLocked:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(STORE_PAUSE)
 
 
 def question_folder(store: str | Path, key: str) -> Path:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
-from query import connect
 from query.strips.cutting import Unit
 from query.strips.finding import Work
 from query.strips.parts import Parts
-from query.strips.question import StripsError, question_folder, read_question
+from query.strips.question import StripsError, open_store, question_folder, read_question
 from query.strips.staging import staged
 from query.tables.shared.stored import read_matrix
 from zoo.command_line import print_now
@@ -32,7 +32,8 @@ def work_on_strips(
     """Find strips of a question until none is missing.
 
     Args:
-        store: The path of the store, which is only read.
+        store: The path of the store, which is only read, and closed before strips are found unless
+            vectors are in an object store.
         key: The question's key.
         task: The number of this process, from 0: they begin at different strips.
         tasks: How many processes there are.
@@ -50,9 +51,12 @@ def work_on_strips(
     question, parts = read_question(folder), Parts(folder)
     if threads is not None:
         torch.set_num_threads(threads)
-    with connect(store, functions=False) as connection:
+    with ExitStack() as held:
+        connection = held.enter_context(open_store(store))
         require_same(question.key(connection), key, question.command)
         plan = question.plan(connection)
+        if all(file.is_local for file in plan.files):  # DuckDB reads none of them
+            held.close()  # hours may follow, in which others can write to the store
         with staged(plan.files, key) as scratch:
             if scratch is not None:
                 plan.read_from(scratch)

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 import torch
 
+import query
 from query.strips.finding import Work
 from query.strips.loading import load_strips
 from query.strips.parts import Parts
@@ -100,3 +101,19 @@ def test_processes_end_once_another_has_put_the_strips_together(
             assert load_strips(store, key) == 9
         assert late.result() == len(names) - 1
         assert loader.result() == 9
+
+
+def test_others_write_to_the_store_while_strips_are_found(tmp_path: Path) -> None:
+    store = stores.make(tmp_path / "matter.duckdb", stores.tables(2, 40, 3))
+    with query.connect(store, functions=False) as connection:
+        key, names = begin(store, connection, metric="cka")
+    parts = Parts(question_folder(store, key))
+    with ThreadPoolExecutor(1) as pool:
+        with file_lock(parts.lock(names[-1])):
+            found = pool.submit(work_on_strips, store, key, 0, 1, 1)
+            while parts.missing(names[:-1]):
+                time.sleep(0.02)
+            with query.connect(store, read_only=False, functions=False) as connection:
+                connection.execute("CREATE TABLE mine (i INTEGER)")
+        assert found.result() == len(names)
+    assert load_strips(store, key) == 4
