@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 
 from ingest.executors.ray.engine import Ray
 from ingest.executors.shared.late import FileWait
-from ingest.executors.shared.loading import load_chunk
+from ingest.executors.shared.loading import load_chunk, load_chunks
 from ingest.executors.shared.program import carried_variables, program
 from ingest.executors.shared.starts import Starts
 from ingest.executors.shared.submission import LOADED, Submission
 from ingest.integrity import Damaged
 from ingest.runs.folder import Run
 from ingest.runs.reporting import report_error
+from ingest.runs.store.waiting import SHORT_PATIENCE
+from schemas.errors import StoreLocked
 from zoo.command_line import print_now
 
 LOOK = 5.0  # s between two looks for finished chunks of tasks that go on
@@ -46,6 +48,7 @@ class Drive:
     _running: set[int] = field(default_factory=set)
     _pauses: Counter[int] = field(default_factory=Counter)
     _standing: dict[int, Standing] = field(default_factory=dict)  # at the last start
+    _postponed: dict[Run, None] = field(default_factory=dict)  # finished, while the store was used
 
     def __post_init__(self) -> None:
         self._tasks = self.submission.tasks
@@ -67,8 +70,8 @@ class Drive:
             if event is not None:
                 self._take(event["task"], event["fault"])
             if time.monotonic() > looked + LOOK:
-                for number in self._running:
-                    self._load_finished(self._tasks[number])
+                at_work = [run for number in self._running for run in self._tasks[number]]
+                self._load_finished([*self._postponed, *at_work])
                 looked = time.monotonic()
 
     def load_finished(self) -> None:
@@ -77,9 +80,9 @@ class Drive:
 
     def settle(self) -> None:
         """Load what is left, or report why it cannot be."""
-        for run in self.submission.runs:
-            if run not in self.outcomes:
-                self._load(run)
+        left = [run for run in self.submission.runs if run not in self.outcomes]
+        for run, outcome in load_chunks(self.submission, left, FileWait()):
+            self._settle(run, outcome)
 
     def _start_due(self, ray: Ray) -> None:
         """Start the tasks whose time has come."""
@@ -101,7 +104,7 @@ class Drive:
         runs = self._tasks[number]
         self._load_finished(runs)
         standing = self._look(number)
-        if all(run in self.outcomes or at[-1] for run, at in zip(runs, standing, strict=True)):
+        if all(finished or failed for finished, _, _, failed in standing):
             return
         if fault is not None:
             print_now(f"  task {number} was ended: {fault}")
@@ -130,12 +133,20 @@ class Drive:
         return found
 
     def _load_finished(self, runs: list[Run]) -> None:
-        for run in runs:
-            if run not in self.outcomes and run.finished:
-                self._load(run)
+        """Load what is finished; while others use the store, that is put off."""
+        due = [run for run in runs if run not in self.outcomes and run.finished]
+        for run in due:
+            try:
+                self._settle(run, load_chunk(self.submission, run, FileWait(), SHORT_PATIENCE))
+            except StoreLocked as error:
+                if not self._postponed:
+                    print_now(f"  finished chunks are loaded later: {error}")
+                self._postponed |= dict.fromkeys(due)
+                return
+            self._postponed.pop(run, None)
 
-    def _load(self, run: Run) -> None:
-        self.outcomes[run] = load_chunk(self.submission, run, FileWait())
+    def _settle(self, run: Run, outcome: str) -> None:
+        self.outcomes[run] = outcome
         loaded = sum(outcome == LOADED for outcome in self.outcomes.values())
-        if self.outcomes[run] == LOADED:
+        if outcome == LOADED:
             print_now(f"  {loaded} of {len(self.submission.runs)} chunks are in the store")

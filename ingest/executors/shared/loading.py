@@ -7,6 +7,7 @@ was, and a chunk that is not computed keeps no other from being loaded.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import duckdb
 import pyarrow as pa
@@ -33,6 +34,7 @@ from ingest.layout import Layout
 from ingest.runs.folder import Run, lock_run
 from ingest.runs.load import load, load_noted_failure
 from ingest.runs.reporting import report_error, report_step
+from schemas.errors import StoreLocked
 from zoo.command_line import print_now
 from zoo.errors import MatterzooError
 from zoo.terminal import plural
@@ -58,7 +60,7 @@ def load_submission(layout: Layout, name: str) -> int:
     print_now(f"loading {name}, on {node_name()}: {plural(len(submission.runs), 'chunk')}")
     wait = FileWait()
     _await_records(submission, wait)
-    counts = Counter(load_chunk(submission, run, wait) for run in submission.runs)
+    counts = Counter(outcome for _, outcome in load_chunks(submission, submission.runs, wait))
     print_now(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     if counts[LOADED] == len(submission.runs):
         return 0
@@ -84,48 +86,86 @@ def _await_records(submission: Submission, wait: FileWait) -> None:
         wait_until(lambda run=run: ended(run), run.out, wait.end)  # type: ignore[misc]
 
 
-def load_chunk(submission: Submission, run: Run, wait: FileWait) -> str:
+def load_chunks(
+    submission: Submission, runs: Iterable[Run], wait: FileWait
+) -> Iterator[tuple[Run, str]]:
+    """Load chunks, or their failures, waiting once for a store that others use.
+
+    Args:
+        submission: The submission.
+        runs: Chunks of it, which no task computes any more.
+        wait: The time to wait for files that other nodes have written.
+
+    Yields:
+        Each chunk, and LOADED, FAILED, MISSING or UNREADABLE; it has been reported why.
+    """
+    patience = PATIENCE
+    for run in runs:
+        try:
+            yield run, load_chunk(submission, run, wait, patience)
+        except StoreLocked as error:
+            patience = 0.0  # after one wait in vain, the others need not wait again
+            yield run, _note(submission, run, UNREADABLE, str(error))
+
+
+def load_chunk(submission: Submission, run: Run, wait: FileWait, patience: float = PATIENCE) -> str:
     """Load a chunk, or its failure, and note what became of it.
 
     Args:
         submission: The submission.
         run: One of its chunks, which no task computes any more.
         wait: The time to wait for files that other nodes have written.
+        patience: Seconds to wait for a store that others use.
 
     Returns:
         LOADED, FAILED, MISSING or UNREADABLE; it has been reported why.
+
+    Raises:
+        StoreLocked: Others used the store all the time; nothing is noted.
     """
     try:
         if submission.outcome(run).get("outcome") == LOADED:
             return LOADED
-        outcome, reason = _load(submission, run, wait)
-    except duckdb.InterruptException:
+        outcome, reason = _load(submission, run, wait, patience)
+    except (StoreLocked, duckdb.InterruptException):
         raise
     except (MatterzooError, pa.ArrowException, duckdb.Error) as error:
         outcome, reason = UNREADABLE, str(error)
+    return _note(submission, run, outcome, reason)
+
+
+def _note(submission: Submission, run: Run, outcome: str, reason: str | None) -> str:
+    """Report why a chunk is not loaded, note what became of it, and return that."""
     if reason is not None:
         report_error(f"{run.run_id}: {outcome}: {reason}")
     submission.note_outcome(run, outcome, reason)
     return outcome
 
 
-def _load(submission: Submission, run: Run, wait: FileWait) -> tuple[str, str | None]:
+def _load(
+    submission: Submission, run: Run, wait: FileWait, patience: float
+) -> tuple[str, str | None]:
     """Load a chunk or its failure; return what became of it, and why it is not loaded."""
+    log = report_step if patience >= PATIENCE else _ignore  # a short wait is not worth a line
     starts = Starts.of(submission, run)
     if run.finished:
         await_vectors(run, wait)
         with lock_run(run, file_wait()):  # its task may still note that it is finished
-            counts = load(submission.layout, run, patience=PATIENCE, log=report_step)
+            counts = load(submission.layout, run, patience=patience, log=log)
         outcome = f"{counts.ok} ok, {counts.failed} failed, {counts.not_applicable} not applicable"
         print_now(f"  {run.run_id}: {outcome}")
         return LOADED, None
     if starts.finished:
         await_file(run.out / "run.json", wait)
     if starts.failed:
-        load_noted_failure(submission.layout, run, PATIENCE)
+        load_noted_failure(submission.layout, run, patience)
         return FAILED, str(run.read("failed.json")["reason"])
     return MISSING, starts.reason or (
         f"it was started on {', '.join(starts.nodes)} and not finished"
         if starts.nodes
         else "no task has started with it"
     )
+
+
+def _ignore(text: str) -> None:
+    """Report nothing about a wait that is short."""
