@@ -12,6 +12,7 @@ task. Where it ends, tasks are canceled, which have their programs end, and so d
 Standard output: an event per line.
 
     {"event": "ready", "nodes": 2, "cpus": 8, "gpus": 2}
+    {"event": "no room", "nodes": [{"node": "n1", "CPU": 4.0, "GPU": 1.0, "memory": 8000000000.0}]}
     {"event": "ended", "task": 0, "fault": null}
     {"event": "failed", "message": "…"}
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -30,6 +32,9 @@ from typing import Any, TextIO
 
 TRIES = 3  # to start Ray here, which gives a busy machine 30 s each
 POLL = 0.2  # s between two looks at standard input
+MOMENT = 10.0  # s that tasks wait for a node with room for one before that is reported
+# How Ray calls on a node what a task takes.
+RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
 END_SECONDS = 100.0  # for a program to write its shard: matterzoo work needs at most 80
 
 
@@ -93,6 +98,27 @@ def run_program(program: list[str], variables: dict[str, str], folder: str, log:
             raise
 
 
+def describe_node(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a node's name and what it has in all, as Ray calls it.
+
+    Args:
+        node: What `ray.nodes()` says of it.
+    """
+    there = {name: node["Resources"].get(name, 0.0) for name in RESOURCES.values()}
+    return {"node": node.get("NodeManagerHostname") or node["NodeID"]} | there
+
+
+def has_room(nodes: list[dict[str, Any]], takes: dict[str, float]) -> bool:
+    """Return whether a node is large enough for a task, if nothing else ran there.
+
+    Args:
+        nodes: What each node has, as `describe_node` returns it.
+        takes: What a task takes, as Ray calls it.
+    """
+    wanted = {RESOURCES[name]: amount for name, amount in takes.items()}
+    return any(all(node[name] >= most for name, most in wanted.items()) for node in nodes)
+
+
 class _Dispatch:
     """The tasks that Ray has."""
 
@@ -102,6 +128,7 @@ class _Dispatch:
         self._ray, self._lines, self._events = ray, lines, events
         self._running: dict[Any, int] = {}  # the task of each reference
         self._over = False
+        self._room_seen = time.monotonic()  # when a node with room for a task was last seen
 
     def run(self) -> None:
         first = self._lines.get()
@@ -137,12 +164,28 @@ class _Dispatch:
         while not self._over:
             self._start(remote)
             self._collect(POLL)
+            self._look_for_room(takes)
         self._end()
+
+    def _look_for_room(self, takes: dict[str, float]) -> None:
+        """Report, once, that tasks wait since no node is large enough for one."""
+        now = time.monotonic()
+        if not self._running or now <= self._room_seen + MOMENT:
+            return
+        nodes = [describe_node(node) for node in self._ray.nodes() if node["Alive"]]
+        if has_room(nodes, takes):
+            self._room_seen = now
+            return
+        _send(self._events, "no room", nodes=nodes)
+        self._room_seen = float("inf")
 
     def _start(self, remote: Any) -> None:
         """Start what standard input asks for; wait for that while Ray has nothing to do."""
         with suppress(Empty):
-            line = self._lines.get(timeout=None if not self._running else 0.001)
+            idle = not self._running
+            line = self._lines.get(timeout=None if idle else 0.001)
+            if idle:
+                self._room_seen = time.monotonic()
             while line is not None:
                 asked = json.loads(line)
                 number = asked.pop("task")
@@ -162,7 +205,10 @@ class _Dispatch:
         for reference in ended:
             fault = None
             try:
-                self._ray.get(reference)
+                code = self._ray.get(reference)
+                if code < 0:
+                    name = signal.Signals(-code).name
+                    fault = f"its program was killed by {name}, as where memory is short"
             except self._ray.exceptions.RayError as error:
                 fault = _describe(error)
             _send(self._events, "ended", task=self._running.pop(reference), fault=fault)

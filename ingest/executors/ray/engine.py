@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,9 +18,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ingest.callbacks import Event
+from ingest.executors.ray.dispatch import RESOURCES
+from zoo.command_line import print_now
 from zoo.errors import MatterzooError
 from zoo.machine import count_cores
-from zoo.terminal import plural
+from zoo.terminal import megabytes, plural
 
 PATIENCE = 240.0  # s for Ray to start, or to connect: on a machine that others use it takes many
 END_SECONDS = 120.0  # for tasks to write what they have, and for Ray to end
@@ -117,6 +119,9 @@ class Ray:
             raise RayError(self._explain("its process has ended"))
         if event["event"] == "failed":
             raise RayError(self._explain(event["message"]))
+        if event["event"] == "no room":
+            print_now(explain_no_room(event["nodes"], self._takes))
+            return None
         return event
 
     def _describe(self, event: Event | None) -> None:
@@ -167,6 +172,36 @@ class Ray:
             with suppress(ProcessLookupError):  # with the processes of a Ray of its own
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def explain_no_room(nodes: Sequence[Mapping[str, Any]], takes: Mapping[str, float]) -> str:
+    """Say that no node is large enough for a task, and what to do.
+
+    Args:
+        nodes: What each node has, as `dispatch.describe_node` returns it.
+        takes: What a task takes, as Ray calls it.
+    """
+    asked = {RESOURCES[name]: amount for name, amount in takes.items()}
+    there = [f"{node['node']} has {_amounts(node, asked)}" for node in nodes[:SHOWN]]
+    there += [f"{len(nodes) - SHOWN} more have no room either"] if len(nodes) > SHOWN else []
+    smaller = "a smaller --cpus" + (" or --memory" if "memory" in asked else "")
+    without = ", or --device cpu" if "GPU" in asked else ""
+    return (
+        f"no node has room for a task, which takes {_amounts(asked, asked)}: "
+        f"{'; '.join(there) or 'there is none'}. Tasks wait until such a node comes; if none will, "
+        f"end this with Ctrl-C and give the same command with {smaller}{without}"
+    )
+
+
+def _amounts(amounts: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return '4 CPUs, 1 GPU and 8,000 MB of memory'."""
+    said = [
+        f"{megabytes(amounts[name])} of memory"
+        if name == "memory"
+        else f"{amounts[name]:g} {name}{'' if amounts[name] == 1 else 's'}"
+        for name in names
+    ]
+    return " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
 
 
 def choose_address(stated: str | None) -> str:

@@ -1,8 +1,8 @@
 """Have Ray find the strips of a matrix.
 
 What a strip is, `query.strips` knows: here it is a file that a command writes. A task that is lost
-leaves its strips to the others, and is started again, in all MOST_STARTS times at most. One that
-has ended by itself is not: its log says why.
+leaves its strips to the others, and is started again, in all MOST_STARTS times at most; so is one
+that was killed, as where memory is short. One that has ended by itself is not: its log says why.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ingest.executors.ray.engine import LOCAL, Ray
 from ingest.executors.shared.program import carried_variables, program
+from ingest.runs.reporting import report_error
 from zoo.command_line import print_now
 from zoo.terminal import plural
 
@@ -52,9 +53,15 @@ def find_on_ray(
             if event is None:
                 continue
             task, fault = event["task"], event["fault"]
-            if fault is None or starts[task] >= MOST_STARTS:
+            if fault is None:
                 running.discard(task)
-            else:
+            elif starts[task] < MOST_STARTS:
+                print_now(f"task {task} was lost, and is started again: {fault}")
                 start(task)
-            if fault is not None:
-                print_now(f"task {task} was lost: {fault}")
+            else:
+                running.discard(task)
+                report_error(
+                    f"task {task} was lost {MOST_STARTS} times and is not started again: {fault}. "
+                    "What it has found is kept. Where memory is short, fewer --nodes, or more "
+                    f"--cpus for each, leave more for a task; see {logs / f'task-{task}.log'}"
+                )

@@ -131,6 +131,15 @@ print(json.dumps(ended))
 
 def run_programs(cluster: Cluster, takes: dict[str, float], programs: list[list[str]]) -> list[str]:
     """Have Ray run programs, without a store; return what each of them printed."""
+    assert {fault for _, fault, _ in end_programs(cluster, takes, programs)} == {None}
+    log = cluster.layout.store.parent
+    return [(log / f"{number}.log").read_text() for number in range(len(programs))]
+
+
+def end_programs(
+    cluster: Cluster, takes: dict[str, float], programs: list[list[str]]
+) -> list[tuple[int, str | None, float]]:
+    """Have Ray run programs; return the number of each, what ended it, and when."""
     log = cluster.layout.store.parent
     given = json.dumps([takes, programs, str(log)])
     python = str(cluster.folder / "venv/bin/python")
@@ -139,7 +148,6 @@ def run_programs(cluster: Cluster, takes: dict[str, float], programs: list[list[
         stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
     )  # fmt: skip
     assert done.returncode == 0
-    ended = json.loads(done.stdout)
+    ended = [(number, fault, seconds) for number, fault, seconds in json.loads(done.stdout)]
     assert sorted(number for number, _, _ in ended) == list(range(len(programs)))
-    assert {fault for _, fault, _ in ended} == {None}
-    return [(log / f"{number}.log").read_text() for number in range(len(programs))]
+    return ended

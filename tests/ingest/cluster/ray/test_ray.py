@@ -12,7 +12,7 @@ from ingest.executors.shared.submission import list_submissions
 from ingest.users import user_name
 from matterzoo import main
 from tests.ingest.cluster.conftest import statuses, vectors, wait_for
-from tests.ingest.cluster.ray.conftest import Cluster, ray, run_programs
+from tests.ingest.cluster.ray.conftest import Cluster, end_programs, ray, run_programs
 
 pytestmark = pytest.mark.cluster
 Molecules = Callable[[int], str]
@@ -51,6 +51,27 @@ def test_a_gpu_is_a_resource_of_a_task(cluster: Cluster) -> None:
     show = ["sh", "-c", "echo $(hostname) $CUDA_VISIBLE_DEVICES; sleep 3"]
     found = run_programs(cluster, {"num_cpus": 0, "num_gpus": 1}, [show, show])
     assert sorted(found) == ["n1 0\n", "n2 0\n"]
+
+
+def test_a_program_that_is_killed_is_a_fault(cluster: Cluster) -> None:
+    ((_, fault, _),) = end_programs(cluster, {"num_cpus": 1}, [["sh", "-c", "kill -9 $$"]])
+    assert fault == "its program was killed by SIGKILL, as where memory is short"
+
+
+def test_a_task_that_no_node_is_large_enough_for_is_explained(
+    cluster: Cluster, molecules: Molecules
+) -> None:
+    process = cluster.start("ingest", "toy", molecules(3), "--on", "ray", "--cpus", "64")
+    assert process.stdout is not None
+    said = ""
+    while "no node has room" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    assert "a task, which takes 64 CPUs: n1 has 1 CPU; n2 has 1 CPU. Tasks wait" in said
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=200)
+    assert process.returncode == 130
 
 
 def test_a_chunk_on_a_node_that_is_lost_is_computed_on_another(

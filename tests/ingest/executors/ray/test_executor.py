@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from ingest.executors.ray.dispatch import has_room
+from ingest.executors.ray.engine import explain_no_room
 from ingest.layout import Layout
 from matterzoo import main
 from zoo.places import ROOT
@@ -49,6 +51,19 @@ def test_plan_needs_no_ray(layout: Layout, capfd: Said) -> None:
     said = capfd.readouterr().out
     assert "tasks: 2 chunks in 2 tasks" in said
     assert "Slurm" not in said
+
+
+def test_a_task_that_no_node_is_large_enough_for_is_explained() -> None:
+    nodes = [{"node": f"n{i}", "CPU": 8.0, "GPU": i, "memory": 4e9} for i in range(5)]
+    assert has_room(nodes, {"num_cpus": 8, "num_gpus": 4})
+    takes = {"num_cpus": 1, "num_gpus": 1, "memory": 8e9}
+    assert not has_room(nodes, takes)
+    said = explain_no_room(nodes, takes)
+    assert "takes 1 CPU, 1 GPU and 8,000.0 MB of memory: n0 has 8 CPUs, 0 GPUs and 4,0" in said
+    assert "; 2 more have no room either. Tasks wait until such a node comes" in said
+    assert said.endswith("same command with a smaller --cpus or --memory, or --device cpu")
+    alone = explain_no_room([], {"num_cpus": 2.5})
+    assert "takes 2.5 CPUs: there is none. Tasks" in alone and alone.endswith("a smaller --cpus")
 
 
 def test_one_module_imports_ray_and_only_when_it_runs() -> None:
