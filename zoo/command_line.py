@@ -79,6 +79,15 @@ class Commands:
         parser.set_defaults(handler=handler)
         return parser
 
+    def find(self, name: str) -> Parser:
+        """Return the parser of a command that was added.
+
+        Args:
+            name: The word that a user types.
+        """
+        found: Parser = self._parsers.choices[name]
+        return found
+
     @property
     def names(self) -> list[str]:
         """The names of all commands."""

@@ -259,7 +259,7 @@ def _add_housekeeping(commands: Commands) -> None:
     about = "bring a store of an earlier version into the form of today; nothing is computed"
     add_store(commands.add("migrate", f"{KEEP}:migrate", about))
     add_store(commands.add("du", f"{KEEP}:disk_usage", "say what takes how much disk"))
-    about = "remove models' vectors, environments, caches, submissions, images; only what is named"
+    about = "remove models' vectors, environments, caches, submissions, matrices, images, by name"
     sub = commands.add("clean", f"{KEEP}:clean", about, formatter_class=argparse.HelpFormatter)
     about = (
         "ids separated by commas: their rows in the store, their runs and vector files are removed"
@@ -276,7 +276,10 @@ def _add_housekeeping(commands: Commands) -> None:
         "your own whose jobs are over. What they have computed stays"
     )
     sub.add_argument("--submissions", metavar="NAMES", help=about)
+    about = "remove these matrices that were begun or found in strips instead; or outdated: those "
+    about += "that no question asks for any more, since vectors or code have changed"
+    sub.add_argument("--matrices", metavar="KEYS", help=about)
     about = "remove our images and containers instead, of a family or all, from the engine"
     sub.add_argument("--images", metavar="FAMILY", help=about)
-    about = "do not ask before more than one run or submission, or all images, are removed"
+    about = "do not ask before more than one run, submission or matrix, or all images, are removed"
     sub.add_argument("--yes", action="store_true", help=about)

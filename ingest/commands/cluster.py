@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ingest.commands.faults import explained
 from ingest.executors.ray.work import work_tied
@@ -13,7 +14,7 @@ from ingest.executors.slurm.overview import cancel_submissions, describe_submiss
 from ingest.executors.slurm.strips import cancel_matrices, describe_matrices, list_matrices
 from ingest.executors.slurm.work import work_on_task
 from ingest.layout import Layout
-from zoo.command_line import UsageError, print_now
+from zoo.command_line import UsageError, call, print_now
 
 
 def status(options: argparse.Namespace) -> int:
@@ -25,7 +26,9 @@ def status(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    return _print_both(describe_matrices, describe_submissions, options)
+    find_outdated = partial(call, options.outdated, options)
+    of_matrices = partial(describe_matrices, find_outdated=find_outdated)
+    return _print_both(of_matrices, describe_submissions, options)
 
 
 def cancel(options: argparse.Namespace) -> int:

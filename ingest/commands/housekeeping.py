@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from ingest.commands.faults import explained
 from ingest.images import operations
 from ingest.layout import Layout
 from ingest.maintenance.clean import clean_cache, clean_environment, clean_models
-from ingest.maintenance.clean_submissions import clean_submissions
+from ingest.maintenance.clean_submissions import clean_matrices, clean_submissions
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import describe_usage
 from ingest.maintenance.doctor import diagnose, show
@@ -16,7 +17,7 @@ from ingest.maintenance.migrate import migrate_store
 from ingest.maintenance.rebuild import rebuild
 from ingest.runtimes import environment
 from zoo.cards.discovery import find_families
-from zoo.command_line import UsageError, print_now, switches
+from zoo.command_line import UsageError, call, print_now, switches
 
 
 def build_environment(options: argparse.Namespace) -> int:
@@ -94,10 +95,10 @@ def disk_usage(options: argparse.Namespace) -> int:
 
 
 def clean(options: argparse.Namespace) -> int:
-    """Remove what is named: models' vectors, an environment, the cache, submissions, or images.
+    """Remove what is named: models' vectors, an environment, the cache, matrices, images, and more.
 
     Args:
-        options: Model, dataset, store, env, cache, submissions, images, yes.
+        options: Model, dataset, store, env, cache, submissions, matrices, images, yes.
 
     Returns:
         The exit code.
@@ -105,10 +106,11 @@ def clean(options: argparse.Namespace) -> int:
     Raises:
         UsageError: Nothing is named, or several things.
     """
-    if len(switches(options, ("model", "env", "cache", "submissions", "images"))) != 1:
+    kinds = ("model", "env", "cache", "submissions", "matrices", "images")
+    if len(switches(options, kinds)) != 1:
         raise UsageError(
-            "name what to remove: MODEL [DATASET], --env FAMILY, --cache, --submissions NAMES, or "
-            "--images FAMILY"
+            "name what to remove: MODEL [DATASET], --env FAMILY, --cache, --submissions NAMES, "
+            "--matrices KEYS, or --images FAMILY"
         )
     if options.images is None:
         with explained(options):
@@ -130,4 +132,7 @@ def _clean(options: argparse.Namespace) -> list[str]:
         return clean_cache(layout)
     if options.submissions is not None:
         return clean_submissions(layout, options.submissions, yes=options.yes)
+    if options.matrices is not None:
+        find_outdated = partial(call, options.outdated, options)
+        return clean_matrices(layout, options.matrices, find_outdated, yes=options.yes)
     return clean_models(layout, options.model, options.dataset, yes=options.yes)

@@ -1,10 +1,10 @@
-"""Remove the folders of submissions to a cluster whose jobs are over."""
+"""Remove what was submitted to a cluster, or begun in strips, and is over: only what is named."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from ingest.executors.shared.submission import (
     Submission,
@@ -13,17 +13,21 @@ from ingest.executors.shared.submission import (
     list_submissions,
     lock_submissions,
 )
+from ingest.executors.slurm.claims import may_be_hidden
 from ingest.executors.slurm.engine import SlurmError, live_jobs
 from ingest.executors.slurm.overview import chunk_states
+from ingest.executors.slurm.strips import StripJobs, list_matrices
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import size_on_disk
 from ingest.runs.errors import RequestError
 from ingest.users import user_name
 from zoo.command_line import split_names
+from zoo.files import LockHeldError, file_lock
 from zoo.terminal import megabytes, plural
 
 EVERY = "all"  # stands for every submission of this user whose jobs are over
+OUTDATED = "outdated"  # stands for every matrix that nobody asks for any more
 
 
 def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
@@ -64,11 +68,81 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
         if not over:
             raise RequestError(f"no submission of yours for {layout.store} has all its jobs over")
         lines = [_describe(submission) for submission in over]
-        if len(over) > 1:
+        if len(over) > 1 or any(_may_be_hidden(submission) for submission in over):
             confirm(lines, f"This would remove {plural(len(over), 'submission')}", yes)
         for submission in over:
             shutil.rmtree(submission.folder)
     return lines
+
+
+def clean_matrices(
+    layout: Layout, keys: str, find_outdated: Callable[[], Container[str]], *, yes: bool
+) -> list[str]:
+    """Remove matrices that were begun or found in strips, and ask first if that is more than one.
+
+    Args:
+        layout: The store and the files beside it.
+        keys: Keys of matrices separated by commas, or outdated: those that nobody asks for any
+            more.
+        find_outdated: Returns the keys of such; it is called only for `outdated`.
+        yes: Whether the user has agreed already.
+
+    Returns:
+        What was removed, as lines to report.
+
+    Raises:
+        RequestError: None is named, there is none of a key, somebody is at one, or the user did not
+            agree.
+        SlurmError: Slurm does not answer, so nobody knows whether a job is at one.
+        StoreError: The store cannot be opened, so nobody knows what is out of date.
+    """
+    named = split_names(keys)
+    there = {matrix.key for matrix in list_matrices(layout)}
+    there |= {file.stem for file in layout.matrices.glob("[!.]*.parquet")}
+    if named == [OUTDATED]:
+        outdated = find_outdated()
+        named = sorted(key for key in there if key in outdated)
+        if not named:
+            raise RequestError(f"no matrix of {layout.store} is out of date")
+    unknown = [key for key in named if key not in there]
+    if unknown or not named:
+        raise RequestError(
+            f"{layout.store} has no matrix {', '.join(unknown) or repr(keys)}; expected keys as "
+            "`matterzoo du` shows them, or outdated. Nothing was removed"
+        )
+    chosen = [StripJobs(layout, key) for key in named]
+    for matrix in chosen:
+        _refuse_at_work(matrix)
+    lines = [f"{matrix.folder} ({megabytes(sum(_sizes(matrix)))})" for matrix in chosen]
+    if len(chosen) > 1:
+        confirm(lines, f"This would remove {len(chosen)} matrices", yes)
+    for matrix in chosen:
+        matrix.kept.unlink(missing_ok=True)
+        if matrix.folder.exists():
+            shutil.rmtree(matrix.folder)
+    return lines
+
+
+def _refuse_at_work(matrix: StripJobs) -> None:
+    """Refuse to remove what processes or jobs are at."""
+    try:
+        for lock in (matrix.folder / "locks").rglob("*.lock"):
+            with file_lock(lock, wait=0):
+                pass
+    except LockHeldError as error:
+        raise RequestError(
+            f"{error.holder} is at matrix {matrix.key}; wait until it is done, or end it. "
+            "Nothing was removed"
+        ) from error
+    if matrix.is_on_slurm and live_jobs(matrix.names):
+        raise RequestError(
+            f"matrix {matrix.key} has jobs that are not over; `matterzoo cancel {matrix.key}` ends "
+            "them. Nothing was removed"
+        )
+
+
+def _sizes(matrix: StripJobs) -> Iterator[int]:
+    yield from (size_on_disk(path) for path in (matrix.folder, matrix.kept) if path.exists())
 
 
 def _without_live_jobs(submissions: Sequence[Submission]) -> list[Submission]:
@@ -87,9 +161,18 @@ def _without_live_jobs(submissions: Sequence[Submission]) -> list[Submission]:
     ]
 
 
+def _may_be_hidden(submission: Submission) -> bool:
+    return submission.engine == "slurm" and may_be_hidden(submission)
+
+
 def _describe(submission: Submission) -> str:
     """Return a submission's folder, its size, and what became of its chunks."""
+    size = megabytes(size_on_disk(submission.folder))
+    if submission.fault is not None:
+        return f"{submission.folder} ({size}; {submission.fault.partition(';')[0]})"
     states = Counter(state for _, state, _ in chunk_states(submission, []))
     chunks = ", ".join(f"{count} {state}" for state, count in states.items())
-    size = megabytes(size_on_disk(submission.folder))
-    return f"{submission.folder} ({size}; {plural(sum(states.values()), 'chunk')}: {chunks})"
+    about = f"{size}; {plural(sum(states.values()), 'chunk')}: {chunks}"
+    if _may_be_hidden(submission):
+        about += f"; whether {submission.user} has a job left, Slurm does not show you"
+    return f"{submission.folder} ({about})"

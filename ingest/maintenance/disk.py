@@ -24,7 +24,7 @@ class Usage:
     """What one thing takes on disk.
 
     Attributes:
-        kind: store, kept, dataset, vectors, submissions, matrices, cache,
+        kind: store, kept, dataset, vectors, submissions, matrix, cache,
             image (a file) or environment.
         name: Which one.
         size: Bytes.
@@ -63,9 +63,12 @@ def measure_usage(layout: Layout) -> list[Usage]:
     if layout.submissions.exists():
         size = size_on_disk(layout.submissions, seen)
         rows.append(Usage("submissions", "to a cluster: scripts, logs and notes", size))
-    for name, folder in (("strips", layout.strips), ("kept", layout.matrices)):
-        if folder.exists():
-            rows.append(Usage("matrices", name, size_on_disk(folder, seen)))
+    matrices = Counter(
+        {path.name: size_on_disk(path, seen) for path in list_folders(layout.strips)}
+    )
+    for matrix in layout.matrices.glob("[!.]*.parquet"):
+        matrices[matrix.stem] += size_on_disk(matrix, seen)
+    rows += _largest_first("matrix", matrices)
     if layout.cache.exists():
         rows.append(Usage("cache", "neighbors", size_on_disk(layout.cache, seen)))
     images = {path.name: size_on_disk(path, seen) for path in image_files().glob("[!.]*")}

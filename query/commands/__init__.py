@@ -61,6 +61,8 @@ def add_matrix(commands: Commands) -> Parser:
     sub.add_argument("--missing", default="pairwise", choices=["pairwise", "common"], help=about)
     sub.add_argument("--device", type=device, help="cpu (default) or cuda")
     _add_processes(commands)
+    for name in ("status", "clean"):  # of `ingest`, which does not know what a question is
+        commands.find(name).set_defaults(outdated="query.commands.matrix:find_outdated")
     return sub
 
 

@@ -14,6 +14,7 @@ import torch
 
 from query import connect, default_store
 from query.commands.ask import one_sentence
+from query.strips import outdated
 from query.strips.cutting import list_units, pair_units, sum_units
 from query.strips.loading import load_strips
 from query.strips.parts import Parts
@@ -134,6 +135,15 @@ def load(options: argparse.Namespace) -> int:
         rows = load_strips(_store(options), options.key, options.wait)
     print_now(f"matrix {options.key} is kept: {plural(rows, 'row')}")
     return 0
+
+
+def find_outdated(options: argparse.Namespace) -> frozenset[str]:
+    """Return the keys of matrices that nobody asks for any more; see `outdated.find_outdated`.
+
+    Args:
+        options: Store.
+    """
+    return outdated.find_outdated(_store(options))
 
 
 def _question(options: argparse.Namespace, command: str) -> Question:

@@ -17,4 +17,5 @@ staging    copies of vectors on a disk of the node's own
 working    what each of several processes does
 loading    what one process does at the end
 processes  all of it on this machine
+outdated   which questions nobody asks any more
 """

@@ -92,7 +92,7 @@ WRONG = {
     "clean": (["clean", "toy"], "nothing of a model 'toy' is in"),
     "clean nothing": (
         ["clean"],
-        "name what to remove: MODEL [DATASET], --env FAMILY, --cache, --submissions NAMES, or",
+        "--cache, --submissions NAMES, --matrices KEYS, or --images FAMILY",
     ),
     "clean environment": (
         ["clean", "--env", "ty"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from ingest.executors.protocol import Where
 from ingest.executors.ray.drive import Drive
@@ -14,11 +15,11 @@ from ingest.executors.ray.engine import (
     choose_address,
     require_ray,
 )
-from ingest.executors.shared.claims import Claims
 from ingest.executors.shared.grouping import group
 from ingest.executors.shared.staging import Staging
-from ingest.executors.shared.submission import LOADED, Submission
+from ingest.executors.shared.submission import LOADED, Submission, lock_submissions
 from ingest.executors.shared.work_left import Work, find_work
+from ingest.executors.slurm.claims import find_claims_elsewhere
 from ingest.layout import Layout
 from ingest.limits import Limits
 from ingest.runs.errors import RequestError
@@ -46,7 +47,7 @@ class RayExecutor:
     """
 
     name = "ray"
-    runtimes: tuple[str, ...] = ("venv",)
+    runtimes: tuple[str, ...] = ("venv", "apptainer")
     schedules = False
     takes: tuple[str, ...] = ("--address", "--at-once", "--per-task")
     reserves = True
@@ -106,14 +107,19 @@ class RayExecutor:
             return self._run(requests, command)
 
     def _run(self, requests: Sequence[Request], command: str) -> list[Request]:
-        work, failed = find_work(self._staging, requests, Claims())
-        if not work.chunks and not work.load:
-            print_now("nothing to compute")
-            return failed
         submission = Submission.new(self._layout)
-        (submission.folder / "logs").mkdir(parents=True)
-        with file_lock(submission.lock):  # before others see it, who may clean what is over
-            self._write(submission, requests[0], work, command)
+        with ExitStack() as held:
+            with lock_submissions(self._layout):  # who submits to Slurm sees what this command does
+                claims = find_claims_elsewhere(self._layout)
+                work, failed = find_work(self._staging, requests, claims)
+                if not work.chunks and not work.load:
+                    print_now("nothing to compute")
+                    return failed
+                (submission.folder / "logs").mkdir(parents=True)
+                held.enter_context(
+                    file_lock(submission.lock)
+                )  # before others see it, who may clean
+                self._write(submission, requests[0], work, command)
             drive = Drive(submission, self._where.at_once)
             drive.load_finished()
             if work.chunks:

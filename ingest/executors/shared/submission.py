@@ -32,6 +32,7 @@ from zoo.command_line import print_now
 from zoo.files import LockHeldError, file_lock
 
 LOADED, FAILED, MISSING, UNREADABLE = "loaded", "failed", "missing", "unreadable"
+LOAD_SCRIPT = "load.sbatch"  # of every submission to Slurm
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,32 @@ class Submission:
         }
         write_json(self.folder / "submission.json", content)
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a submission, be it damaged."""
+        return any((self.folder / name).exists() for name in ("submission.json", LOAD_SCRIPT))
+
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What submission.json holds."""
-        return read_json(self.folder / "submission.json")
+        """What submission.json holds; Damaged, with what to do, is raised if it cannot be read."""
+        removes = f"`matterzoo clean --submissions {self.name}` removes the submission"
+        remedy = f"{removes}, and the command that made it submits again what is missing"
+        return self._read("submission.json", f"nothing that was computed is lost: {remedy}")
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with submission.json, and what to do; None if it can be read."""
+        try:
+            self.content  # noqa: B018
+        except Damaged as error:
+            return str(error)
+        return None
 
     @property
     def engine(self) -> str:
         """The executor that has submitted it: slurm or ray."""
+        if self.fault is not None:
+            return "slurm" if (self.folder / LOAD_SCRIPT).exists() else "ray"
         return str(self.content.get("engine", "slurm"))
 
     @property
@@ -124,6 +143,8 @@ class Submission:
     @property
     def user(self) -> str | None:
         """Who submitted it; None if an earlier version of matterzoo did, which did not note it."""
+        if self.fault is not None:
+            return user_name(self.folder.stat().st_uid)
         return self.content.get("user")
 
     @property
@@ -140,12 +161,10 @@ class Submission:
     @property
     def jobs(self) -> dict[str, int]:
         """The numbers of the jobs, `array` and `load`; empty if they were not noted."""
-        path = self.folder / "jobs.json"
-        return (
-            {name: int(number) for name, number in read_json(path).items()}
-            if (path.exists())
-            else {}
-        )
+        if not (self.folder / "jobs.json").exists():
+            return {}
+        noted = self._read("jobs.json", "it has the numbers of the jobs alone: remove it")
+        return {name: int(number) for name, number in noted.items()}
 
     def run(self, run_id: str) -> Run:
         """Return a chunk's run.
@@ -177,6 +196,13 @@ class Submission:
     def _outcome(self, run: Run) -> Path:
         return self.folder / "outcomes" / f"{run.run_id}.json"
 
+    def _read(self, name: str, remedy: str) -> dict[str, Any]:
+        """Return what a file of the folder holds; raise Damaged with the remedy."""
+        try:
+            return read_json(self.folder / name)
+        except Damaged as error:
+            raise Damaged(f"{error}; {remedy}") from error
+
 
 @contextmanager
 def lock_submissions(layout: Layout) -> Iterator[None]:
@@ -197,14 +223,15 @@ def lock_submissions(layout: Layout) -> Iterator[None]:
 
 
 def list_submissions(layout: Layout) -> Iterator[Submission]:
-    """Yield the submissions of a store, the oldest first.
+    """Yield the submissions of a store, the oldest first, and damaged ones, too; see `fault`.
 
     Args:
         layout: The store and the files beside it.
     """
     for folder in sorted(layout.submissions.glob("[!.]*")):
-        if (folder / "submission.json").exists():
-            yield Submission(layout, folder.name)
+        found = Submission(layout, folder.name)
+        if found.exists:
+            yield found
 
 
 def job_names(submissions: Iterable[Submission]) -> list[str]:
@@ -231,10 +258,8 @@ def find_submission(layout: Layout, name: str) -> Submission:
             f"{name!r} is a path; expected the name of a submission: `matterzoo status` lists them"
         )
     found = Submission(layout, name)
-    try:
-        found.content  # noqa: B018
-    except Damaged as error:
+    if not found.exists:
         raise StoreError(
-            f"{layout.store} has no submission {name!r} ({error}); `matterzoo status` lists them"
-        ) from error
+            f"{layout.store} has no submission {name!r}; `matterzoo status` lists them"
+        )
     return found

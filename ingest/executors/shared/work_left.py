@@ -110,8 +110,9 @@ def _add(request: Request, run: Run, speed: float | None, claims: Claims, work: 
     if loading and (computing or run.finished):
         return
     work.requests[run.run_id] = request
-    if computing:
-        work.after.add(claims.computing[run])
+    number = claims.computing.get(run)
+    if number is not None:
+        work.after.add(number)
     if computing or run.finished:
         work.load.append(run)
         return

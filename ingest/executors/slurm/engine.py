@@ -147,8 +147,27 @@ def max_array_size() -> int:
     Raises:
         SlurmError: Slurm does not answer.
     """
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
-    return int(found[1]) if found else USUAL_ARRAY_SIZE
+    found = _setting("MaxArraySize")
+    return int(found) if found.isdecimal() else USUAL_ARRAY_SIZE
+
+
+def hides_jobs() -> bool:
+    """Return whether squeue may show this user no jobs of others.
+
+    An operator of Slurm sees them all the same, but no command tells a user to be one.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    private = {word.strip() for word in _setting("PrivateData").lower().split(",")}
+    return os.geteuid() != 0 and bool(private & {"jobs", "all"})
+
+
+def _setting(name: str) -> str:
+    """Return a setting of this cluster; empty if it has none of that name."""
+    answer = _ask(["scontrol", "show", "config"])
+    found = re.search(rf"^{name}\s*=\s*(.*?)\s*$", answer, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _ask(command: list[str]) -> str:

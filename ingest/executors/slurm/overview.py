@@ -15,6 +15,7 @@ from ingest.executors.shared.submission import (
     job_names,
     list_submissions,
 )
+from ingest.executors.slurm.claims import may_be_hidden
 from ingest.executors.slurm.engine import LiveJob, SlurmError, cancel, live_jobs
 from ingest.integrity import Damaged
 from ingest.layout import Layout
@@ -41,6 +42,7 @@ def describe_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[
     """
     every = list(list_submissions(layout))
     live, fault = _find_live(every)
+    known = fault is None
     if fault is not None:
         yield f"Slurm does not answer, so what follows is from folders alone: {fault}"
     if names:
@@ -50,7 +52,10 @@ def describe_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[
     if not chosen:
         yield f"nothing was submitted for {layout.store}"
     for submission in chosen:
-        yield from _describe(submission, live)
+        try:
+            yield from list(_describe(submission, live, known))
+        except Damaged as error:
+            yield from _describe_damaged(submission, error, live)
 
 
 def cancel_submissions(layout: Layout, names: Sequence[str] = ()) -> Iterator[str]:
@@ -109,8 +114,13 @@ def _find_live(submissions: Sequence[Submission]) -> tuple[list[LiveJob], str | 
 
 def _is_open(submission: Submission, live: Sequence[LiveJob]) -> bool:
     """Return whether a submission has a job that is not over, or a chunk that is not loaded."""
-    names = {submission.job_name, submission.load_name}
-    return any(job.name in names for job in live) or _lacks_any(submission)
+    return (
+        bool(_jobs_of(submission, live)) or submission.fault is not None or _lacks_any(submission)
+    )
+
+
+def _jobs_of(submission: Submission, live: Sequence[LiveJob]) -> list[LiveJob]:
+    return [job for job in live if job.name in (submission.job_name, submission.load_name)]
 
 
 def _lacks_any(submission: Submission) -> bool:
@@ -129,7 +139,26 @@ def _outcome(submission: Submission, run: Run) -> str | None:
         return UNREADABLE
 
 
-def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
+def _describe_damaged(
+    submission: Submission, error: Damaged, live: Sequence[LiveJob]
+) -> Iterator[str]:
+    """Say what is wrong with a submission, and whether it has jobs."""
+    yield f"{submission.name}{_whose(submission)}: {error}"
+    if jobs := _jobs_of(submission, live):
+        ends = f"`matterzoo cancel {submission.name}` ends its array"
+        yield f"  {plural(len(jobs), 'job')} of it not over; {ends}"
+
+
+def _whose(submission: Submission) -> str:
+    mine = submission.user in (None, user_name())
+    return "" if mine else f", of user {submission.user}"
+
+
+def _describe(submission: Submission, live: Sequence[LiveJob], known: bool) -> Iterator[str]:
+    """Say how far a submission is.
+
+    known: Whether Slurm has said which jobs live.
+    """
     jobs = submission.jobs
     array = (
         f"array {jobs['array']} of {plural(len(submission.tasks), 'task')}"
@@ -139,8 +168,7 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     load = f"load job {jobs['load']}" if "load" in jobs else "no load job was submitted"
     if submission.engine == "ray":
         array, load = f"{plural(len(submission.tasks), 'task')} of Ray", ""
-    whose = f"of user {submission.user}" if submission.user not in (None, user_name()) else ""
-    yield f"{submission.name}: {', '.join(filter(None, (array, load, whose)))}"
+    yield f"{submission.name}: {', '.join(filter(None, (array, load)))}{_whose(submission)}"
     counts: Counter[str] = Counter()
     remarks = []
     for run, state, remark in chunk_states(submission, live):
@@ -153,7 +181,7 @@ def _describe(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
     yield from remarks[:SHOWN]
     if len(remarks) > SHOWN:
         yield f"  and {len(remarks) - SHOWN} more; see {submission.folder / 'logs'}"
-    yield from (f"  {line}" for line in _describe_jobs(submission, live))
+    yield from (f"  {line}" for line in _describe_jobs(submission, live, known))
 
 
 def chunk_states(
@@ -173,9 +201,9 @@ def chunk_states(
         yield run, *_state(submission, run, states.get(number))
 
 
-def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[str]:
+def _describe_jobs(submission: Submission, live: Sequence[LiveJob], known: bool) -> Iterator[str]:
     """Say what the submission's jobs wait for, or that all of them are over."""
-    mine = [job for job in live if job.name in (submission.job_name, submission.load_name)]
+    mine = _jobs_of(submission, live)
     waiting = Counter(job.reason for job in mine if job.state == "PENDING")
     if waiting:
         yield "waiting: " + ", ".join(f"{n} for {reason}" for reason, n in waiting.items())
@@ -183,7 +211,12 @@ def _describe_jobs(submission: Submission, live: Sequence[LiveJob]) -> Iterator[
     if holder is not None:
         yield f"its command is at work: {holder}"
     elif not mine and _lacks_any(submission):
-        yield f"no job is left; `{submission.content['command']}` submits what is missing"
+        again = f"`{submission.content['command']}` submits what is missing"
+        on_slurm = submission.engine == "slurm"
+        if on_slurm and known and may_be_hidden(submission):
+            yield f"{submission.user}'s jobs are not shown to you (PrivateData=jobs)"
+        elif known or not on_slurm:
+            yield f"no job is left; {again}"
 
 
 def _numbered(submission: Submission) -> Iterator[tuple[int | None, Run]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ingest.executors.protocol import Where
 from ingest.executors.shared.late import file_wait
@@ -23,9 +25,10 @@ from ingest.executors.slurm.script import (
     stated_options,
     task_options,
 )
-from ingest.integrity import write_json
+from ingest.integrity import Damaged, write_json
 from ingest.layout import Layout
 from ingest.users import user_name
+from schemas.errors import StoreError
 from zoo.command_line import print_now
 from zoo.files import file_lock, write_atomically
 from zoo.terminal import plural
@@ -65,10 +68,29 @@ class StripJobs:
         """The names of both jobs."""
         return [self.name, f"{self.name}-load"]
 
+    @cached_property
+    def question(self) -> dict[str, Any]:
+        """What is asked for; Damaged, with what to do, is raised if that cannot be read."""
+        path = self.folder / "question.json"
+        try:
+            content: dict[str, Any] = json.loads(path.read_bytes())
+            return content | {"total": int(content["total"]), "command": str(content["command"])}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Damaged(
+                f"{path} cannot be read ({type(error).__name__}: {error}); the `matterzoo matrix` "
+                "command that began it writes it again and goes on, and "
+                f"`matterzoo clean --matrices {self.key}` removes what is there"
+            ) from error
+
     @property
     def total(self) -> int:
         """How many strips there are in all."""
-        return int(json.loads((self.folder / "question.json").read_text())["total"])
+        return int(self.question["total"])
+
+    @property
+    def command(self) -> str:
+        """The command that asks for the same again."""
+        return str(self.question["command"])
 
     @property
     def found(self) -> int:
@@ -81,9 +103,14 @@ class StripJobs:
         return (self.folder / "array.sbatch").exists()
 
     @property
+    def kept(self) -> Path:
+        """The file of the matrix, once it is put together."""
+        return self.layout.matrices / f"{self.key}.parquet"
+
+    @property
     def is_kept(self) -> bool:
         """Whether the matrix is put together."""
-        return (self.layout.matrices / f"{self.key}.parquet").exists()
+        return self.kept.exists()
 
 
 def submit_strips(jobs: StripJobs, nodes: int, where: Where, device: str, command: str) -> None:
@@ -129,12 +156,18 @@ def submit_strips(jobs: StripJobs, nodes: int, where: Where, device: str, comman
     print_now("`matterzoo status` says how far it is; `matterzoo cancel` ends it")
 
 
-def describe_matrices(layout: Layout, keys: Sequence[str] = ()) -> Iterator[str]:
+def describe_matrices(
+    layout: Layout,
+    keys: Sequence[str] = (),
+    find_outdated: Callable[[], Container[str]] = frozenset,
+) -> Iterator[str]:
     """Say how far matrices are that were begun in strips.
 
     Args:
         layout: The store and the files beside it.
         keys: Which; none are all that are not kept yet.
+        find_outdated: Returns the keys of matrices that nobody asks for any more, since the vectors
+            or the code have changed; called only if there is a matrix.
 
     Yields:
         Lines.
@@ -143,17 +176,34 @@ def describe_matrices(layout: Layout, keys: Sequence[str] = ()) -> Iterator[str]
     if not keys:
         chosen = [jobs for jobs in list_matrices(layout) if not jobs.is_kept]
     live = _live(chosen)
+    outdated: Container[str] = ()
+    try:
+        outdated = find_outdated() if chosen else ()
+    except StoreError as error:
+        yield f"which matrices are out of date is not known: {error}"
     for jobs in chosen:
-        if jobs.is_kept:
-            yield f"matrix {jobs.key}: kept"
-            continue
-        yield f"matrix {jobs.key}: {jobs.found} of {plural(jobs.total, 'strip')} found"
-        mine = [job for job in live or () if job.name in jobs.names]
-        for job in mine:
-            what = "load job" if job.task is None and job.name != jobs.name else f"task {job.task}"
-            yield f"  {what}: {job.state.lower()}" + (f" on {job.node}" if job.node else "")
-        if live is not None and not mine:
-            yield f"  no job is left; `{_command(jobs)}` goes on"
+        try:
+            yield from list(_describe(jobs, live, jobs.key in outdated))
+        except Damaged as error:
+            yield f"matrix {jobs.key}: {error}"
+
+
+def _describe(jobs: StripJobs, live: Sequence[LiveJob] | None, is_outdated: bool) -> Iterator[str]:
+    """Say how far a matrix is, and what goes on with it."""
+    found = "kept" if jobs.is_kept else f"{jobs.found} of {plural(jobs.total, 'strip')} found"
+    yield f"matrix {jobs.key}: {found}"
+    mine = [job for job in live or () if job.name in jobs.names]
+    for job in mine:
+        what = "load job" if job.task is None and job.name != jobs.name else f"task {job.task}"
+        yield f"  {what}: {job.state.lower()}" + (f" on {job.node}" if job.node else "")
+    if is_outdated:
+        yield (
+            "  out of date, since vectors of the store, or code of matterzoo, have changed: "
+            f"`{jobs.command}` begins anew, `matterzoo clean --matrices {jobs.key}` removes this"
+        )
+    elif not mine and not jobs.is_kept:
+        left = "" if live is None else "no job is left; "
+        yield f"  {left}`{jobs.command}` goes on"
 
 
 def cancel_matrices(layout: Layout, keys: Sequence[str] = ()) -> Iterator[str]:
@@ -179,19 +229,20 @@ def cancel_matrices(layout: Layout, keys: Sequence[str] = ()) -> Iterator[str]:
         for number, user in sorted(mine.items()):
             cancel(number, user)
         if mine:
-            yield f"matrix {jobs.key}: canceled; `{_command(jobs)}` goes on with what is found"
+            yield f"matrix {jobs.key}: canceled; what is found stays, and its command goes on"
         for user in set(users.values()) - set(mine.values()):
             named = f"`matterzoo cancel {jobs.key}`"
             yield f"matrix {jobs.key} is {user}'s and goes on; {named} is for {user}"
 
 
 def list_matrices(layout: Layout) -> list[StripJobs]:
-    """Return the matrices that were begun in strips.
+    """Return the matrices that were begun in strips, by their keys, and damaged ones, too.
 
     Args:
         layout: The store and the files beside it.
     """
-    return [StripJobs(layout, file.parent.name) for file in layout.strips.glob("*/question.json")]
+    folders = sorted(folder for folder in layout.strips.glob("[!.]*") if folder.is_dir())
+    return [StripJobs(layout, folder.name) for folder in folders]
 
 
 def _live(chosen: Sequence[StripJobs]) -> list[LiveJob] | None:
@@ -201,10 +252,6 @@ def _live(chosen: Sequence[StripJobs]) -> list[LiveJob] | None:
         return live_jobs([name for jobs in submitted for name in jobs.names]) if submitted else None
     except SlurmError:
         return None
-
-
-def _command(jobs: StripJobs) -> str:
-    return str(json.loads((jobs.folder / "question.json").read_text())["command"])
 
 
 def _array_script(jobs: StripJobs, nodes: int, where: Where, device: str, command: str) -> str:

@@ -127,6 +127,39 @@ def assert_only_its_user_cancels(shared: Shared) -> None:
     assert f"error: {named}, can cancel it" in said
 
 
+@pytest.fixture
+def hidden(cluster: Cluster) -> Iterator[None]:
+    """Have Slurm show users no jobs of others."""
+    file = cluster.folder / "slurm.conf"
+    before = file.read_text()
+    file.write_text(f"{before}PrivateData=jobs\n")
+    ask("scontrol", "reconfigure")
+    yield
+    file.write_text(before)
+    ask("scontrol", "reconfigure")
+
+
+@pytest.mark.usefixtures("hidden")
+def test_jobs_that_slurm_does_not_show_are_not_taken_for_over(
+    shared: Shared, molecules: Callable[[int], str]
+) -> None:
+    file = shared.folder / "molecules.extxyz"
+    shutil.copy(molecules(3), file)
+    line = ["ingest", "toy", str(file), "--on", "slurm", "--sbatch=--hold"]
+    shared.run(ANNA, *line)
+    (submission,) = shared.cluster.submissions
+    said = shared.run(BERT, *line)
+    assert f"{submission.name} is {ANNA}'s, whose jobs Slurm does not show you" in said
+    assert "1 chunk in jobs that are not over\nnothing to submit" in said
+    assert f"{ANNA}'s jobs are not shown to you" in shared.run(BERT, "status")
+    clean = ["clean", "--submissions", submission.name]
+    assert f"whether {ANNA} has a job left, Slurm does" in shared.run(BERT, *clean, code=2)
+    jobs = submission.jobs
+    shared.run(BERT, *clean, "--yes")
+    ask("scancel", *map(str, jobs.values()))
+    assert "1 chunk to compute" in shared.run(BERT, *line)
+
+
 def test_a_folder_that_is_not_shared_is_said_to_be_its_owner_s(
     shared: Shared, molecules: Callable[[int], str]
 ) -> None:

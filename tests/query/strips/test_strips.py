@@ -20,6 +20,7 @@ import query
 from matterzoo import main
 from query.strips.finding import Work
 from query.strips.loading import load_strips
+from query.strips.outdated import find_outdated
 from query.strips.parts import Parts
 from query.strips.question import Question, StripsError, question_folder
 from query.strips.working import work_on_strips
@@ -29,6 +30,7 @@ from query.tables.shared.options import Options
 from query.tables.shared.stored import digest_of_code, matrices_folder, read_matrix
 from tests.query import stores
 from tests.query.strips.cases import HOW, ask, begin
+from zoo.files import file_lock
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,7 @@ def test_strips_of_other_vectors_are_not_mixed(tmp_path: Path) -> None:
     with query.connect(store, functions=False) as connection:
         begun, _ = begin(store, connection, **how)
         key, _ = begin(store, connection, **how, seed=1)
+    assert find_outdated(store) == set()
     work_on_strips(store, key)
     load_strips(store, key)
     with query.connect(store, functions=False) as connection:
@@ -97,6 +100,7 @@ def test_strips_of_other_vectors_are_not_mixed(tmp_path: Path) -> None:
             )
         file.with_suffix(".away").rename(file)
     stores.put(store, {"m1": stores.tables(2, 40, 3, seed=1)["m1"]})
+    assert find_outdated(store) == {begun, key}
     with pytest.raises(StripsError, match="the vectors of the store have changed since"):
         work_on_strips(store, begun)
     with query.connect(store, functions=False) as connection:
@@ -185,3 +189,33 @@ def test_the_command(
     assert "were begun with --device cuda, not cpu: go on with" in capsys.readouterr().err
     file.write_text("{")  # half of a file says nothing, and is written again
     assert main(line) == 0
+
+
+def test_matrices_are_removed_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = stores.make(tmp_path / "matter.duckdb", stores.tables(2, 40, 3))
+    with query.connect(store, functions=False) as connection:
+        begun, names = begin(store, connection, metric="rsa")
+        other, _ = begin(store, connection, metric="cka")
+    work_on_strips(store, other)
+    load_strips(store, other)
+    clean, at = ["clean", "--yes", "--matrices"], ["--store", str(store)]
+    assert main([*clean, "outdated", *at]) == 2
+    assert f"no matrix of {store} is out of date" in capsys.readouterr().err
+    with file_lock(Parts(question_folder(store, begun)).lock(names[0])):
+        assert main([*clean, begun, *at]) == 2
+        assert f"is at matrix {begun}; wait until it is done" in capsys.readouterr().err
+    assert main([*clean, "../strips", *at]) == 2
+    assert "has no matrix ../strips; expected keys as `mat" in capsys.readouterr().err
+    stores.put(store, {"m1": stores.tables(2, 40, 3, seed=1)["m1"]})
+    assert main(["status", *at]) == 0
+    said = capsys.readouterr().out
+    assert f"matrix {begun}: 0 of {len(names)} strips found\n  out of date, since vectors" in said
+    assert f"`again` begins anew, `matterzoo clean --matrices {begun}` removes this" in said
+    assert other not in said
+    assert main(["du", *at]) == 0
+    assert {begun, other} <= set(capsys.readouterr().out.split())
+    assert main([*clean, begun, *at]) == 0
+    assert not question_folder(store, begun).exists()
+    assert main([*clean, "outdated", *at]) == 0
+    assert not question_folder(store, other).exists()
+    assert not (matrices_folder(store) / f"{other}.parquet").exists()
