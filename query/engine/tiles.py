@@ -77,6 +77,8 @@ def triangle_strips(n: int, side: int) -> list[slice]:
         n: The number of systems.
         side: The side of a tile.
     """
+    if n <= side:
+        return [slice(0, n)]
     blocks_of_rows = -(-n // side)
     count = min(blocks_of_rows, MOST_STRIPS)
     ends = [round(blocks_of_rows * (1 - (1 - s / count) ** 0.5)) for s in range(count + 1)]

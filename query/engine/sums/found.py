@@ -94,8 +94,9 @@ def join(parts: Iterable[Arrays]) -> Sums:
     for part in parts:
         start = int(part.pop("start", 0))
         for name, found in part.items():
-            if name not in totals:
-                totals[name] = np.zeros_like(found)
+            if name not in totals:  # of the first strip, which covers all systems
+                totals[name] = found.copy()
+                continue
             total = totals[name][:, start:] if name in ("distance_rows", "ranks") else totals[name]
             total += found
     return Sums(**totals)

@@ -128,11 +128,15 @@ class TilePass:
         each = map if small else threads.each
         enough = not shared or self.count >= torch.get_num_threads()
         alone = small or self.device.type == "cpu" and enough
-        sums = _Totals(self.count, self.n, self.device)
+        sums = _Totals(self.kinds, self.count, self.n, self.device)
         for part, other in upper(self.n, self.side, self.side, strip):
             height, width = part.stop - part.start, other.stop - other.start
-            flat, apart = (room[:, : height * width] for room in (self.stack, self.apart))
-            tiles, distances = (room.view(self.count, height, width) for room in (flat, apart))
+            shape = self.count, height, width
+            flat = apart = self.stack[:, : height * width]
+            tiles = distances = flat.view(shape)
+            if self.apart is not self.stack:
+                apart = self.apart[:, : height * width]
+                distances = apart.view(shape)
             if not alone:  # with few models, all threads share each product
                 for m in range(self.count):
                     self._multiply(tiles, part, other, m)
@@ -140,9 +144,9 @@ class TilePass:
             list(each(partial(self._model, *given), range(self.count)))
             weight = 1 if part == other else 2
             if "kernels" in self.kinds:
-                sums.kernels += weight * products(flat)
+                sums.kernels.add_(products(flat), alpha=weight)
             if "distances" in self.kinds:
-                sums.distances += weight * products(apart)
+                sums.distances.add_(products(apart), alpha=weight)
             advance(self.count * height * width * weight)
         return self._found(sums, strip)
 
@@ -213,10 +217,12 @@ class TilePass:
 class _Totals:
     """The sums of a strip that are floats."""
 
-    def __init__(self, count: int, n: int, device: torch.device) -> None:
+    def __init__(self, kinds: frozenset[str], count: int, n: int, device: torch.device) -> None:
         self.kernels = torch.zeros(count, count, dtype=torch.float64, device=device)
-        self.distances = torch.zeros_like(self.kernels)
-        self.rows = torch.zeros(count, n, dtype=torch.float64, device=device)
+        self.distances = self.rows = self.kernels
+        if "distances" in kinds:
+            self.distances = torch.zeros_like(self.kernels)
+            self.rows = torch.zeros(count, n, dtype=torch.float64, device=device)
 
 
 def products(flat: Tensor) -> Tensor:
@@ -233,16 +239,19 @@ def products(flat: Tensor) -> Tensor:
         part = flat[:, share]
         return threads.alone(lambda: _products(part), len(part) * part.numel())
 
+    if flat.shape[1] <= SHARE:
+        return find(slice(None))
     return torch.stack(threads.each(find, cut(flat.shape[1], SHARE))).sum(dim=0)
 
 
 def _products(flat: Tensor) -> Tensor:
     count, width = flat.shape
     whole = width // CHUNK * CHUNK
+    if not whole:
+        return (flat @ flat.T).to(torch.float64)
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
-    if whole:
-        chunks = flat[:, :whole].view(count, -1, CHUNK).transpose(0, 1)
-        total += torch.bmm(chunks, chunks.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
+    chunks = flat[:, :whole].view(count, -1, CHUNK).transpose(0, 1)
+    total += torch.bmm(chunks, chunks.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
     if whole < width:
         rest = flat[:, whole:]
         total += (rest @ rest.T).to(torch.float64)
