@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MatterzooError
+from zoo.imports import leave_out
 from zoo.variables import NO_SPINNING
 
 if TYPE_CHECKING:
@@ -263,6 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)
     for name, value in NO_SPINNING.items():
         os.environ.setdefault(name, value)
+    if arguments is None:  # the process has no other purpose
+        leave_out("pandas", ("matterzoo", "zoo", "schemas", "ingest", "query"))
     try:
         from zoo.command_line import run
 

@@ -26,7 +26,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # A folder, or a file of the package itself, may import those in the lines before it.
 ORDER = {
     "zoo": [
-        "places code errors files machine terminal command_line encoder variables",
+        "places code errors files machine imports terminal command_line encoder variables",
         "worker",
         "cards",
         "weights",

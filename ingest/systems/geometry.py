@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+FEW = 128  # atoms, of which all pairs are sooner compared than a tree is built, or even imported
+
 
 def cell_heights(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     """Return the distances between opposite faces of a cell.
@@ -52,6 +54,8 @@ def _candidates(
     positions: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray | None, within: float
 ) -> np.ndarray:
     """Return pairs of atoms (m, 2) that include all pairs nearer than a distance in Å."""
+    if len(positions) <= FEW:
+        return np.column_stack(np.triu_indices(len(positions), 1))
     from scipy.spatial import KDTree  # here because it is slow to import
 
     if cell is None or pbc is None:

@@ -72,12 +72,13 @@ def test_a_new_family_s_encoder_runs(toy: Path) -> None:
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     heading, row, *_ = capsys.readouterr().out.splitlines()
-    assert heading.split()[:5] == ["model", "family", "input", "dim", "parameters"]
+    assert heading.split()[:6] == ["model", "family", "input", "dim", "layers", "parameters"]
     assert row.split() == [
         "toy-composition",
         "toy",
         "structure",
         "118",
+        "-",
         "-",
         "none",
         "needed",

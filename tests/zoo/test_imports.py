@@ -1,0 +1,38 @@
+"""A package that is left out looks missing to some modules, and to no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from zoo.places import ROOT
+
+PROGRAM = """
+import sys
+import duckdb
+import pyarrow
+from zoo.imports import leave_out
+
+leave_out("pandas", ["query"])
+ask = "bound = duckdb.execute('SELECT ? AS a, ?', [[1], 'b']).fetchall()"
+for name in ("query.sql", "tests.query", "queries"):
+    exec(ask, space := {"__name__": name, "duckdb": duckdb})
+    print(name, space["bound"], "pandas" in sys.modules)
+    if name == "query.sql":
+        exec("made = pyarrow.array([[1]])", {"__name__": name, "pyarrow": pyarrow})
+        print("pandas" in sys.modules)
+        print(duckdb.execute("SELECT ? AS a", [1]).df().to_dict())
+exec("import pandas", {"__name__": "query.sql"})
+"""
+
+
+def test_what_is_asked_for_inside_of_a_package_goes_without_pandas() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines() == [
+        "query.sql [([1], 'b')] False",
+        "False",
+        "{'a': {0: 1}}",
+        "tests.query [([1], 'b')] True",
+        "queries [([1], 'b')] True",
+    ]
