@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 from zoo.errors import MatterzooError
@@ -13,6 +14,8 @@ MACHINE_FAULTS = (
     *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EROFS),
     *(errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT),
 )
+# What the dynamic loader says of a library that a package expects the system to have.
+LACKING = re.compile(r"(\S+\.so\S*): cannot open shared object file")
 
 
 class WorkerError(MatterzooError):
@@ -53,12 +56,30 @@ def describe(error: BaseException) -> str:
     return text[:LONGEST_REASON].rstrip(": ")
 
 
+def explain_missing_library(error: BaseException) -> str | None:
+    """Return what to do about a library that the system lacks, or None if it is not about that.
+
+    Args:
+        error: What the import of a package raised.
+    """
+    found = LACKING.search(str(error))
+    if found is None:
+        return None
+    return (
+        f"The system has no {found[1]}. Install its package (for libXrender.so.1 Debian's is "
+        "libxrender1), or build the family's image from a base that has it, such as "
+        "python:3.11-bookworm: `matterzoo build FAMILY --base IMAGE`"
+    )
+
+
 def is_machine_fault(error: BaseException) -> bool:
     """Return whether an exception speaks of the machine, and not of the system it came with.
 
     Args:
-        error: What an encoder raised.
+        error: What an encoder raised. Some import packages only when they see the first system.
     """
+    if isinstance(error, ImportError):
+        return LACKING.search(str(error)) is not None
     return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import random
@@ -11,16 +14,17 @@ import stat
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from zoo.encoder import Encoder, System
 from zoo.worker.applicability import reason_to_skip
-from zoo.worker.errors import WorkerError, describe
+from zoo.worker.errors import WorkerError, describe, explain_missing_library
 from zoo.worker.job import Job
 
 # What a model may set in torch for the whole process: the function that sets it, and that asks.
@@ -31,6 +35,9 @@ TORCH_SETTINGS = {
     "set_num_threads": "get_num_threads",
     "use_deterministic_algorithms": "are_deterministic_algorithms_enabled",
 }
+DRAWING = "rdkit.Chem.Draw"
+# Of X11. RDKit's wheels for Linux expect them of the system, and small images have none of them.
+LIBRARIES = ("libXrender.so.1", "libXext.so.6", "libX11.so.6")
 _of_first_job: dict[str, Any] = {}
 
 
@@ -49,6 +56,57 @@ def _refuse_connection(event: str, args: tuple[Any, ...]) -> None:
         raise ConnectionRefusedError(
             f"a run has no network, but something tried to reach {target!r}"
         )
+
+
+@cache
+def do_without_drawing() -> None:
+    """Let an empty module stand for `rdkit.Chem.Draw` if this machine could not import it.
+
+    Nothing in a run draws. But packages import the module along with what a run needs of them.
+    """
+    if sys.platform == "linux" and not all(map(_is_there, LIBRARIES)):
+        sys.meta_path.insert(0, _Finder())
+
+
+class Undrawn(ModuleType):
+    """An empty module, or anything that it is asked for."""
+
+    def __getattr__(self, name: str) -> Undrawn:
+        """Return something else that is empty, whatever is asked for."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Undrawn(f"{self.__name__}.{name}")
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Refuse to draw.
+
+        Raises:
+            ImportError: Always.
+        """
+        raise ImportError(f"{self.__name__} needs the system's libraries {', '.join(LIBRARIES)}")
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != DRAWING:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return Undrawn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the module empty."""
+
+
+def _is_there(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def find_weights(job: Job, given: Path | None, otherwise: Path) -> Path:
@@ -150,6 +208,7 @@ def load_encoder(family: Path, job: Job, device: str, weights: Path) -> Encoder:
     """
     card = {**job.model, "weights": {**job.model["weights"], "folder": str(weights)}}
     path = family / "encoder.py"
+    do_without_drawing()
     try:
         module = _import_encoder(path)
         _restore_torch()
@@ -161,7 +220,9 @@ def load_encoder(family: Path, job: Job, device: str, weights: Path) -> Encoder:
         raise
     except Exception as error:
         traceback.print_exc()
-        raise WorkerError(f"{job.model_id} could not be loaded: {describe(error)}") from error
+        told = [f"{job.model_id} could not be loaded: {describe(error)}"]
+        told += filter(None, [explain_missing_library(error)])
+        raise WorkerError(". ".join(told)) from error
     if not isinstance(encoder, Encoder):
         raise WorkerError(f"{path}: FamilyEncoder is not an Encoder")
     return encoder
