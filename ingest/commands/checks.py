@@ -9,7 +9,7 @@ from ingest.failures import RunError
 from ingest.runs.reporting import report_error
 from ingest.runs.request import choose_models
 from ingest.runtimes.check_model import check_model
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError
 from zoo.command_line import UsageError, print_now, split_names

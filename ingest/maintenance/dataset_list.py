@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 from ingest.sources.shared.downloaded import DEFAULT_SAMPLE, DownloadedDataset
 from ingest.sources.shared.source import describe_files
 from ingest.systems.dataset import Dataset

@@ -9,7 +9,7 @@ from ingest.readers.folders import expand_home, source_exists
 from ingest.runs.load import finish_interrupted_loads
 from ingest.runs.reporting import count_entries
 from ingest.runs.store.waiting import retry_while_locked
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize

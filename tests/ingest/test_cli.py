@@ -19,7 +19,7 @@ from ingest.runs.load import load
 from ingest.runs.plan import Plan
 from ingest.runs.prepare import prepare_dataset
 from ingest.runs.request import choose_models
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.materialized import MaterializedDataset
 from matterzoo import _parse, main
 from schemas.store import connect

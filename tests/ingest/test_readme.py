@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingest.readers.shared.discovery import known_suffixes
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 
 README = Path(__file__).parents[2] / "ingest" / "README.md"
 

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from ase.build import bulk, molecule
 
 from ingest.readers.shared.guard import OUR_FAULT
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.tables import EXPORTED
 from ingest.systems.validation import validate

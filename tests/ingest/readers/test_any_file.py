@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.readers.shared.discovery import load_readers
-from ingest.sources.discovery import find_dataset, load_datasets
+from ingest.sources.shared.discovery import find_dataset, load_datasets
 from ingest.systems.entry import DatasetError
 from ingest.systems.materialize import materialize
 

@@ -14,7 +14,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.validation import validate

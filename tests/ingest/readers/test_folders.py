@@ -14,7 +14,7 @@ from ingest.layout import Layout
 from ingest.readers.own import own_dataset
 from ingest.readers.shared.packed import SystemFault
 from ingest.runs.prepare import prepare_dataset, resolve_dataset, resolve_datasets, split_datasets
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.materialized import read_materialized

@@ -19,7 +19,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from ingest.readers.shared.guard import OUR_FAULT
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Remark, Unreadable
 from ingest.systems.validation import validate
 

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.readers.shared.discovery import load_readers
 from ingest.readers.shared.packed import SystemFault
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from tests.ingest.aselmdb import crystals, plain
 from tests.ingest.readers.test_inputs import FOLDER, given

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from ingest.readers.shared.packed import SystemFault
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
 from ingest.systems.validation import validate

@@ -15,7 +15,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.entry import DatasetError, Entry
 
 Good = Callable[[Path], list[Entry]]

@@ -18,7 +18,7 @@ from ingest.layout import Layout
 from ingest.runs.prepare import prepare_dataset, resolve_dataset
 from ingest.share.export_systems import export_systems
 from ingest.share.exported import ExportError
-from ingest.sources.discovery import find_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry, Label
 from ingest.systems.materialize import materialize

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from ingest.layout import Layout
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 from ingest.sources.shared.downloaded import DownloadedDataset, downloaded
 from ingest.systems import sample
 from matterzoo import main
@@ -53,7 +53,9 @@ def test_the_command_pins(
     toml: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     dataset = downloaded(str(toml.with_suffix(".py")), ids, read)
-    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": dataset})
+    monkeypatch.setattr(
+        "ingest.sources.shared.discovery.load_datasets", lambda: {"numbers": dataset}
+    )
     assert main(["pin", "--dataset", "numbers"]) == 0
     assert f"{toml.with_suffix('.lock')} is written; commit it" in capfd.readouterr().out
     assert toml.with_suffix(".lock").exists()
@@ -79,7 +81,7 @@ def test_a_model_over_a_growing_sample(
     """What was embedded of a smaller sample stays, and an even smaller limit finds all of it."""
     order = sample.first_ids((f"n{i}" for i in range(40)), 40)
     torn = served(numbers, hub, {"numbers.txt": lines(40, order[2])})
-    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": torn})
+    monkeypatch.setattr("ingest.sources.shared.discovery.load_datasets", lambda: {"numbers": torn})
 
     def run(*more: str) -> str:
         assert main(["ingest", "toy", "numbers", "--runtime", "venv", *more]) == 0
@@ -99,7 +101,7 @@ def test_a_model_over_a_growing_sample(
     again = replace(
         torn, packages=("numpy",)
     )  # as after a change of the loader: read again, as much as before
-    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": again})
+    monkeypatch.setattr("ingest.sources.shared.discovery.load_datasets", lambda: {"numbers": again})
     assert "5 of 5 systems already stored" in run("--limit", "5")
     assert stored(layout, "SELECT count(*) FROM embeddings") == [(12,)]
     assert "27 systems on cpu (12 more already stored)" in run()
@@ -112,7 +114,9 @@ def test_a_plan_says_what_is_to_be_downloaded(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ingest.sources.discovery.load_datasets", lambda: {"numbers": numbers})
+    monkeypatch.setattr(
+        "ingest.sources.shared.discovery.load_datasets", lambda: {"numbers": numbers}
+    )
     assert main(["plan", "toy", "numbers", "--runtime", "venv"]) == 0
     logged = capfd.readouterr().out
     assert f"download: 1 file, 0 MB, to {numbers.loader.source.folder}" in logged

@@ -15,8 +15,8 @@ import pytest
 
 from ingest.sources import aflow, b3db, g2, nci, prototypes
 from ingest.sources.carried import make
-from ingest.sources.discovery import find_dataset, load_datasets
 from ingest.sources.shared import carried
+from ingest.sources.shared.discovery import find_dataset, load_datasets
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.systems.entry import DatasetError, Entry, Unreadable
 from ingest.systems.materialize import materialize
@@ -144,7 +144,7 @@ def test_another_file_is_not_made_into_a_table(tmp_path: Path, capsys: Said) -> 
 def test_listing_datasets_imports_no_package_of_theirs() -> None:
     """`make list` answers at once."""
     code = (
-        "import sys; from ingest.sources.discovery import load_datasets; load_datasets();"
+        "import sys; from ingest.sources.shared.discovery import load_datasets; load_datasets();"
         "print(sorted({'ase', 'rdkit', 'pymatgen', 'Bio'} & set(sys.modules)))"
     )
     listed = subprocess.run(

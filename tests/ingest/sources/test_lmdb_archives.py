@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
 
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 from ingest.sources.shared.downloaded import DownloadedDataset
 from ingest.sources.shared.source import describe_files
 from ingest.systems.entry import DatasetError, Entry

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 from ingest.sources.shared.downloaded import DownloadedDataset, downloaded
 from ingest.sources.shared.source import Source, SourceFile
 from ingest.systems.entry import DatasetError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest.sources.discovery import load_datasets
+from ingest.sources.shared.discovery import load_datasets
 from zoo.cards.loading import load_family
 from zoo.places import FAMILIES
 from zoo.verify.suite import FamilySuite
