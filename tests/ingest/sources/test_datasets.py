@@ -27,6 +27,7 @@ from zoo.encoder import SYMBOLS, content_hash
 Said = pytest.CaptureFixture[str]
 # Pure data, so the same on every machine: a change here is a change of the dataset.
 PINNED = {
+    "atoms": (118, "ba37672d11e8cd8b8368bf8e6945376d6e8235478dcf28d8c0a572bafc4d03a9"),
     "elements": (71, "84594cbdffb37c5359fb92fd5dcfab49db3a06fd4541147824476d13208aeb1c"),
     "g2": (162, "815d34415c8bd35402fdd22e2e4bb66630518ba1dbd0d4edc165d661eccfd317"),
     "peptides": (4_642, "dae96d3b6873ec26b3cce4f173a56d5b2bfedaf8833f9a0c11d48389ec666344"),
@@ -65,6 +66,19 @@ def test_pure_data_is_pinned(name: str, tmp_path: Path) -> None:
     assert written.n_unreadable == 0
     hashes = pq.read_table(written.systems)["content_hash"].to_pylist()
     assert len(set(hashes)) == len(hashes)
+
+
+def test_atoms_are_in_their_ground_states() -> None:
+    """Lead's is not a term of spin and orbit; beyond lawrencium nothing is measured."""
+    entries = {entry.source_id: entry for entry in load_datasets()["atoms"].entries()}
+    assert list(entries) == list(SYMBOLS)
+    spins = {"H": 2, "C": 3, "Ne": 1, "Fe": 5, "Gd": 9, "Pb": None}
+    assert {symbol: entries[symbol].spin for symbol in spins} == spins
+    labels = {label.property: (label.value, label.unit) for label in entries["Fe"].labels}
+    assert labels["electronegativity"] == (1.83, "1")
+    assert labels["ionization_energy"] == (pytest.approx(7.902, abs=1e-3), "eV")
+    assert labels["atomic_radius"] == (1.4, "Å")
+    assert not entries["Og"].labels
 
 
 def test_peptides_are_labeled_as_their_databases_say() -> None:
