@@ -81,6 +81,7 @@ def align(
     seed: int = 0,
     device: str = "cpu",
     rows: int | None = None,
+    given: NDArray[np.floating[Any]] | None = None,
 ) -> Alignment:
     """Return how alike two models see the same systems; no store is needed.
 
@@ -97,11 +98,12 @@ def align(
         device: Where products are computed: 'cpu', 'cuda' or 'cuda:1'.
         rows: How many systems are drawn for an estimate, each with its neighbors among all; None,
             or as many as there are, is exact. Metrics that cost no n² are exact anyway.
+        given: A description of the systems, (n, d); what is linear in it is taken out of both.
 
     Returns:
         The value, or the reason why there is none (also if the arrays do not fit), n, the null's
         mean and standard deviation, the p-value, the calibrated value and the interval; of an
-        estimate also its standard error and how many rows it is from.
+        estimate also its standard error and how many rows it is from, and what the given explains.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -121,6 +123,7 @@ def align(
         seed=seed,
         device=device,
         rows=rows,
+        given=given,
     )
 
 

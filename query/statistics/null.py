@@ -67,6 +67,16 @@ def null_of_best(nulls: Sequence[Tensor], *, lower_is_closer: bool = False) -> T
     return together.amin(dim=0) if lower_is_closer else together.amax(dim=0)
 
 
+def widened(null: Tensor, spread: float) -> Tensor:
+    """Return a null whose values lie further from their mean.
+
+    Args:
+        null: The values, (B,) float64.
+        spread: How many times as far.
+    """
+    return null if spread == 1 else null.mean() + spread * (null - null.mean())
+
+
 def compare_with_null(value: float, null: Tensor, *, lower_is_closer: bool = False) -> Null:
     """Compare a value with its null.
 

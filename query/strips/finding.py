@@ -14,7 +14,8 @@ import torch
 from query.engine.neighbors.lists import NeighborLists
 from query.engine.sums import Arrays
 from query.engine.undefined import Undefined
-from query.metrics import Alignment, Comparison, align_all, find_metric
+from query.metrics import Alignment, Comparison, align_all
+from query.metrics.registry import is_whole
 from query.reading.dataset_files import Unreadable
 from query.reading.selection import Source
 from query.reading.vectors import Reader, Vectors
@@ -110,7 +111,7 @@ class Work:
         group = self.plan.groups[i]
         metrics, pairs = group.together[j]
         some = pairs[_share(len(pairs), unit)]
-        if any(_is_whole(name) for name in metrics):
+        if any(is_whole(name) for name in metrics):
             torch.set_num_threads(self.question.threads)
         try:
             given = self.group(i), metrics, group.numbered(some)
@@ -214,8 +215,3 @@ def read_pairs(
 
 def _share(total: int, unit: Unit) -> slice:
     return slice(total * unit.number // unit.count, total * (unit.number + 1) // unit.count)
-
-
-def _is_whole(name: str) -> bool:
-    """Return whether a metric starts from no lists and no sums, and so from whole matrices."""
-    return find_metric(name).lists is None and not find_metric(name).needs

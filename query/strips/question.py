@@ -89,7 +89,13 @@ class Question:
 
         Raises:
             ValueError: The store lacks something, or a file of vectors is damaged.
+            StripsError: Something is given, which is not cut in strips.
         """
+        if self.for_options.given_names:
+            raise StripsError(
+                f"given = {self.options['given']} cannot be found in strips: "
+                "`FROM alignment_matrix(…, given := …)` finds the matrix in one process"
+            )
         sources = self.sources(connection)
         pairs = list(product(sources, sources))
         return Plan(connection, Selection(self.dataset), pairs, self.for_options, self.missing)

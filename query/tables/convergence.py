@@ -39,6 +39,7 @@ _ALIGNED = (
     "k",
     "standard_error",
     "rows",
+    "given",
     "reason",
 )
 
@@ -72,6 +73,8 @@ class Row:
     k: Annotated[int | None, "neighbors per system, of a metric that has them"]
     standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
     rows: Annotated[int, "systems whose neighbors were found: n if exact"]
+    given: Annotated[str | None, "of what nothing linear is left in both models"]
+    given_share: Annotated[float | None, "share of the model that the given explains"]
     reason: Annotated[str | None, "why there is no value"]
 
 
@@ -181,6 +184,7 @@ def _rows(members: Sequence[_Member], columns: dict[str, Any]) -> list[Row]:
             score=member.score.score,
             test_set=member.score.test_set,
             source=member.score.source,
+            given_share=member.aligned.given_share_b,
             **{name: getattr(member.aligned, name) for name in _ALIGNED},
             **correlations[_group(member)],
             **columns,

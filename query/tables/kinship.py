@@ -24,6 +24,7 @@ from query.tables.shared.pairs import align_pairs
 from query.tables.shared.parameters import (
     DEVICE,
     ESTIMATOR,
+    GIVEN,
     METRIC,
     MISSING,
     MODELS,
@@ -61,6 +62,8 @@ class PairRow:
     common_sets: Annotated[list[str], "training sets of both, or else what theirs are drawn from"]
     value: Annotated[float | None, "their alignment, the mean of both directions"]
     n: Annotated[int, "systems that are compared"]
+    given_share_a: Annotated[float | None, "share of the first model that the given explains"]
+    given_share_b: Annotated[float | None, "share of the second model that the given explains"]
     reason: Annotated[str | None, "why there is no value"]
 
 
@@ -83,6 +86,7 @@ class _Relation:
     estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
     normalization: Annotated[str | None, "how vectors were normalized"]
     k: Annotated[int | None, "neighbors per system, of a metric that has them"]
+    given: Annotated[str | None, "of what nothing linear is left in the models"]
     pairs: Annotated[list[PairRow] | None, "these pairs, also those without a value"]
 
 
@@ -164,7 +168,7 @@ def _read_models(
 
 def _how(aligned: Sequence[Aligned]) -> dict[str, Any]:
     """Return the columns that say how the alignments of a metric were computed."""
-    columns = ("estimator", "normalization", "k")
+    columns = ("estimator", "normalization", "k", "given")
     return {column: getattr(aligned[0], column) if aligned else None for column in columns}
 
 
@@ -223,6 +227,8 @@ def _pair(a: TrainedModel, b: TrainedModel, found: _Found) -> PairRow:
         common_sets=_common_sets(a.training, b.training),
         value=sum(both) / 2 if len(both) == 2 else None,
         n=there.n,
+        given_share_a=there.given_share_a,
+        given_share_b=there.given_share_b,
         reason=there.reason or back.reason,
     )
 
@@ -261,6 +267,7 @@ TABLE_FUNCTION = TableFunction(
         MISSING,
         OPTION_SEED,
         DEVICE,
+        GIVEN,
     ),
     kinship,
 )

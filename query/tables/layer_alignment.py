@@ -18,12 +18,12 @@ from typing import Annotated
 import duckdb
 
 from query.engine.suggestions import unknown_name
-from query.metrics import align_all, find_metric
+from query.metrics import find_metric
 from query.reading.layers import Layer, find_layers
 from query.reading.selection import Selection, find_dataset
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.options import Options
-from query.tables.shared.pairs import to_row
+from query.tables.shared.pairs import aligner, to_row
 from query.tables.shared.parameters import DATASET, METRIC, MODEL_A, MODEL_B, REST, SYSTEMS, K
 from query.tables.shared.plans import Group, Plan, intersect
 from query.tables.shared.rows import Aligned, Notes, Value
@@ -129,12 +129,10 @@ def _align(
         options.progress.expect(plan.products())
     # Not the plan's own groups, in which some pairs of a model with itself change sides.
     group = Group(reduce(intersect, plan.keys.values()), {name: pairs for name in options.metrics})
-    comparison = group.compare(plan.comparisons(), plan.keys)
-    found = align_all(
-        comparison, options.metrics, group.numbered(pairs), null_of_best=True, **options.for_pairs
-    )
+    align = aligner(plan, group, plan.comparisons())
+    found = align(options.metrics, group.numbered(pairs), null_of_best=True, **options.for_pairs)
     rows = [
-        _to_row(cells[i % len(cells)], to_row(pairs[i % len(cells)], plan.keys, selection, its))
+        _to_row(cells[i % len(cells)], to_row(pairs[i % len(cells)], plan, its))
         for i, (_, _, its) in enumerate(found)
     ]
     for start in range(0, len(rows), len(cells)):

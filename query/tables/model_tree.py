@@ -17,6 +17,7 @@ from query.tables.shared.pairs import align_pairs
 from query.tables.shared.parameters import (
     DEVICE,
     ESTIMATOR,
+    GIVEN,
     METRIC,
     MISSING,
     MODELS,
@@ -41,6 +42,8 @@ class Row:
     reason: Annotated[str | None, "why a model has no place in the tree"]
     newick: Annotated[str, "the whole tree as Newick text"]
     rows: Annotated[int | None, "the fewest systems whose neighbors a value is from: n if exact"]
+    given: Annotated[str | None, "of what nothing linear is left in the models"]
+    given_share: Annotated[float | None, "share of the model that the given explains"]
 
 
 def model_tree(
@@ -80,13 +83,17 @@ def model_tree(
     pairs = list(product(sources, sources))
     aligned = align_pairs(connection, {Selection(name): pairs}, options, missing)
     tree = grow_tree(name, aligned)
-    common = tree.newick, min((row.rows for row in aligned if row.value is not None), default=None)
+    rows = min((row.rows for row in aligned if row.value is not None), default=None)
+    common = tree.newick, rows, ", ".join(options.given_names) or None
+    shares = {row.model_a: row.given_share_a for row in aligned if row.model_a == row.model_b}
     drawn = [
-        Row(node.number, node.parent, node.name, node.branch_length, None, *common)
+        Row(node.number, node.parent, node.name, node.branch_length, None, *common, share)
         for node in tree.nodes
+        for share in [None if node.name is None else shares[node.name]]
     ]
     outside = [
-        Row(None, None, label, None, reason, *common) for label, reason in tree.left_out.items()
+        Row(None, None, label, None, reason, *common, shares[label])
+        for label, reason in tree.left_out.items()
     ]
     return [*drawn, *outside]
 
@@ -95,6 +102,18 @@ TABLE_FUNCTION = TableFunction(
     "Neighbor joining of the models by √JSD of their alignments with all others; "
     "ORDER BY node is the order of its leaves",
     Row,
-    (ONE_DATASET, METRIC, K, MODELS, ESTIMATOR, NORMALIZE, MISSING, DEVICE, OPTION_SEED, ROWS),
+    (
+        ONE_DATASET,
+        METRIC,
+        K,
+        MODELS,
+        ESTIMATOR,
+        NORMALIZE,
+        MISSING,
+        DEVICE,
+        OPTION_SEED,
+        ROWS,
+        GIVEN,
+    ),
     model_tree,
 )

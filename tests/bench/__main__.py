@@ -14,6 +14,7 @@ from tests.bench import (
     chance,
     cluster,
     engine,
+    given,
     images,
     ingest,
     intervals,
@@ -77,6 +78,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "strips": (
         lambda options: strips.run(_size(options, strips.SIZE)),
         f"a matrix found by two processes against one ({strips.SIZE}); 6 minutes",
+    ),
+    "given": (
+        lambda options: given.run(_size(options, given.SIZE)),
+        f"a matrix of what a description leaves against the plain one ({given.SIZE}); 5 minutes",
     ),
     "chance": (
         lambda options: chance.run(),
@@ -156,8 +161,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _size(options: argparse.Namespace, default: engine.Size) -> engine.Size:
-    given = {name: getattr(options, name) for name in ("models", "systems", "dimensions")}
-    return replace(default, **{name: value for name, value in given.items() if value is not None})
+    named = {name: getattr(options, name) for name in ("models", "systems", "dimensions")}
+    return replace(default, **{name: value for name, value in named.items() if value is not None})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from query.engine.undefined import Undefined
 from query.metrics.base import Metric
 from query.metrics.shared.estimates import NO_SUBSETS, RowMetric
 from query.metrics.shared.result import Found, Pair
+from query.statistics.null import widened
 
 Way = tuple[Metric, str | None]  # a metric and its estimator
 
@@ -85,6 +86,7 @@ def estimates(
 
 def _null(drawn: DrawnRows, metric: RowMetric, estimator: str | None, pair: Pair) -> Tensor | None:
     try:
-        return torch.from_numpy(metric.null_of_rows(drawn, *pair, estimator))
+        null = torch.from_numpy(metric.null_of_rows(drawn, *pair, estimator))
     except Undefined:
         return None
+    return widened(null, drawn.comparison.null_spread(*pair))

@@ -44,6 +44,10 @@ class Alignment:
         standard_error: The error of an estimate about the value of all n systems; None if the
             value is exact.
         rows: The number of systems of which the neighbors were found; n if the value is exact.
+        given_share_a, given_share_b: The share of the variance of either model that a given
+            description explains; None if none is given.
+        given_shuffled: The value if the given description were of other systems; None if it takes
+            few degrees of freedom.
     """
 
     value: float | None
@@ -63,6 +67,9 @@ class Alignment:
     warning: str | None = None
     standard_error: float | None = None
     rows: int | None = None
+    given_share_a: float | None = None
+    given_share_b: float | None = None
+    given_shuffled: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

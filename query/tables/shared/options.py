@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from query.engine.conditioned import require_normalization
 from query.engine.neighbors.finder import NeighborListCache
 from query.engine.protocols import Progress
 from query.metrics import align
@@ -34,6 +35,8 @@ class Options:
         seed: Of what is drawn at random.
         device: Where to compute, as PyTorch names it.
         rows: How many systems are drawn for an estimate; None is exact.
+        given: A model, 'size', or several as a list, of which what is linear in them is taken out
+            of both models; None is nothing.
         progress: It is told how far the work is.
         cache: Where neighbor lists are kept.
     """
@@ -47,6 +50,7 @@ class Options:
     seed: int = 0
     device: str = field(default_factory=default_device)
     rows: int | None = None
+    given: str | None = None
     progress: Progress | None = field(default=None, compare=False, repr=False)
     cache: NeighborListCache | None = field(default=None, compare=False, repr=False)
 
@@ -58,6 +62,8 @@ class Options:
                 align(NO_VECTORS, NO_VECTORS, metric, **options, **self.for_pairs)
         except RuntimeError as error:  # no such device
             raise ValueError(str(error)) from error
+        if self.given_names:
+            require_normalization(self.normalize)
 
     def without_null(self, permutations: int = 0) -> Options:
         """Return the options of a function that has no null and no interval of its own.
@@ -86,6 +92,11 @@ class Options:
     def metrics(self) -> list[str]:
         """The metrics, each once, in the order asked for."""
         return split_names(self.metric)
+
+    @property
+    def given_names(self) -> list[str]:
+        """What is given, each name once; empty if nothing is."""
+        return [] if self.given is None else [name for name in split_names(self.given) if name]
 
     @property
     def for_comparison(self) -> dict[str, Any]:

@@ -5,16 +5,18 @@ Each model is read once, and its neighbors are found once for every set of syste
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import duckdb
 
 from query.engine.suggestions import unknown_name
-from query.metrics import Alignment, align_all
+from query.metrics import Alignment, Comparison, align_all
+from query.metrics.alignment import align_conditioned
 from query.reading.selection import Selection, Source
 from query.reading.vectors import Codes
 from query.tables.shared.options import Options
-from query.tables.shared.plans import ModelPair, Plan, intersect, places
+from query.tables.shared.plans import Group, ModelPair, Plan, intersect, places
 from query.tables.shared.rows import Aligned
 
 MISSING = ("pairwise", "common")
@@ -59,7 +61,10 @@ def make_rows(plan: Plan, values: Mapping[tuple[str, ModelPair], Alignment]) -> 
         plan: What is asked for.
         values: What was computed, by metric and pair.
     """
-    return [to_row(pair, plan.keys, plan.selection, values[wanted]) for pair, wanted in plan.asked]
+    rows = []
+    for pair, (metric, computed) in plan.asked:
+        rows.append(to_row(pair, plan, values[metric, computed], swapped=pair != computed))
+    return rows
 
 
 def common_rows(pair: ModelPair, keys: Mapping[Source, Codes]) -> tuple[Codes, Codes]:
@@ -101,29 +106,52 @@ def _align(plan: Plan) -> Iterator[tuple[tuple[str, ModelPair], Alignment]]:
     """
     comparisons = plan.comparisons()
     for group in plan.groups:
-        comparison = group.compare(comparisons, plan.keys)
+        align = aligner(plan, group, comparisons)
         for metrics, pairs in group.together:
-            found = align_all(comparison, metrics, group.numbered(pairs), **plan.options.for_pairs)
+            found = align(metrics, group.numbered(pairs), **plan.options.for_pairs)
             for metric, (a, b), alignment in found:
                 yield (metric, (group.sources[a], group.sources[b])), alignment
 
 
-def to_row(
-    pair: ModelPair, keys: Mapping[Source, Codes], selection: Selection, found: Alignment
-) -> Aligned:
+def aligner(
+    plan: Plan, group: Group, comparisons: Mapping[Source, Comparison]
+) -> Callable[..., Iterator[tuple[str, tuple[int, int], Alignment]]]:
+    """Return what aligns pairs of a group by metrics, as `align_all` does.
+
+    Args:
+        plan: What is asked for.
+        group: The models, and the systems that they share.
+        comparisons: A comparison of every model alone on all its systems.
+    """
+    if plan.given is None:
+        return partial(align_all, group.compare(comparisons, plan.keys))
+
+    def rows(source: Source) -> Codes:
+        return places(plan.keys[source], group.common)
+
+    conditioned = plan.given.condition(group.sources, comparisons, rows, plan.options)
+    return partial(align_conditioned, conditioned)
+
+
+def to_row(pair: ModelPair, plan: Plan, found: Alignment, *, swapped: bool = False) -> Aligned:
     """Return the row of a pair.
 
     Args:
         pair: The models.
-        keys: Their systems.
-        selection: The systems that were asked for.
+        plan: What is asked for.
         found: The alignment of the models.
+        swapped: Whether it was found of the second and the first.
     """
-    a, b = pair
+    (a, b), keys = pair, plan.keys
+    shares = found.given_share_a, found.given_share_b
+    reason = found.reason
+    if not found.n:
+        missing = None if plan.given is None else plan.given.why_nothing(keys)
+        reason = missing or why_nothing(pair, keys, plan.selection)
     return Aligned(
         model_a=a.label,
         model_b=b.label,
-        dataset=selection.dataset,
+        dataset=plan.selection.dataset,
         value=found.value,
         calibrated=found.calibrated,
         p_value=found.p_value,
@@ -141,6 +169,10 @@ def to_row(
         high=found.high,
         standard_error=found.standard_error,
         rows=found.n if found.rows is None else found.rows,
+        given=", ".join(plan.options.given_names) or None,
+        given_share_a=shares[swapped],
+        given_share_b=shares[not swapped],
+        given_shuffled=found.given_shuffled,
         warning=found.warning,
-        reason=found.reason if found.n else why_nothing(pair, keys, selection),
+        reason=reason,
     )

@@ -60,6 +60,13 @@ SUBSAMPLES = Parameter(
     is_option=True,
 )
 ROWS = Parameter("rows", "BIGINT", None, _DRAWN, is_option=True, least=1)
+GIVEN = Parameter(
+    "given",
+    "VARCHAR",
+    None,
+    "a model, 'size', or several: what is linear in them is taken out of both models first",
+    is_option=True,
+)
 OPTION_SEED = Parameter("seed", "BIGINT", 0, "the seed of what is drawn at random", is_option=True)
 DEVICE = Parameter(
     "device",
@@ -69,4 +76,4 @@ DEVICE = Parameter(
     is_option=True,
 )
 # What follows the metric and k where a function takes all options.
-REST = (ESTIMATOR, NORMALIZE, PERMUTATIONS, SUBSAMPLES, OPTION_SEED, DEVICE, ROWS)
+REST = (ESTIMATOR, NORMALIZE, PERMUTATIONS, SUBSAMPLES, OPTION_SEED, DEVICE, ROWS, GIVEN)

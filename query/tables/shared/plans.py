@@ -20,6 +20,7 @@ from query.metrics import Comparison, choose_estimator, find_metric
 from query.metrics.shared.estimates import RowMetric
 from query.reading.selection import Selection, Source
 from query.reading.vectors import NO_VECTORS, Codes, Reader, StoredVectors
+from query.tables.shared.given import find_given
 from query.tables.shared.options import Options
 from schemas.vectors import VectorFile
 
@@ -93,6 +94,7 @@ class Plan:
         keys: The systems of each model.
         asked: Every pair with the metric and pair that is computed in its place.
         groups: The pairs that are computed, by the systems that they share.
+        given: What is taken out of all models; None if nothing is.
     """
 
     def __init__(
@@ -113,17 +115,20 @@ class Plan:
             missing: 'pairwise' or 'common'.
 
         Raises:
-            ValueError: A file of vectors is damaged.
+            ValueError: A file of vectors is damaged, or there is no such model as is given.
         """
         self.selection, self.options = selection, options
+        self.given = find_given(connection, selection, options)
+        given = [] if self.given is None else self.given.sources
         self._stored = StoredVectors(connection, selection)
-        self.keys = self._stored.read_keys(unique(pairs))
+        self.keys = self._stored.read_keys(list(dict.fromkeys([*unique(pairs), *given])))
         # A symmetric metric is computed once, in one fixed order: the null depends on which side
         # is shuffled.
         self.asked = [
             (pair, (metric, _fixed(metric, pair))) for metric in options.metrics for pair in pairs
         ]
-        self.groups = _share({wanted for _, wanted in self.asked}, self.keys, missing)
+        wanted = {wanted for _, wanted in self.asked}
+        self.groups = _share(wanted, self.keys, given, missing)
 
     def comparisons(
         self,
@@ -231,14 +236,17 @@ def unique(pairs: Iterable[ModelPair]) -> list[Source]:
 
 
 def _share(
-    wanted: Iterable[tuple[str, ModelPair]], keys: Mapping[Source, Codes], missing: str
+    wanted: Iterable[tuple[str, ModelPair]],
+    keys: Mapping[Source, Codes],
+    given: Iterable[Source],
+    missing: str,
 ) -> list[Group]:
     """Return the distinct sets of shared systems, each with its pairs by metric."""
     present = [codes for codes in keys.values() if codes.size]
     everywhere = reduce(intersect, present) if present and missing == "common" else None
     groups: dict[bytes, Group] = {}
     for pair, metrics in groupby(sorted((pair, metric) for metric, pair in wanted), itemgetter(0)):
-        common = intersect(*(keys[source] for source in pair))
+        common = reduce(intersect, (keys[source] for source in (*pair, *given)))
         if everywhere is not None:
             common = intersect(common, everywhere)
         digest = hashlib.blake2b(common.tobytes()).digest()

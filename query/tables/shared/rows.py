@@ -28,8 +28,8 @@ class Value:
     p_value: Annotated[float | None, "how often shuffled pairs of systems are as much alike"]
     n: Annotated[int, "systems that are compared"]
     n_distinct: Annotated[int | None, "distinct vectors of the model that has fewer"]
-    dropped_a: Annotated[int, "systems of the first model that the second has no vectors of"]
-    dropped_b: Annotated[int, "systems of the second model that the first has no vectors of"]
+    dropped_a: Annotated[int, "systems of the first model that another one has no vectors of"]
+    dropped_b: Annotated[int, "systems of the second model that another one has no vectors of"]
     metric: Annotated[str, "the metric"]
     estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
     normalization: Annotated[str, "how vectors were normalized"]
@@ -40,6 +40,10 @@ class Value:
     high: Annotated[float | None, "upper end of the 95 % interval of the value"]
     standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
     rows: Annotated[int, "systems whose neighbors were found: n if exact"]
+    given: Annotated[str | None, "of what nothing linear is left in both models"]
+    given_share_a: Annotated[float | None, "share of the first model that the given explains"]
+    given_share_b: Annotated[float | None, "share of the second model that the given explains"]
+    given_shuffled: Annotated[float | None, "the value with the given's systems shuffled"]
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def question_key(
         sorted(options.metrics),
         [options.k, options.estimator, options.normalize],
         [options.permutations, options.subsamples, options.seed, options.rows],
+        options.given_names,
         sorted(contents),
         connection.execute(_SUPERSEDED, [runs]).fetchall(),
     ]

@@ -176,6 +176,8 @@ def test_the_command(
     table = pq.read_table(kept)
     pq.write_table(table.append_column("another", pa.nulls(len(table))), kept)
     assert read_matrix(store, kept.stem) is None
+    assert main([*line, "--given", "m0"]) == 1
+    assert "given = m0 cannot be found in strips: `FROM" in capsys.readouterr().err
     assert main([*line, "--partition", "gpu"]) == 2
     assert "--partition is for --on slurm, not local: leave it out" in capsys.readouterr().err
     assert main(["matrix", "mani", "--store", str(store)]) == 2

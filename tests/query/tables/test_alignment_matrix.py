@@ -23,7 +23,8 @@ HOW = f"dataset := 'crystals', k := {K}"
 COLUMNS = (
     "model_a", "model_b", "dataset", "value", "calibrated", "p_value", "n", "n_distinct",
     "dropped_a", "dropped_b", "metric", "estimator", "normalization", "k", "null_mean", "null_std",
-    "low", "high", "standard_error", "rows", "warning", "reason",
+    "low", "high", "standard_error", "rows", "given", "given_share_a", "given_share_b",
+    "given_shuffled", "warning", "reason",
 )  # fmt: skip
 NUMBERS = (
     "value", "null_mean", "null_std", "p_value", "calibrated", "low", "high", "standard_error",
