@@ -145,3 +145,15 @@ def test_another_pooling_has_layers_of_its_own(layers: Connection) -> None:
 def test_errors_say_what_to_do(layers: Connection, call: str, message: str) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=message):
         ask(layers, call)
+
+
+def test_layers_are_compared_by_what_a_description_leaves(layers: Connection) -> None:
+    rows = ask(layers, f"'deep', 'wide', {HOW}, given := 'wide#layer-0'")
+    for row in rows:
+        assert (row["value"] is None) == (row["layer_b"] == "layer-0")
+    asked = f"'deep#layer-1', 'wide#layer-1', {HOW}, given := 'wide#layer-0'"
+    ((value, share),) = layers.sql(
+        f"SELECT value, given_share_a FROM alignment({asked})"
+    ).fetchall()
+    (row,) = (r for r in rows if (r["layer_a"], r["layer_b"]) == ("layer-1", "layer-1"))
+    assert (row["value"], row["given_share_a"]) == (pytest.approx(value, abs=1e-9), share)
