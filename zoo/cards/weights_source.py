@@ -21,7 +21,15 @@ from zoo.places import weights_pins
 Pins = dict[str, Any]
 PINS_FILE = "weights.lock"
 Format = Literal[
-    "safetensors", "pickle", "torchscript", "tensorflow", "zip", "npz", "onnx", "kerasify"
+    "safetensors",
+    "pickle",
+    "torchscript",
+    "tensorflow",
+    "zip",
+    "npz",
+    "onnx",
+    "kerasify",
+    "neurochem",
 ]
 
 
