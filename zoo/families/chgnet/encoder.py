@@ -8,6 +8,7 @@ runs through (see `FamilyEncoder.encode`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ VACUUM = 10.0
 class FamilyEncoder(Encoder):
     """CHGNet with the weights of the package, or its untrained twin.
 
-    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, 64); it
-    is invariant.
+    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, 64).
+    `layer-0` is the embedding of the elements, `layer-1` and so on are the atom features after each
+    atom convolution, and the last of them is `last_hidden`. All are invariant.
 
     The untrained twin is built by the package's constructor from the checkpoint's own arguments,
     after torch.manual_seed. The constructor draws every embedding, linear and normalization layer.
@@ -51,12 +53,19 @@ class FamilyEncoder(Encoder):
             network = CHGNet(**network.model_args)
         # The default refuses single atoms.
         network.graph_converter.set_isolated_atom_response("ignore")
-        network.mlp.register_forward_pre_hook(self._keep)
         self.network = network.to(device).eval().requires_grad_(False)
-        self._rows = torch.empty(0)
+        self._rows: dict[str, torch.Tensor] = {}  # of the last batch, by representation
+        depth = len(network.atom_conv_layers)
+        inner = [network.atom_embedding, *network.atom_conv_layers[:-1]]
+        for number, layer in enumerate(inner):
+            layer.register_forward_hook(partial(self._keep, f"layer-{number}"))
+        network.mlp.register_forward_pre_hook(partial(self._keep_last, f"layer-{depth}"))
 
-    def _keep(self, module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        self._rows = args[0]
+    def _keep(self, name: str, layer: torch.nn.Module, args: Any, rows: torch.Tensor) -> None:
+        self._rows[name] = rows
+
+    def _keep_last(self, name: str, readout: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
+        self._rows["last_hidden"] = self._rows[name] = args[0]
 
     def prepare(self, system: System) -> CrystalGraph:
         """Return the graph of the structure.
@@ -91,7 +100,7 @@ class FamilyEncoder(Encoder):
         those convolutions have a bias (0.2.0), one such neighbor in the batch would change the
         vector of a graph that has no angle.
         """
-        vectors: list[np.ndarray] = [np.empty(0)] * len(items)
+        vectors = {name: [np.empty(0)] * len(items) for name in representations}
         energies = [0.0] * len(items)
         for has_angles in (True, False):
             chosen = [i for i, item in enumerate(items) if (len(item.bond_graph) > 0) == has_angles]
@@ -99,8 +108,11 @@ class FamilyEncoder(Encoder):
                 predicted = self.network([items[i].to(self.device) for i in chosen], task="e")[
                     "e"
                 ].tolist()
-                rows = torch.split(self._rows, [self.size(items[i]) for i in chosen])
-                for i, atoms, energy in zip(chosen, rows, predicted, strict=True):
-                    vectors[i] = atoms.cpu().numpy()
-                    energies[i] = energy * (len(atoms) if self.network.is_intensive else 1)
-        return {name: vectors for name in representations} | {ENERGY: energies}
+                sizes = [self.size(items[i]) for i in chosen]
+                for name in representations:
+                    rows = torch.split(self._rows[name].cpu(), sizes)
+                    for i, atoms in zip(chosen, rows, strict=True):
+                        vectors[name][i] = atoms.numpy()
+                for i, size, energy in zip(chosen, sizes, predicted, strict=True):
+                    energies[i] = energy * (size if self.network.is_intensive else 1)
+        return {**vectors, ENERGY: energies}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class FamilyEncoder(Encoder):
 
     The representations are `encoder` (nodes after the encoder) and `last_hidden` (input of W_out),
     (residues, 128) each. Both are read in one call of unconditional_probs, which runs the decoder
-    without any sequence.
+    without any sequence. `layer-0` and so on are the nodes after each layer of the encoder, so that
+    the last of them is `encoder`; before the first layer, all nodes are 0.
 
     The untrained twin is the package's constructor after torch.manual_seed, with the checkpoint's
     number of neighbors.
@@ -69,13 +71,15 @@ class FamilyEncoder(Encoder):
             network.load_state_dict(checkpoint["model_state_dict"])
         self.network = network.to(device).eval().requires_grad_(False)
         self._read: dict[str, torch.Tensor] = {}
-        self.network.encoder_layers[-1].register_forward_hook(self._keep_encoder)
+        layers = [(f"layer-{i}", layer) for i, layer in enumerate(self.network.encoder_layers)]
+        for name, layer in [*layers, ("encoder", self.network.encoder_layers[-1])]:
+            layer.register_forward_hook(partial(self._keep_nodes, name))
         self.network.W_out.register_forward_pre_hook(self._keep_last_hidden)
 
-    def _keep_encoder(
-        self, module: torch.nn.Module, args: tuple[Any, ...], output: tuple[torch.Tensor, ...]
+    def _keep_nodes(
+        self, name: str, layer: torch.nn.Module, args: Any, output: tuple[torch.Tensor, ...]
     ) -> None:
-        self._read["encoder"] = output[0]
+        self._read[name] = output[0]
 
     def _keep_last_hidden(self, module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         self._read["last_hidden"] = args[0]

@@ -34,8 +34,10 @@ def against_package(model_id: str) -> dict[str, Any]:
     package = CHGNet.load(model_name=model_id.partition("-")[2], use_device="cpu")
     atoms = rows(model, crystal)[0]
     prediction = package.predict_structure(
-        to_structure(crystal), task="e", return_crystal_feas=True
+        to_structure(crystal), task="e", return_crystal_feas=True, return_atom_feas=True
     )
+    before_last = f"layer-{len(package.atom_conv_layers) - 1}"
+    inner = rows(model, crystal, name=before_last)[0]
     with torch.no_grad():
         readout = package.mlp(torch.tensor(atoms, dtype=torch.float32)).sum() / len(crystal)
         reference = package.composition_model([package.graph_converter(to_structure(crystal))])
@@ -46,6 +48,7 @@ def against_package(model_id: str) -> dict[str, Any]:
     return {
         **compare_networks(model, package),
         "sum over atoms": float(np.abs(atoms.sum(0) - prediction["crystal_fea"]).max()),
+        "before the last layer": float(np.abs(inner - prediction["atom_fea"]).max()),
         "energy from rows": float(readout + reference),
         "energy": float(prediction["e"]),
         **compare_energies(model, crystals(), energy),
@@ -65,7 +68,7 @@ def lone_bond(model_id: str) -> dict[str, float]:
         )
     return {
         "ours": distance(together, alone),
-        "package": distance(model._rows[-2:].double().numpy(), alone),
+        "package": distance(model._rows["last_hidden"][-2:].double().numpy(), alone),
     }
 
 

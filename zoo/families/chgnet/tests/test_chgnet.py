@@ -45,6 +45,13 @@ def test_rows_sum_to_the_crystal_feature(inside: dict[str, Any], model_id: str) 
 
 
 @every_model
+def test_rows_of_the_layer_before_the_last_are_the_atom_features(
+    inside: dict[str, Any], model_id: str
+) -> None:
+    assert inside["package"][model_id]["before the last layer"] < 1e-5
+
+
+@every_model
 def test_readout_of_the_rows_is_the_energy(inside: dict[str, Any], model_id: str) -> None:
     found = inside["package"][model_id]
     assert found["energy from rows"] == pytest.approx(found["energy"], abs=1e-5)  # eV/atom
