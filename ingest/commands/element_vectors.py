@@ -26,9 +26,10 @@ from ingest.callbacks import Log
 from ingest.commands.faults import explained
 from ingest.layout import Layout
 from ingest.maintenance.confirm import confirm_losses
-from ingest.runs.import_vectors import import_file
+from ingest.runs.import_vectors import import_over
 from ingest.runs.imported import NOT_STATED, ImportedVectors
-from ingest.runs.request import Settings
+from ingest.runs.prepare import prepare_dataset
+from ingest.sources.shared.discovery import find_dataset
 from ingest.sources.shared.source import Source
 from zoo.command_line import UsageError, print_now
 from zoo.encoder import SYMBOLS
@@ -64,6 +65,7 @@ def import_sets(
     (published,) = source.facts.file
     license = f"{source.facts.license.name} ({published.path}); of the model: "
     content = source.fetch(log) / published.path
+    atoms = prepare_dataset(layout, find_dataset(DATASET))
     with tempfile.TemporaryDirectory(prefix="matterzoo-") as folder:
         for model in chosen or sets:
             facts = sets[model]
@@ -77,7 +79,7 @@ def import_sets(
                 license=license + facts.get("license", NOT_STATED),
             )
             agree = partial(confirm_losses, model, file, yes)
-            log(import_file(layout, imported, DATASET, Settings(), agree))
+            log(import_over(layout, imported, atoms, agree, log))
 
 
 def read_set(wheel: Path, name: str) -> dict[str, list[float]]:

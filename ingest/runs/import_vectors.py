@@ -76,12 +76,37 @@ def import_file(
     _refuse_settings(settings, found)
     _refuse_both(imported, found)
     made = prepare_dataset(layout, found.sampled(settings.limit, print_now))
-    loaded = import_vectors(layout, imported, made, agree, print_now)
-    name = f"{imported.model_id} on {made.dataset}"
+    return import_over(layout, imported, made, agree, print_now)
+
+
+def import_over(
+    layout: Layout,
+    imported: ImportedVectors,
+    dataset: MaterializedDataset,
+    agree: Callable[[dict[str, int]], None],
+    log: Callable[[str], None],
+) -> str:
+    """Import a file of vectors over a dataset that is on disk.
+
+    Args:
+        layout: The store and the files beside it.
+        imported: What is imported.
+        dataset: The dataset that the vectors are over.
+        agree: See `import_vectors`.
+        log: Gets which columns are read, and warnings about precision.
+
+    Returns:
+        The outcome, as a line to report.
+
+    Raises:
+        VectorsError: The file cannot be imported; nothing was stored.
+    """
+    loaded = import_vectors(layout, imported, dataset, agree, log)
+    name = f"{imported.model_id} on {dataset.dataset}"
     if loaded is None:
         return f"{name}: these vectors are stored already; nothing to do"
     _, counts = loaded
-    return f"{name}: {counts.ok} of {made.n_systems} systems have a vector -> {layout.store}"
+    return f"{name}: {counts.ok} of {dataset.n_systems} systems have a vector -> {layout.store}"
 
 
 def import_vectors(
