@@ -193,7 +193,9 @@ def test_the_command(
     assert main(line) == 0
 
 
-def test_matrices_are_removed_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_matrices_are_removed_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = stores.make(tmp_path / "matter.duckdb", stores.tables(2, 40, 3))
     with query.connect(store, functions=False) as connection:
         begun, names = begin(store, connection, metric="rsa")
@@ -214,6 +216,7 @@ def test_matrices_are_removed_by_name(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"matrix {begun}: 0 of {len(names)} strips found\n  out of date, since vectors" in said
     assert f"`again` begins anew, `matterzoo clean --matrices {begun}` removes this" in said
     assert other not in said
+    monkeypatch.setenv("MATTERZOO_ENVS", str(tmp_path))  # else all environments are measured
     assert main(["du", *at]) == 0
     assert {begun, other} <= set(capsys.readouterr().out.split())
     assert main([*clean, begun, *at]) == 0
