@@ -21,6 +21,17 @@ from zoo.places import image_files
 pytestmark = pytest.mark.cluster
 
 
+def have_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have a folder for images and the stand-in that starts those of the toy; return its log."""
+    toy = find_family("toy")
+    monkeypatch.setenv("MATTERZOO_IMAGE_FOLDER", str(folder / "images"))
+    monkeypatch.setenv("MATTERZOO_IMAGES", str(folder / "images.lock"))
+    monkeypatch.setenv("MATTERZOO_SANDBOX", "0")
+    variables = {"PYTHON": environment.python_of(toy), "FAMILY": toy.path}
+    named = {f"STAND_IN_{name}": str(value) for name, value in variables.items()}
+    return put_on_path(folder / "bin", monkeypatch, **named)
+
+
 def test_a_task_starts_the_image_that_was_made_where_it_was_submitted(
     cluster: Cluster,
     molecules: Callable[[int], str],
@@ -30,12 +41,7 @@ def test_a_task_starts_the_image_that_was_made_where_it_was_submitted(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     toy = find_family("toy")
-    monkeypatch.setenv("MATTERZOO_IMAGE_FOLDER", str(tmp_path / "images"))
-    monkeypatch.setenv("MATTERZOO_IMAGES", str(tmp_path / "images.lock"))
-    monkeypatch.setenv("MATTERZOO_SANDBOX", "0")
-    variables = {"PYTHON": environment.python_of(toy), "FAMILY": toy.path}
-    named = {f"STAND_IN_{name}": str(value) for name, value in variables.items()}
-    log = put_on_path(tmp_path / "bin", monkeypatch, **named)
+    log = have_images(tmp_path, monkeypatch)
     line = ["toy,toy-potential", molecules(20), "--runtime", "apptainer"]
     cluster.ingest(*line, code=1)
     said = capfd.readouterr()

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from ingest.executors.shared.submission import list_submissions
+from ingest.images.files.archive import read_archive
 from ingest.users import user_name
 from matterzoo import main
+from schemas.store import connect
 from tests.ingest.cluster.conftest import statuses, vectors, wait_for
 from tests.ingest.cluster.ray.conftest import Cluster, end_programs, ray, run_programs
+from tests.ingest.cluster.test_images import have_images
+from tests.ingest.runtimes.apptainer.conftest import labels_of, write_archive
+from zoo.cards.discovery import find_family
+from zoo.places import image_files
 
 pytestmark = pytest.mark.cluster
 Molecules = Callable[[int], str]
@@ -151,3 +157,23 @@ def test_a_head_that_is_lost_is_a_loud_error_and_another_ray_goes_on(
     assert "Ray on this machine: 1 node" in said
     assert "12 systems already stored" in said
     assert len(vectors(cluster.layout.store)) == 2 * 12
+
+
+def test_a_task_starts_an_image(
+    cluster: Cluster,
+    molecules: Molecules,
+    local_vectors: LocalVectors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = have_images(tmp_path, monkeypatch)
+    toy = find_family("toy")
+    archive = read_archive(write_archive(image_files() / "toy-1.tar", labels_of(toy)))
+    line = ["toy", molecules(5)]
+    cluster.ingest(*line, "--address", "local", "--runtime", "apptainer")
+    assert "runtime apptainer" in cluster.log(0)
+    assert log.read_text().count('["exec", ') >= 1
+    with connect(cluster.layout.store, read_only=True) as connection:
+        query = "SELECT DISTINCT runtime, image FROM runs"
+        assert connection.execute(query).fetchall() == [("apptainer", archive.image_id)]
+    assert vectors(cluster.layout.store) == local_vectors(*line, "--runtime", "venv")
