@@ -19,7 +19,8 @@ def share_bytecode(environment: Path, others: Iterable[Path]) -> int:
     """Link the bytecode that other environments have of the very files of an environment.
 
     Python compares it with the time and size of its source, as it does with its own, and replaces
-    a file of bytecode instead of writing to it. So no environment depends on another.
+    a file of bytecode instead of writing to it. So no environment depends on another. What another
+    user has written is not linked, as it decides what runs.
 
     Args:
         environment: A new environment.
@@ -41,11 +42,12 @@ def _link(cache: Path, target: Path, names: Iterable[str]) -> int:
     """Link what is missing in a folder of bytecode, and return how many files that is."""
     if not target.parent.is_dir():
         return 0
-    linked = 0
+    linked, user = 0, os.geteuid()
     for name in names:
         source = f"{name.partition('.')[0]}.py"
         with suppress(OSError):  # it is there already, or is no module of both, or has gone
-            if (cache.parent / source).samefile(target.parent / source):
+            same = (cache.parent / source).samefile(target.parent / source)
+            if same and (cache / name).stat().st_uid == user:
                 target.mkdir(exist_ok=True)
                 os.link(cache / name, target / name)
                 linked += 1

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ingest.runtimes.bytecode import share_bytecode
 
 MODULES = "lib/python/site-packages"
@@ -52,3 +54,13 @@ def test_the_same_file_is_compiled_once(tmp_path: Path) -> None:
     assert run_in(second)[1:] == ["elsewhere", "second"]
     assert shared.read_bytes() == before
     assert run_in(first)[1:] == ["here", "first"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another user's")
+def test_what_another_user_has_compiled_is_left_alone(tmp_path: Path) -> None:
+    first, second = (make_environment(tmp_path / name, name) for name in ("first", "second"))
+    (first / "same.py").write_text("def where():\n    return 'here'\n")
+    os.link(first / "same.py", second / "same.py")
+    run_in(first)
+    os.chown(bytecode(first, "same"), 65534, 65534)
+    assert share_bytecode(tmp_path / "second", [tmp_path / "first"]) == 0
