@@ -7,6 +7,8 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from query.engine.compared_models import VectorsLike
 from query.engine.comparison import Comparison
@@ -18,6 +20,7 @@ from query.statistics.conditioning import Description, Left, null_spread
 Table = VectorsLike | Callable[[], VectorsLike]
 NOTHING = 1e-6  # of the variance: what is less is the rounding of the vectors and of the fit
 MUCH = 0.05  # of the degrees of freedom, from which on values change by their loss alone
+SOME = 64  # systems, which nearly always show that not all vectors are the same
 FEWEST = 4  # systems, below which no metric has a value
 SCALED = ("l2", "max")  # the normalizations that scale each vector
 
@@ -125,12 +128,13 @@ class Conditioned:
             self.shares[i] = 1.0
             raise Undefined(f"nothing is left of {name}: it is what is given")
         x = _read(self._tables[i])
-        # Refuses what has no value as it is.
-        self._require_paired(name, len(normalize(x, self._normalization, name)))
+        table = as_float64(x, name)
+        if _may_be_undefined(x, table.numpy(), self._normalization):
+            normalize(x, self._normalization, name)
+        self._require_paired(name, len(table))
         description = self._shuffled if shuffled else self._description
         if isinstance(description, str):
             raise Undefined(description)
-        table = as_float64(x, name)
         near_one(table)
         scaled = self._normalization in SCALED
         penalty = self._penalties.get(i) if shuffled else None
@@ -168,6 +172,18 @@ class _Comparison(Comparison):
         if a not in self._lost or b not in self._lost:
             return 1.0
         return null_spread(self.n, self._lost[a], self._lost[b])
+
+
+def _may_be_undefined(x: VectorsLike, table: NDArray[np.float64], normalization: str) -> bool:
+    """Return whether vectors may have no value as they are, which costs more to know for sure."""
+    if normalization in SCALED and not table.any(axis=1).all():
+        return True
+    some = x[:SOME] if isinstance(x, Tensor) else np.asarray(x)[:SOME]
+    try:
+        normalize(some, normalization)
+    except Undefined:
+        return True
+    return False
 
 
 def require_normalization(normalization: str) -> None:

@@ -119,15 +119,16 @@ class Description:
         strengths, directions = self._decompose(roots)
         mean, about = _weighted(x, roots)
         along = directions.T @ about
-        total, sizes = float(np.square(about).sum()), np.square(along).sum(axis=1)
+        total, sizes = float(np.vdot(about, about)), np.square(along).sum(axis=1)
         chosen, share = _choose_penalty(strengths, total, sizes, len(x))
         penalty = chosen if penalty is None else penalty
         kept = np.ones(len(along))
         if np.isfinite(penalty):
             kept = penalty / (strengths + penalty)
         taken = 1 - np.square(kept)
-        left = about - directions @ ((1 - kept)[:, None] * along)
-        part = float(np.square(left).sum()) / total
+        left = about
+        left -= directions @ ((1 - kept)[:, None] * along)
+        part = float(np.vdot(left, left)) / total
         freedom = len(x) - 1 - len(kept) + float(np.square(kept).sum())
         noise = _noise(left, mean, freedom, to_one_length=to_one_length)
         seen = taken > VISIBLE
@@ -166,21 +167,25 @@ def null_spread(n: int, lost_a: float, lost_b: float) -> float:
 def _weighted(x: Floats, roots: Floats) -> tuple[Floats, Floats]:
     """Return the weighted mean, and the rows about it times the roots of their weights, (n, d)."""
     weights = np.square(roots)
-    mean: Floats = (weights * x).sum(axis=0) / weights.sum()
-    return mean, roots * (x - mean)
+    mean: Floats = (weights.T @ x)[0] / weights.sum()
+    about = x - mean
+    return mean, about if roots.min() == 1 else np.multiply(about, roots, out=about)
 
 
 def _roots_of_weights(x: Floats) -> Floats:
     """Return the roots of the weights of the systems, (n, 1), at most 1."""
-    center, distances = x.mean(axis=0), np.empty(len(x))
+    about = x - x.mean(axis=0)
+    squares = np.einsum("ij,ij->i", about, about)
+    center, distances = np.zeros(x.shape[1]), np.sqrt(squares)
     for _ in range(STEPS):
-        distances = np.sqrt(np.square(x - center).sum(axis=1))
         nearness = 1 / np.maximum(distances, NEGLIGIBLE * distances.max())
-        center = nearness @ x / nearness.sum()
+        center = nearness @ about / nearness.sum()
+        distances = np.sqrt(np.maximum(squares - 2 * (about @ center) + center @ center, 0))
     limit = FAR * float(np.median(distances))
     if limit == 0:  # at least half of the vectors are one
         return np.ones((len(x), 1))
-    return (limit / np.maximum(distances, limit))[:, None]
+    roots: Floats = limit / np.maximum(distances, limit)
+    return roots[:, None]
 
 
 def _choose_penalty(strengths: Floats, total: float, sizes: Floats, n: int) -> tuple[float, float]:
@@ -203,7 +208,7 @@ def _choose_penalty(strengths: Floats, total: float, sizes: Floats, n: int) -> t
 
 def _noise(left: Floats, mean: Floats, freedom: float, *, to_one_length: bool) -> float:
     """Return the squared length of one system's noise that shows."""
-    noise = float(np.square(left).sum()) / freedom
+    noise = float(np.vdot(left, left)) / freedom
     length = float(mean @ mean)
     if not to_one_length or length == 0:
         return noise
