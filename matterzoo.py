@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MatterzooError
-from zoo.imports import leave_out
+from zoo.imports import OURS, leave_out
 from zoo.variables import NO_SPINNING
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def align(
 
     Returns:
         The value, or the reason why there is none (also if the arrays do not fit), n, the null's
-        mean and standard deviation, the p-value, the calibrated value and the interval; of an
-        estimate also its standard error and how many rows it is from, and what the given explains.
+        mean and standard deviation, p, the calibrated value, the interval, what the given explains;
+        of an estimate also its standard error and how many rows it is from.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -132,8 +132,7 @@ def ingest(model: str, dataset: str | Path, **options: Any) -> None:
 
     Args:
         model: A model's id, or several separated by commas; 'bundled' is all that need no download.
-        dataset: The name of a dataset, or several separated by commas; or a file of systems, a
-            folder, or a glob of files.
+        dataset: Names of datasets separated by commas; or a file, folder or glob of files.
         options: Those of `matterzoo ingest --help`, such as store, limit, device or runtime.
 
     Raises:
@@ -167,8 +166,7 @@ def load_vectors(
 
     Args:
         model: A new id: lower-case letters, digits, dots and dashes.
-        dataset: The name of a dataset, or the systems that were embedded: a file, a folder or a
-            glob of files.
+        dataset: The name of a dataset, or the file, folder or glob of files that was embedded.
         ids: N ids of systems, with or without 'dataset/' before them.
         vectors: (n, d) finite numbers, row i of system ids[i].
         options: Store, name, title, license, limit, yes, as of `matterzoo ingest --help`.
@@ -265,10 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     before = signal.signal(signal.SIGTERM, _interrupt)
-    for name, value in NO_SPINNING.items():
-        os.environ.setdefault(name, value)
+    os.environ |= NO_SPINNING | dict(os.environ)
     if arguments is None:  # the process has no other purpose
-        leave_out("pandas", ("matterzoo", "zoo", "schemas", "ingest", "query"))
+        leave_out("pandas", OURS)
     try:
         from zoo.command_line import run
 

@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from importlib.abc import MetaPathFinder
 from types import FrameType, ModuleType
 
+OURS = ("matterzoo", "zoo", "schemas", "ingest", "query")  # the top-level modules of the project
+
 
 class _LeftOut(MetaPathFinder):
     """Finds nothing, but refuses one package to some modules."""

@@ -3,15 +3,18 @@
 -- models that are alike are close to each other. Several datasets are separated by commas.
 WITH found AS MATERIALIZED (
     SELECT name, place, m.*
-    FROM (SELECT unnest(string_split_regex(getvariable('dataset'), ', *')) AS name,
-                 generate_subscripts(string_split_regex(getvariable('dataset'), ', *'), 1) AS place) d,
+    FROM (
+        SELECT unnest(names) AS name, generate_subscripts(names, 1) AS place
+        FROM (SELECT string_split_regex(getvariable('dataset'), ', *') AS names)
+    ) d,
     LATERAL (FROM alignment_matrix(
         dataset := d.name, metric := getvariable('metric'), k := getvariable('k')::BIGINT,
         estimator := getvariable('estimator'), permutations := 0, ordered := true
     )) m
 ), aligned AS (
     SELECT *,
-           dense_rank() OVER (PARTITION BY place ORDER BY place_a NULLS LAST, model_a) AS line_number,
+           dense_rank() OVER (PARTITION BY place ORDER BY place_a NULLS LAST, model_a)
+               AS line_number,
            dense_rank() OVER (PARTITION BY place ORDER BY place_b NULLS LAST, model_b)
                AS column_number
     FROM found
