@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from zoo.encoder import SYMBOLS, Encoder, NotApplicable, System
 
 Options = Mapping[str, Any]
+LAYER = "layer-"  # begins the names of layers, which end in their number
 
 
 def symbols(system: System) -> list[str]:
@@ -103,6 +104,9 @@ class FamilyEncoder(Encoder):
 
     The option `template` has the fields of FIELDS. `max_tokens` is the length at which the text is
     cut; its end is lost. `decimals` is for numbers in Å, where the template holds any.
+
+    The representation `sentence` is the mean of the last hidden states, scaled to length 1.
+    `layer-0`, the embedding of the word pieces, and so on are the same of each layer.
     """
 
     def __init__(
@@ -148,12 +152,19 @@ class FamilyEncoder(Encoder):
         tokens = pad_sequence(list(items), batch_first=True)
         lengths = torch.tensor([len(item) for item in items])
         mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).to(self.device)
-        hidden = self.network(
-            input_ids=tokens.to(self.device), attention_mask=mask.long()
-        ).last_hidden_state
-        mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-        vectors = list(normalize(mean, dim=1).float().cpu().numpy())
-        return {name: vectors for name in representations}
+        found = self.network(
+            input_ids=tokens.to(self.device),
+            attention_mask=mask.long(),
+            output_hidden_states=any(name.startswith(LAYER) for name in representations),
+        )
+        vectors = {}
+        for name in representations:
+            hidden = found.last_hidden_state
+            if name.startswith(LAYER):
+                hidden = found.hidden_states[int(name.removeprefix(LAYER))]
+            mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+            vectors[name] = list(normalize(mean, dim=1).float().cpu().numpy())
+        return vectors
 
 
 def load(folder: Path, untrained_seed: int | None) -> torch.nn.Module:
