@@ -41,6 +41,7 @@ from zoo.places import ROOT
 
 PROBE = """
 import importlib.metadata, json, os, pathlib, sys
+import numpy.testing  # imports some of NumPy's own tests
 parts = ("torch", "env", "matterzoo")
 unwanted = ("/root/.cache", "/tmp/requirements.lock", "/wheels", "/opt/uv")
 tools = ("uv", "pip", "cc", "gcc")
