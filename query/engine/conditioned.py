@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -83,10 +83,13 @@ class Conditioned:
             self._compared[key] = _Comparison(tables, self._lost, **self._how)
         return self._compared[key]
 
-    @property
-    def loses_much(self) -> bool:
-        """Whether so many degrees of freedom are taken from a model that values change by that."""
-        return max(self._lost.values(), default=0.0) > MUCH * self._n
+    def loses_much(self, models: Iterable[int]) -> bool:
+        """Return whether one of some models loses so many degrees of freedom that values change.
+
+        Args:
+            models: The numbers of models that have been asked for.
+        """
+        return any(self._lost.get(i, 0.0) > MUCH * self._n for i in models)
 
     @cached_property
     def _description(self) -> Description | str:

@@ -150,11 +150,13 @@ def _values_of_shuffled(
     how: dict[str, Any],
 ) -> list[float | None]:
     """Return the values with the description shuffled; None where too little is taken to matter."""
-    if not conditioned.loses_much or not metrics:
-        return [None] * (len(metrics) * len(pairs))
-    comparison = conditioned.compare(whole=whole, shuffled=True)
-    found = align_all(comparison, metrics, pairs, **how | {"subsamples": 0, "null_of_best": False})
-    return [alignment.value for _, _, alignment in found]
+    values: dict[tuple[str, Pair], float | None] = {}
+    if some := [pair for pair in pairs if conditioned.loses_much(pair)]:
+        comparison = conditioned.compare(whole=whole, shuffled=True)
+        how = how | {"subsamples": 0, "null_of_best": False}
+        found = align_all(comparison, metrics, some, **how)
+        values = {(name, pair): alignment.value for name, pair, alignment in found}
+    return [values.get((name, pair)) for name in metrics for pair in pairs]
 
 
 def align(

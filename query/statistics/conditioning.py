@@ -12,7 +12,11 @@ Definition: with the features of the description standardized, centered, and dec
 Long vectors. A few vectors far from the rest would decide the fit, and some models have them. So a
     system whose distance ℓ from the geometric median (Weiszfeld) is more than FAR times the median
     distance counts with the weight (FAR · median / ℓ)²: the rows of X and of the description are
-    multiplied by its root before the fit, and what is left is divided by it afterwards.
+    multiplied by its root before the fit, and what is left is divided by it afterwards. Where the
+    description of the system lies as far from the rest, in units of its own median distance, the
+    vector is long because of what is described: so ℓ is divided by that distance. (Sizes are
+    skewed: by ℓ alone, more than half of the pairs that share only the size had p ≤ 0.05.) If more
+    than half of the vectors are one, all count alike.
 Penalty: generalized cross-validation (Golub, Heath, Wahba, Technometrics 21, 215 (1979)) finds the
     λ that predicts best, of PENALTIES times the largest s_k, or ∞, which explains nothing. A tenth
     of it is taken: at the best λ for prediction, what the penalty leaves of the description is as
@@ -42,9 +46,10 @@ Shuffled. To take q of n degrees of freedom changes values even if the descripti
     what the description explains of an alignment is the difference to that, not to the value
     without it.
 
-What this cannot do: take out what depends on the description otherwise than linearly; and tell much
-if the description has about as many features as there are systems, as then most of what is left is
-expected noise.
+What this cannot do: take out what depends on the description otherwise than linearly; tell much if
+the description has about as many features as there are systems, as then most of what is left is
+expected noise; and give p for models whose noise is far larger in some systems than in others, the
+same ones in both, since what is given back is that of noise of one size.
 """
 
 from __future__ import annotations
@@ -60,6 +65,7 @@ Floats = NDArray[np.float64]
 PENALTIES = np.logspace(-9, 3, 49)
 UNDERSMOOTHED = 0.1  # of the penalty that predicts best
 NEGLIGIBLE = 1e-10  # of the largest s_k: weaker directions of a description are rounding
+SAME = 1e-6  # of the largest distance: what is nearer is one vector; distances round to 1e-8
 VISIBLE = 0.01  # a direction of which less is taken is not given back
 FAR = 2.0  # times the median distance, beyond which a vector counts less
 STEPS = 10  # toward the geometric median
@@ -98,6 +104,7 @@ class Description:
             tables: Its features, each table (n, g), standardized: mean 0 and deviation 1.
         """
         self._features = np.hstack(tables)
+        self._remoteness = np.maximum(1, _remoteness(self._features))
 
     def of_systems(self, order: NDArray[np.int64]) -> Description:
         """Return the description with its rows in another order.
@@ -115,7 +122,7 @@ class Description:
             to_one_length: Whether they are scaled to one length afterwards.
             penalty: λ; None for the one that the vectors ask for.
         """
-        roots = _roots_of_weights(x)
+        roots = self._roots_of_weights(x)
         strengths, directions = self._decompose(roots)
         mean, about = _weighted(x, roots)
         along = directions.T @ about
@@ -135,6 +142,11 @@ class Description:
         back = directions[:, seen] * np.sqrt(noise * taken[seen])
         lost = float(taken.sum())
         return Left(mean + left / roots, back / roots, penalty, lost, share, part, freedom)
+
+    def _roots_of_weights(self, x: Floats) -> Floats:
+        """Return the roots of the weights of the systems, (n, 1), at most 1."""
+        roots: Floats = FAR / np.maximum(_remoteness(x) / self._remoteness, FAR)
+        return roots[:, None]
 
     def _decompose(self, roots: Floats) -> tuple[Floats, Floats]:
         """Return s_k, (directions,), and u_k as columns, (n, directions), of weighted features."""
@@ -172,20 +184,28 @@ def _weighted(x: Floats, roots: Floats) -> tuple[Floats, Floats]:
     return mean, about if roots.min() == 1 else np.multiply(about, roots, out=about)
 
 
-def _roots_of_weights(x: Floats) -> Floats:
-    """Return the roots of the weights of the systems, (n, 1), at most 1."""
+def _remoteness(x: Floats) -> Floats:
+    """Return distances from the geometric median in units of their median, (n,).
+
+    If more than half of the rows are one, all are 1.
+    """
     about = x - x.mean(axis=0)
     squares = np.einsum("ij,ij->i", about, about)
-    center, distances = np.zeros(x.shape[1]), np.sqrt(squares)
+
+    def distances_from(center: Floats) -> Floats:
+        found: Floats = np.maximum(squares - 2 * (about @ center) + center @ center, 0)
+        return np.sqrt(found)
+
+    distances = np.sqrt(squares)
     for _ in range(STEPS):
         nearness = 1 / np.maximum(distances, NEGLIGIBLE * distances.max())
-        center = nearness @ about / nearness.sum()
-        distances = np.sqrt(np.maximum(squares - 2 * (about @ center) + center @ center, 0))
-    limit = FAR * float(np.median(distances))
-    if limit == 0:  # at least half of the vectors are one
-        return np.ones((len(x), 1))
-    roots: Floats = limit / np.maximum(distances, limit)
-    return roots[:, None]
+        distances = distances_from(nearness @ about / nearness.sum())
+    # Ten steps do not end at a vector that many systems have, but no other is nearer to their end.
+    apart = distances_from(about[distances.argmin()])
+    if np.median(apart) <= SAME * apart.max():
+        return np.ones(len(x))
+    found: Floats = distances / np.median(distances)
+    return found
 
 
 def _choose_penalty(strengths: Floats, total: float, sizes: Floats, n: int) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class Alignment:
         given_share_a, given_share_b: The share of the variance of either model that a given
             description explains; None if none is given.
         given_shuffled: The value if the given description were of other systems; None if it takes
-            few degrees of freedom.
+            few degrees of freedom from both models.
     """
 
     value: float | None

@@ -68,6 +68,48 @@ def test_models_that_share_only_the_given_are_at_chance() -> None:
         assert np.mean(found <= 0.05) > 0.8, name
 
 
+def sharing_only_the_size(random: Random, d: int = 10) -> tuple[Matrix, Matrix, Matrix]:
+    """Return two models that see the size of systems, which is skewed, each with its own noise."""
+    size = np.round(np.exp(2.5 + random.normal(size=N))) + 1
+    given = np.column_stack([size, np.log(size)])
+    scaled = (given - given.mean(axis=0)) / given.std(axis=0)
+    mapped = scaled @ random.normal(size=(2, d))
+    a, b = (mapped @ rotation(random, d) + 0.3 * random.normal(size=(N, d)) + 2 for _ in range(2))
+    return a, b, given
+
+
+def test_models_that_share_only_a_skewed_description_are_at_chance() -> None:
+    random, found = Random(13), []
+    for pair in range(PAIRS):
+        a, b, given = sharing_only_the_size(random)
+        row = align(a, b, "cka", permutations=PERMUTATIONS, seed=pair, given=given)
+        assert row.p_value is not None and row.given_share_a is not None and row.given_share_a > 0.5
+        found.append(row.p_value)
+    assert np.mean(np.array(found) <= 0.05) <= 0.25  # with weights by the length alone: 0.53
+
+
+def test_the_same_is_taken_from_a_model_of_few_vectors_however_it_is_turned() -> None:
+    random = Random(13)
+    given = 3 * random.normal(size=(N, 3))
+    given[:48] = given[0] + 0.3 * random.normal(size=(48, 3))
+    x = given @ random.normal(size=(3, 6)) + 0.1 * random.normal(size=(N, 6)) + 2
+    x[:48] = x[0]
+    description = Description([(given - given.mean(axis=0)) / given.std(axis=0)])
+    turned = [x, *(x @ rotation(random, 6) for _ in range(10))]
+    shares = [description.take_out(each, to_one_length=True).share for each in turned]
+    assert shares == pytest.approx([shares[0]] * 11, abs=1e-6) and shares[0] > 0.9
+
+
+def test_a_third_model_changes_no_row_of_two_others() -> None:
+    random = Random(14)
+    c, _, given = sharing_only_the_given(random)
+    a, b = random.normal(size=(2, N, 10))
+    left = Conditioned([a, b, c], {"given": given}, names=["a", "b", "c"], n=N, k=K)
+    rows = {pair: row for _, pair, row in align_conditioned(left, ["cka"], [(0, 1), (0, 2)])}
+    assert rows[0, 1].given_shuffled == align(a, b, "cka", given=given).given_shuffled is None
+    assert rows[0, 2].given_shuffled is not None
+
+
 def test_what_they_share_beyond_the_given_is_found() -> None:
     for name, found in p_values(2, 8, extra=1.5).items():
         assert np.mean(found <= 0.05) > 0.8, name
