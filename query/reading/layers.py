@@ -20,8 +20,7 @@ class Layer:
 
     Attributes:
         source: Its representation.
-        depth: 0 for the embedding of the input, 1 for the last layer; None if the representation is
-            no layer.
+        depth: 0 for `layer-0`, 1 for the last layer; None if the representation is no layer.
     """
 
     source: Source

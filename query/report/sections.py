@@ -99,8 +99,8 @@ SECTIONS = (
         "Of many pairs some stand out by chance, so its p-value is that of the best pair: how "
         "often the best of all pairs is as much alike once the systems of one model are "
         "shuffled. Layers of one model are much alike, so that neighboring cells are no "
-        "independent evidence. Models whose layers are in the store are shown: "
-        "`--representation layers` adds them.",
+        "independent evidence. The first ten pairs of models whose layers are in the store are "
+        "shown, by name; `--representation layers` adds layers.",
         [Panel("layer_alignment", figures.layer_alignment, per_layered_pair)],
     ),
     Section(

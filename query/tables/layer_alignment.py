@@ -102,10 +102,12 @@ def layer_alignment(
         names = [find_dataset(connection, dataset)]
     for model, layers in zip((model_a, model_b), both, strict=True):
         if not names or not layers.keys() >= set(names):
+            model_id, _, named = model.partition("#")
+            asked = named or ("layers" if pooling == MEAN else f"layers:{pooling}")
             raise ValueError(
                 f"no layers of {model} on {dataset or 'a dataset of the other'}, only on "
-                f"{', '.join(layers)}: `matterzoo ingest {model.partition('#')[0]} "
-                f"{dataset or 'DATASET'} --representation layers` adds them"
+                f"{', '.join(layers)}: `matterzoo ingest {model_id} {dataset or 'DATASET'} "
+                f"--representation {asked}` adds them"
             )
     options = options or Options()
     rows: list[Row] = []

@@ -64,7 +64,8 @@ class Layers(Card):
     forward pass gives any of them; the last one is the default representation.
 
     Attributes:
-        first: What `layer-0` is, in words: the embedding of the input.
+        first: What `layer-0` is, in words: the embedding of the input; or, where all nodes begin
+            alike, what the first layer makes of them.
         others: What `layer-1` and the others are, in words, with {i} for the number.
         level: As of a `Representation`.
         channels: As of a `Representation`.

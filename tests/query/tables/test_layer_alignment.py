@@ -138,6 +138,10 @@ def test_another_pooling_has_layers_of_its_own(layers: Connection) -> None:
             "no layers of tall on molecules, only on crystals: `matterzoo ingest tall molecules "
             "--representation layers` adds them",
         ),
+        (
+            "'tall#layer-3', 'deep', dataset := 'molecules'",
+            "only on crystals: `matterzoo ingest tall molecules --representation layer-3` adds",
+        ),
         ("'deep', 'wide', pooling := 'median'", "unknown pooling 'median'"),
         ("'deap', 'wide'", "no model 'deap' in this store; did you mean 'deep'"),
     ],
