@@ -93,9 +93,9 @@ def embed(
     for name, dataset in zip(names, found, strict=True):
         try:
             made = prepare_dataset(layout, dataset, may_load=not executor.schedules)
-            requests[name] = _make_requests(made, selections, settings, dataset.sample)
             left = _make_requests(made, out, settings, dataset.sample)
             lacking[name] = [request for request in left if lacks_any(layout, request)]
+            requests[name] = _make_requests(made, selections, settings, dataset.sample)
         except (DatasetError, StoreError, OSError) as error:
             _report_dataset(layout, dataset.name, error, alone=len(names) == 1)
             failed.append(dataset.name)

@@ -14,7 +14,7 @@ from ingest.executors.shared.submission import (
     lock_submissions,
 )
 from ingest.executors.slurm.claims import may_be_hidden
-from ingest.executors.slurm.engine import SlurmError, live_jobs
+from ingest.executors.slurm.engine import SlurmError, hides_jobs, live_jobs
 from ingest.executors.slurm.overview import chunk_states
 from ingest.executors.slurm.strips import StripJobs, list_matrices
 from ingest.layout import Layout
@@ -111,15 +111,16 @@ def clean_matrices(
             "`matterzoo du` shows them, or outdated. Nothing was removed"
         )
     chosen = [StripJobs(layout, key) for key in named]
-    for matrix in chosen:
-        _refuse_at_work(matrix)
-    lines = [f"{matrix.folder} ({megabytes(sum(_sizes(matrix)))})" for matrix in chosen]
-    if len(chosen) > 1:
-        confirm(lines, f"This would remove {len(chosen)} matrices", yes)
-    for matrix in chosen:
-        matrix.kept.unlink(missing_ok=True)
-        if matrix.folder.exists():
-            shutil.rmtree(matrix.folder)
+    with lock_submissions(layout):  # nobody submits their strips meanwhile
+        for matrix in chosen:
+            _refuse_at_work(matrix)
+        lines = [_describe_matrix(matrix) for matrix in chosen]
+        if len(chosen) > 1 or any(_may_have_hidden_jobs(matrix) for matrix in chosen):
+            confirm(lines, f"This would remove {len(chosen)} of the matrices", yes)
+        for matrix in chosen:
+            matrix.kept.unlink(missing_ok=True)
+            if matrix.folder.exists():
+                shutil.rmtree(matrix.folder)
     return lines
 
 
@@ -139,6 +140,24 @@ def _refuse_at_work(matrix: StripJobs) -> None:
             f"matrix {matrix.key} has jobs that are not over; `matterzoo cancel {matrix.key}` ends "
             "them. Nothing was removed"
         )
+
+
+def _may_have_hidden_jobs(matrix: StripJobs) -> bool:
+    """Return whether another user has submitted strips, whose jobs squeue may not show this one."""
+    if not matrix.is_on_slurm or matrix.is_kept:
+        return False
+    return _submitter(matrix) != user_name() and hides_jobs()
+
+
+def _submitter(matrix: StripJobs) -> str:
+    return user_name((matrix.folder / "array.sbatch").stat().st_uid)
+
+
+def _describe_matrix(matrix: StripJobs) -> str:
+    about = megabytes(sum(_sizes(matrix)))
+    if _may_have_hidden_jobs(matrix):
+        about += f"; whether {_submitter(matrix)} has a job left, Slurm does not show you"
+    return f"{matrix.folder} ({about})"
 
 
 def _sizes(matrix: StripJobs) -> Iterator[int]:

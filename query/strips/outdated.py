@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from query import connect
+from query.reading.files import find_damage
 from query.strips.question import FILE, StripsError, question_folder, read_question
 
 
@@ -28,8 +29,11 @@ def find_outdated(store: str | Path) -> frozenset[str]:
 
 def _is_outdated(connection: duckdb.DuckDBPyConnection, folder: Path) -> bool:
     try:
-        return read_question(folder).key(connection) != folder.name
+        question = read_question(folder)
+        changed = question.key(connection) != folder.name
     except StripsError:  # what is asked for cannot be read, which says nothing about the vectors
         return False
     except (ValueError, TypeError):  # the store lacks a model, or today's code an option
         return True
+    # Where all models are asked for, one whose files are damaged is passed over until it is mended.
+    return changed and not find_damage(connection, question.dataset)

@@ -56,7 +56,8 @@ def find_claims_elsewhere(layout: Layout) -> Claims:
     Raises:
         StoreError: What live jobs compute is not known, since their submission is damaged.
     """
-    if not any(_unsettled(each) for each in list_submissions(layout) if each.engine == "slurm"):
+    submissions = [each for each in list_submissions(layout) if each.engine == "slurm"]
+    if not any(each.fault is not None or _unsettled(each) for each in submissions):
         return Claims()
     try:
         claims = find_claims(layout)

@@ -124,7 +124,11 @@ def test_what_a_command_has_ray_compute_is_claimed_while_it_lives(
     monkeypatch.setenv("PATH", "/nowhere")
     assert find_claims_elsewhere(layout) == Claims()
     assert capfd.readouterr().out.count("Slurm") == 0
-    submit(layout, "20260102-000000-abcd", second, None)
+    later = submit(layout, "20260102-000000-abcd", second, None)
+    assert find_claims_elsewhere(layout) == Claims()
+    assert "jobs of Slurm may be at some chunks" in capfd.readouterr().out
+    (later.folder / "load.sbatch").touch()
+    (later.folder / "submission.json").write_text("{")  # what its jobs compute is not known
     assert find_claims_elsewhere(layout) == Claims()
     assert "jobs of Slurm may be at some chunks" in capfd.readouterr().out
 
