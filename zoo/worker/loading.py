@@ -90,6 +90,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.startswith(f"{DRAWING}."):  # as a missing library is told, with what to do
+            lacking = next(each for each in LIBRARIES if not _is_there(each))
+            raise ModuleNotFoundError(
+                f"{fullname} needs {lacking}: cannot open shared object file", name=fullname
+            )
         if fullname != DRAWING:
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)

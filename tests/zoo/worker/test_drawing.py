@@ -15,6 +15,7 @@ LACKING = "libXrender.so.1: cannot open shared object file: No such file or dire
 CODE = """
 import sys
 from zoo.worker import loading
+from zoo.worker.errors import explain_missing_library
 
 loading.LIBRARIES = sys.argv[1:]
 loading.do_without_drawing()
@@ -22,8 +23,8 @@ from rdkit.Chem import Draw
 from rdkit.Chem.Draw import rdMolDraw2D
 try:
     from rdkit.Chem.Draw.IPythonConsole import drawOptions
-except ImportError:
-    print("no console")
+except ImportError as error:
+    print(explain_missing_library(error).split(".")[0])
 try:
     rdMolDraw2D.MolDraw2DSVG(300, 300)
 except ImportError as error:
@@ -57,7 +58,7 @@ def test_a_library_that_is_missing_keeps_no_package_from_being_imported(package:
     done = run(package, "libnothing.so.9")
     assert done.returncode == 0, done.stderr
     needs = "rdkit.Chem.Draw.rdMolDraw2D.MolDraw2DSVG needs the system's libraries libnothing.so.9"
-    assert done.stdout.splitlines() == ["no console", needs]
+    assert done.stdout.splitlines() == ["The system has no libnothing", needs]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libc.so.6 is Linux's")
