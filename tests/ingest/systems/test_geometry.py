@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -9,11 +10,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ingest.systems import geometry
 from ingest.systems.geometry import nearest_pair
 from ingest.systems.validation import MIN_CELL_HEIGHT
 
 COORDINATES = st.lists(st.tuples(*[st.integers(-30, 30)] * 3), min_size=1, max_size=6, unique=True)
 SHAPES = st.tuples(*[st.integers(8, 40)] * 3, *[st.integers(-20, 20)] * 3)
+
+
+@pytest.fixture(scope="module", params=[0, geometry.FEW], ids=["tree", "pairs"], autouse=True)
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the pairs found by a tree, as of many atoms, and by comparing all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "FEW", request.param)
+        yield
 
 
 @settings(deadline=None)
