@@ -138,7 +138,7 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 
 test: demo-envs lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
-	    -n auto --dist loadfile --no-loadscope-reorder
+	    -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
 bench: demo-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
