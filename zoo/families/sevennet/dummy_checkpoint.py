@@ -26,8 +26,8 @@ NATURAL = "8x0e+4x1o+2x2e"
 BOTH = "4x0o+8x0e+4x1o+4x1e+2x2o+2x2e"
 # Beginning of a model's id: irreps of the features, from the embedding to the last layer.
 LAYERS = {
-    "sevennet-omni-i12": ["8x0e", NATURAL, NATURAL, NATURAL, "8x0e"],
-    "sevennet-": ["8x0e", NATURAL, BOTH, NATURAL, "8x0e"],
+    "sevennet-omni-i12": ["8x0e", *[NATURAL] * 11, "8x0e"],
+    "sevennet-": ["8x0e", NATURAL, BOTH, BOTH, NATURAL, "8x0e"],
 }
 TASKS = {
     "sevennet-mf": ["mpa", "omat24"],
@@ -55,7 +55,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         "epoch": 1,
     }
     torch.save(checkpoint, folder / model["weights"]["files"][0]["path"])
-    return {name: Irreps(layers[index]).dim for name, index in GATES.items()}
+    scalars = {f"layer-{i}": Irreps(irreps).count("0e") for i, irreps in enumerate(layers)}
+    return {name: Irreps(layers[index]).dim for name, index in GATES.items()} | scalars
 
 
 def configuration(layers: list[str], tasks: list[str]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def configuration(layers: list[str], tasks: list[str]) -> dict[str, Any]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the calculator's energy and the means of the same gates' outputs."""
+    """Return the calculator's energy and the means of the same modules' outputs."""
     path = folder / model["weights"]["files"][0]["path"]
     calculator = SevenNetCalculator(str(path), device="cpu", modal=model["options"]["task"])
     gates = [
@@ -101,6 +102,14 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     for name, index in GATES.items():
         gates[index].register_forward_hook(
             lambda _, __, data, name=name: found.update({name: data["x"].detach().numpy()})
+        )
+    for number, layer in enumerate([calculator.model.onehot_to_feature_x, *gates]):
+        irreps = layer.gate.irreps_out if number else Irreps("8x0e")
+        even = torch.cat([torch.full((each.dim,), str(each.ir) == "0e") for each in irreps])
+        layer.register_forward_hook(
+            lambda _, __, data, name=f"layer-{number}", even=even: found.update(
+                {name: data["x"].detach()[:, even].numpy()}
+            )
         )
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     energy = calculator.get_potential_energy(atoms)

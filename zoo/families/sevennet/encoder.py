@@ -8,6 +8,7 @@ from typing import Any
 import sevenn._keys as KEY
 import torch
 from ase import Atoms
+from e3nn.nn import Gate
 from sevenn.atom_graph_data import AtomGraphData
 from sevenn.checkpoint import SevenNetCheckpoint
 from sevenn.model_build import build_E3_equivariant_model
@@ -20,13 +21,16 @@ from zoo.encoder import ENERGY, Encoder, System
 
 # Counted from the last gate. The last layer keeps scalars only, the layer before it all irreps.
 GATES = {"last_hidden": -1, "equivariant": -2}
+EMBEDDING = "onehot_to_feature_x"  # the module that makes scalars of the elements
 
 
 class FamilyEncoder(Encoder):
     """A SevenNet, or its untrained twin.
 
-    Both representations are per atom: `last_hidden` is the output of the last gate, which is
-    invariant, and `equivariant` that of the gate before it, with all irreps.
+    All representations are per atom: `last_hidden` is the output of the last gate, which is
+    invariant, and `equivariant` that of the gate before it, with all irreps. `layer-0` is the
+    embedding of the elements; `layer-1` and so on are the scalars of even parity in the output of
+    each gate, so that the last of them is `last_hidden`.
 
     In the untrained twin, every trainable parameter has the value that the package's own
     constructor sets after torch.manual_seed: weights drawn at random, and Bessel frequencies at
@@ -53,7 +57,10 @@ class FamilyEncoder(Encoder):
         self.cutoff = self.network.cutoff  # Å
         self.task = model["options"].get("task")
         gates = [name for name in self.network._modules if name.endswith("equivariant_gate")]
-        self.gates = {name: gates[index] for name, index in GATES.items()}
+        layers = {f"layer-{number}": name for number, name in enumerate([EMBEDDING, *gates])}
+        # The module that gives a representation, and which columns of a gate's output are scalars.
+        self.gates = {name: gates[index] for name, index in GATES.items()} | layers
+        self.scalars = {name: scalar_columns(self.network._modules[name].gate) for name in gates}
 
     def prepare(self, system: System) -> AtomGraphData:
         """Return the graph of the structure; it may be periodic in any number of directions."""
@@ -77,19 +84,34 @@ class FamilyEncoder(Encoder):
         self, items: Sequence[AtomGraphData], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
         """Run the layers in turn up to the energy; the forces after it would need gradients."""
-        wanted = {self.gates[name]: name for name in representations}
+        wanted: dict[str, list[str]] = {}
+        for name in representations:
+            wanted.setdefault(self.gates[name], []).append(name)
         sizes = [self.size(item) for item in items]
         found: dict[str, list[Any]] = {}
         data = self.network._preprocess(Batch.from_data_list(list(items)).to(self.device))
         for layer, module in self.network.named_children():
             data = module(data)
-            if layer in wanted:
-                rows = torch.split(data[KEY.NODE_FEATURE].cpu(), sizes)
-                found[wanted[layer]] = [atoms.numpy() for atoms in rows]
+            for name in wanted.get(layer, ()):
+                rows = data[KEY.NODE_FEATURE].cpu()
+                if name not in GATES and layer != EMBEDDING:
+                    rows = rows[:, self.scalars[layer]]
+                found[name] = [atoms.numpy() for atoms in torch.split(rows, sizes)]
             if KEY.PRED_TOTAL_ENERGY in data:
                 break
         found[ENERGY] = data[KEY.PRED_TOTAL_ENERGY].tolist()
         return found
+
+
+def scalar_columns(gate: Gate) -> list[int]:
+    """Return the columns of a gate's output that neither a rotation nor a reflection changes."""
+    irreps = gate.irreps_out
+    return [
+        column
+        for (_, irrep), place in zip(irreps, irreps.slices(), strict=True)
+        if irrep.is_scalar()
+        for column in range(place.start, place.stop)
+    ]
 
 
 def untrained(
