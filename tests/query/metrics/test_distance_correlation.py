@@ -26,7 +26,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 def some_pair(seed: int) -> tuple[Matrix, Matrix]:
     random = np.random.RandomState(seed)
-    n, *dimensions = random.randint([6, 1, 1], [60, 40, 40])
+    # Scaled to one length, vectors of one dimension are signs; if all but one agree, nothing varies
+    n, *dimensions = random.randint([6, 2, 2], [60, 40, 40])
     return related(n, seed, tuple(dimensions), latent=2, noise=random.choice([0.1, 1.0, 10.0]))
 
 
