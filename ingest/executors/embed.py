@@ -85,8 +85,7 @@ def embed(
     found = [dataset.sampled(settings.limit, print_now) for dataset in resolved]
     left_out = offer(layout, selections, found) if offer else ()
     # The cards are read again, with hashes that were recorded just now.
-    selections = [s for s in choose_models(models) if s.model_id not in left_out]
-    out = [selection for selection in choose_models(models) if selection.model_id in left_out]
+    selections, out = _set_apart(choose_models(models), left_out)
     failed: list[str] = []
     requests: dict[str, list[Request]] = {}
     lacking: dict[str, list[Request]] = {}  # of models that are left out, and would have been run
@@ -192,6 +191,16 @@ def _make_requests(
     """Return the requests of all models over a dataset."""
     limit = settings.limit or sample
     return [make_request(selection, made, limit, settings) for selection in selections]
+
+
+def _set_apart(
+    selections: Sequence[Selection], left_out: Collection[str]
+) -> tuple[list[Selection], list[Selection]]:
+    """Return the models that are to be run, and those that are left out, by their ids."""
+    parts: tuple[list[Selection], list[Selection]] = [], []
+    for selection in selections:
+        parts[selection.model_id in left_out].append(selection)
+    return parts
 
 
 def _leave_out_inapplicable(groups: Iterable[Sequence[Request]]) -> list[Request]:
