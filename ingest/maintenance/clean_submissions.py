@@ -67,8 +67,9 @@ def clean_submissions(layout: Layout, names: str, *, yes: bool) -> list[str]:
             )
         if not over:
             raise RequestError(f"no submission of yours for {layout.store} has all its jobs over")
-        lines = [_describe(submission) for submission in over]
-        if len(over) > 1 or any(_may_be_hidden(submission) for submission in over):
+        hidden = [submission for submission in over if _may_be_hidden(submission)]
+        lines = [_describe(submission, submission in hidden) for submission in over]
+        if len(over) > 1 or hidden:
             confirm(lines, f"This would remove {plural(len(over), 'submission')}", yes)
         for submission in over:
             shutil.rmtree(submission.folder)
@@ -114,8 +115,9 @@ def clean_matrices(
     with lock_submissions(layout):  # nobody submits their strips meanwhile
         for matrix in chosen:
             _refuse_at_work(matrix)
-        lines = [_describe_matrix(matrix) for matrix in chosen]
-        if len(chosen) > 1 or any(_may_have_hidden_jobs(matrix) for matrix in chosen):
+        hidden = [matrix for matrix in chosen if _may_have_hidden_jobs(matrix)]
+        lines = [_describe_matrix(matrix, matrix in hidden) for matrix in chosen]
+        if len(chosen) > 1 or hidden:
             confirm(lines, f"This would remove {len(chosen)} of the matrices", yes)
         for matrix in chosen:
             matrix.kept.unlink(missing_ok=True)
@@ -153,9 +155,10 @@ def _submitter(matrix: StripJobs) -> str:
     return user_name((matrix.folder / "array.sbatch").stat().st_uid)
 
 
-def _describe_matrix(matrix: StripJobs) -> str:
+def _describe_matrix(matrix: StripJobs, is_hidden: bool) -> str:
+    """Return a matrix's folder and size. is_hidden: Slurm may not show this user jobs at it."""
     about = megabytes(sum(_sizes(matrix)))
-    if _may_have_hidden_jobs(matrix):
+    if is_hidden:
         about += f"; whether {_submitter(matrix)} has a job left, Slurm does not show you"
     return f"{matrix.folder} ({about})"
 
@@ -184,14 +187,17 @@ def _may_be_hidden(submission: Submission) -> bool:
     return submission.engine == "slurm" and may_be_hidden(submission)
 
 
-def _describe(submission: Submission) -> str:
-    """Return a submission's folder, its size, and what became of its chunks."""
+def _describe(submission: Submission, is_hidden: bool) -> str:
+    """Return a submission's folder, its size, and what became of its chunks.
+
+    is_hidden: Slurm may not show this user jobs of it.
+    """
     size = megabytes(size_on_disk(submission.folder))
     if submission.fault is not None:
         return f"{submission.folder} ({size}; {submission.fault.partition(';')[0]})"
     states = Counter(state for _, state, _ in chunk_states(submission, []))
     chunks = ", ".join(f"{count} {state}" for state, count in states.items())
     about = f"{size}; {plural(sum(states.values()), 'chunk')}: {chunks}"
-    if _may_be_hidden(submission):
+    if is_hidden:
         about += f"; whether {submission.user} has a job left, Slurm does not show you"
     return f"{submission.folder} ({about})"
