@@ -13,20 +13,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from query.figures.alignment_across_datasets import alignment_across_datasets
-    from query.figures.alignment_curve import alignment_curve
-    from query.figures.alignment_matrix import alignment_matrix
-    from query.figures.control_alignment import control_alignment
-    from query.figures.convergence import convergence
-    from query.figures.dimensions import dimensions
     from query.figures.drawing.plot import NothingToDraw, Plot
-    from query.figures.energy_errors import energy_errors
-    from query.figures.information_imbalance_plane import information_imbalance_plane
-    from query.figures.kinship import kinship
-    from query.figures.layer_alignment import layer_alignment
-    from query.figures.model_tree import model_tree
-    from query.figures.system_map import system_map
-    from query.figures.training_effect import training_effect
+    from query.figures.models.alignment_across_datasets import alignment_across_datasets
+    from query.figures.models.alignment_curve import alignment_curve
+    from query.figures.models.alignment_matrix import alignment_matrix
+    from query.figures.models.control_alignment import control_alignment
+    from query.figures.models.convergence import convergence
+    from query.figures.models.information_imbalance_plane import information_imbalance_plane
+    from query.figures.models.kinship import kinship
+    from query.figures.models.layer_alignment import layer_alignment
+    from query.figures.models.model_tree import model_tree
+    from query.figures.models.training_effect import training_effect
+    from query.figures.records.energy_errors import energy_errors
+    from query.figures.vectors.dimensions import dimensions
+    from query.figures.vectors.system_map import system_map
 
 __all__ = [
     "NothingToDraw",
@@ -46,8 +46,14 @@ __all__ = [
     "training_effect",
 ]
 
-# The names that are not defined in a module of the same name.
-_MODULES = {"NothingToDraw": "drawing.plot", "Plot": "drawing.plot"}
+# The names that are defined elsewhere than in a module of the same name in `models`.
+_MODULES = {
+    "NothingToDraw": "drawing.plot",
+    "Plot": "drawing.plot",
+    "dimensions": "vectors.dimensions",
+    "energy_errors": "records.energy_errors",
+    "system_map": "vectors.system_map",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -55,7 +61,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+        module = import_module(f"{__name__}.{_MODULES.get(name, f'models.{name}')}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
@@ -64,7 +70,6 @@ def __getattr__(name: str) -> Any:
             "pip install 'matterzoo[report]'",
             name=error.name,
         ) from error
-    # The import has bound the name to the module; the function takes its place.
     globals()[name] = getattr(module, name)
     return globals()[name]
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import query
-from query.tables.alignment_matrix import alignment_matrix
+from query.tables.models.alignment_matrix import alignment_matrix
 from query.tables.shared.options import Options
 from tests.bench.engine import Size
 from tests.bench.report import Row

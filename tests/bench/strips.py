@@ -13,7 +13,7 @@ from pathlib import Path
 
 import query
 from query.strips.question import Question, question_folder, write_question
-from query.tables.alignment_matrix import alignment_matrix
+from query.tables.models.alignment_matrix import alignment_matrix
 from query.tables.shared.options import Options
 from query.tables.shared.stored import matrices_folder
 from tests.bench.engine import Size

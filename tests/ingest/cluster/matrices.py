@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import query
-from query.tables.alignment_matrix import Row, alignment_matrix
+from query.tables.models.alignment_matrix import Row, alignment_matrix
 from query.tables.shared.options import Options
 from tests.query import stores
 

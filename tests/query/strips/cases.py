@@ -12,7 +12,7 @@ import torch
 import query
 from query.strips.cutting import list_units, pair_units, sum_units
 from query.strips.question import Question, question_folder, write_question
-from query.tables.alignment_matrix import Row, alignment_matrix
+from query.tables.models.alignment_matrix import Row, alignment_matrix
 from query.tables.shared.options import Options
 from tests import vectors as vectors_of
 from tests.query import stores

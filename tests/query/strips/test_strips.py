@@ -24,7 +24,7 @@ from query.strips.outdated import find_outdated
 from query.strips.parts import Parts
 from query.strips.question import Question, StripsError, question_folder
 from query.strips.working import work_on_strips
-from query.tables.alignment_matrix import Row, alignment_matrix
+from query.tables.models.alignment_matrix import Row, alignment_matrix
 from query.tables.shared import stored
 from query.tables.shared.options import Options
 from query.tables.shared.stored import digest_of_code, matrices_folder, read_matrix

@@ -1,0 +1,1 @@
+"""Figures of models: how alike they are, and what that comes from."""

@@ -1,0 +1,1 @@
+"""Figures of what else is on record: energies, scores, training sets."""

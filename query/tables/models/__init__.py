@@ -1,0 +1,1 @@
+"""Table functions of models: how alike they are, and what that comes from."""

@@ -1,0 +1,1 @@
+"""Table functions of what else is on record: energies, scores, training sets."""
