@@ -140,6 +140,8 @@ def _explain_representation(representation: Representation, default: str) -> str
 
 def _explain_layers(model: Model) -> Iterator[Row]:
     if model.layers is None:
+        reason = "they are not named" if model.trainable else "it has no weights"
+        yield "layers", f"none: {model.no_layers or reason}"
         return
     layers = model.layers
     lengths = ", ".join(map(str, dict.fromkeys(layers.dimensions)))

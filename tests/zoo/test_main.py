@@ -107,6 +107,7 @@ def test_info_says_everything_of_the_card(capsys: pytest.CaptureFixture[str]) ->
     assert said["representation"].startswith(
         "composition, default: 118 numbers, of the system, invariant channels"
     )
+    assert said["layers"] == "none: it has no weights"
     assert said["untrained twin"] == "none: there is nothing to train"
     assert said["environment"].endswith("no torch, CPU only, NOT LOCKED: run `matterzoo lock toy`")
 

@@ -126,6 +126,7 @@ class Model(Card):
         weights: Where its weights come from.
         license_weights: The license of the weights.
         layers: The layers of its network, if they are named.
+        no_layers: Why none are named; a model that has weights says one of the two.
         representation: The vectors that it gives, those of its layers behind the others.
         energy: The energy that it predicts; None if it predicts none.
         compute: What it costs.
@@ -148,6 +149,7 @@ class Model(Card):
     weights: Weights
     license_weights: License
     layers: Layers | None = None
+    no_layers: str | None = Field(default=None, min_length=10)
     representation: tuple[Representation, ...] = Field(min_length=1)
     energy: Energy | None = None
     compute: Compute
@@ -176,6 +178,14 @@ class Model(Card):
         if ENERGY in names:
             raise ValueError(
                 f"a representation is named {ENERGY!r}, which is what an encoder calls its energies"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_or_reason(self) -> Model:
+        if self.layers is not None and self.no_layers is not None:
+            raise ValueError(
+                "it names its layers and says in no_layers why it names none; leave one of them out"
             )
         return self
 

@@ -250,6 +250,8 @@ def test_layers_are_named_in_one_table_and_leave_the_hash_of_the_card_as_it_is()
         choose_names(plain.representation, "layers", "toy-1")
     with pytest.raises(ValidationError, match=r"layers.others\n  String should match pattern"):
         Model.model_validate(name_layers(change(layers=LAYERS | {"others": "some block"})))
+    with pytest.raises(ValidationError, match="says in no_layers why it names none"):
+        Model.model_validate(name_layers(change(layers=LAYERS, no_layers="it is one map")))
 
 
 def test_the_last_layer_is_the_default_representation() -> None:
