@@ -1,17 +1,17 @@
-"""Which layers of a model a store has."""
+"""Which layers of a model a store has, and how deep in the network they are."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
 
-from query.reading.selection import Source, find_source, held
+from query.reading.selection import Source, find_sources, held, layer_number
 
-_NAME = re.compile(r"layer-(\d+)(?::\w+)?")
-# The number of the last layer, as the model's card says.
-_LAST = "SELECT json_array_length(card, '$.layers.dimensions') - 1 FROM models WHERE model_id = ?"
+# The models with the number of their last layer, as their cards say.
+_LAST = "SELECT model_id, json_array_length(card, '$.layers.dimensions') - 1 FROM models"
+_HELD = "SELECT DISTINCT model_id, representation FROM ({})"
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,42 @@ def find_layers(
     Raises:
         ValueError: There is no such model or representation, or the store has no layers of it.
     """
-    source = find_source(connection, name)
-    model_id = source.model_id
+    sources = find_sources(connection, name if "#" in name else f"{name}#layers:{pooling}")
+    depths = find_depths(connection, sources)
     rows = connection.execute(
-        f"SELECT representation, dataset FROM ({held(connection)}) WHERE model_id = ?", [model_id]
+        f"SELECT dataset, representation FROM ({held(connection)}) WHERE model_id = ? ORDER BY ALL",
+        [sources[0].model_id],
     ).fetchall()
-    suffix = "" if pooling == "mean" else f":{pooling}"
-    numbers = {each: int(match[1]) for each, _ in rows if (match := _NAME.fullmatch(each))}
-    if "#" in name:
-        wanted = {source.representation}
-    else:
-        wanted = {each for each in numbers if each == f"layer-{numbers[each]}{suffix}"}
-    if not wanted:
-        raise ValueError(
-            f"this store has no layers of {model_id} pooled by their {pooling}: "
-            f"`matterzoo ingest {model_id} DATASET --representation layers{suffix}` adds them, or "
-            f"name one representation: '{model_id}#{source.representation}'"
-        )
-    ((stated,),) = connection.execute(_LAST, [model_id]).fetchall()
-    last = max([*numbers.values(), stated or 0, 1])
-    found: dict[str, list[Layer]] = {}
-    for each, dataset in sorted(rows, key=lambda row: (row[1], numbers.get(row[0], 0))):
-        if each in wanted:
-            is_default = "#" in name and source.is_default
-            depth = numbers[each] / last if each in numbers else None
-            layer = Layer(Source(model_id, each, is_default), depth)
-            found.setdefault(dataset, []).append(layer)
-    return found
+    found: dict[str, list[Layer]] = {dataset: [] for dataset, _ in rows}
+    for source in sources:
+        for dataset, representation in rows:
+            if representation == source.representation:
+                found[dataset].append(Layer(source, depths[source]))
+    return {dataset: layers for dataset, layers in found.items() if layers}
+
+
+def find_depths(
+    connection: duckdb.DuckDBPyConnection, sources: Iterable[Source]
+) -> dict[Source, float | None]:
+    """Return how deep in the network representations are.
+
+    Args:
+        connection: A store.
+        sources: The representations.
+
+    Returns:
+        0 for `layer-0`, 1 for the last layer of the model, whether the store has it or not; None
+        for what is no layer.
+    """
+    stated = dict(connection.execute(_LAST).fetchall())
+    numbers: dict[str, list[int]] = {}
+    for model_id, representation in connection.execute(_HELD.format(held(connection))).fetchall():
+        number = layer_number(representation)
+        if number is not None:
+            numbers.setdefault(model_id, []).append(number)
+    depths: dict[Source, float | None] = {}
+    for source in sources:
+        number, stored = layer_number(source.representation), numbers.get(source.model_id, [])
+        last = max([*stored, stated.get(source.model_id) or 0, 1])
+        depths[source] = None if number is None else number / last
+    return depths

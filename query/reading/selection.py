@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -18,6 +20,8 @@ OF_DATASET = """
     AND ($systems IS NULL OR system_id IN (SELECT unnest($systems)))
 """
 _LISTED = 12  # names that a message lists
+_LAYERS = "layers"  # model#layers stands for all layers of a model, as in `matterzoo ingest`
+_LAYER = re.compile(r"layer-(\d+)((?::\w+)?)")
 
 
 @dataclass(frozen=True, order=True)
@@ -92,6 +96,57 @@ def find_source(connection: duckdb.DuckDBPyConnection, name: str | None) -> Sour
     return Source(model_id, representation, False)
 
 
+def find_sources(connection: duckdb.DuckDBPyConnection, name: str) -> list[Source]:
+    """Return the representations of this name, which are several for the layers of a model.
+
+    Args:
+        connection: A store.
+        name: As in `find_source`; or 'model_id#layers' or 'model_id#layers:std', which are all
+            layers of the model that the store has.
+
+    Returns:
+        One representation, or layers from the first to the last.
+
+    Raises:
+        ValueError: There is no such model or representation, or the store has no layers of it.
+    """
+    model_id, _, asked = name.partition("#")
+    word, _, pooling = asked.partition(":")
+    if word != _LAYERS:
+        return [find_source(connection, name)]
+    default = find_source(connection, model_id)
+    rows = connection.execute(
+        f"SELECT DISTINCT representation FROM ({held(connection)}) WHERE model_id = ?", [model_id]
+    ).fetchall()
+    suffix = "" if pooling in ("", "mean") else f":{pooling}"
+    numbers = {
+        each: number for (each,) in rows if (number := layer_number(each, suffix)) is not None
+    }
+    if not numbers:
+        raise ValueError(
+            f"this store has no layers of {model_id} pooled by their {pooling or 'mean'}: "
+            f"`matterzoo ingest {model_id} DATASET --representation layers{suffix}` adds them, or "
+            f"name one representation: '{model_id}#{default.representation}'"
+        )
+    return [
+        Source(model_id, each, each == default.representation)
+        for each in sorted(numbers, key=numbers.__getitem__)
+    ]
+
+
+def layer_number(representation: str, suffix: str | None = None) -> int | None:
+    """Return the number of a layer, such as 3 of 'layer-3:std'; None if it is no layer.
+
+    Args:
+        representation: A full name of a representation.
+        suffix: What has to follow the number, such as ':std'; None is anything.
+    """
+    match = _LAYER.fullmatch(representation)
+    if match is None or (suffix is not None and match[2] != suffix):
+        return None
+    return int(match[1])
+
+
 def find_dataset(connection: duckdb.DuckDBPyConnection, dataset: str | None) -> str:
     """Return the name of a dataset of the store.
 
@@ -150,7 +205,7 @@ def choose_sources(
 
     Args:
         connection: A store.
-        names: Names as in `find_source`; None for the default representation of every model that
+        names: Names as in `find_sources`; None for the default representation of every model that
             has vectors of it on the dataset, in files that are whole.
         dataset: The dataset.
 
@@ -158,9 +213,10 @@ def choose_sources(
         ValueError: There is no such model or representation.
     """
     if names is not None:
-        return list(dict.fromkeys(find_source(connection, name) for name in names))
+        found = (find_sources(connection, name) for name in names)
+        return list(dict.fromkeys(chain.from_iterable(found)))
     damage = find_damage(connection, dataset)
-    found = connection.execute(
+    stored = connection.execute(
         "SELECT model_id, default_representation FROM models SEMI JOIN (SELECT model_id, "
         f"representation AS default_representation FROM ({held(connection)}) WHERE dataset = ?) "
         "USING (model_id, default_representation) ORDER BY model_id",
@@ -168,7 +224,7 @@ def choose_sources(
     )
     return [
         Source(model_id, representation, True)
-        for model_id, representation in found.fetchall()
+        for model_id, representation in stored.fetchall()
         if (model_id, representation) not in damage
     ]
 

@@ -9,7 +9,12 @@ MODEL_B = Parameter("model_b", "VARCHAR", REQUIRED, "the other one")
 MODEL = Parameter("model", "VARCHAR", REQUIRED, "a model, or model#representation")
 DATASET = Parameter("dataset", "VARCHAR", None, "the dataset; NULL is every one with vectors")
 ONE_DATASET = Parameter("dataset", "VARCHAR", None, "the dataset; it has to be given")
-MODELS = Parameter("models", "VARCHAR[]", None, "these models only; NULL is all with vectors there")
+MODELS = Parameter(
+    "models",
+    "VARCHAR[]",
+    None,
+    "these models only, 'model#layers' for its layers; NULL is all with vectors there",
+)
 SYSTEMS = Parameter("systems", "VARCHAR[]", None, "these systems of the dataset only")
 MISSING = Parameter(
     "missing",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from query.reading.selection import Selection, choose_datasets, find_source
+from query.reading.selection import Selection, choose_datasets, find_sources
 
 Names = Sequence[str] | None  # NULL in SQL is None
 
@@ -29,7 +29,9 @@ def datasets_of(
     Args:
         connection: A connection to a store.
         dataset: The dataset that was asked for; None is all on which the models have vectors.
-        models: Names of models; None is any model.
+        models: Names of models as in `find_sources`; None is any model.
     """
-    named = None if models is None else [find_source(connection, model) for model in models]
+    named = None
+    if models is not None:
+        named = [source for model in models for source in find_sources(connection, model)]
     return choose_datasets(connection, dataset, named)

@@ -10,6 +10,7 @@ import duckdb
 
 from query import metrics
 from query.metrics import Undefined
+from query.reading.layers import find_depths
 from query.reading.selection import Source, choose_sources
 from query.reading.vectors import NO_VECTORS, StoredVectors
 from query.tables.shared.declare import Parameter, TableFunction
@@ -35,6 +36,7 @@ class _Measured:
     k: Annotated[int | None, "neighbors per system, of a measure that has them"]
     standard_error: Annotated[float | None, "the error of an estimate from rows; NULL if exact"]
     rows: Annotated[int, "systems whose neighbors were found: n if exact"]
+    depth: Annotated[float | None, "0 for the first layer, 1 for the last; NULL if it is none"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def dimensions(
     Args:
         connection: A connection to a store.
         dataset: The dataset; None is every one on which the models have vectors.
-        models: The models; None is all that have vectors there.
+        models: The models, or 'model#layers' for all layers of one; None is all that have vectors
+            there.
         measure: The measure's name.
         method: The measure's method; None is its default.
         k: Neighbors per system; None is the measure's default.
@@ -72,7 +75,7 @@ def dimensions(
             is exact.
 
     Returns:
-        One row per dataset and model.
+        One row per dataset and model, or layer of a model.
 
     Raises:
         ValueError: If an option makes no sense, even without models, or if the store has no such
@@ -92,14 +95,17 @@ def dimensions(
     for name in datasets_of(connection, dataset, models):
         sources = choose_sources(connection, models, name)
         stored = StoredVectors(connection, select(name, systems))
-        keys = stored.read_keys(sources)
-        rows += [_row(stored, source, keys[source].size, name, options) for source in sources]
+        keys, depths = stored.read_keys(sources), find_depths(connection, sources)
+        for source in sources:
+            found = _measure(stored, source, keys[source].size, name, options)
+            rows.append(Row(depth=depths[source], **found))
     return rows
 
 
-def _row(
+def _measure(
     stored: StoredVectors, source: Source, n: int, dataset: str, options: dict[str, Any]
-) -> Row:
+) -> dict[str, Any]:
+    """Return the columns of a row, apart from its depth."""
     reason = None if n else f"no vectors on {dataset}"
     vectors = NO_VECTORS
     try:
@@ -108,7 +114,7 @@ def _row(
         reason = str(undefined)
     found = asdict(metrics.measure(vectors, **options, name=source.label))
     known = {"n": n, "reason": reason or found["reason"]}
-    return Row(model_id=source.label, dataset=dataset, **(found | known))
+    return {"model_id": source.label, "dataset": dataset, **found, **known}
 
 
 TABLE_FUNCTION = TableFunction(

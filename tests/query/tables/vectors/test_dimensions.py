@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from query.metrics import MEASURES, NORMALIZATIONS, effective_rank, intrinsic_dimension, measure
 from query.sql.macros import signatures
+from tests.query.layers import DATASETS, LAYERS, make_layers
 
 Connection = duckdb.DuckDBPyConnection
 Vectors = dict[str, NDArray[np.float32]]
@@ -19,7 +20,7 @@ WAYS = [(name, method) for name, found in MEASURES.items() for method in found.m
 ways = pytest.mark.parametrize(("name", "method"), WAYS)
 COLUMNS = (
     "model_id", "dataset", "value", "low", "high", "n", "n_distinct", "measure", "method",
-    "normalization", "k", "standard_error", "rows", "warning", "reason",
+    "normalization", "k", "standard_error", "rows", "depth", "warning", "reason",
 )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def test_intrinsic_dimension_of_every_model(con: Connection, vectors: Vectors) -
     assert near["value"] == pytest.approx(intrinsic_dimension(vectors["near"], k=10))
     assert tuple(near[column] for column in COLUMNS if column not in ("model_id", "value")) == (
         "crystals", None, None, 60, 60, "intrinsic_dimension", "mle", "none", 10, None, 60,
-        None, None,
+        None, None, None,
     )  # fmt: skip
     assert rows["partial"]["n"] == 50
     assert rows["rotated"]["value"] == pytest.approx(rows["base"]["value"], rel=1e-5)
@@ -220,3 +221,34 @@ def test_a_wrong_argument_is_answered_with_the_nearest_right_one(
     with pytest.raises(duckdb.InvalidInputException) as caught:
         con.sql(f"FROM dimensions({arguments})").fetchall()
     assert message in str(caught.value)
+
+
+def test_the_layers_of_a_model_have_depths(layers: Connection) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match="no layers of wide pooled by their std"):
+        rows_of(layers, "FROM dimensions('crystals', models := ['wide#layers:std'])")
+    rows = rows_of(
+        layers, "FROM dimensions('crystals', k := 10, models := ['deep#layers', 'deep'])"
+    )
+    assert {name: row["depth"] for name, row in rows.items()} == {
+        "deep#layer-0": 0,
+        "deep#layer-1": pytest.approx(1 / 3),
+        "deep#layer-2": pytest.approx(2 / 3),
+        "deep#layer-3": 1,
+        "deep": None,
+    }
+    seen = make_layers("deep", DATASETS["crystals"])[1]
+    assert rows["deep#layer-1"]["value"] == pytest.approx(intrinsic_dimension(seen, k=10))
+
+
+def test_a_dataset_without_layers_has_no_values(layers: Connection) -> None:
+    sql = "SELECT n, reason FROM dimensions('molecules', models := ['tall#layers'])"
+    assert layers.sql(sql).fetchall() == [(0, "no vectors on molecules")] * LAYERS["tall"]
+
+
+def test_layers_of_another_pooling_are_models_to_align_with(layers: Connection) -> None:
+    rows = layers.sql(
+        "SELECT model_id FROM nearest_models('wide', 'crystals', k := 5, permutations := 0, "
+        "models := ['deep#layers:std', 'tall#layer-19'])"
+    ).fetchall()
+    std = {f"deep#layer-{i}:std" for i in (1, 2, 3)}
+    assert {name for (name,) in rows} == {*std, "tall#layer-19"}
