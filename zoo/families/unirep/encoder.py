@@ -33,17 +33,20 @@ GAINS = ("gx", "gh", "gmx", "gmh")
 
 
 @equinox.filter_jit
-def hidden_states(network: MLSTM, tokens: jax.Array) -> jax.Array:
-    """Return the hidden states of the last cell.
+def hidden_states(network: MLSTM, tokens: jax.Array) -> list[jax.Array]:
+    """Return the embeddings of the tokens, then the hidden states of each cell.
 
     Args:
         network: The network.
         tokens: The one-hot tokens, (sequences, positions, TOKENS).
 
     Returns:
-        (sequences, positions, units)
+        For each layer (sequences, positions, d), where d is the width of the embedding or `units`.
     """
-    return jax.vmap(network)(tokens)[2]
+    states = [network.embed(tokens)]
+    for cell in network.cells:
+        states.append(jax.vmap(cell)(states[-1])[2])
+    return states
 
 
 def draw(cells: int, units: int, seed: int) -> MLSTM:
@@ -60,8 +63,10 @@ def draw(cells: int, units: int, seed: int) -> MLSTM:
 class FamilyEncoder(Encoder):
     """UniRep, or its untrained twin.
 
-    The representations are `residues` (the hidden state after each residue) and `average` (their
-    mean together with the state after the start token).
+    The representations are `residues` (the hidden state of the last cell after each residue) and
+    `average` (their mean together with the state after the start token). `layer-0` is the embedding
+    of each residue, and `layer-1` and so on are the hidden states of each cell, so that the last of
+    them is `residues`.
     """
 
     def __init__(
@@ -90,19 +95,21 @@ class FamilyEncoder(Encoder):
         self, items: Sequence[np.ndarray], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
         states = [
-            rows for i in range(0, len(items), ROWS) for rows in self._run(items[i : i + ROWS])
+            layers for i in range(0, len(items), ROWS) for layers in self._run(items[i : i + ROWS])
         ]
         found = {
-            "residues": [rows[1:] for rows in states],
-            "average": [rows.mean(axis=0) for rows in states],
+            "residues": [layers[-1][1:] for layers in states],
+            "average": [layers[-1].mean(axis=0) for layers in states],
         }
+        for i in range(len(self.network.cells) + 1):
+            found[f"layer-{i}"] = [layers[i][1:] for layers in states]
         return {name: found[name] for name in representations}
 
-    def _run(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the hidden states of up to ROWS sequences, (tokens, units) each."""
+    def _run(self, items: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """Return the layers of up to ROWS sequences, (tokens, d) each."""
         length = -(-max(map(len, items)) // STEP) * STEP
         tokens = np.zeros((ROWS, length, TOKENS), dtype=np.float32)
         for row, item in zip(tokens, items, strict=False):
             row[np.arange(len(item)), item] = 1.0
-        states = np.asarray(hidden_states(self.network, tokens))
-        return [rows[: len(item)] for rows, item in zip(states, items, strict=False)]
+        layers = [np.asarray(states) for states in hidden_states(self.network, tokens)]
+        return [[states[i, : len(item)] for states in layers] for i, item in enumerate(items)]
