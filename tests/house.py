@@ -27,6 +27,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ORDER = {
     "zoo": [
         "places code errors files machine imports terminal command_line encoder variables",
+        "training_sets",
         "worker",
         "cards",
         "weights",

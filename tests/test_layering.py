@@ -27,7 +27,7 @@ OF_ZOO = {
     "schemas": {"zoo.errors", "zoo.files"},
     "query": {
         *("zoo.code", "zoo.command_line", "zoo.errors", "zoo.files", "zoo.machine"),
-        "zoo.terminal",
+        *("zoo.terminal", "zoo.training_sets"),
     },
 }
 

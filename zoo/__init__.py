@@ -18,4 +18,5 @@ errors         the base of all errors, and suggestions for names that do not exi
 places         where things lie
 code           hashes of code that ignore comments and docstrings
 variables      the environment variables that a worker gets
+training_sets  how training sets are related, and which datasets of ours they hold
 """

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.metrics import find_metric
-from query.reading import training
 from query.reading.selection import Selection, Source, choose_sources, find_dataset
 from query.statistics.mantel import Values
 from query.tables.shared.declare import Parameter, TableFunction
@@ -44,6 +43,7 @@ from query.tables.shared.relations import (
 from query.tables.shared.rows import Aligned, Notes
 from query.tables.shared.selecting import Names
 from query.tables.shared.trees import without_undefined
+from zoo.training_sets import origins
 
 _LEFT_OUT = "left-out"
 _MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
@@ -107,7 +107,7 @@ def kinship(
 
     Two trained models of one family are 'same-family'. Of others, 'same-training-data' have a
     training set in common, one has a part of a set of the other, or sets of both have a source in
-    common (`training`, training_sets.toml); 'neither' have none of this. Pairs of which nobody can
+    common (zoo/training_sets.toml); 'neither' have none of this. Pairs of which nobody can
     tell, as one was trained on something undisclosed, have a row of their own if there are any.
 
     The mean of a relation is compared with that of 'neither'; where all models share data, that of
@@ -235,11 +235,10 @@ def _pair(a: TrainedModel, b: TrainedModel, found: _Found) -> PairRow:
 
 def _common_sets(a: frozenset[str], b: frozenset[str]) -> list[str]:
     """Return the training sets in both, or else the sources that sets of both are drawn from."""
-    origins = [
-        {origin for name in sets for origin in training.ORIGINS.get(name, [name])}
-        for sets in (a, b)
-    ]
-    return sorted(a & b or origins[0] & origins[1])
+    first, second = (
+        {origin for name in sets for origin in origins().get(name, [name])} for sets in (a, b)
+    )
+    return sorted(a & b or first & second)
 
 
 def _explain(left_out: dict[str, str]) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from query.reading import training
 from query.reading.selection import Source
 from query.statistics import mantel
 from query.statistics.mantel import Numbers, Values
+from zoo import training_sets
 
-RELATIONS = ("same-family", training.SHARED, training.NEITHER, training.UNKNOWN)
+RELATIONS = ("same-family", training_sets.SHARED, training_sets.NEITHER, training_sets.UNKNOWN)
 FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
 
 _TESTED = (FAMILY, TRAINING)
@@ -84,7 +84,7 @@ def relate(families: Sequence[str], sets: Sequence[frozenset[str]]) -> Numbers:
     kinds = np.full((len(families), len(families)), FAMILY)
     for i, j in np.ndindex(kinds.shape):
         if families[i] != families[j]:
-            kinds[i, j] = RELATIONS.index(training.training_relation(sets[i], sets[j]))
+            kinds[i, j] = RELATIONS.index(training_sets.training_relation(sets[i], sets[j]))
     return kinds
 
 
