@@ -102,8 +102,20 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
     && mkdir -p /built/env && mv /env /built/env/
 
 
+# Libraries that the family's packages expect of the system are Debian's, unless the base has them.
 FROM base AS family
 COPY --from=torch /built/torch/ /
+ARG OFFLINE
+ARG SYSTEM_PACKAGES
+RUN if [ -n "${SYSTEM_PACKAGES}" ] && ! dpkg --status ${SYSTEM_PACKAGES} > /dev/null 2>&1; then \
+        if [ -n "${OFFLINE}" ]; then \
+            echo "the base image lacks one of Debian's packages ${SYSTEM_PACKAGES}" >&2; exit 1; \
+        fi \
+        && apt-get -qq update \
+        && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+            ${SYSTEM_PACKAGES} \
+        && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/apt /var/log/dpkg.log; \
+    fi
 COPY --from=install /built/env/ /
 ARG FAMILY
 COPY zoo/__init__.py zoo/encoder.py zoo/errors.py zoo/files.py zoo/

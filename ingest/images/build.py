@@ -119,6 +119,7 @@ def _arguments(family: Family, options: BuildOptions, base: str) -> dict[str, st
         "TORCH": family.torch or "",
         "TORCH_BACKEND": options.torch_backend or "",
         "SOURCES": " ".join(family.sources),
+        "SYSTEM_PACKAGES": " ".join(family.system_packages),
     }
     if options.offline:
         names = " ".join(source.partition("@")[0] for source in family.sources)

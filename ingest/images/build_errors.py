@@ -31,6 +31,8 @@ UNREACHABLE = re.compile(
     r"Unable to locate package|has no installation candidate|apt-get: (command )?not found",
     re.IGNORECASE,
 )
+# What our Dockerfile says if the base image of a build without a network lacks Debian's packages.
+LACKING = "the base image lacks"
 # What uv and pip say if the wheels that are here do not do.
 UNSUITABLE = re.compile(
     r"provided package locations|index lookups were disabled|but we only found wheels for|"
@@ -68,6 +70,11 @@ def _remedy(family: Family, said: str, *, offline: bool) -> str | None:
     if "no space left" in said.lower():
         remedy = "`matterzoo clean --images all` removes every image of matterzoo"
         return f"The engine's disk is full: {remedy}"
+    if offline and LACKING in said:
+        return (
+            "A build without a network takes Debian's packages from the base image: --base IMAGE "
+            "(with make: BASE=) names one that has them, such as python:3.11-bookworm"
+        )
     if offline:
         return _offline_remedy(family) if UNSUITABLE.search(said) else None
     wheels = (

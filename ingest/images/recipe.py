@@ -45,8 +45,8 @@ def recipe(family: Family) -> str:
 
     Args:
         family: The family of the image. Its lock, its version of torch, its packages that come
-            from repositories, the worker's code and the family's own code count; comments,
-            docstrings and the layout of code do not.
+            from repositories and from Debian, the worker's code and the family's own code count;
+            comments, docstrings and the layout of code do not.
     """
     digest = hashlib.sha256()
     for name, content in _ingredients(family):
@@ -59,6 +59,8 @@ def _ingredients(family: Family) -> Iterator[tuple[str, bytes]]:
     yield family.lock.name, family.lock_hash.encode()
     for source in family.sources:
         yield "source", source.encode()
+    for package in family.system_packages:
+        yield "system", package.encode()
     for file in worker_files():
         yield file.relative_to(ROOT).as_posix(), code_hash(file.read_bytes()).encode()
     for file in family_files(family):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -16,6 +17,8 @@ from zoo.places import weights_pins
 
 # A line of requirements.in that no index can satisfy: a repository at a commit.
 SOURCE = r"^[\w.\-]+ *@ *git\+(?:https|file)://\S+@[0-9a-f]{40}(?=\s|$)"
+
+SystemPackage = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]  # as Debian's policy says
 
 
 class Family(Card):
@@ -31,6 +34,8 @@ class Family(Card):
         cuda_capability_max: The compute capability of the newest GPU that its build of torch is
             known to run on.
         installed_mb: The size of the installed environment with torch's CPU build, in MB.
+        system_packages: Packages of Debian that its packages need and a small base image lacks,
+            such as 'libxrender1'.
         path: Its folder.
         models: The cards of its models.
         demo: Ids of those of its models, and of untrained twins, that `make demo` embeds with. None
@@ -45,6 +50,7 @@ class Family(Card):
     cuda_capability: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     cuda_capability_max: str | None = Field(default=None, pattern=r"^\d+\.\d$")
     installed_mb: int = Field(gt=0)
+    system_packages: tuple[SystemPackage, ...] = ()
     path: Path = Field(exclude=True)
     models: tuple[Model, ...] = Field(min_length=1)
     demo: tuple[str, ...] = ()

@@ -182,6 +182,25 @@ def test_a_build_that_fails_leaves_nothing_without_a_name(
         client.api.remove_image(image, force=True)
 
 
+@pytest.mark.container
+def test_a_build_without_a_network_takes_the_systems_libraries_from_its_base(
+    boxed: Family,
+    build_options: BuildOptions,
+    client: docker.DockerClient,
+    other: Callable[[str], Family],
+) -> None:
+    kept = _kept(client)
+    family = other("linked").model_copy(update={"system_packages": ("libc6",)})
+    image = build(client, family, build_options, lambda text: None)
+    client.images.remove(image.id, force=True)
+    family = family.model_copy(update={"system_packages": ("libc6", "libxrender1")})
+    lacks = r"(?s)lacks one of Debian's packages libc6 libxrender1\n.*--base IMAGE .*bookworm$"
+    with pytest.raises(RunError, match=lacks):
+        build(client, family, build_options, lambda text: None)
+    for left in _kept(client) - kept:
+        client.api.remove_image(left, force=True)
+
+
 def _kept(client: docker.DockerClient) -> set[str]:
     images = client.images.list(filters={"label": PART})
     return {image.id for image in images if any(KEPT in name for name in image.tags)}
