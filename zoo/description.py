@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from zoo.cards.family import Selection
 from zoo.cards.licenses import License
@@ -11,6 +11,7 @@ from zoo.cards.schema import Model
 from zoo.cards.twins import TWIN
 from zoo.cards.weights_source import Weights
 from zoo.terminal import megabytes, short_count
+from zoo.training_sets import explain_set, find_all_origins, short_origins
 from zoo.verify.records import is_current, read_records
 from zoo.weights.local import PICKLE, find_weights, weights_status
 
@@ -23,6 +24,7 @@ HEADING = (
     "dim",
     "layers",
     "parameters",
+    "trained on",
     "weights",
     "checked",
     "license of weights",
@@ -44,10 +46,16 @@ def list_row(selection: Selection) -> Row:
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
         "-" if selection.model.layers is None else f"0-{selection.model.layers.last}",
         short_count(selection.model.compute.parameters),
+        short_origins(_sets(selection)),
         str(facts["weights"]),
         str(facts["checked"] or "-"),
         license.name + terms,
     )
+
+
+def _sets(selection: Selection) -> Sequence[str]:
+    """Return the names of what a model was trained on; an untrained twin on nothing."""
+    return () if selection.untrained else selection.model.provenance.training_sets
 
 
 def last_check(selection: Selection) -> str | None:
@@ -85,6 +93,8 @@ def summarize(selection: Selection) -> dict[str, object]:
         "dimension": dimensions[model.default_representation],
         "representations": list(dimensions),
         "parameters": model.compute.parameters,
+        "training_sets": list(_sets(selection)),
+        "training_origins": find_all_origins(_sets(selection)),
         "untrained_twin": model.id + TWIN if model.trainable else None,
         "license_code": family.license_code.name,
         "license_weights": model.license_weights.name,
@@ -224,7 +234,8 @@ def _explain_compute(selection: Selection) -> Iterator[Row]:
 def _explain_provenance(selection: Selection) -> Iterator[Row]:
     provenance = selection.model.provenance
     yield "architecture", provenance.architecture
-    yield "training sets", ", ".join(provenance.training_sets) or "none"
+    lines = [explain_set(name) for name in _sets(selection)] or ["none"]
+    yield from zip(["training sets", *[""] * len(lines)], lines, strict=False)
     yield "level of theory", provenance.level_of_theory or "-"
     doi = f" https://doi.org/{provenance.doi}" if provenance.doi else ""
     yield "citation", provenance.citation + doi

@@ -147,6 +147,15 @@ def origins() -> Mapping[str, list[str]]:
     return find_origins(training_sets())
 
 
+def find_all_origins(names: Collection[str]) -> list[str]:
+    """Return the first names of sets and of all that they are drawn from.
+
+    Args:
+        names: Names of sets; one that is not recorded stands for itself.
+    """
+    return sorted({origin for name in names for origin in origins().get(name, [name])})
+
+
 @functools.cache
 def undisclosed() -> Sequence[str]:
     """Return the names of the sets of which nobody knows what they hold."""
@@ -164,34 +173,34 @@ def training_relation(a: Collection[str] | None, b: Collection[str] | None) -> s
         a: The names of the sets of one model; None if nobody recorded them.
         b: Those of the other.
     """
-    first, second = (
-        {origin for name in sets or () for origin in origins().get(name, [name])} for sets in (a, b)
-    )
-    if first & second:
+    if {*find_all_origins(a or ())} & {*find_all_origins(b or ())}:
         return SHARED
     known = all(sets is not None and not set(undisclosed()) & set(sets) for sets in (a, b))
     return NEITHER if known else UNKNOWN
 
 
-def short_origins(names: Sequence[str]) -> str:
-    """Return what sets are drawn from at last, in a few words: 'Alexandria, Materials Project'.
+def short_origins(names: Collection[str]) -> str:
+    """Return what sets are drawn from, in a few words: 'Alexandria, Materials Project'.
 
     Args:
         names: The names of a model's training sets.
 
     Returns:
-        The words; '-' if there are no sets.
+        The words, which follow each set up to one that is drawn from none or several; '-' if there
+        are no sets.
     """
-    known = sets_by_name()
-    roots: dict[str, None] = {}
-    for name in names:
-        hidden = name in known and known[name].undisclosed
-        for origin in ["undisclosed"] if hidden else origins().get(name, [name]):
-            if origin not in known or not known[origin].drawn_from:
-                roots[origin] = None
-    found = sorted(roots)
+    found = list(dict.fromkeys(map(_only_origin, names)))
     more = len(found) - _NAMED
     return ", ".join(found[:_NAMED]) + (f", {more} more" if more > 0 else "") or "-"
+
+
+def _only_origin(name: str) -> str:
+    known = sets_by_name().get(name)
+    if known is None:
+        return name
+    if known.undisclosed:
+        return "undisclosed"
+    return _only_origin(known.drawn_from[0]) if len(known.drawn_from) == 1 else known.name
 
 
 def explain_set(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 
 from ingest.sources.shared.discovery import load_datasets
+from matterzoo import main
 from zoo.cards.discovery import load_models
 from zoo.training_sets import (
     NEITHER,
@@ -135,8 +137,9 @@ def test_all_potentials_of_the_materials_project_share_training_data() -> None:
         ([], "-"),
         (["MPtrj", "MP-r2SCAN"], "Materials Project"),
         (["OMat24", "sAlex", "MPtrj"], "Alexandria, Materials Project"),
+        (["PubChem10M", "OMol25"], "PubChem, OMol25"),
         (["MatterSim's own, 3M structures"], "undisclosed"),
-        (["my own set", "OC20", "OC22"], "OC20, OC22, 1 more"),
+        (["my own set", "OC20", "OC22"], "my own set, OC20, 1 more"),
     ],
 )
 def test_what_a_model_was_trained_on_in_a_few_words(sets: list[str], words: str) -> None:
@@ -150,3 +153,18 @@ def test_a_line_tells_what_is_known_of_a_set() -> None:
     )
     assert explain_set("web text") == "web text: text, content undisclosed"
     assert explain_set("my own set") == "my own set: in no record"
+
+
+def test_list_and_info_tell_what_a_model_was_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--family", "sevennet"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    begin = heading.index("trained on")
+    trained = {row.split()[0]: row[begin:].split("  ")[0] for row in rows if row.split()}
+    assert trained["sevennet-0-22may2024"] == "Materials Project"
+    assert main(["info", "sevennet-0-22may2024"]) == 0
+    assert (
+        "MPF.2021.2.8: crystals, drawn from Materials Project; https://" in capsys.readouterr().out
+    )
+    assert main(["info", "--json", "sevennet-0-22may2024@untrained"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["training_sets"], facts["training_origins"]) == ([], [])

@@ -43,7 +43,7 @@ from query.tables.shared.relations import (
 from query.tables.shared.rows import Aligned, Notes
 from query.tables.shared.selecting import Names
 from query.tables.shared.trees import without_undefined
-from zoo.training_sets import origins
+from zoo.training_sets import find_all_origins
 
 _LEFT_OUT = "left-out"
 _MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
@@ -235,10 +235,7 @@ def _pair(a: TrainedModel, b: TrainedModel, found: _Found) -> PairRow:
 
 def _common_sets(a: frozenset[str], b: frozenset[str]) -> list[str]:
     """Return the training sets in both, or else the sources that sets of both are drawn from."""
-    first, second = (
-        {origin for name in sets for origin in origins().get(name, [name])} for sets in (a, b)
-    )
-    return sorted(a & b or first & second)
+    return sorted(a & b or {*find_all_origins(a)} & {*find_all_origins(b)})
 
 
 def _explain(left_out: dict[str, str]) -> str:
