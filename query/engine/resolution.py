@@ -161,16 +161,43 @@ def merge_duplicates(x: Tensor, blur: NDArray[np.float64]) -> NDArray[np.int64]:
     first, same = _equal_rows(table[rows])
     label[rows] = rows[first][same]
     distinct = rows[first]
-    group = np.arange(len(distinct))
-    order = np.argsort(places[distinct, 0])
-    along, aside = places[distinct[order]].T.copy()
-    kernels.group_close(table, distinct, order, along, aside, blur[distinct], group)
+    group = _group(table, distinct, places[distinct], blur[distinct])
     members = np.argsort(group, kind="stable")
     sizes = np.bincount(group)[np.unique(group)]
     for part in np.split(members, np.cumsum(sizes)[:-1]):
         if len(part) > 1:
             _make_same(x, distinct[part], label, blur)
     return np.unique(label, return_inverse=True)[1]
+
+
+def group_close(x: Tensor, reach: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Group vectors that are no further apart than both of their reaches together, and so on.
+
+    Memory grows with the vectors alone, however many pairs are as close.
+
+    Args:
+        x: The vectors, (n, d) float64, of which no two are the same.
+        reach: The reach of each, (n,).
+
+    Returns:
+        The first member of the group of each vector, (n,).
+    """
+    table = x.numpy()
+    return _group(table, np.arange(len(x)), _places(table), reach)
+
+
+def _group(
+    table: NDArray[np.float64],
+    rows: NDArray[np.intp],
+    places: NDArray[np.float64],
+    reach: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Return the first member of the group of each of some rows, (m,), of their numbers."""
+    group = np.arange(len(rows))
+    order = np.argsort(places[:, 0])
+    along, aside = places[order].T.copy()
+    kernels.group_close(table, rows, order, along, aside, reach, group)
+    return group
 
 
 def _may_be_close(places: NDArray[np.float64], blur: NDArray[np.float64]) -> NDArray[np.bool_]:

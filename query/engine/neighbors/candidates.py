@@ -49,6 +49,7 @@ def best_candidates(
     device: torch.device | None,
     advance: Callable[[int], object],
     rows: NDArray[np.int64] | None = None,
+    among: int | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
     """Return k and a few more systems of each row, and what no other system exceeds.
 
@@ -61,23 +62,26 @@ def best_candidates(
         device: Where the tiles are computed; that of x if None.
         advance: Called with the number of pairs of systems that each tile covered.
         rows: The systems whose nearest are found, (b,) ascending; all if None, b = n.
+        among: With rows that are none of these: the first systems, among which neighbors are
+            looked for; None is all.
 
     Returns:
         The systems, (b, c); their values in float64, best first, negative for distances, (b, c);
         and the value that no other system of the row exceeds, −inf if there is no other, (b,).
     """
-    n = len(x)
+    n = len(x) if among is None else among
     if k + MARGIN >= n - 1:  # all other systems are candidates
         chosen = np.arange(n) if rows is None else rows
         advance(len(chosen) * n)
-        others = ((chosen[:, None] + np.arange(1, n)) % n).astype(np.int32)
+        first = 1 if among is None else 0
+        others = ((chosen[:, None] + np.arange(first, n)) % n).astype(np.int32)
         limit = np.full(len(chosen), -np.inf)
         return *score_candidates(x, others, geometry, slack, rows), limit
     frame = _frame(x, geometry, dtype, x.device if device is None else device)
     if rows is None:
         values, index = _candidates(frame, k + MARGIN, advance)
     else:
-        values, index = _strip_candidates(frame, rows, k + MARGIN, advance)
+        values, index = _strip_candidates(frame, rows, k + MARGIN, advance, n)
     index, exact = score_candidates(x, index, geometry, slack, rows)
     around = (frame.constant + frame.error).cpu()
     most = torch.from_numpy(values).to(torch.float64)
@@ -145,9 +149,9 @@ def _candidates(
 
 
 def _strip_candidates(
-    frame: _Frame, rows: NDArray[np.int64], count: int, advance: Callable[[int], object]
+    frame: _Frame, rows: NDArray[np.int64], count: int, advance: Callable[[int], object], among: int
 ) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
-    """Return what `_candidates` does, of some rows."""
+    """Return what `_candidates` does, of some rows and among the first systems."""
     device = frame.z.device
     values = torch.full((len(rows), count), -torch.inf, dtype=frame.z.dtype, device=device)
     index = torch.zeros((len(rows), count), dtype=torch.int32, device=device)
@@ -155,7 +159,7 @@ def _strip_candidates(
     buffer = torch.empty(height * width, dtype=frame.z.dtype, device=device)
     for part in cut(len(rows), height):
         own = frame.z[torch.from_numpy(rows[part]).to(device)]
-        for other in cut(len(frame.z), width):
+        for other in cut(among, width):
             shape = (len(own), other.stop - other.start)
             tile = buffer[: shape[0] * shape[1]].view(shape)
             torch.mm(own, frame.z[other].T, out=tile)

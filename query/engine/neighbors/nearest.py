@@ -49,6 +49,7 @@ def nearest(
     device: torch.device | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
     rows: NDArray[np.int64] | None = None,
+    among: int | None = None,
 ) -> Neighbors:
     """Return the k nearest other rows of every row, or of some.
 
@@ -63,14 +64,17 @@ def nearest(
         device: Where the tiles are computed; that of x if None.
         advance: Called with the number of pairs of systems that each tile covered.
         rows: The rows that get a list, (r,) ascending; all if None.
+        among: With rows that are none of these: the first rows, at least k, among which neighbors
+            are looked for; None is all.
     """
     slack = _slack(x, geometry)
-    index, exact, limit = best_candidates(x, k, geometry, slack, dtype, device, advance, rows)
+    given = (x, k, geometry, slack, dtype, device, advance, rows, among)
+    index, exact, limit = best_candidates(*given)
     owners = np.arange(len(x)) if rows is None else rows
     unsure = np.flatnonzero(limit >= exact[:, k - 1] - slack[owners])
     index, exact = index[:, :k], exact[:, :k]
     if unsure.size:
-        index[unsure], exact[unsure] = _whole_rows(x, owners[unsure], k, geometry, slack)
+        index[unsure], exact[unsure] = _whole_rows(x, owners[unsure], k, geometry, slack, among)
     value = exact if geometry == "inner" else -exact
     return Neighbors(np.ascontiguousarray(index), np.ascontiguousarray(value))
 
@@ -86,7 +90,12 @@ def _slack(x: Tensor, geometry: str) -> NDArray[np.float64]:
 
 
 def _whole_rows(
-    x: Tensor, rows: NDArray[np.intp], k: int, geometry: str, slack: NDArray[np.float64]
+    x: Tensor,
+    rows: NDArray[np.intp],
+    k: int,
+    geometry: str,
+    slack: NDArray[np.float64],
+    among: int | None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the k best of whole rows in float64 and their values, (len(rows), k)."""
     centered = x - x.mean(dim=0) if geometry == "euclidean" else x
@@ -100,6 +109,7 @@ def _whole_rows(
         chosen = torch.from_numpy(rows[part])
         tile = centered[chosen] @ centered.T + bonus.to(x.device)
         tile[torch.arange(len(chosen)), chosen] = -torch.inf
+        tile = tile[:, :among]
         found.append(top(tile, k, torch.from_numpy(slack[rows[part]]).to(x.device)))
     index = torch.cat(found).to(torch.int32).cpu().numpy()
     return score_candidates(x, index, geometry, slack, rows)

@@ -6,8 +6,11 @@ the pair. Notes come last: a terminal that is too narrow shows the first and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, TypeVar, cast
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,15 @@ class Notes:
 @dataclass(frozen=True)
 class Aligned(Notes, Value, Pair):
     """The alignment of two models by one metric on one dataset."""
+
+
+def only_reason(row: type[T], reason: str, known: Mapping[str, Any]) -> T:
+    """Return the row of a question that has no answer.
+
+    Args:
+        row: A dataclass with a field `reason`.
+        reason: Why there is none.
+        known: The fields that are known nevertheless; the others are None.
+    """
+    nothing = dict.fromkeys(field.name for field in fields(cast("Any", row)))
+    return row(**nothing | dict(known) | {"reason": reason})

@@ -47,6 +47,21 @@ def test_float32_tiles_lose_no_neighbor_to_rounding() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("among", "k"), [(70, 4), (5, 5), (9, 3)])
+def test_other_rows_find_neighbors_among_the_first(
+    dtype: torch.dtype, among: int, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "CPU_TILE", (13, 8))
+    x = table(90, 6)
+    x[80] = x[3]  # it is nobody's own neighbor, but this may be
+    distances = cdist(x[70:], x[:among])
+    found = nearest(x, k, "euclidean", dtype=dtype, rows=np.arange(70, 90), among=among)
+    assert np.array_equal(found.index, np.argsort(distances, axis=1)[:, :k])
+    expected = np.sort(distances, axis=1)[:, :k] ** 2
+    assert found.value == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize(("part", "other"), TILES)
 def test_kernels_and_torch_find_the_same_candidates(part: slice, other: slice) -> None:
     x, tile = a_tile(part, other)
