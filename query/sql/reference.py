@@ -65,7 +65,9 @@ def _tables() -> Iterator[str]:
     yield "| --- | --- |"
     for name, function in find_table_functions().items():
         parameters = ", ".join(each.name for each in function.parameters)
-        yield f"| [`{name}`](tables/{name}.py)`({parameters})` | {function.about} |"
+        module = (function.answer or function.row).__module__
+        file = "/".join(module.split(".")[1:]) + ".py"
+        yield f"| [`{name}`]({file})`({parameters})` | {function.about} |"
     yield ""
     yield "| aggregate or scalar function | what it answers |"
     yield "| --- | --- |"

@@ -17,20 +17,26 @@ from typing import Annotated
 
 import duckdb
 
-from query.engine.suggestions import unknown_name
 from query.metrics import find_metric
-from query.reading.layers import Layer, find_layers
+from query.reading.layers import MEAN, Layer, find_layers, layers_on
 from query.reading.selection import Selection, find_dataset
-from query.tables.shared.declare import Parameter, TableFunction
+from query.tables.shared.declare import TableFunction
 from query.tables.shared.options import Options
 from query.tables.shared.pairs import aligner, to_row
-from query.tables.shared.parameters import DATASET, METRIC, MODEL_A, MODEL_B, REST, SYSTEMS, K
+from query.tables.shared.parameters import (
+    DATASET,
+    METRIC,
+    MODEL_A,
+    MODEL_B,
+    POOLING,
+    REST,
+    SYSTEMS,
+    K,
+)
 from query.tables.shared.plans import Group, Plan, intersect
 from query.tables.shared.rows import Aligned, Notes, Value
 from query.tables.shared.selecting import Names, select
 
-MEAN = "mean"
-POOLINGS = (MEAN, "sum", "std", "max")
 _DIGITS = 12  # of values that are compared: of pairs equally alike the first is the best
 
 
@@ -94,25 +100,17 @@ def layer_alignment(
     Raises:
         ValueError: If the store has no such model or dataset, or no layers of a model there.
     """
-    if pooling not in POOLINGS:
-        raise ValueError(unknown_name("pooling", pooling, POOLINGS))
     both = [find_layers(connection, model, pooling) for model in (model_a, model_b)]
-    names = sorted(both[0].keys() & both[1].keys())
+    names: list[str | None] = [*sorted(both[0].keys() & both[1].keys())] or [None]
     if dataset is not None:
         names = [find_dataset(connection, dataset)]
-    for model, layers in zip((model_a, model_b), both, strict=True):
-        if not names or not layers.keys() >= set(names):
-            model_id, _, named = model.partition("#")
-            asked = named or ("layers" if pooling == MEAN else f"layers:{pooling}")
-            raise ValueError(
-                f"no layers of {model} on {dataset or 'a dataset of the other'}, only on "
-                f"{', '.join(layers)}: `matterzoo ingest {model_id} {dataset or 'DATASET'} "
-                f"--representation {asked}` adds them"
-            )
-    options = options or Options()
     rows: list[Row] = []
     for name in names:
-        rows += _align(connection, select(name, systems), both[0][name], both[1][name], options)
+        a, b = (
+            layers_on(name, model, layers, pooling)
+            for model, layers in zip((model_a, model_b), both, strict=True)
+        )
+        rows += _align(connection, select(str(name), systems), a, b, options or Options())
     return rows
 
 
@@ -176,7 +174,7 @@ TABLE_FUNCTION = TableFunction(
         DATASET,
         METRIC,
         K,
-        Parameter("pooling", "VARCHAR", MEAN, f"how nodes were pooled: {', '.join(POOLINGS)}"),
+        POOLING,
         *REST,
         SYSTEMS,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from query.reading.layers import MEAN, POOLINGS
 from query.tables.shared.declare import REQUIRED, Parameter
 
 MODEL_A = Parameter("model_a", "VARCHAR", REQUIRED, "a model, or model#representation")
@@ -16,6 +17,7 @@ MODELS = Parameter(
     "these models only, 'model#layers' for its layers; NULL is all with vectors there",
 )
 SYSTEMS = Parameter("systems", "VARCHAR[]", None, "these systems of the dataset only")
+POOLING = Parameter("pooling", "VARCHAR", MEAN, f"how nodes were pooled: {', '.join(POOLINGS)}")
 MISSING = Parameter(
     "missing",
     "VARCHAR",
