@@ -33,7 +33,7 @@ def test_columns_are_those_that_are_declared(con: duckdb.DuckDBPyConnection, nam
         "model_b": "'near'",
         "dataset": "'crystals'",
     }
-    given = required | {"system_id": "'crystals/001'"}
+    given = required | {"system_id": "'crystals/001'", "property": "'energy'"}
     function = FUNCTIONS[name]
     arguments = ", ".join(
         f"{parameter.name} := {given[parameter.name]}"

@@ -1,0 +1,1 @@
+"""What `probe` and `transfer` share: the question, probed vectors, baselines."""

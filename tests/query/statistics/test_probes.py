@@ -1,0 +1,183 @@
+"""Probes: against scikit-learn, and at chance where there is nothing to be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
+from sklearn.neighbors import KNeighborsRegressor
+
+from query.statistics.probes import ridge as ridge_module
+from query.statistics.probes.folds import assign_folds, shuffle_labels, training_means
+from query.statistics.probes.logistic import predict_logistic
+from query.statistics.probes.neighbors import NEIGHBORS, Neighbors
+from query.statistics.probes.ridge import PENALTIES, leading_directions
+from query.statistics.probes.scores import Judged, interval, resampled_groups, score_columns
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+
+def made(n: int = 60, d: int = 6, seed: int = 0) -> tuple[Floats, Floats, Whole]:
+    """Vectors, a label that half follows them, and folds."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    y = x @ rng.normal(size=d) + 2 * rng.normal(size=n) + 5
+    return x, y, assign_folds(np.arange(n), 5, seed)
+
+
+@pytest.mark.parametrize("d", [6, 90])
+def test_ridge_is_that_of_scikit_learn_in_nested_folds(d: int) -> None:
+    x, y, folds = made(d=d)
+    labels = np.column_stack([y, np.roll(y, 7)])
+    found = ridge_module.Ridge(x, folds).predict(labels)
+    for column in range(2):
+        for fold in (column, 4):
+            inside, outer = folds == fold, folds != fold
+            errors = np.zeros(len(PENALTIES))
+            for inner in set(range(5)) - {fold}:
+                fitted, judged = outer & (folds != inner), folds == inner
+                for i, penalty in enumerate(PENALTIES[:-1]):
+                    model = Ridge(alpha=penalty * mean_eigenvalue(x, fitted), solver="svd")
+                    model.fit(x[fitted], labels[fitted, column])
+                    errors[i] += np.square(model.predict(x[judged]) - labels[judged, column]).sum()
+                mean = labels[fitted, column].mean()
+                errors[-1] += np.square(mean - labels[judged, column]).sum()
+            best = int(errors.argmin())
+            assert found.chosen[fold, column] == best
+            if np.isfinite(PENALTIES[best]):
+                model = Ridge(alpha=PENALTIES[best] * mean_eigenvalue(x, outer), solver="svd")
+                expected = model.fit(x[outer], labels[outer, column]).predict(x[inside])
+                assert found.values[inside, column] == pytest.approx(expected, rel=1e-6)
+
+
+def mean_eigenvalue(x: Floats, rows: NDArray[np.bool_]) -> float:
+    centered = x[rows] - x[rows].mean(axis=0)
+    return float(np.square(centered).sum() / min(x.shape[1], len(x) - 1))
+
+
+def test_neighbors_are_those_of_scikit_learn_in_nested_folds() -> None:
+    x, y, folds = made(n=100)
+    found = Neighbors(x, folds).predict(y[:, None])
+    for fold in range(5):
+        outer = folds != fold
+        search = GridSearchCV(
+            KNeighborsRegressor(),
+            {"n_neighbors": NEIGHBORS},
+            cv=PredefinedSplit(folds[outer]),
+            scoring="neg_mean_squared_error",
+        ).fit(x[outer], y[outer])
+        assert found.chosen[fold, 0] == search.best_params_["n_neighbors"]
+        assert found.values[~outer, 0] == pytest.approx(search.predict(x[~outer]), rel=1e-6)
+
+
+def test_logistic_is_that_of_scikit_learn_and_its_score_the_area() -> None:
+    x, y, folds = made(n=100)
+    labels = (y > 5).astype(np.float64)
+    fitted = ridge_module.Ridge(x, folds)
+    chosen = fitted.predict(labels[:, None]).chosen[:, 0]
+    found = predict_logistic(fitted, labels, folds, chosen).values[:, 0]
+    means = training_means(labels[:, None], folds)[:, 0]
+    rate = means[folds == 2][0]
+    model = LogisticRegression(C=1 / (fitted.penalty(2, chosen[2]) * rate * (1 - rate)), tol=1e-8)
+    expected = model.fit(x[folds != 2], labels[folds != 2]).predict_proba(x[folds == 2])[:, 1]
+    assert found[folds == 2] == pytest.approx(expected, rel=1e-3)
+    judged = Judged(labels, np.round(found, 1), means, folds, np.arange(100), True)
+    areas = [roc_auc_score(labels[folds == i], judged.predicted[folds == i]) for i in range(5)]
+    pairs = [np.prod(np.bincount(labels[folds == i].astype(int))) for i in range(5)]
+    value = judged.value()
+    assert value == pytest.approx(np.average(areas, weights=pairs))
+    columns = score_columns(labels[:, None], judged.predicted[:, None], means[:, None], judged)
+    assert columns[0] == pytest.approx(value)
+    low, high = interval(judged.values_of(resampled_groups(judged.groups, 0)), 100)
+    assert low is not None and high is not None and value is not None
+    assert 0.7 < low < value < high < 1
+
+
+def test_r2_and_its_interval() -> None:
+    x, y, folds = made(n=200)
+    predicted = cross_val_predict(Ridge(), x, y, cv=PredefinedSplit(folds))
+    means = training_means(y[:, None], folds)[:, 0]
+    judged = Judged(y, predicted, means, folds, np.arange(200) // 2, False)
+    expected = 1 - np.square(y - predicted).sum() / np.square(y - means).sum()
+    assert judged.value() == pytest.approx(expected)
+    low, high = interval(judged.values_of(resampled_groups(judged.groups, 0)), 100)
+    assert low is not None and high is not None
+    assert low < expected < high < low + 0.3
+    assert interval(np.full(9, np.nan), 100) == interval(np.ones(9), 4) == (None, None)
+    nothing = Judged(y, means, means, folds, judged.groups, False)
+    assert nothing.value() == 0
+
+
+def test_folds_split_no_group_and_are_of_about_one_size() -> None:
+    groups = np.random.default_rng(0).integers(0, 30, 200)
+    folds = assign_folds(groups, 5, 1)
+    assert all(np.unique(folds[groups == group]).size == 1 for group in range(30))
+    assert np.ptp(np.bincount(folds)) <= 10
+    assert not np.array_equal(folds, assign_folds(groups, 5, 2))
+    assert np.unique(assign_folds(np.array([0, 0, 1]), 5, 0)).size == 2
+
+
+def test_labels_are_shuffled_by_whole_groups() -> None:
+    groups = np.repeat(np.arange(10), 3)[np.random.default_rng(0).permutation(30)]
+    labels = groups * 10.0 + np.random.default_rng(1).random(30)
+    found = shuffle_labels(labels, groups, 20, 0)
+    assert all(np.array_equal(np.sort(column), np.sort(labels)) for column in found.T)
+    kept = [np.unique(np.floor(found[groups == g] / 10), axis=0).shape[0] for g in range(10)]
+    assert set(kept) == {1}
+    assert not np.array_equal(found[:, 0], found[:, 1])
+
+
+def test_leading_directions_hold_all_that_there_is_up_to_a_number() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((20, 50), (50, 20)):
+        x = rng.normal(size=shape)
+        centered = x - x.mean(axis=0)
+        assert leading_directions(x) @ leading_directions(x).T == pytest.approx(
+            centered @ centered.T, abs=1e-9
+        )
+        few = leading_directions(x, 5)
+        spread = np.linalg.svd(centered, compute_uv=False)[:5]
+        assert np.linalg.svd(few, compute_uv=False) == pytest.approx(spread)
+
+
+def p_and_score(seed: int, groups: Whole, method: type) -> tuple[float, float, float]:
+    """Return p and score in folds of groups, and the score in folds of systems.
+
+    Vectors and label are alike within a group and have nothing in common otherwise.
+    """
+    rng = np.random.default_rng(seed)
+    count = groups.max() + 1
+    x = rng.normal(size=(count, 4))[groups] + 0.3 * rng.normal(size=(groups.size, 4))
+    y = rng.normal(size=count)[groups]
+    labels = np.column_stack([y, shuffle_labels(y, groups, 19, seed)])
+    scores = []
+    for split, columns in ((groups, labels), (np.arange(groups.size), labels[:, :1])):
+        folds = assign_folds(split, 5, seed)
+        values = method(x, folds).predict(columns).values
+        means = training_means(columns, folds)
+        judged = Judged(y, values[:, 0], means[:, 0], folds, groups, False)
+        scores.append(score_columns(columns, values, means, judged))
+    null = scores[0]
+    return (1 + (null[1:] >= null[0]).sum()) / 20, null[0], scores[1][0]
+
+
+@pytest.mark.parametrize(("method", "count"), [(ridge_module.Ridge, 32), (Neighbors, 16)])
+def test_a_label_of_groups_is_not_read_in_their_folds_and_p_is_uniform(
+    method: type, count: int
+) -> None:
+    groups = np.repeat(np.arange(15), 3)
+    p, inside, leaked = np.array([p_and_score(seed, groups, method) for seed in range(count)]).T
+    assert (p <= 0.05).sum() <= 6  # more are as likely as 0.002
+    assert 0.5 - 1.2 / count**0.5 < p.mean() < 0.5 + 1.2 / count**0.5  # four deviations
+    assert -0.3 < inside.mean() < 0.02
+    assert leaked.mean() > inside.mean() + 0.1
+
+
+def test_p_is_uniform_for_labels_of_noise() -> None:
+    found = [p_and_score(seed, np.arange(40), ridge_module.Ridge)[0] for seed in range(40)]
+    assert (np.array(found) <= 0.05).sum() <= 7
+    assert 0.32 < np.mean(found) < 0.68
