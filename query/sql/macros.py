@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from query.metrics import MEASURES, METRICS, Measure, Metric
 from query.metrics.shared.estimates import RowMeasure, RowMetric
+from query.reading.reasons import macros as reason_macros
 from query.reading.training import macros as training_macros
 from query.sql.caller import CALLER
 from query.sql.literals import literal
@@ -88,6 +89,7 @@ def _all_macros() -> Iterator[Iterator[str]]:
     yield from (_metric_macro(metric) for metric in METRICS.values())
     yield from (_measure_macro(measure) for measure in MEASURES.values())
     yield training_macros()
+    yield reason_macros()
     yield iter(_STAND_INS)
     yield from (_table_macro(*named) for named in find_table_functions().items())
     yield iter([_CALLER, _ROWS])

@@ -63,3 +63,33 @@ def test_failures_by_reason(con: duckdb.DuckDBPyConnection) -> None:
         2,
     )
     assert row["models"] == ["beta-0", "beta-1"]
+
+
+def test_reasons_of_one_kind_are_one_row(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    with query.connect(copy, read_only=False) as con:
+        for i, (model, reason) in enumerate(
+            [
+                ("beta-0", "'C' has 0 bonds, expected 1"),
+                ("beta-0", "'[H]' has 0 bonds, expected 1"),
+                ("beta-0", "it has 1,201 atoms, at most 500"),
+                ("beta-1", "it has 640 atoms, at most 500"),
+                ("beta-1", "it has no 'smiles'"),
+            ]
+        ):
+            con.execute(
+                "INSERT INTO failures (system_id, dataset, model_id, status, reason) "
+                "VALUES (?, 'crystals', ?, 'failed', ?)",
+                [f"crystals/{i:03d}", model, reason],
+            )
+        rows = ask(con, "provenance_failures", datasets="crystals").rows
+    assert {
+        (row["reason"], row["systems"], row["n_models"], row["for_example"])
+        for row in rows
+        if row["status"] == "failed"
+    } == {
+        ("… has 0 bonds, expected 1", 2, 1, "crystals/000"),
+        ("it has … atoms, at most …", 2, 2, "crystals/002"),
+        ("it has no 'smiles'", 1, 1, "crystals/004"),
+    }
