@@ -49,5 +49,5 @@ WITH named AS (
 )
 SELECT pair, model_a, model_b, n, k, value, std, chance, repeats, n_all,
        any_value(k) FILTER (n < n_all) OVER (PARTITION BY pair) AS k_usual, metric, estimator,
-       reason
+       warning, reason
 FROM drawn ORDER BY pair, n, k;

@@ -63,6 +63,7 @@ class Row:
     metric: Annotated[str, "the metric"]
     estimator: Annotated[str | None, "the estimator of the metric, if it has several"]
     normalization: Annotated[str, "how vectors were normalized"]
+    warning: Annotated[str | None, "what weakens the value, such as k above n / 4"]
     reason: Annotated[str | None, "why there is no value"]
 
 
@@ -212,6 +213,7 @@ class _Curve:
             metric=self._metric.name,
             estimator=found[0].estimator,
             normalization=self._options.normalize,
+            warning=found[0].warning if values.size else None,
             reason=reason,
         )
 

@@ -14,7 +14,8 @@ from query.statistics.interval import subsets
 
 COLUMNS = (
     "model_a", "model_b", "dataset", "n", "n_distinct", "k", "value", "std", "chance",
-    "repeats", "metric", "estimator", "normalization", "reason",
+    "repeats", "metric", "estimator", "normalization", "warning",
+    "reason",
 )  # fmt: skip
 N = 60
 
@@ -75,6 +76,15 @@ def test_the_ladders(con: duckdb.DuckDBPyConnection) -> None:
         ("molecules", 10, 5), ("molecules", 20, 5), ("molecules", 40, 5),
         ("molecules", 40, 2), ("molecules", 40, 10),
     ]  # fmt: skip
+
+
+def test_points_with_too_many_neighbors_have_a_warning(con: duckdb.DuckDBPyConnection) -> None:
+    rows = curve(con, "'base', 'near', dataset := 'crystals', k := 5")
+    crowded = [row["n"] < 4 * row["k"] for row in rows]
+    assert [row["warning"] is not None for row in rows] == crowded
+    assert 0 < sum(crowded) < len(rows)
+    (tight,) = [row["warning"] for row in rows if row["n"] == 7]
+    assert tight.startswith("k = 5")
 
 
 def test_chance_is_about_k_of_n(con: duckdb.DuckDBPyConnection) -> None:
