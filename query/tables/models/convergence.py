@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import factorial
 from typing import Annotated, Any
 
 import duckdb
@@ -26,6 +27,7 @@ from query.tables.shared.scores import Score, best_model, read_scores
 
 RELATIONS = ("all", "cross-family")  # which models are set against the reference
 
+_FEW = 5  # models, below which no rank correlation is significant and none has an interval
 _MODELS = "SELECT model_id, family, default_representation FROM models"
 _ABSENT = (None, "")  # family and representation of a model with a score that is not in the store
 _ALIGNED = (
@@ -61,6 +63,8 @@ class Row:
     spearman_p: Annotated[float | None, "its two-sided p-value by permuting the models"]
     n_models: Annotated[int, "models with both numbers"]
     reference: Annotated[str, "the reference"]
+    reference_score: Annotated[float | None, "its own score, on the same test set"]
+    reference_reason: Annotated[str, "why it is the reference"]
     relation: Annotated[str, "'all' models, or those of other families: 'cross-family'"]
     family: Annotated[str | None, "the family of the model"]
     dataset: Annotated[str, "the dataset"]
@@ -75,6 +79,7 @@ class Row:
     rows: Annotated[int, "systems whose neighbors were found: n if exact"]
     given: Annotated[str | None, "of what nothing linear is left in both models"]
     given_share: Annotated[float | None, "share of the model that the given explains"]
+    warning: Annotated[str | None, "what weakens the correlation"]
     reason: Annotated[str | None, "why there is no value"]
 
 
@@ -101,7 +106,8 @@ def convergence(
     """Set the scores of models against their alignment with a reference.
 
     The rank correlation is over the models of one test set and unit that have both numbers. It is
-    NULL below 3 models, or if all scores or all alignments are equal. It is of the numbers as they
+    NULL below 3 models, or if all scores or all alignments are equal, and has a warning below 5,
+    since even a perfect one is then nothing unusual. It is of the numbers as they
     are: for an error, of which low is good, and a metric that grows with likeness, it is negative
     if better models are more like the reference. A score of which high is good turns the sign, and
     so does a metric that falls with likeness. Its interval is a bootstrap over models, NULL below
@@ -139,11 +145,42 @@ def convergence(
     models = {model: known for model, *known in connection.execute(_MODELS).fetchall()}
     own_family = models[named.model_id][0]
     members = _align(connection, Selection(name), named, scores, models, options or Options())
+    about = _about_reference(named, scores, chosen=reference is None)
     rows: list[Row] = []
     for chosen in relations:
         some = [m for m in members if chosen == "all" or m.family != own_family]
-        rows += _rows(some, {"reference": named.label, "relation": chosen})
+        rows += _rows(some, about, {"reference": named.label, "relation": chosen})
     return rows
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The scores of the reference by test set and unit, and why it is the reference."""
+
+    scores: dict[tuple[str, str], float]
+    reason: str
+
+
+def _about_reference(reference: Source, scores: Sequence[Score], *, chosen: bool) -> _Reference:
+    """Return what is known of the reference, which was chosen here or named."""
+    own = {
+        (score.test_set, score.unit): score.value
+        for score in scores
+        if score.model_id == reference.model_id
+    }
+    if not chosen:
+        return _Reference(own, "it was named")
+    others = [score for score in scores if score.model_id != reference.model_id]
+    reason = f"the lowest {scores[0].score} of the models with vectors here"
+    if others:
+        (best,) = own.values()
+        after = min((score for score in others if score.value >= best), key=_by_value, default=None)
+        reason += f"; next is {after.model_id} with {after.value:.3g} {after.unit}" if after else ""
+    return _Reference(own, reason)
+
+
+def _by_value(score: Score) -> tuple[float, str]:
+    return score.value, score.model_id
 
 
 def _align(
@@ -169,7 +206,7 @@ def _align(
     ]
 
 
-def _rows(members: Sequence[_Member], columns: dict[str, Any]) -> list[Row]:
+def _rows(members: Sequence[_Member], reference: _Reference, columns: dict[str, Any]) -> list[Row]:
     groups: dict[tuple[str, ...], list[_Member]] = {}
     for member in members:
         groups.setdefault(_group(member), []).append(member)
@@ -185,6 +222,8 @@ def _rows(members: Sequence[_Member], columns: dict[str, Any]) -> list[Row]:
             test_set=member.score.test_set,
             source=member.score.source,
             given_share=member.aligned.given_share_b,
+            reference_score=reference.scores.get((member.score.test_set, member.score.unit)),
+            reference_reason=reference.reason,
             **{name: getattr(member.aligned, name) for name in _ALIGNED},
             **correlations[_group(member)],
             **columns,
@@ -213,7 +252,15 @@ def _correlate(members: Sequence[_Member]) -> dict[str, Any]:
         "spearman_low": low,
         "spearman_high": high,
         "n_models": len(both),
+        "warning": None if rho is None or len(both) >= _FEW else _warn(len(both)),
     }
+
+
+def _warn(n: int) -> str:
+    return (
+        f"{n} models are too few for a rank correlation: even a perfect one has p = "
+        f"{2 / factorial(n):.2g}; expected {_FEW} models or more"
+    )
 
 
 TABLE_FUNCTION = TableFunction(

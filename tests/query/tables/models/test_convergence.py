@@ -53,6 +53,14 @@ def test_convergence_has_the_rank_correlation(con: Connection) -> None:
     assert rest == [4, "base", "crystals", "energy_mae"]
 
 
+def test_few_models_are_a_warning(con: Connection) -> None:
+    ((warning,),) = con.sql(f"SELECT DISTINCT warning FROM {CONVERGENCE}").fetchall()
+    assert warning == (
+        "4 models are too few for a rank correlation: even a perfect one has p = 0.083; "
+        "expected 5 models or more"
+    )
+
+
 def test_the_correlation_is_of_the_numbers_as_they_are(con: Connection) -> None:
     asked = CONVERGENCE.replace("(", "(metric := ['cka', 'procrustes'], ", 1)
     rows = con.sql(
@@ -67,10 +75,22 @@ def test_without_a_reference_the_best_model_is_it(scored: Connection) -> None:
         "UPDATE scores SET value = 0.001 WHERE model_id = 'elsewhere'"
     )  # the best of all has no vectors
     chosen = f"score := 'energy_mae', {HOW}"
-    asked = "SELECT DISTINCT reference, n_models FROM convergence({})"
-    assert scored.sql(asked.format(chosen)).fetchall() == [("rotated", 3)]
-    named = scored.sql(f"FROM convergence(reference := 'rotated', {chosen})").fetchall()
-    assert scored.sql(f"FROM convergence({chosen})").fetchall() == named
+    asked = "SELECT DISTINCT reference, n_models, reference_score, reference_reason FROM {}"
+    assert scored.sql(asked.format(f"convergence({chosen})")).fetchall() == [
+        (
+            "rotated",
+            3,
+            0.05,
+            "the lowest energy_mae of the models with vectors here; next is near with 0.1 eV/atom",
+        )
+    ]
+    named = f"convergence(reference := 'rotated', {chosen})"
+    assert scored.sql(asked.format(named)).fetchall() == [("rotated", 3, 0.05, "it was named")]
+    rest = "SELECT * EXCLUDE reference_reason FROM"
+    assert (
+        scored.sql(f"{rest} convergence({chosen})").fetchall()
+        == scored.sql(f"{rest} {named}").fetchall()
+    )
     scored.execute("UPDATE scores SET test_set = 'other' WHERE model_id = 'rotated'")
     with pytest.raises(
         duckdb.InvalidInputException,
@@ -127,11 +147,11 @@ def test_scores_may_be_measured(energies: Connection) -> None:
     ).fetchall()
     assert rho == pytest.approx(spearmanr([0.1, 0.2, 0.5, 0.9], [3, 2, 1, 4]).statistic)
     assert (low, high) == (None, None)
-    ((rho, low, high, n),) = energies.sql(
-        f"SELECT DISTINCT spearman, spearman_low, spearman_high, n_models FROM "
+    ((rho, low, high, n, warning),) = energies.sql(
+        f"SELECT DISTINCT spearman, spearman_low, spearman_high, n_models, warning FROM "
         f"convergence({measured}, reference := 'partial', {HOW})"
     ).fetchall()
-    assert n == 5
+    assert (n, warning) == (5, None)
     assert low < rho < high
 
 
