@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from query.figures.drawing.plot import NothingToDraw, Plot
+    from query.figures.drawing.plot import Plot
+    from query.figures.drawing.questions import NothingToDraw
     from query.figures.models.alignment_across_datasets import alignment_across_datasets
     from query.figures.models.alignment_curve import alignment_curve
     from query.figures.models.alignment_matrix import alignment_matrix
@@ -48,12 +49,14 @@ __all__ = [
 
 # The names that are defined elsewhere than in a module of the same name in `models`.
 _MODULES = {
-    "NothingToDraw": "drawing.plot",
+    "NothingToDraw": "drawing.questions",
     "Plot": "drawing.plot",
     "dimensions": "vectors.dimensions",
     "energy_errors": "records.energy_errors",
     "system_map": "vectors.system_map",
 }
+# What only figures need, by the name of the module.
+_PACKAGES = {"altair": "Altair", "matplotlib": "Matplotlib"}
 
 
 def __getattr__(name: str) -> Any:
@@ -63,10 +66,11 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(f"{__name__}.{_MODULES.get(name, f'models.{name}')}")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+        package = _PACKAGES.get((error.name or "").partition(".")[0])
+        if package is None:
             raise
         raise ModuleNotFoundError(
-            "figures are drawn with Matplotlib, which is not installed: "
+            f"figures are drawn with {package}, which is not installed: "
             "pip install 'matterzoo[report]'",
             name=error.name,
         ) from error

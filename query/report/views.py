@@ -47,7 +47,7 @@ class Panel:
     """
 
     name: str
-    draw: Callable[..., Plot]
+    draw: Callable[..., Any]
     versions: Versions
 
 
@@ -185,7 +185,21 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
         return reason
 
 
-def _render(plot: Plot) -> Image:
+def _render(plot: Any) -> Image:
+    if not isinstance(plot, Plot):
+        return _convert(plot)
     width, height = plot.get_size_inches().tolist()
     tooltips = plot.tooltips()
     return Image(plot.title, width, height, plot.svg(), plot.png(), tooltips, plot.answer)
+
+
+def _convert(chart: Any) -> Image:
+    """Return a chart of Altair as it is on a page whose other figures are Matplotlib's."""
+    import vl_convert
+
+    spec = chart.to_dict(validate=False)
+    svg = vl_convert.vegalite_to_svg(spec)
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
+    width, height = (float(part) / 96 for part in size.groups()) if size else (6.0, 4.0)
+    title = spec["usermeta"]["title"]
+    return Image(title, width, height, svg, vl_convert.vegalite_to_png(spec), [], chart.answer)

@@ -2,54 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
+import altair as alt
 
-from query.figures.drawing.looks import GRAY, SEQUENTIAL
-from query.figures.drawing.plot import Row
+from query.figures.drawing.chart import fade_unless, inline, tooltips
+from query.figures.drawing.labels import direction_label, metric_label
+from query.figures.drawing.questions import Row
 from query.metrics import find_metric
 
-_WRITTEN = 24  # lines or columns, up to which the values stand in the cells
+_CELL = 36  # px, the width of a cell where there are few
+_LEAST = 13  # px, below which names of lines would collide
+_WHOLE = 620  # px of all cells, if they are many
+_LETTERS = 0.38  # of a cell, the size of its number
+_READABLE = 7.5  # px, the least size at which numbers are written
 
 
-def draw_cells(axes: Axes, cells: Sequence[Sequence[Row]], metric: str) -> AxesImage:
-    """Draw the values of a metric as cells: dark is far apart, undefined ones are hatched.
+@dataclass(frozen=True)
+class Cells:
+    """What the lines and the columns of a matrix are.
+
+    Attributes:
+        down: The column of the rows that says in which line a cell is.
+        across: The column that says in which column a cell is.
+        lines: The names of the lines, from above.
+        columns: The names of the columns, from the left.
+        down_title: What the lines are, in words; None is nothing.
+        across_title: What the columns are, in words; None is nothing.
+        aside: Pixels that are left between the cells and the names.
+    """
+
+    down: str
+    across: str
+    lines: Sequence[str]
+    columns: Sequence[str]
+    down_title: str | None = None
+    across_title: str | None = None
+    aside: int = 4
+
+    def size(self) -> tuple[int, int]:
+        """Return the width and the height of all cells in pixels."""
+        most = max(len(self.lines), len(self.columns))
+        cell = max(_LEAST, min(_CELL, _WHOLE / most))
+        return round(cell * max(len(self.columns), 4)), round(cell * max(len(self.lines), 4))
+
+    def x(self) -> alt.X:
+        """Return the place of a column."""
+        axis = alt.Axis(labelAngle=-90, ticks=False, domain=False, labelPadding=self.aside)
+        names = list(self.columns)
+        return alt.X(self.across, type="nominal", sort=names, title=self.across_title, axis=axis)
+
+    def y(self) -> alt.Y:
+        """Return the place of a line."""
+        axis = alt.Axis(ticks=False, domain=False, labelPadding=self.aside)
+        names = list(self.lines)
+        return alt.Y(self.down, type="nominal", sort=names, title=self.down_title, axis=axis)
+
+
+def draw_cells(
+    rows: Sequence[Row], metric: str, cells: Cells, titles: Mapping[str, str], condition: str
+) -> list[alt.Chart]:
+    """Draw the values of a metric as cells: dark is far apart, undefined ones are crosses.
 
     Args:
-        axes: Where they are drawn, the first one in the upper left corner, its middle at (0, 0).
-        cells: A row of an answer for each, with its value: by line, then by column.
+        rows: The rows of an answer, one per cell, with its value and its reason.
         metric: The metric.
+        cells: What the lines and columns are.
+        titles: What tooltips show, by column; `tooltips`.
+        condition: Which cells are not faded, an expression of Vega.
 
     Returns:
-        The image, for a color bar.
+        The cells, their numbers, and the crosses, to be put into one chart of `cells.size()`.
     """
-    values = np.array(
-        [[np.nan if cell["value"] is None else cell["value"] for cell in line] for line in cells]
-    )
     lower = find_metric(metric).lower_is_closer
-    colors = colormaps[SEQUENTIAL + ("_r" if lower else "")].with_extremes(bad="white")
-    known = values[~np.isnan(values)]
-    image = axes.imshow(values, cmap=colors, vmin=min([0.0, *known]), vmax=max([1.0, *known]))
-    hatched: dict[str, Any] = {"fill": False, "hatch": "////", "edgecolor": GRAY, "linewidth": 0}
-    for y, x in np.argwhere(np.isnan(values)):  # white alone could be taken for a value
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
-    if max(values.shape) <= _WRITTEN:
-        _write_values(axes, values, image)
-    return image
+    known = [row for row in rows if row["value"] is not None]
+    low, high = (
+        pick(bound, *(row["value"] for row in known)) for pick, bound in ((min, 0.0), (max, 1.0))
+    )
+    bar = alt.Legend(orient="bottom", gradientLength=220, gradientThickness=12)
+    color = alt.Color(
+        "value:Q",
+        title=f"{metric_label(metric)} ({direction_label(metric)})",
+        scale=alt.Scale(scheme="cividis", domain=[low, high], reverse=lower),
+        legend=bar,
+    )
+    at = {"x": cells.x(), "y": cells.y(), "opacity": fade_unless(condition)}
+    light = [row | {"light": ((row["value"] - low) / (high - low) > 0.5) != lower} for row in known]
+    rest = [row for row in rows if row["value"] is None]
+    names = (cells.down, cells.across)
+    cross = {**{name: titles[name] for name in names if name in titles}, "reason": "undefined"}
+    numbers = alt.Chart(inline(light, (*names, "value", "light")))
+    return [
+        alt.Chart(inline(known, list(titles)))
+        .mark_rect()
+        .encode(color=color, tooltip=tooltips(titles), **at),
+        _write(numbers, len(cells.columns)).encode(
+            text=alt.Text("value:Q", format=".2f"),
+            color=alt.when("datum.light").then(alt.value("black")).otherwise(alt.value("white")),
+            **at,
+        ),
+        alt.Chart(inline(rest, list(cross)))
+        .mark_text(style="soft", text="×")
+        .encode(tooltip=tooltips(cross), **at),
+    ]
 
 
-def _write_values(axes: Axes, values: NDArray[np.float64], image: Any) -> None:
-    """Write the values into their cells, black on light and white on dark."""
-    light = image.to_rgba(values)[..., :3].sum(axis=-1) > 1.5
-    for (y, x), value in np.ndenumerate(values):
-        text = "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-        color = "black" if light[y, x] else "white"
-        cell = axes.text(x, y, text, ha="center", va="center", fontsize=5.5, color=color)
-        cell.set_in_layout(False)  # it lies within the axes, and to measure it takes long
+def _write(chart: alt.Chart, columns: int) -> alt.Chart:
+    """Write numbers as large as the cells allow, or none if they could not be read."""
+    fitting = f"min(12, width / {columns} * {_LETTERS})"
+    return chart.mark_text(fontSize=alt.ExprRef(f"{fitting} < {_READABLE} ? 0 : {fitting}"))

@@ -18,6 +18,27 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:.{digits}g}"
 
 
+_METRICS = {
+    "cknna": "CKNNA",
+    "mutual_knn": "mutual k-NN",
+    "cka": "CKA",
+    "rsa": "RSA",
+    "procrustes": "Procrustes distance",
+}
+
+
+def metric_label(metric: str) -> str:
+    """Return what a metric is called in words.
+
+    Args:
+        metric: The name of a metric, as in SQL.
+
+    Returns:
+        For example "CKNNA", or "distance correlation".
+    """
+    return _METRICS.get(metric, metric.replace("_", " "))
+
+
 def direction_label(metric: str) -> str:
     """Return which values of a metric belong to models that are alike.
 

@@ -14,8 +14,28 @@ import duckdb
 
 # Okabe and Ito, Color Universal Design (2008), in an order that also differs in lightness; their
 # yellow is left out, as it is too light on white.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#7F7F7F")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A5FBF", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+# The same shapes in Vega: names of its own, or paths in a square from -1 to 1.
+_STAR = "M0,-1L.24,-.32L.95,-.31L.38,.12L.59,.81L0,.4L-.59,.81L-.38,.12L-.95,-.31L-.24,-.32Z"
+_TIMES = (
+    "M-.9,-.55L-.55,-.9L0,-.35L.55,-.9L.9,-.55L.35,0L.9,.55L.55,.9L0,.35L-.55,.9L-.9,.55L-.35,0Z"
+)
+_SHAPES = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": _TIMES,
+    "*": _STAR,
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "p": "M0,-.9L.86,-.28L.53,.73L-.53,.73L-.86,-.28Z",
+    "h": "M.45,-.8L.9,0L.45,.8L-.45,.8L-.9,0L-.45,-.8Z",
+    "d": "M0,-1L.6,0L0,1L-.6,0Z",
+}
 SEQUENTIAL = "cividis"  # Matplotlib's name of the color map for values
 GRAY = "#6B6B6B"  # of words and of whatever has no kind; 4.5 : 1 on white and more
 # How words inside the axes look, readable on lines and points.
@@ -37,6 +57,11 @@ class Look:
 
     color: str
     marker: str
+
+    @property
+    def shape(self) -> str:
+        """The marker as a shape of Vega."""
+        return _SHAPES[self.marker]
 
 
 # Of what is of no family of models or descriptors: a control, where one is asked for.

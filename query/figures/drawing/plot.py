@@ -20,10 +20,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from query.figures.drawing.looks import GRAY, Look
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import Answer
-from zoo.errors import MatterzooError
 
-Row = dict[str, Any]  # of an answer: values by column
+__all__ = ["NothingToDraw", "Plot", "Row", "Tooltip", "styled"]
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -54,10 +54,6 @@ _PASSES = 4  # at most, for axes of fixed proportions, which move each other
 _STILL = 0.5  # pixels that axes may move from a pass to the next in a layout that is done
 _LETTERS = 16  # of small print, per inch
 P = ParamSpec("P")
-
-
-class NothingToDraw(MatterzooError, ValueError):
-    """The store lacks what a figure needs; the message says what, and how to get it."""
 
 
 @dataclass(frozen=True)

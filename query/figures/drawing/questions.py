@@ -6,9 +6,15 @@ from typing import Any
 
 import duckdb
 
-from query.figures.drawing.plot import NothingToDraw
 from query.sql.output import error_sentence
 from query.statements import Answer, ask
+from zoo.errors import MatterzooError
+
+Row = dict[str, Any]  # of an answer: values by column
+
+
+class NothingToDraw(MatterzooError, ValueError):
+    """The store lacks what a figure needs; the message says what, and how to get it."""
 
 
 def ask_unless_missing(

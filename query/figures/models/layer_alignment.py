@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import altair as alt
 import duckdb
-from matplotlib.patches import Rectangle
 
-from query.figures.drawing.cells import draw_cells
-from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.cells import Cells, draw_cells
+from query.figures.drawing.chart import finish, inline
+from query.figures.drawing.labels import format_number, metric_label, sample_label
 from query.figures.drawing.looks import COLORS
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
-_CELL = 0.3  # inches, the width of a cell
-_LEAST = 2.4  # inches, the least width of all cells
 _FRAME = COLORS[4]  # stands out from all colors of the cells
+_TITLES = {
+    "layer_a": "row",
+    "layer_b": "column",
+    "value": "value",
+    "calibrated": "calibrated",
+    "p_value": "p",
+    "n": "systems",
+    "k": "neighbors, k",
+}
 
 
-@styled
 def layer_alignment(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -29,7 +34,7 @@ def layer_alignment(
     k: int | None = None,
     pooling: str | None = None,
     permutations: int | None = None,
-) -> Plot:
+) -> alt.LayerChart:
     """Draw a metric for all pairs of layers of two models, the best pair framed.
 
     Dark is far apart, also for metrics that are lower for closer models.
@@ -46,7 +51,7 @@ def layer_alignment(
             None is 100.
 
     Returns:
-        The figure; `answer` has one row per cell.
+        The chart; `answer` has one row per cell.
 
     Raises:
         NothingToDraw: If no pair of layers has a value.
@@ -59,36 +64,30 @@ def layer_alignment(
     if best is None:
         reason = answer.rows[0]["reason"]
         raise NothingToDraw(f"no two layers of {model_a} and {model_b} have a {metric}: {reason}")
-    lines = list(dict.fromkeys(row["layer_a"] for row in answer.rows))[::-1]
-    columns = list(dict.fromkeys(row["layer_b"] for row in answer.rows))
-    found = {(row["layer_a"], row["layer_b"]): row for row in answer.rows}
-    cells = [[found[a, b] for b in columns] for a in lines]
-    width, height = (max(_LEAST, _CELL * len(names)) for names in (columns, lines))
-    title = f"{metric} on {dataset} ({sample_label(answer.rows)})"
-    plot = Plot(answer, title, width=width + 2.6, height=height + 2.0)
-    _draw(plot, cells, metric, (lines.index(best["layer_a"]), columns.index(best["layer_b"])))
-    plot.add_note(_describe(best))
-    return plot
+    cells = Cells(
+        "layer_a",
+        "layer_b",
+        list(dict.fromkeys(row["layer_a"] for row in answer.rows))[::-1],
+        list(dict.fromkeys(row["layer_b"] for row in answer.rows)),
+        best["model_a"],
+        best["model_b"],
+    )
+    width, height = cells.size()
+    chart = alt.layer(*draw_cells(answer.rows, metric, cells, _TITLES, "true"), _frame(best, cells))
+    return finish(
+        chart.properties(width=width, height=height),
+        answer,
+        f"{metric_label(metric)} on {dataset} ({sample_label(answer.rows)})",
+        notes=[_describe(best)],
+    )
 
 
-def _draw(plot: Plot, cells: Sequence[Sequence[Row]], metric: str, best: tuple[int, int]) -> None:
-    """Draw the cells, the axes' names and the frame; best: the line and the column of its cell."""
-    axes = plot.subplots()
-    image = draw_cells(axes, cells, metric)
-    plot.add_cell_tooltips(axes, [[_tooltip(cell) for cell in line] for line in cells])
-    line, column = best
-    frame = Rectangle((column - 0.5, line - 0.5), 1, 1, fill=False, edgecolor=_FRAME, linewidth=2)
-    frame.set_clip_on(False)
-    axes.add_patch(frame)
-    axes.set_yticks(range(len(cells)), [row[0]["layer_a"] for row in cells], fontsize=7)
-    names = [cell["layer_b"] for cell in cells[0]]
-    axes.set_xticks(range(len(names)), names, fontsize=7, rotation=90)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_ylabel(cells[0][0]["model_a"])
-    axes.set_xlabel(cells[0][0]["model_b"])
-    bar = plot.colorbar(image, ax=axes, shrink=0.8, aspect=24, pad=0.02)
-    bar.set_label(f"{metric} ({direction_label(metric)})")
+def _frame(best: Row, cells: Cells) -> alt.Chart:
+    """Draw a frame around the best cell."""
+    rect = alt.Chart(inline([best], (cells.down, cells.across)))
+    return rect.mark_rect(filled=False, stroke=_FRAME, strokeWidth=3).encode(
+        x=cells.x(), y=cells.y()
+    )
 
 
 def _describe(best: Row) -> str:
@@ -99,13 +98,3 @@ def _describe(best: Row) -> str:
         return f"{value}."
     chance = f"The best pair by chance has {format_number(best['null_mean'])} on average"
     return f"{value}. {chance}: p = {format_number(best['p_value'], 2)}."
-
-
-def _tooltip(cell: Row) -> str:
-    pair = f"{cell['layer_a']} · {cell['layer_b']}\n{cell['metric']} {format_number(cell['value'])}"
-    if cell["value"] is None:
-        return f"{pair}: {cell['reason']}"
-    if cell["p_value"] is None:
-        return f"{pair}, n = {cell['n']}"
-    calibrated = f"calibrated {format_number(cell['calibrated'])}"
-    return f"{pair}, {calibrated}\np = {format_number(cell['p_value'], 2)}, n = {cell['n']}"

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from query.figures import NothingToDraw, dimensions
 from query.statements import ask
-from tests.query.figures.texts import overlapping
+from tests.query.figures.scene import layers, overlapping
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -38,31 +38,28 @@ def test_rows_are_dimensions(small: Connection) -> None:
 
 
 def test_a_row_is_a_model_with_its_twin(large: Connection) -> None:
-    plot = dimensions(large, "crystals", subsamples=0, k=10)
-    (axes,) = plot.axes
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert len(names) == 60 + 2 + 4
-    down = dict(zip(names, axes.get_yticks(), strict=True))
-    found = {(line.get_xdata()[0], round(line.get_ydata()[0], 9)): line for line in axes.lines}
-    for row in plot.answer.rows:
-        if row["value"] is not None:
-            twin = row["kind"] == "twin"
-            line = found.pop((row["value"], round(down[row["row_of"]] + (0.28 if twin else 0), 9)))
-            assert (line.get_markerfacecolor() == "white") == twin
-    assert not found
-    assert "undefined" in [text.get_text() for text in axes.texts]
-    plot.tooltips()
-    assert not overlapping(plot)
+    chart = dimensions(large, "crystals", subsamples=0, k=10)
+    points = layers(chart, "point")
+    rings, filled = ([row for row in layer.rows] for layer in points)
+    assert [layer.mark["filled"] for layer in points] == [False, True]
+    drawn = {row["model_id"]: (row["row_of"], row["value"]) for row in rings + filled}
+    rows = [row for row in chart.answer.rows if row["value"] is not None]
+    assert drawn.keys() == {row["model_id"] for row in rows}
+    for row in rows:
+        assert drawn[row["model_id"]] == (row["row_of"], pytest.approx(row["value"], rel=1e-4))
+    assert {row["model_id"] for row in rings} == {
+        r["model_id"] for r in rows if r["kind"] == "twin"
+    }
+    assert [row["model_id"] for layer in layers(chart, "text") for row in layer.rows] == ["flat"]
+    assert len(layers(chart)[0].encoding["y"]["sort"]) == 60 + 2 + 4
+    assert overlapping(chart) == []
 
 
 def test_whiskers_are_intervals(small: Connection) -> None:
-    plot = dimensions(small, "crystals", k=10, subsamples=5)
-    drawn = sorted(
-        tuple(line.get_xdata()) for line in plot.axes[0].lines if len(line.get_xdata()) == 2
-    )
-    assert drawn == sorted(
-        (row["low"], row["high"]) for row in plot.answer.rows if row["low"] is not None
-    )
+    chart = dimensions(small, "crystals", k=10, subsamples=5)
+    drawn = [(row["value"], row["high"]) for layer in layers(chart, "rule") for row in layer.rows]
+    expected = [(row["low"], row["high"]) for row in chart.answer.rows if row["low"] is not None]
+    assert np.array(sorted(drawn)) == pytest.approx(np.array(sorted(expected)), rel=1e-4)
 
 
 def test_without_values_there_is_nothing_to_draw(small: Connection) -> None:

@@ -1,0 +1,133 @@
+"""Altair charts with the statement behind them: data, tooltips, a model to pick out, a title."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from query.figures.drawing.questions import Row
+from query.figures.drawing.theme import make_config
+from query.statements import Answer
+
+_LETTERS = 110  # per line of small print
+_DIGITS = 5  # significant ones of what is drawn: far below a pixel
+FADED = 0.1  # opacity of what a reader did not pick
+_PICKED = "model"  # the parameter that holds the model a reader picked, "" for none
+
+
+def inline(rows: Iterable[Row], columns: Sequence[str]) -> alt.InlineData:
+    """Return columns of rows as the data of a chart.
+
+    Args:
+        rows: Rows of an answer.
+        columns: The columns that the chart draws, or shows in tooltips.
+
+    Returns:
+        The data, floats with five significant digits; what is NULL or NaN is left out, which
+        tooltips show as "undefined".
+    """
+    return alt.InlineData(
+        values=[
+            {name: _short(row[name]) for name in columns if _is_known(row[name])} for row in rows
+        ]
+    )
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def tooltips(titles: Mapping[str, str]) -> list[alt.Tooltip]:
+    """Return what is shown for the mark under the cursor.
+
+    Args:
+        titles: By column, what its value is called there, in words.
+    """
+    return [alt.Tooltip(column, type="nominal", title=title) for column, title in titles.items()]
+
+
+def picked(*columns: str) -> str:
+    """Return the condition that a mark is of the model a reader picked, or that none is picked.
+
+    Args:
+        columns: The columns that hold names of models.
+
+    Returns:
+        An expression of Vega, for `alt.when`.
+    """
+    tests = [f"datum['{column}'] === {_PICKED}" for column in columns]
+    return " || ".join([f"{_PICKED} === ''", *tests])
+
+
+def fade_unless(*conditions: alt.Parameter | str, opacity: float = 1.0) -> alt.OpacityValue:
+    """Return an opacity that is low unless all conditions hold.
+
+    Args:
+        *conditions: Selections, or expressions of Vega such as `picked` makes.
+        opacity: The opacity if they hold.
+
+    Returns:
+        A value for the channel "opacity".
+    """
+    tests = [test if isinstance(test, str) else {"param": test.name} for test in conditions]
+    return alt.OpacityValue(FADED, condition={"test": {"and": tests}, "value": opacity})
+
+
+def zoom(*axes: str) -> alt.Parameter:
+    """Return a selection by which a reader moves and zooms: drag, and turn the wheel with Shift.
+
+    The wheel alone scrolls the page. A double click shows everything again.
+
+    Args:
+        axes: "x", "y"; none is both.
+    """
+    return alt.selection_interval(
+        bind="scales",
+        encodings=list(axes or ("x", "y")),
+        zoom="wheel![event.shiftKey]",
+        translate="[mousedown, window:mouseup] > window:mousemove!",
+    )
+
+
+def finish(
+    chart: Any,
+    answer: Answer,
+    title: str,
+    *,
+    notes: Iterable[str] = (),
+    models: Iterable[str] = (),
+) -> Any:
+    """Give a chart its title, its look, and the statement behind it.
+
+    Args:
+        chart: What was drawn.
+        answer: The answer it draws: the attribute `answer` of the chart that is returned.
+        title: What it shows, in a few words.
+        notes: Small print, a sentence each: what is not drawn, what marks mean.
+        models: Names to pick one from, where marks have a condition made by `picked`.
+
+    Returns:
+        The chart, complete. Its "usermeta" has the statement and its SQL, also in files.
+    """
+    lines = [line for note in notes for line in textwrap.wrap(note, _LETTERS)]
+    title = title[0].upper() + title[1:]
+    header = alt.TitleParams(title, subtitle=lines) if lines else alt.TitleParams(title)
+    names = sorted(set(models))
+    if names:
+        options: Any = ["", *names]
+        labels = ["all models", *names]
+        bind = alt.binding_select(options=options, labels=labels, name="Pick out ")
+        chart = chart.add_params(alt.param(_PICKED, value="", bind=bind))
+    meta = {"statement": answer.name, "sql": answer.sql, "title": title, "notes": list(notes)}
+    done = chart.properties(title=header, usermeta=meta).configure(**make_config())
+    # Not by plain assignment, which would put the answer into the specification.
+    object.__setattr__(done, "answer", answer)
+    return done
