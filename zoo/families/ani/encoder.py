@@ -57,7 +57,8 @@ class FamilyEncoder(Encoder):
 
     The representation `last_hidden` holds per atom the last hidden layer of its element's network,
     in the columns of that element, and 0 in those of the others, (n_atoms, d). So one linear map,
-    the same for all atoms, gives the energy. It is invariant.
+    the same for all atoms, gives the energy. `layer-0` and so on are the hidden layers, in columns
+    per element, too, the last of which is `last_hidden`. All are invariant.
 
     The card's option `symbols` lists the elements in the order of the networks, `self_energies`
     what each atom adds, in Hartree. The untrained twin draws all linear layers as PyTorch does.
@@ -107,25 +108,34 @@ class FamilyEncoder(Encoder):
         species = pad([item[0] for item in items], True, PADDING).to(self.device)
         positions = pad([item[1] for item in items], True).to(self.device)
         around = self.functions((species, positions)).aevs
-        rows, energies = self._run(species.flatten(), around.flatten(0, 1))
-        rows = rows.unflatten(0, species.shape)
-        vectors = [rows[i, : self.size(item)].cpu().numpy() for i, item in enumerate(items)]
+        layers, energies = self._run(species.flatten(), around.flatten(0, 1))
+        rows = {f"layer-{i}": layer for i, layer in enumerate(layers)} | {"last_hidden": layers[-1]}
+        found: dict[str, list[Any]] = {}
+        for name in representations:
+            padded = rows[name].unflatten(0, species.shape).cpu().numpy()
+            found[name] = [padded[i, : self.size(item)] for i, item in enumerate(items)]
         totals = energies.unflatten(0, species.shape).sum(dim=1) * HARTREE
-        return {name: vectors for name in representations} | {ENERGY: totals.tolist()}
+        return found | {ENERGY: totals.tolist()}
 
     def _run(
         self, species: torch.Tensor, around: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rows of atoms, (n_atoms, d), and their energies in Hartree, (n_atoms,)."""
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Return each layer's rows of atoms, (n_atoms, d), and energies in Hartree, (n_atoms,)."""
         networks = list(self.networks.values())
-        widths = [network[-1].in_features for network in networks]
-        rows = around.new_zeros(len(species), sum(widths))
+        layers: list[torch.Tensor] = []
         energies = torch.zeros(len(species), dtype=torch.float64, device=species.device)
-        columns = torch.arange(sum(widths), device=species.device).split(widths)
-        for i, network in enumerate(networks):
-            atoms = (species == i).nonzero().flatten()
-            hidden = network[:-1](around[atoms])
-            rows[atoms[:, None], columns[i]] = hidden
-            own = self.model["options"]["self_energies"][i]
-            energies[atoms] = network[-1](hidden)[:, 0].double() + own
-        return rows, energies
+        atoms = [(species == i).nonzero().flatten() for i in range(len(networks))]
+        hidden = [around[chosen] for chosen in atoms]
+        for start in range(0, len(networks[0]) - 1, 2):  # a linear layer and what follows it
+            hidden = [
+                network[start : start + 2](h) for network, h in zip(networks, hidden, strict=True)
+            ]
+            widths = [h.shape[1] for h in hidden]
+            layers.append(around.new_zeros(len(species), sum(widths)))
+            columns = torch.arange(sum(widths), device=species.device).split(widths)
+            for chosen, own, h in zip(atoms, columns, hidden, strict=True):
+                layers[-1][chosen[:, None], own] = h
+        for i, (chosen, h) in enumerate(zip(atoms, hidden, strict=True)):
+            own_energy = self.model["options"]["self_energies"][i]
+            energies[chosen] = networks[i][-1](h)[:, 0].double() + own_energy
+        return layers, energies

@@ -2,7 +2,9 @@
 
 Standard input also has "molecules", [atomic numbers, positions] of each. Standard output is one
 JSON object: "energies" in eV per model, ours, the package's, and those that one linear map of our
-rows gives; "shapes" of the rows; "twins" of two seeds; and "periodic", the fault for a crystal.
+rows gives; "shapes" of the rows; "layers", the hidden layers of the first atom and those that its
+element's network makes of one another; "twins" of two seeds; and "periodic", the fault for a
+crystal.
 """
 
 from __future__ import annotations
@@ -67,6 +69,24 @@ def read_out(model_id: str) -> list[float]:
     return found
 
 
+def layers(model_id: str) -> list[list[Any]]:
+    """Return the first atom's layers, without the columns of other elements, and what they make."""
+    model = encoder(model_id)
+    names = ["layer-0", "layer-1", "layer-2"]
+    found = model.encode([model.prepare(system(MOLECULES[0]))], names)
+    number = model.species[int(MOLECULES[0][0][0])]
+    networks = list(model.networks.values())
+    own = []
+    for depth, name in enumerate(names):
+        widths = [network[2 * depth].out_features for network in networks]
+        start = sum(widths[:number])
+        row = torch.tensor(found[name][0][0])
+        own.append(row[start : start + widths[number]])
+        assert row.count_nonzero() == own[-1].count_nonzero()
+    made = [networks[number][2 * depth : 2 * depth + 2](own[depth - 1]) for depth in (1, 2)]
+    return [[rows.tolist() for rows in own[1:]], [rows.tolist() for rows in made]]
+
+
 def crystal() -> System:
     periodic = np.array([True, True, True])
     return System("x/1", "0" * 64, *MOLECULES[0], np.eye(3) * 9, periodic)
@@ -81,6 +101,7 @@ result = {
         name: [np.shape(rows) for rows in encoded(encoder(name))["last_hidden"]]
         for name in given["models"]
     },
+    "layers": {name: layers(name) for name in given["models"]},
     "twins": [
         [rows.mean(axis=0).tolist() for rows in encoded(build("ani-2xt", seed))["last_hidden"]]
         for seed in (1, 2, 1)

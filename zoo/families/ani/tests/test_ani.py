@@ -40,6 +40,14 @@ def test_one_linear_map_of_the_rows_gives_the_energy(inside: dict[str, Any], mod
     assert inside["shapes"][model_id][0] == [9, dimension]
 
 
+@pytest.mark.parametrize("model_id", MODELS)
+def test_a_layer_makes_the_next_one(inside: dict[str, Any], model_id: str) -> None:
+    ours, theirs = inside["layers"][model_id]
+    for found, expected in zip(ours, theirs, strict=True):
+        assert np.abs(expected).max() > 0.01
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
 def test_twins_are_drawn_from_their_seed_and_tell_molecules_apart(inside: dict[str, Any]) -> None:
     first, second, again = map(np.array, inside["twins"])
     assert (first == again).all()
