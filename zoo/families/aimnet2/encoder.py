@@ -50,11 +50,36 @@ def draw(network: torch.jit.ScriptModule, seed: int) -> None:
             weight.zero_()
 
 
+def run(
+    network: torch.jit.ScriptModule, data: dict[str, torch.Tensor]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Call the parts of a network as its own `forward` does, which returns the last layer alone.
+
+    Returns:
+        The features of atoms before the first round of messages and after each, (systems, atoms,
+        256), and the energies in eV, (systems,).
+    """
+    data = network.aev(network.prepare_data(data))
+    layers = [data["a"].flatten(-2)]
+    *rounds, last = network.mlps.children()
+    given = network._prepare_in_a(data)
+    for i, mlp in enumerate(rounds):
+        data = network._update_q(data, network._zero_padded(data, mlp(given)), i > 0)
+        layers.append(data["a"].flatten(-2))
+        given = torch.cat([network._prepare_in_a(data), network._prepare_in_q(data)], -1)
+    data["aim"] = network._zero_padded(data, last(given))
+    for output in network.outputs.children():
+        data = output(data)
+    return [*layers, data["aim"]], data["energy"]
+
+
 class FamilyEncoder(Encoder):
     """One network of AIMNet2's ensemble, or its untrained twin.
 
     The option `member` says which of the four, from 0. The representation `aim` is what the network
-    itself calls so, the input of the energy readout per atom, (n_atoms, 256). It is invariant.
+    itself calls so, the input of the energy readout per atom, (n_atoms, 256). `layer-0` is the
+    embedding of the elements, `layer-1` and `layer-2` are an atom's features after a round of
+    messages, without its partial charge, and `layer-3` is `aim`. All are invariant.
     """
 
     def __init__(
@@ -103,7 +128,10 @@ class FamilyEncoder(Encoder):
         }
         data["charge"] = torch.stack([item["charge"] for item in items]).to(self.device)
         with torch.jit.optimized_execution(False):  # else each new shape is compiled first
-            found = self.network(data)
-        rows = found["aim"].cpu().numpy()
-        vectors = [rows[i, : self.size(item)] for i, item in enumerate(items)]
-        return {name: vectors for name in representations} | {ENERGY: found["energy"].tolist()}
+            layers, energies = run(self.network, data)
+        rows = {f"layer-{i}": layer for i, layer in enumerate(layers)} | {"aim": layers[-1]}
+        found: dict[str, list[Any]] = {}
+        for name in representations:
+            padded = rows[name].cpu().numpy()
+            found[name] = [padded[i, : self.size(item)] for i, item in enumerate(items)]
+        return found | {ENERGY: energies.tolist()}

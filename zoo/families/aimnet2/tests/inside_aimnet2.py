@@ -2,7 +2,8 @@
 
 Standard output is one JSON object: "aim" of one batch by the first network, ours and that of the
 file with this network alone; "energies" of the four networks, and "ensemble" of the published file
-as a whole; "charged", the vectors of ammonium told its charge and told none; "twins" of two seeds;
+as a whole; "embedded", layer 0 and the embedding of the
+elements; "charged", the vectors of ammonium told its charge and told none; "twins" of two seeds;
 and "periodic", the fault for a crystal.
 """
 
@@ -32,6 +33,12 @@ def encoded(model: Any, *systems: System) -> dict[str, Any]:
     return {"aim": [rows.tolist() for rows in found["aim"]], "energy": found["energy"]}
 
 
+def embedded(model: Any) -> list[list[list[float]]]:
+    """Return the rows of layer 0 of the first molecule, and those of the network's table."""
+    [rows] = model.encode([model.prepare(system(MOLECULES[0]))], ["layer-0"])["layer-0"]
+    return [rows.tolist(), model.network.afv.weight[MOLECULES[0][0]].tolist()]
+
+
 def published(file: str) -> list[dict[str, torch.Tensor]]:
     """Call a published file as its authors document it, with one molecule after another."""
     network = torch.jit.load(str(FOLDER / file))
@@ -56,6 +63,7 @@ result = {
     "aim": [together[0]["aim"], [found["aim"][0].tolist() for found in alone]],
     "energies": [found["energy"] for found in together],
     "ensemble": [float(found["energy"]) for found in whole],
+    "embedded": embedded(first),
     "charged": encoded(first, system(ammonium, 1), system(ammonium))["aim"],
     "twins": [
         encoded(build("aimnet2-wb97m-d3-0", seed), *map(system, MOLECULES))["aim"]

@@ -31,6 +31,12 @@ def test_rows_are_what_the_file_of_one_network_calls_aim(inside: dict[str, Any])
         assert np.abs(np.subtract(ours, theirs)).max() < 1e-4 * np.abs(theirs).max()
 
 
+def test_the_first_layer_is_the_embedding_of_the_elements(inside: dict[str, Any]) -> None:
+    ours, theirs = map(np.array, inside["embedded"])
+    assert ours.shape == (9, 256) and (ours == theirs).all()
+    assert len(np.unique(ours, axis=0)) == 3  # H, C, O
+
+
 def test_the_mean_energy_is_that_of_the_published_ensemble(inside: dict[str, Any]) -> None:
     """The four networks differ by more than the bound, so none of them alone would pass."""
     energies = np.array(inside["energies"])
