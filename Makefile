@@ -1,7 +1,7 @@
 # Every target is a thin line over the command `matterzoo` (.venv/bin/matterzoo), which explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help demo ingest query shell report test bench install account list info weights pin datasets plan publish fetch \
+.PHONY: help demo ingest query shell report serve test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
     matrix lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
@@ -23,6 +23,7 @@ import_takes     := FILE
 export-systems_takes := DATASET FILE NAME NUMBERED LIMIT
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
+serve_takes      := ADDRESS PORT PAGES
 matrix_takes     := DATASET METRIC MODELS ROWS K ESTIMATOR NORMALIZE PERMUTATIONS SUBSAMPLES SEED MISSING DEVICE ON NODES PARTITION ACCOUNT TIME SBATCH ADDRESS CPUS
 clean_takes      := MODEL DATASET FAMILY YES
 env_takes        := FAMILY
@@ -135,6 +136,9 @@ shell: install  ## a SQL prompt with history and completion
 report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
 	$(call given,DATASET,make report DATASET=aflow)
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
+
+serve: install  ## a SQL prompt on the store as a page in the browser, read-only [ADDRESS= PORT= PAGES=report]
+	@$(MATTERZOO) serve $(call flag,ADDRESS,address) $(call flag,PORT,port) $(call flag,PAGES,pages)
 
 test: demo-envs lint  ## everything that needs no GPU, network or container engine
 	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \

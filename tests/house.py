@@ -60,6 +60,7 @@ ORDER = {
         "figures",
         "report",
         "shell",
+        "serve",
         "commands",
     ],
 }

@@ -19,6 +19,7 @@ EXTRAS = {  # what a light installation lacks: {top-level module: the extra that
     ),
     **dict.fromkeys(("rdkit", "requests", "spglib", "uv"), "ingest"),
     **dict.fromkeys(("matplotlib", "umap"), "report"),
+    **dict.fromkeys(("starlette", "uvicorn"), "serve"),
 }
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 

@@ -1,8 +1,9 @@
-"""The commands that ask a store: query, shell, report."""
+"""The commands that ask a store: query, shell, report, serve."""
 
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 
 from zoo.command_line import Commands, Parser, add_store, device, named, positive
@@ -31,6 +32,24 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
     add_store(sub)
+    _add_serve(commands)
+
+
+def _add_serve(commands: Commands) -> None:
+    about = "serve a SQL prompt on the store, read-only, as a page in the browser"
+    sub = commands.add("serve", "query.commands.ask:serve", about, description=SERVE)
+    add_store(sub)
+    about = "the address to listen at (default: 127.0.0.1, this machine's own)"
+    sub.add_argument("--address", type=_address, default="127.0.0.1", help=about)
+    sub.add_argument("--port", type=_count, default=8765, help="default: 8765; 0: one that is free")
+    about = "statements that run at once (default: 2)"
+    sub.add_argument("--readers", type=positive, default=2, help=about)
+    about = "seconds that a statement may take (default: 60)"
+    sub.add_argument("--seconds", type=positive, default=60, help=about)
+    about = "rows that are sent at most (default: 10000)"
+    sub.add_argument("--rows", type=positive, default=10_000, help=about)
+    about = "a folder that `matterzoo report` wrote, to be served below /pages/"
+    sub.add_argument("--pages", type=named, help=about)
 
 
 def add_matrix(commands: Commands) -> Parser:
@@ -89,6 +108,14 @@ def _count(text: str) -> int:
     return 0 if text == "0" else positive(text)
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        wanted = "the number of an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1"
+        raise argparse.ArgumentTypeError(f"{text!r}; expected {wanted}") from None
+
+
 def _rows(text: str) -> str:
     return text if text == "all" else str(positive(text))
 
@@ -129,6 +156,10 @@ MATRIX = """Find the alignments of all pairs of models over a dataset, in strips
 processes or nodes share. FROM alignment_matrix(…) with the same options then finds the result, and
 computes nothing, until the vectors change. What was found before the command ended is kept: the
 same command goes on."""
+SERVE = """Serve a page on which visitors ask the store in SQL, until Ctrl-C: one SELECT at a time,
+with all functions. They cannot write, read files, or load extensions. At another address than
+loopback they need a token, which is printed; the variable MATTERZOO_TOKEN may name one. What they
+send is not encrypted, so put a proxy with TLS in front of it there."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.

@@ -1,4 +1,4 @@
-"""Handlers of the commands that ask a store: query, shell, report."""
+"""Handlers of the commands that ask a store: query, shell, report, serve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
 from query.sql.splitting import split_statements
 from query.statements import Statement, find_statements
-from schemas.paths import write_for_group
+from schemas.paths import default_store, write_for_group
 from zoo.command_line import split_names
 from zoo.errors import MatterzooError
 
@@ -51,6 +51,26 @@ def write_report(options: argparse.Namespace) -> int:
     with one_sentence(options.store), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
         print(report(connection, split_names(options.dataset), Path(options.out)))
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve the store until Ctrl-C.
+
+    Args:
+        options: Store, address, port, readers, seconds, rows, pages.
+
+    Returns:
+        The exit code.
+    """
+    from query.serve.limits import Limits
+    from query.serve.server import serve as serve_store
+
+    store = Path(options.store or default_store())
+    with connect(store, functions=False):  # what is wrong with it is said before anyone asks
+        limits = Limits(seconds=options.seconds, rows=options.rows)
+    pages = None if options.pages is None else Path(options.pages)
+    serve_store(store, options.address, options.port, options.readers, limits, pages)
     return 0
 
 
