@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from query.serve.examples import examples
 from query.serve.pool import Busy, Pool, TimedOut
@@ -103,7 +104,7 @@ def _refuse(status: int, why: str) -> Response:
 class _Token(BaseHTTPMiddleware):
     """Let in who shows the token: in the address once, then in a cookie, or as a bearer's."""
 
-    def __init__(self, app: Starlette, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str) -> None:
         super().__init__(app)
         self.token = token
 
