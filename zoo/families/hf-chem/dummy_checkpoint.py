@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ sys.path.insert(0, str(STAND_IN.parent))
 from stand_in.configuration_molformer import MolformerConfig  # noqa: E402
 from stand_in.modeling_molformer import MolformerForMaskedLM  # noqa: E402
 
-WIDTH, LAYERS = 48, 2
+WIDTH = 48
 SPECIAL = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 ATOMS = [f"[{bond}{atom}]" for bond in ("", "=", "#") for atom in ("C", "N", "O", "F", "S", "Cl")]
 BRANCHES = [f"[Branch{size}_{order}]" for size in (1, 2, 3) for order in (1, 2, 3)]
@@ -42,7 +42,7 @@ RINGS = [f"[{form}{size}]" for size in (1, 2, 3) for form in ("Ring", "Expl=Ring
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 48.
+    """Write every file of the card for a network of width 48, with as many layers as the card has.
 
     Returns:
         The dimension of each representation.
@@ -50,19 +50,21 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     # Not the seed of an untrained twin, because the twin's network would be this one.
     torch.manual_seed(1000 + seed)
     make = {"selfies": chemgpt, "smiles": chemberta, "flat_smiles": molformer}
-    network, config = make[model["options"]["notation"]](folder, model["id"])
+    layers = len(model["layers"]["dimensions"]) - 1
+    widths = {"tokens": WIDTH} | {f"layer-{i}": WIDTH for i in range(layers + 1)}
+    network, config = make[model["options"]["notation"]](folder, model["id"], layers)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     if isinstance(network, MolformerForMaskedLM):
         save_file(network.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-        return {"tokens": WIDTH}
+        return widths
     state = {key: value.clone() for key, value in network.state_dict().items()} | leftovers(
         network, model["id"]
     )
     torch.save(state, folder / "pytorch_model.bin")
-    return {"tokens": WIDTH}
+    return widths
 
 
-def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+def chemberta(folder: Path, name: str, layers: int) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Write the tokenizer of ChemBERTa-2, and return the network and its configuration.
 
     The network is RoBERTa. The tokenizer of byte pairs merges nothing, so it skips most words.
@@ -106,7 +108,7 @@ def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]
     }
     config |= {
         "num_attention_heads": 12,
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": layers,
         "pad_token_id": 1,
         "type_vocab_size": 1,
     }
@@ -114,7 +116,7 @@ def chemberta(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]
     return RobertaForMaskedLM(RobertaConfig(**config)), config
 
 
-def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+def chemgpt(folder: Path, name: str, layers: int) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Write the tokenizer of ChemGPT, and return the network and its configuration.
 
     The network is GPT-Neo with alternating global and local attention over symbols of SELFIES 1.
@@ -135,12 +137,12 @@ def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
         "attention_dropout": 0,
     }
     config |= {
-        "attention_types": [[["global", "local"], LAYERS // 2]],
+        "attention_types": [[["global", "local"], layers // 2]],
         "bos_token_id": 50256,
         "eos_token_id": 50256,
     }
     config |= {
-        "attention_layers": ["global", "local"] * (LAYERS // 2),
+        "attention_layers": ["global", "local"] * (layers // 2),
         "embed_dropout": 0,
         "hidden_size": WIDTH,
     }
@@ -154,13 +156,13 @@ def chemgpt(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
         "max_position_embeddings": 2048,
         "model_type": "gpt_neo",
         "num_heads": 16,
-        "num_layers": LAYERS,
+        "num_layers": layers,
     }
     config |= {"resid_dropout": 0, "vocab_size": len(ids), "window_size": 256}
     return GPTNeoForCausalLM(GPTNeoConfig(**config)), config
 
 
-def molformer(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+def molformer(folder: Path, name: str, layers: int) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Write code, tokenizer and configuration as MoLFormer's are published.
 
     The published code may not be copied here, so the network is that of stand_in.
@@ -179,7 +181,7 @@ def molformer(folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]
     maps = {"AutoConfig": "configuration_molformer.MolformerConfig"}
     maps |= {"AutoModel": "modeling_molformer.MolformerModel"}
     config = {"auto_map": maps, "model_type": "molformer", "vocab_size": len(tokens)}
-    config |= {"hidden_size": WIDTH, "num_hidden_layers": LAYERS}
+    config |= {"hidden_size": WIDTH, "num_hidden_layers": layers}
     return MolformerForMaskedLM(MolformerConfig(**config)), config
 
 
@@ -201,7 +203,7 @@ def leftovers(network: PreTrainedModel, name: str) -> dict[str, torch.Tensor]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the last hidden states of one molecule from the whole published network.
+    """Return the hidden states of one molecule from the whole published network.
 
     There is no padding, and the tokens are looked up one by one.
     """
@@ -221,8 +223,8 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     tokens = torch.tensor([[ids[symbol] for symbol in ("[CLS]", *symbols, "[SEP]")]])
     network = (GPTNeoForCausalLM if causal else RobertaForMaskedLM).from_pretrained(folder).eval()
     with torch.inference_mode():
-        hidden = network(tokens, output_hidden_states=True).hidden_states[-1]
-    return {"tokens": hidden[0, 1:-1].mean(0).numpy()}
+        hidden = network(tokens, output_hidden_states=True).hidden_states
+    return named(hidden)
 
 
 def reference_molformer(
@@ -240,5 +242,11 @@ def reference_molformer(
     network.load_state_dict(load_file(folder / "model.safetensors"))
     tokens = torch.tensor([ids])
     with torch.inference_mode():
-        hidden = network.molformer(tokens, torch.ones_like(tokens)).last_hidden_state
-    return {"tokens": hidden[0, 1:-1].mean(0).numpy()}
+        found = network.molformer(tokens, torch.ones_like(tokens), output_hidden_states=True)
+    return named((*found.hidden_states[:-1], found.last_hidden_state))
+
+
+def named(states: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return the means over the tokens of the molecule, of each layer and of the last one."""
+    layers = [hidden[0, 1:-1].mean(0).numpy() for hidden in states]
+    return {"tokens": layers[-1]} | {f"layer-{i}": mean for i, mean in enumerate(layers)}

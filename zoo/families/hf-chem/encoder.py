@@ -28,6 +28,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from zoo.encoder import Encoder, NotApplicable, System
 
 PUBLISHED = "published_code"  # the package that the Python files among the weights are read into
+LAYER = "layer-"  # begins the names of layers, which end in their number
 NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
     "roberta": (RobertaModel, {"add_pooling_layer": False}),
     "gpt_neo": (GPTNeoModel, {}),
@@ -38,7 +39,8 @@ class FamilyEncoder(Encoder):
     """A chemical language model, or its untrained twin.
 
     The representation `tokens` holds the last hidden states of the molecule's tokens, (n_tokens,
-    d), without special tokens.
+    d), without special tokens. `layer-0`, the embeddings, and so on are the same of each layer; the
+    last of them is `tokens`.
 
     The option `notation` is 'smiles', 'flat_smiles' or 'selfies'. Molecules of more than
     `max_tokens` tokens, special ones included, are not applicable. `partial` tells whether a
@@ -96,15 +98,23 @@ class FamilyEncoder(Encoder):
         tokens = pad_sequence([ids for ids, _ in items], batch_first=True, padding_value=padding)
         lengths = torch.tensor([len(ids) for ids, _ in items])
         mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
-        hidden = (
-            self.network(tokens.to(self.device), attention_mask=mask)
-            .last_hidden_state.float()
-            .cpu()
+        output = self.network(
+            tokens.to(self.device),
+            attention_mask=mask,
+            output_hidden_states=any(name.startswith(LAYER) for name in representations),
         )
-        rows = [
-            states[: len(own)][own].numpy() for states, (_, own) in zip(hidden, items, strict=True)
-        ]
-        return {name: rows for name in representations}
+        found = {"tokens": output.last_hidden_state}
+        # Not every network counts its final norm to the last layer.
+        layers = (*(output.hidden_states or ())[:-1], output.last_hidden_state)
+        found |= {f"{LAYER}{i}": states for i, states in enumerate(layers)}
+        vectors = {}
+        for name in representations:
+            hidden = found[name].float().cpu()
+            vectors[name] = [
+                states[: len(own)][own].numpy()
+                for states, (_, own) in zip(hidden, items, strict=True)
+            ]
+        return vectors
 
 
 def read_molecule(smiles: str) -> Chem.Mol:

@@ -86,12 +86,23 @@ class MolformerModel(MolformerPreTrainedModel):
         self.norm = nn.LayerNorm(config.hidden_size)
         self.post_init()
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> BaseModelOutput:
-        """Return the last hidden states, after the final norm."""
-        states = self.embeddings(input_ids)
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutput:
+        """Return the last hidden states after the final norm; and all of them, where asked for.
+
+        The final norm does not count to the last of all hidden states.
+        """
+        states = [self.embeddings(input_ids)]
         for layer in self.layers:
-            states = layer(states, attention_mask)
-        return BaseModelOutput(last_hidden_state=self.norm(states))
+            states.append(layer(states[-1], attention_mask))
+        return BaseModelOutput(
+            last_hidden_state=self.norm(states[-1]),
+            hidden_states=tuple(states) if output_hidden_states else None,
+        )
 
 
 class MolformerForMaskedLM(MolformerPreTrainedModel):
