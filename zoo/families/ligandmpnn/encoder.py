@@ -38,8 +38,12 @@ class FamilyEncoder(Encoder):
 
     The option `kind` is the package's name of the network. `label` is what a model of membrane
     proteins is told of each residue. The representation `encoder` is what the encoder returns,
-    (residues, 128). The untrained twin is the package's constructor after torch.manual_seed, with
-    the checkpoint's numbers of neighbors and of atoms around.
+    (residues, 128). `layer-0` and so on are the nodes after each of its layers over residues; in
+    LigandMPNN one more follows, after those over the atoms around. The last of them is `encoder`.
+    Before the first layer all nodes are alike.
+
+    The untrained twin is the package's constructor after torch.manual_seed, with the checkpoint's
+    numbers of neighbors and of atoms around.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class FamilyEncoder(Encoder):
         if untrained_seed is None:
             network.load_state_dict(checkpoint["model_state_dict"])
         self.network = network.to(device).eval().requires_grad_(False)
+        self._layers: list[torch.Tensor] = []
+        for layer in self.network.encoder_layers:
+            layer.register_forward_hook(lambda _, __, output: self._layers.append(output[0]))
 
     def prepare(self, system: System) -> torch.Tensor:
         """Return N, CA, C and O of each residue in Å, (residues, 4, 3).
@@ -85,13 +92,24 @@ class FamilyEncoder(Encoder):
         lengths = defaultdict(list)
         for i, item in enumerate(items):
             lengths[len(item)].append(i)
-        vectors = [np.empty(0)] * len(items)
+        vectors = {name: [np.empty(0)] * len(items) for name in representations}
         for chosen in lengths.values():
-            features = self.features(torch.stack([items[i] for i in chosen]).to(self.device))
-            nodes = self.network.encode(features)[0].cpu().numpy()
-            for i, rows in zip(chosen, nodes, strict=True):
-                vectors[i] = rows
-        return {name: vectors for name in representations}
+            found = self.run(torch.stack([items[i] for i in chosen]).to(self.device))
+            for name in representations:
+                for i, rows in zip(chosen, found[name].cpu().numpy(), strict=True):
+                    vectors[name][i] = rows
+        return vectors
+
+    def run(self, positions: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return all representations of proteins of one length, (proteins, residues, 128) each.
+
+        Args:
+            positions: N, CA, C and O of each residue in Å, (proteins, residues, 4, 3).
+        """
+        self._layers.clear()
+        nodes = self.network.encode(self.features(positions))[0]
+        layers = [*self._layers, *([nodes] if nodes is not self._layers[-1] else [])]
+        return {"encoder": nodes} | {f"layer-{i}": rows for i, rows in enumerate(layers)}
 
     def features(self, positions: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the network reads of proteins of one length.
