@@ -37,8 +37,10 @@ class FamilyEncoder(Encoder):
     """The encoder of 3Di, or its untrained twin.
 
     The representations are `hidden` (10 numbers per residue), `latent` (2) and `letters` (20, of
-    which one is 1). The untrained twin draws its layers as PyTorch does, and its centroids from a
-    normal distribution.
+    which one is 1). `layer-0` and so on are the outputs of the dense layers up to `hidden`.
+
+    The untrained twin draws its layers as PyTorch does, and its centroids from a normal
+    distribution.
     """
 
     def __init__(
@@ -90,11 +92,13 @@ class FamilyEncoder(Encoder):
 
     def _run(self, item: np.ma.MaskedArray) -> dict[str, np.ndarray]:
         """Return all representations of one protein, (residues, d) each."""
-        x, hidden = item.data.astype(np.float32), []
+        x, states = item.data.astype(np.float32), []
         for i, (weights, biases) in enumerate(self.layers):
             x = x @ weights + biases
             x = np.maximum(x, 0.0) if i < len(self.layers) - 1 else x
-            hidden.append(x)
-        distances = np.linalg.norm(x[:, None] - self.centroids, axis=2)
+            states.append(x)
+        *layers, latent = states
+        distances = np.linalg.norm(latent[:, None] - self.centroids, axis=2)
         letters = np.where(item.mask[:, 0], INVALID, distances.argmin(axis=1))
-        return {"hidden": hidden[-2], "latent": x, "letters": np.eye(20)[letters]}
+        found = {"hidden": layers[-1], "latent": latent, "letters": np.eye(20)[letters]}
+        return found | {f"layer-{i}": rows for i, rows in enumerate(layers)}
