@@ -44,7 +44,7 @@ SHAPES = "algvsredtipkfqnymhwc"
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 32.
+    """Write every file of the card for a network of width 32, with as many layers as the card has.
 
     Returns:
         The dimension of each representation.
@@ -52,14 +52,15 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     # Not the seed of an untrained twin, because the twin's network would be this one.
     torch.manual_seed(1000 + seed)
     names = [file["path"] for file in model["weights"]["files"]]
-    network = esm(folder, names) if "vocab.txt" in names else t5(folder, names)
+    layers = len(model["layers"]["dimensions"]) - 1
+    network = (esm if "vocab.txt" in names else t5)(folder, names, layers)
     write_weights(
         network, folder, [name for name in names if name.endswith((".bin", ".safetensors"))]
     )
-    return {"residues": WIDTH}
+    return {"residues": WIDTH} | {f"layer-{i}": WIDTH for i in range(layers + 1)}
 
 
-def esm(folder: Path, names: list[str]) -> PreTrainedModel:
+def esm(folder: Path, names: list[str], layers: int) -> PreTrainedModel:
     """Write the configuration and vocabulary of ESM-2 or SaProt, and return the network.
 
     The two differ in their vocabularies.
@@ -71,7 +72,7 @@ def esm(folder: Path, names: list[str]) -> PreTrainedModel:
         "hidden_size": WIDTH,
         "intermediate_size": 4 * WIDTH,
         "num_attention_heads": 4,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": layers,
     }
     config = {
         "architectures": ["EsmForMaskedLM"],
@@ -100,7 +101,7 @@ def esm(folder: Path, names: list[str]) -> PreTrainedModel:
     return EsmForMaskedLM(EsmConfig(**config))
 
 
-def t5(folder: Path, names: list[str]) -> PreTrainedModel:
+def t5(folder: Path, names: list[str], layers: int) -> PreTrainedModel:
     """Write the configuration and vocabulary of an encoder of T5, and return the network.
 
     It is ProtT5, ProstT5 (with 3Di letters and prefixes as added tokens), or Ankh (gated, with its
@@ -140,7 +141,8 @@ def t5(folder: Path, names: list[str]) -> PreTrainedModel:
         "model_type": "t5",
         "num_decoder_layers": 2,
     }
-    config |= {"num_heads": 4, "num_layers": 2, "pad_token_id": 0, "tie_word_embeddings": not ankh}
+    config |= {"num_heads": 4, "num_layers": layers, "pad_token_id": 0}
+    config |= {"tie_word_embeddings": not ankh}
     config |= {"relative_attention_num_buckets": 64 if ankh else 32, "vocab_size": len(vocabulary)}
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     return T5ForConditionalGeneration(T5Config(**config))
@@ -219,7 +221,7 @@ def write_weights(network: PreTrainedModel, folder: Path, names: list[str]) -> N
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the mean over residues from the whole published network.
+    """Return the means over residues, of each layer, from the whole published network.
 
     The vocabulary's own tokenizer reads the system.
     """
@@ -227,18 +229,13 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     if (folder / "vocab.txt").exists():
         network = EsmForMaskedLM.from_pretrained(folder).eval()
         tokens = EsmTokenizer(str(folder / "vocab.txt"))("".join(letters))["input_ids"]
-        with torch.inference_mode():
-            hidden = network(torch.tensor([tokens]), output_hidden_states=True).hidden_states[-1][
-                0, 1:-1
-            ]
     else:
-        network = T5ForConditionalGeneration.from_pretrained(folder).eval()
+        network = T5ForConditionalGeneration.from_pretrained(folder).eval().get_encoder()
         tokens = tokenize(folder, model["options"]["before"], letters)
-        with torch.inference_mode():
-            hidden = network.get_encoder()(torch.tensor([tokens])).last_hidden_state[
-                0, -1 - len(letters) : -1
-            ]
-    return {"residues": hidden.mean(0).numpy()}
+    with torch.inference_mode():
+        states = network(torch.tensor([tokens]), output_hidden_states=True).hidden_states
+    layers = [hidden[0, -1 - len(letters) : -1].mean(0).numpy() for hidden in states]
+    return {"residues": layers[-1]} | {f"layer-{i}": mean for i, mean in enumerate(layers)}
 
 
 def spell(options: Mapping[str, Any], system: System) -> list[str]:

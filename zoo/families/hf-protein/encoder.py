@@ -25,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from zoo.encoder import Encoder, NotApplicable, System
 
+LAYER = "layer-"  # begins the names of layers, which end in their number
 NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
     "esm": (EsmModel, {"add_pooling_layer": False}),
     "t5": (T5EncoderModel, {}),
@@ -36,7 +37,8 @@ class FamilyEncoder(Encoder):
     """A protein language model, or its untrained twin.
 
     The representation `residues` holds the last hidden states of the residues, (n_residues, d),
-    without those of special tokens.
+    without those of special tokens. `layer-0`, the embeddings, and so on are the same of each
+    layer; the last of them is `residues`.
 
     The option `reads` is one of READERS. `before` and `after` are the special tokens around the
     residues. `replace` maps letters to those that the authors use in their place. `max_residues` is
@@ -89,15 +91,21 @@ class FamilyEncoder(Encoder):
         )
         lengths = torch.tensor([len(item) for item in items])
         mask = torch.arange(tokens.shape[1]) < lengths[:, None]
-        hidden = self.network(
-            tokens.to(self.device), attention_mask=mask.long().to(self.device)
-        ).last_hidden_state
+        output = self.network(
+            tokens.to(self.device),
+            attention_mask=mask.long().to(self.device),
+            output_hidden_states=any(name.startswith(LAYER) for name in representations),
+        )
+        found = {"residues": output.last_hidden_state}
+        found |= {f"{LAYER}{i}": states for i, states in enumerate(output.hidden_states or ())}
         first, last = len(self.before), lengths - len(self.after)
-        rows = [
-            states[first:end].float().cpu().numpy()
-            for states, end in zip(hidden, last, strict=True)
-        ]
-        return {name: rows for name in representations}
+        return {
+            name: [
+                states[first:end].float().cpu().numpy()
+                for states, end in zip(found[name], last, strict=True)
+            ]
+            for name in representations
+        }
 
 
 def residues(system: System, replace: Mapping[int, str]) -> Sequence[str]:
