@@ -9,7 +9,10 @@ last digit (M3GNet-MP-2021.2.8: MoS -10.824362 eV).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate, product
+from operator import itemgetter
 from typing import Any
 
 os.environ["MATGL_BACKEND"] = "DGL"  # read when matgl is imported
@@ -22,19 +25,24 @@ import torch
 from ase import Atoms
 from matgl.apps.pes import Potential
 from matgl.ext.ase import Atoms2Graph
+from matgl.models import M3GNet, MEGNet, SO3Net, TensorNet
 from matgl.utils.io import load_model
+from matgl.utils.maths import decompose_tensor, tensor_norm
 
-from zoo.encoder import ENERGY, Encoder, System
+from zoo.encoder import ENERGY, Encoder, NotApplicable, System
 
 # Å on each side where some directions, but not all, are periodic: images are beyond every cutoff
 VACUUM = 10.0
+Part = Callable[[Any], torch.Tensor]
+NODES = itemgetter(1)  # blocks return what edges, nodes and the state have become
 
 
 class FamilyEncoder(Encoder):
     """A network of matgl, or its untrained twin.
 
-    The representation `last_hidden` is the input of the readout per atom, (n_atoms, d); it is
-    invariant.
+    The representation `last_hidden` is the input of the readout per atom, (n_atoms, d). `layer-0`
+    is the package's embedding and `layer-1` and so on what each block makes of it, the last of
+    which is `last_hidden`; see `layers_of`. All are invariant.
 
     The option `network` names a class of matgl.models, and `arguments` are its arguments in the
     published model.json. `fidelity` is given for a network with the method of calculation as its
@@ -66,19 +74,20 @@ class FamilyEncoder(Encoder):
         fidelity = model["options"].get("fidelity")
         # Zeros are the package's own default.
         self.state = torch.zeros(1, 2) if fidelity is None else torch.tensor([fidelity])
-        self._rows = torch.empty(0)
-        # MEGNet alone does not return the rows.
-        self.hooked = isinstance(self.network, matgl.models.MEGNet)
-        if self.hooked:
-            self.network.node_s2s.register_forward_pre_hook(self._keep)
+        self._rows: list[torch.Tensor] = []  # of the last system, by layer
+        for layer, part in layers_of(self.network):
+            layer.register_forward_hook(partial(self._keep, part))
 
-    def _keep(self, module: torch.nn.Module, args: tuple[dgl.DGLGraph, torch.Tensor]) -> None:
-        self._rows = args[1]
+    def _keep(self, part: Part, layer: torch.nn.Module, args: Any, output: Any) -> None:
+        self._rows.append(part(output))
 
     def prepare(self, system: System) -> dgl.DGLGraph:
         """Return the graph of the structure, which has open ends or is periodic in all directions.
 
         A structure that is periodic in some directions gets a vacuum in the others.
+
+        Raises:
+            NotApplicable: No atom has a neighbor, and MEGNet divides by the number of pairs.
         """
         atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
         open_axes = tuple(np.flatnonzero(~atoms.pbc))
@@ -91,6 +100,9 @@ class FamilyEncoder(Encoder):
                 f"{atoms.cell.array.tolist()} spans no volume"
             )
         graph, lattice, _ = self.to_graph.get_graph(atoms)
+        if isinstance(self.network, MEGNet) and graph.num_edges() == 0:
+            reason = f"no atom has a neighbor within {self.network.cutoff} Å, which MEGNet needs"
+            raise NotApplicable(reason)
         graph.edata["pbc_offshift"] = graph.edata["pbc_offset"] @ lattice[0]
         graph.ndata["pos"] = graph.ndata["frac_coords"] @ lattice[0]
         return graph
@@ -108,14 +120,51 @@ class FamilyEncoder(Encoder):
         M3GNet numbers the pairs of its triplets without those beyond the triplets' cutoff, but
         looks them up among all pairs: in a batch, the numbers would point into another system.
         """
-        vectors, energies = [], []
+        found: dict[str, list[Any]] = {name: [] for name in representations}
+        energies = []
         for item in items:
+            self._rows.clear()
             predicted = self.network(g=item, state_attr=self.state)
-            vectors.append((self._rows if self.hooked else item.ndata["node_feat"]).numpy())
+            layers = self._rows
+            if isinstance(self.network, SO3Net):  # its blocks return what is added
+                layers = list(accumulate(layers))
+            named = {f"layer-{i}": rows for i, rows in enumerate(layers)}
+            named["last_hidden"] = layers[-1]
+            for name, vectors in found.items():
+                vectors.append(named[name].numpy())
             energies.append(
                 total(self.loaded, item, predicted) if self.model[ENERGY] is not None else None
             )
-        return {name: vectors for name in representations} | {ENERGY: energies}
+        return found | {ENERGY: energies}
+
+
+def layers_of(network: torch.nn.Module) -> list[tuple[torch.nn.Module, Part]]:
+    """Return the modules whose outputs are the layers, and what takes the rows of atoms from them.
+
+    TensorNet's features are 3 x 3 matrices per channel. Its layers are what its last layers make of
+    their invariants, which for the last of them is what the readout is given.
+    """
+    if isinstance(network, M3GNet):
+        return [(network.embedding, itemgetter(0)), *product(network.graph_layers, [NODES])]
+    if isinstance(network, MEGNet):
+        return [(network.node_encoder, whole), *product(network.blocks, [NODES])]
+    if isinstance(network, TensorNet):
+        read = partial(invariants, network)
+        embedded = (network.tensor_embedding, lambda output: read(output[0]))
+        return [embedded, *product(network.layers, [read])]
+    assert isinstance(network, SO3Net)
+    return [(network.embedding, whole), *product(network.mixings3, [lambda added: added[:, 0]])]
+
+
+def whole(output: torch.Tensor) -> torch.Tensor:
+    """Return an output that is rows of atoms already."""
+    return output
+
+
+def invariants(network: TensorNet, matrices: torch.Tensor) -> torch.Tensor:
+    """Return the norms of scalar, vector and tensor parts, after the layers that follow them."""
+    norms = [tensor_norm(part) for part in decompose_tensor(matrices)]
+    return network.linear(network.out_norm(torch.cat(norms, dim=-1)))
 
 
 def total(potential: Potential, graph: dgl.DGLGraph, predicted: torch.Tensor) -> float:
