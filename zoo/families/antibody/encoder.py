@@ -44,7 +44,8 @@ class FamilyEncoder(Encoder):
     """A language model of antibodies, or its untrained twin.
 
     The representation `residues` holds the last hidden states of the residues, (n_residues, d),
-    without those of the two special tokens.
+    without those of the two special tokens. `layer-0`, the embeddings, and so on are the same of
+    each layer, so that the last of them is `residues`.
 
     The option `network` is one of NETWORKS, and `config` its shape, in the words of transformers.
     `weights` and `vocabulary` name their files among those of the card, `before` and `after` the
@@ -96,14 +97,19 @@ class FamilyEncoder(Encoder):
         tokens = pad_sequence(list(items), batch_first=True, padding_value=padding)
         lengths = torch.tensor([len(item) for item in items])
         mask = torch.arange(tokens.shape[1]) < lengths[:, None]
-        hidden = self.network(
-            tokens.to(self.device), attention_mask=mask.long().to(self.device)
-        ).last_hidden_state
-        rows = [
-            states[1 : length - 1].float().cpu().numpy()
-            for states, length in zip(hidden, lengths, strict=True)
-        ]
-        return {name: rows for name in representations}
+        states = self.network(
+            tokens.to(self.device),
+            attention_mask=mask.long().to(self.device),
+            output_hidden_states=True,
+        ).hidden_states
+        found = {"residues": states[-1]} | {f"layer-{i}": rows for i, rows in enumerate(states)}
+        return {
+            name: [
+                rows[1 : length - 1].float().cpu().numpy()
+                for rows, length in zip(found[name], lengths, strict=True)
+            ]
+            for name in representations
+        }
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
