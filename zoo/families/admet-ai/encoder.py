@@ -10,9 +10,38 @@ import torch
 from chemprop.data import BatchMolGraph, MolGraph
 from chemprop.featurizers import SimpleMoleculeMolGraphFeaturizer
 from chemprop.models import load_model
+from chemprop.nn import BondMessagePassing
 from rdkit import Chem, rdBase
 
 from zoo.encoder import Encoder, System
+
+LAYER = "layer-"  # begins the names of layers, which end in their number
+
+
+def atoms_by_round(network: BondMessagePassing, graph: BatchMolGraph) -> list[torch.Tensor]:
+    """Return the atoms as they would be if message passing ended early, and as they are.
+
+    The states that pass along bonds are of bonds. After each round, the network's own last map,
+    which makes atoms of them and of the atoms' features, is applied to them.
+
+    Args:
+        network: The message passing, with its `depth`.
+        graph: The molecules.
+
+    Returns:
+        The atoms without any message, after one round, and so on, (atoms, d) each; last what the
+        network returns.
+    """
+    states: list[torch.Tensor] = []  # of the bonds after each round, then of the atoms
+    hook = network.tau.register_forward_hook(lambda _, __, output: states.append(output))
+    atoms = network(graph)
+    hook.remove()
+    messages = [atoms.new_zeros(len(graph.V), states[0].shape[1])]
+    messages += [
+        torch.zeros_like(messages[0]).index_add(0, graph.edge_index[1], bonds)
+        for bonds in states[:-2]
+    ]
+    return [*(network.finalize(message, graph.V, None) for message in messages), atoms]
 
 
 class FamilyEncoder(Encoder):
@@ -21,7 +50,10 @@ class FamilyEncoder(Encoder):
     The package's prediction is the mean of the five, so each representation holds that of the
     first, then that of the second, and so on: `last_hidden`, the hidden layer of each predictor as
     MPNN.encoding returns it, (1500,), and `atoms`, the atoms after message passing,
-    (n_atoms, 1500). The untrained twin draws all linear layers as PyTorch does.
+    (n_atoms, 1500). `layer-0` and so on are sums over the atoms, as the networks take them, without
+    any message, after one round of messages, and so on; the last one is `last_hidden`.
+
+    The untrained twin draws all linear layers as PyTorch does.
     """
 
     def __init__(
@@ -66,15 +98,35 @@ class FamilyEncoder(Encoder):
     ) -> dict[str, list[np.ndarray]]:
         batch = BatchMolGraph(list(items))
         batch.to(self.device)
-        atoms = [network.message_passing(batch) for network in self.networks]
-        found = {}
-        if "atoms" in representations:
-            rows = torch.split(torch.cat(atoms, dim=1), [self.size(item) for item in items])
-            found["atoms"] = [part.cpu().numpy() for part in rows]
-        if "last_hidden" in representations:
-            hidden = [
-                network.predictor.encode(network.bn(network.agg(part, batch.batch)), i=-1)
-                for network, part in zip(self.networks, atoms, strict=True)
-            ]
-            found["last_hidden"] = list(torch.cat(hidden, dim=1).cpu().numpy())
+        found: dict[str, list[torch.Tensor]] = {}  # one tensor of each network
+        rounds = any(name.startswith(LAYER) for name in representations)
+        for network in self.networks:
+            for name, part in self._run(network, batch, rounds).items():
+                found.setdefault(name, []).append(part)
+        vectors = {name: torch.cat(found[name], dim=1).cpu() for name in representations}
+        sizes = [self.size(item) for item in items]
+        return {
+            name: [part.numpy() for part in torch.split(rows, sizes)]
+            if name == "atoms"
+            else list(rows.numpy())
+            for name, rows in vectors.items()
+        }
+
+    def _run(
+        self, network: torch.nn.Module, batch: BatchMolGraph, rounds: bool
+    ) -> dict[str, torch.Tensor]:
+        """Return representations by one network, of all atoms or of all molecules.
+
+        Args:
+            network: The network.
+            batch: The molecules.
+            rounds: Whether those of layers are asked for.
+        """
+        passing = network.message_passing
+        layers = atoms_by_round(passing, batch) if rounds else [passing(batch)]
+        sums = [network.agg(atoms, batch.batch) for atoms in layers]
+        hidden = network.predictor.encode(network.bn(sums[-1]), i=-1)
+        found = {"atoms": layers[-1], "last_hidden": hidden}
+        if rounds:
+            found |= {f"{LAYER}{i}": rows for i, rows in enumerate([*sums, hidden])}
         return found
