@@ -35,10 +35,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     torch.save(
         network.state_dict(), path, _use_new_zipfile_serialization="features" in model["options"]
     )
-    return {
-        r["name"]: model["options"][{"last_hidden": "width"}.get(r["name"], r["name"])]
-        for r in model["representation"]
-    }
+    widths = {r["name"]: model["options"]["width"] for r in model["representation"]}
+    return widths | {name: model["options"][name] for name in widths if name == "features"}
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
@@ -56,6 +54,7 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     x = np.array(
         [weights["x_embedding1.weight"][z] + weights["x_embedding2.weight"][tag] for z, tag in tags]
     )
+    found = {"layer-0": x.mean(0)}
     layer = LAYERS[model["options"]["convolution"]]
     last = model["options"]["layers"] - 1
     for i in range(last + 1):
@@ -65,8 +64,9 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
             if name.startswith(f"gnns.{i}.")
         }
         x = normalized(layer(x, neighbors, own), weights, f"batch_norms.{i}.")
+        found[f"layer-{i + 1}"] = x.mean(0)
         x = x if i == last else np.maximum(x, 0)
-    found = {"last_hidden": x.mean(0)}
+    found["last_hidden"] = x.mean(0)
     if "features" in model["options"]:
         found["features"] = affine(x.mean(0), weights, "feat_lin.")
     return found

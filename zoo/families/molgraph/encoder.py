@@ -243,20 +243,26 @@ class Network(nn.Module):
                 nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features // 2)
             )
 
-    def forward(self, graph: Graph) -> Tensor:
+    def forward(self, graph: Graph) -> list[Tensor]:
+        """Return the atoms before the first convolution and after each, before any ReLU."""
         x = self.x_embedding1(graph.atoms[:, 0]) + self.x_embedding2(graph.atoms[:, 1])
+        layers = [x]
         for i, (convolve, normalise) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
             x = normalise(convolve(functional.relu(x) if i else x, graph))
-        return x
+            layers.append(x)
+        return layers
 
 
 class FamilyEncoder(Encoder):
     """A network on molecular graphs, or its untrained twin.
 
-    Both representations are per atom: `last_hidden` after the last batch norm, and `features`,
+    All representations are per atom: `last_hidden` after the last batch norm, and `features`,
     MolCLR's projection of it. The projection is linear, so its mean over atoms is what MolCLR
-    passes to its downstream tasks. The untrained twin is drawn as the original constructors draw:
-    Xavier's initialization for embeddings, and torch's own for the rest.
+    passes to its downstream tasks. `layer-0` holds the embeddings, and `layer-1` and so on the
+    atoms after each convolution and its batch norm; the last of them is `last_hidden`.
+
+    The untrained twin is drawn as the original constructors draw: Xavier's initialization for
+    embeddings, and torch's own for the rest.
     """
 
     def __init__(
@@ -286,8 +292,9 @@ class FamilyEncoder(Encoder):
     def encode(
         self, items: Sequence[Graph], representations: Sequence[str]
     ) -> dict[str, list[np.ndarray]]:
-        hidden = self.network(join(items, self.device))
-        rows = {"last_hidden": hidden}
+        layers = self.network(join(items, self.device))
+        hidden = layers[-1]
+        rows = {"last_hidden": hidden} | {f"layer-{i}": x for i, x in enumerate(layers)}
         if "features" in representations:
             rows["features"] = self.network.feat_lin(hidden)
         sizes = [self.size(item) for item in items]
