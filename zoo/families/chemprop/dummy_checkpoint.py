@@ -28,16 +28,23 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         "state_dict": BondMessagePassing(**arguments).state_dict(),
     }
     torch.save(content, folder / model["weights"]["files"][0]["path"])
-    return {"last_hidden": WIDTH}
+    return {"last_hidden": WIDTH} | {f"layer-{i}": WIDTH for i in range(arguments["depth"] + 1)}
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return MPNN.fingerprint of one molecule, as CheMeleon's authors compute it."""
+    """Return MPNN.fingerprint of one molecule, as CheMeleon's authors compute it.
+
+    A layer is the fingerprint by a network that makes so many rounds of messages.
+    """
     published = torch.load(folder / model["weights"]["files"][0]["path"], weights_only=True)
     network = BondMessagePassing(**published["hyper_parameters"])
     network.load_state_dict(published["state_dict"])
     whole = MPNN(network, MeanAggregation(), RegressionFFN(input_dim=network.output_dim)).eval()
     canonical = Chem.MolToSmiles(Chem.MolFromSmiles(system.smiles))
     graph = SimpleMoleculeMolGraphFeaturizer()(Chem.MolFromSmiles(canonical))
-    with torch.no_grad():
-        return {"last_hidden": whole.fingerprint(BatchMolGraph([graph]))[0].numpy()}
+    found, depth = {}, network.depth
+    rounds = {f"layer-{i}": i for i in range(1, depth + 1)} | {"last_hidden": depth}
+    for name, network.depth in rounds.items():
+        with torch.no_grad():
+            found[name] = whole.fingerprint(BatchMolGraph([graph]))[0].numpy()
+    return found
