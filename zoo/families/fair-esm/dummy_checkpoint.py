@@ -19,7 +19,7 @@ import torch
 from zoo.encoder import System
 
 SMALL = {  # The width stays as it is, because it is the width of the untrained twin.
-    **dict.fromkeys(("encoder_layers", "decoder_layers", "gvp_num_encoder_layers"), 2),
+    **dict.fromkeys(("decoder_layers", "gvp_num_encoder_layers"), 2),
     **dict.fromkeys(("encoder_ffn_embed_dim", "decoder_ffn_embed_dim"), 64),
     **{
         "gvp_node_hidden_dim_scalar": 24,
@@ -64,7 +64,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     network = module.GVPTransformerModel(args, module.Alphabet.from_architecture(args.arch))
     weights = {published_name(name): value for name, value in network.state_dict().items()}
     torch.save({"args": args, "model": weights}, folder / model["weights"]["files"][0]["path"])
-    return {"last_hidden": args.encoder_embed_dim}
+    names = ["last_hidden", *(f"layer-{i}" for i in range(args.encoder_layers + 1))]
+    return dict.fromkeys(names, args.encoder_embed_dim)
 
 
 @torch.inference_mode()

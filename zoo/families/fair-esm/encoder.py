@@ -36,7 +36,9 @@ class FamilyEncoder(Encoder):
     """ESM-IF1, or its untrained twin.
 
     The representation `last_hidden` is the output of the structure encoder per residue, (residues,
-    512); it is invariant.
+    512); it is invariant. `layer-0` is what the transformer of the structure encoder reads, and
+    `layer-1` and so on are its hidden states after each layer; the last of them is `last_hidden`,
+    after the final layer norm.
 
     The untrained twin is drawn by the package's constructor, after torch.manual_seed, with the
     arguments in the card's options. These repeat the checkpoint's arguments, and a checkpoint with
@@ -77,9 +79,15 @@ class FamilyEncoder(Encoder):
         A padded batch adds a row at each end of every protein; these rows are left out.
         """
         positions, confidence, _, _, padding = self.convert.from_lists(items, device=self.device)
-        rows = self.network(positions, padding, confidence)["encoder_out"][0].transpose(0, 1)
-        vectors = [rows[i, 1 : len(item) + 1].cpu().numpy() for i, item in enumerate(items)]
-        return {name: vectors for name in representations}
+        output = self.network(positions, padding, confidence, return_all_hiddens=True)
+        last = output["encoder_out"][0]
+        found = {"last_hidden": last}
+        layers = [*output["encoder_states"][:-1], last]
+        found |= {f"layer-{i}": states for i, states in enumerate(layers)}
+        return {
+            name: [found[name][1 : len(item) + 1, i].cpu().numpy() for i, item in enumerate(items)]
+            for name in representations
+        }
 
 
 def oriented(backbone: np.ndarray) -> np.ndarray:
