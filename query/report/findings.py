@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
 from query.figures.drawing.labels import format_number
+from query.metrics import find_metric
 from query.report.views import DrawnSection, Version
+from query.tables.shared.scores import ERROR_NAME, MEASURED
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
-_NAMED = 6  # checks that a warning names
+_NAMED = 6  # checks or models that a sentence names
+_SCORES = {MEASURED: "the error of energies (composition taken out)"}
+_MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
 def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[str]]:
@@ -95,21 +100,43 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
 
 
 def _convergence(rows: Rows) -> Iterator[str]:
-    found = []
-    for relation, words in (("all", "over all models"), ("cross-family", "without its own family")):
-        some = [row for row in rows if row["relation"] == relation and row["spearman"] is not None]
-        if some:
-            row = some[0]
-            low, high = row["spearman_low"], row["spearman_high"]
-            interval = "" if low is None else f", 95 % interval {_range(low, high)}"
-            p = format_number(row["spearman_p"], 2)
-            found.append(
-                f"{format_number(row['spearman'], 2)} {words} "
-                f"(p = {p}{interval}, {row['n_models']} models)"
-            )
+    """Say whether better models are more like the reference, or that nobody can tell."""
+    first = {relation: row for row in reversed(rows) if (relation := row["relation"])}
+    found = [
+        f"{_correlation(first[relation])} {words}"
+        for relation, words in _MODELS.items()
+        if relation in first and first[relation]["spearman"] is not None
+    ]
     if found:
-        about = f"{rows[0]['score']} with alignment to {rows[0]['reference']}"
-        yield f"The rank correlation of {about} is {'; '.join(found)}."
+        row = first.get("all", rows[0])
+        score = _SCORES.get(row["score"], row["score"].replace("_", " "))
+        yield (
+            f"{_verdict(row)}. The rank correlation of {score} with alignment to "
+            f"{row['reference']} is {'; '.join(found)}."
+        )
+
+
+def _correlation(row: Row) -> str:
+    """Return a rank correlation with what it takes to believe it."""
+    if row["warning"]:
+        return f"of too few models, {row['n_models']},"
+    low, high = row["spearman_low"], row["spearman_high"]
+    interval = "" if low is None else f", 95 % interval {_range(low, high)}"
+    p = format_number(row["spearman_p"], 2)
+    rho = format_number(row["spearman"], 2)
+    return f"{rho} (p = {p}{interval}, {row['n_models']} models)"
+
+
+def _verdict(row: Row) -> str:
+    """Return whether better models are more like the reference, as a sentence."""
+    low, high = row["spearman_low"], row["spearman_high"]
+    like = f"like {row['reference']}"
+    if row["warning"] or low is None or low <= 0 <= high:
+        return f"Nothing here decides whether better models are more {like}"
+    if not ERROR_NAME.search(row["score"]):  # then a low score may be bad
+        return f"The score of models goes with how much they are {like}"
+    closer = (row["spearman"] < 0) != find_metric(row["metric"]).lower_is_closer
+    return f"Better models are {'more' if closer else 'less'} {like}"
 
 
 def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
@@ -176,16 +203,42 @@ def _training_effect(rows: Rows) -> Iterator[str]:
 
 
 def _energy_errors(rows: Rows) -> Iterator[str]:
-    known = [row for row in rows if row["mae"] is not None]
-    if known:
-        best = min(known, key=lambda row: float(row["mae"]))
-        low, high = best["low"], best["high"]
-        interval = "" if low is None else f" (95 % interval {_range(low, high)})"
+    """Name the model of the smallest error per atom, and those that it cannot be told from."""
+    by_model = {row["model_id"]: row for row in rows if row["mae_per_atom"] is not None}
+    if not by_model:
+        return
+    best = min(by_model.values(), key=lambda row: float(row["mae_per_atom"]))
+    low, high = best["low_per_atom"], best["high_per_atom"]
+    interval = "" if low is None else f" (95 % interval {_range(low, high)})"
+    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {best['n']}"
+    if best["compared_with"] == "labels":
+        label = f"{_spell(best['property'])} of {best['source']}"
         yield (
-            f"With composition taken out, {best['model_id']} is nearest to {best['property']} of "
-            f"{best['source']}: its mean absolute error is {format_number(best['mae'])} eV"
-            f"{interval}, n = {best['n']}."
+            f"With composition taken out, {best['model_id']} is nearest to the {label}: its mean "
+            f"absolute error is {found}.{_undecided(best, by_model.values())}"
         )
+        return
+    because = f" ({best['source_reason']})" if best["source_reason"] else ""
+    yield (
+        f"There are no labels of energies, only predictions. With composition taken out, "
+        f"{best['model_id']} differs least from {best['source']}{because}: by {found}."
+    )
+
+
+def _undecided(best: Row, rows: Iterable[Row]) -> str:
+    """Return a sentence on the models whose errors lie within the interval of the best one's."""
+    least, high = best["mae_per_atom"], best["high_per_atom"]
+    names = [row["model_id"] for row in rows if high and least < row["mae_per_atom"] <= high]
+    if not names:
+        return ""
+    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return f" That of {listed} is within this interval, so that nothing decides between them."
+
+
+def _spell(name: str) -> str:
+    """Return the name of a property in words: 'formation enthalpy at 298 K'."""
+    words = re.sub(r"_(\d+)K$", r" at \1 K", name)
+    return words.replace("_", " ")
 
 
 def _range(low: float, high: float) -> str:

@@ -19,6 +19,10 @@ from query.tables.shared.energies import PARAMETERS, Predictions, compare_predic
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, select
 
+_MEASURED = (
+    *("mae", "low", "high", "rmse", "median_error", "spearman", "raw_mae"),
+    *("mae_per_atom", "low_per_atom", "high_per_atom"),
+)
 _FEW = 5  # systems per constant, below which the fit takes much of what a model gets wrong
 
 
@@ -33,6 +37,8 @@ class _Errors:
     rmse: Annotated[float | None, "root mean square difference, in eV"]
     median_error: Annotated[float | None, "median absolute difference, in eV"]
     mae_per_atom: Annotated[float | None, "mean absolute difference, in eV per atom"]
+    low_per_atom: Annotated[float | None, "lower end of the 95 % interval of mae_per_atom"]
+    high_per_atom: Annotated[float | None, "upper end of the 95 % interval of mae_per_atom"]
     spearman: Annotated[float | None, "rank correlation of the residuals"]
     raw_mae: Annotated[float | None, "mean absolute difference of the energies as they are, in eV"]
     n: Annotated[int, "systems that are compared"]
@@ -61,7 +67,7 @@ def energy_errors(
     """Measure by how much the residuals of predictions differ from those of labels.
 
     The median of the errors is there because one crystal with atoms too close may dominate the
-    mean. The interval of the mean is a bootstrap over systems with the fits held.
+    mean. The intervals of means are a bootstrap over systems with the fits held.
 
     Args:
         connection: A connection to a store.
@@ -94,18 +100,20 @@ def _row(found: Predictions) -> Row:
     left = found.residuals()
     kept = ~np.isnan(left[0])
     errors = found.errors()[kept]
-    row: dict[str, Any] = dict.fromkeys(
-        ("mae", "low", "high", "rmse", "median_error", "mae_per_atom", "spearman", "raw_mae")
-    )
+    row: dict[str, Any] = dict.fromkeys(_MEASURED)
     if errors.size:
+        per_atom = errors / found.n_atoms[kept]
         low, high = composition.mean_interval(errors) or (None, None)
+        low_per_atom, high_per_atom = composition.mean_interval(per_atom) or (None, None)
         row |= {
             "mae": errors.mean(),
             "low": low,
             "high": high,
             "rmse": np.sqrt(np.square(errors).mean()),
             "median_error": np.median(errors),
-            "mae_per_atom": (errors / found.n_atoms[kept]).mean(),
+            "mae_per_atom": per_atom.mean(),
+            "low_per_atom": low_per_atom,
+            "high_per_atom": high_per_atom,
             "spearman": spearman_coefficient(*left[:, kept]),
             "raw_mae": np.abs(found.predicted - found.label)[kept].mean(),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from query.report.findings import failed_controls, find_sentences
 from query.report.views import DrawnSection, Image, Section, Version, View
@@ -50,27 +51,93 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
     }
 
 
+CORRELATION: dict[str, Any] = {
+    "relation": "all",
+    "score": "energy_mae",
+    "metric": "cka",
+    "reference": "best-X",
+    "spearman": -0.5,
+    "spearman_p": 0.2,
+    "spearman_low": -0.9,
+    "spearman_high": 0.1,
+    "n_models": 7,
+    "warning": None,
+}
+
+
 def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
-    row = {
-        "score": "mae",
-        "reference": "best",
-        "spearman_low": -0.9,
-        "spearman_high": 0.1,
-        "n_models": 7,
+    few = {
+        **CORRELATION,
+        **{"relation": "cross-family", "spearman": 1.0, "spearman_p": 0.3, "spearman_low": None},
+        **{"n_models": 3, "warning": "3 models are too few"},
     }
-    others = {
-        **row,
-        "relation": "cross-family",
-        "spearman": 1.0,
-        "spearman_p": 0.3,
-        "spearman_low": None,
-        "n_models": 3,
-    }
-    rows = [{**row, "relation": "all", "spearman": -0.5, "spearman_p": 0.2}, others]
-    assert find_sentences([drawn("convergence", rows)])["crystals"] == [
-        "The rank correlation of mae with alignment to best is -0.5 over all models (p = 0.2, "
-        "95 % interval -0.9 to 0.1, 7 models); 1 without its own family (p = 0.3, 3 models)."
+    assert find_sentences([drawn("convergence", [CORRELATION, few])])["crystals"] == [
+        "Nothing here decides whether better models are more like best-X. The rank correlation of "
+        "energy mae with alignment to best-X is -0.5 (p = 0.2, 95 % interval -0.9 to 0.1, 7 "
+        "models) over all models; of too few models, 3, without its own family."
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"spearman_high": -0.2}, "Better models are more like best-X."),
+        (
+            {"spearman": 0.5, "spearman_low": 0.2, "spearman_high": 0.9},
+            "Better models are less like best-X.",
+        ),
+        (
+            {"spearman_high": -0.2, "metric": "procrustes"},
+            "Better models are less like best-X.",
+        ),
+        (
+            {"spearman_high": -0.2, "score": "accuracy"},
+            "The score of models goes with how much they are like best-X.",
+        ),
+        ({"spearman_high": -0.2, "warning": "4 models are too few"}, "Nothing here decides"),
+    ],
+)
+def test_the_verdict_comes_first(changed: dict[str, Any], verdict: str) -> None:
+    (found,) = find_sentences([drawn("convergence", [CORRELATION | changed])])["crystals"]
+    assert found.startswith(verdict)
+
+
+def energies(model: str, mae: float, **columns: Any) -> dict[str, Any]:
+    return {
+        "model_id": model,
+        "mae_per_atom": mae,
+        "low_per_atom": mae - 0.01,
+        "high_per_atom": mae + 0.01,
+        "n": 60,
+        "property": "formation_enthalpy_298K",
+        "source": "G2/97",
+        "compared_with": "labels",
+        "source_reason": None,
+        **columns,
+    }
+
+
+def test_errors_of_energies_are_per_atom_and_name_whom_they_cannot_be_told_from() -> None:
+    rows = [energies("a", 0.05), energies("b", 0.058), energies("c", 0.07)]
+    assert find_sentences([drawn("energy_errors", rows)]) == {
+        "crystals": [
+            "With composition taken out, a is nearest to the formation enthalpy at 298 K of G2/97: "
+            "its mean absolute error is 0.05 eV/atom (95 % interval 0.04 to 0.06), n = 60. That of "
+            "b is within this interval, so that nothing decides between them."
+        ]
+    }
+
+
+def test_without_labels_energies_are_differences() -> None:
+    middle = {"source": "m", "compared_with": "predictions", "source_reason": "in the middle"}
+    rows = [energies("a", 0.05, **middle), energies("b", 0.07, **middle)]
+    assert find_sentences([drawn("energy_errors", rows)]) == {
+        "crystals": [
+            "There are no labels of energies, only predictions. With composition taken out, a "
+            "differs least from m (in the middle): by 0.05 eV/atom (95 % interval 0.04 to 0.06), "
+            "n = 60."
+        ]
+    }
 
 
 def test_controls_hold_or_are_a_warning() -> None:

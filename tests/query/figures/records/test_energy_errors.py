@@ -76,6 +76,16 @@ def test_rows_are_residuals(
         )
 
 
+def test_without_labels_the_model_in_the_middle_is_it_and_not_the_first_by_name(
+    own: Connection, energies: dict[str, np.ndarray]
+) -> None:
+    own.execute("DELETE FROM labels WHERE source = 'book'")
+    for now, then in (("alpha-0", "x"), ("alpha-1", "alpha-0"), ("x", "alpha-1")):
+        own.execute("UPDATE labels SET source = ? WHERE source = ?", [then, now])
+    rows = ask(own, "energy_errors", dataset="crystals").rows
+    assert {row["source"] for row in rows} == {"alpha-1"}
+
+
 def test_without_labels_models_are_compared_with_each_other(
     own: Connection, energies: dict[str, np.ndarray]
 ) -> None:
@@ -88,6 +98,8 @@ def test_without_labels_models_are_compared_with_each_other(
         ("alpha-1", "alpha-0"),
         ("beta-0", "alpha-0"),
     }
+    assert {row["compared_with"] for row in rows} == {"predictions"}
+    assert rows[0]["source_reason"].startswith("the other models that have energies differ from it")
     chosen = ask(own, "energy_errors", dataset="crystals", source="beta-0").rows
     assert {row["model_id"] for row in chosen} == {"alpha-0", "alpha-1"}
 
