@@ -61,6 +61,30 @@ class _Fit:
         return (x - self.mean) @ self.directions
 
 
+@dataclass(frozen=True)
+class Head:
+    """A linear function of vectors.
+
+    Attributes:
+        mean: The mean of the vectors that it was fitted to, (d,).
+        weights: The weight of each feature, (d,).
+        label_mean: Their mean label.
+    """
+
+    mean: Floats
+    weights: Floats
+    label_mean: float
+
+    def predict(self, x: Floats) -> Floats:
+        """Return predictions, (n,).
+
+        Args:
+            x: The vectors, (n, d).
+        """
+        found: Floats = (x - self.mean) @ self.weights + self.label_mean
+        return found
+
+
 class Ridge:
     """Ridge regression on the vectors of n systems."""
 
@@ -96,6 +120,22 @@ class Ridge:
                 values[np.ix_(rows, columns)] = projected @ weights + fit.label_mean[columns]
         return Predicted(values, chosen)
 
+    def head(self, fold: int, labels: Floats, seen: Floats | None = None) -> Head:
+        """Return what the other folds say of one label.
+
+        Args:
+            fold: The fold that is left out.
+            labels: The labels, (n, 1).
+            seen: Vectors of the same features that the head is for, (n, d), on which its penalty
+                is chosen; None for those that it is fitted to.
+        """
+        x = self.x if seen is None else seen
+        others = [other for other in range(len(self._rows)) if other != fold]
+        errors = sum_of([self._errors(self._fit(labels, {fold, i}), labels, i, x) for i in others])
+        fit = self._fit(labels, {fold})
+        weights = fit.directions @ fit.weights(PENALTIES[errors[:, 0].argmin()])
+        return Head(fit.mean, weights[:, 0], float(fit.label_mean[0]))
+
     def penalty(self, fold: int, number: int) -> float:
         """Return a penalty as scikit-learn's `alpha`.
 
@@ -113,14 +153,14 @@ class Ridge:
         for i in range(count):
             for j in range(i + 1, count):
                 fit = self._fit(labels, {i, j})
-                errors[i] += self._errors(fit, labels, j)
-                errors[j] += self._errors(fit, labels, i)
+                errors[i] += self._errors(fit, labels, j, self.x)
+                errors[j] += self._errors(fit, labels, i, self.x)
         return errors
 
-    def _errors(self, fit: _Fit, labels: Floats, fold: int) -> Floats:
-        """Return squared errors of a fit on a fold at each penalty, (penalties, m)."""
+    def _errors(self, fit: _Fit, labels: Floats, fold: int, x: Floats) -> Floats:
+        """Return squared errors of a fit on a fold of vectors at each penalty, (penalties, m)."""
         rows = self._rows[fold]
-        projected, about = fit.project(self.x[rows]), labels[rows] - fit.label_mean
+        projected, about = fit.project(x[rows]), labels[rows] - fit.label_mean
         unreached: Floats = np.zeros(labels.shape[1])
         if projected.shape[0] > projected.shape[1]:  # as many rows as directions say as much
             total = np.square(about).sum(axis=0)

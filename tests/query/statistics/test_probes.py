@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor
 
+from query.statistics.probes import maps
 from query.statistics.probes import ridge as ridge_module
 from query.statistics.probes.folds import assign_folds, shuffle_labels, training_means
 from query.statistics.probes.logistic import predict_logistic
@@ -181,3 +182,52 @@ def test_p_is_uniform_for_labels_of_noise() -> None:
     found = [p_and_score(seed, np.arange(40), ridge_module.Ridge)[0] for seed in range(40)]
     assert (np.array(found) <= 0.05).sum() <= 7
     assert 0.32 < np.mean(found) < 0.68
+
+
+def transferred(seed: int, *, share: bool) -> dict[str, tuple[float, float, float]]:
+    """Return by map the score of a head of b on a, p against shuffled maps, and b's own score."""
+    rng = np.random.default_rng(seed)
+    n, seen, groups = 60, rng.normal(size=(60, 4)), np.arange(60)
+    other = seen if share else rng.normal(size=(n, 4))
+    a = other @ rng.normal(size=(4, 8)) + 0.3 * rng.normal(size=(n, 8))
+    b = seen @ rng.normal(size=(4, 12)) + 0.3 * rng.normal(size=(n, 12))
+    y, folds = seen[:, 0], assign_folds(groups, 5, seed)
+    heads = maps.Transfer(a, b, y, folds, seed)
+    means = training_means(y[:, None], folds)[:, 0]
+
+    def score(predicted: Floats) -> float:
+        return Judged(y, predicted, means, folds, groups, False).value() or 0.0
+
+    found = {}
+    for kind in maps.MAPS:
+        value = score(heads.predict(kind)[0])
+        orders = [maps.shuffle_within(folds, groups, i) for i in range(9)]
+        null = [score(heads.predict(kind, order)[0]) for order in orders]
+        found[kind] = value, (1 + sum(each >= value for each in null)) / 10, score(heads.own())
+    return found
+
+
+def test_a_head_works_on_another_model_that_sees_the_same() -> None:
+    found = transferred(1, share=True)
+    value, p, own = found["linear"]
+    assert own > 0.9 and own - 0.1 < value < own + 0.05 and p == 0.1
+    assert found["orthogonal"][0] > 0.2
+    assert found["anchors"][0] > 0.2 and found["anchors"][1] <= 0.2
+
+
+def test_a_head_is_at_chance_on_models_that_share_nothing() -> None:
+    runs = [transferred(seed, share=False) for seed in range(4)]
+    for kind in maps.MAPS:
+        assert np.mean([run[kind][0] for run in runs]) < 0.05, kind
+        assert np.mean([run[kind][1] for run in runs]) > 0.2, kind  # 3 deviations below a half
+
+
+def test_a_rotated_model_is_mapped_wholly_and_an_orthogonal_map_keeps_its_scale() -> None:
+    x, y, folds = made(n=60, d=5)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(5, 5)))[0]
+    heads = maps.Transfer(x @ turn, 3 * x + 1, y, folds, 0)
+    for kind in ("linear", "orthogonal"):
+        predicted, share = heads.predict(kind)
+        assert share == pytest.approx(1, abs=1e-3)
+        assert predicted == pytest.approx(heads.own(), abs=0.05)
+    assert maps.mapped_share(x, np.zeros_like(x), folds) < 0.01
