@@ -100,7 +100,7 @@ cluster = $(call typed,ON,on) $(call typed,PARTITION,partition) $(call typed,ACC
     $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch) \
     $(call typed,ADDRESS,address)
 options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
-    $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation)
+    $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation) $(if $(NODES),--nodes)
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'

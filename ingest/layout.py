@@ -7,7 +7,14 @@ from pathlib import Path
 
 from ingest.integrity import ignore_full_disk, read_json, write_json
 from schemas.errors import StoreError
-from schemas.paths import cache_folder, data_folder, default_store, is_duckdb, vectors_folder
+from schemas.paths import (
+    cache_folder,
+    data_folder,
+    default_store,
+    is_duckdb,
+    nodes_folder,
+    vectors_folder,
+)
 
 OWNER = "store.json"  # in a data folder: the name of the store that the folder belongs to
 
@@ -60,6 +67,11 @@ class Layout:
     def vectors(self) -> Path:
         """The folder of the vector files; see schemas.vectors."""
         return vectors_folder(self.store)
+
+    @property
+    def nodes(self) -> Path:
+        """The folder of the vector files of atoms and residues."""
+        return nodes_folder(self.store)
 
     @property
     def cache(self) -> Path:

@@ -59,7 +59,8 @@ def _report_damage(connection: duckdb.DuckDBPyConnection, path: str | Path) -> N
     from schemas.vectors import list_vector_files
     from zoo.terminal import log
 
-    faults = [file.fault for file in list_vector_files(connection, path) if file.fault is not None]
+    files = list_vector_files(connection, path, nodes=None)
+    faults = [file.fault for file in files if file.fault is not None]
     for fault in faults[:_NAMED]:
         log(f"warning: {fault}")
     if len(faults) > _NAMED:
@@ -85,7 +86,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     # What computes takes seconds to import, and `import query` does not.
     from query.reading.files import store_path
     from query.sql.registration import register as register_functions
-    from schemas.vectors import follow_files
+    from schemas.views import follow_files
 
     with suppress(duckdb.CatalogException):  # without a store, the next line says so
         follow_files(connection, store_path(connection), read_only=True)

@@ -1,5 +1,5 @@
 -- Vectors lie in Parquet files beside the store, and embeddings is a view over those of loaded
--- runs. schemas/vectors.py writes the view; this one is that of a store without files.
+-- runs. schemas/views.py writes the view; this one is that of a store without files.
 
 DROP TABLE embeddings;
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 VECTORS = "vectors"  # in a data folder: the folder of vector files
+NODES = "nodes"  # in a data folder: the folder of vector files of atoms and residues
 MEMORY = ":memory:"  # the path of an empty store that lives as long as its connection
 
 
@@ -64,6 +65,15 @@ def vectors_folder(path: str | Path) -> Path:
         path: The store.
     """
     return data_folder(path) / VECTORS
+
+
+def nodes_folder(path: str | Path) -> Path:
+    """Return the folder of the Parquet files that hold a store's vectors of atoms and residues.
+
+    Args:
+        path: The store.
+    """
+    return data_folder(path) / NODES
 
 
 def escape_glob(path: str | Path) -> str:

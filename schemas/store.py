@@ -19,7 +19,8 @@ from schemas.errors import (
 )
 from schemas.migrations import apply, migrate, migrations, undo_migration
 from schemas.paths import MEMORY
-from schemas.vectors import VectorFile, are_moved, follow_files
+from schemas.vectors import VectorFile
+from schemas.views import are_moved, follow_files
 from zoo.files import move_unless_exists
 
 HEADERS = 3 * 4096  # bytes of a DuckDB file before its first block

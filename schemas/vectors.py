@@ -1,53 +1,28 @@
-"""The view `embeddings` of a store: Parquet files beside it, found again wherever they are moved.
-
-The view lists absolute paths, so that any DuckDB client reads vectors in any working directory. Our
-own connections read the files where they are now: where that is elsewhere, or where a file is
-missing, a variable of the connection takes the place of the list.
-"""
+"""The Parquet files that hold the vectors of a store, found again wherever they are moved."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 
-from schemas.errors import StoreError
-from schemas.object_stores import is_remote, load_httpfs
-from schemas.paths import MEMORY, escape_glob, vectors_folder
+from schemas.object_stores import is_remote
+from schemas.paths import nodes_folder, vectors_folder
 
-COLUMNS = "system_id, model_id, representation, content_hash, run_id, vector"
-# What the view is over if the store has no vectors.
-NO_ROWS = """
-SELECT NULL::VARCHAR AS system_id, NULL::VARCHAR AS model_id, NULL::VARCHAR AS representation,
-    NULL::VARCHAR AS content_hash, NULL::VARCHAR AS run_id, NULL::FLOAT[] AS vector
-WHERE false
-"""
-COMMENTS = """
-COMMENT ON VIEW embeddings IS 'Vectors, one per system, model and representation.';
-COMMENT ON COLUMN embeddings.system_id IS 'The system, as in table systems';
-COMMENT ON COLUMN embeddings.content_hash IS
-    'What the model saw; two vectors are compared only where it agrees';
-COMMENT ON COLUMN embeddings.vector IS 'float32, in the model''s own arbitrary units';
-"""
+NODES = ":nodes"  # ends the representation of a file whose rows are of atoms or residues
 FILES = """
 SELECT file, folder, f.run_id, f.dataset, f.model_id, representation, rows, bytes, sha256, modified,
-    coalesce(runtime, '')
+    coalesce(runtime, ''), suffix(representation, ':nodes') AS of_nodes
 FROM vector_files AS f LEFT JOIN runs USING (run_id)
 WHERE ($model_id IS NULL OR f.model_id = $model_id) AND ($dataset IS NULL OR f.dataset = $dataset)
+AND ($nodes IS NULL OR of_nodes = $nodes)
 ORDER BY file
 """
-# A file with the columns of the view and no rows: DuckDB does not read a list of no files.
-NO_FILE = Path(__file__).resolve().parent / "no_vectors.parquet"
-_PREFIX = "matterzoo_vectors_"
-_VARIABLE = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
 
 
 @dataclass(frozen=True)
@@ -55,13 +30,13 @@ class VectorFile:
     """A registered file: a row of the table `vector_files`, and where the file is now.
 
     Attributes:
-        beside: The folder of vectors beside the store.
-        file: The path below the folder of vectors.
+        beside: The folder of vectors, or of vectors of nodes, beside the store.
+        file: The path below that folder.
         folder: The folder that the view names.
         run_id: The run that made it.
         dataset: The dataset of its systems.
         model_id: The model.
-        representation: The representation.
+        representation: The representation; of vectors of nodes, NODES ends it.
         rows: How many vectors it has, superseded ones included.
         bytes: Its size.
         sha256: Its SHA-256.
@@ -86,6 +61,11 @@ class VectorFile:
     def listed(self) -> str:
         """The path that the view names."""
         return f"{self.folder}/{self.file}"
+
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether its rows are of atoms or residues."""
+        return self.representation.endswith(NODES)
 
     @cached_property
     def path(self) -> str:
@@ -135,7 +115,9 @@ class VectorFile:
         elif self.runtime == "given":
             again = f"{command} --vectors FILE` imports its vectors again"
         else:
-            again = f"{command} --representation {self.representation}` computes its vectors again"
+            name = self.representation.removesuffix(NODES)
+            more = " --nodes" if self.is_of_nodes else ""
+            again = f"{command} --representation {name}{more}` computes its vectors again"
         return f"restore it, or {again}"
 
 
@@ -156,6 +138,8 @@ def list_vector_files(
     store: str | Path,
     model_id: str | None = None,
     dataset: str | None = None,
+    *,
+    nodes: bool | None = False,
 ) -> list[VectorFile]:
     """Return the registered files, by name.
 
@@ -164,96 +148,12 @@ def list_vector_files(
         store: Its path.
         model_id: Only files of this model; None for all.
         dataset: Only files of this dataset; None for all.
+        nodes: Whether vectors of nodes are meant, and not those of systems; None for both.
     """
-    chosen = {"model_id": model_id, "dataset": dataset}
-    beside = str(vectors_folder(store).absolute())
+    chosen = {"model_id": model_id, "dataset": dataset, "nodes": nodes}
+    folders = [str(folder(store).absolute()) for folder in (vectors_folder, nodes_folder)]
     rows = connection.execute(FILES, chosen).fetchall()
-    return [VectorFile(beside, *row) for row in rows]
-
-
-def write_view(connection: duckdb.DuckDBPyConnection, store: str | Path) -> None:
-    """Write the view `embeddings` over the registered files, where they are now.
-
-    Args:
-        connection: A store that is open for writing; within a transaction, if others must see the
-            view together with other changes.
-        store: Its path, or that of the store whose files are registered.
-    """
-    files = list_vector_files(connection, store)
-    for file in files:
-        if not file.is_as_noted and file.fault is None:
-            folder = file.path.removesuffix(f"/{file.file}")
-            connection.execute(
-                "UPDATE vector_files SET folder = ?, modified = ? WHERE file = ?",
-                [folder, modified_at(file.path), file.file],
-            )
-    if not all(file.is_local for file in files):
-        load_httpfs(connection)
-    # DuckDB opens the first of the files when it makes the view.
-    files.sort(key=lambda file: file.fault is not None)
-    rows = NO_ROWS
-    if files and files[0].fault is None:
-        variable = f"{_PREFIX}{uuid4().hex}"
-        paths = literals([escape_glob(file.path) for file in files])
-        rows = (
-            f"SELECT {COLUMNS} FROM read_parquet(coalesce(getvariable('{variable}')::VARCHAR[], "
-            f"{paths}), hive_partitioning = false) "
-            "ANTI JOIN superseded USING (run_id, system_id, representation)"
-        )
-    connection.execute(f"CREATE OR REPLACE VIEW embeddings AS {rows}")
-    connection.execute(COMMENTS)
-
-
-def follow_files(
-    connection: duckdb.DuckDBPyConnection, store: str | Path, *, read_only: bool
-) -> list[VectorFile]:
-    """Have a connection read the vector files where they are now, and leave out damaged ones.
-
-    If the files were moved, and the store may be written, the view is written again.
-
-    Args:
-        connection: A store, just opened, or a cursor.
-        store: Its path.
-        read_only: Whether it is open to be read only.
-
-    Returns:
-        The registered files, by name.
-    """
-    if str(store) == MEMORY:
-        return []
-    files = list_vector_files(connection, store)
-    if not all(file.is_local for file in files):
-        with suppress(StoreError):  # without them, the rest of the store answers
-            load_httpfs(connection)
-    if not read_only and are_moved(connection, files):
-        connection.execute("BEGIN")
-        write_view(connection, store)
-        connection.execute("COMMIT")
-        files = list_vector_files(connection, store)
-    whole = [file.path for file in files if file.fault is None]
-    if whole == [file.listed for file in files]:
-        return files
-    variable = _variable(connection)
-    if variable is not None:
-        paths = [escape_glob(path) for path in whole or [str(NO_FILE)]]
-        connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
-    return files
-
-
-def are_moved(connection: duckdb.DuckDBPyConnection, files: Sequence[VectorFile]) -> bool:
-    """Return whether the store should note where its vector files are, as after a move of it.
-
-    That is if whole files are elsewhere than the view says, or have another time. The view lists
-    none if none was there when it was written.
-
-    Args:
-        connection: An open store.
-        files: Its registered files.
-    """
-    whole = [file for file in files if file.fault is None]
-    if any(not file.is_as_noted for file in whole):
-        return True
-    return bool(whole) and _variable(connection) is None
+    return [VectorFile(folders[of_nodes], *row) for *row, of_nodes in rows]
 
 
 def literals(values: Sequence[str]) -> str:
@@ -265,28 +165,8 @@ def literals(values: Sequence[str]) -> str:
     return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
 
 
-def is_view_of_files(sql: str) -> bool:
-    """Return whether a view reads files as those do that `write_view` writes.
-
-    Args:
-        sql: The statement that made the view.
-    """
-    return _VARIABLE.search(sql) is not None
-
-
 @lru_cache(maxsize=4096)
 def _hash(path: str, *identity: int) -> str:
     """Return the SHA-256 of a file; `identity` is what changes if its content does."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _variable(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Return the variable that the view reads, None for a view without files."""
-    sql = (
-        "SELECT sql FROM duckdb_views() "
-        "WHERE view_name = 'embeddings' AND database_name = current_database()"
-    )
-    row = connection.execute(sql).fetchone()
-    found = None if row is None else _VARIABLE.search(row[0])
-    return None if found is None else found[0]

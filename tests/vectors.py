@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ingest.runs.store.vector_tables import remove_empty
-from schemas.vectors import write_view
+from schemas.views import write_views
 from zoo.worker.sealed import stamp
-from zoo.worker.tables import VECTORS, VECTORS_OPTIONS
+from zoo.worker.tables import NODE_OPTIONS, NODE_VECTORS, VECTORS, VECTORS_OPTIONS
 from zoo.worker.vector_files import rows_per_group
 
 Table = NDArray[np.float32]
@@ -60,37 +60,75 @@ def put(
 
 
 def add(connection: duckdb.DuckDBPyConnection, rows: pa.Table, *, view: bool = True) -> None:
-    """Write rows of `embeddings`, of one run, representation and dataset, and register them."""
+    """Write rows of `embeddings`, of one run, representation and dataset, and register them.
+
+    Rows with a column `node` are of `node_embeddings`.
+    """
     store = path_of(connection)
     dataset = rows["system_id"][0].as_py().split("/")[0]
     model_id, representation, run_id = (
         rows[name][0].as_py() for name in ("model_id", "representation", "run_id")
     )
-    folder = store.with_suffix(".data") / "vectors"
+    nodes = "node" in rows.column_names
+    folder = store.with_suffix(".data") / ("nodes" if nodes else "vectors")
+    schema, options = (NODE_VECTORS, NODE_OPTIONS) if nodes else (VECTORS, VECTORS_OPTIONS)
     place = f"dataset={dataset}/model={model_id}/{run_id}-{uuid4().hex[:5]}.parquet"
     file = folder / place
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows = rows.select(VECTORS.names).cast(VECTORS).sort_by("system_id")
+    order = [(name, "ascending") for name in ("system_id", "node") if name in rows.column_names]
+    rows = rows.select(schema.names).cast(schema).sort_by(order)
     widest = pc.max(pc.list_value_length(rows["vector"])).as_py()
-    pq.write_table(rows, file, rows_per_group(max(widest, 1)), **VECTORS_OPTIONS)
+    pq.write_table(rows, file, rows_per_group(max(widest, 1)), **options)
     found = stamp(file)
     connection.execute(
-        "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO vector_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             place,
             str(folder),
             run_id,
             dataset,
             model_id,
-            representation,
+            representation + (":nodes" if nodes else ""),
             rows.num_rows,
             found["size"],
             found["sha256"],
             file.stat().st_mtime_ns,
+            pc.sum(pc.equal(rows["node"], 0)).as_py() if nodes else None,
         ],
     )
     if view:
-        write_view(connection, store)
+        write_views(connection, store)
+
+
+def put_nodes(
+    connection: duckdb.DuckDBPyConnection,
+    model_id: str,
+    sizes: Mapping[str, int],
+    vectors: Table,
+    *,
+    view: bool = True,
+) -> None:
+    """Write vectors of the nodes of a model's systems to a file, and register it.
+
+    Args:
+        connection: A store in a file, open for writing.
+        model_id: The model.
+        sizes: How many nodes each system has.
+        vectors: The vectors of all nodes, in the order of `sizes`, (n, d).
+        view: As of `put`.
+    """
+    counts = list(sizes.values())
+    system_ids = np.repeat(list(sizes), counts)
+    ends = np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32)
+    one = {"model_id": model_id, "representation": "last", "content_hash": "c"}
+    one |= {"run_id": f"run-{uuid4().hex[:12]}"}
+    columns = {
+        "system_id": pa.array(system_ids),
+        "node": pa.array(np.concatenate([np.arange(n) for n in counts]), pa.int32()),
+        "vector": pa.ListArray.from_arrays(ends, pa.array(np.ravel(vectors), pa.float32())),
+    }
+    same = {name: pa.repeat(pa.scalar(value), len(system_ids)) for name, value in one.items()}
+    add(connection, pa.table(columns | same), view=view)
 
 
 def add_query(
@@ -123,7 +161,7 @@ def remove(
         list(parameters),
     )
     remove_empty(connection)
-    write_view(connection, path_of(connection))
+    write_views(connection, path_of(connection))
 
 
 def path_of(connection: duckdb.DuckDBPyConnection) -> Path:

@@ -14,6 +14,7 @@ from zoo.terminal import megabytes, short_count
 from zoo.training_sets import explain_set, find_all_origins, short_origins
 from zoo.verify.records import is_current, read_records
 from zoo.weights.local import PICKLE, find_weights, weights_status
+from zoo.worker.pooling import NODE_FIELDS
 
 Row = tuple[str, ...]
 GATED = {"automatic": "gated", "manual": "gated by hand"}  # by a license's approval
@@ -23,6 +24,7 @@ HEADING = (
     "input",
     "dim",
     "layers",
+    "nodes",
     "parameters",
     "trained on",
     "weights",
@@ -45,6 +47,7 @@ def list_row(selection: Selection) -> Row:
     return (
         *(str(facts[name]) for name in ("model_id", "family", "input", "dimension")),
         "-" if selection.model.layers is None else f"0-{selection.model.layers.last}",
+        str(facts["nodes"] or "-"),
         short_count(selection.model.compute.parameters),
         short_origins(_sets(selection)),
         str(facts["weights"]),
@@ -92,6 +95,7 @@ def summarize(selection: Selection) -> dict[str, object]:
         "default_representation": model.default_representation,
         "dimension": dimensions[model.default_representation],
         "representations": list(dimensions),
+        "nodes": node_kind(model),
         "parameters": model.compute.parameters,
         "training_sets": list(_sets(selection)),
         "training_origins": find_all_origins(_sets(selection)),
@@ -105,6 +109,20 @@ def summarize(selection: Selection) -> dict[str, object]:
         "checked": last_check(selection),
         "card": model.model_dump(mode="json"),
     }
+
+
+def node_kind(model: Model) -> str | None:
+    """Return what a model has vectors of, if it is asked for those of nodes: atoms or residues.
+
+    Args:
+        model: The model's card.
+
+    Returns:
+        'atoms', 'residues', or None if its default representation has none.
+    """
+    if model.why_no_nodes(model.default_representation) is not None:
+        return None
+    return "atoms" if NODE_FIELDS[model.input] == "numbers" else "residues"
 
 
 def explain(selection: Selection) -> Iterator[Row]:
@@ -125,6 +143,8 @@ def explain(selection: Selection) -> Iterator[Row]:
             text = _explain_representation(representation, model.default_representation)
             yield "representation", text
     yield from _explain_layers(model)
+    reason = model.why_no_nodes(model.default_representation)
+    yield "nodes", f"{node_kind(model)}, with --nodes" if reason is None else f"none: {reason}"
     if model.energy is not None:
         yield "energy", ". ".join(filter(None, (model.energy.reference, model.energy.note)))
     yield from _explain_weights(selection)

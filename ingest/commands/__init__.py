@@ -88,6 +88,8 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     about = "names separated by commas, 'layers' or 'all'; NAME:sum, NAME:std and NAME:max pool "
     about += "nodes in another way than by their mean (default: the card's default)"
     sub.add_argument("--representation", help=about)
+    about = "keep the vectors of atoms or residues, too, as table node_embeddings"
+    sub.add_argument("--nodes", action="store_true", help=about)
 
 
 def _add_own_files(sub: Parser, of_vectors: str = "") -> None:

@@ -12,7 +12,7 @@ from ingest.executors.protocol import Executor, Where
 from ingest.executors.side_by_side import choose_crew
 from ingest.layout import Layout
 from ingest.limits import Limits
-from ingest.runs.cost import Task, estimate_cost
+from ingest.runs.cost import Task, estimate_cost, mean_nodes
 from ingest.runs.errors import RequestError, explain_disk_error
 from ingest.runs.plan import count_missing, lacks_any
 from ingest.runs.prepare import prepare_dataset, resolve_datasets, split_datasets
@@ -77,7 +77,8 @@ def embed(
     layout = Layout.find(store)
     selections = choose_models(models)
     for selection in selections:
-        choose_representations(selection, settings.representation)  # raises before anything is run
+        # It raises before anything is run.
+        choose_representations(selection, settings.representation, nodes=settings.nodes)
     executor, runtime = _make_executor(layout, selections, settings, where)
     names = split_datasets(datasets)
     # All of them are looked up before anything is computed.
@@ -223,7 +224,12 @@ def _leave_out_inapplicable(groups: Iterable[Sequence[Request]]) -> list[Request
 def _report_cost(layout: Layout, runtime: Runtime, requests: Sequence[Request]) -> None:
     """Report what the work that is left will take; nothing is reported if none is left."""
     tasks = [
-        Task(request.selection, request.representations, count_missing(layout, request))
+        Task(
+            request.selection,
+            request.representations,
+            count_missing(layout, request),
+            mean_nodes(request.selection, request.representations, request.dataset),
+        )
         for request in requests
     ]
     tasks = [task for task in tasks if task.systems]

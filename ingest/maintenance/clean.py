@@ -21,7 +21,7 @@ from ingest.runs.vectors.files import name_dataset, name_model
 from ingest.runs.vectors.places import NOTE
 from ingest.runtimes import environment
 from schemas.store import connect, update
-from schemas.vectors import write_view
+from schemas.views import write_views
 from zoo.cards.discovery import load_families
 from zoo.command_line import print_now, split_names
 from zoo.errors import did_you_mean
@@ -34,6 +34,7 @@ ON_DATASET = "($dataset::VARCHAR IS NULL OR dataset = $dataset)"
 ON_SYSTEMS = "($dataset::VARCHAR IS NULL OR starts_with(system_id, $dataset || '/'))"
 OF_MODEL = {
     "embeddings": f"model_id = $model_id AND {ON_SYSTEMS}",
+    "node_embeddings": f"model_id = $model_id AND {ON_SYSTEMS}",
     "failures": f"model_id = $model_id AND {ON_DATASET}",
     "runs": f"model_id = $model_id AND {ON_DATASET}",
     "labels": (f"source = $model_id AND source IN (SELECT model_id FROM models) AND {ON_SYSTEMS}"),
@@ -222,16 +223,19 @@ def _delete(connection: duckdb.DuckDBPyConnection, layout: Layout, pairs: Sequen
             for table in ("scores", "models"):
                 connection.execute(LAST_OF_MODEL.format(table=table), [model_id])
         remove_empty(connection)
-        write_view(connection, layout.store)
+        write_views(connection, layout.store)
 
 
 def _vector_folders(layout: Layout, pairs: Sequence[Pair]) -> list[Path]:
     """Return the folders of vector files of models on datasets."""
-    everywhere = sorted(layout.vectors.glob("dataset=*"))
+    roots = (layout.vectors, layout.nodes)
+    everywhere = sorted(folder for root in roots for folder in root.glob("dataset=*"))
     found = [
         folder / name_model(model_id)
         for model_id, dataset in pairs
-        for folder in (everywhere if dataset is None else [layout.vectors / name_dataset(dataset)])
+        for folder in (
+            everywhere if dataset is None else [root / name_dataset(dataset) for root in roots]
+        )
     ]
     return [folder for folder in found if folder.is_dir()]
 

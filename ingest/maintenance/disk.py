@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -57,7 +58,8 @@ def measure_usage(layout: Layout) -> list[Usage]:
     vectors: Counter[str] = Counter()
     for run in list_runs(layout):
         vectors[run.model_id] += size_on_disk(run.folder, seen)
-    for folder in layout.vectors.glob("dataset=*/model=*"):
+    folders = [root.glob("dataset=*/model=*") for root in (layout.vectors, layout.nodes)]
+    for folder in chain(*folders):
         vectors[unquote(folder.name.removeprefix("model="))] += size_on_disk(folder, seen)
     rows += _largest_first("vectors", vectors)
     if layout.submissions.exists():

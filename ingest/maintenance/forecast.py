@@ -16,6 +16,7 @@ from ingest.runs.cost import (
     bytes_per_system,
     estimate_cost,
     find_measured,
+    mean_nodes,
 )
 from ingest.runs.plan import count_missing
 from ingest.runs.prepare import find_made, resolve_datasets
@@ -61,6 +62,7 @@ class _Foreseen:
         dtype: The precision in which it is to run.
         request: The request; None if the dataset has still to be made.
         systems: How many systems are to be embedded; None if nobody knows yet.
+        nodes: How many vectors of nodes one has on average; None if nobody knows yet.
     """
 
     selection: Selection
@@ -69,6 +71,7 @@ class _Foreseen:
     dtype: str
     request: Request | None
     systems: int | None
+    nodes: float | None
 
 
 def forecast(
@@ -103,7 +106,8 @@ def forecast(
             foreseen = _foresee(layout, dataset, made, selection, settings)
             yield from _describe_model(layout, runtime, dataset, foreseen)
             if foreseen.systems:
-                tasks.append(Task(selection, foreseen.representations, foreseen.systems))
+                names = foreseen.representations
+                tasks.append(Task(selection, names, foreseen.systems, foreseen.nodes or 0.0))
     yield from estimate_cost(layout, runtime, tasks).disk_lines()
 
 
@@ -115,14 +119,16 @@ def _foresee(
     settings: Settings,
 ) -> _Foreseen:
     """Find how many systems a model is to embed."""
-    names = choose_representations(selection, settings.representation)
+    names = choose_representations(selection, settings.representation, nodes=settings.nodes)
     dtype = settings.dtype or selection.model.dtype
     if made is None:
         systems = dataset.sample or dataset.approx_systems
-        return _Foreseen(selection, names, settings.device, dtype, None, systems)
+        nodes = None if settings.nodes else 0.0
+        return _Foreseen(selection, names, settings.device, dtype, None, systems, nodes)
     request = make_request(selection, made, settings.limit or dataset.sample, settings)
     missing = 0 if why_inapplicable(selection, made) else count_missing(layout, request)
-    return _Foreseen(selection, names, settings.device, dtype, request, missing)
+    nodes = mean_nodes(selection, names, made)
+    return _Foreseen(selection, names, settings.device, dtype, request, missing, nodes)
 
 
 def describe_dataset(dataset: Dataset, made: MaterializedDataset | None) -> Iterator[str]:
@@ -194,8 +200,19 @@ def _describe_work(layout: Layout, foreseen: _Foreseen, systems: int) -> Iterato
     yield f"  time: {_time(selection, systems, device, measured)}"
     yield f"  memory: {_memory(foreseen, measured)}"
     yield f"  batches: {_batches(foreseen.request, systems)}"
-    vectors = systems * bytes_per_system(selection, foreseen.representations)
-    yield f"  vectors: {megabytes(vectors)}, half of it only until the run is done"
+    yield from _describe_vectors(foreseen, systems)
+
+
+def _describe_vectors(foreseen: _Foreseen, systems: int) -> Iterator[str]:
+    selection, names, nodes = foreseen.selection, foreseen.representations, foreseen.nodes
+    of_systems = systems * bytes_per_system(selection, names)
+    yield f"  vectors: {megabytes(of_systems)}, half of it only until the run is done"
+    if nodes is None:
+        yield "  vectors of nodes: known once the dataset is there"
+    elif nodes:
+        more = systems * bytes_per_system(selection, names, nodes) - of_systems
+        count = f"{systems * nodes:,.0f} nodes, {nodes:.1f} per system"
+        yield f"  vectors of nodes: {megabytes(more)}, of {count}; half of it only until then"
 
 
 def _time(selection: Selection, systems: int, device: str, measured: Measured | None) -> str:

@@ -19,7 +19,13 @@ from ingest.layout import Layout
 from ingest.maintenance.forecast import describe_dataset
 from ingest.maintenance.missing_weights import weights_warnings
 from ingest.runs.chunks.cut import CHUNK_SYSTEMS
-from ingest.runs.cost import COPIES, bytes_per_system, find_speed, nearest_existing
+from ingest.runs.cost import (
+    COPIES,
+    bytes_per_system,
+    find_speed,
+    mean_nodes,
+    nearest_existing,
+)
 from ingest.runs.plan import count_chunks
 from ingest.runs.prepare import find_made, resolve_datasets
 from ingest.runs.request import (
@@ -135,7 +141,7 @@ def _foresee(
             starts = range(0, total, CHUNK_SYSTEMS)
             chunks = [min(CHUNK_SYSTEMS, total - start) for start in starts]
         for selection in selections:
-            yield _model(layout, selection, chunks, settings)
+            yield _model(layout, selection, chunks, settings, made)
         return
     by_input = {selection.model.input: selection for selection in selections}
     applicable = {kind: why_inapplicable(s, made) is None for kind, s in by_input.items()}
@@ -143,16 +149,21 @@ def _foresee(
     limit = settings.limit or dataset.sample
     requests = [make_request(selection, made, limit, settings) for selection in chosen]
     for selection, chunks in zip(chosen, count_chunks(layout, requests), strict=True):
-        yield _model(layout, selection, chunks, settings)
+        yield _model(layout, selection, chunks, settings, made)
 
 
 def _model(
-    layout: Layout, selection: Selection, chunks: list[int] | None, settings: Settings
+    layout: Layout,
+    selection: Selection,
+    chunks: list[int] | None,
+    settings: Settings,
+    made: MaterializedDataset | None,
 ) -> _Model:
     dtype = settings.dtype or selection.model.dtype
     speed = find_speed(layout, selection, settings.device, dtype)
-    names = choose_representations(selection, settings.representation)
-    size = sum(chunks or ()) * bytes_per_system(selection, names) // COPIES
+    names = choose_representations(selection, settings.representation, nodes=settings.nodes)
+    nodes = 0.0 if made is None else mean_nodes(selection, names, made)
+    size = round(sum(chunks or ()) * bytes_per_system(selection, names, nodes) / COPIES)
     return _Model(selection, chunks, speed, size)
 
 

@@ -32,7 +32,8 @@ from schemas.message import one_line
 from schemas.migrations import VECTORS, migrate_safely, migrations, version_of
 from schemas.paths import escape_glob
 from schemas.store import open_as_it_is
-from schemas.vectors import list_vector_files, literals, modified_at, write_view
+from schemas.vectors import list_vector_files, literals, modified_at
+from schemas.views import write_views
 from zoo.files import rename_durably
 from zoo.worker.vector_files import VectorFiles, VectorRows
 
@@ -201,7 +202,7 @@ def _register(
     if files:
         connection.execute(SUPERSEDE.format(files=literals(files)))
     remove_empty(connection)
-    write_view(connection, layout.store)
+    write_views(connection, layout.store)
     before = connection.execute(SUM.format("content", "kept")).fetchall()
     after = connection.execute(SUM.format("hash(content_hash, vector)", "embeddings")).fetchall()
     connection.execute("DROP TABLE kept")

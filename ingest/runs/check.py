@@ -1,12 +1,11 @@
 """Check that a finished run is what it says it is. No run is loaded that does not pass here.
 
-Memory does not grow with the number of systems: sets of rows are compared by how many they are and
-by the sum of their hashes, and only if that differs are the rows looked for that are to blame.
+Memory does not grow with the number of systems; see `ingest.runs.vectors.rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +14,16 @@ import duckdb
 from ingest.integrity import Damaged, check_file
 from ingest.runs.errors import ShardError
 from ingest.runs.folder import Run
-from ingest.runs.vectors.files import list_files
+from ingest.runs.vectors.files import RunFile, list_files
 from ingest.runs.vectors.numbers import check_numbers
+from ingest.runs.vectors.rows import compare_nodes, compare_rows, find_faults, refuse_rows
 from schemas.message import one_line
 from schemas.object_stores import load_httpfs
 from schemas.paths import escape_glob
 from schemas.vectors import literals
+from schemas.views import node_keys
 from zoo.encoder import ENERGY
+from zoo.worker.pooling import NODE_FIELDS
 
 STATUSES = ("ok", "failed", "not_applicable")
 # {what is wrong with a row: the condition that finds such rows}. How many there are, and the first
@@ -36,9 +38,6 @@ FAULTS = {
         f"{ENERGY} IS NOT NULL AND NOT $promises_energy"
     ),
 }
-FINGERPRINT = """
-SELECT count(*), coalesce(sum(hash(system_id, content_hash, representation)::HUGEINT), 0) FROM {}
-"""
 # {what is wrong with the rows together: the query that finds such rows}, in the order of checks.
 UNLIKE_SENT = {
     "is there more than once": """
@@ -206,17 +205,27 @@ def _make_views(connection: duckdb.DuckDBPyConnection, run: Run, job: Mapping[st
     )
     if not all(file.is_local for file in list_files(run)):
         load_httpfs(connection)
-    paths = literals([escape_glob(file.path) for file in list_files(run)])
+    of_systems = _read([file for file in list_files(run) if file.systems is None])
+    of_nodes = _read([file for file in list_files(run) if file.systems is not None])
     keys = "system_id, content_hash, representation"
-    vectors = f"SELECT {keys} FROM read_parquet({paths}, hive_partitioning = false)"
+    vectors = [f"SELECT {keys} FROM {of_systems}"] if of_systems else []
+    vectors += [node_keys(of_nodes, keys)] if of_nodes else []
     for name, rows in {
         "outcomes": f"SELECT {keys}, status, reason, {ENERGY} FROM {outcomes}",
         "done": "FROM outcomes WHERE status = 'ok'",
-        "vectors": vectors if list_files(run) else "FROM done WHERE false",
+        "vectors": " UNION ALL ".join(vectors) or "FROM done WHERE false",
         "expected": "SELECT system_id, content_hash, representation "
         f"FROM {sent}, (SELECT unnest({literals(job['representations'])}) AS representation)",
     }.items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
+    if of_nodes:
+        compare_nodes(connection, of_nodes, sent, NODE_FIELDS[job["model"]["input"]])
+
+
+def _read(files: Sequence[RunFile]) -> str | None:
+    """Return SQL for the rows of files, None if there are none."""
+    paths = literals([escape_glob(file.path) for file in files])
+    return f"read_parquet({paths}, hive_partitioning = false)" if files else None
 
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, job: Mapping[str, Any]) -> None:
@@ -227,34 +236,9 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, job: Mapping[str, Any]) -
     promises = {"promises_energy": job["model"].get(ENERGY) is not None}
     found = connection.execute(f"SELECT {sums} FROM outcomes", promises).fetchall()[0]
     for what, count, first in zip(FAULTS, found[::2], found[1::2], strict=True):
-        _refuse(count, first, what)
-    _compare(connection, "outcomes", "expected", UNLIKE_SENT)
-    _compare(connection, "vectors", "done", UNLIKE_OUTCOMES)
+        refuse_rows(count, first, what)
+    compare_rows(connection, "outcomes", "expected", UNLIKE_SENT)
+    compare_rows(connection, "vectors", "done", UNLIKE_OUTCOMES)
     ((disagree,),) = connection.execute(ENERGIES).fetchall()
     if disagree:
-        _find(connection, {"has more than one energy": DISAGREEING})
-
-
-def _compare(
-    connection: duckdb.DuckDBPyConnection, these: str, those: str, faults: Mapping[str, str]
-) -> None:
-    """Refuse two relations of different rows, by what is found wrong with them."""
-    first, second = (
-        connection.execute(FINGERPRINT.format(name)).fetchall() for name in (these, those)
-    )
-    if first != second:
-        _find(connection, faults)
-        raise ShardError(f"its {these} are other rows than {those}")
-
-
-def _find(connection: duckdb.DuckDBPyConnection, faults: Mapping[str, str]) -> None:
-    for what, query in faults.items():
-        ((count, first),) = connection.execute(
-            f"SELECT count(*), min(system_id) FROM ({query})"
-        ).fetchall()
-        _refuse(count, first, what)
-
-
-def _refuse(count: int, first: str, what: str) -> None:
-    if count:
-        raise ShardError(f"{first} {what}" + (f" (and {count - 1} more)" if count > 1 else ""))
+        find_faults(connection, {"has more than one energy": DISAGREEING})

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from ingest.layout import Layout
 from ingest.runtimes.protocol import Runtime
+from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreLocked
+from schemas.paths import escape_glob
 from schemas.store import connect
 from zoo.cards.family import Family, Selection
 from zoo.terminal import duration, plural
 from zoo.worker.device import cpu_name
+from zoo.worker.pooling import NODE_FIELDS, NODES, split_name
 
 COPIES = 2  # of every vector as a run ends: one in a vector file, and until then one in a shard
 NUMBER_BYTES = 4  # of a float32
@@ -51,16 +56,19 @@ class Task:
         selection: The model.
         representations: Names of its representations.
         systems: How many systems lack vectors.
+        nodes: See `mean_nodes`.
     """
 
     selection: Selection
     representations: tuple[str, ...]
     systems: int
+    nodes: float = 0.0
 
     @property
     def vector_bytes(self) -> int:
         """Bytes that the vectors of all systems take on disk."""
-        return self.systems * bytes_per_system(self.selection, self.representations)
+        each = bytes_per_system(self.selection, self.representations, self.nodes)
+        return round(self.systems * each)
 
     @property
     def seconds(self) -> float | None:
@@ -154,15 +162,38 @@ def estimate_cost(
     )
 
 
-def bytes_per_system(selection: Selection, representations: Sequence[str]) -> int:
+def bytes_per_system(
+    selection: Selection, representations: Sequence[str], nodes: float = 0.0
+) -> float:
     """Return the bytes that one system's vectors take, in a shard and in a vector file together.
 
     Args:
         selection: The model.
         representations: Names of its representations.
+        nodes: See `mean_nodes`.
     """
-    numbers = sum(selection.model.find_representation(n).dimension for n in representations)
+    found = map(selection.model.find_representation, representations)
+    numbers = sum(each.dimension * (nodes if each.pooling == NODES else 1) for each in found)
     return COPIES * NUMBER_BYTES * numbers
+
+
+def mean_nodes(
+    selection: Selection, representations: Sequence[str], dataset: MaterializedDataset
+) -> float:
+    """Return how many vectors of nodes a system of a dataset has on average, 0 if none are kept.
+
+    Args:
+        selection: The model.
+        representations: Names of its representations.
+        dataset: The dataset, which lies on disk.
+    """
+    if all(split_name(name)[1] != NODES for name in representations):
+        return 0.0
+    field = NODE_FIELDS[selection.model.input]
+    query = f"SELECT avg(len({field})) FROM read_parquet(?, hive_partitioning = false)"
+    with duckdb.connect() as connection:
+        ((mean,),) = connection.execute(query, [escape_glob(dataset.systems)]).fetchall()
+    return mean or 0.0
 
 
 def seconds_of(selection: Selection, systems: int) -> float | None:

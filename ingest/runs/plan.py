@@ -36,13 +36,13 @@ from ingest.runs.store.waiting import retry_while_locked
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import FILE_ERRORS, StoreError, explain_error
 from schemas.store import connect
+from zoo.worker.pooling import NODES, split_name
 
 # A failure is an answer too: with the same card, the system would fail again.
 LACKING = """
 INSERT INTO lacking
 WITH answered AS (
-    SELECT system_id, content_hash, run_id FROM embeddings
-    WHERE model_id = $model_id AND representation = $representation
+    {vectors}
     UNION ALL
     SELECT system_id, content_hash, run_id FROM failures
     WHERE model_id = $model_id AND representation = $representation
@@ -52,6 +52,15 @@ WITH answered AS (
 )
 SELECT system_id, content_hash, chunk, $bit::HUGEINT AS bit
 FROM wanted ANTI JOIN valid USING (system_id, content_hash)
+"""
+VECTORS = """
+    SELECT system_id, content_hash, run_id FROM embeddings
+    WHERE model_id = $model_id AND representation = $representation
+"""
+NODE_VECTORS = """
+    SELECT system_id, content_hash, run_id FROM node_embeddings
+    WHERE model_id = $model_id AND representation = split_part($representation, ':', 1)
+    AND node = 0
 """
 # `lacks` is a set of representations: bit i stands for number i of those that are asked for.
 MISSING = """
@@ -75,6 +84,7 @@ CREATE TABLE runs (run_id VARCHAR, card_hash VARCHAR, dtype VARCHAR);
 CREATE TABLE embeddings (system_id VARCHAR, content_hash VARCHAR, run_id VARCHAR,
     model_id VARCHAR, representation VARCHAR);
 CREATE TABLE failures AS FROM embeddings;
+CREATE TABLE node_embeddings AS SELECT *, 0 AS node FROM embeddings;
 """
 
 
@@ -255,7 +265,9 @@ def _compare_with_store(connection: duckdb.DuckDBPyConnection, request: Request)
         "dtype": request.dtype,
     }
     for number, name in enumerate(request.representations):
-        connection.execute(LACKING, card | {"representation": name, "bit": 1 << number})
+        vectors = NODE_VECTORS if split_name(name)[1] == NODES else VECTORS
+        lacking = LACKING.format(vectors=vectors)
+        connection.execute(lacking, card | {"representation": name, "bit": 1 << number})
     connection.execute(MISSING)
     connection.execute("DROP TABLE lacking")
     ((count,),) = connection.execute("SELECT count(*) FROM missing").fetchall()

@@ -21,6 +21,7 @@ from zoo.cards.twins import split_twin
 from zoo.command_line import split_names
 from zoo.weights.local import find_weights
 from zoo.worker.applicability import REQUIRED_FIELDS
+from zoo.worker.pooling import NODES, full_name, split_name
 
 EVERY = ("all", "bundled", "demo")  # names that stand for many models
 SUFFIX = 2**20, "m"  # in which memory is written on a command line
@@ -44,6 +45,7 @@ class Settings:
         name: What a user's own files are called as a dataset; None takes the name of the file or
             the folder.
         numbered: Whether rows of a file that has no ids are numbered, in its order.
+        nodes: Whether the vectors of atoms or residues are kept, too.
     """
 
     device: str = "cpu"
@@ -57,6 +59,7 @@ class Settings:
     representation: str | None = None
     name: str | None = None
     numbered: bool = False
+    nodes: bool = False
 
     @property
     def options(self) -> dict[str, str]:
@@ -159,7 +162,7 @@ def make_request(
     Raises:
         RequestError: The model lacks a representation that was named.
     """
-    names = choose_representations(selection, settings.representation)
+    names = choose_representations(selection, settings.representation, nodes=settings.nodes)
     dtype = settings.dtype or selection.model.dtype
     return Request(selection, dataset, names, limit, settings.device, dtype, settings.batch)
 
@@ -218,23 +221,32 @@ def families_of(selections: Sequence[Selection]) -> list[Family]:
     return list({s.family.name: s.family for s in selections}.values())
 
 
-def choose_representations(selection: Selection, asked: str | None) -> tuple[str, ...]:
+def choose_representations(
+    selection: Selection, asked: str | None, *, nodes: bool = False
+) -> tuple[str, ...]:
     """Return the full names of the representations that a user means, in the card's order.
 
     Args:
         selection: The model.
         asked: See `Settings`; None takes the card's default.
+        nodes: Whether the vectors of nodes are meant, too; their names come last.
 
     Raises:
-        RequestError: The model has no representation of a name, or it cannot be pooled so.
+        RequestError: The model has no representation of a name, it cannot be pooled so, or it has
+            no vectors of atoms or residues.
     """
     model = selection.model
-    if asked is None:
-        return (model.default_representation,)
     try:
-        return choose_names(model.representation, asked, model.id)
+        names = choose_names(model.representation, asked or model.default_representation, model.id)
     except CardError as error:
         raise RequestError(str(error)) from error
+    bases = dict.fromkeys(split_name(name)[0] for name in names) if nodes else {}
+    for reason in filter(None, map(model.why_no_nodes, bases)):
+        raise RequestError(
+            f"{model.id} has no vectors of nodes: {reason}. `matterzoo list` shows which models "
+            "have; leave this one or --nodes out"
+        )
+    return (*names, *(full_name(base, NODES) for base in bases))
 
 
 def why_inapplicable(selection: Selection, dataset: MaterializedDataset) -> str | None:

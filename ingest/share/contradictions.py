@@ -15,12 +15,28 @@ from ingest.runs.folder import Run
 from ingest.runs.store.access import THREADS
 from ingest.runs.store.memory_limit import memory_limit
 from ingest.runs.vectors.files import has_shards, is_whole, list_files
-from ingest.share.exported import ALL_VECTORS, LONGEST, ExportedStore, ExportError
+from ingest.share.exported import ALL_NODES, ALL_VECTORS, LONGEST, ExportedStore, ExportError
 from ingest.systems.materialized import read_materialized
 from schemas.paths import escape_glob
 from schemas.store import connect
-from schemas.vectors import literals
+from schemas.vectors import NODES, literals
 
+# Vectors of the same systems by another run. Of nodes, failures have full names.
+_OTHER_VECTORS = """
+    SELECT v.model_id, any_value(r.dataset), count(*) FROM {view} AS v
+    SEMI JOIN (
+        SELECT system_id, model_id, representation FROM exported.main.{view}
+        UNION ALL SELECT system_id, model_id, representation FROM exported.main.superseded_{view}
+        UNION ALL SELECT system_id, model_id, {named} FROM exported.main.failures
+    ) USING (system_id, model_id, representation)
+    JOIN runs AS r USING (run_id)
+    WHERE run_id NOT IN (SELECT run_id FROM exported.main.runs)
+    GROUP BY v.model_id
+"""
+_REMEDY = (
+    "the store has vectors of {0} of {2} of the same systems, which another run computed; "
+    "`matterzoo clean {0} {1}` removes them"
+)
 # {query for the rows that stand against each other: what is said of the first}
 _QUERIES = {
     """
@@ -35,21 +51,12 @@ _QUERIES = {
         "the store has other vectors of {0} on {1}, which were imported; "
         "`matterzoo clean {0} {1}` removes them"
     ),
-    """
-    SELECT v.model_id, any_value(r.dataset), count(*) FROM embeddings AS v
-    SEMI JOIN (
-        SELECT system_id, model_id, representation FROM exported.main.embeddings
-        UNION ALL SELECT system_id, model_id, representation
-            FROM exported.main.superseded_embeddings
-        UNION ALL SELECT system_id, model_id, representation FROM exported.main.failures
-    ) USING (system_id, model_id, representation)
-    JOIN runs AS r USING (run_id)
-    WHERE run_id NOT IN (SELECT run_id FROM exported.main.runs)
-    GROUP BY v.model_id
-    """: (
-        "the store has vectors of {0} of {2} of the same systems, which another run computed; "
-        "`matterzoo clean {0} {1}` removes them"
-    ),
+    _OTHER_VECTORS.format(view="embeddings", named="representation"): _REMEDY,
+    _OTHER_VECTORS.format(
+        view="node_embeddings",
+        named=f"CASE WHEN suffix(representation, '{NODES}') "
+        f"THEN replace(representation, '{NODES}', '') END",
+    ): _REMEDY,
     """
     SELECT l.property, l.system_id FROM labels AS l
     JOIN exported.main.labels AS e USING (system_id, property, source)
@@ -106,6 +113,8 @@ def _contradictions(layout: Layout, exported: ExportedStore) -> Iterator[str]:
         connection.execute("SET temp_directory = ?", [str(layout.spill)])
         attach(connection, exported)
         for query, said in _QUERIES.items():
+            if "node_embeddings" in query and not exported.has_nodes:
+                continue
             row = connection.execute(f"{query} ORDER BY ALL LIMIT 1").fetchone()
             if row is not None:
                 yield said.format(*row)
@@ -134,15 +143,21 @@ def _other_runs(
         run = Run.of(layout, run_id)
         if not run.finished or has_shards(run) or not is_whole(run):
             continue
-        paths = [escape_glob(file.path) for file in list_files(run) if file.rows]
-        here = f"FROM read_parquet({literals(paths)}, hive_partitioning = false)"
-        rows = connection.execute(_FINGERPRINT.format(rows=here)).fetchall() if paths else []
-        there = f"SELECT * FROM ({ALL_VECTORS}) WHERE run_id = ?"
-        if (
-            rows
-            != exported.connection.execute(_FINGERPRINT.format(rows=there), [run_id]).fetchall()
-        ):
+        if any(_differs(run, exported, connection, nodes) for nodes in (False, exported.has_nodes)):
             yield (
                 f"run {run_id} is here, with other vectors; `matterzoo clean {model_id} {dataset}` "
                 "removes it"
             )
+
+
+def _differs(
+    run: Run, exported: ExportedStore, connection: duckdb.DuckDBPyConnection, nodes: bool
+) -> bool:
+    """Return whether an exported store has other vectors of a run, of systems or of nodes."""
+    files = [file for file in list_files(run) if file.rows and (file.systems is not None) == nodes]
+    paths = literals([escape_glob(file.path) for file in files])
+    here = f"FROM read_parquet({paths}, hive_partitioning = false)"
+    rows = connection.execute(_FINGERPRINT.format(rows=here)).fetchall() if files else []
+    there = f"SELECT * FROM ({ALL_NODES if nodes else ALL_VECTORS}) WHERE run_id = ?"
+    found = exported.connection.execute(_FINGERPRINT.format(rows=there), [run.run_id])
+    return rows != found.fetchall()

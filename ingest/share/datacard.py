@@ -19,7 +19,8 @@ vectors were made by matterzoo, which computes in SQL how alike two models see t
 | `representation` | where in the model the vector was read |
 | `status` | `ok`, `failed` (the model tried) or `not_applicable` (it does not take such systems) |
 | `reason` | why there is no vector |
-| `vector` | float32, in the model's own arbitrary units |
+| `vector` | float32, in the model's own arbitrary units; of a representation that ends with \
+`:nodes`, the vectors of all atoms or residues of the system, one after another |
 | `energy` | total energy of the system in eV that the model predicts; null if it predicts none |
 
 ## Read

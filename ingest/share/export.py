@@ -23,13 +23,19 @@ from schemas.migrations import apply, migrations
 from schemas.object_stores import load_httpfs
 from schemas.paths import escape_glob
 from schemas.store import connect
-from schemas.vectors import COLUMNS, VectorFile, list_vector_files
+from schemas.vectors import NODES, VectorFile, list_vector_files
+from schemas.views import COLUMNS, NODE_COLUMNS
 from zoo.files import move_unless_exists
 
 # Files of a run's folder that an import needs no more.
 _LEFT_OUT = ("worker.log", LOADING)
+# As the files of vectors, and those of vectors of nodes, name the representation.
 _REPLACED = "(SELECT system_id, representation FROM superseded WHERE run_id = ?)"
-_ROWS = f"SELECT {COLUMNS} FROM read_parquet(?, hive_partitioning = false) AS v"
+_REPLACED_NODES = f"""(
+    SELECT system_id, replace(representation, '{NODES}', '') AS representation
+    FROM superseded WHERE run_id = ? AND suffix(representation, '{NODES}')
+)"""
+_ROWS = "SELECT {} FROM read_parquet(?, hive_partitioning = false) AS v"
 
 
 def export(layout: Layout, file: Path, log: Log = print) -> int:
@@ -113,7 +119,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, layout: Layout, log: Log) -> in
     names = connection.execute("SELECT dataset FROM datasets ORDER BY dataset").fetchall()
     for (dataset,) in names:
         _add_files(connection, layout, layout.dataset(dataset))
-    registered = {file.file: file for file in list_vector_files(connection, layout.store)}
+    listed = list_vector_files(connection, layout.store, nodes=None)
+    registered = {file.file: file for file in listed}
     rows = connection.execute("SELECT run_id FROM runs ORDER BY model_id, run_id").fetchall()
     for number, (run_id,) in enumerate(rows, start=1):
         log(f"{number}/{len(rows)} {run_id}")
@@ -142,7 +149,7 @@ def _list(folder: Path) -> Sequence[Path]:
     return [
         path
         for path in found
-        if not path.name.startswith((".", "vectors-"))
+        if not path.name.startswith((".", "vectors-", "nodes-"))
         and path.name not in _LEFT_OUT
         and path.parent.name != CHUNKS  # each is a file of a job, too
     ]
@@ -153,22 +160,26 @@ def _add_vectors(
     files: Iterable[RunFile],
     registered: dict[str, VectorFile],
 ) -> None:
-    """Copy the vectors of a run: those that count to `embeddings`, others beside them."""
+    """Copy the vectors of a run: those that count to the store's tables, others beside them."""
     for file in files:
+        table, columns, replaced = "embeddings", COLUMNS, _REPLACED
+        if file.systems is not None:
+            table, columns, replaced = "node_embeddings", NODE_COLUMNS, _REPLACED_NODES
+        rows = _ROWS.format(columns)
         if not file.is_local:
             load_httpfs(connection)
         known = registered.get(file.place)
         if known is None:
             file.check()
             source = [escape_glob(file.path)]
-            connection.execute(f"INSERT INTO target.superseded_embeddings {_ROWS}", source)
+            connection.execute(f"INSERT INTO target.superseded_{table} {rows}", source)
             continue
         if known.fault is not None:
             raise Damaged(known.fault)
         file.check()
-        for table, join in (("embeddings", "ANTI"), ("superseded_embeddings", "SEMI")):
+        for name, join in ((table, "ANTI"), (f"superseded_{table}", "SEMI")):
             connection.execute(
-                f"INSERT INTO target.{table} {_ROWS} "
-                f"{join} JOIN {_REPLACED} USING (system_id, representation)",
+                f"INSERT INTO target.{name} {rows} "
+                f"{join} JOIN {replaced} USING (system_id, representation)",
                 [escape_glob(known.path), file.run.run_id],
             )

@@ -23,7 +23,7 @@ from zoo.errors import MatterzooError
 from zoo.files import fsync
 from zoo.worker.job import SYSTEMS_FILE
 
-FORMAT = 1  # of the tables below; an import refuses a later one
+FORMAT = 2  # of the tables below; an import refuses a later one
 TABLES = ("datasets", "systems", "models", "runs", "failures", "labels", "scores")
 LONGEST = 16_384  # numbers in a vector, as far as memory is planned for
 PART_BYTES = 8_000_000  # of a file's content, in memory at once
@@ -37,19 +37,30 @@ COLUMNS = {
 }
 # The vectors of all runs, those included that no longer count.
 ALL_VECTORS = "FROM embeddings UNION ALL FROM superseded_embeddings"
+ALL_NODES = "FROM node_embeddings UNION ALL FROM superseded_node_embeddings"
 _VECTORS = """
 CREATE TABLE {name} (
     system_id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, representation VARCHAR NOT NULL,
     content_hash VARCHAR NOT NULL, run_id VARCHAR NOT NULL, vector FLOAT[] NOT NULL
 );
 """
+_NODES = """
+CREATE TABLE {name} (
+    system_id VARCHAR NOT NULL, node INTEGER NOT NULL, content_hash VARCHAR NOT NULL,
+    model_id VARCHAR NOT NULL, representation VARCHAR NOT NULL, run_id VARCHAR NOT NULL,
+    vector FLOAT[] NOT NULL
+);
+"""
 SCHEMA = f"""
 DROP VIEW embeddings;
+DROP VIEW node_embeddings;
 DROP TABLE vector_files;
 DROP TABLE superseded;
 DROP TABLE schema_version;
 {_VECTORS.format(name="embeddings")}
 {_VECTORS.format(name="superseded_embeddings")}
+{_NODES.format(name="node_embeddings")}
+{_NODES.format(name="superseded_node_embeddings")}
 CREATE TABLE exported (
     format INTEGER NOT NULL, matterzoo VARCHAR NOT NULL, time TIMESTAMPTZ NOT NULL
 );
@@ -59,6 +70,12 @@ CREATE TABLE contents (
     PRIMARY KEY (sha256, part)
 );
 COMMENT ON TABLE embeddings IS 'Vectors, one per system, model and representation.';
+COMMENT ON TABLE node_embeddings IS
+    'Vectors of atoms and residues, one per node, model and representation.';
+COMMENT ON COLUMN node_embeddings.node IS
+    'Which atom or residue, from 0, in the order of systems.numbers or of systems.sequence';
+COMMENT ON TABLE superseded_node_embeddings IS
+    'The same of superseded_embeddings';
 COMMENT ON TABLE superseded_embeddings IS
     'Vectors that a later run has replaced, or whose system has left its dataset or changed in '
     'it; `matterzoo import` needs them to check their runs';
@@ -109,13 +126,20 @@ class ExportedStore:
     Attributes:
         file: The file.
         connection: A connection to it.
+        form: Its format, see FORMAT; the first has no vectors of nodes.
         shared: A folder where files of systems that are written keep a link by their content, so
             that the jobs of all models that were sent the same systems share one; None for none.
     """
 
     file: Path
     connection: duckdb.DuckDBPyConnection
+    form: int
     shared: Path | None = None
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether it has the tables of vectors of nodes."""
+        return self.form > 1
 
     @classmethod
     def open(cls, file: Path, shared: Path | None = None) -> ExportedStore:
@@ -145,7 +169,7 @@ class ExportedStore:
                 f"{file} was exported by matterzoo {version} in format {form}, this one reads up "
                 f"to {FORMAT}: update matterzoo"
             )
-        return cls(file, connection, shared)
+        return cls(file, connection, form, shared)
 
     def paths(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, such as 'runs/<run id>'.

@@ -21,7 +21,11 @@ from zoo.cards.family import Selection
 _STORE_SECONDS = 30.0  # to wait for a store that others use
 _STORED_ROWS = """
 SELECT count(*)
-FROM (SELECT run_id FROM embeddings UNION ALL SELECT run_id FROM failures)
+FROM (
+    SELECT run_id FROM embeddings
+    UNION ALL SELECT run_id FROM node_embeddings WHERE node = 0
+    UNION ALL SELECT run_id FROM failures
+)
 WHERE run_id = ?
 """
 

@@ -20,11 +20,12 @@ from ingest.runs.store.access import open_store, transaction
 from ingest.runs.store.run_tables import put_failed_run
 from ingest.runs.vectors.files import has_shards
 from ingest.share.contradictions import attach, refuse_contradictions
-from ingest.share.exported import ALL_VECTORS, ExportedStore, ExportError
+from ingest.share.exported import ALL_NODES, ALL_VECTORS, ExportedStore, ExportError
 from ingest.systems.materialized import DESCRIPTION
 from schemas.message import one_line
 from schemas.store import connect
 from zoo.files import fsync, write_folder_atomically
+from zoo.worker.pooling import NODES, split_name
 from zoo.worker.vector_files import VectorFiles, VectorRows
 
 PATIENCE = 30.0  # seconds to wait for a store that others use
@@ -36,6 +37,14 @@ GROUP BY representation
 _ROWS = f"""
 SELECT system_id, content_hash, vector FROM ({ALL_VECTORS})
 WHERE run_id = ? AND representation = ? ORDER BY system_id
+"""
+_PARTS_OF_NODES = f"""
+SELECT representation || ':{NODES}', count(*), max(len(vector)) FROM ({ALL_NODES})
+WHERE run_id = ? GROUP BY representation
+"""
+_NODES = f"""
+SELECT system_id, content_hash, vector, node FROM ({ALL_NODES})
+WHERE run_id = ? AND representation = split_part(?, ':', 1) ORDER BY system_id, node
 """
 # What somebody wrote into the tables, and no dataset or run has.
 _FURTHER = {
@@ -157,6 +166,8 @@ def _write_vectors(exported: ExportedStore, staged: Run) -> None:
     job, result = staged.read("job/job.json"), staged.read("out/run.json")
     files = VectorFiles(staged.out, staged.run_id, job["model_id"], job["card_hash"])
     found = exported.connection.execute(_PARTS, [staged.run_id]).fetchall()
+    if exported.has_nodes:
+        found += exported.connection.execute(_PARTS_OF_NODES, [staged.run_id]).fetchall()
     parts = {representation: (count, dimension) for representation, count, dimension in found}
     for representation in dict.fromkeys(entry["representation"] for entry in result["vectors"]):
         count, dimension = parts.get(representation, (0, 1))
@@ -169,11 +180,13 @@ def _read_vectors(
     exported: ExportedStore, run_id: str, representation: str, dimension: int
 ) -> Iterator[VectorRows]:
     """Yield the vectors of a run in the order of system_id, some at a time."""
+    of_nodes = split_name(representation)[1] == NODES
     with exported.connection.cursor() as cursor:
-        rows = cursor.execute(_ROWS, [run_id, representation])
+        rows = cursor.execute(_NODES if of_nodes else _ROWS, [run_id, representation])
         for batch in rows.to_arrow_reader(ROWS_AT_ONCE):
             numbers = batch["vector"].flatten().to_numpy().reshape(-1, dimension)
-            yield VectorRows(batch["system_id"], batch["content_hash"], numbers)
+            nodes = batch["node"].to_numpy() if of_nodes else None
+            yield VectorRows(batch["system_id"], batch["content_hash"], numbers, nodes)
 
 
 def _put_in_place(staged: Run, run: Run) -> None:

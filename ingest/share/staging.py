@@ -63,8 +63,13 @@ _RUN_FIELDS = (
 )
 _WRITE_SENT = """
 COPY (
-    SELECT DISTINCT system_id, content_hash FROM read_parquet(?, hive_partitioning = false)
-    WHERE starts_with(system_id, ?)
+    SELECT DISTINCT system_id, content_hash, numbers, sequence
+    FROM read_parquet($shard, hive_partitioning = false)
+    LEFT JOIN (
+        SELECT system_id, content_hash, numbers, sequence
+        FROM read_parquet($here, hive_partitioning = false)
+    ) USING (system_id, content_hash)
+    WHERE starts_with(system_id, $prefix)
 ) TO '{target}' (FORMAT parquet)
 """
 _AGREEMENT = """
@@ -190,7 +195,8 @@ def _published_rows(record: PublishedRun) -> dict[str, Any]:
 
 def _published_card(record: PublishedRun) -> dict[str, Any]:
     representation = {"name": record.representation, "dimension": record.dimension}
-    return {"representation": [representation], ENERGY: record.model.card.get(ENERGY)}
+    energy = record.model.card.get(ENERGY)
+    return {"input": record.model.input, "representation": [representation], ENERGY: energy}
 
 
 def _check(staged: Run, offer: Offer, record: PublishedRun, dataset: MaterializedDataset) -> None:
@@ -201,7 +207,7 @@ def _check(staged: Run, offer: Offer, record: PublishedRun, dataset: Materialize
         with duckdb.connect(
             config={"memory_limit": limit, "temp_directory": str(staged.folder / "tmp")}
         ) as connection:
-            _write_sent(connection, staged, record)
+            _write_sent(connection, staged, dataset)
             convert(staged)
             inspect_run(connection, staged)
         fsync(staged.systems)
@@ -230,8 +236,14 @@ def _check_schema(file: Path) -> None:
         raise ShardError(f"its columns are {columns[0]}, expected {columns[1]}")
 
 
-def _write_sent(connection: duckdb.DuckDBPyConnection, staged: Run, record: PublishedRun) -> None:
-    """Write the job's systems.parquet: ids and hashes, all that is read of a finished run's."""
+def _write_sent(
+    connection: duckdb.DuckDBPyConnection, staged: Run, dataset: MaterializedDataset
+) -> None:
+    """Write the job's systems.parquet: all that is read of a finished run's.
+
+    That is ids and hashes, and the nodes of those systems that are on this machine.
+    """
     target = str(staged.systems).replace("'", "''")
-    shard = escape_glob(staged.shards[0])
-    connection.execute(_WRITE_SENT.format(target=target), [shard, f"{record.dataset.name}/"])
+    files = {"shard": escape_glob(staged.shards[0]), "here": escape_glob(dataset.systems)}
+    prefix = {"prefix": f"{dataset.dataset}/"}
+    connection.execute(_WRITE_SENT.format(target=target), files | prefix)

@@ -30,6 +30,7 @@ from ingest.share.record import (
 from ingest.systems.dataset import file_hash
 from ingest.systems.materialized import MaterializedDataset
 from schemas.paths import escape_glob
+from zoo.worker.pooling import NODES, split_name
 from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
 AT_ONCE = 1024  # rows in memory, and in a row group
@@ -128,14 +129,16 @@ class _Vectors:
     """The vectors of one representation of a run in the order of system_id, some at a time."""
 
     def __init__(self, run: Run, name: str) -> None:
-        self._batches = self._read(run, name)
+        batches = self._read(run, name)
+        self._batches = _join_nodes(batches) if split_name(name)[1] == NODES else batches
         self._held = _VECTOR_COLUMNS.empty_table()
 
     def _read(self, run: Run, name: str) -> Iterator[pa.RecordBatch]:
         for file in list_files(run):
             if file.representation == name:
+                columns = _VECTOR_COLUMNS.names + ([] if file.systems is None else ["node"])
                 with file.local_copy() as path, pq.ParquetFile(path) as parquet:
-                    yield from parquet.iter_batches(AT_ONCE, columns=_VECTOR_COLUMNS.names)
+                    yield from parquet.iter_batches(AT_ONCE, columns=columns)
 
     def take(self, system_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the next vectors, which are those of these systems."""
@@ -150,6 +153,29 @@ class _Vectors:
         if not taken["system_id"].equals(system_ids):
             raise ShardError("its vector files are in another order than that of system_id")
         return taken["vector"]
+
+
+def _join_nodes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield a row per system from rows of nodes, its vectors one after another."""
+    held = None
+    for batch in batches:
+        held = pa.Table.from_batches([batch] if held is None else [*held.to_batches(), batch])
+        starts = np.flatnonzero(held["node"].to_numpy() == 0)
+        if len(starts) > 1:
+            yield _one_row_each(held[: starts[-1]])
+            held = held[starts[-1] :]
+    if held is not None:
+        yield _one_row_each(held)
+
+
+def _one_row_each(nodes: pa.Table) -> pa.RecordBatch:
+    nodes = nodes.combine_chunks()
+    starts = np.flatnonzero(nodes["node"].to_numpy() == 0)
+    lists = nodes["vector"].chunk(0)
+    length = len(lists.flatten()) // len(lists)
+    ends = pa.array(np.append(starts, len(lists)) * length, pa.int32())
+    vectors = pa.ListArray.from_arrays(ends, lists.flatten())
+    return pa.record_batch([nodes["system_id"].chunk(0).take(starts), vectors], _VECTOR_COLUMNS)
 
 
 def _write_rows(run: Run, name: str, file: Path, metadata: dict[str, str]) -> dict[str, int]:

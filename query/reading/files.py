@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import duckdb
 
 from schemas.paths import MEMORY
-from schemas.vectors import VectorFile, is_view_of_files, list_vector_files
+from schemas.vectors import VectorFile, list_vector_files
+from schemas.views import is_view_of_files
 
 _RELATIONS = """
 SELECT database_name, schema_name, sql FROM duckdb_views() WHERE view_name = 'embeddings'

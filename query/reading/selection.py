@@ -253,7 +253,7 @@ def held(connection: duckdb.DuckDBPyConnection) -> str:
         connection: A store. Of files, their list says it; an exported store holds vectors itself.
     """
     dataset, table = (
-        ("dataset", "vector_files")
+        ("dataset", "vector_files WHERE NOT suffix(representation, ':nodes')")
         if store_with_files(connection) is not None
         else ("split_part(system_id, '/', 1) AS dataset", "embeddings")
     )

@@ -13,7 +13,7 @@ import duckdb
 from query.reading.files import store_path
 from query.sql.literals import literal
 from schemas.errors import StoreError
-from schemas.vectors import follow_files
+from schemas.views import follow_files
 
 CALLER = "STRUCT(number BIGINT, search_path VARCHAR, hiding VARCHAR[])"  # of the macro __caller
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import query
-from schemas.vectors import write_view
+from schemas.views import write_views
 from tests.bench.ingest import PACKAGES, REPEATS, clean, ingest_command, run_ingest, seconds
 from tests.bench.report import Row
 from tests.bench.stores import DATASET, create, vectors
@@ -78,7 +78,7 @@ def make_store(path: Path) -> Path:
                 "NULL, 'none', 'none', '{}', '')",
                 [model_id],
             )
-        write_view(connection, path)
+        write_views(connection, path)
     return path
 
 

@@ -219,7 +219,7 @@ def finish() -> Callable[..., Run]:
                 "representation": name,
                 "status": "ok",
                 "reason": None,
-                "vector": draw.normal(size=size),
+                "vector": draw.normal(size=2 * size if name.endswith(":nodes") else size),
             }
             for system in systems
             for name, size in dimensions.items()

@@ -18,7 +18,7 @@ from ingest.systems.dataset import Dataset
 from ingest.systems.entry import Entry
 from ingest.systems.materialized import MaterializedDataset, read_materialized
 from schemas.store import connect
-from schemas.vectors import write_view
+from schemas.views import write_views
 
 HOLD = """
 import duckdb, sys
@@ -66,7 +66,7 @@ def forget(layout: Layout, model_id: str) -> None:
     with open_store(layout) as connection, transaction(connection):
         for table in ("vector_files", "runs"):
             connection.execute(f"DELETE FROM {table} WHERE model_id = ?", [model_id])
-        write_view(connection, layout.store)
+        write_views(connection, layout.store)
 
 
 def vector_files(layout: Layout, run: Run) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import store
-from schemas.vectors import write_view
+from schemas.views import write_views
 from tests.vectors import put
 
 DATASETS = {"crystals": 40, "molecules": 30}
@@ -56,7 +56,7 @@ def make_store(path: Path) -> Path:
                         put(connection, model, ids, std, representation=f"{name}:std", view=False)
                 put(connection, model, ids, table, view=False)
             put(connection, "plain", ids, make_layers("deep", n)[2], view=False)
-        write_view(connection, path)
+        write_views(connection, path)
         for model in (*LAYERS, "plain"):
             layers = {"dimensions": [6] * LAYERS.get(model, 0)}
             card = json.dumps({"layers": layers} if model in LAYERS else {})

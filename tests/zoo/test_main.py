@@ -72,12 +72,14 @@ def test_a_new_family_s_encoder_runs(toy: Path) -> None:
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     heading, row, *_ = capsys.readouterr().out.splitlines()
-    assert heading.split()[:6] == ["model", "family", "input", "dim", "layers", "parameters"]
+    expected = ["model", "family", "input", "dim", "layers", "nodes", "parameters"]
+    assert heading.split()[:7] == expected
     assert row.split() == [
         "toy-composition",
         "toy",
         "structure",
         "118",
+        "-",
         "-",
         "-",
         "none",

@@ -8,15 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.cards.base import Card, CardError
-from zoo.worker.pooling import POOLINGS, full_name, split_name
+from zoo.worker.pooling import NODE_FIELDS, NODES, POOLINGS, full_name, split_name
 
 LAYERS = "layers"  # by this word a user asks for all of them
 ALL = "all"
 _LAYER = "layer-"
 _IN_CARD = rf"(?:[a-z][a-z0-9_]*|{_LAYER}[0-9]+)"
+_BEHIND = (*POOLINGS[1:], NODES)  # what may stand behind the colon of a full name
 # The name in a card, and the one in a store, which may name a pooling.
 RepresentationName = Annotated[str, Field(pattern=rf"^{_IN_CARD}$")]
-FullName = Annotated[str, Field(pattern=rf"^{_IN_CARD}(?::(?:{'|'.join(POOLINGS[1:])}))?$")]
+FullName = Annotated[str, Field(pattern=rf"^{_IN_CARD}(?::(?:{'|'.join(_BEHIND)}))?$")]
 Level = Literal["node", "system"]
 Channels = Literal["invariant", "all"]
 
@@ -29,7 +30,8 @@ class Representation(Card):
         layer: Where in the network it is read: the hook or the API call, in words.
         level: 'node': one vector per atom or residue; 'system': one vector per system.
         pooling: How vectors of nodes become one of the system: 'mean', or 'none' if there are none.
-            A card names no other; `find_representation` gives those that a user asks for.
+            A card names no other; `find_representation` gives those that a user asks for, and
+            'nodes' where the vectors of nodes are kept.
         channels: 'invariant': a rotation of the system leaves the vector as it is; 'all': not so.
         dimension: The length of the vector.
         paper_row: The row of Table 1 of the paper that this is, 1 to 59.
@@ -39,7 +41,7 @@ class Representation(Card):
     name: RepresentationName
     layer: str = Field(min_length=3)
     level: Level
-    pooling: Literal["mean", "sum", "std", "max", "none"]
+    pooling: Literal["mean", "sum", "std", "max", "none", "nodes"]
     channels: Channels
     dimension: int = Field(gt=0)
     paper_row: int | None = Field(default=None, ge=1, le=59)
@@ -132,6 +134,8 @@ def find_representation(every: Sequence[Representation], name: str, model: str) 
         raise CardError(f"{model} has no representation {base!r}; it has {_listed(every)}")
     if not colon:
         return found
+    if pooling == NODES and found.level == "node":
+        return found.model_copy(update={"name": name, "pooling": pooling})
     if pooling not in POOLINGS:
         expected = f"{', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}"
         raise CardError(f"{name!r}: there is no pooling {pooling!r}; expected {expected}")
@@ -142,6 +146,23 @@ def find_representation(every: Sequence[Representation], name: str, model: str) 
         )
     full = full_name(base, pooling)
     return found if full == base else found.model_copy(update={"name": full, "pooling": pooling})
+
+
+def why_no_nodes(found: Representation, kind: str, scales_with: str) -> str | None:
+    """Return why a model gives no vectors of atoms or residues, None if it does.
+
+    Args:
+        found: A representation of the model's card.
+        kind: The input of the model.
+        scales_with: What its memory grows with.
+    """
+    if found.level == "system":
+        return f"it gives {found.name!r} as one vector per system"
+    if kind not in NODE_FIELDS:
+        return f"its input is {kind}, so its nodes are no atoms or residues of the system"
+    if kind == "structure" and scales_with == "tokens":
+        return "its nodes are tokens of a text, and no atoms of the system"
+    return None
 
 
 def choose_names(every: Sequence[Representation], asked: str, model: str) -> tuple[str, ...]:
@@ -159,6 +180,8 @@ def choose_names(every: Sequence[Representation], asked: str, model: str) -> tup
     chosen = set()
     for word in asked.split(","):
         base, colon, pooling = word.strip().partition(":")
+        if pooling == NODES:
+            raise CardError(f"{word!r}: the option --{NODES} keeps the vectors of nodes, too")
         names = [base]
         if base in (ALL, LAYERS):
             names = [each.name for each in every if base == ALL or each.is_layer]

@@ -18,6 +18,7 @@ from zoo.cards.representations import (
     Representation,
     RepresentationName,
     find_representation,
+    why_no_nodes,
 )
 from zoo.cards.twins import twin_seed
 from zoo.cards.weights_source import Weights
@@ -258,6 +259,15 @@ class Model(Card):
             CardError: There is no such representation, or it cannot be pooled so.
         """
         return find_representation(self.representation, name, self.id)
+
+    def why_no_nodes(self, name: str) -> str | None:
+        """Return why it gives no vectors of atoms or residues, None if it does.
+
+        Args:
+            name: A representation of the card.
+        """
+        found = self.find_representation(name)
+        return why_no_nodes(found, self.input, self.compute.scales_with)
 
     def for_worker(self, representations: Iterable[str] = ()) -> dict[str, Any]:
         """Return the card as the worker gets it: plain data, with elements as atomic numbers.

@@ -25,7 +25,7 @@ from zoo.worker.errors import (
 )
 from zoo.worker.events import EVENT_SECONDS, Advice, CurrentSystem, send_event
 from zoo.worker.job import Job
-from zoo.worker.pooling import split_name, to_vector
+from zoo.worker.pooling import NODES, split_name, to_nodes, to_vector
 from zoo.worker.shards import Outcome, Shards
 from zoo.worker.signals import Signals
 
@@ -275,6 +275,9 @@ class Batcher:
         card, (_, pooling) = self._cards[name], split_name(name)
         ids = system.system_id, system.content_hash, name
         try:
+            if pooling == NODES:
+                vector = to_nodes(value, card["dimension"], system, self._job.model["input"])
+                return Outcome(*ids, "ok", None, vector.ravel())
             repeats = self._job.repeats if pooling == "std" else 0.0
             vector = to_vector(value, card["level"], card["dimension"], pooling, repeats)
         except NotApplicable as reason:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from zoo.files import write_atomically
 from zoo.worker.errors import DamagedFileError
+from zoo.worker.pooling import NODES, split_name
 from zoo.worker.tables import OUTCOMES, OUTCOMES_OPTIONS
 from zoo.worker.vector_files import VectorFiles, VectorRows, rows_per_file
 
@@ -35,7 +36,8 @@ def merge_shards(
 ) -> Path:
     """Write the vector files and the outcomes of a run. The shards stay as they are.
 
-    Vector files in the folder are what a merge that was killed has left, and are removed first.
+    Vector files in the folder are what a merge that was killed has left, and are removed first. Of
+    a representation of nodes, a shard has the vectors of a system one after another in its one row.
 
     Args:
         shards: All shards of the run.
@@ -57,10 +59,11 @@ def merge_shards(
             for representation, dimension in dimensions.items():
                 rows = _Rows.find(shards, representation, dimension)
                 parts = rows.in_order(outcomes, check)
-                files.write(representation, parts, rows.with_vector)
+                files.write(representation, parts, rows.vector_count)
 
-    for left_over in sorted(files.folder.glob("vectors-*.parquet")):
-        left_over.unlink()
+    for kind in ("vectors", NODES):
+        for left_over in sorted(files.folder.glob(f"{kind}-*.parquet")):
+            left_over.unlink()
     path = files.folder / OUTCOMES_FILE
     write_atomically(path, write)
     return path
@@ -81,42 +84,46 @@ class _Rows:
     Attributes:
         dimension: The length of the vectors.
         pieces: Where the rows are.
+        of_nodes: Whether a row may have several vectors, one per node.
         places: For each row, in the order of the pieces, its place in the order of system_id.
-        has_vector: For each place, whether that row has a vector.
+        counts: For each place, how many vectors that row has.
     """
 
     dimension: int
     pieces: Sequence[_Piece]
+    of_nodes: bool
     places: np.ndarray
-    has_vector: np.ndarray
+    counts: np.ndarray
 
     @classmethod
     def find(cls, shards: Sequence[Path], representation: str, dimension: int) -> _Rows:
-        """Read which rows the shards have, without vectors."""
+        """Read which rows the shards have, and how many vectors each has."""
         pieces: list[_Piece] = []
         ids: list[pa.Array] = []
-        has_vector: list[np.ndarray] = []
+        counts: list[np.ndarray] = []
+        of_nodes = split_name(representation)[1] == NODES
+        names = ["representation", "system_id", "status", *(["vector"] if of_nodes else [])]
         for shard in shards:
             with _open(shard) as file:
                 for group in _groups_with(file, representation):
-                    table = _read(file, shard, group, ["representation", "system_id", "status"])
+                    table = _read(file, shard, group, names)
                     of_this = pc.equal(table["representation"], representation)
                     rows = np.flatnonzero(of_this.to_numpy())
                     if rows.size:
                         table = table.take(rows)
                         pieces.append(_Piece(shard, group, rows))
                         ids.extend(table["system_id"].chunks)
-                        has_vector.append(pc.equal(table["status"], "ok").to_numpy())
+                        counts.append(_count_vectors(table, dimension if of_nodes else None))
         order = np.asarray(pc.sort_indices(pa.chunked_array(ids, pa.string())))
         places = np.empty(len(order), dtype=np.int64)
         places[order] = np.arange(len(order))
-        sorted_flags = np.concatenate(has_vector)[order] if pieces else np.empty(0, dtype=bool)
-        return cls(dimension, pieces, places, sorted_flags)
+        in_order = np.concatenate(counts)[order] if pieces else np.empty(0, dtype=np.int64)
+        return cls(dimension, pieces, of_nodes, places, in_order)
 
     @property
-    def with_vector(self) -> int:
-        """How many rows have a vector."""
-        return int(np.count_nonzero(self.has_vector))
+    def vector_count(self) -> int:
+        """How many vectors all rows have together."""
+        return int(self.counts.sum())
 
     def in_order(
         self, outcomes: pq.ParquetWriter, check: Callable[[], object]
@@ -127,24 +134,29 @@ class _Rows:
             table, vectors = self._read_places(start, stop, check)
             outcomes.write_table(table)
             found = table.filter(pc.equal(table["status"], "ok")).combine_chunks()
-            ids, hashes = found["system_id"], found["content_hash"]
-            yield VectorRows(ids.combine_chunks(), hashes.combine_chunks(), vectors)
+            ids, hashes = (found[name].combine_chunks() for name in ("system_id", "content_hash"))
+            if not self.of_nodes:
+                yield VectorRows(ids, hashes, vectors)
+                continue
+            counts = self.counts[start:stop]
+            counts = counts[counts > 0]
+            each = pa.array(np.repeat(np.arange(len(counts)), counts))
+            yield VectorRows(ids.take(each), hashes.take(each), vectors, _count_up(counts))
 
     def _bounds(self) -> list[int]:
         """Cut the places so that no part has more vectors, or more other rows, than it may."""
-        vectors = np.cumsum(self.has_vector)
-        parts = vectors // rows_per_file(self.dimension)
-        others = (np.arange(1, len(vectors) + 1) - vectors) // OUTCOMES_AT_ONCE
+        parts = np.cumsum(self.counts) // rows_per_file(self.dimension)
+        others = np.cumsum(self.counts == 0) // OUTCOMES_AT_ONCE
         cuts = 1 + np.flatnonzero(np.diff(parts) | np.diff(others))
-        return [0, *cuts.tolist(), len(vectors)]
+        return [0, *cuts.tolist(), len(self.counts)]
 
     def _read_places(
         self, start: int, stop: int, check: Callable[[], object]
     ) -> tuple[pa.Table, np.ndarray]:
         """Return the outcomes of some places, and the vectors among them, (n, d), in order."""
-        slots = np.cumsum(self.has_vector[start:stop]) - 1  # of the vectors, by place
-        n = int(slots[-1]) + 1 if len(slots) else 0
-        vectors = np.empty((n, self.dimension), dtype=np.float32)
+        counts = self.counts[start:stop]
+        slots = np.cumsum(counts) - counts  # of the first vector of each place
+        vectors = np.empty((int(counts.sum()), self.dimension), dtype=np.float32)
         tables, places = [OUTCOMES.empty_table()], [np.empty(0, dtype=np.int64)]
         done = 0
         for piece in self.pieces:
@@ -156,22 +168,41 @@ class _Rows:
                 table = _read_rows(piece, piece.rows[inside])
                 tables.append(table.select(OUTCOMES.names).cast(OUTCOMES))
                 places.append(found[inside])
-                with_vector = self.has_vector[start + found[inside]]
-                chosen = table["vector"].filter(pa.array(with_vector)).combine_chunks()
-                vectors[slots[found[inside]][with_vector]] = self._to_array(chosen, piece.shard)
+                filled = found[inside][counts[found[inside]] > 0]
+                with_vector = pa.array(counts[found[inside]] > 0)
+                chosen = table["vector"].filter(with_vector).combine_chunks()
+                to = np.repeat(slots[filled], counts[filled]) + _count_up(counts[filled])
+                vectors[to] = self._to_array(chosen, len(to), piece.shard)
         order = np.argsort(np.concatenate(places))
         return pa.concat_tables(tables).take(order), vectors
 
-    def _to_array(self, lists: pa.ListArray, shard: Path) -> np.ndarray:
-        """Return vectors as an array, (n, d)."""
+    def _to_array(self, lists: pa.ListArray, count: int, shard: Path) -> np.ndarray:
+        """Return so many vectors as an array, (count, d)."""
         values = lists.flatten()
-        if len(values) != len(lists) * self.dimension or lists.null_count or values.null_count:
+        if len(values) != count * self.dimension or lists.null_count or values.null_count:
             raise DamagedFileError(
                 f"{shard} is damaged: it has vectors of another length than the card says, "
                 f"{self.dimension}"
             )
         array: np.ndarray = values.to_numpy(zero_copy_only=False)
-        return array.reshape(len(lists), self.dimension)
+        return array.reshape(count, self.dimension)
+
+
+def _count_vectors(table: pa.Table, dimension: int | None) -> np.ndarray:
+    """Return how many vectors each row has: one, or of nodes as many as its numbers are of."""
+    is_ok: np.ndarray = pc.equal(table["status"], "ok").to_numpy()
+    if dimension is None:
+        return is_ok.astype(np.int64)
+    lengths = pc.fill_null(pc.list_value_length(table["vector"]), 0).to_numpy()
+    counts: np.ndarray = np.where(is_ok, -(-lengths.astype(np.int64) // dimension), 0)
+    return counts
+
+
+def _count_up(counts: np.ndarray) -> np.ndarray:
+    """Return 0, 1, …, n − 1 for each n of counts, one after another."""
+    starts = np.cumsum(counts) - counts
+    numbers: np.ndarray = np.arange(int(counts.sum())) - np.repeat(starts, counts)
+    return numbers.astype(np.int32)
 
 
 def _groups_with(file: pq.ParquetFile, representation: str) -> Iterator[int]:

@@ -9,7 +9,7 @@ Where an encoder returns a row per node, the rows are pooled, in float64, channe
     max     the largest x_i
 
 A representation's full name is that of its card, and ':' and the pooling if it is another than the
-mean: `last_hidden`, `last_hidden:std`.
+mean: `last_hidden`, `last_hidden:std`. `last_hidden:nodes` are the rows themselves.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from zoo.encoder import NotApplicable
+from zoo.encoder import NotApplicable, System
 
 MEAN = "mean"
 POOLINGS = (MEAN, "sum", "std", "max")
+NODES = "nodes"  # in the place of a pooling: the rows are kept as they are
+# The field of a system that has one element per node, by the input of the model. Nodes of other
+# inputs, such as tokens of a SMILES, have no place in a system.
+NODE_FIELDS = {"structure": "numbers", "sequence": "sequence", "backbone": "sequence"}
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -42,7 +46,7 @@ def full_name(base: str, pooling: str) -> str:
 
     Args:
         base: The name in the card.
-        pooling: One of POOLINGS.
+        pooling: One of POOLINGS, or NODES.
     """
     return base if pooling == MEAN else f"{base}:{pooling}"
 
@@ -68,6 +72,45 @@ def to_vector(
             The message is the reason that is stored.
         NotApplicable: 'std' is asked for, and all nodes are alike.
     """
+    array = _checked(value, level, dimension)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if level == "node":
+            array = _pool(array, pooling, repeats)
+        return _to_float32(array)
+
+
+def to_nodes(value: Any, dimension: int, system: System, kind: str) -> np.ndarray:
+    """Check the rows that an encoder returned of one system, and keep them as they are.
+
+    Args:
+        value: An array of shape (n_nodes, dimension).
+        dimension: The card's dimension of the representation.
+        system: The system.
+        kind: The input of the model, a key of NODE_FIELDS.
+
+    Returns:
+        The vectors of its atoms, in the order of `numbers`, or of its residues, in that of
+        `sequence`: float32 of shape (n_nodes, dimension).
+
+    Raises:
+        ValueError: As of `to_vector`.
+        NotApplicable: The model has more or fewer nodes than the system has atoms or residues, so
+            that nobody knows which of them a row is of.
+    """
+    array, field = _checked(value, "node", dimension), NODE_FIELDS[kind]
+    expected = len(getattr(system, field) if getattr(system, field) is not None else ())
+    if len(array) != expected:
+        what = "atoms" if field == "numbers" else "residues in its sequence"
+        raise NotApplicable(
+            f"the model gives {len(array)} nodes, and the system has {expected} {what}: which of "
+            "them a vector is of is not known"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _to_float32(array)
+
+
+def _checked(value: Any, level: str, dimension: int) -> np.ndarray:
+    """Return what an encoder gave as an array; raise ValueError if it has another shape."""
     array = np.asarray(value)
     expected_ndim = 2 if level == "node" else 1
     if array.ndim != expected_ndim or array.shape[-1] != dimension or 0 in array.shape:
@@ -75,14 +118,16 @@ def to_vector(
         raise ValueError(
             f"the encoder returned an array of shape {array.shape}, expected {expected}"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        if level == "node":
-            array = _pool(array, pooling, repeats)
-        # Adding zero makes 0.0 of -0.0, which DuckDB does not tell apart.
-        vector = array.astype(np.float32) + np.float32(0)
+    return array
+
+
+def _to_float32(array: np.ndarray) -> np.ndarray:
+    """Return numbers as they are stored; raise ValueError if they may not be."""
+    # Adding zero makes 0.0 of -0.0, which DuckDB does not tell apart.
+    vector: np.ndarray = array.astype(np.float32) + np.float32(0)
     bad = np.count_nonzero(~np.isfinite(vector))
     if bad:
-        raise ValueError(f"{bad} of the vector's {dimension} numbers are not finite")
+        raise ValueError(f"{bad} of the vector's {vector.size} numbers are not finite")
     if not vector.any():
         raise ValueError("the vector is all zeros")
     return vector

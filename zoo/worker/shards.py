@@ -22,10 +22,14 @@ from zoo.worker.sealed import check_stamp, read_sealed, stamp, write_sealed
 from zoo.worker.tables import SHARD, SHARD_OPTIONS
 
 MANIFEST = "shards.json"  # the stamps of the shards so far; at the end they go into run.json
+HELD_BYTES = 64_000_000  # of vectors that wait for their shard: nodes of 1024 proteins are many GB
 
 
 class Outcome(NamedTuple):
-    """What became of one system in one representation: one row of a shard, as in SHARD."""
+    """What became of one system in one representation: one row of a shard, as in SHARD.
+
+    The vectors of nodes stand one after another in `vector`.
+    """
 
     system_id: str
     content_hash: str
@@ -112,6 +116,7 @@ class Shards:
         self.stamps: dict[str, dict[str, Any]] = {}
         self._job = job
         self._rows: list[Outcome] = []
+        self._bytes = 0  # of their vectors
         self._next = 0
         self._flushed = time.monotonic()
         self._by_window: dict[int, list[Path]] = {}
@@ -153,24 +158,27 @@ class Shards:
         self._rows.extend(rows)
         for row in rows:
             self.counts.add(row.status)
+            self._bytes += 0 if row.vector is None else row.vector.nbytes
 
     def flush(self, window: int, *, every: float = 0.0) -> None:
-        """Write what has been added, unless the last shard is younger than `every` seconds.
+        """Write what has been added, unless it is little and the last shard is young.
 
         Args:
             window: The number of the window that the rows are of.
-            every: Seconds.
+            every: How old the last shard has to be, in seconds, if less than HELD_BYTES wait.
 
         Raises:
             OSError: The disk is full, or refuses.
         """
-        if not self._rows or time.monotonic() - self._flushed < every:
+        young = time.monotonic() - self._flushed < every
+        if not self._rows or (young and self._bytes < HELD_BYTES):
             return
         path = self.out / f"shard-{self._next:05d}.parquet"
         write_atomically(path, lambda temporary: self._write(temporary, window))
         self.stamps[path.name] = stamp(path)
         write_sealed(self.out / MANIFEST, self.stamps)
-        self._rows, self._next, self._flushed = [], self._next + 1, time.monotonic()
+        self._rows, self._bytes = [], 0
+        self._next, self._flushed = self._next + 1, time.monotonic()
 
     @property
     def paths(self) -> list[Path]:

@@ -77,6 +77,13 @@ VECTORS_OPTIONS = {
     "write_statistics": ["system_id", "model_id", "representation", "run_id"],
     "write_page_checksum": True,
 }
+# One row per node of a system, in the order of system_id and node. The rows of a system follow each
+# other, so that its id and hash are stored once per page.
+NODE_VECTORS = VECTORS.insert(1, pa.field("node", pa.int32(), nullable=False))
+NODE_OPTIONS = VECTORS_OPTIONS | {
+    "use_dictionary": ["system_id", "content_hash", "model_id", "representation", "run_id"],
+    "write_statistics": ["system_id", "node", "model_id", "representation", "run_id"],
+}
 
 
 def to_system(batch: pa.RecordBatch, row: int) -> System:

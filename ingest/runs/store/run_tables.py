@@ -232,7 +232,7 @@ def _put_results(
         )
     predicting = connection.execute(PREDICTING, model | dataset | {"all": changed}).fetchall()
     for (source,) in predicting:
-        files = list_vector_files(connection, layout.store, source)
+        files = list_vector_files(connection, layout.store, source, nodes=None)
         orphans = ORPHANS.format(rows=live_keys(layout, files))
         connection.execute(orphans, {"model_id": source})
     register(connection, layout, run, all_current=all_current)

@@ -18,7 +18,8 @@ from ingest.runs.folder import Run
 from ingest.runs.store.inserts import insert_row
 from ingest.runs.vectors.files import list_files
 from schemas.paths import escape_glob
-from schemas.vectors import VectorFile, list_vector_files, literals, modified_at, write_view
+from schemas.vectors import VectorFile, list_vector_files, literals, modified_at
+from schemas.views import node_keys, write_views
 
 KEYS = "run_id, system_id, representation, content_hash"
 NO_KEYS = f"SELECT {KEYS} FROM embeddings WHERE false"
@@ -35,7 +36,8 @@ AND run_id IN (SELECT run_id FROM runs WHERE card_hash != $card_hash AND model_i
 EMPTIED = """
 DELETE FROM vector_files WHERE (run_id, representation) IN (
     SELECT (run_id, representation) FROM (
-        SELECT run_id, representation, sum(rows) AS n FROM vector_files GROUP BY ALL
+        SELECT run_id, representation, sum(coalesce(systems, rows)) AS n FROM vector_files
+        GROUP BY ALL
     ) JOIN (
         SELECT run_id, representation, count(*) AS n FROM superseded GROUP BY ALL
     ) USING (run_id, representation, n)
@@ -80,7 +82,7 @@ def forget_earlier(
             "DELETE FROM vector_files WHERE model_id = $model_id AND dataset = $dataset",
             model | {"dataset": run.dataset},
         )
-    files = list_vector_files(connection, layout.store, run.model_id, run.dataset)
+    files = list_vector_files(connection, layout.store, run.model_id, run.dataset, nodes=None)
     for file in files:
         if file.fault is not None and not Run.of(layout, file.run_id).outcomes.exists():
             # Nobody knows its rows, so that some would count twice if it came back.
@@ -122,12 +124,13 @@ def register(
                     "bytes": file.bytes,
                     "sha256": file.sha256,
                     "modified": modified_at(file.path),
+                    "systems": file.systems,
                 },
             )
     if not all_current:
         supersede_outdated(connection, layout, run.dataset, run.run_id)
     _refuse_doubles(connection, layout, run)
-    write_view(connection, layout.store)
+    write_views(connection, layout.store)
 
 
 def supersede_outdated(
@@ -143,7 +146,7 @@ def supersede_outdated(
     """
     files = [
         file
-        for file in list_vector_files(connection, layout.store, dataset=dataset)
+        for file in list_vector_files(connection, layout.store, dataset=dataset, nodes=None)
         if run_id in (None, file.run_id)
     ]
     if files:
@@ -181,14 +184,18 @@ def live_keys(layout: Layout, files: Sequence[VectorFile]) -> str:
 def keys_of(layout: Layout, files: Sequence[VectorFile]) -> str:
     """Return SQL for run_id, system_id, representation and content_hash of all rows of files.
 
-    Which rows a missing file had, the outcomes of its run say.
+    The nodes of a system have one row together, as have its outcomes. Which rows a missing file
+    had, the outcomes of its run say.
 
     Args:
         layout: The store and the files beside it.
         files: Registered files.
     """
-    whole = [file.path for file in files if file.fault is None]
-    parts = [f"SELECT {KEYS} FROM {_read(whole)}"] if whole else []
+    whole = [file for file in files if file.fault is None]
+    of_systems = [file.path for file in whole if not file.is_of_nodes]
+    of_nodes = [file.path for file in whole if file.is_of_nodes]
+    parts = [f"SELECT {KEYS} FROM {_read(of_systems)}"] if of_systems else []
+    parts += [node_keys(_read(of_nodes), KEYS)] if of_nodes else []
     lost = {(file.run_id, file.representation) for file in files if file.fault is not None}
     for run_id, representation in sorted(lost):
         outcomes = Run.of(layout, run_id).outcomes
@@ -208,7 +215,7 @@ def _read(files: Iterable[str | Path]) -> str:
 
 def _refuse_doubles(connection: duckdb.DuckDBPyConnection, layout: Layout, run: Run) -> None:
     """Refuse two vectors of one system; within a run, `check_run` has found none."""
-    files = list_vector_files(connection, layout.store, run.model_id, run.dataset)
+    files = list_vector_files(connection, layout.store, run.model_id, run.dataset, nodes=None)
     names = {file.representation for file in files if file.run_id == run.run_id}
     shared = [file for file in files if file.representation in names]
     if {file.run_id for file in shared} == {run.run_id} or not shared:

@@ -4,9 +4,11 @@ A worker leaves them in the run's folder, out/vectors-00000.parquet and so on, a
 them. A load moves them to the store's folder of vectors, where every run has its own names:
 
     <store>.data/vectors/dataset=<dataset>/model=<model>/<run id>-00000.parquet
+    <store>.data/nodes/dataset=<dataset>/model=<model>/<run id>-00001.parquet
 
-or into an object store. Names there end with a part of the file's SHA-256: several stores may use
-one place, and then a name never means two contents.
+or into an object store. The second is one of vectors of atoms or residues, out/nodes-00001.parquet.
+In an object store, names end with a part of the file's SHA-256: several stores may use one place,
+and then a name never means two contents.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from ingest.runs.folder import Run
 from ingest.runs.vectors.places import NOTE, address_of_new
 from ingest.runs.vectors.upload import check_object, download, upload
 from schemas.object_stores import is_remote
-from schemas.paths import VECTORS
+from schemas.paths import NODES, VECTORS
 from zoo.files import fsync, rename_durably
 
 HASH_DIGITS = 12  # hexadecimal digits of a file's SHA-256 in its name in an object store
@@ -37,12 +39,13 @@ class RunFile:
     Attributes:
         run: The run.
         name: The name that the worker gave it.
-        representation: The representation that it holds.
+        representation: The full name of the representation that it holds.
         rows: How many vectors it has.
         bytes: Its size.
         sha256: Its SHA-256.
         folder: The store's folder of vectors, or an address in an object store.
         place: Its path below that.
+        systems: How many systems begin in it, if its rows are of nodes; else None.
     """
 
     run: Run
@@ -53,6 +56,7 @@ class RunFile:
     sha256: str
     folder: str
     place: str
+    systems: int | None = None
 
     @property
     def is_new(self) -> bool:
@@ -149,11 +153,19 @@ def list_files(run: Run) -> list[RunFile]:
             rows=stated["rows"],
             bytes=stated["bytes"],
             sha256=stated["sha256"],
-            folder=address or str(run.data / VECTORS),
+            folder=_folder(run, address, of_nodes="systems" in stated),
             place=f"{place}-{number:05d}{_mark(stated) if address else ''}.parquet",
+            systems=stated.get("systems"),
         )
         for number, stated in enumerate(result.get("vectors", []))
     ]
+
+
+def _folder(run: Run, address: str | None, *, of_nodes: bool) -> str:
+    """Return the folder of vectors, or of vectors of nodes, beside the store or at an address."""
+    if address is None:
+        return str(run.data / (NODES if of_nodes else VECTORS))
+    return f"{address}/{NODES}" if of_nodes else address
 
 
 def _mark(stated: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ingest.runs.errors import ShardError
 from ingest.runs.vectors.files import RunFile
+from zoo.worker.pooling import split_name
 
 STATED = ("run_id", "model_id", "card_hash")  # in a file's metadata, as the job has them
 CONSTANT = ("run_id", "model_id", "representation")  # columns with one value per file
@@ -68,7 +69,8 @@ def _check_file(file: RunFile, job: Mapping[str, Any], dimension: int) -> None:
 
 
 def _check_rows(rows: pa.Table, file: RunFile, model_id: str, dimension: int) -> None:
-    expected = dict(zip(CONSTANT, (file.run.run_id, model_id, file.representation), strict=True))
+    named = file.representation if file.systems is None else split_name(file.representation)[0]
+    expected = dict(zip(CONSTANT, (file.run.run_id, model_id, named), strict=True))
     for name, value in expected.items():
         found = set(rows[name].unique().to_pylist()) - {value}
         if found:

@@ -272,7 +272,7 @@ CONTRADICTIONS = {
     ),
 }
 FAULTS = {
-    "UPDATE exported SET format = 2": "in format 2, this one reads up to 1: update matterzoo",
+    "UPDATE exported SET format = 3": "in format 3, this one reads up to 2: update matterzoo",
     "DROP TABLE exported": "is no exported store: expected a file that `matterzoo export` wrote",
     "UPDATE files SET path = 'runs/' || split_part(path, '/', 2) || '/../../x' "
     "WHERE path LIKE '%model.json'": "lies elsewhere",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import query
 from schemas import store
-from schemas.vectors import write_view
+from schemas.views import write_views
 from tests.query.conftest import opened
 from tests.vectors import put
 
@@ -86,7 +86,7 @@ def make_store(path: Path, families: Mapping[str, int], n: int = N) -> Path:
             )
             for model, table in make_vectors(families, number, n).items():
                 insert_vectors(connection, dataset, model, table, view=False)
-        write_view(connection, path)
+        write_views(connection, path)
         add_models(connection, families)
     return path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,18 @@ from zoo.worker.merge import merge_shards
 from zoo.worker.tables import OUTCOMES, SHARD
 from zoo.worker.vector_files import VectorFiles
 
-LENGTHS = {"a": 3, "b": 5}
+LENGTHS = {"a": 3, "b": 5, "b:nodes": 2}  # of "b:nodes", a row has the vectors of some nodes
 Row = dict[str, Any]
 
 
+def nodes_of(number: int, representation: str) -> int:
+    """Return how many vectors a row has."""
+    return 1 + number % 4 if representation.endswith(":nodes") else 1
+
+
 def row(number: int, representation: str, status: str = "ok") -> Row:
-    vector = [float(number), *[0.5] * (LENGTHS[representation] - 1)]
+    length, nodes = LENGTHS[representation], nodes_of(number, representation)
+    vector = [float(number), *[0.5] * (length - 1)] * nodes
     return {
         "system_id": f"set/{number}",
         "content_hash": f"hash {number}",
@@ -54,9 +60,12 @@ def merged(folder: Path, shards: Sequence[Path]) -> tuple[list[Row], list[Row]]:
     rows = []
     for entry in files.entries:
         table = pq.read_table(folder / entry["file"])
-        assert set(table["representation"].to_pylist()) == {entry["representation"]}
+        name, _, pooling = entry["representation"].partition(":")
+        assert set(table["representation"].to_pylist()) == {name}
         assert len(table) == entry["rows"]
-        rows += table.to_pylist()
+        if pooling:
+            assert entry["systems"] == table["node"].to_pylist().count(0)
+        rows += [row | {"representation": entry["representation"]} for row in table.to_pylist()]
     return outcomes.to_pylist(), rows
 
 
@@ -66,7 +75,7 @@ statuses = st.sampled_from(["ok", "ok", "failed", "not_applicable"])
 @settings(deadline=None)  # it waits for the disk
 @given(
     outcomes=st.dictionaries(
-        st.tuples(st.integers(0, 60), st.sampled_from("ab")), statuses, max_size=60
+        st.tuples(st.integers(0, 60), st.sampled_from([*LENGTHS])), statuses, max_size=60
     ),
     cuts=st.lists(st.integers(0, 60), max_size=5),
     random=st.randoms(use_true_random=False),
@@ -89,14 +98,28 @@ def test_every_row_is_there_once_and_in_order(
         found, vectors = merged(folder, write_shards(folder, shards))
     expected = sorted(rows, key=lambda row: (row["representation"], row["system_id"]))
     assert found == [{name: row[name] for name in OUTCOMES.names} for row in expected]
-    same = ("system_id", "content_hash", "representation", "vector")
-    assert [{name: row[name] for name in same} for row in vectors] == [
-        {name: row[name] for name in same} for row in expected if row["status"] == "ok"
+    same = ("system_id", "content_hash", "representation", "vector", "node")
+    assert [{name: row.get(name) for name in same} for row in vectors] == [
+        {name: each.get(name) for name in same}
+        for row in expected
+        if row["status"] == "ok"
+        for each in one_per_node(row)
     ]
 
 
+def one_per_node(row: Row) -> Iterator[Row]:
+    """Yield the rows of vector files that come of a row of a shard."""
+    length = LENGTHS[row["representation"]]
+    if not row["representation"].endswith(":nodes"):
+        yield row
+        return
+    for node in range(len(row["vector"]) // length):
+        yield row | {"node": node, "vector": row["vector"][node * length : (node + 1) * length]}
+
+
 def test_what_a_killed_merge_has_left_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "vectors-00007.parquet").write_bytes(b"of a merge that was killed")
+    for name in ("vectors-00007.parquet", "nodes-00008.parquet"):
+        (tmp_path / name).write_bytes(b"of a merge that was killed")
     merged(tmp_path, write_shards(tmp_path, [[row(1, "a")]]))
     assert {path.name for path in tmp_path.iterdir()} == {
         "shard-00000.parquet",

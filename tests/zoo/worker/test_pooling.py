@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.zoo.worker.toy import Toy, model_card, smiles_system
-from zoo.encoder import NotApplicable
-from zoo.worker.pooling import POOLINGS, full_name, split_name, to_vector
+from zoo.encoder import NotApplicable, System
+from zoo.worker.pooling import POOLINGS, full_name, split_name, to_nodes, to_vector
 
 # Of one channel; of whole numbers, a mean of 0 is exactly 0.
 DEFINITIONS: dict[str, Callable[[Sequence[int]], float]] = {
@@ -70,6 +70,23 @@ def test_node_vectors_of_another_shape_are_failures(shape: tuple[int, ...]) -> N
 def test_names_are_split_and_put_together(name: str) -> None:
     assert full_name(*split_name(name)) == name
     assert split_name("last:mean") == split_name("last") == ("last", "mean")
+
+
+def test_nodes_are_kept_if_it_is_known_which_they_are() -> None:
+    crystal = System("a", "hash", numbers=np.array([8, 1, 1]))
+    peptide = System("b", "hash", sequence="MK")
+    rows = np.arange(6.0).reshape(3, 2)
+    found = to_nodes(rows, 2, crystal, "structure")
+    assert found.dtype == np.float32 and (found == rows).all()
+    assert (to_nodes(rows[:2], 2, peptide, "sequence") == rows[:2]).all()
+    with pytest.raises(NotApplicable, match="gives 2 nodes, and the system has 3 atoms: which of"):
+        to_nodes(rows[:2], 2, crystal, "structure")
+    with pytest.raises(NotApplicable, match="gives 3 nodes, .* has 2 residues in its sequence"):
+        to_nodes(rows, 2, peptide, "backbone")
+    with pytest.raises(ValueError, match="1 of the vector's 6 numbers are not finite"):
+        to_nodes(np.where(rows == 3, np.nan, rows), 2, crystal, "structure")
+    with pytest.raises(ValueError, match=r"shape \(3, 2\), expected \(n_nodes, 4\)"):
+        to_nodes(rows, 4, crystal, "structure")
 
 
 def test_one_forward_pass_gives_all_poolings(toy: Toy) -> None:
