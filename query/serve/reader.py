@@ -26,7 +26,8 @@ from query import connect
 from query.serve.limits import Limits
 from query.sql.output import error_sentence
 from schemas.errors import StoreError
-from schemas.vectors import NO_FILE, list_vector_files
+from schemas.vectors import list_vector_files
+from schemas.views import VIEWS
 from zoo.errors import MatterzooError
 
 READY = b"ready"  # what a reader sends once it can answer
@@ -112,10 +113,11 @@ def restrict(connection: duckdb.DuckDBPyConnection, store: Path, limits: Limits)
     Raises:
         StoreError: Vectors of the store are elsewhere than on a file system.
     """
-    files = list_vector_files(connection, store)
+    files = list_vector_files(connection, store, nodes=None)
+    paths = [file.path for file in files] + [str(view.no_file) for view in VIEWS]
     if not all(file.is_local for file in files):
         raise StoreError(f"the vectors of {store} are in an object store, which is not served")
-    connection.execute("SET allowed_paths = ?", [[*(file.path for file in files), str(NO_FILE)]])
+    connection.execute("SET allowed_paths = ?", [paths])
     connection.execute("SET memory_limit = ?", [limits.memory])
     for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
         connection.execute(f"SET {setting} = false")
