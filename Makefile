@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report serve test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
-    matrix lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
+    matrix nearest lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -25,6 +25,7 @@ query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
 serve_takes      := ADDRESS PORT PAGES
 matrix_takes     := DATASET METRIC MODELS ROWS K ESTIMATOR NORMALIZE PERMUTATIONS SUBSAMPLES SEED MISSING DEVICE ON NODES PARTITION ACCOUNT TIME SBATCH ADDRESS CPUS
+nearest_takes    := MODEL FILE DATASET NAME NUMBERED K DEVICE DTYPE RUNTIME FORMAT OUT YES
 clean_takes      := MODEL DATASET FAMILY YES
 env_takes        := FAMILY
 build_takes      := FAMILY BASE BUILDER TORCH OFFLINE
@@ -195,6 +196,13 @@ matrix: install  ## alignments of all pairs over DATASET=… by several processe
 	    $(call flag,SUBSAMPLES,subsamples) $(call flag,SEED,seed) $(call flag,MISSING,missing) $(call flag,DEVICE,device) \
 	    $(call typed,ON,on) $(call typed,NODES,nodes) $(call typed,PARTITION,partition) $(call typed,ACCOUNT,account) \
 	    $(call typed,TIME,time) $(call typed,SBATCH,sbatch) $(call typed,ADDRESS,address) $(call flag,CPUS,cpus) -- "$$DATASET"
+
+nearest: install  ## embed FILE=mine.cif|'SMILES'|sequence with MODEL=…, and list what it sees as most like it [DATASET= K=10 NAME= NUMBERED=1 DEVICE= DTYPE= RUNTIME= FORMAT=csv|json OUT= YES=1]
+	$(call given,MODEL,make nearest MODEL=chgnet-0.3.0 FILE=mine.cif DATASET=aflow)
+	$(call given,FILE,make nearest MODEL=$(MODEL) FILE=mine.cif DATASET=aflow)
+	@$(MATTERZOO) nearest $(own) $(call flag,K,k) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) \
+	    $(call flag,RUNTIME,runtime) $(call flag,FORMAT,format) $(call flag,OUT,out) $(if $(YES),--yes) \
+	    -- "$$MODEL" "$$FILE" $(if $(DATASET),"$$DATASET")
 
 status: install  ## how far the jobs are that an ingest or a matrix has submitted to a cluster
 	@$(MATTERZOO) status

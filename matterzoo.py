@@ -232,9 +232,8 @@ def _parse(line: Sequence[str]) -> argparse.Namespace:
 def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     """Return the parser of all commands, and their names."""
     from ingest.commands import add_commands as add_ingest
-    from ingest.commands.matrix import add_where_of_matrix
+    from ingest.commands.options import add_to_questions
     from query.commands import add_commands as add_query
-    from query.commands import add_matrix
     from zoo.command_line import Commands, Parser
     from zoo.commands import add_commands as add_zoo
 
@@ -246,9 +245,8 @@ def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     )
     parser.add_argument("--version", action="version", version=f"matterzoo {__version__}")
     commands = Commands(parser)
-    for add in (add_zoo, add_ingest, add_query):
+    for add in (add_zoo, add_ingest, add_query, add_to_questions):
         add(commands)
-    add_where_of_matrix(add_matrix(commands))
     return parser, commands.names
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from ingest.commands.options import add_computing, add_own_files, add_where
 from ingest.limits import Limits
 from zoo.command_line import Commands, Parser, add_store, amount, device, memory, named, positive
 
@@ -50,7 +51,7 @@ def _add_embedding(commands: Commands) -> None:
     sub.add_argument("--cpus", type=amount, help=about)
     about = "s without a sign of life, after which the worker counts as hung (default: %(default)g)"
     sub.add_argument("--timeout", type=amount, default=Limits.silence, help=about)
-    _add_where(sub)
+    add_where(sub)
     about = "ids and vectors, not computed here: .parquet, .npz, .npy, .csv, .tsv, .csv.gz, .tsv.gz"
     sub.add_argument("--vectors", help=about)
     about = "with --vectors: a .txt, .csv, .tsv, .json or .npy of their ids, in their order"
@@ -64,7 +65,7 @@ def _add_embedding(commands: Commands) -> None:
     about = "say what `ingest` will take, before it starts"
     sub = commands.add("plan", f"{EMBED}:plan", about)
     _add_request(sub)
-    _add_where(sub)
+    add_where(sub)
     about = "list the datasets, with their sizes, downloads and licenses"
     commands.add("datasets", f"{EMBED}:list_datasets", about)
 
@@ -73,16 +74,10 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("model", help=SOME_MODELS)
     sub.add_argument("dataset", help=A_DATASET)
     add_store(sub)
-    _add_own_files(sub, of_vectors)
-    about = "how workers are started: docker, apptainer or venv (default: the best there is)"
-    sub.add_argument("--runtime", help=about)
+    add_own_files(sub, of_vectors)
+    add_computing(sub)
     about = "only so many systems; a larger limit contains a smaller one's"
     sub.add_argument("--limit", type=positive, help=about)
-    about = "cpu (default), cuda, cuda:N, cuda:GPU-<uuid>, cuda:MIG-<uuid>; never another instead"
-    sub.add_argument("--device", type=device, default="cpu", help=about)
-    about = "the precision (default: the card's, which is float32 for most models)"
-    dtypes = ["float32", "float64", "bfloat16", "float16"]
-    sub.add_argument("--dtype", choices=dtypes, help=about)
     about = "batch budget, in the unit of the card (default: the card's)"
     sub.add_argument("--batch", type=positive, help=about)
     about = "names separated by commas, 'layers' or 'all'; NAME:sum, NAME:std and NAME:max pool "
@@ -90,30 +85,6 @@ def _add_request(sub: Parser, of_vectors: str = "") -> None:
     sub.add_argument("--representation", help=about)
     about = "keep the vectors of atoms or residues, too, as table node_embeddings"
     sub.add_argument("--nodes", action="store_true", help=about)
-
-
-def _add_own_files(sub: Parser, of_vectors: str = "") -> None:
-    about = "what to call your own files as a dataset (default: as the file or folder is called)"
-    sub.add_argument("--name", help=about)
-    about = "take the numbers of rows, from 0, for ids where a file of yours has none"
-    sub.add_argument("--numbered", action="store_true", help=about + of_vectors)
-
-
-def _add_where(sub: Parser) -> None:
-    about = "where runs are started: local, in this process (default), slurm or ray"
-    sub.add_argument("--on", default="local", metavar="EXECUTOR", help=about)
-    sub.add_argument("--partition", type=named, help="on slurm: the partition of the jobs")
-    sub.add_argument("--account", type=named, help="on slurm: whom the jobs are charged to")
-    about = "on slurm: how long a task may take, such as 30m, 4h, 2d or 1-12:00:00"
-    sub.add_argument("--time", type=named, help=about)
-    about = "on slurm or ray: how many tasks may run at the same time"
-    sub.add_argument("--at-once", type=positive, help=about)
-    about = "on slurm or ray: how many chunks a task computes (default: by how long they take)"
-    sub.add_argument("--per-task", type=positive, help=about)
-    about = "on slurm: further options of sbatch, such as --sbatch='--constraint=a100'"
-    sub.add_argument("--sbatch", help=about)
-    about = "on ray: host:port or auto; local: one for this command (default: RAY_ADDRESS or local)"
-    sub.add_argument("--address", type=named, help=about)
 
 
 def _add_cluster(commands: Commands) -> None:
@@ -166,7 +137,7 @@ def _add_exports(commands: Commands) -> None:
     sub.add_argument("dataset", help=A_DATASET)
     about = "a new file: .extxyz, .csv (SMILES), .fasta, or .parquet with all that is known"
     sub.add_argument("file", help=about)
-    _add_own_files(sub)
+    add_own_files(sub)
     about = "only so many systems; a larger limit contains a smaller one's"
     sub.add_argument("--limit", type=positive, help=about)
     add_store(sub)

@@ -33,6 +33,8 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
     add_store(sub)
     _add_serve(commands)
+    _add_nearest(commands)
+    _add_matrix(commands)
 
 
 def _add_serve(commands: Commands) -> None:
@@ -52,14 +54,26 @@ def _add_serve(commands: Commands) -> None:
     sub.add_argument("--pages", type=named, help=about)
 
 
-def add_matrix(commands: Commands) -> Parser:
+def _add_nearest(commands: Commands) -> None:
+    """Add the command that compares one's own system; `ingest` adds how it is embedded."""
+    about = "embed a system of your own, and list what the model sees as most like it"
+    sub = commands.add("nearest", "query.commands.nearest:nearest", about, description=NEAREST)
+    sub.add_argument("model", type=named, help="a model of the store, or model#representation")
+    about = "a file of systems, or a SMILES string, or a protein's sequence"
+    sub.add_argument("system", type=named, help=about)
+    about = "where to look (default: all datasets of the store)"
+    sub.add_argument("dataset", nargs="?", type=named, help=about)
+    add_store(sub)
+    sub.add_argument("--k", type=positive, default=10, help="how many systems (default: 10)")
+    sub.add_argument("--format", dest="form", choices=("csv", "json"), help="instead of a table")
+    about = "the file to write instead of printing: .csv, .json or .parquet"
+    sub.add_argument("--out", type=named, help=about)
+
+
+def _add_matrix(commands: Commands) -> None:
     """Add the command that finds a matrix in strips, and those of its processes.
 
-    Args:
-        commands: The program's commands.
-
-    Returns:
-        The parser of `matrix`, which lacks the options that say where.
+    `ingest` adds the options that say where.
     """
     about = "find the alignments of all pairs of models with several processes or nodes"
     sub = commands.add("matrix", "query.commands.matrix:matrix", about, description=MATRIX)
@@ -83,7 +97,6 @@ def add_matrix(commands: Commands) -> Parser:
     _add_processes(commands)
     for name in ("status", "clean"):  # of `ingest`, which does not know what a question is
         commands.find(name).set_defaults(outdated="query.commands.matrix:find_outdated")
-    return sub
 
 
 def _add_processes(commands: Commands) -> None:
@@ -160,6 +173,9 @@ SERVE = """Serve a page on which visitors ask the store in SQL, until Ctrl-C: on
 with all functions. They cannot write, read files, or load extensions. At another address than
 loopback they need a token, which is printed; the variable MATTERZOO_TOKEN may name one. What they
 send is not encrypted, so put a proxy with TLS in front of it there."""
+NEAREST = """Embed the systems of a file, a SMILES string or a protein's sequence with a model, as
+`matterzoo ingest` does, and list the systems of the store that the model sees as most like each, by
+cosine similarity, with their labels. Nothing is stored, unless --name says as which dataset."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.

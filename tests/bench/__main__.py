@@ -20,6 +20,7 @@ from tests.bench import (
     intervals,
     layers,
     loading,
+    novelty,
     page,
     paper,
     rows,
@@ -82,6 +83,10 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "given": (
         lambda options: given.run(_size(options, given.SIZE)),
         f"a matrix of what a description leaves against the plain one ({given.SIZE}); 5 minutes",
+    ),
+    "novelty": (
+        lambda options: novelty.run(_size(options, novelty.SIZE)),
+        f"novelty, duplicates and a selection of many systems ({novelty.SIZE}); 10 minutes",
     ),
     "chance": (
         lambda options: chance.run(),

@@ -22,7 +22,7 @@ _VECTORS = """
     WHERE model_id = $model AND representation = $representation
 """
 _OTHERS = f"""
-    {_VECTORS} AND system_id != $system
+    {_VECTORS} AND ($system IS NULL OR system_id != $system)
     AND ($dataset IS NULL OR starts_with(system_id, $dataset || '/')) ORDER BY system_id
 """
 _FAILURE = "SELECT status, reason FROM failures WHERE model_id = ? AND system_id = ?"
@@ -71,9 +71,36 @@ def nearest_systems(
         find_dataset(connection, dataset)
     refuse_damaged(connection, [source], dataset)
     asked = _read_vector(connection, source, system_id)
+    return nearest_to(connection, source, asked, k, dataset, system_id)
+
+
+def nearest_to(
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    asked: NDArray[np.float64],
+    k: int,
+    dataset: str | None = None,
+    left_out: str | None = None,
+) -> list[Row]:
+    """Find the systems with vectors of the largest cosine with a vector.
+
+    Args:
+        connection: A connection to a store.
+        source: The model.
+        asked: The vector, (d,).
+        k: How many systems are returned.
+        dataset: A dataset of the store, where to look; None is all datasets.
+        left_out: The id of a system that is not returned.
+
+    Returns:
+        The most alike first; systems without a cosine last.
+
+    Raises:
+        ValueError: Vectors of the store have another length.
+    """
     chosen = {"model": source.model_id, "representation": source.representation}
     table = connection.execute(
-        _OTHERS, chosen | {"system": system_id, "dataset": dataset}
+        _OTHERS, chosen | {"system": left_out, "dataset": dataset}
     ).to_arrow_table()
     similarity = _cosines(table.column("vector"), asked, source)
     order = np.argsort(-np.round(similarity, _DIGITS), kind="stable")[:k]  # NaN comes last
