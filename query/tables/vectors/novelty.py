@@ -17,7 +17,7 @@ from query.engine.suggestions import unknown_name
 from query.engine.tiles import tile_dtype
 from query.metrics import Undefined
 from query.reading.named_vectors import NamedVectors, read_named_vectors
-from query.reading.selection import Source, find_dataset, find_source
+from query.reading.selection import find_dataset, find_source
 from query.statistics import novelty as statistics
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.parameters import MODEL, ONE_DATASET, SYSTEMS
@@ -89,19 +89,21 @@ class How:
 
 @dataclass(frozen=True)
 class Found:
-    """The novelty of m systems, the first n of which may be the reference itself.
+    """The novelty of m systems, some of which may be in the reference.
 
     Attributes:
         distance: (m,).
         z: (m,), NaN where the reference's own distances are all the same.
         p: (m,).
         nearest: The number of the nearest system of the reference, (m,); None if none is found.
+        inside: Whether each is in the reference, (m,).
     """
 
     distance: NDArray[np.float64]
     z: NDArray[np.float64]
     p: NDArray[np.float64]
     nearest: NDArray[np.int32] | None
+    inside: NDArray[np.bool_]
 
 
 def judge(vectors: NDArray[np.floating], n: int, how: How, name: str = "the model") -> Found:
@@ -181,14 +183,26 @@ def novelty(
         base = read_named_vectors(connection, source, covered)
         n = len(base.systems)
         asked = base if judged == covered else read_named_vectors(connection, source, judged)
-        return _rows(base, asked, how, source, known)
+        return _rows(base, asked, judge_systems(base, asked, how, source.label), known)
     except Undefined as undefined:
         return [only_reason(Row, str(undefined), known | {"n": n})]
 
 
-def _rows(
-    base: NamedVectors, asked: NamedVectors, how: How, source: Source, known: dict[str, Any]
-) -> list[Row]:
+def judge_systems(base: NamedVectors, asked: NamedVectors, how: How, name: str) -> Found:
+    """Return how novel systems are to a reference, of which some may be a part.
+
+    Args:
+        base: The reference.
+        asked: The systems that are judged.
+        how: How novelty is measured.
+        name: How reasons call the model.
+
+    Returns:
+        Arrays with an element per system that is judged.
+
+    Raises:
+        Undefined: As in `judge`, or vectors differ in length.
+    """
     places = {system: place for place, system in enumerate(base.systems)}
     new = [i for i, system in enumerate(asked.systems) if system not in places]
     places |= {asked.systems[i]: len(base.systems) + j for j, i in enumerate(new)}
@@ -196,24 +210,30 @@ def _rows(
     if new:
         if vectors.shape[1] != asked.vectors.shape[1]:
             raise Undefined(
-                f"vectors of {source.label} have {vectors.shape[1]} dimensions in the reference, "
+                f"vectors of {name} have {vectors.shape[1]} dimensions in the reference, "
                 f"and {asked.vectors.shape[1]} elsewhere"
             )
         vectors = np.concatenate([vectors, asked.vectors[new]])
-    n = len(base.systems)
-    found = judge(vectors, n, how, source.label)
+    found = judge(vectors, len(base.systems), how, name)
     at = np.array([places[system] for system in asked.systems])
-    order = np.lexsort((np.arange(at.size), -found.distance[at]))
+    near = None if found.nearest is None else found.nearest[at]
+    return Found(found.distance[at], found.z[at], found.p[at], near, at < len(base.systems))
+
+
+def _rows(
+    base: NamedVectors, asked: NamedVectors, found: Found, known: dict[str, Any]
+) -> list[Row]:
+    order = np.lexsort((np.arange(len(found.p)), -found.distance))
     return [
         Row(
             system_id=asked.systems[i],
             formula=asked.formulas[i],
-            distance=float(found.distance[at[i]]),
-            z=None if np.isnan(found.z[at[i]]) else float(found.z[at[i]]),
-            p_value=float(found.p[at[i]]),
-            nearest=None if found.nearest is None else base.systems[found.nearest[at[i]]],
-            in_reference=bool(at[i] < n),
-            n=n,
+            distance=float(found.distance[i]),
+            z=None if np.isnan(found.z[i]) else float(found.z[i]),
+            p_value=float(found.p[i]),
+            nearest=None if found.nearest is None else base.systems[found.nearest[i]],
+            in_reference=bool(found.inside[i]),
+            n=len(base.systems),
             **known,
             reason=None,
         )
@@ -250,7 +270,8 @@ def _found(
     distance = np.concatenate([own, others])
     spread = own.std(ddof=1)
     z = (distance - own.mean()) / spread if spread > 0 else np.full(distance.size, np.nan)
-    return Found(distance, z, np.concatenate([statistics.own_p_values(own), p]), first)
+    inside = np.arange(distance.size) < own.size
+    return Found(distance, z, np.concatenate([statistics.own_p_values(own), p]), first, inside)
 
 
 TABLE_FUNCTION = TableFunction(
