@@ -28,6 +28,20 @@ MODELS = {
     "nci": f"{CONTROLS},{POTENTIALS},{with_twins(MOLECULES)}",
     "proteins": f"{CONTROLS},{with_twins(PROTEINS)}",
 }
+# Of these models all layers, by dataset and representations: one pass gives the default one, too.
+POOLED = "last_hidden,last_hidden:sum,last_hidden:std,layers"
+LAYERED = {
+    "aflow": {
+        POOLED: with_twins("chgnet-0.3.0,sevennet-0"),
+        "last_hidden,layers": "chgnet-r2scan,sevennet-l3i5",
+        "sentence,layers": with_twins("minilm-formula"),
+    },
+    "g2": {"last_hidden,layers": "chgnet-0.3.0,sevennet-0"},
+    "proteins": {
+        "encoder,layers": with_twins("proteinmpnn"),
+        "residues,layers": with_twins("unirep-64,unirep-256"),
+    },
+}
 SAMPLED = {"prototypes": 300, "nci": 300}  # systems of a larger dataset
 
 
@@ -41,6 +55,9 @@ def main(datasets: list[str]) -> int:
         The exit code of the first command that fails, else 0.
     """
     for dataset in datasets or MODELS:
+        for names, models in LAYERED.get(dataset, {}).items():
+            if code := matterzoo.main(["ingest", models, dataset, "--representation", names]):
+                return code
         sample = ["--limit", str(SAMPLED[dataset])] if dataset in SAMPLED else []
         if code := matterzoo.main(["ingest", MODELS[dataset], dataset, *sample]):
             return code
