@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from query.figures.models.alignment_matrix import alignment_matrix
     from query.figures.models.control_alignment import control_alignment
     from query.figures.models.convergence import convergence
+    from query.figures.models.depth_profile import depth_profile
     from query.figures.models.information_imbalance_plane import information_imbalance_plane
     from query.figures.models.kinship import kinship
     from query.figures.models.layer_alignment import layer_alignment
@@ -37,6 +38,7 @@ __all__ = [
     "alignment_matrix",
     "control_alignment",
     "convergence",
+    "depth_profile",
     "dimensions",
     "energy_errors",
     "information_imbalance_plane",

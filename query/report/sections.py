@@ -12,6 +12,7 @@ from query.report.versions import (
     per_dataset,
     per_dataset_or_pair,
     per_dataset_pair,
+    per_layered,
     per_layered_pair,
     per_metric,
     per_score,
@@ -102,6 +103,19 @@ SECTIONS = (
         "independent evidence. The first ten pairs of models whose layers are in the store are "
         "shown, by name; `--representation layers` adds layers.",
         [Panel("layer_alignment", figures.layer_alignment, per_layered_pair)],
+    ),
+    Section(
+        "depth_profile",
+        "What becomes of the vectors along the depth of a model?",
+        "A line is a model, dashed if it is untrained, and a point is one of its layers, from the "
+        "embedding of the input at 0 to the last layer at 1. The left panel shows how alike the "
+        "layer and a reference see the systems. With the model itself as the reference it ends "
+        "at 1, and how late it gets there says how much the last layers add. With a descriptor "
+        "as the reference it shows where in depth the model knows no more than that. The right "
+        "panel shows in how many directions the vectors vary. If an untrained twin runs along "
+        "its model, the architecture explains the curve, not training. Layers at equal depth in "
+        "two models do not correspond in any other way.",
+        [Panel("depth_profile", figures.depth_profile, per_layered)],
     ),
     Section(
         "dimensions",

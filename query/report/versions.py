@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from query.figures import NothingToDraw
+from query.reading.layers import MEAN, find_layered, find_layers
 from query.reading.selection import held
 from query.report.views import Version, Versions
 from query.statements import ask
@@ -42,6 +43,9 @@ _LABELS = """
              property
     LIMIT ?
 """
+_COMPARED = "SELECT model_id FROM models_on(?) WHERE kind = 'descriptor' ORDER BY model_id LIMIT ?"
+_REFERENCES = 2  # descriptors that layers are compared with, beside the models themselves
+_ITSELF = "each model itself"
 _LAYERED = 10  # pairs of models whose layers are compared
 _SEEN = "SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
 
@@ -222,6 +226,39 @@ def per_layered_pair(
     if not found:
         raise NothingToDraw(
             f"no two models have layers on {' or '.join(datasets)}: "
+            f"matterzoo ingest MODEL {datasets[0]} --representation layers"
+        )
+    return found
+
+
+def per_layered(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> list[Version]:
+    """Make one version per dataset with layers and reference: each model itself, or a descriptor.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        datasets: Names of datasets.
+
+    Returns:
+        The versions.
+
+    Raises:
+        NothingToDraw: If no model has layers on any of the datasets.
+    """
+    found = []
+    layered = {
+        dataset
+        for name in find_layered(connection, MEAN)
+        for dataset in find_layers(connection, name, MEAN)
+    }
+    for dataset in datasets:
+        if dataset in layered:
+            found.append(Version({"dataset": dataset, "reference": _ITSELF}, {"dataset": dataset}))
+            for (name,) in connection.execute(_COMPARED, [dataset, _REFERENCES]).fetchall():
+                options = {"dataset": dataset, "reference": name}
+                found.append(Version(options, options))
+    if not found:
+        raise NothingToDraw(
+            f"no model has layers on {' or '.join(datasets)}: "
             f"matterzoo ingest MODEL {datasets[0]} --representation layers"
         )
     return found
