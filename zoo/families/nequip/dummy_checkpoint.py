@@ -27,6 +27,7 @@ from nequip.utils.global_state import get_latest_global_state, set_global_state
 from zoo.encoder import NotApplicable, System
 
 FEATURES = [8, 4, 2]
+EMBEDDED = 4  # numbers per element before the first layer
 CUTOFF = 5.0  # Å
 DATASETS = {"train": 1, "val": 1, "test": 0, "predict": 0}
 LAYERS = {"last_hidden": -1, "equivariant": -2}
@@ -36,7 +37,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     """Write a package of a small network and return its dimensions."""
     set_global_state(allow_tf32=False)
     elements = [chemical_symbols[z] for z in model["elements"]]
-    network = configuration(elements, seed + 1)  # not the twin's weights
+    depth = len(model["layers"]["dimensions"]) - 1
+    network = configuration(elements, depth, seed + 1)  # not the twin's weights
     with tempfile.TemporaryDirectory() as temporary:
         structures, checkpoint = Path(temporary, "structures.xyz"), Path(temporary, "best.ckpt")
         write_atoms(structures, bulk("NaCl", "rocksalt", 5.64, cubic=True))
@@ -45,10 +47,12 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     return {
         "last_hidden": FEATURES[0],
         "equivariant": sum(n * (2 * rank + 1) for rank, n in enumerate(FEATURES)),
+        "layer-0": EMBEDDED,
+        **{f"layer-{i + 1}": FEATURES[0] for i in range(depth)},
     }
 
 
-def configuration(elements: list[str], seed: int) -> dict[str, Any]:
+def configuration(elements: list[str], depth: int, seed: int) -> dict[str, Any]:
     """Return the configuration of the network, as in a file of nequip-train."""
     return {
         "_target_": "nequip.model.NequIPGNNModel",
@@ -56,11 +60,11 @@ def configuration(elements: list[str], seed: int) -> dict[str, Any]:
         "model_dtype": "float32",
         "type_names": elements,
         "r_max": CUTOFF,
-        "num_layers": 3,
+        "num_layers": depth,
         "l_max": len(FEATURES) - 1,
         "parity": False,
         "num_features": FEATURES,
-        "type_embed_num_features": 4,
+        "type_embed_num_features": EMBEDDED,
         "radial_mlp_depth": 1,
         "radial_mlp_width": 8,
         "avg_num_neighbors": 20.0,
@@ -129,5 +133,14 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
         layers[index].register_forward_hook(
             lambda _, __, out, name=name: keep(name, out["node_features"])
         )
+    for number, layer in enumerate(layers):  # scalars come first in irreps
+        layer.register_forward_hook(
+            lambda _, __, out, name=f"layer-{number + 1}": keep(
+                name, out["node_features"][:, : FEATURES[0]]
+            )
+        )
+    network.type_embed.register_forward_hook(
+        lambda _, __, out: keep("layer-0", out["node_features"])
+    )
     calculator.calculate(atoms)
     return found | {"energy": np.array(calculator.results["energy"])}

@@ -30,8 +30,10 @@ LAYERS = {"last_hidden": -1, "equivariant": -2}
 class FamilyEncoder(Encoder):
     """A NequIP network, or its untrained twin.
 
-    Both representations are per atom: `last_hidden` is the output of the last layer, which is
-    invariant, and `equivariant` that of the layer before it, with all irreps.
+    All representations are per atom: `last_hidden` is the output of the last layer, which is
+    invariant, and `equivariant` that of the layer before it, with all irreps. `layer-0` is the
+    embedding of the elements; `layer-1` and so on are the scalars of even parity in the output of
+    each layer, so that the last of them is `last_hidden`.
 
     The untrained twin is built by the installed package's constructor from the configuration in the
     file. Statistics of the training set stay as they are: the mean number of neighbors, which
@@ -57,6 +59,7 @@ class FamilyEncoder(Encoder):
         self.network = network.model.func.to(device).eval().requires_grad_(False)
         layers = [name for name, _ in self.network.named_children() if name.endswith("_convnet")]
         self.layers = {name: layers[index] for name, index in LAYERS.items()}
+        self.convolutions = layers
         types = metadata["type_names"].split(" ")
         self.cutoff = float(metadata["r_max"])  # Å
         self.transforms = basic_transforms(
@@ -95,20 +98,41 @@ class FamilyEncoder(Encoder):
         self, items: Sequence[AtomicDataDict.Type], representations: Sequence[str]
     ) -> dict[str, list[Any]]:
         """Run the layers in turn, up to the energy."""
-        wanted = {self.layers[name]: name for name in representations}
         sizes = [self.size(item) for item in items]
         batch = AtomicDataDict.batched_from_list([dict(item) for item in items])
         data = AtomicDataDict.to_(
             {name: batch[name] for name in self.inputs if name in batch}, self.device
         )
-        found: dict[str, list[Any]] = {}
+        rows: dict[str, torch.Tensor] = {}
         for layer, module in self.network.named_children():
+            if layer == self.convolutions[0]:
+                rows["layer-0"] = data[AtomicDataDict.NODE_FEATURES_KEY]
             data = module(data)
-            if layer in wanted:
-                rows = torch.split(data[AtomicDataDict.NODE_FEATURES_KEY].cpu(), sizes)
-                found[wanted[layer]] = [atoms.numpy() for atoms in rows]
+            if layer in self.convolutions:
+                rows[layer] = data[AtomicDataDict.NODE_FEATURES_KEY]
+                scalars = scalar_columns(module.irreps_out[AtomicDataDict.NODE_FEATURES_KEY])
+                number = self.convolutions.index(layer) + 1
+                rows[f"layer-{number}"] = rows[layer][:, scalars]
+        rows |= {name: rows[layer] for name, layer in self.layers.items()}
+        found: dict[str, list[Any]] = {
+            name: [atoms.numpy() for atoms in torch.split(rows[name].cpu(), sizes)]
+            for name in representations
+        }
         found[ENERGY] = data[AtomicDataDict.TOTAL_ENERGY_KEY].flatten().tolist()
         return found
+
+
+def scalar_columns(irreps: Any) -> list[int]:
+    """Return the columns of features that neither a rotation nor a reflection changes.
+
+    The irreps are e3nn's, or those of a copy of it in a package.
+    """
+    return [
+        column
+        for (_, irrep), place in zip(irreps, irreps.slices(), strict=True)
+        if irrep.is_scalar()
+        for column in range(place.start, place.stop)
+    ]
 
 
 def untrained(path: Path, seed: int) -> torch.nn.Module:
