@@ -30,7 +30,6 @@ SMALL = {
     "d_feedforward": 32,
     "num_heads": 4,
     "num_attention_layers": 1,
-    "num_gnn_layers": 2,
 }
 FIRST = {  # PET-MAD 1.0
     "d_node": 16,
@@ -68,6 +67,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     torch.manual_seed(seed + 1)  # not the twin's weights
     first = "v1.0.2" in model["weights"]["files"][0]["path"]
     hypers = get_default_hypers("pet")["model"] | SMALL | (FIRST if first else NEWER)
+    depth = len(model["layers"]["dimensions"]) - 2  # without the embedding and the head
+    hypers["num_gnn_layers"] = depth
     targets = {
         "energy": get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"}, True, True)
     }
@@ -81,6 +82,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     return {
         "last_hidden": network.last_layer_feature_size,
         "features": layers * (hypers["d_node"] + hypers["d_pet"]),
+        **{f"layer-{i}": hypers["d_node"] for i in range(depth + 1)},
+        f"layer-{depth + 1}": network.last_layer_feature_size,
     }
 
 
@@ -116,7 +119,7 @@ def calculator(path: str) -> MetatomicCalculator:
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
     """Return the energy and the means over atoms from the exported, scripted model.
 
-    They are read through the package's ASE interface.
+    They are read through the package's ASE interface, which gives no inner layer.
     """
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     names = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "feature"}
@@ -125,5 +128,6 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     means = {
         name: found[output].block().values.numpy().mean(axis=0) for name, output in names.items()
     }
+    means[f"layer-{len(model['layers']['dimensions']) - 1}"] = means["last_hidden"]
     atoms.calc = calculator(str(folder / model["weights"]["files"][0]["path"]))
     return means | {"energy": np.array(atoms.get_potential_energy())}

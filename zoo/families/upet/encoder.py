@@ -24,9 +24,11 @@ OUTPUTS = {"last_hidden": "mtt::aux::energy_last_layer_features", "features": "f
 class FamilyEncoder(Encoder):
     """A PET network, or its untrained twin.
 
-    Both representations are per atom: `last_hidden` is the input of the energy's last linear layer,
+    All representations are per atom: `last_hidden` is the input of the energy's last linear layer,
     and `features` is what the heads read. Each joins a part of the atom itself with a part of its
-    edges, which are summed with the weights of the cutoff.
+    edges, which are summed with the weights of the cutoff. `layer-0` is the embedding of the
+    element, `layer-1` and so on are the features of the atom itself after each message passing
+    layer, and one more, the head of the energy, is `last_hidden`.
 
     The untrained twin is the package's own constructor after torch.manual_seed, with the settings
     in the file. Its energy contains no reference energies of the elements.
@@ -46,6 +48,17 @@ class FamilyEncoder(Encoder):
             network = PET(network.hypers, network.dataset_info)
         self.precision = getattr(torch, dtype)
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
+        self._rows: list[torch.Tensor] = []  # of the last batch, by layer
+        layers = network.backend.gnn_layers
+        layers[0].register_forward_pre_hook(self._keep_embedding)
+        for layer in layers:
+            layer.register_forward_hook(self._keep)
+
+    def _keep_embedding(self, layer: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._rows = [args[0]]
+
+    def _keep(self, layer: torch.nn.Module, args: Any, output: tuple[torch.Tensor, Any]) -> None:
+        self._rows.append(output[0])
 
     def prepare(self, system: System) -> mta.System:
         """Return the structure with its neighbor list.
@@ -77,10 +90,15 @@ class FamilyEncoder(Encoder):
 
         Forces are left out, because they would need gradients.
         """
-        wanted = {OUTPUTS[name]: mta.ModelOutput(sample_kind="atom") for name in representations}
+        wanted = {output: mta.ModelOutput(sample_kind="atom") for output in OUTPUTS.values()}
         wanted[ENERGY] = mta.ModelOutput(quantity="energy", unit="eV", sample_kind="system")
         found = self.network([item.to(device=self.device) for item in items], wanted)
-        values = {name: output.block().values.cpu().numpy() for name, output in found.items()}
+        values = {name: output.block().values for name, output in found.items()}
+        rows = {name: values[output] for name, output in OUTPUTS.items()}
+        layers = [*self._rows, rows["last_hidden"]]
+        rows |= {f"layer-{i}": layer for i, layer in enumerate(layers)}
         ends = np.cumsum([self.size(item) for item in items])[:-1]
-        vectors = {name: np.split(values[OUTPUTS[name]], ends) for name in representations}
+        vectors: dict[str, list[Any]] = {
+            name: np.split(rows[name].cpu().numpy(), ends) for name in representations
+        }
         return vectors | {ENERGY: values[ENERGY].ravel().tolist()}
