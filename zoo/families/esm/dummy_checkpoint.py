@@ -1,7 +1,4 @@
-"""ESM C and ESM3 with two layers.
-
-They have the published width, because that is the width of the untrained twin.
-"""
+"""ESM C and ESM3 with the published number of layers, but narrow."""
 
 from __future__ import annotations
 
@@ -16,14 +13,15 @@ from esm.sdk.api import ESMProtein, LogitsConfig
 from zoo.encoder import System
 from zoo.families.esm.encoder import READERS, build, load
 
-LAYERS = 2
+HEADS = 2  # of the published width
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     """Write the files of the card: the state of each network, that of ESM3 in bfloat16."""
     options, paths = model["options"], [folder / file["path"] for file in model["weights"]["files"]]
     torch.manual_seed(seed + 1)  # not the twin's weights
-    network = build(options, LAYERS)
+    width = options["width"] // options["heads"] * HEADS
+    network = build(options, options["layers"], width)
     if options["architecture"] == "ESM3":
         network = network.bfloat16()
     state = network.state_dict()
@@ -39,7 +37,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     for path, part in zip(paths, parts, strict=False):
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(part, path)
-    return {r["name"]: options["width"] for r in model["representation"]}
+    return dict.fromkeys((r["name"] for r in model["representation"]), width)
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +47,7 @@ class FamilyEncoder(Encoder):
             network = load(options, files)
         else:
             torch.manual_seed(untrained_seed)
-            network = build(options, options["layers"])
+            network = build(options, options["layers"], options["width"])
         self.reader = READERS[options["architecture"]](
             network.to(device).eval().requires_grad_(False), options
         )
@@ -74,6 +75,11 @@ class Reader:
     def __init__(self, network: ESMC | ESM3, options: Mapping[str, Any]) -> None:
         self.network = network
         self.options = options
+        self.layers: list[torch.Tensor] = []  # what the first block reads, then what each gives
+        blocks = network.transformer.blocks
+        blocks[0].register_forward_pre_hook(lambda _, args: self.layers.append(args[0]))
+        for block in blocks:
+            block.register_forward_hook(lambda _, __, output: self.layers.append(output))
 
     @abstractmethod
     def prepare(self, system: System) -> Any: ...
@@ -87,7 +93,8 @@ class ESMCReader(Reader):
     """ESM C.
 
     The representation `last_hidden` is the package's `embeddings`, after the last layer norm;
-    `middle` is taken after half of the blocks.
+    `middle` is taken after half of the blocks. `layer-0` holds the embeddings of the letters, and
+    `layer-1` and so on what each block gives; the last of them is `last_hidden`.
     """
 
     def prepare(self, system: System) -> torch.Tensor:
@@ -101,9 +108,11 @@ class ESMCReader(Reader):
         tokens = pad_sequence(
             list(items), batch_first=True, padding_value=self.network.tokenizer.pad_token_id
         )
+        self.layers.clear()
         output = self.network(tokens.to(self.network.device))
-        middle = output.hidden_states[len(output.hidden_states) // 2 - 1]
-        found = {"last_hidden": output.embeddings, "middle": middle}
+        layers = [*self.layers[:-1], output.embeddings]
+        found = {"last_hidden": output.embeddings, "middle": layers[len(layers) // 2]}
+        found |= {f"layer-{i}": states for i, states in enumerate(layers)}
         return {
             name: [rows[i, 1 : len(t) - 1] for i, t in enumerate(items)]
             for name, rows in found.items()
@@ -114,7 +123,8 @@ class ESM3Reader(Reader):
     """ESM3.
 
     The representation `last_hidden` is the package's `embeddings`, after the last block; `normed`
-    is taken after the layer norm that follows.
+    is taken after the layer norm that follows. `layer-0` holds the sum of the tracks' embeddings,
+    and `layer-1` and so on what each block gives; the last of them is `last_hidden`.
 
     Proteins go through one at a time, because the package's masks for padding cover the sequence
     track only. The option `track` is 'sequence' or 'structure'. With 'structure' every letter is
@@ -130,8 +140,16 @@ class ESM3Reader(Reader):
         return ESMProtein(sequence="_" * len(atoms), coordinates=torch.from_numpy(atoms))
 
     def read(self, items: Sequence[ESMProtein]) -> dict[str, list[torch.Tensor]]:
-        rows = [self.network(**tracks(self.network, item)).embeddings[0, 1:-1] for item in items]
-        return {"last_hidden": rows, "normed": [self.network.transformer.norm(r) for r in rows]}
+        found: dict[str, list[torch.Tensor]] = defaultdict(list)
+        for item in items:
+            given = tracks(self.network, item)
+            self.layers.clear()
+            rows = self.network(**given).embeddings[0, 1:-1]
+            found["last_hidden"].append(rows)
+            found["normed"].append(self.network.transformer.norm(rows))
+            for i, states in enumerate(self.layers):
+                found[f"layer-{i}"].append(states[0, 1:-1])
+        return found
 
 
 READERS: dict[str, type[Reader]] = {"ESMC": ESMCReader, "ESM3": ESM3Reader}
@@ -181,19 +199,18 @@ def oriented(backbone: np.ndarray) -> np.ndarray:
     return (backbone - backbone.mean(axis=(0, 1))) @ np.stack([x, y, np.cross(x, y)], axis=1)
 
 
-def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
+def build(options: Mapping[str, Any], layers: int, width: int) -> ESMC | ESM3:
     """Return the network with random weights.
 
     The package's classes draw them, with the arguments of its `pretrained` module.
     """
+    heads = options["heads"] * width // options["width"]
     if options["architecture"] == "ESMC":
         tokenizer = EsmSequenceTokenizer()
-        return ESMC(
-            options["width"], options["heads"], layers, tokenizer=tokenizer, use_flash_attn=False
-        )
+        return ESMC(width, heads, layers, tokenizer=tokenizer, use_flash_attn=False)
     network = ESM3(
-        d_model=options["width"],
-        n_heads=options["heads"],
+        d_model=width,
+        n_heads=heads,
         v_heads=options["vector_heads"],
         n_layers=layers,
         structure_encoder_fn=None,
@@ -213,7 +230,8 @@ def build(options: Mapping[str, Any], layers: int) -> ESMC | ESM3:
 def load(options: Mapping[str, Any], files: Sequence[Path]) -> ESMC | ESM3:
     """Return the published network.
 
-    The first file tells the number of layers. A second file holds the structure encoder.
+    The first file tells the number of layers and their width. A second file holds the structure
+    encoder.
     """
     weights = torch.load(files[0], map_location="cpu", weights_only=True)
     blocks = {
@@ -221,7 +239,7 @@ def load(options: Mapping[str, Any], files: Sequence[Path]) -> ESMC | ESM3:
         for name in weights
         if (found := re.match(r"transformer\.blocks\.(\d+)\.", name))
     }
-    network = build(options, len(blocks))
+    network = build(options, len(blocks), len(weights["transformer.norm.weight"]))
     if options.get("track") == "structure":
         shapes = torch.load(files[1], map_location="cpu", weights_only=True)
         weights |= {f"_structure_encoder.{name}": value for name, value in shapes.items()}
