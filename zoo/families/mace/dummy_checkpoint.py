@@ -66,6 +66,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         torch.save(network(model, rank), folder / model["weights"]["files"][0]["path"])
     layers = dimensions["invariant_layers"] // dimensions["invariant"]
     small = {"invariant": CHANNELS, "invariant_layers": CHANNELS * layers}
+    small |= {f"layer-{i}": CHANNELS for i in range(layers + 1)}
     return small | (
         {"all": CHANNELS * ((rank + 1) ** 2 * (layers - 1) + 1)} if "all" in dimensions else {}
     )
@@ -116,16 +117,26 @@ def network(model: Mapping[str, Any], rank: int) -> ScaleShiftMACE:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return means of MACECalculator.get_descriptors, and its energy, in float64."""
+    """Return means of MACECalculator.get_descriptors, and its energy, in float64.
+
+    The first layer's features are read before its first linear map.
+    """
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     path = folder / model["weights"]["files"][0]["path"]
     heads = getattr(torch.load(path, map_location="cpu", weights_only=False), "heads", [None])
     calculator = MACECalculator(
         model_paths=str(path), device="cpu", default_dtype="float64", head=heads[0]
     )
+    embedded: list[torch.Tensor] = []
+    calculator.models[0].interactions[0].linear_up.register_forward_pre_hook(
+        lambda _, args: embedded.append(args[0].detach())
+    )
     layers = int(calculator.models[0].num_interactions)
     scalars = calculator.get_descriptors(atoms, invariants_only=True).mean(axis=0)
-    means = {"invariant_layers": scalars, "invariant": np.split(scalars, layers)[-1]}
+    each = np.split(scalars, layers)
+    means = {"invariant_layers": scalars, "invariant": each[-1]}
+    means |= {f"layer-{i}": own for i, own in enumerate(each, start=1)}
+    means["layer-0"] = embedded[0].numpy().mean(axis=0)
     means["all"] = calculator.get_descriptors(atoms, invariants_only=False).mean(axis=0)
     atoms.calc = calculator
     energy = np.array(atoms.get_potential_energy())

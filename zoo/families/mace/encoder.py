@@ -29,7 +29,9 @@ class FamilyEncoder(Encoder):
     """A MACE, or its untrained twin.
 
     All representations are per atom: `invariant` holds the scalars of the last layer,
-    `invariant_layers` those of every layer, and `all` every channel.
+    `invariant_layers` those of every layer, and `all` every channel. `layer-0` is what the first
+    layer reads, the embedding of the element, and `layer-1` and so on are the scalars of each
+    layer, the last of which are `invariant`.
 
     The untrained twin is built by the package's constructor from the configuration in the file,
     after torch.manual_seed. Statistics of the training set stay as they are: the mean number of
@@ -55,6 +57,11 @@ class FamilyEncoder(Encoder):
         self.columns = columns(
             [o3.Irreps(str(product.linear.irreps_out)) for product in network.products]
         )
+        self._embedded = torch.empty(0)
+        self.network.interactions[0].register_forward_pre_hook(self._keep, with_kwargs=True)
+
+    def _keep(self, layer: torch.nn.Module, args: Any, given: dict[str, Any]) -> None:
+        self._embedded = given["node_feats"]
 
     def prepare(self, system: System) -> AtomicData:
         """Return the graph of the structure; it may be periodic in any number of directions.
@@ -105,10 +112,10 @@ class FamilyEncoder(Encoder):
         batch = Batch.from_data_list(list(items)).to(self.device)
         found = self.network(batch.to_dict(), compute_force=False)
         features = found["node_feats"].cpu().numpy()
-        atoms = np.split(features, np.cumsum([self.size(item) for item in items])[:-1])
-        vectors = {
-            name: [rows[:, self.columns[name]] for rows in atoms] for name in representations
-        }
+        rows = {name: features[:, columns] for name, columns in self.columns.items()}
+        rows["layer-0"] = self._embedded.cpu().numpy()
+        ends = np.cumsum([self.size(item) for item in items])[:-1]
+        vectors = {name: np.split(rows[name], ends) for name in representations}
         return vectors | {ENERGY: found["energy"].tolist()}
 
 
@@ -141,7 +148,7 @@ def columns(layers: Sequence[o3.Irreps]) -> dict[str, np.ndarray]:
         invariant = [ir.l == 0 for multiplicity, ir in irreps for _ in range(multiplicity * ir.dim)]
         scalars.append(start + np.flatnonzero(invariant))
         start += irreps.dim
-    return {
+    return {f"layer-{i}": own for i, own in enumerate(scalars, start=1)} | {
         "invariant": scalars[-1],
         "invariant_layers": np.concatenate(scalars),
         "all": np.arange(start),
