@@ -14,12 +14,15 @@ def merge_defaults(model: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     """Return a model's table with what it leaves to the defaults of its family.
 
     A key of the model wins. Tables are merged key by key. The license and lists, such as
-    `[[model.representation]]`, are taken whole, from the model if it has them.
+    `[[model.representation]]`, are taken whole, from the model if it has them. A model that says in
+    `no_layers` why it names no layers does not get those of the defaults.
 
     Args:
         model: A [[model]] of models.toml.
         defaults: The [defaults] of the same file.
     """
+    if "no_layers" in model:
+        defaults = {name: value for name, value in defaults.items() if name != "layers"}
     merged = {**defaults, **model}
     for name in defaults.keys() & model.keys() - {*TAKEN_WHOLE}:
         if isinstance(defaults[name], dict) and isinstance(model[name], dict):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cards.base import CardError
+from zoo.cards.defaults import merge_defaults
 from zoo.cards.loading import load_family, read_models
 from zoo.cards.scaffold import write_family
 
@@ -81,6 +82,13 @@ def test_a_model_takes_what_it_does_not_say_itself(family: Path) -> None:
     assert plain.provenance.training_sets == own.provenance.training_sets == ("one", "two")
     assert (plain.provenance.citation, own.provenance.citation) == ("somebody", "somebody else")
     assert own.provenance.doi == "10.1/x"
+
+
+def test_a_model_that_says_why_it_names_no_layers_gets_none() -> None:
+    defaults = {"input": "any", "layers": {"first": "embedding"}}
+    own = {"no_layers": "it has one map"}
+    assert merge_defaults(own, defaults) == {"input": "any", "no_layers": "it has one map"}
+    assert merge_defaults({}, defaults) == defaults
 
 
 def test_a_license_is_never_put_together_from_two_places(family: Path) -> None:
