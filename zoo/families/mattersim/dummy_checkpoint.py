@@ -21,7 +21,6 @@ from mattersim.forcefield.m3gnet.m3gnet import M3Gnet  # noqa: E402
 from zoo.encoder import System  # noqa: E402
 
 ARGUMENTS = {
-    "num_blocks": 2,
     "units": 16,
     "max_l": 4,
     "max_n": 4,
@@ -35,10 +34,11 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     """Write the checkpoint that the card names.
 
     Returns:
-        The dimension of the representation.
+        The dimensions of the representations.
     """
     torch.manual_seed(seed + 1)  # the untrained twin may use `seed`
-    potential = Potential(M3Gnet(device="cpu", **ARGUMENTS), device="cpu")
+    blocks = len(model["layers"]["dimensions"]) - 1
+    potential = Potential(M3Gnet(device="cpu", num_blocks=blocks, **ARGUMENTS), device="cpu")
     checkpoint = {
         "model_name": "m3gnet",
         "model": potential.model.state_dict(),
@@ -51,11 +51,11 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         "description": "",
     }
     torch.save(checkpoint, folder / model["weights"]["files"][0]["path"])
-    return {"last_hidden": ARGUMENTS["units"]}
+    return {each["name"]: ARGUMENTS["units"] for each in model["representation"]}
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the readout's input and the energy of the package's calculator.
+    """Return the inputs of the blocks and of the readout, and the energy of the calculator.
 
     The calculator builds its own graphs, and its own box for molecules.
     """
@@ -63,9 +63,10 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     path = folder / model["weights"]["files"][0]["path"]
     potential = Potential.from_checkpoint(str(path), device="cpu", load_training_state=False)
     read: list[torch.Tensor] = []
-    potential.model.final.register_forward_pre_hook(
-        lambda module, args: read.append(args[0].detach())
-    )
+    for module in (*potential.model.graph_conv, potential.model.final):
+        module.register_forward_pre_hook(lambda _, args: read.append(args[0].detach()))
     atoms.calc = MatterSimCalculator(potential=potential, device="cpu")
     energy = np.array(atoms.get_potential_energy())
-    return {"last_hidden": read[0].mean(0).numpy(), "energy": energy}
+    means = [rows.mean(0).numpy() for rows in read]
+    layers = {f"layer-{i}": mean for i, mean in enumerate(means)}
+    return layers | {"last_hidden": means[-1], "energy": energy}

@@ -35,8 +35,9 @@ VACUUM = 10.0
 class FamilyEncoder(Encoder):
     """A MatterSim network, or its untrained twin.
 
-    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, units);
-    it is invariant.
+    The representation `last_hidden` is the input of the energy readout per atom, (n_atoms, units).
+    `layer-0` is the embedding of the elements, and `layer-1` and so on are the atoms after each
+    block, the last of which are `last_hidden`. All are invariant.
 
     The untrained twin is built by the package's constructor from the checkpoint's own arguments,
     after torch.manual_seed. The constructor draws every weight, and the twin's energy contains no
@@ -57,14 +58,19 @@ class FamilyEncoder(Encoder):
             if untrained_seed is None
             else untrained(path, device, untrained_seed)
         )
-        network.final.register_forward_pre_hook(self._keep)
+        network.atom_embedding.register_forward_hook(self._keep_embedding)
+        for block in network.graph_conv:
+            block.register_forward_hook(self._keep)
         self.network = network.eval().requires_grad_(False)
         cutoffs = network.model_args["cutoff"], network.model_args["threebody_cutoff"]  # Å
         self.graphs = GraphConvertor("m3gnet", cutoffs[0], True, cutoffs[1])
-        self._rows = torch.empty(0)
+        self._rows: list[torch.Tensor] = []  # of the last batch, by layer
 
-    def _keep(self, module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        self._rows = args[0]
+    def _keep_embedding(self, module: torch.nn.Module, args: Any, rows: torch.Tensor) -> None:
+        self._rows = [rows]
+
+    def _keep(self, block: torch.nn.Module, args: Any, output: tuple[torch.Tensor, Any]) -> None:
+        self._rows.append(output[0])
 
     def prepare(self, system: System) -> Data:
         """Return the graph of the structure.
@@ -92,9 +98,13 @@ class FamilyEncoder(Encoder):
         energies = self.network(
             batch_to_dict(Batch.from_data_list(list(items)), device=self.device)
         )
-        rows = torch.split(self._rows.cpu(), [self.size(item) for item in items])
-        vectors = {name: [atoms.numpy() for atoms in rows] for name in representations}
-        return vectors | {ENERGY: energies.tolist()}
+        sizes = [self.size(item) for item in items]
+        rows = {f"layer-{i}": layer for i, layer in enumerate(self._rows)}
+        rows["last_hidden"] = self._rows[-1]
+        found: dict[str, list[Any]] = {ENERGY: energies.tolist()}
+        for name in representations:
+            found[name] = [atoms.numpy() for atoms in torch.split(rows[name].cpu(), sizes)]
+        return found
 
 
 def trained(path: Path, device: str) -> M3Gnet:
