@@ -53,7 +53,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         if "classification_head" not in name
     }
     torch.save({"model": learned}, checkpoint)
-    return dict.fromkeys(("last_hidden", "cls"), network.args.encoder_embed_dim)
+    names = [each["name"] for each in model["representation"]]
+    return dict.fromkeys(names, network.args.encoder_embed_dim)
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
@@ -68,8 +69,9 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
             use_cuda=False,
             pretrained_model_path=checkpoint,
         )
+        layers = keep_layers(package.model)
         found = package.get_repr([system.smiles], return_atomic_reprs=True)
-        return means(found, None)
+        return means(found, layers, None)
     without = model["options"]["remove_hs"]
     package = UniMolRepr(
         data_type="molecule",
@@ -78,19 +80,35 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
         pretrained_model_path=checkpoint,
         pretrained_dict_path=rest[0],
     )
+    layers = keep_layers(package.model)
     symbols = [SYMBOLS[number - 1] for number in system.numbers]
     found = package.get_repr(
         {"atoms": [symbols], "coordinates": [system.positions]}, return_atomic_reprs=True
     )
-    return means(found, sum(symbol != "H" for symbol in symbols) if without else len(symbols))
+    count = sum(symbol != "H" for symbol in symbols) if without else len(symbols)
+    return means(found, layers, count)
 
 
-def means(found: Mapping[str, Any], count: int | None) -> dict[str, np.ndarray]:
+def keep_layers(network: torch.nn.Module) -> list[np.ndarray]:
+    """Return the list that the next call fills with what is before the layers and after each."""
+    kept: list[np.ndarray] = []
+    norm = "layer_norm" if isinstance(network, UniMolV2Model) else "emb_layer_norm"
+    getattr(network.encoder, norm).register_forward_hook(
+        lambda _, __, states: kept.append(states[0].numpy())
+    )
+    for layer in network.encoder.layers:
+        layer.register_forward_hook(lambda _, __, found: kept.append(found[0][0].numpy()))
+    return kept
+
+
+def means(
+    found: Mapping[str, Any], layers: list[np.ndarray], count: int | None
+) -> dict[str, np.ndarray]:
     """Return the vectors of the only molecule, from its first `count` rows.
 
-    Uni-Mol's last row is that of [SEP].
+    Uni-Mol's last row is that of [SEP]. In the layers, the first row is that of a token.
     """
-    return {
-        "last_hidden": np.array(found["atomic_reprs"][0])[:count].mean(axis=0),
-        "cls": np.array(found["cls_repr"][0]),
-    }
+    atoms = np.array(found["atomic_reprs"][0])[:count]
+    last = {"last_hidden": atoms.mean(axis=0), "cls": np.array(found["cls_repr"][0])}
+    inner = {f"layer-{i}": rows[1 : len(atoms) + 1].mean(0) for i, rows in enumerate(layers[:-1])}
+    return last | inner | {f"layer-{len(layers) - 1}": last["last_hidden"]}

@@ -36,8 +36,9 @@ class FamilyEncoder(Encoder):
     """A network of Uni-Mol or Uni-Mol2, or its untrained twin.
 
     The representations are `last_hidden`, per atom, and `cls`, the state of the token before the
-    atoms. Uni-Mol reads a structure's atoms. Uni-Mol2 needs bonds, so it reads a SMILES and the
-    package's conformer of it.
+    atoms. `layer-0` is what the first layer reads of the atoms, `layer-1` and so on are their
+    hidden states after each layer, and the last one is `last_hidden`. Uni-Mol reads a structure's
+    atoms. Uni-Mol2 needs bonds, so it reads a SMILES and the package's conformer of it.
 
     The untrained twin is what the package's constructor makes of an empty checkpoint after
     torch.manual_seed. In the constructor of Uni-Mol2 every layer adds nothing at first: its twin
@@ -59,6 +60,12 @@ class FamilyEncoder(Encoder):
         else:
             network = untrained(model["options"], paths, untrained_seed)
         self.network = network.to(device).eval().requires_grad_(False)
+        self._read: list[torch.Tensor] = []  # by the layers, in the last forward pass
+        for layer in network.encoder.layers:
+            layer.register_forward_pre_hook(self._keep)
+
+    def _keep(self, layer: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._read.append(args[0])
 
     def prepare(self, system: System) -> dict[str, np.ndarray]:
         """Return tokens, distances or positions in Å, and kinds of pairs."""
@@ -122,14 +129,17 @@ class FamilyEncoder(Encoder):
         """
         batch, _ = self.network.batch_collate_fn([(item, 0) for item in items])
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        self._read.clear()
         found = self.network(**batch, return_repr=True, return_atomic_reprs=True)
-        atoms = [
-            rows[: self.size(item)] for rows, item in zip(found["atomic_reprs"], items, strict=True)
-        ]
-        pairs = zip(atoms, found["cls_repr"], strict=True)
-        return [
-            {"last_hidden": rows.cpu().numpy(), "cls": cls.cpu().numpy()} for rows, cls in pairs
-        ]
+        vectors = []
+        for i, item in enumerate(items):
+            count = self.size(item)
+            last = found["atomic_reprs"][i][:count]
+            rows = [layer[i, 1 : count + 1] for layer in self._read]  # a token is before the atoms
+            named = {f"layer-{number}": layer for number, layer in enumerate([*rows, last])}
+            named |= {"last_hidden": last, "cls": found["cls_repr"][i]}
+            vectors.append({name: tensor.cpu().numpy() for name, tensor in named.items()})
+        return vectors
 
 
 def build(options: Mapping[str, Any], paths: Sequence[Path]) -> torch.nn.Module:
