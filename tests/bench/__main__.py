@@ -23,6 +23,7 @@ from tests.bench import (
     novelty,
     page,
     paper,
+    probes,
     rows,
     sql,
     strips,
@@ -87,6 +88,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     "novelty": (
         lambda options: novelty.run(_size(options, novelty.SIZE)),
         f"novelty, duplicates and a selection of many systems ({novelty.SIZE}); 10 minutes",
+    ),
+    "probes": (
+        lambda options: probes.run(_size(options, probes.SIZE)),
+        f"a label read from every model, against five minutes and scikit-learn ({probes.SIZE}); "
+        "15 minutes",
     ),
     "chance": (
         lambda options: chance.run(),
