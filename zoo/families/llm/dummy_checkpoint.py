@@ -20,11 +20,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from zoo.encoder import System
 
-WIDTH, LAYERS, EXPERTS = 64, 2, 4
+WIDTH, EXPERTS = 64, 4
 FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # the values of three bits; a fourth bit is the sign
 SIZES = {"head_dim": 16, "hidden_size": WIDTH, "num_attention_heads": 4, "num_key_value_heads": 2}
 SIZES |= {
-    "num_hidden_layers": LAYERS,
     "hidden_act": "silu",
     "attention_dropout": 0.0,
     "initializer_range": 0.02,
@@ -60,12 +59,8 @@ FORMATS: dict[str, dict[str, Any]] = {
         "intermediate_size": WIDTH,
         "num_local_experts": EXPERTS,
     }
-    | {"num_experts_per_tok": 2, "attention_bias": True, "rms_norm_eps": 1e-5, "sliding_window": 16}
-    | {
-        "layer_types": ["sliding_attention", "full_attention"],
-        "swiglu_limit": 7.0,
-        "rope_theta": 150000.0,
-    }
+    | {"num_experts_per_tok": 2, "attention_bias": True, "rms_norm_eps": 1e-5, "sliding_window": 32}
+    | {"swiglu_limit": 7.0, "rope_theta": 150000.0}
     | {
         "rope_scaling": YARN | {"original_max_position_embeddings": 128},
         "quantization_config": {"quant_method": "mxfp4"},
@@ -99,7 +94,7 @@ SPECIAL = {
 
 
 def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
-    """Write every file of the card for a network with two layers of width 64.
+    """Write every file of the card for a network of width 64, with as many layers as the card has.
 
     Returns:
         The dimension of each representation.
@@ -115,9 +110,13 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
         "vocab_size": vocabulary,
         "bos_token_id": 256,
         "eos_token_id": 257,
+        "num_hidden_layers": len(model["layers"]["dimensions"]),
         **SIZES,
         **FORMATS[kind],
     }
+    if kind == "gpt_oss":
+        types = ["sliding_attention", "full_attention"]
+        config["layer_types"] = types * (config["num_hidden_layers"] // 2)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     # Not the seed of an untrained twin, because the twin's network would be this one.
     torch.manual_seed(1000 + seed)
@@ -126,7 +125,7 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     state = dict(network.state_dict())
     state = {"llama": dict, "qwen3_moe": one_by_one, "gpt_oss": in_four_bits}[kind](state)
     write_shards(folder, state, [name for name in names if name.endswith(".safetensors")])
-    return {"last_token": WIDTH, "mean": WIDTH}
+    return dict.fromkeys((r["name"] for r in model["representation"]), WIDTH)
 
 
 def write_tokenizer(folder: Path, kind: str, names: list[str]) -> None:
@@ -160,8 +159,8 @@ def one_by_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     Each expert has three matrices, while transformers holds two for all experts.
     """
     found = {key: value for key, value in state.items() if ".experts." not in key}
-    for layer in range(LAYERS):
-        place = f"model.layers.{layer}.mlp.experts"
+    for key in [key for key in state if key.endswith(".experts.gate_up_proj")]:
+        place = key.removesuffix(".gate_up_proj")
         gate, up = state[f"{place}.gate_up_proj"].chunk(2, dim=1)
         for expert in range(EXPERTS):
             found[f"{place}.{expert}.gate_proj.weight"] = gate[expert]
@@ -173,7 +172,8 @@ def one_by_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the state of gpt-oss with its experts as they are published.
 
-    Their numbers have 4 bits, two per byte, and 32 numbers of a row share one scale.
+    Their numbers have 4 bits, two per byte, and 32 numbers of a row share one scale. The scales are
+    small: where bfloat16 rounds the router to another expert, all layers after it would differ.
     """
     found = {}
     for key, value in state.items():
@@ -183,7 +183,7 @@ def in_four_bits(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
                 256, (experts, rows, columns // 32, 16), dtype=torch.uint8
             )
             found[f"{key}_scales"] = torch.randint(
-                120, 125, (experts, rows, columns // 32), dtype=torch.uint8
+                114, 119, (experts, rows, columns // 32), dtype=torch.uint8
             )
         else:
             found[key] = value
@@ -225,7 +225,7 @@ def write_shards(folder: Path, state: dict[str, torch.Tensor], names: list[str])
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the last hidden states of one prompt from the whole network, without padding.
+    """Return the hidden states of one prompt from the whole network, without padding.
 
     The prompt is assembled here, one byte per token.
     """
@@ -243,8 +243,10 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
     tokens = torch.tensor([spell(kind, model["options"], text)])
     network = whole_network(folder, kind, getattr(torch, model["dtype"]))
     with torch.inference_mode():
-        hidden = network(tokens, output_hidden_states=True).hidden_states[-1][0].float()
-    return {"last_token": hidden[-1].numpy(), "mean": hidden.mean(0).numpy()}
+        states = network(tokens, output_hidden_states=True).hidden_states
+    layers = [hidden[0, -1].float().numpy() for hidden in states[1:]]
+    found = {"last_token": layers[-1], "mean": states[-1][0].float().mean(0).numpy()}
+    return found | {f"layer-{i}": vector for i, vector in enumerate(layers)}
 
 
 @functools.lru_cache(maxsize=1)

@@ -24,13 +24,16 @@ from zoo.encoder import Encoder, NotApplicable, System
 
 Options = Mapping[str, Any]
 ROLES = ("system", "user")
+LAYER = "layer-"  # begins the names of layers, which end in their number
 
 
 class FamilyEncoder(Encoder):
     """A language model, or its untrained twin.
 
     Both representations come from the last hidden states, after the final norm: `last_token` (d,)
-    and `mean` (tokens, d).
+    and `mean` (tokens, d). `layer-0` and so on are the hidden states of the last token after each
+    layer, (d,); the last of them is `last_token`. Before the first layer this token is the same in
+    every prompt, because the chat template ends with it.
 
     The options `system` and `user` are the two parts of the prompt, with the fields of FIELDS; an
     empty system part is left out. `decimals` rounds numbers in Å. `date` is given to a template
@@ -84,14 +87,20 @@ class FamilyEncoder(Encoder):
         tokens = pad_sequence(list(items), batch_first=True)
         lengths = torch.tensor([len(item) for item in items])
         mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long().to(self.device)
-        hidden = self.network(
-            tokens.to(self.device), attention_mask=mask, use_cache=False
-        ).last_hidden_state
+        output = self.network(
+            tokens.to(self.device),
+            attention_mask=mask,
+            use_cache=False,
+            output_hidden_states=any(name.startswith(LAYER) for name in representations),
+        )
         rows = [
             states[:n].float().cpu().numpy()
-            for states, n in zip(hidden, lengths.tolist(), strict=True)
+            for states, n in zip(output.last_hidden_state, lengths.tolist(), strict=True)
         ]
         found = {"last_token": [states[-1] for states in rows], "mean": rows}
+        ends = (torch.arange(len(items)), lengths - 1)
+        for i, states in enumerate((output.hidden_states or ())[1:]):
+            found[f"{LAYER}{i}"] = list(states[ends].float().cpu().numpy())
         return {name: found[name] for name in representations}
 
 
