@@ -27,9 +27,12 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     network = Network(model["options"])
+    # Rows of GraphSAGE have length 1; by the statistics of longer ones all would look alike.
+    unit = model["options"]["convolution"] == "graphsage"
+    size = model["options"]["width"] ** -0.5 if unit else 1.0
     for norm in network.batch_norms:
-        norm.running_mean.copy_(torch.randn(norm.num_features, generator=generator))
-        norm.running_var.copy_(torch.rand(norm.num_features, generator=generator) + 0.5)
+        norm.running_mean.copy_(torch.randn(norm.num_features, generator=generator) * size)
+        norm.running_var.copy_((torch.rand(norm.num_features, generator=generator) + 0.5) * size**2)
     path = folder / model["weights"]["files"][0]["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
