@@ -13,7 +13,8 @@ from tests.documents import ROOT, assert_prints, sql_blocks
 from tests.query.embed_accounts import LAYERED, MODELS
 
 ACCOUNTS = [ROOT / "docs" / name for name in ("account.md", "modalities.md", "inside.md")]
-BLOCKS = [block for account in ACCOUNTS for block in sql_blocks(account)]
+SHOWN = [*ACCOUNTS, ROOT / "query" / "README.md"]
+BLOCKS = [block for document in SHOWN for block in sql_blocks(document)]
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
 INSIDE = re.compile("layer|depth|:sum")  # in SQL that needs more than default representations
 # The systems of each dataset, from lines such as | `nci` | 500 | …
