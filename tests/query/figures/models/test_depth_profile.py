@@ -58,5 +58,5 @@ def test_the_report_compares_models_with_themselves(
 def test_nothing_to_draw(connection: Connection) -> None:
     with pytest.raises(NothingToDraw, match="no model has layers on molecules pooled by their max"):
         depth_profile(connection, "molecules", pooling="max")
-    with pytest.raises(NothingToDraw, match="no layer has a cknna on crystals: .*k = 70"):
-        depth_profile(connection, "crystals", k=70, permutations=0)
+    with pytest.raises(NothingToDraw, match="no layer has a cknna on molecules: .*k = 70"):
+        depth_profile(connection, "molecules", k=70, permutations=0)
