@@ -42,7 +42,7 @@ def run(size: Size) -> Iterator[Row]:
     yield Row(measure, taken, square * products, "s", 1.5)
     taken = _seconds(lambda: judge(x, n - few, How("mahalanobis", None)))
     yield Row("the same by 'mahalanobis' / bare products", taken, square * products, "s", 0.2)
-    for tolerance in (1e-3, 0.03):
+    for tolerance in (1e-3, 0.01, 0.03):
         taken = _seconds(lambda at=tolerance: _group(x, at, copies))
         yield Row(
             f"duplicates {name}, tolerance := {tolerance} / bare products",
