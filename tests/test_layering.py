@@ -26,8 +26,8 @@ FORBIDDEN = {
 OF_ZOO = {
     "schemas": {"zoo.errors", "zoo.files"},
     "query": {
-        *("zoo.code", "zoo.command_line", "zoo.errors", "zoo.files", "zoo.machine"),
-        *("zoo.terminal", "zoo.training_sets"),
+        *("zoo.code", "zoo.command_line", "zoo.encoder", "zoo.errors", "zoo.files"),
+        *("zoo.machine", "zoo.terminal", "zoo.training_sets"),
     },
 }
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from query.metrics.shared.estimates import RowMetric, require_rows
 from query.metrics.shared.estimating import Way, estimates, prepare_estimates
 from query.metrics.shared.exact import exact_values
 from query.metrics.shared.result import Alignment, Pair, compare_with_nulls, make_alignment
+from query.statistics.exchange import Exchange
 from query.statistics.interval import require_subsamples
 from query.statistics.null import permutations as draw_orders
 
@@ -34,6 +37,7 @@ def align_all(
     seed: int = 0,
     rows: int | None = None,
     null_of_best: bool = False,
+    exchange: Exchange | None = None,
 ) -> Iterator[tuple[str, Pair, Alignment]]:
     """Yield every metric of every pair of models, as metric, pair and alignment.
 
@@ -52,6 +56,7 @@ def align_all(
             estimate of metrics that would cost n²; None, or n and more, for exact values.
         null_of_best: Whether the null of all pairs is that of the best of them, which the best
             value has to be compared with. All pairs have to be given in the same direction.
+        exchange: Which rows may change places in the null, where they are nodes; None for any.
 
     Raises:
         ValueError: A parameter makes no sense.
@@ -68,10 +73,12 @@ def align_all(
     _expect(comparison, exact, len(exact) * len(wanted) * each_value, subsamples)
     drawn = None
     if estimated:
-        drawn = DrawnRows(comparison, rows or n, permutations=permutations, seed=seed)
+        drawn = DrawnRows(
+            comparison, rows or n, permutations=permutations, seed=seed, exchange=exchange
+        )
         prepare_estimates(drawn, estimated)
     comparison.prepare([metric for metric, _ in exact])
-    orders = draw_orders(n, permutations, seed) if permutations and n and exact else None
+    orders = _orders(n, permutations, seed, exchange) if permutations and n and exact else None
     for metric, way in chosen:
         if drawn is not None and (metric, way) in estimated:
             found = estimates(drawn, (metric, way), wanted, permutations, subsamples)
@@ -235,6 +242,12 @@ def bare_alignment(
     if result.value is None:
         raise Undefined(result.reason)
     return result.value
+
+
+def _orders(n: int, count: int, seed: int, exchange: Exchange | None) -> Tensor:
+    if exchange is None:
+        return draw_orders(n, count, seed)
+    return torch.from_numpy(exchange.orders([np.arange(n)], count, seed)).long()
 
 
 def _is_estimated(comparison: Comparison, way: Way, rows: int | None) -> bool:

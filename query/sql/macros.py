@@ -99,7 +99,7 @@ def _table_macro(name: str, function: TableFunction) -> Iterator[str]:
     declared = ", ".join(_declare(parameter) for parameter in function.parameters)
     if function.sql is None:
         values = ", ".join(
-            f"'{parameter.name}': {parameter.name}::{parameter.passed_as}"
+            f"'{parameter.name}': {parameter.quoted}::{parameter.passed_as}"
             for parameter in function.parameters
         )
         body = f"FROM __rows(__{name}(__caller(), {{{values}}}))"
@@ -111,8 +111,8 @@ def _table_macro(name: str, function: TableFunction) -> Iterator[str]:
 
 def _declare(parameter: Parameter) -> str:
     if parameter.default is REQUIRED:
-        return parameter.name
-    return f"{parameter.name} := {literal(parameter.default)}"
+        return parameter.quoted
+    return f"{parameter.quoted} := {literal(parameter.default)}"
 
 
 def _metric_macro(metric: Metric) -> Iterator[str]:

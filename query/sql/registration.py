@@ -110,7 +110,7 @@ def _table_function(function: TableFunction) -> _Function:
         except ValueError as error:
             return {"error": str(error), "rows": None}
 
-    fields = ", ".join(f"{each.name} {each.passed_as}" for each in function.parameters)
+    fields = ", ".join(f"{each.quoted} {each.passed_as}" for each in function.parameters)
     result = f"STRUCT(error VARCHAR, rows {function.struct}[])"
     return _Function(call, (CALLER, f"STRUCT({fields})"), result, is_arrow=False)
 

@@ -20,6 +20,7 @@ from query.engine.comparison import Comparison
 from query.engine.neighbors.finder import ListFinder
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.undefined import Undefined
+from query.statistics.exchange import Exchange
 from query.statistics.interval import subsets
 
 
@@ -33,7 +34,13 @@ class DrawnRows:
     """
 
     def __init__(
-        self, comparison: Comparison, count: int, *, permutations: int = 0, seed: int = 0
+        self,
+        comparison: Comparison,
+        count: int,
+        *,
+        permutations: int = 0,
+        seed: int = 0,
+        exchange: Exchange | None = None,
     ) -> None:
         """Draw the systems; nothing is searched yet.
 
@@ -42,9 +49,13 @@ class DrawnRows:
             count: The number of systems that are drawn, 1 to n.
             permutations: The number of shuffled pairings.
             seed: The seed of the systems and of the pairings.
+            exchange: Which rows may change places; None for any. Its systems are drawn as wholes.
         """
         self.comparison, self.n = comparison, comparison.n
-        self.rows = subsets(self.n, count, 1, seed)[0]
+        self._exchange = exchange
+        self.rows = (
+            subsets(self.n, count, 1, seed)[0] if exchange is None else exchange.draw(count, seed)
+        )
         self._permutations, self._seed = permutations, seed
         self._finder = self._make_finder(self.rows)
         self._extended: dict[tuple[int, int], Neighborhoods] = {}
@@ -58,9 +69,11 @@ class DrawnRows:
         Testing Statistical Hypotheses, theorem 15.2.1), so p-values from these are as exact as
         those from pairings of all systems with all.
         """
+        rest = np.setdiff1d(np.arange(self.n), self.rows, assume_unique=True)
+        if self._exchange is not None:
+            return self._exchange.orders([self.rows, rest], self._permutations, self._seed)
         generator = torch.Generator().manual_seed(self._seed)
         orders = np.empty((self._permutations, self.n), np.int32)
-        rest = np.setdiff1d(np.arange(self.n), self.rows, assume_unique=True)
         for order in orders:
             for part in (self.rows, rest):
                 order[part] = part[torch.randperm(len(part), generator=generator).numpy()]

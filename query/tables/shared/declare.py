@@ -52,6 +52,11 @@ class Parameter:
     argument: str | None = None
 
     @property
+    def quoted(self) -> str:
+        """The name as a declaration takes it; some words, such as `by`, are SQL's own there."""
+        return f'"{self.name}"'
+
+    @property
     def passed_as(self) -> str:
         """The SQL type in which the macro hands it to Python."""
         return _PASSED_AS.get(self.type, self.type)
