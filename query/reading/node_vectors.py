@@ -111,7 +111,7 @@ def read_nodes(
     a, b = (_read(connection, source, selection) for source in sources)
     every = pa.chunked_array([a.keys, b.keys]).combine_chunks().dictionary_encode()
     names = every.dictionary.to_pylist()
-    order = np.argsort(np.asarray(names, dtype=object), kind="stable") if names else []
+    order = np.argsort(np.array(names, dtype=object), kind="stable")
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
     codes = place[every.indices.to_numpy()]
