@@ -54,21 +54,21 @@ def old_name(name: str) -> str:
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
     """Return the energy and the mean node features of the package's ASE calculator.
 
-    The calculator runs every head with its gradients.
+    The calculator runs every head with its gradients. Features of inner layers are those that the
+    next layer is given.
     """
     path = str(folder / model["weights"]["files"][0]["path"])
     loaded = pretrained.load_model(
         network(model), path, "cpu", precision="float32-highest", compile=False
     )
-    kept = []
-    loaded.model.register_forward_hook(
-        lambda module, given, found: kept.append(found["node_features"])
-    )
+    kept: list[torch.Tensor] = []
+    for layer in loaded.model.gnn_stacks:
+        layer.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+    loaded.model.register_forward_hook(lambda _, __, found: kept.append(found["node_features"]))
     atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
     atoms.info = {"charge": float(system.charge or 0), "spin": float(system.spin or 1)}
     calculator = ORBCalculator(loaded, device="cpu", edge_method="knn_scipy")
     calculator.calculate(atoms)
-    return {
-        "last_hidden": kept[-1].detach().numpy().mean(axis=0),
-        "energy": calculator.results["energy"],
-    }
+    means = [rows.detach().numpy().mean(axis=0) for rows in kept]
+    layers = {f"layer-{i}": mean for i, mean in enumerate(means)}
+    return layers | {"last_hidden": means[-1], "energy": calculator.results["energy"]}

@@ -30,7 +30,9 @@ class FamilyEncoder(Encoder):
     """An Orb network, or its untrained twin.
 
     The representation `last_hidden` holds the node features that the heads read, (n_atoms, 256).
-    They change when the structure is rotated.
+    `layer-0` is the encoding of the atoms before any message, and `layer-1` and so on what each
+    message passing layer makes of it, the last of which is `last_hidden`. From the first message on
+    they change when the structure is rotated.
 
     The untrained twin is the package's own constructor after torch.manual_seed; it needs no file.
     The reference energies of the elements and the repulsion of near nuclei are part of the
@@ -54,6 +56,12 @@ class FamilyEncoder(Encoder):
             )
         self.precision = getattr(torch, dtype)
         self.network = network.to(device, self.precision).eval().requires_grad_(False)
+        self._rows: list[torch.Tensor] = []  # of the last batch, by layer
+        for layer in (network.model._encoder, *network.model.gnn_stacks):
+            layer.register_forward_hook(self._keep)
+
+    def _keep(self, layer: torch.nn.Module, args: Any, output: tuple[torch.Tensor, Any]) -> None:
+        self._rows.append(output[0])
 
     def prepare(self, system: System) -> AtomGraphs:
         """Return the graph of the nearest neighbors.
@@ -96,14 +104,18 @@ class FamilyEncoder(Encoder):
         Without the other heads, the conservative models need no gradients.
         """
         batch = batch_graphs(list(items)).to(self.device)
+        self._rows.clear()
         features = self.network.model(batch)["node_features"]
         energies = self.network.heads["energy"].predict(features, batch)
         if self.network.pair_repulsion:
             energies = energies + self.network.pair_repulsion_fn(batch)["energy"]
-        rows = torch.split(features.cpu(), [self.size(item) for item in items])
-        return {name: [atoms.numpy() for atoms in rows] for name in representations} | {
-            ENERGY: energies.tolist()
-        }
+        rows = {f"layer-{i}": layer for i, layer in enumerate(self._rows)}
+        rows["last_hidden"] = features
+        sizes = [self.size(item) for item in items]
+        found: dict[str, list[Any]] = {ENERGY: energies.tolist()}
+        for name in representations:
+            found[name] = [atoms.numpy() for atoms in torch.split(rows[name].cpu(), sizes)]
+        return found
 
 
 def build(options: Mapping[str, Any]) -> tuple[torch.nn.Module, SystemConfig]:
