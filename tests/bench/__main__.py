@@ -74,8 +74,8 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
     ),
     "layers": (
         lambda options: layers.run(),
-        "all layers of a model against the default one, and of two models against one pair of "
-        "them; 3 minutes",
+        "all layers of a model against the default one, and all pairs of layers against the search "
+        "and the pairs that they need; 5 minutes",
     ),
     "strips": (
         lambda options: strips.run(_size(options, strips.SIZE)),

@@ -1,4 +1,4 @@
-"""All layers of a model against its default one, and all pairs of layers against one pair.
+"""All layers of a model against its default one, and all pairs of layers against what they need.
 
 All is measured in the processor's time, so that others may use the machine meanwhile.
 """
