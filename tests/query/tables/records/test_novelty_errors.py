@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from query.statements import ask
+
 HOW = "dataset := 'crystals', source := 'DFT'"
 
 
@@ -43,3 +45,11 @@ def test_models_without_an_answer_say_why(energies: duckdb.DuckDBPyConnection) -
     assert reasons["partial"].startswith("n = 0 systems have a vector, a label and a prediction")
     with pytest.raises(duckdb.InvalidInputException, match="did you mean 'knn'"):
         energies.sql(f"FROM novelty_errors({HOW}, method := 'kn')").fetchall()
+
+
+def test_the_statement_asks_it_of_trained_models(energies: duckdb.DuckDBPyConnection) -> None:
+    found = ask(energies, "novelty_errors", dataset="crystals", source="DFT", k=3).rows
+    best = [row["spearman"] for row in found if row["spearman"] is not None]
+    assert best == sorted(best, reverse=True)
+    assert {"near", "far", "noise"} <= {row["model_id"] for row in found}
+    assert {(row["k"], row["reference"]) for row in found} == {(3, "crystals")}
