@@ -9,7 +9,7 @@ PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
 
 # The variables that each target takes. Others on its command line are refused: otherwise a slip would be ignored without a word.
-OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION
+OPTIONS          := DEVICE DTYPE BATCH LIMIT RUNTIME REPRESENTATION NODES
 info_takes       := MODEL
 weights_takes    := MODEL YES
 pin_takes        := MODEL DATASET AGAIN
@@ -57,7 +57,7 @@ $(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it o
 endif
 
 # These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
-SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED UNCOMMITTED,$(KNOWN))
+SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED UNCOMMITTED $(if $(filter matrix,$(GOALS)),,$(filter NODES,$(GIVEN))),$(KNOWN))
 UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
 ifneq ($(strip $(UNCLEAR)),)
 $(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
@@ -101,7 +101,7 @@ cluster = $(call typed,ON,on) $(call typed,PARTITION,partition) $(call typed,ACC
     $(call typed,AT_ONCE,at-once) $(call typed,PER_TASK,per-task) $(call typed,SBATCH,sbatch) \
     $(call typed,ADDRESS,address)
 options = $(own) $(call flag,DEVICE,device) $(call flag,DTYPE,dtype) $(call flag,BATCH,batch) $(call flag,LIMIT,limit) \
-    $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation) $(if $(NODES),--nodes)
+    $(call flag,RUNTIME,runtime) $(call flag,REPRESENTATION,representation) $(if $(filter NODES,$(GIVEN)),--nodes)
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -120,7 +120,7 @@ demo: install  ## embed crystals, molecules and proteins with models that need n
 	@echo '  make ingest MODEL=sevennet-0 DATASET=elements    another dataset (`make datasets` lists them)'
 	@echo '  make ingest MODEL=my-model DATASET=aflow VECTORS=my-vectors.parquet'
 
-ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1] [ON=slurm PARTITION= ACCOUNT= TIME= AT_ONCE= PER_TASK= SBATCH=] [ON=ray ADDRESS= AT_ONCE= PER_TASK=]
+ingest: install  ## MODEL=… DATASET=name|file|folder|'glob' [NAME= DEVICE= DTYPE= BATCH= LIMIT= RUNTIME= MEMORY= CPUS= TIMEOUT= REPRESENTATION= NODES=1 VECTORS= IDS= NUMBERED=1 TITLE= LICENSE= YES=1] [ON=slurm PARTITION= ACCOUNT= TIME= AT_ONCE= PER_TASK= SBATCH=] [ON=ray ADDRESS= AT_ONCE= PER_TASK=]
 	$(call given,MODEL,make ingest MODEL=chgnet-0.3.0 DATASET=aflow)
 	$(call given,DATASET,make ingest MODEL=$(MODEL) DATASET=aflow)
 	@$(MATTERZOO) ingest $(options) $(cluster) $(call flag,MEMORY,memory) $(call flag,CPUS,cpus) \

@@ -20,6 +20,7 @@ from tests.bench import (
     intervals,
     layers,
     loading,
+    nodes,
     novelty,
     page,
     paper,
@@ -76,6 +77,11 @@ NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {
         lambda options: layers.run(),
         "all layers of a model against the default one, and all pairs of layers against the search "
         "and the pairs that they need; 5 minutes",
+    ),
+    "nodes": (
+        lambda options: nodes.run(),
+        f"two models compared on {nodes.SYSTEMS * nodes.NODES:,} atoms against arrays in memory; "
+        "5 minutes",
     ),
     "strips": (
         lambda options: strips.run(_size(options, strips.SIZE)),
