@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 LEAST_FOLDS = 3  # one to be judged, one to choose a penalty on, one to fit
+LARGE = 1.5  # folds, from which on a group of that size makes them uneven
 LEAST_SYSTEMS = 10  # with a label, below which folds have next to nothing
 
 PROPERTY = Parameter(
@@ -141,14 +142,25 @@ def ask(
         labels = Property(
             labels.name, labels.unit, labels.source, selection, systems, labels.values[kept]
         )
-    left_out = int((~kept).sum())
-    warning = f"{left_out} systems have no {name} to be grouped by" if left_out else None
+    warning = _warning(found, name, folds)
     values = labels.values
     if labels.has_classes:
         values = (values == values.max()).astype(np.float64)
     numbers = found[kept]
     split = assign_folds(numbers, folds, seed) if numbers.size else numbers
     return Question(labels, values, numbers, split, name, normalize, seed, warning)
+
+
+def _warning(groups: Whole, name: str, folds: int) -> str | None:
+    """Return a sentence if systems have no group, or if one group is far more than a fold."""
+    kept = groups[groups >= 0]
+    told = []
+    if kept.size < groups.size:
+        told.append(f"{groups.size - kept.size} systems have no {name} to be grouped by")
+    largest = np.bincount(kept).max(initial=0) / max(kept.size, 1)
+    if largest > LARGE / folds:
+        told.append(f"one {name} has {largest:.0%} of the systems: folds differ in size")
+    return "; ".join(told) or None
 
 
 def datasets_asked(

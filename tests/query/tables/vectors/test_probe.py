@@ -98,6 +98,7 @@ def test_what_is_undefined_has_a_reason(labeled: Connection) -> None:
     }
     two = rows_of(labeled, f"FROM probe('seen', groups := 'high', models := ['base'], {how})")
     assert two["base"]["reason"] == "groups := 'high' makes 2 parts of these systems, expected 3"
+    assert two["base"]["warning"].endswith("% of the systems: folds differ in size")
     wrong = "method := ['logistic'], models := ['base']"
     (base, _) = rows_of(labeled, f"FROM probe('seen', {wrong}, {how})").values()
     assert base["reason"] == "'seen' has more than two values, so that it has no classes"
