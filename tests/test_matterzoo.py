@@ -13,7 +13,7 @@ import matterzoo as mz
 from zoo.command_line import ExtraMissing, missing_extra
 from zoo.places import ROOT
 
-HEAVY = {"torch", "numba", "scipy", "duckdb", "rdkit", "pymatgen", "ase", "matplotlib", "pydantic"}
+HEAVY = {"torch", "numba", "scipy", "duckdb", "rdkit", "pymatgen", "ase", "altair", "pydantic"}
 CRYSTALS = ["Fe", "Cu", "Al", "Si", "Ni", "elements/Au"]
 
 

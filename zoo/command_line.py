@@ -18,7 +18,7 @@ EXTRAS = {  # what a light installation lacks: {top-level module: the extra that
         ("ase", "docker", "huggingface_hub", "lmdb", "packaging", "pydantic", "pymatgen"), "ingest"
     ),
     **dict.fromkeys(("rdkit", "requests", "spglib", "uv"), "ingest"),
-    **dict.fromkeys(("matplotlib", "umap"), "report"),
+    **dict.fromkeys(("altair", "vl_convert", "umap"), "report"),
     **dict.fromkeys(("starlette", "uvicorn"), "serve"),
 }
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}

@@ -3,8 +3,8 @@
     query.figures.alignment_matrix(query.connect("matter.duckdb"), "aflow", metric="cka")
 
 Each figure draws the result of the statement in `query/statements/` that has its name, and keeps
-it: `plot.answer` has the SQL and the rows. A figure is loaded when it is first used, so that
-nothing else needs Matplotlib. README.md in this folder says how to add one.
+it: `chart.answer` has the SQL and the rows. A figure is loaded when it is first used, so that
+nothing else needs Altair. README.md in this folder says how to add one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from query.figures.drawing.plot import Plot
     from query.figures.drawing.questions import NothingToDraw
     from query.figures.models.alignment_across_datasets import alignment_across_datasets
     from query.figures.models.alignment_curve import alignment_curve
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NothingToDraw",
-    "Plot",
     "alignment_across_datasets",
     "alignment_curve",
     "alignment_matrix",
@@ -52,13 +50,10 @@ __all__ = [
 # The names that are defined elsewhere than in a module of the same name in `models`.
 _MODULES = {
     "NothingToDraw": "drawing.questions",
-    "Plot": "drawing.plot",
     "dimensions": "vectors.dimensions",
     "energy_errors": "records.energy_errors",
     "system_map": "vectors.system_map",
 }
-# What only figures need, by the name of the module.
-_PACKAGES = {"altair": "Altair", "matplotlib": "Matplotlib"}
 
 
 def __getattr__(name: str) -> Any:
@@ -68,11 +63,10 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(f"{__name__}.{_MODULES.get(name, f'models.{name}')}")
     except ModuleNotFoundError as error:
-        package = _PACKAGES.get((error.name or "").partition(".")[0])
-        if package is None:
+        if (error.name or "").partition(".")[0] != "altair":
             raise
         raise ModuleNotFoundError(
-            f"figures are drawn with {package}, which is not installed: "
+            "figures are drawn with Altair, which is not installed: "
             "pip install 'matterzoo[report]'",
             name=error.name,
         ) from error

@@ -36,7 +36,7 @@ _PROVENANCE = {
     "provenance_failures": "Systems without a vector, by reason",
 }
 # The packages that the numbers of the page depend on.
-_PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "matplotlib")
+_PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "altair")
 _KINDS = {
     "model": "trained model",
     "descriptor": "descriptor",

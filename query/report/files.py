@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterable
@@ -63,7 +64,7 @@ def write_report(
         connection: A connection that writes the CSV files.
         folder: The folder of the report.
         html: The page.
-        views: The figures; each that was drawn becomes SVG, PNG, CSV and SQL.
+        views: The figures; each that was drawn becomes JSON, CSV and SQL.
         tables: The tables; each becomes CSV and SQL.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,8 +90,8 @@ def write_report(
 
 def _write_view(folder: Path, view: View, connection: duckdb.DuckDBPyConnection) -> None:
     if view.image is not None:
-        (folder / f"{view.name}.svg").write_text(view.image.svg, encoding="utf-8")
-        (folder / f"{view.name}.png").write_bytes(view.image.png)
+        text = json.dumps(view.image.spec, ensure_ascii=False, indent=1)
+        (folder / f"{view.name}.json").write_text(text, encoding="utf-8")
         _write_answer(folder, view.name, view.image.answer, connection)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from query.figures.drawing.labels import format_number
 from query.metrics import find_metric
@@ -19,7 +19,19 @@ _SCORES = {MEASURED: "the error of energies (composition taken out)"}
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
-def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[str]]:
+class Finding(NamedTuple):
+    """A sentence about a figure.
+
+    Attributes:
+        section: The name of the section that has the figure.
+        text: The sentence.
+    """
+
+    section: str
+    text: str
+
+
+def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[Finding]]:
     """Return sentences about the figures, from the version that the page shows first.
 
     Args:
@@ -28,11 +40,12 @@ def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[str]]:
     Returns:
         By dataset, a sentence or two per section that has something to say.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Finding]] = {}
     for section in drawn:
         make = _SENTENCES.get(section.section.name, _nothing)
         for version, rows in _first_versions(section):
-            found.setdefault(_dataset(version), []).extend(make(rows))
+            sentences = [Finding(section.section.name, text) for text in make(rows)]
+            found.setdefault(_dataset(version), []).extend(sentences)
     return {dataset: sentences for dataset, sentences in found.items() if sentences}
 
 

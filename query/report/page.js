@@ -1,15 +1,16 @@
 "use strict";
-// Three things: tooltips of figures, by mouse or arrow keys; switches between the versions of a
-// figure; and copying SQL. A tooltip is [left, top, width, height, text], as fractions of the
-// figure, with width and height 0 for a point.
-const NEAR = 12; // px, how far from a point the mouse may be
-const CHUNK = 32768; // bytes, as many arguments as every browser lets a function have
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const tip = document.getElementById("tip"); // shows the text
-const mark = document.createElement("div"); // shows which point or cell it belongs to
+// Figures are drawn by Vega-Embed when they come near the window, as wide as there is room, in the
+// colors of the page. Besides: switches between the versions of a figure, the model that all
+// figures pick out, and copying SQL. Nothing is computed again, and nothing is fetched.
+const configs = "CONFIGS"; // of Vega-Lite: light and dark
+const MOST = 1.7; // how much wider than its natural size a panel may become
+const GROWN = 12; // px of room, below which a figure is not drawn again
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const pick = document.getElementById("pick");
 const unpacked = new Map();
+const drawn = new Map(); // by view: what Vega-Embed returned, and the room it was drawn for
 
-/** Return what a view carries, {image, tooltips}: gzip in base64, unpacked at its first use. */
+/** Return the specification that a view carries: gzip in base64, unpacked at its first use. */
 function unpack(view) {
   if (!unpacked.has(view)) {
     const text = atob(view.querySelector(".packed").textContent);
@@ -20,93 +21,89 @@ function unpack(view) {
   return unpacked.get(view);
 }
 
-/** Return the nearest point that is near, else the cell around the place. Lengths in px. */
-function find(tooltips, x, y, width, height) {
-  let best = null;
-  let least = NEAR;
-  for (const tooltip of tooltips) {
-    const distance = Math.hypot(tooltip[0] * width - x, tooltip[1] * height - y);
-    if (tooltip[2] === 0 && distance <= least) [best, least] = [tooltip, distance];
+/** Return the panels of a specification: charts that are not made of others side by side. */
+function panels(spec) {
+  const parts = spec.hconcat ?? spec.vconcat ?? spec.concat;
+  return parts === undefined ? [spec] : parts.flatMap(panels);
+}
+
+/** Return the pixels that panels take side by side, without axes and gaps. */
+function across(spec) {
+  const wide = (parts) => parts.reduce((sum, part) => sum + across(part), 0);
+  if (spec.hconcat) return wide(spec.hconcat);
+  if (spec.vconcat) return Math.max(...spec.vconcat.map(across));
+  if (spec.concat) return wide(spec.concat.slice(0, spec.columns));
+  return typeof spec.width === "number" ? spec.width : 0;
+}
+
+/** Put panels that stand side by side below each other. */
+function stack(spec) {
+  for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part);
+  if (spec.concat) spec.columns = Math.min(spec.columns, 2);
+  if (spec.hconcat === undefined) return;
+  spec.vconcat = spec.hconcat;
+  delete spec.hconcat;
+}
+
+/** Make panels wider or narrower; those that are square stay so. */
+function scale(spec, factor) {
+  for (const panel of panels(spec)) {
+    if (typeof panel.width !== "number") continue;
+    const square = typeof panel.height === "number" && Math.abs(panel.width - panel.height) < 2;
+    panel.width = Math.round(panel.width * factor);
+    if (square) panel.height = panel.width;
   }
-  const inside = ([left, top, wide, high]) => left * width <= x && x <= (left + wide) * width
-    && top * height <= y && y <= (top + high) * height;
-  return best ?? tooltips.find((tooltip) => tooltip[2] > 0 && inside(tooltip)) ?? null;
 }
 
-/** Return the tooltip to which the eye would go next in a direction (dx, dy). */
-function next(tooltips, from, dx, dy) {
-  let best = from;
-  let least = Infinity;
-  for (const tooltip of tooltips) {
-    const x = tooltip[0] + tooltip[2] / 2 - from[0] - from[2] / 2;
-    const y = tooltip[1] + tooltip[3] / 2 - from[1] - from[3] / 2;
-    const along = x * dx + y * dy;
-    const cost = along + 3 * Math.abs(x * dy - y * dx);
-    if (along > 1e-6 && cost < least) [best, least] = [tooltip, cost];
-  }
-  return best;
-}
-
-/** Show a tooltip beside its point or cell; hide what is shown if it is null. */
-function show(canvas, tooltip) {
-  if (tooltip === null) return hide();
-  canvas.tooltip = tooltip;
-  const box = canvas.getBoundingClientRect();
-  const [left, top, wide, high, text] = tooltip;
-  mark.className = wide > 0 ? "mark" : "mark point";
-  mark.style.left = `${100 * left}%`;
-  mark.style.top = `${100 * top}%`;
-  mark.style.width = wide > 0 ? `${100 * wide}%` : "";
-  mark.style.height = wide > 0 ? `${100 * high}%` : "";
-  canvas.append(mark);
-  tip.textContent = text;
-  tip.hidden = false;
-  const [x, y] = [box.left + left * box.width, box.top + top * box.height];
-  place("left", x, x + wide * box.width, tip.offsetWidth, innerWidth);
-  place("top", y, y + high * box.height, tip.offsetHeight, innerHeight);
-}
-
-/**
- * Place the tip along one side of the window: after the point or cell, before it if there is no
- * room, and always inside the window.
- */
-function place(side, begin, end, size, room) {
-  const gap = 14;
-  const start = end + gap + size <= room ? end + gap : begin - gap - size;
-  tip.style[side] = `${Math.max(8, Math.min(start, room - size - 8))}px`;
-}
-
-function hide() {
-  tip.hidden = true;
-  mark.remove();
-}
-
-/** Show tooltips under the mouse, and let the arrow keys walk from one to the next. */
-function listen(canvas) {
-  const view = canvas.closest(".view");
-  const point = async (event) => {
-    const { tooltips } = await unpack(view);
-    const box = canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    show(canvas, find(tooltips, x, y, box.width, box.height));
-  };
-  canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", point);
-  canvas.addEventListener("pointerleave", hide);
-  canvas.addEventListener("blur", hide);
-  canvas.addEventListener("keydown", async (event) => {
-    const step = STEPS[event.key];
-    if (event.key === "Escape") hide();
-    if (step === undefined) return;
-    event.preventDefault();
-    const { tooltips } = await unpack(view);
-    if (tooltips.length === 0) return;
-    show(canvas, canvas.tooltip ? next(tooltips, canvas.tooltip, ...step) : tooltips[0]);
+/** Draw a specification in an element and return what Vega-Embed made. */
+function embed(place, spec, room) {
+  const config = structuredClone(configs[dark.matches ? "dark" : "light"]);
+  config.background = "transparent";
+  config.legend.columns = Math.max(1, Math.min(5, Math.floor(room / 170)));
+  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
+  // The interpreter of expressions needs no code from texts, which the page's policy forbids.
+  return vegaEmbed(place, spec, {
+    ast: true, renderer: "svg", config, actions, tooltip: { theme: dark.matches ? "dark" : "light" },
   });
 }
 
+/** Draw a view as wide as there is room, unless it is hidden or drawn so already. */
+async function draw(view, again = false) {
+  const place = view.querySelector(".canvas");
+  if (place === null || view.hidden) return;
+  const room = place.clientWidth;
+  const before = drawn.get(view);
+  if (before && !again && Math.abs(before.room - room) < GROWN) return;
+  drawn.set(view, { ...before, room });
+  const spec = structuredClone(await unpack(view));
+  for (const param of spec.params ?? []) if (param.name === "model") delete param.bind;
+  before?.made?.finalize();
+  let made = await embed(place, spec, room);
+  const width = () => Number(place.querySelector("svg").getAttribute("width"));
+  if (width() > room && panels(spec).length > 1) {
+    stack(spec);
+    made.finalize();
+    made = await embed(place, spec, room);
+  }
+  const [plots, whole] = [across(spec), width()];
+  const factor = Math.min(MOST, (room - (whole - plots)) / plots);
+  if (plots > 0 && factor > 0.2 && Math.abs(factor - 1) > 0.02) {
+    scale(spec, factor);
+    made.finalize();
+    made = await embed(place, spec, room);
+  }
+  drawn.set(view, { made, room });
+  show(made);
+}
+
+/** Pick out the chosen model in a figure that knows models. */
+function show(made) {
+  const knows = (made.spec.params ?? []).some((param) => param.name === "model");
+  if (pick !== null && knows) made.view.signal("model", pick.value).runAsync();
+}
+
 /** Show the version that has this value of a switch, and as many other values as now. */
-async function choose(panel, changed, value) {
+function choose(panel, changed, value) {
   const checked = [...panel.querySelectorAll("input:checked")];
   const now = Object.fromEntries(checked.map((input) => [input.dataset.switch, input.value]));
   let best = null;
@@ -116,26 +113,25 @@ async function choose(panel, changed, value) {
     const equal = Object.keys(now).filter((key) => has[key] === now[key]).length;
     if (has[changed] === value && equal > most) [best, most] = [view, equal];
   }
-  await load(best);
   for (const view of panel.querySelectorAll(".view")) view.hidden = view !== best;
   const shown = JSON.parse(best.dataset.switches);
   for (const input of panel.querySelectorAll("input")) {
     input.checked = shown[input.dataset.switch] === input.value;
   }
-  hide();
+  disable(panel);
+  return draw(best);
 }
 
-/** Load the packed image of a view, unless it has been loaded or there is none. */
-async function load(view) {
-  const image = view.querySelector("img");
-  if (image === null || image.hasAttribute("src")) return;
-  const svg = new TextEncoder().encode((await unpack(view)).image);
-  let binary = "";
-  for (let i = 0; i < svg.length; i += CHUNK) {
-    binary += String.fromCharCode(...svg.subarray(i, i + CHUNK));
+/** Disable the choices that no version has together with what the first switch says. */
+function disable(panel) {
+  const versions = [...panel.querySelectorAll(".view")].map((v) => JSON.parse(v.dataset.switches));
+  const [first] = Object.keys(versions[0] ?? {});
+  const now = panel.querySelector(`input[data-switch="${first}"]:checked`)?.value;
+  for (const input of panel.querySelectorAll("input")) {
+    const { switch: name } = input.dataset;
+    const fits = (has) => has[name] === input.value && (now === undefined || has[first] === now);
+    input.disabled = name !== first && !versions.some(fits);
   }
-  image.src = `data:image/svg+xml;base64,${btoa(binary)}`;
-  await image.decode();
 }
 
 /** Copy the SQL after a button; without access to the clipboard, select it. */
@@ -150,12 +146,30 @@ async function copy(button) {
   }
 }
 
-for (const canvas of document.querySelectorAll(".canvas")) listen(canvas);
-for (const input of document.querySelectorAll(".switches input")) {
-  const panel = input.closest(".panel");
-  input.addEventListener("change", () => choose(panel, input.dataset.switch, input.value));
+/** Draw every figure that is near the window again, after its room or its colors changed. */
+function redraw(again) {
+  for (const view of drawn.keys()) draw(view, again);
+}
+
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (isIntersecting) draw(target.querySelector(".view:not([hidden])"));
+  }
+}, { rootMargin: "300px" });
+for (const panel of document.querySelectorAll(".panel")) {
+  if (panel.querySelector(".view") === null) continue;
+  disable(panel);
+  near.observe(panel);
+  for (const input of panel.querySelectorAll("input")) {
+    input.addEventListener("change", () => choose(panel, input.dataset.switch, input.value));
+  }
 }
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }
-addEventListener("scroll", hide, { passive: true });
+pick?.addEventListener("change", () => {
+  for (const { made } of drawn.values()) if (made) show(made);
+});
+dark.addEventListener("change", () => redraw(true));
+addEventListener("resize", () => redraw(false));
+addEventListener("beforeprint", () => document.querySelectorAll(".view:not([hidden])").forEach((view) => draw(view)));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -12,7 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from query.figures.drawing.plot import Tooltip
+from query.figures.drawing.theme import make_config
+from query.report.findings import Finding
 from query.report.html_table import html_table
 from query.report.views import DrawnSection, Image, View
 from query.statements import Answer
@@ -22,13 +24,7 @@ _STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
 # What marks a page as a report: only such a page is ever replaced.
 GENERATOR = '<meta name="generator" content="matterzoo">'
-_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-# The browser runs no script but ours and fetches nothing, whatever the names in a store hold.
-_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    f"script-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-)
-_INCH = 96  # CSS pixels
+_MODELS = ("model_a", "model_b", "row_of", "model")  # columns that hold names of models
 _PROVENANCE = ("provenance", "Where does all this come from?")
 
 
@@ -64,10 +60,35 @@ class Page:
     title: str
     facts: str
     warnings: Sequence[str]
-    findings: Mapping[str, Sequence[str]]
+    findings: Mapping[str, Sequence[Finding]]
     sections: Sequence[DrawnSection]
     tables: Sequence[Table]
     versions: str
+
+
+@functools.cache
+def _scripts() -> tuple[str, str]:
+    """Return Vega with its embedding, and our script."""
+    import vl_convert
+
+    vega = vl_convert.javascript_bundle()
+    if "</script" in vega:  # it would end there, and the rest would be text of the page
+        vega = vega.replace("</script", "<\\/script")
+    return vega, _SCRIPT.replace('"CONFIGS"', _configs())
+
+
+def _configs() -> str:
+    return json.dumps({"light": make_config(), "dark": make_config(dark=True)})
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """Let the browser run no script but ours, and fetch nothing."""
+    hashes = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes)
+    return (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        f"script-src {allowed}; base-uri 'none'; form-action 'none'"
+    )
 
 
 def render_page(page: Page) -> str:
@@ -76,12 +97,14 @@ def render_page(page: Page) -> str:
     Args:
         page: What it shows. All texts are escaped here.
     """
+    scripts = _scripts()
+    code = "".join(f"<script>{script}</script>\n" for script in scripts)
     sections = "".join(_section(drawn) for drawn in page.sections)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 {GENERATOR}
@@ -93,14 +116,12 @@ def render_page(page: Page) -> str:
 <header>
 <h1>{escape(page.title)}</h1>
 <p class="facts">{escape(page.facts)}</p>
-{_warnings(page.warnings)}{_findings(page.findings)}{_contents(page.sections)}
+{_warnings(page.warnings)}{_findings(page.findings)}{_contents(page.sections)}{_picker(page)}
 </header>
 <main>
 {sections}{_provenance(page.tables, page.versions)}
 </main>
-<div id="tip" role="status" hidden></div>
-<script>{_SCRIPT}</script>
-</body>
+{code}</body>
 </html>
 """
 
@@ -112,12 +133,11 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f'<div class="warning" role="alert">{lines}</div>\n'
 
 
-def _findings(findings: Mapping[str, Sequence[str]]) -> str:
+def _findings(findings: Mapping[str, Sequence[Finding]]) -> str:
     if not findings:
         return ""
     lists = "".join(
-        f"<div><h3>On {escape(on)}</h3>"
-        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></div>"
+        f"<div><h3>On {escape(on)}</h3><ul>{''.join(map(_finding, lines))}</ul></div>"
         for on, lines in findings.items()
     )
     return (
@@ -126,12 +146,38 @@ def _findings(findings: Mapping[str, Sequence[str]]) -> str:
     )
 
 
+def _finding(finding: Finding) -> str:
+    link = f'<a href="#{finding.section}">figure</a>'
+    return f"<li>{escape(finding.text)} {link}</li>"
+
+
 def _contents(sections: Iterable[DrawnSection]) -> str:
     entries = [(drawn.section.name, drawn.section.question) for drawn in sections] + [_PROVENANCE]
     lines = "".join(
         f'<li><a href="#{name}">{escape(question)}</a></li>' for name, question in entries
     )
     return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>'
+
+
+def _picker(page: Page) -> str:
+    """Return a choice of one model that all figures pick out, if they have any."""
+    names = {
+        name
+        for drawn in page.sections
+        for _, answer in drawn.answers()
+        for column in _MODELS
+        if column in answer.table.column_names
+        for name in answer.table.column(column).to_pylist()
+        if name
+    }
+    if not names:
+        return ""
+    options = "".join(f"<option>{escape(name)}</option>" for name in sorted(names))
+    return (
+        '<p class="picker"><label for="pick">Pick out a model in all figures</label> '
+        f'<select id="pick" autocomplete="off"><option value="">all models</option>{options}'
+        "</select></p>"
+    )
 
 
 def _section(drawn: DrawnSection) -> str:
@@ -183,38 +229,27 @@ def _switch(views: Sequence[View], name: str) -> str:
 def _view(view: View, *, first: bool) -> str:
     switches = escape(json.dumps(view.version.switches))
     hidden = "" if first else " hidden"
-    inside = (
-        _nothing(str(view.reason))
-        if view.image is None
-        else _figure(view.name, view.image, first=first)
-    )
+    inside = _nothing(str(view.reason)) if view.image is None else _figure(view.name, view.image)
     return (
         f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{hidden}>'
         f"{inside}</div>\n"
     )
 
 
-def _figure(name: str, image: Image, *, first: bool) -> str:
-    """Return an image with its links; of later versions, the image is packed until it is shown."""
-    title, wide, high = escape(image.title), image.width * _INCH, image.height * _INCH
-    svg = base64.b64encode(image.svg.encode()).decode()
-    source = f'src="data:image/svg+xml;base64,{svg}" ' if first else ""
-    tooltips = [_values(tooltip) for tooltip in image.tooltips]
-    packed = _pack({"image": None if first else image.svg, "tooltips": tooltips})
-    shown = f'<img {source}alt="{title}" width="{wide:.0f}" height="{high:.0f}">'
-    focus = f'tabindex="0" role="group" aria-label="{title}; arrow keys move between its points"'
+def _figure(name: str, image: Image) -> str:
+    """Return the place of a figure, with its title, its links, and its packed specification."""
+    notes = "".join(f"<span>{escape(note)}</span> " for note in image.notes)
+    # What the page itself shows, or what all figures share, is not repeated.
+    shared = ("title", "config", "usermeta", "$schema")
+    spec = {key: value for key, value in image.spec.items() if key not in shared}
+    spec["description"] = " ".join([f"{image.title}.", *image.notes])
     return (
-        f'<figure><div class="scroll"><div class="canvas" style="--wide:{wide:.0f}px" {focus}>'
-        f"{shown}</div></div>"
-        f"{_links(name, image.answer, ('svg', 'png', 'csv'))}</figure>"
-        f'<script type="application/octet-stream" class="packed">{packed}</script>'
+        f"<figure><figcaption><strong>{escape(image.title)}</strong> <small>{notes}</small>"
+        '</figcaption><div class="canvas"><noscript>The figure needs JavaScript, '
+        "which the page has in itself; its data are linked below.</noscript></div>"
+        f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
+        f'<script type="application/octet-stream" class="packed">{_pack(spec)}</script>'
     )
-
-
-def _values(tooltip: Tooltip) -> list[float | str]:
-    """Return left, top, width, height and text, as the script expects them."""
-    box = (tooltip.left, tooltip.top, tooltip.width, tooltip.height)
-    return [*(round(value, 5) for value in box), tooltip.text]
 
 
 def _pack(content: Any) -> str:

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from query.figures import NothingToDraw, Plot
-from query.figures.drawing.plot import Tooltip
+from query.figures import NothingToDraw
 from query.sql.output import error_sentence
 from query.statements import Answer
 from zoo.terminal import log
@@ -74,20 +73,14 @@ class Image:
 
     Attributes:
         title: What it shows, in a few words.
-        width: Inches.
-        height: Inches.
-        svg: The SVG document.
-        png: The PNG image.
-        tooltips: The texts of its points and cells.
+        notes: Small print, a sentence each.
+        spec: The specification of Vega-Lite, whole.
         answer: The SQL that was run, and its rows.
     """
 
     title: str
-    width: float
-    height: float
-    svg: str
-    png: bytes
-    tooltips: list[Tooltip]
+    notes: Sequence[str]
+    spec: Mapping[str, Any]
     answer: Answer
 
 
@@ -185,21 +178,7 @@ def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
         return reason
 
 
-def _render(plot: Any) -> Image:
-    if not isinstance(plot, Plot):
-        return _convert(plot)
-    width, height = plot.get_size_inches().tolist()
-    tooltips = plot.tooltips()
-    return Image(plot.title, width, height, plot.svg(), plot.png(), tooltips, plot.answer)
-
-
-def _convert(chart: Any) -> Image:
-    """Return a chart of Altair as it is on a page whose other figures are Matplotlib's."""
-    import vl_convert
-
+def _render(chart: Any) -> Image:
     spec = chart.to_dict(validate=False)
-    svg = vl_convert.vegalite_to_svg(spec)
-    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
-    width, height = (float(part) / 96 for part in size.groups()) if size else (6.0, 4.0)
-    title = spec["usermeta"]["title"]
-    return Image(title, width, height, svg, vl_convert.vegalite_to_png(spec), [], chart.answer)
+    about = spec["usermeta"]
+    return Image(about["title"], about["notes"], spec, chart.answer)

@@ -81,17 +81,17 @@ def fade_unless(*conditions: alt.Parameter | str, opacity: float = 1.0) -> alt.O
     return alt.OpacityValue(FADED, condition={"test": {"and": tests}, "value": opacity})
 
 
-def zoom(*axes: str) -> alt.Parameter:
+def zoom(name: str) -> alt.Parameter:
     """Return a selection by which a reader moves and zooms: drag, and turn the wheel with Shift.
 
     The wheel alone scrolls the page. A double click shows everything again.
 
     Args:
-        axes: "x", "y"; none is both.
+        name: Its name, which differs from panel to panel.
     """
     return alt.selection_interval(
+        name=name,
         bind="scales",
-        encodings=list(axes or ("x", "y")),
         zoom="wheel![event.shiftKey]",
         translate="[mousedown, window:mouseup] > window:mousemove!",
     )
@@ -104,6 +104,7 @@ def finish(
     *,
     notes: Iterable[str] = (),
     models: Iterable[str] = (),
+    capital: bool = True,
 ) -> Any:
     """Give a chart its title, its look, and the statement behind it.
 
@@ -113,12 +114,13 @@ def finish(
         title: What it shows, in a few words.
         notes: Small print, a sentence each: what is not drawn, what marks mean.
         models: Names to pick one from, where marks have a condition made by `picked`.
+        capital: Whether the title begins with a capital letter; not if it begins with a name.
 
     Returns:
         The chart, complete. Its "usermeta" has the statement and its SQL, also in files.
     """
     lines = [line for note in notes for line in textwrap.wrap(note, _LETTERS)]
-    title = title[0].upper() + title[1:]
+    title = title[0].upper() + title[1:] if capital else title
     header = alt.TitleParams(title, subtitle=lines) if lines else alt.TitleParams(title)
     names = sorted(set(models))
     if names:

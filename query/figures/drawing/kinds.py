@@ -42,7 +42,13 @@ def encode_kinds(column: str, looks: Mapping[str, Look], title: str | None = Non
     colors = alt.Scale(domain=names, range=[look.color for look in looks.values()])
     shapes = alt.Scale(domain=names, range=[look.shape for look in looks.values()])
     return Kinds(
-        alt.Color(column, type="nominal", scale=colors, title=title),
+        alt.Color(
+            column,
+            type="nominal",
+            scale=colors,
+            title=title,
+            legend=alt.Legend(symbolOpacity=1),
+        ),
         alt.Shape(column, type="nominal", scale=shapes, title=title),
         alt.selection_point(name=f"chosen_{column}", fields=[column], bind="legend"),
     )

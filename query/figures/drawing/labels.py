@@ -18,6 +18,10 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:.{digits}g}"
 
 
+_ERRORS = {
+    "_mae": "mean absolute error",
+    "_rmse": "root mean square error",
+}
 _METRICS = {
     "cknna": "CKNNA",
     "mutual_knn": "mutual k-NN",
@@ -37,6 +41,24 @@ def metric_label(metric: str) -> str:
         For example "CKNNA", or "distance correlation".
     """
     return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def score_label(score: str) -> str:
+    """Return what a score is called in words.
+
+    Args:
+        score: The name of a score, as in table scores: "energy_mae".
+
+    Returns:
+        For example "energy, mean absolute error".
+    """
+    measured = "composition_residual_mae"
+    if score == measured:
+        return "mean absolute error of energies, composition taken out"
+    for ending, words in _ERRORS.items():
+        if score.endswith(ending):
+            return f"{score.removesuffix(ending).replace('_', ' ')}, {words}"
+    return score.replace("_", " ")
 
 
 def direction_label(metric: str) -> str:

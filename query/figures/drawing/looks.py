@@ -1,6 +1,6 @@
-"""Colors and markers, the same for the same thing in every figure.
+"""Colors and shapes, the same for the same thing in every figure.
 
-Figures are readable in black and white and by the color-blind: kinds differ in marker and in color
+Figures are readable in black and white and by the color-blind: kinds differ in shape and in color
 (Okabe and Ito's), values differ in lightness (cividis).
 """
 
@@ -8,42 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
 # Okabe and Ito, Color Universal Design (2008), in an order that also differs in lightness; their
 # yellow is left out, as it is too light on white.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A5FBF", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
-# The same shapes in Vega: names of its own, or paths in a square from -1 to 1.
 _STAR = "M0,-1L.24,-.32L.95,-.31L.38,.12L.59,.81L0,.4L-.59,.81L-.38,.12L-.95,-.31L-.24,-.32Z"
 _TIMES = (
     "M-.9,-.55L-.55,-.9L0,-.35L.55,-.9L.9,-.55L.35,0L.9,.55L.55,.9L0,.35L-.55,.9L-.9,.55L-.35,0Z"
 )
-_SHAPES = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle-up",
-    "D": "diamond",
-    "v": "triangle-down",
-    "P": "cross",
-    "X": _TIMES,
-    "*": _STAR,
-    "<": "triangle-left",
-    ">": "triangle-right",
-    "p": "M0,-.9L.86,-.28L.53,.73L-.53,.73L-.86,-.28Z",
-    "h": "M.45,-.8L.9,0L.45,.8L-.45,.8L-.9,0L-.45,-.8Z",
-    "d": "M0,-1L.6,0L0,1L-.6,0Z",
-}
-SEQUENTIAL = "cividis"  # Matplotlib's name of the color map for values
-GRAY = "#6B6B6B"  # of words and of whatever has no kind; 4.5 : 1 on white and more
-# How words inside the axes look, readable on lines and points.
-WORDS: Any = {
-    "fontsize": 7,
-    "color": GRAY,
-    "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-}
+_PENTAGON = "M0,-.9L.86,-.28L.53,.73L-.53,.73L-.86,-.28Z"
+_HEXAGON = "M.45,-.8L.9,0L.45,.8L-.45,.8L-.9,0L-.45,-.8Z"
+_THIN = "M0,-1L.6,0L0,1L-.6,0Z"
+SHAPES = (
+    *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", _TIMES, _STAR),
+    *("triangle-left", "triangle-right", _PENTAGON, _HEXAGON),
+)
+GRAY = "#6B6B6B"  # of whatever has no kind; 3 : 1 and more on white and on dark
 
 
 @dataclass(frozen=True)
@@ -52,20 +34,15 @@ class Look:
 
     Attributes:
         color: A hexadecimal color, "#0072B2".
-        marker: A marker of Matplotlib, "o".
+        shape: A shape of Vega, "circle", or a path.
     """
 
     color: str
-    marker: str
-
-    @property
-    def shape(self) -> str:
-        """The marker as a shape of Vega."""
-        return _SHAPES[self.marker]
+    shape: str
 
 
 # Of what is of no family of models or descriptors: a control, where one is asked for.
-OTHER_LOOK = Look(GRAY, "d")
+OTHER_LOOK = Look(GRAY, _THIN)
 
 
 def assign_looks(names: Iterable[str]) -> dict[str, Look]:
@@ -73,14 +50,14 @@ def assign_looks(names: Iterable[str]) -> dict[str, Look]:
 
     Args:
         names: The names, in any order. Up to 96 different ones get looks that differ from each
-            other in color or marker.
+            other in color or shape.
 
     Returns:
         The looks by name, in alphabetical order; the same for the same set of names.
     """
     size = len(COLORS)
     return {
-        name: Look(COLORS[i % size], MARKERS[(i % size + i // size) % len(MARKERS)])
+        name: Look(COLORS[i % size], SHAPES[(i % size + i // size) % len(SHAPES)])
         for i, name in enumerate(sorted(set(names)))
     }
 

@@ -2,102 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+import altair as alt
 
+from query.figures.drawing.chart import fade_unless, inline, picked, tooltips, zoom
+from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.looks import GRAY, Look
-from query.figures.drawing.plot import Plot, Row
+from query.figures.drawing.questions import Row
 
 _MANY = 200  # pairs, from which on marks are small
+_CROSS = "cross-family"
 
 
-class Cloud(NamedTuple):
-    """What a point of the cloud is.
+@dataclass(frozen=True)
+class Cloud:
+    """What a point of a cloud is.
 
     Attributes:
-        across: The column that says how far right a point is.
-        up: The column that says how far up it is.
-        tooltip: The text of a row's tooltip.
+        x: How far right it is.
+        y: How far up it is.
+        columns: The columns that both are made of.
+        titles: What tooltips show, by column.
+        others: Further channels: how far it is moved aside.
     """
 
-    across: str
-    up: str
-    tooltip: Callable[[Row], str]
+    x: alt.X
+    y: alt.Y
+    columns: Sequence[str]
+    titles: Mapping[str, str]
+    others: Mapping[str, Any]
 
 
-def draw_pairs(
-    plot: Plot, axes: Axes, rows: Sequence[Row], cloud: Cloud, looks: Mapping[str, Look]
-) -> None:
+def encode_pairs(rows: Iterable[Row], looks: Mapping[str, Look]) -> Kinds:
+    """Make the encodings of pairs by the family of both models.
+
+    Args:
+        rows: All rows that are drawn, with family_a and family_b.
+        looks: The look of each family.
+
+    Returns:
+        The encodings, for the families that have a pair.
+    """
+    found = {_kind(row) for row in rows}
+    every = {**looks, _CROSS: Look(GRAY, "circle")}
+    kinds = {name: look for name, look in every.items() if name in found}
+    return encode_kinds("kind", kinds, "pairs of models of one family")
+
+
+def draw_pairs(rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0) -> list[alt.Chart]:
     """Draw one point per row that has both values.
 
     Args:
-        plot: The figure that gets the tooltips.
-        axes: Where the points are drawn.
         rows: One row per pair of models, with family_a and family_b.
         cloud: What a point is.
-        looks: The look of each family.
+        kinds: The encodings that `encode_pairs` made.
+        place: The panel's number in the figure; the first one listens to the legend.
+
+    Returns:
+        Two layers: cross-family pairs as rings, then same-family pairs.
     """
-    across, up, tooltip = cloud
-    defined = [row for row in rows if row[across] is not None and row[up] is not None]
-    size, alpha = (26, 1.0) if len(defined) <= _MANY else (10, 0.5)
-    cross = [row for row in defined if row["family_a"] != row["family_b"]]
-    axes.scatter(
-        [row[across] for row in cross],
-        [row[up] for row in cross],
-        size,
-        facecolors="none",
-        edgecolors=GRAY,
-        linewidths=0.6,
-        alpha=alpha,
-        label="cross-family",
-    )
-    for family, look in looks.items():
-        same = [row for row in defined if row["family_a"] == row["family_b"] == family]
-        xs, ys = [row[across] for row in same], [row[up] for row in same]
-        axes.scatter(
-            xs, ys, size, color=look.color, marker=look.marker, linewidths=0, label=family, zorder=3
+    defined = [
+        row | {"kind": _kind(row)}
+        for row in rows
+        if all(row[column] is not None for column in cloud.columns)
+    ]
+    size = 60 if len(defined) <= _MANY else 20
+    names = list(dict.fromkeys([*cloud.columns, *cloud.titles, "kind"]))
+    found = []
+    for cross in (True, False):
+        some = [row for row in defined if (row["kind"] == _CROSS) == cross]
+        marks = alt.Chart(inline(some, names)).mark_point(filled=not cross, size=size, clip=True)
+        opacity = fade_unless(picked("model_a", "model_b"), kinds.chosen)
+        found.append(
+            marks.encode(
+                x=cloud.x,
+                y=cloud.y,
+                color=kinds.color,
+                shape=kinds.shape,
+                opacity=opacity,
+                tooltip=tooltips(cloud.titles),
+                **cloud.others,
+            )
         )
-    xs, ys = [row[across] for row in defined], [row[up] for row in defined]
-    plot.add_tooltips(axes, xs, ys, map(tooltip, defined))
+    return [found[0], found[1] if place else found[1].add_params(kinds.chosen)]
 
 
-def add_pairs_legend(
-    plot: Plot, rows: Sequence[Row], looks: Mapping[str, Look], others: Sequence[Line2D] = ()
-) -> None:
-    """Add the legend of `draw_pairs`, for the families that have a pair.
+def zoomed(layers: Sequence[alt.Chart], place: int = 0) -> Any:
+    """Put layers into a panel that a reader can move and zoom.
 
     Args:
-        plot: The figure.
-        rows: The rows that were drawn.
-        looks: The look of each family.
-        others: Further entries: lines that have a label of their own.
+        layers: The layers, of which the first has both axes.
+        place: The panel's number in the figure.
     """
-    found = {row["family_a"] for row in rows if row["family_a"] == row["family_b"]}
-    ring = Line2D(
-        [], [], color=GRAY, marker="o", markerfacecolor="none", linestyle="", label="cross-family"
-    )
-    plot.add_legend(
-        {name: look for name, look in looks.items() if name in found},
-        [ring, *others],
-        title="same-family pairs",
-    )
+    return alt.layer(layers[0].add_params(zoom(f"zoom_{place}")), *layers[1:])
 
 
-def note_undefined(plot: Plot, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Add small print on pairs without a value: how many, and the most frequent reason.
+def _kind(row: Row) -> str:
+    family: str = row["family_a"]
+    return family if family == row["family_b"] else _CROSS
+
+
+def count_undefined(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+    """Return small print on pairs without a value: how many, and the most frequent reason.
 
     Args:
-        plot: The figure.
         rows: One row per pair of models, with reason.
         columns: The columns of which none may be NULL.
+
+    Returns:
+        A sentence, or none.
     """
     reasons = [row["reason"] for row in rows if any(row[column] is None for column in columns)]
-    if reasons:
-        most = max(sorted(set(reasons)), key=reasons.count)
-        plot.add_note(
-            f"{len(reasons)} of {len(rows)} pairs are undefined and not drawn; "
-            f"the most frequent reason: {most}"
-        )
+    if not reasons:
+        return []
+    most = max(sorted(set(reasons)), key=reasons.count)
+    return [
+        f"{len(reasons)} of {len(rows)} pairs are undefined and not drawn; "
+        f"the most frequent reason: {most}"
+    ]

@@ -31,6 +31,7 @@ def make_config(*, dark: bool = False) -> dict[str, Any]:
         "padding": 8,
         "title": _title(color),
         "axis": _axis(color),
+        "axisQuantitative": {"labelOverlap": "greedy", "labelSeparation": 6},
         "header": {"labelColor": color["ink"], "labelFontSize": 12, "titleColor": color["soft"]},
         "legend": _legend(color),
         "view": {"stroke": None, "continuousWidth": 420, "continuousHeight": 300},
@@ -79,7 +80,8 @@ def _legend(color: dict[str, str]) -> dict[str, Any]:
         "titleFontWeight": "normal",
         "labelFontSize": _SMALL,
         "titleFontSize": _SMALL,
-        "labelLimit": 240,
+        "labelLimit": 320,
+        "titleLimit": 420,
         "symbolSize": 70,
         "gradientStrokeWidth": 0,
     }

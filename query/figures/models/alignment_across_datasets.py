@@ -7,20 +7,32 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
 
-from query.figures.drawing.labels import format_number
-from query.figures.drawing.looks import GRAY, WORDS, family_looks
-from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs, note_undefined
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.chart import finish
+from query.figures.drawing.guides import axis_of, diagonal, level, word
+from query.figures.drawing.kinds import Kinds
+from query.figures.drawing.labels import metric_label
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs, zoomed
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
 
-_TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
+_SIDE = 320  # px of a panel
+_TITLES = {
+    "model_a": "model",
+    "model_b": "and",
+    "on_a": "on the first dataset",
+    "on_b": "on the second",
+    "calibrated_a": "calibrated on the first",
+    "calibrated_b": "calibrated on the second",
+    "n_a": "systems",
+    "k": "neighbors, k",
+}
 
 
-@styled
 def alignment_across_datasets(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
@@ -31,7 +43,7 @@ def alignment_across_datasets(
     k: int | None = None,
     seed: int | None = None,
     permutations: int | None = None,
-) -> Plot:
+) -> alt.HConcatChart:
     """Draw the alignment of each pair of models on one dataset against that on another.
 
     There is one panel per metric. Both datasets are narrowed to equally many systems, since values
@@ -49,7 +61,7 @@ def alignment_across_datasets(
             most of the time; None is 20.
 
     Returns:
-        The figure; `answer` has one row per pair and metric.
+        The chart; `answer` has one row per pair and metric.
 
     Raises:
         NothingToDraw: If fewer than two models have vectors on both datasets.
@@ -71,64 +83,69 @@ def alignment_across_datasets(
             f"two models with vectors on both {dataset_a} and {dataset_b} are needed: "
             "matterzoo ingest MODEL DATASET"
         )
-    metrics = sorted({row["metric"] for row in drawn})
-    title = f"{dataset_a} against {dataset_b}"
-    plot = Plot(answer, title, width=1.8 + 3.6 * len(metrics), height=4.1)
-    looks = family_looks(connection, dataset_a, dataset_b)
-    for axes, name in zip(plot.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        rows = [row for row in drawn if row["metric"] == name]
-        draw_pairs(plot, axes, rows, Cloud("on_a", "on_b", _tooltip), looks)
-        _draw_frame(axes, rows, (dataset_a, dataset_b))
-    add_pairs_legend(plot, drawn, looks)
-    note_undefined(plot, answer.rows, ("on_a", "on_b"))
-    return plot
+    kinds = encode_pairs(drawn, family_looks(connection, dataset_a, dataset_b))
+    panels = [
+        zoomed(
+            _panel(
+                [row for row in drawn if row["metric"] == name],
+                (dataset_a, dataset_b),
+                kinds,
+                place,
+            ),
+            place,
+        ).properties(width=_SIDE, height=_SIDE)
+        for place, name in enumerate(sorted({row["metric"] for row in drawn}))
+    ]
+    return finish(
+        alt.hconcat(*panels),
+        answer,
+        f"Alignment on {dataset_a} against {dataset_b}",
+        notes=count_undefined(answer.rows, ("on_a", "on_b")),
+        models=[row[name] for row in drawn for name in ("model_a", "model_b")],
+    )
 
 
-def _draw_frame(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
-    """Draw equal axes, the diagonal, what chance gives, and the counts on both sides."""
+def _panel(
+    drawn: Sequence[Row], datasets: Sequence[str], kinds: Kinds, place: int
+) -> list[alt.Chart]:
+    """Draw equal axes, the diagonal, what chance gives, the pairs, and the counts."""
     low = min(0.0, *(min(row["on_a"], row["on_b"]) for row in drawn)) - 0.03
     high = max(1.0, *(max(row["on_a"], row["on_b"]) for row in drawn)) + 0.03
-    axes.axline((0, 0), slope=1, color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    if drawn[0]["null_mean_a"] is not None:
-        _mark_chance(axes, drawn)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=drawn[0]["metric"])
-    axes.set(xticks=_TICKS, yticks=_TICKS)
-    axes.set(
-        xlabel=f"on {datasets[0]} (n = {drawn[0]['n_a']})",
-        ylabel=f"on {datasets[1]} (n = {drawn[0]['n_b']})",
-    )
-    _write_counts(axes, drawn, datasets)
+    metric = metric_label(drawn[0]["metric"])
+    ends = (low, high)
+    x = axis_of("on_a", f"{metric} on {datasets[0]} (n = {drawn[0]['n_a']})", ends)
+    y = axis_of("on_b", f"{metric} on {datasets[1]} (n = {drawn[0]['n_b']})", ends, across=False)
+    layers = [diagonal(x, y, ends), *_chance(x, y, drawn)]
+    layers += draw_pairs(drawn, Cloud(x, y, ("on_a", "on_b"), _TITLES, {}), kinds, place)
+    layers += _counts(drawn, datasets)
+    return layers
 
 
-def _mark_chance(axes: Axes, drawn: Sequence[Row]) -> None:
+def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:
+    if drawn[0]["null_mean_a"] is None:
+        return []
     across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
-    axes.axvline(across, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    axes.axhline(up, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    aside = axes.get_yaxis_transform()
-    axes.text(1.01, up, "chance", transform=aside, verticalalignment="center", **WORDS)
+    label = alt.Chart(alt.InlineData(values=[{"on_b": up, "text": "chance"}]))
+    words = label.mark_text(style="soft", align="left", dx=4).encode(
+        x=alt.value("width"), y=y, text="text:N"
+    )
+    return [level(x, across), level(y, up), words]
 
 
-def _write_counts(axes: Axes, drawn: Sequence[Row], datasets: Sequence[str]) -> None:
+def _counts(drawn: Sequence[Row], datasets: Sequence[str]) -> list[alt.Chart]:
     """Write on each side of the diagonal how many pairs are there."""
     above, below = (
         sum(side(row["on_b"], row["on_a"]) for row in drawn) for side in (operator.gt, operator.lt)
     )
     lower_is_closer = find_metric(drawn[0]["metric"]).lower_is_closer
     upper, lower = datasets if lower_is_closer else reversed(datasets)
-    small: Any = {"transform": axes.transAxes, **WORDS}
-    words = f"more alike on {upper}:\n{above} of {len(drawn)} pairs"
-    axes.text(0.03, 0.97, words, verticalalignment="top", **small)
-    words = f"more alike on {lower}:\n{below} of {len(drawn)} pairs"
-    axes.text(0.97, 0.1, words, horizontalalignment="right", **small)
-
-
-def _tooltip(row: Row) -> str:
-    values, calibrated = (
-        " and ".join(format_number(row[f"{column}_{side}"]) for side in "ab")
-        for column in ("on", "calibrated")
-    )
-    near = f", k = {row['k']}" if row["k"] is not None else ""
-    return (
-        f"{row['model_a']} · {row['model_b']}\n{row['metric']} {values}, calibrated {calibrated}\n"
-        f"n = {row['n_a']}{near}"
-    )
+    return [
+        word(f"more alike on {upper}:\n{above} of {len(drawn)} pairs", 8, 12),
+        word(
+            f"more alike on {lower}:\n{below} of {len(drawn)} pairs",
+            *("width", "height"),
+            align="right",
+            dx=-6,
+            dy=-52,
+        ),
+    ]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
 
-from query.figures.drawing.labels import direction_label, format_number
-from query.figures.drawing.looks import COLORS, GRAY, Look
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.chart import fade_unless, finish, inline, tooltips
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import direction_label, metric_label
+from query.figures.drawing.looks import COLORS, Look
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import Metric, find_metric
 from query.statements import ask
 
 _LOOKS = {
-    "highest": Look(COLORS[0], "o"),
-    "lowest": Look(COLORS[4], "s"),
-    "asked for": Look(COLORS[0], "o"),
+    "highest": Look(COLORS[0], "circle"),
+    "lowest": Look(COLORS[4], "square"),
+    "asked for": Look(COLORS[0], "circle"),
 }
 # What a pair's value means, by whether the metric is lower for closer models.
 _MEANINGS = {
@@ -25,11 +28,20 @@ _MEANINGS = {
     ("lowest", False): "least alike",
     ("lowest", True): "most alike",
 }
-_TICK_GAP = 0.09  # of an axis, between numbers along it
-_LABEL_GAP = 0.2  # of an axis, between labels of three lines
+_WIDTH, _HEIGHT = 340, 260  # px of a panel
+_ALONG = {"n": "systems, n", "k": "neighbors, k"}
+_TITLES = {
+    "line": "pair",
+    "n": "systems",
+    "k": "neighbors, k",
+    "value": "value",
+    "std": "± (standard deviation)",
+    "chance": "by chance",
+    "warning": "warning",
+}
+_UNDEFINED = {"line": "pair", "n": "systems", "k": "neighbors, k", "reason": "undefined"}
 
 
-@styled
 def alignment_curve(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -41,7 +53,7 @@ def alignment_curve(
     ns: Sequence[int] | None = None,
     ks: Sequence[int] | None = None,
     repeats: int | None = None,
-) -> Plot:
+) -> alt.HConcatChart:
     """Draw an alignment against the number of systems, and against k if the metric uses neighbors.
 
     Args:
@@ -57,7 +69,7 @@ def alignment_curve(
         repeats: How many random subsets per number of systems; None is 5.
 
     Returns:
-        The figure; `answer` has one row per pair, n and k.
+        The chart; `answer` has one row per pair, n and k.
 
     Raises:
         NothingToDraw: If no such pair has a value, or there are too few systems to take subsets.
@@ -75,18 +87,22 @@ def alignment_curve(
         repeats=repeats,
     )
     panels = _panels(answer.rows, dataset, metric)
-    width = 3.4 * len(panels) + 3.4
-    plot = Plot(answer, f"{metric} on {dataset}, by size", width=width, height=3.8)
-    grid = plot.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (along, rows) in zip(grid, panels, strict=True):
-        _draw(plot, axes, along, rows)
-    plot.axes[0].set_ylabel(f"{metric} ({direction_label(metric)})")
-    _label_pairs(plot.axes[-1], *panels[-1], find_metric(metric))
+    named = {row["pair"]: _name(row, find_metric(metric)) for row in answer.rows}
+    kinds = encode_kinds("line", {named[pair]: _LOOKS[pair] for pair in named}, "pair")
+    drawn = [
+        _panel([row | {"line": named[row["pair"]]} for row in rows], along, kinds, metric, place)
+        for place, (along, rows) in enumerate(panels)
+    ]
     subsets = max(row["repeats"] for row in answer.rows)
-    plot.add_note(
-        f"Dashed: by chance. Bands: ± one standard deviation over {subsets} random subsets."
+    return finish(
+        alt.hconcat(*drawn).resolve_scale(y="shared"),
+        answer,
+        f"{metric_label(metric)} on {dataset}, by size",
+        notes=[
+            f"Dashed: by chance. Bands: ± one standard deviation over {subsets} random subsets. "
+            "Rings: k is no neighborhood there. Crosses: undefined."
+        ],
     )
-    return plot
 
 
 def _panels(rows: Sequence[Row], dataset: str, metric: str) -> list[tuple[str, list[Row]]]:
@@ -110,79 +126,49 @@ def _panels(rows: Sequence[Row], dataset: str, metric: str) -> list[tuple[str, l
     return panels
 
 
-def _draw(plot: Plot, axes: Axes, along: str, rows: Sequence[Row]) -> None:
-    """Draw one line per pair, with its chance and its band."""
-    for pair in dict.fromkeys(row["pair"] for row in rows):
-        _draw_pair(plot, axes, along, [row for row in rows if row["pair"] == pair])
-    for row in rows:
-        if row["value"] is None:
-            _mark_undefined(plot, axes, row[along], row)
-    ticks = _sparse(sorted({row[along] for row in rows}))
-    axes.set_xscale("log")
-    axes.minorticks_off()
-    axes.set_xticks(ticks, [str(x) for x in ticks])
+def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: int) -> Any:
+    """Draw one line per pair, with its chance and its band, on a logarithmic axis."""
     fixed, other = ("k", "k_usual") if along == "n" else ("n", "n_all")
     values = sorted({row[other] for row in rows if row[other] is not None})
     at = f", at {fixed} = {' and '.join(map(str, values))}" if values else ""
-    axes.set_xlabel(f"{'systems, n' if along == 'n' else 'neighbors, k'}{at}")
-    axes.grid(True)
+    known = [
+        row | {"low": row["value"] - spread, "high": row["value"] + spread}
+        for row in rows
+        if row["value"] is not None
+        for spread in [row["std"] or 0.0]
+    ]
+    ticks = sorted({row[along] for row in rows})
+    x = alt.X(
+        f"{along}:Q",
+        title=f"{_ALONG[along]}{at}",
+        axis=alt.Axis(values=ticks, format="d", labelOverlap="greedy"),
+        scale=alt.Scale(type="log", domain=[ticks[0] / 1.1, ticks[-1] * 1.1], nice=False),
+    )
+    title = f"{metric_label(metric)} ({direction_label(metric)})"
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
+    columns = [*_TITLES, "low", "high"]
+    seen = {"x": x, "color": kinds.color, "opacity": fade_unless(kinds.chosen)}
+    base = alt.Chart(inline(known, columns)).encode(**seen)
+    band = alt.Chart(inline(known, columns)).encode(x=x, color=kinds.color)
+    lines = base.mark_line(strokeWidth=2).encode(y=y)
+    gaps = alt.Chart(inline([row for row in rows if row["value"] is None], list(_UNDEFINED)))
+    return alt.layer(
+        band.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+        base.mark_line(strokeDash=[5, 4], strokeWidth=1).encode(y=alt.Y("chance:Q", title=title)),
+        lines if place else lines.add_params(kinds.chosen),
+        *(
+            alt.Chart(inline([row for row in known if bool(row["warning"]) == hollow], columns))
+            .mark_point(filled=not hollow, size=60)
+            .encode(y=y, shape=kinds.shape, tooltip=tooltips(_TITLES), **seen)
+            for hollow in (False, True)
+        ),
+        gaps.mark_text(style="soft", text="×", fontSize=13, dy=-8).encode(
+            x=x, y=alt.value("height"), tooltip=tooltips(_UNDEFINED)
+        ),
+    ).properties(width=_WIDTH, height=_HEIGHT)
 
 
-def _draw_pair(plot: Plot, axes: Axes, along: str, rows: Sequence[Row]) -> None:
-    look = _LOOKS[rows[0]["pair"]]
-    line = [row for row in rows if row["value"] is not None]
-    xs, ys = [row[along] for row in line], [row["value"] for row in line]
-    chance = [row["chance"] for row in line]
-    axes.plot(xs, ys, color=look.color, marker=look.marker, markersize=5, linewidth=1.6)
-    axes.plot(xs, chance, color=look.color, linewidth=1, linestyle="--")
-    spread = [row["std"] or 0.0 for row in line]
-    low, high = ([y + sign * s for y, s in zip(ys, spread, strict=True)] for sign in (-1, 1))
-    axes.fill_between(xs, low, high, color=look.color, alpha=0.2, linewidth=0)
-    plot.add_tooltips(axes, xs, ys, map(_tooltip, line))
-
-
-def _mark_undefined(plot: Plot, axes: Axes, x: float, row: Row) -> None:
-    axes.axvspan(x / 1.06, x * 1.06, fill=False, hatch="////", edgecolor="#B5B5B5", linewidth=0)
-    plot.add_tooltips(axes, [x], [0.5], [_tooltip(row)])
-
-
-def _sparse(xs: Sequence[int]) -> list[int]:
-    """Return those of ascending numbers that have room along a logarithmic axis."""
-    least = (xs[-1] / xs[0]) ** _TICK_GAP
-    kept = [xs[0]]
-    for x in xs[1:]:
-        if x > least * kept[-1]:
-            kept.append(x)
-    return kept
-
-
-def _label_pairs(axes: Axes, along: str, rows: Sequence[Row], metric: Metric) -> None:
-    """Write the pairs' names right of their lines' ends, moved apart where they would collide."""
-    # Rows ascend, so the last one of each pair stays.
-    ends = {row["pair"]: row for row in rows if row["value"] is not None}
-    low, high = axes.get_ylim()
-    floor = -1.0
-    for pair, row in sorted(ends.items(), key=lambda item: item[1]["value"]):
-        place = max((row["value"] - low) / (high - low), floor + _LABEL_GAP)
-        floor = place
-        meaning = _MEANINGS.get((pair, metric.lower_is_closer), pair)
-        axes.annotate(
-            f"{meaning}:\n{row['model_a']} {'·' if metric.symmetric else '→'}\n{row['model_b']}",
-            (row[along], row["value"]),
-            (1.06, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=7.5,
-            color=_LOOKS[pair].color,
-            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6},
-        )
-
-
-def _tooltip(row: Row) -> str:
-    where = f"n = {row['n']}" + ("" if row["k"] is None else f", k = {row['k']}")
-    value = f"{row['metric']} {format_number(row['value'])}"
-    pair = f"{row['model_a']} · {row['model_b']}\n{where}: {value}"
-    if row["value"] is None:
-        return f"{pair}: {row['reason']}"
-    std = "" if row["std"] is None else f" ± {format_number(row['std'], 2)}"
-    return f"{pair}{std}, by chance {format_number(row['chance'])}"
+def _name(row: Row, metric: Metric) -> str:
+    """Return what a pair's value means, and its models."""
+    meaning = _MEANINGS.get((row["pair"], metric.lower_is_closer), row["pair"])
+    return f"{meaning}: {row['model_a']} {'·' if metric.symmetric else '→'} {row['model_b']}"

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from query.figures.drawing.labels import format_number, sample_label
-from query.figures.drawing.looks import COLORS, GRAY, assign_looks
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.chart import fade_unless, finish, inline, tooltips
+from query.figures.drawing.guides import axis_of, level
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import metric_label, sample_label
+from query.figures.drawing.looks import COLORS, assign_looks
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _WRONG = COLORS[4]  # the color of what does not hold
-_LINE = 0.42  # inches per control
-_COLUMN = 0.86  # inches per metric
+_LINE = 11  # px per value
+_COLUMN = 72  # px per metric in the table
+_TITLES = {
+    "control_of": "reference",
+    "control": "control",
+    "metric": "metric",
+    "value": "value",
+    "verdict": "verdict",
+    "chance_low": "by chance from",
+    "chance_high": "to",
+    "itself": "reference with itself",
+    "p_value": "p",
+    "n": "systems",
+    "reason": "undefined",
+}
 _EXPECTED = {
     "same": "should be the same",
     "chance": "should be chance",
@@ -23,7 +39,6 @@ _EXPECTED = {
 }
 
 
-@styled
 def control_alignment(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -31,7 +46,7 @@ def control_alignment(
     metric: str | None = None,
     k: int | None = None,
     permutations: int | None = None,
-) -> Plot:
+) -> alt.HConcatChart:
     """Draw the alignment of each control with its reference, against what it must be.
 
     Left, where each value lies between chance (0) and the reference with itself (1); the gray bars
@@ -46,7 +61,7 @@ def control_alignment(
         permutations: Random pairings per control, for the value by chance; None is 999.
 
     Returns:
-        The figure; `answer` has one row per control and metric.
+        The chart; `answer` has one row per control and metric.
 
     Raises:
         NothingToDraw: If the store has no controls.
@@ -63,109 +78,112 @@ def control_alignment(
         raise NothingToDraw(
             f"no controls on {dataset}: matterzoo ingest bundled {dataset} embeds them, too"
         )
-    metrics = list(dict.fromkeys(row["metric"] for row in answer.rows))
-    names = list(dict.fromkeys(row["control"] for row in answer.rows))
-    good = sum(row["holds"] for row in answer.rows)
-    title = f"Controls on {dataset}: {good} of {len(answer.rows)} as expected"
-    plot = Plot(answer, title, width=5.6 + _COLUMN * len(metrics), height=1.7 + _LINE * len(names))
-    ratios = (3.8, _COLUMN * len(metrics))
-    left, right = plot.subplots(1, 2, sharey=True, width_ratios=ratios)
-    _draw_values(plot, left, answer.rows, names, metrics)
-    _draw_table(plot, right, answer.rows, names, metrics)
-    expected = {row["control"]: _EXPECTED[row["expected"]] for row in answer.rows}
-    labels = [f"{name}\n{expected[name]}" for name in names]
-    left.set_yticks(range(len(names)), labels, fontsize=7.5)
-    left.set_ylim(len(names) - 0.5, -0.5)
-    return plot
-
-
-def _draw_values(
-    plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
-) -> None:
-    """Draw, as one line per control and metric, the value and its null."""
-    step = 0.76 / len(metrics)
-    for row in rows:
-        middle = names.index(row["control"])
-        y = middle + (metrics.index(row["metric"]) - (len(metrics) - 1) / 2) * step
-        _draw_value(plot, axes, row, y, step, metrics)
-    for place in (0, 1):
-        axes.axvline(place, color=GRAY, linewidth=0.8, linestyle=":", zorder=0)
-    for y in range(1, len(names)):
-        axes.axhline(y - 0.5, color="#E3E3E3", linewidth=0.6)
-    axes.set_xticks([0, 0.5, 1], ["chance", "half way", "the same"])
-    null = "gray: permutation null, mean ± 2 standard deviations"
-    axes.set_xlabel(f"{null}\n{sample_label(rows)}", fontsize=8)
-    axes.tick_params(axis="y", length=0)
-
-
-def _draw_value(
-    plot: Plot, axes: Axes, row: Row, y: float, step: float, metrics: Sequence[str]
-) -> None:
-    way = None if row["value"] is None else row["itself"] - row["null_mean"]
-    if not way:
-        axes.add_patch(_hatched(-0.03, y - step / 2, 1.06, step))
-        plot.add_tooltips(axes, [0.5], [y], [_tooltip(row)])
-        return
-    start, end = ((row[side] - row["null_mean"]) / way for side in ("chance_low", "chance_high"))
-    axes.barh(y, end - start, left=start, height=step, color="#C9C9C9", linewidth=0)
-    place, look = (row["value"] - row["null_mean"]) / way, assign_looks(metrics)[row["metric"]]
-    edge, size = (look.color, 4.5) if row["holds"] else ("black", 9)
-    axes.plot(place, y, color=look.color, marker=look.marker, markersize=size, markeredgecolor=edge)
-    plot.add_tooltips(axes, [place], [y], [_tooltip(row)])
-
-
-def _draw_table(
-    plot: Plot, axes: Axes, rows: Sequence[Row], names: Sequence[str], metrics: Sequence[str]
-) -> None:
-    """Draw one cell per control and metric, with the value and whether it holds."""
-    texts = [["" for _ in metrics] for _ in names]
-    for row in rows:
-        x, y = metrics.index(row["metric"]), names.index(row["control"])
-        _draw_cell(axes, row, x, y)
-        texts[y][x] = _tooltip(row)
-    plot.add_cell_tooltips(axes, texts)
-    looks = assign_looks(metrics)
-    for x, name in enumerate(metrics):
-        look = looks[name]
-        axes.plot(x, -0.75, color=look.color, marker=look.marker, markersize=6, clip_on=False)
-        axes.annotate(
-            name.replace("_", "\n"),
-            (x, -0.75),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7.5,
-            annotation_clip=False,
-        )
-    axes.set_xlim(-0.5, len(metrics) - 0.5)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    axes.tick_params(axis="y", length=0, labelleft=False)
-
-
-def _draw_cell(axes: Axes, row: Row, x: int, y: int) -> None:
-    sign, color = ("✓", "black") if row["holds"] else ("✗", _WRONG)
-    weight = "normal" if row["holds"] else "bold"
-    value = "undefined" if row["value"] is None else f"{row['value']:.3f}"
-    text = f"{sign} {value}"
-    axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color, weight=weight)
-    if not row["holds"]:
-        corner = (x - 0.46, y - 0.42)
-        axes.add_patch(Rectangle(corner, 0.92, 0.84, fill=False, edgecolor=_WRONG, linewidth=1.5))
-
-
-def _hatched(x: float, y: float, width: float, height: float) -> Rectangle:
-    return Rectangle(
-        (x, y), width, height, fill=False, hatch="////", edgecolor="#B5B5B5", linewidth=0
+    looks = {metric_label(name): look for name, look in _looks(answer.rows).items()}
+    kinds = encode_kinds("metric", looks)
+    expected = {
+        row["control"]: f"{row['control']}, {_EXPECTED[row['expected']]}" for row in answer.rows
+    }
+    rows = [
+        row | {"metric": metric_label(row["metric"]), "line": expected[row["control"]]}
+        for row in answer.rows
+    ]
+    good = sum(row["holds"] for row in rows)
+    down = alt.Y(
+        "line:N",
+        title=None,
+        sort=list(expected.values()),
+        scale=alt.Scale(type="band", paddingInner=0.15, domain=list(expected.values())),
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=330),
+    )
+    return finish(
+        alt.hconcat(
+            _values(rows, down, kinds),
+            _table(rows, list(expected.values()), list(looks)),
+            spacing=16,
+        ).resolve_scale(y="shared"),
+        answer,
+        f"Controls on {dataset}: {good} of {len(rows)} as expected",
+        notes=[f"Gray: by chance, mean ± 2 standard deviations ({sample_label(rows)})."],
     )
 
 
-def _tooltip(row: Row) -> str:
-    value = f"{row['metric']} {format_number(row['value'])}"
-    first = f"{row['control_of']} · {row['control']}\n{value}: {row['verdict']}"
-    if row["value"] is None:
-        return f"{first}\n{row['reason']}"
-    low, high = format_number(row["chance_low"]), format_number(row["chance_high"])
-    p = f"p = {format_number(row['p_value'], 2)}"
-    itself = f"with itself {format_number(row['itself'])}"
-    return f"{first}\nby chance {low} to {high}, {p}, {itself}, n = {row['n']}"
+def _looks(rows: Sequence[Row]) -> dict[str, Any]:
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    looks = assign_looks(names)
+    return {name: looks[name] for name in names}
+
+
+def _values(rows: Sequence[Row], down: alt.Y, kinds: Kinds) -> Any:
+    """Draw where each value lies between chance and the reference with itself."""
+    placed = [row | _place(row) for row in rows if _way(row)]
+    x = axis_of(
+        "place",
+        "from chance to the reference with itself",
+        _ends(placed),
+        values=[0, 0.5, 1],
+        labelExpr="datum.value === 0 ? 'chance' : datum.value === 1 ? 'the same' : 'half way'",
+        grid=False,
+    )
+    columns = [*_TITLES, "line", "place", "start", "end"]
+    offset = alt.YOffset("metric:N", sort=kinds.color.to_dict()["scale"]["domain"])
+    base = alt.Chart(inline(placed, columns)).encode(y=down, yOffset=offset)
+    points = base.mark_point(filled=True, size=45).encode(
+        x=x,
+        color=kinds.color,
+        shape=kinds.shape,
+        opacity=fade_unless(kinds.chosen),
+        tooltip=tooltips(_TITLES),
+    )
+    wrong = alt.Chart(inline([row for row in placed if not row["holds"]], columns))
+    height = alt.Step(**{"step": _LINE, "for": "offset"})
+    return alt.layer(
+        *(level(x, place) for place in (0, 1)),
+        base.mark_rule(style="line", opacity=0.35, strokeWidth=_LINE - 3).encode(
+            x=alt.X("start:Q"), x2="end:Q"
+        ),
+        points.add_params(kinds.chosen),
+        wrong.mark_point(size=160, stroke=_WRONG, strokeWidth=2).encode(
+            x=x, y=down, yOffset=offset
+        ),
+    ).properties(width=300, height=height)
+
+
+def _way(row: Row) -> float:
+    """Return how far the reference with itself is from chance; 0 if there is no value."""
+    return 0.0 if row["value"] is None else float(row["itself"] - row["null_mean"])
+
+
+def _place(row: Row) -> dict[str, float]:
+    columns = {"place": "value", "start": "chance_low", "end": "chance_high"}
+    return {key: (row[name] - row["null_mean"]) / _way(row) for key, name in columns.items()}
+
+
+def _ends(placed: Sequence[Row]) -> tuple[float, float]:
+    values = [row[key] for row in placed for key in ("place", "start", "end")]
+    return min([0.0, *values]) - 0.05, max([1.0, *values]) + 0.05
+
+
+def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) -> alt.Chart:
+    """Write one cell per control and metric, with the value and whether it holds."""
+    cells = [
+        row
+        | {
+            "text": ("" if row["holds"] else "× ")
+            + ("undefined" if row["value"] is None else f"{row['value']:.3f}")
+        }
+        for row in rows
+    ]
+    wrong = alt.when("!datum.holds").then(alt.value(_WRONG))
+    axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=_COLUMN, labelAngle=-30)
+    return (
+        alt.Chart(inline(cells, [*_TITLES, "line", "text", "holds"]))
+        .mark_text(style="ink", fontSize=11)
+        .encode(
+            x=alt.X("metric:N", sort=list(metrics), title=None, axis=axis),
+            y=alt.Y("line:N", sort=list(lines), axis=None),
+            text="text:N",
+            color=wrong,
+            tooltip=tooltips(_TITLES),
+        )
+        .properties(width=_COLUMN * len(metrics))
+    )

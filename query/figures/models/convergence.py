@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
 
-from query.figures.drawing.labels import format_number, sample_label
-from query.figures.drawing.looks import WORDS, Look, family_looks
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
-from query.figures.drawing.questions import ask_unless_missing
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.guides import axis_of, word
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import format_number, metric_label, sample_label, score_label
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.names import write_names
+from query.figures.drawing.pairs import zoomed
+from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
 _LEAST = 3  # models, below which there is no correlation
+_FEW = 5  # models, below which a correlation says nothing
 _COMPLAINTS = ("no score", "no model with a score", "no labels of")
+_WIDTH, _HEIGHT = 360, 300  # px of a panel
+_ROOM = 0.12  # of the span of the values, beyond them
+_TITLES = {
+    "model_id": "model",
+    "score_value": "error",
+    "unit": "unit",
+    "value": "alignment",
+    "calibrated": "calibrated",
+    "n": "systems",
+    "k": "neighbors, k",
+    "source": "source of the error",
+}
 _PANELS = {"all": "all models", "cross-family": "without its own family"}
 
 
-@styled
 def convergence(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -29,7 +46,7 @@ def convergence(
     source: str | None = None,
     property: str | None = None,
     k: int | None = None,
-) -> Plot:
+) -> alt.VConcatChart:
     """Draw each model's alignment with a reference model against the model's score.
 
     There is one row of panels per test set: all models with the score, and those of other families
@@ -48,7 +65,7 @@ def convergence(
         k: The number of neighbors; None is the metric's default.
 
     Returns:
-        The figure; `answer` has one row per model, test set and panel.
+        The chart; `answer` has one row per model, test set and panel.
 
     Raises:
         NothingToDraw: If no test set has three models, or the store lacks scores or labels.
@@ -72,17 +89,25 @@ def convergence(
             f"three models with '{score}' on one test set and vectors on {dataset} are needed: "
             f"matterzoo ingest MODEL {dataset}"
         )
-    looks = family_looks(connection, dataset)
-    name = answer.rows[0]["reference"]
-    title, height = f"Alignment with {name} on {dataset}", 0.7 + 3.3 * len(groups)
-    plot = Plot(answer, title, width=8.8, height=height)
-    panels = plot.subplots(len(groups), len(_PANELS), squeeze=False, sharey=True, sharex="row")
-    for line, group in zip(panels, groups, strict=True):
-        _draw_group(plot, line, group, looks)
     found = {row["family"] for row in answer.rows if row["value"] is not None}
-    plot.add_legend({family: look for family, look in looks.items() if family in found})
-    _add_note(plot, answer.rows, groups)
-    return plot
+    looks = {
+        name: look for name, look in family_looks(connection, dataset).items() if name in found
+    }
+    kinds = encode_kinds("family", looks)
+    lines = []
+    for place, group in enumerate(groups):
+        panels = [
+            _panel(answer.rows, group, relation, 2 * place + side, kinds)
+            for side, relation in enumerate(_PANELS)
+        ]
+        lines.append(alt.hconcat(*panels).resolve_scale(x="shared", y="shared"))
+    return finish(
+        alt.vconcat(*lines),
+        answer,
+        f"Alignment with {answer.rows[0]['reference']} on {dataset}",
+        notes=_notes(answer.rows, groups),
+        models=[row["model_id"] for row in answer.rows],
+    )
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -95,65 +120,68 @@ def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return sorted({group for group in drawn if drawn.count(group) >= _LEAST})
 
 
-def _draw_group(
-    plot: Plot, line: Sequence[Axes], group: tuple[str, str], looks: Mapping[str, Look]
-) -> None:
-    """Draw the panels of one test set."""
-    every = plot.answer.rows
+def _panel(
+    every: Sequence[Row], group: tuple[str, str], relation: str, place: int, kinds: Kinds
+) -> Any:
+    """Draw one point per model of a test set, with its name, and the rank correlation."""
     test_set, unit = group
-    for axes, relation in zip(line, _PANELS, strict=True):
-        wanted = (test_set, unit, relation)
-        rows = [row for row in every if (row["test_set"], row["unit"], row["relation"]) == wanted]
-        _draw_points(plot, axes, [row for row in rows if row["value"] is not None], looks)
-        _write_correlation(axes, rows)
-        axes.set_title(_PANELS[relation])
-        axes.set_xlabel(f"{every[0]['score']}{'' if unit == '1' else f' ({unit})'}\n{test_set}")
-    line[0].set_ylabel(
-        f"{every[0]['metric']} with {every[0]['reference']}\n({sample_label(every)})"
-    )
+    of_group = [row for row in every if (row["test_set"], row["unit"]) == group]
+    shown = [row for row in of_group if row["value"] is not None]
+    mine = [row for row in of_group if row["relation"] == relation]
+    rows = [row for row in mine if row["value"] is not None]
+    unit = "" if unit == "1" else f" ({unit})"
+    ends = [_ends([row[column] for row in shown]) for column in ("score_value", "value")]
+    x = axis_of("score_value", [f"{score_label(every[0]['score'])}{unit}", test_set], ends[0])
+    title = f"{metric_label(every[0]['metric'])} with {every[0]['reference']}"
+    y = axis_of("value", f"{title} ({sample_label(every)})", ends[1], across=False)
+    points = alt.Chart(inline(rows, [*_TITLES, "family"])).mark_point(filled=True, size=80)
+    layers = [
+        points.encode(
+            x=x,
+            y=y,
+            color=kinds.color,
+            shape=kinds.shape,
+            opacity=fade_unless(picked("model_id"), kinds.chosen),
+            tooltip=tooltips(_TITLES),
+        ),
+        write_names(rows, "model_id", x, y, (_WIDTH, _HEIGHT)),
+        word(_describe(mine), 6, 12),
+    ]
+    title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
+    if place == 0:
+        layers[0] = layers[0].add_params(kinds.chosen)
+    chart = zoomed(layers, place)
+    return chart.properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
-def _draw_points(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
-    for row in rows:
-        look = looks[row["family"]]
-        axes.plot(row["score_value"], row["value"], look.marker, color=look.color, markersize=6)
-    axes.grid()
-    xs, ys = [row["score_value"] for row in rows], [row["value"] for row in rows]
-    plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return ends of an axis that leave room for marks, names and words."""
+    low, high = min(values), max(values)
+    room = _ROOM * (high - low) or 0.1 * abs(high) or 1.0
+    return low - room, high + 1.6 * room
 
 
-def _write_correlation(axes: Axes, rows: Sequence[Row]) -> None:
+def _describe(rows: Sequence[Row]) -> str:
+    """Return the rank correlation, or why there is none."""
     row: Row = next(iter(rows), {"n_models": 0, "spearman": None})
     words = f"{row['n_models']} models"
     if row["spearman"] is None:
         why = "three are needed" if row["n_models"] < _LEAST else "all values are equal"
-        words += f": no rank correlation ({why})"
-    else:
-        low, high = row["spearman_low"], row["spearman_high"]
-        interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
-        p = format_number(row["spearman_p"], 2)
-        words = f"rank correlation {row['spearman']:.2f}{interval}\np = {p}, {words}"
-    axes.margins(y=0.25)
-    axes.text(0.02, 0.98, words, transform=axes.transAxes, verticalalignment="top", **WORDS)
+        return f"{words}: no rank correlation ({why})"
+    low, high = row["spearman_low"], row["spearman_high"]
+    interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
+    few = ", too few to conclude" if row["n_models"] < _FEW else ""
+    p = format_number(row["spearman_p"], 2)
+    return f"rank correlation {row['spearman']:.2f}{interval}\np = {p}, {words}{few}"
 
 
-def _add_note(plot: Plot, rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> None:
-    """Note the test sets and the models that are not drawn."""
+def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:
+    """Return which test sets and models are not drawn."""
     every = [row for row in rows if row["relation"] == "all"]
     few = sorted({row["test_set"] for row in every if (row["test_set"], row["unit"]) not in groups})
     absent = sorted(
         {f"{row['model_id']} ({row['reason']})" for row in every if row["value"] is None}
     )
-    words = [f"fewer than three models: {'; '.join(few)}"] if few else []
-    words += [f"not drawn: {'; '.join(absent)}"] if absent else []
-    if words:
-        plot.add_note(". ".join(words))
-
-
-def _tooltip(row: Row) -> str:
-    near = f", k = {row['k']}" if row["k"] is not None else ""
-    value, calibrated = format_number(row["value"]), format_number(row["calibrated"])
-    return (
-        f"{row['model_id']}\n{row['score']} {format_number(row['score_value'])} {row['unit']}\n"
-        f"{row['metric']} {value}, calibrated {calibrated}, n = {row['n']}{near}\n{row['source']}"
-    )
+    words = [f"Fewer than three models: {'; '.join(few)}"] if few else []
+    words += [f"Not drawn: {'; '.join(absent)}"] if absent else []
+    return words

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
 
-from query.figures.drawing.labels import format_number
-from query.figures.drawing.looks import GRAY, WORDS, family_looks
-from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs, note_undefined
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.chart import finish
+from query.figures.drawing.guides import axis_of, diagonal, level, word
+from query.figures.drawing.kinds import Kinds
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs, zoomed
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _CORNERS = {
@@ -19,10 +22,18 @@ _CORNERS = {
     (0, 1): "a contains b",
     (1, 0): "b contains a",
 }
-_TICKS = (0, 0.25, 0.5, 0.75, 1)
+_AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": "~g"}
+_SIDE = 380  # px of a panel
+_TITLES = {
+    "model_a": "a",
+    "model_b": "b",
+    "a_to_b": "Δ(a → b)",
+    "b_to_a": "Δ(b → a)",
+    "n": "systems",
+    "k": "neighbors, k",
+}
 
 
-@styled
 def information_imbalance_plane(
     connection: duckdb.DuckDBPyConnection,
     dataset_a: str,
@@ -31,7 +42,7 @@ def information_imbalance_plane(
     models: Sequence[str] | None = None,
     k: int | None = None,
     seed: int | None = None,
-) -> Plot:
+) -> alt.HConcatChart:
     """Draw the information imbalances of each pair of models: Δ(a → b) across, Δ(b → a) up.
 
     There is one panel per dataset. Of a pair, a is the model that comes first by family, then
@@ -46,7 +57,7 @@ def information_imbalance_plane(
         seed: Chooses the systems of two datasets; None is 0.
 
     Returns:
-        The figure; `answer` has one row per pair and dataset.
+        The chart; `answer` has one row per pair and dataset.
 
     Raises:
         NothingToDraw: If fewer than two models have vectors.
@@ -66,48 +77,41 @@ def information_imbalance_plane(
         raise NothingToDraw(
             f"two models with vectors on {where} are needed: matterzoo ingest MODEL DATASET"
         )
-    width = 2 + 3.8 * len(datasets)
-    plot = Plot(answer, f"Information imbalance on {where}", width=width, height=4.5)
-    looks = family_looks(connection, *datasets)
-    grid = plot.subplots(1, len(datasets), squeeze=False)[0]
-    for axes, dataset in zip(grid, datasets, strict=True):
-        rows = [row for row in answer.rows if row["dataset"] == dataset]
-        draw_pairs(plot, axes, rows, Cloud("a_to_b", "b_to_a", _tooltip), looks)
-        _draw_frame(axes, _defined(rows), dataset if dataset_b else "")
-    add_pairs_legend(plot, answer.rows, looks)
-    note_undefined(plot, answer.rows, ("a_to_b", "b_to_a"))
-    return plot
+    kinds = encode_pairs(_defined(answer.rows), family_looks(connection, *datasets))
+    panels = [
+        zoomed(
+            _panel(
+                [row for row in answer.rows if row["dataset"] == dataset], dataset, kinds, place
+            ),
+            place,
+        ).properties(width=_SIDE, height=_SIDE)
+        for place, dataset in enumerate(datasets)
+    ]
+    return finish(
+        alt.hconcat(*panels),
+        answer,
+        f"Information imbalance on {where}",
+        notes=count_undefined(answer.rows, ("a_to_b", "b_to_a")),
+        models=[row[name] for row in _defined(answer.rows) for name in ("model_a", "model_b")],
+    )
 
 
 def _defined(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["a_to_b"] is not None and row["b_to_a"] is not None]
 
 
-def _draw_frame(axes: Axes, drawn: Sequence[Row], title: str) -> None:
-    """Draw the diagonal and the unit square, and write what its corners mean outside of it."""
+def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[alt.Chart]:
+    """Draw the diagonal, the unit square, the pairs, and what the corners mean."""
+    drawn = _defined(rows)
     most = max(1.16, *(max(row["a_to_b"], row["b_to_a"]) + 0.06 for row in drawn))
-    axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    for edge in (0, 1):
-        axes.axhline(edge, color=GRAY, linewidth=0.4, zorder=0)
-        axes.axvline(edge, color=GRAY, linewidth=0.4, zorder=0)
-    for (x, y), text in _CORNERS.items():
-        axes.text(
-            0.985 if x else 0.015,
-            0.985 if y else 0.015,
-            text,
-            transform=axes.transAxes,
-            horizontalalignment="right" if x else "left",
-            verticalalignment="top" if y else "bottom",
-            **WORDS,
-        )
-    axes.set(xlim=(-0.16, most), ylim=(-0.16, most), aspect="equal", title=title)
-    axes.set(xticks=_TICKS, yticks=_TICKS)
-    axes.set(xlabel=f"Δ(a → b), n = {drawn[0]['n']}, k = {drawn[0]['k']}", ylabel="Δ(b → a)")
-
-
-def _tooltip(row: Row) -> str:
-    there, back = format_number(row["a_to_b"]), format_number(row["b_to_a"])
-    return (
-        f"a = {row['model_a']}, b = {row['model_b']}\n"
-        f"Δ(a → b) {there}, Δ(b → a) {back}, n = {row['n']}, k = {row['k']}"
-    )
+    ends, at = (-0.16, most), f"n = {drawn[0]['n']}, k = {drawn[0]['k']}"
+    x = axis_of("a_to_b", f"Δ(a → b) on {dataset}, {at}", ends, **_AXIS)
+    y = axis_of("b_to_a", "Δ(b → a)", ends, across=False, **_AXIS)
+    edges = [level(channel, edge, "grid") for channel in (x, y) for edge in (0, 1)]
+    cloud = Cloud(x, y, ("a_to_b", "b_to_a"), _TITLES, {})
+    layers = [diagonal(x, y, (0, 1)), *edges, *draw_pairs(drawn, cloud, kinds, place)]
+    for (right, up), text in _CORNERS.items():
+        place: Any = ("width" if right else 6, 10 if up else "height")
+        align, dx = ("right", -6) if right else ("left", 0)
+        layers.append(word(text, *place, align=align, dx=dx, dy=0 if up else -10))
+    return layers

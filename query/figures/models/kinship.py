@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
-from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.chart import finish, inline, tooltips
+from query.figures.drawing.guides import word
+from query.figures.drawing.kinds import Kinds
+from query.figures.drawing.labels import direction_label, format_number, metric_label, sample_label
 from query.figures.drawing.looks import family_looks
-from query.figures.drawing.pairs import Cloud, add_pairs_legend, draw_pairs
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.pairs import Cloud, draw_pairs, encode_pairs
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _LABELS = {
-    "same-family": "same\nfamily",
-    "same-training-data": "same\ntraining data",
+    "same-family": "same family",
+    "same-training-data": "same training data",
     "neither": "neither",
-    "unknown-training-data": "unknown\ntraining data",
+    "unknown-training-data": "unknown training data",
 }
 _GOLDEN = 0.618034  # the golden ratio: its multiples spread evenly, whatever their number
-_SPREAD = 0.36  # of a strip, how wide it is
-_MEAN = 0.36  # of a strip, by which the mean stands below it
+_STRIP = 72  # px per relation
+_SPREAD = 0.7  # of a strip, how wide its points are spread
+_MEAN = 0.46  # of a strip, by which the mean stands below its middle
 _LETTERS = 200  # of one reason, which may name many models
 _SHOWN = 3  # names of training sets in a tooltip
+_TITLES = {
+    "model_a": "model",
+    "model_b": "and",
+    "value": "value",
+    "sets": "both trained on",
+    "n": "systems",
+    "k": "neighbors, k",
+}
+_MEANS = {
+    "relation": "pairs of",
+    "value": "mean",
+    "low": "95 % interval from",
+    "high": "to",
+    "n_pairs": "pairs",
+    "n_models": "models",
+}
 
 
-@styled
 def kinship(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -36,7 +55,7 @@ def kinship(
     metric: str = "cknna",
     k: int | None = None,
     permutations: int | None = None,
-) -> Plot:
+) -> alt.LayerChart:
     """Draw the alignments of all pairs of trained models, one strip per relation.
 
     Below each strip stands the mean with its 95 % interval; right of it, the test against the
@@ -50,7 +69,7 @@ def kinship(
         permutations: Permutations of the test; None is 9999, 0 is no test.
 
     Returns:
-        The figure; `answer` has one row per pair.
+        The chart; `answer` has one row per pair.
 
     Raises:
         NothingToDraw: If fewer than two trained models have vectors.
@@ -64,56 +83,91 @@ def kinship(
             f"two models with training sets and vectors on {dataset} are needed: "
             f"matterzoo ingest MODEL {dataset}"
         )
-    plot = Plot(answer, f"What explains {metric} on {dataset}", width=8.6, height=4.4)
-    axes = plot.subplots()
-    looks = family_looks(connection, dataset)
     found = {row["relation"] for row in answer.rows}
     relations = [relation for relation in _LABELS if relation in found]
-    neither = any(row["relation"] == "neither" and row["n_pairs"] for row in answer.rows)
+    kinds = encode_pairs(pairs, family_looks(connection, dataset))
+    title = f"{metric_label(metric)} ({direction_label(metric)}, {sample_label(answer.rows)})"
+    return finish(
+        _draw(answer.rows, relations, title, kinds),
+        answer,
+        f"What explains {metric_label(metric)} on {dataset}",
+        notes=["Black: the mean of each relation, with its 95 % interval.", *_notes(answer.rows)],
+        models=[row[name] for row in pairs for name in ("model_a", "model_b")],
+    )
+
+
+def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kinds) -> Any:
+    """Draw one strip per relation: its pairs, its mean below them, its test on the right."""
+    order = [_LABELS[relation] for relation in relations]
+    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
+    y = alt.Y(
+        "relation:N",
+        title=None,
+        sort=order,
+        scale=alt.Scale(type="band", domain=order),
+        axis=alt.Axis(domain=False, ticks=False),
+    )
+    aside = alt.YOffset("aside:Q", scale=alt.Scale(domain=[-0.5, 0.5]))
+    neither = any(row["relation"] == "neither" and row["n_pairs"] for row in rows)
+    points, means, words = [], [], []
     for place, relation in enumerate(relations):
-        rows = [row for row in answer.rows if row["relation"] == relation]
-        defined = [row for row in rows if row["value"] is not None]
-        draw_pairs(plot, axes, _spread(defined, place), _CLOUD, looks)
-        _draw_mean(plot, axes, rows[0], place)
-        _write_test(axes, rows[0], place, "neither" if neither else "same data")
-    label = f"{metric} ({direction_label(metric)}, {sample_label(answer.rows)})"
-    _draw_frame(axes, relations, label)
-    mean = Line2D([], [], color="black", marker="d", label="mean, 95 % interval")
-    add_pairs_legend(plot, pairs, looks, [mean])
-    _add_note(plot, answer.rows)
-    return plot
+        mine = [row for row in rows if row["relation"] == relation]
+        points += _spread([row for row in mine if row["value"] is not None])
+        means += [_mean(mine[0])] if mine[0]["mean"] is not None else []
+        test = _describe(mine[0], "neither" if neither else "same data")
+        words.append(word(test, "width", _STRIP * (place + 0.5), dx=10))
+    cloud = Cloud(x, y, ("value", "relation", "aside"), _TITLES, {"yOffset": aside})
+    columns = [*_MEANS, "aside"]
+    middles = alt.Chart(inline(means, columns)).encode(y=y, yOffset=aside)
+    layers = [
+        *draw_pairs(points, cloud, kinds),
+        middles.mark_rule(style="ink", strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        middles.mark_point(style="ink", shape="diamond", filled=True, size=80).encode(
+            x=x, tooltip=tooltips(_MEANS)
+        ),
+    ]
+    height = alt.Step(**{"step": _STRIP, "for": "position"})
+    return alt.layer(*layers, *words).properties(width=460, height=height)
 
 
-def _add_note(plot: Plot, rows: Sequence[Row]) -> None:
-    """Note what the test could not do, and which models were left out."""
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """Return what the test could not do, and which models were left out."""
     words = [
         f"{row['relation']}: {row[column]}"
         for row in rows
         for column in ("warning", "reason")
         if row[column]
     ]
-    if words:
-        short = [
-            textwrap.shorten(word, _LETTERS, placeholder=" …") for word in dict.fromkeys(words)
-        ]
-        plot.add_note("; ".join(short))
+    return [textwrap.shorten(word, _LETTERS, placeholder=" …") for word in dict.fromkeys(words)]
 
 
-def _spread(rows: Sequence[Row], place: int) -> list[Row]:
-    """Return the rows with how far down they stand, so that those of one value are apart."""
-    return [row | {"down": place + _SPREAD * (i * _GOLDEN % 1 - 0.5)} for i, row in enumerate(rows)]
+def _spread(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with how far aside they stand, so that those of one value are apart."""
+    return [
+        row
+        | {
+            "relation": _LABELS[row["relation"]],
+            "aside": round(_SPREAD * (i * _GOLDEN % 1 - 0.5), 4),
+            "sets": _name_sets(row["common_sets"] or []),
+        }
+        for i, row in enumerate(rows)
+    ]
 
 
-def _draw_mean(plot: Plot, axes: Axes, row: Row, place: int) -> None:
-    if row["mean"] is not None:
-        low, high = (row["mean"] if row[side] is None else row[side] for side in ("low", "high"))
-        axes.plot([low, high], [place + _MEAN] * 2, color="black", linewidth=1.4)
-        axes.plot(row["mean"], place + _MEAN, "d", color="black", markersize=6)
-        plot.add_tooltips(axes, [row["mean"]], [place + _MEAN], [_mean_tooltip(row)])
+def _name_sets(sets: Sequence[str]) -> str | None:
+    more = f" and {len(sets) - _SHOWN} more" if len(sets) > _SHOWN else ""
+    return ", ".join(sets[:_SHOWN]) + more if sets else None
 
 
-def _write_test(axes: Axes, row: Row, place: int, baseline: str) -> None:
-    """Write, right of the axes, the mean, and its difference from the baseline."""
+def _mean(row: Row) -> Row:
+    """Return the mean of a relation, with an interval of no length if it has none."""
+    low, high = (row["mean"] if row[side] is None else row[side] for side in ("low", "high"))
+    place = {"relation": _LABELS[row["relation"]], "value": row["mean"], "aside": _MEAN}
+    return row | place | {"low": low, "high": high}
+
+
+def _describe(row: Row, baseline: str) -> str:
+    """Return the mean, and its difference from the baseline."""
     words = [f"{row['n_pairs'] or 0} pairs"]
     if row["mean"] is not None:
         words.append(f"mean {row['mean']:.2f}")
@@ -121,38 +175,4 @@ def _write_test(axes: Axes, row: Row, place: int, baseline: str) -> None:
         words.append(f"{round(row['difference'], 2) + 0.0:+.2f} against {baseline}")
         p = row["p_value"]
         words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
-    text = "\n".join([", ".join(words[:2]), ", ".join(words[2:])])
-    aside = axes.get_yaxis_transform()
-    axes.text(1.02, place, text, transform=aside, fontsize=7.5, verticalalignment="center")
-
-
-def _draw_frame(axes: Axes, relations: Sequence[str], label: str) -> None:
-    axes.set_yticks(range(len(relations)), [_LABELS[relation] for relation in relations])
-    axes.set_ylim(len(relations) - 0.4, -0.4)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    axes.set_xlabel(label)
-
-
-def _tooltip(row: Row) -> str:
-    near = f", k = {row['k']}" if row["k"] is not None else ""
-    lines = [
-        f"{row['model_a']} · {row['model_b']}",
-        f"{row['metric']} {format_number(row['value'])}, n = {row['n']}{near}",
-    ]
-    sets = row["common_sets"]
-    if sets:
-        more = f" and {len(sets) - _SHOWN} more" if len(sets) > _SHOWN else ""
-        lines.append(f"both trained on data of {', '.join(sets[:_SHOWN])}{more}")
-    return "\n".join(lines)
-
-
-_CLOUD = Cloud("value", "down", _tooltip)
-
-
-def _mean_tooltip(row: Row) -> str:
-    low, high = format_number(row["low"]), format_number(row["high"])
-    interval = row["warning"] if row["low"] is None else f"95 % interval {low} to {high}"
-    count = f"{row['n_pairs']} pairs of {row['n_models']} models"
-    return f"{row['relation']}: mean {format_number(row['mean'])}\n{interval}\n{count}"
+    return "\n".join(line for line in (", ".join(words[:2]), ", ".join(words[2:])) if line)

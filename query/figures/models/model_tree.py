@@ -7,20 +7,27 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import altair as alt
 import duckdb
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
-from query.figures.drawing.plot import Plot, Row, styled
-from query.figures.drawing.questions import ask_for_tree
+from query.figures.drawing.questions import Row, ask_for_tree
 
-_INCH = 0.17  # per model
+_LINE = 17  # px per model
+_WIDTH = 480  # px of the branches
 _COLORED = ("family", "input", "training")
-_WRAP = 34  # letters per line of a name in the legend
+_TITLES = {
+    "model": "model",
+    "family": "family",
+    "input": "input",
+    "sets": "trained on",
+    "branch": "branch (√JSD)",
+}
 
 
-@styled
 def model_tree(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -29,7 +36,7 @@ def model_tree(
     color: str = "family",
     models: Sequence[str] | None = None,
     k: int | None = None,
-) -> Plot:
+) -> alt.LayerChart:
     """Draw the tree from left to right, one line per model.
 
     The tree has no root: it is drawn from the node at which its algorithm ended. Branches below
@@ -44,7 +51,7 @@ def model_tree(
         k: The number of neighbors; None is the metric's default.
 
     Returns:
-        The figure; `answer` has one row per node, and per model without a place in the tree.
+        The chart; `answer` has one row per node, and per model without a place in the tree.
 
     Raises:
         NothingToDraw: If there are not two models that can be compared.
@@ -57,23 +64,16 @@ def model_tree(
     )
     leaves = [row for row in answer.rows if row["model"] is not None and row["node"] is not None]
     outside = [row for row in answer.rows if row["node"] is None]
-    title = f"Tree of {len(leaves)} models on {dataset}, by {metric}"
-    plot = Plot(answer, title, width=9, height=_INCH * len(leaves) + (1.5 if outside else 1.2))
-    axes = plot.subplots()
-    _draw_branches(axes, [row for row in answer.rows if row["node"] is not None])
     looks = _looks(connection, dataset, color, leaves)
-    for row in leaves:
-        look = looks[row[color]]
-        mark: dict[str, Any] = {"marker": look.marker, "markersize": 6, "markeredgewidth": 0}
-        axes.plot(row["x"], row["y"], color=look.color, zorder=3, **mark)
-    xs, ys = [row["x"] for row in leaves], [row["y"] for row in leaves]
-    plot.add_tooltips(axes, xs, ys, map(_tooltip, leaves))
-    _label_models(axes, leaves)
-    plot.add_legend({textwrap.fill(name, _WRAP): look for name, look in looks.items()}, title=color)
-    if outside:
-        absent = "; ".join(f"{row['model']} ({row['reason']})" for row in outside)
-        plot.add_note(f"Without a place: {absent}")
-    return plot
+    nodes = [row for row in answer.rows if row["node"] is not None]
+    absent = [f"{row['model']} ({row['reason']})" for row in outside]
+    return finish(
+        _draw(nodes, leaves, encode_kinds(color, looks)),
+        answer,
+        f"Tree of {len(leaves)} models on {dataset}, by {metric_label(metric)}",
+        notes=[f"Without a place: {'; '.join(absent)}"] if absent else [],
+        models=[row["model"] for row in leaves],
+    )
 
 
 def _looks(
@@ -87,41 +87,59 @@ def _looks(
     return {name: known.get(name, OTHER_LOOK) for name in drawn}
 
 
-def _draw_branches(axes: Axes, nodes: Sequence[Row]) -> None:
+def _draw(nodes: Sequence[Row], leaves: Sequence[Row], kinds: Kinds) -> Any:
+    """Draw the branches, the marks, the names on the right, and a scale below."""
+    count, far = len(leaves), max(row["x"] for row in leaves) or 1.0
+    hidden: dict[str, Any] = {"title": None, "axis": None}
+    across = alt.Scale(domain=[-0.01 * far, far * 1.03], nice=False, zero=False)
+    x = alt.X("x:Q", scale=across, **hidden)
+    downward = alt.Scale(domain=[count + 0.9, -0.6], nice=False, zero=False)
+    y = alt.Y("y:Q", scale=downward, **hidden)
+    shown = [row | {"sets": _name_sets(row)} for row in leaves]
+    column = kinds.color.to_dict()["field"]
+    base = alt.Chart(inline(shown, list(dict.fromkeys([*_TITLES, column, "x", "y"]))))
+    opacity = fade_unless(picked("model"), kinds.chosen)
+    size = _round_down(far / 4)
+    scale = [{"x": 0, "x2": size, "y": count + 0.1, "text": f"{size:g} √JSD"}]
+    below = alt.Chart(alt.InlineData(values=scale))
+    layers = [
+        base.mark_rule(style="dotted").encode(x=x, y=y, x2=alt.X2Value("width")),
+        *_branches(nodes, x, y),
+        base.mark_point(filled=True, size=70)
+        .encode(
+            x=x,
+            y=y,
+            color=kinds.color,
+            shape=kinds.shape,
+            opacity=opacity,
+            tooltip=tooltips(_TITLES),
+        )
+        .add_params(kinds.chosen),
+        base.mark_text(style="ink", align="left", dx=6, fontSize=11).encode(
+            x=alt.value("width"), y=y, text="model:N", opacity=opacity
+        ),
+        below.mark_rule(style="ink", strokeWidth=2).encode(x=x, x2="x2:Q", y=y),
+        below.mark_text(style="soft", align="left", dx=5).encode(
+            x=alt.X("x2:Q"), y=y, text="text:N"
+        ),
+    ]
+    return alt.layer(*layers).properties(width=_WIDTH, height=_LINE * (count + 1.5))
+
+
+def _branches(nodes: Sequence[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Draw each branch along, and what joins it with its parent across."""
     place = {row["node"]: (row["x"], row["y"]) for row in nodes}
-    along, across = [], []
+    along, joins = [], []
     for row in nodes:
         if row["parent"] is not None:
-            x, y = place[row["parent"]]
-            along.append(((x, row["y"]), (row["x"], row["y"])))
-            across.append(((x, y), (x, row["y"])))
-    axes.add_collection(
-        LineCollection(along + across, colors="black", linewidths=0.9, capstyle="projecting")
-    )
-    axes.autoscale_view()
-
-
-def _label_models(axes: Axes, leaves: Sequence[Row]) -> None:
-    """Write the models' names on the right, with dots that lead to them, and a scale below."""
-    count, far = len(leaves), max(row["x"] for row in leaves)
-    end = far * 1.03
-    dots: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (1, 2)), "zorder": 0}
-    for row in leaves:
-        axes.plot([row["x"], end], [row["y"]] * 2, color="#C9C9C9", **dots)
-    axes.set_xlim(-0.01 * far, end)
-    axes.set_ylim(count + 0.9, -0.6)
-    axes.set_yticks([row["y"] for row in leaves], [row["model"] for row in leaves], fontsize=7.5)
-    axes.yaxis.tick_right()
-    axes.tick_params(length=0)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    _draw_scale(axes, _round_down(far / 4), count + 0.1)
-
-
-def _draw_scale(axes: Axes, size: float, down: float) -> None:
-    axes.plot([0, size], [down] * 2, color="black", linewidth=2, solid_capstyle="butt")
-    after: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
-    axes.annotate(f"{size:g} √JSD", (size, down), (5, 0), fontsize=8, **after)
+            start, level = place[row["parent"]]
+            along.append({"x": start, "x2": row["x"], "y": row["y"]})
+            joins.append({"x": start, "y": row["y"], "y2": level})
+    line: Any = {"style": "ink", "strokeWidth": 1, "strokeCap": "square"}
+    return [
+        alt.Chart(inline(along, ("x", "x2", "y"))).mark_rule(**line).encode(x=x, x2="x2:Q", y=y),
+        alt.Chart(inline(joins, ("x", "y", "y2"))).mark_rule(**line).encode(x=x, y=y, y2="y2:Q"),
+    ]
 
 
 def _round_down(length: float) -> float:
@@ -132,10 +150,6 @@ def _round_down(length: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))
 
 
-def _tooltip(row: Row) -> str:
+def _name_sets(row: Row) -> str:
     sets = ", ".join(row["training_sets"] or [])
-    trained = textwrap.shorten(sets, 100, placeholder=" …") or row["training"]
-    return (
-        f"{row['model']}\n{row['family']}, sees {row['input']}, branch {row['branch']:.3g}\n"
-        f"trained on {trained}"
-    )
+    return textwrap.shorten(sets, 100, placeholder=" …") or str(row["training"])

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean, median
 from typing import Any
 
+import altair as alt
 import duckdb
-import numpy as np
-from matplotlib.axes import Axes
 
-from query.figures.drawing.labels import direction_label, format_number, sample_label
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.guides import axis_of, diagonal, level
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import direction_label, metric_label, sample_label
 from query.figures.drawing.looks import COLORS, GRAY, Look
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.pairs import zoomed
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
 
 _LOOKS = {
-    "same-family": Look(COLORS[0], "o"),
-    "same-training-data": Look(COLORS[1], "s"),
-    "neither": Look(COLORS[6], "x"),
-    "unknown-training-data": Look(COLORS[7], "+"),
+    "same-family": Look(COLORS[0], "circle"),
+    "same-training-data": Look(COLORS[1], "square"),
+    "neither": Look(COLORS[4], "cross"),
+    "unknown-training-data": Look(GRAY, "triangle-down"),
 }
-_LINES = dict(zip(_LOOKS, ("-", "--", ":", "-."), strict=True))
 _MANY = 300  # pairs, from which on marks are small
-_HATCHED: dict[str, Any] = {
-    "fill": False,
-    "hatch": "////",
-    "edgecolor": "#DDDDDD",
-    "linewidth": 0,
-    "zorder": 0,
+_SIDE = 340  # px of a panel
+_TITLES = {
+    "model_a": "model",
+    "model_b": "and",
+    "relation": "pair of",
+    "value": "value",
+    "twins_value": "their untrained twins",
+    "twins_low": "twins from",
+    "twins_high": "to",
+    "twins_pairs": "pairs of twins",
+    "gained": "gained",
+    "null_mean": "by chance",
+    "p_value": "p",
+    "n": "systems",
+    "reason": "undefined",
 }
 
 
-@styled
 def training_effect(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -41,13 +52,13 @@ def training_effect(
     models: Sequence[str] | None = None,
     k: int | None = None,
     permutations: int | None = None,
-) -> Plot:
+) -> alt.HConcatChart:
     """Draw what training added to the alignment of each pair of trained models.
 
     Left, one mark per pair: its alignment against that of the untrained twins. Where models have
     several twins, the mark is at the mean over their pairs, and a line goes from the lowest to the
-    highest value. Pairs of which the twins have no value lie in a hatched strip on the left, pairs
-    that have none themselves in one below. Right, the differences as shares of pairs, by relation.
+    highest value. Pairs of which the twins have no value lie left of the dashed line, pairs that
+    have none themselves below the other. Right, the differences as shares of pairs, by relation.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -58,7 +69,7 @@ def training_effect(
         permutations: Random pairings per pair of models, for the value by chance; None is 100.
 
     Returns:
-        The figure; `answer` has one row per pair.
+        The chart; `answer` has one row per pair.
 
     Raises:
         NothingToDraw: If no pair has both values.
@@ -78,114 +89,118 @@ def training_effect(
             f"no pair of models with untrained twins ({why}): "
             f"matterzoo ingest MODEL,MODEL@untrained {dataset}"
         )
+    rows = [
+        row | {"relation": _words(row["relation"]), "order": list(_LOOKS).index(row["relation"])}
+        for row in answer.rows
+    ]
+    found = [relation for relation in _LOOKS if _words(relation) in {r["relation"] for r in rows}]
+    looks = {_words(relation): _LOOKS[relation] for relation in found}
+    kinds = encode_kinds("relation", looks, "pairs of models")
     sample = sample_label(answer.rows)
-    title = f"{metric} of models and of their untrained twins on {dataset} ({sample})"
-    plot = Plot(answer, title, width=10.5, height=5.4)
-    left, right = plot.subplots(1, 2, width_ratios=(1.15, 1))
-    _draw_pairs(plot, left, answer.rows, metric)
-    _draw_shares(right, answer.rows, metric)
-    return plot
-
-
-def _draw_pairs(plot: Plot, axes: Axes, rows: Sequence[Row], metric: str) -> None:
-    columns = ("value", "twins_value", "twins_low", "twins_high", "null_mean")
-    known = [row[column] for row in rows for column in columns if row[column] is not None]
-    low, high = min(known), max(known)
-    room = 0.05 * (high - low)
-    for relation in _LOOKS:
-        drawn = [row for row in rows if row["relation"] == relation]
-        if drawn:
-            size = 22 if len(rows) < _MANY else 9
-            _draw_relation(plot, axes, drawn, missing=low - 2.5 * room, size=size)
-    sides = (("twins_value", axes.axvspan, axes.set_xlim), ("value", axes.axhspan, axes.set_ylim))
-    for column, strip, limit in sides:
-        gaps = any(row[column] is None for row in rows)
-        if gaps:
-            strip(low - 4 * room, low - room, **_HATCHED)
-        limit(low - (4 if gaps else 1) * room, high + room)
-    axes.plot([low, high], [low, high], color=GRAY, linewidth=1)
-    _mark_chance(axes, [row["null_mean"] for row in rows if row["null_mean"] is not None])
-    axes.set_box_aspect(1)
-    axes.set_xlabel(f"{metric} of their untrained twins")
-    axes.set_ylabel(f"{metric} of two models ({direction_label(metric)})")
-    corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "alignment": "left"}
-    axes.legend(handletextpad=0.2, title="pairs of models", **corner)
-
-
-def _draw_relation(
-    plot: Plot, axes: Axes, rows: Sequence[Row], *, missing: float, size: float
-) -> None:
-    """Draw the pairs of one relation; what is undefined lies at `missing`."""
-    relation = rows[0]["relation"]
-    look = _LOOKS[relation]
-    xs, ys = (
-        [missing if row[column] is None else row[column] for row in rows]
-        for column in ("twins_value", "value")
+    return finish(
+        alt.hconcat(_pairs(rows, metric, kinds), _shares(rows, metric, kinds)),
+        answer,
+        f"{metric_label(metric)} of models and of their untrained twins on {dataset} ({sample})",
+        notes=[_medians(rows), *_gaps(rows)],
+        models=[row[name] for row in rows for name in ("model_a", "model_b")],
     )
-    axes.scatter(
-        xs,
-        ys,
-        c=look.color,
-        marker=look.marker,
-        s=size,
-        alpha=0.75,
-        linewidths=1,
-        label=f"{_words(relation)} ({len(rows)})",
-    )
-    _draw_spreads(axes, rows, look)
-    plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
-
-
-def _draw_spreads(axes: Axes, rows: Sequence[Row], look: Look) -> None:
-    """Draw a line from the lowest to the highest value of several twins."""
-    for row in rows:
-        if row["twins_low"] is not None and row["value"] is not None:
-            ends = [row["twins_low"], row["twins_high"]]
-            axes.plot(ends, [row["value"]] * 2, color=look.color, linewidth=0.8, alpha=0.75)
 
 
 def _words(relation: str) -> str:
     return relation.replace("-", " ")
 
 
-def _mark_chance(axes: Axes, nulls: Sequence[float]) -> None:
-    if nulls:
-        chance = float(np.mean(nulls))
-        line: dict[str, Any] = {"color": GRAY, "linewidth": 0.8, "linestyle": ":"}
-        axes.axhline(chance, **line)
-        axes.axvline(chance, **line)
-        aside = axes.get_yaxis_transform()
-        axes.text(1.01, chance, "chance", transform=aside, va="center", fontsize=7.5, color=GRAY)
+def _medians(rows: Sequence[Row]) -> str:
+    """Return how many pairs of each relation there are, and what they gained."""
+    words = []
+    for relation in dict.fromkeys(r["relation"] for r in sorted(rows, key=lambda r: r["order"])):
+        mine = [row for row in rows if row["relation"] == relation]
+        gained = [row["gained"] for row in mine if row["gained"] is not None]
+        middle = f"{median(gained):+.2f}" if gained else "undefined"
+        words.append(f"{relation} ({len(mine)} pairs) {middle}")
+    return f"Median gain: {', '.join(words)}."
 
 
-def _draw_shares(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+def _gaps(rows: Sequence[Row]) -> list[str]:
+    missing = sum(row["gained"] is None for row in rows)
+    words = f"Left of the dashed line, or below it: undefined for {missing} pairs."
+    return [words] if missing else []
+
+
+def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
+    """Draw each pair's value against that of its twins; what is undefined lies aside."""
+    columns = ("value", "twins_value", "twins_low", "twins_high", "null_mean")
+    known = [row[column] for row in rows for column in columns if row[column] is not None]
+    low, high = min(known), max(known)
+    room = 0.05 * (high - low) or 0.05
+    gaps = {name: any(row[name] is None for row in rows) for name in ("value", "twins_value")}
+    name = metric_label(metric)
+    ends = {key: (low - (4 if gaps[key] else 1) * room, high + room) for key in gaps}
+    x = axis_of("across", f"{name} of their untrained twins", ends["twins_value"])
+    title = f"{name} of two models ({direction_label(metric)})"
+    y = axis_of("up", title, ends["value"], across=False)
+    aside = low - 2.5 * room
+    drawn = [
+        row
+        | {
+            "across": aside if row["twins_value"] is None else row["twins_value"],
+            "up": aside if row["value"] is None else row["value"],
+        }
+        for row in rows
+    ]
+    layers = [diagonal(x, y, (low, high)), *_chance(x, y, rows)]
+    layers += [
+        level(channel, low - room, "dashed")
+        for channel, key in ((x, "twins_value"), (y, "value"))
+        if gaps[key]
+    ]
+    layers += _marks(drawn, x, y, kinds)
+    return zoomed(layers).properties(width=_SIDE, height=_SIDE)
+
+
+def _chance(x: Any, y: Any, rows: Sequence[Row]) -> list[alt.Chart]:
+    nulls = [row["null_mean"] for row in rows if row["null_mean"] is not None]
+    return [level(channel, fmean(nulls)) for channel in (x, y)] if nulls else []
+
+
+def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart]:
+    """Draw the pairs, and a line from the lowest to the highest value of several twins."""
+    opacity = fade_unless(picked("model_a", "model_b"), kinds.chosen, opacity=0.8)
+    seen = {"y": y, "color": kinds.color, "opacity": opacity}
+    spread = [row for row in drawn if row["twins_low"] is not None and row["value"] is not None]
+    names = ("model_a", "model_b", "relation", "twins_low", "twins_high", "up")
+    lines = alt.Chart(inline(spread, names)).mark_rule(clip=True)
+    points = alt.Chart(inline(drawn, [*_TITLES, "across", "up"]))
+    size = 50 if len(drawn) < _MANY else 16
+    return [
+        lines.encode(x=alt.X("twins_low:Q"), x2="twins_high:Q", **seen),
+        points.mark_point(filled=True, size=size, clip=True)
+        .encode(x=x, shape=kinds.shape, tooltip=tooltips(_TITLES), **seen)
+        .add_params(kinds.chosen),
+    ]
+
+
+def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
     """Draw, as one line per relation, the share of pairs that gained at most so much."""
-    for relation, look in _LOOKS.items():
-        found = sorted(
+    steps = []
+    for relation in dict.fromkeys(row["relation"] for row in rows):
+        gains = sorted(
             row["gained"]
             for row in rows
             if row["relation"] == relation and row["gained"] is not None
         )
-        if found:
-            label = f"{_words(relation)}: {np.median(found):+.2f}"
-            style = _LINES[relation]
-            axes.ecdf(found, color=look.color, linestyle=style, linewidth=1.8, label=label)
-    axes.axvline(0, color=GRAY, linewidth=0.8)
+        if gains:
+            steps.append({"relation": relation, "gained": gains[0], "share": 0.0})
+        for place, gain in enumerate(gains, start=1):
+            steps.append({"relation": relation, "gained": gain, "share": place / len(gains)})
     way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
-    axes.set_xlabel(f"gained by training: {way}")
-    axes.set_ylabel("share of pairs that gained at most this")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), title="median", alignment="left")
-    axes.grid(True)
-
-
-def _tooltip(row: Row) -> str:
-    pair = f"{row['model_a']} · {row['model_b']}: {_words(row['relation'])}"
-    values = f"{format_number(row['value'])}, twins {format_number(row['twins_value'])}"
-    if row["twins_low"] is not None:
-        low, high = format_number(row["twins_low"]), format_number(row["twins_high"])
-        values += f" ({low} to {high}, {row['twins_pairs']} pairs of them)"
-    if row["gained"] is None:
-        return f"{pair}\n{values}: {row['reason']}"
-    null = f"{format_number(row['null_mean'])} ± {format_number(row['null_std'], 2)}"
-    chance = f"by chance {null}, p = {format_number(row['p_value'], 2)}"
-    return f"{pair}\n{values}, gained {row['gained']:+.3g}\n{chance}, n = {row['n']}"
+    x = alt.X("gained:Q", title=f"gained by training: {way}", scale=alt.Scale(zero=True))
+    y = axis_of("share", "share of pairs that gained at most this", (0, 1), across=False)
+    lines = alt.Chart(inline(steps, ("relation", "gained", "share")))
+    dash = alt.StrokeDash("relation:N", legend=None)
+    return alt.layer(
+        level(x, 0, "line"),
+        lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
+            x=x, y=y, color=kinds.color, strokeDash=dash, opacity=fade_unless(kinds.chosen)
+        ),
+    ).properties(width=_SIDE, height=_SIDE)

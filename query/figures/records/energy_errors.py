@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
 import duckdb
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from query.figures.drawing.labels import format_number
-from query.figures.drawing.looks import GRAY, Look, family_looks
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
-from query.figures.drawing.questions import ask_unless_missing
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
+from query.figures.drawing.guides import axis_of, diagonal, word
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
-_INCH = 0.19  # per model
-_PANEL = 1.75  # inches
-_MANY = 3000  # points, from which on a panel is drawn as pixels
+_ROW = 20  # px per model
+_WIDTH = 620  # px of the errors
+_SIDE = 140  # px of a panel of residuals
 _ACROSS = 4  # panels per line
+_MANY = 3000  # points, from which on they are small
 _SEEN = 99  # percent of the residuals that a panel has room for; one system must not decide it
 _ROOM = 1.25  # of that, to the edge of a panel
 _REMEDY = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
+_TITLES = {
+    "model_id": "model",
+    "mae_per_atom": "mean absolute error (eV/atom)",
+    "low_per_atom": "95 % interval from",
+    "high_per_atom": "to",
+    "mae": "per system (eV)",
+    "median_error": "its median (eV)",
+    "raw_mae": "with composition (eV)",
+    "spearman": "rank correlation",
+    "n": "systems",
+    "rank": "constants fitted",
+}
+_SYSTEM = {
+    "system_id": "system",
+    "formula": "formula",
+    "label_residual": "label (eV)",
+    "predicted_residual": "predicted (eV)",
+}
 
 
-@styled
 def energy_errors(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
     property: str | None = None,
     source: str | None = None,
-) -> Plot:
+) -> alt.VConcatChart:
     """Draw the errors of each model's energies, once composition is taken out.
 
-    Above, one row per model, the best first: the mean absolute error of residuals with its 95 %
-    interval, the median, and the error with the composition left in. Below, for the best few
+    Above, one row per model, the best first: the mean absolute error of residuals per atom with
+    its 95 % interval. Below, for the best few
     models, the residuals of their predictions against those of the labels.
 
     Args:
@@ -48,7 +65,7 @@ def energy_errors(
             a model, or the model with the most energies if only models have any.
 
     Returns:
-        The figure; `answer` has one row per model, and per system of the best models.
+        The chart; `answer` has one row per model, and per system of the best models.
 
     Raises:
         NothingToDraw: If there are no energies.
@@ -69,143 +86,112 @@ def energy_errors(
         reasons = "; ".join(dict.fromkeys(row["reason"] for row in models))
         raise NothingToDraw((reasons or f"no model has energies on {dataset}") + remedy)
     best = [row["model_id"] for row in drawn if row["system_id"] is not None]
-    lines = -(-len(best) // _ACROSS)
-    bars = 0.8 + _INCH * len(models)
-    first = answer.rows[0]
-    title = f"Energies on {dataset} against {first['property']} of {first['source']}"
-    plot = Plot(answer, title, width=8.8, height=1 + bars + lines * (_PANEL + 0.25))
-    grid = plot.add_gridspec(1 + lines, _ACROSS, height_ratios=[bars, *[_PANEL] * lines])
-    looks = family_looks(connection, dataset)
-    _draw_errors(plot, plot.add_subplot(grid[0, :]), models, looks)
-    places = [grid[1 + i // _ACROSS, i % _ACROSS] for i in range(len(best))]
-    _draw_residuals(plot, [plot.add_subplot(place) for place in places], best, looks)
-    _add_legend(plot, {row["family"] for row in drawn}, looks)
-    warnings = dict.fromkeys(row["warning"] for row in models if row["warning"])
-    if warnings:
-        plot.add_note("; ".join(warnings))
-    return plot
-
-
-def _add_legend(plot: Plot, families: set[str], looks: Mapping[str, Look]) -> None:
-    gray: dict[str, Any] = {"color": GRAY, "linestyle": ""}
-    middle = Line2D(
-        [], [], marker="o", markerfacecolor="white", markersize=3.5, label="median", **gray
-    )
-    raw = Line2D([], [], marker="|", label="mean, with composition", **gray)
-    shown = {family: look for family, look in looks.items() if family in families}
-    plot.add_legend(shown, [middle, raw])
-
-
-def _draw_errors(plot: Plot, axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
-    """Draw the errors in eV per system, on a logarithmic axis."""
-    axes.set_xscale("log")
-    columns = ("mae", "median_error", "raw_mae")
-    values = [row[column] for row in rows for column in columns if row[column]]
-    low, high = min(values, default=1) / 1.5, max(values, default=1) * 1.5
-    for down, row in enumerate(rows):
-        if row["mae"] is None:
-            small: dict[str, Any] = {"color": GRAY, "fontsize": 6.5, "verticalalignment": "center"}
-            axes.text(low * 1.05, down, "undefined", **small)
-            plot.add_tooltips(axes, [low * 1.1], [down], [_tooltip(row)])
-        else:
-            _draw_error(plot, axes, row, down, low, looks[row["family"]])
-    axes.set_yticks(range(len(rows)), [row["model_id"] for row in rows], fontsize=7)
-    axes.set(xlim=(low, high), ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlabel("mean absolute error (eV per system)")
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-
-
-def _draw_error(plot: Plot, axes: Axes, row: Row, down: float, least: float, look: Look) -> None:
-    """Draw a model's errors; those below the axis stand at its end, `least`."""
-    mean, middle, raw = (max(row[name], least) for name in ("mae", "median_error", "raw_mae"))
-    if row["low"] is not None:
-        whisker = [max(row["low"], least), row["high"]]
-        axes.plot(whisker, [down] * 2, color=look.color, linewidth=1.2)
-    axes.plot(mean, down, look.marker, color=look.color, markersize=6)
-    axes.plot(middle, down, "o", color=look.color, markerfacecolor="white", markersize=3.5)
-    axes.plot(raw, down, "|", color=GRAY, markersize=8)
-    plot.add_tooltips(axes, [mean, raw], [down] * 2, [_tooltip(row)] * 2)
-
-
-def _draw_residuals(
-    plot: Plot, panels: Sequence[Axes], models: Sequence[str], looks: Mapping[str, Look]
-) -> None:
-    """Draw residuals in eV, all panels to one scale."""
-    shown = [
-        row
-        for row in plot.answer.rows
-        if row["model_id"] in models and row["label_residual"] is not None
-    ]
-    most = float(_ROOM * np.percentile(np.abs(_residuals(shown)), _SEEN))
-    for axes, model in zip(panels, models, strict=True):
-        rows = [row for row in shown if row["model_id"] == model]
-        beyond = _draw_cloud(plot, axes, rows, most, looks[rows[0]["family"]])
-        _draw_frame(axes, model, most, beyond)
-    corner = panels[(len(panels) - 1) // _ACROSS * _ACROSS]
-    corner.set_ylabel("predicted (eV)", fontsize=7.5)
-    corner.set_xlabel("label (eV), both less\ntheir composition's part", fontsize=7.5)
-
-
-def _residuals(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """Return the residuals of labels and of predictions, (n, 2)."""
-    return np.array([(row["label_residual"], row["predicted_residual"]) for row in rows])
-
-
-def _draw_cloud(plot: Plot, axes: Axes, rows: Sequence[Row], most: float, look: Look) -> int:
-    """Draw one point per system, and return how many lie beyond the panel.
-
-    Those are rings at its edge, in their direction.
-    """
-    points = _residuals(rows)
-    beyond = np.abs(points).max(axis=1) / most
-    xs, ys = (points / np.maximum(beyond, 1)[:, None]).T
-    dashed: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
-    axes.plot([-most, most], [-most, most], color=GRAY, **dashed)
-    faces = ["white" if far > 1 else look.color for far in beyond]
-    shape: Any = {
-        "marker": look.marker,
-        "edgecolors": look.color,
-        "rasterized": len(rows) > _MANY,
+    found = {row["family"] for row in drawn}
+    looks = {
+        name: look for name, look in family_looks(connection, dataset).items() if name in found
     }
-    axes.scatter(xs, ys, 8, faces, linewidths=0.5, clip_on=False, zorder=3, **shape)
-    plot.add_tooltips(axes, xs, ys, map(_system_tooltip, rows))
-    return int((beyond > 1).sum())
-
-
-def _draw_frame(axes: Axes, model: str, most: float, beyond: int) -> None:
-    axes.set_title(model, fontsize=7.5, fontweight="normal")
-    axes.set(xlim=(-most, most), ylim=(-most, most), aspect="equal")
-    axes.tick_params(labelsize=6.5)
-    if beyond:
-        small: dict[str, Any] = {"horizontalalignment": "right", "fontsize": 6.5, "color": GRAY}
-        axes.text(0.97, 0.03, f"{beyond} beyond", transform=axes.transAxes, **small)
-
-
-def _tooltip(row: Row) -> str:
-    if row["mae"] is None:
-        return f"{row['model_id']}\n{row['reason']}"
-    low, high = format_number(row["low"]), format_number(row["high"])
-    interval = "" if row["low"] is None else f" ({low} to {high})"
-    return (
-        f"{row['model_id']}\n"
-        f"of residuals {format_number(row['mae'])} eV{interval}, "
-        f"{format_number(row['mae_per_atom'])} eV/atom, "
-        f"median {format_number(row['median_error'])} eV\n"
-        f"with composition {format_number(row['raw_mae'])} eV\n"
-        f"rank correlation {format_number(row['spearman'])}, n = {row['n']}, "
-        f"{row['rank']} constants fitted"
+    kinds = encode_kinds("family", looks)
+    first = answer.rows[0]
+    warnings = dict.fromkeys(row["warning"] for row in models if row["warning"])
+    charts: list[Any] = [_errors(models, kinds)]
+    if best:
+        charts.append(_residuals(answer.rows, best, kinds))
+    return finish(
+        alt.vconcat(*charts),
+        answer,
+        f"Energies on {dataset} against {first['property']} of {first['source']}",
+        notes=["Lines: 95 % intervals.", *_source(first), *warnings],
+        models=[row["model_id"] for row in models],
     )
 
 
-def _system_tooltip(row: Row) -> str:
-    label, predicted = (
-        format_number(row[column]) for column in ("label_residual", "predicted_residual")
+def _source(row: Row) -> list[str]:
+    """Return why a model stands for the labels, if one does."""
+    return [f"{row['source']}: {row['source_reason']}."] if row["source_reason"] else []
+
+
+def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
+    """Draw the errors in eV/atom, on a logarithmic axis."""
+    known = [row for row in rows if row["mae_per_atom"] is not None]
+    columns = ("mae_per_atom", "low_per_atom", "high_per_atom")
+    values = [row[column] for row in known for column in columns if row[column]]
+    low, high = min(values, default=1) / 1.5, max(values, default=1) * 1.5
+    scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
+    order = [row["model_id"] for row in rows]
+    axis = alt.Axis(domain=False, ticks=False, grid=True)
+    y = alt.Y("model_id:N", title=None, sort=order, axis=axis)
+    what = "error" if rows[0]["compared_with"] == "labels" else "difference"
+    title = f"mean absolute {what} (eV/atom), composition taken out"
+
+    def x(column: str) -> alt.X:
+        return alt.X(f"{column}:Q", title=title, scale=scale, axis=alt.Axis(format="~g"))
+
+    seen: dict[str, Any] = {
+        "y": y,
+        "color": kinds.color,
+        "opacity": fade_unless(picked("model_id"), kinds.chosen),
+    }
+    base = alt.Chart(inline(known, [*_TITLES, "family"])).encode(**seen)
+    bars = [row for row in known if row["low_per_atom"] is not None]
+    names = ("model_id", "family", "low_per_atom", "high_per_atom")
+    lines = alt.Chart(inline(bars, names)).encode(**seen)
+    rest = [row for row in rows if row["mae_per_atom"] is None]
+    words = alt.Chart(inline(rest, ("model_id", "reason")))
+    return alt.layer(
+        lines.mark_rule(strokeWidth=2).encode(x=x("low_per_atom"), x2="high_per_atom:Q"),
+        base.mark_point(filled=True, size=80)
+        .encode(x=x("mae_per_atom"), shape=kinds.shape, tooltip=tooltips(_TITLES))
+        .add_params(kinds.chosen),
+        words.mark_text(style="soft", align="left", text="undefined").encode(
+            x=alt.value(6), y=y, tooltip=tooltips({"model_id": "model", "reason": "undefined"})
+        ),
+    ).properties(width=_WIDTH, height=alt.Step(_ROW))
+
+
+def _residuals(rows: Sequence[Row], models: Sequence[str], kinds: Kinds) -> Any:
+    """Draw residuals in eV of the best models, all panels to one scale."""
+    shown = [row for row in rows if row["model_id"] in models and row["label_residual"] is not None]
+    points = np.array([(row["label_residual"], row["predicted_residual"]) for row in shown])
+    most = float(_ROOM * np.percentile(np.abs(points), _SEEN))
+    panels = [
+        _panel([row for row in shown if row["model_id"] == model], most, place, kinds)
+        for place, model in enumerate(models)
+    ]
+    return alt.concat(*panels, columns=_ACROSS, spacing=24)
+
+
+def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
+    """Draw one point per system; those beyond the panel are rings at its edge."""
+    beyond, ends = _clipped(rows, most), (-most, most)
+    first = place % _ACROSS == 0
+    label = "label (eV), composition taken out" if first else None
+    x = axis_of("across", label, ends, tickCount=4)
+    y = axis_of("up", "predicted (eV)" if first else None, ends, across=False, tickCount=4)
+    layers = [diagonal(x, y, ends)]
+    for far in (False, True):
+        some = [row for row in beyond if row["far"] == far]
+        marks = alt.Chart(inline(some, [*_SYSTEM, "family", "across", "up"])).mark_point(
+            filled=not far, size=16 if len(rows) <= _MANY else 5
+        )
+        layers.append(
+            marks.encode(x=x, y=y, color=kinds.color, shape=kinds.shape, tooltip=tooltips(_SYSTEM))
+        )
+    count = sum(row["far"] for row in beyond)
+    if count:
+        layers.append(word(f"{count} beyond", "width", "height", align="right", dx=-4, dy=-8))
+    title = alt.TitleParams(rows[0]["model_id"], fontSize=11, fontWeight="normal", frame="group")
+    chart = alt.layer(layers[0].add_params(zoom(f"zoom_{place}")), *layers[1:])
+    return chart.properties(width=_SIDE, height=_SIDE, title=title)
+
+
+def _clipped(rows: Sequence[Row], most: float) -> list[Row]:
+    """Return the rows with where they are drawn: beyond the panel, at its edge."""
+    points: NDArray[np.float64] = np.array(
+        [(row["label_residual"], row["predicted_residual"]) for row in rows]
     )
-    return (
-        f"{row['system_id']}\n{row['formula'] or ''}\n"
-        f"residuals: label {label} eV, predicted {predicted} eV"
-    )
+    beyond = np.abs(points).max(axis=1) / most
+    places = (points / np.maximum(beyond, 1)[:, None]).tolist()
+    return [
+        row | {"across": across, "up": up, "far": bool(far > 1)}
+        for row, (across, up), far in zip(rows, places, beyond.tolist(), strict=True)
+    ]

@@ -6,28 +6,29 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
 import duckdb
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import LogLocator, MaxNLocator
-from numpy.typing import NDArray
 
-from query.figures.drawing.labels import format_number
-from query.figures.drawing.looks import GRAY, SEQUENTIAL, assign_looks
-from query.figures.drawing.plot import NothingToDraw, Plot, Row, styled
+from query.figures.drawing.chart import fade_unless, finish, inline, tooltips, zoom
+from query.figures.drawing.guides import axis_of
+from query.figures.drawing.kinds import encode_kinds
+from query.figures.drawing.looks import Look, assign_looks
+from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _MOST_CATEGORIES = 7  # that have a look of their own
-_MANY = 3000  # systems, from which on points are small, and pixels
+_MANY = 3000  # systems, from which on points are small
+_SIDE = 460  # px of the panel
+_FLAT = (0.5, 1.3)  # the height of the panel over its width, at least and at most
+_ROOM = 0.05  # of the span of the points, beyond them
 _WIDE = 30  # the highest value over the lowest, from which on the colors are logarithmic
 _SEEN = (1, 99)  # percentiles of the values between which colors differ
 _ANY_MODEL = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
 _NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
+_OTHER = Look("#C4C4C4", "circle")
 
 
-@styled
 def system_map(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -38,7 +39,7 @@ def system_map(
     source: str | None = None,
     k: int | None = None,
     max_systems: int | None = None,
-) -> Plot:
+) -> alt.LayerChart:
     """Draw one point per system, placed by a model's vectors.
 
     Systems for which the color is not known are gray rings.
@@ -55,7 +56,7 @@ def system_map(
         max_systems: The most systems that are drawn; None is 15,000.
 
     Returns:
-        The figure; `answer` has one row per system.
+        The chart; `answer` has one row per system.
 
     Raises:
         NothingToDraw: If there is no map, or the color is not known for any system.
@@ -79,104 +80,141 @@ def system_map(
     if all(_is_unknown(row) for row in rows):
         name = rows[0]["color"]
         raise NothingToDraw(f"no system of {dataset} has a label '{name}': see FROM labels")
-    plot = Plot(answer, f"{dataset} as {rows[0]['model_id']} sees it", width=6.6, height=5)
-    axes = plot.subplots()
-    _draw_points(plot, axes, rows)
-    _label_axes(axes, rows[0])
-    xs, ys = [row["x"] for row in rows], [row["y"] for row in rows]
-    plot.add_tooltips(axes, xs, ys, map(_tooltip, rows))
-    return plot
+    how = _describe(rows[0])
+    return finish(
+        _draw(rows),
+        answer,
+        f"{dataset} as {rows[0]['model_id']} sees it",
+        notes=[*how, *_count_unknown(rows)],
+        capital=False,
+    )
 
 
 def _is_unknown(row: Row) -> bool:
     return row["value"] is None and row["category"] is None
 
 
-def _draw_points(plot: Plot, axes: Axes, rows: Sequence[Row]) -> None:
-    _draw_unknown(axes, [row for row in rows if _is_unknown(row)])
-    if any(row["category"] is not None for row in rows):
-        _draw_categories(axes, rows)
-    else:
-        _draw_values(plot, axes, [row for row in rows if row["value"] is not None])
-    for points in axes.collections:
-        points.set_rasterized(len(rows) > _MANY)
-
-
-def _scatter(axes: Axes, rows: Sequence[Row], size: float, **options: Any) -> PathCollection:
-    return axes.scatter([row["x"] for row in rows], [row["y"] for row in rows], size, **options)
-
-
-def _size(rows: Sequence[Row]) -> float:
-    return 26 if len(rows) <= 500 else 12 if len(rows) <= _MANY else 4
-
-
-def _draw_unknown(axes: Axes, rows: Sequence[Row]) -> None:
-    if rows:
-        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": GRAY, "linewidths": 0.6}
-        _scatter(axes, rows, _size(rows), label=f"not known ({len(rows)})", **ring)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12))
-
-
-def _draw_values(plot: Plot, axes: Axes, rows: Sequence[Row]) -> None:
-    values = np.array([row["value"] for row in rows], dtype=float)
-    # Beyond these percentiles all colors are equal: a single system must not decide the range.
-    low, high = np.percentile(values, _SEEN).tolist()
-    norm = LogNorm(low, high) if low > 0 and high > _WIDE * low else Normalize(low, high)
-    points = _scatter(axes, rows, _size(rows), c=values, cmap=SEQUENTIAL, norm=norm, linewidths=0)
-    extend = _extension(values, low, high)
-    bar = plot.colorbar(points, ax=axes, shrink=0.8, aspect=24, pad=0.02, extend=extend)
-    row = rows[0]
-    if isinstance(norm, LogNorm):
-        bar.set_ticks(LogLocator(subs=(1, 2, 5)))
-        bar.ax.yaxis.set_major_formatter("{x:g}")
-        bar.minorticks_off()
-    elif row["color"] in _NAMES:
-        bar.set_ticks(MaxNLocator(integer=True))
-    unit = f" ({row['unit']})" if row["unit"] else ""
-    source = f"\n{row['source']}" if row["source"] else ""
-    bar.set_label(f"{_NAMES.get(row['color'], row['color'])}{unit}{source}")
-
-
-def _extension(values: NDArray[np.float64], low: float, high: float) -> str:
-    """Return on which sides of low to high there are more values, in Matplotlib's words."""
-    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
-        (bool(values.min() < low), bool(values.max() > high)), "neither"
-    )
-
-
-def _draw_categories(axes: Axes, rows: Sequence[Row]) -> None:
-    """Draw the most frequent categories with a look each, the rest in gray."""
-    counted = Counter(row["category"] for row in rows if row["category"] is not None)
-    frequent = sorted(counted, key=lambda name: (-counted[name], name))[:_MOST_CATEGORIES]
-    rest = [row for row in rows if row["category"] not in (None, *frequent)]
-    size = _size(rows)
-    gray: dict[str, Any] = {"color": "#C4C4C4", "linewidths": 0, "zorder": 0}
-    _scatter(axes, rest, size / 2, label=f"other ({len(rest)})", **gray)
-    for name, look in assign_looks(frequent).items():
-        some = [row for row in rows if row["category"] == name]
-        shape: dict[str, Any] = {"color": look.color, "marker": look.marker, "linewidths": 0}
-        _scatter(axes, some, size, label=f"{name} ({counted[name]})", **shape)
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1), title=rows[0]["color"], alignment="left"
-    )
-
-
-def _label_axes(axes: Axes, row: Row) -> None:
+def _describe(row: Row) -> list[str]:
     if row["method"] == "pca":
-        explained = f"{row['explained_x']:.0%} of the variance"
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xlabel(f"first direction ({explained}), n = {row['n']}")
-        axes.set_ylabel(f"second direction ({row['explained_y']:.0%})")
-        return
-    how = f"{row['method']}, k = {row['k']}, n = {row['n']}"
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(f"{how}; distances far apart mean little")
+        return [f"Principal components, n = {row['n']}."]
+    how = f"{str(row['method']).upper()}, k = {row['k']}, n = {row['n']}"
+    return [f"{how}; distances far apart mean little."]
 
 
-def _tooltip(row: Row) -> str:
-    known = row["category"] or (
-        format_number(row["value"]) if row["value"] is not None else "not known"
+def _count_unknown(rows: Sequence[Row]) -> list[str]:
+    unknown = sum(map(_is_unknown, rows))
+    return [f"Rings: not known ({unknown})."] if unknown else []
+
+
+def _draw(rows: Sequence[Row]) -> Any:
+    """Draw rings for what is not known, then points in the colors of values or of categories."""
+    x, y = _axes(rows)
+    name = _NAMES.get(rows[0]["color"], rows[0]["color"].replace("_", " "))
+    titles = {"system_id": "system", "formula": "formula", "known": name}
+    some = [row for row in rows if not _is_unknown(row)]
+    rings = alt.Chart(inline(filter(_is_unknown, rows), ("system_id", "formula", "x", "y")))
+    layers = [
+        rings.mark_point(style="line", filled=False, size=_size(rows)).encode(
+            x=x, y=y, tooltip=tooltips({"system_id": "system", "formula": "formula"})
+        )
+    ]
+    categories = any(row["category"] is not None for row in rows)
+    layers.append((_categories if categories else _values)(some, name, titles).encode(x=x, y=y))
+    wide, high = (np.ptp([row[side] for row in rows]) or 1.0 for side in ("x", "y"))
+    height = round(_SIDE * float(np.clip(high / wide, *_FLAT))) if _is_pca(rows) else _SIDE
+    return alt.layer(*layers).add_params(zoom("zoom_0")).properties(width=_SIDE, height=height)
+
+
+def _is_pca(rows: Sequence[Row]) -> bool:
+    return bool(rows[0]["method"] == "pca")
+
+
+def _size(rows: Sequence[Row]) -> int:
+    return 45 if len(rows) <= 500 else 22 if len(rows) <= _MANY else 8
+
+
+def _axes(rows: Sequence[Row]) -> tuple[Any, Any]:
+    """Return both axes, with pixels of one length for principal components."""
+    points = np.array([(row["x"], row["y"]) for row in rows])
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = np.maximum(high - low, 1e-9)
+    pca = _is_pca(rows)
+    if pca:  # as much as the panel shows of each, so that lengths mean the same
+        wide = max(span[0], span[1] / _FLAT[1])
+        span = np.array([wide, max(span[1], span[0] * _FLAT[0])])
+    middle, reach = (low + high) / 2, span * (0.5 + _ROOM)
+    ends = np.stack([middle - reach, middle + reach]).T.tolist()
+    if not pca:
+        plain: dict[str, Any] = {"labels": False, "ticks": False, "grid": False}
+        across, up = (axis_of("x", None, ends[0], **plain), ends[1])
+        return across, axis_of("y", None, up, across=False, **plain)
+    shares = [f"{rows[0][name]:.0%} of the variance" for name in ("explained_x", "explained_y")]
+    return (
+        axis_of("x", f"first direction ({shares[0]})", ends[0], grid=False, tickCount=6),
+        axis_of(
+            "y", f"second direction ({shares[1]})", ends[1], across=False, grid=False, tickCount=6
+        ),
     )
+
+
+def _values(rows: Sequence[Row], name: str, titles: dict[str, str]) -> alt.Chart:
+    """Draw points in colors of a scale, equal beyond the percentiles that are seen."""
+    values = np.array([row["value"] for row in rows], dtype=float)
+    low, high = np.percentile(values, _SEEN).tolist()
+    logarithmic = low > 0 and high > _WIDE * low
+    unit = f" ({rows[0]['unit']})" if rows[0]["unit"] else ""
+    source = f", {rows[0]['source']}" if rows[0]["source"] else ""
+    color = alt.Color(
+        "value:Q",
+        title=f"{name}{unit}{source}",
+        scale=alt.Scale(
+            type="log" if logarithmic else "linear",
+            scheme="cividis",
+            domain=[low, high],
+            clamp=True,
+            nice=False,
+        ),
+        legend=alt.Legend(orient="bottom", gradientLength=260, gradientThickness=12),
+    )
+    shown = [row | {"known": _with_unit(row)} for row in rows]
+    marks = alt.Chart(inline(shown, [*titles, "value", "x", "y"]))
+    return marks.mark_point(filled=True, size=_size(rows)).encode(
+        color=color, tooltip=tooltips(titles)
+    )
+
+
+def _with_unit(row: Row) -> str:
     unit = f" {row['unit']}" if row["unit"] else ""
-    name = _NAMES.get(row["color"], row["color"])
-    return f"{row['system_id']}\n{row['formula'] or ''}\n{name}: {known}{unit}"
+    return f"{row['value']:.4g}{unit}"
+
+
+def _categories(rows: Sequence[Row], name: str, titles: dict[str, str]) -> alt.Chart:
+    """Draw the most frequent categories with a look each, the rest in gray."""
+    counted = Counter(row["category"] for row in rows)
+    frequent = sorted(counted, key=lambda each: (-counted[each], each))[:_MOST_CATEGORIES]
+    looks = {f"{each} ({counted[each]})": look for each, look in assign_looks(frequent).items()}
+    rest = sum(row["category"] not in frequent for row in rows)
+    if rest:
+        looks[f"other ({rest})"] = _OTHER
+    shown = [
+        row
+        | {
+            "known": row["category"],
+            "category": f"{row['category']} ({counted[row['category']]})"
+            if row["category"] in frequent
+            else f"other ({rest})",
+        }
+        for row in rows
+    ]
+    kinds = encode_kinds("category", looks, name)
+    marks = alt.Chart(inline(shown, [*titles, "category", "x", "y"]))
+    return (
+        marks.mark_point(filled=True, size=_size(rows))
+        .encode(
+            color=kinds.color,
+            shape=kinds.shape,
+            opacity=fade_unless(kinds.chosen),
+            tooltip=tooltips(titles),
+        )
+        .add_params(kinds.chosen)
+    )

@@ -12,7 +12,7 @@ from query import figures
 from query.report import SECTIONS
 from query.statements import find_statements
 
-FIGURES = [name for name in figures.__all__ if name not in ("NothingToDraw", "Plot")]
+FIGURES = [name for name in figures.__all__ if name != "NothingToDraw"]
 
 
 def test_a_figure_a_statement_and_a_section_have_one_name() -> None:
@@ -30,9 +30,9 @@ def test_a_figure_has_a_module_and_tests_of_its_name(name: str) -> None:
     assert Path(__file__).with_name(folder).joinpath(f"test_{name}.py").is_file()
 
 
-def test_only_drawing_needs_matplotlib() -> None:
+def test_only_drawing_needs_altair() -> None:
     code = (
-        "import sys; sys.modules['matplotlib'] = None; "
+        "import sys; sys.modules['altair'] = None; "
         "import query; from query import figures; figures.kinship"
     )
     answer = subprocess.run(
@@ -40,7 +40,7 @@ def test_only_drawing_needs_matplotlib() -> None:
     )
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: figures are drawn with Matplotlib, which is not installed: "
+        "ModuleNotFoundError: figures are drawn with Altair, which is not installed: "
         "pip install 'matterzoo[report]'"
     )
 

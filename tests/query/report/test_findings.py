@@ -16,11 +16,19 @@ Rows = list[dict[str, Any]]
 
 def drawn(name: str, rows: Rows, dataset: str = "crystals") -> DrawnSection:
     """A section with one figure, which has these rows."""
-    image = Image("", 1, 1, "", b"", [], Answer(name, "", pa.Table.from_pylist(rows)))
+    image = Image("", [], {}, Answer(name, "", pa.Table.from_pylist(rows)))
     switches = {"dataset": dataset}
     return DrawnSection(
         Section(name, "?", "", []), [[View(name, Version(switches, switches), image, None)]]
     )
+
+
+def sentences(*sections: DrawnSection) -> dict[str, list[str]]:
+    """Return the sentences by dataset; each names the section that it is about."""
+    found = find_sentences(sections)
+    names = {finding.section for findings in found.values() for finding in findings}
+    assert names <= {section.section.name for section in sections}
+    return {dataset: [finding.text for finding in each] for dataset, each in found.items()}
 
 
 def pair(
@@ -43,7 +51,7 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
         pair(1, 3, "y", 0.7, 0.5),
         pair(1, 4, "y", 0.99, None),
     ]
-    assert find_sentences([drawn("alignment_matrix", rows)]) == {
+    assert sentences(drawn("alignment_matrix", rows)) == {
         "crystals": [
             "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
             "Of cross-family pairs, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
@@ -71,7 +79,7 @@ def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
         **{"relation": "cross-family", "spearman": 1.0, "spearman_p": 0.3, "spearman_low": None},
         **{"n_models": 3, "warning": "3 models are too few"},
     }
-    assert find_sentences([drawn("convergence", [CORRELATION, few])])["crystals"] == [
+    assert sentences(drawn("convergence", [CORRELATION, few]))["crystals"] == [
         "Nothing here decides whether better models are more like best-X. The rank correlation of "
         "energy mae with alignment to best-X is -0.5 (p = 0.2, 95 % interval -0.9 to 0.1, 7 "
         "models) over all models; of too few models, 3, without its own family."
@@ -98,7 +106,7 @@ def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
     ],
 )
 def test_the_verdict_comes_first(changed: dict[str, Any], verdict: str) -> None:
-    (found,) = find_sentences([drawn("convergence", [CORRELATION | changed])])["crystals"]
+    (found,) = sentences(drawn("convergence", [CORRELATION | changed]))["crystals"]
     assert found.startswith(verdict)
 
 
@@ -119,7 +127,7 @@ def energies(model: str, mae: float, **columns: Any) -> dict[str, Any]:
 
 def test_errors_of_energies_are_per_atom_and_name_whom_they_cannot_be_told_from() -> None:
     rows = [energies("a", 0.05), energies("b", 0.058), energies("c", 0.07)]
-    assert find_sentences([drawn("energy_errors", rows)]) == {
+    assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
             "With composition taken out, a is nearest to the formation enthalpy at 298 K of G2/97: "
             "its mean absolute error is 0.05 eV/atom (95 % interval 0.04 to 0.06), n = 60. That of "
@@ -131,7 +139,7 @@ def test_errors_of_energies_are_per_atom_and_name_whom_they_cannot_be_told_from(
 def test_without_labels_energies_are_differences() -> None:
     middle = {"source": "m", "compared_with": "predictions", "source_reason": "in the middle"}
     rows = [energies("a", 0.05, **middle), energies("b", 0.07, **middle)]
-    assert find_sentences([drawn("energy_errors", rows)]) == {
+    assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
             "There are no labels of energies, only predictions. With composition taken out, a "
             "differs least from m (in the middle): by 0.05 eV/atom (95 % interval 0.04 to 0.06), "
@@ -144,12 +152,12 @@ def test_controls_hold_or_are_a_warning() -> None:
     rows = [
         {"control": control, "metric": "cka", "holds": True} for control in ("rotated", "shuffled")
     ]
-    assert find_sentences([drawn("control_alignment", rows)]) == {
+    assert sentences(drawn("control_alignment", rows)) == {
         "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]
     }
     assert failed_controls([drawn("control_alignment", rows)]) == []
     rows[1]["holds"] = False
-    assert find_sentences([drawn("control_alignment", rows)]) == {}
+    assert sentences(drawn("control_alignment", rows)) == {}
     assert failed_controls([drawn("control_alignment", rows, "molecules")]) == [
         "On molecules, 1 of 2 checks of controls fail. "
         "Do not trust the figures below before you know why: "
@@ -159,15 +167,15 @@ def test_controls_hold_or_are_a_warning() -> None:
 
 def test_unknown_values_are_in_no_sentence() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None, "gained_low": None}
-    assert find_sentences([drawn("training_effect", [empty])]) == {}
-    assert find_sentences(
-        [drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])]
+    assert sentences(drawn("training_effect", [empty])) == {}
+    assert sentences(
+        drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])
     ) == {"crystals": ["1 of 2 cross-family pairs are more alike than their untrained twins."]}
 
 
 def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
     pair = {"family_a": "x", "family_b": "y", "gained": 0.1, "gained_low": -0.1}
     rows = [pair, {**pair, "gained_low": 0.05}, {**pair, "gained_low": None}]
-    assert find_sentences([drawn("training_effect", rows)]) == {
+    assert sentences(drawn("training_effect", rows)) == {
         "crystals": ["2 of 3 cross-family pairs are more alike than any of their untrained twins."]
     }

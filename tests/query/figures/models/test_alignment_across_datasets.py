@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from query.figures import NothingToDraw, alignment_across_datasets
 from query.statements import ask
-from tests.query.figures.texts import overlapping
+from tests.query.figures.scene import layers, overlapping, written
 from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
@@ -87,32 +87,39 @@ def test_both_datasets_are_narrowed_to_equally_many_systems(own: Connection) -> 
 
 
 def test_a_point_is_a_pair(small: Connection) -> None:
-    plot = alignment_across_datasets(small, "crystals", "molecules", metric="cka,procrustes")
-    rows = plot.answer.rows
-    for axes, metric in zip(plot.axes, ("cka", "procrustes"), strict=True):
-        assert axes.get_title("left") == metric
-        points = np.concatenate([points.get_offsets() for points in axes.collections])
-        values = [(row["on_a"], row["on_b"]) for row in rows if row["metric"] == metric]
-        assert len(values) == 8 * 7 / 2
-        assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(
-            np.array(sorted(values))
-        )
+    chart = alignment_across_datasets(small, "crystals", "molecules", metric="cka,procrustes")
+    rows = chart.answer.rows
+    points = layers(chart, "point")
+    assert [layer.mark["filled"] for layer in points] == [False, True] * 2
+    for place, metric in enumerate(("cka", "procrustes")):
+        rings, marks = points[2 * place : 2 * place + 2]
+        drawn = {
+            (row["model_a"], row["model_b"]): (row["on_a"], row["on_b"])
+            for row in rings.rows + marks.rows
+        }
+        expected = {
+            (row["model_a"], row["model_b"]): (row["on_a"], row["on_b"])
+            for row in rows
+            if row["metric"] == metric
+        }
+        assert drawn.keys() == expected.keys() and len(drawn) == 8 * 7 / 2
+        for pair, values in expected.items():
+            assert drawn[pair] == pytest.approx(values, rel=1e-4)
     above = sum(row["on_b"] > row["on_a"] for row in rows if row["metric"] == "procrustes")
-    assert f"more alike on crystals:\n{above} of 28 pairs" in [
-        text.get_text() for text in plot.axes[1].texts
-    ]
-    assert len(plot.tooltips()) == 56
-    assert not overlapping(plot)
+    assert f"more alike on crystals: {above} of 28 pairs" in written(chart)
+    assert overlapping(chart) == []
 
 
 def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
     chosen = {"metric": "cka", "models": ["alpha-0", "beta-1", "beta-2"]}
-    plot = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=50)
-    means = [row["null_mean_b"] for row in plot.answer.rows]
-    (word,) = (text for text in plot.axes[0].texts if text.get_text() == "chance")
-    assert word.get_position()[1] == pytest.approx(sorted(means)[1])
+    chart = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=50)
+    means = [row["null_mean_b"] for row in chart.answer.rows]
+    (word,) = (
+        row for layer in layers(chart, "text") for row in layer.rows if row["text"] == "chance"
+    )
+    assert word["on_b"] == pytest.approx(sorted(means)[1])
     without = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=0)
-    assert not [text for text in without.axes[0].texts if text.get_text() == "chance"]
+    assert layers(without, "rule") == []
 
 
 def test_one_model_is_too_few(small: Connection) -> None:

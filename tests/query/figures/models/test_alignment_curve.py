@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import duckdb
-import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot, alignment_curve
+from query.figures import NothingToDraw, alignment_curve
 from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
@@ -66,57 +66,59 @@ def test_values_at_all_systems_and_chance(small: Connection) -> None:
 
 
 @pytest.fixture
-def plot(small: Connection) -> Plot:
+def chart(small: Connection) -> Any:
     return alignment_curve(small, "crystals")
 
 
-def test_lines_are_the_rows(plot: Plot) -> None:
-    for axes, along, fixed in zip(plot.axes, ("n", "k"), (("k", 25), ("n", 60)), strict=True):
-        lines = [line for line in axes.lines if line.get_linestyle() == "-"]
-        chances = [line for line in axes.lines if line.get_linestyle() == "--"]
-        for pair, line, chance in zip(("highest", "lowest"), lines, chances, strict=True):
-            rows = [
-                row for row in plot.answer.rows if row["pair"] == pair and row[fixed[0]] == fixed[1]
-            ]
-            np.testing.assert_allclose(
-                line.get_xydata(), [(row[along], row["value"]) for row in rows]
-            )
-            np.testing.assert_allclose(
-                chance.get_xydata(), [(row[along], row["chance"]) for row in rows]
-            )
-    (label,) = (text for text in written(plot) if text.startswith("most alike:"))
-    highest = next(row for row in plot.answer.rows if row["pair"] == "highest")
-    assert label == f"most alike:\n{highest['model_a']} ·\n{highest['model_b']}"
+def test_lines_are_the_rows(chart: Any) -> None:
+    lines = layers(chart, "line")
+    columns = [layer.encoding["y"]["field"] for layer in lines]
+    assert columns == ["chance", "value"] * 2
+    for layer, along in zip(lines, ("n", "n", "k", "k"), strict=True):
+        fixed, value = ("k", 25) if along == "n" else ("n", 60)
+        column = layer.encoding["y"]["field"]
+        drawn = sorted((row[along], row[column]) for row in layer.rows)
+        rows = [row for row in chart.answer.rows if row[fixed] == value]
+        expected = sorted((row[along], row[column]) for row in rows)
+        assert [x for x, _ in drawn] == [x for x, _ in expected]
+        assert [y for _, y in drawn] == pytest.approx([y for _, y in expected], rel=1e-4)
+    highest = next(row for row in chart.answer.rows if row["pair"] == "highest")
+    assert f"most alike: {highest['model_a']} · {highest['model_b']}" in written(chart)
+    assert overlapping(chart) == []
 
 
 def test_low_may_be_alike_and_a_pair_may_have_a_direction(small: Connection) -> None:
-    plot = alignment_curve(small, "crystals", metric="information_imbalance", ks=[1, 2])
-    (label,) = (text for text in written(plot) if text.startswith("most alike:"))
-    lowest = next(row for row in plot.answer.rows if row["pair"] == "lowest")
-    assert label == f"most alike:\n{lowest['model_a']} →\n{lowest['model_b']}"
-    assert "information_imbalance (low is alike)" in written(plot)
+    chart = alignment_curve(small, "crystals", metric="information_imbalance", ks=[1, 2])
+    lowest = next(row for row in chart.answer.rows if row["pair"] == "lowest")
+    names = layers(chart, "line")[0].encoding["color"]["scale"]["domain"]
+    assert f"most alike: {lowest['model_a']} → {lowest['model_b']}" in names
+    assert "information imbalance (low is alike)" in written(chart)
 
 
 def test_metrics_without_neighbors_have_one_panel(small: Connection) -> None:
-    plot = alignment_curve(small, "crystals", metric="cka", repeats=2)
-    assert [axes.get_xlabel() for axes in plot.axes] == ["systems, n"]
-    assert overlapping(plot) == []
+    chart = alignment_curve(small, "crystals", metric="cka", repeats=2)
+    titles = [layer.encoding["x"]["title"] for layer in layers(chart, "area")]
+    assert titles == ["systems, n"]
 
 
-def test_labels_of_lines_that_end_together_do_not_collide(small: Connection) -> None:
-    plot = alignment_curve(
-        small, "crystals", ks=[2, 58]
-    )  # where k is nearly n, all values are CKA's and chance is near
-    assert overlapping(plot) == []
+def test_points_where_k_is_no_neighborhood_are_rings(chart: Any) -> None:
+    for layer in layers(chart, "point"):
+        assert {("warning" in row) for row in layer.rows} <= {not layer.mark["filled"]}
+    rings = [
+        row for layer in layers(chart, "point") if not layer.mark["filled"] for row in layer.rows
+    ]
     assert (
-        len(plot.tooltips()) == len([*plot.answer.rows]) + 2
-    )  # all systems at the usual k are in both panels
+        {(row["n"], row["k"]) for row in rings}
+        == {(row["n"], row["k"]) for row in chart.answer.rows if row["warning"]}
+        != set()
+    )
 
 
-def test_undefined_values_are_hatched(small: Connection) -> None:
-    plot = alignment_curve(small, "crystals", ns=[10, 40, 60], ks=[5])
-    assert sum(patch.get_hatch() is not None for patch in plot.axes[0].patches) == 2
-    assert sum("undefined" in tooltip.text for tooltip in plot.tooltips()) == 2
+def test_undefined_values_are_crosses(small: Connection) -> None:
+    chart = alignment_curve(small, "crystals", ns=[10, 40, 60], ks=[5])
+    crosses = [layer for layer in layers(chart, "text") if layer.mark["text"] == "×"]
+    rows = [row for layer in crosses for row in layer.rows]
+    assert len(rows) == 2 and all(row["reason"] for row in rows)
 
 
 @pytest.mark.parametrize(

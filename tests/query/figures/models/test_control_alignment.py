@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot, control_alignment
+from query.figures import NothingToDraw, control_alignment
 from query.statements import ask
 from tests.query.figures.conftest import CONTROLS, insert_vectors
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping
 from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
@@ -63,10 +65,13 @@ def test_a_control_that_fails_is_marked(
     own: Connection, control: str, like: str, noise: float
 ) -> None:
     spoil(own, control, like, noise)
-    plot = control_alignment(own, "crystals", metric="cka", permutations=199)
-    assert [row["control"] for row in plot.answer.rows if not row["holds"]] == [control]
-    assert plot.title == "Controls on crystals: 3 of 4 as expected"
-    assert len([text for text in written(plot) if text.startswith("✗")]) == 1
+    chart = control_alignment(own, "crystals", metric="cka", permutations=199)
+    assert [row["control"] for row in chart.answer.rows if not row["holds"]] == [control]
+    title = chart.to_dict()["usermeta"]["title"]
+    assert title == "Controls on crystals: 3 of 4 as expected"
+    (table,) = layers(chart, "text")
+    wrong = [row["control"] for row in table.rows if row["text"].startswith("×")]
+    assert wrong == [control]
 
 
 def test_many_tests_need_smaller_p_values(small: Connection) -> None:
@@ -78,37 +83,32 @@ def test_many_tests_need_smaller_p_values(small: Connection) -> None:
 
 
 @pytest.fixture
-def plot(small: Connection) -> Plot:
+def chart(small: Connection) -> Any:
     return control_alignment(small, "crystals", **QUICK)  # type: ignore[arg-type]
 
 
-def test_places_between_chance_and_the_same(plot: Plot) -> None:
-    left = plot.axes[0]
-    drawn = sorted(
-        line.get_xdata()[0] for line in left.lines if line.get_marker() not in ("", "None", None)
-    )
-    defined = [row for row in plot.answer.rows if row["value"] is not None]
-    expected = sorted(
-        (row["value"] - row["null_mean"]) / (row["itself"] - row["null_mean"]) for row in defined
-    )
-    assert drawn == pytest.approx(expected)
-    assert drawn[-4:] == pytest.approx([1] * 4)
-    assert [tick.get_text().split("\n")[0] for tick in left.get_yticklabels()] == list(CONTROLS)
+def test_places_between_chance_and_the_same(chart: Any) -> None:
+    points, wrong = layers(chart, "point")
+    drawn = {(row["control"], row["metric"]): row["place"] for row in points.rows}
+    names = {"cka": "CKA", "information_imbalance": "information imbalance"}
+    expected = {
+        (row["control"], names[row["metric"]]): (row["value"] - row["null_mean"])
+        / (row["itself"] - row["null_mean"])
+        for row in chart.answer.rows
+        if row["value"] is not None
+    }
+    assert drawn == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert sorted(drawn.values())[-4:] == pytest.approx([1] * 4)
+    assert wrong.rows == []
+    assert [line.split(",")[0] for line in points.encoding["y"]["sort"]] == list(CONTROLS)
 
 
-def test_every_value_stands_in_the_table(plot: Plot) -> None:
-    found = [text.get_text() for text in plot.axes[1].texts]
-    assert found.count("✓ undefined") == 2
-    assert found.count("✓ 1.000") == 2
-    assert found.count("✓ 0.033") == 2
-
-
-def test_nothing_overlaps_and_everything_has_a_tooltip(plot: Plot) -> None:
-    assert overlapping(plot) == []
-    texts = [tooltip.text for tooltip in plot.tooltips()]
-    assert (
-        sum("every vector of flat is the same" in text for text in texts) == 4
-    )  # a mark and a cell, two metrics
+def test_every_value_stands_in_the_table(chart: Any) -> None:
+    (table,) = layers(chart, "text")
+    found = [row["text"] for row in table.rows]
+    assert [found.count(text) for text in ("undefined", "1.000", "0.033")] == [2, 2, 2]
+    assert sum(row.get("reason", "").startswith("every vector of flat") for row in table.rows) == 2
+    assert overlapping(chart) == []
 
 
 def test_without_controls_there_is_nothing_to_draw(own: Connection) -> None:

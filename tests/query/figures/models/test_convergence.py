@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import duckdb
-import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from query.figures import NothingToDraw, convergence
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 SCORES = {
@@ -36,41 +35,42 @@ def scored(own: Connection) -> Connection:
 
 
 def test_a_point_is_a_model(scored: Connection) -> None:
-    plot = convergence(scored, "crystals", "energy_mae", reference="beta-2", metric="cka")
+    chart = convergence(scored, "crystals", "energy_mae", reference="beta-2", metric="cka")
     aligned = dict(
         scored.sql(
             "SELECT model_b, value FROM alignment_matrix('crystals', metric := 'cka') "
             "WHERE model_a = 'beta-2'"
         ).fetchall()
     )
-    for axes, models in zip(
-        plot.axes,
+    texts = written(chart)
+    names = [layer for layer in layers(chart, "text") if layer.encoding["text"]["field"] != "text"]
+    for points, labels, models in zip(
+        layers(chart, "point"),
+        names,
         (sorted(set(SCORES) - {"beta-2"}), ["alpha-0", "alpha-1", "alpha-2"]),
         strict=True,
     ):
-        drawn = np.array(sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines))
-        assert drawn == pytest.approx(
-            np.array(sorted((SCORES[model], aligned[model]) for model in models))
-        )
+        drawn = {row["model_id"]: (row["score_value"], row["value"]) for row in points.rows}
+        assert sorted(drawn) == models
+        for model, place in drawn.items():
+            assert place == pytest.approx((SCORES[model], aligned[model]), rel=1e-4)
+        assert {row["model_id"] for row in labels.rows} <= set(models)
+        assert len(labels.rows) >= 2
         found = spearmanr(
             [SCORES[model] for model in models], [aligned[model] for model in models]
         ).statistic
-        assert f"rank correlation {found:.2f}" in axes.texts[0].get_text()
-        assert f"{len(models)} models" in axes.texts[0].get_text()
-    assert [axes.get_title("left") for axes in plot.axes] == [
-        "all models",
-        "without its own family",
-    ]
-    assert "fewer than three models: elsewhere" in written(plot)
-    assert "energy_mae (meV)\nheld out" in written(plot)
-    plot.tooltips()
-    assert not overlapping(plot)
+        (words,) = (text for text in texts if f"{len(models)} models" in text)
+        assert f"rank correlation {found:.2f}" in words
+        assert ("too few to conclude" in words) == (len(models) < 5)
+    assert {"all models", "without its own family", "Fewer than three models: elsewhere"} <= texts
+    assert "energy, mean absolute error (meV) held out" in texts
+    assert overlapping(chart) == []
 
 
 def test_the_best_model_is_the_reference(scored: Connection) -> None:
-    plot = convergence(scored, "crystals", "energy_mae", test_set="held out", metric="cka")
-    assert {row["reference"] for row in plot.answer.rows} == {"beta-2"}
-    assert plot.title == "Alignment with beta-2 on crystals"
+    chart = convergence(scored, "crystals", "energy_mae", test_set="held out", metric="cka")
+    assert {row["reference"] for row in chart.answer.rows} == {"beta-2"}
+    assert chart.to_dict()["usermeta"]["title"] == "Alignment with beta-2 on crystals"
 
 
 def test_if_all_are_of_one_family_the_other_panel_is_empty(scored: Connection) -> None:
@@ -79,11 +79,11 @@ def test_if_all_are_of_one_family_the_other_panel_is_empty(scored: Connection) -
         "INSERT INTO scores "
         "VALUES ('alpha-0@untrained', 'energy_mae', 9, 'meV', 'held out', 'paper')"
     )
-    plot = convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
-    everyone, others = plot.axes
-    assert len(everyone.lines) == 3
-    assert not others.lines
-    assert others.texts[0].get_text() == "0 models: no rank correlation (three are needed)"
+    chart = convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
+    everyone, others = layers(chart, "point")
+    assert (len(everyone.rows), others.rows) == (3, [])
+    words = "0 models: no rank correlation (three are needed)"
+    assert words in [row.get("text") for layer in layers(chart, "text") for row in layer.rows]
 
 
 def test_a_message_names_what_is_missing(scored: Connection) -> None:

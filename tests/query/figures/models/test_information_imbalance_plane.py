@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from query.figures import NothingToDraw, information_imbalance_plane
 from query.statements import ask
-from tests.query.figures.texts import overlapping
+from tests.query.figures.scene import layers, overlapping, written
 from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
@@ -53,31 +53,39 @@ def test_rows_are_information_imbalances(small: Connection) -> None:
 def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     remove(own, "starts_with(system_id, 'molecules/') AND right(system_id, 3) >= '040'")
     remove(own, "model_id = 'beta-2' AND right(system_id, 3) >= '010'")
-    plot = information_imbalance_plane(own, "crystals", dataset_b="molecules", k=2)
-    rows = plot.answer.rows
+    chart = information_imbalance_plane(own, "crystals", dataset_b="molecules", k=2)
+    rows = chart.answer.rows
     assert {row["n"] for row in rows if row["a_to_b"] is not None} == {40}
     left_out = [row for row in rows if "beta-2" in (row["model_a"], row["model_b"])]
     assert {row["reason"] for row in left_out} == {
         "one of the two sees less than half of the systems that others see"
     }
-    assert plot._supxlabel.get_text().startswith("14 of 56 pairs are undefined and not drawn")
-    assert [axes.get_title("left") for axes in plot.axes] == ["crystals", "molecules"]
+    (note,) = chart.to_dict()["usermeta"]["notes"]
+    assert note.startswith("14 of 56 pairs are undefined and not drawn")
+    assert {f"Δ(a → b) on {name}, n = 40, k = 2" for name in ("crystals", "molecules")} <= written(
+        chart
+    )
 
 
 def test_a_point_is_a_pair(large: Connection) -> None:
-    plot = information_imbalance_plane(large, "crystals")
-    (axes,) = plot.axes
-    points = np.concatenate([points.get_offsets() for points in axes.collections])
-    values = [(row["a_to_b"], row["b_to_a"]) for row in plot.answer.rows]
-    assert len(values) == 62 * 61 / 2
-    assert np.array(sorted(map(tuple, points.tolist()))) == pytest.approx(np.array(sorted(values)))
-    assert axes.get_xlim()[1] > max(map(max, values))
-    words = {text.get_text(): text.get_position() for text in axes.texts}
+    chart = information_imbalance_plane(large, "crystals")
+    drawn = {
+        (row["model_a"], row["model_b"]): (row["a_to_b"], row["b_to_a"])
+        for layer in layers(chart, "point")
+        for row in layer.rows
+    }
+    assert len(drawn) == 62 * 61 / 2
+    for row in chart.answer.rows:
+        values = (row["a_to_b"], row["b_to_a"])
+        assert drawn[row["model_a"], row["model_b"]] == pytest.approx(values, rel=1e-4)
+    x = layers(chart, "point")[0].encoding["x"]
+    assert x["scale"]["domain"][1] > max(map(max, drawn.values()))
     # Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean that a holds all that b holds, and b nothing of a.
-    assert words["a contains b"][0] < 0.5 < words["a contains b"][1]
-    assert words["unrelated"] == (0.985, 0.985)
-    plot.tooltips()
-    assert not overlapping(plot)
+    places = {layer.rows[0]["text"]: layer.encoding for layer in layers(chart, "text")}
+    corner = places["a contains b"]
+    assert corner["x"]["value"] < 20 and corner["y"]["value"] < 20
+    assert places["the same information"]["y"]["value"] == "height"
+    assert overlapping(chart) == []
 
 
 def test_one_model_is_too_few(small: Connection) -> None:

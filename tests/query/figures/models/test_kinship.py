@@ -10,7 +10,7 @@ import pytest
 
 from query.figures import NothingToDraw, kinship
 from query.statements import ask
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 TRAINING = {
@@ -65,16 +65,14 @@ def test_sets_of_one_source_are_the_same_training_data_and_unknown_ones_have_a_s
         "beta-1": ["web text"],
     }.items():
         trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
-    plot = kinship(trained, "crystals", metric="cka", permutations=0)
-    rows = {(row["model_a"], row["model_b"]): row for row in plot.answer.rows}
+    chart = kinship(trained, "crystals", metric="cka", permutations=0)
+    rows = {(row["model_a"], row["model_b"]): row for row in chart.answer.rows}
     assert rows["alpha-0", "beta-0"]["relation"] == "same-training-data"
     assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
     assert rows["alpha-2", "beta-2"]["common_sets"] == ["sky"]
     unknown = [pair for pair, row in rows.items() if row["relation"] == "unknown-training-data"]
     assert unknown == [(f"alpha-{i}", "beta-1") for i in range(3)]
-    assert [label.get_text() for label in plot.axes[0].get_yticklabels()][
-        3
-    ] == "unknown\ntraining data"
+    assert layers(chart, "point")[0].encoding["y"]["sort"][3] == "unknown training data"
 
 
 def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> None:
@@ -93,19 +91,22 @@ def test_asymmetric_values_are_means_of_both_directions(trained: Connection) -> 
 
 
 def test_a_point_is_a_pair(large: Connection) -> None:
-    plot = kinship(large, "crystals", permutations=9)
-    (axes,) = plot.axes
-    rows = [row for row in plot.answer.rows if row["value"] is not None]
-    points = np.concatenate([points.get_offsets() for points in axes.collections])
-    assert len(rows) == 60 * 59 / 2
-    assert sorted(points[:, 0]) == pytest.approx(sorted(row["value"] for row in rows))
-    for place, name in enumerate(("same-family", "same-training-data", "neither")):
-        mine = points[np.abs(points[:, 1] - place) < 0.3]
+    chart = kinship(large, "crystals", permutations=9)
+    rows = [row for row in chart.answer.rows if row["value"] is not None]
+    rings, marks, means = layers(chart, "point")
+    drawn = {(row["model_a"], row["model_b"]): row for row in rings.rows + marks.rows}
+    assert len(rows) == len(drawn) == 60 * 59 / 2
+    for row in rows:
+        point = drawn[row["model_a"], row["model_b"]]
+        assert point["value"] == pytest.approx(row["value"], rel=1e-4)
+        assert point["relation"] == row["relation"].replace("-", " ")
+    texts = " ".join(written(chart))
+    for name in ("same-family", "same-training-data", "neither"):
         values = [row["value"] for row in rows if row["relation"] == name]
-        assert sorted(mine[:, 0]) == pytest.approx(sorted(values))
-        assert f"{len(values)} pairs, mean {np.mean(values):.2f}" in "\n".join(written(plot))
-    plot.tooltips()
-    assert not overlapping(plot)
+        (mean,) = (row for row in means.rows if row["relation"] == name.replace("-", " "))
+        assert mean["value"] == pytest.approx(np.mean(values), rel=1e-4)
+        assert f"{len(values)} pairs, mean {np.mean(values):.2f}" in texts
+    assert overlapping(chart) == []
 
 
 def test_untrained_models_have_no_relations(own: Connection) -> None:

@@ -3,80 +3,65 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import duckdb
 import pytest
 from Bio import Phylo
-from matplotlib.collections import LineCollection
 
-from query.figures import NothingToDraw, Plot, model_tree
+from query.figures import NothingToDraw, model_tree
 from query.statements import ask, keep_answers
 from tests.query.figures.conftest import SMALL, model_names
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 
 
 @pytest.fixture
-def plot(small: Connection) -> Plot:
+def chart(small: Connection) -> Any:
     return model_tree(small, "crystals")
 
 
-def labels(plot: Plot) -> list[str]:
-    return [tick.get_text() for tick in plot.axes[0].get_yticklabels()]
+def leaves_of(chart: Any) -> list[dict[str, Any]]:
+    """Return the leaves from top to bottom."""
+    (marks,) = layers(chart, "point")
+    return sorted(marks.rows, key=lambda row: float(row["y"]))
 
 
-def marks(plot: Plot) -> list[tuple[float, float, str, str]]:
-    """Return the leaves from top to bottom: x, y, color, marker."""
-    lines = [line for line in plot.axes[0].lines if line.get_marker() not in ("None", None)]
-    found = [
-        (*(float(v[0]) for v in line.get_data()), line.get_color(), line.get_marker())
-        for line in lines
-    ]
-    return sorted(found, key=lambda mark: mark[1])
-
-
-def test_leaves_lie_where_biopython_finds_them(plot: Plot) -> None:
-    drawn = Phylo.read(io.StringIO(plot.answer.rows[0]["newick"]), "newick")
+def test_leaves_lie_where_biopython_finds_them(chart: Any) -> None:
+    drawn = Phylo.read(io.StringIO(chart.answer.rows[0]["newick"]), "newick")
     leaves = drawn.get_terminals()
-    assert labels(plot) == [leaf.name for leaf in leaves]
+    marks = leaves_of(chart)
+    assert [row["model"] for row in marks] == [leaf.name for leaf in leaves]
     assert {leaf.name for leaf in leaves} == {
         *(model for model, _ in model_names(SMALL)),
         "counts",
         "rings",
     }
-    assert [mark[0] for mark in marks(plot)] == pytest.approx(
+    assert [row["x"] for row in marks] == pytest.approx(
         [drawn.distance(leaf) for leaf in leaves], abs=1e-5
     )
-    assert [mark[1] for mark in marks(plot)] == list(range(len(leaves)))
+    assert [row["y"] for row in marks] == list(range(len(leaves)))
 
 
-def test_every_branch_has_its_length(plot: Plot) -> None:
-    (lines,) = (a for a in plot.axes[0].collections if isinstance(a, LineCollection))
-    segments = [segment.tolist() for segment in lines.get_segments()]
-    along = sorted(b[0] - a[0] for a, b in segments if a[1] == b[1] and a[0] != b[0])
-    branches = [row["branch"] for row in plot.answer.rows if row["branch"]]
-    assert along == pytest.approx(sorted(branches))
-    # Other lines are vertical: they join a node with where the branches of its children start.
-    assert all(a[0] == b[0] or a[1] == b[1] for a, b in segments)
+def test_every_branch_has_its_length(chart: Any) -> None:
+    _, along, joins, scale = layers(chart, "rule")
+    lengths = sorted(row["x2"] - row["x"] for row in along.rows if row["x2"] > row["x"])
+    branches = [row["branch"] for row in chart.answer.rows if row["branch"]]
+    assert lengths == pytest.approx(sorted(branches), abs=1e-4)
+    assert len(joins.rows) == len(along.rows)
+    (bar,) = scale.rows
+    far = max(row["x"] for row in leaves_of(chart))
+    assert bar["text"] == f"{bar['x2']:g} √JSD" and far / 10 < bar["x2"] <= far / 4
 
 
-def test_inner_nodes_lie_between_their_children(plot: Plot) -> None:
-    rows = plot.answer.rows
+def test_inner_nodes_lie_between_their_children(chart: Any) -> None:
+    rows = chart.answer.rows
     for row in rows:
         children = [child["y"] for child in rows if child["parent"] == row["node"]]
         if children:
             assert min(children) < row["y"] < max(children)
             assert row["model"] is row["family"] is row["training"] is None
-
-
-def test_the_scale_is_a_round_number(plot: Plot) -> None:
-    (text,) = (text for text in written(plot) if text.endswith(" √JSD"))
-    size = float(text.split()[0])
-    (bar,) = (line for line in plot.axes[0].lines if line.get_linewidth() == 2)
-    assert list(bar.get_xdata()) == [0, size]
-    far = max(mark[0] for mark in marks(plot))
-    assert far / 10 < size <= far / 4
 
 
 @pytest.mark.parametrize(
@@ -90,15 +75,12 @@ def test_the_scale_is_a_round_number(plot: Plot) -> None:
 def test_marks_show_families_inputs_or_training(
     small: Connection, color: str, shown: set[str]
 ) -> None:
-    plot = model_tree(small, "crystals", color=color)
-    (key,) = plot.legends
-    assert {text.get_text() for text in key.get_texts()} == shown
-    looks = {
-        text.get_text(): (line.get_color(), line.get_marker())
-        for text, line in zip(key.get_texts(), key.get_lines(), strict=True)
-    }
-    values = {row["model"]: row[color] for row in plot.answer.rows}
-    assert [mark[2:] for mark in marks(plot)] == [looks[values[name]] for name in labels(plot)]
+    chart = model_tree(small, "crystals", color=color)
+    encoding = layers(chart, "point")[0].encoding
+    assert encoding["color"]["field"] == encoding["shape"]["field"] == color
+    assert set(encoding["color"]["scale"]["domain"]) == shown
+    values = {row["model"]: row[color] for row in chart.answer.rows}
+    assert all(row[color] == values[row["model"]] for row in leaves_of(chart))
 
 
 def test_unknown_training_is_not_none(own: Connection) -> None:
@@ -108,22 +90,20 @@ def test_unknown_training_is_not_none(own: Connection) -> None:
 
 
 def test_models_without_a_place_are_named(small: Connection) -> None:
-    plot = model_tree(small, "crystals", models=["alpha-0", "alpha-1", "beta-0", "flat"])
-    (note,) = (text for text in written(plot) if text.startswith("Without a place"))
+    chart = model_tree(small, "crystals", models=["alpha-0", "alpha-1", "beta-0", "flat"])
+    (note,) = chart.to_dict()["usermeta"]["notes"]
     assert note.startswith("Without a place: flat (every vector of flat is the same")
-    assert "flat" not in labels(plot)
-    assert overlapping(plot) == []
+    assert "flat" not in [row["model"] for row in leaves_of(chart)]
 
 
 def test_sixty_models(large: Connection) -> None:
-    plot = model_tree(large, "crystals")
-    assert len(labels(plot)) == 62
-    assert overlapping(plot) == []
-    (tooltip,) = (
-        tooltip for tooltip in plot.tooltips() if tooltip.text.startswith("family-11-0\n")
-    )
-    assert tooltip.text.splitlines()[1].startswith("family-11, sees structure, branch 0.")
-    assert tooltip.text.splitlines()[2] == "trained on sky, sand, snow, soil"
+    chart = model_tree(large, "crystals")
+    assert len(leaves_of(chart)) == 62
+    assert overlapping(chart) == []
+    assert {"family-11-0", "counts", "family-00"} <= written(chart)
+    (row,) = (row for row in leaves_of(chart) if row["model"] == "family-11-0")
+    assert (row["family"], row["input"]) == ("family-11", "structure")
+    assert row["sets"] == "sky, sand, snow, soil"
 
 
 def test_a_tree_needs_two_models(small: Connection) -> None:
@@ -143,6 +123,6 @@ def test_a_statement_is_run_once_while_answers_are_kept(small: Connection) -> No
     with keep_answers():
         kept = ask(small, "model_tree", **asked)
         drawn = [model_tree(small, color=color, **asked) for color in ("family", "input")]
-        assert all(plot.answer is kept for plot in drawn)
+        assert all(chart.answer is kept for chart in drawn)
         assert ask(small, "model_tree", **asked | {"k": 6}) is not kept
     assert ask(small, "model_tree", **asked) is not kept

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations, permutations
+from typing import Any
 
 import duckdb
 import numpy as np
 import pytest
 
-from query.figures import NothingToDraw, Plot, training_effect
+from query.figures import NothingToDraw, training_effect
 from query.statements import ask
 from tests.query.figures.conftest import SMALL, N, add_model, insert_vectors, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
-from tests.query.figures.texts import overlapping
+from tests.query.figures.scene import layers, overlapping
 from tests.vectors import add_query, remove
 
 Connection = duckdb.DuckDBPyConnection
@@ -20,12 +21,12 @@ MODELS = [model for model, _ in model_names(SMALL)]
 
 
 @pytest.fixture
-def plot(small: Connection) -> Plot:
+def chart(small: Connection) -> Any:
     return training_effect(small, "crystals", metric="mutual_knn", permutations=20)
 
 
-def test_values_are_those_of_models_and_of_twins(plot: Plot) -> None:
-    rows = plot.answer.rows
+def test_values_are_those_of_models_and_of_twins(chart: Any) -> None:
+    rows = chart.answer.rows
     assert [(row["model_a"], row["model_b"]) for row in rows] == list(combinations(MODELS, 2))
     for row in rows:
         a, b = row["model_a"], row["model_b"]
@@ -52,19 +53,22 @@ def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) 
     assert np.mean([row["gained"] for row in rows if row["relation"] != "same-family"]) > 0
 
 
-def test_marks_lie_where_the_values_are(plot: Plot) -> None:
-    for marks in plot.axes[0].collections:
-        relation = str(marks.get_label()).rsplit(" (", 1)[0].replace(" ", "-")
-        drawn = [
-            (row["twins_value"], row["value"])
-            for row in plot.answer.rows
-            if row["relation"] == relation
-        ]
-        np.testing.assert_allclose(marks.get_offsets(), drawn)
-    shown = [text.get_text() for axes in plot.axes for text in axes.get_legend().get_texts()]
-    assert shown[:3] == ["same family (6)", "same training data (5)", "neither (4)"]
-    gained = [row["gained"] for row in plot.answer.rows if row["relation"] == "neither"]
-    assert shown[-1] == f"neither: {np.median(gained):+.2f}"
+def test_marks_lie_where_the_values_are(chart: Any) -> None:
+    (marks,) = layers(chart, "point")
+    drawn = {(row["model_a"], row["model_b"]): row for row in marks.rows}
+    for row in chart.answer.rows:
+        mark = drawn[row["model_a"], row["model_b"]]
+        places = (mark["across"], mark["up"])
+        assert places == pytest.approx((row["twins_value"], row["value"]), rel=1e-4)
+        assert mark["relation"] == row["relation"].replace("-", " ")
+    gained = [row["gained"] for row in chart.answer.rows if row["relation"] == "neither"]
+    (note,) = chart.to_dict()["usermeta"]["notes"]
+    assert note.startswith("Median gain: same family (6 pairs) ")
+    assert note.endswith(f"neither (4 pairs) {np.median(gained):+.2f}.")
+    shares = layers(chart, "line")[-1].rows
+    steps = [row["gained"] for row in shares if row["relation"] == "neither" and row["share"]]
+    assert steps == pytest.approx(sorted(gained), rel=1e-3)
+    assert overlapping(chart) == []
 
 
 def test_relations_are_families_then_training_sets(own: Connection) -> None:
@@ -79,25 +83,18 @@ def test_relations_are_families_then_training_sets(own: Connection) -> None:
 
 def test_pairs_without_twins_stay_visible(own: Connection) -> None:
     remove(own, "model_id = 'beta-2@untrained'")
-    plot = training_effect(own, "crystals", metric="cka", permutations=20)
-    missing = [row for row in plot.answer.rows if row["gained"] is None]
+    chart = training_effect(own, "crystals", metric="cka", permutations=20)
+    missing = [row for row in chart.answer.rows if row["gained"] is None]
     assert {row["reason"] for row in missing} == {
         "the untrained twin of beta-2 has no vectors here"
     }
-    assert len(missing) == 5
-    left = plot.axes[0]
-    drawn = np.concatenate([np.asarray(marks.get_offsets()) for marks in left.collections])
-    assert len(drawn) == 15
-    (strip,) = (patch for patch in left.patches if patch.get_hatch())
-    inside = [strip.get_x() < x < strip.get_x() + strip.get_width() for x, _ in drawn]
-    assert sum(inside) == 5
-    assert (
-        sum(
-            "the untrained twin of beta-2 has no vectors" in tooltip.text
-            for tooltip in plot.tooltips()
-        )
-        == 5
-    )
+    (marks,) = layers(chart, "point")
+    aside = [row for row in marks.rows if "twins_value" not in row]
+    assert (len(marks.rows), len(aside), len(missing)) == (15, 5, 5)
+    assert {row["reason"] for row in aside} == {row["reason"] for row in missing}
+    low, _ = marks.encoding["x"]["scale"]["domain"]
+    known = [row["across"] for row in marks.rows if "twins_value" in row]
+    assert all(low < row["across"] < min(known) for row in aside)
 
 
 def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
@@ -111,13 +108,14 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
         "SELECT * REPLACE ('alpha-1@untrained' AS model_id) FROM embeddings "
         "WHERE model_id = 'alpha-0@untrained' AND system_id != 'crystals/007'",
     )
-    plot = training_effect(own, "crystals", metric="cka", permutations=20)
-    (left_out,) = (row for row in plot.answer.rows if row["gained"] is None)
+    chart = training_effect(own, "crystals", metric="cka", permutations=20)
+    (left_out,) = (row for row in chart.answer.rows if row["gained"] is None)
     assert (left_out["model_a"], left_out["model_b"]) == ("alpha-0", "alpha-1")
     assert left_out["twins_value"] is None and left_out["value"] is not None
     message = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
     assert left_out["reason"].startswith(message)
-    assert sum(message in tooltip.text for tooltip in plot.tooltips()) == 1
+    (marks,) = layers(chart, "point")
+    assert sum(message in row.get("reason", "") for row in marks.rows) == 1
 
 
 def test_several_twins_give_what_training_added_a_spread(own: Connection) -> None:
@@ -125,9 +123,10 @@ def test_several_twins_give_what_training_added_a_spread(own: Connection) -> Non
     again = np.random.default_rng(7).normal(size=(N, 8)).astype(np.float32)
     add_model(own, "alpha-0@untrained-2", "alpha", [], untrained_of="alpha-0")
     insert_vectors(own, "crystals", "alpha-0@untrained-2", again)
-    plot = training_effect(own, "crystals", metric="mutual_knn", permutations=1)
-    assert len(plot.answer.rows) == 15
-    for row in plot.answer.rows:
+    chart = training_effect(own, "crystals", metric="mutual_knn", permutations=1)
+    assert len(chart.answer.rows) == 15
+    lines = {row["model_b"]: row for row in layers(chart, "rule")[-2].rows}
+    for row in chart.answer.rows:
         a, b = row["model_a"], row["model_b"]
         twins = [unit(f"{a}@untrained"), again / np.linalg.norm(again, axis=1, keepdims=True)]
         values = [mutual_knn(x, unit(f"{b}@untrained")) for x in twins[: 1 + (a == "alpha-0")]]
@@ -141,14 +140,14 @@ def test_several_twins_give_what_training_added_a_spread(own: Connection) -> Non
         else:
             ends = [min(values), max(values), min(gained), max(gained)]
             assert spread == pytest.approx(ends)
-            assert any(list(line.get_xdata()) == spread[:2] for line in plot.axes[0].lines)
-    assert sum("2 pairs of them" in tooltip.text for tooltip in plot.tooltips()) == 5
+            line = lines[b]
+            assert (line["twins_low"], line["twins_high"]) == pytest.approx(ends[:2], rel=1e-4)
+    assert len(lines) == 5
 
 
 def test_sixty_models(large: Connection) -> None:
-    plot = training_effect(large, "crystals", metric="mutual_knn", permutations=1)
-    assert sum(len(marks.get_offsets()) for marks in plot.axes[0].collections) == 60 * 59 / 2
-    assert overlapping(plot) == []
+    chart = training_effect(large, "crystals", metric="mutual_knn", permutations=1)
+    assert len(layers(chart, "point")[0].rows) == 60 * 59 / 2
 
 
 def test_without_twins_there_is_nothing_to_draw(own: Connection) -> None:

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 import query
 from query.figures import NothingToDraw, energy_errors
 from query.statements import ask
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 ELEMENTS = (1, 6, 8)
@@ -107,35 +107,21 @@ def test_without_labels_models_are_compared_with_each_other(
 def test_the_figure_draws_errors_and_residuals(
     own: Connection, energies: dict[str, np.ndarray]
 ) -> None:
-    plot = energy_errors(own, "crystals")
-    errors, *panels = plot.axes
-    assert [label.get_text() for label in errors.get_yticklabels()] == [
-        "alpha-0",
-        "beta-0",
-        "alpha-1",
-    ]
-    models = {row["model_id"]: row for row in plot.answer.rows}
-    points = {
-        (line.get_xdata()[0], line.get_ydata()[0])
-        for line in errors.lines
-        if len(line.get_xdata()) == 1
-    }
-    expected = [
-        (row[column], down)
-        for down, row in enumerate(models.values())
-        for column in ("mae", "median_error", "raw_mae")
-    ]
-    assert points == set(expected)
-    for axes, model in zip(panels, models, strict=True):
-        assert axes.get_title("left") == model
-        (cloud,) = axes.collections
-        rows = [row for row in plot.answer.rows if row["model_id"] == model]
-        assert cloud.get_offsets().tolist() == [
-            [row["label_residual"], row["predicted_residual"]] for row in rows
-        ]
-    assert "Energies on crystals against energy of book" in written(plot)
-    plot.tooltips()
-    assert not overlapping(plot)
+    chart = energy_errors(own, "crystals")
+    models = {row["model_id"]: row for row in chart.answer.rows}
+    errors, *clouds = layers(chart, "point")
+    assert errors.encoding["y"]["sort"] == ["alpha-0", "beta-0", "alpha-1"] == list(models)
+    assert errors.encoding["x"]["field"] == "mae_per_atom"
+    drawn = {row["model_id"]: row["mae_per_atom"] for row in errors.rows}
+    expected = {model: row["mae_per_atom"] for model, row in models.items()}
+    assert drawn == pytest.approx(expected, rel=1e-4)
+    for place, model in enumerate(models):
+        points = clouds[2 * place].rows + clouds[2 * place + 1].rows
+        assert len(points) == sum(row["model_id"] == model for row in chart.answer.rows)
+        for row in clouds[2 * place].rows:
+            assert (row["across"], row["up"]) == (row["label_residual"], row["predicted_residual"])
+    assert "Energies on crystals against energy of book" in written(chart)
+    assert overlapping(chart) == []
 
 
 def test_outliers_stand_at_the_edge(own: Connection, energies: dict[str, np.ndarray]) -> None:
@@ -143,24 +129,22 @@ def test_outliers_stand_at_the_edge(own: Connection, energies: dict[str, np.ndar
         "UPDATE labels SET value = value + 1000 "
         "WHERE source = 'beta-0' AND system_id = 'crystals/000'"
     )
-    plot = energy_errors(own, "crystals")
-    (panel,) = (axes for axes in plot.axes if axes.get_title("left") == "beta-0")
-    rows = [row for row in plot.answer.rows if row["model_id"] == "beta-0"]
-    most = panel.get_ylim()[1]
+    chart = energy_errors(own, "crystals")
+    models = list(dict.fromkeys(row["model_id"] for row in chart.answer.rows))
+    near, far = layers(chart, "point")[1 + 2 * models.index("beta-0") :][:2]
+    most = near.encoding["x"]["scale"]["domain"][1]
+    rows = [row for row in chart.answer.rows if row["model_id"] == "beta-0"]
     beyond = [
         row
         for row in rows
         if max(abs(row["label_residual"]), abs(row["predicted_residual"])) > most
     ]
-    assert 1 <= len(beyond) < 10
-    assert [text.get_text() for text in panel.texts] == [f"{len(beyond)} beyond"]
-    x, y = panel.collections[0].get_offsets()[0]
-    assert y == pytest.approx(most)
-    row = rows[0]
-    assert x / y == pytest.approx(row["label_residual"] / row["predicted_residual"])
-    assert any(
-        f"predicted {row['predicted_residual']:.3g} eV" in tooltip.text
-        for tooltip in plot.tooltips()
+    assert 1 <= len(beyond) == len(far.rows) < 10
+    assert f"{len(beyond)} beyond" in written(chart)
+    (first,) = (row for row in far.rows if row["system_id"] == "crystals/000")
+    assert first["up"] == pytest.approx(most, rel=1e-4)
+    assert first["across"] / first["up"] == pytest.approx(
+        rows[0]["label_residual"] / rows[0]["predicted_residual"], rel=1e-3
     )
 
 
@@ -176,12 +160,12 @@ def test_sixty_models_do_not_collide(large_path: Path, tmp_path: Path) -> None:
             "UNION ALL SELECT model_id FROM models_on('crystals') "
             "WHERE kind = 'model') WHERE dataset = 'crystals'"
         )
-        plot = energy_errors(connection, "crystals")
-    assert len(plot.axes[0].get_yticklabels()) == 60
-    assert len(plot.axes) == 1 + 8
-    assert plot.answer.table.num_rows == 8 * 60 + 52
-    plot.tooltips()
-    assert not overlapping(plot)
+        chart = energy_errors(connection, "crystals")
+    errors, *clouds = layers(chart, "point")
+    assert len(errors.encoding["y"]["sort"]) == 60
+    assert len(clouds) == 2 * 8
+    assert chart.answer.table.num_rows == 8 * 60 + 52
+    assert overlapping(chart) == []
 
 
 def test_without_energies_there_is_nothing_to_draw(small: Connection) -> None:

@@ -12,7 +12,7 @@ import query
 from query.figures import NothingToDraw, system_map
 from query.statements import ask
 from tests.query.figures.conftest import make_store
-from tests.query.figures.texts import overlapping, written
+from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -51,14 +51,15 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     own.execute(
         f"INSERT INTO labels SELECT {name}, 'gap', 9, 'eV', 'alpha-0' FROM range(20, 60) t(i)"
     )
-    plot = system_map(own, "crystals", model="beta-0", color="gap")
-    rings, points = plot.axes[0].collections
-    assert points.get_array().tolist() == list(range(40))  # the book, not the model
-    assert len(rings.get_offsets()) == 20
-    assert {"not known (20)", "gap (eV)\nbook"} <= written(plot)
-    assert points.get_offsets().tolist() == [[row["x"], row["y"]] for row in plot.answer.rows[:40]]
-    assert len(plot.tooltips()) == 60
-    assert not overlapping(plot)
+    chart = system_map(own, "crystals", model="beta-0", color="gap")
+    rings, points = layers(chart, "point")
+    assert [row["value"] for row in points.rows] == list(range(40))  # the book, not the model
+    assert len(rings.rows) == 20
+    assert {"Rings: not known (20).", "gap (eV), book"} <= written(chart)
+    for drawn, row in zip(points.rows, chart.answer.rows[:40], strict=True):
+        assert (drawn["x"], drawn["y"]) == pytest.approx((row["x"], row["y"]), rel=1e-4)
+        assert drawn["known"] == f"{row['value']:.4g} eV"
+    assert overlapping(chart) == []
     of_model = ask(
         own, "system_map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
     ).rows
@@ -72,28 +73,24 @@ def test_a_single_value_does_not_decide_the_colors(own: Connection) -> None:
         "FROM (SELECT *, split_part(system_id, '/', 2)::INTEGER AS i FROM systems "
         "WHERE dataset = 'crystals')"
     )
-    (points,) = system_map(own, "crystals", model="beta-0", color="gap").axes[0].collections
+    _, points = layers(system_map(own, "crystals", model="beta-0", color="gap"), "point")
     low, high = np.percentile([*range(59), 1e6], [1, 99])
-    assert (points.norm.vmin, points.norm.vmax) == pytest.approx((low, high))
-    assert points.colorbar.extend == "both"
+    scale = points.encoding["color"]["scale"]
+    assert scale["domain"] == pytest.approx([low, high])
+    assert scale["clamp"] is True
 
 
 def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     own.execute("UPDATE systems SET n_atoms = 1 + n_atoms * n_atoms * n_atoms")
-    plot = system_map(own, "crystals", model="beta-0")
-    bar = plot.axes[0].collections[0].colorbar
-    assert bar.ax.get_yscale() == "log"
-    plot.tooltips()
-    assert {"5", "10", "20", "50", "100", "200"} <= {
-        label.get_text() for label in bar.ax.get_yticklabels()
-    }
+    _, points = layers(system_map(own, "crystals", model="beta-0"), "point")
+    assert points.encoding["color"]["scale"]["type"] == "log"
 
 
 def test_formulas_are_categories(own: Connection) -> None:
     own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
-    plot = system_map(own, "crystals", color="formula")
-    assert {"Y (12)", "other (42)"} <= written(plot)
-    assert sum(len(points.get_offsets()) for points in plot.axes[0].collections) == 60
+    chart = system_map(own, "crystals", color="formula")
+    assert {"Y (12)", "other (42)"} <= written(chart)
+    assert sum(len(layer.rows) for layer in layers(chart, "point")) == 60
 
 
 def test_a_message_names_what_is_missing(small: Connection) -> None:
@@ -109,8 +106,8 @@ def test_a_message_names_what_is_missing(small: Connection) -> None:
         system_map(small, "nothing")
 
 
-def test_many_systems_are_pixels(tmp_path: Path) -> None:
+def test_many_systems_are_small(tmp_path: Path) -> None:
     with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
-        plot = system_map(connection, "crystals", model="alpha-0")
-    assert plot.svg().count("<use") < 1000  # letters
-    assert len(plot.tooltips()) == 3001
+        _, points = layers(system_map(connection, "crystals", model="alpha-0"), "point")
+    assert len(points.rows) == 3001
+    assert points.mark["size"] < 10

@@ -1,0 +1,81 @@
+"""Names at points: each is written where it covers no other name and no point, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from query.figures.drawing.chart import inline
+from query.figures.drawing.questions import Row
+
+_SIZE = 10  # px, of letters
+_LETTER = 5.8  # px, as wide as a letter may be on average
+_MARK = 6  # px around a point that stay free
+# Where a name may stand: its alignment, and pixels right and down from the point.
+_PLACES = (("left", 8, 0), ("right", -8, 0), ("center", 0, -12), ("center", 0, 13))
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int, int]) -> alt.Chart:
+    """Write the names of points that have room; tooltips have those of all.
+
+    Args:
+        rows: One row per point, those that should have a name first.
+        name: The column of names.
+        x: The encoding across, made by `axis_of`.
+        y: The encoding up, made by `axis_of`.
+        size: The width and the height of the panel in pixels; in a larger one they have room, too.
+
+    Returns:
+        The names.
+    """
+    columns = [channel.to_dict()["field"] for channel in (x, y)]
+    ends = [channel.to_dict()["scale"]["domain"] for channel in (x, y)]
+    points = [_pixels([row[column] for column in columns], ends, size) for row in rows]
+    taken = [(px - _MARK, py - _MARK, px + _MARK, py + _MARK) for px, py in points]
+    shown = []
+    for number, (row, point) in enumerate(zip(rows, points, strict=True)):
+        others = taken[:number] + taken[number + 1 :]
+        place = _find_place(row[name], point, others, size)
+        if place is not None:
+            box, side = place
+            taken.append(box)
+            shown.append(row | dict(zip(("align", "right", "down"), side, strict=True)))
+    data = inline(shown, (name, *columns, "align", "right", "down"))
+    moved = {key: alt.ExprRef(f"datum.{at}") for key, at in _MOVED.items()}
+    marks = alt.Chart(data).mark_text(style="soft", baseline="middle", fontSize=_SIZE, **moved)
+    return marks.encode(x=x, y=y, text=alt.Text(name, type="nominal"))
+
+
+_MOVED = {"align": "align", "dx": "right", "dy": "down"}
+
+
+def _pixels(
+    values: Sequence[float], ends: Sequence[Sequence[float]], size: tuple[int, int]
+) -> tuple[float, float]:
+    across, up = (
+        (value - low) / (high - low) for value, (low, high) in zip(values, ends, strict=True)
+    )
+    return across * size[0], (1 - up) * size[1]
+
+
+def _find_place(
+    text: str, point: tuple[float, float], taken: Sequence[Box], size: tuple[int, int]
+) -> tuple[Box, tuple[str, int, int]] | None:
+    """Return the first place for a name that is free and inside of the panel, if there is one."""
+    wide = _LETTER * len(text)
+    for side in _PLACES:
+        align, right, down = side
+        left = point[0] + right - {"left": 0.0, "right": wide, "center": wide / 2}[align]
+        top = point[1] + down - _SIZE / 2
+        box = (left, top, left + wide, top + _SIZE)
+        inside = box[0] >= 0 and box[2] <= size[0] and box[1] >= 0 and box[3] <= size[1]
+        if inside and not any(_cover(box, other) for other in taken):
+            return box, side
+    return None
+
+
+def _cover(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
