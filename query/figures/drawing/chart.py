@@ -81,20 +81,25 @@ def fade_unless(*conditions: alt.Parameter | str, opacity: float = 1.0) -> alt.O
     return alt.OpacityValue(FADED, condition={"test": {"and": tests}, "value": opacity})
 
 
-def zoom(name: str) -> alt.Parameter:
-    """Return a selection by which a reader moves and zooms: drag, and turn the wheel with Shift.
+def zoom(layer: alt.Chart, place: int = 0) -> alt.Chart:
+    """Let a reader move and zoom a panel: drag, and turn the wheel with Shift.
 
     The wheel alone scrolls the page. A double click shows everything again.
 
     Args:
-        name: Its name, which differs from panel to panel.
+        layer: A layer of the panel that has both axes.
+        place: The panel's number in the figure.
+
+    Returns:
+        The layer. It has a name, as Altair takes layers with the same data for one.
     """
-    return alt.selection_interval(
-        name=name,
+    interval = alt.selection_interval(
+        name=f"zoom_{place}",
         bind="scales",
         zoom="wheel![event.shiftKey]",
         translate="[mousedown, window:mouseup] > window:mousemove!",
     )
+    return layer.properties(name=f"panel_{place}").add_params(interval)
 
 
 def finish(

@@ -42,6 +42,9 @@ def diagonal(x: Any, y: Any, ends: Sequence[float]) -> alt.Chart:
         x: The encoding across.
         y: The encoding up.
         ends: Where it begins and ends.
+
+    Returns:
+        The line.
     """
     names = x.to_dict()["field"], y.to_dict()["field"]
     points = [dict.fromkeys(names, end) for end in ends]
@@ -55,6 +58,9 @@ def level(channel: Any, value: float, style: Style = "dotted") -> alt.Chart:
         channel: The encoding whose value it is: x for an upright line, y for a level one.
         value: The value.
         style: How the line looks.
+
+    Returns:
+        The line.
     """
     name = channel.to_dict()["field"]
     side = "x" if isinstance(channel, alt.X) else "y"
@@ -80,6 +86,9 @@ def word(
         align: "left", "center" or "right" of the place.
         dx: Pixels by which they are moved right.
         dy: Pixels by which they are moved down.
+
+    Returns:
+        The words.
     """
     data = alt.InlineData(values=[{"text": text}])
     marks = alt.Chart(data).mark_text(

@@ -87,7 +87,8 @@ def draw_pairs(rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0) 
                 **cloud.others,
             )
         )
-    return [found[0], found[1] if place else found[1].add_params(kinds.chosen)]
+    marks = found[1].properties(name=f"pairs_{place}")
+    return [found[0], marks if place else marks.add_params(kinds.chosen)]
 
 
 def zoomed(layers: Sequence[alt.Chart], place: int = 0) -> Any:
@@ -96,8 +97,11 @@ def zoomed(layers: Sequence[alt.Chart], place: int = 0) -> Any:
     Args:
         layers: The layers, of which the first has both axes.
         place: The panel's number in the figure.
+
+    Returns:
+        The panel.
     """
-    return alt.layer(layers[0].add_params(zoom(f"zoom_{place}")), *layers[1:])
+    return alt.layer(zoom(layers[0], place), *layers[1:])
 
 
 def _kind(row: Row) -> str:

@@ -135,6 +135,7 @@ def _panel(
     title = f"{metric_label(every[0]['metric'])} with {every[0]['reference']}"
     y = axis_of("value", f"{title} ({sample_label(every)})", ends[1], across=False)
     points = alt.Chart(inline(rows, [*_TITLES, "family"])).mark_point(filled=True, size=80)
+    points = points.properties(name=f"panel_{place}")
     layers = [
         points.encode(
             x=x,
@@ -148,9 +149,7 @@ def _panel(
         word(_describe(mine), 6, 12),
     ]
     title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
-    if place == 0:
-        layers[0] = layers[0].add_params(kinds.chosen)
-    chart = zoomed(layers, place)
+    chart = zoomed([layers[0] if place else layers[0].add_params(kinds.chosen), *layers[1:]], place)
     return chart.properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 

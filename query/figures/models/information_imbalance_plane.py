@@ -111,7 +111,7 @@ def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[
     cloud = Cloud(x, y, ("a_to_b", "b_to_a"), _TITLES, {})
     layers = [diagonal(x, y, (0, 1)), *edges, *draw_pairs(drawn, cloud, kinds, place)]
     for (right, up), text in _CORNERS.items():
-        place: Any = ("width" if right else 6, 10 if up else "height")
+        corner: Any = ("width" if right else 6, 10 if up else "height")
         align, dx = ("right", -6) if right else ("left", 0)
-        layers.append(word(text, *place, align=align, dx=dx, dy=0 if up else -10))
+        layers.append(word(text, *corner, align=align, dx=dx, dy=0 if up else -10))
     return layers

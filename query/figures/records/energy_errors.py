@@ -180,7 +180,7 @@ def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
     if count:
         layers.append(word(f"{count} beyond", "width", "height", align="right", dx=-4, dy=-8))
     title = alt.TitleParams(rows[0]["model_id"], fontSize=11, fontWeight="normal", frame="group")
-    chart = alt.layer(layers[0].add_params(zoom(f"zoom_{place}")), *layers[1:])
+    chart = alt.layer(zoom(layers[0], place), *layers[1:])
     return chart.properties(width=_SIDE, height=_SIDE, title=title)
 
 

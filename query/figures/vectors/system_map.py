@@ -122,7 +122,8 @@ def _draw(rows: Sequence[Row]) -> Any:
     layers.append((_categories if categories else _values)(some, name, titles).encode(x=x, y=y))
     wide, high = (np.ptp([row[side] for row in rows]) or 1.0 for side in ("x", "y"))
     height = round(_SIDE * float(np.clip(high / wide, *_FLAT))) if _is_pca(rows) else _SIDE
-    return alt.layer(*layers).add_params(zoom("zoom_0")).properties(width=_SIDE, height=height)
+    chart = alt.layer(layers[0], zoom(layers[1]))
+    return chart.properties(width=_SIDE, height=height)
 
 
 def _is_pca(rows: Sequence[Row]) -> bool:
