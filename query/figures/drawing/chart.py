@@ -87,11 +87,12 @@ def zoom(layer: alt.Chart, place: int = 0) -> alt.Chart:
     The wheel alone scrolls the page. A double click shows everything again.
 
     Args:
-        layer: A layer of the panel that has both axes.
+        layer: A layer of the panel that has both axes. All selections of a panel belong to one
+            layer, as Altair gives each of them to all layers that have one.
         place: The panel's number in the figure.
 
     Returns:
-        The layer. It has a name, as Altair takes layers with the same data for one.
+        The layer, with a name of its own, as Altair takes layers with the same data for one.
     """
     interval = alt.selection_interval(
         name=f"zoom_{place}",

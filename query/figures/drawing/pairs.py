@@ -60,6 +60,7 @@ def draw_pairs(rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0) 
         cloud: What a point is.
         kinds: The encodings that `encode_pairs` made.
         place: The panel's number in the figure; the first one listens to the legend.
+        zooming: Whether a reader can move and zoom the panel.
 
     Returns:
         Two layers: cross-family pairs as rings, then same-family pairs.
@@ -87,21 +88,8 @@ def draw_pairs(rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0) 
                 **cloud.others,
             )
         )
-    marks = found[1].properties(name=f"pairs_{place}")
+    marks = zoom(found[1], place) if zooming else found[1]
     return [found[0], marks if place else marks.add_params(kinds.chosen)]
-
-
-def zoomed(layers: Sequence[alt.Chart], place: int = 0) -> Any:
-    """Put layers into a panel that a reader can move and zoom.
-
-    Args:
-        layers: The layers, of which the first has both axes.
-        place: The panel's number in the figure.
-
-    Returns:
-        The panel.
-    """
-    return alt.layer(zoom(layers[0], place), *layers[1:])
 
 
 def _kind(row: Row) -> str:

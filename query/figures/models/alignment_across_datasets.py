@@ -15,7 +15,7 @@ from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import metric_label
 from query.figures.drawing.looks import family_looks
-from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs, zoomed
+from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
@@ -85,14 +85,13 @@ def alignment_across_datasets(
         )
     kinds = encode_pairs(drawn, family_looks(connection, dataset_a, dataset_b))
     panels = [
-        zoomed(
-            _panel(
+        alt.layer(
+            *_panel(
                 [row for row in drawn if row["metric"] == name],
                 (dataset_a, dataset_b),
                 kinds,
                 place,
-            ),
-            place,
+            )
         ).properties(width=_SIDE, height=_SIDE)
         for place, name in enumerate(sorted({row["metric"] for row in drawn}))
     ]

@@ -8,13 +8,12 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import format_number, metric_label, sample_label, score_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.names import write_names
-from query.figures.drawing.pairs import zoomed
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
 _LEAST = 3  # models, below which there is no correlation
@@ -135,7 +134,6 @@ def _panel(
     title = f"{metric_label(every[0]['metric'])} with {every[0]['reference']}"
     y = axis_of("value", f"{title} ({sample_label(every)})", ends[1], across=False)
     points = alt.Chart(inline(rows, [*_TITLES, "family"])).mark_point(filled=True, size=80)
-    points = points.properties(name=f"panel_{place}")
     layers = [
         points.encode(
             x=x,

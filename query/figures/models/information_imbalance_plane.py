@@ -12,7 +12,7 @@ from query.figures.drawing.chart import finish
 from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.looks import family_looks
-from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs, zoomed
+from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
@@ -79,11 +79,10 @@ def information_imbalance_plane(
         )
     kinds = encode_pairs(_defined(answer.rows), family_looks(connection, *datasets))
     panels = [
-        zoomed(
-            _panel(
+        alt.layer(
+            *_panel(
                 [row for row in answer.rows if row["dataset"] == dataset], dataset, kinds, place
-            ),
-            place,
+            )
         ).properties(width=_SIDE, height=_SIDE)
         for place, dataset in enumerate(datasets)
     ]

@@ -120,7 +120,7 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
     columns = [*_MEANS, "aside"]
     middles = alt.Chart(inline(means, columns)).encode(y=y, yOffset=aside)
     layers = [
-        *draw_pairs(points, cloud, kinds),
+        *draw_pairs(points, cloud, kinds, zooming=False),
         middles.mark_rule(style="ink", strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
         middles.mark_point(style="ink", shape="diamond", filled=True, size=80).encode(
             x=x, tooltip=tooltips(_MEANS)

@@ -9,12 +9,11 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, metric_label, sample_label
 from query.figures.drawing.looks import COLORS, GRAY, Look
-from query.figures.drawing.pairs import zoomed
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
@@ -155,7 +154,7 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
         if gaps[key]
     ]
     layers += _marks(drawn, x, y, kinds)
-    return zoomed(layers).properties(width=_SIDE, height=_SIDE)
+    return alt.layer(*layers).properties(width=_SIDE, height=_SIDE)
 
 
 def _chance(x: Any, y: Any, rows: Sequence[Row]) -> list[alt.Chart]:
@@ -170,7 +169,7 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     spread = [row for row in drawn if row["twins_low"] is not None and row["value"] is not None]
     names = ("model_a", "model_b", "relation", "twins_low", "twins_high", "up")
     lines = alt.Chart(inline(spread, names)).mark_rule(clip=True)
-    points = alt.Chart(inline(drawn, [*_TITLES, "across", "up"]))
+    points = zoom(alt.Chart(inline(drawn, [*_TITLES, "across", "up"])))
     size = 50 if len(drawn) < _MANY else 16
     return [
         lines.encode(x=alt.X("twins_low:Q"), x2="twins_high:Q", **seen),
