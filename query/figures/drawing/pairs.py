@@ -52,7 +52,9 @@ def encode_pairs(rows: Iterable[Row], looks: Mapping[str, Look]) -> Kinds:
     return encode_kinds("kind", kinds, "pairs of models of one family")
 
 
-def draw_pairs(rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0) -> list[alt.Chart]:
+def draw_pairs(
+    rows: Sequence[Row], cloud: Cloud, kinds: Kinds, place: int = 0, *, zooming: bool = True
+) -> list[alt.Chart]:
     """Draw one point per row that has both values.
 
     Args:

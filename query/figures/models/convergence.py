@@ -147,7 +147,8 @@ def _panel(
         word(_describe(mine), 6, 12),
     ]
     title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
-    chart = zoomed([layers[0] if place else layers[0].add_params(kinds.chosen), *layers[1:]], place)
+    marks = zoom(layers[0], place)
+    chart = alt.layer(marks if place else marks.add_params(kinds.chosen), *layers[1:])
     return chart.properties(width=_WIDTH, height=_HEIGHT, title=title)
 
 
