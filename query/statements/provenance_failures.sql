@@ -1,6 +1,6 @@
 -- provenance_failures DATASETS
--- What has no vector on datasets (a,b), and why: failures by reason. Reasons that differ only in what
--- they quote or count are one, with … in its place.
+-- What has no vector on datasets (a,b), and why: failures by reason. Reasons that differ only in
+-- what they quote or count are one, with … in its place.
 SELECT f.dataset, status,
        CASE WHEN count(DISTINCT f.reason) = 1 THEN min(f.reason)
             WHEN count(DISTINCT reason_kind(f.reason, numbers := false)) = 1
