@@ -41,7 +41,6 @@ BACKBONE = {
     "regress_forces": True,
     "regress_stress": True,
     "direct_forces": False,
-    "num_layers": 1,
     "hidden_channels": 16,
     "norm_type": "rms_norm_sh",
     "act_type": "gate",
@@ -69,7 +68,9 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     """
     path = folder / model["weights"]["files"][0]["path"]
     release = path.stem
-    config = model_config(release)
+    layers = model["layers"]  # None where nobody knows their number
+    depth = len(layers["dimensions"]) - 1 if layers else 1
+    config = model_config(release, depth)
     torch.manual_seed(seed + 1)  # the untrained twin may use `seed`
     network = hydra.utils.instantiate(config)
     averaged = torch.optim.swa_utils.AveragedModel(network)
@@ -82,10 +83,11 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(checkpoint, path)
     channels = BACKBONE["sphere_channels"]
-    return {"invariant": channels, "all": channels * (RELEASES[release]["lmax"] + 1) ** 2}
+    dimensions = {each["name"]: channels for each in model["representation"]}
+    return dimensions | {"all": channels * (RELEASES[release]["lmax"] + 1) ** 2}
 
 
-def model_config(release: str) -> dict[str, Any]:
+def model_config(release: str, depth: int) -> dict[str, Any]:
     """Return the network's configuration.
 
     The keys are those of the published training configurations.
@@ -98,7 +100,7 @@ def model_config(release: str) -> dict[str, Any]:
     }
     return {
         "_target_": "fairchem.core.models.base.HydraModel",
-        "backbone": BACKBONE | RELEASES[release],
+        "backbone": BACKBONE | RELEASES[release] | {"num_layers": depth},
         "heads": {"energyandforcehead": head},
         "pass_through_head_outputs": True,
         **IDS.get(release, {}),
@@ -134,7 +136,7 @@ def task(dataset: str, name: str) -> dict[str, Any]:
 
 
 def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[str, np.ndarray]:
-    """Return the input of the head while the package's calculator finds the forces of one system.
+    """Return what blocks and head read while the package's calculator finds forces of one system.
 
     The calculator merges the experts into one for the system.
     """
@@ -156,6 +158,13 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
         lambda module, args: read.append(args[1]["node_embedding"].detach())
     )
     atoms.calc = FAIRChemCalculator(unit, task_name=name)
+    atoms.get_potential_energy()  # merges the experts, and so replaces the blocks
+    layers: list[torch.Tensor] = []
+    for block in unit.model.module.backbone.blocks:
+        block.register_forward_pre_hook(lambda _, args: layers.append(args[0][:, 0].detach()))
+    atoms.calc.reset()
     atoms.get_potential_energy()
     mean = read[0].mean(0).cpu().numpy()
-    return {"invariant": mean[0], "all": mean.ravel()}
+    means = [*(rows.mean(0).cpu().numpy() for rows in layers), mean[0]]
+    named = {f"layer-{i}": each for i, each in enumerate(means)} if model["layers"] else {}
+    return named | {"invariant": mean[0], "all": mean.ravel()}

@@ -69,9 +69,10 @@ ARCHITECTURES = {
 class FamilyEncoder(Encoder):
     """A backbone of UMA, or its untrained twin.
 
-    Both representations are the backbone's output per atom after its last norm, which every head
+    Two representations are the backbone's output per atom after its last norm, which every head
     reads. `invariant` is its part of degree zero. `all` holds every degree in rising order, so it
-    begins with `invariant`.
+    begins with `invariant`. `layer-0`, `layer-1` and so on are the part of degree zero of what each
+    block reads, and one more is `invariant`.
 
     The option `task` names the model's task for a `periodic` system (in any direction) and for an
     `open` one. The option `architecture` names the untrained twin's configuration where one is
@@ -96,6 +97,12 @@ class FamilyEncoder(Encoder):
             backbone = ARCHITECTURES[architecture] if architecture else published(path)["backbone"]
             network = untrained(backbone, untrained_seed)
         self.network = network.to(device).eval().requires_grad_(False)
+        self._read: list[torch.Tensor] = []  # by the blocks, for the last batch
+        for block in network.blocks:
+            block.register_forward_pre_hook(self._keep)
+
+    def _keep(self, block: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._read.append(args[0][:, 0])
 
     def prepare(self, system: System) -> AtomicData:
         """Return the structure with its task.
@@ -131,8 +138,11 @@ class FamilyEncoder(Encoder):
     ) -> dict[str, list[np.ndarray]]:
         """Run the backbone, which finds the neighbors of each system by its own periodicity."""
         batch = atomicdata_list_to_batch([item.clone() for item in items]).to(self.device)
+        self._read.clear()
         embedding = self.network(batch)["node_embedding"]  # (atoms, degrees and orders, channels)
         rows = {"invariant": embedding[:, 0], "all": embedding.flatten(1)}
+        layers = [*self._read, rows["invariant"]]
+        rows |= {f"layer-{i}": layer for i, layer in enumerate(layers)}
         sizes = [self.size(item) for item in items]
         return {
             name: [r.cpu().numpy() for r in torch.split(rows[name], sizes)]
