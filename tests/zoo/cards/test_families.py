@@ -75,6 +75,12 @@ def test_a_model_of_strings_says_whether_it_tells_mirror_images_apart(folder: Pa
 
 
 @family_folder
+def test_a_model_with_weights_names_its_layers_or_says_why_not(folder: Path) -> None:
+    models = [model for model in load_family(folder).models if model.trainable]
+    assert [m.id for m in models if m.layers is None and m.no_layers is None] == []
+
+
+@family_folder
 def test_every_trainable_model_has_a_twin(folder: Path) -> None:
     for model in load_family(folder).models:
         if model.trainable:
