@@ -42,6 +42,7 @@ LAYERED = {
         "residues,layers": with_twins("unirep-64,unirep-256"),
     },
 }
+NODES = {"aflow": "chgnet-0.3.0,sevennet-0"}  # and of these the vectors of atoms
 SAMPLED = {"prototypes": 300, "nci": 300}  # systems of a larger dataset
 
 
@@ -58,6 +59,10 @@ def main(datasets: list[str]) -> int:
         for names, models in LAYERED.get(dataset, {}).items():
             if code := matterzoo.main(["ingest", models, dataset, "--representation", names]):
                 return code
+        if dataset in NODES and (
+            code := matterzoo.main(["ingest", NODES[dataset], dataset, "--nodes"])
+        ):
+            return code
         sample = ["--limit", str(SAMPLED[dataset])] if dataset in SAMPLED else []
         if code := matterzoo.main(["ingest", MODELS[dataset], dataset, *sample]):
             return code

@@ -10,13 +10,13 @@ import pytest
 
 import query
 from tests.documents import ROOT, assert_prints, sql_blocks
-from tests.query.embed_accounts import LAYERED, MODELS
+from tests.query.embed_accounts import LAYERED, MODELS, NODES
 
 ACCOUNTS = [ROOT / "docs" / name for name in ("account.md", "modalities.md", "inside.md")]
 SHOWN = [*ACCOUNTS, ROOT / "query" / "README.md"]
 BLOCKS = [block for document in SHOWN for block in sql_blocks(document)]
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
-INSIDE = re.compile("layer|depth|:sum")  # in SQL that needs more than default representations
+INSIDE = re.compile("layer|depth|:sum|node")  # in SQL that needs more than default representations
 # The systems of each dataset, from lines such as | `nci` | 500 | …
 SYSTEMS = {
     name: int(n)
@@ -48,7 +48,7 @@ def sent() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def layered() -> set[str]:
-    """Return the datasets on which an account's models have their layers."""
+    """Return the datasets on which an account's models have their layers and atoms."""
     if not STORE.exists():
         return set()
     with query.connect(STORE) as connection:
@@ -63,6 +63,8 @@ def layered() -> set[str]:
         }
         for dataset, some in LAYERED.items()
     }
+    for dataset, models in NODES.items():
+        wanted[dataset] |= {(dataset, name, "last_hidden:nodes") for name in models.split(",")}
     return {dataset for dataset, its in wanted.items() if its <= stored}
 
 
@@ -75,7 +77,7 @@ def test_its_numbers_are_what_its_sql_gives(
         missing += [name for name in LAYERED if f"'{name}'" in sql and name not in layered]
     if missing:
         pytest.skip(
-            f"needs all models of {', '.join(missing)} in {STORE.name}: "
+            f"needs all models of {', '.join(dict.fromkeys(missing))} in {STORE.name}: "
             "run `make account`, which takes about half an hour"
         )
     assert_prints(STORE, sql, printed)
