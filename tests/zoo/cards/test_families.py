@@ -74,9 +74,8 @@ def test_a_model_of_strings_says_whether_it_tells_mirror_images_apart(folder: Pa
     assert unsaid <= {"unimol2-84m", "unimol2-164m"}
 
 
-@family_folder
-def test_a_model_with_weights_names_its_layers_or_says_why_not(folder: Path) -> None:
-    models = [model for model in load_family(folder).models if model.trainable]
+def test_a_model_with_weights_names_its_layers_or_says_why_not() -> None:
+    models = [each.model for each in load_models().values() if each.model.trainable]
     assert [m.id for m in models if m.layers is None and m.no_layers is None] == []
 
 
