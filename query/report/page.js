@@ -63,7 +63,9 @@ function embed(place, spec, room) {
   const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
   // The interpreter of expressions needs no code from texts, which the page's policy forbids.
   return vegaEmbed(place, spec, {
-    ast: true, renderer: "svg", config, actions, tooltip: { theme: dark.matches ? "dark" : "light" },
+    // Layers without rows are no fault, though Vega warns of their extent.
+    ast: true, renderer: "svg", logLevel: vega.Error, config, actions,
+    tooltip: { theme: dark.matches ? "dark" : "light" },
   });
 }
 
