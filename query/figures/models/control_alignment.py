@@ -174,7 +174,7 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
         for row in rows
     ]
     wrong = alt.when("!datum.holds").then(alt.value(_WRONG))
-    axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=_COLUMN, labelAngle=-30)
+    axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=140, labelAngle=-30)
     return (
         alt.Chart(inline(cells, [*_TITLES, "line", "text", "holds"]))
         .mark_text(style="ink", fontSize=11)
