@@ -166,22 +166,22 @@ def p_and_score(seed: int, groups: Whole, method: type) -> tuple[float, float, f
     return (1 + (null[1:] >= null[0]).sum()) / 20, null[0], scores[1][0]
 
 
-@pytest.mark.parametrize(("method", "count"), [(ridge_module.Ridge, 32), (Neighbors, 16)])
+@pytest.mark.parametrize(("method", "count"), [(ridge_module.Ridge, 14), (Neighbors, 8)])
 def test_a_label_of_groups_is_not_read_in_their_folds_and_p_is_uniform(
     method: type, count: int
 ) -> None:
     groups = np.repeat(np.arange(15), 3)
     p, inside, leaked = np.array([p_and_score(seed, groups, method) for seed in range(count)]).T
-    assert (p <= 0.05).sum() <= 6  # more are as likely as 0.002
+    assert (p <= 0.05).sum() <= 4  # more are as likely as 0.0004
     assert 0.5 - 1.2 / count**0.5 < p.mean() < 0.5 + 1.2 / count**0.5  # four deviations
     assert -0.3 < inside.mean() < 0.02
     assert leaked.mean() > inside.mean() + 0.1
 
 
 def test_p_is_uniform_for_labels_of_noise() -> None:
-    found = [p_and_score(seed, np.arange(40), ridge_module.Ridge)[0] for seed in range(40)]
-    assert (np.array(found) <= 0.05).sum() <= 7
-    assert 0.32 < np.mean(found) < 0.68
+    found = [p_and_score(seed, np.arange(40), ridge_module.Ridge)[0] for seed in range(16)]
+    assert (np.array(found) <= 0.05).sum() <= 4
+    assert 0.2 < np.mean(found) < 0.8  # four deviations
 
 
 def transferred(seed: int, *, share: bool) -> dict[str, tuple[float, float, float]]:
@@ -201,25 +201,25 @@ def transferred(seed: int, *, share: bool) -> dict[str, tuple[float, float, floa
     found = {}
     for kind in maps.MAPS:
         value = score(heads.predict(kind)[0])
-        orders = [maps.shuffle_within(folds, groups, i) for i in range(9)]
+        orders = [maps.shuffle_within(folds, groups, i) for i in range(4)]
         null = [score(heads.predict(kind, order)[0]) for order in orders]
-        found[kind] = value, (1 + sum(each >= value for each in null)) / 10, score(heads.own())
+        found[kind] = value, (1 + sum(each >= value for each in null)) / 5, score(heads.own())
     return found
 
 
 def test_a_head_works_on_another_model_that_sees_the_same() -> None:
     found = transferred(1, share=True)
     value, p, own = found["linear"]
-    assert own > 0.9 and own - 0.1 < value < own + 0.05 and p == 0.1
+    assert own > 0.9 and own - 0.1 < value < own + 0.05 and p == 0.2
     assert found["orthogonal"][0] > 0.2
-    assert found["anchors"][0] > 0.2 and found["anchors"][1] <= 0.2
+    assert found["anchors"][0] > 0.2 and found["anchors"][1] <= 0.4
 
 
 def test_a_head_is_at_chance_on_models_that_share_nothing() -> None:
-    runs = [transferred(seed, share=False) for seed in range(4)]
+    runs = [transferred(seed, share=False) for seed in range(2)]
     for kind in maps.MAPS:
         assert np.mean([run[kind][0] for run in runs]) < 0.05, kind
-        assert np.mean([run[kind][1] for run in runs]) > 0.2, kind  # 3 deviations below a half
+        assert np.mean([run[kind][1] for run in runs]) > 0.2, kind  # the lowest
 
 
 def test_a_rotated_model_is_mapped_wholly_and_an_orthogonal_map_keeps_its_scale() -> None:

@@ -15,7 +15,7 @@ def rows_of(con: Connection, sql: str) -> list[dict[str, Any]]:
 
 
 def test_a_head_is_carried_over_and_compared(labeled: Connection) -> None:
-    rows = rows_of(labeled, "FROM transfer('near', 'base', 'seen', 'crystals', permutations := 9)")
+    rows = rows_of(labeled, "FROM transfer('near', 'base', 'seen', 'crystals', permutations := 3)")
     told = [(row["vectors"], row["head"], row["map"]) for row in rows]
     maps = ("linear", "orthogonal", "anchors")
     assert told == [
@@ -25,7 +25,7 @@ def test_a_head_is_carried_over_and_compared(labeled: Connection) -> None:
     found = dict(zip(told, rows, strict=True))
     linear, own = found["near", "base", "linear"], found["base", "base", "none"]
     assert 0.6 < linear["low"] < linear["value"] < linear["high"] < own["value"]
-    assert (linear["p_value"], linear["n"], linear["unit"]) == (0.1, 60, "eV")
+    assert (linear["p_value"], linear["n"], linear["unit"]) == (0.25, 60, "eV")
     assert linear["null_mean"] < 0.2 and 0.7 < linear["mapped"] < 1
     assert linear["difference"] == pytest.approx(linear["value"] - own["value"])
     assert linear["difference_low"] < linear["difference"] < linear["difference_high"]
