@@ -64,7 +64,7 @@ function embed(place, spec, room) {
   // The interpreter of expressions needs no code from texts, which the page's policy forbids.
   return vegaEmbed(place, spec, {
     // Layers without rows are no fault, though Vega warns of their extent.
-    ast: true, renderer: "svg", logLevel: vega.Error, config, actions,
+    ast: true, renderer: "svg", logLevel: 1, config, actions,
     tooltip: { theme: dark.matches ? "dark" : "light" },
   });
 }
