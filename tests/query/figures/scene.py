@@ -60,7 +60,8 @@ def _texts(mark: dict[str, Any], x: float, y: float, kind: str) -> Iterator[Text
         at = x + item.get("x", 0.0), y + item.get("y", 0.0)
         if kind == "text" and item.get("fontSize", 10) > 0 and item.get("opacity", 1) > 0:
             lines = item.get("text", "")
-            lines = [str(line) for line in (lines if isinstance(lines, list) else [lines])]
+            lines = lines if isinstance(lines, list) else str(lines).split("\n")
+            lines = [str(line) for line in lines]
             if any(line.strip() for line in lines):
                 yield _box(item, lines, *at)
         elif "items" in item:
