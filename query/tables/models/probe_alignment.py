@@ -30,10 +30,13 @@ from query.tables.vectors.probe import probe
 
 VALUE, CALIBRATED, CONDITIONAL, BEYOND_TWIN = "value", "calibrated", "given", "beyond twin"
 DEFAULT_GIVEN = "composition"
-UNTRAINED = ("controls", "descriptors")  # families that have learned nothing
 FEW = 8  # models, below which rank correlations of any size come by chance
 
-_MODELS = "SELECT model_id, family, untrained_of FROM models"
+# Controls and descriptors have no parameters, and have learned nothing.
+_MODELS = """
+    SELECT model_id, family, untrained_of, untrained_of IS NULL AND parameters IS DISTINCT FROM 0
+    FROM models
+"""
 
 Pair = tuple[Source, Source]
 Values = Mapping[Pair, float | None]
@@ -91,11 +94,7 @@ def probe_alignment(
     rows: list[Row] = []
     for name in datasets_asked(connection, dataset, property_name):
         present = choose_sources(connection, models, name)
-        trained = [
-            source
-            for source in present
-            if known[source.model_id][1] is None and known[source.model_id][0] not in UNTRAINED
-        ]
+        trained = [source for source in present if known[source.model_id][2]]
         found = _Found(connection, name, trained, known, asked)
         scores = probe(
             connection,

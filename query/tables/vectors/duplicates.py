@@ -76,6 +76,9 @@ def group_duplicates(
         normalization: 'l2', 'max' or 'none'.
         name: How reasons call the model.
 
+    Returns:
+        The group of each system, and how far it is from the group's first.
+
     Raises:
         Undefined: There are no vectors, they cannot be normalized, or are all the same.
     """

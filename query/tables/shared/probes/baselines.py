@@ -25,8 +25,11 @@ BASELINES = Parameter(
     "what a model should do better than: models, 'size' (atoms or residues) and 'counts' (of each "
     "element or amino acid); NULL is both, and all descriptors that have vectors there",
 )
-_FAMILIES = "SELECT model_id, family, untrained_of FROM models"
-_DESCRIPTORS = "descriptors"  # the family of composition, fingerprints and SOAP
+_TWINS = "SELECT model_id, untrained_of FROM models WHERE untrained_of IS NOT NULL"
+_DESCRIPTORS = """
+    SELECT model_id FROM models
+    WHERE parameters = 0 AND untrained_of IS NULL AND (card->>'$.control.of') IS NULL
+"""
 
 
 def choose_baselines(
@@ -45,9 +48,9 @@ def choose_baselines(
     if names is not None:
         some = dict.fromkeys(names)
         return [n if n in (SIZE, COUNTS) else find_source(connection, n) for n in some]
-    families = {model: family for model, family, _ in connection.execute(_FAMILIES).fetchall()}
+    learned_nothing = {model for (model,) in connection.execute(_DESCRIPTORS).fetchall()}
     present = choose_sources(connection, None, dataset)
-    return [SIZE, COUNTS, *(s for s in present if families[s.model_id] == _DESCRIPTORS)]
+    return [SIZE, COUNTS, *(source for source in present if source.model_id in learned_nothing)]
 
 
 def twins_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -56,8 +59,7 @@ def twins_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     Args:
         connection: A connection to a store.
     """
-    rows = connection.execute(_FAMILIES).fetchall()
-    return {model: trained for model, _, trained in rows if trained is not None}
+    return dict(connection.execute(_TWINS).fetchall())
 
 
 def describe(labels: Property, name: str) -> tuple[NDArray[np.int64], Floats]:

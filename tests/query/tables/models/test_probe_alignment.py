@@ -46,7 +46,8 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
         connection.execute(
             "UPDATE models SET family = CASE WHEN model_id < 'm1' THEN 'descriptors' "
             "WHEN model_id IN ('m1', 'm3', 't1') THEN 'b' WHEN model_id = 'm4' THEN 'c' ELSE 'a' "
-            "END, untrained_of = CASE model_id WHEN 't0' THEN 'm2' WHEN 't1' THEN 'm1' END"
+            "END, untrained_of = CASE model_id WHEN 't0' THEN 'm2' WHEN 't1' THEN 'm1' END, "
+            "parameters = CASE WHEN model_id < 'm0' THEN 0 END"
         )
         connection.execute("UPDATE models SET family = 'a' WHERE model_id = 'm0'")
     with query.connect(path) as connection:

@@ -40,6 +40,6 @@ def labeled(
     with store.connect(path) as connection:
         connection.executemany("INSERT INTO labels VALUES (?, ?, ?, ?, ?)", rows)
         connection.execute("UPDATE models SET untrained_of = 'near' WHERE model_id = 'noise'")
-        connection.execute("UPDATE models SET family = 'descriptors' WHERE model_id = 'far'")
+        connection.execute("UPDATE models SET parameters = 0 WHERE model_id = 'far'")
     with query.connect(path) as connection:
         yield connection
