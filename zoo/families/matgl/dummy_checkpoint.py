@@ -62,8 +62,11 @@ def reference(folder: Path, model: Mapping[str, Any], system: System) -> dict[st
         raise NotApplicable("the package takes crystals, and here molecules in a box")
     loaded = load_model(folder)
     layers = keep_layers(loaded.model.eval())
+    # The level of theory; what the package takes for want of one is no number of a level.
+    level = model["options"].get("fidelity")
+    state = None if level is None else torch.tensor([level])
     with torch.no_grad():
-        loaded.model.predict_structure(AseAtomsAdaptor.get_structure(boxed))
+        loaded.model.predict_structure(AseAtomsAdaptor.get_structure(boxed), state_attr=state)
     rows = {f"layer-{i}": layer for i, layer in enumerate(layers)} | {"last_hidden": layers[-1]}
     means = {name: layer.numpy().mean(0) for name, layer in rows.items()}
     if not isinstance(loaded, Potential):

@@ -33,6 +33,8 @@ def write(folder: Path, model: Mapping[str, Any], seed: int) -> dict[str, int]:
     for norm in network.batch_norms:
         norm.running_mean.copy_(torch.randn(norm.num_features, generator=generator) * size)
         norm.running_var.copy_((torch.rand(norm.num_features, generator=generator) + 0.5) * size**2)
+    if not model["stereochemistry"]:  # as published, both kinds of stereocenter are next to nothing
+        network.x_embedding2.weight.data[1:] = 0.0
     path = folder / model["weights"]["files"][0]["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(

@@ -166,9 +166,8 @@ class Sage(Convolution):
 class Gat(Convolution):
     """The mean of two heads, each of which weighs the messages at an atom by a softmax.
 
-    The original was written for torch_geometric 1.0. It takes the softmax over edge_index[0], which
-    is where that release gathered messages: over those that arrive at one atom. Newer releases
-    gather at edge_index[1].
+    The original takes the softmax over edge_index[0], where torch_geometric 1.0 gathered messages:
+    over those that arrive at one atom. Newer releases gather at edge_index[1].
     """
 
     HEADS = 2
@@ -196,10 +195,9 @@ class Gat(Convolution):
 
 
 class MolclrGcn(Convolution):
-    """MolCLR's GCN.
+    """MolCLR's GCN, which embeds each kind of bond as one number.
 
-    Its code computes the weights from the degrees and then sums without them. It embeds each kind
-    of bond as one number.
+    Its code computes the weights from the degrees and then sums without them.
     """
 
     def __init__(self, bond_types: int, width: int) -> None:
@@ -223,10 +221,9 @@ CONVOLUTIONS: dict[str, type[Convolution]] = {
 class Network(nn.Module):
     """Embeddings of element and chirality, then convolutions, each with a batch norm and a ReLU.
 
-    The last convolution has no ReLU. The option `convolution` is a key of CONVOLUTIONS. `layers`
-    and `width` give the sizes. `atom_types` and `bond_types` count the types, including those for
-    masks and self-loops. `features` is the width of MolCLR's projection; the head for its
-    contrastive loss is not read.
+    The last convolution has no ReLU. The option `convolution` is a key of CONVOLUTIONS. The numbers
+    of atom and bond types include those for masks and self-loops. `features` is the width of
+    MolCLR's projection; the head for its contrastive loss is not read.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -261,8 +258,7 @@ class FamilyEncoder(Encoder):
     passes to its downstream tasks. `layer-0` holds the embeddings, and `layer-1` and so on the
     atoms after each convolution and its batch norm; the last of them is `last_hidden`.
 
-    The untrained twin is drawn as the original constructors draw: Xavier's initialization for
-    embeddings, and torch's own for the rest.
+    The untrained twin is drawn as in the original: embeddings by Xavier, the rest as torch does.
     """
 
     def __init__(
