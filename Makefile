@@ -1,7 +1,7 @@
 # Every target is a thin line over the command `matterzoo` (.venv/bin/matterzoo), which explains itself with --help.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help demo ingest query shell report serve test bench install account list info weights pin datasets plan publish fetch \
+.PHONY: help demo ingest query shell report site serve test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
     matrix nearest lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
 
@@ -23,6 +23,7 @@ import_takes     := FILE
 export-systems_takes := DATASET FILE NAME NUMBERED LIMIT
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
+site_takes       := DATASET OUT TITLE
 serve_takes      := ADDRESS PORT PAGES
 matrix_takes     := DATASET METRIC MODELS ROWS K ESTIMATOR NORMALIZE PERMUTATIONS SUBSAMPLES SEED MISSING DEVICE ON NODES PARTITION ACCOUNT TIME SBATCH ADDRESS CPUS
 nearest_takes    := MODEL FILE DATASET NAME NUMBERED K DEVICE DTYPE RUNTIME FORMAT OUT YES
@@ -137,6 +138,10 @@ shell: install  ## a SQL prompt with history and completion
 report: install  ## the figures of DATASET=a,b as one page, with their data and SQL [OUT=report]
 	$(call given,DATASET,make report DATASET=aflow)
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
+
+site: install  ## a page per model, pair and dataset of DATASET=a,b, for any web host [OUT=site TITLE=]
+	$(call given,DATASET,make site DATASET=aflow)
+	@$(MATTERZOO) site $(call flag,TITLE,title) -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 serve: install  ## a SQL prompt on the store as a page in the browser, read-only [ADDRESS= PORT= PAGES=report]
 	@$(MATTERZOO) serve $(call flag,ADDRESS,address) $(call flag,PORT,port) $(call flag,PAGES,pages)

@@ -59,6 +59,7 @@ ORDER = {
         "statements",
         "figures",
         "report",
+        "site",
         "shell",
         "serve",
         "commands",

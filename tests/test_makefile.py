@@ -255,6 +255,7 @@ def test_targets_pass_their_variables_on(checkout: Path) -> None:
         ("push", "REGISTRY=a", "UNCOMMITTED=1"): "push --uncommitted -- all a",
         ("pin", "DATASET=a"): "pin --dataset=a",
         ("report", "DATASET=a", "OUT=b"): "report -- a b",
+        ("site", "DATASET=a", "OUT=b"): "site -- a b",
         ("serve", "PORT=1", "PAGES=a"): "serve --port=1 --pages=a",
         ("check-image", "FAMILY=a"): "check-image -- a",
         ("check",): "check",

@@ -1,4 +1,4 @@
-"""The commands that ask a store: query, shell, report, serve."""
+"""The commands that ask a store: query, shell, report, site, serve."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def add_commands(commands: Commands) -> None:
     )
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
+    add_store(sub)
+    about = "write a page per model, pair of models, family and dataset, for any web host"
+    sub = commands.add("site", "query.commands.ask:write_site", about, description=SITE)
+    sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
+    sub.add_argument("out", nargs="?", default="site", help="the folder (default: site)")
+    sub.add_argument("--title", type=named, help="the title of the site")
     add_store(sub)
     _add_serve(commands)
     _add_nearest(commands)
@@ -176,6 +182,11 @@ send is not encrypted, so put a proxy with TLS in front of it there."""
 NEAREST = """Embed the systems of a file, a SMILES string or a protein's sequence with a model, as
 `matterzoo ingest` does, and list the systems of the store that the model sees as most like each, by
 cosine similarity, with their labels. Nothing is stored, unless --name says as which dataset."""
+SITE = """Write pages on datasets into the folder OUT, which any static host serves: one per model,
+pair of models, family and dataset, at addresses that stay, with their numbers as JSON beside them,
+figures as Vega-Lite specifications, and all results as Parquet. Nothing is fetched from elsewhere.
+Pages of an earlier site in OUT are replaced; whatever else is there stays. The store is only
+read."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.

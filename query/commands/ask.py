@@ -1,4 +1,4 @@
-"""Handlers of the commands that ask a store: query, shell, report, serve."""
+"""Handlers of the commands that ask a store: query, shell, report, site, serve."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def write_report(options: argparse.Namespace) -> int:
     with one_sentence(options.store), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
         print(report(connection, split_names(options.dataset), Path(options.out)))
+    return 0
+
+
+def write_site(options: argparse.Namespace) -> int:
+    """Write the site, and print where it begins.
+
+    Args:
+        options: Dataset, out, title, store.
+
+    Returns:
+        The exit code.
+    """
+    from query.site import site
+
+    title = {} if options.title is None else {"title": options.title}
+    with one_sentence(options.store), connect(options.store) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        print(site(connection, split_names(options.dataset), Path(options.out), **title))
     return 0
 
 

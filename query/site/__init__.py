@@ -1,0 +1,55 @@
+"""A site on a store: pages on its models, pairs of models, datasets and families, for any host.
+
+    site(query.connect("matter.duckdb"), ["aflow", "g2"], Path("site"))
+
+`results` reads what is shown, `pages` makes the HTML from `templates/`, `addresses` says where each
+page is, `files` writes the folder: pages, JSON beside them, figures, and results as Parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from query.reading.selection import find_dataset
+from query.report.files import check_folder
+from query.site.drawn import draw_figures
+from query.site.files import write_site
+from query.site.pages import render_pages
+from query.site.results import read_results
+from query.statements import keep_answers
+
+__all__ = ["site"]
+
+
+def site(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    folder: Path,
+    title: str = "How alike do models see the same matter?",
+) -> Path:
+    """Write the site on some datasets.
+
+    Args:
+        connection: A connection to a store, with our functions; it is only read.
+        datasets: Names of datasets.
+        folder: Where the site is written. Pages of an earlier site there are replaced, and those
+            that it alone had are removed; other files stay.
+        title: The title of the site.
+
+    Returns:
+        Its first page, `folder/index.html`.
+
+    Raises:
+        ValueError: The store does not know a dataset, or the folder cannot be written or has a
+            page that is not ours.
+    """
+    for dataset in datasets:
+        find_dataset(connection, dataset)
+    check_folder(folder)
+    with keep_answers():
+        results = read_results(connection, datasets)
+        figures = draw_figures(connection, datasets)
+    return write_site(folder, results, render_pages(results, figures, title), figures)

@@ -1,0 +1,109 @@
+"""The pages of a site, from templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from query.figures.drawing.labels import format_number
+from query.report.page import GENERATOR
+from query.site import addresses
+from query.site.results import METRICS, Results
+
+TEMPLATES = Path(__file__).parent / "templates"
+Row = dict[str, Any]
+_KINDS = {
+    "model": "trained model",
+    "descriptor": "descriptor",
+    "twin": "untrained twin",
+    "control": "control",
+}
+
+
+def render_pages(
+    results: Results, figures: dict[str, list[Row]], title: str
+) -> Iterator[tuple[str, str]]:
+    """Make all pages of a site.
+
+    Args:
+        results: What they show.
+        figures: By dataset, its figures: name, title, and the specification, or why there is none.
+        title: The site's title.
+
+    Yields:
+        The path of each page, and its HTML.
+    """
+    environment = _environment(results, title)
+
+    def page(path: str, template: str, **content: Any) -> tuple[str, str]:
+        root = "../" * path.count("/")
+        return path, environment.get_template(template).render(root=root, **content)
+
+    families = sorted({model["family"] for model in results.models.values()})
+    yield page("index.html", "index.html", families=families)
+    yield page("submit.html", "submit.html")
+    for dataset in results.datasets:
+        name = dataset["dataset"]
+        models = [row for row in results.rows("exposure", dataset=name)]
+        failures = results.rows("failures", dataset=name)
+        content = {"dataset": dataset, "exposure": models, "failures": failures}
+        yield page(addresses.dataset_page(name), "dataset.html", **content, figures=figures[name])
+    for family in families:
+        models = [model for model in results.models.values() if model["family"] == family]
+        yield page(addresses.family_page(family), "family.html", family=family, models=models)
+    for model_id, model in results.models.items():
+        yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
+    for (a, b), rows in results.pairs().items():
+        pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
+        yield page(addresses.pair_page(a, b), "pair.html", **pair)
+
+
+def _about_model(results: Results, model: Row) -> Row:
+    model_id = model["model_id"]
+    on = [
+        {
+            "dataset": dataset["dataset"],
+            "metric": metric,
+            "neighbors": results.neighbors(model_id, dataset["dataset"], metric),
+        }
+        for dataset in results.datasets
+        for metric in METRICS
+    ]
+    twins = [other for other in results.models.values() if other["untrained_of"] == model_id]
+    return {
+        "model": model,
+        "on": [each for each in on if each["neighbors"]],
+        "twins": twins,
+        "scores": results.rows("scores", model_id=model_id),
+        "exposure": results.rows("exposure", model_id=model_id),
+        "dimensions": results.rows("dimensions", model_id=model_id),
+        "runs": results.rows("runs", model_id=model_id),
+        "failures": [row for row in results.rows("failures") if model_id in (row["models"] or ())],
+    }
+
+
+def _environment(results: Results, title: str) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: "" if value is None else format_number(value)
+    environment.globals |= {
+        "site": title,
+        "results": results,
+        "kinds": _KINDS,
+        "generator": GENERATOR,
+        "version": version("matterzoo"),
+        "model_page": addresses.model_page,
+        "family_page": addresses.family_page,
+        "dataset_page": addresses.dataset_page,
+        "pair_page": addresses.pair_page,
+    }
+    return environment

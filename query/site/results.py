@@ -1,0 +1,152 @@
+"""What a site shows, read from a store once."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from query.statements import ask
+
+METRICS = ("cknna", "cka")  # by neighbors, and by all distances
+Row = dict[str, Any]
+
+_DATASETS = """
+SELECT dataset, title, source, license, n_systems, n_unreadable, dataset_hash
+FROM datasets WHERE list_contains($datasets, dataset) ORDER BY list_position($datasets, dataset)
+"""
+_SCORES = """
+SELECT model_id, score, value, unit, test_set, source FROM scores
+WHERE list_contains($models, model_id) ORDER BY ALL
+"""
+_CARDS = """
+SELECT model_id, title, untrained_of, card FROM models WHERE list_contains($models, model_id)
+"""
+_RUNS = """
+SELECT model_id, dataset, runtime, device, dtype, sum(sent) AS sent, sum(ok) AS ok,
+    sum(failed) AS failed, sum(not_applicable) AS not_applicable, sum(seconds) AS seconds
+FROM runs WHERE list_contains($datasets, dataset) AND status = 'ok' GROUP BY ALL ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is shown.
+
+    Attributes:
+        tables: By name, the tables that the site also has as Parquet: datasets, models, alignments,
+            dimensions, exposure, scores, runs, failures.
+        datasets: The datasets, in the order in which they were named.
+        models: By id, what `provenance_models` says, with title, untrained_of, card and cite.
+        alignments: By dataset, metric and pair (two ids in alphabetical order, or one twice), a
+            row of `alignment_matrix`.
+    """
+
+    tables: dict[str, pa.Table]
+    datasets: list[Row]
+    models: dict[str, Row]
+    alignments: dict[tuple[str, str, tuple[str, str]], Row]
+
+    def rows(self, table: str, **where: Any) -> list[Row]:
+        """Return the rows of a table with some values.
+
+        Args:
+            table: Its name.
+            where: Values by column.
+        """
+        rows: list[Row] = self.tables[table].to_pylist()
+        return [row for row in rows if all(row[name] == value for name, value in where.items())]
+
+    def neighbors(self, model: str, dataset: str, metric: str) -> list[Row]:
+        """Return the other models on a dataset, the most alike first, undefined ones last.
+
+        Args:
+            model: A model's id.
+            dataset: A dataset.
+            metric: One of METRICS.
+
+        Returns:
+            Rows of `alignment_matrix`, each with `other`, the other model's id.
+        """
+        found = [
+            row | {"other": b if model == a else a}
+            for (on, by, (a, b)), row in self.alignments.items()
+            if (on, by) == (dataset, metric) and a != b and model in (a, b)
+        ]
+        return sorted(found, key=lambda row: (row["value"] is None, -(row["value"] or 0.0)))
+
+    def pairs(self) -> dict[tuple[str, str], list[Row]]:
+        """Return the alignments of each pair of models, over all datasets and metrics."""
+        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for (_, _, pair), row in self.alignments.items():
+            if pair[0] != pair[1]:
+                found[pair].append(row)
+        return dict(sorted(found.items()))
+
+
+def read_results(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> Results:
+    """Ask a store for all that a site shows.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        datasets: Names of datasets, which the store has.
+    """
+    names = {"datasets": list(datasets)}
+    models = ask(connection, "provenance_models", datasets=",".join(datasets)).table
+    failures = ask(connection, "provenance_failures", datasets=",".join(datasets)).table
+    ids = {"models": models.column("model_id").to_pylist()}
+    tables = {
+        "datasets": _table(connection, _DATASETS, names),
+        "models": models,
+        "alignments": _alignments(connection, datasets),
+        "dimensions": _for_each(connection, "FROM dimensions($dataset)", datasets),
+        "exposure": _for_each(connection, "FROM exposure($dataset)", datasets),
+        "scores": _table(connection, _SCORES, ids),
+        "runs": _table(connection, _RUNS, names),
+        "failures": failures,
+    }
+    cards = {row["model_id"]: row for row in _table(connection, _CARDS, ids).to_pylist()}
+    return Results(
+        tables,
+        tables["datasets"].to_pylist(),
+        {row["model_id"]: _described(row, cards[row["model_id"]]) for row in models.to_pylist()},
+        {
+            (row["dataset"], row["metric"], (row["model_a"], row["model_b"])): row
+            for row in tables["alignments"].to_pylist()
+            if row["model_a"] <= row["model_b"]
+        },
+    )
+
+
+def _described(model: Row, card: Row) -> Row:
+    """Return a model with what its card says for readers."""
+    content = json.loads(card["card"])
+    return model | {
+        "title": card["title"],
+        "untrained_of": card["untrained_of"],
+        "citation": content.get("provenance", {}).get("citation"),
+        "note": content.get("provenance", {}).get("note"),
+        "elements": content.get("elements"),
+    }
+
+
+def _alignments(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> pa.Table:
+    sql = "FROM alignment_matrix($dataset, metric := $metric)"
+    return pa.concat_tables(
+        _table(connection, sql, {"dataset": dataset, "metric": metric})
+        for dataset in datasets
+        for metric in METRICS
+    )
+
+
+def _for_each(connection: duckdb.DuckDBPyConnection, sql: str, datasets: Sequence[str]) -> pa.Table:
+    return pa.concat_tables(_table(connection, sql, {"dataset": dataset}) for dataset in datasets)
+
+
+def _table(connection: duckdb.DuckDBPyConnection, sql: str, values: Row) -> pa.Table:
+    return connection.execute(sql, values).to_arrow_table()
