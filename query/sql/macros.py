@@ -74,7 +74,7 @@ def macros() -> Sequence[str]:
 @functools.cache
 def signatures() -> Mapping[str, str]:
     """Return what can be called, by name, with its arguments and their defaults."""
-    found = _SIGNATURE.findall("\n".join(macros()))
+    found = _SIGNATURE.findall("\n".join(macros()).replace('"', ""))  # of names that SQL reserves
     return {name: f"{name}({' '.join(arguments.split())})" for name, arguments in sorted(found)}
 
 

@@ -92,13 +92,13 @@ def draw_cells(
     rest = [row for row in rows if row["value"] is None]
     names = (cells.down, cells.across)
     cross = {**{name: titles[name] for name in names if name in titles}, "reason": "undefined"}
-    numbers = alt.Chart(inline(light, (*names, "value", "light")))
+    drawn = alt.Chart(inline(light, list(dict.fromkeys([*names, "value", *titles, "light"]))))
+    told = tooltips(titles)  # also by numbers, which lie over the cells
     return [
-        alt.Chart(inline(known, list(titles)))
-        .mark_rect()
-        .encode(color=color, tooltip=tooltips(titles), **at),
-        _write(numbers, len(cells.columns)).encode(
+        drawn.mark_rect().encode(color=color, tooltip=told, **at),
+        _write(drawn, len(cells.columns)).encode(
             text=alt.Text("value:Q", format=".2f"),
+            tooltip=told,
             color=alt.when("datum.light").then(alt.value("black")).otherwise(alt.value("white")),
             **at,
         ),

@@ -55,7 +55,8 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
     rings, points = layers(chart, "point")
     assert [row["value"] for row in points.rows] == list(range(40))  # the book, not the model
     assert len(rings.rows) == 20
-    assert {"Rings: not known (20).", "gap (eV), book"} <= written(chart)
+    notes = "Principal components, n = 60. Rings: not known (20)."
+    assert {notes, "gap (eV), book"} <= written(chart)
     for drawn, row in zip(points.rows, chart.answer.rows[:40], strict=True):
         assert (drawn["x"], drawn["y"]) == pytest.approx((row["x"], row["y"]), rel=1e-4)
         assert drawn["known"] == f"{row['value']:.4g} eV"
