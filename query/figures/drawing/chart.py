@@ -31,9 +31,9 @@ def inline(rows: Iterable[Row], columns: Sequence[str]) -> alt.InlineData:
         tooltips show as "undefined".
     """
     return alt.InlineData(
-        values=[
+        values=tuple(  # Altair copies a list with each method of a chart
             {name: _short(row[name]) for name in columns if _is_known(row[name])} for row in rows
-        ]
+        )
     )
 
 
