@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,38 +40,51 @@ def write_site(
     """
     import vl_convert
 
-    written: list[str] = []
-
-    def write(path: str, content: str | bytes) -> None:
-        content = content.encode() if isinstance(content, str) else content
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / path, lambda file: file.write_bytes(content))
-        written.append(path)
-
-    earlier = _earlier(folder)
+    written = _Written(folder)
     for name, table in results.tables.items():
-        path = folder / "results" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file, table=table: pq.write_table(table, file))
-        written.append(f"results/{name}.parquet")
+        written.write(f"results/{name}.parquet", functools.partial(pq.write_table, table))
     for asset in _ASSETS:
-        write(f"assets/{asset}", (Path(__file__).parent / "assets" / asset).read_bytes())
+        written.write_text(
+            f"assets/{asset}", (Path(__file__).parent / "assets" / asset).read_text()
+        )
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its default is Vega-Embed
     # A module would not be loaded by a page that is opened from disk.
-    write("assets/vega.js", f"(() => {{{vl_convert.javascript_bundle()}}})();")
+    written.write_text("assets/vega.js", f"(() => {{{bundle}}})();")
     for path, content in _json_files(results, figures):
-        write(path, content)
-    first = ""
-    for path, html in pages:
-        if path == INDEX:
-            first = html
-        else:
-            write(path, html)
-    write(INDEX, first)
-    for path in earlier - set(written):
-        (folder / path).unlink(missing_ok=True)
-    listed = "".join(f"{path}\n" for path in sorted(written))
-    write_atomically(folder / _LIST, lambda file: file.write_text(listed))
+        written.write_text(path, content)
+    rendered = dict(pages)
+    for path in sorted(rendered, key=lambda path: path == INDEX):
+        written.write_text(path, rendered[path])
+    written.remove_others()
     return folder / INDEX
+
+
+class _Written:
+    """The files of a site that are written so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: list[str] = []
+
+    def write(self, name: str, save: Callable[[Path], object]) -> None:
+        """Write a file, whole or not at all."""
+        file = self._folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, save)
+        self._names.append(name)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of text."""
+        self.write(name, lambda file: file.write_text(text, encoding="utf-8"))
+
+    def remove_others(self) -> None:
+        """Remove what only an earlier site had, and list what is there now."""
+        inside = self._folder.resolve()
+        for name in _earlier(self._folder) - set(self._names):
+            if (self._folder / name).resolve().is_relative_to(inside):  # a list may be anyone's
+                (self._folder / name).unlink(missing_ok=True)
+        listed = "".join(f"{name}\n" for name in sorted(self._names))
+        write_atomically(self._folder / _LIST, lambda file: file.write_text(listed))
 
 
 def _earlier(folder: Path) -> set[str]:

@@ -45,7 +45,7 @@ def _walk(part: dict[str, Any], datasets: dict[str, Any], data: Any) -> Iterator
     if "mark" in part:
         rows = data["values"] if "values" in data else datasets[data["name"]]
         mark = part["mark"] if isinstance(part["mark"], dict) else {"type": part["mark"]}
-        yield Layer(mark, part.get("encoding", {}), rows)
+        yield Layer(mark, part.get("encoding", {}), list(rows))
 
 
 def texts(chart: Any) -> list[Text]:

@@ -30,9 +30,12 @@ def folder(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path: 
     (out / "CNAME").write_text("models.example.org")
     (out / "models").mkdir()
     (out / "models" / "gone.html").write_text("a page of an earlier site")
-    (out / ".matterzoo-site").write_text("models/gone.html\n")
+    outside = tmp_path_factory.mktemp("elsewhere") / "mine.txt"
+    outside.write_text("mine")
+    (out / ".matterzoo-site").write_text(f"models/gone.html\n../{outside.parent.name}/mine.txt\n")
     with query.connect(store_path) as connection:
         assert site(connection, DATASETS, out, "A title & more") == out / "index.html"
+    assert outside.read_text() == "mine"  # whatever a list in the folder names
     return out
 
 
@@ -88,7 +91,10 @@ def test_addresses_suit_every_file_system() -> None:
     assert pair_page("b", "a") == pair_page("a", "b") == "pairs/a/b.html"
 
 
-def test_a_page_of_another_maker_is_left_alone(store_path: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_page_of_another_maker_is_left_alone(
+    store_path: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     (tmp_path / "index.html").write_text("mine")
     with (
         query.connect(store_path) as connection,
