@@ -32,7 +32,7 @@ class Text(NamedTuple):
 
 def layers(chart: Any, mark: str | None = None) -> list[Layer]:
     """Return the layers of a chart in their order, or those of one mark."""
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)
     found = list(_walk(spec, spec.get("datasets", {}), spec.get("data")))
     return [layer for layer in found if mark in (None, layer.mark["type"])]
 
