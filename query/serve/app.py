@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,10 +78,13 @@ async def _ask(pool: Pool, request: Request) -> Response:
     """Answer {"sql": …}. A page of another origin cannot send this type without our consent."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         return _refuse(415, 'expected Content-Type: application/json, with {"sql": "…"}')
-    if int(request.headers.get("content-length", "0") or 0) > 4 * pool.limits.letters:
-        return _refuse(413, f"a statement may have {pool.limits.letters:,} letters")
+    sent = b""
+    async for part in request.stream():
+        sent += part
+        if len(sent) > 4 * pool.limits.letters:
+            return _refuse(413, f"a statement may have {pool.limits.letters:,} letters")
     try:
-        sql = (await request.json())["sql"]
+        sql = json.loads(sent)["sql"]
     except (ValueError, KeyError, TypeError):
         sql = None
     if not isinstance(sql, str):
