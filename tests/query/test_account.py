@@ -16,7 +16,8 @@ ACCOUNTS = [ROOT / "docs" / name for name in ("account.md", "modalities.md", "in
 SHOWN = [*ACCOUNTS, ROOT / "query" / "README.md"]
 BLOCKS = [block for document in SHOWN for block in sql_blocks(document)]
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
-INSIDE = re.compile("layer|depth|pooling|node")  # in SQL that needs more than default representations
+# In SQL that needs more than the default representations.
+INSIDE = re.compile("layer|depth|pooling|node")
 # The systems of each dataset, from lines such as | `nci` | 500 | …
 SYSTEMS = {
     name: int(n)
