@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -74,10 +75,13 @@ def test_a_task_that_no_node_is_large_enough_for_is_explained(
         line = process.stdout.readline()
         assert line, said
         said += line
-    assert "a task, which takes 64 CPUs: n1 has 1 CPU; n2 has 1 CPU. Tasks wait" in said
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=200)
     assert process.returncode == 130
+    # A node that is slow to report is not among them yet.
+    told = re.search(r"a task, which takes 64 CPUs: (.*)\. Tasks wait", said)
+    assert told is not None, said
+    assert set(told[1].split("; ")) <= {"n1 has 1 CPU", "n2 has 1 CPU"}, said
 
 
 def test_a_chunk_on_a_node_that_is_lost_is_computed_on_another(
