@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -59,8 +60,13 @@ class Results:
             table: Its name.
             where: Values by column.
         """
-        rows: list[Row] = self.tables[table].to_pylist()
+        rows = self._lists[table]
         return [row for row in rows if all(row[name] == value for name, value in where.items())]
+
+    @cached_property
+    def _lists(self) -> dict[str, list[Row]]:
+        """The tables as rows, made once for all pages."""
+        return {name: table.to_pylist() for name, table in self.tables.items()}
 
     def neighbors(self, model: str, dataset: str, metric: str) -> list[Row]:
         """Return the other models on a dataset, the most alike first, undefined ones last.
