@@ -19,6 +19,12 @@ OF_DATASET = """
     starts_with(system_id, $dataset || '/')
     AND ($systems IS NULL OR system_id IN (SELECT unnest($systems)))
 """
+# What a row of `models` is good for in a comparison: 'control', 'twin', 'descriptor' or 'model'.
+KIND = """
+    CASE WHEN (card->>'$.control.of') IS NOT NULL THEN 'control'
+         WHEN untrained_of IS NOT NULL THEN 'twin'
+         WHEN parameters = 0 THEN 'descriptor' ELSE 'model' END
+"""
 _LISTED = 12  # names that a message lists
 _LAYERS = "layers"  # model#layers stands for all layers of a model, as in `matterzoo ingest`
 _LAYER = re.compile(r"layer-(\d+)((?::\w+)?)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from query.reading.selection import KIND
 from query.tables.shared.declare import REQUIRED, Parameter, TableFunction
 
 
@@ -29,12 +30,8 @@ TABLE_FUNCTION = TableFunction(
     "an untrained twin or a control",
     Row,
     (Parameter("dataset", "VARCHAR", REQUIRED, "the dataset"),),
-    sql="""
-    SELECT m.model_id, CASE
-               WHEN m.card->>'$.control.of' IS NOT NULL THEN 'control'
-               WHEN m.untrained_of IS NOT NULL THEN 'twin'
-               WHEN m.parameters = 0 THEN 'descriptor' ELSE 'model'
-           END AS kind,
+    sql=f"""
+    SELECT m.model_id, {KIND} AS kind,
            m.family, m.input, m.training_sets, m.untrained_of,
            m.card->>'$.control.of' AS control_of, m.card->>'$.control.expect' AS expected,
            seen.n, seen.dimension

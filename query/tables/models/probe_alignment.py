@@ -17,7 +17,7 @@ from typing import Annotated
 import duckdb
 import numpy as np
 
-from query.reading.selection import Selection, Source, choose_sources
+from query.reading.selection import KIND, Selection, Source, choose_sources
 from query.statistics.rank_correlation import spearman, spearman_interval
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.options import Options
@@ -32,11 +32,7 @@ VALUE, CALIBRATED, CONDITIONAL, BEYOND_TWIN = "value", "calibrated", "given", "b
 DEFAULT_GIVEN = "composition"
 FEW = 8  # models, below which rank correlations of any size come by chance
 
-# Controls and descriptors have no parameters, and have learned nothing.
-_MODELS = """
-    SELECT model_id, family, untrained_of, untrained_of IS NULL AND parameters IS DISTINCT FROM 0
-    FROM models
-"""
+_MODELS = f"SELECT model_id, family, untrained_of, {KIND} = 'model' FROM models"
 
 Pair = tuple[Source, Source]
 Values = Mapping[Pair, float | None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.reading.properties import Property
-from query.reading.selection import Source, choose_sources, find_source
+from query.reading.selection import KIND, Source, choose_sources, find_source
 from query.tables.shared.declare import Parameter
 from query.tables.shared.selecting import Names
 
@@ -26,10 +26,7 @@ BASELINES = Parameter(
     "element or amino acid); NULL is both, and all descriptors that have vectors there",
 )
 _TWINS = "SELECT model_id, untrained_of FROM models WHERE untrained_of IS NOT NULL"
-_DESCRIPTORS = """
-    SELECT model_id FROM models
-    WHERE parameters = 0 AND untrained_of IS NULL AND (card->>'$.control.of') IS NULL
-"""
+_DESCRIPTORS = f"SELECT model_id FROM models WHERE {KIND} = 'descriptor'"
 
 
 def choose_baselines(
