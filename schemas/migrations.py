@@ -48,8 +48,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_onl
         )
     if missing and read_only:
         raise StoreOld(
-            f"{path} has matterzoo schema {version}, this one reads {max(known)}; any "
-            "`matterzoo ingest` updates it"
+            f"{path} has matterzoo schema {version}, this one reads {max(known)}; "
+            "`matterzoo migrate` updates it, and so does any `matterzoo ingest`"
         )
     if missing:
         migrate_safely(connection, Path(path), missing)

@@ -1,4 +1,4 @@
-"""Bring a store that holds its vectors itself into the form of today, with vectors in files."""
+"""Bring a store of an earlier version into the form of today, with its vectors in files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from schemas.errors import FILE_ERRORS, StoreError, explain_error
 from schemas.message import one_line
 from schemas.migrations import VECTORS, migrate_safely, migrations, version_of
 from schemas.paths import escape_glob
-from schemas.store import open_as_it_is
+from schemas.store import open_as_it_is, update
 from schemas.vectors import list_vector_files, literals, modified_at
 from schemas.views import write_views
 from zoo.files import rename_durably
@@ -75,11 +75,12 @@ class _Stored:
 
 
 def migrate_store(layout: Layout, log: Callable[[str], None] = print) -> str:
-    """Write the vectors that a store of an earlier version holds to files. Nothing is computed.
+    """Bring a store of an earlier version up to date. Nothing is computed.
 
-    The shards of each run become its vector files; where they are gone or damaged, the store's own
-    rows do. The store then changes in one transaction, in which all rows are compared. A kill
-    leaves it as it was, and the same command goes on.
+    If the store holds its vectors itself, they are written to files: the shards of each run become
+    its vector files; where they are gone or damaged, the store's own rows do. The store then
+    changes in one transaction, in which all rows are compared. A kill leaves it as it was, and the
+    same command goes on.
 
     Args:
         layout: The store and the files beside it.
@@ -105,9 +106,14 @@ def migrate_store(layout: Layout, log: Callable[[str], None] = print) -> str:
             raise explain_error(layout.store, error) from error
         finally:
             connection.close()
+        if version >= VECTORS:
+            retry_while_locked(lambda: update(layout.store), layout.store, PATIENCE, log)
         _shrink(layout)
+    newest = max(migrations())
+    if version == newest:
+        return f"{layout.store} has matterzoo schema {newest} already; nothing to do"
     if version >= VECTORS:
-        return f"{layout.store} has its vectors in files already; nothing to do"
+        return f"{layout.store} has matterzoo schema {newest} now, it had {version}"
     return f"{layout.store} has its vectors in {layout.vectors} now"
 
 

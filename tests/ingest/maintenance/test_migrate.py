@@ -18,6 +18,7 @@ from ingest.runs.plan import Plan
 from ingest.runs.vectors.files import list_files
 from ingest.systems.materialized import MaterializedDataset
 from schemas.errors import StoreError, StoreOld
+from schemas.migrations import VECTORS, apply, migrations
 from schemas.store import connect
 from tests.ingest.soak import first_schema, former_runs
 from tests.ingest.stores import quiet
@@ -123,6 +124,23 @@ def test_rows_that_a_later_run_replaced_stay_out(
     assert len(kept) == 2
     migrate_store(layout, quiet)
     assert rows(layout, "embeddings") == before
+
+
+def test_a_store_with_vectors_in_files_gets_the_tables_that_came_later(layout: Layout) -> None:
+    known = migrations()
+    earlier = {version: file for version, file in known.items() if version <= VECTORS}
+    with duckdb.connect(str(layout.store)) as connection:
+        apply(connection, earlier)
+    with pytest.raises(StoreOld, match="has matterzoo schema 5, .* `matterzoo migrate` updates"):
+        connect(layout.store, read_only=True)
+    newest = max(known)
+    assert migrate_store(layout, quiet).endswith(f"has matterzoo schema {newest} now, it had 5")
+    connect(layout.store, read_only=True).close()
+    assert "nothing to do" in migrate_store(layout, quiet)
+    with duckdb.connect(str(layout.store)) as connection:
+        connection.execute(f"INSERT INTO schema_version VALUES ({newest + 1}, now())")
+    with pytest.raises(StoreError, match="update matterzoo"):
+        migrate_store(layout, quiet)
 
 
 def test_there_is_nothing_to_migrate_without_a_store(layout: Layout) -> None:
