@@ -157,17 +157,17 @@ def find_all_origins(names: Collection[str]) -> list[str]:
 
 
 @functools.cache
-def undisclosed() -> Sequence[str]:
-    """Return the names of the sets of which nobody knows what they hold."""
-    return sorted(name for name, found in origins().items() if not found)
+def disclosed() -> Sequence[str]:
+    """Return the names of the sets of which it is recorded what they hold."""
+    return sorted(name for name, found in origins().items() if found)
 
 
 def training_relation(a: Collection[str] | None, b: Collection[str] | None) -> str:
     """Return how the training sets of two models are related: SHARED, NEITHER or UNKNOWN.
 
     They are shared if both have a set, one has a part of the other's, or both have parts of one
-    source. They are unknown if nobody recorded the sets, or the name of one says nothing of what is
-    in it.
+    source. They are unknown if nobody recorded the sets, if training_sets.toml does not have one of
+    them, or if the name of one says nothing of what is in it.
 
     Args:
         a: The names of the sets of one model; None if nobody recorded them.
@@ -175,7 +175,7 @@ def training_relation(a: Collection[str] | None, b: Collection[str] | None) -> s
     """
     if {*find_all_origins(a or ())} & {*find_all_origins(b or ())}:
         return SHARED
-    known = all(sets is not None and not set(undisclosed()) & set(sets) for sets in (a, b))
+    known = all(sets is not None and {*sets} <= {*disclosed()} for sets in (a, b))
     return NEITHER if known else UNKNOWN
 
 

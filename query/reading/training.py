@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zoo.training_sets import NEITHER, SHARED, UNKNOWN, origins, undisclosed
+from zoo.training_sets import NEITHER, SHARED, UNKNOWN, disclosed, origins
 
 
 def macros() -> Iterator[str]:
@@ -20,12 +20,11 @@ def macros() -> Iterator[str]:
     )
     about = "Training sets under their first names, and all that they are drawn from"
     yield f"COMMENT ON MACRO training_origins IS '{about}'"
-    hidden = ", ".join(map(_text, undisclosed()))
+    known = ", ".join(map(_text, disclosed()))
     yield (
         "CREATE OR REPLACE TEMP MACRO training_relation(a, b) AS "
         f"CASE WHEN list_has_any(training_origins(a), training_origins(b)) THEN '{SHARED}' "
-        f"WHEN a IS NULL OR b IS NULL OR list_has_any(a, [{hidden}]) "
-        f"OR list_has_any(b, [{hidden}]) THEN '{UNKNOWN}' "
+        f"WHEN a IS NULL OR b IS NULL OR NOT list_has_all([{known}], a || b) THEN '{UNKNOWN}' "
         f"ELSE '{NEITHER}' END"
     )
     about = "Whether two lists of training sets share data: yes, no, or nobody can tell"

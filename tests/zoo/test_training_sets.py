@@ -113,7 +113,9 @@ def test_a_path_leads_from_a_set_to_what_it_is_drawn_from(
         (None, ["MPtrj"], UNKNOWN),
         ([], ["MPtrj"], NEITHER),
         (["my own set"], ["my own set"], SHARED),
-        (["my own set"], ["another"], NEITHER),
+        (["my own set"], ["another"], UNKNOWN),
+        (["MPtrj", "my own set"], ["OC22"], UNKNOWN),
+        (["my own set"], [], UNKNOWN),
     ],
 )
 def test_relation(a: list[str] | None, b: list[str] | None, expected: str) -> None:

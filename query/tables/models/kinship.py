@@ -107,8 +107,9 @@ def kinship(
 
     Two trained models of one family are 'same-family'. Of others, 'same-training-data' have a
     training set in common, one has a part of a set of the other, or sets of both have a source in
-    common (zoo/training_sets.toml); 'neither' have none of this. Pairs of which nobody can
-    tell, as one was trained on something undisclosed, have a row of their own if there are any.
+    common (zoo/training_sets.toml); 'neither' have none of this, by all that is recorded of their
+    sets. Pairs of which nobody can tell, as one was trained on something undisclosed or on a set of
+    which there is no record, have a row of their own if there are any.
 
     The mean of a relation is compared with that of 'neither'; where all models share data, that of
     'same-family' is compared with that of 'same-training-data', and the warning says so. The test

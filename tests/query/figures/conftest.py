@@ -29,7 +29,7 @@ SMALL = {"alpha": 3, "beta": 3}
 LARGE = dict(
     zip((f"family-{i:02d}" for i in range(12)), (12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1, 1), strict=True)
 )
-TRAINING = (["sea"], ["sea", "shore"], ["sky", "sand", "snow", "soil"])
+TRAINING = (["OC20"], ["OC20", "OC22"], ["PDB", "QM9", "ZINC", "S22"])
 Table = NDArray[np.float32]
 
 

@@ -158,7 +158,7 @@ def test_names_are_text_whatever_they_hold(browser: Browser, tmp_path: Path) -> 
     evil = "<img src=http://127.0.0.1/x onerror=alert(1)>"
     path = make_store(tmp_path / "matter.duckdb", {"alpha": 1})
     with query.connect(path, read_only=False) as connection:
-        add_model(connection, evil, "</script><b>family", ["sea"], parameters=1)
+        add_model(connection, evil, "</script><b>family", ["OC20"], parameters=1)
         insert_vectors(connection, "crystals", evil, make_vectors(SMALL, 0)["beta-0"])
         page = report(connection, ["crystals"], tmp_path / "report", MATRIX)
     tab = Opened(browser, page)

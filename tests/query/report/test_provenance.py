@@ -38,7 +38,7 @@ def test_each_model_once_with_its_kind_and_where_it_was_seen(
         "twin"
     ] * 6 + ["control"] * 4
     assert rows["alpha-1"]["systems"] == "crystals 60, molecules 60"
-    assert rows["alpha-1"]["training_sets"] == ["sea", "shore"]
+    assert rows["alpha-1"]["training_sets"] == ["OC20", "OC22"]
     assert rows["alpha-1"]["exposure"] == "crystals unknown, molecules unknown"
     assert {row["exposure"] for row in rows.values() if row["training_sets"] == []} == {None}
 

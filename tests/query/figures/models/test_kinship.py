@@ -14,8 +14,8 @@ from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
 TRAINING = {
-    "alpha-0": {"sea"}, "alpha-1": {"sea", "shore"}, "alpha-2": {"sky"},
-    "beta-0": {"sea"}, "beta-1": {"moon"}, "beta-2": {"sky"},
+    "alpha-0": {"OC20"}, "alpha-1": {"OC20", "OC22"}, "alpha-2": {"PDB"},
+    "beta-0": {"OC20"}, "beta-1": {"S22"}, "beta-2": {"PDB"},
 }  # fmt: skip
 
 
@@ -62,14 +62,14 @@ def test_sets_of_one_source_are_the_same_training_data_and_unknown_ones_have_a_s
     for model, sets in {
         "alpha-0": ["MPtrj"],
         "beta-0": ["MP-r2SCAN"],
-        "beta-1": ["web text"],
+        "beta-1": ["my own set"],
     }.items():
         trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
     chart = kinship(trained, "crystals", metric="cka", permutations=0)
     rows = {(row["model_a"], row["model_b"]): row for row in chart.answer.rows}
     assert rows["alpha-0", "beta-0"]["relation"] == "same-training-data"
     assert rows["alpha-0", "beta-0"]["common_sets"] == ["Materials Project"]
-    assert rows["alpha-2", "beta-2"]["common_sets"] == ["sky"]
+    assert rows["alpha-2", "beta-2"]["common_sets"] == ["PDB"]
     unknown = [pair for pair, row in rows.items() if row["relation"] == "unknown-training-data"]
     assert unknown == [(f"alpha-{i}", "beta-1") for i in range(3)]
     assert layers(chart, "point")[0].encoding["y"]["sort"][3] == "unknown training data"

@@ -69,7 +69,7 @@ def test_inner_nodes_lie_between_their_children(chart: Any) -> None:
     [
         ("family", {"alpha", "beta", "plain"}),
         ("input", {"structure", "smiles"}),
-        ("training", {"sea", "sea + shore", "sky and 3 more", "none"}),
+        ("training", {"OC20", "OC20 + OC22", "PDB and 3 more", "none"}),
     ],
 )
 def test_marks_show_families_inputs_or_training(
@@ -103,7 +103,7 @@ def test_sixty_models(large: Connection) -> None:
     assert {"family-11-0", "counts", "family-00"} <= written(chart)
     (row,) = (row for row in leaves_of(chart) if row["model"] == "family-11-0")
     assert (row["family"], row["input"]) == ("family-11", "structure")
-    assert row["sets"] == "sky, sand, snow, soil"
+    assert row["sets"] == "PDB, QM9, ZINC, S22"
 
 
 def test_a_tree_needs_two_models(small: Connection) -> None:

@@ -76,8 +76,8 @@ def test_relations_are_families_then_training_sets(own: Connection) -> None:
     rows = ask(own, "training_effect", dataset="crystals", metric="cka", permutations=0).rows
     related = {(row["model_a"], row["model_b"]): row["relation"] for row in rows}
     assert related["beta-0", "beta-1"] == "same-family"
-    assert related["alpha-0", "beta-0"] == "same-training-data"  # sea
-    assert related["alpha-0", "beta-2"] == "neither"  # sea; sky, sand, …
+    assert related["alpha-0", "beta-0"] == "same-training-data"  # OC20
+    assert related["alpha-0", "beta-2"] == "neither"  # OC20; PDB, QM9, …
     assert related["alpha-0", "beta-1"] == "unknown-training-data"
 
 

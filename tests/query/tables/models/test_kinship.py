@@ -21,12 +21,12 @@ from query.tables.shared.relations import RELATIONS, relate
 Connection = duckdb.DuckDBPyConnection
 FAMILIES = {"base": "a", "near": "a", "far": "a", "rotated": "b", "scaled": "b", "noise": "c"}
 TRAINING = {
-    "base": ["X"],
-    "near": ["X", "Y"],
-    "far": ["Z"],
-    "rotated": ["Y"],
-    "scaled": ["W"],
-    "noise": ["W"],
+    "base": ["OC20"],
+    "near": ["OC20", "OC22"],
+    "far": ["PDB"],
+    "rotated": ["OC22"],
+    "scaled": ["ZINC"],
+    "noise": ["ZINC"],
 }
 KINDS = relate(list("aaabbc"), [frozenset(sets) for sets in TRAINING.values()])
 HOW = "dataset := 'crystals', k := 5"
@@ -134,7 +134,7 @@ def test_p_values_by_hand(kind: int, seed: int) -> None:
 def test_p_is_below_alpha_no_oftener_than_alpha(seed: int, rounded: bool) -> None:
     values = symmetric(5, seed)
     values = np.round(values) if rounded else values
-    kinds = relate(list("aabbc"), [frozenset(sets) for sets in ("X", "Y", "X", "Z", "Z")])
+    kinds = relate(list("aabbc"), [frozenset({s}) for s in ("OC20", "PDB", "OC20", "S22", "S22")])
     moved = orders([range(5)], 120, 0)
     found = np.array(
         [p_value(values[np.ix_(order, order)], kinds, 0, 2, moved)[0] for order in moved]
@@ -176,7 +176,7 @@ def related(store_path: Path, tmp_path: Path) -> Iterator[Connection]:
                 [family, TRAINING[model], model],
             )
         con.execute(
-            "UPDATE models SET family = 'd', training_sets = ['W'] "
+            "UPDATE models SET family = 'd', training_sets = ['ZINC'] "
             "WHERE model_id IN ('ragged', 'poisoned')"
         )
         con.execute("UPDATE models SET training_sets = [] WHERE model_id IN ('constant', 'stale')")
@@ -249,7 +249,7 @@ def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connec
 
 
 def test_where_all_share_data_a_family_is_compared_with_that(related: Connection) -> None:
-    related.execute("UPDATE models SET training_sets = ['X'] WHERE family IN ('a', 'b', 'c')")
+    related.execute("UPDATE models SET training_sets = ['OC20'] WHERE family IN ('a', 'b', 'c')")
     asked = (
         f"SELECT relation, mean, difference, p_value, warning, reason FROM kinship({HOW}, "
         f"models := $models)"
@@ -302,7 +302,7 @@ def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
         False,
         None,
     )
-    related.execute("UPDATE models SET training_sets = ['X'] WHERE family IN ('a', 'b')")
+    related.execute("UPDATE models SET training_sets = ['OC20'] WHERE family IN ('a', 'b')")
     why = "no p-value: all permutations leave these pairs as they are"
     assert related.sql(asked.format(HOW, "models := NULL")).fetchall()[1] == (
         "same-training-data",
