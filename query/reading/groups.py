@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from query.engine.suggestions import nearest_name
 from query.reading.energy_labels import read_label_sets
-from query.reading.properties import Property
+from query.reading.properties import Described
 from query.reading.selection import OF_DATASET
 
 CONTENT, FORMULA, SCAFFOLD, FAMILY = "content", "formula", "scaffold", "family"
@@ -28,13 +28,13 @@ _VALUES = f"""
 
 
 def read_groups(
-    connection: duckdb.DuckDBPyConnection, labels: Property, name: str
+    connection: duckdb.DuckDBPyConnection, described: Described, name: str
 ) -> NDArray[np.int64]:
-    """Return the group of each labeled system, (n,), numbered from 0; −1 for those without.
+    """Return the group of each system, (n,), numbered from 0; −1 for those without.
 
     Args:
         connection: A store.
-        labels: The labeled systems.
+        described: The systems.
         name: 'content': systems that are the same. 'formula': the formula, of crystals the reduced
             one. 'scaffold': the Bemis–Murcko scaffold (J. Med. Chem. 39, 2887 (1996)) of the
             SMILES; a molecule without rings is a group of its own. Any label: equal values.
@@ -45,22 +45,22 @@ def read_groups(
         ValueError: The dataset has no such label, or RDKit is missing.
     """
     if name == CONTENT:
-        keys: Sequence[Hashable | None] = [system["content_hash"] for system in labels.systems]
+        keys: Sequence[Hashable | None] = [system["content_hash"] for system in described.systems]
     elif name == FORMULA:
-        keys = [_formula(system) for system in labels.systems]
+        keys = [_formula(system) for system in described.systems]
     elif name == SCAFFOLD:
-        keys = [_scaffold(system["smiles"]) for system in labels.systems]
+        keys = [_scaffold(system["smiles"]) for system in described.systems]
     else:
-        known = {each.name for each in read_label_sets(connection, labels.selection)}
+        known = {each.name for each in read_label_sets(connection, described.selection)}
         if name == FAMILY and name not in known:
-            return _families([system["sequence"] for system in labels.systems])
+            return _families([system["sequence"] for system in described.systems])
         if name not in known:
             choices = [CONTENT, FORMULA, SCAFFOLD, FAMILY, *sorted(known)]
             near = nearest_name(name, choices) or f", expected one of: {', '.join(choices)}"
             raise ValueError(f"unknown groups '{name}'{near}")
-        chosen: dict[str, Any] = labels.selection.parameters() | {"property": name}
+        chosen: dict[str, Any] = described.selection.parameters() | {"property": name}
         values = dict(connection.execute(_VALUES, chosen).fetchall())
-        keys = [values.get(system["system_id"]) for system in labels.systems]
+        keys = [values.get(system["system_id"]) for system in described.systems]
     numbers: dict[Hashable, int] = {}
     return np.array(
         [-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys],

@@ -14,18 +14,12 @@ from query.engine.suggestions import nearest_name
 from query.reading.energy_labels import LabelSet, read_label_sets
 from query.reading.selection import OF_DATASET, Selection, Source
 
+_DESCRIPTION = """
+    system_id, content_hash, formula, smiles, sequence, numbers, cell IS NOT NULL AS is_periodic
+"""
+_DESCRIBED = f"SELECT {_DESCRIPTION} FROM systems WHERE {OF_DATASET} ORDER BY system_id"
 _LABELED = f"""
-    SELECT
-        system_id,
-        content_hash,
-        value,
-        unit,
-        source,
-        formula,
-        smiles,
-        sequence,
-        numbers,
-        cell IS NOT NULL AS is_periodic
+    SELECT {_DESCRIPTION}, value, unit, source
     FROM labels JOIN systems USING (system_id)
     WHERE {OF_DATASET} AND property = $property AND source IN (SELECT unnest($sources))
         AND isfinite(value)
@@ -42,30 +36,50 @@ _DATASETS = (
 
 
 @dataclass(frozen=True)
-class Property:
+class Described:
+    """What the store says of n systems, in order of system_id.
+
+    Attributes:
+        selection: The systems that were asked for.
+        systems: A dictionary per system: system_id, content_hash, formula, smiles, sequence,
+            numbers, is_periodic.
+    """
+
+    selection: Selection
+    systems: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Property(Described):
     """A label of n systems, in order of system_id.
 
     Attributes:
         name: The property.
         unit: Its unit.
         source: Who says it.
-        selection: The systems that were asked for.
-        systems: The rest of the store's columns, a dictionary per system: system_id, content_hash,
-            formula, smiles, sequence, numbers, is_periodic.
         values: The labels, (n,).
     """
 
     name: str
     unit: str
     source: str
-    selection: Selection
-    systems: Sequence[dict[str, Any]]
     values: NDArray[np.float64]
 
     @property
     def has_classes(self) -> bool:
         """Whether the label has exactly two values."""
         return np.unique(self.values).size == 2
+
+
+def read_systems(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Described:
+    """Return what the store says of systems.
+
+    Args:
+        connection: A store.
+        selection: The systems.
+    """
+    rows = connection.execute(_DESCRIBED, selection.parameters()).to_arrow_table()
+    return Described(selection, rows.to_pylist())
 
 
 def datasets_with(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
@@ -123,7 +137,7 @@ def read_property(
     sources = [each.source for each in chosen]
     said = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
     values = np.array([system["value"] for system in systems], dtype=np.float64)
-    return Property(name, units[0], said, selection, systems, values)
+    return Property(selection, systems, name, units[0], said, values)
 
 
 def _choose(
@@ -145,18 +159,18 @@ def _choose(
 
 
 def find_places(
-    connection: duckdb.DuckDBPyConnection, source: Source, labels: Property
+    connection: duckdb.DuckDBPyConnection, source: Source, among: Described
 ) -> NDArray[np.int64]:
-    """Return which of the labeled systems each vector of a model is of, (n,), −1 for none.
+    """Return which of some systems each vector of a model is of, (n,), −1 for none.
 
     Args:
         connection: A store.
         source: The model; its vectors in the order in which `StoredVectors.read` returns them.
-        labels: The labels.
+        among: The systems.
     """
     chosen = {"model": source.model_id, "representation": source.representation}
-    rows = connection.execute(_SEEN, chosen | labels.selection.parameters()).fetchall()
+    rows = connection.execute(_SEEN, chosen | among.selection.parameters()).fetchall()
     places = {
-        (system["system_id"], system["content_hash"]): i for i, system in enumerate(labels.systems)
+        (system["system_id"], system["content_hash"]): i for i, system in enumerate(among.systems)
     }
     return np.array([places.get(row, -1) for row in rows], dtype=np.int64)

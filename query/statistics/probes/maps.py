@@ -9,7 +9,8 @@ that neither it nor the map has seen, of which only vectors of model a are known
 'anchors': relative representations (Moschella et al., ICLR 2023): each system is described by its
     cosines with up to ANCHORS systems of the other folds, in b as in a. The head is fitted to
     those of b and applied to those of a, on which its penalty is chosen among the other folds.
-    Both are centered and scaled by what the other folds have.
+    Both are centered and scaled by what the other folds have. Heads to b's own vectors in the
+    place of a label reconstruct these.
 
 None of them sees a label. A map to which the systems were paired wrongly has nothing to tell: such
 maps, with b's systems shuffled within each fold, are the null.
@@ -32,6 +33,69 @@ SHARE = 0.5  # of the other folds' systems, which are anchors at most
 TINY = 1e-12
 
 
+class Maps:
+    """Maps from vectors of one model to those of another, on the same n systems."""
+
+    def __init__(self, a: Floats, b: Floats, folds: Whole, seed: int) -> None:
+        """Take the vectors; features should be standardized.
+
+        Args:
+            a: The vectors of model a, (n, d_a).
+            b: Those of model b, (n, d_b).
+            folds: The fold of each system, (n,), numbered from 0, at least three and none empty.
+            seed: The seed of anchors.
+        """
+        self._from, self._to = Ridge(principal(a)[0], folds), b
+        self._folds, self._seed = folds, seed
+
+    def apply(self, kind: str, order: Whole | None = None) -> Floats:
+        """Return b's vectors as a's tell them, (n, d_b), each fold by the map of the others.
+
+        Args:
+            kind: One of MAPS.
+            order: The order of b's systems that the map is fitted to; None is the right one.
+        """
+        order = np.arange(len(self._folds)) if order is None else order
+        if kind == BY_ANCHORS:
+            return self.read_anchors(self._to, order)
+        target = self._to[order]
+        return self._rotate(target) if kind == ORTHOGONAL else self._from.predict(target).values
+
+    def read_anchors(self, labels: Floats, order: Whole) -> Floats:
+        """Return what heads on cosines with anchors in b say of cosines in a, (n, m).
+
+        Args:
+            labels: What the heads are fitted to, (n, m), each column for itself.
+            order: The order of b's systems in which they are paired with the anchors in a.
+        """
+        generator = np.random.default_rng(self._seed)
+        found = np.empty_like(labels)
+        a, b = _unit(self._from.x), _unit(self._to)
+        for fold in np.unique(self._folds):
+            others = np.flatnonzero(self._folds != fold)
+            count = min(ANCHORS, int(SHARE * others.size))
+            anchors = np.sort(generator.choice(others, count, replace=False))
+            in_b = _scaled(b @ b[order[anchors]].T, others)
+            in_a = _scaled(a @ a[anchors].T, others)
+            seen = in_a - in_b.mean(axis=0)
+            head = Ridge(in_b, self._folds).head(int(fold), labels, seen)
+            inside = self._folds == fold
+            found[inside] = head.predict(seen[inside])
+        return found
+
+    def _rotate(self, target: Floats) -> Floats:
+        """Return a's vectors in the place of b's, each fold by the map of the others."""
+        found = np.empty_like(target)
+        for fold in np.unique(self._folds):
+            inside = self._folds == fold
+            mean_a, mean_b = self._from.x[~inside].mean(axis=0), target[~inside].mean(axis=0)
+            a, b = self._from.x[~inside] - mean_a, target[~inside] - mean_b
+            left, singular, right = np.linalg.svd(a.T @ b, full_matrices=False)
+            rotated = (self._from.x[inside] - mean_a) @ left @ right
+            found[inside] = mean_b + rotated * (singular.sum() / max(np.square(a).sum(), TINY))
+        return found
+
+
 class Transfer:
     """Vectors of two models on the same n systems, and heads of the second."""
 
@@ -45,9 +109,9 @@ class Transfer:
             folds: The fold of each system, (n,), numbered from 0, at least three and none empty.
             seed: The seed of anchors.
         """
-        self._labels, self._folds, self._seed = labels[:, None], folds, seed
-        self._from = Ridge(principal(a)[0], folds)
+        self._labels, self._folds = labels[:, None], folds
         self._to = Ridge(principal(b)[0], folds)
+        self._maps = Maps(a, self._to.x, folds, seed)
         self._heads = [self._to.head(fold, self._labels) for fold in np.unique(folds)]
 
     def own(self) -> Floats:
@@ -63,48 +127,19 @@ class Transfer:
 
         Returns:
             The predictions, and 1 − Σ|b̂ − b|² / Σ|b − b̄|² over the folds left out; None for
-            'anchors', which maps nothing.
+            'anchors', where the head sees no vectors of b.
         """
-        order = np.arange(len(self._folds)) if order is None else order
         if kind == BY_ANCHORS:
-            return self._by_anchors(order), None
-        target = self._to.x[order]
-        mapped = self._from.predict(target).values if kind == LINEAR else self._rotate(target)
+            order = np.arange(len(self._folds)) if order is None else order
+            return self._maps.read_anchors(self._labels, order)[:, 0], None
+        mapped = self._maps.apply(kind, order)
         return self._apply(mapped), mapped_share(self._to.x, mapped, self._folds)
 
     def _apply(self, x: Floats) -> Floats:
         found = np.empty(len(x))
         for fold, head in enumerate(self._heads):
             inside = self._folds == fold
-            found[inside] = head.predict(x[inside])
-        return found
-
-    def _rotate(self, target: Floats) -> Floats:
-        """Return a's vectors in the place of b's, each fold by the map of the others."""
-        found = np.empty_like(target)
-        for fold in np.unique(self._folds):
-            inside = self._folds == fold
-            mean_a, mean_b = self._from.x[~inside].mean(axis=0), target[~inside].mean(axis=0)
-            a, b = self._from.x[~inside] - mean_a, target[~inside] - mean_b
-            left, singular, right = np.linalg.svd(a.T @ b, full_matrices=False)
-            rotated = (self._from.x[inside] - mean_a) @ left @ right
-            found[inside] = mean_b + rotated * (singular.sum() / max(np.square(a).sum(), TINY))
-        return found
-
-    def _by_anchors(self, order: Whole) -> Floats:
-        generator = np.random.default_rng(self._seed)
-        found = np.empty(len(self._folds))
-        a, b = _unit(self._from.x), _unit(self._to.x)
-        for fold in np.unique(self._folds):
-            others = np.flatnonzero(self._folds != fold)
-            count = min(ANCHORS, int(SHARE * others.size))
-            anchors = np.sort(generator.choice(others, count, replace=False))
-            in_b = _scaled(b @ b[order[anchors]].T, others)
-            in_a = _scaled(a @ a[anchors].T, others)
-            seen = in_a - in_b.mean(axis=0)
-            head = Ridge(in_b, self._folds).head(int(fold), self._labels, seen)
-            inside = self._folds == fold
-            found[inside] = head.predict(seen[inside])
+            found[inside] = head.predict(x[inside])[:, 0]
         return found
 
 

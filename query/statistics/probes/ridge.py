@@ -63,20 +63,20 @@ class _Fit:
 
 @dataclass(frozen=True)
 class Head:
-    """A linear function of vectors.
+    """Linear functions of vectors, one per label.
 
     Attributes:
         mean: The mean of the vectors that it was fitted to, (d,).
-        weights: The weight of each feature, (d,).
-        label_mean: Their mean label.
+        weights: The weight of each feature for each label, (d, m).
+        label_mean: Their mean labels, (m,).
     """
 
     mean: Floats
     weights: Floats
-    label_mean: float
+    label_mean: Floats
 
     def predict(self, x: Floats) -> Floats:
-        """Return predictions, (n,).
+        """Return predictions, (n, m).
 
         Args:
             x: The vectors, (n, d).
@@ -121,20 +121,24 @@ class Ridge:
         return Predicted(values, chosen)
 
     def head(self, fold: int, labels: Floats, seen: Floats | None = None) -> Head:
-        """Return what the other folds say of one label.
+        """Return what the other folds say of labels.
 
         Args:
             fold: The fold that is left out.
-            labels: The labels, (n, 1).
-            seen: Vectors of the same features that the head is for, (n, d), on which its penalty
-                is chosen; None for those that it is fitted to.
+            labels: The labels, (n, m), each column for itself.
+            seen: Vectors of the same features that the head is for, (n, d), on which its penalties
+                are chosen; None for those that it is fitted to.
         """
         x = self.x if seen is None else seen
         others = [other for other in range(len(self._rows)) if other != fold]
         errors = sum_of([self._errors(self._fit(labels, {fold, i}), labels, i, x) for i in others])
         fit = self._fit(labels, {fold})
-        weights = fit.directions @ fit.weights(PENALTIES[errors[:, 0].argmin()])
-        return Head(fit.mean, weights[:, 0], float(fit.label_mean[0]))
+        chosen = errors.argmin(axis=0)
+        weights = np.empty_like(fit.along)
+        for number in np.unique(chosen):
+            columns = chosen == number
+            weights[:, columns] = fit.weights(PENALTIES[number])[:, columns]
+        return Head(fit.mean, fit.directions @ weights, fit.label_mean)
 
     def penalty(self, fold: int, number: int) -> float:
         """Return a penalty as scikit-learn's `alpha`.

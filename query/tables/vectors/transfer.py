@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Annotated, Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.engine.normalization import normalize
 from query.engine.suggestions import unknown_name
 from query.engine.undefined import Undefined
-from query.reading.properties import find_places
 from query.reading.selection import Source, choose_sources, find_source
-from query.reading.vectors import StoredVectors
 from query.statistics.probes.folds import training_means
 from query.statistics.probes.maps import MAPS, Transfer, shuffle_within
 from query.statistics.probes.scores import Judged, interval, resampled_groups
@@ -39,6 +35,7 @@ from query.tables.shared.probes.question import (
     ask,
     datasets_asked,
 )
+from query.tables.shared.probes.shared_systems import SharedSystems
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, select
 
@@ -158,11 +155,8 @@ class _Heads:
             for twin in choose_sources(connection, None, dataset)
             if trained.get(twin.model_id) == a.model_id and twin.representation == a.representation
         ]
-        every = list(dict.fromkeys([a, b, *self._twins]))
-        self._places = {each: find_places(connection, each, question.labels) for each in every}
-        self._shared = reduce(np.intersect1d, (p[p >= 0] for p in self._places.values()))
-        self._stored = StoredVectors(connection, question.labels.selection)
-        self._stored.read_keys(every)  # refuses files that are damaged
+        self._systems = SharedSystems(connection, question.labels, [a, b, *self._twins])
+        self._shared = self._systems.places
         groups = question.groups[self._shared]
         self._groups = np.unique(groups, return_inverse=True)[1]
         self._folds = np.unique(question.folds[self._shared], return_inverse=True)[1]
@@ -172,20 +166,15 @@ class _Heads:
         reason = self._question.why_not(self._shared)
         if reason is None:
             try:
-                yield from self._found({each: self._read(each) for each in self._places}, maps)
+                scale = self._question.normalization
+                every = dict.fromkeys([self._a, self._b, *self._twins])
+                tables = {each: self._systems.read(each, scale) for each in every}
+                yield from self._found(tables, maps)
                 return
             except Undefined as undefined:
                 reason = str(undefined)
         for name in maps:
             yield self._row(self._a, self._b, name, None, reason=reason)
-
-    def _read(self, source: Source) -> Floats:
-        """Return normalized vectors of the systems that all have, in their order, (n, d)."""
-        places = self._places[source]
-        rows = np.flatnonzero(np.isin(places, self._shared))
-        table = self._stored.read(source)[rows[np.argsort(places[rows])]]
-        found: Floats = normalize(table, self._question.normalization, source.label).numpy()
-        return found
 
     def _found(self, tables: Tables, maps: Sequence[str]) -> Iterator[Row]:
         a, b = self._a, self._b

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from query.reading.groups import read_groups
-from query.reading.properties import Property
+from query.reading.properties import Described
 from query.reading.selection import Selection
 
 KEYS = ("content_hash", "formula", "smiles", "sequence", "numbers", "is_periodic")
@@ -16,8 +15,7 @@ KEYS = ("content_hash", "formula", "smiles", "sequence", "numbers", "is_periodic
 
 def groups(con: duckdb.DuckDBPyConnection, name: str, systems: list[dict[str, Any]]) -> list[int]:
     rows = [dict.fromkeys(KEYS) | {"system_id": f"s/{i}"} | s for i, s in enumerate(systems)]
-    labels = Property("p", "1", "here", Selection("s"), rows, np.zeros(len(rows)))
-    return read_groups(con, labels, name).tolist()
+    return read_groups(con, Described(Selection("s"), rows), name).tolist()
 
 
 def test_crystals_of_one_reduced_formula_and_isomers_are_together(

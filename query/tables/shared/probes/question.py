@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -91,15 +91,10 @@ class Question:
             places: Which systems have a vector and a label.
         """
         what = f"'{self.labels.name}'"
-        if places.size < LEAST_SYSTEMS:
-            return f"{places.size} systems have vectors and {what}, expected {LEAST_SYSTEMS}"
-        folds = np.unique(self.folds[places])
-        if folds.size < LEAST_FOLDS:
-            return (
-                f"groups := '{self.grouped_by}' makes {folds.size} parts of these systems, "
-                f"expected {LEAST_FOLDS}"
-            )
-        for fold in folds:
+        folds = self.folds[places]
+        if reason := why_too_few(folds, f"vectors and {what}", self.grouped_by):
+            return reason
+        for fold in np.unique(folds):
             if np.ptp(self.values[places][self.folds[places] != fold]) == 0:
                 return f"{what} is the same for all systems outside of one fold"
         return None
@@ -139,10 +134,8 @@ def ask(
     kept = found >= 0
     if not kept.all():
         systems = [system for system, keep in zip(labels.systems, kept, strict=True) if keep]
-        labels = Property(
-            labels.name, labels.unit, labels.source, selection, systems, labels.values[kept]
-        )
-    warning = _warning(found, name, folds)
+        labels = replace(labels, systems=systems, values=labels.values[kept])
+    warning = warn_of_groups(found, name, folds)
     values = labels.values
     if labels.has_classes:
         values = (values == values.max()).astype(np.float64)
@@ -151,8 +144,32 @@ def ask(
     return Question(labels, values, numbers, split, name, normalize, seed, warning)
 
 
-def _warning(groups: Whole, name: str, folds: int) -> str | None:
-    """Return a sentence if systems have no group, or if one group is far more than a fold."""
+def why_too_few(folds: Whole, what: str, grouped_by: str) -> str | None:
+    """Return why nothing can be fitted to systems and judged, or None if it can.
+
+    Args:
+        folds: The fold of each system, (n,).
+        what: What these systems have.
+        grouped_by: What the groups are.
+    """
+    if folds.size < LEAST_SYSTEMS:
+        return f"{folds.size} systems have {what}, expected {LEAST_SYSTEMS}"
+    found = np.unique(folds).size
+    if found < LEAST_FOLDS:
+        return (
+            f"groups := '{grouped_by}' makes {found} parts of these systems, expected {LEAST_FOLDS}"
+        )
+    return None
+
+
+def warn_of_groups(groups: Whole, name: str, folds: int) -> str | None:
+    """Return a sentence if systems have no group, or if one group is far more than a fold.
+
+    Args:
+        groups: The group of each system, (n,), numbered from 0; −1 for those without.
+        name: What the groups are.
+        folds: In how many parts the systems are split.
+    """
     kept = groups[groups >= 0]
     told = []
     if kept.size < groups.size:
