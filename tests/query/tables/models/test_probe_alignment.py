@@ -91,6 +91,37 @@ def test_alignment_and_probes_go_together_where_both_fall_with_noise(graded: Con
     assert expected is not None and whole["spearman"] == pytest.approx(expected[0])
 
 
+def test_what_is_carried_over_is_set_against_alignment(graded: Connection) -> None:
+    how = "k := 5, permutations := 0, quality := ['transfer'], groups := 'formula'"
+    rows = rows_of(graded, f"FROM probe_alignment('seen', models := ['m0', 'm1', 'm4'], {how})")
+    found = {(row["alignment"], row["left_out"]): row for row in rows}
+    whole = found["value", None]
+    assert (whole["quality"], whole["score"], whole["n_models"]) == ("transfer", "r2", 3)
+    assert found["value", "a"]["n_models"] == 2 and found["value", "a"]["spearman"] is None
+    gains = [
+        np.mean(
+            [
+                graded.sql(
+                    f"SELECT difference FROM transfer('{a}', '{b}', 'seen', map := ['linear'], "
+                    "permutations := 0, groups := 'formula') LIMIT 1"
+                ).fetchall()[0][0]
+                for b in ("m0", "m1", "m4")
+                if a != b
+            ]
+        )
+        for a in ("m0", "m1", "m4")
+    ]
+    assert gains[0] > gains[1] > gains[2]  # as noise grows
+    means = graded.sql(
+        f"SELECT avg(value) FROM alignment_matrix('{DATASET}', k := 5, permutations := 0, "
+        "models := ['m0', 'm1', 'm4']) WHERE model_a != model_b GROUP BY model_a ORDER BY model_a"
+    ).fetchall()
+    expected = spearman([mean for (mean,) in means], gains)
+    assert expected is not None and whole["spearman"] == pytest.approx(expected[0])
+    with pytest.raises(duckdb.InvalidInputException, match="unknown quality 'transfers'"):
+        graded.sql("FROM probe_alignment('seen', quality := ['transfers'])").fetchall()
+
+
 def test_one_metric_and_a_label_that_there_is(graded: Connection) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="probe_alignment takes one metric"):
         graded.sql("FROM probe_alignment('seen', metric := 'cka, rsa')").fetchall()
