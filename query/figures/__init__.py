@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from query.figures.models.kinship import kinship
     from query.figures.models.layer_alignment import layer_alignment
     from query.figures.models.model_tree import model_tree
+    from query.figures.models.node_alignment import node_alignment
     from query.figures.models.training_effect import training_effect
     from query.figures.records.energy_errors import energy_errors
     from query.figures.vectors.dimensions import dimensions
@@ -43,6 +44,7 @@ __all__ = [
     "kinship",
     "layer_alignment",
     "model_tree",
+    "node_alignment",
     "system_map",
     "training_effect",
 ]

@@ -30,6 +30,17 @@ _KINDS = {
     "residue": "SELECT system_id, content_hash, [ascii(x) FOR x IN string_split(sequence, '')] "
     "AS numbers FROM systems WHERE {} AND sequence NOT NULL",
 }
+_MODELS = """
+SELECT DISTINCT model_id FROM {} JOIN models USING (model_id) WHERE untrained_of IS NULL
+AND representation = default_representation AND {} ORDER BY ALL
+"""
+_OF_FILES = (
+    f"(SELECT * REPLACE (replace(representation, '{NODES}', '') AS representation) "
+    f"FROM vector_files WHERE suffix(representation, '{NODES}'))",
+    "dataset = $dataset",
+)
+_OF_TABLE = "node_embeddings", "starts_with(system_id, $dataset || '/')"
+_COUNTS = "SELECT count(numbers), count(sequence) FROM systems WHERE dataset = ?"
 _MOST = 1 << 24  # nodes of a system, more than any has
 
 
@@ -91,6 +102,32 @@ def find_node_source(connection: duckdb.DuckDBPyConnection, name: str) -> Source
             f"`matterzoo ingest {model_id} DATASET{more} --nodes` adds them"
         )
     return Source(model_id, wanted, wanted == default.representation)
+
+
+def find_models_with_nodes(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
+    """Return the trained models and descriptors of which the store has vectors of nodes.
+
+    Args:
+        connection: A store.
+        dataset: The dataset.
+
+    Returns:
+        Those whose default representation has them, in the order of their names.
+    """
+    of_files = store_with_files(connection) is not None
+    query = _MODELS.format(*(_OF_FILES if of_files else _OF_TABLE))
+    return [str(name) for (name,) in connection.execute(query, {"dataset": dataset}).fetchall()]
+
+
+def find_kinds(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
+    """Return what kinds the store knows of the nodes of a dataset's systems: keys of _KINDS.
+
+    Args:
+        connection: A store.
+        dataset: The dataset.
+    """
+    counts = connection.execute(_COUNTS, [dataset]).fetchall()[0]
+    return [kind for kind, count in zip(_KINDS, counts, strict=True) if count]
 
 
 def read_nodes(

@@ -6,6 +6,7 @@ Each has a question, its figures, and a paragraph on how to read them and what t
 from __future__ import annotations
 
 from query import figures
+from query.report.node_versions import per_nodes
 from query.report.versions import (
     QUICK,
     per_color,
@@ -116,6 +117,17 @@ SECTIONS = (
         "its model, the architecture explains the curve, not training. Layers at equal depth in "
         "two models do not correspond in any other way.",
         [Panel("depth_profile", figures.depth_profile, per_layered)],
+    ),
+    Section(
+        "node_alignment",
+        "Do models agree on atoms and residues, and on which?",
+        "Here atoms of one element, or residues of one kind, are compared in place of whole "
+        "systems: one of each system, drawn at random, with k = 5. By chance, "
+        "systems change places. Values of kinds with different n cannot be compared: they fall, "
+        "and chance falls, as n grows. So look first at which are beyond chance, and take an order "
+        "of kinds for real only where n is alike. The first three pairs of models whose nodes are "
+        "in the store are shown, by name; `--nodes` adds nodes.",
+        [Panel("node_alignment", figures.node_alignment, per_nodes)],
     ),
     Section(
         "dimensions",

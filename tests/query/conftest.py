@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import query
 from schemas import store
+from tests.query import nodes
 from tests.query.layers import make_store
 from tests.vectors import put
 
@@ -204,6 +205,14 @@ def layers(layers_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Three models with layers, and one without; for reading only."""
     with query.connect(layers_path) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def nodes_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Three models with vectors of atoms or residues, and one without; for reading only."""
+    path = nodes.make_store(tmp_path_factory.mktemp("nodes") / "matter.duckdb")
+    with opened(path):
+        yield path
 
 
 @pytest.fixture

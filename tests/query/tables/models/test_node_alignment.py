@@ -7,65 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pytest
 
 import query
 from query.metrics import align
-from schemas import store
-from schemas.views import write_views
-from tests.vectors import put_nodes
+from tests.query.nodes import SIZES, make_vectors
 
-SIZES = {f"crystals/{i:03d}": 2 + i % 3 for i in range(60)}
 N = sum(SIZES.values())
 Rows = list[dict[str, Any]]
 
 
-def make_vectors() -> dict[str, np.ndarray]:
-    """Return vectors of the nodes by model; 'near' sees what 'base' sees, 'other' does not."""
-    random = np.random.default_rng(0)
-    seen = random.normal(size=(N, 4))
-    near = seen + 0.1 * random.normal(size=(N, 4))
-    return {
-        "base": seen.astype("f4"),
-        "near": near.astype("f4"),
-        "other": random.normal(size=(N, 3)).astype("f4"),
-    }
-
-
 @pytest.fixture(scope="module")
-def nodes_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a store of crystals, each of hydrogen but for its first atom."""
-    path = tmp_path_factory.mktemp("nodes") / "matter.duckdb"
-    with store.connect(path) as connection:
-        connection.execute(
-            "INSERT INTO datasets VALUES "
-            "('crystals', 'Made up', 'here', 'CC0-1.0', 60, 0, 'hash', NULL, now())"
-        )
-        for number, (system_id, size) in enumerate(SIZES.items()):
-            numbers = [(8, 26)[number % 2]] + [1] * (size - 1)
-            connection.execute(
-                "INSERT INTO systems (system_id, dataset, content_hash, numbers) "
-                "VALUES (?, 'crystals', 'c', ?)",
-                [system_id, numbers],
-            )
-        vectors = make_vectors()
-        for model in (*vectors, "pooled"):
-            connection.execute(
-                "INSERT INTO models VALUES (?, 'family', 'A model', 'structure', 'last', NULL, 10, "
-                "NULL, NULL, 'MIT', 'MIT', '{}', 'hash')",
-                [model],
-            )
-        for model, x in vectors.items():
-            sizes = dict(list(SIZES.items())[3:]) if model == "near" else SIZES
-            put_nodes(connection, model, sizes, x[N - sum(sizes.values()) :], view=False)
-        write_views(connection, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def ask(nodes_store: Path) -> Iterator[Callable[[str], Rows]]:
-    with query.connect(nodes_store) as connection:
+def ask(nodes_path: Path) -> Iterator[Callable[[str], Rows]]:
+    with query.connect(nodes_path) as connection:
 
         def rows(options: str) -> Rows:
             found = connection.execute(f"FROM node_alignment({options})")
@@ -90,9 +44,11 @@ def test_nodes_are_paired_by_system_and_number(ask: Callable[[str], Rows]) -> No
 
 def test_there_is_a_row_per_element_and_per_system(ask: Callable[[str], Rows]) -> None:
     rows = ask("'base', 'near', dataset := 'crystals', by := 'element', k := 5, permutations := 30")
-    assert [(row["kind"], row["n"]) for row in rows] == [("H", 114), ("Fe", 29), ("O", 28)]
-    assert [row["n_systems"] for row in rows] == [57, 29, 28]
-    assert all(row["value"] > 0.4 and row["p_value"] < 0.1 for row in rows)
+    counts = [("H", 114), ("Fe", 28), ("O", 28), ("U", 1)]
+    assert [(row["kind"], row["n"]) for row in rows] == counts
+    assert [row["n_systems"] for row in rows] == [57, 28, 28, 1]
+    assert all(row["value"] > 0.4 and row["p_value"] < 0.1 for row in rows[:3])
+    assert rows[3]["value"] is None and "is the same" in rows[3]["reason"]
     some = "systems := ['crystals/004', 'crystals/005', 'crystals/006']"
     rows = ask(f"'base', 'near', dataset := 'crystals', by := 'system', metric := 'cka', {some}")
     assert [(row["kind"], row["n"], row["exchange"]) for row in rows] == [
