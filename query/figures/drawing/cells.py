@@ -51,13 +51,15 @@ class Cells:
         """Return the place of a column."""
         axis = alt.Axis(labelAngle=-90, ticks=False, domain=False, labelPadding=self.aside)
         names = list(self.columns)
-        return alt.X(self.across, type="nominal", sort=names, title=self.across_title, axis=axis)
+        return alt.X(
+            field=self.across, type="nominal", sort=names, title=self.across_title, axis=axis
+        )
 
     def y(self) -> alt.Y:
         """Return the place of a line."""
         axis = alt.Axis(ticks=False, domain=False, labelPadding=self.aside)
         names = list(self.lines)
-        return alt.Y(self.down, type="nominal", sort=names, title=self.down_title, axis=axis)
+        return alt.Y(field=self.down, type="nominal", sort=names, title=self.down_title, axis=axis)
 
 
 def draw_cells(
@@ -99,7 +101,7 @@ def draw_cells(
         _write(drawn, len(cells.columns)).encode(
             text=alt.Text("value:Q", format=".2f"),
             tooltip=told,
-            color=alt.when("datum.light").then(alt.value("black")).otherwise(alt.value("white")),
+            color=alt.ColorValue("white", condition=[{"test": "datum.light", "value": "black"}]),
             **at,
         ),
         alt.Chart(inline(rest, list(cross)))

@@ -19,7 +19,7 @@ FADED = 0.1  # opacity of what a reader did not pick
 _PICKED = "model"  # the parameter that holds the model a reader picked, "" for none
 
 
-def inline(rows: Iterable[Row], columns: Sequence[str]) -> alt.InlineData:
+def inline(rows: Iterable[Row], columns: Sequence[str]) -> dict[str, Any]:
     """Return columns of rows as the data of a chart.
 
     Args:
@@ -30,12 +30,12 @@ def inline(rows: Iterable[Row], columns: Sequence[str]) -> alt.InlineData:
         The data, floats with five significant digits; what is NULL or NaN is left out, which
         tooltips show as "undefined".
     """
-    return alt.InlineData(
-        # Altair copies a list with each method of a chart, which takes far longer than all else.
-        values=tuple(
+    # Altair would validate each row of its InlineData, and copy a list with each method of a chart.
+    return {
+        "values": tuple(
             {name: _short(row[name]) for name in columns if _is_known(row[name])} for row in rows
         )
-    )
+    }
 
 
 def _short(value: Any) -> Any:
@@ -52,7 +52,9 @@ def tooltips(titles: Mapping[str, str]) -> list[alt.Tooltip]:
     Args:
         titles: By column, what its value is called there, in words.
     """
-    return [alt.Tooltip(column, type="nominal", title=title) for column, title in titles.items()]
+    return [
+        alt.Tooltip(field=column, type="nominal", title=title) for column, title in titles.items()
+    ]
 
 
 def picked(*columns: str) -> str:
@@ -62,7 +64,7 @@ def picked(*columns: str) -> str:
         columns: The columns that hold names of models.
 
     Returns:
-        An expression of Vega, for `alt.when`.
+        An expression of Vega, for `fade_unless`.
     """
     tests = [f"datum['{column}'] === {_PICKED}" for column in columns]
     return " || ".join([f"{_PICKED} === ''", *tests])
@@ -104,6 +106,32 @@ def zoom(layer: alt.Chart, place: int = 0) -> alt.Chart:
     return layer.properties(name=f"panel_{place}").add_params(interval)
 
 
+def layered(*charts: alt.Chart | alt.LayerChart, **properties: Any) -> alt.LayerChart:
+    """Put charts over each other in one panel.
+
+    Altair copies each layer a dozen times on the way to a figure, with the hundreds of properties
+    that nobody set. So those that were set are taken out first, which is most of the time.
+
+    Args:
+        *charts: The layers, the lowest first.
+        **properties: Those of the panel, such as its width and its height.
+
+    Returns:
+        The panel.
+    """
+    return alt.LayerChart(layer=[_without_unset(chart) for chart in charts], **properties)
+
+
+def _without_unset(chart: Any) -> Any:
+    """Return a chart whose mark and encoding hold nothing but what was set."""
+    if isinstance(chart, alt.Chart):
+        chart = chart.copy(deep=False)
+        chart.encoding = alt.FacetedEncoding(**chart.encoding.to_dict(validate=False))
+        if not isinstance(chart.mark, str):
+            chart.mark = chart.mark.to_dict(validate=False)
+    return chart
+
+
 def finish(
     chart: Any,
     answer: Answer,
@@ -116,7 +144,7 @@ def finish(
     """Give a chart its title, its look, and the statement behind it.
 
     Args:
-        chart: What was drawn.
+        chart: What was drawn; it is changed.
         answer: The answer it draws: the attribute `answer` of the chart that is returned.
         title: What it shows, in a few words.
         notes: Small print, a sentence each: what is not drawn, what marks mean.
@@ -126,17 +154,20 @@ def finish(
     Returns:
         The chart, complete. Its "usermeta" has the statement and its SQL, also in files.
     """
+    notes = list(notes)
     lines = [line for note in notes for line in textwrap.wrap(note, _LETTERS)]
     title = title[0].upper() + title[1:] if capital else title
-    header = alt.TitleParams(title, subtitle=lines) if lines else alt.TitleParams(title)
     names = sorted(set(models))
     if names:
         options: Any = ["", *names]
         labels = ["all models", *names]
         bind = alt.binding_select(options=options, labels=labels, name="Pick out ")
-        chart = chart.add_params(alt.param(_PICKED, value="", bind=bind))
-    meta = {"statement": answer.name, "sql": answer.sql, "title": title, "notes": list(notes)}
-    done = chart.properties(title=header, usermeta=meta).configure(**make_config())
+        before = [] if chart.params is alt.Undefined else chart.params
+        chart.params = [*before, alt.param(_PICKED, value="", bind=bind).param]
+    # Altair's methods for these copy the chart, with all that is below.
+    chart.title = {"text": title, **({"subtitle": lines} if lines else {})}
+    chart.usermeta = {"statement": answer.name, "sql": answer.sql, "title": title, "notes": notes}
+    chart.config = make_config()
     # Not by plain assignment, which would put the answer into the specification.
-    object.__setattr__(done, "answer", answer)
-    return done
+    object.__setattr__(chart, "answer", answer)
+    return chart

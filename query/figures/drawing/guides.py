@@ -32,7 +32,9 @@ def axis_of(
     """
     scale = alt.Scale(domain=list(ends), nice=False, zero=False)
     channel = alt.X if across else alt.Y
-    return channel(column, type="quantitative", title=title, scale=scale, axis=alt.Axis(**axis))
+    return channel(
+        field=column, type="quantitative", title=title, scale=scale, axis=alt.Axis(**axis)
+    )
 
 
 def diagonal(x: Any, y: Any, ends: Sequence[float]) -> alt.Chart:
@@ -48,7 +50,7 @@ def diagonal(x: Any, y: Any, ends: Sequence[float]) -> alt.Chart:
     """
     names = x.to_dict()["field"], y.to_dict()["field"]
     points = [dict.fromkeys(names, end) for end in ends]
-    return alt.Chart(alt.InlineData(values=points)).mark_line(style="dashed").encode(x=x, y=y)
+    return alt.Chart({"values": points}).mark_line(style="dashed").encode(x=x, y=y)
 
 
 def level(channel: Any, value: float, style: Style = "dotted") -> alt.Chart:
@@ -64,7 +66,7 @@ def level(channel: Any, value: float, style: Style = "dotted") -> alt.Chart:
     """
     name = channel.to_dict()["field"]
     side = "x" if isinstance(channel, alt.X) else "y"
-    line = alt.Chart(alt.InlineData(values=[{name: value}])).mark_rule(style=style)
+    line = alt.Chart({"values": [{name: value}]}).mark_rule(style=style)
     return line.encode(**{side: channel})
 
 
@@ -90,8 +92,7 @@ def word(
     Returns:
         The words.
     """
-    data = alt.InlineData(values=[{"text": text}])
-    marks = alt.Chart(data).mark_text(
+    marks = alt.Chart({"values": [{"text": text}]}).mark_text(
         style="soft", align=align, dx=dx, dy=dy, lineBreak="\n", baseline="middle"
     )
-    return marks.encode(text="text:N", x=alt.value(x), y=alt.value(y))
+    return marks.encode(text="text:N", x=alt.XValue(x), y=alt.YValue(y))

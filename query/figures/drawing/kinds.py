@@ -43,12 +43,12 @@ def encode_kinds(column: str, looks: Mapping[str, Look], title: str | None = Non
     shapes = alt.Scale(domain=names, range=[look.shape for look in looks.values()])
     return Kinds(
         alt.Color(
-            column,
+            field=column,
             type="nominal",
             scale=colors,
             title=title,
             legend=alt.Legend(symbolOpacity=1),
         ),
-        alt.Shape(column, type="nominal", scale=shapes, title=title),
+        alt.Shape(field=column, type="nominal", scale=shapes, title=title),
         alt.selection_point(name=f"chosen_{column}", fields=[column], bind="legend"),
     )

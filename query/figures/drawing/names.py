@@ -46,7 +46,7 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
     data = inline(shown, (name, *columns, "align", "right", "down"))
     moved = {key: alt.ExprRef(f"datum.{at}") for key, at in _MOVED.items()}
     marks = alt.Chart(data).mark_text(style="soft", baseline="middle", fontSize=_SIZE, **moved)
-    return marks.encode(x=x, y=y, text=alt.Text(name, type="nominal"))
+    return marks.encode(x=x, y=y, text=alt.Text(field=name, type="nominal"))
 
 
 _MOVED = {"align": "align", "dx": "right", "dy": "down"}

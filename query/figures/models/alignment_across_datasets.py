@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import finish
+from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import metric_label
@@ -85,14 +85,16 @@ def alignment_across_datasets(
         )
     kinds = encode_pairs(drawn, family_looks(connection, dataset_a, dataset_b))
     panels = [
-        alt.layer(
+        layered(
             *_panel(
                 [row for row in drawn if row["metric"] == name],
                 (dataset_a, dataset_b),
                 kinds,
                 place,
-            )
-        ).properties(width=_SIDE, height=_SIDE)
+            ),
+            width=_SIDE,
+            height=_SIDE,
+        )
         for place, name in enumerate(sorted({row["metric"] for row in drawn}))
     ]
     return finish(
@@ -124,9 +126,9 @@ def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:
     if drawn[0]["null_mean_a"] is None:
         return []
     across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
-    label = alt.Chart(alt.InlineData(values=[{"on_b": up, "text": "chance"}]))
+    label = alt.Chart({"values": [{"on_b": up, "text": "chance"}]})
     words = label.mark_text(style="soft", align="left", dx=4).encode(
-        x=alt.value("width"), y=y, text="text:N"
+        x=alt.XValue("width"), y=y, text="text:N"
     )
     return [level(x, across), level(y, up), words]
 

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, metric_label
 from query.figures.drawing.looks import COLORS, Look
@@ -152,7 +152,7 @@ def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: in
     band = alt.Chart(inline(known, columns)).encode(x=x, color=kinds.color)
     lines = base.mark_line(strokeWidth=2).encode(y=y)
     gaps = alt.Chart(inline([row for row in rows if row["value"] is None], list(_UNDEFINED)))
-    return alt.layer(
+    return layered(
         band.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(strokeDash=[5, 4], strokeWidth=1).encode(y=alt.Y("chance:Q", title=title)),
         lines if place else lines.add_params(kinds.chosen),
@@ -163,9 +163,11 @@ def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: in
             for hollow in (False, True)
         ),
         gaps.mark_text(style="soft", text="×", fontSize=13, dy=-8).encode(
-            x=x, y=alt.value("height"), tooltip=tooltips(_UNDEFINED)
+            x=x, y=alt.YValue("height"), tooltip=tooltips(_UNDEFINED)
         ),
-    ).properties(width=_WIDTH, height=_HEIGHT)
+        width=_WIDTH,
+        height=_HEIGHT,
+    )
 
 
 def _name(row: Row, metric: Metric) -> str:

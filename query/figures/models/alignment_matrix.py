@@ -9,7 +9,7 @@ import altair as alt
 import duckdb
 
 from query.figures.drawing.cells import Cells, draw_cells
-from query.figures.drawing.chart import finish, inline, picked, tooltips
+from query.figures.drawing.chart import finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import metric_label, sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
@@ -74,14 +74,15 @@ def alignment_matrix(
     cells = Cells("model_a", "model_b", names, names, aside=_ASIDE)
     width, height = cells.size()
     condition = picked("model_a", "model_b")
-    chart: Any = alt.layer(
-        alt.layer(*draw_cells(answer.rows, metric, cells, _TITLES, condition)),
+    chart = layered(
+        layered(*draw_cells(answer.rows, metric, cells, _TITLES, condition)),
         _mark_families(families, cells, encode_kinds("family", found | looks)),
+        resolve={"scale": {"color": "independent", "shape": "independent"}},
+        width=width,
+        height=height,
     )
     return finish(
-        chart.resolve_scale(color="independent", shape="independent").properties(
-            width=width, height=height
-        ),
+        chart,
         answer,
         f"{metric_label(metric)} on {dataset} ({sample_label(answer.rows)})",
         models=families,
@@ -99,6 +100,6 @@ def _mark_families(families: Mapping[str, str], cells: Cells, kinds: Kinds) -> A
         .encode(color=kinds.color, shape=kinds.shape, tooltip=tooltips(_MARKED))
     )
     below = alt.YValue(alt.ExprRef(f"height + {_MARK}"))
-    return alt.layer(
+    return layered(
         marks.encode(x=alt.XValue(-_MARK), y=cells.y()), marks.encode(x=cells.x(), y=below)
     )

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, tooltips
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import metric_label, sample_label
@@ -136,7 +136,7 @@ def _values(rows: Sequence[Row], down: alt.Y, kinds: Kinds) -> Any:
     )
     wrong = alt.Chart(inline([row for row in placed if not row["holds"]], columns))
     height = alt.Step(**{"step": _LINE, "for": "offset"})
-    return alt.layer(
+    return layered(
         *(level(x, place) for place in (0, 1)),
         base.mark_rule(style="line", opacity=0.35, strokeWidth=_LINE - 3).encode(
             x=alt.X("start:Q"), x2="end:Q"
@@ -145,7 +145,9 @@ def _values(rows: Sequence[Row], down: alt.Y, kinds: Kinds) -> Any:
         wrong.mark_point(size=160, stroke=_WRONG, strokeWidth=2).encode(
             x=x, y=down, yOffset=offset
         ),
-    ).properties(width=300, height=height)
+        width=300,
+        height=height,
+    )
 
 
 def _way(row: Row) -> float:
@@ -173,7 +175,7 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
         }
         for row in rows
     ]
-    wrong = alt.when("!datum.holds").then(alt.value(_WRONG))
+    wrong = {"condition": [{"test": "!datum.holds", "value": _WRONG}]}
     axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=140, labelAngle=-30)
     return (
         alt.Chart(inline(cells, [*_TITLES, "line", "text", "holds"]))

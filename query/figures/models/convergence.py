@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import format_number, metric_label, sample_label, score_label
@@ -148,8 +148,8 @@ def _panel(
     ]
     title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
     marks = zoom(layers[0], place)
-    chart = alt.layer(marks if place else marks.add_params(kinds.chosen), *layers[1:])
-    return chart.properties(width=_WIDTH, height=_HEIGHT, title=title)
+    layers[0] = marks if place else marks.add_params(kinds.chosen)
+    return layered(*layers, width=_WIDTH, height=_HEIGHT, title=title)
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, metric_label, sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
@@ -139,4 +139,4 @@ def _panel(rows: Sequence[Row], column: str, title: str, kinds: Kinds) -> alt.La
     )
     if column == "value":  # one panel has what readers choose by, for both
         points = points.add_params(kinds.chosen)
-    return alt.layer(lines, points).properties(width=360, height=300)
+    return layered(lines, points, width=360, height=300)

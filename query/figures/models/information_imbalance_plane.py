@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import finish
+from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.looks import family_looks
@@ -79,11 +79,13 @@ def information_imbalance_plane(
         )
     kinds = encode_pairs(_defined(answer.rows), family_looks(connection, *datasets))
     panels = [
-        alt.layer(
+        layered(
             *_panel(
                 [row for row in answer.rows if row["dataset"] == dataset], dataset, kinds, place
-            )
-        ).properties(width=_SIDE, height=_SIDE)
+            ),
+            width=_SIDE,
+            height=_SIDE,
+        )
         for place, dataset in enumerate(datasets)
     ]
     return finish(

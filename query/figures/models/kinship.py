@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import finish, inline, tooltips
+from query.figures.drawing.chart import finish, inline, layered, tooltips
 from query.figures.drawing.guides import word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import direction_label, format_number, metric_label, sample_label
@@ -127,7 +127,7 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
         ),
     ]
     height = alt.Step(**{"step": _STRIP, "for": "position"})
-    return alt.layer(*layers, *words).properties(width=460, height=height)
+    return layered(*layers, *words, width=460, height=height)
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

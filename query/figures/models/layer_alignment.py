@@ -6,7 +6,7 @@ import altair as alt
 import duckdb
 
 from query.figures.drawing.cells import Cells, draw_cells
-from query.figures.drawing.chart import finish, inline
+from query.figures.drawing.chart import finish, inline, layered
 from query.figures.drawing.labels import format_number, metric_label, sample_label
 from query.figures.drawing.looks import COLORS
 from query.figures.drawing.questions import NothingToDraw, Row
@@ -73,9 +73,9 @@ def layer_alignment(
         best["model_b"],
     )
     width, height = cells.size()
-    chart = alt.layer(*draw_cells(answer.rows, metric, cells, _TITLES, "true"), _frame(best, cells))
+    marks = draw_cells(answer.rows, metric, cells, _TITLES, "true")
     return finish(
-        chart.properties(width=width, height=height),
+        layered(*marks, _frame(best, cells), width=width, height=height),
         answer,
         f"{metric_label(metric)} on {dataset} ({sample_label(answer.rows)})",
         notes=[_describe(best)],

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
@@ -101,7 +101,7 @@ def _draw(nodes: Sequence[Row], leaves: Sequence[Row], kinds: Kinds) -> Any:
     opacity = fade_unless(picked("model"), kinds.chosen)
     size = _round_down(far / 4)
     scale = [{"x": 0, "x2": size, "y": count + 0.1, "text": f"{size:g} √JSD"}]
-    below = alt.Chart(alt.InlineData(values=scale))
+    below = alt.Chart({"values": scale})
     layers = [
         base.mark_rule(style="dotted").encode(x=x, y=y, x2=alt.X2Value("width")),
         *_branches(nodes, x, y),
@@ -116,14 +116,14 @@ def _draw(nodes: Sequence[Row], leaves: Sequence[Row], kinds: Kinds) -> Any:
         )
         .add_params(kinds.chosen),
         base.mark_text(style="ink", align="left", dx=6, fontSize=11).encode(
-            x=alt.value("width"), y=y, text="model:N", opacity=opacity
+            x=alt.XValue("width"), y=y, text="model:N", opacity=opacity
         ),
         below.mark_rule(style="ink", strokeWidth=2).encode(x=x, x2="x2:Q", y=y),
         below.mark_text(style="soft", align="left", dx=5).encode(
             x=alt.X("x2:Q"), y=y, text="text:N"
         ),
     ]
-    return alt.layer(*layers).properties(width=_WIDTH, height=_LINE * (count + 1.5))
+    return layered(*layers, width=_WIDTH, height=_LINE * (count + 1.5))
 
 
 def _branches(nodes: Sequence[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, metric_label, sample_label
@@ -154,7 +154,7 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
         if gaps[key]
     ]
     layers += _marks(drawn, x, y, kinds)
-    return alt.layer(*layers).properties(width=_SIDE, height=_SIDE)
+    return layered(*layers, width=_SIDE, height=_SIDE)
 
 
 def _chance(x: Any, y: Any, rows: Sequence[Row]) -> list[alt.Chart]:
@@ -197,9 +197,11 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
     y = axis_of("share", "share of pairs that gained at most this", (0, 1), across=False)
     lines = alt.Chart(inline(steps, ("relation", "gained", "share")))
     dash = alt.StrokeDash("relation:N", legend=None)
-    return alt.layer(
+    return layered(
         level(x, 0, "line"),
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
             x=x, y=y, color=kinds.color, strokeDash=dash, opacity=fade_unless(kinds.chosen)
         ),
-    ).properties(width=_SIDE, height=_SIDE)
+        width=_SIDE,
+        height=_SIDE,
+    )

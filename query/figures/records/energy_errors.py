@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips, zoom
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.looks import family_looks
@@ -137,15 +137,17 @@ def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
     lines = alt.Chart(inline(bars, names)).encode(**seen)
     rest = [row for row in rows if row["mae_per_atom"] is None]
     words = alt.Chart(inline(rest, ("model_id", "reason")))
-    return alt.layer(
+    return layered(
         lines.mark_rule(strokeWidth=2).encode(x=x("low_per_atom"), x2="high_per_atom:Q"),
         base.mark_point(filled=True, size=80)
         .encode(x=x("mae_per_atom"), shape=kinds.shape, tooltip=tooltips(_TITLES))
         .add_params(kinds.chosen),
         words.mark_text(style="soft", align="left", text="undefined").encode(
-            x=alt.value(6), y=y, tooltip=tooltips({"model_id": "model", "reason": "undefined"})
+            x=alt.XValue(6), y=y, tooltip=tooltips({"model_id": "model", "reason": "undefined"})
         ),
-    ).properties(width=_WIDTH, height=alt.Step(_ROW))
+        width=_WIDTH,
+        height=alt.Step(_ROW),
+    )
 
 
 def _residuals(rows: Sequence[Row], models: Sequence[str], kinds: Kinds) -> Any:
@@ -180,8 +182,8 @@ def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
     if count:
         layers.append(word(f"{count} beyond", "width", "height", align="right", dx=-4, dy=-8))
     title = alt.TitleParams(rows[0]["model_id"], fontSize=11, fontWeight="normal", frame="group")
-    chart = alt.layer(zoom(layers[0], place), *layers[1:])
-    return chart.properties(width=_SIDE, height=_SIDE, title=title)
+    marks = zoom(layers[0], place)
+    return layered(marks, *layers[1:], width=_SIDE, height=_SIDE, title=title)
 
 
 def _clipped(rows: Sequence[Row], most: float) -> list[Row]:

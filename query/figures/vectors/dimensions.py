@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, picked, tooltips
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
@@ -98,7 +98,7 @@ def _draw(rows: Sequence[Row], title: str, kinds: Kinds) -> alt.LayerChart:
         if some:
             layers += _layers(some, x, _down(order, place), kinds, ends[0])
     layers[-1] = layers[-1].add_params(kinds.chosen)
-    return alt.layer(*layers).properties(height=alt.Step(_ROW), width=460)
+    return layered(*layers, height=alt.Step(_ROW), width=460)
 
 
 def _down(order: Sequence[str], place: float) -> alt.Y:
@@ -127,7 +127,7 @@ def _layers(
     words = alt.Chart(inline([row for row in rows if row["value"] is None], _COLUMNS))
     return [
         words.mark_text(style="soft", align="left", text="undefined").encode(
-            x=alt.value(6), y=y, tooltip=tooltips(_UNDEFINED)
+            x=alt.XValue(6), y=y, tooltip=tooltips(_UNDEFINED)
         ),
         lines.mark_rule(clip=True, strokeWidth=1 if hollow else 2).encode(
             x2="high:Q", opacity=opacity

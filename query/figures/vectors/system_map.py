@@ -10,7 +10,7 @@ import altair as alt
 import duckdb
 import numpy as np
 
-from query.figures.drawing.chart import fade_unless, finish, inline, tooltips, zoom
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
 from query.figures.drawing.kinds import encode_kinds
 from query.figures.drawing.looks import Look, assign_looks
@@ -122,8 +122,7 @@ def _draw(rows: Sequence[Row]) -> Any:
     layers.append((_categories if categories else _values)(some, name, titles).encode(x=x, y=y))
     wide, high = (np.ptp([row[side] for row in rows]) or 1.0 for side in ("x", "y"))
     height = round(_SIDE * float(np.clip(high / wide, *_FLAT))) if _is_pca(rows) else _SIDE
-    chart = alt.layer(layers[0], zoom(layers[1]))
-    return chart.properties(width=_SIDE, height=height)
+    return layered(layers[0], zoom(layers[1]), width=_SIDE, height=height)
 
 
 def _is_pca(rows: Sequence[Row]) -> bool:

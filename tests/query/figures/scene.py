@@ -49,8 +49,8 @@ def _walk(part: dict[str, Any], datasets: dict[str, Any], data: Any) -> Iterator
 
 
 def texts(chart: Any) -> list[Text]:
-    """Return every text of a chart with its box, of letters as wide as Helvetica's."""
-    scene = vl_convert.vegalite_to_scenegraph(chart.to_dict(validate=False))
+    """Return every text of a valid chart with its box, of letters as wide as Helvetica's."""
+    scene = vl_convert.vegalite_to_scenegraph(chart.to_dict())
     return list(_texts(scene["scenegraph"], 0.0, 0.0, ""))
 
 
