@@ -6,8 +6,9 @@ They compute in float32 and know no periodicity.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,14 @@ sys.modules.setdefault("torch_scatter", torch_geometric.utils)
 sys.modules.setdefault("torch_cluster", torch_geometric.nn)
 
 from geom2vec import create_model  # noqa: E402 - needs the two lines above
+from geom2vec.models.representation.torchmd.tensornet import (  # noqa: E402
+    decompose_tensor,
+    tensor_norm,
+)
 
 from zoo.encoder import Encoder, NotApplicable, System  # noqa: E402
+
+BLOCKS = {"et": "attention_layers", "vis": "vis_mp_layers", "tn": "layers"}  # by `model_type`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,9 @@ class Neighbours(nn.Module):
 class FamilyEncoder(Encoder):
     """A network of Geom2Vec, or its untrained twin.
 
-    Both representations are per atom. `all` holds the scalars and the three components of the
-    vectors, (n, 4 · width); `invariant` holds the scalars.
+    All representations are per atom. `invariant` holds the scalars, (n, width), and `all` those and
+    the three components of the vectors, (n, 4 · width). `layer-0` and so on are the scalars that
+    each block reads, and the last one is `invariant`.
 
     The card's `options` are the arguments of geom2vec.create_model, which also draws the untrained
     twin.
@@ -83,6 +91,14 @@ class FamilyEncoder(Encoder):
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         network.representation_model.distance = Neighbours(model["options"]["cutoff"])
         self.network = network.to(device).eval().requires_grad_(False)
+        self._read: list[Tensor] = []  # by the blocks from the last batch
+        network = network.representation_model
+        read = partial(invariants, network) if model["options"]["model_type"] == "tn" else whole
+        for block in getattr(network, BLOCKS[model["options"]["model_type"]]):
+            block.register_forward_pre_hook(partial(self._keep, read))
+
+    def _keep(self, read: Callable[[Tensor], Tensor], block: nn.Module, args: Any) -> None:
+        self._read.append(read(args[0]))
 
     def prepare(self, system: System) -> Molecule:
         if system.pbc is not None and system.pbc.any():
@@ -103,12 +119,29 @@ class FamilyEncoder(Encoder):
         numbers = torch.cat([item.numbers for item in items]).to(self.device)
         positions = torch.cat([item.positions for item in items]).to(self.device)
         batch = torch.arange(len(items)).repeat_interleave(torch.tensor(sizes)).to(self.device)
+        self._read.clear()
         scalars, vectors, _ = self.network(numbers, positions, batch)
-        rows = {
-            "invariant": scalars,
-            "all": torch.cat([scalars[:, None], vectors], dim=1).flatten(1),
-        }
+        rows = {f"layer-{i}": layer for i, layer in enumerate([*self._read, scalars])}
+        rows["invariant"] = scalars
+        rows["all"] = torch.cat([scalars[:, None], vectors], dim=1).flatten(1)
         return {
             name: [part.cpu().numpy() for part in torch.split(rows[name], sizes)]
             for name in representations
         }
+
+
+def whole(scalars: Tensor) -> Tensor:
+    """Return what is rows of scalars already."""
+    return scalars
+
+
+def invariants(network: nn.Module, matrices: Tensor) -> Tensor:
+    """Return TensorNet's scalars for its features, a 3 x 3 matrix per atom and channel.
+
+    They are the norms of the three parts of a matrix, after the layers that follow the last block.
+    With shapes that stay the same, the package adds an atom, which stands for missing neighbors.
+    """
+    if network.static_shapes:
+        matrices = matrices[:-1]
+    norms = torch.cat([tensor_norm(part) for part in decompose_tensor(matrices)], dim=-1)
+    return network.act(network.linear(network.out_norm(norms)))
