@@ -70,8 +70,8 @@ def embed(
         pq.write_table(systems, folder / SYSTEMS_FILE)
         start(family, folder, out)
         rows = read_rows(out)
-    failed = [f"{row['system_id']}: {row['reason']}" for row in rows if row["status"] == "failed"]
-    if failed:
+    failures = [row for row in rows if row["status"] == "failed"]  # one per representation
+    if failed := dict.fromkeys(f"{row['system_id']}: {row['reason']}" for row in failures):
         raise VerificationError(f"{model.id} failed on {'; '.join(failed)}")
     return rows
 
