@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from query.figures.models.node_alignment import node_alignment
     from query.figures.models.training_effect import training_effect
     from query.figures.records.energy_errors import energy_errors
+    from query.figures.records.exposure import exposure
+    from query.figures.records.novelty_errors import novelty_errors
     from query.figures.vectors.dimensions import dimensions
+    from query.figures.vectors.novelty import novelty
+    from query.figures.vectors.probe import probe
     from query.figures.vectors.system_map import system_map
 
 __all__ = [
@@ -40,11 +44,15 @@ __all__ = [
     "depth_profile",
     "dimensions",
     "energy_errors",
+    "exposure",
     "information_imbalance_plane",
     "kinship",
     "layer_alignment",
     "model_tree",
     "node_alignment",
+    "novelty",
+    "novelty_errors",
+    "probe",
     "system_map",
     "training_effect",
 ]
@@ -54,6 +62,10 @@ _MODULES = {
     "NothingToDraw": "drawing.questions",
     "dimensions": "vectors.dimensions",
     "energy_errors": "records.energy_errors",
+    "exposure": "records.exposure",
+    "novelty": "vectors.novelty",
+    "novelty_errors": "records.novelty_errors",
+    "probe": "vectors.probe",
     "system_map": "vectors.system_map",
 }
 

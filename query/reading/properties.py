@@ -141,11 +141,15 @@ def read_property(
 
 
 def _choose(
-    known: Sequence[LabelSet], dataset: str, name: str, source: str | None
+    known: Sequence[LabelSet], dataset: str, name: str | None, source: str | None
 ) -> list[LabelSet]:
+    names = sorted({each.name for each in known})
+    if name is None:  # NULL in SQL
+        raise ValueError(
+            f"no property was named; {dataset} has labels of: {', '.join(names) or 'none'}"
+        )
     named = [each for each in known if each.name == name]
     if not named:
-        names = sorted({each.name for each in known})
         near = nearest_name(name, names) or f", which has: {', '.join(names) or 'none'}"
         raise ValueError(f"no label '{name}' on {dataset}{near}")
     fitting = [e for e in named if (not e.is_model if source is None else e.source == source)]

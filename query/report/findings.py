@@ -238,6 +238,30 @@ def _energy_errors(rows: Rows) -> Iterator[str]:
     )
 
 
+def _probe(rows: Rows) -> Iterator[str]:
+    """Count the models whose vectors tell more of a label than the best baseline."""
+    found = [r for r in rows if r["kind"] == "model" and r["difference_low"] is not None]
+    if found:
+        best = max(found, key=lambda row: float(row["value"]))
+        better = sum(row["difference_low"] > 0 for row in found)
+        other = format_number(best["value"] - best["difference"])
+        yield (
+            f"{better} of {len(found)} models tell more of {_spell(best['property'])} than the "
+            f"best baseline, by intervals of the difference. Most tells {best['model_id']}: "
+            f"{best['score']} {format_number(best['value'])} ({best['best_baseline']}: {other})."
+        )
+
+
+def _exposure(rows: Rows) -> Iterator[str]:
+    """Count the models that have seen the dataset, may have, or of which nobody can tell."""
+    answers = [row["exposure"] for row in rows]
+    yield (
+        f"Of {len(rows)} trained models, {answers.count('same-set')} were trained on what these "
+        f"systems are taken from, {answers.count('may-overlap')} on sets that may overlap them; "
+        f"of {answers.count('unknown')} nobody can tell."
+    )
+
+
 def _undecided(best: Row, rows: Iterable[Row]) -> str:
     """Return a sentence on the models whose errors lie within the interval of the best one's."""
     least, high = best["mae_per_atom"], best["high_per_atom"]
@@ -268,4 +292,6 @@ _SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "kinship": _kinship,
     "training_effect": _training_effect,
     "energy_errors": _energy_errors,
+    "probe": _probe,
+    "exposure": _exposure,
 }

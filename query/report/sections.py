@@ -6,6 +6,7 @@ Each has a question, its figures, and a paragraph on how to read them and what t
 from __future__ import annotations
 
 from query import figures
+from query.report.labeled import per_property, per_reference
 from query.report.node_versions import per_nodes
 from query.report.versions import (
     QUICK,
@@ -180,6 +181,52 @@ SECTIONS = (
         "differ from the least, and nothing says that it is right. The figure does not show what "
         "the fit takes out, and the fit takes out more if there are few systems for each element.",
         [Panel("energy_errors", figures.energy_errors, per_dataset())],
+    ),
+    Section(
+        "probe",
+        "What can be read from the vectors?",
+        "Ridge regression from each model's frozen vectors to a label of the systems (logistic "
+        "regression if the label has two values), judged on systems that it has not seen. R² is 0 "
+        "for the mean label and 1 if all are right; an AUC of 0.5 is chance. The value means "
+        "nothing without the baselines below it and the untrained twin in the same row: what these "
+        "reach needs no training. Intervals are over systems of this dataset. Systems that are "
+        "nearly the same may lie in different folds here; `probe(…, groups := 'formula')` keeps "
+        "isomers and polymorphs together. A low value does not say that the vectors do not hold "
+        "the label, only that a linear function of them does not tell it from so many systems.",
+        [Panel("probe", figures.probe, per_property)],
+    ),
+    Section(
+        "novelty",
+        "What is novel beside another dataset?",
+        "Each system is judged by its distance to its tenth nearest neighbor in a reference "
+        "dataset, as one model sees both. Its p is the share of the reference's own systems that "
+        "are at least as far from the rest. Of systems like those of the reference, 5 % have p of "
+        "at most 0.05 (dotted), and the distribution of p is the diagonal; above it, systems are "
+        "more novel, below it, they lie closer together than the reference itself does. "
+        "Novel to a model is not the same as novel: a model that sees little finds little new.",
+        [Panel("novelty", figures.novelty, per_reference)],
+    ),
+    Section(
+        "novelty_errors",
+        "Do models err more on what is novel to them?",
+        "The rank correlation of a model's error per atom (composition taken out, as above) with "
+        "the distance of a system from the reference, as this model sees it. Right of the dotted "
+        "line, the model errs more where it sees something new, so that its own vectors warn of "
+        "its errors. The correlation is over systems that are alike in other ways, too, such as "
+        "size; it does not say that novelty is the cause.",
+        [Panel("novelty_errors", figures.novelty_errors, per_reference)],
+    ),
+    Section(
+        "exposure",
+        "Were the models trained on these systems?",
+        "What public records say of each model's training sets and of this dataset: that it was "
+        "trained on the set that the dataset is taken from, on one with a source in common, on a "
+        "set from which this part was held out, or on nothing that is known to have such systems. "
+        "Where nobody has said what a model was trained on, the answer is unknown, never no. "
+        "Point at a mark for the reason and its source. Names of sets are compared, not systems: "
+        "an overlap need not hold any of these systems, and 'none known' is no proof that it "
+        "holds none.",
+        [Panel("exposure", figures.exposure, per_dataset())],
     ),
     Section(
         "system_map",

@@ -16,6 +16,7 @@ FIGURES = {
     "model_tree": "Which models belong together?",
     "kinship": "What explains how alike they are?",
     "dimensions": "How many dimensions do their vectors have?",
+    "probe": "What can be read from their vectors?",
 }
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
+from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
+from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
@@ -18,7 +19,6 @@ _ROW = 18  # px per model
 _TWIN = 0.85  # of a row, how far down in it a twin stands
 _ROOM = 1.4  # from the lowest and the highest value to the ends of the axis, as a factor
 _CONTROL = "a control"
-_COLUMNS = ("row_of", "model_id", "look", "input", "value", "dimension", "n", "reason")
 _TITLES = {
     "model_id": "model",
     "value": "value",
@@ -29,7 +29,6 @@ _TITLES = {
     "dimension": "numbers per vector",
     "n": "systems",
 }
-_UNDEFINED = {"model_id": "model", "reason": "undefined"}
 
 
 def dimensions(
@@ -90,52 +89,16 @@ def _draw(rows: Sequence[Row], title: str, kinds: Kinds) -> alt.LayerChart:
     ends = (min(values) / _ROOM, max(values) * _ROOM)
     scale = alt.Scale(type="log", domain=list(ends), nice=False)
     x = alt.X("value:Q", title=title, axis=alt.Axis(format="~g"), scale=scale)
-    order = list(dict.fromkeys(row["row_of"] for row in rows))
+    order = [row["row_of"] for row in rows]
     twins = [row for row in rows if row["kind"] == "twin"]
     models = [row for row in rows if row["kind"] != "twin"]
     layers = []
     for some, place in ((twins, _TWIN), (models, 0.5)):
         if some:
-            layers += _layers(some, x, _down(order, place), kinds, ends[0])
+            hollow = some is twins
+            layers += draw_rows(some, x, row_axis(order, place), kinds, _TITLES, hollow=hollow)
     layers[-1] = layers[-1].add_params(kinds.chosen)
     return layered(*layers, height=alt.Step(_ROW), width=460)
-
-
-def _down(order: Sequence[str], place: float) -> alt.Y:
-    return alt.Y(
-        "row_of:N",
-        title=None,
-        sort=list(order),
-        scale=alt.Scale(type="band", domain=list(order)),
-        axis=alt.Axis(grid=True, domain=False, ticks=False),
-        bandPosition=place,
-    )
-
-
-def _layers(
-    rows: Sequence[Row], x: alt.X, y: alt.Y, kinds: Kinds, lowest: float
-) -> list[alt.Chart]:
-    """Return the word "undefined", the intervals, and the points: rings if rows are of twins."""
-    hollow = rows[0]["kind"] == "twin"
-    known = [row for row in rows if row["value"] is not None]
-    # On a logarithmic axis, an interval that reaches below 0 ends where the axis does.
-    whiskers = [row | {"value": max(row["low"], lowest)} for row in known if row["low"] is not None]
-    seen = {"x": x, "y": y, "color": kinds.color}
-    opacity = fade_unless(picked("row_of"), kinds.chosen)
-    lines = alt.Chart(inline(whiskers, ("row_of", "look", "value", "high"))).encode(**seen)
-    points = alt.Chart(inline(known, (*_COLUMNS, "low", "high"))).encode(**seen)
-    words = alt.Chart(inline([row for row in rows if row["value"] is None], _COLUMNS))
-    return [
-        words.mark_text(style="soft", align="left", text="undefined").encode(
-            x=alt.XValue(6), y=y, tooltip=tooltips(_UNDEFINED)
-        ),
-        lines.mark_rule(clip=True, strokeWidth=1 if hollow else 2).encode(
-            x2="high:Q", opacity=opacity
-        ),
-        points.mark_point(filled=not hollow, size=45 if hollow else 70).encode(
-            shape=kinds.shape, tooltip=tooltips(_TITLES), opacity=opacity
-        ),
-    ]
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

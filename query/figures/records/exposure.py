@@ -1,0 +1,108 @@
+"""Which models were trained on a dataset, or on what may overlap it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import duckdb
+
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
+from query.figures.drawing.kinds import encode_kinds
+from query.figures.drawing.looks import COLORS, GRAY, Look
+from query.figures.drawing.model_rows import row_axis
+from query.figures.drawing.questions import NothingToDraw, Row
+from query.statements import ask
+
+_ROW = 18  # px per model
+_COLUMN = 110  # px per answer
+_LETTERS = 40  # of a training set's name
+# From the worst news for whoever evaluates on the dataset to the best.
+_ANSWERS = {
+    "same-set": ("yes, the same set", Look(COLORS[4], "square")),
+    "may-overlap": ("may overlap", Look(COLORS[1], "diamond")),
+    "unknown": ("unknown", Look(GRAY, "triangle-down")),
+    "held-out": ("held-out part of it", Look(COLORS[5], "triangle-up")),
+    "none-known": ("none known", Look(COLORS[0], "circle")),
+    "untrained": ("trained on nothing", Look(GRAY, "cross")),
+}
+_TITLES = {
+    "model_id": "model",
+    "family": "family",
+    "answer": "trained on it",
+    "training_set": "by",
+    "reason": "because",
+    "source": "source",
+}
+
+
+def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerChart:
+    """Draw one row per trained model: in the column of its answer a mark, and the set it is due to.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of a dataset.
+
+    Returns:
+        The chart; `answer` has one row per model.
+
+    Raises:
+        NothingToDraw: If no trained model has vectors there.
+    """
+    answer = ask(connection, "exposure", dataset=dataset)
+    if not answer.rows:
+        raise NothingToDraw(
+            f"no trained model has vectors on {dataset}: matterzoo ingest MODEL {dataset}"
+        )
+    rows = [
+        row | {"row_of": row["model_id"], "answer": _ANSWERS[row["exposure"]][0]}
+        for row in answer.rows
+    ]
+    return finish(
+        _draw(rows),
+        answer,
+        f"What models may have seen of {dataset} in training",
+        notes=["By the names of training sets; no system was compared with another."],
+        models=[row["row_of"] for row in rows],
+    )
+
+
+def _draw(rows: Sequence[Row]) -> Any:
+    """Draw marks in a column per answer that some model has, and names of sets on the right."""
+    found = {row["answer"] for row in rows}
+    looks = {words: look for words, look in _ANSWERS.values() if words in found}
+    kinds = encode_kinds("answer", looks, "trained on it")
+    x = alt.X(
+        field="answer",
+        type="nominal",
+        title=None,
+        sort=list(looks),
+        scale=alt.Scale(domain=list(looks)),
+        axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False, labelLimit=_COLUMN),
+    )
+    y = row_axis([row["row_of"] for row in rows])
+    opacity = fade_unless(picked("row_of"), kinds.chosen)
+    data = inline(rows, ("row_of", *_TITLES))
+    marks = alt.Chart(data).mark_point(filled=True, size=80)
+    named = [
+        row | {"training_set": row["training_set"][:_LETTERS]}
+        for row in rows
+        if row["training_set"] is not None
+    ]
+    words = alt.Chart(inline(named, ("row_of", "answer", "training_set")))
+    return layered(
+        words.mark_text(style="soft", align="left", dx=10).encode(
+            x=alt.XValue("width"), y=y, text="training_set:N", opacity=opacity
+        ),
+        marks.encode(
+            x=x,
+            y=y,
+            color=kinds.color,
+            shape=kinds.shape,
+            opacity=opacity,
+            tooltip=tooltips(_TITLES),
+        ).add_params(kinds.chosen),
+        width=_COLUMN * len(looks),
+        height=alt.Step(_ROW),
+    )

@@ -1,0 +1,117 @@
+"""How much of a dataset is novel to each model, by what a reference covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import altair as alt
+import duckdb
+
+from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
+from query.figures.drawing.guides import axis_of, diagonal, level
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.looks import family_looks
+from query.figures.drawing.model_rows import draw_rows, row_axis
+from query.figures.drawing.questions import NothingToDraw, Row
+from query.statements import ask
+
+_ROW = 18  # px per model
+_LEVEL = 0.05  # the p-value up to which a system counts as novel, as in the statement
+_TITLES = {
+    "model_id": "model",
+    "novel_share": "share of systems with p of at most 0.05",
+    "median_p": "median p",
+    "median_z": "median distance (standard deviations)",
+    "most_novel": "the most novel system",
+    "n": "systems",
+    "n_reference": "systems of the reference",
+    "n_shared": "systems of both",
+}
+_LINES = {"model_id": "model", "p": "p of at most", "share": "share of systems"}
+
+
+def novelty(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    reference: str,
+    *,
+    method: str | None = None,
+    k: int | None = None,
+) -> alt.HConcatChart:
+    """Draw how novel the systems of a dataset are to each model.
+
+    On the left, one row per model: the share of systems with a conformal p of at most 0.05, which
+    is 5 % of systems like those of the reference. On the right, the distribution of p: the
+    reference's own systems are on the diagonal.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The dataset whose systems are judged.
+        reference: The dataset by which they are.
+        method: 'knn' or 'mahalanobis'; None is 'knn'.
+        k: Which neighbor of 'knn'; None is 10.
+
+    Returns:
+        The chart; `answer` has one row per model.
+
+    Raises:
+        NothingToDraw: If no model can tell.
+    """
+    answer = ask(connection, "novelty", dataset=dataset, reference=reference, method=method, k=k)
+    known = [row for row in answer.rows if row["novel_share"] is not None]
+    if not known:
+        reasons = "; ".join(dict.fromkeys(row["reason"] for row in answer.rows))
+        remedy = f"no model has vectors on both: matterzoo ingest MODEL {dataset},{reference}"
+        raise NothingToDraw(
+            f"nothing is known of {dataset} beside {reference}: {reasons or remedy}"
+        )
+    rows = [row | {"row_of": row["model_id"]} for row in answer.rows]
+    found = {row["family"] for row in rows}
+    looks = family_looks(connection, dataset)
+    kinds = encode_kinds("family", {name: look for name, look in looks.items() if name in found})
+    how = known[0]["method"] + (f", k = {known[0]['k']}" if known[0]["k"] else "")
+    return finish(
+        _draw(rows, kinds, dataset, reference),
+        answer,
+        f"What of {dataset} is novel beside {reference} ({how})",
+        notes=[
+            f"Dotted and dashed: systems like those of {reference}. Descriptors are shown, too.",
+        ],
+        models=[row["row_of"] for row in rows],
+    )
+
+
+def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> Any:
+    """Draw shares on the left, distributions on the right."""
+    share = axis_of("novel_share", "share of novel systems (p ≤ 0.05)", (0, 1.02), tickCount=5)
+    y = row_axis([row["row_of"] for row in rows])
+    left = [level(share, _LEVEL), *draw_rows(rows, share, y, kinds, _TITLES, ends=None)]
+    left[-1] = left[-1].add_params(kinds.chosen)
+    p = axis_of("p", f"p, by the systems of {reference}", (0, 1), tickCount=5)
+    part = axis_of("share", f"share of {dataset} with at most this p", (0, 1), across=False)
+    lines = alt.Chart(inline(list(_steps(rows)), ("row_of", "family", *_LINES)))
+    right = [
+        diagonal(p, part, (0, 1)),
+        lines.mark_line(interpolate="step-after", strokeWidth=1.5).encode(
+            x=p,
+            y=part,
+            color=kinds.color,
+            detail=alt.Detail(field="row_of", type="nominal"),
+            opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.8),
+            tooltip=tooltips(_LINES),
+        ),
+    ]
+    return alt.hconcat(
+        layered(*left, width=280, height=alt.Step(_ROW)),
+        layered(*right, width=280, height=280),
+        spacing=36,
+    )
+
+
+def _steps(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the points of each model's distribution, from p = 0."""
+    for row in rows:
+        values = row["p_values"] or []
+        for i, value in enumerate(values):
+            yield row | {"p": value, "share": i / (len(values) - 1)}

@@ -1,0 +1,166 @@
+"""How well a label can be read from each model's frozen vectors, beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import duckdb
+
+from query.figures.drawing.chart import finish, layered
+from query.figures.drawing.guides import axis_of, level
+from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.looks import OTHER_LOOK, family_looks
+from query.figures.drawing.model_rows import draw_rows, row_axis
+from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
+
+_ROW = 18  # px per model or baseline
+_TWIN = 0.85  # of a row, how far down in it a twin stands
+_LOWEST = -0.3  # R² that the axis has room for; what is far below the mean label is all the same
+_BASELINE = "a baseline"
+_SCORES = {"r2": "R² of folds left out", "auc": "area under the curve (AUC) of folds left out"}
+_WRONG = "share in the wrong class"
+_REMEDY = (
+    ". Labels that are no predictions come with a dataset such as g2, or with a .parquet file: "
+    "matterzoo ingest MODEL mine.parquet"
+)
+_TITLES = {
+    "model_id": "model",
+    "value": "value",
+    "low": "95 % interval from",
+    "high": "to",
+    "p_value": "p against shuffled labels",
+    "best_baseline": "best baseline on its systems",
+    "difference": "difference to that",
+    "difference_low": "95 % interval from ",
+    "difference_high": "to ",
+    "error": "mean absolute error",
+    "unit": "unit",
+    "dimension": "numbers per vector",
+    "n": "systems",
+}
+
+
+def probe(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: str,
+    *,
+    property: str | None = None,
+    method: str | None = None,
+    groups: str | None = None,
+    permutations: int | None = None,
+) -> alt.HConcatChart:
+    """Draw how well a label can be read from vectors, one row per model, then the baselines.
+
+    On the left R² or AUC with its 95 % interval, on the right the error in the label's unit. A
+    model's untrained twin is a ring in the same row; a dashed line stands at the best baseline.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of a dataset.
+        property: The label; None is the one that the most systems have, and that is no prediction.
+        method: 'ridge', 'logistic' or 'knn'; None is ridge, or logistic for two values.
+        groups: What a fold never splits: 'formula', 'scaffold', 'family' or a label; None is
+            systems that are the same.
+        permutations: How often labels are shuffled for p; None is 100.
+
+    Returns:
+        The chart; `answer` has one row per model and baseline.
+
+    Raises:
+        NothingToDraw: If there is no such label, or too few systems have it.
+    """
+    given = {"property": property, "method": method, "groups": groups}
+    answer = ask_unless_missing(
+        connection,
+        "probe",
+        ("no property was named", "no label '"),
+        _REMEDY,
+        dataset=dataset,
+        permutations=permutations,
+        **given,
+    )
+    rows = [row | {"look": _look_of(row)} for row in answer.rows]
+    models = [row for row in rows if row["kind"] != "baseline" and row["value"] is not None]
+    if not models:
+        reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])
+        why = "; ".join(reasons) or f"no model has vectors: matterzoo ingest MODEL {dataset}"
+        raise NothingToDraw(f"no model can be probed on {dataset}: {why}")
+    first = models[0]
+    looks = family_looks(connection, dataset) | {_BASELINE: OTHER_LOOK}
+    found = sorted({row["look"] for row in rows}, key=lambda name: (name == _BASELINE, name))
+    kinds = encode_kinds("look", {name: looks.get(name, OTHER_LOOK) for name in found}, "family")
+    return finish(
+        _draw(rows, kinds),
+        answer,
+        f"{first['property'].replace('_', ' ')} on {dataset}, read from frozen vectors",
+        notes=_notes(rows, first),
+        models=[row["row_of"] for row in rows],
+    )
+
+
+def _look_of(row: Row) -> str:
+    look: str = _BASELINE if row["kind"] == "baseline" else row["family"]
+    return look
+
+
+def _draw(rows: Sequence[Row], kinds: Kinds) -> Any:
+    """Draw scores on the left, and errors on the right in the same rows."""
+    first = next(row for row in rows if row["value"] is not None)
+    known = [row for row in rows if row["value"] is not None]
+    lows = [row["value"] if row["low"] is None else row["low"] for row in known]
+    ends = (max(min([0.0, *lows]) - 0.02, _LOWEST), 1.02)
+    score = axis_of("shown", f"{_SCORES[first['score']]} ({first['method']})", ends)
+    what = _WRONG if first["score"] == "auc" else f"mean absolute error ({first['unit']})"
+    errors = [row["error"] for row in known]
+    error = axis_of("error", what, (0.0, 1.08 * max(errors) or 1.0), tickCount=5)
+    shown = [
+        row | {"shown": None if row["value"] is None else max(row["value"], ends[0])}
+        for row in rows
+    ]
+    best = _best_baseline(known)
+    left = [] if best is None else [level(score, max(best["value"], ends[0]), "dashed")]
+    left += _panel(shown, score, kinds, ("low", "high"))
+    right = _panel(shown, error, kinds, None)
+    left[-1] = left[-1].add_params(kinds.chosen)
+    height = alt.Step(_ROW)
+    return alt.hconcat(
+        layered(*left, width=400, height=height),
+        layered(*right, width=180, height=height),
+        spacing=24,
+    )
+
+
+def _panel(rows: Sequence[Row], x: Any, kinds: Kinds, ends: tuple[str, str] | None) -> list[Any]:
+    """Draw twins as rings below models and baselines."""
+    order, found = [row["row_of"] for row in rows if row["kind"] != "twin"], []
+    for hollow, place in ((True, _TWIN), (False, 0.5)):
+        some = [row for row in rows if (row["kind"] == "twin") == hollow]
+        if some:
+            y = row_axis(order, place, labels=ends is not None)
+            found += draw_rows(some, x, y, kinds, _TITLES, ends=ends, hollow=hollow)
+    return found
+
+
+def _best_baseline(rows: Iterable[Row]) -> Row | None:
+    baselines = [row for row in rows if row["kind"] == "baseline"]
+    return max(baselines, key=lambda row: float(row["value"]), default=None)
+
+
+def _notes(rows: Sequence[Row], first: Row) -> list[str]:
+    """Return what marks mean, how folds were made, and what weakens the numbers."""
+    known = [row for row in rows if row["value"] is not None]
+    found = [
+        f"Labels of {first['source']}; {first['folds']} folds, none of which splits one of "
+        f"{first['n_groups']} groups by {first['groups']}. Lines: 95 % intervals."
+    ]
+    if any(row["kind"] == "twin" for row in rows):
+        found.append("Rings, a little lower: the untrained twin of the model.")
+    best = _best_baseline(known)
+    if best is not None:
+        found.append(f"Dashed: the best baseline, {best['model_id']}.")
+    below = sum(row["value"] < _LOWEST for row in known)
+    if below:
+        found.append(f"{below} values below {_LOWEST} stand at the left edge.")
+    return [*found, *dict.fromkeys(row["warning"] for row in rows if row["warning"])]
