@@ -26,18 +26,21 @@ class Content:
     Attributes:
         size: Bytes.
         sha256: SHA-256 in hexadecimal.
+        sha512: SHA-512 in hexadecimal.
         md5: MD5 in hexadecimal.
         git_blob: Git's own SHA-1 of the content in hexadecimal, as `git ls-tree` shows it.
     """
 
     size: int | None = None
     sha256: str | None = None
+    sha512: str | None = None
     md5: str | None = None
     git_blob: str | None = None
 
     def hashes(self) -> dict[str, str]:
         """Return the hashes that are known, by kind."""
-        known = {"sha256": self.sha256, "md5": self.md5, "git_blob": self.git_blob}
+        kinds = ("sha256", "sha512", "md5", "git_blob")
+        known = {kind: getattr(self, kind) for kind in kinds}
         return {kind: value for kind, value in known.items() if value is not None}
 
 
@@ -49,12 +52,13 @@ def compute_digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
 
     Args:
         path: The file.
-        kinds: Any of 'sha256', 'md5', 'git_blob'.
+        kinds: Any of 'sha256', 'sha512', 'md5', 'git_blob'.
 
     Returns:
         The hashes in hexadecimal, by kind.
     """
-    makers = {"sha256": hashlib.sha256, "md5": hashlib.md5, "git_blob": hashlib.sha1}
+    makers = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+    makers |= {"md5": hashlib.md5, "git_blob": hashlib.sha1}
     hashers = {kind: makers[kind](usedforsecurity=False) for kind in kinds}
     with path.open("rb") as file:
         if "git_blob" in hashers:
@@ -73,7 +77,7 @@ def cached_digests(path: Path, kinds: Sequence[str]) -> dict[str, str]:
 
     Args:
         path: The file.
-        kinds: Any of 'sha256', 'md5', 'git_blob'.
+        kinds: Any of 'sha256', 'sha512', 'md5', 'git_blob'.
     """
     status = path.stat()
     identity = [
