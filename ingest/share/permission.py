@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ingest.runs.folder import Run
 from ingest.runs.imported import IMPORTED, NOT_STATED
@@ -62,29 +64,40 @@ def require_license(run: Run, dataset: MaterializedDataset, model_id: str) -> No
         ShareError: The license of the dataset, of imported vectors, or of the weights forbids it,
             or nobody has stated one.
     """
-    if re.search(r"\bND\b|NoDeriv", dataset.license):
-        raise ShareError(
-            f"the license of {dataset.dataset}, {dataset.license}, forbids sharing what is derived "
-            "from it"
-        )
     row = run.read("model.json")["model"]
+    if reason := why_not_shared(model_id, row, dataset.dataset, dataset.license):
+        raise ShareError(reason)
+
+
+def why_not_shared(model_id: str, row: Mapping[str, Any], dataset: str, license: str) -> str | None:
+    """Return why the vectors of a model on a dataset may not be shared, None if they may.
+
+    Args:
+        model_id: The id of the model.
+        row: The model as in the store's table: family, license_weights, card (as a dictionary).
+        dataset: The name of the dataset.
+        license: The license of the dataset.
+    """
+    if re.search(r"\bND\b|NoDeriv", license):
+        return f"the license of {dataset}, {license}, forbids sharing what is derived from it"
     if row["family"] == IMPORTED and row["license_weights"] == NOT_STATED:
-        raise ShareError(
+        return (
             f"nobody has stated a license for the vectors of {model_id}, so they are not "
             f"published; `matterzoo clean {model_id}`, then import them again with "
-            f"`matterzoo ingest {model_id} {dataset.dataset} --vectors FILE --license CC-BY-4.0` "
+            f"`matterzoo ingest {model_id} {dataset} --vectors FILE --license CC-BY-4.0` "
             "or the like"
         )
     selection = find_local_model(model_id)
     card = row["card"] if selection is None else selection.model.model_dump(mode="json")
     _, draw = split_twin(model_id)
     is_trained = draw is None and card.get("weights", {}).get("source") != "none"
-    license = license_of(card)
-    if is_trained and license is not None and not license.shareable:
-        raise ShareError(
+    of_weights = license_of(card)
+    if is_trained and of_weights is not None and not of_weights.shareable:
+        return (
             f"the vectors of {model_id} are not published: the license of its weights, "
-            f"{_why_forbidden(license)}"
+            f"{_why_forbidden(of_weights)}"
         )
+    return None
 
 
 def _why_forbidden(license: License) -> str:
