@@ -23,7 +23,7 @@ import_takes     := FILE
 export-systems_takes := DATASET FILE NAME NUMBERED LIMIT
 query_takes      := SQL FORMAT OUT
 report_takes     := DATASET OUT
-site_takes       := DATASET OUT TITLE
+site_takes       := DATASET OUT TITLE NO_PROMPT
 serve_takes      := ADDRESS PORT PAGES
 matrix_takes     := DATASET METRIC MODELS ROWS K ESTIMATOR NORMALIZE PERMUTATIONS SUBSAMPLES SEED MISSING DEVICE ON NODES PARTITION ACCOUNT TIME SBATCH ADDRESS CPUS
 nearest_takes    := MODEL FILE DATASET NAME NUMBERED K DEVICE DTYPE RUNTIME FORMAT OUT YES
@@ -58,7 +58,7 @@ $(error $(firstword $(EMPTY)) is given but empty: give it a value, or leave it o
 endif
 
 # These are on or off. Whoever writes YES=0 means no; it must not pass for yes.
-SWITCHES := $(filter YES OFFLINE AGAIN DUMMY NUMBERED UNCOMMITTED $(if $(filter matrix,$(GOALS)),,$(filter NODES,$(GIVEN))),$(KNOWN))
+SWITCHES := $(filter YES OFFLINE NO_PROMPT AGAIN DUMMY NUMBERED UNCOMMITTED $(if $(filter matrix,$(GOALS)),,$(filter NODES,$(GIVEN))),$(KNOWN))
 UNCLEAR := $(foreach name,$(SWITCHES),$(if $(value $(name)),$(if $(filter-out x1 xyes,x$(value $(name))),$(name))))
 ifneq ($(strip $(UNCLEAR)),)
 $(error $(firstword $(UNCLEAR))=$(value $(firstword $(UNCLEAR))): expected 1, or leave it out)
@@ -139,9 +139,9 @@ report: install  ## the figures of DATASET=a,b as one page, with their data and 
 	$(call given,DATASET,make report DATASET=aflow)
 	@$(MATTERZOO) report -- "$$DATASET" $(if $(OUT),"$$OUT")
 
-site: install  ## a page per model, pair and dataset of DATASET=a,b, for any web host [OUT=site TITLE=]
+site: install  ## a page per model, pair and dataset of DATASET=a,b, for any web host [OUT=site TITLE= NO_PROMPT=1]
 	$(call given,DATASET,make site DATASET=aflow)
-	@$(MATTERZOO) site $(call flag,TITLE,title) -- "$$DATASET" $(if $(OUT),"$$OUT")
+	@$(MATTERZOO) site $(call flag,TITLE,title) $(if $(NO_PROMPT),--no-prompt) -- "$$DATASET" $(if $(OUT),"$$OUT")
 
 serve: install  ## a SQL prompt on the store as a page in the browser, read-only [ADDRESS= PORT= PAGES=report]
 	@$(MATTERZOO) serve $(call flag,ADDRESS,address) $(call flag,PORT,port) $(call flag,PAGES,pages)

@@ -13,6 +13,7 @@ def add_to_questions(commands: Commands) -> None:
         commands: The program's commands, those of `query` among them.
     """
     add_where_of_matrix(commands.find("matrix"))
+    commands.find("site").set_defaults(sources="ingest.commands.site:prompt_sources")
     sub = commands.find("nearest")
     sub.add_argument("--name", type=named, help="store them as this dataset (default: not at all)")
     about = "take the numbers of rows, from 0, for ids where a file has none"

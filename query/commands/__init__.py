@@ -37,6 +37,8 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="site", help="the folder (default: site)")
     sub.add_argument("--title", type=named, help="the title of the site")
+    about = "leave out the SQL prompt (37 MB, downloaded once) and the vectors that it has"
+    sub.add_argument("--no-prompt", action="store_true", help=about)
     add_store(sub)
     _add_serve(commands)
     _add_nearest(commands)
@@ -184,9 +186,10 @@ NEAREST = """Embed the systems of a file, a SMILES string or a protein's sequenc
 cosine similarity, with their labels. Nothing is stored, unless --name says as which dataset."""
 SITE = """Write pages on datasets into the folder OUT, which any static host serves: one per model,
 pair of models, family and dataset, at addresses that stay, with their numbers as JSON beside them,
-figures as Vega-Lite specifications, and all results as Parquet. Nothing is fetched from elsewhere.
-Pages of an earlier site in OUT are replaced; whatever else is there stays. The store is only
-read."""
+figures as Vega-Lite specifications, all results as Parquet, vectors of some systems where licenses
+let them be shared, and a SQL prompt on all of these, for which DuckDB runs in the reader's browser.
+No page fetches anything from elsewhere. Pages of an earlier site in OUT are replaced; whatever else
+is there stays. The store is only read."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -17,8 +18,11 @@ from query.sql.output import FORMATS, check_writable, error_sentence, show, writ
 from query.sql.splitting import split_statements
 from query.statements import Statement, find_statements
 from schemas.paths import default_store, write_for_group
-from zoo.command_line import split_names
+from zoo.command_line import call, split_names
 from zoo.errors import MatterzooError
+
+if TYPE_CHECKING:
+    from query.site import Sources
 
 
 def open_shell(options: argparse.Namespace) -> int:
@@ -58,18 +62,30 @@ def write_site(options: argparse.Namespace) -> int:
     """Write the site, and print where it begins.
 
     Args:
-        options: Dataset, out, title, store.
+        options: Dataset, out, title, no_prompt, sources, store.
 
     Returns:
         The exit code.
     """
     from query.site import site
 
-    title = {} if options.title is None else {"title": options.title}
+    given = {} if options.title is None else {"title": options.title}
+    given["sources"] = None if options.no_prompt else _prompt_sources(options)
     with one_sentence(options.store), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
-        print(site(connection, split_names(options.dataset), Path(options.out), **title))
+        print(site(connection, split_names(options.dataset), Path(options.out), **given))
     return 0
+
+
+def _prompt_sources(options: argparse.Namespace) -> Sources | None:
+    """Return what the prompt is made from; without a network a site has none."""
+    from query.site import Sources
+
+    try:
+        return Sources.read(*call(options.sources, options))
+    except MatterzooError as error:
+        print(f"the site gets no SQL prompt: {error}", file=sys.stderr)
+        return None
 
 
 def serve(options: argparse.Namespace) -> int:

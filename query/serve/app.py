@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import json
 from collections.abc import Sequence
@@ -13,16 +14,27 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from query.serve.examples import examples
 from query.serve.pool import Busy, Pool, TimedOut
+from query.site.files import vega_script
+from query.site.prompt import ASSETS, PAGE, prompt_html
 
-FOLDER = Path(__file__).parent / "page"
-PARTS = {"/": "index.html", "/prompt.js": "prompt.js", "/prompt.css": "prompt.css"}
+_INDEX = Path(__file__).parent / "page" / "index.html"
+PARTS = {
+    "/site.css": ASSETS / "site.css",
+    **{f"/{name}": PAGE / name for name in ("prompt.css", "prompt.js", "chart.js", "over_http.js")},
+}
 COOKIE = "matterzoo_token"
 # Nothing comes from elsewhere, and no other page can frame this one.
 HEADERS = {
@@ -47,8 +59,19 @@ def make_app(
         pages: A folder that `matterzoo report` wrote, served below /pages/.
     """
 
+    async def index(request: Request) -> Response:
+        page = _INDEX.read_text(encoding="utf-8").replace("<!-- prompt -->", prompt_html())
+        return HTMLResponse(page, headers=HEADERS)
+
     async def part(request: Request) -> Response:
-        return FileResponse(FOLDER / PARTS[request.url.path], headers=HEADERS)
+        return FileResponse(PARTS[request.url.path], headers=HEADERS)
+
+    async def vega(request: Request) -> Response:
+        try:
+            script = await to_thread.run_sync(_vega)
+        except ModuleNotFoundError:  # of the extra `report`; there are no charts then
+            script = ""
+        return Response(script, media_type="text/javascript", headers=HEADERS)
 
     async def about(request: Request) -> Response:
         try:
@@ -62,7 +85,9 @@ def make_app(
         return await _ask(pool, request)
 
     routes: list[Route | Mount] = [
+        Route("/", index),
         *(Route(path, part) for path in PARTS),
+        Route("/vega.js", vega),
         Route("/about", about),
         Route("/query", ask, methods=["POST"]),
     ]
@@ -72,6 +97,11 @@ def make_app(
     if token is not None:
         middleware.append(Middleware(_Token, token=token))
     return Starlette(routes=routes, middleware=middleware)
+
+
+@functools.cache
+def _vega() -> str:
+    return vega_script()
 
 
 async def _ask(pool: Pool, request: Request) -> Response:

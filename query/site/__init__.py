@@ -18,10 +18,11 @@ from query.report.files import check_folder
 from query.site.drawn import draw_figures
 from query.site.files import write_site
 from query.site.pages import render_pages
+from query.site.prompt.parts import Sources, make_prompt
 from query.site.results import read_results
 from query.statements import keep_answers
 
-__all__ = ["site"]
+__all__ = ["Sources", "site"]
 
 
 def site(
@@ -29,6 +30,7 @@ def site(
     datasets: Sequence[str],
     folder: Path,
     title: str = "How alike do models see the same matter?",
+    sources: Sources | None = None,
 ) -> Path:
     """Write the site on some datasets.
 
@@ -38,6 +40,7 @@ def site(
         folder: Where the site is written. Pages of an earlier site there are replaced, and those
             that it alone had are removed; other files stay.
         title: The title of the site.
+        sources: What a SQL prompt is made from; None leaves it out.
 
     Returns:
         Its first page, `folder/index.html`.
@@ -52,4 +55,6 @@ def site(
     with keep_answers():
         results = read_results(connection, datasets)
         figures = draw_figures(connection, datasets)
-    return write_site(folder, results, render_pages(results, figures, title), figures)
+        prompt = None if sources is None else make_prompt(connection, results, sources)
+    pages = render_pages(results, figures, title, None if prompt is None else prompt.about)
+    return write_site(folder, results, pages, figures, prompt)

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from query.site.addresses import dataset_page, model_page, pair_page, slug
+from query.site.prompt import ASSETS
+from query.site.prompt.parts import Prompt
 from query.site.results import METRICS, Results
 from query.site.tree_data import tree_data
 from zoo.files import write_atomically
@@ -26,6 +28,7 @@ def write_site(
     results: Results,
     pages: Iterable[tuple[str, str]],
     figures: dict[str, list[dict[str, Any]]],
+    prompt: Prompt | None = None,
 ) -> Path:
     """Write all files of a site, the first page last, and remove those of an earlier one alone.
 
@@ -34,22 +37,20 @@ def write_site(
         results: What the pages show.
         pages: Path and HTML of each page.
         figures: By dataset, its figures; see `draw_figures`.
+        prompt: The SQL prompt and the vectors that it has, None for a site without.
 
     Returns:
         The first page.
     """
-    import vl_convert
-
     written = _Written(folder)
-    for name, table in results.tables.items():
-        written.write(f"results/{name}.parquet", functools.partial(pq.write_table, table))
+    tables = {f"results/{name}": table for name, table in results.tables.items()}
+    for name, table in (tables if prompt is None else prompt.tables).items():
+        written.write(f"{name}.parquet", functools.partial(pq.write_table, table))
+    for name, script in ({} if prompt is None else prompt.files).items():
+        written.write(f"assets/prompt/{name}", functools.partial(_write_bytes, script))
     for asset in _ASSETS:
-        written.write_text(
-            f"assets/{asset}", (Path(__file__).parent / "assets" / asset).read_text()
-        )
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its default is Vega-Embed
-    # A module would not be loaded by a page that is opened from disk.
-    written.write_text("assets/vega.js", f"(() => {{{bundle}}})();")
+        written.write_text(f"assets/{asset}", (ASSETS / asset).read_text())
+    written.write_text("assets/vega.js", vega_script())
     for path, content in _json_files(results, figures):
         written.write_text(path, content)
     rendered = dict(pages)
@@ -57,6 +58,14 @@ def write_site(
         written.write_text(path, rendered[path])
     written.remove_others()
     return folder / INDEX
+
+
+def vega_script() -> str:
+    """Return Vega-Embed as a script: a page that is opened from disk loads no module."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its default is Vega-Embed
+    return f"(() => {{{bundle}}})();"
 
 
 class _Written:
@@ -85,6 +94,10 @@ class _Written:
                 (self._folder / name).unlink(missing_ok=True)
         listed = "".join(f"{name}\n" for name in sorted(self._names))
         write_atomically(self._folder / _LIST, lambda file: file.write_text(listed))
+
+
+def _write_bytes(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
 
 
 def _earlier(folder: Path) -> set[str]:

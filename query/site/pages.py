@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ _KINDS = {
 
 
 def render_pages(
-    results: Results, figures: dict[str, list[Row]], title: str
+    results: Results,
+    figures: dict[str, list[Row]],
+    title: str,
+    prompt: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Make all pages of a site.
 
@@ -33,11 +36,13 @@ def render_pages(
         results: What they show.
         figures: By dataset, its figures: name, title, and the specification, or why there is none.
         title: The site's title.
+        prompt: What the page of the SQL prompt shows, None for a site without.
 
     Yields:
         The path of each page, and its HTML.
     """
     environment = _environment(results, title)
+    environment.globals["has_prompt"] = prompt is not None
 
     def page(path: str, template: str, **content: Any) -> tuple[str, str]:
         root = "../" * path.count("/")
@@ -46,6 +51,8 @@ def render_pages(
     families = sorted({model["family"] for model in results.models.values()})
     yield page("index.html", "index.html", families=families)
     yield page("submit.html", "submit.html")
+    if prompt is not None:
+        yield page("sql.html", "sql.html", prompt=prompt)
     for dataset in results.datasets:
         name = dataset["dataset"]
         models = [row for row in results.rows("exposure", dataset=name)]

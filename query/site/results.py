@@ -29,8 +29,9 @@ _CARDS = """
 SELECT model_id, title, untrained_of, card FROM models WHERE list_contains($models, model_id)
 """
 _RUNS = """
-SELECT model_id, dataset, runtime, device, dtype, sum(sent) AS sent, sum(ok) AS ok,
-    sum(failed) AS failed, sum(not_applicable) AS not_applicable, sum(seconds) AS seconds
+SELECT model_id, dataset, runtime, device, dtype, sum(sent)::BIGINT AS sent, sum(ok)::BIGINT AS ok,
+    sum(failed)::BIGINT AS failed, sum(not_applicable)::BIGINT AS not_applicable,
+    sum(seconds) AS seconds
 FROM runs WHERE list_contains($datasets, dataset) AND status = 'ok' GROUP BY ALL ORDER BY ALL
 """
 

@@ -53,3 +53,5 @@ window.addEventListener("load", () => {
     window.vegaEmbed(figure.querySelector(".chart"), spec, { actions: { export: true, source: false, editor: false } });
   }
 });
+
+for (const note of document.querySelectorAll("[data-needs-host]")) note.hidden = location.protocol !== "file:";

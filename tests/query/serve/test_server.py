@@ -117,7 +117,7 @@ def test_elsewhere_than_on_loopback_a_token_is_needed(store: Path) -> None:
     with serving(store, "--address", "0.0.0.0", MATTERZOO_TOKEN="s3cret") as (address, rest):
         assert rest == "?token=s3cret"
         address = address.replace("0.0.0.0", "127.0.0.1")
-        for path in ("/", "/?token=wrong", "/about", "/prompt.js"):
+        for path in ("/", "/?token=wrong", "/about", "/prompt.js", "/vega.js"):
             assert get(address, path)[0] == 401, path
         assert get(address, "/query", {"sql": "SELECT 1"}, **JSON)[0] == 401
         assert get(address, "/", Authorization="Bearer wrong")[0] == 401
@@ -140,6 +140,8 @@ def test_the_page_asks_shows_sorts_and_saves(browser: Browser, address: str) -> 
     page.fill("#sql", "SELECT a, a % 3 AS b FROM range(5) AS t(a)")
     page.keyboard.press("Control+Enter")
     page.get_by_text("5 rows").wait_for()
+    page.get_by_role("checkbox", name="Chart").check()
+    page.locator("#chart canvas").wait_for()
     page.get_by_role("button", name="b BIGINT").click()
     page.get_by_role("button", name="b BIGINT").click()
     assert page.locator("tbody tr").first.inner_text().split() == ["2", "2"]

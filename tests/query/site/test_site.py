@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,14 +19,31 @@ import pytest
 from playwright.sync_api import Browser
 
 import query
-from query.site import site
+from ingest.share.permission import why_not_shared
+from query.metrics import cka, mutual_knn
+from query.site import Sources, site
 from query.site.addresses import pair_page, slug
 from query.statistics.neighbor_joining import profile_distances
 from tests.query.figures.conftest import DATASETS as BOTH
 from tests.query.report.conftest import browser, store_path  # noqa: F401
+from zoo.weights.errors import DownloadError
+from zoo.weights.npm import read_npm_package
 
 DATASETS = BOTH[:1]
 LINK = re.compile(r'(?:href|src)="([^"#]+)"')
+
+
+def prompt_sources() -> Sources | None:
+    """What the prompt is made from; None where neither a network nor the user's cache has it."""
+    try:
+        return Sources.read(read_npm_package, may_be_shared)
+    except DownloadError:
+        return None
+
+
+def may_be_shared(model: str, row: dict[str, Any], dataset: str, license: str) -> str | None:
+    reason = why_not_shared(model, row, dataset, license)
+    return "its license forbids it" if model == "beta-0" else reason
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +56,8 @@ def folder(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path: 
     outside.write_text("mine")
     (out / ".matterzoo-site").write_text(f"models/gone.html\n../{outside.parent.name}/mine.txt\n")
     with query.connect(store_path) as connection:
-        assert site(connection, DATASETS, out, "A title & more") == out / "index.html"
+        found = site(connection, DATASETS, out, "A title & more", prompt_sources())
+    assert found == out / "index.html"
     assert outside.read_text() == "mine"  # whatever a list in the folder names
     return out
 
@@ -125,4 +148,94 @@ def test_pages_sort_filter_and_draw(browser: Browser, folder: Path) -> None:  # 
     page.locator(".figure svg, .figure canvas").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def asked(folder: Path) -> Path:
+    """The same folder, if it has a prompt."""
+    if not (folder / "sql.html").is_file():
+        pytest.skip("needs DuckDB-WASM: a network that reaches registry.npmjs.org")
+    return folder
+
+
+def test_vectors_are_the_stored_ones_as_float16(
+    asked: Path,
+    store_path: Path,  # noqa: F811
+) -> None:
+    sets = pq.read_table(asked / "results" / "vector_sets.parquet").to_pylist()
+    assert [r["model_id"] for r in sets if r["left_out"] is not None] == ["beta-0"]
+    (row,) = (r for r in sets if r["model_id"] == "alpha-0")
+    table = pq.read_table(asked / "vectors" / f"{DATASETS[0]}.parquet")
+    assert str(table.schema.field("vector").type) == "list<element: halffloat>"
+    assert "beta-0" not in table.column("model_id").to_pylist()
+    assert {r["model_id"] for r in sets} - {"beta-0"} == {*table.column("model_id").to_pylist()}
+    found = {r["system_id"]: r["vector"] for r in table.to_pylist() if r["model_id"] == "alpha-0"}
+    assert len(found) == row["systems"] > 10
+    with query.connect(store_path) as connection:
+        stored = dict(
+            connection.execute(
+                "SELECT system_id, vector FROM embeddings WHERE model_id = 'alpha-0'"
+            ).fetchall()
+        )
+    for system, vector in found.items():
+        expected = np.array(stored[system]) * row["factor"]
+        np.testing.assert_allclose(np.array(vector, dtype=float), expected, rtol=2**-11, atol=1e-3)
+
+
+@contextmanager
+def hosted(folder: Path) -> Iterator[str]:
+    """A static host on loopback."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_duckdb_in_the_browser_gives_our_numbers(
+    browser: Browser,  # noqa: F811
+    asked: Path,
+) -> None:
+    table = pq.read_table(asked / "vectors" / f"{DATASETS[0]}.parquet").to_pylist()
+    a, b = (
+        np.array([r["vector"] for r in table if r["model_id"] == model], dtype=np.float32)
+        for model in ("alpha-0", "beta-1")
+    )
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    with hosted(asked) as address:
+        page.on("request", lambda r: None if r.url.startswith(address) else said.append(r.url))
+        page.goto(f"{address}/sql.html")
+        page.locator("#answer tbody tr").first.wait_for(timeout=60_000)  # the first example
+        page.get_by_role("checkbox", name="Chart").check()
+        page.locator("#chart canvas").wait_for()
+        page.fill(
+            "#sql",
+            "SELECT 'ours' AS who, cka(a.vector, b.vector) AS x, mutual_knn(a.vector, b.vector, "
+            "k := 5) AS y FROM vectors AS a JOIN vectors AS b USING (dataset, system_id) "
+            "WHERE a.model_id = 'alpha-0' AND b.model_id = 'beta-1'",
+        )
+        page.keyboard.press("Control+Enter")
+        page.get_by_role("cell", name="ours").wait_for(timeout=60_000)
+        shown = page.locator("#answer td.number")
+        found = [float(str(shown.nth(i).get_attribute("title"))) for i in range(2)]
+        page.fill("#sql", "SHOW TABLES")
+        page.keyboard.press("Control+Enter")
+        page.locator("#answer").get_by_role("cell", name="vector_sets").wait_for()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        assert said == []
+        page.fill("#sql", "FROM nothing")
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("Table with name nothing does not exist").wait_for()
+    assert found == pytest.approx([cka(a, b), mutual_knn(a, b, 5)], abs=1e-9)
     page.close()

@@ -1,9 +1,14 @@
-// The prompt: sends a statement, shows its rows as a table that sorts, and saves them as CSV.
+// The prompt: asks a statement, shows its rows as a table that sorts and as a chart, and saves them.
+// Who answers is the page's affair: a server (over_http.js), or this browser (in_browser.js).
+
+import { chartOf, NUMBERS } from "./chart.js";
 
 const at = (id) => document.getElementById(id);
 const SHOWN = 1000; // rows in the page; the file has all that were sent
-const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL)/;
-let result = null; // of the last statement: columns and rows, as the server sent them
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let answer = null; // asks a statement; set by `begin`
+let result = null; // of the last statement: columns and rows, as they were answered
+let chart = null; // what Vega-Embed made of it, if it is shown
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -87,13 +92,30 @@ function csv() {
   return lines.map((line) => line.map(quote).join(",")).join("\r\n") + "\r\n";
 }
 
-async function send(sql) {
-  const answer = await fetch("query", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ sql }),
+async function drawChart() {
+  chart?.finalize();
+  chart = null;
+  at("chart").replaceChildren();
+  const spec = at("charted").checked && result !== null ? chartOf(result) : null;
+  at("chart").hidden = spec === null;
+  if (spec === null) return;
+  const ink = getComputedStyle(document.body).color;
+  const labels = { labelColor: ink, titleColor: ink };
+  const config = { axis: labels, legend: { ...labels, orient: "bottom" }, background: "transparent", view: { stroke: null } };
+  // Neither code nor styles from texts: the page's policy forbids both.
+  chart = await window.vegaEmbed(at("chart"), spec, {
+    ast: true, config, actions: false, defaultStyle: false, renderer: "canvas", logLevel: 1,
+    tooltip: { theme: dark.matches ? "dark" : "light", disableDefaultStyle: true },
   });
-  return answer.json();
+}
+
+/** Offer what can be done with the result: a chart if its columns allow one. */
+function offer() {
+  at("save").disabled = false;
+  const drawable = window.vegaEmbed !== undefined && chartOf(result) !== null;
+  at("charted").disabled = !drawable;
+  at("charted").parentElement.title = drawable ? "" : "a chart needs two rows and a column of numbers";
+  return drawChart();
 }
 
 async function run(event) {
@@ -103,12 +125,10 @@ async function run(event) {
   at("error").hidden = true;
   at("state").textContent = "running …";
   try {
-    const answer = await send(at("sql").value);
-    if (answer.error !== undefined) throw new Error(answer.error);
-    result = answer;
+    result = await answer(at("sql").value, (text) => (at("state").textContent = text));
     draw();
-    at("save").disabled = false;
     at("state").textContent = describe();
+    await offer();
   } catch (error) {
     at("error").textContent = error.message;
     at("error").hidden = false;
@@ -124,16 +144,22 @@ function save() {
   URL.revokeObjectURL(link.href);
 }
 
-async function begin() {
+/**
+ * Begin to answer.
+ * @param {(sql: string, tell: (text: string) => void) => Promise<object>} ask Returns columns (name and
+ *   type), rows (lists), is_cut and seconds, or throws an Error; `tell` says what it waits for.
+ * @param {{question: string, sql: string}[]} examples What can be clicked; the first is run at once.
+ */
+export function begin(ask, examples) {
+  answer = ask;
   at("ask").addEventListener("submit", run);
   at("save").addEventListener("click", save);
+  at("charted").addEventListener("change", drawChart);
+  dark.addEventListener("change", drawChart);
   at("sql").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run(event);
   });
-  const about = await (await fetch("about")).json();
-  document.title = `${about.store} · matterzoo`;
-  if (about.pages) at("about").append(" ", element("a", "Its report", { href: "pages/" }));
-  for (const { question, sql } of about.examples) {
+  for (const { question, sql } of examples) {
     const button = element("button", question, { type: "button" });
     button.addEventListener("click", () => {
       at("sql").value = sql;
@@ -141,10 +167,8 @@ async function begin() {
     });
     at("examples").append(button);
   }
-  if (at("sql").value === "" && about.examples.length) {
-    at("sql").value = about.examples[0].sql;
+  if (at("sql").value === "" && examples.length) {
+    at("sql").value = examples[0].sql;
     run();
   }
 }
-
-begin();

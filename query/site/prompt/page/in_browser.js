@@ -1,0 +1,177 @@
+// The prompt of a site: DuckDB runs in this browser, over the site's own Parquet files. Nothing is
+// fetched from elsewhere: DuckDB's own reader of Parquet would be, so hyparquet reads the files.
+
+import { AsyncDuckDB, VoidLogger } from "./duckdb/duckdb-browser.js";
+import { parquetMetadata } from "./hyparquet/metadata.js";
+import { parquetRead } from "./hyparquet/read.js";
+import { begin } from "./prompt.js";
+
+const MOST_ROWS = 10_000;
+const { Arrow } = window;
+const catalog = JSON.parse(document.getElementById("catalog").textContent);
+const here = (path) => new URL(path, import.meta.url).href;
+const tables = new Map(); // by name, a promise that is kept once the table is there
+
+// ---- from Parquet to DuckDB
+
+const TYPES = {
+  BYTE_ARRAY: () => new Arrow.Utf8(),
+  INT32: () => new Arrow.Int32(),
+  INT64: () => new Arrow.Int64(),
+  FLOAT: () => new Arrow.Float32(),
+  DOUBLE: () => new Arrow.Float64(),
+  BOOLEAN: () => new Arrow.Bool(),
+  FIXED_LEN_BYTE_ARRAY: () => new Arrow.Float32(), // float16, the only one that a site has
+};
+
+/** Return the fields of a file: name, and type of Arrow. A list is a group of a group of a value. */
+function fieldsOf(metadata) {
+  const [, ...elements] = metadata.schema;
+  const fields = [];
+  while (elements.length) {
+    const element = elements.shift();
+    const isList = element.num_children > 0;
+    const leaf = isList ? elements.splice(0, 2)[1] : element;
+    const type = TYPES[leaf.type]();
+    fields.push({ name: element.name, type: isList ? new Arrow.List(new Arrow.Field("element", type, true)) : type });
+  }
+  return fields;
+}
+
+/** Return one bit per value. */
+function bitsOf(flags) {
+  const bits = new Uint8Array((flags.length + 7) >> 3);
+  flags.forEach((flag, i) => { if (flag) bits[i >> 3] |= 1 << (i & 7); });
+  return bits;
+}
+
+function offsetsOf(sizes) {
+  const offsets = new Int32Array(sizes.length + 1);
+  sizes.forEach((size, i) => { offsets[i + 1] = offsets[i] + size; });
+  return offsets;
+}
+
+function joined(parts, Type) {
+  const offsets = offsetsOf(parts.map((part) => part.length));
+  const all = new Type(offsets.at(-1));
+  parts.forEach((part, i) => all.set(part, offsets[i]));
+  return { valueOffsets: offsets, data: all };
+}
+
+/** Return what Arrow holds of the values of a column. Its own builders make code from texts. */
+function dataOf(values, type) {
+  const given = values.map((value) => value !== null && value !== undefined);
+  const has = { length: values.length, nullCount: given.filter((is) => !is).length, nullBitmap: bitsOf(given) };
+  if (Arrow.DataType.isList(type)) {
+    const lists = values.map((value) => value ?? []);
+    const element = type.children[0].type;
+    const valueOffsets = offsetsOf(lists.map((list) => list.length));
+    if (!Arrow.DataType.isFloat(element)) return Arrow.makeData({ type, ...has, valueOffsets, child: dataOf(lists.flat(), element) });
+    const { data } = joined(lists, Float32Array);
+    return Arrow.makeData({ type, ...has, valueOffsets, child: Arrow.makeData({ type: element, length: data.length, data }) });
+  }
+  if (Arrow.DataType.isUtf8(type)) {
+    const encoder = new TextEncoder();
+    return Arrow.makeData({ type, ...has, ...joined(values.map((value) => encoder.encode(value ?? "")), Uint8Array) });
+  }
+  if (Arrow.DataType.isBool(type)) return Arrow.makeData({ type, ...has, data: bitsOf(values) });
+  const zero = Arrow.DataType.isInt(type) && type.bitWidth === 64 ? 0n : 0;
+  return Arrow.makeData({ type, ...has, data: type.ArrayType.from(values, (value) => value ?? zero) });
+}
+
+async function readTable(path) {
+  const response = await fetch(here(`../../${path}`));
+  if (!response.ok) throw new Error(`${path} could not be read: the server answered ${response.status}`);
+  const file = await response.arrayBuffer();
+  const metadata = parquetMetadata(file);
+  const columns = {};
+  await parquetRead({
+    file, metadata, rowFormat: "object",
+    onComplete: (rows) => {
+      for (const { name, type } of fieldsOf(metadata)) {
+        columns[name] = new Arrow.Vector([dataOf(rows.map((row) => row[name]), type)]);
+      }
+    },
+  });
+  return new Arrow.Table(columns);
+}
+
+async function load(name) {
+  const [{ connection }, ...parts] = await Promise.all([database, ...catalog.tables[name].map(readTable)]);
+  for (const [i, part] of parts.entries()) {
+    await connection.insertArrowTable(part, { name, create: i === 0 });
+  }
+}
+
+/** Load the tables that a statement names; if it names none, all but the vectors, which are large. */
+async function require(sql, tell) {
+  const words = new Set(sql.toLowerCase().match(/\w+/g));
+  const all = Object.keys(catalog.tables);
+  const named = all.filter((name) => words.has(name));
+  const wanted = named.length ? named : all.filter((name) => name !== "vectors");
+  for (const name of wanted) if (!tables.has(name)) tables.set(name, load(name));
+  tell(`loading ${wanted.join(", ")} …`);
+  await Promise.all(wanted.map((name) => tables.get(name)));
+}
+
+// ---- DuckDB
+
+async function open() {
+  const worker = new Worker(here("duckdb/duckdb-browser-eh.worker.js"));
+  const duckdb = new AsyncDuckDB(new VoidLogger(), worker);
+  const [macros] = await Promise.all([
+    fetch(here("macros.sql")).then((response) => response.text()),
+    duckdb.instantiate(here("duckdb/duckdb-eh.wasm")),
+  ]);
+  await duckdb.open({ query: { castDecimalToDouble: true, castTimestampToDate: true } });
+  const connection = await duckdb.connect();
+  // Extensions would come from a server of DuckDB's.
+  await connection.query("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false");
+  await connection.query(macros);
+  return { connection };
+}
+const database = open();
+
+// ---- from DuckDB to the prompt
+
+const NAMES = { Utf8: "VARCHAR", Bool: "BOOLEAN", Int8: "TINYINT", Int16: "SMALLINT", Int32: "INTEGER", Int64: "BIGINT", Uint64: "UBIGINT", Uint32: "UINTEGER", Float32: "FLOAT", Float64: "DOUBLE" };
+
+function typeName(type) {
+  if (Arrow.DataType.isList(type)) return `${typeName(type.children[0].type)}[]`;
+  return NAMES[String(type)] ?? String(type).replace(/<.*/s, "").toUpperCase();
+}
+
+function plain(value) {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (value instanceof Date) return value.toISOString();
+  if (value === null || typeof value !== "object") return value ?? null;
+  if (typeof value.toJSON === "function") return plain(value.toJSON());
+  if (ArrayBuffer.isView(value) || Array.isArray(value)) return Array.from(value, plain);
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each)]));
+}
+
+async function ask(sql, tell) {
+  const start = performance.now();
+  await require(sql, tell);
+  const { connection } = await database;
+  tell("running …");
+  const found = await connection.query(sql);
+  const rows = [];
+  const columns = found.schema.fields.map(({ type }, place) => {
+    const column = found.getChildAt(place);
+    const isTime = Arrow.DataType.isDate(type) || Arrow.DataType.isTimestamp(type); // ms since 1970
+    return { get: (i) => (isTime && column.get(i) !== null ? new Date(column.get(i)) : column.get(i)) };
+  });
+  for (let i = 0; i < Math.min(found.numRows, MOST_ROWS); i++) {
+    rows.push(columns.map((column) => plain(column.get(i))));
+  }
+  return {
+    columns: found.schema.fields.map(({ name, type }) => ({ name, type: typeName(type) })),
+    rows,
+    is_cut: found.numRows > MOST_ROWS,
+    seconds: (performance.now() - start) / 1000,
+  };
+}
+
+begin(ask, catalog.examples);
