@@ -44,7 +44,7 @@ def lines(name: str) -> list[str]:
 
 
 def test_there_are_workflows() -> None:
-    assert {"test", "images", "publish"} <= set(WORKFLOWS)
+    assert {"test", "images", "publish", "site"} <= set(WORKFLOWS)
 
 
 @every_workflow
@@ -67,10 +67,21 @@ def may(job: dict[str, Any], how: str) -> set[str]:
     return {what for what, granted in job["permissions"].items() if granted == how}
 
 
-def test_only_a_tag_gives_a_token_that_may_write() -> None:
+def test_only_a_tag_or_a_release_gives_a_token_that_may_write() -> None:
     writing = {name for name in WORKFLOWS if any(may(job, "write") for job in jobs(name).values())}
-    assert writing == {"publish"}
+    assert writing == {"publish", "site"}
     assert WORKFLOWS["publish"]["on"] == {"push": {"tags": ["v*"]}}
+    by_hand = {"workflow_dispatch": None}  # only who may write to the repository can do that
+    assert WORKFLOWS["site"]["on"] == {"release": {"types": ["published"]}, **by_hand}
+
+
+def test_the_job_that_publishes_the_site_runs_no_code_of_ours() -> None:
+    assert {name: may(job, "write") for name, job in jobs("site").items()} == {
+        "write": set(),
+        "publish": {"pages", "id-token"},
+    }
+    (step,) = jobs("site")["publish"]["steps"]
+    assert set(step) == {"uses", "id"} and step["uses"].startswith("actions/deploy-pages@")
 
 
 def test_writing_to_packages_and_to_the_repository_are_two_jobs() -> None:
@@ -96,7 +107,8 @@ def test_nothing_is_pushed_that_its_golden_check_did_not_pass() -> None:
 
 @every_workflow
 def test_no_trigger_gives_foreign_code_more_than_it_would_have(name: str) -> None:
-    assert set(WORKFLOWS[name]["on"]) <= {"push", "pull_request", "schedule", "workflow_dispatch"}
+    triggers = {"push", "pull_request", "schedule", "workflow_dispatch", "release"}
+    assert set(WORKFLOWS[name]["on"]) <= triggers
     assert re.findall(r"secrets\W", TEXTS[name]) == []
 
 
