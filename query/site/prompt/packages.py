@@ -41,7 +41,8 @@ class Package:
 DUCKDB = Package(
     "@duckdb/duckdb-wasm",
     "1.32.0",  # DuckDB 1.4.3
-    "sha512-IewXTNYEjsZCPE9weUWgtjGxUlMRo7qhX0GF6tq/KjK8bnY+RAl4cyUdYUfcdzbyb4b9ZxPC+FOsCcxgaKFWMg==",
+    "sha512-IewXTNYEjsZCPE9weUWgtjGxUlMRo7qhX0GF6tq/"
+    "KjK8bnY+RAl4cyUdYUfcdzbyb4b9ZxPC+FOsCcxgaKFWMg==",
     "MIT",
     "duckdb",
     ("dist/duckdb-browser.mjs", "dist/duckdb-browser-eh.worker.js", "dist/duckdb-eh.wasm"),
@@ -49,7 +50,8 @@ DUCKDB = Package(
 ARROW = Package(
     "apache-arrow",
     "17.0.0",  # the one that DuckDB-WASM asks for
-    "sha512-X0p7auzdnGuhYMVKYINdQssS4EcKec9TCXyez/qtJt32DrIMGbzqiaMiQ0X6fQlQpw8Fl0Qygcv4dfRAr5Gu9Q==",
+    "sha512-X0p7auzdnGuhYMVKYINdQssS4EcKec9TCXyez/qt"
+    "Jt32DrIMGbzqiaMiQ0X6fQlQpw8Fl0Qygcv4dfRAr5Gu9Q==",
     "Apache-2.0",
     "",
     ("Arrow.es2015.min.js",),
@@ -57,7 +59,8 @@ ARROW = Package(
 HYPARQUET = Package(
     "hyparquet",
     "1.33.0",
-    "sha512-8EKLe73vRIMEKVEOe5y+kIzFxo6AvbLvd5ukd7P+yv3RvG0+TZM4qO8imbqxU6zds5pV+OeWRTMwy95mhHUheg==",
+    "sha512-8EKLe73vRIMEKVEOe5y+kIzFxo6AvbLvd5ukd7P+"
+    "yv3RvG0+TZM4qO8imbqxU6zds5pV+OeWRTMwy95mhHUheg==",
     "MIT",
     "hyparquet",
     ("src/*.js",),
