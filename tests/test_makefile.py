@@ -21,7 +21,7 @@ from schemas.store import connect
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 SHOW = '#!/bin/sh\nprintf "%s\\0" "$@" "$MATTERZOO_STORE"\n'
-SWITCHES = ("YES", "OFFLINE", "AGAIN", "DUMMY", "NUMBERED", "UNCOMMITTED")
+SWITCHES = ("YES", "OFFLINE", "NO_PROMPT", "AGAIN", "DUMMY", "NUMBERED", "UNCOMMITTED")
 ODD = [
     "$(touch broken)",
     "$$(touch broken)",
