@@ -24,6 +24,7 @@ from query.report.page import Page, Table, render_page
 from query.report.sections import SECTIONS
 from query.report.views import DrawnSection, Section, View, draw_section
 from query.statements import ask, keep_answers
+from query.structures import MOST, draw_structures
 from zoo.terminal import log
 
 __all__ = ["SECTIONS", "report"]
@@ -108,7 +109,24 @@ def _page(
         findings=find_sentences(drawn),
         sections=drawn,
         tables=tables,
+        structures=_structures(connection, drawn),
         versions=f"Computed with {', '.join(f'{name} {version(name)}' for name in _PACKAGES)}.",
+    )
+
+
+def _structures(
+    connection: duckdb.DuckDBPyConnection, drawn: Sequence[DrawnSection]
+) -> dict[str, str]:
+    """Return drawings of the systems on maps, as many of each dataset."""
+    systems: dict[str, dict[str, None]] = {}  # by dataset, in their order
+    for section in drawn:
+        for shown, answer in section.answers():
+            if answer.name == "system_map":
+                names = answer.table.column("system_id").to_pylist()
+                systems.setdefault(shown.switches["dataset"], {}).update(dict.fromkeys(names))
+    each = MOST // max(1, len(systems))
+    return draw_structures(
+        connection, [name for some in systems.values() for name in [*some][:each]]
     )
 
 

@@ -8,19 +8,21 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from query.figures.drawing.theme import make_config
+from query import assets
+from query.assets import structure_html
+from query.figures.drawing.labels import choice_label
 from query.report.findings import Finding
 from query.report.html_table import html_table
 from query.report.views import DrawnSection, Image, View
 from query.statements import Answer
 
 _FOLDER = Path(__file__).parent
-_STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
+_STYLE = assets.STYLE + (_FOLDER / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
 # What marks a page as a report: only such a page is ever replaced.
 GENERATOR = '<meta name="generator" content="matterzoo">'
@@ -55,6 +57,7 @@ class Page:
         sections: The figures.
         tables: Where the vectors come from.
         versions: The last line: what the numbers were computed with.
+        structures: By system, its drawing; not of all systems if they are many.
     """
 
     title: str
@@ -64,21 +67,13 @@ class Page:
     sections: Sequence[DrawnSection]
     tables: Sequence[Table]
     versions: str
+    structures: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
-def _scripts() -> tuple[str, str]:
-    """Return Vega with its embedding, and our script."""
-    import vl_convert
-
-    vega = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub has no default
-    if "</script" in vega:  # it would end there, and the rest would be text of the page
-        vega = vega.replace("</script", "<\\/script")
-    return vega, _SCRIPT.replace('"CONFIGS"', _configs())
-
-
-def _configs() -> str:
-    return json.dumps({"light": make_config(), "dark": make_config(dark=True)})
+def _scripts() -> Sequence[str]:
+    """Return Vega, what draws figures and sorts tables, and the page's own script."""
+    return assets.vega_script(), assets.figures_script(), assets.tables_script(), _SCRIPT
 
 
 def _policy(scripts: Iterable[str]) -> str:
@@ -121,7 +116,7 @@ def render_page(page: Page) -> str:
 <main>
 {sections}{_provenance(page.tables, page.versions)}
 </main>
-{code}</body>
+{_structures(page.structures)}{code}</body>
 </html>
 """
 
@@ -220,7 +215,8 @@ def _switch(views: Sequence[View], name: str) -> str:
     )
     buttons = "".join(
         f'<label><input type="radio" {which} value="{escape(value)}"'
-        f"{' checked' if place == 0 else ''}><span>{escape(value)}</span></label>"
+        f"{' checked' if place == 0 else ''}>"
+        f"<span>{escape(choice_label(name, value))}</span></label>"
         for place, value in enumerate(values)
     )
     return f"<fieldset><legend>{escape(name)}</legend>{buttons}</fieldset>"
@@ -243,13 +239,25 @@ def _figure(name: str, image: Image) -> str:
     shared = ("title", "config", "usermeta", "$schema")
     spec = {key: value for key, value in image.spec.items() if key not in shared}
     spec["description"] = " ".join([f"{image.title}.", *image.notes])
+    canvas = (
+        '<div class="canvas"><noscript>The figure needs JavaScript, '
+        "which the page has in itself; its data are linked below.</noscript></div>"
+    )
+    if image.answer.name == "system_map":
+        canvas = f'<div class="with-structure">{canvas}{structure_html()}</div>'
     return (
         f"<figure><figcaption><strong>{escape(image.title)}</strong> <small>{notes}</small>"
-        '</figcaption><div class="canvas"><noscript>The figure needs JavaScript, '
-        "which the page has in itself; its data are linked below.</noscript></div>"
+        f"</figcaption>{canvas}"
         f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
         f'<script type="application/octet-stream" class="packed">{_pack(spec)}</script>'
     )
+
+
+def _structures(structures: Mapping[str, str]) -> str:
+    """Return the drawings of systems, which scripts put beside maps."""
+    if not structures:
+        return ""
+    return f'<script type="application/octet-stream" id="structures">{_pack(structures)}</script>\n'
 
 
 def _pack(content: Any) -> str:

@@ -24,6 +24,8 @@ METRICS = (*QUICK, "cka", "distance_correlation", "information_imbalance", "rsa"
 _MANY = 24  # models, from which on the random pairings of the other metrics take minutes
 _SCORED = 4  # models that a score needs to be drawn
 _LABELED = 2  # properties that a map is colored by
+_MAPS = 6  # models of which there is a map
+_FACTS = ("element", "group", "crystal_system", "rings", "n_elements", "n_atoms", "n_residues")
 _SCORES = """
     SELECT score, test_set FROM scores JOIN models_on($dataset) USING (model_id)
     WHERE kind = 'model'
@@ -171,9 +173,10 @@ def _scores_on(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[Vers
 
 
 def per_color(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> list[Version]:
-    """Make one version per dataset, method and color, all of the same model.
+    """Make one version per dataset, method and color, of the models that see most as others do.
 
-    The colors are the sizes of the systems, and the properties that most systems have.
+    The colors are what the systems are, and the properties that most of them have. A map by UMAP
+    takes a second, so that there is one for the first model alone.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -265,13 +268,18 @@ def per_layered(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) 
 
 
 def _colors_on(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[Version]:
-    # The model is chosen once here: choosing it compares all models.
-    model = ask(connection, "system_map", dataset=dataset).rows[0]["model_id"]
+    # The models are chosen once here: choosing them compares all models.
+    rows = ask(connection, "system_map", dataset=dataset, maps=_MAPS).rows
+    models = list(dict.fromkeys(row["model_id"] for row in rows if row["reason"] is None))
     labels = connection.execute(_LABELS, [f"{dataset}/", _LABELED]).fetchall()
-    colors = ["n_atoms", "n_elements", *(name for (name,) in labels)]
-    switches = [
-        {"dataset": dataset, "method": method, "color": color}
-        for method in ("pca", "umap")
-        for color in colors
+    differing = [
+        name for name in _FACTS if len({row[name] for row in rows if row[name] is not None}) > 1
     ]
-    return [Version(chosen, {**chosen, "model": model}) for chosen in switches]
+    return [
+        Version(
+            {"dataset": dataset, "method": method, "color": color},
+            {"dataset": dataset, "method": method, "color": color, "model": some},
+        )
+        for method, some in (("pca", models), ("umap", models[:1]))
+        for color in [*differing, *(name for (name,) in labels)]
+    ]

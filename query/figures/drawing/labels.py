@@ -30,6 +30,16 @@ _METRICS = {
     "procrustes": "Procrustes distance",
 }
 
+_COLORS = {
+    "n_atoms": "atoms",
+    "n_residues": "residues",
+    "n_elements": "elements",
+    "element": "most frequent element",
+    "group": "group of the most frequent element",
+    "rings": "rings of molecules",
+}
+_METHODS = {"pca": "principal components", "umap": "UMAP"}
+
 
 def metric_label(metric: str) -> str:
     """Return what a metric is called in words.
@@ -59,6 +69,40 @@ def score_label(score: str) -> str:
         if score.endswith(ending):
             return f"{score.removesuffix(ending).replace('_', ' ')}, {words}"
     return score.replace("_", " ")
+
+
+def color_label(color: str) -> str:
+    """Return what systems are colored by, in words.
+
+    Args:
+        color: A column of the statement `system_map`, or the name of a label.
+
+    Returns:
+        For example "atoms", or "formation enthalpy 298K".
+    """
+    return _COLORS.get(color, color.replace("_", " "))
+
+
+def choice_label(switch: str, value: str) -> str:
+    """Return what a choice of the page is called in words.
+
+    Args:
+        switch: What is chosen: "metric", "color", "method", …
+        value: The choice, as a figure's function takes it.
+
+    Returns:
+        For example "mutual k-NN".
+    """
+    if switch == "metric":
+        return metric_label(value)
+    if switch == "color":
+        return color_label(value)
+    if switch == "method":
+        return _METHODS.get(value, value)
+    if switch == "score":
+        score, comma, rest = value.partition(", ")
+        return score_label(score) + comma + rest
+    return value
 
 
 def direction_label(metric: str) -> str:

@@ -1,39 +1,38 @@
-"""A map of the systems as one model sees them, colored by what is known about them."""
+"""Maps of the systems as models see them, colored by what is known about the systems."""
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import altair as alt
 import duckdb
 import numpy as np
 
-from query.figures.drawing.chart import fade_unless, finish, inline, layered, tooltips, zoom
+from query.figures.drawing.chart import finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
-from query.figures.drawing.kinds import encode_kinds
-from query.figures.drawing.looks import Look, assign_looks
+from query.figures.drawing.labels import color_label
 from query.figures.drawing.questions import NothingToDraw, Row
+from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
 from query.statements import ask
 
-_MOST_CATEGORIES = 7  # that have a look of their own
 _MANY = 3000  # systems, from which on points are small
-_SIDE = 460  # px of the panel
-_FLAT = (0.5, 1.3)  # the height of the panel over its width, at least and at most
+_SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
-_WIDE = 30  # the highest value over the lowest, from which on the colors are logarithmic
-_SEEN = (1, 99)  # percentiles of the values between which colors differ
+_LARGE = 5  # times the area of the others has the point of the system that is shown
 _ANY_MODEL = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
-_NAMES = {"n_atoms": "atoms", "n_elements": "elements"}
-_OTHER = Look("#C4C4C4", "circle")
+_FACTS = ("system_id", "formula", "x", "y", "model_id")
+Ends = dict[str, list[float]]  # of an axis, by model
 
 
 def system_map(
     connection: duckdb.DuckDBPyConnection,
     dataset: str,
     *,
-    model: str | None = None,
+    model: str | Sequence[str] | None = None,
+    maps: int | None = None,
     method: str | None = None,
     color: str | None = None,
     source: str | None = None,
@@ -42,179 +41,181 @@ def system_map(
 ) -> alt.LayerChart:
     """Draw one point per system, placed by a model's vectors.
 
-    Systems for which the color is not known are gray rings.
+    Systems for which the color is not known are gray rings. Of several models one is shown, which
+    a reader chooses (the parameter "seen_by"); the parameter "shown" is a system that is marked.
 
     Args:
         connection: A connection to a store, with our functions.
         dataset: The name of a dataset.
-        model: A model; None is the one that is most aligned with the others on average.
+        model: A model, or several; None is the one that is most aligned with the others on average.
+        maps: If no model is named, so many, at first one per family; None is 1.
         method: "pca" or "umap"; None is "pca".
-        color: "n_atoms", "n_elements", "formula", or a property of table labels; None is
-            "n_atoms".
+        color: "n_atoms", "n_residues", "n_elements", "formula", "element" (the most frequent one),
+            "group" (of that element), "crystal_system" (by the space group in AFLOW's labels),
+            "rings" (of SMILES), or a property of table labels; None is "n_atoms".
         source: The source of the labels; None is the one with the most.
         k: The number of neighbors of "umap"; None is its default.
         max_systems: The most systems that are drawn; None is 15,000.
 
     Returns:
-        The chart; `answer` has one row per system.
+        The chart; `answer` has one row per model and system.
 
     Raises:
         NothingToDraw: If there is no map, or the color is not known for any system.
     """
     if model is None and not connection.execute(_ANY_MODEL, [dataset]).fetchall():
         raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
+    color = color or "n_atoms"
     answer = ask(
         connection,
         "system_map",
         dataset=dataset,
         model=model,
+        maps=maps,
         method=method,
-        color=color,
+        label=None if color in (*NUMBERS, *CATEGORIES) else color,
         source=source,
         k=k,
         max_systems=max_systems,
     )
-    rows = answer.rows
-    if rows[0]["reason"] is not None:
-        raise NothingToDraw(rows[0]["reason"])
-    if all(_is_unknown(row) for row in rows):
-        name = rows[0]["color"]
-        raise NothingToDraw(f"no system of {dataset} has a label '{name}': see FROM labels")
-    how = _describe(rows[0])
+    rows = [row for row in answer.rows if row["reason"] is None]
+    if not rows:
+        raise NothingToDraw(answer.rows[0]["reason"])
+    unknown = _find_unknown(rows, color)
+    if len(unknown) == len({row["system_id"] for row in rows}):
+        raise NothingToDraw(f"no system of {dataset} has a label '{color}': see FROM labels")
+    models = list(dict.fromkeys(row["model_id"] for row in rows))
+    seen_by = models[0] if len(models) == 1 else "each model"
     return finish(
-        _draw(rows),
+        _draw(rows, color, models),
         answer,
-        f"{dataset} as {rows[0]['model_id']} sees it",
-        notes=[*how, *_count_unknown(rows)],
+        f"{dataset} as {seen_by} sees it",
+        notes=[*_describe(rows, models), *([f"Rings: not known ({len(unknown)})."] * any(unknown))],
         capital=False,
     )
 
 
-def _is_unknown(row: Row) -> bool:
-    return row["value"] is None and row["category"] is None
+def _find_unknown(rows: Sequence[Row], color: str) -> set[str]:
+    column = color if color in (*NUMBERS, *CATEGORIES) else "value"
+    return {row["system_id"] for row in rows if row[column] is None}
 
 
-def _describe(row: Row) -> list[str]:
-    if row["method"] == "pca":
-        return [f"Principal components, n = {row['n']}."]
-    how = f"{str(row['method']).upper()}, k = {row['k']}, n = {row['n']}"
-    return [f"{how}; distances far apart mean little."]
+def _describe(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+    counts = sorted({row["n"] for row in rows})
+    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    how = f"Principal components, n = {n}."
+    if rows[0]["method"] != "pca":
+        name = str(rows[0]["method"]).upper()
+        how = f"{name}, k = {rows[0]['k']}, n = {n}; distances far apart mean little."
+    if len(models) == 1:
+        return [how]
+    return [how, f"{len(models)} models to choose from, each in a plane of its own."]
 
 
-def _count_unknown(rows: Sequence[Row]) -> list[str]:
-    unknown = sum(map(_is_unknown, rows))
-    return [f"Rings: not known ({unknown})."] if unknown else []
-
-
-def _draw(rows: Sequence[Row]) -> Any:
+def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:
     """Draw rings for what is not known, then points in the colors of values or of categories."""
-    x, y = _axes(rows)
-    name = _NAMES.get(rows[0]["color"], rows[0]["color"].replace("_", " "))
-    titles = {"system_id": "system", "formula": "formula", "known": name}
-    some = [row for row in rows if not _is_unknown(row)]
-    rings = alt.Chart(inline(filter(_is_unknown, rows), ("system_id", "formula", "x", "y")))
+    coloring = color_systems(rows, color)
+    pairs = list(zip(rows, coloring.known, strict=True))
+    # What is equal stands together, which packs to little.
+    pairs.sort(key=lambda pair: pair[0]["system_id"])
+    rings = [row for row, known in pairs if known is None]
+    points = [row | known for row, known in pairs if known is not None]
+    x, y = _axes(rows, models)
+    size = 60 if rows[0]["n"] <= 500 else 22 if rows[0]["n"] <= _MANY else 8
+    here: dict[str, Any] = {"x": x, "y": y, "size": _enlarge(size)}
+    titles = {"system_id": "system", "formula": "formula", "known": color_label(color)}
+    titles = {name: title for name, title in titles.items() if name == "known" or _has(rows, name)}
+    shown = tooltips({name: title for name, title in titles.items() if name != "known"})
+    colored = "value" if coloring.chosen is None else "category"
+    drawn = alt.Chart(inline(points, [*_FACTS, "known", colored]))
     layers = [
-        rings.mark_point(style="line", filled=False, size=_size(rows)).encode(
-            x=x, y=y, tooltip=tooltips({"system_id": "system", "formula": "formula"})
-        )
+        alt.Chart(inline(rings, _FACTS))
+        .mark_point(style="line", filled=False)
+        .encode(tooltip=shown, **here),
+        drawn.mark_point(filled=True).encode(
+            tooltip=tooltips(titles), **coloring.encodings, **here
+        ),
     ]
-    categories = any(row["category"] is not None for row in rows)
-    layers.append((_categories if categories else _values)(some, name, titles).encode(x=x, y=y))
-    wide, high = (np.ptp([row[side] for row in rows]) or 1.0 for side in ("x", "y"))
-    height = round(_SIDE * float(np.clip(high / wide, *_FLAT))) if _is_pca(rows) else _SIDE
-    return layered(layers[0], zoom(layers[1]), width=_SIDE, height=height)
+    if coloring.chosen is not None:
+        layers[1] = layers[1].add_params(coloring.chosen)
+    params = [alt.param("shown", value="")]
+    if len(models) > 1:
+        layers = [layer.transform_filter("datum.model_id === seen_by") for layer in layers]
+        layers.append(_name_models(rows))
+        bind = alt.binding_select(options=list(models), name="As seen by ")
+        params.append(alt.param("seen_by", value=models[0], bind=bind))
+    layers[1] = zoom(layers[1])
+    chosen = [param.param for param in params]
+    return layered(*layers, params=chosen, width=_SIDE, height=_SIDE)
 
 
-def _is_pca(rows: Sequence[Row]) -> bool:
-    return bool(rows[0]["method"] == "pca")
+def _has(rows: Sequence[Row], column: str) -> bool:
+    return any(row[column] is not None for row in rows)
 
 
-def _size(rows: Sequence[Row]) -> int:
-    return 45 if len(rows) <= 500 else 22 if len(rows) <= _MANY else 8
+def _enlarge(size: int) -> Any:
+    """Return the size of points, of which the one that is shown is larger."""
+    return alt.SizeValue(
+        size, condition={"test": "datum.system_id === shown", "value": size * _LARGE}
+    )
 
 
-def _axes(rows: Sequence[Row]) -> tuple[Any, Any]:
+def _axes(rows: Sequence[Row], models: Sequence[str]) -> tuple[Any, Any]:
     """Return both axes, with pixels of one length for principal components."""
-    points = np.array([(row["x"], row["y"]) for row in rows])
-    low, high = points.min(axis=0), points.max(axis=0)
-    span = np.maximum(high - low, 1e-9)
-    pca = _is_pca(rows)
-    if pca:  # as much as the panel shows of each, so that lengths mean the same
-        wide = max(span[0], span[1] / _FLAT[1])
-        span = np.array([wide, max(span[1], span[0] * _FLAT[0])])
-    middle, reach = (low + high) / 2, span * (0.5 + _ROOM)
-    ends = np.stack([middle - reach, middle + reach]).T.tolist()
-    if not pca:
-        plain: dict[str, Any] = {"labels": False, "ticks": False, "grid": False}
-        across, up = (axis_of("x", None, ends[0], **plain), ends[1])
-        return across, axis_of("y", None, up, across=False, **plain)
-    shares = [f"{rows[0][name]:.0%} of the variance" for name in ("explained_x", "explained_y")]
-    return (
-        axis_of("x", f"first direction ({shares[0]})", ends[0], grid=False, tickCount=6),
+    pca = rows[0]["method"] == "pca"
+    across, up = _find_ends(rows, square=pca)
+    titles: list[str | None] = [None, None]
+    if pca:
+        titles = ["first direction", "second direction"]
+        if len(models) == 1:
+            shares = [f"{rows[0][name]:.0%}" for name in ("explained_x", "explained_y")]
+            titles = [f"{t} ({s} of the variance)" for t, s in zip(titles, shares, strict=True)]
+    plain: dict[str, Any] = {"labels": False, "ticks": False}
+    return tuple(
         axis_of(
-            "y", f"second direction ({shares[1]})", ends[1], across=False, grid=False, tickCount=6
-        ),
-    )
-
-
-def _values(rows: Sequence[Row], name: str, titles: dict[str, str]) -> alt.Chart:
-    """Draw points in colors of a scale, equal beyond the percentiles that are seen."""
-    values = np.array([row["value"] for row in rows], dtype=float)
-    low, high = np.percentile(values, _SEEN).tolist()
-    logarithmic = low > 0 and high > _WIDE * low
-    unit = f" ({rows[0]['unit']})" if rows[0]["unit"] else ""
-    source = f", {rows[0]['source']}" if rows[0]["source"] else ""
-    color = alt.Color(
-        "value:Q",
-        title=f"{name}{unit}{source}",
-        scale=alt.Scale(
-            type="log" if logarithmic else "linear",
-            scheme="cividis",
-            domain=[low, high],
-            clamp=True,
-            nice=False,
-        ),
-        legend=alt.Legend(orient="bottom", gradientLength=260, gradientThickness=12),
-    )
-    shown = [row | {"known": _with_unit(row)} for row in rows]
-    marks = alt.Chart(inline(shown, [*titles, "value", "x", "y"]))
-    return marks.mark_point(filled=True, size=_size(rows)).encode(
-        color=color, tooltip=tooltips(titles)
-    )
-
-
-def _with_unit(row: Row) -> str:
-    unit = f" {row['unit']}" if row["unit"] else ""
-    return f"{row['value']:.4g}{unit}"
-
-
-def _categories(rows: Sequence[Row], name: str, titles: dict[str, str]) -> alt.Chart:
-    """Draw the most frequent categories with a look each, the rest in gray."""
-    counted = Counter(row["category"] for row in rows)
-    frequent = sorted(counted, key=lambda each: (-counted[each], each))[:_MOST_CATEGORIES]
-    looks = {f"{each} ({counted[each]})": look for each, look in assign_looks(frequent).items()}
-    rest = sum(row["category"] not in frequent for row in rows)
-    if rest:
-        looks[f"other ({rest})"] = _OTHER
-    shown = [
-        row
-        | {
-            "known": row["category"],
-            "category": f"{row['category']} ({counted[row['category']]})"
-            if row["category"] in frequent
-            else f"other ({rest})",
-        }
-        for row in rows
-    ]
-    kinds = encode_kinds("category", looks, name)
-    marks = alt.Chart(inline(shown, [*titles, "category", "x", "y"]))
-    return (
-        marks.mark_point(filled=True, size=_size(rows))
-        .encode(
-            color=kinds.color,
-            shape=kinds.shape,
-            opacity=fade_unless(kinds.chosen),
-            tooltip=tooltips(titles),
+            column,
+            title,
+            _choose_ends(ends),
+            across=column == "x",
+            grid=False,
+            **({"tickCount": 6} if pca else plain),
         )
-        .add_params(kinds.chosen)
+        for column, title, ends in (("x", titles[0], across), ("y", titles[1], up))
     )
+
+
+def _find_ends(rows: Sequence[Row], *, square: bool) -> tuple[Ends, Ends]:
+    """Return the ends of both axes by model, as far apart on both if they are to be square."""
+    across: Ends = {}
+    up: Ends = {}
+    for model, some in groupby(rows, key=lambda row: str(row["model_id"])):
+        points = np.array([(row["x"], row["y"]) for row in some])
+        low, high = points.min(axis=0), points.max(axis=0)
+        span = np.maximum(high - low, 1e-9)
+        if square:
+            span[:] = span.max()
+        middle, reach = (low + high) / 2, span * (0.5 + _ROOM)
+        for ends, end in ((across, 0), (up, 1)):
+            ends[model] = [middle[end] - reach[end], middle[end] + reach[end]]
+    return across, up
+
+
+def _choose_ends(ends: Ends) -> Sequence[Any]:
+    """Return the ends of an axis, those of the model that a reader chooses if there are several."""
+    if len(ends) == 1:
+        return next(iter(ends.values()))
+    return [alt.ExprRef(f"{json.dumps(ends)}[seen_by][{i}]") for i in (0, 1)]
+
+
+def _name_models(rows: Sequence[Row]) -> alt.Chart:
+    """Write above the panel which model is shown, and how much of the variance."""
+    words = {}
+    for row in rows:
+        shares = [row["explained_x"], row["explained_y"]]
+        much = "" if None in shares else ": {:.0%} and {:.0%} of the variance".format(*shares)
+        words[row["model_id"]] = {"model_id": row["model_id"], "text": row["model_id"] + much}
+    marks = alt.Chart(alt.InlineData(values=list(words.values()))).mark_text(
+        style="ink", align="left", fontSize=11, baseline="bottom", clip=False
+    )
+    chosen = marks.transform_filter("datum.model_id === seen_by")
+    return chosen.encode(text="text:N", x=alt.value(0), y=alt.value(-4))

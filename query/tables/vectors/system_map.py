@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
 
 from query.engine.normalization import normalize as scale
 from query.engine.suggestions import unknown_name
@@ -35,9 +33,8 @@ _METHODS = ("pca", "umap")
 _K = 15  # neighbors, as umap-learn takes
 _MOST = 15_000  # systems, as in Edamadaka et al. (arXiv 2512.03750), figure 2
 _LEAST_SYSTEMS = 3  # two are a line
-_KEPT = 8  # maps by UMAP
+_KEPT = 32  # maps, for the same ones in other colors
 _LEAST_K = 2  # a system is the first of its own neighbors
-_planes: OrderedDict[tuple[bytes, tuple[int, ...], int, int], Plane] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -149,23 +146,23 @@ class _Layout:
             raise Undefined(
                 f"n = {len(vectors)}, but a map by '{self.method}' needs {least} systems"
             )
-        x = scale(vectors, self.normalization, name).numpy()
-        if self.k is None:
-            return principal_plane(x)
-        return _umap(x, self.k, self.seed), (None, None)
+        key = self, hashlib.blake2b(vectors.tobytes()).digest(), vectors.shape
+        drawn = _drawn.pop(key, None)
+        if drawn is None:
+            x = scale(vectors, self.normalization, name).numpy()
+            drawn = (
+                principal_plane(x)
+                if self.k is None
+                else (umap_plane(x, self.k, self.seed), (None, None))
+            )
+        _drawn[key] = drawn  # at the end, so that the first is the one asked for longest ago
+        if len(_drawn) > _KEPT:
+            _drawn.popitem(last=False)
+        return drawn
 
 
-def _umap(x: NDArray[np.float64], k: int, seed: int) -> Plane:
-    """Return UMAP's plane, which is kept for the same map in another color."""
-    key = hashlib.blake2b(x.tobytes()).digest(), x.shape, k, seed
-    plane = _planes.pop(key, None)
-    if plane is None:
-        plane = umap_plane(x, k, seed)
-    _planes[key] = plane  # at the end, so that the first is the one asked for longest ago
-    if len(_planes) > _KEPT:
-        _planes.popitem(last=False)
-    return plane
-
+# What was drawn, by layout and vectors.
+_drawn: OrderedDict[tuple[_Layout, bytes, tuple[int, ...]], tuple[Plane, Explained]] = OrderedDict()
 
 TABLE_FUNCTION = TableFunction(
     "A map of the systems as a model sees them: two coordinates each, by principal components or "

@@ -109,7 +109,7 @@ def test_a_cell_under_the_mouse_shows_its_pair_and_its_value(
 
 def test_the_switches_change_the_figure(opened: Opened) -> None:
     opened.page.locator("#alignment_matrix").scroll_into_view_if_needed()
-    opened.page.locator("#alignment_matrix label", has_text=re.compile("^cka$")).click()
+    opened.page.locator("#alignment_matrix label", has_text=re.compile("^CKA$")).click()
     view = opened.page.locator("#alignment_matrix-crystals-cka")
     expect(view.locator("figcaption")).to_contain_text("CKA on crystals")
     expect(view.locator("svg.marks")).to_contain_text("CKA (high is alike)")
@@ -126,6 +126,40 @@ def test_a_model_is_picked_out_in_all_figures(opened: Opened) -> None:
     opened.page.locator("#pick").select_option("alpha-0")
     faded = 7 * 7  # of 8 models, the cells in neither the row nor the column of the one
     expect(opened.page.locator(f"{MATRIX_CELLS}[opacity='0.1']")).to_have_count(faded)
+
+
+def test_a_map_shows_the_structure_of_a_system_as_several_models_see_it(opened: Opened) -> None:
+    section = opened.page.locator("#system_map")
+    section.scroll_into_view_if_needed()
+    points = section.locator(".view:visible g.mark-symbol.role-mark path")
+    expect(points).to_have_count(60)
+    beside = section.locator(".structure")
+    beside.locator("select").select_option("crystals/003")
+    expect(beside.locator(".drawing svg path").first).to_be_visible()
+    expect(beside.locator("p")).to_have_text("crystals/003")
+    points.nth(59).hover(force=True)
+    expect(opened.tip).to_contain_text("crystals/")
+    beside.locator("select").select_option("crystals/059")
+    expect(beside.locator("p")).to_contain_text("crystals/059: not drawn")
+    expect(beside.locator(".drawing svg")).to_have_count(0)
+    models = section.get_by_label("As seen by")
+    name = models.locator("option").nth(1).inner_text()
+    models.select_option(name)
+    expect(section.locator("svg.marks")).to_contain_text(f"{name}: ")
+
+
+def test_tables_sort_by_keyboard(opened: Opened) -> None:
+    table = opened.page.locator("#provenance table").nth(1)
+    heading = table.get_by_role("button", name="dimension").first
+    heading.focus()
+    for falling in (False, True):
+        opened.page.keyboard.press("Enter")
+        state = "descending" if falling else "ascending"
+        expect(table.locator(f"th[aria-sort={state}]")).to_have_text("dimension")
+        number = table.locator("th").all_inner_texts().index("dimension") + 1
+        cells = table.locator(f"td:nth-child({number})").all_inner_texts()
+        values = [int(text.replace(",", "")) for text in cells if text]
+        assert values == sorted(values, reverse=falling) and len(set(values)) > 1
 
 
 def test_the_copied_sql_gives_the_data(opened: Opened, store_path: Path, page_path: Path) -> None:

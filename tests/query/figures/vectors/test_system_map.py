@@ -27,7 +27,7 @@ def test_the_most_aligned_model_is_drawn(small: Connection) -> None:
     rows = ask(small, "system_map", dataset="crystals").rows
     assert {row["model_id"] for row in rows} == {found[0][0]}
     assert [row["system_id"] for row in rows] == [f"crystals/{i:03d}" for i in range(60)]
-    assert [row["value"] for row in rows] == [1 + i % 7 for i in range(60)]
+    assert [row["n_atoms"] for row in rows] == [1 + i % 7 for i in range(60)]
 
 
 def test_coordinates_are_principal_components(small: Connection) -> None:
@@ -62,7 +62,7 @@ def test_colors_are_labels_and_unknown_ones_are_rings(own: Connection) -> None:
         assert drawn["known"] == f"{row['value']:.4g} eV"
     assert overlapping(chart) == []
     of_model = ask(
-        own, "system_map", dataset="crystals", model="beta-0", color="gap", source="alpha-0"
+        own, "system_map", dataset="crystals", model="beta-0", label="gap", source="alpha-0"
     ).rows
     assert {row["source"] for row in of_model if row["value"] is not None} == {"alpha-0"}
 
@@ -87,10 +87,52 @@ def test_colors_of_many_magnitudes_are_logarithmic(own: Connection) -> None:
     assert points.encoding["color"]["scale"]["type"] == "log"
 
 
+KNOWN = (  # formula, SMILES; the element and group that counts, and rings
+    ("C6H6", "c1ccccc1", "C", "carbon group", "aromatic"),
+    ("H2", "[H][H]", "H", "hydrogen", "without rings"),
+    ("Au5Mn12", "C%10CC%10", "Mn", "transition metals", "with rings, not aromatic"),
+    ("CH4N2O", "NC(N)=[O+]", "N", "nitrogen group", "without rings"),
+    ("C2Co", "[13Co]C1CC1", "C", "carbon group", "with rings, not aromatic"),
+    ("X1", None, "X", None, None),
+)
+
+
+def test_what_systems_are_is_known_from_formula_and_smiles(own: Connection) -> None:
+    for i, (formula, smiles, *_) in enumerate(KNOWN):
+        own.execute(
+            "UPDATE systems SET formula = $1, smiles = $2 WHERE system_id = $3",
+            [formula, smiles, f"crystals/{i:03d}"],
+        )
+    rows = ask(own, "system_map", dataset="crystals", model="beta-0").rows
+    found = [(row["element"], row["group"], row["rings"]) for row in rows[: len(KNOWN)]]
+    assert found == [known[2:] for known in KNOWN]
+
+
+def test_a_reader_chooses_the_model(small: Connection) -> None:
+    chart = system_map(small, "crystals", maps=3)
+    rows = chart.answer.rows
+    models = list(dict.fromkeys(row["model_id"] for row in rows))
+    assert {model.partition("-")[0] for model in models} in (  # one per family
+        {"alpha", "beta", descriptor} for descriptor in ("counts", "rings")
+    )
+    spec = chart.to_dict()
+    (seen_by,) = [param for param in spec["params"] if param["name"] == "seen_by"]
+    assert (seen_by["value"], seen_by["bind"]["options"]) == (models[0], models)
+    _, points = layers(chart, "point")
+    assert len(points.rows) == 3 * 60
+    named = system_map(small, "crystals", model=[models[2], models[0]])
+    assert list(dict.fromkeys(row["model_id"] for row in named.answer.rows)) == [
+        models[2],
+        models[0],
+    ]
+    assert any(text.startswith(f"{models[2]}: ") for text in written(named))
+    assert overlapping(named) == []
+
+
 def test_formulas_are_categories(own: Connection) -> None:
     own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
     chart = system_map(own, "crystals", color="formula")
-    assert {"Y (12)", "other (42)"} <= written(chart)
+    assert {"Y (12)", "other (38)"} <= written(chart)
     assert sum(len(layer.rows) for layer in layers(chart, "point")) == 60
 
 
@@ -111,4 +153,4 @@ def test_many_systems_are_small(tmp_path: Path) -> None:
     with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
         _, points = layers(system_map(connection, "crystals", model="alpha-0"), "point")
     assert len(points.rows) == 3001
-    assert points.mark["size"] < 10
+    assert points.encoding["size"]["value"] < 10

@@ -1,0 +1,43 @@
+"""Scripts and styles that the report and the site share: figures, structures, tables that sort."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from query.figures.drawing.theme import make_config
+from query.structures import MOST
+
+_FOLDER = Path(__file__).parent
+STYLE = (_FOLDER / "shared.css").read_text(encoding="utf-8")
+
+
+def vega_script() -> str:
+    """Return Vega with its embedding, a module that makes `vegaEmbed` global."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # no default in its stub
+    # A script in a page would end there, and the rest would be text.
+    return bundle.replace("</script", "<\\/script")
+
+
+def figures_script() -> str:
+    """Return what draws figures and structures, with the looks of light and dark pages."""
+    configs = {"light": make_config(), "dark": make_config(dark=True)}
+    script = (_FOLDER / "figures.js").read_text(encoding="utf-8")
+    return script.replace('"CONFIGS"', json.dumps(configs))
+
+
+def tables_script() -> str:
+    """Return what makes tables sort."""
+    return (_FOLDER / "tables.js").read_text(encoding="utf-8")
+
+
+def structure_html() -> str:
+    """Return the place beside a map that shows the structure of a system, also by name."""
+    missing = f"not drawn: a page has at most {MOST:,} drawings, of systems with a known structure"
+    return (
+        f'<div class="structure" data-missing="{missing}">'
+        '<label>The system under the cursor, or <select autocomplete="off"></select></label>'
+        '<div class="drawing"></div><p aria-live="polite"></p></div>'
+    )

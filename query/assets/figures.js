@@ -1,0 +1,141 @@
+"use strict";
+// Figures are drawn by Vega-Embed, as wide as there is room, in the colors of the page. Beside a
+// map is the structure of the system under the cursor, or of the one that is chosen by name.
+const configs = "CONFIGS"; // of Vega-Lite: light and dark
+const MOST = 1.7; // how much wider than its natural size a panel may become
+const GROWN = 12; // px of room, below which a figure is not drawn again
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Map(); // by place: what Vega-Embed returned, and the room it was drawn for
+let lastSystem = ""; // that was shown, to show it in another version of a map, too
+
+/** Return the panels of a specification: charts that are not made of others side by side. */
+function panels(spec) {
+  const parts = spec.hconcat ?? spec.vconcat ?? spec.concat;
+  return parts === undefined ? [spec] : parts.flatMap(panels);
+}
+
+/** Return the pixels that panels take side by side, without axes and gaps. */
+function across(spec) {
+  const wide = (parts) => parts.reduce((sum, part) => sum + across(part), 0);
+  if (spec.hconcat) return wide(spec.hconcat);
+  if (spec.vconcat) return Math.max(...spec.vconcat.map(across));
+  if (spec.concat) return wide(spec.concat.slice(0, spec.columns));
+  return typeof spec.width === "number" ? spec.width : 0;
+}
+
+/** Put panels that stand side by side below each other. */
+function stack(spec) {
+  for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part);
+  if (spec.concat) spec.columns = Math.min(spec.columns, 2);
+  if (spec.hconcat === undefined) return;
+  spec.vconcat = spec.hconcat;
+  delete spec.hconcat;
+}
+
+/** Make panels wider or narrower; those that are square stay so. */
+function scale(spec, factor) {
+  for (const panel of panels(spec)) {
+    if (typeof panel.width !== "number") continue;
+    const square = typeof panel.height === "number" && Math.abs(panel.width - panel.height) < 2;
+    panel.width = Math.round(panel.width * factor);
+    if (square) panel.height = panel.width;
+  }
+}
+
+/** Draw a specification in an element and return what Vega-Embed made. */
+function embed(place, spec, room) {
+  const config = structuredClone(configs[dark.matches ? "dark" : "light"]);
+  config.background = "transparent";
+  config.legend.columns = Math.max(1, Math.min(5, Math.floor(room / 170)));
+  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
+  // The interpreter of expressions needs no code from texts, which the page's policy forbids.
+  return vegaEmbed(place, spec, {
+    // Layers without rows are no fault, though Vega warns of their extent.
+    ast: true, renderer: "svg", logLevel: 1, config, actions,
+    tooltip: { theme: dark.matches ? "dark" : "light" },
+  });
+}
+
+/** Return whether what was drawn has a parameter. */
+function has(made, name) {
+  return (made?.spec.params ?? []).some((param) => param.name === name);
+}
+
+/** Draw a specification, which is changed, as wide as there is room for it. */
+async function fill(place, spec) {
+  const room = place.clientWidth;
+  const before = drawn.get(place)?.made;
+  const seenBy = has(before, "seen_by") ? before.view.signal("seen_by") : null;
+  before?.finalize();
+  let made = await embed(place, spec, room);
+  const width = () => Number(place.querySelector("svg").getAttribute("width"));
+  if (width() > room && panels(spec).length > 1) {
+    stack(spec);
+    made.finalize();
+    made = await embed(place, spec, room);
+  }
+  const [plots, whole] = [across(spec), width()];
+  const factor = Math.min(MOST, (room - (whole - plots)) / plots);
+  if (plots > 0 && factor > 0.2 && Math.abs(factor - 1) > 0.02) {
+    scale(spec, factor);
+    made.finalize();
+    made = await embed(place, spec, room);
+  }
+  drawn.set(place, { made, room });
+  if (seenBy !== null) await made.view.signal("seen_by", seenBy).runAsync();
+  await showSystems(place, made);
+  return made;
+}
+
+/** Return whether a figure is to be drawn: not yet, or for another room. */
+function isStale(place) {
+  return Math.abs((drawn.get(place)?.room ?? -GROWN) - place.clientWidth) >= GROWN;
+}
+
+let structures = null; // by system, its drawing
+
+/** Return the drawings that the page has: gzip in base64, unpacked at the first use. */
+function readStructures() {
+  const packed = document.getElementById("structures");
+  structures ??= packed === null ? Promise.resolve({}) : unpackText(packed.textContent);
+  return structures;
+}
+
+/** Return what a text of the page holds: JSON as gzip in base64. */
+function unpackText(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
+}
+
+/** Let a map show the structure of a system: of the one under the cursor, or chosen by name. */
+async function showSystems(place, made) {
+  const beside = place.parentElement.querySelector(".structure");
+  if (beside === null) return;
+  const drawings = await readStructures();
+  const choice = beside.querySelector("select");
+  const names = new Set();
+  const tables = [made.spec.data?.values, ...Object.values(made.spec.datasets ?? {}),
+    ...made.spec.layer.map((layer) => layer.data?.values)];
+  for (const row of tables.flatMap((table) => table ?? [])) {
+    if (row.system_id) names.add(row.system_id);
+  }
+  const sorted = [...names].sort();
+  choice.replaceChildren(...sorted.map((name) => new Option(name)));
+  const show = (name, mark) => {
+    lastSystem = name;
+    choice.value = name;
+    const [picture, words] = [beside.querySelector(".drawing"), beside.querySelector("p")];
+    picture.innerHTML = drawings[name] ?? "";
+    words.textContent = name in drawings ? name : `${name}: ${beside.dataset.missing}`;
+    if (mark) made.view.signal("shown", name).runAsync();
+  };
+  choice.onchange = () => show(choice.value, true);
+  for (const event of ["mouseover", "click"]) {
+    made.view.addEventListener(event, (_, item) => {
+      if (item?.datum?.system_id) show(item.datum.system_id, event === "click");
+    });
+  }
+  const again = names.has(lastSystem);
+  show(again ? lastSystem : sorted[0], again);
+}
