@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 from query.figures.drawing.theme import make_config
 from query.structures import MOST
@@ -31,6 +34,16 @@ def figures_script() -> str:
 def tables_script() -> str:
     """Return what makes tables sort."""
     return (_FOLDER / "tables.js").read_text(encoding="utf-8")
+
+
+def pack(content: Any) -> str:
+    """Return content as gzip in base64, the same text for the same content.
+
+    Args:
+        content: What JSON can hold.
+    """
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def structure_html() -> str:

@@ -81,6 +81,9 @@ async function fill(place, spec) {
     made.finalize();
     made = await embed(place, spec, room);
   }
+  // A layer without rows is no picture that lacks a description.
+  for (const layer of place.querySelectorAll("g[role=graphics-symbol]:empty")) layer.setAttribute("role", "none");
+  place.querySelector("summary")?.setAttribute("aria-label", "Save this figure as SVG or PNG");
   drawn.set(place, { made, room });
   if (seenBy !== null) await made.view.signal("seen_by", seenBy).runAsync();
   await showSystems(place, made);

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import functools
-import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from query import assets
 from query.assets import structure_html
@@ -249,7 +247,7 @@ def _figure(name: str, image: Image) -> str:
         f"<figure><figcaption><strong>{escape(image.title)}</strong> <small>{notes}</small>"
         f"</figcaption>{canvas}"
         f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
-        f'<script type="application/octet-stream" class="packed">{_pack(spec)}</script>'
+        f'<script type="application/octet-stream" class="packed">{assets.pack(spec)}</script>'
     )
 
 
@@ -257,13 +255,8 @@ def _structures(structures: Mapping[str, str]) -> str:
     """Return the drawings of systems, which scripts put beside maps."""
     if not structures:
         return ""
-    return f'<script type="application/octet-stream" id="structures">{_pack(structures)}</script>\n'
-
-
-def _pack(content: Any) -> str:
-    """Return content as gzip in base64, the same bytes for the same content."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    packed = assets.pack(structures)
+    return f'<script type="application/octet-stream" id="structures">{packed}</script>\n'
 
 
 def _links(name: str, answer: Answer, forms: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from query import assets
 from query.site.addresses import dataset_page, model_page, pair_page, slug
 from query.site.prompt import ASSETS
 from query.site.prompt.parts import Prompt
@@ -20,7 +21,6 @@ from zoo.files import write_atomically
 
 INDEX = "index.html"
 _LIST = ".matterzoo-site"  # names the files of a site, so that the next one removes its own alone
-_ASSETS = ("site.css", "site.js")
 
 
 def write_site(
@@ -48,9 +48,8 @@ def write_site(
         written.write(f"{name}.parquet", functools.partial(pq.write_table, table))
     for name, script in ({} if prompt is None else prompt.files).items():
         written.write(f"assets/prompt/{name}", functools.partial(_write_bytes, script))
-    for asset in _ASSETS:
-        written.write_text(f"assets/{asset}", (ASSETS / asset).read_text())
-    written.write_text("assets/vega.js", vega_script())
+    for name, content in _assets().items():
+        written.write_text(f"assets/{name}", content)
     for path, content in _json_files(results, figures):
         written.write_text(path, content)
     rendered = dict(pages)
@@ -62,10 +61,18 @@ def write_site(
 
 def vega_script() -> str:
     """Return Vega-Embed as a script: a page that is opened from disk loads no module."""
-    import vl_convert
+    return f"(() => {{{assets.vega_script()}}})();"
 
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its default is Vega-Embed
-    return f"(() => {{{bundle}}})();"
+
+def _assets() -> dict[str, str]:
+    """Return scripts and style of the pages by the names of their files."""
+    return {
+        "site.css": assets.STYLE + (ASSETS / "site.css").read_text(encoding="utf-8"),
+        "site.js": (ASSETS / "site.js").read_text(encoding="utf-8"),
+        "tables.js": assets.tables_script(),
+        "figures.js": assets.figures_script(),
+        "vega.js": vega_script(),
+    }
 
 
 class _Written:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from query.assets import structure_html
 from query.figures.drawing.labels import format_number
 from query.report.page import GENERATOR
 from query.site import addresses
@@ -107,6 +108,7 @@ def _environment(results: Results, title: str) -> Environment:
         "results": results,
         "kinds": _KINDS,
         "generator": GENERATOR,
+        "structure_html": structure_html(),
         "version": version("matterzoo"),
         "model_page": addresses.model_page,
         "family_page": addresses.family_page,

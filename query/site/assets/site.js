@@ -1,38 +1,5 @@
-// Tables that sort, a search over rows, and figures. The pages say all they have to say without.
-
-function valueOf(row, number) {
-  const cell = row.cells[number];
-  const text = cell.dataset.sort ?? cell.textContent.trim();
-  return text === "" ? null : Number.isNaN(Number(text)) ? text : Number(text);
-}
-
-function compare(a, b) {
-  if (a === null || b === null) return (a === null) - (b === null); // what is empty comes last
-  return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
-}
-
-function sortBy(heading, number) {
-  const table = heading.closest("table");
-  const body = table.tBodies[0];
-  const falls = heading.getAttribute("aria-sort") === "ascending";
-  const rows = [...body.rows].map((row) => [valueOf(row, number), row]);
-  rows.sort(([a], [b]) => (falls && a !== null && b !== null ? compare(b, a) : compare(a, b)));
-  body.append(...rows.map(([, row]) => row));
-  for (const each of table.querySelectorAll("th")) each.removeAttribute("aria-sort");
-  heading.setAttribute("aria-sort", falls ? "descending" : "ascending");
-}
-
-for (const heading of document.querySelectorAll("th")) {
-  if (heading.textContent.trim() === "") continue;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.append(...heading.childNodes);
-  heading.append(button);
-  const number = [...heading.parentNode.children].indexOf(heading);
-  const below = heading.closest("table").tBodies[0].rows[0]?.cells[number];
-  heading.classList.toggle("number", below?.classList.contains("number") ?? false);
-  button.addEventListener("click", () => sortBy(heading, number));
-}
+// A search over rows, and figures, which are drawn when they come near the window. The pages say all
+// they have to say without.
 
 for (const input of document.querySelectorAll("input[data-filters]")) {
   const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
@@ -47,11 +14,28 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
   });
 }
 
+/** Draw a figure in the colors of the page, which has its title and notes itself. */
+function drawFigure(figure) {
+  const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+  delete spec.config;
+  delete spec.title;
+  return fill(figure.querySelector(".canvas"), spec);
+}
+
 window.addEventListener("load", () => {
-  for (const figure of document.querySelectorAll(".figure")) {
-    const spec = JSON.parse(figure.querySelector("script").textContent);
-    window.vegaEmbed(figure.querySelector(".chart"), spec, { actions: { export: true, source: false, editor: false } });
-  }
+  const figures = [...document.querySelectorAll(".figure")];
+  if (figures.length === 0) return;
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (isIntersecting && isStale(target.querySelector(".canvas"))) drawFigure(target);
+    }
+  }, { rootMargin: "300px" });
+  for (const figure of figures) near.observe(figure);
+  const redraw = (all) => {
+    for (const place of drawn.keys()) if (all || isStale(place)) drawFigure(place.closest(".figure"));
+  };
+  dark.addEventListener("change", () => redraw(true));
+  addEventListener("resize", () => redraw(false));
 });
 
 for (const note of document.querySelectorAll("[data-needs-host]")) note.hidden = location.protocol !== "file:";
