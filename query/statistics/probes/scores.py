@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from query.statistics.rank_correlation import average_ranks
+
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
@@ -150,13 +152,11 @@ def score_columns(labels: Floats, predicted: Floats, means: Floats, judged: Judg
             found: Floats = np.where(spread > 0, 1 - squares / spread, np.nan)
         return found
     higher, pairs = np.zeros(labels.shape[1]), np.zeros(labels.shape[1])
-    from scipy.stats import rankdata  # slow to import, and other questions need not wait for it
-
     for fold in np.unique(judged.folds):
         inside = judged.folds == fold
         ones = labels[inside] > 0.5
         count = ones.sum(axis=0)
-        ranks = rankdata(predicted[inside], axis=0)
+        ranks = average_ranks(predicted[inside].T).T
         higher += (ranks * ones).sum(axis=0) - count * (count + 1) / 2
         pairs += count * (len(ones) - count)
     with np.errstate(invalid="ignore", divide="ignore"):

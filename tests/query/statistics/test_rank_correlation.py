@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
-from query.statistics.rank_correlation import spearman, spearman_interval
+from query.statistics.rank_correlation import average_ranks, spearman, spearman_interval
+
+
+def test_ranks_are_scipys() -> None:
+    values = np.random.default_rng(0).integers(0, 5, (40, 7)).astype(float)
+    assert np.array_equal(average_ranks(values), rankdata(values, axis=-1))
+    assert np.array_equal(average_ranks(values[:, 0]), rankdata(values[:, 0]))
+    assert average_ranks(np.empty(0)).shape == (0,)
 
 
 @pytest.mark.parametrize("n", [5, 30])
