@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from query.figures.drawing.theme import make_config
 from query.structures import MOST
+from zoo.files import write_atomically
+from zoo.places import user_cache
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "shared.css").read_text(encoding="utf-8")
 
 
 def vega_script() -> str:
-    """Return Vega with its embedding, a module that makes `vegaEmbed` global."""
+    """Return Vega with its embedding, a module that makes `vegaEmbed` global.
+
+    To put it together takes 3 s, so it is kept among the user's caches, per version of its maker.
+    """
+    kept = user_cache() / "scripts" / f"vega-{version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError):
+        return kept.read_text(encoding="utf-8")
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # no default in its stub
     # A script in a page would end there, and the rest would be text.
-    return bundle.replace("</script", "<\\/script")
+    made = bundle.replace("</script", "<\\/script")
+    # A cache that cannot be written costs time and nothing else.
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, made, durable=False)
+    return made
 
 
 def figures_script() -> str:
