@@ -48,6 +48,7 @@ BLUR = 2.0
 SPREAD = 2.0
 FEW = 8  # rows, which nearly always show that not all vectors are the same
 SOME = 1024  # rows, which show in which direction all of them spread
+LINES = 8  # directions of the largest spread, along which most pairs are seen to be apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,10 @@ def group_close(x: Tensor, reach: NDArray[np.float64]) -> NDArray[np.int64]:
         The first member of the group of each vector, (n,).
     """
     table = x.numpy()
-    return _group(table, np.arange(len(x)), _places(table), reach)
+    some = table[:: max(1, len(table) // SOME)]
+    _, _, directions = np.linalg.svd(some - some.mean(axis=0), full_matrices=False)
+    places = np.column_stack([table @ directions[:LINES].T, _places(table)])
+    return _group(table, np.arange(len(x)), places, reach)
 
 
 def _group(
@@ -195,8 +199,7 @@ def _group(
     """Return the first member of the group of each of some rows, (m,), of their numbers."""
     group = np.arange(len(rows))
     order = np.argsort(places[:, 0])
-    along, aside = places[order].T.copy()
-    kernels.group_close(table, rows, order, along, aside, reach, group)
+    kernels.group_close(table, rows, order, places[order].T.copy(), reach[order], group)
     return group
 
 

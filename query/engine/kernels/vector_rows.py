@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from query.engine.kernels.compiled import compiled, summing
+from query.engine.kernels.compiled import compiled, inlined, summing
 
 
 @summing
@@ -142,30 +142,40 @@ def mark_close(along, aside, reach, close):
         close[a] = found
 
 
+@inlined
+def _is_apart(places, a, b, limit):
+    """Return whether two rows are further apart than a limit along any line but the first."""
+    line = 1
+    while line < places.shape[0] and abs(places[line, b] - places[line, a]) <= limit:
+        line += 1
+    return line < places.shape[0]
+
+
 @compiled
-def group_close(x, rows, order, along, aside, reach, group):
+def group_close(x, rows, order, places, reach, group):
     """Group rows that are no further apart than both of their reaches together.
 
     Args:
         x: The vectors, (n, d) float64.
         rows: The rows that are considered, (m,).
-        order: The numbers 0 … m − 1 in the order of `along`, (m,).
-        along: Where the rows lie on a line of unit length, ascending, (m,).
-        aside: Where they lie on another such line, in the same order, (m,).
-        reach: The reach of each row, (m,) float64.
+        order: The numbers 0 … m − 1 in the order of the first line, (m,).
+        places: Where the rows lie on lines of unit length, in this order, (lines, m);
+            ascending on the first.
+        reach: The reach of each row, in this order, (m,) float64.
         group: Receives the first member of the group of each row, (m,) int64; at first 0 … m − 1.
     """
     count, width = len(rows), x.shape[1]
+    along = places[0]
     most = reach.max()
     for a in range(count):
         i = order[a]
         for b in range(a + 1, count):
-            if along[b] - along[a] > reach[i] + most:
+            if along[b] - along[a] > reach[a] + most:
                 break
-            j = order[b]
-            limit = reach[i] + reach[j]
-            if abs(aside[b] - aside[a]) > limit:
+            limit = reach[a] + reach[b]
+            if _is_apart(places, a, b, limit):
                 continue
+            j = order[b]
             one, other = _root(group, i), _root(group, j)
             if one == other:
                 continue
