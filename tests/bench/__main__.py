@@ -49,7 +49,7 @@ BENCHES: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = 
     "ingest": (lambda options: ingest.overhead(), "ingest against a plain loop over the model"),
     "page": (
         lambda options: page.run(),
-        "the report and its page against their limits; needs Chromium",
+        "the report and the site against their limits; needs Chromium, for the site npm's registry",
     ),
 }
 NAMED: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], str]] = {

@@ -1,4 +1,4 @@
-"""The report of 60 models on two datasets: its time, its page's size, how soon it is shown."""
+"""The report and the site of 60 models on two datasets: time, size, and how soon they show."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
+import duckdb
 from playwright.sync_api import sync_playwright
 
 import query
 from query.report import report
+from query.site import Sources, site
+from query.site.addresses import pair_page
 from tests.bench.report import Row
 from tests.query.figures.conftest import DATASETS, LARGE, SMALL, make_store
+from zoo.weights.npm import read_npm_package
 
 SYSTEMS = 300
-SECONDS, OPENING, MEGABYTES = 45.0, 1.5, 8.0  # the limits
+SECONDS, OPENING, MEGABYTES = 45.0, 1.5, 8.0  # the limits of the report
+SITE_SECONDS, SITE_MEGABYTES, PAIR, FIRST_RESULT = 180.0, 60.0, 0.5, 3.0  # and of the site
 
 
 def run() -> Iterator[Row]:
@@ -25,18 +35,52 @@ def run() -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             store = make_store(Path(folder) / "matter.duckdb", families, SYSTEMS)
             what = f"{sum(families.values())} models and twins × {SYSTEMS} × {len(DATASETS)}"
-            start = time.perf_counter()
             with query.connect(store) as connection:
-                page = report(connection, DATASETS, Path(folder) / "report")
-            yield Row(f"report, {what} / limit", time.perf_counter() - start, SECONDS, "s", 1.0)
-            yield Row(
-                f"its page / limit, {what}", page.stat().st_size / 2**20, MEGABYTES, "MB", 1.0
-            )
-            yield Row(f"opening it / limit, {what}", _opening(page), OPENING, "s", 1.0)
+                yield from _report(connection, Path(folder) / "report", what)
+                yield from _site(connection, Path(folder) / "site", what)
 
 
-def _opening(page: Path) -> float:
-    """Return the seconds until the first figure is drawn, in a browser that runs already."""
+def _report(connection: duckdb.DuckDBPyConnection, folder: Path, what: str) -> Iterator[Row]:
+    start = time.perf_counter()
+    page = report(connection, DATASETS, folder)
+    yield Row(f"report, {what} / limit", time.perf_counter() - start, SECONDS, "s", 1.0)
+    yield Row(f"its page / limit, {what}", page.stat().st_size / 2**20, MEGABYTES, "MB", 1.0)
+    yield Row(
+        f"opening it / limit, {what}", _opening(page.as_uri(), "svg.marks"), OPENING, "s", 1.0
+    )
+
+
+def _site(connection: duckdb.DuckDBPyConnection, folder: Path, what: str) -> Iterator[Row]:
+    sources = Sources.read(read_npm_package, lambda model_id, row, dataset, license: None)
+    start = time.perf_counter()
+    site(connection, DATASETS, folder, sources=sources)
+    yield Row(f"site, {what} / limit", time.perf_counter() - start, SITE_SECONDS, "s", 1.0)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    yield Row(f"its files / limit, {what}", size / 1e6, SITE_MEGABYTES, "MB", 1.0)
+    with _hosted(folder) as address:
+        pair = f"{address}/{pair_page('alpha-0', 'beta-1')}"
+        yield Row(f"a pair's page / limit, {what}", _opening(pair, "table td"), PAIR, "s", 1.0)
+        first = _opening(f"{address}/sql.html", "#answer td")
+        yield Row(f"its prompt's first result / limit, {what}", first, FIRST_RESULT, "s", 1.0)
+
+
+@contextmanager
+def _hosted(folder: Path) -> Iterator[str]:
+    """Yield the address of a folder on a static host on loopback."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def _opening(address: str, awaited: str) -> float:
+    """Return the seconds until a page shows something, in a browser that runs already."""
     chromium = (
         shutil.which("chromium")
         or shutil.which("chromium-browser")
@@ -47,8 +91,8 @@ def _opening(page: Path) -> float:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         tab = browser.new_page()
         start = time.perf_counter()
-        tab.goto(page.as_uri())
-        tab.locator("svg.marks").first.wait_for()
+        tab.goto(address, wait_until="commit")
+        tab.locator(awaited).first.wait_for()
         taken = time.perf_counter() - start
         browser.close()
     return taken
