@@ -118,10 +118,15 @@ def read_results(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str])
         "failures": failures,
     }
     cards = {row["model_id"]: row for row in _table(connection, _CARDS, ids).to_pylist()}
+    described = {
+        row["model_id"]: _described(row, cards[row["model_id"]]) for row in models.to_pylist()
+    }
+    citations = pa.array([model["citation"] for model in described.values()], pa.string())
+    tables["models"] = models.append_column("citation", citations)
     return Results(
         tables,
         tables["datasets"].to_pylist(),
-        {row["model_id"]: _described(row, cards[row["model_id"]]) for row in models.to_pylist()},
+        described,
         {
             (row["dataset"], row["metric"], (row["model_a"], row["model_b"])): row
             for row in tables["alignments"].to_pylist()

@@ -92,6 +92,7 @@ def test_numbers_are_those_of_sql(folder: Path, store_path: Path) -> None:  # no
     assert f'data-sort="{row["value"]}"' in page.read_text()
     table = pq.read_table(folder / "results" / "alignments.parquet").to_pylist()
     assert row["value"] in [r["value"] for r in table if r["model_a"] == "alpha-0"]
+    assert {"doi", "citation"} <= {*pq.read_schema(folder / "results" / "models.parquet").names}
 
 
 def test_the_tree_has_the_distances_of_profiles(folder: Path) -> None:
