@@ -166,7 +166,7 @@ install: .venv/installed  ## set up the host environment in .venv (about 2.4 GB)
 	    --constraints requirements.lock --editable '.[test]'
 	@touch $@
 
-account: demo  ## embed what the accounts in docs are about, and compare their numbers (half an hour more)
+account: demo  ## embed what the accounts in docs are about, and compare their numbers (three quarters of an hour more)
 	@$(PY) -m tests.query.embed_accounts
 	@$(PY) -m pytest tests/query/test_account.py
 

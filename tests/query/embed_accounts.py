@@ -19,6 +19,11 @@ POTENTIALS = (
 TEXTS = "minilm-atoms,minilm-formula"
 PROTEINS = "unirep-64,unirep-256,unirep-1900,proteinmpnn,ligandmpnn"
 MOLECULES = "minimol,minilm-smiles,chgnet-0.3.0,sevennet-0"
+DRUGS = (
+    f"{MOLECULES},admet-ai-classification,admet-ai-regression,aimnet2-wb97m-d3-0,"
+    "aimnet2-wb97m-d3-1,ani-2xt"
+)
+PEPTIDES = "unirep-64,unirep-256,sapiens-heavy,sapiens-light"
 # The models of each dataset.
 MODELS = {
     "aflow": f"{CONTROLS},{with_twins(POTENTIALS)},{with_twins(TEXTS)},composition,soap",
@@ -27,6 +32,8 @@ MODELS = {
     "prototypes": f"{CONTROLS},{POTENTIALS}",
     "nci": f"{CONTROLS},{POTENTIALS},{with_twins(MOLECULES)}",
     "proteins": f"{CONTROLS},{with_twins(PROTEINS)}",
+    "b3db": f"{CONTROLS},{with_twins(DRUGS)},composition,morgan",
+    "peptides": f"{CONTROLS},{with_twins(PEPTIDES)}",
 }
 # Of these models all layers, by dataset and representations: one pass gives the default one, too.
 POOLED = "last_hidden,last_hidden:sum,last_hidden:std,layers"
@@ -43,7 +50,8 @@ LAYERED = {
     },
 }
 NODES = {"aflow": "chgnet-0.3.0,sevennet-0"}  # and of these the vectors of atoms
-SAMPLED = {"prototypes": 300, "nci": 300}  # systems of a larger dataset
+# Systems of a larger dataset.
+SAMPLED = {"prototypes": 300, "nci": 300, "b3db": 500, "peptides": 1000}
 
 
 def main(datasets: list[str]) -> int:

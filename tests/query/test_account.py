@@ -12,7 +12,9 @@ import query
 from tests.documents import ROOT, assert_prints, sql_blocks
 from tests.query.embed_accounts import LAYERED, MODELS, NODES
 
-ACCOUNTS = [ROOT / "docs" / name for name in ("account.md", "modalities.md", "inside.md")]
+ACCOUNTS = [
+    ROOT / "docs" / name for name in ("account.md", "modalities.md", "inside.md", "worth.md")
+]
 SHOWN = [*ACCOUNTS, ROOT / "query" / "README.md"]
 BLOCKS = [block for document in SHOWN for block in sql_blocks(document)]
 STORE = Path(os.environ.get("MATTERZOO_STORE") or ROOT / "matter.duckdb")
@@ -79,6 +81,6 @@ def test_its_numbers_are_what_its_sql_gives(
     if missing:
         pytest.skip(
             f"needs all models of {', '.join(dict.fromkeys(missing))} in {STORE.name}: "
-            "run `make account`, which takes about half an hour"
+            "run `make account`, which takes about three quarters of an hour"
         )
     assert_prints(STORE, sql, printed)
