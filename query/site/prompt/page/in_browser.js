@@ -2,14 +2,13 @@
 // fetched from elsewhere: DuckDB's own reader of Parquet would be, so hyparquet reads the files.
 
 import { AsyncDuckDB, VoidLogger } from "./duckdb/duckdb-browser.js";
-import { parquetMetadata } from "./hyparquet/metadata.js";
-import { parquetRead } from "./hyparquet/read.js";
 import { begin } from "./prompt.js";
 
 const MOST_ROWS = 10_000;
 const { Arrow } = window;
+const database = open(); // at once: nothing takes longer
+const hyparquet = Promise.all([import("./hyparquet/metadata.js"), import("./hyparquet/read.js")]);
 const catalog = JSON.parse(document.getElementById("catalog").textContent);
-const here = (path) => new URL(path, import.meta.url).href;
 const tables = new Map(); // by name, a promise that is kept once the table is there
 
 // ---- from Parquet to DuckDB
@@ -79,10 +78,15 @@ function dataOf(values, type) {
   return Arrow.makeData({ type, ...has, data: type.ArrayType.from(values, (value) => value ?? zero) });
 }
 
+function here(path) {
+  return new URL(path, import.meta.url).href;
+}
+
 async function readTable(path) {
   const response = await fetch(here(`../../${path}`));
   if (!response.ok) throw new Error(`${path} could not be read: the server answered ${response.status}`);
   const file = await response.arrayBuffer();
+  const [{ parquetMetadata }, { parquetRead }] = await hyparquet;
   const metadata = parquetMetadata(file);
   const columns = {};
   await parquetRead({
@@ -97,7 +101,7 @@ async function readTable(path) {
 }
 
 async function load(name) {
-  const [{ connection }, ...parts] = await Promise.all([database, ...catalog.tables[name].map(readTable)]);
+  const [connection, ...parts] = await Promise.all([database, ...catalog.tables[name].map(readTable)]);
   for (const [i, part] of parts.entries()) {
     await connection.insertArrowTable(part, { name, create: i === 0 });
   }
@@ -119,18 +123,20 @@ async function require(sql, tell) {
 async function open() {
   const worker = new Worker(here("duckdb/duckdb-browser-eh.worker.js"));
   const duckdb = new AsyncDuckDB(new VoidLogger(), worker);
-  const [macros] = await Promise.all([
-    fetch(here("macros.sql")).then((response) => response.text()),
-    duckdb.instantiate(here("duckdb/duckdb-eh.wasm")),
-  ]);
+  await duckdb.instantiate(here("duckdb/duckdb-eh.wasm"));
   await duckdb.open({ query: { castDecimalToDouble: true, castTimestampToDate: true } });
   const connection = await duckdb.connect();
   // Extensions would come from a server of DuckDB's.
   await connection.query("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false");
-  await connection.query(macros);
-  return { connection };
+  return connection;
 }
-const database = open();
+
+/** Define the macros, once; the first statement has none of them. */
+async function defineMacros() {
+  const macros = await (await fetch(here("macros.sql"))).text();
+  await (await database).query(macros);
+}
+let macros = null;
 
 // ---- from DuckDB to the prompt
 
@@ -154,7 +160,8 @@ function plain(value) {
 async function ask(sql, tell) {
   const start = performance.now();
   await require(sql, tell);
-  const { connection } = await database;
+  if (sql !== catalog.examples[0].sql) await (macros ??= defineMacros());
+  const connection = await database;
   tell("running …");
   const found = await connection.query(sql);
   const rows = [];
@@ -174,4 +181,4 @@ async function ask(sql, tell) {
   };
 }
 
-begin(ask, catalog.examples);
+begin(ask, catalog.examples, here("../vega.js"));

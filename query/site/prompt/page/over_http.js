@@ -21,4 +21,4 @@ if (about.pages) {
   link.textContent = "Its report";
   document.getElementById("about").append(" ", link);
 }
-begin(ask, about.examples);
+begin(ask, about.examples, "vega.js");

@@ -9,6 +9,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 let answer = null; // asks a statement; set by `begin`
 let result = null; // of the last statement: columns and rows, as they were answered
 let chart = null; // what Vega-Embed made of it, if it is shown
+let vega = null; // where Vega-Embed is; it is loaded after the first result
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -100,7 +101,8 @@ async function drawChart() {
   at("chart").hidden = spec === null;
   if (spec === null) return;
   const ink = getComputedStyle(document.body).color;
-  const labels = { labelColor: ink, titleColor: ink };
+  const line = getComputedStyle(document.body).getPropertyValue("--line");
+  const labels = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line };
   const config = { axis: labels, legend: { ...labels, orient: "bottom" }, background: "transparent", view: { stroke: null } };
   // Neither code nor styles from texts: the page's policy forbids both.
   chart = await window.vegaEmbed(at("chart"), spec, {
@@ -109,9 +111,17 @@ async function drawChart() {
   });
 }
 
+function loadVega() {
+  const script = element("script", undefined, { src: vega });
+  script.addEventListener("load", offer);
+  document.head.append(script);
+  vega = null;
+}
+
 /** Offer what can be done with the result: a chart if its columns allow one. */
 function offer() {
   at("save").disabled = false;
+  if (vega !== null) loadVega();
   const drawable = window.vegaEmbed !== undefined && chartOf(result) !== null;
   at("charted").disabled = !drawable;
   at("charted").parentElement.title = drawable ? "" : "a chart needs two rows and a column of numbers";
@@ -149,9 +159,11 @@ function save() {
  * @param {(sql: string, tell: (text: string) => void) => Promise<object>} ask Returns columns (name and
  *   type), rows (lists), is_cut and seconds, or throws an Error; `tell` says what it waits for.
  * @param {{question: string, sql: string}[]} examples What can be clicked; the first is run at once.
+ * @param {string} script The address of Vega-Embed.
  */
-export function begin(ask, examples) {
+export function begin(ask, examples, script) {
   answer = ask;
+  vega = script;
   at("ask").addEventListener("submit", run);
   at("save").addEventListener("click", save);
   at("charted").addEventListener("change", drawChart);
