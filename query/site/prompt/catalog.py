@@ -98,7 +98,8 @@ def _about_vectors(tables: Mapping[str, pa.Table]) -> str:
     if not shared:
         return "No license lets this site have vectors; table vector_sets has the reasons."
     left = len(sets) - len(shared)
-    without = f"; {left} more are left out because of a license, as table vector_sets says"
+    are = "is" if left == 1 else "are"
+    without = f"; {left} more {are} left out because of a license, as table vector_sets says"
     return (
         f"Table vectors has {len(shared)} sets, each of one model on one dataset"
         f"{without if left else ''}. They are of at most {max(row['systems'] for row in shared)} "

@@ -20,6 +20,8 @@ from playwright.sync_api import Browser
 
 import query
 from ingest.share.permission import why_not_shared
+from matterzoo import _parse
+from query.commands.ask import _prompt_sources
 from query.metrics import cka, mutual_knn
 from query.site import Sources, site
 from query.site.addresses import pair_page, slug
@@ -150,6 +152,16 @@ def test_pages_sort_filter_and_draw(browser: Browser, folder: Path) -> None:  # 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
     page.close()
+
+
+def test_without_a_network_a_site_has_no_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("npm_config_registry", "https://registry.invalid")
+    options = _parse(["site", "aflow"])
+    assert _prompt_sources(options) is None
+    assert "the site gets no SQL prompt: no network: registry.invalid" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ function choose(described, rows) {
   const names = described.filter((column) => column.isName && column.count > 1);
   const texts = labels(names, rows);
   if (texts !== null) {
-    const bars = named({ field: "label", title: null }, { sort: null, axis: { labelLimit: 320 } });
+    const bars = named({ field: "label", title: null }, { sort: null, axis: { labelLimit: Math.min(320, innerWidth * 0.4) } });
     return { mark: "bar", label: texts, encoding: { y: bars, x: quantity(x, { scale: { zero: true, nice: false } }) } };
   }
   const group = grouped(names.find((column) => column.count <= MOST_COLORS));
