@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from query.figures.drawing.chart import inline, tooltips
+from query.figures.drawing.chart import inline, layered, tooltips
 from query.figures.drawing.looks import COLORS
 from query.figures.drawing.questions import Row
 from zoo.encoder import SYMBOLS
@@ -77,7 +77,7 @@ def draw_table(rows: Sequence[Row], look: Look) -> alt.LayerChart:
     scale = alt.Scale(scheme="cividis", domain=[0, 1], clamp=True, reverse=look.reverse)
     bar = alt.Legend(orient="bottom", gradientLength=220, gradientThickness=12)
     light = f"(datum.value > 0.5) != {str(look.reverse).lower()}"
-    inks = alt.when(light).then(alt.value("black")).otherwise(alt.value("white"))
+    inks = alt.ColorValue("white", condition=[{"test": light, "value": "black"}])
     at = _at(last)
     known = [row for row in placed if row["value"] is not None]
     columns = list(dict.fromkeys(["kind", "value", "written", "count", *look.titles, *_PLACE]))
@@ -87,7 +87,7 @@ def draw_table(rows: Sequence[Row], look: Look) -> alt.LayerChart:
     frames = alt.Chart(inline(marked, ["kind", *_PLACE])).mark_rect(
         filled=False, stroke=_MARKED, strokeWidth=2, strokeDash=[3, 2]
     )
-    return alt.layer(
+    return layered(
         _write(others, "kind", _SYMBOL, 0).encode(**at),
         cells.mark_rect().encode(
             color=alt.Color("value:Q", title=look.title, scale=scale, legend=bar)
@@ -102,7 +102,9 @@ def draw_table(rows: Sequence[Row], look: Look) -> alt.LayerChart:
                 ("count", _COUNT, 0.34),
             )
         ),
-    ).properties(width=_CELL[0] * _GROUPS, height=_CELL[1] * last)
+        width=_CELL[0] * _GROUPS,
+        height=_CELL[1] * last,
+    )
 
 
 def _at(last: int) -> dict[str, alt.X | alt.Y]:
@@ -111,8 +113,8 @@ def _at(last: int) -> dict[str, alt.X | alt.Y]:
     def band(count: int) -> alt.Scale:
         return alt.Scale(domain=list(range(1, count + 1)), paddingInner=0.06, paddingOuter=0)
 
-    x = alt.X("group", type="ordinal", axis=None, scale=band(_GROUPS))
-    return {"x": x, "y": alt.Y("line", type="ordinal", axis=None, scale=band(last))}
+    x = alt.X(field="group", type="ordinal", axis=None, scale=band(_GROUPS))
+    return {"x": x, "y": alt.Y(field="line", type="ordinal", axis=None, scale=band(last))}
 
 
 def _undefined(rows: Sequence[Row], look: Look, last: int) -> list[alt.Chart]:
@@ -145,4 +147,4 @@ def _write(
         fontWeight="bold" if column == "kind" and down else "normal",
         dy=alt.ExprRef(f"width / {_GROUPS} * {down}"),
     )
-    return texts.encode(text=alt.Text(column, type="nominal"))
+    return texts.encode(text=alt.Text(field=column, type="nominal"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import finish, inline, tooltips
+from query.figures.drawing.chart import finish, inline, layered, tooltips
 from query.figures.drawing.labels import direction_label, metric_label, sample_label
 from query.figures.drawing.looks import COLORS
 from query.figures.drawing.periodic_table import Look, draw_table
@@ -172,15 +172,17 @@ def _draw_lines(rows: Sequence[Row], metric: str, by: str | None) -> alt.LayerCh
         size=60, stroke=COLORS[0], opacity=1
     )
     words = alt.Chart(inline(named[len(known) :], ["name", *_undefined(by)]))
-    return alt.layer(
+    return layered(
         words.mark_text(style="soft", align="left", text="undefined").encode(
-            x=alt.value(6), y=y, tooltip=tooltips(_undefined(by))
+            x=alt.XValue(6), y=y, tooltip=tooltips(_undefined(by))
         ),
         alt.Chart(inline(chance, ("name", "value", "high")))
         .mark_rule(style="line", strokeWidth=6, opacity=0.5)
         .encode(x=x, x2="high:Q", y=y),
         points.encode(x=x, y=y, fill=fill, tooltip=tooltips(_titles(by))),
-    ).properties(width=460, height=alt.Step(_ROW))
+        width=460,
+        height=alt.Step(_ROW),
+    )
 
 
 def _of(values: dict[str, str]) -> alt.Scale:

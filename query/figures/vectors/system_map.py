@@ -214,8 +214,8 @@ def _name_models(rows: Sequence[Row]) -> alt.Chart:
         shares = [row["explained_x"], row["explained_y"]]
         much = "" if None in shares else ": {:.0%} and {:.0%} of the variance".format(*shares)
         words[row["model_id"]] = {"model_id": row["model_id"], "text": row["model_id"] + much}
-    marks = alt.Chart(alt.InlineData(values=list(words.values()))).mark_text(
+    marks = alt.Chart({"values": list(words.values())}).mark_text(
         style="ink", align="left", fontSize=11, baseline="bottom", clip=False
     )
     chosen = marks.transform_filter("datum.model_id === seen_by")
-    return chosen.encode(text="text:N", x=alt.value(0), y=alt.value(-4))
+    return chosen.encode(text="text:N", x=alt.XValue(0), y=alt.YValue(-4))
