@@ -100,6 +100,7 @@ async function readTable(path) {
   return new Arrow.Table(columns);
 }
 
+/** Put a table into DuckDB. What could not be read is tried again when it is next asked for. */
 async function load(name) {
   const [connection, ...parts] = await Promise.all([database, ...catalog.tables[name].map(readTable)]);
   for (const [i, part] of parts.entries()) {
@@ -113,7 +114,10 @@ async function require(sql, tell) {
   const all = Object.keys(catalog.tables);
   const named = all.filter((name) => words.has(name));
   const wanted = named.length ? named : all.filter((name) => name !== "vectors");
-  for (const name of wanted) if (!tables.has(name)) tables.set(name, load(name));
+  for (const name of wanted) {
+    if (!tables.has(name)) tables.set(name, load(name));
+    tables.get(name).catch(() => tables.delete(name));
+  }
   tell(`loading ${wanted.join(", ")} …`);
   await Promise.all(wanted.map((name) => tables.get(name)));
 }
