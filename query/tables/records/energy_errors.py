@@ -15,7 +15,7 @@ from query.statistics import composition
 from query.statistics.composition import Composition
 from query.statistics.rank_correlation import spearman_coefficient
 from query.tables.shared.declare import TableFunction
-from query.tables.shared.energies import PARAMETERS, Predictions, compare_predictions
+from query.tables.shared.energies import PARAMETERS, Fit, Predictions, compare_predictions
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, select
 
@@ -43,15 +43,10 @@ class _Errors:
     raw_mae: Annotated[float | None, "mean absolute difference of the energies as they are, in eV"]
     n: Annotated[int, "systems that are compared"]
     absorbed: Annotated[int, "other systems, of which the fit takes all"]
-    n_elements: Annotated[int, "elements, and so constants, of the fit"]
-    rank: Annotated[int, "constants that the systems determine"]
-    dataset: Annotated[str, "the dataset"]
-    property: Annotated[str, "the property of the labels"]
-    source: Annotated[str, "who made the labels"]
 
 
 @dataclass(frozen=True)
-class Row(Notes, _Errors):
+class Row(Notes, Fit, _Errors):
     """The errors of a model, and what to know before they are believed."""
 
 

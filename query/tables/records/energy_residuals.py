@@ -11,7 +11,7 @@ import numpy as np
 
 from query.reading.selection import find_dataset
 from query.tables.shared.declare import TableFunction
-from query.tables.shared.energies import PARAMETERS, Predictions, compare_predictions
+from query.tables.shared.energies import PARAMETERS, Fit, Predictions, compare_predictions
 from query.tables.shared.selecting import Names, select
 
 _ABSORBED = (
@@ -26,7 +26,7 @@ _RESIDUALS = (
 
 
 @dataclass(frozen=True)
-class Row:
+class _System:
     """A system that has a label and a prediction of a model; total energies, in eV."""
 
     model_id: Annotated[str, "the model"]
@@ -41,11 +41,12 @@ class Row:
     n_atoms: Annotated[int, "atoms of the system"]
     leverage: Annotated[float, "the part of its energy that the fit takes, 0 to 1"]
     n: Annotated[int, "systems of this model that the fit leaves anything of"]
-    n_elements: Annotated[int, "elements, and so constants, of the fit"]
-    rank: Annotated[int, "constants that the systems determine"]
-    dataset: Annotated[str, "the dataset"]
-    property: Annotated[str, "the property of the labels"]
-    source: Annotated[str, "who made the labels"]
+
+
+@dataclass(frozen=True)
+class Row(Fit, _System):
+    """A system, how the composition was fitted, and why nothing may be left."""
+
     reason: Annotated[str | None, "why there are no residuals"]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import numpy as np
@@ -55,6 +55,17 @@ _PREDICTIONS = f"""
 
 _Places = NDArray[np.int64]
 _NONE: tuple[_Places, Floats] = (np.empty(0, dtype=np.int64), np.empty(0))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The columns of a fit of the composition, and of the labels beside it."""
+
+    n_elements: Annotated[int, "elements, and so constants, of the fit"]
+    rank: Annotated[int, "constants that the systems determine"]
+    dataset: Annotated[str, "the dataset"]
+    property: Annotated[str, "the property of the labels"]
+    source: Annotated[str, "who made the labels"]
 
 
 @dataclass(frozen=True)

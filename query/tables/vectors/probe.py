@@ -48,23 +48,23 @@ from query.tables.shared.probes.question import (
     ask,
     datasets_asked,
 )
+from query.tables.shared.probes.rows import LabelScore, Splits
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, select
 
 
 @dataclass(frozen=True)
-class _Score:
-    """How well a label can be read from the vectors of a model."""
+class _Model:
+    """The model whose vectors are probed."""
 
     model_id: Annotated[str, "the model or baseline; model#representation if not its default one"]
-    dataset: Annotated[str, "the dataset"]
-    property: Annotated[str, "the label"]
-    value: Annotated[float | None, "R², or AUC of a label of two values, in folds left out"]
-    low: Annotated[float | None, "lower end of its 95 % interval, from resampled groups"]
-    high: Annotated[float | None, "upper end of the interval"]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A probe beside shuffled labels and baselines."""
+
     p_value: Annotated[float | None, "how often shuffled labels are read as well"]
-    error: Annotated[float | None, "mean absolute error, or the share in the wrong class"]
-    unit: Annotated[str, "the unit of the error"]
     best_baseline: Annotated[str | None, "the baseline of the highest value on the same systems"]
     difference: Annotated[float | None, "value less that of the best baseline"]
     difference_low: Annotated[float | None, "lower end of the 95 % interval of the difference"]
@@ -72,19 +72,14 @@ class _Score:
     is_baseline: Annotated[bool, "whether other models are compared with it"]
     n: Annotated[int, "systems with a label and a vector"]
     n_shared: Annotated[int | None, "those of them that the best baseline has, too"]
-    n_groups: Annotated[int, "groups of systems, none of which is split"]
-    score: Annotated[str, "'r2' or 'auc'"]
     method: Annotated[str, "'ridge', 'logistic', 'knn', or 'mean' for the mean label"]
     null_mean: Annotated[float | None, "the mean of the value over shuffled labels"]
     dimension: Annotated[int | None, "elements of a vector"]
-    normalization: Annotated[str, "how vectors were normalized"]
-    groups: Annotated[str, "what the groups are"]
     folds: Annotated[int, "in how many parts the systems are split"]
-    source: Annotated[str, "who made the labels"]
 
 
 @dataclass(frozen=True)
-class Row(Notes, _Score):
+class Row(Notes, Splits, _Compared, LabelScore, _Model):
     """A probe of a model, and what to know before it is believed."""
 
 
@@ -231,31 +226,24 @@ class _Inquiry:
         n_groups = np.unique(question.groups[found.places]).size
         if judged is not None and found.method != MEAN:
             low, high = interval(judged.values_of(self._resampled), n_groups)
-        labels = question.labels
         null = found.null
         warnings = [text for text in (question.warning, found.warning) if text]
         return Row(
             model_id=found.name,
-            dataset=labels.selection.dataset,
-            property=labels.name,
             value=found.value,
             low=low,
             high=high,
             p_value=found.p_value,
             error=None if judged is None else judged.error(),
-            unit="1" if question.has_classes else labels.unit,
             **compare_with_best(found, baselines or (), self._resampled),
             is_baseline=baselines is None,
             n=found.places.size,
             n_groups=n_groups,
-            score="auc" if question.has_classes else "r2",
             method=found.method,
             null_mean=float(null.mean()) if null is not None and null.size else None,
             dimension=found.dimension,
-            normalization=question.normalization,
-            groups=question.grouped_by,
+            **question.columns(),
             folds=np.unique(question.folds).size,
-            source=labels.source,
             warning="; ".join(warnings) or None,
             reason=found.reason,
         )

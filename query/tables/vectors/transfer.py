@@ -35,6 +35,7 @@ from query.tables.shared.probes.question import (
     ask,
     datasets_asked,
 )
+from query.tables.shared.probes.rows import LabelScore, Splits
 from query.tables.shared.probes.shared_systems import SharedSystems
 from query.tables.shared.rows import Notes
 from query.tables.shared.selecting import Names, select
@@ -44,35 +45,29 @@ Tables = Mapping[Source, Floats]
 
 
 @dataclass(frozen=True)
-class _Score:
-    """How well a head predicts a label from vectors, mapped or not."""
+class _Head:
+    """The vectors, and the head that is applied to them."""
 
     vectors: Annotated[str, "the model whose vectors are used"]
     head: Annotated[str, "the model whose head it is"]
     map: Annotated[str, "'linear', 'orthogonal' or 'anchors'; 'none' if the head is its own"]
-    dataset: Annotated[str, "the dataset"]
-    property: Annotated[str, "the label"]
-    value: Annotated[float | None, "R², or AUC of a label of two values, in folds left out"]
-    low: Annotated[float | None, "lower end of its 95 % interval, from resampled groups"]
-    high: Annotated[float | None, "upper end of the interval"]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A head beside shuffled maps, and beside its own model."""
+
     p_value: Annotated[float | None, "how often a map of shuffled systems does as well"]
     null_mean: Annotated[float | None, "the mean of the value over such maps"]
     difference: Annotated[float | None, "value less that of the head on its own model"]
     difference_low: Annotated[float | None, "lower end of the 95 % interval of the difference"]
     difference_high: Annotated[float | None, "upper end of that interval"]
     mapped: Annotated[float | None, "share of the head's model's variance that the map explains"]
-    error: Annotated[float | None, "mean absolute error, or the share in the wrong class"]
-    unit: Annotated[str, "the unit of the error"]
     n: Annotated[int, "systems with a label and vectors of all models"]
-    n_groups: Annotated[int, "groups of systems, none of which is split"]
-    score: Annotated[str, "'r2' or 'auc'"]
-    groups: Annotated[str, "what the groups are"]
-    normalization: Annotated[str, "how vectors were normalized"]
-    source: Annotated[str, "who made the labels"]
 
 
 @dataclass(frozen=True)
-class Row(Notes, _Score):
+class Row(Notes, Splits, _Compared, LabelScore, _Head):
     """A head on vectors, and what to know before it is believed."""
 
 
@@ -224,22 +219,15 @@ class _Heads:
                 row["difference"] = (judged.value() or 0.0) - (own.value() or 0.0)
                 ends = difference_interval(judged, own, drawn)
                 row["difference_low"], row["difference_high"] = ends
-        labels = question.labels
         return Row(
             vectors=vectors.label,
             head=head.label,
             map=name,
-            dataset=labels.selection.dataset,
-            property=labels.name,
             value=None if judged is None else judged.value(),
             error=None if judged is None else judged.error(),
-            unit="1" if question.has_classes else labels.unit,
             n=self._shared.size,
             n_groups=np.unique(self._groups).size,
-            score="auc" if question.has_classes else "r2",
-            groups=question.grouped_by,
-            normalization=question.normalization,
-            source=labels.source,
+            **question.columns(),
             warning=question.warning,
             **row,
         )

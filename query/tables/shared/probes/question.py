@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -73,6 +74,18 @@ class Question:
     def has_classes(self) -> bool:
         """Whether the label has two values."""
         return self.labels.has_classes
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of rows that say what was asked."""
+        return {
+            "dataset": self.labels.selection.dataset,
+            "property": self.labels.name,
+            "unit": "1" if self.has_classes else self.labels.unit,
+            "score": "auc" if self.has_classes else "r2",
+            "groups": self.grouped_by,
+            "normalization": self.normalization,
+            "source": self.labels.source,
+        }
 
     def shuffled(self, places: Whole, count: int) -> Floats:
         """Return labels of some systems in random orders, (n, count).
