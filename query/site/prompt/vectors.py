@@ -16,7 +16,7 @@ from query.reading.selection import find_source
 from query.site.results import Results
 
 SYSTEMS = 300  # of a dataset at most: the macros hold all n² inner products of them
-MEGABYTES = 10.0  # of all vectors; more models or dimensions leave fewer systems
+MEGABYTES = 8.0  # of all vectors, so that 60 models fit 60 MB; with more of them systems are fewer
 _BYTES = 2  # per element
 _LARGEST = (
     14  # the power of two below which the largest element of a model is: float16 ends at 2^16
