@@ -120,20 +120,23 @@ class Answer:
         return rows
 
 
-# By the connection's id and the SQL; None where answers are not kept.
-_kept: ContextVar[dict[tuple[int, str], Answer] | None] = ContextVar("kept", default=None)
+Kept = dict[tuple[int, str], Answer]  # by the connection's id and the SQL
+_kept: ContextVar[Kept | None] = ContextVar("kept", default=None)  # None: answers are not kept
 
 
 @contextmanager
-def keep_answers() -> Iterator[None]:
+def keep_answers(kept: Kept | None = None) -> Iterator[None]:
     """Run no statement twice inside, for figures that show the same answer in several ways.
 
     The store must not change meanwhile, and connections must stay open.
 
+    Args:
+        kept: Answers that were kept before; others are added.
+
     Yields:
         Nothing.
     """
-    token = _kept.set({})
+    token = _kept.set({} if kept is None else kept)
     try:
         yield
     finally:

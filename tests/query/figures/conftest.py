@@ -8,15 +8,18 @@ their twins was learned.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
+from duckdb import DuckDBPyConnection as Connection
 from numpy.typing import NDArray
 
 import query
+from query.statements import Kept, keep_answers
 from schemas import store
 from schemas.views import write_views
 from tests.query.conftest import opened
@@ -31,6 +34,7 @@ LARGE = dict(
 )
 TRAINING = (["OC20"], ["OC20", "OC22"], ["PDB", "QM9", "ZINC", "S22"])
 Table = NDArray[np.float32]
+Lend = Callable[[], AbstractContextManager[Connection]]
 
 
 def model_names(families: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -148,17 +152,44 @@ def large_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
+@contextmanager
+def asked_once(path: Path) -> Iterator[Lend]:
+    """Open a store that no test changes, and run no statement twice for all tests together."""
+    kept: Kept = {}
+    with query.connect(path) as connection:
+
+        @contextmanager
+        def lend() -> Iterator[Connection]:
+            with keep_answers(kept):
+                yield connection
+            assert {number for number, _ in kept} <= {id(connection)}, "another store was asked"
+
+        yield lend
+
+
+@pytest.fixture(scope="session")
+def _small(small_path: Path) -> Iterator[Lend]:
+    with asked_once(small_path) as lend:
+        yield lend
+
+
+@pytest.fixture(scope="session")
+def _large(large_path: Path) -> Iterator[Lend]:
+    with asked_once(large_path) as lend:
+        yield lend
+
+
 @pytest.fixture
-def small(small_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def small(_small: Lend) -> Iterator[Connection]:
     """Two families of three models, two descriptors, controls; for reading only."""
-    with query.connect(small_path) as connection:
+    with _small() as connection:
         yield connection
 
 
 @pytest.fixture
-def large(large_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def large(_large: Lend) -> Iterator[Connection]:
     """60 models of twelve families, two descriptors, controls; for reading only."""
-    with query.connect(large_path) as connection:
+    with _large() as connection:
         yield connection
 
 
