@@ -3,6 +3,10 @@
 // map is the structure of the system under the cursor, or of the one that is chosen by name.
 const configs = "CONFIGS"; // of Vega-Lite: light and dark
 const MOST = 1.7; // how much wider than its natural size a panel may become
+const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
+const SMALLEST = 150; // px to which a panel shrinks
+const LETTER = 6.6; // px, as wide as a letter of a title is on average
+const NARROW = 620; // px of room, below which legends do not stand side by side
 const GROWN = 12; // px of room, below which a figure is not drawn again
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // by place: what Vega-Embed returned, and the room it was drawn for
@@ -24,9 +28,9 @@ function across(spec) {
 }
 
 /** Put panels that stand side by side below each other. */
-function stack(spec) {
-  for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part);
-  if (spec.concat) spec.columns = Math.min(spec.columns, 2);
+function stack(spec, columns) {
+  for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part, columns);
+  if (spec.concat) spec.columns = Math.min(spec.columns, columns);
   if (spec.hconcat === undefined) return;
   spec.vconcat = spec.hconcat;
   delete spec.hconcat;
@@ -37,17 +41,32 @@ function scale(spec, factor) {
   for (const panel of panels(spec)) {
     if (typeof panel.width !== "number") continue;
     const square = typeof panel.height === "number" && Math.abs(panel.width - panel.height) < 2;
-    panel.width = Math.round(panel.width * factor);
+    panel.width = Math.max(Math.round(panel.width * factor), Math.min(panel.width, SMALLEST));
     if (square) panel.height = panel.width;
   }
 }
 
+/** Break titles of axes into lines where they are longer than their panel is wide. */
+function wrap(spec, width = spec.width) {
+  const lines = [spec.encoding?.x?.title ?? []].flat();
+  const letters = Math.floor(width / LETTER);
+  if (width && lines.some((line) => line.length > letters)) {
+    const part = new RegExp(`.{1,${letters}}(?= |$)|\\S+`, "g");
+    spec.encoding.x.title = lines.flatMap((line) => line.match(part)).map((line) => line.trim());
+  }
+  const parts = spec.layer ?? spec.hconcat ?? spec.vconcat ?? spec.concat ?? [];
+  for (const part of parts) wrap(part, part.width ?? width);
+}
+
 /** Draw a specification in an element and return what Vega-Embed made. */
-function embed(place, spec, room) {
+function embed(place, spec, room, columns = Math.max(1, Math.min(5, Math.floor(room / 170)))) {
   const config = structuredClone(configs[dark.matches ? "dark" : "light"]);
   config.background = "transparent";
-  config.legend.columns = Math.max(1, Math.min(5, Math.floor(room / 170)));
-  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
+  // Where there is little room, legends are below each other.
+  if (room < NARROW) config.legend.layout = { bottom: { anchor: "start", direction: "vertical" } };
+  config.legend.columns = columns;
+  const saved = { svg: true, png: true };
+  const actions = { export: saved, source: false, compiled: false, editor: false };
   // The interpreter of expressions needs no code from texts, which the page's policy forbids.
   return vegaEmbed(place, spec, {
     // Layers without rows are no fault, though Vega warns of their extent.
@@ -63,28 +82,41 @@ function has(made, name) {
 
 /** Draw a specification, which is changed, as wide as there is room for it. */
 async function fill(place, spec) {
-  const room = place.clientWidth;
   const before = drawn.get(place)?.made;
   const seenBy = has(before, "seen_by") ? before.view.signal("seen_by") : null;
   before?.finalize();
-  let made = await embed(place, spec, room);
+  const full = place.clientWidth;
+  let made = await embed(place, spec, full);
+  const room = full - parseFloat(getComputedStyle(place).paddingRight); // there is the menu
   const width = () => Number(place.querySelector("svg").getAttribute("width"));
+  const again = async (columns) => {
+    made.finalize();
+    made = await embed(place, spec, room, columns);
+  };
   if (width() > room && panels(spec).length > 1) {
-    stack(spec);
-    made.finalize();
-    made = await embed(place, spec, room);
+    stack(spec, room < NARROW ? 1 : 2);
+    await again();
   }
-  const [plots, whole] = [across(spec), width()];
-  const factor = Math.min(MOST, (room - (whole - plots)) / plots);
-  if (plots > 0 && factor > 0.2 && Math.abs(factor - 1) > 0.02) {
+  let grown = 1;
+  for (let pass = 0; pass < 2; pass += 1) { // titles that are broken leave more room
+    const [plots, whole] = [across(spec), width()];
+    const wished = (room - (whole - plots)) / plots;
+    const factor = Math.max(LEAST, Math.min(MOST, grown * wished)) / grown;
+    if (plots === 0 || Math.abs(factor - 1) <= 0.02) break;
+    grown *= factor;
     scale(spec, factor);
-    made.finalize();
-    made = await embed(place, spec, room);
+    wrap(spec);
+    await again();
   }
+  if (width() > room) await again(1);
+  place.classList.toggle("wider", width() > room);
+  place.tabIndex = width() > room ? 0 : -1; // so that it can be moved by keys
   // A layer without rows is no picture that lacks a description.
-  for (const layer of place.querySelectorAll("g[role=graphics-symbol]:empty")) layer.setAttribute("role", "none");
+  for (const layer of place.querySelectorAll("g[role=graphics-symbol]:empty")) {
+    layer.setAttribute("role", "none");
+  }
   place.querySelector("summary")?.setAttribute("aria-label", "Save this figure as SVG or PNG");
-  drawn.set(place, { made, room });
+  drawn.set(place, { made, room: full });
   if (seenBy !== null) await made.view.signal("seen_by", seenBy).runAsync();
   await showSystems(place, made);
   return made;

@@ -22,7 +22,7 @@ _CORNERS = {
     (0, 1): "a contains b",
     (1, 0): "b contains a",
 }
-_AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": "~g"}
+_AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2~f"}
 _SIDE = 380  # px of a panel
 _TITLES = {
     "model_a": "a",

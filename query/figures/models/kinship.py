@@ -91,7 +91,10 @@ def kinship(
         _draw(answer.rows, relations, title, kinds),
         answer,
         f"What explains {metric_label(metric)} on {dataset}",
-        notes=["Black: the mean of each relation, with its 95 % interval.", *_notes(answer.rows)],
+        notes=[
+            "Diamonds below the points: the mean of each relation, with its 95 % interval.",
+            *_notes(answer.rows),
+        ],
         models=[row[name] for row in pairs for name in ("model_a", "model_b")],
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from query.figures.drawing.chart import finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
 from query.figures.drawing.labels import color_label
+from query.figures.drawing.looks import GRAY
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
 from query.statements import ask
@@ -132,7 +133,7 @@ def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:
         alt.Chart(inline(rings, _FACTS))
         .mark_point(style="line", filled=False)
         .encode(tooltip=shown, **here),
-        drawn.mark_point(filled=True).encode(
+        drawn.mark_point(filled=True, stroke=GRAY, strokeWidth=0.6).encode(
             tooltip=tooltips(titles), **coloring.encodings, **here
         ),
     ]

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import query
 from query.report import SECTIONS, report
 from query.report.views import Panel, Section
 from tests.query.figures.conftest import SMALL, make_store
+from zoo.weights.errors import DownloadError
+from zoo.weights.npm import read_npm_package
+
+_AXE = (
+    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/"
+    "pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+)
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,6 +41,27 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which finds faults that keep people from using a page."""
+    try:
+        files = read_npm_package("axe-core", "4.14.1", _AXE, ["axe.min.js"])
+    except DownloadError as error:
+        pytest.skip(f"needs axe-core: {error}")
+    return files["axe.min.js"].decode()
+
+
+def find_faults(page: Page, axe: str) -> list[str]:
+    """Return the serious and critical faults of a page as it is shown."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, { preload: false })")["violations"]
+    return [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.fixture(scope="session")

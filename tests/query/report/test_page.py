@@ -24,7 +24,7 @@ from tests.query.figures.conftest import (
     make_store,
     make_vectors,
 )
-from tests.query.report.conftest import first_version_of
+from tests.query.report.conftest import find_faults, first_version_of
 from tests.vectors import add_query, remove
 
 MATRIX = [
@@ -146,6 +146,16 @@ def test_a_map_shows_the_structure_of_a_system_as_several_models_see_it(opened: 
     name = models.locator("option").nth(1).inner_text()
     models.select_option(name)
     expect(section.locator("svg.marks")).to_contain_text(f"{name}: ")
+
+
+def test_axe_finds_no_serious_fault(opened: Opened, axe: str) -> None:
+    for section in opened.page.locator("main section").all():
+        section.scroll_into_view_if_needed()
+    expect(opened.page.locator("#system_map svg.marks")).to_be_visible()
+    assert find_faults(opened.page, axe) == []
+    opened.page.emulate_media(color_scheme="dark")
+    expect(opened.page.locator("#system_map svg.marks")).to_be_visible()
+    assert find_faults(opened.page, axe) == []
 
 
 def test_tables_sort_by_keyboard(opened: Opened) -> None:

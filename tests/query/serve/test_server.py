@@ -20,7 +20,7 @@ from playwright.sync_api import Browser
 from matterzoo import main
 from query.serve.app import HEADERS
 from tests.query import stores
-from tests.query.report.conftest import browser  # noqa: F401
+from tests.query.report.conftest import axe, browser, find_faults  # noqa: F401
 
 JSON = {"Content-Type": "application/json"}
 
@@ -127,7 +127,11 @@ def test_elsewhere_than_on_loopback_a_token_is_needed(store: Path) -> None:
         assert get(address, "/", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
 
 
-def test_the_page_asks_shows_sorts_and_saves(browser: Browser, address: str) -> None:  # noqa: F811
+def test_the_page_asks_shows_sorts_and_saves(
+    browser: Browser,  # noqa: F811
+    address: str,
+    axe: str,  # noqa: F811
+) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800})
     errors: list[Any] = []
     page.on("pageerror", lambda error: errors.append(error))
@@ -148,6 +152,7 @@ def test_the_page_asks_shows_sorts_and_saves(browser: Browser, address: str) -> 
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     assert Path(download.value.path()).read_text().splitlines()[:2] == ['"a","b"', '"0","0"']
+    assert find_faults(page, axe) == []
     page.fill("#sql", "FROM nothing")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("Table with name nothing does not exist").wait_for()

@@ -27,11 +27,12 @@ from query.site import Sources, site
 from query.site.addresses import pair_page, slug
 from query.statistics.neighbor_joining import profile_distances
 from tests.query.figures.conftest import DATASETS as BOTH
-from tests.query.report.conftest import browser, store_path  # noqa: F401
+from tests.query.report.conftest import axe, browser, find_faults, store_path  # noqa: F401
 from zoo.weights.errors import DownloadError
 from zoo.weights.npm import read_npm_package
 
 DATASETS = BOTH[:1]
+DARK_INK = "rgb(230, 233, 236)"
 LINK = re.compile(r'(?:href|src)="([^"#]+)"')
 
 
@@ -130,14 +131,19 @@ def test_a_page_of_another_maker_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
-def test_pages_sort_filter_and_draw(browser: Browser, folder: Path) -> None:  # noqa: F811
-    page = browser.new_page(viewport={"width": 390, "height": 800})
+def test_pages_sort_filter_and_draw(
+    browser: Browser,  # noqa: F811
+    folder: Path,
+    axe: str,  # noqa: F811
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith("file:") else said.append(sent.url))
     page.goto(folder.joinpath("index.html").as_uri())
     page.get_by_label("Search").fill("alpha untrained")
+    assert find_faults(page, axe) == []
     shown = page.locator("#models tbody tr:visible").all_inner_texts()
     assert shown and all("alpha" in text and "untrained" in text for text in shown)
     page.goto(folder.joinpath("models", "alpha-0.html").as_uri())
@@ -145,10 +151,18 @@ def test_pages_sort_filter_and_draw(browser: Browser, folder: Path) -> None:  # 
     heading = table.get_by_role("button", name="systems")
     heading.click()
     heading.click()
+    assert find_faults(page, axe) == []
     counts = [int(text) for text in table.locator("td:nth-child(7)").all_inner_texts()]
     assert counts == sorted(counts, reverse=True)
     page.goto(folder.joinpath("datasets", f"{DATASETS[0]}.html").as_uri())
-    page.locator(".figure svg, .figure canvas").first.wait_for()
+    page.locator(".figure svg").first.wait_for()
+    structure = page.locator(".structure")
+    structure.scroll_into_view_if_needed()
+    structure.locator("select").select_option(f"{DATASETS[0]}/003")
+    structure.locator(".drawing svg path").first.wait_for()
+    letters = page.locator(".figure svg.marks .role-axis-label text").first
+    assert letters.evaluate("letters => getComputedStyle(letters).fill") == DARK_INK
+    assert find_faults(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert said == []
     page.close()
