@@ -130,9 +130,12 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def vectors(store: Path) -> list[tuple[object, ...]]:
-    """All vectors of a store, in order."""
+    """All vectors of a store, those of nodes, too, in order."""
+    query = """
+        SELECT model_id, representation, system_id, -1 AS node, vector FROM embeddings UNION ALL
+        SELECT model_id, representation, system_id, node, vector FROM node_embeddings ORDER BY ALL
+    """
     with connect(store, read_only=True) as connection:
-        query = "SELECT model_id, representation, system_id, vector FROM embeddings ORDER BY ALL"
         return connection.execute(query).fetchall()
 
 

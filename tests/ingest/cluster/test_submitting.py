@@ -114,7 +114,7 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     capfd: Said,
 ) -> None:
     monkeypatch.setenv("TOY_SLEEP", "0.5")
-    line = ["toy", molecules(30), "--batch", "1"]
+    line = ["toy", molecules(30), "--batch", "1", "--nodes"]
     cluster.ingest(*line)
     wait_for(lambda: list(cluster.layout.runs.glob("toy--*/out/current.json")))
     assert main(["cancel"]) == 0
@@ -129,7 +129,8 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     cluster.ingest(*line)
     cluster.wait()
     assert "1 shard from earlier starts" in cluster.log("task-0")
-    assert vectors(cluster.layout.store) == local_vectors("toy", molecules(30))
+    found = vectors(cluster.layout.store)
+    assert found == local_vectors("toy", molecules(30), "--nodes") and len(found) == 30 * 3
     assert main(["cancel"]) == 0
     assert "nothing to cancel" in capfd.readouterr().out
     assert main(["clean", "--submissions", "all"]) == 2
@@ -137,7 +138,7 @@ def test_cancel_keeps_what_is_computed_and_the_same_command_goes_on(
     assert main(["clean", "--submissions", "all", "--yes"]) == 0
     assert "1 chunk: 1 loaded)" in capfd.readouterr().out
     assert cluster.submissions == []
-    assert len(vectors(cluster.layout.store)) == 30
+    assert len(vectors(cluster.layout.store)) == 30 * 3
 
 
 def write_halves(cluster: Cluster) -> None:

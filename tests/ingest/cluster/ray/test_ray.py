@@ -119,9 +119,15 @@ def test_a_poisoned_chunk_fails_after_three_starts_and_the_rest_is_loaded(
 
 
 def test_after_ctrl_c_the_same_command_computes_only_what_is_missing(
-    cluster: Cluster, molecules: Molecules, monkeypatch: pytest.MonkeyPatch, pids: Path
+    cluster: Cluster,
+    molecules: Molecules,
+    local_vectors: LocalVectors,
+    monkeypatch: pytest.MonkeyPatch,
+    pids: Path,
 ) -> None:
-    line = ["toy-picky,toy", molecules(12), *ONE_BY_ONE, "--at-once", "1"]
+    """Vectors of nodes, too."""
+    file = molecules(12)
+    line = ["toy-picky,toy", file, *ONE_BY_ONE, "--at-once", "1", "--nodes"]
     monkeypatch.setenv("TOY_SLEEP", "1.0")
     process = cluster.start("ingest", *line, "--on", "ray")
     wait_for(lambda: list(list_submissions(cluster.layout)))
@@ -139,7 +145,8 @@ def test_after_ctrl_c_the_same_command_computes_only_what_is_missing(
     cluster.ingest(*line)
     assert "1 shard from earlier starts" in cluster.log(0)
     assert len(pids.read_text().split()) == 3
-    assert len(vectors(cluster.layout.store)) == 2 * 12
+    found = vectors(cluster.layout.store)
+    assert found == local_vectors("toy-picky,toy", file, "--nodes") and len(found) == 2 * 12 * 3
 
 
 def test_a_head_that_is_lost_is_a_loud_error_and_another_ray_goes_on(

@@ -32,18 +32,25 @@ def vectors(layout: Layout) -> dict[str, np.ndarray]:
     return {system_id: np.array(vector, dtype=np.float64) for system_id, vector in rows}
 
 
+def nodes(layout: Layout) -> list[tuple[object, ...]]:
+    with connect(layout.store, read_only=True) as connection:
+        query = "SELECT system_id, node, vector FROM node_embeddings ORDER BY ALL"
+        return connection.execute(query).fetchall()
+
+
 def test_gives_what_the_local_environment_gives(layout: Layout, ingest: Ingest) -> None:
-    code, out, err = ingest("plain")
+    code, out, err = ingest("plain", "--nodes")
     assert code == 0, err
     assert out.splitlines()[0] == "runtime docker: asked for"
-    first = vectors(layout)
+    first, atoms = vectors(layout), nodes(layout)
     with connect(layout.store, read_only=True) as connection:
         ((runtime, image),) = connection.execute("SELECT runtime, image FROM runs").fetchall()
     assert runtime == "docker" and image.startswith("sha256:")
     layout.store.rename(layout.store.with_name("docker.duckdb"))
     layout.data.rename(layout.data.with_name("docker.data"))
-    assert ingest("plain", runtime="venv")[0] == 0
+    assert ingest("plain", "--nodes", runtime="venv")[0] == 0
     second = vectors(layout)
+    assert len(atoms) > 40 and nodes(layout) == atoms
     assert len(first) == 40 and first.keys() == second.keys()
     for system_id, vector in first.items():
         assert np.linalg.norm(vector - second[system_id]) <= 1e-6 * np.linalg.norm(vector)

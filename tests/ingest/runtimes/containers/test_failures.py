@@ -81,13 +81,18 @@ def assert_failed(
         assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(0,)]
 
 
-def assert_loaded(layout: Layout, result: Result, n: int = ALL) -> None:
-    """Assert that all vectors are in the store, and that the row of runs says so."""
+def assert_loaded(layout: Layout, result: Result, n: int = ALL, atoms: int = 0) -> None:
+    """Assert that all vectors are in the store, and that the row of runs says so.
+
+    atoms: of how many atoms the store has vectors; they are a representation of their own.
+    """
     assert result[0] == 0, result
     with connect(layout.store, read_only=True) as connection:
         rows = connection.execute("SELECT status, reason, runtime, sent, ok FROM runs").fetchall()
-        assert rows == [("ok", None, "docker", n, n)]
-        assert connection.execute("SELECT count(*) FROM embeddings").fetchall() == [(n,)]
+        sent = 2 * n if atoms else n
+        assert rows == [("ok", None, "docker", sent, sent)]
+        counts = "SELECT (SELECT count(*) FROM embeddings), (SELECT count(*) FROM node_embeddings)"
+        assert connection.execute(counts).fetchall() == [(n, atoms)]
 
 
 def assert_resumes(
@@ -292,8 +297,8 @@ def test_the_worker_is_killed(
             "run with Docker"
         )
     meanwhile(lambda: mine()[0].kill())
-    result = ingest("late", dataset=molecules, limit=ALL)
-    assert_loaded(layout, result)
+    result = ingest("late", "--nodes", dataset=molecules, limit=ALL)
+    assert_loaded(layout, result, atoms=2 * ALL)
     assert "the worker was killed from outside, maybe for its memory" in result[1]
     assert f"continuing from the {DONE} of {ALL} systems" in result[2]
 
