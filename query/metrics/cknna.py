@@ -31,8 +31,8 @@ Undefined: fewer than max(k + 1, 4) systems, constant vectors, a model's alignme
 Tested against: both formulas restated densely.
 
 From some rows: the sums over i of both formulas are estimated from the drawn systems. 'unbiased'
-asks whom their neighbors count as neighbors, too, and so takes k + 1 times as many rows: up to
-`MOST` of them it is done, beyond it is NULL.
+asks whom their neighbors count as neighbors, too, and so takes up to k + 1 times as many rows. Of
+more than `MOST` it takes a part of the drawn systems, and says so.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from query.metrics.base import ROUNDING, joint_scale
 from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
 
 # Rows of which the neighbors are found for an estimate of 'unbiased'. Those of 2,000 systems and
-# their 25 neighbors fit.
+# their 25 neighbors fit, of more where neighbors are shared.
 MOST = 2**16
 
 
@@ -144,18 +144,24 @@ class _Cknna(RowMetric):
     def searched(self, rows: int, k: int, estimator: str | None) -> int:
         return rows * (k + 1) if estimator == "unbiased" else rows
 
+    def affordable(self, drawn: DrawnRows, estimator: str | None) -> tuple[DrawnRows, str | None]:
+        k, rows = drawn.comparison.k_of(self), len(drawn.rows)
+        if self.searched(rows, k, estimator) <= MOST:
+            return drawn, None
+        found = drawn.within(k, MOST)
+        if found is drawn:
+            return drawn, None
+        return found, (
+            f"from {len(found.rows)} of {rows} rows: 'unbiased' asks for neighbors of neighbors, "
+            f"of {MOST} systems at most; estimator 'centered' takes all rows"
+        )
+
     def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> _RowState:
         k = drawn.comparison.k_of(self)
         if estimator == "centered":
             x = drawn.comparison.vectors(i)
             neighbors = drawn.neighbors(i, "inner", k)
             return _RowState(neighbors, np.empty(0), (x @ x.mean(dim=0)).cpu().numpy())
-        searched = self.searched(len(drawn.rows), k, estimator)
-        if searched > MOST:
-            raise Undefined(
-                f"'unbiased' from rows = {len(drawn.rows)} asks for the neighbors of up to "
-                f"{searched} systems, more than {MOST}: take fewer rows, or estimator 'centered'"
-            )
         neighbors = drawn.extended(i, k)
         back = np.zeros(len(neighbors.who))
         kernels.returned_weights(neighbors, drawn.rows, back)

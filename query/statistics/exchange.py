@@ -82,25 +82,33 @@ class Exchange:
         generator = np.random.default_rng(seed)
         orders = np.tile(np.arange(len(self.systems), dtype=np.int32), (count, 1))
         for part in filter(len, parts):
+            systems = self.systems[part]
+            alike = _systems_by_size(systems) if self.null == "system" else []
             for order in orders:
-                order[part] = part[self._shuffle(self.systems[part], generator)]
+                order[part] = part[self._shuffle(systems, alike, generator)]
         return orders
 
     def _shuffle(
-        self, systems: NDArray[np.int64], generator: np.random.Generator
+        self,
+        systems: NDArray[np.int64],
+        alike: list[NDArray[np.int64]],
+        generator: np.random.Generator,
     ) -> NDArray[np.int64]:
         """Return an order of nodes, given the ascending numbers of their systems."""
         if self.null == "node":
             return generator.permutation(len(systems))
         if self.null == "within":
             return np.lexsort((generator.random(len(systems)), systems))
-        _, starts, sizes = np.unique(systems, return_index=True, return_counts=True)
-        order = np.arange(len(systems))
-        for size in np.unique(sizes):
-            alike = starts[sizes == size]
-            steps = np.arange(size)
-            order[alike[:, None] + steps] = generator.permutation(alike)[:, None] + steps
+        order = np.empty(len(systems), np.int64)
+        for nodes in alike:
+            order[nodes] = nodes[generator.permutation(len(nodes))]
         return order
+
+
+def _systems_by_size(systems: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the nodes of the systems of each size, (systems, size), the smallest first."""
+    _, starts, sizes = np.unique(systems, return_index=True, return_counts=True)
+    return [starts[sizes == size][:, None] + np.arange(size) for size in np.unique(sizes)]
 
 
 def draw_per_system(systems: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

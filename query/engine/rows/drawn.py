@@ -9,6 +9,7 @@ of 0.575 among all 20,000 from which they were drawn).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -125,11 +126,45 @@ class DrawnRows:
             Undefined: The model has no values, or too many systems tie.
         """
         if (i, k) not in self._extended:
-            near = self.neighbors(i, "inner", k)
-            parts = (near.who[near.start[row] : near.stop[row]] for row in self.rows)
-            rows = np.unique(np.concatenate([self.rows, *parts]).astype(np.int64))
+            rows = self._reach(self.neighbors(i, "inner", k))
             self._extended[i, k] = self._make_finder(rows).neighbors(i, "inner", k)
         return self._extended[i, k]
+
+    def within(self, k: int, most: int) -> DrawnRows:
+        """Return these systems, or so many of them that `extended` asks for about `most` or fewer.
+
+        Which of them are left is drawn at random, whole systems where nodes are exchanged so; how
+        many depends on all models, so that all are seen by the same ones.
+
+        Args:
+            k: The number of neighbors.
+            most: The number of systems of each model whose neighbors may be asked for.
+        """
+
+        def fewer() -> DrawnRows:
+            near = self.of_all(lambda i: self.neighbors(i, "inner", k))
+            asked = max(len(self._reach(each)) for each in near)
+            return self if asked <= most else self._fewer(max(1, len(self.rows) * most // asked))
+
+        found: DrawnRows = self.keep(("within", k, most), fewer)
+        return found
+
+    def _fewer(self, count: int) -> DrawnRows:
+        found = copy(self)
+        if self._exchange is None:
+            (places,) = subsets(len(self.rows), count, 1, self._seed)
+        else:
+            own = Exchange(self._exchange.systems[self.rows], self._exchange.null)
+            places = own.draw(count, self._seed)
+        found.rows = self.rows[places]
+        found.__dict__.pop("orders", None)
+        found._extended, found._kept = {}, {}
+        return found
+
+    def _reach(self, near: Neighborhoods) -> NDArray[np.int64]:
+        """Return the drawn systems and all that are near them, ascending."""
+        parts = (near.who[near.start[row] : near.stop[row]] for row in self.rows)
+        return np.unique(np.concatenate([self.rows, *parts]).astype(np.int64))
 
     def tied_share(self, i: int, geometry: str, k: int) -> float:
         """Return the share of the drawn systems of which the k-th neighbor ties with the next.

@@ -165,6 +165,15 @@ class RowMetric(Metric):
         """
         return rows
 
+    def affordable(self, drawn: DrawnRows, estimator: str | None) -> tuple[DrawnRows, str | None]:
+        """Return the drawn systems that an estimate is from, and why if they are not all.
+
+        Args:
+            drawn: The drawn systems.
+            estimator: One of `estimators`, or None if there are none.
+        """
+        return drawn, None
+
     def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> Any:
         """Return what estimates need of one model, for `state_of_rows` to keep.
 

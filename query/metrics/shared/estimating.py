@@ -38,7 +38,7 @@ def prepare_estimates(drawn: DrawnRows, ways: Sequence[Way]) -> None:
                 if metric.lists is not None:
                     drawn.neighbors(i, metric.lists, comparison.k_of(metric))
                 assert isinstance(metric, RowMetric)
-                metric.state_of_rows(drawn, i, estimator)
+                metric.state_of_rows(metric.affordable(drawn, estimator)[0], i, estimator)
 
 
 def rows_searched(ways: Sequence[Way], drawn: DrawnRows) -> int:
@@ -70,6 +70,9 @@ def estimates(
     metric, estimator = way
     assert isinstance(metric, RowMetric)
     notes = [NO_SUBSETS.format(rows=len(drawn.rows))] if subsamples else []
+    if drawn.n >= metric.least_systems(drawn.comparison.k_of(metric)):
+        drawn, fewer = metric.affordable(drawn, estimator)
+        notes += [] if fewer is None else [fewer]
     if permutations and metric.no_null is not None:
         notes.append(metric.no_null)
     for a, b in pairs:

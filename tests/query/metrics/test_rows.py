@@ -179,16 +179,21 @@ def test_unbiased_cknna_is_exact_where_its_rows_are_half_of_all() -> None:
     assert (found.rows, found.standard_error, found.value) == (100, None, cknna(a, b, 4))
 
 
-def test_unbiased_cknna_says_what_it_would_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unbiased_cknna_takes_fewer_rows_where_all_cost_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys.modules["query.metrics.cknna"], "MOST", 40)  # the name is a function's
-    a, b = benign(100)
-    found = align(a, b, k=4, rows=9)
-    assert (found.value, found.rows) == (None, 9)
-    assert found.reason == (
-        "'unbiased' from rows = 9 asks for the neighbors of up to 45 systems, more than 40: take "
-        "fewer rows, or estimator 'centered'"
-    )
-    assert align(a, b, k=4, rows=9, estimator="centered").value is not None
+    a, b = benign(400)
+    exact, found = cknna(a, b, 4), [align(a, b, k=4, rows=40, seed=seed) for seed in range(40)]
+    assert {each.rows < 40 for each in found} == {True}
+    errors = [each.standard_error for each in found if each.standard_error is not None]
+    mean = np.mean([each.value for each in found if each.value is not None])
+    assert len(errors) == 40
+    assert abs(mean - exact) < 4 * np.sqrt(np.mean(np.square(errors)) / 40)
+    assert found[0].warning is not None and "estimator 'centered' takes all" in found[0].warning
+    again = align(a, b, k=4, rows=40, permutations=19)
+    assert (again.value, again.rows) == (found[0].value, found[0].rows) and again.p_value == 0.05
+    assert align(a, b, k=4, rows=40, estimator="centered").rows == 40
 
 
 @pytest.mark.parametrize("rows", [0, -3])
