@@ -38,7 +38,10 @@ more than `MOST` it takes a part of the drawn systems, and says so.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -51,10 +54,12 @@ from query.engine.comparison import Comparison
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders, Orders, identity_pairing, over_pairings
 from query.engine.rows.drawn import DrawnRows
-from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING, joint_scale
+from query.metrics.shared.cknna_rows import RowState, centered_means, unbiased_means
 from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
+from query.metrics.shared.many_pairs import NullsTogether, find_terms
+from query.metrics.shared.result import Pair
 
 # Rows of which the neighbors are found for an estimate of 'unbiased'. Those of 2,000 systems and
 # their 25 neighbors fit, of more where neighbors are shared.
@@ -81,22 +86,7 @@ class _State:
     scale: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _RowState:
-    """What an estimate of CKNNA keeps of one model.
-
-    Attributes:
-        neighbors: The neighborhoods of the drawn systems; for 'unbiased', also of their neighbors.
-        back: The weights with which neighbors count the drawn systems as theirs, (entries,).
-        row_mean: The mean of each row of the kernel, (n,).
-    """
-
-    neighbors: Neighborhoods
-    back: NDArray[np.float64]
-    row_mean: NDArray[np.float64]
-
-
-class _Cknna(RowMetric):
+class _Cknna(RowMetric, NullsTogether):
     """See the module."""
 
     name: ClassVar[str] = "cknna"
@@ -137,6 +127,26 @@ class _Cknna(RowMetric):
             _align(left, right, estimator, permutations)[0] / joint_scale(left, right, estimator)
         )
 
+    def nulls(
+        self,
+        comparison: Comparison,
+        pairs: Sequence[Pair],
+        estimator: str | None,
+        permutations: Tensor,
+    ) -> dict[Pair, Callable[[], Tensor]]:
+        if estimator != "unbiased" or len(pairs) < 2:
+            return {}
+        models = dict.fromkeys(chain.from_iterable(pairs))
+        states: dict[int, _State] = {i: comparison.state(self, i) for i in models}
+        lists = {i: (state.neighbors, state.mutual) for i, state in states.items()}
+
+        def null(a: int, b: int, find: Callable[[], NDArray[np.float64]]) -> Tensor:
+            scale = joint_scale(states[a], states[b], estimator)
+            return torch.from_numpy(_weigh(find(), comparison.n).sum(axis=1) / scale)
+
+        terms = find_terms(pairs, lists, permutations.numpy())
+        return {(a, b): partial(null, a, b, find) for (a, b), find in terms.items()}
+
     def is_exact(self, n: int, rows: int, k: int, estimator: str | None) -> bool:
         searched = self.searched(rows, k, estimator)  # all systems take half of n² by symmetry
         return rows >= n or (searched > rows and 2 * searched >= n and n <= MOST)
@@ -156,16 +166,16 @@ class _Cknna(RowMetric):
             f"of {MOST} systems at most; estimator 'centered' takes all rows"
         )
 
-    def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> _RowState:
+    def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> RowState:
         k = drawn.comparison.k_of(self)
         if estimator == "centered":
             x = drawn.comparison.vectors(i)
             neighbors = drawn.neighbors(i, "inner", k)
-            return _RowState(neighbors, np.empty(0), (x @ x.mean(dim=0)).cpu().numpy())
+            return RowState(neighbors, np.empty(0), (x @ x.mean(dim=0)).cpu().numpy())
         neighbors = drawn.extended(i, k)
         back = np.zeros(len(neighbors.who))
         kernels.returned_weights(neighbors, drawn.rows, back)
-        return _RowState(neighbors, back, np.empty(0))
+        return RowState(neighbors, back, np.empty(0))
 
     def estimate(self, drawn: DrawnRows, a: int, b: int, estimator: str | None) -> Estimate:
         names = drawn.comparison.names[a], drawn.comparison.names[b]
@@ -199,11 +209,11 @@ class _Cknna(RowMetric):
         self, drawn: DrawnRows, a: int, b: int, estimator: str | None, orders: AnyOrders
     ) -> list[RowMean]:
         """Return the numerator of every pairing."""
-        left: _RowState = self.state_of_rows(drawn, a, estimator)
-        right: _RowState = self.state_of_rows(drawn, b, estimator)
+        left: RowState = self.state_of_rows(drawn, a, estimator)
+        right: RowState = self.state_of_rows(drawn, b, estimator)
         if estimator == "centered":
-            return _centered_means(drawn, left, right, orders)
-        return _unbiased_means(drawn, left, right, orders)
+            return centered_means(drawn, left, right, orders)
+        return unbiased_means(drawn, left, right, orders)
 
 
 METRIC = _Cknna()
@@ -256,49 +266,13 @@ def _align(
             left, a.mutual, right, b.mutual, order, place, out
         ),
     )
-    n = len(left.start)
-    weighted = found * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))
+    weighted = _weigh(found, len(left.start))
     return weighted.sum(axis=1), np.abs(weighted).sum(axis=1)
 
 
-def _centered_means(
-    drawn: DrawnRows, a: _RowState, b: _RowState, orders: AnyOrders
-) -> list[RowMean]:
-    rows, count = drawn.rows, len(drawn.rows)
-    found = over_pairings(
-        orders,
-        2 * count,
-        lambda order, place, out: kernels.centered_by_row(
-            a.neighbors,
-            a.row_mean,
-            b.neighbors,
-            b.row_mean,
-            rows,
-            order,
-            place,
-            out.reshape(2, count),
-        ),
+def _weigh(terms: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the terms of Song's equation 5, (B, 3), with their factors."""
+    weighted: NDArray[np.float64] = (
+        terms * [1, 1 / ((n - 1) * (n - 2)), -1 / (n - 2)] / (n * (n - 3))
     )
-    return [RowMean.of(each[:count], each[count:].mean()) for each in found]
-
-
-def _unbiased_means(
-    drawn: DrawnRows, a: _RowState, b: _RowState, orders: AnyOrders
-) -> list[RowMean]:
-    """Return Song's equation 5 of every pairing, times n − 3, as means over the rows."""
-    rows, count, n = drawn.rows, len(drawn.rows), drawn.n
-    found = over_pairings(
-        orders,
-        4 * count,
-        lambda order, place, out: kernels.unbiased_by_row(
-            a.neighbors, a.back, b.neighbors, b.back, rows, order, place, out.reshape(4, count)
-        ),
-    )
-    means = []
-    for each in found:
-        trace, left, right, crossed = each.reshape(4, count)
-        terms = trace - crossed / (n - 2)
-        size = np.abs(trace).mean() + np.abs(crossed).mean() / (n - 2)
-        mean = RowMean.of(terms, size)
-        means.append(mean.plus_product(left, right, n / ((n - 1) * (n - 2)), n))
-    return means
+    return weighted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from query.engine.comparison import Comparison
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric
 from query.metrics.shared.estimating import Way
+from query.metrics.shared.many_pairs import NullsTogether
 from query.metrics.shared.result import Found, Pair
 from query.statistics.null import widened
 
@@ -36,8 +37,13 @@ def exact_values(
     metric, estimator = way
     intervals = _margins(comparison, metric, estimator, pairs, subsamples, seed)
     values = _values(comparison, metric, estimator, pairs)
+    known = [pair for pair, (value, _) in zip(pairs, values, strict=True) if value is not None]
+    together: Mapping[Pair, Callable[[], Tensor]] = {}
+    if orders is not None and isinstance(metric, NullsTogether):
+        together = metric.nulls(comparison, known, estimator, orders)
     for pair, (value, reason) in zip(pairs, values, strict=True):
-        null = _null(comparison, metric, estimator, pair, value, orders)
+        find = together.get(pair)
+        null = _null(comparison, metric, estimator, pair, value, orders, find)
         yield Found(value, reason, None, intervals.get(pair)), null
 
 
@@ -48,11 +54,12 @@ def _null(
     pair: Pair,
     value: float | None,
     orders: Tensor | None,
+    find: Callable[[], Tensor] | None,
 ) -> Tensor | None:
     if value is None or orders is None:
         return None
     try:
-        null = metric.null(comparison, *pair, estimator, orders)
+        null = metric.null(comparison, *pair, estimator, orders) if find is None else find()
     except Undefined:  # every pairing of some of the systems gives the same
         return None
     return widened(null, comparison.null_spread(*pair))
