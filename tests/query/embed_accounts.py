@@ -49,7 +49,11 @@ LAYERED = {
         "residues,layers": with_twins("unirep-64,unirep-256"),
     },
 }
-NODES = {"aflow": "chgnet-0.3.0,sevennet-0"}  # and of these the vectors of atoms
+# And of these the vectors of atoms or residues, by their default representation.
+NODES = {
+    "aflow": {"last_hidden": "chgnet-0.3.0,sevennet-0"},
+    "proteins": {"encoder": "proteinmpnn", "residues": "unirep-64,unirep-256"},
+}
 # Systems of a larger dataset.
 SAMPLED = {"prototypes": 300, "nci": 300, "b3db": 500, "peptides": 1000}
 
@@ -67,10 +71,9 @@ def main(datasets: list[str]) -> int:
         for names, models in LAYERED.get(dataset, {}).items():
             if code := matterzoo.main(["ingest", models, dataset, "--representation", names]):
                 return code
-        if dataset in NODES and (
-            code := matterzoo.main(["ingest", NODES[dataset], dataset, "--nodes"])
-        ):
-            return code
+        for models in NODES.get(dataset, {}).values():
+            if code := matterzoo.main(["ingest", models, dataset, "--nodes"]):
+                return code
         sample = ["--limit", str(SAMPLED[dataset])] if dataset in SAMPLED else []
         if code := matterzoo.main(["ingest", MODELS[dataset], dataset, *sample]):
             return code

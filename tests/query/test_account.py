@@ -66,8 +66,12 @@ def layered() -> set[str]:
         }
         for dataset, some in LAYERED.items()
     }
-    for dataset, models in NODES.items():
-        wanted[dataset] |= {(dataset, name, "last_hidden:nodes") for name in models.split(",")}
+    for dataset, some in NODES.items():
+        wanted[dataset] |= {
+            (dataset, model_id, f"{name}:nodes")
+            for name, models in some.items()
+            for model_id in models.split(",")
+        }
     return {dataset for dataset, its in wanted.items() if its <= stored}
 
 
