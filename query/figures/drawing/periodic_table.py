@@ -64,15 +64,13 @@ def draw_table(rows: Sequence[Row], look: Look) -> alt.LayerChart:
     Returns:
         Layers: elements without a row, cells, undefined cells, frames of marked cells, and texts.
     """
-    numbers = {symbol: number for number, symbol in enumerate(SYMBOLS, 1)}
-    placed = [row | dict(zip(_PLACE, place(numbers[row["kind"]]), strict=True)) for row in rows]
+    every = {symbol: place(number) for number, symbol in enumerate(SYMBOLS, 1)}
+    placed = [row | dict(zip(_PLACE, every.pop(row["kind"]), strict=True)) for row in rows]
     last = max(row["line"] for row in placed)
-    there = {row["kind"] for row in placed}
     others: list[Row] = [
         {"kind": symbol, "group": group, "line": line}
-        for symbol, number in numbers.items()
-        for group, line in [place(number)]
-        if symbol not in there and line <= last
+        for symbol, (group, line) in every.items()
+        if line <= last
     ]
     scale = alt.Scale(scheme="cividis", domain=[0, 1], clamp=True, reverse=look.reverse)
     bar = alt.Legend(orient="bottom", gradientLength=220, gradientThickness=12)
