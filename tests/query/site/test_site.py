@@ -23,11 +23,13 @@ from ingest.share.permission import why_not_shared
 from matterzoo import _parse
 from query.commands.ask import _prompt_sources
 from query.metrics import cka, mutual_knn
+from query.report import SECTIONS, report
 from query.site import Sources, site
 from query.site.addresses import pair_page, slug
 from query.statistics.neighbor_joining import profile_distances
 from tests.query.figures.conftest import DATASETS as BOTH
-from tests.query.report.conftest import axe, browser, find_faults, store_path  # noqa: F401
+from tests.query.report.conftest import axe, browser, find_faults, first_version_of, store_path  # noqa: F401
+from tests.query.site.firefox import FIREFOX, look
 from zoo.weights.errors import DownloadError
 from zoo.weights.npm import read_npm_package
 
@@ -176,6 +178,23 @@ def test_without_a_network_a_site_has_no_prompt(
     options = _parse(["site", "aflow"])
     assert _prompt_sources(options) is None
     assert "the site gets no SQL prompt: no network: registry.invalid" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(FIREFOX is None, reason="needs Firefox: apt-get install firefox-esr")
+def test_pages_work_in_firefox(folder: Path, store_path: Path, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "site").symlink_to(folder)
+    section = next(section for section in SECTIONS if section.name == "system_map")
+    with query.connect(store_path) as connection:
+        report(connection, DATASETS, tmp_path / "report", [first_version_of(section)])
+    pages = [f"site/datasets/{DATASETS[0]}.html", "report/index.html", "site/models/alpha-0.html"]
+    dataset, page, model = found = look(tmp_path, pages, tmp_path / "profile")
+    for each in found:
+        assert re.search(r"Firefox/\d+", each["agent"])
+        assert (each["said"], each["fetched"]) == ([], [])
+        assert each["figures"] == each["places"]
+        assert each["sorted"] == 1
+    assert (dataset["places"] > 3, page["places"], model["places"]) == (True, 1, 0)
+    assert min(dataset["structures"], page["structures"]) > 0
 
 
 @pytest.fixture(scope="module")
