@@ -5,6 +5,7 @@ const configs = "CONFIGS"; // of Vega-Lite: light and dark
 const MOST = 1.7; // how much wider than its natural size a panel may become
 const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
 const SMALLEST = 150; // px to which a panel shrinks
+const LINE = 12; // px from a name that is written upright to the next
 const LETTER = 6.6; // px, as wide as a letter of a title is on average
 const NARROW = 620; // px of room, below which legends do not stand side by side
 const GROWN = 12; // px of room, below which a figure is not drawn again
@@ -36,12 +37,18 @@ function stack(spec, columns) {
   delete spec.hconcat;
 }
 
+/** Return how many names stand below a panel. */
+function names(panel) {
+  return Math.max(panel.encoding?.x?.sort?.length ?? 0, ...(panel.layer ?? []).map(names));
+}
+
 /** Make panels wider or narrower; those that are square stay so. */
 function scale(spec, factor) {
   for (const panel of panels(spec)) {
     if (typeof panel.width !== "number") continue;
     const square = typeof panel.height === "number" && Math.abs(panel.width - panel.height) < 2;
-    panel.width = Math.max(Math.round(panel.width * factor), Math.min(panel.width, SMALLEST));
+    const least = Math.max(SMALLEST, LINE * names(panel)); // where names do not cover each other
+    panel.width = Math.max(Math.round(panel.width * factor), Math.min(panel.width, least));
     if (square) panel.height = panel.width;
   }
 }
