@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from query.figures.drawing.labels import format_number
+from query.figures.drawing.labels import format_number, metric_label
 from query.metrics import find_metric
 from query.report.views import DrawnSection, Version
 from query.tables.shared.scores import ERROR_NAME, MEASURED
@@ -62,9 +62,10 @@ def failed_controls(drawn: Sequence[DrawnSection]) -> list[str]:
     warnings = []
     for section in sections:
         for version, rows in _first_versions(section):
-            failed = [f"{row['control']} ({row['metric']})" for row in rows if not row["holds"]]
+            failed = [row for row in rows if not row["holds"]]
             if failed:
-                names = ", ".join(failed[:_NAMED]) + (", …" if len(failed) > _NAMED else "")
+                named = [f"{r['control']} ({metric_label(r['metric'])})" for r in failed[:_NAMED]]
+                names = ", ".join(named) + (", …" if len(failed) > _NAMED else "")
                 warnings.append(
                     f"On {_dataset(version)}, {len(failed)} of {len(rows)} checks of controls "
                     f"fail. Do not trust the figures below before you know why: {names}."
@@ -108,7 +109,7 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
             value, calibrated = format_number(best["value"]), format_number(best["calibrated"])
             yield (
                 f"{which}, {best['model_a']} and {best['model_b']} are the most alike: "
-                f"{best['metric']} {value}, calibrated {calibrated}, n = {best['n']}."
+                f"{metric_label(best['metric'])} {value}, calibrated {calibrated}, n = {best['n']}."
             )
 
 
@@ -164,8 +165,8 @@ def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
                 format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")
             )
             yield (
-                f"The mean {metric} of {len(pairs)} pairs is {first} on the first dataset and "
-                f"{second} on the second."
+                f"The mean {metric_label(metric)} of {len(pairs)} pairs is {first} on the first "
+                f"dataset and {second} on the second."
             )
 
 
@@ -186,7 +187,7 @@ def _kinship(rows: Rows) -> Iterator[str]:
         found.append(f"{format_number(row['mean'])} for {words} ({row['n_pairs']} pairs{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
-        yield f"The mean {metric} of two models is {'; '.join(found)}."
+        yield f"The mean {metric_label(metric)} of two models is {'; '.join(found)}."
 
 
 # Of two models, as the end of "0.6 for …".

@@ -53,8 +53,8 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
     ]
     assert sentences(drawn("alignment_matrix", rows)) == {
         "crystals": [
-            "Of all pairs, m1 and m2 are the most alike: cka 0.9, calibrated 0.8, n = 60.",
-            "Of cross-family pairs, m1 and m3 are the most alike: cka 0.7, calibrated 0.5, n = 60.",
+            "Of all pairs, m1 and m2 are the most alike: CKA 0.9, calibrated 0.8, n = 60.",
+            "Of cross-family pairs, m1 and m3 are the most alike: CKA 0.7, calibrated 0.5, n = 60.",
         ]
     }
 
@@ -161,7 +161,7 @@ def test_controls_hold_or_are_a_warning() -> None:
     assert failed_controls([drawn("control_alignment", rows, "molecules")]) == [
         "On molecules, 1 of 2 checks of controls fail. "
         "Do not trust the figures below before you know why: "
-        "shuffled (cka)."
+        "shuffled (CKA)."
     ]
 
 
