@@ -28,7 +28,13 @@ from query.site import Sources, site
 from query.site.addresses import pair_page, slug
 from query.statistics.neighbor_joining import profile_distances
 from tests.query.figures.conftest import DATASETS as BOTH
-from tests.query.report.conftest import axe, browser, find_faults, first_version_of, store_path  # noqa: F401
+from tests.query.report.conftest import (  # noqa: F401
+    axe,
+    browser,
+    find_faults,
+    first_version_of,
+    store_path,
+)
 from tests.query.site.firefox import FIREFOX, look
 from zoo.weights.errors import DownloadError
 from zoo.weights.npm import read_npm_package
@@ -181,7 +187,11 @@ def test_without_a_network_a_site_has_no_prompt(
 
 
 @pytest.mark.skipif(FIREFOX is None, reason="needs Firefox: apt-get install firefox-esr")
-def test_pages_work_in_firefox(folder: Path, store_path: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_pages_work_in_firefox(
+    folder: Path,
+    store_path: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     (tmp_path / "site").symlink_to(folder)
     section = next(section for section in SECTIONS if section.name == "system_map")
     with query.connect(store_path) as connection:
