@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import DuckDBPyType
 
@@ -32,12 +33,16 @@ _registering = threading.Lock()
 
 
 class _Function(NamedTuple):
-    """A Python function as SQL sees it: an Arrow function maps columns, a native one values."""
+    """A Python function as SQL sees it; it maps columns of Arrow to one.
+
+    A native function would be shorter, but DuckDB looks at each value that it returns whether it is
+    one of pandas, and without pandas that takes longer than most questions.
+    """
 
     call: Callable[..., Any]
     arguments: tuple[str, ...]
     result: str
-    is_arrow: bool
+    reads_store: bool = False
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
@@ -75,12 +80,12 @@ def _functions() -> Mapping[str, _Function]:
     """Return all functions by name. They are kept here, because DuckDB does not keep them alive."""
     align, measure = aggregates.align_groups, aggregates.measure_groups
     return {
-        "__pack": _Function(aggregates.pack, ("FLOAT[]",), "BLOB", True),
-        "__pack_double": _Function(aggregates.pack, ("DOUBLE[]",), "BLOB", True),
-        "__wrong": _Function(aggregates.wrong_options, _OPTIONS, "VARCHAR", True),
+        "__pack": _Function(aggregates.pack, ("FLOAT[]",), "BLOB"),
+        "__pack_double": _Function(aggregates.pack, ("DOUBLE[]",), "BLOB"),
+        "__wrong": _Function(aggregates.wrong_options, _OPTIONS, "VARCHAR"),
         # One name per metric, so that DuckDB's own messages name what was called.
-        **{f"__{name}": _Function(align, _ROWS * 2 + _OPTIONS, "DOUBLE", True) for name in METRICS},
-        **{f"__{name}": _Function(measure, _ROWS + _OPTIONS, "DOUBLE", True) for name in MEASURES},
+        **{f"__{name}": _Function(align, _ROWS * 2 + _OPTIONS, "DOUBLE") for name in METRICS},
+        **{f"__{name}": _Function(measure, _ROWS + _OPTIONS, "DOUBLE") for name in MEASURES},
         **{
             f"__{name}": _table_function(function)
             for name, function in find_table_functions().items()
@@ -96,7 +101,7 @@ def _table_function(function: TableFunction) -> _Function:
     came from.
     """
 
-    def call(caller: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    def answer(caller: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         try:
             with (
                 reading(caller) as cursor,
@@ -110,9 +115,20 @@ def _table_function(function: TableFunction) -> _Function:
         except ValueError as error:
             return {"error": str(error), "rows": None}
 
+    def call(callers: pa.ChunkedArray, given: pa.ChunkedArray) -> pa.Array:
+        asked = zip(callers.to_pylist(), given.to_pylist(), strict=True)
+        return pa.array([answer(*each) for each in asked], _arrow_type(result))
+
     fields = ", ".join(f"{each.quoted} {each.passed_as}" for each in function.parameters)
     result = f"STRUCT(error VARCHAR, rows {function.struct}[])"
-    return _Function(call, (CALLER, f"STRUCT({fields})"), result, is_arrow=False)
+    return _Function(call, (CALLER, f"STRUCT({fields})"), result, reads_store=True)
+
+
+@functools.cache
+def _arrow_type(name: str) -> pa.DataType:
+    with duckdb.connect() as connection:
+        nothing = connection.execute(f"SELECT NULL::{name}").to_arrow_table()
+    return nothing.schema.types[0]
 
 
 def _answer(function: TableFunction) -> Callable[..., Any]:
@@ -154,8 +170,8 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, function: _Functio
         function.call,
         [_sql_type(argument) for argument in function.arguments],
         _sql_type(function.result),
-        type=PythonUDFType.ARROW if function.is_arrow else PythonUDFType.NATIVE,
+        type=PythonUDFType.ARROW,
         null_handling=FunctionNullHandling.SPECIAL,
         # What reads the store must run when the query does, not while DuckDB plans or explains it.
-        side_effects=not function.is_arrow,
+        side_effects=function.reads_store,
     )

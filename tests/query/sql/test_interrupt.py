@@ -97,7 +97,8 @@ def test_the_command_ends_and_the_next_one_goes_on(path: Path) -> None:
     code, out, err, seconds = interrupted(
         ["-m", "matterzoo", "query", "--store", str(path), ASK], path
     )
-    assert (code, out, err) == (130, "", f"{INTERRUPTED}\n")
+    # A machine that is slow has shown how far it got before.
+    assert (code, out, err.splitlines()[-1]) == (130, "", INTERRUPTED)
     assert seconds < 10
     assert_goes_on(path)
 
