@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -101,12 +102,14 @@ class Venv:
         # -P: nothing is imported from the folder that the worker runs in.
         python = [str(environment.python_of(family)), "-P", "-m", "zoo.worker"]
         # A process group of its own: Ctrl-C reaches the host alone, which then asks it to end.
+        # Packages such as torch_geometric leave files where temporary ones are.
         with (
             environment.hold(family, exclusive=False, log=log),
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
             subprocess.Popen(
-                [*python, "--family", str(family.path), *device], env=variables,
+                [*python, "--family", str(family.path), *device],
+                env=variables | {"TMPDIR": temporary}, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                start_new_session=True,
             ) as process,
         ):  # fmt: skip
             worker = ChildProcess(process, limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,14 +36,16 @@ def worker_start(python: Path, weights: Path | None = None) -> Start:
         command = [str(python), "-P", "-m", "zoo.worker", str(job), str(out)]
         command += ["--family", str(family.path.resolve())]
         command += [] if weights is None else ["--weights", str(weights)]
-        done = subprocess.run(
-            command,
-            cwd=job,
-            env=environment_variables(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        # Packages such as torch_geometric leave files where temporary ones are.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            done = subprocess.run(
+                command,
+                cwd=job,
+                env=environment_variables() | {"TMPDIR": temporary},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise VerificationError(f"the worker failed:\n{done.stderr}")
 
