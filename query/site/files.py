@@ -83,10 +83,10 @@ class _Written:
         self._names: list[str] = []
 
     def write(self, name: str, save: Callable[[Path], object]) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, whole or not at all. After a power loss a site is made again."""
         file = self._folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, save)
+        write_atomically(file, save, durable=False)
         self._names.append(name)
 
     def write_text(self, name: str, text: str) -> None:
@@ -132,7 +132,8 @@ def _json_files(
     for model_id, model in results.models.items():
         yield _beside(model_page(model_id)), to_json(model)
     for (a, b), rows in results.pairs().items():
-        yield _beside(pair_page(a, b)), to_json(rows)
+        known = [{name: v for name, v in row.items() if v is not None} for row in rows]
+        yield _beside(pair_page(a, b)), to_json(known)
 
 
 def _beside(page: str) -> str:
