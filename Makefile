@@ -111,7 +111,6 @@ help:  ## show this
 
 demo: install  ## embed crystals, molecules and proteins with models that need no download, and show how alike these are
 	@$(MATTERZOO) ingest demo aflow,g2,proteins
-	@$(MATTERZOO) ingest proteinmpnn,unirep-64 proteins --representation layers --nodes
 	@$(MATTERZOO) query alignment_matrix_text aflow
 	@$(MATTERZOO) query alignment_matrix_text g2,proteins k=10
 	@echo

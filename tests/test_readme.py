@@ -44,11 +44,26 @@ DOWNLOADS = {"make weights"}  # tests/zoo/weights, from a hub on loopback
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the demo's store, so that the README's commands may write to it."""
+    """A copy of the demo's store with what the README embeds before it asks."""
     copy = tmp_path_factory.mktemp("readme") / "matter.duckdb"
     shutil.copy(DEMO, copy)
     shutil.copytree(DEMO.with_suffix(".data"), copy.with_suffix(".data"), copy_function=os.link)
+    (command,) = re.findall(r"`(make ingest .* NODES=1)`", README)
+    run_command(command, copy)
     return copy
+
+
+def run_command(command: str, store: Path) -> None:
+    """Run a command of the README on a store."""
+    answer = subprocess.run(
+        f"{command} STORE={store}",
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_the_readme_shows_sql_and_commands() -> None:
@@ -79,15 +94,7 @@ def test_sql_prints_what_the_readme_shows(store: Path, sql: str, printed: str) -
     ],
 )
 def test_commands_run(store: Path, command: str) -> None:
-    answer = subprocess.run(
-        f"{command} STORE={store}",
-        shell=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    run_command(command, store)
 
 
 def test_the_walk_removes_no_more_than_it_made() -> None:

@@ -237,7 +237,8 @@ def choose_representations(
     """
     model = selection.model
     try:
-        names = choose_names(model.representation, asked or model.default_representation, model.id)
+        default = model.default_representation
+        names = choose_names(model.representation, asked or default, model.id, default)
     except CardError as error:
         raise RequestError(str(error)) from error
     bases = dict.fromkeys(split_name(name)[0] for name in names) if nodes else {}

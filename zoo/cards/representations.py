@@ -11,7 +11,7 @@ from zoo.cards.base import Card, CardError
 from zoo.worker.pooling import NODE_FIELDS, NODES, POOLINGS, full_name, split_name
 
 LAYERS = "layers"  # by this word a user asks for all of them
-ALL = "all"
+ALL, DEFAULT = "all", "default"
 _LAYER = "layer-"
 _IN_CARD = rf"(?:[a-z][a-z0-9_]*|{_LAYER}[0-9]+)"
 _BEHIND = (*POOLINGS[1:], NODES)  # what may stand behind the colon of a full name
@@ -165,14 +165,17 @@ def why_no_nodes(found: Representation, kind: str, scales_with: str) -> str | No
     return None
 
 
-def choose_names(every: Sequence[Representation], asked: str, model: str) -> tuple[str, ...]:
+def choose_names(
+    every: Sequence[Representation], asked: str, model: str, default: str
+) -> tuple[str, ...]:
     """Return the full names that a user means, in the card's order and in that of POOLINGS.
 
     Args:
         every: The representations of the model's card.
         asked: Names separated by commas; 'all' stands for all of the card, 'layers' for its
-            layers. ':' and a pooling may follow each of them.
+            layers, 'default' for the default one. ':' and a pooling may follow each of them.
         model: The id of the model, for messages.
+        default: The name of the default one.
 
     Raises:
         CardError: The model has no representation of a name, or no layers.
@@ -182,7 +185,7 @@ def choose_names(every: Sequence[Representation], asked: str, model: str) -> tup
         base, colon, pooling = word.strip().partition(":")
         if pooling == NODES:
             raise CardError(f"{word!r}: the option --{NODES} keeps the vectors of nodes, too")
-        names = [base]
+        names = [default if base == DEFAULT else base]
         if base in (ALL, LAYERS):
             names = [each.name for each in every if base == ALL or each.is_layer]
         if not names:

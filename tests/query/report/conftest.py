@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import query
 from query.report import SECTIONS, report
@@ -39,6 +39,7 @@ def browser() -> Iterator[Browser]:
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has no sandbox for root
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        expect.set_options(timeout=30_000)  # ms, as figures take that on a machine that is busy
         yield running
         running.close()
 

@@ -237,8 +237,8 @@ def test_layers_are_named_in_one_table_and_leave_the_hash_of_the_card_as_it_is()
     for untrained in (False, True):
         assert model.card_hash(untrained=untrained) == plain.card_hash(untrained=untrained)
     every = model.representation
-    assert choose_names(every, "layers", "toy-1") == ("layer-0", "layer-1", "layer-2")
-    assert choose_names(every, "layer-2,last,layer-2:std,all", "toy-1") == (
+    assert choose_names(every, "layers", "toy-1", "last") == ("layer-0", "layer-1", "layer-2")
+    assert choose_names(every, "layer-2,default,layer-2:std,all", "toy-1", "last") == (
         "last",
         "layer-0",
         "layer-1",
@@ -247,7 +247,7 @@ def test_layers_are_named_in_one_table_and_leave_the_hash_of_the_card_as_it_is()
     )
     assert [r["name"] for r in model.for_worker()["representation"]] == [r.name for r in every]
     with pytest.raises(CardError, match="the card of toy-1 names no layers; it has last"):
-        choose_names(plain.representation, "layers", "toy-1")
+        choose_names(plain.representation, "layers", "toy-1", "last")
     with pytest.raises(ValidationError, match=r"layers.others\n  String should match pattern"):
         Model.model_validate(name_layers(change(layers=LAYERS | {"others": "some block"})))
     with pytest.raises(ValidationError, match="says in no_layers why it names none"):
