@@ -73,9 +73,9 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /torch \
 
 
 # The packages of the family's lock, each file checked against its hash. Then the packages that no
-# index has, from their repositories at a commit, which is git's own hash. The packages' tests, a
-# tenth of the size, are left out, but for NumPy's, of which numpy.testing imports some.
-# Torch's headers above are left out, too: no compiler is here to read them.
+# index has, from their repositories at a commit, which is git's own hash. Nothing of them is left
+# out, as some import their own tests. Of torch, its tests and headers are: no compiler is here to
+# read them.
 FROM torch AS install
 ARG FAMILY
 ARG OFFLINE
@@ -93,7 +93,6 @@ RUN /opt/uv/bin/uv venv --quiet --relocatable --python python3 /env \
     fi \
     && site="lib/$(basename /env/lib/python*)/site-packages" \
     && echo "/torch/${site}" > "/env/${site}/torch.pth" \
-    && find /env/lib -depth -type d -name tests ! -path '*/numpy/*' -exec rm -rf {} + \
     && find /env -name uv_cache.json -delete \
     && find /env -name RECORD -exec sed -i /uv_cache.json/d {} + \
     && { /env/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /env/lib \
