@@ -6,9 +6,10 @@
 They are every model of the demo; every other one that has changed since it was checked; and, of
 those that have not, one model each of COUNT families that need no download and of COUNT that do,
 through which TURN (a number that grows) goes in order. A model that never passed a check is left
-out: `matterzoo list` shows a dash, and nothing of it could break yet. With `--image` it is the one
-family whose image is built, of those that the tests of containers do not build, but that
-bench/RECORD.md says could be built once.
+out: `matterzoo list` shows a dash, and nothing of it could break yet. So is a family with packages
+from repositories, which CI may not reach. With `--image` it is the one family whose image is built,
+of those that the tests of containers do not build, but that bench/RECORD.md says could be built
+once, and on any base.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def chosen(families: Mapping[str, Family], turn: int, count: int = 1) -> dict[st
     found: dict[str, list[str]] = defaultdict(list)
     waiting: dict[bool, dict[str, list[str]]] = {True: defaultdict(list), False: defaultdict(list)}
     for family in families.values():
-        kept = read_records(family)
+        kept = {} if family.sources else read_records(family)
         for model in family.models:
             record = kept.get(model.id)
             if model.id in family.demo:
@@ -56,7 +57,10 @@ def chosen_image(families: Mapping[str, Family], turn: int, record: str) -> list
     names = [
         family.name
         for family in families.values()
-        if family.name in built - ALWAYS_BUILT and family.installed_mb <= LARGEST_MB
+        if family.name in built - ALWAYS_BUILT
+        and family.installed_mb <= LARGEST_MB
+        and not family.sources
+        and not family.system_packages
     ]
     return in_turn(names, turn, 1)
 

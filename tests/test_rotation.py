@@ -103,6 +103,14 @@ def test_what_was_never_found_well_is_left_out(families: Mapping[str, Family]) -
     assert all("dogs" not in chosen(families, turn, 9) for turn in range(4))
 
 
+def test_what_needs_a_repository_is_left_out(families: Mapping[str, Family]) -> None:
+    needs = families["dogs"].path / "requirements.in"
+    needs.write_text(f"{needs.read_text()}\nbone @ git+https://example.org/bone@{'a' * 40}\n")
+    found = load_families()
+    assert all("dogs" not in chosen(found, turn, 9) for turn in range(4))
+    assert chosen_image(found, 0, "image of dogs / its environment       1 MB\n") == []
+
+
 def test_every_family_that_was_built_once_is_an_image_in_turn(
     families: Mapping[str, Family],
 ) -> None:
@@ -117,3 +125,5 @@ def test_every_family_that_was_built_once_is_an_image_in_turn(
     chosen_names = [chosen_image(found, turn, record) for turn in range(3)]
     assert chosen_names == [["ants"], ["dogs"], ["ants"]]
     assert chosen_image(found, 3, "") == []
+    packaged = {"ants": found["ants"].model_copy(update={"system_packages": ("libxext6",)})}
+    assert chosen_image(packaged, 0, record) == []
