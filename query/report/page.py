@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -178,7 +179,7 @@ def _section(drawn: DrawnSection) -> str:
     panels = "".join(_panel(views) for views in drawn.panels)
     return (
         f'<section id="{section.name}">\n<h2>{escape(section.question)}</h2>\n'
-        f'<p class="reading">{escape(section.reading)}</p>\n{panels}</section>\n'
+        f'<p class="reading">{_with_code(section.reading)}</p>\n{panels}</section>\n'
     )
 
 
@@ -249,6 +250,11 @@ def _figure(name: str, image: Image) -> str:
         f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
         f'<script type="application/octet-stream" class="packed">{assets.pack(spec)}</script>'
     )
+
+
+def _with_code(text: str) -> str:
+    """Return text as HTML, with what is between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _structures(structures: Mapping[str, str]) -> str:

@@ -97,6 +97,8 @@ def choice_label(switch: str, value: str) -> str:
         return metric_label(value)
     if switch == "color":
         return color_label(value)
+    if switch == "property":
+        return value.replace("_", " ")
     if switch == "method":
         return _METHODS.get(value, value)
     if switch == "score":

@@ -111,7 +111,7 @@ def _draw(rows: Sequence[Row], kinds: Kinds) -> Any:
     known = [row for row in rows if row["value"] is not None]
     lows = [row["value"] if row["low"] is None else row["low"] for row in known]
     ends = (max(min([0.0, *lows]) - 0.02, _LOWEST), 1.02)
-    score = axis_of("shown", f"{_SCORES[first['score']]} ({first['method']})", ends)
+    score = axis_of("shown", f"{_SCORES[first['score']]} ({first['method']})", ends, tickCount=6)
     what = _WRONG if first["score"] == "auc" else f"mean absolute error ({first['unit']})"
     errors = [row["error"] for row in known]
     error = axis_of("error", what, (0.0, 1.08 * max(errors) or 1.0), tickCount=5)
