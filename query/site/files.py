@@ -47,14 +47,14 @@ def write_site(
     for name, table in (tables if prompt is None else prompt.tables).items():
         written.write(f"{name}.parquet", functools.partial(pq.write_table, table))
     for name, script in ({} if prompt is None else prompt.files).items():
-        written.write(f"assets/prompt/{name}", functools.partial(_write_bytes, script))
+        written.write(f"assets/prompt/{name}", script)
     for name, content in _assets().items():
-        written.write_text(f"assets/{name}", content)
+        written.write(f"assets/{name}", content)
     for path, content in _json_files(results, figures):
-        written.write_text(path, content)
+        written.write(path, content)
     rendered = dict(pages)
     for path in sorted(rendered, key=lambda path: path == INDEX):
-        written.write_text(path, rendered[path])
+        written.write(path, rendered[path])
     written.remove_others()
     return folder / INDEX
 
@@ -82,16 +82,12 @@ class _Written:
         self._folder = folder
         self._names: list[str] = []
 
-    def write(self, name: str, save: Callable[[Path], object]) -> None:
+    def write(self, name: str, content: str | bytes | Callable[[Path], object]) -> None:
         """Write a file, whole or not at all. After a power loss a site is made again."""
         file = self._folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, save, durable=False)
+        write_atomically(file, content, durable=False)
         self._names.append(name)
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a file of text."""
-        self.write(name, lambda file: file.write_text(text, encoding="utf-8"))
 
     def remove_others(self) -> None:
         """Remove what only an earlier site had, and list what is there now."""
@@ -100,11 +96,7 @@ class _Written:
             if (self._folder / name).resolve().is_relative_to(inside):  # a list may be anyone's
                 (self._folder / name).unlink(missing_ok=True)
         listed = "".join(f"{name}\n" for name in sorted(self._names))
-        write_atomically(self._folder / _LIST, lambda file: file.write_text(listed))
-
-
-def _write_bytes(content: bytes, file: Path) -> None:
-    file.write_bytes(content)
+        write_atomically(self._folder / _LIST, listed)
 
 
 def _earlier(folder: Path) -> set[str]:
