@@ -13,7 +13,10 @@ from typing import Protocol
 
 from query.site.prompt import PAGE
 
-_PARTS = ("prompt.css", "prompt.js", "chart.js", "in_browser.js", "macros.sql")
+_PARTS = (
+    *("prompt.css", "macros.sql", "prompt.js", "chart.js"),
+    *("start.js", "worker.js", "in_browser.js"),
+)
 
 
 @dataclass(frozen=True)

@@ -295,3 +295,16 @@ def test_duckdb_in_the_browser_gives_our_numbers(
         page.get_by_text("Table with name nothing does not exist").wait_for()
     assert found == pytest.approx([cka(a, b), mutual_knn(a, b, 5)], abs=1e-9)
     page.close()
+
+
+def test_a_prompt_without_its_database_says_so(
+    browser: Browser,  # noqa: F811
+    asked: Path,
+) -> None:
+    page = browser.new_page()
+    with hosted(asked) as address:
+        page.context.route("**/*.wasm", lambda route: route.fulfill(status=404))
+        page.goto(f"{address}/sql.html")
+        page.get_by_role("alert").get_by_text("HTTP status code is not ok").wait_for()
+        assert page.get_by_role("button", name="Run").is_enabled()
+    page.close()

@@ -125,9 +125,9 @@ async function require(sql, tell) {
 // ---- DuckDB
 
 async function open() {
-  const worker = new Worker(here("duckdb/duckdb-browser-eh.worker.js"));
+  const { worker, failed } = window.started; // see start.js
   const duckdb = new AsyncDuckDB(new VoidLogger(), worker);
-  await duckdb.instantiate(here("duckdb/duckdb-eh.wasm"));
+  await Promise.race([duckdb.instantiate(here("duckdb/duckdb-eh.wasm")), failed]);
   await duckdb.open({ query: { castDecimalToDouble: true, castTimestampToDate: true } });
   const connection = await duckdb.connect();
   // Extensions would come from a server of DuckDB's.
