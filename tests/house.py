@@ -57,6 +57,7 @@ ORDER = {
         "strips",
         "sql",
         "statements",
+        "processes",
         "structures",
         "figures",
         "assets",

@@ -27,7 +27,7 @@ OF_ZOO = {
     "schemas": {"zoo.errors", "zoo.files"},
     "query": {
         *("zoo.code", "zoo.command_line", "zoo.encoder", "zoo.errors", "zoo.files"),
-        *("zoo.machine", "zoo.places", "zoo.terminal", "zoo.training_sets"),
+        *("zoo.imports", "zoo.machine", "zoo.places", "zoo.terminal", "zoo.training_sets"),
     },
 }
 

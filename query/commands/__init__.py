@@ -31,6 +31,8 @@ def add_commands(commands: Commands) -> None:
     )
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
+    about = "how many processes draw (default: one per core, if memory allows)"
+    sub.add_argument("--processes", type=positive, help=about)
     add_store(sub)
     about = "write a page per model, pair of models, family and dataset, for any web host"
     sub = commands.add("site", "query.commands.ask:write_site", about, description=SITE)

@@ -45,16 +45,19 @@ def write_report(options: argparse.Namespace) -> int:
     """Write the page, and print where it is.
 
     Args:
-        options: Dataset, out, store.
+        options: Dataset, out, processes, store.
 
     Returns:
         The exit code.
     """
+    from query.processes.running import fitting_processes
     from query.report import report  # it loads what draws, which takes a second
 
+    processes = options.processes or fitting_processes()
     with one_sentence(options.store), connect(options.store) as connection:
         connection.execute("SET enable_progress_bar = false")
-        print(report(connection, split_names(options.dataset), Path(options.out)))
+        datasets = split_names(options.dataset)
+        print(report(connection, datasets, Path(options.out), processes=processes))
     return 0
 
 

@@ -15,6 +15,8 @@ from zoo.machine import free_memory
 SMALL = 2**16
 ASSUMED_MEMORY = 8 * 2**30  # bytes, where the machine does not say how many are free
 
+_sharers = 1  # processes that share the free memory
+
 
 class Scratch:
     """A context manager that holds centered vectors during a pass, and frees them afterwards.
@@ -69,6 +71,16 @@ class Scratch:
         return torch.from_numpy(stored)
 
 
+def share_memory(processes: int) -> None:
+    """Take no more of the free memory than one of several processes that work at once.
+
+    Args:
+        processes: How many they are, this one among them.
+    """
+    global _sharers
+    _sharers = processes
+
+
 def find_device(device: str | torch.device) -> torch.device:
     """Return the device of this name.
 
@@ -102,4 +114,4 @@ def _free_on(device: torch.device) -> int:
 def _free_memory() -> int:
     """Return the bytes of memory that this process could still take."""
     free = free_memory()
-    return ASSUMED_MEMORY if free is None else free
+    return (ASSUMED_MEMORY if free is None else free) // _sharers

@@ -2,8 +2,9 @@
 
     report(query.connect("matter.duckdb"), ["aflow", "g2"], Path("report"))
 
-`sections` has the questions and their figures, `versions` what a reader can choose, `views` draws
-them, `findings` writes sentences about them, `page` makes the HTML, `files` writes the folder.
+`sections` has the questions and their figures, `versions` what a reader can choose. `views` draws
+one, `drawing` all of them, by several processes. `findings` writes sentences about them, `page`
+makes the HTML, `files` writes the folder.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pathlib import Path
 import duckdb
 
 from query.reading.selection import find_dataset
+from query.report.drawing import draw_sections
 from query.report.files import PAGE, check_folder, write_report
 from query.report.findings import failed_controls, find_sentences
 from query.report.page import Page, Table, render_page
 from query.report.sections import SECTIONS
-from query.report.views import DrawnSection, Section, View, draw_section
-from query.statements import ask, keep_answers
+from query.report.views import DrawnSection, Section, View
+from query.statements import ask
 from query.structures import MOST, draw_structures
 from zoo.terminal import log
 
@@ -51,6 +53,7 @@ def report(
     datasets: Sequence[str],
     folder: Path,
     sections: Sequence[Section] = SECTIONS,
+    processes: int = 1,
 ) -> Path:
     """Write the report on some datasets. Progress is logged on standard error.
 
@@ -60,6 +63,9 @@ def report(
         folder: Where the report is written. It is made if it does not exist; files in it that
             are not of a report stay as they are.
         sections: What the page shows, in this order.
+        processes: How many processes draw, this one among them. Others are started only for a
+            store that is a file, opened to be read only, and by a program that may be imported
+            (`if __name__ == "__main__":`).
 
     Returns:
         The page, `folder/index.html`.
@@ -71,10 +77,7 @@ def report(
     for dataset in datasets:
         find_dataset(connection, dataset)
     check_folder(folder)
-    drawn: list[DrawnSection] = []
-    for section in sections:
-        with _timed(section.name), keep_answers():
-            drawn.append(draw_section(connection, section, datasets))
+    drawn = draw_sections(connection, sections, datasets, processes)
     with _timed("page"):
         answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}
         tables = [Table(name, title, answers[name]) for name, title in _PROVENANCE.items()]

@@ -6,6 +6,7 @@ A switch has the name of the option that it sets: dataset, metric, color, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations, islice
 from typing import Any
 
@@ -61,14 +62,18 @@ def per_dataset(**switches: Sequence[str]) -> Versions:
     Returns:
         A function that makes the versions from a connection and the names of datasets.
     """
+    return partial(_per_dataset, switches)
 
-    def versions(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> list[Version]:
-        found: list[Mapping[str, Any]] = [{"dataset": dataset} for dataset in datasets]
-        for name, values in switches.items():
-            found = [{**before, name: value} for before in found for value in values]
-        return [Version(options, options) for options in found]
 
-    return versions
+def _per_dataset(
+    switches: Mapping[str, Sequence[str]],
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+) -> list[Version]:
+    found: list[Mapping[str, Any]] = [{"dataset": dataset} for dataset in datasets]
+    for name, values in switches.items():
+        found = [{**before, name: value} for before in found for value in values]
+    return [Version(options, options) for options in found]
 
 
 def per_metric(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> list[Version]:

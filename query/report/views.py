@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import duckdb
 
 from query.figures import NothingToDraw
+from query.sql.interrupt import was_interrupted
 from query.sql.output import error_sentence
 from query.statements import Answer
-from zoo.terminal import log
 
 Made = TypeVar("Made")
+FAILED = "this figure failed"  # how the reason of a figure begins that has one to be told
 _UNSAFE = re.compile(r"[^\w.@=+-]+")  # in a file's name
 
 
@@ -126,56 +127,47 @@ class DrawnSection:
                     yield view.version, view.image.answer
 
 
-def draw_section(
-    connection: duckdb.DuckDBPyConnection, section: Section, datasets: Sequence[str]
-) -> DrawnSection:
-    """Draw all versions of all figures of a section.
-
-    A figure that fails costs this figure, not the page: its view says why, and so does the log.
+def find_versions(
+    connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]
+) -> Sequence[Version] | str:
+    """Return the versions of a figure, or a sentence on why there are none.
 
     Args:
         connection: A connection to a store, with our functions.
-        section: What to draw.
+        panel: The figure.
         datasets: Names of datasets of the store.
-
-    Returns:
-        The section with its views.
     """
-    return DrawnSection(
-        section, [_draw_panel(connection, panel, datasets) for panel in section.panels]
-    )
+    return _or_reason(lambda: panel.versions(connection, datasets))
 
 
-def _draw_panel(
-    connection: duckdb.DuckDBPyConnection, panel: Panel, datasets: Sequence[str]
-) -> list[View]:
-    found = _or_reason(panel.name, lambda: panel.versions(connection, datasets))
-    if isinstance(found, str):
-        return [View(panel.name, Version({}, {}), None, found)]
-    return [_draw_version(connection, panel, version) for version in found]
+def draw_version(connection: duckdb.DuckDBPyConnection, panel: Panel, version: Version) -> View:
+    """Draw a version of a figure.
 
+    A figure that fails costs this figure, not the page: its view says why.
 
-def _draw_version(connection: duckdb.DuckDBPyConnection, panel: Panel, version: Version) -> View:
-    image = _or_reason(panel.name, lambda: _render(panel.draw(connection, **version.options)))
+    Args:
+        connection: A connection to a store, with our functions.
+        panel: The figure.
+        version: How it is drawn.
+    """
+    image = _or_reason(lambda: _render(panel.draw(connection, **version.options)))
     if isinstance(image, str):
         return View(panel.name, version, None, image)
     return View(panel.name, version, image, None)
 
 
-def _or_reason(name: str, act: Callable[[], Made]) -> Made | str:
+def _or_reason(act: Callable[[], Made]) -> Made | str:
     """Return what `act` makes, or a sentence on why it makes nothing."""
     try:
         return act()
     except NothingToDraw as nothing:
         return str(nothing)
-    except duckdb.InterruptException:
-        raise
     except Exception as error:
+        if isinstance(error, duckdb.InterruptException) or was_interrupted(error):
+            raise
         expected = isinstance(error, duckdb.Error | ValueError)
         cause = error_sentence(error) if expected else f"{type(error).__name__}: {error}"
-        reason = f"this figure failed: {cause}"
-        log(f"{name}: {reason}")
-        return reason
+        return f"{FAILED}: {cause}"
 
 
 def _render(chart: Any) -> Image:

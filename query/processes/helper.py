@@ -1,0 +1,81 @@
+"""What a process does that helps another with its tasks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import duckdb
+
+from zoo.imports import OURS, leave_out
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a process has of this machine, and the store that it opens.
+
+    Attributes:
+        store: The path of the store.
+        processes: How many processes share the machine.
+        threads: Threads of torch.
+        duckdb_memory: Bytes that DuckDB may take.
+    """
+
+    store: str
+    processes: int
+    threads: int
+    duckdb_memory: int
+
+
+def work(pipe: Connection, share: Share) -> None:
+    """Do tasks until the other end of a pipe is closed, or SIGTERM comes.
+
+    Args:
+        pipe: None goes out once tasks can come in, each a function and its arguments. For each
+            goes out what it returned and None, or None and what it raised.
+        share: What this process has.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
+    # Bars of several processes would write over one another; what fails is told through the pipe.
+    sys.stderr = sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    leave_out("pandas", OURS)
+    with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
+        _do_all(pipe, share)
+
+
+def _do_all(pipe: Connection, share: Share) -> None:
+    import torch  # with what follows it takes seconds to import
+
+    from query import connect
+    from query.engine.devices import share_memory
+    from query.statements import keep_answers
+
+    torch.set_num_threads(share.threads)
+    share_memory(share.processes)
+    with connect(share.store) as connection, keep_answers():
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute(f"SET memory_limit = '{share.duckdb_memory}B'")
+        pipe.send(None)
+        while True:
+            call, arguments = pipe.recv()
+            pipe.send(_try(call, connection, arguments))
+
+
+def _try(
+    call: Callable[..., Any], connection: duckdb.DuckDBPyConnection, arguments: tuple[Any, ...]
+) -> tuple[Any, Exception | None]:
+    from query.sql.interrupt import was_interrupted
+
+    try:
+        return call(connection, *arguments), None
+    except Exception as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
+        return None, error

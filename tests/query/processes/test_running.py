@@ -1,0 +1,136 @@
+"""Several processes find what one finds; one that dies costs a task, an interrupt ends all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import query
+from query.processes.agenda import Agenda, Outcome, Task
+from query.processes.running import fitting_processes, run_tasks
+from query.statements import Answer, ask
+
+QUESTION = {"dataset": "crystals", "metric": "cka"}
+
+
+def nothing(task: Task, outcome: Outcome) -> list[Task]:
+    return []
+
+
+def wait_for(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
+    """Return this process's id once a file exists."""
+    end = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} never appeared"
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def answer(connection: duckdb.DuckDBPyConnection) -> Answer:
+    return ask(connection, "alignment_matrix", **QUESTION)
+
+
+def touch(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
+    file.touch()
+    return os.getpid()
+
+
+def die(connection: duckdb.DuckDBPyConnection) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt(connection: duckdb.DuckDBPyConnection) -> None:
+    time.sleep(0.5)  # another process is starting
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+
+def test_a_process_finds_the_same_and_its_death_costs_one_task(
+    store_path: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    here = Task("here", "", wait_for, (begun,))
+    there = [
+        Task("answer", "there", answer),
+        Task("touch", "there", touch, (begun,)),
+        Task("die", "there", die),
+    ]
+    found: dict[object, Outcome] = {}
+
+    def then(task: Task, outcome: Outcome) -> Iterable[Task]:
+        found[task.place] = outcome
+        return [Task("more", "more", touch, (begun,))] if task.place == "die" else []
+
+    with query.connect(store_path) as connection:
+        run_tasks(connection, [here, *there], then, processes=2)
+        asked = answer(connection)
+    assert found["here"].value == found["more"].value == os.getpid() != found["touch"].value
+    assert found["die"].lost == "the process that was at it ended with exit code -9"
+    assert found["answer"].value.sql == asked.sql
+    assert_same(found["answer"].value.rows, asked.rows)
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interrupt_ends_all_processes(store_path: Path) -> None:
+    start = time.monotonic()
+    with query.connect(store_path) as connection, pytest.raises(KeyboardInterrupt):
+        run_tasks(connection, [Task(0, "", interrupt)], nothing, processes=2)
+    assert multiprocessing.active_children() == []
+    assert time.monotonic() - start < 60
+
+
+def test_what_shares_stays_together_until_there_is_nothing_else() -> None:
+    agenda = Agenda(
+        [Task(near + number, near, touch) for near in ("a", "b") for number in "123"], nothing
+    )
+    taken = []
+    for who in (0, 1, 0, 1, 1, 1):
+        task = agenda.take(who)
+        assert task is not None
+        taken.append(task.place)
+        agenda.finish(task, Outcome(None, 0.0))
+    assert taken == ["a1", "b1", "a2", "b2", "b3", "a3"]
+    assert agenda.take(0) is None
+
+
+def test_a_task_that_fails_ends_all(store_path: Path) -> None:
+    with (
+        query.connect(store_path) as connection,
+        pytest.raises(ZeroDivisionError, match="division by zero"),
+    ):
+        run_tasks(connection, [Task(0, "", divide)], nothing)
+
+
+def assert_same(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Require equal rows, but for the rounding of sums that threads share."""
+    assert len(rows) == len(others) > 0
+    for row, other in zip(rows, others, strict=True):
+        numbers = {name: value for name, value in other.items() if isinstance(value, float)}
+        assert row | numbers == other
+        assert {name: row[name] for name in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-9)
+
+
+def divide(connection: duckdb.DuckDBPyConnection) -> float:
+    return 1 / 0
+
+
+def test_a_store_that_may_be_written_is_for_this_process_alone(tmp_path: Path) -> None:
+    with query.connect(":memory:", read_only=False) as connection:
+        tasks = [Task(0, "a", touch, (tmp_path / "a",)), Task(1, "b", touch, (tmp_path / "b",))]
+        found = []
+
+        def then(task: Task, outcome: Outcome) -> list[Task]:
+            found.append(outcome.value)
+            return []
+
+        run_tasks(connection, tasks, then, processes=2)
+    assert found == [os.getpid()] * 2
+    assert fitting_processes() >= 1
