@@ -2,7 +2,8 @@
 
 Lists of two models have few systems in common by chance, so that most of the work on a pair is to
 find this out. Here it is done for all models of a side at once: each system has a bit per model of
-the other side that has it in its list.
+the other side that has it in its list. Where the sums of all pairs fit into the caches, they are
+added up at once by `sum_shared`; of many systems, `find_shared` and `add_shared` take less room.
 
 The models of a side are given as `Stacked` (see `query.metrics.shared.many_pairs`): all their lists
 one after the other, and for each model and system where they are.
@@ -32,13 +33,13 @@ def _place(b, y, p, q, places):
 
 
 @inlined
-def _mark(b, p, bits, places):
+def _mark(b, p, bits, places, short):
     """Note for all systems in which models' lists of system p they are, and where in long ones."""
     for y in range(b.start.shape[1]):
         bit, first, stop = np.uint16(1) << np.uint16(y), b.start[p, y], b.stop[p, y]
         for t in range(first, stop):
             bits[b.who[t]] |= bit
-        if stop - first > SHORT:
+        if stop - first > short:
             for t in range(first, stop):
                 places[b.who[t], y] = t - first
 
@@ -69,7 +70,7 @@ def find_shared(a, b, order, bits, places, hits):
     n, count, room, at = len(order), b.start.shape[1], hits.shape[1], 0
     for i in range(n):
         p = order[i]
-        _mark(b, p, bits, places)
+        _mark(b, p, bits, places, SHORT)
         for x in range(a.start.shape[1]):
             for s in range(a.start[i, x], a.stop[i, x]):
                 q = order[a.who[s]]
@@ -150,3 +151,81 @@ def _add_pair(a, x, b, y, order, hits, some, sums):
             else:
                 own += weight * back * left * right
     return trace + own
+
+
+@compiled
+def sum_shared(a, b, order, bits, places, rows, columns, own, terms):
+    """Compute the terms of all pairs of models as they are found, where there is room for all sums.
+
+    They are added up in the order of `unbiased_terms`.
+
+    Args:
+        a: See `find_shared`.
+        b: See there.
+        order: See there.
+        bits: See there.
+        places: See there.
+        rows: Scratch, (n, A, B, 2).
+        columns: Scratch, (n, A, B, 2).
+        own: Scratch, (A, B).
+        terms: Receives the terms, (A, B, 3).
+    """
+    rows[:] = 0.0
+    columns[:] = 0.0
+    terms[:] = 0.0
+    for i in range(len(order)):
+        p = order[i]
+        _mark(b, p, bits, places, 0)
+        own[:] = 0.0  # terms of a row with ties are added up by themselves first
+        for x in range(a.start.shape[1]):
+            _add_row(a, x, b, i, order, bits, places, rows[i, x], columns, own[x], terms[x])
+        _unmark(b, p, bits)
+        terms[:, :, 0] += own
+    _sum_products(rows, columns, own, terms)
+
+
+@compiled
+def _add_row(a, x, b, i, order, bits, places, row, columns, own, terms):
+    """Add what one system of a model has in common with all models of the other side."""
+    p = order[i]
+    for s in range(a.start[i, x], a.stop[i, x]):
+        j = a.who[s]
+        q = order[j]
+        found = bits[q]
+        if found == 0 or q == p:
+            continue
+        left, column, rest = a.value[s], columns[j, x], np.int64(found)
+        while rest:
+            y = NUMBER[(rest & -rest) % 37]
+            rest &= rest - 1
+            t = b.start[p, y] + places[q, y]
+            right, plain = b.value[t], a.plain[i, x] and b.plain[p, y]
+            weight = 1.0
+            if not plain:
+                weight = 1.0 if s < a.sure[i, x] else a.share[i, x]
+                weight *= 1.0 if t < b.sure[p, y] else b.share[p, y]
+            row[y, 0] += weight * left
+            row[y, 1] += weight * right
+            column[y, 0] += weight * left
+            column[y, 1] += weight * right
+            if a.mutual[s] and b.mutual[t]:
+                back = 1.0 if a.mutual[s] == 1 else a.share[j, x]
+                back *= 1.0 if b.mutual[t] == 1 else b.share[q, y]
+                if plain:
+                    terms[y, 0] += left * right * back
+                else:
+                    own[y] += weight * back * left * right
+
+
+@compiled
+def _sum_products(rows, columns, own, terms):
+    """Compute the second and the third term from the sums of rows and columns."""
+    totals = np.zeros((2, own.shape[0], own.shape[1]))
+    for i in range(rows.shape[0]):
+        for x in range(own.shape[0]):
+            for y in range(own.shape[1]):
+                left, right = rows[i, x, y, 0], rows[i, x, y, 1]
+                totals[0, x, y] += left
+                totals[1, x, y] += right
+                terms[x, y, 2] += columns[i, x, y, 0] * right + columns[i, x, y, 1] * left
+    terms[:, :, 1] = totals[0] * totals[1]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from query.engine import threads
 from query.engine.comparison import Comparison
-from query.engine.kernels.many_neighbors import add_shared, find_shared
+from query.engine.kernels.many_neighbors import add_shared, find_shared, sum_shared
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders
 from query.metrics.shared.result import Pair
@@ -22,6 +22,7 @@ _SIDE = 16  # models of a group at most, as each has a bit
 _ENTRIES = 2**22  # of the lists of a group; some 17 bytes each
 _SHARED = 2**21  # entries that all pairs of two groups share by chance at most; 16 bytes each
 _WORTH = 4  # pairs, from which on it is quicker to find what they share together
+_SUMMED = 2**22  # sums of rows and columns of all pairs of two groups at most; 8 bytes each
 _ROOM = 2  # times what pairs share by chance, for which there is room at first
 
 
@@ -156,21 +157,39 @@ def unbiased_terms_of_groups(a: Stacked, b: Stacked, orders: AnyOrders) -> NDArr
     """
     n, shape = orders.shape[1], (a.start.shape[1], b.start.shape[1])
     terms = np.empty((len(orders), *shape, 3))
-    longest = [int((side.stop - side.start).sum()) for side in (a, b)]
-    chance = longest[0] * longest[1] // n**2
-
-    def work(part: slice) -> None:
-        bits, places = np.zeros(n, np.uint16), np.empty((n, shape[1]), np.int32)
-        sums, hits = np.empty((4, n)), np.empty((4, _ROOM * chance + 64 * shape[1]), np.int32)
-        for p in range(part.start, part.stop):
-            order = np.asarray(orders[p], np.int32)
-            while (found := find_shared(a, b, order, bits, places, hits)) < 0:
-                hits = np.empty((4, 2 * hits.shape[1]), np.int32)
-                bits.fill(0)
-            add_shared(a, b, order, hits, found, sums, terms[p])
-
+    few = 4 * n * shape[0] * shape[1] <= _SUMMED
+    work = partial(_sum_terms if few else _find_terms, a, b, orders, terms)
     threads.each(work, threads.parts(len(orders), 1))
     return terms
+
+
+def _sum_terms(
+    a: Stacked, b: Stacked, orders: AnyOrders, terms: NDArray[np.float64], part: slice
+) -> None:
+    """Find the terms of some pairings, with the sums of all pairs side by side."""
+    n, shape = orders.shape[1], terms.shape[1:3]
+    bits, places = np.zeros(n, np.uint16), np.empty((n, shape[1]), np.int32)
+    rows, columns, own = np.empty((n, *shape, 2)), np.empty((n, *shape, 2)), np.empty(shape)
+    for p in range(part.start, part.stop):
+        order = np.asarray(orders[p], np.int32)
+        sum_shared(a, b, order, bits, places, rows, columns, own, terms[p])
+
+
+def _find_terms(
+    a: Stacked, b: Stacked, orders: AnyOrders, terms: NDArray[np.float64], part: slice
+) -> None:
+    """Find the terms of some pairings, one pair after the other: of many systems all share few."""
+    n, count = orders.shape[1], terms.shape[2]
+    longest = [int((side.stop - side.start).sum()) for side in (a, b)]
+    chance = longest[0] * longest[1] // n**2
+    bits, places = np.zeros(n, np.uint16), np.empty((n, count), np.int32)
+    sums, hits = np.empty((4, n)), np.empty((4, _ROOM * chance + 64 * count), np.int32)
+    for p in range(part.start, part.stop):
+        order = np.asarray(orders[p], np.int32)
+        while (found := find_shared(a, b, order, bits, places, hits)) < 0:
+            hits = np.empty((4, 2 * hits.shape[1]), np.int32)
+            bits.fill(0)
+        add_shared(a, b, order, hits, found, sums, terms[p])
 
 
 def find_terms(

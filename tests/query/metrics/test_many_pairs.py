@@ -32,9 +32,10 @@ def nulls(pairs: list[tuple[int, int]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("side", [16, 3])
-def test_together_is_one_by_one(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+@pytest.mark.parametrize("kernel", ["sum_shared", "find_shared"])
+def test_together_is_one_by_one(monkeypatch: pytest.MonkeyPatch, side: int, kernel: str) -> None:
     module = sys.modules["query.metrics.shared.many_pairs"]
-    find, groups = module.find_shared, []
+    find, groups = getattr(module, kernel), []
 
     def count(*arguments: Any) -> Any:
         groups.append(arguments[0].start.shape[1])
@@ -42,7 +43,9 @@ def test_together_is_one_by_one(monkeypatch: pytest.MonkeyPatch, side: int) -> N
 
     monkeypatch.setattr(module, "_SIDE", side)
     monkeypatch.setattr(module, "_ROOM", 0)  # so that there has to be made more
-    monkeypatch.setattr(module, "find_shared", count)
+    if kernel == "find_shared":
+        monkeypatch.setattr(module, "_SUMMED", 0)  # as of many systems
+    monkeypatch.setattr(module, kernel, count)
     together = nulls(PAIRS)
     assert max(groups) == min(side, 7)
     monkeypatch.setattr(module, "_WORTH", len(PAIRS) + 1)
