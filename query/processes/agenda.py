@@ -20,12 +20,14 @@ class Task:
         call: What is called with a connection and the arguments. It goes to other processes by
             its name, so that it is a function of a module.
         arguments: What it is called with.
+        early: Whether its word is begun before others, as it takes long.
     """
 
     place: Hashable
     near: str
     call: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,10 @@ class Agenda:
             self._waiting.setdefault(task.near, deque()).append(task)
 
     def _next(self, who: int) -> Task:
-        def wish(near: str) -> tuple[bool, bool, bool, int]:
-            mine = near == self._last.get(who)
-            return near == "", mine, near not in self._owners, len(self._waiting[near])
+        def wish(near: str) -> tuple[bool, bool, bool, bool, int]:
+            tasks = self._waiting[near]
+            mine, is_new = near == self._last.get(who), near not in self._owners
+            return near == "", mine, is_new, tasks[0].early, len(tasks)
 
         near = max((near for near, tasks in self._waiting.items() if tasks), key=wish)
         self._last[who] = near

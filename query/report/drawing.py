@@ -86,7 +86,7 @@ class _Drawn:
         else:
             self.left += len(outcome.value)
             for count, found in enumerate(outcome.value):
-                yield Task((number, place, count), _near(found), draw_version, (panel, found))
+                yield _task((number, place, count), panel, found)
         self.left -= 1
         if self.left == 0:
             log(f"{self.section.name}: {self.seconds:.1f} s")
@@ -108,5 +108,7 @@ def _lost(panel: Panel, version: Version, outcome: Outcome) -> View:
     return View(panel.name, version, None, f"{FAILED}: {outcome.lost}")
 
 
-def _near(version: Version) -> str:
-    return next((str(version.options[name]) for name in _NEAR if name in version.options), "")
+def _task(place: tuple[int, ...], panel: Panel, version: Version) -> Task:
+    near = next((str(version.options[name]) for name in _NEAR if name in version.options), "")
+    is_slow = version.options.get("method") == "umap"  # which takes seconds to import
+    return Task(place, "umap" if is_slow else near, draw_version, (panel, version), is_slow)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import duckdb
+from altair.utils.schemapi import debug_mode
 
 from query.figures import NothingToDraw
 from query.sql.interrupt import was_interrupted
@@ -150,7 +151,8 @@ def draw_version(connection: duckdb.DuckDBPyConnection, panel: Panel, version: V
         panel: The figure.
         version: How it is drawn.
     """
-    image = _or_reason(lambda: _render(panel.draw(connection, **version.options)))
+    with debug_mode(False):  # or Altair would validate each part of a figure as it is made
+        image = _or_reason(lambda: _render(panel.draw(connection, **version.options)))
     if isinstance(image, str):
         return View(panel.name, version, None, image)
     return View(panel.name, version, image, None)
