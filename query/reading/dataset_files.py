@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -95,7 +96,7 @@ class DatasetFiles:
         connection: duckdb.DuckDBPyConnection,
         dataset: str,
         systems: Collection[str] | None = None,
-    ) -> DatasetFiles | None:
+    ) -> Self | None:
         """Return the files, or None if `embeddings` reads something else; see `store_with_files`.
 
         Args:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from query.engine.undefined import Undefined
 from query.reading.dataset_files import DatasetFiles, Model
 from query.reading.files import find_damage
+from query.reading.kept.files import KeptFiles
 from query.reading.selection import OF_DATASET, Selection, Source
 from schemas.vectors import VectorFile
 
 Vectors = NDArray[np.float32]
 Codes = NDArray[np.int64]
 T = TypeVar("T", np.float32, np.float64)
+_NO_CODES: Codes = np.empty(0, dtype=np.int64)
 NO_VECTORS: Vectors = np.empty((0, 0), dtype=np.float32)
 
 # What a set of systems is told by, found without sorting it: 128 bits, as the sum and the exclusive
@@ -71,7 +73,7 @@ class StoredVectors:
             selection: The systems that are asked for.
         """
         self._connection, self._selection = connection, selection
-        self._files = DatasetFiles.of(connection, selection.dataset, selection.systems)
+        self._files = KeptFiles.of(connection, selection.dataset, selection.systems)
 
     def read_keys(self, sources: Sequence[Source]) -> dict[Source, Codes]:
         """Return the systems of each model as ascending codes.
@@ -92,8 +94,7 @@ class StoredVectors:
             codes = self._codes_of_files(self._files, names)
         else:
             codes = self._codes_of_groups(self._group_by_fingerprint(names))
-        none = np.empty(0, dtype=np.int64)
-        keys = {source: codes.get(_model(source), none) for source in sources}
+        keys = {source: codes.get(_model(source), _NO_CODES) for source in sources}
         for source, found in keys.items():
             if np.any(np.diff(found) == 0):
                 raise ValueError(
@@ -116,6 +117,14 @@ class StoredVectors:
         if self._files is not None:
             self._files.read_from(folder)
 
+    def fingerprint(self, source: Source) -> str | None:
+        """Return what tells a model's vectors by their files; None if they are in a table.
+
+        Args:
+            source: The model.
+        """
+        return None if self._files is None else self._files.fingerprint(_model(source))
+
     def read(self, source: Source) -> Vectors:
         """Return the vectors of one model, (n, d), in order of system_id.
 
@@ -128,10 +137,8 @@ class StoredVectors:
         if self._files is not None:
             return self._files.read_vectors(_model(source), source.label)
         chosen = {"model": source.model_id, "representation": source.representation}
-        table = self._connection.execute(
-            VECTORS, chosen | self._selection.parameters()
-        ).to_arrow_table()
-        return column_to_table(table.column("vector"), source.label)
+        found = self._connection.execute(VECTORS, chosen | self._selection.parameters())
+        return column_to_table(found.to_arrow_table()["vector"], source.label)
 
     def _codes_of_files(self, files: DatasetFiles, names: Sequence[Model]) -> dict[Model, Codes]:
         """Return the codes of models; nothing is sorted if all have the same systems."""
@@ -147,8 +154,7 @@ class StoredVectors:
             else:
                 alike.append(name)
         if len(groups) == 1:
-            ((keys, models),) = groups
-            return dict.fromkeys(models, _number(keys))
+            return dict.fromkeys(names, _number(groups[0][0]))
         return self._codes_of_groups([models for _, models in groups])
 
     def _group_by_fingerprint(self, names: Sequence[Model]) -> list[list[Model]]:

@@ -13,7 +13,9 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import DuckDBPyType
 
+from query.engine.neighbors.finder import NeighborListCache
 from query.metrics import MEASURES, METRICS
+from query.reading.kept.lists import KeptLists
 from query.reading.neighbor_cache import NeighborCache
 from query.sql import aggregates
 from query.sql.caller import CALLER, number_connection, reading, require_store
@@ -109,7 +111,8 @@ def _table_function(function: TableFunction) -> _Function:
                 Progress() as progress,
                 interruptible(),
             ):
-                arguments = _read_arguments(function, given, progress, NeighborCache.beside(cursor))
+                cache = KeptLists.before(NeighborCache.beside(cursor))
+                arguments = _read_arguments(function, given, progress, cache)
                 rows = _answer(function)(cursor, **arguments)
                 return {"error": None, "rows": [as_struct(row) for row in rows]}
         except ValueError as error:
@@ -137,7 +140,10 @@ def _answer(function: TableFunction) -> Callable[..., Any]:
 
 
 def _read_arguments(
-    function: TableFunction, given: dict[str, Any], progress: Progress, cache: NeighborCache | None
+    function: TableFunction,
+    given: dict[str, Any],
+    progress: Progress,
+    cache: NeighborListCache | None,
 ) -> dict[str, Any]:
     """Return the arguments in Python. Raises ValueError if a number is not whole or too small."""
     arguments: dict[str, Any] = {}

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from query.engine.suggestions import nearest_name
+from query.reading.kept.finds import keep_finds
 from query.sql.literals import literal
 
 FOLDER = Path(__file__).parent
@@ -128,6 +129,8 @@ _kept: ContextVar[Kept | None] = ContextVar("kept", default=None)  # None: answe
 def keep_answers(kept: Kept | None = None) -> Iterator[None]:
     """Run no statement twice inside, for figures that show the same answer in several ways.
 
+    Other statements find nothing again that these have found of the same vectors; see `keep_finds`.
+
     The store must not change meanwhile, and connections must stay open.
 
     Args:
@@ -138,7 +141,8 @@ def keep_answers(kept: Kept | None = None) -> Iterator[None]:
     """
     token = _kept.set({} if kept is None else kept)
     try:
-        yield
+        with keep_finds():
+            yield
     finally:
         _kept.reset(token)
 

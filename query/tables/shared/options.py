@@ -56,10 +56,9 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raise ValueError if an option makes no sense."""
-        options: dict[str, Any] = {"k": self.k, "normalize": self.normalize, "device": self.device}
         try:
             for metric in self.metrics:
-                align(NO_VECTORS, NO_VECTORS, metric, **options, **self.for_pairs)
+                align(NO_VECTORS, NO_VECTORS, metric, **self.of_models, **self.for_pairs)
         except RuntimeError as error:  # no such device
             raise ValueError(str(error)) from error
         if self.given_names:
@@ -101,8 +100,12 @@ class Options:
     @property
     def for_comparison(self) -> dict[str, Any]:
         """The arguments of a `Comparison`."""
-        options = {"k": self.k, "normalize": self.normalize, "device": self.device}
-        return options | {"progress": self.progress, "cache": self.cache}
+        return self.of_models | {"progress": self.progress, "cache": self.cache}
+
+    @property
+    def of_models(self) -> dict[str, Any]:
+        """What decides how models are prepared."""
+        return {"k": self.k, "normalize": self.normalize, "device": self.device}
 
     @property
     def for_pairs(self) -> dict[str, Any]:

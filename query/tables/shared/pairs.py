@@ -5,6 +5,7 @@ Each model is read once, and its neighbors are found once for every set of syste
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -13,6 +14,8 @@ import duckdb
 from query.engine.suggestions import unknown_name
 from query.metrics import Alignment, Comparison, align_all
 from query.metrics.alignment import align_conditioned
+from query.reading.kept.alignments import KeptAlignments, Side
+from query.reading.kept.finds import open_finds
 from query.reading.selection import Selection, Source
 from query.reading.vectors import Codes
 from query.tables.shared.options import Options
@@ -20,6 +23,8 @@ from query.tables.shared.plans import Group, ModelPair, Plan, intersect, places
 from query.tables.shared.rows import Aligned
 
 MISSING = ("pairwise", "common")
+
+Found = tuple[tuple[str, ModelPair], Alignment]
 
 
 def align_pairs(
@@ -99,18 +104,62 @@ def why_nothing(pair: ModelPair, keys: Mapping[Source, Codes], selection: Select
     return f"nothing in common: no vectors of {' or '.join(absent)} on {where}"
 
 
-def _align(plan: Plan) -> Iterator[tuple[tuple[str, ModelPair], Alignment]]:
+def _align(plan: Plan) -> Iterator[Found]:
     """Yield every metric and pair with its alignment.
 
     The neighbor lists of a model serve every set of systems that it shares.
     """
-    comparisons = plan.comparisons()
+    comparisons, finds = plan.comparisons(), open_finds()
+    kept = None
+    if finds is not None and plan.given is None:  # which depends on more
+        kept = KeptAlignments(finds, plan.options.for_pairs | plan.options.of_models)
     for group in plan.groups:
-        align = aligner(plan, group, comparisons)
-        for metrics, pairs in group.together:
-            found = align(metrics, group.numbered(pairs), **plan.options.for_pairs)
-            for metric, (a, b), alignment in found:
-                yield (metric, (group.sources[a], group.sources[b])), alignment
+        if kept is None:
+            yield from _align_group(plan, group, comparisons)
+        else:
+            yield from _align_unknown(plan, group, comparisons, kept)
+
+
+def _align_group(
+    plan: Plan, group: Group, comparisons: Mapping[Source, Comparison]
+) -> Iterator[Found]:
+    align = aligner(plan, group, comparisons)
+    for metrics, pairs in group.together:
+        found = align(metrics, group.numbered(pairs), **plan.options.for_pairs)
+        for metric, (a, b), alignment in found:
+            yield (metric, (group.sources[a], group.sources[b])), alignment
+
+
+def _align_unknown(
+    plan: Plan, group: Group, comparisons: Mapping[Source, Comparison], kept: KeptAlignments
+) -> Iterator[Found]:
+    """Yield what is kept of a group, then the rest, which is kept, too."""
+    sides = {source: side for source in group.sources if (side := _side(plan, group, source))}
+    rest = Group(group.common)
+    for metric, pairs in group.wanted.items():
+        for pair in pairs:
+            a, b = (sides.get(source) for source in pair)
+            known = kept.get(metric, a, b) if a and b else None
+            if known is None:
+                rest.wanted.setdefault(metric, []).append(pair)
+            else:
+                yield (metric, pair), known
+    for (metric, pair), found in _align_group(plan, rest, comparisons) if rest.wanted else ():
+        a, b = (sides.get(source) for source in pair)
+        if a and b:
+            kept.put(metric, a, b, found)
+        yield (metric, pair), found
+
+
+def _side(plan: Plan, group: Group, source: Source) -> Side | None:
+    """Return what tells a model and its systems in a group; None if files do not tell it."""
+    vectors, codes = plan.fingerprint(source), plan.keys[source]
+    if vectors is None:
+        return None
+    if len(group.common) == len(codes):
+        return Side(source.label, vectors, None)
+    rows = places(codes, group.common)
+    return Side(source.label, vectors, hashlib.blake2b(rows.tobytes(), digest_size=16).digest())
 
 
 def aligner(

@@ -148,6 +148,14 @@ class Plan:
         """The files of the models' vectors."""
         return self._stored.files
 
+    def fingerprint(self, source: Source) -> str | None:
+        """Return what tells a model's vectors by their files; None if they are in a table.
+
+        Args:
+            source: The model.
+        """
+        return self._stored.fingerprint(source)
+
     def read_from(self, folder: Path) -> None:
         """Read vectors from copies of their files.
 

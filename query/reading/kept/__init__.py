@@ -1,0 +1,1 @@
+"""What questions find, kept for the next ones while a report or a site is made."""
