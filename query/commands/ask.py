@@ -13,6 +13,7 @@ import duckdb
 
 from query import connect, register
 from query.engine.suggestions import nearest_name
+from query.processes.helpers import Helpers
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
 from query.sql.splitting import split_statements
@@ -50,14 +51,13 @@ def write_report(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    from query.processes.running import fitting_processes
-    from query.report import report  # it loads what draws, which takes a second
+    with Helpers(options.processes, ["query.report"]) as helpers:
+        from query.report import report  # it loads what draws, as the helpers do meanwhile
 
-    processes = options.processes or fitting_processes()
-    with one_sentence(options.store), connect(options.store) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        datasets = split_names(options.dataset)
-        print(report(connection, datasets, Path(options.out), processes=processes))
+        with one_sentence(options.store), connect(options.store) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            datasets = split_names(options.dataset)
+            print(report(connection, datasets, Path(options.out), helpers=helpers))
     return 0
 
 

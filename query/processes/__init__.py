@@ -1,4 +1,5 @@
-"""Work on a store that several processes share: `running` gives tasks, `agenda` says to whom.
+"""Work on a store that several processes share.
 
-Nothing is imported here, so that a process that is started chooses what it imports.
+`running` gives tasks to this process and to its `helpers`, in the order of an `agenda`; `helping`
+is what a helper does. Nothing is imported here, so that a helper chooses what it imports.
 """

@@ -1,20 +1,11 @@
-"""Tasks on a store, done by this process and by others that open the same store.
-
-The others are spawned, not forked, since DuckDB and torch have threads. Each reads the store as
-this process does, has its share of the threads and of the memory, and ends with this process,
-however it ends. One that is killed takes its task with it, and nothing else.
-"""
+"""Tasks on a store, done by this process and by helpers that open the same store."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from threading import Thread
 
 import duckdb
@@ -22,30 +13,21 @@ import torch
 
 from query.engine.devices import share_memory
 from query.processes.agenda import Agenda, Outcome, Task
-from query.processes.helper import Share, work
+from query.processes.helpers import Helper, Helpers
+from query.processes.helping import Share
 from query.reading.files import store_path, store_with_files
 from query.statements import keep_answers
 from schemas.paths import MEMORY
-from zoo.machine import count_cores, free_memory
 
-ROOM = 2 * 2**30  # bytes that a process may need: 0.6 GiB of code, and what it computes
-_ENDING = 5.0  # s that a process may take to remove its temporary files
 _READ_ONLY = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
 _LIMIT = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
-
-
-def fitting_processes() -> int:
-    """Return how many processes this machine has cores, torch threads, and memory for."""
-    free = free_memory()
-    room = ROOM if free is None else free
-    return max(1, min(count_cores(), torch.get_num_threads(), room // ROOM))
 
 
 def run_tasks(
     connection: duckdb.DuckDBPyConnection,
     tasks: Iterable[Task],
     then: Callable[[Task, Outcome], Iterable[Task]],
-    processes: int = 1,
+    helpers: Helpers | None = None,
 ) -> None:
     """Do all tasks, and those that follow from them.
 
@@ -55,16 +37,17 @@ def run_tasks(
         tasks: The tasks.
         then: Called with each task and what came of it, one at a time; it returns tasks that
             follow.
-        processes: How many processes work, this one among them.
+        helpers: Processes that help this one; None if it does all tasks.
 
     Raises:
         BaseException: What a task raised; the others are left.
     """
     store = _store_of_all(connection)
-    count = 1 if store is None else processes
     agenda, usual = Agenda(tasks, then), torch.get_num_threads()
+    others = [] if store is None or helpers is None else helpers.each
+    count = 1 + len(others)
     share = Share(store or MEMORY, count, max(1, usual // count), _limit(connection) // count)
-    with _helpers(agenda, share), _limited(share, usual), keep_answers():
+    with _limited(share, usual), _watched(agenda, others, share), keep_answers():
         while (task := agenda.take(0)) is not None:
             start = time.monotonic()
             value = task.call(connection, *task.arguments)
@@ -97,69 +80,30 @@ def _limited(share: Share, usual: int) -> Iterator[None]:
 
 
 @contextmanager
-def _helpers(agenda: Agenda, share: Share) -> Iterator[None]:
-    """Have tasks done by other processes until the block ends, each watched by a thread."""
-    started = [_start(share) for _ in range(1, share.processes)]
+def _watched(agenda: Agenda, helpers: Iterable[Helper], share: Share) -> Iterator[None]:
+    """Have helpers do tasks until the block ends, each watched by a thread."""
     threads = [
-        Thread(target=_watch, args=(agenda, who, *one), daemon=True)
-        for who, one in enumerate(started, start=1)
+        Thread(target=_watch, args=(agenda, who, helper, share), daemon=True)
+        for who, helper in enumerate(helpers, start=1)
     ]
     for thread in threads:
         thread.start()
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # the threads end when the helpers do
         agenda.fail(error)
         raise
-    finally:
-        for process, _ in started:
-            process.terminate()
-        for (process, pipe), thread in zip(started, threads, strict=True):
-            process.join(_ENDING)
-            process.kill()
-            thread.join()
-            pipe.close()
 
 
-def _start(share: Share) -> tuple[BaseProcess, Connection]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, share), daemon=True)
-    # Ctrl-C is for this process, which ends the others: they are born deaf to it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
-    return process, ours
-
-
-def _watch(agenda: Agenda, who: int, process: BaseProcess, pipe: Connection) -> None:
-    """Give tasks to a process until there is none, or it ends."""
-    try:
-        pipe.recv()  # it is ready
-    except EOFError:
+def _watch(agenda: Agenda, who: int, helper: Helper, share: Share) -> None:
+    """Give tasks to a helper until there is none, or it ends."""
+    if not helper.open(share):
         return  # the others do what it would have done
     try:
         while (task := agenda.take(who)) is not None:
-            outcome = _have_done(task, process, pipe)
+            outcome = helper.do(task)
             agenda.finish(task, outcome)
             if outcome.lost is not None:
                 return
     except BaseException as error:
         agenda.fail(error)
-
-
-def _have_done(task: Task, process: BaseProcess, pipe: Connection) -> Outcome:
-    start = time.monotonic()
-    try:
-        pipe.send((task.call, task.arguments))
-        value, error = pipe.recv()
-    except (EOFError, OSError):
-        process.join(_ENDING)
-        ended = f"the process that was at it ended with exit code {process.exitcode}"
-        return Outcome(None, time.monotonic() - start, ended)
-    if error is not None:
-        raise error
-    return Outcome(value, time.monotonic() - start)

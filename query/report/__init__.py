@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from query.processes.helpers import Helpers
 from query.reading.selection import find_dataset
 from query.report.drawing import draw_sections
 from query.report.files import PAGE, check_folder, write_report
@@ -53,7 +54,7 @@ def report(
     datasets: Sequence[str],
     folder: Path,
     sections: Sequence[Section] = SECTIONS,
-    processes: int = 1,
+    helpers: Helpers | None = None,
 ) -> Path:
     """Write the report on some datasets. Progress is logged on standard error.
 
@@ -63,9 +64,7 @@ def report(
         folder: Where the report is written. It is made if it does not exist; files in it that
             are not of a report stay as they are.
         sections: What the page shows, in this order.
-        processes: How many processes draw, this one among them. Others are started only for a
-            store that is a file, opened to be read only, and by a program that may be imported
-            (`if __name__ == "__main__":`).
+        helpers: Processes that draw, too, if the store is a file that is open to be read only.
 
     Returns:
         The page, `folder/index.html`.
@@ -77,7 +76,7 @@ def report(
     for dataset in datasets:
         find_dataset(connection, dataset)
     check_folder(folder)
-    drawn = draw_sections(connection, sections, datasets, processes)
+    drawn = draw_sections(connection, sections, datasets, helpers)
     with _timed("page"):
         answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}
         tables = [Table(name, title, answers[name]) for name, title in _PROVENANCE.items()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from query.processes.agenda import Outcome, Task
+from query.processes.helpers import Helpers
 from query.processes.running import run_tasks
 from query.report.views import (
     FAILED,
@@ -28,16 +29,15 @@ def draw_sections(
     connection: duckdb.DuckDBPyConnection,
     sections: Sequence[Section],
     datasets: Sequence[str],
-    processes: int = 1,
+    helpers: Helpers | None = None,
 ) -> list[DrawnSection]:
     """Draw all versions of all figures, and log how long each section took.
 
     Args:
         connection: A connection to a store, with our functions.
-        sections: What to draw. If several processes draw, figures and versions are functions of
-            modules.
+        sections: What to draw. If others help, figures and versions are functions of modules.
         datasets: Names of datasets of the store.
-        processes: How many processes draw, this one among them.
+        helpers: Processes that draw, too.
 
     Returns:
         The sections, in their order, with their views.
@@ -49,7 +49,7 @@ def draw_sections(
         assert isinstance(task.place, tuple)
         return list(drawn[task.place[0]].go_on(task, outcome))
 
-    run_tasks(connection, tasks, then, processes)
+    run_tasks(connection, tasks, then, helpers)
     return [one.result() for one in drawn]
 
 

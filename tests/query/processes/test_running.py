@@ -15,7 +15,8 @@ import pytest
 
 import query
 from query.processes.agenda import Agenda, Outcome, Task
-from query.processes.running import fitting_processes, run_tasks
+from query.processes.helpers import Helpers, fitting_processes
+from query.processes.running import run_tasks
 from query.statements import Answer, ask
 
 QUESTION = {"dataset": "crystals", "metric": "cka"}
@@ -69,8 +70,8 @@ def test_a_process_finds_the_same_and_its_death_costs_one_task(
         found[task.place] = outcome
         return [Task("more", "more", touch, (begun,))] if task.place == "die" else []
 
-    with query.connect(store_path) as connection:
-        run_tasks(connection, [here, *there], then, processes=2)
+    with Helpers(2) as helpers, query.connect(store_path) as connection:
+        run_tasks(connection, [here, *there], then, helpers)
         asked = answer(connection)
     assert found["here"].value == found["more"].value == os.getpid() != found["touch"].value
     assert found["die"].lost == "the process that was at it ended with exit code -9"
@@ -81,8 +82,12 @@ def test_a_process_finds_the_same_and_its_death_costs_one_task(
 
 def test_an_interrupt_ends_all_processes(store_path: Path) -> None:
     start = time.monotonic()
-    with query.connect(store_path) as connection, pytest.raises(KeyboardInterrupt):
-        run_tasks(connection, [Task(0, "", interrupt)], nothing, processes=2)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        query.connect(store_path) as connection,
+        Helpers(2) as helpers,
+    ):
+        run_tasks(connection, [Task(0, "", interrupt)], nothing, helpers)
     assert multiprocessing.active_children() == []
     assert time.monotonic() - start < 60
 
@@ -131,6 +136,7 @@ def test_a_store_that_may_be_written_is_for_this_process_alone(tmp_path: Path) -
             found.append(outcome.value)
             return []
 
-        run_tasks(connection, tasks, then, processes=2)
+        with Helpers(2) as helpers:
+            run_tasks(connection, tasks, then, helpers)
     assert found == [os.getpid()] * 2
     assert fitting_processes() >= 1

@@ -137,7 +137,8 @@ def test_a_figure_that_fails_costs_no_other(
 def test_a_read_only_folder_is_reported_before_anything_is_drawn(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "--store", str(store_path), "crystals", "/proc/nowhere"]) == 2
+    words = ["report", "--processes", "1", "--store", str(store_path), "crystals", "/proc/nowhere"]
+    assert main(words) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: /proc/nowhere cannot be written (") and printed.endswith(
         "): name another folder\n"
@@ -159,7 +160,10 @@ def test_a_page_that_is_not_a_report_stays(store_path: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "crystal"], "no dataset 'crystal' in this store; did you mean 'crystals'?"),
+        (
+            ["report", "crystal", "--processes", "1"],
+            "no dataset 'crystal' in this store; did you mean 'crystals'?",
+        ),
         (["report"], "the following arguments are required: dataset"),
         (["report", "a", "b", "c"], "unrecognized arguments: c"),
         (["reprt", "crystals"], "no command is named 'reprt'; did you mean 'report' or"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -33,13 +34,14 @@ class Share:
     duckdb_memory: int
 
 
-def work(pipe: Connection, share: Share) -> None:
-    """Do tasks until the other end of a pipe is closed, or SIGTERM comes.
+def help_out(pipe: Connection, modules: Sequence[str]) -> None:
+    """Do tasks on a store until the other end of a pipe is closed, or SIGTERM comes.
 
     Args:
-        pipe: None goes out once tasks can come in, each a function and its arguments. For each
-            goes out what it returned and None, or None and what it raised.
-        share: What this process has.
+        pipe: A `Share` comes in, and None goes out once its store is open. Then tasks come in, each
+            a function and its arguments. For each goes out what it returned and None, or None and
+            what it raised. Another `Share` closes the store and opens another one.
+        modules: What is imported at once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
@@ -47,10 +49,15 @@ def work(pipe: Connection, share: Share) -> None:
     sys.stderr = sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     leave_out("pandas", OURS)
     with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
-        _do_all(pipe, share)
+        for module in modules:
+            import_module(module)
+        message = pipe.recv()
+        while isinstance(message, Share):
+            message = _do_all(pipe, message)
 
 
-def _do_all(pipe: Connection, share: Share) -> None:
+def _do_all(pipe: Connection, share: Share) -> Any:
+    """Do tasks until something else comes, which is returned."""
     import torch  # with what follows it takes seconds to import
 
     from query import connect
@@ -63,9 +70,10 @@ def _do_all(pipe: Connection, share: Share) -> None:
         connection.execute("SET enable_progress_bar = false")
         connection.execute(f"SET memory_limit = '{share.duckdb_memory}B'")
         pipe.send(None)
-        while True:
-            call, arguments = pipe.recv()
+        while isinstance(message := pipe.recv(), tuple):
+            call, arguments = message
             pipe.send(_try(call, connection, arguments))
+    return message
 
 
 def _try(

@@ -1,0 +1,126 @@
+"""Processes that help this one with tasks on a store.
+
+They are spawned, not forked, since DuckDB and torch have threads, and end with this process,
+however it ends. One that is killed takes its task with it, and nothing else. Nothing that computes
+is imported here: helpers that are started before this process imports it do so at the same time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from query.processes.agenda import Outcome, Task
+from query.processes.helping import Share, help_out
+from zoo.machine import count_cores, free_memory
+
+ROOM = 2 * 2**30  # bytes that a process may need: 0.6 GiB of code, and what it computes
+_ENDING = 5.0  # s that a process may take to remove its temporary files
+
+
+class Helper:
+    """A process that does one task after another."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        """Start it.
+
+        Args:
+            modules: What it imports at once.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._pipe: Connection
+        self._pipe, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=help_out, args=(theirs, modules), daemon=True
+        )
+        # Ctrl-C is for this process, which ends the others: they are born deaf to it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def open(self, share: Share) -> bool:
+        """Have it open a store, and return whether it did.
+
+        Args:
+            share: The store, and what the process may take.
+        """
+        try:
+            self._pipe.send(share)
+            return self._pipe.recv() is None
+        except (EOFError, OSError):
+            return False
+
+    def do(self, task: Task) -> Outcome:
+        """Have it do a task.
+
+        Args:
+            task: The task.
+
+        Raises:
+            Exception: What the task raised.
+        """
+        start = time.monotonic()
+        try:
+            self._pipe.send((task.call, task.arguments))
+            value, error = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(_ENDING)
+            ended = f"the process that was at it ended with exit code {self._process.exitcode}"
+            return Outcome(None, time.monotonic() - start, ended)
+        if error is not None:
+            raise error
+        return Outcome(value, time.monotonic() - start)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def close(self) -> None:
+        """Wait for its end, but not for long."""
+        self._process.join(_ENDING)
+        self._process.kill()
+        self._process.join()
+
+
+class Helpers:
+    """A context manager of processes that end when its block does.
+
+    Attributes:
+        each: The processes.
+    """
+
+    def __init__(self, processes: int | None = None, modules: Sequence[str] = ()) -> None:
+        """Start them.
+
+        Args:
+            processes: How many processes work, this one among them; None is as many as this
+                machine has cores and memory for, but no more than OMP_NUM_THREADS.
+            modules: What they import at once.
+        """
+        count = fitting_processes() if processes is None else processes
+        self.each = [Helper(modules) for _ in range(1, count)]
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for helper in self.each:
+            helper.stop()
+        for helper in self.each:
+            helper.close()
+
+
+def fitting_processes() -> int:
+    """Return how many processes this machine has memory and cores that may be used for."""
+    free = free_memory()
+    cores, threads = count_cores(), os.environ.get("OMP_NUM_THREADS", "")
+    usable = min(cores, int(threads)) if threads.isdigit() else cores
+    return max(1, usable if free is None else min(usable, free // ROOM))
