@@ -25,8 +25,10 @@ _LABELS = {
     "unknown-training-data": "unknown training data",
 }
 _GOLDEN = 0.618034  # the golden ratio: its multiples spread evenly, whatever their number
-_STRIP = 72  # px per relation
-_SPREAD = 0.7  # of a strip, how wide its points are spread
+_STRIP = 96  # px per relation
+_WORDS = 16  # px from the top of a strip to the middle of its two lines of words
+_SPREAD = 0.52  # of a strip, how wide its points are spread
+_MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
 _LETTERS = 200  # of one reason, which may name many models
 _SHOWN = 3  # names of training sets in a tooltip
@@ -58,8 +60,8 @@ def kinship(
 ) -> alt.LayerChart:
     """Draw the alignments of all pairs of trained models, one strip per relation.
 
-    Below each strip stands the mean with its 95 % interval; right of it, the test against the
-    pairs that have neither family nor training data in common.
+    Below each strip stands the mean with its 95 % interval; above it, the test against the pairs
+    that have neither family nor training data in common.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -100,7 +102,7 @@ def kinship(
 
 
 def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kinds) -> Any:
-    """Draw one strip per relation: its pairs, its mean below them, its test on the right."""
+    """Draw one strip per relation: its pairs, its mean below them, its test above."""
     order = [_LABELS[relation] for relation in relations]
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
     y = alt.Y(
@@ -118,7 +120,7 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
         points += _spread([row for row in mine if row["value"] is not None])
         means += [_mean(mine[0])] if mine[0]["mean"] is not None else []
         test = _describe(mine[0], "neither" if neither else "same data")
-        words.append(word(test, "width", _STRIP * (place + 0.5), dx=10))
+        words.append(word(test, 0, _STRIP * place + _WORDS, dx=6))
     cloud = Cloud(x, y, ("value", "relation", "aside"), _TITLES, {"yOffset": aside})
     columns = [*_MEANS, "aside"]
     middles = alt.Chart(inline(means, columns)).encode(y=y, yOffset=aside)
@@ -150,7 +152,7 @@ def _spread(rows: Sequence[Row]) -> list[Row]:
         row
         | {
             "relation": _LABELS[row["relation"]],
-            "aside": round(_SPREAD * (i * _GOLDEN % 1 - 0.5), 4),
+            "aside": round(_MIDDLE + _SPREAD * (i * _GOLDEN % 1 - 0.5), 4),
             "sets": _name_sets(row["common_sets"] or []),
         }
         for i, row in enumerate(rows)
