@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from query.figures.drawing.labels import format_number, metric_label
+from query.figures.drawing.labels import format_number, metric_label, score_phrase
 from query.metrics import find_metric
 from query.report.views import DrawnSection, Version
-from query.tables.shared.scores import ERROR_NAME, MEASURED
+from query.tables.shared.scores import ERROR_NAME
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
-_SCORES = {MEASURED: "the error of energies (composition taken out)"}
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
@@ -123,7 +122,7 @@ def _convergence(rows: Rows) -> Iterator[str]:
     ]
     if found:
         row = first.get("all", rows[0])
-        score = _SCORES.get(row["score"], row["score"].replace("_", " "))
+        score = score_phrase(row["score"])
         yield (
             f"{_verdict(row)}. The rank correlation of {score} with alignment to "
             f"{row['reference']} is {'; '.join(found)}."

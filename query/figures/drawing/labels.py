@@ -22,6 +22,14 @@ _ERRORS = {
     "_mae": "mean absolute error",
     "_rmse": "root mean square error",
 }
+_MEASURED = "composition_residual_mae"
+_SCORES = {
+    _MEASURED: "mean absolute error of energies, composition taken out",
+    "f1": "F1",
+    "rmsd": "RMSD",
+    "kappa_srme": "thermal conductivity, symmetric relative mean error",
+    "magmom_mae": "magnetic moment, mean absolute error",
+}
 _METRICS = {
     "cknna": "CKNNA",
     "mutual_knn": "mutual k-NN",
@@ -62,13 +70,27 @@ def score_label(score: str) -> str:
     Returns:
         For example "energy, mean absolute error".
     """
-    measured = "composition_residual_mae"
-    if score == measured:
-        return "mean absolute error of energies, composition taken out"
+    if score in _SCORES:
+        return _SCORES[score]
     for ending, words in _ERRORS.items():
         if score.endswith(ending):
             return f"{score.removesuffix(ending).replace('_', ' ')}, {words}"
     return score.replace("_", " ")
+
+
+def score_phrase(score: str) -> str:
+    """Return what a score is called within a sentence.
+
+    Args:
+        score: The name of a score, as in table scores: "energy_mae".
+
+    Returns:
+        For example "the mean absolute error of energy".
+    """
+    if score == _MEASURED:
+        return "the error of energies (composition taken out)"
+    measured, comma, error = score_label(score).partition(", ")
+    return f"the {error} of {measured}" if comma else measured
 
 
 def color_label(color: str) -> str:

@@ -81,8 +81,9 @@ def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
     }
     assert sentences(drawn("convergence", [CORRELATION, few]))["crystals"] == [
         "Nothing here decides whether better models are more like best-X. The rank correlation of "
-        "energy mae with alignment to best-X is -0.5 (p = 0.2, 95 % interval -0.9 to 0.1, 7 "
-        "models) over all models; of too few models, 3, without its own family."
+        "the mean absolute error of energy with alignment to best-X is -0.5 (p = 0.2, 95 % "
+        "interval -0.9 to 0.1, 7 models) over all models; of too few models, 3, without its own "
+        "family."
     ]
 
 
