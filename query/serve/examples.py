@@ -36,6 +36,12 @@ FROM nearest_systems('{first}', '{system}') LIMIT 10""",
     "How many dimensions?": """\
 SELECT model_id, measure, value, n
 FROM dimensions('{dataset}') ORDER BY measure, value""",
+    "Which tables are there?": """\
+SELECT table_name AS "table", comment FROM duckdb_tables() WHERE NOT internal
+UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY ALL""",
+    "Which functions?": """\
+SELECT function_name AS "function", comment, parameters
+FROM duckdb_functions() WHERE NOT internal AND comment IS NOT NULL ORDER BY ALL""",
 }
 
 

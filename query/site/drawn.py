@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -10,7 +10,9 @@ import duckdb
 from query import figures
 from query.assets import pack
 from query.figures import NothingToDraw
+from query.figures.drawing.labels import color_label
 from query.report.versions import per_color
+from query.site.addresses import slug
 from query.structures import draw_structures
 
 # By name, the question that each answers.
@@ -22,7 +24,7 @@ FIGURES = {
     "probe": "What can be read from their vectors?",
     "system_map": "What do models see?",
 }
-_COLOR = "group"  # of the map, if it is known
+_COLOR = "group"  # of the map at first, if it is known
 
 
 def draw_figures(
@@ -35,29 +37,45 @@ def draw_figures(
         datasets: The datasets.
 
     Returns:
-        By dataset: name and question of each figure, its specification (`spec`), or None and the
-        reason (`missing`); of the map also drawings of its systems, packed (`structures`).
+        By dataset: name and question of each figure, its versions (`versions`), which is none
+        with the reason (`missing`) where there is nothing to draw; of the map also drawings of its
+        systems, packed (`structures`). A version has its specification (`spec`, and `packed` for
+        a page), the name of its file (`file`) and what it is called among the others (`label`).
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for dataset in datasets:
-        for name, question in FIGURES.items():
-            spec, missing = None, None
-            try:
-                chart = getattr(figures, name)(connection, **_options(connection, name, dataset))
-                spec = chart.to_dict()
-            except NothingToDraw as nothing:
-                missing = str(nothing)
-            row = {"name": name, "question": question, "spec": spec, "missing": missing}
-            if name == "system_map" and spec is not None:
-                systems = chart.answer.table.column("system_id").to_pylist()
-                row["structures"] = pack(draw_structures(connection, systems))
-            found.setdefault(dataset, []).append(row)
-    return found
+    return {dataset: [_draw(connection, name, dataset) for name in FIGURES] for dataset in datasets}
 
 
-def _options(connection: duckdb.DuckDBPyConnection, name: str, dataset: str) -> dict[str, Any]:
-    """Return what a figure is drawn with: the map is one of several models."""
+def _draw(connection: duckdb.DuckDBPyConnection, name: str, dataset: str) -> dict[str, Any]:
+    figure: dict[str, Any] = {"name": name, "question": FIGURES[name], "missing": None}
+    figure["structures"] = None
+    try:
+        charts = list(_charts(connection, name, dataset))
+    except NothingToDraw as nothing:
+        return figure | {"versions": [], "missing": str(nothing)}
+    if name == "system_map":
+        systems = charts[0][1].answer.table.column("system_id").to_pylist()
+        figure["structures"] = pack(draw_structures(connection, systems))
+    versions: list[dict[str, Any]] = []
+    for color, chart in charts:
+        spec = chart.to_dict()
+        file = f"{name}-{slug(color)}" if versions else name
+        version = {"label": color_label(color), "file": file, "spec": spec, "packed": pack(spec)}
+        versions.append(version)
+    return figure | {"versions": versions}
+
+
+def _charts(
+    connection: duckdb.DuckDBPyConnection, name: str, dataset: str
+) -> Iterator[tuple[str, Any]]:
+    """Yield a figure, the map by principal components once per color, with the color's name."""
+    draw = getattr(figures, name)
     if name != "system_map":
-        return {"dataset": dataset}
-    versions = [version.options for version in per_color(connection, [dataset])]
-    return dict(next((o for o in versions if o["color"] == _COLOR), versions[0]))
+        yield "", draw(connection, dataset=dataset)
+        return
+    of_colors = {
+        version.options["color"]: version.options
+        for version in per_color(connection, [dataset])
+        if version.options["method"] == "pca"
+    }
+    for color in sorted(of_colors, key=lambda color: color != _COLOR):
+        yield color, draw(connection, **of_colors[color])

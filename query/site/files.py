@@ -113,9 +113,8 @@ def _json_files(
     """Yield path and content of what is beside pages for programs."""
     for name, drawn in figures.items():
         for figure in drawn:
-            if figure["spec"] is not None:
-                path = f"figures/{slug(name)}/{figure['name']}.vl.json"
-                yield path, to_json(figure["spec"])
+            for version in figure["versions"]:
+                yield f"figures/{slug(name)}/{version['file']}.vl.json", to_json(version["spec"])
         for metric in METRICS:
             path = f"results/{slug(name)}/tree-data-{metric}.json"
             yield path, to_json(tree_data(results, name, metric))

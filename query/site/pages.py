@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from query.assets import structure_html
-from query.figures.drawing.labels import format_number
+from query.figures.drawing.labels import format_number, metric_label, score_label
 from query.report.page import GENERATOR
 from query.site import addresses
 from query.site.results import METRICS, Results
@@ -23,6 +23,7 @@ _KINDS = {
     "twin": "untrained twin",
     "control": "control",
 }
+_INPUTS = {"smiles": "SMILES", "selfies": "SELFIES", "any": "anything"}  # others are words
 
 
 def render_pages(
@@ -35,7 +36,7 @@ def render_pages(
 
     Args:
         results: What they show.
-        figures: By dataset, its figures: name, title, and the specification, or why there is none.
+        figures: By dataset, its figures; see `draw_figures`.
         title: The site's title.
         prompt: What the page of the SQL prompt shows, None for a site without.
 
@@ -50,7 +51,7 @@ def render_pages(
         return path, environment.get_template(template).render(root=root, **content)
 
     families = sorted({model["family"] for model in results.models.values()})
-    yield page("index.html", "index.html", families=families)
+    yield page("index.html", "index.html", families=families, overview=_overview(results, figures))
     yield page("submit.html", "submit.html")
     if prompt is not None:
         yield page("sql.html", "sql.html", prompt=prompt)
@@ -68,6 +69,14 @@ def render_pages(
     for (a, b), rows in results.pairs().items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
         yield page(addresses.pair_page(a, b), "pair.html", **pair)
+
+
+def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
+    """Return the first figure of the dataset that most models have vectors of, None if none is."""
+    names = [dataset["dataset"] for dataset in results.datasets]
+    most = max(names, key=lambda name: len(results.rows("exposure", dataset=name)))
+    drawn = (figure for figure in figures[most] if figure["versions"])
+    return {"dataset": most, "figure": next(drawn, None)}
 
 
 def _about_model(results: Results, model: Row) -> Row:
@@ -102,6 +111,9 @@ def _environment(results: Results, title: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["input"] = lambda value: _INPUTS.get(value, value)
+    environment.filters["score"] = score_label
+    environment.filters["metric"] = metric_label
     environment.filters["number"] = lambda value: "" if value is None else format_number(value)
     environment.globals |= {
         "site": title,

@@ -14,12 +14,21 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
   });
 }
 
-/** Draw a figure in the colors of the page, which has its title and notes itself. */
-function drawFigure(figure) {
-  const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+/** Draw the chosen version of a figure in the colors of the page, which has its title and notes. */
+async function drawFigure(figure) {
+  const place = figure.querySelector(".canvas");
+  drawn.set(place, { ...drawn.get(place), room: place.clientWidth });
+  const chosen = figure.querySelector(".switch select")?.selectedIndex ?? 0;
+  const spec = await unpackText(figure.querySelectorAll(".version")[chosen].textContent);
+  const notes = spec.usermeta.notes.map((note) => {
+    const line = document.createElement("span");
+    line.textContent = note;
+    return line;
+  });
+  figure.querySelector("figcaption small").replaceChildren(...notes);
   delete spec.config;
   delete spec.title;
-  return fill(figure.querySelector(".canvas"), spec);
+  return fill(place, spec);
 }
 
 window.addEventListener("load", () => {
@@ -30,7 +39,10 @@ window.addEventListener("load", () => {
       if (isIntersecting && isStale(target.querySelector(".canvas"))) drawFigure(target);
     }
   }, { rootMargin: "300px" });
-  for (const figure of figures) near.observe(figure);
+  for (const figure of figures) {
+    near.observe(figure);
+    figure.querySelector(".switch select")?.addEventListener("change", () => drawFigure(figure));
+  }
   const redraw = (all) => {
     for (const place of drawn.keys()) if (all || isStale(place)) drawFigure(place.closest(".figure"));
   };

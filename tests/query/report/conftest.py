@@ -71,7 +71,10 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_store(tmp_path_factory.mktemp("reported") / "matter.duckdb", SMALL)
     with query.connect(path, read_only=False) as connection:
         add_runs(connection)
-        connection.execute("UPDATE systems SET smiles = 'CCO' WHERE system_id < 'crystals/010'")
+        connection.execute(
+            "UPDATE systems SET smiles = if(n_atoms > 4, 'CCO', 'C1CC1') "
+            "WHERE system_id < 'crystals/010'"
+        )
     return path
 
 

@@ -21,6 +21,7 @@ from matterzoo import main
 from query.serve.app import HEADERS
 from tests.query import stores
 from tests.query.report.conftest import axe, browser, find_faults  # noqa: F401
+from tests.query.site.keyboard import use_keyboard
 
 JSON = {"Content-Type": "application/json"}
 
@@ -140,6 +141,7 @@ def test_the_page_asks_shows_sorts_and_saves(
     page.on("request", lambda request: requests.append(request.url))
     page.goto(f"http://{address}/")
     page.get_by_role("cell", name="many").wait_for()  # the first example has run
+    assert page.get_by_text("Ask matter.duckdb in SQL").is_visible()
     assert page.locator("#state").inner_text().startswith("1 row, ")
     page.fill("#sql", "SELECT a, a % 3 AS b FROM range(5) AS t(a)")
     page.keyboard.press("Control+Enter")
@@ -153,13 +155,26 @@ def test_the_page_asks_shows_sorts_and_saves(
         page.get_by_role("button", name="Save as CSV").click()
     assert Path(download.value.path()).read_text().splitlines()[:2] == ['"a","b"', '"0","0"']
     assert find_faults(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert errors == []
+    assert {url.split("/")[2] for url in requests if url.startswith("http")} == {address}
+    page.close()
+
+
+def test_the_page_tells_errors_and_needs_no_mouse(
+    browser: Browser,  # noqa: F811
+    address: str,
+    axe: str,  # noqa: F811
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page.goto(f"http://{address}/")
+    page.get_by_role("cell", name="many").wait_for()
     page.fill("#sql", "FROM nothing")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("Table with name nothing does not exist").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    failed = [each for each in errors if "400" not in str(each)]
-    assert failed == []
-    assert {url.split("/")[2] for url in requests if url.startswith("http")} == {address}
+    assert find_faults(page, axe) == []
+    assert page.get_by_role("region").count() == 0  # nothing is left of the result before
+    use_keyboard(page)
     page.close()
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 import query
 from ingest.share.permission import why_not_shared
@@ -36,6 +36,7 @@ from tests.query.report.conftest import (  # noqa: F401
     store_path,
 )
 from tests.query.site.firefox import FIREFOX, look
+from tests.query.site.keyboard import use_keyboard
 from zoo.weights.errors import DownloadError
 from zoo.weights.npm import read_npm_package
 
@@ -139,16 +140,26 @@ def test_a_page_of_another_maker_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
-def test_pages_sort_filter_and_draw(
-    browser: Browser,  # noqa: F811
-    folder: Path,
-    axe: str,  # noqa: F811
-) -> None:
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Page]:  # noqa: F811
+    """A dark page on a phone that says nothing, asks nobody, and fits."""
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith("file:") else said.append(sent.url))
+    yield page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert said == []
+    page.close()
+
+
+def test_tables_sort_and_filter(
+    phone: Page,
+    folder: Path,
+    axe: str,  # noqa: F811
+) -> None:
+    page = phone
     page.goto(folder.joinpath("index.html").as_uri())
     page.get_by_label("Search").fill("alpha untrained")
     assert find_faults(page, axe) == []
@@ -160,20 +171,30 @@ def test_pages_sort_filter_and_draw(
     heading.click()
     heading.click()
     assert find_faults(page, axe) == []
-    counts = [int(text) for text in table.locator("td:nth-child(7)").all_inner_texts()]
+    counts = [int(text) for text in table.locator("td:nth-child(6)").all_inner_texts()]
     assert counts == sorted(counts, reverse=True)
+
+
+def test_figures_are_drawn_in_the_colors_chosen(
+    phone: Page,
+    folder: Path,
+    axe: str,  # noqa: F811
+) -> None:
+    page = phone
     page.goto(folder.joinpath("datasets", f"{DATASETS[0]}.html").as_uri())
     page.locator(".figure svg").first.wait_for()
     structure = page.locator(".structure")
     structure.scroll_into_view_if_needed()
     structure.locator("select").select_option(f"{DATASETS[0]}/003")
     structure.locator(".drawing svg path").first.wait_for()
+    colors = page.get_by_label("Colored by")
+    *_, last = colors.locator("option").all_inner_texts()
+    colors.select_option(last)
+    figure = page.locator(".figure", has=colors)
+    figure.locator("svg.marks").get_by_text(last).first.wait_for()
     letters = page.locator(".figure svg.marks .role-axis-label text").first
     assert letters.evaluate("letters => getComputedStyle(letters).fill") == DARK_INK
     assert find_faults(page, axe) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert said == []
-    page.close()
 
 
 def test_without_a_network_a_site_has_no_prompt(
@@ -259,6 +280,7 @@ def hosted(folder: Path) -> Iterator[str]:
 def test_duckdb_in_the_browser_gives_our_numbers(
     browser: Browser,  # noqa: F811
     asked: Path,
+    axe: str,  # noqa: F811
 ) -> None:
     table = pq.read_table(asked / "vectors" / f"{DATASETS[0]}.parquet").to_pylist()
     a, b = (
@@ -275,6 +297,8 @@ def test_duckdb_in_the_browser_gives_our_numbers(
         page.locator("#answer tbody tr").first.wait_for(timeout=60_000)  # the first example
         page.get_by_role("checkbox", name="Chart").check()
         page.locator("#chart canvas").wait_for()
+        assert find_faults(page, axe) == []
+        use_keyboard(page)
         page.fill(
             "#sql",
             "SELECT 'ours' AS who, cka(a.vector, b.vector) AS x, mutual_knn(a.vector, b.vector, "
@@ -293,6 +317,7 @@ def test_duckdb_in_the_browser_gives_our_numbers(
         page.fill("#sql", "FROM nothing")
         page.keyboard.press("Control+Enter")
         page.get_by_text("Table with name nothing does not exist").wait_for()
+        assert find_faults(page, axe) == []
     assert found == pytest.approx([cka(a, b), mutual_knn(a, b, 5)], abs=1e-9)
     page.close()
 

@@ -5,6 +5,8 @@ const MOST_NAMES = 60; // rows of bars that can be read
 const MOST_COLORS = 10;
 const MOST_ROWS = 5000;
 const COUNTS = /^(n|n_distinct|k|rank|rows|dropped_\w|place_\w)$/; // beside a value, not the value
+const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8478FC", "#906048"];
+export const LOOKS = { mark: { color: "#0072B2" }, range: { category: COLORS } }; // as in figures
 export const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL)/;
 
 /** Describe each column: its place among the rows, its name, and how many values it has. */
@@ -53,7 +55,7 @@ function choose(described, rows) {
   const names = described.filter((column) => column.isName && column.count > 1);
   const texts = labels(names, rows);
   if (texts !== null) {
-    const bars = named({ field: "label", title: null }, { sort: null, axis: { labelLimit: Math.min(320, innerWidth * 0.4) } });
+    const bars = named({ field: "label", title: null }, { sort: null, axis: { labelLimit: Math.min(360, innerWidth * 0.4) } });
     return { mark: "bar", label: texts, encoding: { y: bars, x: quantity(x, { scale: { zero: true, nice: false } }) } };
   }
   const group = grouped(names.find((column) => column.count <= MOST_COLORS));
@@ -75,7 +77,7 @@ export function chartOf({ columns, rows }) {
   const tooltip = described.map(({ field, title, isNumber }) => ({ field, title, type: isNumber ? "quantitative" : "nominal" }));
   return {
     width: "container",
-    ...(chosen.label ? { height: 20 * shown.length } : {}),
+    ...(chosen.label ? { height: 22 * shown.length } : {}),
     autosize: { type: "fit-x", contains: "padding" },
     data: { values },
     mark: { type: chosen.mark, ...(chosen.mark === "point" ? { filled: true, size: 60 } : {}) },

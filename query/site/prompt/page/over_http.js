@@ -15,10 +15,11 @@ async function ask(sql) {
 
 const about = await (await fetch("about")).json();
 document.title = `${about.store} · matterzoo`;
+document.getElementById("store").textContent = about.store;
 if (about.pages) {
   const link = document.createElement("a");
   link.href = "pages/";
-  link.textContent = "Its report";
+  link.textContent = "Its report.";
   document.getElementById("about").append(" ", link);
 }
 begin(ask, about.examples, "vega.js");

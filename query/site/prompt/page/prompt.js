@@ -1,7 +1,7 @@
 // The prompt: asks a statement, shows its rows as a table that sorts and as a chart, and saves them.
 // Who answers is the page's affair: a server (over_http.js), or this browser (in_browser.js).
 
-import { chartOf, NUMBERS } from "./chart.js";
+import { chartOf, LOOKS, NUMBERS } from "./chart.js";
 
 const at = (id) => document.getElementById(id);
 const SHOWN = 1000; // rows in the page; the file has all that were sent
@@ -102,8 +102,12 @@ async function drawChart() {
   if (spec === null) return;
   const ink = getComputedStyle(document.body).color;
   const line = getComputedStyle(document.body).getPropertyValue("--line");
-  const labels = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line };
-  const config = { axis: labels, legend: { ...labels, orient: "bottom" }, background: "transparent", view: { stroke: null } };
+  const letters = { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal" };
+  const axis = { ...letters, gridColor: line, domainColor: line, tickColor: line };
+  const config = {
+    ...LOOKS, axis, axisQuantitative: { tickCount: 8 }, legend: { ...letters, orient: "bottom", columns: 3, symbolSize: 90 },
+    font: getComputedStyle(document.body).fontFamily, background: "transparent", view: { stroke: null },
+  };
   // Neither code nor styles from texts: the page's policy forbids both.
   chart = await window.vegaEmbed(at("chart"), spec, {
     ast: true, config, actions: false, defaultStyle: false, renderer: "canvas", logLevel: 1,
@@ -128,10 +132,23 @@ function offer() {
   return drawChart();
 }
 
+/** Show why there is no result, and nothing of the one before. */
+function fail(error) {
+  result = null;
+  at("error").textContent = error.message;
+  at("error").hidden = false;
+  at("state").textContent = "";
+  at("answer").hidden = true;
+  at("save").disabled = true;
+  at("charted").disabled = true;
+  return drawChart();
+}
+
 async function run(event) {
   event?.preventDefault();
   const button = at("ask").querySelector("button[type=submit]");
-  button.disabled = true;
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true"); // what is disabled would lose the focus
   at("error").hidden = true;
   at("state").textContent = "running …";
   try {
@@ -140,11 +157,9 @@ async function run(event) {
     at("state").textContent = describe();
     await offer();
   } catch (error) {
-    at("error").textContent = error.message;
-    at("error").hidden = false;
-    at("state").textContent = "";
+    await fail(error);
   }
-  button.disabled = false;
+  button.setAttribute("aria-disabled", "false");
 }
 
 function save() {
