@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # Fields of the syntax tree that no program can observe.
@@ -28,9 +27,12 @@ def code_hash(source: str | bytes) -> str:
     Raises:
         SyntaxError: The source is not Python.
     """
-    return hashlib.sha256("".join(_written(ast.parse(source))).encode()).hexdigest()
+    parts: list[str] = []
+    _write(ast.parse(source), parts)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)  # as of a family's lock
 def requirements_hash(text: str) -> str:
     """Return the SHA-256 of a lock of requirements, without its comments.
 
@@ -45,22 +47,28 @@ def requirements_hash(text: str) -> str:
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
-def _written(value: object) -> Iterator[str]:
+def _write(value: object, parts: list[str]) -> None:
+    """Append what a value of the syntax tree says; a list is faster to fill than to yield from."""
     if isinstance(value, ast.AST):
-        yield f"{type(value).__name__}("
-        for name in sorted(value._fields):
+        parts.append(f"{type(value).__name__}(")
+        for name in _fields(type(value)):
             field = _without_docstring(value) if name == "body" else getattr(value, name, None)
-            if name not in _WORDS_ABOUT_CODE and field is not None and field != []:
-                yield f"{name}="
-                yield from _written(field)
-        yield ")"
+            if field is not None and field != []:
+                parts.append(f"{name}=")
+                _write(field, parts)
+        parts.append(")")
     elif isinstance(value, list):
-        yield "["
+        parts.append("[")
         for item in value:
-            yield from _written(item)
-        yield "]"
+            _write(item, parts)
+        parts.append("]")
     else:
-        yield f"{type(value).__name__}:{value!r};"
+        parts.append(f"{type(value).__name__}:{value!r};")
+
+
+@cache
+def _fields(kind: type[ast.AST]) -> list[str]:
+    return sorted(set(kind._fields) - _WORDS_ABOUT_CODE)
 
 
 def _without_docstring(node: ast.AST) -> object:
