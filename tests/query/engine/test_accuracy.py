@@ -23,8 +23,8 @@ from tests.query.cases import CASES, COPIES, benign, collapsed, many_copies, man
 from tests.query.dense import REVERSED, Matrix, Value, dense_values
 from tests.query.golden.vectors import pairs, recorded, scaled
 
-LARGE = 5_000
-N = 3_000
+LARGE = 3_000
+N = 2_200  # tiles beyond query.engine.tiles.SMALL, of several sizes
 K = 10
 
 # The largest relative error of a value, whatever the vectors: about five times the largest below.
