@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -179,8 +180,8 @@ def energies_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def energies(energies_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with query.connect(energies_path) as connection:
+def energies(energies_path: Path, lender: Lender) -> Iterator[duckdb.DuckDBPyConnection]:
+    with lender.lend(energies_path) as connection:
         yield connection
 
 
@@ -215,7 +216,56 @@ def nodes_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
+class Lender:
+    """Lends one connection per store to one test after another.
+
+    To give a connection all functions takes longer than most tests. The next test has a new one if
+    a test has closed it, or changed what `_STATE` holds.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[Path, tuple[duckdb.DuckDBPyConnection, object]] = {}
+
+    @contextmanager
+    def lend(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        if path not in self.kept:
+            connection = query.connect(path)
+            self.kept[path] = connection, _state(connection)
+        connection, before = self.kept[path]
+        yield connection
+        if _state(connection) != before:
+            connection.close()
+            del self.kept[path]
+
+
+_STATE = (
+    "FROM duckdb_settings()",
+    "FROM duckdb_variables()",
+    "SELECT database_name, path FROM duckdb_databases()",
+    "SELECT database_name, schema_name, table_name FROM duckdb_tables()",
+    "SELECT database_name, schema_name, view_name FROM duckdb_views()",
+    "FROM duckdb_prepared_statements()",
+)
+
+
+def _state(connection: duckdb.DuckDBPyConnection) -> list[object] | None:
+    """Return what a test may have changed in a connection, None if it cannot say."""
+    try:
+        return [connection.execute(sql).fetchall() for sql in _STATE]
+    except duckdb.Error:
+        return None
+
+
+@pytest.fixture(scope="session")
+def lender() -> Iterator[Lender]:
+    lender = Lender()
+    yield lender
+    for connection, _ in lender.kept.values():
+        connection.close()
+
+
 @pytest.fixture
-def con(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with query.connect(store_path) as connection:
+def con(store_path: Path, lender: Lender) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The small store; a test may change its settings and make temporary tables."""
+    with lender.lend(store_path) as connection:
         yield connection

@@ -30,6 +30,12 @@ def store_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return copy
 
 
+@pytest.fixture
+def con(store_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with query.connect(store_path) as connection:
+        yield connection
+
+
 def test_it_is_an_ordinary_connection(con: duckdb.DuckDBPyConnection) -> None:
     assert isinstance(con, duckdb.DuckDBPyConnection)
     assert con.sql("SELECT count(*) FROM systems").fetchall() == [(100,)]

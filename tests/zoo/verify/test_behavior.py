@@ -178,9 +178,7 @@ LENGTH = "np.linalg.norm(center, axis=1, keepdims=True)"
     ],
     ids=["depends on what it should not", "is not the package's"],
 )
-def test_a_model_that_does_not(
-    toy: Path, spoiled: dict[str, str], faults: dict[str, str]
-) -> None:
+def test_a_model_that_does_not(toy: Path, spoiled: dict[str, str], faults: dict[str, str]) -> None:
     for old, new in spoiled.items():
         spoil(toy / "encoder.py", old, new)
     found = examine(selection(), PYTHON)
@@ -244,9 +242,7 @@ def test_a_potential_that_behaves(toy: Path) -> None:
     ],
     ids=["without one, or turned", "in another batch", "the package's"],
 )
-def test_a_potential_that_does_not(
-    toy: Path, ours: str, theirs: str, faults: list[str]
-) -> None:
+def test_a_potential_that_does_not(toy: Path, ours: str, theirs: str, faults: list[str]) -> None:
     found = "\n".join(energetic(toy, ours, theirs))
     for fault in faults:
         with pytest.raises(AssertionError, match=fault):
