@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -168,9 +168,10 @@ def test_damaged_json_is_confined_to_its_run(
     both, whole = contents(layout.store), tmp_path / "whole"
     shutil.copytree(layout.data, whole)
     shutil.copy2(layout.store, whole)
-    for name in NOTES:
+    for number, name in enumerate(NOTES):  # every damage in two of the files
+        damages = [DAMAGES[(number + step) % len(DAMAGES)] for step in (0, 1)]
         with subtests.test(name):
-            damage_json(layout, run, name, both, contents)
+            damage_json(layout, run, name, damages, both, contents)
         shutil.rmtree(layout.data)
         shutil.copytree(whole, layout.data)
         (layout.data / layout.store.name).replace(layout.store)
@@ -178,10 +179,15 @@ def test_damaged_json_is_confined_to_its_run(
 
 
 def damage_json(
-    layout: Layout, run: Run, name: str, both: dict[str, list[str]], contents: Contents
+    layout: Layout,
+    run: Run,
+    name: str,
+    damages: Sequence[bytes],
+    both: dict[str, list[str]],
+    contents: Contents,
 ) -> None:
-    """Damage a JSON file of a run in every way: nothing is lost, and the other run is there."""
-    for damage in DAMAGES:
+    """Damage a JSON file of a run in these ways: nothing is lost, and the other run is there."""
+    for damage in damages:
         (run.folder / name).write_bytes(damage)
         assert ("vectors", "mine") in [(row.kind, row.name) for row in measure_usage(layout)]
         with pytest.raises(
