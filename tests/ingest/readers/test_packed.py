@@ -62,9 +62,10 @@ def test_a_compressed_file_may_be_long_if_its_content_is_no_repetition(
     letters = np.random.default_rng(0).choice(list(b"ACDEFGHIKLMNPQRSTVWY"), 2**20)
     sequence = letters.astype(np.uint8).tobytes()
     path = tmp_path / "long.fasta.gz"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for number in range(70):
-            file.write(b">%d\n%s\n" % (number, sequence))
+    packed = gzip.compress(b"%s\n" % sequence, compresslevel=1)
+    with path.open("wb") as file:
+        for number in range(70):  # what is packed one after another is unpacked as one
+            file.write(gzip.compress(b">%d\n" % number) + packed)
     found = read(path)
     assert [entry.source_id for entry in found] == [str(number) for number in range(70)]
     assert isinstance(found[69], Entry) and found[69].sequence == sequence.decode()
