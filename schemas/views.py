@@ -175,8 +175,10 @@ def follow_files(
     for view in VIEWS:
         mine = [file for file in files if file.is_of_nodes == view.of_nodes]
         whole = [file.path for file in mine if file.fault is None]
+        if whole == [file.listed for file in mine]:
+            continue
         variable = _variable(connection, view)
-        if whole != [file.listed for file in mine] and variable is not None:
+        if variable is not None:
             paths = [escape_glob(path) for path in whole or [str(view.no_file)]]
             connection.execute(f"SET VARIABLE {variable} = {literals(paths)}")
     return files

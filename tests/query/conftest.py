@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -180,9 +179,8 @@ def energies_path(store_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def energies(energies_path: Path, lender: Lender) -> Iterator[duckdb.DuckDBPyConnection]:
-    with lender.lend(energies_path) as connection:
-        yield connection
+def energies(energies_path: Path, lender: Lender) -> duckdb.DuckDBPyConnection:
+    return lender.lend(energies_path)
 
 
 @pytest.fixture(scope="session")
@@ -219,23 +217,22 @@ def nodes_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 class Lender:
     """Lends one connection per store to one test after another.
 
-    To give a connection all functions takes longer than most tests. The next test has a new one if
-    a test has closed it, or changed what `_STATE` holds.
+    To give a connection all functions takes longer than most tests. A test has a new one if another
+    has closed the last one, or changed what `_STATE` holds, through this or another connection.
     """
 
     def __init__(self) -> None:
         self.kept: dict[Path, tuple[duckdb.DuckDBPyConnection, object]] = {}
 
-    @contextmanager
-    def lend(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        if path not in self.kept:
-            connection = query.connect(path)
-            self.kept[path] = connection, _state(connection)
-        connection, before = self.kept[path]
-        yield connection
-        if _state(connection) != before:
+    def lend(self, path: Path) -> duckdb.DuckDBPyConnection:
+        if path in self.kept:
+            connection, before = self.kept[path]
+            if _state(connection) == before:
+                return connection
             connection.close()
-            del self.kept[path]
+        connection = query.connect(path)
+        self.kept[path] = connection, _state(connection)
+        return connection
 
 
 _STATE = (
@@ -265,7 +262,6 @@ def lender() -> Iterator[Lender]:
 
 
 @pytest.fixture
-def con(store_path: Path, lender: Lender) -> Iterator[duckdb.DuckDBPyConnection]:
+def con(store_path: Path, lender: Lender) -> duckdb.DuckDBPyConnection:
     """The small store; a test may change its settings and make temporary tables."""
-    with lender.lend(store_path) as connection:
-        yield connection
+    return lender.lend(store_path)
