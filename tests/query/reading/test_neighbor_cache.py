@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,21 +181,15 @@ def test_a_folder_that_cannot_be_written_is_complained_of_once(
     ]
 
 
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from matterzoo import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_a_full_disk_makes_no_question_fail(path: Path) -> None:
-    sql = f"SELECT count(value) AS n FROM alignment_matrix(k := {K}, permutations := 0)"
-    command = [sys.executable, "-c", FULL, "query", "--store", str(path), "--csv", sql]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (answer.returncode, answer.stdout) == (0, "n\n9\n")
-    assert answer.stderr.count("neighbors are not kept for the next question") == 1
+def test_a_full_disk_makes_no_question_fail(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        found = values(path, k=K)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(found) == 9 and None not in found
+    assert capfd.readouterr().err.count("neighbors are not kept for the next question") == 1
     assert lists(path) == []
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,17 +178,15 @@ def test_a_whole_number_may_be_written_as_any_type(con: duckdb.DuckDBPyConnectio
         assert con.sql(ASK.replace("k := 5", f"k := {k}")).fetchall() == [(1.0,)]
 
 
-@pytest.fixture
-def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A store with another one attached, and with a schema of views.
-
-    In the other store and in the schema, 'rotated' has the vectors of 'noise'.
-    """
-    copies = [tmp_path / "first.duckdb", tmp_path / "other.duckdb"]
-    for copy in copies:
+@pytest.fixture(scope="module")
+def made(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a store with a schema of views, and of another; see `two`."""
+    folder = tmp_path_factory.mktemp("two")
+    first, other = folder / "first.duckdb", folder / "other.duckdb"
+    for copy in (first, other):
         copy.write_bytes(store_path.read_bytes())
-    with query.connect(copies[0], read_only=False) as con:
-        con.execute(f"ATTACH '{copies[1]}' AS other; ATTACH ':memory:' AS bare")
+    with query.connect(first, read_only=False) as con:
+        con.execute(f"ATTACH '{other}' AS other")
         con.execute("CREATE SCHEMA side; CREATE VIEW side.models AS FROM main.models")
         con.execute("CREATE VIEW side.datasets AS FROM main.datasets")
         con.execute(f"CREATE VIEW side.embeddings AS {SWAPPED.format('main')}")
@@ -197,6 +194,18 @@ def two(store_path: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]
         con.execute("USE other")
         remove(con, "true")
         add_query(con, "FROM swapped")
+    return folder
+
+
+@pytest.fixture
+def two(made: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A store with another one attached, and with a schema of views.
+
+    In the other store and in the schema, 'rotated' has the vectors of 'noise'.
+    """
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with query.connect(tmp_path / "first.duckdb", read_only=False) as con:
+        con.execute(f"ATTACH '{tmp_path / 'other.duckdb'}' AS other; ATTACH ':memory:' AS bare")
         con.execute("USE first; RESET search_path")
         yield con
 
@@ -304,8 +313,8 @@ def test_memory_is_limited_however_many_read(con: duckdb.DuckDBPyConnection) -> 
         assert memory_limit(con) == "476.8 MiB"
 
 
-def test_figures_come_with_the_package() -> None:
-    code = "import query; print(query.figures.model_tree.__name__); query.nothing"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "model_tree\n"
-    assert done.stderr.endswith("AttributeError: module 'query' has no attribute 'nothing'\n")
+def test_figures_come_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(query, "figures", raising=False)  # as before anything has imported it
+    assert query.figures.model_tree.__name__ == "model_tree"
+    with pytest.raises(AttributeError, match="^module 'query' has no attribute 'nothing'$"):
+        query.nothing  # noqa: B018

@@ -23,6 +23,7 @@ from query.statistics.composition import (
     mean_interval,
 )
 from query.statistics.rank_correlation import spearman_coefficient
+from tests.query.conftest import Lender
 
 Connection = duckdb.DuckDBPyConnection
 Floats = NDArray[np.float64]
@@ -257,9 +258,9 @@ def test_a_model_without_predictions_says_so(energies: Connection) -> None:
     assert energies.sql(f"FROM energy_residuals({DFT}, models := ['scaled'])").fetchall() == []
 
 
-@pytest.fixture
-def molecules(energies_path: Path, tmp_path: Path) -> Iterator[Connection]:
-    copy = tmp_path / "matter.duckdb"
+@pytest.fixture(scope="module")
+def molecules_path(energies_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("molecules") / "matter.duckdb"
     copy.write_bytes(energies_path.read_bytes())
     with query.connect(copy, read_only=False) as con:
         con.execute("UPDATE systems SET numbers = [1, 1, 8] WHERE dataset = 'molecules'")
@@ -274,6 +275,15 @@ def molecules(energies_path: Path, tmp_path: Path) -> Iterator[Connection]:
         con.execute(
             f"INSERT INTO labels SELECT system_id, 'energy', random(), 'eV', 'near' {systems}"
         )
+    return copy
+
+
+@pytest.fixture
+def molecules(molecules_path: Path, tmp_path: Path) -> Iterator[Connection]:
+    """A store of its own for a test that writes."""
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(molecules_path.read_bytes())
+    with query.connect(copy, read_only=False) as con:
         yield con
 
 
@@ -350,7 +360,7 @@ def test_energies_of_no_whole_system_are_not_chosen_among(molecules: Connection)
 )
 @pytest.mark.parametrize("function", ["energy_errors", "energy_residuals"])
 def test_what_cannot_be_compared_is_said(
-    molecules: Connection, function: str, arguments: str, message: str
+    molecules_path: Path, lender: Lender, function: str, arguments: str, message: str
 ) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=message):
-        molecules.sql(f"FROM {function}({arguments})").fetchall()
+        lender.lend(molecules_path).sql(f"FROM {function}({arguments})").fetchall()
