@@ -51,7 +51,7 @@ def _write(value: object, parts: list[str]) -> None:
     """Append what a value of the syntax tree says; a list is faster to fill than to yield from."""
     if isinstance(value, ast.AST):
         parts.append(f"{type(value).__name__}(")
-        for name in _fields(type(value)):
+        for name in _in_order(value._fields):
             field = _without_docstring(value) if name == "body" else getattr(value, name, None)
             if field is not None and field != []:
                 parts.append(f"{name}=")
@@ -67,8 +67,8 @@ def _write(value: object, parts: list[str]) -> None:
 
 
 @cache
-def _fields(kind: type[ast.AST]) -> list[str]:
-    return sorted(set(kind._fields) - _WORDS_ABOUT_CODE)
+def _in_order(fields: tuple[str, ...]) -> list[str]:
+    return sorted(set(fields) - _WORDS_ABOUT_CODE)
 
 
 def _without_docstring(node: ast.AST) -> object:
