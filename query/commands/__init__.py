@@ -31,8 +31,7 @@ def add_commands(commands: Commands) -> None:
     )
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="report", help="the folder (default: report)")
-    about = "how many processes draw (default: one per core, if memory allows)"
-    sub.add_argument("--processes", type=positive, help=about)
+    _share(sub)
     add_store(sub)
     about = "write a page per model, pair of models, family and dataset, for any web host"
     sub = commands.add("site", "query.commands.ask:write_site", about, description=SITE)
@@ -41,6 +40,7 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--title", type=named, help="the title of the site")
     about = "leave out the SQL prompt (37 MB, downloaded once) and the vectors that it has"
     sub.add_argument("--no-prompt", action="store_true", help=about)
+    _share(sub)
     add_store(sub)
     _add_serve(commands)
     _add_nearest(commands)
@@ -168,6 +168,11 @@ def _add_query(commands: Commands) -> None:
     about = "the file to write instead of printing; .csv, .json and .parquet name the format"
     sub.add_argument("--out", type=named, help=about)
     sub.set_defaults(parser=sub)
+
+
+def _share(parser: Parser) -> None:
+    about = "how many processes share the work (default: one per core, if memory allows)"
+    parser.add_argument("--processes", type=positive, help=about)
 
 
 def _let_write(parser: Parser) -> None:

@@ -65,18 +65,20 @@ def write_site(options: argparse.Namespace) -> int:
     """Write the site, and print where it begins.
 
     Args:
-        options: Dataset, out, title, no_prompt, sources, store.
+        options: Dataset, out, title, no_prompt, processes, sources, store.
 
     Returns:
         The exit code.
     """
-    from query.site import site
+    with Helpers(options.processes, ["query.site"]) as helpers:
+        from query.site import site  # it loads what draws, as the helpers do meanwhile
 
-    given = {} if options.title is None else {"title": options.title}
-    given["sources"] = None if options.no_prompt else _prompt_sources(options)
-    with one_sentence(options.store), connect(options.store) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        print(site(connection, split_names(options.dataset), Path(options.out), **given))
+        given = {} if options.title is None else {"title": options.title}
+        given["sources"] = None if options.no_prompt else _prompt_sources(options)
+        with one_sentence(options.store), connect(options.store) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            datasets = split_names(options.dataset)
+            print(site(connection, datasets, Path(options.out), helpers=helpers, **given))
     return 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
+from altair.utils.schemapi import debug_mode
 
 from query import figures
 from query.assets import pack
@@ -27,41 +28,53 @@ FIGURES = {
 _COLOR = "group"  # of the map at first, if it is known
 
 
-def draw_figures(
-    connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
-    """Draw the figures of each dataset.
+def draw_figure(connection: duckdb.DuckDBPyConnection, name: str, dataset: str) -> dict[str, Any]:
+    """Draw a figure of a dataset.
 
     Args:
         connection: A connection to a store, with our functions.
-        datasets: The datasets.
+        name: One of FIGURES.
+        dataset: The dataset.
 
     Returns:
-        By dataset: name and question of each figure, its versions (`versions`), which is none
-        with the reason (`missing`) where there is nothing to draw; of the map also drawings of its
-        systems, packed (`structures`). A version has its specification (`spec`, and `packed` for
-        a page), the name of its file (`file`) and what it is called among the others (`label`).
+        Name and question of the figure, its versions (`versions`), which is none with the reason
+        (`missing`) where there is nothing to draw; of the map also drawings of its systems, packed
+        (`structures`). A version has its specification (`spec`, and `packed` for a page), the name
+        of its file (`file`) and what it is called among the others (`label`).
     """
-    return {dataset: [_draw(connection, name, dataset) for name in FIGURES] for dataset in datasets}
-
-
-def _draw(connection: duckdb.DuckDBPyConnection, name: str, dataset: str) -> dict[str, Any]:
-    figure: dict[str, Any] = {"name": name, "question": FIGURES[name], "missing": None}
-    figure["structures"] = None
     try:
-        charts = list(_charts(connection, name, dataset))
+        with debug_mode(False):  # or Altair would validate each part of a figure as it is made
+            charts = list(_charts(connection, name, dataset))
     except NothingToDraw as nothing:
-        return figure | {"versions": [], "missing": str(nothing)}
+        return missing_figure(name, str(nothing))
+    figure = missing_figure(name, None)
     if name == "system_map":
         systems = charts[0][1].answer.table.column("system_id").to_pylist()
         figure["structures"] = pack(draw_structures(connection, systems))
     versions: list[dict[str, Any]] = []
     for color, chart in charts:
-        spec = chart.to_dict()
+        spec = chart.to_dict(validate=False)
         file = f"{name}-{slug(color)}" if versions else name
         version = {"label": color_label(color), "file": file, "spec": spec, "packed": pack(spec)}
         versions.append(version)
     return figure | {"versions": versions}
+
+
+def missing_figure(name: str, reason: str | None) -> dict[str, Any]:
+    """Return a figure without versions.
+
+    Args:
+        name: One of FIGURES.
+        reason: Why it has none.
+    """
+    question = FIGURES[name]
+    return {
+        "name": name,
+        "question": question,
+        "missing": reason,
+        "structures": None,
+        "versions": [],
+    }
 
 
 def _charts(

@@ -36,7 +36,7 @@ def write_site(
         folder: The folder, which is there.
         results: What the pages show.
         pages: Path and HTML of each page.
-        figures: By dataset, its figures; see `draw_figures`.
+        figures: By dataset, its figures; see `draw_figure`.
         prompt: The SQL prompt and the vectors that it has, None for a site without.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -96,12 +96,38 @@ class Results:
         return dict(sorted(found.items()))
 
 
-def read_results(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> Results:
+def list_parts() -> list[tuple[str, str]]:
+    """Return what is read for each dataset alone: a table's name, and SQL with $dataset."""
+    alignments = [f"FROM alignment_matrix($dataset, metric := '{metric}')" for metric in METRICS]
+    return [
+        *(("alignments", sql) for sql in alignments),
+        ("dimensions", "FROM dimensions($dataset)"),
+        ("exposure", "FROM exposure($dataset)"),
+    ]
+
+
+def read_part(connection: duckdb.DuckDBPyConnection, sql: str, dataset: str) -> pa.Table:
+    """Read a part of `list_parts`.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        sql: The part's.
+        dataset: The dataset.
+    """
+    return _table(connection, sql, {"dataset": dataset})
+
+
+def read_results(
+    connection: duckdb.DuckDBPyConnection,
+    datasets: Sequence[str],
+    parts: Mapping[str, Sequence[pa.Table]],
+) -> Results:
     """Ask a store for all that a site shows.
 
     Args:
         connection: A connection to a store, with our functions.
         datasets: Names of datasets, which the store has.
+        parts: By name, the tables that were read for each dataset, in the datasets' order.
     """
     names = {"datasets": list(datasets)}
     models = ask(connection, "provenance_models", datasets=",".join(datasets)).table
@@ -110,9 +136,7 @@ def read_results(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str])
     tables = {
         "datasets": _table(connection, _DATASETS, names),
         "models": models,
-        "alignments": _alignments(connection, datasets),
-        "dimensions": _for_each(connection, "FROM dimensions($dataset)", datasets),
-        "exposure": _for_each(connection, "FROM exposure($dataset)", datasets),
+        **{name: pa.concat_tables(tables) for name, tables in parts.items()},
         "scores": _table(connection, _SCORES, ids),
         "runs": _table(connection, _RUNS, names),
         "failures": failures,
@@ -145,19 +169,6 @@ def _described(model: Row, card: Row) -> Row:
         "note": content.get("provenance", {}).get("note"),
         "elements": content.get("elements"),
     }
-
-
-def _alignments(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) -> pa.Table:
-    sql = "FROM alignment_matrix($dataset, metric := $metric)"
-    return pa.concat_tables(
-        _table(connection, sql, {"dataset": dataset, "metric": metric})
-        for dataset in datasets
-        for metric in METRICS
-    )
-
-
-def _for_each(connection: duckdb.DuckDBPyConnection, sql: str, datasets: Sequence[str]) -> pa.Table:
-    return pa.concat_tables(_table(connection, sql, {"dataset": dataset}) for dataset in datasets)
 
 
 def _table(connection: duckdb.DuckDBPyConnection, sql: str, values: Row) -> pa.Table:
