@@ -29,18 +29,18 @@ SELECT count(*) AS n, cka(a.vector, b.vector) AS cka,
   mutual_knn(a.vector, b.vector, k := 10) AS mutual_knn
 FROM vectors AS a JOIN vectors AS b USING (dataset, system_id)
 WHERE dataset = '{dataset}' AND a.model_id = '{first}' AND b.model_id = '{second}'"""
-_EXAMPLES = {
+_EXAMPLES = {  # the first runs when the page opens, so it takes a single table
+    "Who is like {first}?": """\
+SELECT model_b AS model, value, calibrated, p_value, n
+FROM alignments
+WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a = '{first}' AND model_b <> model_a
+ORDER BY value DESC NULLS LAST""",
     "Which models are most alike?": """\
 SELECT model_a, model_b, value, calibrated, p_value, n, x.family = y.family AS same_family
 FROM alignments JOIN models AS x ON x.model_id = model_a JOIN models AS y ON y.model_id = model_b
 WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a < model_b
   AND x.kind = 'model' AND y.kind = 'model'
 ORDER BY value DESC NULLS LAST LIMIT 20""",
-    "Who is like {first}?": """\
-SELECT model_b AS model, value, calibrated, p_value, n
-FROM alignments
-WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a = '{first}' AND model_b <> model_a
-ORDER BY value DESC NULLS LAST""",
     "Do the two metrics agree?": """\
 SELECT a.model_a, a.model_b, a.value AS cka, b.value AS cknna
 FROM alignments AS a JOIN alignments AS b USING (dataset, model_a, model_b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import re
 from itertools import combinations
@@ -16,6 +17,7 @@ from query import figures
 from query.figures.drawing.looks import COLORS, GRAY, Look, assign_looks
 from query.figures.drawing.theme import make_config
 from query.report.page import _STYLE
+from query.site.prompt import PAGE
 from tests.color_vision import VISIONS, contrast, difference, lab
 
 APART = 10.0  # of CIEDE2000, in which 1 is just seen side by side: told apart in a legend
@@ -65,6 +67,11 @@ def test_colors_stand_out_from_the_page(page: str) -> None:
     style = make_config(dark=page == DARK)["style"]
     assert contrast(style["soft"]["color"], page) > 4.5  # of small letters
     assert contrast(style["line"]["color"], page) > 3
+
+
+def test_charts_of_the_prompt_have_the_same_colors() -> None:
+    script = (PAGE / "chart.js").read_text()
+    assert f"const COLORS = {json.dumps(COLORS)};" in script
 
 
 def test_names_differ_in_color_or_shape() -> None:

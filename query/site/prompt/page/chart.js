@@ -2,6 +2,8 @@
 // Vega-Lite: bars if names tell the rows apart, else a scatter of two numbers or a histogram of one.
 
 const MOST_NAMES = 60; // rows of bars that can be read
+const APART = " · "; // between names in a label
+const NARROW = 600; // px, below which each of them has a line
 const MOST_COLORS = 10;
 const MOST_ROWS = 5000;
 const COUNTS = /^(n|n_distinct|k|rank|rows|dropped_\w|place_\w)$/; // beside a value, not the value
@@ -36,14 +38,16 @@ function grouped(column) {
   return { color: named(column), shape: named(column) };
 }
 
-/** Return the names that tell rows apart, joined if it takes several columns; null if there are too many. */
+/** Return the names that tell rows apart, of as few columns as it takes; null if there are too many. */
 function labels(names, rows) {
-  if (rows.length > MOST_NAMES || names.length === 0) return null;
+  if (rows.length > MOST_NAMES) return null;
   const single = names.find((column) => column.count === rows.length);
-  const used = single ? [single] : names;
-  const texts = rows.map((row) => used.map(({ place }) => row[place]).join(" · "));
-  if (new Set(texts).size < rows.length) return null;
-  return texts;
+  for (let last = 1; last <= names.length; last += 1) {
+    const used = single ? [single] : names.slice(0, last);
+    const texts = rows.map((row) => used.map(({ place }) => row[place]).join(APART));
+    if (new Set(texts).size === rows.length) return texts;
+  }
+  return null;
 }
 
 /** Return mark and encodings for the rows, and their labels if they have any. */
@@ -55,7 +59,9 @@ function choose(described, rows) {
   const names = described.filter((column) => column.isName && column.count > 1);
   const texts = labels(names, rows);
   if (texts !== null) {
-    const bars = named({ field: "label", title: null }, { sort: null, axis: { labelLimit: Math.min(360, innerWidth * 0.4) } });
+    const axis = { labelLimit: Math.min(360, innerWidth * 0.45) };
+    if (innerWidth < NARROW) axis.labelExpr = `split(datum.label, "${APART}")`; // into lines
+    const bars = named({ field: "label", title: null }, { sort: null, axis });
     return { mark: "bar", label: texts, encoding: { y: bars, x: quantity(x, { scale: { zero: true, nice: false } }) } };
   }
   const group = grouped(names.find((column) => column.count <= MOST_COLORS));
@@ -77,7 +83,7 @@ export function chartOf({ columns, rows }) {
   const tooltip = described.map(({ field, title, isNumber }) => ({ field, title, type: isNumber ? "quantitative" : "nominal" }));
   return {
     width: "container",
-    ...(chosen.label ? { height: 22 * shown.length } : {}),
+    ...(chosen.label ? { height: shown.length * (innerWidth < NARROW && chosen.label[0].includes(APART) ? 38 : 22) } : {}),
     autosize: { type: "fit-x", contains: "padding" },
     data: { values },
     mark: { type: chosen.mark, ...(chosen.mark === "point" ? { filled: true, size: 60 } : {}) },

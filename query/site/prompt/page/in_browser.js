@@ -167,7 +167,9 @@ async function ask(sql, tell) {
   if (sql !== catalog.examples[0].sql) await (macros ??= defineMacros());
   const connection = await database;
   tell("running …");
-  const found = await connection.query(sql);
+  const found = await connection.query(sql).catch((error) => {
+    throw new Error(error.message.replace(/(\n\nLINE \d+:[^]*)\1\s*$/, "$1")); // it points twice
+  });
   const rows = [];
   const columns = found.schema.fields.map(({ type }, place) => {
     const column = found.getChildAt(place);
