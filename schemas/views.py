@@ -8,7 +8,7 @@ missing, a variable of the connection takes the place of the list.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +202,15 @@ def are_moved(connection: duckdb.DuckDBPyConnection, files: Sequence[VectorFile]
         for view in VIEWS
         if any(file.is_of_nodes == view.of_nodes for file in whole)
     )
+
+
+def are_as_listed(files: Iterable[VectorFile]) -> bool:
+    """Return whether files are whole, and where the view says, so that nothing is to be followed.
+
+    Args:
+        files: Registered files of a store.
+    """
+    return all(file.fault is None and file.path == file.listed for file in files)
 
 
 def is_view_of_files(sql: str) -> bool:

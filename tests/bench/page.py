@@ -18,6 +18,7 @@ import duckdb
 from playwright.sync_api import sync_playwright
 
 import query
+from query.processes.helpers import Helpers
 from query.report import report
 from query.site import Sources, site
 from query.site.addresses import pair_page
@@ -42,7 +43,8 @@ def run() -> Iterator[Row]:
 
 def _report(connection: duckdb.DuckDBPyConnection, folder: Path, what: str) -> Iterator[Row]:
     start = time.perf_counter()
-    page = report(connection, DATASETS, folder)
+    with Helpers() as helpers:
+        page = report(connection, DATASETS, folder, helpers=helpers)
     yield Row(f"report, {what} / limit", time.perf_counter() - start, SECONDS, "s", 1.0)
     yield Row(f"its page / limit, {what}", page.stat().st_size / 2**20, MEGABYTES, "MB", 1.0)
     yield Row(
@@ -53,7 +55,8 @@ def _report(connection: duckdb.DuckDBPyConnection, folder: Path, what: str) -> I
 def _site(connection: duckdb.DuckDBPyConnection, folder: Path, what: str) -> Iterator[Row]:
     sources = Sources.read(read_npm_package, lambda model_id, row, dataset, license: None)
     start = time.perf_counter()
-    site(connection, DATASETS, folder, sources=sources)
+    with Helpers() as helpers:
+        site(connection, DATASETS, folder, sources=sources, helpers=helpers)
     yield Row(f"site, {what} / limit", time.perf_counter() - start, SITE_SECONDS, "s", 1.0)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     yield Row(f"its files / limit, {what}", size / 1e6, SITE_MEGABYTES, "MB", 1.0)
