@@ -9,6 +9,7 @@ const LINE = 12; // px from a name that is written upright to the next
 const LETTER = 6.6; // px, as wide as a letter of a title is on average
 const NARROW = 620; // px of room, below which legends do not stand side by side
 const GROWN = 12; // px of room, below which a figure is not drawn again
+const WRITTEN = "written"; // the name of a panel that writes what the one left of it draws
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // by place: what Vega-Embed returned, and the room it was drawn for
 let lastSystem = ""; // that was shown, to show it in another version of a map, too
@@ -28,12 +29,12 @@ function across(spec) {
   return typeof spec.width === "number" ? spec.width : 0;
 }
 
-/** Put panels that stand side by side below each other. */
+/** Put panels that stand side by side below each other, but for values that are written beside. */
 function stack(spec, columns) {
   for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part, columns);
   if (spec.concat) spec.columns = Math.min(spec.columns, columns);
   if (spec.hconcat === undefined) return;
-  spec.vconcat = spec.hconcat;
+  spec.vconcat = spec.hconcat.filter(({ name }) => name !== WRITTEN); // their lines have no names
   delete spec.hconcat;
 }
 
@@ -105,11 +106,11 @@ async function fill(place, spec) {
     await again();
   }
   let grown = 1;
-  for (let pass = 0; pass < 2; pass += 1) { // titles that are broken leave more room
+  for (let pass = 0; pass < 3; pass += 1) { // titles that are broken leave more room
     const [plots, whole] = [across(spec), width()];
     const wished = (room - (whole - plots)) / plots;
     const factor = Math.max(LEAST, Math.min(MOST, grown * wished)) / grown;
-    if (plots === 0 || Math.abs(factor - 1) <= 0.02) break;
+    if (plots === 0 || factor === 1 || (factor > 0.98 && factor <= 1.02 && whole <= room)) break;
     grown *= factor;
     scale(spec, factor);
     wrap(spec);

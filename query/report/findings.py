@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from query.figures.drawing.labels import format_number, metric_label, score_phrase
+from query.figures.drawing.labels import format_number, metric_label, property_label, score_phrase
 from query.metrics import find_metric
 from query.report.views import DrawnSection, Version
 from query.tables.shared.scores import ERROR_NAME
@@ -225,7 +224,7 @@ def _energy_errors(rows: Rows) -> Iterator[str]:
     interval = "" if low is None else f" (95 % interval {_range(low, high)})"
     found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {best['n']}"
     if best["compared_with"] == "labels":
-        label = f"{_spell(best['property'])} of {best['source']}"
+        label = f"{property_label(best['property'])} of {best['source']}"
         yield (
             f"With composition taken out, {best['model_id']} is nearest to the {label}: its mean "
             f"absolute error is {found}.{_undecided(best, by_model.values())}"
@@ -245,8 +244,9 @@ def _probe(rows: Rows) -> Iterator[str]:
         best = max(found, key=lambda row: float(row["value"]))
         better = sum(row["difference_low"] > 0 for row in found)
         other = format_number(best["value"] - best["difference"])
+        label = property_label(best["property"])
         yield (
-            f"{better} of {len(found)} models tell more of {_spell(best['property'])} than the "
+            f"{better} of {len(found)} models tell more of {label} than the "
             f"best baseline, by intervals of the difference. Most tells {best['model_id']}: "
             f"{best['score']} {format_number(best['value'])} ({best['best_baseline']}: {other})."
         )
@@ -270,12 +270,6 @@ def _undecided(best: Row, rows: Iterable[Row]) -> str:
         return ""
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     return f" That of {listed} is within this interval, so that nothing decides between them."
-
-
-def _spell(name: str) -> str:
-    """Return the name of a property in words: 'formation enthalpy at 298 K'."""
-    words = re.sub(r"_(\d+)K$", r" at \1 K", name)
-    return words.replace("_", " ")
 
 
 def _range(low: float, high: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -93,6 +94,18 @@ def score_phrase(score: str) -> str:
     return f"the {error} of {measured}" if comma else measured
 
 
+def property_label(name: str) -> str:
+    """Return what a property is called in words.
+
+    Args:
+        name: The name of a label, as in table labels: "formation_enthalpy_298K".
+
+    Returns:
+        For example "formation enthalpy at 298 K".
+    """
+    return re.sub(r"_(\d+)K$", r" at \1 K", name).replace("_", " ")
+
+
 def color_label(color: str) -> str:
     """Return what systems are colored by, in words.
 
@@ -100,9 +113,9 @@ def color_label(color: str) -> str:
         color: A column of the statement `system_map`, or the name of a label.
 
     Returns:
-        For example "atoms", or "formation enthalpy 298K".
+        For example "atoms", or "formation enthalpy at 298 K".
     """
-    return _COLORS.get(color, color.replace("_", " "))
+    return _COLORS.get(color, property_label(color))
 
 
 def choice_label(switch: str, value: str) -> str:
@@ -120,7 +133,7 @@ def choice_label(switch: str, value: str) -> str:
     if switch == "color":
         return color_label(value)
     if switch == "property":
-        return value.replace("_", " ")
+        return property_label(value)
     if switch == "method":
         return _METHODS.get(value, value)
     if switch == "score":

@@ -93,7 +93,9 @@ def control_alignment(
         title=None,
         sort=list(expected.values()),
         scale=alt.Scale(type="band", paddingInner=0.15, domain=list(expected.values())),
-        axis=alt.Axis(domain=False, ticks=False, labelLimit=330),
+        axis=alt.Axis(
+            domain=False, ticks=False, labelLimit=330, labelExpr="split(datum.label, ', ')"
+        ),
     )
     return finish(
         alt.hconcat(
@@ -187,5 +189,5 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
             color=wrong,
             tooltip=tooltips(_TITLES),
         )
-        .properties(width=_COLUMN * len(metrics))
+        .properties(name="written", width=_COLUMN * len(metrics))  # figures.js knows this name
     )
