@@ -66,6 +66,14 @@ def test_licenses_that_forbid_it(
     with pytest.raises(ShareError, match=f"vectors of toy are not published: .*{REFUSED[license]}"):
         publish_vectors(layout, "toy", "tiny", REPO, None, quiet)
     assert hub.log == []
+
+
+def test_twins_of_a_model_that_may_not_be_shared_may_be(
+    hub: Hub, layout: Layout, loaded: Any, toy_folder: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    set_license(
+        toy_folder, tmp_path / "zoo", f"{URL}, commercial = true, share = false", monkeypatch
+    )
     for twin in ("toy@untrained", "toy@untrained-2"):
         loaded(twin)
         publish_vectors(layout, twin, "tiny", REPO, None, quiet)
