@@ -176,8 +176,10 @@ def test_options_that_would_be_ignored_are_refused(
     assert main([*words, "--numbered"]) == 0, "which numbers the dataset's rows"
 
 
-@pytest.mark.parametrize("name", [None, "index"])
-@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("csv", None), ("tsv", "index"), ("parquet", None), ("parquet", "index")],
+)
 def test_an_index_that_counts_the_rows_is_no_id(
     kind: str,
     name: str | None,
