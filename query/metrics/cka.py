@@ -33,13 +33,12 @@ from query.engine.comparison import Comparison
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import (
-    Matrix,
     MatrixCorrelation,
-    Moments,
     State,
     double_centered,
     u_centered,
 )
+from query.metrics.shared.moments import Matrix, Moments
 
 
 class _Cka(MatrixCorrelation):

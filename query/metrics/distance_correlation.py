@@ -42,14 +42,13 @@ from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
 from query.metrics.matrices import (
-    Matrix,
     MatrixCorrelation,
-    Moments,
     State,
     double_centered,
     u_centered,
 )
 from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
+from query.metrics.shared.moments import Matrix, Moments
 
 
 @dataclass(frozen=True, slots=True)

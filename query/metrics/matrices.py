@@ -16,7 +16,10 @@ Tested against all n! pairings of small n.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -29,45 +32,13 @@ from query.engine.comparison import Comparison
 from query.engine.pairings import Orders, over_pairings
 from query.engine.undefined import Undefined
 from query.metrics.base import Metric, joint_scale
+from query.metrics.shared.many_pairs import SIDE, NullsTogether, blocks
+from query.metrics.shared.moments import Matrix, Moments, null_moments
+from query.metrics.shared.result import Pair
 
 LARGEST = 1024  # systems on which pairings are run
 RESAMPLED = 1000  # systems of a subset at most: beyond it, subsets of any size scatter as 1/√m
-Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """What the mean and variance of the null need of one centered n × n matrix A.
-
-    Attributes:
-        n: The number of systems.
-        square: Σ_ij A_ij².
-        row_square: Σ_i (Σ_j A_ij)².
-        trace: Σ_i A_ii.
-        diagonal_square: Σ_i A_ii².
-    """
-
-    n: int
-    square: float
-    row_square: float
-    trace: float = 0.0
-    diagonal_square: float = 0.0
-
-    @classmethod
-    def of(cls, matrix: Matrix) -> Moments:
-        """Return the moments of a matrix.
-
-        Args:
-            matrix: The centered matrix, (n, n).
-        """
-        diagonal = matrix.diagonal()
-        return cls(
-            len(matrix),
-            float(np.square(matrix).sum()),
-            float(np.square(matrix.sum(axis=1)).sum()),
-            float(diagonal.sum()),
-            float(np.square(diagonal).sum()),
-        )
+_TOGETHER = 2**23  # numbers of the matrices of a side at most whose nulls are found together
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +56,7 @@ class State:
     scale: dict[str, float]
 
 
-class MatrixCorrelation(Metric):
+class MatrixCorrelation(Metric, NullsTogether):
     """Σ A B / √(Σ A² Σ B²) of two models' centered matrices.
 
     Attributes:
@@ -175,66 +146,95 @@ class MatrixCorrelation(Metric):
         Raises:
             Undefined: Every pairing gives the same value.
         """
-        chosen = str(estimator)
-        left, right = comparison.state(self, a), comparison.state(self, b)
-        scale = joint_scale(left, right, estimator)
+        products = self._products(comparison, [a], [b], str(estimator), permutations)
+        return self._null_of(comparison, (a, b), str(estimator), products[:, 0, 0])
+
+    def nulls(
+        self,
+        comparison: Comparison,
+        pairs: Sequence[Pair],
+        estimator: str | None,
+        permutations: Tensor,
+    ) -> dict[Pair, Callable[[], Tensor]]:
+        """Return what finds the nulls of pairs; see `NullsTogether`.
+
+        Args:
+            comparison: The comparison.
+            pairs: The pairs of models by their numbers.
+            estimator: One of `estimators`.
+            permutations: The pairings, (B, n) int64.
+        """
+        chosen, found = str(estimator), dict[Pair, Callable[[], Tensor]]()
+
+        def null(pair: Pair, products: Callable[[], Matrix], x: int, y: int) -> Tensor:
+            return self._null_of(comparison, pair, chosen, products()[:, x, y])
+
+        m = min(comparison.n, LARGEST)
+        for firsts, seconds in blocks(pairs, max(1, min(SIDE, _TOGETHER // m**2))):
+            products = cache(
+                partial(self._products, comparison, firsts, seconds, chosen, permutations)
+            )
+            for (x, a), (y, b) in product(enumerate(firsts), enumerate(seconds)):
+                found[a, b] = partial(null, (a, b), products, x, y)
+        return found
+
+    def _products(
+        self,
+        comparison: Comparison,
+        firsts: Sequence[int],
+        seconds: Sequence[int],
+        estimator: str,
+        permutations: Tensor,
+    ) -> Matrix:
+        """Return Σ_ij A_ij B_π(i)π(j) among `few_systems`, (B, first models, second models)."""
         rows, orders = few_systems(comparison, permutations)
-        few = [self._few(comparison, i, chosen, rows) for i in (a, b)]
-        left_few, right_few = (matrix for matrix, _ in few)
+        left, right = (
+            np.stack([self._few(comparison, i, estimator, rows) for i in side])
+            for side in (firsts, seconds)
+        )
 
         def multiply(order: Orders, place: Orders, out: Matrix) -> None:
-            out[0] = kernels.shuffled_product(left_few, right_few, order)
+            scratch = np.empty(right.shape[:2])
+            kernels.shuffled_products(left, right, order, scratch, out.reshape(len(left), -1))
 
-        shuffled = over_pairings(orders, 1, multiply)[:, 0]
-        if len(rows) < comparison.n:
-            diagonal = chosen in self.with_diagonal
-            mean, deviation = null_moments(*(moments for _, moments in few), diagonal=diagonal)
+        found = over_pairings(orders, len(left) * len(right), multiply)
+        return found.reshape(-1, len(left), len(right))
+
+    def _null_of(
+        self, comparison: Comparison, pair: Pair, estimator: str, shuffled: Matrix
+    ) -> Tensor:
+        """Return the null from the products of few systems, (B,)."""
+        left, right = (comparison.state(self, i) for i in pair)
+        scale = joint_scale(left, right, estimator)
+        if comparison.n > LARGEST:
+            few = [comparison.keep((self.name, "moments", estimator, i), _unfound) for i in pair]
+            diagonal = estimator in self.with_diagonal
+            mean, deviation = null_moments(*few, diagonal=diagonal)
             if deviation <= 0:
                 raise Undefined(
                     f"every pairing of {left.name} and {right.name} gives the same {self.name}"
                 )
-            there = null_moments(left.moments[chosen], right.moments[chosen], diagonal=diagonal)
+            all_of_them = (state.moments[estimator] for state in (left, right))
+            there = null_moments(*all_of_them, diagonal=diagonal)
             shuffled = there[0] + there[1] * (shuffled - mean) / deviation
-        return torch.from_numpy(self.finish(shuffled / scale, chosen))
+        return torch.from_numpy(self.finish(shuffled / scale, estimator))
 
     def _few(
         self, comparison: Comparison, i: int, estimator: str, rows: NDArray[np.int64]
-    ) -> tuple[Matrix, Moments]:
+    ) -> Matrix:
         """Return the matrix of a model among `few_systems`, which all its pairs need."""
-        key = (self.name, "few systems", estimator, i)
-        matrix: Matrix = comparison.keep_if_room(
-            key, lambda: self.matrix(comparison.vectors(i)[torch.from_numpy(rows)], estimator)
-        )
-        return matrix, comparison.keep((*key, "moments"), lambda: Moments.of(matrix))
+
+        def find() -> Matrix:
+            matrix = self.matrix(comparison.vectors(i)[torch.from_numpy(rows)], estimator)
+            comparison.keep((self.name, "moments", estimator, i), lambda: Moments.of(matrix))
+            return matrix
+
+        matrix: Matrix = comparison.keep_if_room((self.name, "few systems", estimator, i), find)
+        return matrix
 
 
-def null_moments(a: Moments, b: Moments, *, diagonal: bool) -> tuple[float, float]:
-    """Return mean and deviation of Σ_ij A_ij B_π(i)π(j) over all n! pairings π, n ≥ 4.
-
-    Args:
-        a: The moments of A.
-        b: The moments of B.
-        diagonal: Whether A and B have a diagonal and rows that sum to 0; else their diagonals are 0
-            and all their elements sum to 0.
-    """
-    n = a.n
-    if diagonal:
-        mean = a.trace * b.trace / (n - 1)
-        spread = [(n - 1) * m.square - m.trace**2 for m in (a, b)]
-        tail = [
-            n * (n + 1) * m.diagonal_square - (n - 1) * (m.trace**2 + 2 * m.square) for m in (a, b)
-        ]
-        variance = 2 * spread[0] * spread[1] / ((n - 1) ** 2 * (n + 1) * (n - 2))
-        variance += tail[0] * tail[1] / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
-    else:
-        mean = 0.0
-        apart = [2 * m.square - 4 * m.row_square for m in (a, b)]
-        variance = 2 * a.square * b.square / (n * (n - 1))
-        variance += (
-            4 * (a.row_square - a.square) * (b.row_square - b.square) / (n * (n - 1) * (n - 2))
-        )
-        variance += apart[0] * apart[1] / (n * (n - 1) * (n - 2) * (n - 3))
-    return mean, float(np.sqrt(max(variance, 0.0)))
+def _unfound() -> Moments:
+    raise AssertionError("the moments are kept with the matrix")
 
 
 def few_systems(

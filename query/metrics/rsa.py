@@ -28,7 +28,8 @@ from torch import Tensor
 from query.engine.comparison import Comparison
 from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING
-from query.metrics.matrices import Matrix, MatrixCorrelation, Moments, State
+from query.metrics.matrices import MatrixCorrelation, State
+from query.metrics.shared.moments import Matrix, Moments
 
 
 class _Rsa(MatrixCorrelation):

@@ -265,20 +265,27 @@ def mean_places(values, rows, lists, squares, precision, out):
 
 
 @summing
-def shuffled_product(a, b, order):
-    """Return Σ_ij a[i, j] b[order[i], order[j]].
+def shuffled_products(a, b, order, rows, out):
+    """Compute Σ_ij a[x, i, j] b[y, order[i], order[j]] for all pairs of symmetric matrices.
 
     Args:
-        a: A symmetric matrix, (m, m) float64.
-        b: Another, (m, m) float64.
+        a: The first matrices, (A, m, m) float64.
+        b: The others, (B, m, m) float64.
         order: The order in which the rows and columns of `b` are taken, (m,).
+        rows: Scratch, (B, m).
+        out: Receives the sums, (A, B).
     """
-    m = order.shape[0]
-    total = 0.0
-    for i in range(m):
-        row, other = a[i], b[order[i]]
-        part = 0.0
-        for j in range(i):
-            part += row[j] * other[order[j]]
-        total += 2 * part + row[i] * other[order[i]]
-    return total
+    out[:] = 0.0
+    for i in range(order.shape[0]):
+        for y in range(b.shape[0]):
+            other = b[y, order[i]]
+            for j in range(i + 1):
+                rows[y, j] = other[order[j]]
+        for x in range(a.shape[0]):
+            row = a[x, i]
+            for y in range(b.shape[0]):
+                other = rows[y]
+                part = 0.0
+                for j in range(i):
+                    part += row[j] * other[j]
+                out[x, y] += 2 * part + row[i] * other[i]

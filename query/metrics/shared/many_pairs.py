@@ -1,4 +1,4 @@
-"""The terms of CKNNA for all pairs of two groups of models at once, for many pairings."""
+"""Nulls of all pairs of two groups of models at once, and the terms of CKNNA for many pairings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders
 from query.metrics.shared.result import Pair
 
-_SIDE = 16  # models of a group at most, as each has a bit
+SIDE = 16  # models of a group at most, as each has a bit
 _ENTRIES = 2**22  # of the lists of a group; some 17 bytes each
 _SHARED = 2**21  # entries that all pairs of two groups share by chance at most; 16 bytes each
 _WORTH = 4  # pairs, from which on it is quicker to find what they share together
@@ -128,19 +128,34 @@ def groups(
     Yields:
         The first models and the second models.
     """
-    wanted = set(pairs)
-    firsts = sorted({a for a, _ in wanted})
     n = max((len(lists.start) for lists in near.values()), default=1)
     sizes = {i: int((lists.stop - lists.start).sum()) for i, lists in near.items()}
-    side = max(1, min(_SIDE, _ENTRIES // max(sizes.values(), default=1)))
+    side = max(1, min(SIDE, _ENTRIES // max(sizes.values(), default=1)))
+    for some, others in blocks(pairs, side):
+        shared = sum(sizes[a] for a in some) * sum(sizes[b] for b in others) / n**2
+        if shared <= _SHARED:
+            yield some, others
+
+
+def blocks(pairs: Sequence[Pair], side: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield groups of models such that at least half of the pairs between both are asked for.
+
+    Args:
+        pairs: The pairs by the numbers of the models.
+        side: Models of a group at most.
+
+    Yields:
+        The first models and the second models.
+    """
+    wanted = set(pairs)
+    firsts = sorted({a for a, _ in wanted})
     for begin in range(0, len(firsts), side):
         some = firsts[begin : begin + side]
         seconds = sorted({b for a, b in wanted if a in some})
         for start in range(0, len(seconds), side):
             others = seconds[start : start + side]
             asked = sum((a, b) in wanted for a in some for b in others)
-            shared = sum(sizes[a] for a in some) * sum(sizes[b] for b in others) / n**2
-            if asked >= max(_WORTH, len(some) * len(others) / 2) and shared <= _SHARED:
+            if asked >= max(_WORTH, len(some) * len(others) / 2):
                 yield some, others
 
 

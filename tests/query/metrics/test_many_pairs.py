@@ -24,10 +24,10 @@ def make_tables() -> list[np.ndarray]:
     return [table.astype("f4") for table in (*near, *tied, few)]
 
 
-def nulls(pairs: list[tuple[int, int]]) -> list[tuple[Any, ...]]:
+def nulls(pairs: list[tuple[int, int]], metric: str = "cknna") -> list[tuple[Any, ...]]:
     tables = make_tables()
     comparison = Comparison(tables, names=[f"m{i}" for i in range(len(tables))], n=N, k=5)
-    found = align_all(comparison, ["cknna"], pairs, permutations=12)
+    found = align_all(comparison, [metric], pairs, permutations=12)
     return [(pair, a.value, a.null_mean, a.null_std, a.p_value) for _, pair, a in found]
 
 
@@ -41,7 +41,7 @@ def test_together_is_one_by_one(monkeypatch: pytest.MonkeyPatch, side: int, kern
         groups.append(arguments[0].start.shape[1])
         return find(*arguments)
 
-    monkeypatch.setattr(module, "_SIDE", side)
+    monkeypatch.setattr(module, "SIDE", side)
     monkeypatch.setattr(module, "_ROOM", 0)  # so that there has to be made more
     if kernel == "find_shared":
         monkeypatch.setattr(module, "_SUMMED", 0)  # as of many systems
@@ -51,4 +51,12 @@ def test_together_is_one_by_one(monkeypatch: pytest.MonkeyPatch, side: int, kern
     monkeypatch.setattr(module, "_WORTH", len(PAIRS) + 1)
     groups.clear()
     assert nulls(PAIRS) == together and groups == []
+    assert all(row[2] is not None for row in together)
+
+
+@pytest.mark.parametrize("metric", ["cka", "rsa", "distance_correlation"])
+def test_matrices_together_are_one_by_one(metric: str) -> None:
+    some = PAIRS[:3]  # fewer than are found together
+    together = nulls(PAIRS, metric)
+    assert [row for row in together if row[0] in some] == nulls(some, metric)
     assert all(row[2] is not None for row in together)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from query.metrics import METRICS, Comparison, align, matrices
-from query.metrics.matrices import Moments, double_centered, null_moments, u_centered
+from query.metrics.matrices import double_centered, u_centered
+from query.metrics.shared.moments import Moments, null_moments
 from tests.query.cases import related
 from tests.query.engine.tables import table
 
