@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -74,7 +76,7 @@ def umap_plane(x: _Floats, k: int, seed: int) -> Plane:
     index = np.concatenate([own, lists.index], axis=1)
     squares = np.concatenate([np.zeros(own.shape), np.clip(lists.value, 0.0, None)], axis=1)
     distances = np.sqrt(squares)
-    with warnings.catch_warnings():
+    with _same_threads(), warnings.catch_warnings():
         # It warns of what does not matter here: no TensorFlow, no way to add systems later,
         # several groups.
         warnings.simplefilter("ignore")
@@ -85,6 +87,16 @@ def umap_plane(x: _Floats, k: int, seed: int) -> Plane:
         drawn = layout.fit_transform(x)
     plane: Plane = drawn.astype(np.float64)
     return plane
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Leave torch as many threads as it had: Numba gives OpenMP one per core, once UMAP asks."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import duckdb
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -148,7 +150,12 @@ def test_umap_keeps_neighbors_and_groups(con: Connection) -> None:
     rng = np.random.default_rng(0)
     groups = 40 * rng.normal(size=(3, 8))
     x = np.concatenate([group + rng.normal(size=(25, 8)) for group in groups])
+    threads = torch.get_num_threads()
+    other = (os.cpu_count() or 1) + 1
+    torch.set_num_threads(other)
     plane = umap_plane(x, 8, seed=0)
+    assert torch.get_num_threads() == other  # Numba sets one per core
+    torch.set_num_threads(threads)
     assert trustworthiness(x, plane, n_neighbors=5) > 0.9
     centers = plane.reshape(3, 25, 2).mean(axis=1)
     widths = np.linalg.norm(plane.reshape(3, 25, 2) - centers[:, None], axis=2).max()
