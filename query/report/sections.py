@@ -233,7 +233,10 @@ SECTIONS = (
         "What does one model see?",
         "Each point is a system, placed by one model's vectors. Principal components preserve "
         "distances as well as two axes can. UMAP preserves neighbors, while its distances, "
-        "densities and gaps mean little. Both leave out most of what the vectors hold.",
+        "densities and gaps mean little. Both leave out most of what the vectors hold. UMAP is "
+        "shown for the first model only, because each further map of 300 systems would take half "
+        "a second, and one of 3,000 several seconds; `matterzoo query system_map DATASET "
+        "model=MODEL method=umap` finds the others.",
         [Panel("system_map", figures.system_map, per_color)],
     ),
 )

@@ -95,4 +95,6 @@ def word(
     marks = alt.Chart({"values": [{"text": text}]}).mark_text(
         style="soft", align=align, dx=dx, dy=dy, lineBreak="\n", baseline="middle"
     )
-    return marks.encode(text="text:N", x=alt.XValue(x), y=alt.YValue(y))
+    return marks.encode(
+        text=alt.Text(field="text", type="nominal"), x=alt.XValue(x), y=alt.YValue(y)
+    )

@@ -153,7 +153,7 @@ def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: in
     lines = base.mark_line(strokeWidth=2).encode(y=y)
     gaps = alt.Chart(inline([row for row in rows if row["value"] is None], list(_UNDEFINED)))
     return layered(
-        band.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+        band.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=title), y2=alt.Y2(field="high")),
         base.mark_line(strokeDash=[5, 4], strokeWidth=1).encode(y=alt.Y("chance:Q", title=title)),
         lines if place else lines.add_params(kinds.chosen),
         *(

@@ -141,7 +141,7 @@ def _values(rows: Sequence[Row], down: alt.Y, kinds: Kinds) -> Any:
     return layered(
         *(level(x, place) for place in (0, 1)),
         base.mark_rule(style="line", opacity=0.35, strokeWidth=_LINE - 3).encode(
-            x=alt.X("start:Q"), x2="end:Q"
+            x=alt.X("start:Q"), x2=alt.X2(field="end")
         ),
         points.add_params(kinds.chosen),
         wrong.mark_point(size=160, stroke=_WRONG, strokeWidth=2).encode(
@@ -185,7 +185,7 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
         .encode(
             x=alt.X("metric:N", sort=list(metrics), title=None, axis=axis),
             y=alt.Y("line:N", sort=list(lines), axis=None),
-            text="text:N",
+            text=alt.Text(field="text", type="nominal"),
             color=wrong,
             tooltip=tooltips(_TITLES),
         )

@@ -132,7 +132,8 @@ def _panel(rows: Sequence[Row], column: str, title: str, kinds: Kinds) -> alt.La
     )
     dashes = alt.Scale(domain=list(_DASHES), range=list(_DASHES.values()))
     lines = chart.mark_line(strokeWidth=1.5).encode(
-        detail="model_id:N", strokeDash=alt.StrokeDash("weights:N", title="weights", scale=dashes)
+        detail=alt.Detail(field="model_id", type="nominal"),
+        strokeDash=alt.StrokeDash("weights:N", title="weights", scale=dashes),
     )
     points = chart.mark_point(filled=True, size=45).encode(
         shape=kinds.shape, tooltip=tooltips(_TITLES)

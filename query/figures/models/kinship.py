@@ -126,7 +126,9 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
     middles = alt.Chart(inline(means, columns)).encode(y=y, yOffset=aside)
     layers = [
         *draw_pairs(points, cloud, kinds, zooming=False),
-        middles.mark_rule(style="ink", strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        middles.mark_rule(style="ink", strokeWidth=2).encode(
+            x=alt.X("low:Q"), x2=alt.X2(field="high")
+        ),
         middles.mark_point(style="ink", shape="diamond", filled=True, size=80).encode(
             x=x, tooltip=tooltips(_MEANS)
         ),

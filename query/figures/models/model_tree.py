@@ -116,11 +116,14 @@ def _draw(nodes: Sequence[Row], leaves: Sequence[Row], kinds: Kinds) -> Any:
         )
         .add_params(kinds.chosen),
         base.mark_text(style="ink", align="left", dx=6, fontSize=11).encode(
-            x=alt.XValue("width"), y=y, text="model:N", opacity=opacity
+            x=alt.XValue("width"),
+            y=y,
+            text=alt.Text(field="model", type="nominal"),
+            opacity=opacity,
         ),
-        below.mark_rule(style="ink", strokeWidth=2).encode(x=x, x2="x2:Q", y=y),
+        below.mark_rule(style="ink", strokeWidth=2).encode(x=x, x2=alt.X2(field="x2"), y=y),
         below.mark_text(style="soft", align="left", dx=5).encode(
-            x=alt.X("x2:Q"), y=y, text="text:N"
+            x=alt.X("x2:Q"), y=y, text=alt.Text(field="text", type="nominal")
         ),
     ]
     return layered(*layers, width=_WIDTH, height=_LINE * (count + 1.5))
@@ -137,8 +140,12 @@ def _branches(nodes: Sequence[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
             joins.append({"x": start, "y": row["y"], "y2": level})
     line: Any = {"style": "ink", "strokeWidth": 1, "strokeCap": "square"}
     return [
-        alt.Chart(inline(along, ("x", "x2", "y"))).mark_rule(**line).encode(x=x, x2="x2:Q", y=y),
-        alt.Chart(inline(joins, ("x", "y", "y2"))).mark_rule(**line).encode(x=x, y=y, y2="y2:Q"),
+        alt.Chart(inline(along, ("x", "x2", "y")))
+        .mark_rule(**line)
+        .encode(x=x, x2=alt.X2(field="x2"), y=y),
+        alt.Chart(inline(joins, ("x", "y", "y2")))
+        .mark_rule(**line)
+        .encode(x=x, y=y, y2=alt.Y2(field="y2")),
     ]
 
 

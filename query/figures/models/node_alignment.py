@@ -178,7 +178,7 @@ def _draw_lines(rows: Sequence[Row], metric: str, by: str | None) -> alt.LayerCh
         ),
         alt.Chart(inline(chance, ("name", "value", "high")))
         .mark_rule(style="line", strokeWidth=6, opacity=0.5)
-        .encode(x=x, x2="high:Q", y=y),
+        .encode(x=x, x2=alt.X2(field="high"), y=y),
         points.encode(x=x, y=y, fill=fill, tooltip=tooltips(_titles(by))),
         width=460,
         height=alt.Step(_ROW),

@@ -172,7 +172,7 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     points = zoom(alt.Chart(inline(drawn, [*_TITLES, "across", "up"])))
     size = 50 if len(drawn) < _MANY else 16
     return [
-        lines.encode(x=alt.X("twins_low:Q"), x2="twins_high:Q", **seen),
+        lines.encode(x=alt.X("twins_low:Q"), x2=alt.X2(field="twins_high"), **seen),
         points.mark_point(filled=True, size=size, clip=True)
         .encode(x=x, shape=kinds.shape, tooltip=tooltips(_TITLES), **seen)
         .add_params(kinds.chosen),

@@ -138,7 +138,9 @@ def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
     rest = [row for row in rows if row["mae_per_atom"] is None]
     words = alt.Chart(inline(rest, ("model_id", "reason")))
     return layered(
-        lines.mark_rule(strokeWidth=2).encode(x=x("low_per_atom"), x2="high_per_atom:Q"),
+        lines.mark_rule(strokeWidth=2).encode(
+            x=x("low_per_atom"), x2=alt.X2(field="high_per_atom")
+        ),
         base.mark_point(filled=True, size=80)
         .encode(x=x("mae_per_atom"), shape=kinds.shape, tooltip=tooltips(_TITLES))
         .add_params(kinds.chosen),

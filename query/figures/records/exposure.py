@@ -93,7 +93,10 @@ def _draw(rows: Sequence[Row]) -> Any:
     words = alt.Chart(inline(named, ("row_of", "answer", "training_set")))
     return layered(
         words.mark_text(style="soft", align="left", dx=10).encode(
-            x=alt.XValue("width"), y=y, text="training_set:N", opacity=opacity
+            x=alt.XValue("width"),
+            y=y,
+            text=alt.Text(field="training_set", type="nominal"),
+            opacity=opacity,
         ),
         marks.encode(
             x=x,

@@ -219,4 +219,6 @@ def _name_models(rows: Sequence[Row]) -> alt.Chart:
         style="ink", align="left", fontSize=11, baseline="bottom", clip=False
     )
     chosen = marks.transform_filter("datum.model_id === seen_by")
-    return chosen.encode(text="text:N", x=alt.XValue(0), y=alt.YValue(-4))
+    return chosen.encode(
+        text=alt.Text(field="text", type="nominal"), x=alt.XValue(0), y=alt.YValue(-4)
+    )
