@@ -20,6 +20,9 @@ from query.processes.helping import Share, help_out
 from zoo.machine import count_cores, free_memory
 
 ROOM = 2 * 2**30  # bytes that a process may need: 0.6 GiB of code, and what it computes
+# OpenBLAS reads it when NumPy is imported. Its threads spin while they wait, and take as much time
+# as they save where every core has a process: a report took 63 s of processor time instead of 38.
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _ENDING = 5.0  # s that a process may take to remove its temporary files
 
 
@@ -106,6 +109,9 @@ class Helpers:
             modules: What they import at once.
         """
         count = fitting_processes() if processes is None else processes
+        self._blas_threads = os.environ.get(_BLAS_THREADS)
+        if count > 1:
+            os.environ.setdefault(_BLAS_THREADS, "1")
         self.each = [Helper(modules) for _ in range(1, count)]
 
     def __enter__(self) -> Helpers:
@@ -116,6 +122,8 @@ class Helpers:
             helper.stop()
         for helper in self.each:
             helper.close()
+        if self._blas_threads is None:
+            os.environ.pop(_BLAS_THREADS, None)
 
 
 def fitting_processes() -> int:

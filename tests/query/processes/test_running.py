@@ -140,3 +140,19 @@ def test_a_store_that_may_be_written_is_for_this_process_alone(tmp_path: Path) -
             run_tasks(connection, tasks, then, helpers)
     assert found == [os.getpid()] * 2
     assert fitting_processes() >= 1
+
+
+@pytest.mark.parametrize("stated", [None, "3"])
+def test_processes_that_share_the_cores_have_one_thread_of_blas(
+    monkeypatch: pytest.MonkeyPatch, stated: str | None
+) -> None:
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.setenv(name, stated) if stated else monkeypatch.delenv(name, raising=False)
+    with Helpers(1):
+        assert os.environ.get(name) == stated
+    with Helpers(2) as helpers:
+        assert os.environ[name] == (stated or "1")
+        (helper,) = helpers.each
+        environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes()
+        assert f"{name}={stated or 1}".encode() in environment.split(b"\0")
+    assert os.environ.get(name) == stated
