@@ -16,6 +16,7 @@ from query.figures.drawing.looks import COLORS, assign_looks
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
+_LINES = "split(datum.label, ', ')"  # a control in one line, what is expected in the next
 _WRONG = COLORS[4]  # the color of what does not hold
 _LINE = 11  # px per value
 _COLUMN = 72  # px per metric in the table
@@ -93,9 +94,7 @@ def control_alignment(
         title=None,
         sort=list(expected.values()),
         scale=alt.Scale(type="band", paddingInner=0.15, domain=list(expected.values())),
-        axis=alt.Axis(
-            domain=False, ticks=False, labelLimit=330, labelExpr="split(datum.label, ', ')"
-        ),
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=330, labelExpr=_LINES),
     )
     return finish(
         alt.hconcat(
