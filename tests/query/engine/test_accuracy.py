@@ -23,7 +23,6 @@ from tests.query.cases import CASES, COPIES, benign, collapsed, many_copies, man
 from tests.query.dense import REVERSED, Matrix, Value, dense_values
 from tests.query.golden.vectors import pairs, recorded, scaled
 
-LARGE = 3_000
 N = 2_200  # tiles beyond query.engine.tiles.SMALL, of several sizes
 K = 10
 
@@ -57,8 +56,8 @@ def comparison_of(pair: tuple[Matrix, Matrix], how: str = "l2", **options: Any) 
 # 'l2' takes scale and length away before anything can go wrong with them, so such cases are checked
 # under 'none'.
 CHECKED = [
-    ("benign", LARGE, "l2", K),
-    ("common_mean", LARGE, "l2", K),
+    ("benign", N, "l2", K),
+    ("common_mean", N, "l2", K),
     ("common_mean", N, "none", K),
     ("tiny", N, "none", K),
     ("huge", N, "none", K),
