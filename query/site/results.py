@@ -80,12 +80,18 @@ class Results:
         Returns:
             Rows of `alignment_matrix`, each with `other`, the other model's id.
         """
-        found = [
-            row | {"other": b if model == a else a}
-            for (on, by, (a, b)), row in self.alignments.items()
-            if (on, by) == (dataset, metric) and a != b and model in (a, b)
-        ]
+        found = self._others.get((dataset, metric, model), [])
         return sorted(found, key=lambda row: (row["value"] is None, -(row["value"] or 0.0)))
+
+    @cached_property
+    def _others(self) -> dict[tuple[str, str, str], list[Row]]:
+        """By dataset, metric and model, its rows with other models, sorted out once."""
+        found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        for (dataset, metric, (a, b)), row in self.alignments.items():
+            if a != b:
+                found[dataset, metric, a].append(row | {"other": b})
+                found[dataset, metric, b].append(row | {"other": a})
+        return found
 
     def pairs(self) -> dict[tuple[str, str], list[Row]]:
         """Return the alignments of each pair of models, over all datasets and metrics."""
