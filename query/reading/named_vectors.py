@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from query.engine.undefined import Undefined
+from query.reading.dataset_files import DatasetFiles
+from query.reading.files import faults
+from query.reading.kept.files import KeptFiles
 from query.reading.selection import OF_DATASET, Selection, Source
-from query.reading.vectors import StoredVectors, Vectors, refuse_damaged
+from query.reading.vectors import VECTORS, StoredVectors, Vectors
 
-# In the order of `StoredVectors.read`.
-_SYSTEMS = f"""
-    SELECT e.system_id, e.content_hash, systems.formula
-    FROM embeddings e LEFT JOIN systems USING (system_id)
-    WHERE model_id = $model AND representation = $representation
-    AND {OF_DATASET.replace("system_id", "e.system_id")}
-    ORDER BY e.system_id, e.content_hash
-"""
+_FORMULAS = f"SELECT system_id, formula FROM systems WHERE {OF_DATASET}"
+_SYSTEMS = VECTORS.replace("SELECT vector", "SELECT system_id, content_hash")
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,36 @@ def read_named_vectors(
         Undefined: There are no vectors, or they differ in length.
         ValueError: A file of vectors is damaged.
     """
-    refuse_damaged(connection, [source], selection.dataset)
-    chosen = {"model": source.model_id, "representation": source.representation}
-    table = connection.execute(_SYSTEMS, chosen | selection.parameters()).to_arrow_table()
-    if not table.num_rows:
+    files = KeptFiles.of(connection, selection.dataset, selection.systems)
+    keys = _read_systems(connection, files, source, selection)
+    if not keys.num_rows:
         asked = "" if selection.systems is None else " that are listed"
         raise Undefined(f"no vectors of {source.label} on systems of {selection.dataset}{asked}")
-    vectors = StoredVectors(connection, selection).read(source)
-    ids, contents, formulas = (column.to_pylist() for column in table.columns)
-    return NamedVectors(ids, contents, formulas, vectors)
+    ids = keys["system_id"].to_pylist()
+    formulas = dict(connection.execute(_FORMULAS, selection.parameters()).fetchall())
+    return NamedVectors(
+        ids,
+        keys["content_hash"].to_pylist(),
+        [formulas.get(system) for system in ids],
+        StoredVectors(connection, selection).read(source)
+        if files is None
+        else files.read_vectors((source.model_id, source.representation), source.label),
+    )
+
+
+def _read_systems(
+    connection: duckdb.DuckDBPyConnection,
+    files: DatasetFiles | None,
+    source: Source,
+    selection: Selection,
+) -> pa.Table:
+    """Return system_id and content_hash of a model's vectors, in their order."""
+    model = source.model_id, source.representation
+    if files is None:  # they are in a table
+        chosen = {"model": source.model_id, "representation": source.representation}
+        found = connection.execute(_SYSTEMS, chosen | selection.parameters())
+        return found.to_arrow_table()
+    damage = faults(f for f in files.files if (f.model_id, f.representation) == model)
+    if damage:
+        raise ValueError(damage[model])
+    return files.read_keys(model)
