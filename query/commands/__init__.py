@@ -200,6 +200,6 @@ is there stays. The store is only read."""
 REPORT = """Write a page of figures on datasets, with their data and SQL, into the folder OUT.
 
 OUT/index.html is one file: it opens from disk, holds all it shows, and fetches nothing.
-OUT/figures/ has each figure as SVG and PNG, its rows as CSV, and the SQL that gave them, ready
-to run. An earlier report in OUT is replaced; whatever else is there stays. Sections that the
-store lacks something for say so. The store is only read."""
+OUT/figures/ has each figure as a Vega-Lite specification (JSON), its rows as CSV, and the SQL that
+gave them, ready to run. An earlier report in OUT is replaced; whatever else is there stays.
+Sections that the store lacks something for say so. The store is only read."""
