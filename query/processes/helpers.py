@@ -16,14 +16,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from query.processes.agenda import Outcome, Task
-from query.processes.helping import Share, help_out
+from query.processes.helping import ENDING, Share, help_out
 from zoo.machine import count_cores, free_memory
 
 ROOM = 2 * 2**30  # bytes that a process may need: 0.6 GiB of code, and what it computes
 # OpenBLAS reads it when NumPy is imported. Its threads spin while they wait, and take as much time
 # as they save where every core has a process: a report took 63 s of processor time instead of 38.
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-_ENDING = 5.0  # s that a process may take to remove its temporary files
 
 
 class Helper:
@@ -75,7 +74,7 @@ class Helper:
             self._pipe.send((task.call, task.arguments))
             value, error = self._pipe.recv()
         except (EOFError, OSError):
-            self._process.join(_ENDING)
+            self._process.join(ENDING)
             ended = f"the process that was at it ended with exit code {self._process.exitcode}"
             return Outcome(None, time.monotonic() - start, ended)
         if error is not None:
@@ -88,7 +87,7 @@ class Helper:
 
     def close(self) -> None:
         """Wait for its end, but not for long."""
-        self._process.join(_ENDING)
+        self._process.join(ENDING)
         self._process.kill()
         self._process.join()
 

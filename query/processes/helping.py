@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any
 
 import duckdb
 
 from zoo.imports import OURS, leave_out
+
+ENDING = 5.0  # s that a process may take to remove its temporary files
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Share:
 
 
 def help_out(pipe: Connection, modules: Sequence[str]) -> None:
-    """Do tasks on a store until the other end of a pipe is closed, or SIGTERM comes.
+    """Do tasks on a store until the process that started this one ends, or SIGTERM comes.
 
     Args:
         pipe: A `Share` comes in, and None goes out once its store is open. Then tasks come in, each
@@ -48,12 +53,23 @@ def help_out(pipe: Connection, modules: Sequence[str]) -> None:
     # Bars of several processes would write over one another; what fails is told through the pipe.
     sys.stderr = sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     leave_out("pandas", OURS)
+    Thread(target=_end_with_parent, daemon=True).start()
     with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
         for module in modules:
             import_module(module)
         message = pipe.recv()
         while isinstance(message, Share):
             message = _do_all(pipe, message)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, also if a task takes hours."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ENDING)
+        os._exit(1)
 
 
 def _do_all(pipe: Connection, share: Share) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,13 @@ def wait_for(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
         assert time.monotonic() < end, f"{file} never appeared"
         time.sleep(0.01)
     return os.getpid()
+
+
+def wait(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
 
 
 def answer(connection: duckdb.DuckDBPyConnection) -> Answer:
@@ -90,6 +99,22 @@ def test_an_interrupt_ends_all_processes(store_path: Path) -> None:
         run_tasks(connection, [Task(0, "", interrupt)], nothing, helpers)
     assert multiprocessing.active_children() == []
     assert time.monotonic() - start < 60
+
+
+def test_a_helper_at_work_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    work = f"import os, time; os.symlink(str(os.getpid()), {str(begun)!r}); time.sleep(100)"
+    (tmp_path / "at_work.py").write_text(work)
+    start = "import time; from query.processes.helpers import Helpers; "
+    start += "helpers = Helpers(2, ['at_work']); time.sleep(100)"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-c", start], env=os.environ | {"PYTHONPATH": path}
+    ) as killed:
+        wait(lambda: begun.is_symlink())
+        killed.kill()
+    stat = Path("/proc") / begun.readlink() / "stat"
+    wait(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_what_shares_stays_together_until_there_is_nothing_else() -> None:
