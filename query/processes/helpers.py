@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from threading import Lock
 
 from query.processes.agenda import Outcome, Task
 from query.processes.helping import ENDING, Share, help_out
@@ -35,6 +36,7 @@ class Helper:
             modules: What it imports at once.
         """
         context = multiprocessing.get_context("spawn")
+        self._talking = Lock()  # who sent something gets the answer, also if others begin meanwhile
         self._pipe: Connection
         self._pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
@@ -55,8 +57,9 @@ class Helper:
             share: The store, and what the process may take.
         """
         try:
-            self._pipe.send(share)
-            return self._pipe.recv() is None
+            with self._talking:
+                self._pipe.send(share)
+                return self._pipe.recv() is None
         except (EOFError, OSError):
             return False
 
@@ -71,8 +74,9 @@ class Helper:
         """
         start = time.monotonic()
         try:
-            self._pipe.send((task.call, task.arguments))
-            value, error = self._pipe.recv()
+            with self._talking:
+                self._pipe.send((task.call, task.arguments))
+                value, error = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(ENDING)
             ended = f"the process that was at it ended with exit code {self._process.exitcode}"

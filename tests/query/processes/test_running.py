@@ -80,6 +80,7 @@ def test_a_process_finds_the_same_and_its_death_costs_one_task(
         return [Task("more", "more", touch, (begun,))] if task.place == "die" else []
 
     with Helpers(2) as helpers, query.connect(store_path) as connection:
+        run_tasks(connection, [], nothing, helpers)  # the helper still opens the store behind it
         run_tasks(connection, [here, *there], then, helpers)
         asked = answer(connection)
     assert found["here"].value == found["more"].value == os.getpid() != found["touch"].value
