@@ -2,7 +2,12 @@
 // loaded, count the bytes as they come, and tell every function of DuckDB to extensions, of which
 // none is ever loaded here.
 
-const compiled = WebAssembly.compileStreaming(fetch("duckdb/duckdb-eh.wasm"));
+const fetchModule = fetch.bind(self, "duckdb/duckdb-eh.wasm");
+const compiled = WebAssembly.compileStreaming(fetchModule()).catch(async (error) => {
+  const answer = await fetchModule(); // a host may not know the type of such a file
+  if (!answer.ok) throw error;
+  return WebAssembly.compile(await answer.arrayBuffer());
+});
 compiled.catch((error) => setTimeout(() => { throw error; })); // so that the page hears of it
 
 /** Return what DuckDB's script needs of an instance, a thirtieth: no C++, nothing for other modules. */
