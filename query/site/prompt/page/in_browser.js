@@ -137,8 +137,9 @@ async function open() {
 
 /** Define the macros, once; the first statement has none of them. */
 async function defineMacros() {
-  const macros = await (await fetch(here("macros.sql"))).text();
-  await (await database).query(macros);
+  const answer = await fetch(here("macros.sql"));
+  if (!answer.ok) throw new Error(`macros.sql cannot be read: HTTP status ${answer.status}`);
+  await (await database).query(await answer.text());
 }
 let macros = null;
 
@@ -164,7 +165,13 @@ function plain(value) {
 async function ask(sql, tell) {
   const start = performance.now();
   await require(sql, tell);
-  if (sql !== catalog.examples[0].sql) await (macros ??= defineMacros());
+  if (sql !== catalog.examples[0].sql) {
+    macros ??= defineMacros().catch((error) => {
+      macros = null; // what could not be read is tried again
+      throw error;
+    });
+    await macros;
+  }
   const connection = await database;
   tell("running …");
   const found = await connection.query(sql).catch((error) => {
