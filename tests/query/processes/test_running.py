@@ -179,6 +179,7 @@ def test_processes_that_share_the_cores_have_one_thread_of_blas(
     with Helpers(2) as helpers:
         assert os.environ[name] == (stated or "1")
         (helper,) = helpers.each
-        environment = Path(f"/proc/{helper._process.pid}/environ").read_bytes()
-        assert f"{name}={stated or 1}".encode() in environment.split(b"\0")
+        environment = Path(f"/proc/{helper._process.pid}/environ")
+        wait(lambda: name.encode() in environment.read_bytes())  # until then it is being started
+        assert f"{name}={stated or 1}".encode() in environment.read_bytes().split(b"\0")
     assert os.environ.get(name) == stated
