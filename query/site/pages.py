@@ -81,15 +81,8 @@ def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
 
 def _about_model(results: Results, model: Row) -> Row:
     model_id = model["model_id"]
-    on = [
-        {
-            "dataset": dataset["dataset"],
-            "metric": metric,
-            "neighbors": results.neighbors(model_id, dataset["dataset"], metric),
-        }
-        for dataset in results.datasets
-        for metric in METRICS
-    ]
+    names = [dataset["dataset"] for dataset in results.datasets]
+    on = [{"dataset": name, "neighbors": results.neighbors(model_id, name)} for name in names]
     twins = [other for other in results.models.values() if other["untrained_of"] == model_id]
     return {
         "model": model,
@@ -114,9 +107,11 @@ def _environment(results: Results, title: str) -> Environment:
     environment.filters["input"] = lambda value: _INPUTS.get(value, value)
     environment.filters["score"] = score_label
     environment.filters["metric"] = metric_label
+    environment.filters["sortable"] = lambda value: format_number(value, 6)
     environment.filters["number"] = lambda value: "" if value is None else format_number(value)
     environment.globals |= {
         "site": title,
+        "metrics": METRICS,
         "results": results,
         "kinds": _KINDS,
         "generator": GENERATOR,

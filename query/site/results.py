@@ -69,28 +69,31 @@ class Results:
         """The tables as rows, made once for all pages."""
         return {name: table.to_pylist() for name, table in self.tables.items()}
 
-    def neighbors(self, model: str, dataset: str, metric: str) -> list[Row]:
+    def neighbors(self, model: str, dataset: str) -> list[Row]:
         """Return the other models on a dataset, the most alike first, undefined ones last.
 
         Args:
             model: A model's id.
             dataset: A dataset.
-            metric: One of METRICS.
 
         Returns:
-            Rows of `alignment_matrix`, each with `other`, the other model's id.
+            By metric, the row of `alignment_matrix`; and `other`, the other model's id. The first
+            of METRICS says who is most alike.
         """
-        found = self._others.get((dataset, metric, model), [])
-        return sorted(found, key=lambda row: (row["value"] is None, -(row["value"] or 0.0)))
+
+        def place(row: Row) -> tuple[bool, float]:
+            value = row[METRICS[0]]["value"]
+            return value is None, -(value or 0.0)
+
+        return sorted(self._others.get((dataset, model), {}).values(), key=place)
 
     @cached_property
-    def _others(self) -> dict[tuple[str, str, str], list[Row]]:
-        """By dataset, metric and model, its rows with other models, sorted out once."""
-        found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    def _others(self) -> dict[tuple[str, str], dict[str, Row]]:
+        """By dataset and model, what `neighbors` returns by the other model, sorted out once."""
+        found: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
         for (dataset, metric, (a, b)), row in self.alignments.items():
-            if a != b:
-                found[dataset, metric, a].append(row | {"other": b})
-                found[dataset, metric, b].append(row | {"other": a})
+            for one, other in ((a, b), (b, a)) if a != b else ():
+                found[dataset, one].setdefault(other, {"other": other})[metric] = row
         return found
 
     def pairs(self) -> dict[tuple[str, str], list[Row]]:
