@@ -25,6 +25,7 @@ from query.engine.suggestions import unknown_name
 from query.engine.undefined import Undefined
 
 NORMALIZATIONS = ("l2", "max", "zscore", "none")
+BY_ROW = ("l2", "max", "none")  # those under which a vector does not depend on the others
 # Of the largest element. Float32 fits twice over, and fourth powers summed over all pairs of
 # systems stay within float64.
 SMALLEST, LARGEST = 1e-60, 1e60

@@ -30,6 +30,8 @@ section 8.1).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -37,12 +39,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from query.engine.neighbors.nearest import nearest
+from query.engine.neighbors.nearest import Neighbors, nearest
 from query.engine.normalization import near_one
 from query.engine.tiles import tile_dtype
 from query.engine.undefined import Undefined
 from query.metrics.measure import bare_measure
 from query.metrics.shared.estimates import Estimate, RowMeasure
+from query.statistics.interval import reach
 
 ALIKE = 1e-12  # logarithms of distances that differ by less are equal
 KEPT = 0.9  # of the ratios in 'twonn'; Facco et al. discard the largest tenth
@@ -71,6 +74,18 @@ class _IntrinsicDimension(RowMeasure):
             return Estimate(value, -(value**2) * _inverses(logs).numpy())
         value = _twonn(logs, name)
         return Estimate(value, _influence(logs, value))
+
+    def on_subsets(
+        self, x: Tensor, subsets: NDArray[np.int64], method: str, k: int | None
+    ) -> NDArray[np.float64]:
+        found = np.full(len(subsets), np.nan)
+        if subsets.shape[1] < _least(k):
+            return found
+        for s, logs in enumerate(_logs_of_subsets(x, subsets, k or 2)):
+            with contextlib.suppress(Undefined):
+                _require_spread(logs, "a subsample")
+                found[s] = _mle(logs) if method == "mle" else _twonn(logs, "a subsample")
+        return found
 
     def choose_k(self, method: str, k: int | None) -> int | None:
         if method == "twonn":
@@ -113,13 +128,24 @@ def _log_distances(
     different: Tensor, rows: NDArray[np.int64] | None, method: str, k: int | None, name: str
 ) -> Tensor:
     """Return the logarithms of the distances to k or two neighbors, ascending, or refuse them."""
-    least = 4 if k is None else k + 1
+    least = _least(k)
     if len(different) < least:
         needs = f"{method} needs" if k is None else f"k = {k} needs"
         raise Undefined(
             f"{name} has {len(different)} different vectors, but {needs} at least {least}"
         )
     logs = neighbor_distances(different, k or 2, rows).log()
+    _require_spread(logs, name)
+    return logs
+
+
+def _least(k: int | None) -> int:
+    """Return how many different vectors are needed."""
+    return 4 if k is None else k + 1
+
+
+def _require_spread(logs: Tensor, name: str) -> None:
+    """Refuse distances that tell nothing, by their logarithms, (n, k)."""
     if not torch.isfinite(logs).all():
         raise Undefined(
             f"two different vectors of {name} are too close for float64 "
@@ -127,7 +153,31 @@ def _log_distances(
         )
     if (logs[:, -1] - logs[:, 0]).amax() < ALIKE:
         raise Undefined(f"all neighbors of a system are equally far in {name}")
-    return logs
+
+
+def _logs_of_subsets(x: Tensor, subsets: NDArray[np.int64], k: int) -> Iterator[Tensor]:
+    """Yield the logarithms of the distances to the k nearest within each subset, (m, k), ascending.
+
+    Neighbors are found once among all systems. Those within a subset are the first that are in it;
+    a row that has too few of them looks for its own.
+    """
+    n, size = len(x), subsets.shape[1]
+    lists = _neighbors(x, min(n - 1, reach(k, size / n)))
+    logs = torch.from_numpy(lists.value).sqrt().log().numpy()
+    for rows in subsets:
+        inside = np.zeros(n, dtype=bool)
+        inside[rows] = True
+        here = inside[lists.index[rows]]
+        place = here.cumsum(axis=1)
+        few = np.flatnonzero(place[:, -1] < k)
+        here &= place <= k
+        here[few] = np.arange(here.shape[1]) < k  # whatever is there is overwritten
+        found = torch.from_numpy(logs[rows][here].reshape(size, k))
+        if few.size:
+            found[torch.from_numpy(few)] = neighbor_distances(
+                x[torch.from_numpy(rows)], k, few
+            ).log()
+        yield found
 
 
 def _inverses(logs: Tensor) -> Tensor:
@@ -185,8 +235,12 @@ def neighbor_distances(x: Tensor, k: int, rows: NDArray[np.int64] | None = None)
     Returns:
         The distances, (n, k) or (r, k) float64, ascending.
     """
+    return torch.from_numpy(_neighbors(x, k, rows).value).sqrt()
+
+
+def _neighbors(x: Tensor, k: int, rows: NDArray[np.int64] | None = None) -> Neighbors:
+    """Return the k nearest other rows; see `neighbor_distances`."""
     # The squares of extremes would overflow or vanish, and every use is a ratio of distances.
     x = x.clone()
     near_one(x)
-    lists = nearest(x, k, "euclidean", dtype=tile_dtype(len(x)), rows=rows)
-    return torch.from_numpy(lists.value).sqrt()
+    return nearest(x, k, "euclidean", dtype=tile_dtype(len(x)), rows=rows)

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from query.engine.normalization import BY_ROW, normalize_resolved
 from query.engine.normalization import normalize as scale
-from query.engine.normalization import normalize_resolved
 from query.engine.resolution import Resolution
 from query.engine.undefined import Undefined
 from query.metrics.base import Measure
@@ -118,7 +118,12 @@ def measure(
     if subsamples:
         size = chosen.subsample_size(n)
         drawn = paired_subsets(n, size, subsamples, seed)
-        half = margin(_resampled(table, drawn, chosen, way, used_k, normalize), n, size)
+        fewer = None if used_k is None else max(chosen.least_k, subset_k(used_k, n, size))
+        if isinstance(chosen, RowMeasure) and normalize in BY_ROW and resolution.n_distinct == n:
+            values = chosen.on_subsets(vectors, drawn, way, fewer)
+        else:
+            values = _resampled(table, drawn, chosen, way, fewer, normalize)
+        half = margin(values, n, size)
         return _with_interval(found, half, chosen.bounds(n, table.shape[1]))
     return found
 
@@ -198,9 +203,8 @@ def _resampled(
     normalization: str,
 ) -> NDArray[np.float64]:
     """Return the measure of each subset of rows, (S,); NaN where undefined."""
-    fewer = None if k is None else max(chosen.least_k, subset_k(k, len(x), drawn.shape[1]))
     found = np.full(len(drawn), np.nan)
     for s, rows in enumerate(drawn):
         with contextlib.suppress(Undefined):
-            found[s] = chosen.value(scale(x[rows], normalization), method, fewer, "a subsample")
+            found[s] = chosen.value(scale(x[rows], normalization), method, k, "a subsample")
     return found

@@ -114,7 +114,16 @@ def list_length(k: int, n: int, size: int) -> int:
         n: The number of all systems.
         size: The number of systems of the subset.
     """
-    share, wanted = size / n, subset_k(k, n, size)
+    return reach(subset_k(k, n, size), size / n)
+
+
+def reach(wanted: int, share: float) -> int:
+    """Return among how many neighbors some fall in a random subset, but for one row in a thousand.
+
+    Args:
+        wanted: How many have to.
+        share: The part of the systems that is in the subset, 0 to 1.
+    """
     # Three deviations of the number that is found, over √length.
     spread = 3 * math.sqrt(share * (1 - share))
     return math.ceil(((spread + math.sqrt(spread**2 + 4 * share * wanted)) / (2 * share)) ** 2)

@@ -252,3 +252,16 @@ class RowMeasure(Measure):
         Raises:
             Undefined: There is no such value.
         """
+
+    @abstractmethod
+    def on_subsets(
+        self, x: Tensor, subsets: NDArray[np.int64], method: str, k: int | None
+    ) -> Values:
+        """Return the value of each subset of the systems, (S,); NaN where undefined.
+
+        Args:
+            x: The normalized vectors, (n, d) float64, all distinct.
+            subsets: The systems of each subset, (S, m) ascending.
+            method: One of `methods`.
+            k: The number of neighbors within a subset; None if the method has none.
+        """

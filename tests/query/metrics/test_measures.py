@@ -23,6 +23,7 @@ from query.metrics import (
     intrinsic_dimension,
     measure,
 )
+from query.metrics.shared.estimates import RowMeasure
 from query.statistics.interval import paired_subsets, quantile, subset_k
 
 Matrix = NDArray[np.float64]
@@ -219,6 +220,19 @@ def test_an_interval_compares_subsets_that_share_the_fewest_systems(name: str, m
     assert half_width(result) == pytest.approx(
         quantile(1 / (1 / 3 + 1 / 60)) * variance**0.5, rel=1e-9
     )
+
+
+@pytest.mark.parametrize(("method", "k"), [("mle", 20), ("twonn", None)])
+def test_neighbors_within_subsets_are_theirs_alone(method: str, k: int | None) -> None:
+    """Rows too few of whose neighbors among all are in a subset are among 200 of 400."""
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(400, 3)))
+    drawn = paired_subsets(400, 200, 12, seed=0)
+    found = MEASURES["intrinsic_dimension"]
+    assert isinstance(found, RowMeasure)
+    assert found.on_subsets(x, drawn, method, k) == pytest.approx(
+        [found.value(x[rows], method, k, "a") for rows in drawn], rel=1e-12
+    )
+    assert np.isnan(found.on_subsets(x, drawn[:, :3], method, k)).all()
 
 
 @ways
