@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from query.engine.undefined import Undefined
-from query.reading.files import faults, store_with_files
+from query.reading.files import faults, list_files, store_with_files
 from query.reading.pages import VectorPages
 from schemas.message import one_line
 from schemas.paths import escape_glob
-from schemas.vectors import VectorFile, list_vector_files
+from schemas.vectors import VectorFile
 
 Model = tuple[str, str]  # model_id and representation
 Vectors = NDArray[np.float32]
@@ -86,7 +86,7 @@ class DatasetFiles:
             systems: The systems that are asked for; None for all.
         """
         self._connection = connection
-        self._files = list_vector_files(connection, store, dataset=dataset)
+        self._files = list_files(connection, store, dataset)
         self._systems = None if systems is None else pa.array(sorted(systems), pa.string())
         self._rows: dict[Model, _Rows] = {}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import duckdb
 
+from query.reading.kept.finds import keep, open_finds
 from schemas.paths import MEMORY
 from schemas.vectors import VectorFile, list_vector_files
 from schemas.views import is_view_of_files
@@ -17,6 +18,13 @@ UNION ALL
 SELECT database_name, schema_name, NULL FROM duckdb_tables() WHERE table_name = 'embeddings'
 """
 _PATH = "SELECT current_setting('search_path'), current_database(), current_schema()"
+# What decides which store a connection reads; the path is NULL of what is in memory.
+_READ = """
+SELECT
+    current_setting('search_path'), current_database(), current_schema(), database_name, path
+FROM duckdb_databases() WHERE NOT internal
+"""
+_FILE_BYTES = 2**10  # of a registered file, about
 _ENTRY = re.compile(r'(?:"[^"]*"|[^,"])+')
 _NAME = re.compile(r'"([^"]*)"|([^."]+)')
 
@@ -33,7 +41,7 @@ def store_path(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def store_with_files(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Return the path of the store whose files `FROM embeddings` reads.
+    """Return the path of the store whose files `FROM embeddings` reads; kept while finds are.
 
     Args:
         connection: A connection to a store.
@@ -42,6 +50,17 @@ def store_with_files(connection: duckdb.DuckDBPyConnection) -> str | None:
         None if `embeddings` is something else: a table, as in an exported store, or a view of the
         user's own, in a schema of its own.
     """
+    if open_finds() is None:
+        return _find_store(connection)
+    read = tuple(connection.execute(_READ).fetchall())
+    if any(row[-1] is None for row in read):  # a store in memory has no name of its own
+        return _find_store(connection)
+    key = "store with files", read
+    found: tuple[str | None] = keep(key, lambda: (_find_store(connection),), lambda _: _FILE_BYTES)
+    return found[0]
+
+
+def _find_store(connection: duckdb.DuckDBPyConnection) -> str | None:
     found = {(name, schema): sql for name, schema, sql in connection.execute(_RELATIONS).fetchall()}
     for place in _search_path(connection):
         if place in found:
@@ -66,6 +85,28 @@ def _search_path(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]
     return places or [(database, schema)]
 
 
+def list_files(
+    connection: duckdb.DuckDBPyConnection, store: str, dataset: str | None = None
+) -> list[VectorFile]:
+    """Return the registered files of vectors of systems, by name; kept while finds are.
+
+    Args:
+        connection: A store.
+        store: Its path.
+        dataset: Only files of this dataset; None for all.
+    """
+
+    def find() -> list[VectorFile]:
+        return list_vector_files(connection, store, dataset=dataset)
+
+    if open_finds() is None:
+        return find()
+    registered = tuple(connection.execute("FROM vector_files").fetchall())
+    key = "files", store, dataset, registered
+    found: list[VectorFile] = keep(key, find, lambda files: _FILE_BYTES * len(files))
+    return list(found)
+
+
 def find_damage(
     connection: duckdb.DuckDBPyConnection, dataset: str | None = None
 ) -> dict[tuple[str, str], str]:
@@ -79,7 +120,7 @@ def find_damage(
         What is wrong and what mends it, by model_id and representation: one file of each.
     """
     store = store_with_files(connection)
-    return faults([] if store is None else list_vector_files(connection, store, dataset=dataset))
+    return faults([] if store is None else list_files(connection, store, dataset))
 
 
 def faults(files: Iterable[VectorFile]) -> dict[tuple[str, str], str]:
