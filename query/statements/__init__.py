@@ -166,7 +166,17 @@ def ask(connection: duckdb.DuckDBPyConnection, name: str, **values: Any) -> Answ
     Raises:
         ValueError: If the statement does not have such a word.
     """
-    sql = Statement(FOLDER / f"{name}.sql").sql(values)
+    return answer_of(connection, name, Statement(FOLDER / f"{name}.sql").sql(values))
+
+
+def answer_of(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> Answer:
+    """Run SQL, and return what it gave; see also `keep_answers`.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        name: What the answer is called.
+        sql: The SQL.
+    """
     kept = _kept.get()
     known = None if kept is None else kept.get((id(connection), sql))
     found = known or Answer(name, sql, connection.sql(sql).to_arrow_table())

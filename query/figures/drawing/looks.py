@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import duckdb
 
+from query.sql.literals import literal
+from query.statements import answer_of
+
 # The first six are Okabe and Ito's, Color Universal Design (2008), without their yellow, which is
 # too light on white. The other two were searched for: of all colors with a contrast of 3 : 1 on
 # white and on dark, they are farthest from the six, from GRAY and from each other to any eye.
@@ -74,7 +77,10 @@ def family_looks(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[
     Returns:
         The looks by family: the same in all figures of these datasets.
     """
-    sql = "SELECT family FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
-    return assign_looks(
-        row[0] for dataset in datasets for row in connection.execute(sql, [dataset]).fetchall()
-    )
+    return assign_looks(family for dataset in datasets for family in _families(connection, dataset))
+
+
+def _families(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
+    """Return the family of each model and descriptor on a dataset."""
+    sql = f"SELECT family FROM models_on({literal(dataset)}) WHERE kind IN ('model', 'descriptor')"
+    return [row["family"] for row in answer_of(connection, "models_on", sql).rows]
