@@ -12,6 +12,8 @@ from importlib.abc import MetaPathFinder
 from types import FrameType, ModuleType
 
 OURS = ("matterzoo", "zoo", "schemas", "ingest", "query")  # the top-level modules of the project
+# scikit-learn would import it too, to know its tables, which we never give it.
+WITHOUT_PANDAS = (*OURS, "sklearn")
 
 
 class _LeftOut(MetaPathFinder):
