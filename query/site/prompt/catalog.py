@@ -33,12 +33,12 @@ _EXAMPLES = {  # the first runs when the page opens, so it takes a single table
     "Who is like {first}?": """\
 SELECT model_b AS model, value, calibrated, p_value, n
 FROM alignments
-WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a = '{first}' AND model_b <> model_a
+WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a = '{first}' AND model_b <> model_a
 ORDER BY value DESC NULLS LAST""",
     "Which models are most alike?": """\
 SELECT model_a, model_b, value, calibrated, p_value, n, x.family = y.family AS same_family
 FROM alignments JOIN models AS x ON x.model_id = model_a JOIN models AS y ON y.model_id = model_b
-WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a < model_b
+WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a < model_b
   AND x.kind = 'model' AND y.kind = 'model'
 ORDER BY value DESC NULLS LAST LIMIT 20""",
     "Do the two metrics agree?": """\
@@ -46,16 +46,16 @@ SELECT a.model_a, a.model_b, a.value AS cka, b.value AS cknna
 FROM alignments AS a JOIN alignments AS b USING (dataset, model_a, model_b)
 WHERE a.metric = 'cka' AND b.metric = 'cknna' AND dataset = '{dataset}' AND model_a < model_b""",
     "Which families agree?": """\
-SELECT x.family AS family_a, y.family AS family_b, avg(value) AS mean_cka, count(*) AS pairs
+SELECT x.family AS family_a, y.family AS family_b, avg(value) AS mean_cknna, count(*) AS pairs
 FROM alignments JOIN models AS x ON x.model_id = model_a JOIN models AS y ON y.model_id = model_b
-WHERE dataset = '{dataset}' AND metric = 'cka' AND model_a < model_b
+WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a < model_b
   AND x.kind = 'model' AND y.kind = 'model'
-GROUP BY ALL ORDER BY mean_cka DESC""",
-    "What do the models know of these sets?": """\
+GROUP BY ALL ORDER BY mean_cknna DESC""",
+    "Were models trained on these systems?": """\
 SELECT dataset, exposure, count(*) AS models FROM exposure GROUP BY ALL ORDER BY ALL""",
 }
 _OF_VECTORS = {
-    "Compute it from the vectors": _PAIR,
+    "Compute metrics from the vectors": _PAIR,
     "Which vectors are here?": "FROM vector_sets ORDER BY dataset, model_id",
 }
 
@@ -104,7 +104,7 @@ def _about_vectors(tables: Mapping[str, pa.Table]) -> str:
     return (
         f"Table vectors has {len(shared)} sets, each of one model on one dataset"
         f"{without if left else ''}. They are of at most {max(row['systems'] for row in shared)} "
-        "systems of each dataset, drawn by the hashes of their names, and as float16: each "
+        "systems of each dataset, chosen by the hashes of their names, and stored as float16: each "
         "element is rounded to 11 significant bits, which moves it by 0.05 % of itself at most. "
         "Before that, all vectors of a model are multiplied by one power of two (factor in "
         "vector_sets), which changes no cosine."

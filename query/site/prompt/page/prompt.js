@@ -30,8 +30,8 @@ function shown(value) {
 
 function cell(value, column) {
   const made = element("td", value === null ? "NULL" : shown(value));
-  if (value === null) made.className = "null";
-  else if (NUMBERS.test(column.type)) made.className = "number";
+  made.classList.toggle("null", value === null);
+  made.classList.toggle("number", NUMBERS.test(column.type));
   if (value !== null) made.title = asText(value).slice(0, 2000);
   return made;
 }
