@@ -66,6 +66,6 @@ def structure_html() -> str:
     missing = f"not drawn: a page has at most {MOST:,} drawings, of systems with a known structure"
     return (
         f'<div class="structure" data-missing="{missing}">'
-        '<label>The system under the cursor, or <select autocomplete="off"></select></label>'
+        '<label>Point at a system, or choose one <select autocomplete="off"></select></label>'
         '<div class="drawing"></div><p aria-live="polite"></p></div>'
     )
