@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ _KINDS = {
     "descriptor": "descriptor",
     "twin": "untrained twin",
     "control": "control",
+}
+_ABOUT = {
+    "descriptor": " (rules, nothing learned)",
+    "twin": " (the same networks, their weights drawn at random)",
+    "control": " (such as random vectors)",
 }
 _INPUTS = {"smiles": "SMILES", "selfies": "SELFIES", "any": "anything"}  # others are words
 
@@ -48,10 +54,12 @@ def render_pages(
 
     def page(path: str, template: str, **content: Any) -> tuple[str, str]:
         root = "../" * path.count("/")
-        return path, environment.get_template(template).render(root=root, **content)
+        return path, environment.get_template(template).render(root=root, here=path, **content)
 
     families = sorted({model["family"] for model in results.models.values()})
-    yield page("index.html", "index.html", families=families, overview=_overview(results, figures))
+    overview = _overview(results, figures)
+    counts = {"families": families, "kind_counts": _count_kinds(results)}
+    yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
     if prompt is not None:
         yield page("sql.html", "sql.html", prompt=prompt)
@@ -66,9 +74,11 @@ def render_pages(
         yield page(addresses.family_page(family), "family.html", family=family, models=models)
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
-    for (a, b), rows in results.pairs().items():
+    pairs = results.pairs()
+    for (a, b), rows in pairs.items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
-        yield page(addresses.pair_page(a, b), "pair.html", **pair)
+        of_twins = _pairs_of_twins(results, pairs, a, b)
+        yield page(addresses.pair_page(a, b), "pair.html", **pair, of_twins=of_twins)
 
 
 def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
@@ -77,6 +87,29 @@ def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
     most = max(names, key=lambda name: len(results.rows("exposure", dataset=name)))
     drawn = (figure for figure in figures[most] if figure["versions"])
     return {"dataset": most, "figure": next(drawn, None)}
+
+
+def _count_kinds(results: Results) -> str:
+    """Return "9 trained models, 4 descriptors (…) and 1 control (…)"."""
+    counts = Counter(model["kind"] for model in results.models.values())
+    *first, last = (
+        f"{counts[kind]:,} {name}{'s' if counts[kind] > 1 else ''}{_ABOUT.get(kind, '')}"
+        for kind, name in _KINDS.items()
+        if kind in counts
+    )
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _pairs_of_twins(
+    results: Results, known: Container[tuple[str, str]], a: str, b: str
+) -> list[tuple[str, str]]:
+    """Return the known pairs of two models in which a twin takes the place of one or both."""
+    twins: dict[str | None, list[str]] = {}
+    for model_id, model in results.models.items():
+        twins.setdefault(model["untrained_of"], []).append(model_id)
+    of_a, of_b = ([model, *twins.get(model, [])] for model in (a, b))
+    pairs = [(x, y) for x in of_a for y in of_b if (x, y) != (a, b)]
+    return [pair for pair in pairs if pair in known or pair[::-1] in known]
 
 
 def _about_model(results: Results, model: Row) -> Row:
@@ -108,6 +141,8 @@ def _environment(results: Results, title: str) -> Environment:
     environment.filters["score"] = score_label
     environment.filters["metric"] = metric_label
     environment.filters["sortable"] = lambda value: format_number(value, 6)
+    environment.filters["slug"] = addresses.slug
+    environment.filters["fixed"] = _fixed
     environment.filters["number"] = lambda value: "" if value is None else format_number(value)
     environment.globals |= {
         "site": title,
@@ -123,3 +158,8 @@ def _environment(results: Results, title: str) -> Environment:
         "pair_page": addresses.pair_page,
     }
     return environment
+
+
+def _fixed(value: float | None) -> str:
+    """Return a value with three decimals, so that those of a column stand below each other."""
+    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no -0.000

@@ -107,6 +107,14 @@ def test_numbers_are_those_of_sql(folder: Path, store_path: Path) -> None:  # no
     assert {"doi", "citation"} <= {*pq.read_schema(folder / "results" / "models.parquet").names}
 
 
+def test_pages_say_what_they_are_to_be_compared_with(folder: Path) -> None:
+    models = pq.read_table(folder / "results" / "models.parquet").to_pylist()
+    twins = sum(model["kind"] == "twin" for model in models)
+    assert f"{twins} untrained twins (the same networks" in (folder / "index.html").read_text()
+    pair = (folder / pair_page("alpha-0", "beta-1")).read_text()
+    assert pair_page("alpha-0@untrained", "beta-1").removeprefix("pairs/") in pair
+
+
 def test_the_tree_has_the_distances_of_profiles(folder: Path) -> None:
     path = folder / "results" / DATASETS[0] / "tree-data-cka.json"
     tree: dict[str, Any] = json.loads(path.read_text())
