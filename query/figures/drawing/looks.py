@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from query.reading.selection import KIND
 from query.sql.literals import literal
 from query.statements import answer_of
 
@@ -75,9 +76,14 @@ def family_looks(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[
         datasets: Names of datasets.
 
     Returns:
-        The looks by family: the same in all figures of these datasets.
+        The looks by family: the same in all figures of the store if there are colors enough for
+        its families, else in those of these datasets.
     """
-    return assign_looks(family for dataset in datasets for family in _families(connection, dataset))
+    found = {family for dataset in datasets for family in _families(connection, dataset)}
+    sql = f"SELECT DISTINCT family FROM models WHERE {KIND} IN ('model', 'descriptor')"
+    every = {row[0] for row in connection.execute(sql).fetchall()}
+    looks = assign_looks(every if len(every) <= len(COLORS) else found)
+    return {family: looks[family] for family in sorted(found)}
 
 
 def _families(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:

@@ -31,7 +31,7 @@ def make_config(*, dark: bool = False) -> dict[str, Any]:
         "padding": 8,
         "title": _title(color),
         "axis": _axis(color),
-        "axisQuantitative": {"labelOverlap": "greedy", "labelSeparation": 6},
+        "axisQuantitative": {"labelOverlap": "greedy", "labelSeparation": 6, "labelFlush": False},
         "header": {"labelColor": color["ink"], "labelFontSize": 12, "titleColor": color["soft"]},
         "legend": _legend(color),
         "view": {"stroke": None, "continuousWidth": 420, "continuousHeight": 300},

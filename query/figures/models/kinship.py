@@ -140,7 +140,7 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Return what the test could not do, and which models were left out."""
     words = [
-        f"{row['relation']}: {row[column]}"
+        f"{_LABELS.get(row['relation'], 'left out')}: {row[column]}"
         for row in rows
         for column in ("warning", "reason")
         if row[column]

@@ -116,7 +116,9 @@ def _medians(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row["relation"] == relation]
         gained = [row["gained"] for row in mine if row["gained"] is not None]
         middle = f"{median(gained):+.2f}" if gained else "undefined"
-        words.append(f"{relation} ({len(mine)} pairs) {middle}")
+        # A median of one pair in four must not look like that of all four.
+        some = "" if len(gained) == len(mine) else f"{len(gained)} of "
+        words.append(f"{relation} ({some}{len(mine)} pairs) {middle}")
     return f"Median gain: {', '.join(words)}."
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import property_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
@@ -96,10 +97,11 @@ def energy_errors(
     charts: list[Any] = [_errors(models, kinds)]
     if best:
         charts.append(_residuals(answer.rows, best, kinds))
+    against = f"{property_label(first['property'])} of {first['source']}"
     return finish(
         alt.vconcat(*charts),
         answer,
-        f"Energies on {dataset} against {first['property']} of {first['source']}",
+        f"Energies on {dataset} against the {against}",
         notes=["Lines: 95 % intervals.", *_source(first), *warnings],
         models=[row["model_id"] for row in models],
     )
@@ -168,7 +170,9 @@ def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
     """Draw one point per system; those beyond the panel are rings at its edge."""
     beyond, ends = _clipped(rows, most), (-most, most)
     first = place % _ACROSS == 0
-    label = "label (eV), composition taken out" if first else None
+    labels = rows[0]["compared_with"] == "labels"
+    what = "label" if labels else rows[0]["source"]
+    label = f"{what} (eV), composition taken out" if first else None
     x = axis_of("across", label, ends, tickCount=4)
     y = axis_of("up", "predicted (eV)" if first else None, ends, across=False, tickCount=4)
     layers = [diagonal(x, y, ends)]

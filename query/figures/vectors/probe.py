@@ -11,6 +11,7 @@ import duckdb
 from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import property_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -94,7 +95,7 @@ def probe(
     return finish(
         _draw(rows, kinds),
         answer,
-        f"{first['property'].replace('_', ' ')} on {dataset}, read from frozen vectors",
+        f"{property_label(first['property'])} on {dataset}, read from frozen vectors",
         notes=_notes(rows, first),
         models=[row["row_of"] for row in rows],
     )

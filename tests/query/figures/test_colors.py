@@ -9,16 +9,18 @@ import re
 from itertools import combinations
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import vl_convert
 
 from query import figures
-from query.figures.drawing.looks import COLORS, GRAY, Look, assign_looks
+from query.figures.drawing.looks import COLORS, GRAY, Look, assign_looks, family_looks
 from query.figures.drawing.theme import make_config
 from query.report.page import _STYLE
 from query.site.prompt import PAGE
 from tests.color_vision import VISIONS, contrast, difference, lab
+from tests.query.figures.conftest import add_model
 
 APART = 10.0  # of CIEDE2000, in which 1 is just seen side by side: told apart in a legend
 BY_SHAPE = 12  # kinds that differ in shape, and so on gray paper, too
@@ -78,6 +80,14 @@ def test_names_differ_in_color_or_shape() -> None:
     looks = list(assign_looks(f"{i:02d}" for i in range(96)).values())
     assert len(set(looks)) == 96
     assert len({look.shape for look in looks[:BY_SHAPE]}) == BY_SHAPE
+
+
+def test_a_family_looks_the_same_on_all_datasets(own: duckdb.DuckDBPyConnection) -> None:
+    add_model(own, "aaa-0", "aaa", [], parameters=1000)  # it has vectors on none
+    looks = family_looks(own, "crystals")
+    every = assign_looks([*looks, "aaa"])
+    assert looks == {name: every[name] for name in looks}
+    assert "aaa" not in looks and len(looks) > 1
 
 
 def looks_of_figures() -> dict[str, list[Look]]:

@@ -120,7 +120,7 @@ def test_the_figure_draws_errors_and_residuals(
         assert len(points) == sum(row["model_id"] == model for row in chart.answer.rows)
         for row in clouds[2 * place].rows:
             assert (row["across"], row["up"]) == (row["label_residual"], row["predicted_residual"])
-    assert "Energies on crystals against energy of book" in written(chart)
+    assert "Energies on crystals against the energy of book" in written(chart)
     assert overlapping(chart) == []
 
 
