@@ -10,10 +10,12 @@ from query.figures.drawing.labels import format_number, metric_label, property_l
 from query.metrics import find_metric
 from query.report.views import DrawnSection, Version
 from query.tables.shared.scores import ERROR_NAME
+from zoo.terminal import plural
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
+_SCORES = {"r2": "R²", "auc": "AUC"}
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
@@ -97,13 +99,13 @@ def _control_alignment(rows: Rows) -> Iterator[str]:
 
 
 def _alignment_matrix(rows: Rows) -> Iterator[str]:
-    pairs = [
-        row for row in rows if row["place_a"] < row["place_b"] and row["calibrated"] is not None
-    ]
+    pairs = [r for r in rows if r["place_a"] < r["place_b"] and r["calibrated"] is not None]
     cross = [row for row in pairs if row["family_a"] != row["family_b"]]
+    said = None
     for which, some in (("Of all pairs", pairs), ("Of cross-family pairs", cross)):
-        if some:
-            best = max(some, key=lambda row: float(row["calibrated"]))
+        best = max(some, key=lambda row: float(row["calibrated"]), default=None)
+        if best is not None and best is not said:
+            said = best
             value, calibrated = format_number(best["value"]), format_number(best["calibrated"])
             yield (
                 f"{which}, {best['model_a']} and {best['model_b']} are the most alike: "
@@ -130,12 +132,12 @@ def _convergence(rows: Rows) -> Iterator[str]:
 
 def _correlation(row: Row) -> str:
     """Return a rank correlation with what it takes to believe it."""
+    rho = format_number(row["spearman"], 2)
     if row["warning"]:
-        return f"of too few models, {row['n_models']},"
+        return f"{rho} ({row['n_models']} models, too few to conclude)"
     low, high = row["spearman_low"], row["spearman_high"]
     interval = "" if low is None else f", 95 % interval {_range(low, high)}"
     p = format_number(row["spearman_p"], 2)
-    rho = format_number(row["spearman"], 2)
     return f"{rho} (p = {p}{interval}, {row['n_models']} models)"
 
 
@@ -163,8 +165,8 @@ def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
                 format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")
             )
             yield (
-                f"The mean {metric_label(metric)} of {len(pairs)} pairs is {first} on the first "
-                f"dataset and {second} on the second."
+                f"The mean {metric_label(metric)} of {plural(len(pairs), 'pair')} is {first} on "
+                f"the first of these datasets and {second} on the second."
             )
 
 
@@ -173,7 +175,9 @@ def _dimensions(rows: Rows) -> Iterator[str]:
     if known:
         ends = [choose(known, key=lambda row: float(row["value"])) for choose in (min, max)]
         low, high = (f"{format_number(row['value'], 2)} ({row['model_id']})" for row in ends)
-        yield f"The intrinsic dimension of trained models lies between {low} and {high}."
+        one, other = low.split()[0], high.split()[0]
+        where = f"is {one} throughout" if one == other else f"lies between {low} and {high}"
+        yield f"The intrinsic dimension of trained models {where}."
 
 
 def _kinship(rows: Rows) -> Iterator[str]:
@@ -182,7 +186,8 @@ def _kinship(rows: Rows) -> Iterator[str]:
     for relation, row in by_relation.items():
         p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
         words = _RELATIONS.get(relation, relation)
-        found.append(f"{format_number(row['mean'])} for {words} ({row['n_pairs']} pairs{p})")
+        n = plural(row["n_pairs"], "pair")
+        found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
         yield f"The mean {metric_label(metric)} of two models is {'; '.join(found)}."
@@ -206,12 +211,8 @@ def _training_effect(rows: Rows) -> Iterator[str]:
             row["gained"] if low is None else low for row, low in zip(found, spread, strict=True)
         ]
         more = f"{sum(value > 0 for value in least)} of {len(found)} cross-family pairs"
-        twins = (
-            "their untrained twins"
-            if spread == [None] * len(found)
-            else "any of their untrained twins"
-        )
-        yield f"{more} are more alike than {twins}."
+        twins = "these twins" if spread == [None] * len(found) else "any of these twins"
+        yield f"{more} that have untrained twins are more alike than {twins}."
 
 
 def _energy_errors(rows: Rows) -> Iterator[str]:
@@ -230,10 +231,11 @@ def _energy_errors(rows: Rows) -> Iterator[str]:
             f"absolute error is {found}.{_undecided(best, by_model.values())}"
         )
         return
-    because = f" ({best['source_reason']})" if best["source_reason"] else ""
+    because = f": {best['source_reason']}" if best["source_reason"] else ""
     yield (
-        f"There are no labels of energies, only predictions. With composition taken out, "
-        f"{best['model_id']} differs least from {best['source']}{because}: by {found}."
+        f"There are no labels of energies, only predictions; {best['source']} stands for "
+        f"them{because}. With composition taken out, {best['model_id']} differs least from it: "
+        f"by {found}."
     )
 
 
@@ -246,20 +248,26 @@ def _probe(rows: Rows) -> Iterator[str]:
         other = format_number(best["value"] - best["difference"])
         label = property_label(best["property"])
         yield (
-            f"{better} of {len(found)} models tell more of {label} than the "
-            f"best baseline, by intervals of the difference. Most tells {best['model_id']}: "
-            f"{best['score']} {format_number(best['value'])} ({best['best_baseline']}: {other})."
+            f"The vectors of {better} of {len(found)} models tell more of {label} than the "
+            f"best baseline, beyond the interval of the difference. Those of {best['model_id']} "
+            f"tell the most: {_SCORES[best['score']]} {format_number(best['value'])} "
+            f"({best['best_baseline']}: {other})."
         )
 
 
 def _exposure(rows: Rows) -> Iterator[str]:
     """Count the models that have seen the dataset, may have, or of which nobody can tell."""
     answers = [row["exposure"] for row in rows]
-    yield (
-        f"Of {len(rows)} trained models, {answers.count('same-set')} were trained on what these "
-        f"systems are taken from, {answers.count('may-overlap')} on sets that may overlap them; "
-        f"of {answers.count('unknown')} nobody can tell."
-    )
+    some = [f"{answers.count(key)} {words}" for key, words in _EXPOSED.items() if key in answers]
+    said = "; ".join(some) or "none is known to have seen these systems"
+    yield f"Of {plural(len(rows), 'trained model')}: {said}."
+
+
+_EXPOSED = {
+    "same-set": "trained on the set that these systems are taken from",
+    "may-overlap": "trained on sets that may overlap these systems",
+    "unknown": "of unknown training data",
+}
 
 
 def _undecided(best: Row, rows: Iterable[Row]) -> str:
@@ -269,7 +277,7 @@ def _undecided(best: Row, rows: Iterable[Row]) -> str:
     if not names:
         return ""
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    return f" That of {listed} is within this interval, so that nothing decides between them."
+    return f" Within this interval, too: {listed}; nothing decides between them."
 
 
 def _range(low: float, high: float) -> str:

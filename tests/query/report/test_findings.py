@@ -82,8 +82,8 @@ def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
     assert sentences(drawn("convergence", [CORRELATION, few]))["crystals"] == [
         "Nothing here decides whether better models are more like best-X. The rank correlation of "
         "the mean absolute error of energy with alignment to best-X is -0.5 (p = 0.2, 95 % "
-        "interval -0.9 to 0.1, 7 models) over all models; of too few models, 3, without its own "
-        "family."
+        "interval -0.9 to 0.1, 7 models) over all models; 1 (3 models, too few to conclude) "
+        "without its own family."
     ]
 
 
@@ -131,8 +131,8 @@ def test_errors_of_energies_are_per_atom_and_name_whom_they_cannot_be_told_from(
     assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
             "With composition taken out, a is nearest to the formation enthalpy at 298 K of G2/97: "
-            "its mean absolute error is 0.05 eV/atom (95 % interval 0.04 to 0.06), n = 60. That of "
-            "b is within this interval, so that nothing decides between them."
+            "its mean absolute error is 0.05 eV/atom (95 % interval 0.04 to 0.06), n = 60. "
+            "Within this interval, too: b; nothing decides between them."
         ]
     }
 
@@ -142,9 +142,9 @@ def test_without_labels_energies_are_differences() -> None:
     rows = [energies("a", 0.05, **middle), energies("b", 0.07, **middle)]
     assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
-            "There are no labels of energies, only predictions. With composition taken out, a "
-            "differs least from m (in the middle): by 0.05 eV/atom (95 % interval 0.04 to 0.06), "
-            "n = 60."
+            "There are no labels of energies, only predictions; m stands for them: in the middle. "
+            "With composition taken out, a differs least from it: by 0.05 eV/atom (95 % interval "
+            "0.04 to 0.06), n = 60."
         ]
     }
 
@@ -171,12 +171,19 @@ def test_unknown_values_are_in_no_sentence() -> None:
     assert sentences(drawn("training_effect", [empty])) == {}
     assert sentences(
         drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])
-    ) == {"crystals": ["1 of 2 cross-family pairs are more alike than their untrained twins."]}
+    ) == {
+        "crystals": [
+            "1 of 2 cross-family pairs that have untrained twins are more alike than these twins."
+        ]
+    }
 
 
 def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
     pair = {"family_a": "x", "family_b": "y", "gained": 0.1, "gained_low": -0.1}
     rows = [pair, {**pair, "gained_low": 0.05}, {**pair, "gained_low": None}]
     assert sentences(drawn("training_effect", rows)) == {
-        "crystals": ["2 of 3 cross-family pairs are more alike than any of their untrained twins."]
+        "crystals": [
+            "2 of 3 cross-family pairs that have untrained twins are more alike than any of these "
+            "twins."
+        ]
     }

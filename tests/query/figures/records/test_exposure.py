@@ -42,8 +42,8 @@ def test_a_mark_is_an_answer(own: Connection) -> None:
     assert overlapping(chart) == []
     (sentence,) = find_sentences([drawn("exposure", chart.answer.rows)])["crystals"]
     assert sentence.text == (
-        "Of 4 trained models, 0 were trained on what these systems are taken from, 1 on sets that "
-        "may overlap them; of 1 nobody can tell."
+        "Of 4 trained models: 1 trained on sets that may overlap these systems; "
+        "1 of unknown training data."
     )
 
 

@@ -58,7 +58,7 @@ def test_points_are_models_rings_twins_and_the_line_the_best_baseline(labeled: C
     )
     assert overlapping(chart) == []
     (sentence,) = find_sentences([drawn("probe", chart.answer.rows)])["crystals"]
-    assert "Most tells alpha-0: r2 " in sentence.text
+    assert "Those of alpha-0 tell the most: R² " in sentence.text
 
 
 def test_classes_have_an_area_and_a_share(labeled: Connection) -> None:
