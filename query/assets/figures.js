@@ -29,6 +29,12 @@ function across(spec) {
   return typeof spec.width === "number" ? spec.width : 0;
 }
 
+/** Write the names of rows that a panel has left to the one left of it. */
+function nameRows(spec) {
+  for (const part of spec.layer ?? []) nameRows(part);
+  if (spec.encoding?.y?.axis?.labels === false) delete spec.encoding.y.axis.labels;
+}
+
 /** Put panels that stand side by side below each other, but for values that are written beside. */
 function stack(spec, columns) {
   for (const part of spec.hconcat ?? spec.vconcat ?? spec.concat ?? []) stack(part, columns);
@@ -36,6 +42,7 @@ function stack(spec, columns) {
   if (spec.hconcat === undefined) return;
   spec.vconcat = spec.hconcat.filter(({ name }) => name !== WRITTEN); // their lines have no names
   delete spec.hconcat;
+  panels(spec).forEach(nameRows);
 }
 
 /** Return how many names stand below a panel. */
