@@ -38,7 +38,7 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("dataset", type=named, help="names of datasets, separated by commas")
     sub.add_argument("out", nargs="?", default="site", help="the folder (default: site)")
     sub.add_argument("--title", type=named, help="the title of the site")
-    about = "leave out the SQL prompt (37 MB, downloaded once) and the vectors that it has"
+    about = "leave out the SQL prompt (35 MB, downloaded once) and the vectors that it has"
     sub.add_argument("--no-prompt", action="store_true", help=about)
     _share(sub)
     add_store(sub)

@@ -21,7 +21,7 @@ SELECT dataset, count(DISTINCT model_id) AS models, sum(rows) AS vectors
 FROM vector_files GROUP BY dataset ORDER BY models DESC""",
     "Who is like {first}?": """\
 SELECT rank, model_id, value, p_value, n
-FROM nearest_models('{first}', dataset := '{dataset}', metric := 'cka')
+FROM nearest_models('{first}', dataset := '{dataset}')
 ORDER BY rank LIMIT 10""",
     "How alike are two?": """\
 SELECT metric, value, null_mean, p_value, calibrated, n
