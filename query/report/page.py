@@ -184,28 +184,29 @@ def _section(drawn: DrawnSection) -> str:
 
 
 def _panel(views: Sequence[View]) -> str:
-    """Return the versions of a figure, the first of them shown.
+    """Return the versions of a figure, the first that can be drawn of them shown.
 
     If no version can be drawn, all for the same reason, the reason is given once.
     """
     reasons = {view.reason for view in views}
     if len(reasons) == 1 and None not in reasons:
         return f'<div class="panel">{_nothing(str(reasons.pop()))}</div>\n'
-    shown = "".join(_view(view, first=place == 0) for place, view in enumerate(views))
-    return f'<div class="panel">\n{_switches(views)}{shown}</div>\n'
+    first = next((view for view in views if view.image is not None), views[0])
+    shown = "".join(_view(view, hidden=view is not first) for view in views)
+    return f'<div class="panel">\n{_switches(views, first)}{shown}</div>\n'
 
 
 def _nothing(reason: str) -> str:
     return f'<p class="nothing">Nothing to draw: {escape(reason)}</p>'
 
 
-def _switches(views: Sequence[View]) -> str:
-    """Return radio buttons for each switch that leaves a choice."""
-    switches = "".join(_switch(views, name) for name in views[0].version.switches)
+def _switches(views: Sequence[View], first: View) -> str:
+    """Return radio buttons for each switch that leaves a choice, those of one view checked."""
+    switches = "".join(_switch(views, *each) for each in first.version.switches.items())
     return f'<div class="switches">{switches}</div>\n'
 
 
-def _switch(views: Sequence[View], name: str) -> str:
+def _switch(views: Sequence[View], name: str, checked: str) -> str:
     values = list(dict.fromkeys(view.version.switches[name] for view in views))
     if len(values) == 1:
         return ""
@@ -214,19 +215,19 @@ def _switch(views: Sequence[View], name: str) -> str:
     )
     buttons = "".join(
         f'<label><input type="radio" {which} value="{escape(value)}"'
-        f"{' checked' if place == 0 else ''}>"
+        f"{' checked' if value == checked else ''}>"
         f"<span>{escape(choice_label(name, value))}</span></label>"
-        for place, value in enumerate(values)
+        for value in values
     )
     return f"<fieldset><legend>{escape(name)}</legend>{buttons}</fieldset>"
 
 
-def _view(view: View, *, first: bool) -> str:
+def _view(view: View, *, hidden: bool) -> str:
     switches = escape(json.dumps(view.version.switches))
-    hidden = "" if first else " hidden"
+    state = " hidden" if hidden else ""
     inside = _nothing(str(view.reason)) if view.image is None else _figure(view.name, view.image)
     return (
-        f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{hidden}>'
+        f'<div class="view" id="{escape(view.name)}" data-switches="{switches}"{state}>'
         f"{inside}</div>\n"
     )
 

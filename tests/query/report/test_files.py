@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import duckdb
 import pytest
 import vl_convert
 
@@ -107,6 +108,26 @@ def test_a_section_names_what_it_lacks(store_path: Path, tmp_path: Path) -> None
         page = report(connection, ["crystals"], tmp_path, TWO)
     text = page.read_text(encoding="utf-8")
     assert "Nothing to draw: two datasets are needed: matterzoo report crystals,…" in text
+
+
+def test_a_section_opens_on_what_can_be_drawn(store_path: Path, tmp_path: Path) -> None:
+    def draw(connection: duckdb.DuckDBPyConnection, dataset: str) -> object:
+        if dataset == "crystals":
+            raise figures.NothingToDraw("none here")
+        return figures.alignment_matrix(connection, dataset)
+
+    section = Section("who", "Who?", "How.", [Panel("who", draw, per_dataset())])
+    with query.connect(store_path) as connection:
+        page = report(connection, ["crystals", "molecules"], tmp_path, [section])
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r'value="(\w+)"( checked)?>', text) == [
+        ("crystals", ""),
+        ("molecules", " checked"),
+    ]
+    assert re.findall(r'id="who-(\w+)"[^>]*?( hidden)?>', text) == [
+        ("crystals", " hidden"),
+        ("molecules", ""),
+    ]
 
 
 def test_a_figure_that_fails_costs_no_other(
