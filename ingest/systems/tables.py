@@ -56,7 +56,15 @@ class TableWriter:
         self.count = 0
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        # A file that pyarrow opens itself would stay open after an error, and keep its space.
+        self._file = pa.OSFile(str(path), "wb")
+        try:
+            self._writer = pq.ParquetWriter(
+                self._file, schema, compression="zstd", write_page_checksum=True
+            )
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, **row: Any) -> None:
         """Append one row, and write a row group when it is full.
@@ -77,14 +85,15 @@ class TableWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None:
-            if self._rows:
-                self._flush()
-            self._writer.close()
-            return
-        # After an error pyarrow may fail to close the file, and that would hide the first error.
-        with suppress(OSError, ValueError):
-            self._writer.close()
+        with self._file:
+            if kind is None:
+                if self._rows:
+                    self._flush()
+                self._writer.close()
+                return
+            # After an error pyarrow may fail to write the end, and that would hide the first error.
+            with suppress(OSError, ValueError):
+                self._writer.close()
 
 
 def system_columns(entry: Entry) -> dict[str, Any]:

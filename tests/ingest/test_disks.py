@@ -130,3 +130,16 @@ def test_a_disk_that_fills_up_while_a_dataset_is_made(small_disk: Path, fill: Fi
     assert [file for file in small_disk.iterdir() if file != filler] == []
     filler.unlink()
     assert materialize(made, small_disk / "many").n_systems == 2000
+
+
+@pytest.mark.parametrize("left", [0, 40_000])
+def test_a_dataset_that_cannot_be_written_leaves_no_file_open(
+    small_disk: Path, fill: Fill, left: int
+) -> None:
+    """Otherwise the space of what is removed would still be taken."""
+    fill(small_disk, left)
+    with pytest.raises(OSError, match="No space left on device") as kept:
+        materialize(molecules(2000), small_disk / "many")
+    # Refused while a file is open for writing, as by the frames that an error holds on to.
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert kept.tb is not None
