@@ -31,6 +31,8 @@ SHAPES = (
     *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", _TIMES, _STAR),
     *("triangle-left", "triangle-right", _PENTAGON, _HEXAGON),
 )
+# A path, so that a legend of filled marks has it, too.
+RING = "M0,-1A1,1,0,1,1,0,1A1,1,0,1,1,0,-1ZM0,-.62A.62,.62,0,1,0,0,.62A.62,.62,0,1,0,0,-.62Z"
 GRAY = "#6B6B6B"  # of whatever has no kind; 3 : 1 and more on white and on dark
 
 
@@ -76,13 +78,12 @@ def family_looks(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[
         datasets: Names of datasets.
 
     Returns:
-        The looks by family: the same in all figures of the store if there are colors enough for
-        its families, else in those of these datasets.
+        The looks by family, the same in all figures of the store.
     """
     found = {family for dataset in datasets for family in _families(connection, dataset)}
     sql = f"SELECT DISTINCT family FROM models WHERE {KIND} IN ('model', 'descriptor')"
     every = {row[0] for row in connection.execute(sql).fetchall()}
-    looks = assign_looks(every if len(every) <= len(COLORS) else found)
+    looks = assign_looks(every | found)
     return {family: looks[family] for family in sorted(found)}
 
 

@@ -10,11 +10,12 @@ import altair as alt
 
 from query.figures.drawing.chart import fade_unless, inline, picked, tooltips, zoom
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.looks import GRAY, Look
+from query.figures.drawing.looks import GRAY, RING, Look
 from query.figures.drawing.questions import Row
 
 _MANY = 200  # pairs, from which on marks are small
-_CROSS = "cross-family"
+_CROSS = "two families"
+_ACROSS = Look(GRAY, RING)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def encode_pairs(rows: Iterable[Row], looks: Mapping[str, Look]) -> Kinds:
         The encodings, for the families that have a pair.
     """
     found = {_kind(row) for row in rows}
-    every = {**looks, _CROSS: Look(GRAY, "circle")}
+    every = {**looks, _CROSS: _ACROSS}
     kinds = {name: look for name, look in every.items() if name in found}
-    return encode_kinds("kind", kinds, "pairs of models of one family")
+    return encode_kinds("kind", kinds, "pairs of models from")
 
 
 def draw_pairs(
@@ -77,16 +78,20 @@ def draw_pairs(
     found = []
     for cross in (True, False):
         some = [row for row in defined if (row["kind"] == _CROSS) == cross]
-        marks = alt.Chart(inline(some, names)).mark_point(filled=not cross, size=size, clip=True)
+        marks = alt.Chart(inline(some, names)).mark_point(
+            filled=not cross, size=size, clip=True, **({"shape": "circle"} if cross else {})
+        )
+        # A ring that is a path would show no tooltip in its middle.
+        shape = {} if cross else {"shape": kinds.shape}
         opacity = fade_unless(picked("model_a", "model_b"), kinds.chosen)
         found.append(
             marks.encode(
                 x=cloud.x,
                 y=cloud.y,
                 color=kinds.color,
-                shape=kinds.shape,
                 opacity=opacity,
                 tooltip=tooltips(cloud.titles),
+                **shape,
                 **cloud.others,
             )
         )

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from query.figures import NothingToDraw, alignment_across_datasets
+from query.figures.drawing.looks import RING, family_looks
 from query.statements import ask
 from tests.query.figures.scene import layers, overlapping, written
 from tests.vectors import remove
@@ -91,6 +92,11 @@ def test_a_point_is_a_pair(small: Connection) -> None:
     rows = chart.answer.rows
     points = layers(chart, "point")
     assert [layer.mark["filled"] for layer in points] == [False, True] * 2
+    shapes = points[1].encoding["shape"]  # the legend's, whose marks are filled
+    assert dict(zip(shapes["scale"]["domain"], shapes["scale"]["range"], strict=True)) == {
+        **{family: look.shape for family, look in family_looks(small, "crystals").items()},
+        "two families": RING,
+    }
     for place, metric in enumerate(("cka", "procrustes")):
         rings, marks = points[2 * place : 2 * place + 2]
         drawn = {
