@@ -336,8 +336,8 @@ def test_a_prompt_without_its_database_says_so(
 ) -> None:
     page = browser.new_page()
     with hosted(asked) as address:
-        page.context.route("**/*.wasm", lambda route: route.fulfill(status=404))
+        page.context.route("**/*.wasm.packed", lambda route: route.fulfill(status=404))
         page.goto(f"{address}/sql.html")
-        page.get_by_role("alert").get_by_text("HTTP status code is not ok").wait_for()
+        page.get_by_role("alert").get_by_text("DuckDB cannot be read: HTTP status 404").wait_for()
         assert page.get_by_role("button", name="Run").is_enabled()
     page.close()

@@ -127,7 +127,7 @@ async function require(sql, tell) {
 async function open() {
   const { worker, failed } = window.started; // see start.js
   const duckdb = new AsyncDuckDB(new VoidLogger(), worker);
-  await Promise.race([duckdb.instantiate(here("duckdb/duckdb-eh.wasm")), failed]);
+  await Promise.race([duckdb.instantiate(here("duckdb/")), failed]);
   await duckdb.open({ query: { castDecimalToDouble: true, castTimestampToDate: true } });
   const connection = await duckdb.connect();
   // Extensions would come from a server of DuckDB's.

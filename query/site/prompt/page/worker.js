@@ -2,12 +2,14 @@
 // loaded, count the bytes as they come, and tell every function of DuckDB to extensions, of which
 // none is ever loaded here.
 
-const fetchModule = fetch.bind(self, "duckdb/duckdb-eh.wasm");
-const compiled = WebAssembly.compileStreaming(fetchModule()).catch(async (error) => {
-  const answer = await fetchModule(); // a host may not know the type of such a file
-  if (!answer.ok) throw error;
-  return WebAssembly.compile(await answer.arrayBuffer());
-});
+/** Compile DuckDB while it is loaded and unpacked: the file is gzip of its WebAssembly. */
+async function compile() {
+  const answer = await fetch("duckdb/duckdb-eh.wasm.packed");
+  if (!answer.ok) throw new Error(`DuckDB cannot be read: HTTP status ${answer.status}`);
+  const module = answer.body.pipeThrough(new DecompressionStream("gzip"));
+  return WebAssembly.compileStreaming(new Response(module, { headers: { "Content-Type": "application/wasm" } }));
+}
+const compiled = compile();
 compiled.catch((error) => setTimeout(() => { throw error; })); // so that the page hears of it
 
 /** Return what DuckDB's script needs of an instance, a thirtieth: no C++, nothing for other modules. */
