@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from importlib.metadata import version
@@ -14,21 +15,23 @@ from query.assets import structure_html
 from query.figures.drawing.labels import format_number, metric_label, score_label
 from query.report.page import GENERATOR
 from query.site import addresses
+from query.site.answers import Answers
 from query.site.results import METRICS, Results
+from query.site.words import KINDS, fixed
 
 TEMPLATES = Path(__file__).parent / "templates"
 Row = dict[str, Any]
-_KINDS = {
-    "model": "trained model",
-    "descriptor": "descriptor",
-    "twin": "untrained twin",
-    "control": "control",
-}
 _ABOUT = {
     "descriptor": " (rules, nothing learned)",
     "twin": " (the same networks, their weights drawn at random)",
     "control": " (such as random vectors)",
 }
+_GROUPS = {
+    "Trained models and descriptors": ("model", "descriptor"),
+    "Untrained twins and controls, to compare with": ("twin", "control"),
+}
+# Ends that the next cell or row implies: left out, a site of 120 models is 3 MB smaller.
+_IMPLIED = re.compile("</t[dhr]>")
 _INPUTS = {"smiles": "SMILES", "selfies": "SELFIES", "any": "anything"}  # others are words
 
 
@@ -54,7 +57,8 @@ def render_pages(
 
     def page(path: str, template: str, **content: Any) -> tuple[str, str]:
         root = "../" * path.count("/")
-        return path, environment.get_template(template).render(root=root, here=path, **content)
+        html = environment.get_template(template).render(root=root, here=path, **content)
+        return path, _IMPLIED.sub("", html)
 
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
@@ -75,10 +79,12 @@ def render_pages(
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
     pairs = results.pairs()
+    answers = Answers(results)
     for (a, b), rows in pairs.items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
         of_twins = _pairs_of_twins(results, pairs, a, b)
-        yield page(addresses.pair_page(a, b), "pair.html", **pair, of_twins=of_twins)
+        said = answers.on_each_dataset(rows)
+        yield page(addresses.pair_page(a, b), "pair.html", **pair, said=said, of_twins=of_twins)
 
 
 def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
@@ -94,7 +100,7 @@ def _count_kinds(results: Results) -> str:
     counts = Counter(model["kind"] for model in results.models.values())
     *first, last = (
         f"{counts[kind]:,} {name}{'s' if counts[kind] > 1 else ''}{_ABOUT.get(kind, '')}"
-        for kind, name in _KINDS.items()
+        for kind, name in KINDS.items()
         if kind in counts
     )
     return f"{', '.join(first)} and {last}" if first else last
@@ -115,11 +121,11 @@ def _pairs_of_twins(
 def _about_model(results: Results, model: Row) -> Row:
     model_id = model["model_id"]
     names = [dataset["dataset"] for dataset in results.datasets]
-    on = [{"dataset": name, "neighbors": results.neighbors(model_id, name)} for name in names]
+    on = [{"dataset": name, "groups": _grouped(results, model_id, name)} for name in names]
     twins = [other for other in results.models.values() if other["untrained_of"] == model_id]
     return {
         "model": model,
-        "on": [each for each in on if each["neighbors"]],
+        "on": [each for each in on if each["groups"]],
         "twins": twins,
         "scores": results.rows("scores", model_id=model_id),
         "exposure": results.rows("exposure", model_id=model_id),
@@ -127,6 +133,19 @@ def _about_model(results: Results, model: Row) -> Row:
         "runs": results.rows("runs", model_id=model_id),
         "failures": [row for row in results.rows("failures") if model_id in (row["models"] or ())],
     }
+
+
+def _grouped(results: Results, model: str, dataset: str) -> list[Row]:
+    """Return the neighbors of a model, those that mean something by themselves before others."""
+    neighbors = results.neighbors(model, dataset)
+    groups = [
+        {
+            "title": title,
+            "rows": [row for row in neighbors if results.models[row["other"]]["kind"] in kinds],
+        }
+        for title, kinds in _GROUPS.items()
+    ]
+    return [group for group in groups if group["rows"]]
 
 
 def _environment(results: Results, title: str) -> Environment:
@@ -140,15 +159,14 @@ def _environment(results: Results, title: str) -> Environment:
     environment.filters["input"] = lambda value: _INPUTS.get(value, value)
     environment.filters["score"] = score_label
     environment.filters["metric"] = metric_label
-    environment.filters["sortable"] = lambda value: format_number(value, 6)
     environment.filters["slug"] = addresses.slug
-    environment.filters["fixed"] = _fixed
+    environment.filters["fixed"] = fixed
     environment.filters["number"] = lambda value: "" if value is None else format_number(value)
     environment.globals |= {
         "site": title,
         "metrics": METRICS,
         "results": results,
-        "kinds": _KINDS,
+        "kinds": KINDS,
         "generator": GENERATOR,
         "structure_html": structure_html(),
         "version": version("matterzoo"),
@@ -158,8 +176,3 @@ def _environment(results: Results, title: str) -> Environment:
         "pair_page": addresses.pair_page,
     }
     return environment
-
-
-def _fixed(value: float | None) -> str:
-    """Return a value with three decimals, so that those of a column stand below each other."""
-    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no -0.000

@@ -15,6 +15,7 @@ import pyarrow as pa
 from query.statements import ask
 
 METRICS = ("cknna", "cka")  # by neighbors, and by all distances
+_SUBSAMPLES = 20  # of which intervals are; they take half as long again as values and nulls
 Row = dict[str, Any]
 
 _DATASETS = """
@@ -107,7 +108,10 @@ class Results:
 
 def list_parts() -> list[tuple[str, str]]:
     """Return what is read for each dataset alone: a table's name, and SQL with $dataset."""
-    alignments = [f"FROM alignment_matrix($dataset, metric := '{metric}')" for metric in METRICS]
+    alignments = [
+        f"FROM alignment_matrix($dataset, metric := '{metric}', subsamples := {_SUBSAMPLES})"
+        for metric in METRICS
+    ]
     return [
         *(("alignments", sql) for sql in alignments),
         ("dimensions", "FROM dimensions($dataset)"),

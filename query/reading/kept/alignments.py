@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from query.metrics import Alignment
 from query.reading.kept.finds import Finds
@@ -29,7 +30,7 @@ class Side:
 class KeptAlignments:
     """Alignments by both sides, the metric and all options.
 
-    One with a null also answers those who ask for none.
+    One with a null or an interval also answers those who ask for none.
     """
 
     def __init__(self, finds: Finds, options: Mapping[str, Hashable]) -> None:
@@ -38,11 +39,10 @@ class KeptAlignments:
         Args:
             finds: What is kept.
             options: All that decides an alignment but the metric and the models; `permutations`
-                is among them.
+                and `subsamples` are among them.
         """
         self._finds = finds
-        self._options = tuple(sorted(options.items()))
-        self._without_null = tuple(sorted({**options, "permutations": 0}.items()))
+        self._options = options
 
     def get(self, metric: str, a: Side, b: Side) -> Alignment | None:
         """Return an alignment, if it is kept.
@@ -52,10 +52,12 @@ class KeptAlignments:
             a: The first model.
             b: The second model.
         """
-        found: Alignment | None = self._finds.get((metric, a, b, self._options))
-        if found is None or self._options != self._without_null:
-            return found
-        return replace(found, null_mean=None, null_std=None, p_value=None, calibrated=None)
+        found: Alignment | None = self._finds.get((metric, a, b, _key(self._options)))
+        if found is not None and not self._options["permutations"]:
+            found = replace(found, null_mean=None, null_std=None, p_value=None, calibrated=None)
+        if found is not None and not self._options["subsamples"]:
+            found = replace(found, low=None, high=None)
+        return found
 
     def put(self, metric: str, a: Side, b: Side, found: Alignment) -> None:
         """Keep an alignment.
@@ -66,5 +68,14 @@ class KeptAlignments:
             b: The second model.
             found: Their alignment.
         """
-        for options in {self._options, self._without_null}:
-            self._finds.put((metric, a, b, options), found, _BYTES)
+        fewer = ["permutations"]
+        if found.low is not None or found.value is None:  # else a warning says there is no interval
+            fewer.append("subsamples")
+        for count in range(len(fewer) + 1):
+            for left_out in combinations(fewer, count):
+                options = {**self._options, **dict.fromkeys(left_out, 0)}
+                self._finds.put((metric, a, b, _key(options)), found, _BYTES)
+
+
+def _key(options: Mapping[str, Hashable]) -> Hashable:
+    return tuple(sorted(options.items()))

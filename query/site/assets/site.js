@@ -1,5 +1,31 @@
-// A search over rows, and figures, which are drawn when they come near the window. The pages say all
-// they have to say without.
+// Bars beside values, tables that suit a telephone, a search over rows, and figures, which are drawn
+// when they come near the window. The pages say all they have to say without.
+
+for (const heading of document.querySelectorAll("th.bars")) {
+  for (const row of heading.closest("table").tBodies[0].rows) {
+    const cell = row.cells[heading.cellIndex];
+    const value = Number(cell.textContent);
+    if (Number.isNaN(value)) continue; // undefined
+    const [bar, text] = ["meter", "span"].map((name) => document.createElement(name));
+    bar.value = value;
+    bar.setAttribute("aria-hidden", "true"); // the number says it
+    text.textContent = cell.textContent;
+    cell.replaceChildren(bar, text);
+  }
+}
+
+// Where a row becomes a card, each value says what it is, and the table remains one for a reader.
+for (const table of document.querySelectorAll(".cards table")) {
+  const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TH: "columnheader", TD: "cell" };
+  for (const part of [table, ...table.querySelectorAll("thead, tbody, tr, th, td")]) part.setAttribute("role", roles[part.tagName]);
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = names[i]; });
+}
+
+const wider = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.classList.toggle("wider", target.scrollWidth > target.clientWidth + 1);
+});
+for (const table of document.querySelectorAll(".table")) wider.observe(table);
 
 for (const input of document.querySelectorAll("input[data-filters]")) {
   const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];

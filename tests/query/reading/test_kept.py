@@ -64,6 +64,7 @@ def test_each_pair_is_aligned_once_for_all_statements(
         return find(comparison, metrics, pairs, **how)
 
     find = module.align_all
+    without_interval = MATRIX.replace("k := 5", "k := 7").replace(", cka", "")
     alone = ask(con)
     monkeypatch.setattr(module, "align_all", count)
     with keep_finds():
@@ -74,7 +75,12 @@ def test_each_pair_is_aligned_once_for_all_statements(
         assert len(aligned) == 2 * 6
         con.execute("FROM alignment_matrix('d', k := 6, permutations := 9)")
         assert len(aligned) == 3 * 6
+        con.execute("FROM alignment_matrix('d', k := 7, permutations := 9, subsamples := 4)")
+        assert len(aligned) == 4 * 6
+        without = con.execute(without_interval).fetchall()
+        assert len(aligned) == 4 * 6
     assert open_finds() is None
+    assert without == con.execute(without_interval).fetchall()
     assert ask(con) == alone and len(aligned) > 3 * 6
 
 

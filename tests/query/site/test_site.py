@@ -98,12 +98,14 @@ def test_numbers_are_those_of_sql(folder: Path, store_path: Path) -> None:  # no
     with query.connect(store_path) as connection:
         (expected,) = connection.sql(sql).to_arrow_table().to_pylist()
     page = folder / pair_page("beta-1", "alpha-0")
-    rows: list[dict[str, Any]] = json.loads(page.with_suffix(".json").read_text())
-    (row,) = (r for r in rows if (r["dataset"], r["metric"]) == (DATASETS[0], "cka"))
+    pair: dict[str, Any] = json.loads(page.with_suffix(".json").read_text())
+    assert (pair["model_a"], pair["model_b"]) == ("alpha-0", "beta-1")
+    (row,) = (r for r in pair["alignments"] if (r["dataset"], r["metric"]) == (DATASETS[0], "cka"))
     assert row["value"] == pytest.approx(expected["value"])
-    assert f'data-sort="{row["value"]:.6g}"' in page.read_text()
+    assert f"<td>{row['value']:.3f}<td>" in page.read_text()
     table = pq.read_table(folder / "results" / "alignments.parquet").to_pylist()
-    assert row["value"] in [r["value"] for r in table if r["model_a"] == "alpha-0"]
+    whole = {(r["model_a"], r["model_b"], r["metric"]): r["value"] for r in table}
+    assert float(f"{whole['alpha-0', 'beta-1', 'cka']:.8g}") == row["value"]
     assert {"doi", "citation"} <= {*pq.read_schema(folder / "results" / "models.parquet").names}
 
 

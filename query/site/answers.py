@@ -1,0 +1,121 @@
+"""What a page of a pair of models says first: how alike they are, in a sentence per dataset."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from query.figures.drawing.labels import metric_label
+from query.site.results import METRICS, Results
+from query.site.words import KINDS, fixed, ordinal, pair_of
+
+Row = dict[str, Any]
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
+_LEVEL = 0.05  # of p, above which random pairings of the systems are as alike too often
+_Class = tuple[str, str, tuple[str, str]]  # dataset, metric, and both models' kinds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of a pair on a dataset.
+
+    Attributes:
+        dataset: The dataset.
+        verdict: Whether they are alike there, without a subject: "are more alike than by chance".
+        details: The numbers of this, a part of the sentence.
+    """
+
+    dataset: str
+    verdict: str
+    details: str
+
+
+class Answers:
+    """Says how alike pairs of models are, and which place that is among pairs of such models."""
+
+    def __init__(self, results: Results) -> None:
+        """Sort the values of all pairs.
+
+        Args:
+            results: What the site shows.
+        """
+        self._models = results.models
+        self._values: dict[_Class, list[float]] = defaultdict(list)
+        for row in results.alignments.values():
+            if row["model_a"] != row["model_b"] and row["value"] is not None:
+                insort(self._values[self._class(row)], -row["value"])
+
+    def on_each_dataset(self, rows: list[Row]) -> list[Answer]:
+        """Return what is said of a pair, a sentence per dataset.
+
+        Args:
+            rows: All its alignments.
+        """
+        by_dataset: dict[str, dict[str, Row]] = defaultdict(dict)
+        for row in rows:
+            by_dataset[row["dataset"]][row["metric"]] = row
+        return [self._answer(name, found) for name, found in by_dataset.items()]
+
+    def _answer(self, dataset: str, found: dict[str, Row]) -> Answer:
+        first, *others = (found[metric] for metric in METRICS if metric in found)
+        if first["value"] is None:
+            name = metric_label(first["metric"])
+            reason = f"{name} is undefined ({first['reason']})"
+            return Answer(dataset, "cannot be compared", "; ".join([reason, *self._more(others)]))
+        chance = "" if first["p_value"] is None else _chance(first)
+        details = f"{_value(first)}{_interval(first)}{chance}, over {first['n']:,} systems"
+        details += self._place(first)
+        return Answer(dataset, _verdict(first), "; ".join([details, *self._more(others)]))
+
+    def _more(self, rows: list[Row]) -> list[str]:
+        return [
+            f"{_value(row)}{_p(row)}{self._place(row, short=True)}"
+            for row in rows
+            if row["value"] is not None
+        ]
+
+    def _class(self, row: Row) -> _Class:
+        kinds = [self._models[row[name]]["kind"] for name in ("model_a", "model_b")]
+        first, second = sorted(kinds, key=lambda kind: _ORDER[kind])
+        return row["dataset"], row["metric"], (first, second)
+
+    def _place(self, row: Row, short: bool = False) -> str:
+        """Return ", the 3rd most alike of 10 pairs of trained models", nothing of a control."""
+        of_class = self._class(row)
+        kinds = of_class[-1]
+        values = self._values[of_class]
+        if "control" in kinds or len(values) < 2:
+            return ""
+        place = 1 + bisect_left(values, -row["value"])
+        most = "most alike" if place == 1 else f"{ordinal(place)} most alike"
+        if short:
+            return f", the {most}"
+        return f", the {most} of {len(values):,} pairs of {pair_of(*kinds)}"
+
+
+def _verdict(row: Row) -> str:
+    if row["p_value"] is None:
+        return "are alike by this much, of which nobody knows what chance would give"
+    if row["p_value"] > _LEVEL:
+        return "are no more alike than by chance"
+    return "see the same" if fixed(row["value"]) == "1.000" else "are more alike than by chance"
+
+
+def _value(row: Row) -> str:
+    return f"{metric_label(row['metric'])} is {fixed(row['value'])}"
+
+
+def _interval(row: Row) -> str:
+    if row["low"] is None:
+        return ""
+    return f" (95 % interval {fixed(row['low'])} to {fixed(row['high'])})"
+
+
+def _chance(row: Row) -> str:
+    return f", where systems paired at random give {fixed(row['null_mean'])}{_p(row)}"
+
+
+def _p(row: Row) -> str:
+    return "" if row["p_value"] is None else f" (p = {fixed(row['p_value'])})"

@@ -1,0 +1,43 @@
+"""Words and numbers as all pages of a site write them."""
+
+from __future__ import annotations
+
+KINDS = {
+    "model": "trained model",
+    "descriptor": "descriptor",
+    "twin": "untrained twin",
+    "control": "control",
+}
+
+
+def fixed(value: float | None) -> str:
+    """Return a value with three decimals, so that those of a column stand below each other.
+
+    Args:
+        value: The value; None is an empty text.
+    """
+    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no -0.000
+
+
+def ordinal(number: int) -> str:
+    """Return a place in words: 1st, 2nd, 3rd, 4th, 11th, 21st, 1,001st.
+
+    Args:
+        number: The place, from 1.
+    """
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def pair_of(kind_a: str, kind_b: str) -> str:
+    """Return what two models are: "trained models", or "a trained model and a descriptor".
+
+    Args:
+        kind_a: The kind of the one, a key of KINDS.
+        kind_b: That of the other.
+    """
+    if kind_a == kind_b:
+        return f"{KINDS[kind_a]}s"
+    return " and ".join(
+        f"{'an' if KINDS[kind][0] in 'aeiou' else 'a'} {KINDS[kind]}" for kind in (kind_a, kind_b)
+    )
