@@ -9,18 +9,42 @@ from query.statements import Answer
 
 _HASH_LENGTH = 12  # characters of a hash; the CSV has all of them, and so has the cell's title
 _TEXT_LENGTH = 200  # characters of a text; the CSV has all of them
+_WORDS = {
+    "model_id": "model",
+    "n_systems": "systems",
+    "n_unreadable": "unreadable systems",
+    "dataset_hash": "hash of the dataset",
+    "dimension": "numbers per vector",
+    "license_code": "license of the code",
+    "license_weights": "license of the weights",
+    "card_hash": "hash of the card",
+    "doi": "DOI",
+    "n_models": "number of models",
+    "for_example": "for example",
+    "ok": "systems done",
+    "sent": "systems sent",
+    "failed": "systems failed",
+    "not_applicable": "systems not applicable",
+    "weights_hash": "hash of the weights",
+    "encoder_hash": "hash of the encoder",
+    "lock_hash": "hash of the lock",
+    "dtype": "type of numbers",
+    "torch": "PyTorch",
+}
 
 
 def html_table(answer: Answer) -> str:
     """Return the rows of an answer as a table, or "None." if it has no rows.
 
     Args:
-        answer: The rows. Columns named "…hash" are shortened.
+        answer: The rows. Columns named "…hash" are shortened, and named in words.
     """
     if not answer.rows:
         return '<p class="nothing">None.</p>'
     columns = answer.table.column_names
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+    head = "".join(
+        f"<th>{escape(_WORDS.get(name, name.replace('_', ' ')))}</th>" for name in columns
+    )
     body = "".join(
         f"<tr>{''.join(_cell(column, value) for column, value in row.items())}</tr>\n"
         for row in answer.rows
@@ -35,11 +59,11 @@ def _cell(column: str, value: Any) -> str:
     if value is None:
         return "<td></td>"
     if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
+        return f'<td class="number" data-sort="{value}">{value:,}</td>'
     if isinstance(value, float):
-        return f'<td class="number">{value:.3g}</td>'
+        return f'<td class="number" data-sort="{value}">{value:.3g}</td>'
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    shown = text
+    shown = text.replace("_", " ") if column in ("status", "exposure") else text
     if column.endswith("hash"):
         shown = ", ".join(part[:_HASH_LENGTH] for part in text.split(", "))
     return f'<td title="{escape(text[:_TEXT_LENGTH])}">{escape(shown[:_TEXT_LENGTH])}</td>'

@@ -39,6 +39,9 @@ _METRICS = {
     "procrustes": "Procrustes distance",
 }
 
+# What a figure says of the models that it draws if none are named.
+LEFT_OUT = "Models and descriptors; untrained twins and controls are left out."
+
 _COLORS = {
     "n_atoms": "atoms",
     "n_residues": "residues",
@@ -47,7 +50,16 @@ _COLORS = {
     "group": "group of the most frequent element",
     "rings": "rings of molecules",
 }
-_METHODS = {"pca": "principal components", "umap": "UMAP"}
+_METHODS = {
+    "pca": "principal components",
+    "umap": "UMAP",
+    "mle": "maximum likelihood",
+    "twonn": "two nearest neighbors",
+    "ridge": "ridge regression",
+    "logistic": "logistic regression",
+    "knn": "nearest neighbors",
+    "mahalanobis": "Mahalanobis distance",
+}
 
 
 def metric_label(metric: str) -> str:
@@ -118,6 +130,18 @@ def color_label(color: str) -> str:
     return _COLORS.get(color, property_label(color))
 
 
+def method_label(method: str) -> str:
+    """Return what a method is called in words.
+
+    Args:
+        method: The name of a method, as in SQL: of a measure, a probe, a map, or of novelty.
+
+    Returns:
+        For example "maximum likelihood".
+    """
+    return _METHODS.get(method, method.replace("_", " "))
+
+
 def choice_label(switch: str, value: str) -> str:
     """Return what a choice of the page is called in words.
 
@@ -135,7 +159,7 @@ def choice_label(switch: str, value: str) -> str:
     if switch == "property":
         return property_label(value)
     if switch == "method":
-        return _METHODS.get(value, value)
+        return method_label(value)
     if switch == "score":
         score, comma, rest = value.partition(", ")
         return score_label(score) + comma + rest

@@ -93,7 +93,7 @@ def _frame(best: Row, cells: Cells) -> alt.Chart:
 def _describe(best: Row) -> str:
     """Return what the frame marks, and how it compares with chance."""
     pair = f"Framed: the best pair, {best['layer_a']} and {best['layer_b']}"
-    value = f"{pair}, {best['metric']} {format_number(best['value'])}"
+    value = f"{pair}, {metric_label(best['metric'])} {format_number(best['value'])}"
     if best["p_value"] is None:
         return f"{value}."
     chance = f"The best pair by chance has {format_number(best['null_mean'])} on average"

@@ -11,6 +11,7 @@ import duckdb
 from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import property_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -87,7 +88,8 @@ def novelty_errors(
         notes=[
             "Left: lines are 95 % intervals over systems. Right: filled, the quarter that is the "
             "most novel; rings, the others.",
-            f"Errors against {first['property']} of {first['source']}, composition taken out.",
+            f"Errors against {property_label(first['property'])} of {first['source']}, "
+            "composition taken out.",
         ],
         models=[row["row_of"] for row in rows],
     )

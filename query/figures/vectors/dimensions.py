@@ -9,7 +9,7 @@ import duckdb
 
 from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import sample_label
+from query.figures.drawing.labels import method_label, sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
@@ -73,7 +73,8 @@ def dimensions(
     looks = family_looks(connection, dataset) | {_CONTROL: OTHER_LOOK}
     found = sorted({row["look"] for row in rows}, key=lambda look: (look == _CONTROL, look))
     kinds = encode_kinds("look", {look: looks.get(look, OTHER_LOOK) for look in found}, "family")
-    axis = f"{name} ({defined[0]['method']}, {sample_label(defined)})"
+    method = method_label(defined[0]["method"])
+    axis = f"{name} ({method}, {sample_label(defined)})"
     return finish(
         _draw(rows, axis, kinds),
         answer,

@@ -160,13 +160,13 @@ def test_axe_finds_no_serious_fault(opened: Opened, axe: str) -> None:
 
 def test_tables_sort_by_keyboard(opened: Opened) -> None:
     table = opened.page.locator("#provenance table").nth(1)
-    heading = table.get_by_role("button", name="dimension").first
+    heading = table.get_by_role("button", name="numbers per vector").first
     heading.focus()
     for falling in (False, True):
         opened.page.keyboard.press("Enter")
         state = "descending" if falling else "ascending"
-        expect(table.locator(f"th[aria-sort={state}]")).to_have_text("dimension")
-        number = table.locator("th").all_inner_texts().index("dimension") + 1
+        expect(table.locator(f"th[aria-sort={state}]")).to_have_text("numbers per vector")
+        number = table.locator("th").all_inner_texts().index("numbers per vector") + 1
         cells = table.locator(f"td:nth-child({number})").all_inner_texts()
         values = [int(text.replace(",", "")) for text in cells if text]
         assert values == sorted(values, reverse=falling) and len(set(values)) > 1

@@ -35,7 +35,7 @@ def test_cells_are_the_rows_and_the_best_is_framed(layers_con: Connection) -> No
     assert crosses.rows == []
     assert frame.rows == [{"layer_a": "layer-2", "layer_b": "layer-1"}]
     (note,) = chart.to_dict()["usermeta"]["notes"]
-    assert note.startswith("Framed: the best pair, layer-2 and layer-1, cknna")
+    assert note.startswith("Framed: the best pair, layer-2 and layer-1, CKNNA")
     assert note.endswith("p = 0.05.")
     assert overlapping(chart) == []
 
