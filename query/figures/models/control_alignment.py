@@ -14,6 +14,7 @@ from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import metric_label, sample_label
 from query.figures.drawing.looks import COLORS, assign_looks
 from query.figures.drawing.questions import NothingToDraw, Row
+from query.metrics import find_metric
 from query.statements import ask
 
 _LINES = "split(datum.label, ', ')"  # a control in one line, what is expected in the next
@@ -76,9 +77,7 @@ def control_alignment(
         permutations=permutations,
     )
     if not answer.rows:
-        raise NothingToDraw(
-            f"no controls on {dataset}: matterzoo ingest bundled {dataset} embeds them, too"
-        )
+        raise NothingToDraw(f"no controls on {dataset}: matterzoo ingest bundled {dataset}")
     looks = {metric_label(name): look for name, look in _looks(answer.rows).items()}
     kinds = encode_kinds("metric", looks)
     expected = {
@@ -104,8 +103,17 @@ def control_alignment(
         ).resolve_scale(y="shared"),
         answer,
         f"Controls on {dataset}: {good} of {len(rows)} as expected",
-        notes=[f"Gray: by chance, mean ± 2 standard deviations ({sample_label(rows)})."],
+        notes=[
+            f"Gray: by chance, mean ± 2 standard deviations ({sample_label(rows)}).",
+            *_lower(list(dict.fromkeys(row["metric"] for row in answer.rows))),
+        ],
     )
+
+
+def _lower(metrics: Sequence[str]) -> list[str]:
+    """Return which metrics are low for what is alike, if any is."""
+    names = [metric_label(name) for name in metrics if find_metric(name).lower_is_closer]
+    return [f"Low is alike for {' and '.join(names)}; high is for the others."] if names else []
 
 
 def _looks(rows: Sequence[Row]) -> dict[str, Any]:

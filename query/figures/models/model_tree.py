@@ -12,7 +12,7 @@ import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import metric_label
+from query.figures.drawing.labels import LEFT_OUT, metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
 from query.figures.drawing.questions import Row, ask_for_tree
 
@@ -71,7 +71,12 @@ def model_tree(
         _draw(nodes, leaves, encode_kinds(color, looks)),
         answer,
         f"Tree of {len(leaves)} models on {dataset}, by {metric_label(metric)}",
-        notes=[f"Without a place: {'; '.join(absent)}"] if absent else [],
+        notes=[
+            f"√JSD: square root of the Jensen-Shannon divergence of two models' "
+            f"{metric_label(metric)} profiles.",
+            *([LEFT_OUT] if models is None else []),
+            *([f"Without a place: {'; '.join(absent)}"] if absent else []),
+        ],
         models=[row["model"] for row in leaves],
     )
 

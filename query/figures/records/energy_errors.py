@@ -102,9 +102,18 @@ def energy_errors(
         alt.vconcat(*charts),
         answer,
         f"Energies on {dataset} against the {against}",
-        notes=["Lines: 95 % intervals.", *_source(first), *warnings],
+        notes=["Lines: 95 % intervals.", *_source(first), *_absorbed(answer.rows), *warnings],
         models=[row["model_id"] for row in models],
     )
+
+
+def _absorbed(rows: Sequence[Row]) -> list[str]:
+    """Return how many systems the model of the first rows lacks, and why."""
+    mine = [row for row in rows if row["model_id"] == rows[0]["model_id"]]
+    reasons = [row["absorbed"] for row in mine if row["absorbed"]]
+    if not reasons:
+        return []
+    return [f"{len(reasons)} of {len(mine)} systems are left out: {reasons[0]}."]
 
 
 def _source(row: Row) -> list[str]:

@@ -23,7 +23,7 @@ _MANY = 3000  # systems, from which on points are small
 _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
-_ANY_MODEL = "FROM models_on(?) WHERE kind IN ('model', 'descriptor') LIMIT 1"
+_MODELS = "SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
 _FACTS = ("system_id", "formula", "x", "y", "model_id")
 Ends = dict[str, list[float]]  # of an axis, by model
 
@@ -64,7 +64,8 @@ def system_map(
     Raises:
         NothingToDraw: If there is no map, or the color is not known for any system.
     """
-    if model is None and not connection.execute(_ANY_MODEL, [dataset]).fetchall():
+    ((every,),) = connection.execute(_MODELS, [dataset]).fetchall()
+    if model is None and not every:
         raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
     color = color or "n_atoms"
     answer = ask(
@@ -91,7 +92,10 @@ def system_map(
         _draw(rows, color, models),
         answer,
         f"{dataset} as {seen_by} sees it",
-        notes=[*_describe(rows, models), *([f"Rings: not known ({len(unknown)})."] * any(unknown))],
+        notes=[
+            *_describe(rows, models, every),
+            *([f"Rings: not known ({len(unknown)})."] * any(unknown)),
+        ],
         capital=False,
     )
 
@@ -101,7 +105,7 @@ def _find_unknown(rows: Sequence[Row], color: str) -> set[str]:
     return {row["system_id"] for row in rows if row[column] is None}
 
 
-def _describe(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
+def _describe(rows: Sequence[Row], models: Sequence[str], every: int) -> list[str]:
     counts = sorted({row["n"] for row in rows})
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     how = f"Principal components, n = {n}."
@@ -110,7 +114,8 @@ def _describe(rows: Sequence[Row], models: Sequence[str]) -> list[str]:
         how = f"{name}, k = {rows[0]['k']}, n = {n}; distances far apart mean little."
     if len(models) == 1:
         return [how]
-    return [how, f"{len(models)} models to choose from, each in a plane of its own."]
+    some = "" if len(models) >= every else f" of {every}"
+    return [how, f"{len(models)}{some} models to choose from, each in a plane of its own."]
 
 
 def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:

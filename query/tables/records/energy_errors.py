@@ -128,8 +128,8 @@ def _warning(fit: Composition, kept: NDArray[np.bool_]) -> str | None:
     if kept.size >= _FEW * fit.rank:
         return None
     return (
-        f"{kept.size} systems for {fit.rank} constants of the composition model: errors are too "
-        f"small, since the fit takes much of them; expected {_FEW * fit.rank} systems or more"
+        f"errors are too small, as the composition model fits {fit.rank} constants to "
+        f"{kept.size} systems and so takes much of them; {_FEW * fit.rank} systems would do"
     )
 
 

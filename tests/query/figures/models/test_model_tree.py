@@ -91,7 +91,8 @@ def test_unknown_training_is_not_none(own: Connection) -> None:
 
 def test_models_without_a_place_are_named(small: Connection) -> None:
     chart = model_tree(small, "crystals", models=["alpha-0", "alpha-1", "beta-0", "flat"])
-    (note,) = chart.to_dict()["usermeta"]["notes"]
+    scale, note = chart.to_dict()["usermeta"]["notes"]
+    assert "divergence of two models' CKNNA profiles" in scale
     assert note.startswith("Without a place: flat (every vector of flat is the same")
     assert "flat" not in [row["model"] for row in leaves_of(chart)]
 
