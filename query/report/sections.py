@@ -188,11 +188,12 @@ SECTIONS = (
         "Ridge regression from each model's frozen vectors to a label of the systems (logistic "
         "regression if the label has two values), judged on systems that it has not seen. R² is 0 "
         "for the mean label and 1 if all are right; an AUC of 0.5 is chance. The value means "
-        "nothing without the baselines below it and the untrained twin in the same row: what these "
-        "reach needs no training. Intervals are over systems of this dataset. Systems that are "
-        "nearly the same may lie in different folds here; `probe(…, groups := 'formula')` keeps "
-        "isomers and polymorphs together. A low value does not say that the vectors do not hold "
-        "the label, only that a linear function of them does not tell it from so many systems.",
+        "nothing without the baselines below it and the untrained twin in the same row: what "
+        "these reach needs no training. Intervals are over systems of this dataset. Systems "
+        "that are the same are in one fold, those that are only alike need not be; `probe(…, "
+        "groups := 'formula')` keeps isomers and polymorphs together, too. A low value does "
+        "not say that the vectors do not hold the label, only that a linear function of them does "
+        "not tell it from so many systems.",
         [Panel("probe", figures.probe, per_property)],
     ),
     Section(

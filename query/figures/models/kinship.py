@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ _WORDS = 16  # px from the top of a strip to the middle of its two lines of word
 _SPREAD = 0.52  # of a strip, how wide its points are spread
 _MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
-_LETTERS = 200  # of one reason, which may name many models
+_P = "p cannot be below"  # in a warning that tells how small p can be
 _SHOWN = 3  # names of training sets in a tooltip
 _TITLES = {
     "model_a": "model",
@@ -47,6 +46,8 @@ _MEANS = {
     "high": "to",
     "n_pairs": "pairs",
     "n_models": "models",
+    "warning": "note",
+    "reason": "and",
 }
 
 
@@ -93,10 +94,7 @@ def kinship(
         _draw(answer.rows, relations, title, kinds),
         answer,
         f"What explains {metric_label(metric)} on {dataset}",
-        notes=[
-            "Diamonds below the points: the mean of each relation, with its 95 % interval.",
-            *_notes(answer.rows),
-        ],
+        notes=_notes(answer.rows),
         models=[row[name] for row in pairs for name in ("model_a", "model_b")],
     )
 
@@ -138,14 +136,19 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Return what the test could not do, and which models were left out."""
-    words = [
-        f"{_LABELS.get(row['relation'], 'left out')}: {row[column]}"
-        for row in rows
-        for column in ("warning", "reason")
-        if row[column]
-    ]
-    return [textwrap.shorten(word, _LETTERS, placeholder=" …") for word in dict.fromkeys(words)]
+    """Return what diamonds are, what limits the test, and how many models were left out."""
+    means = [row for row in rows if row["mean"] is not None]
+    lacking = any(row["low"] is None for row in means)
+    some = ", where there are models enough for one" if lacking else ""
+    words = [f"Diamonds: the mean of each relation, with its 95 % interval{some}."]
+    limits = {part for row in means for part in (row["warning"] or "").split("; ") if _P in part}
+    words += [f"{limit[0].upper()}{limit[1:]}." for limit in sorted(limits)]
+    left_out = next((row["n_models"] for row in rows if row["relation"] not in _LABELS), 0)
+    if left_out:
+        words.append(
+            f"Left out: {left_out} models that are untrained, or of no known training data."
+        )
+    return words
 
 
 def _spread(rows: Sequence[Row]) -> list[Row]:

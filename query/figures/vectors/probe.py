@@ -11,7 +11,7 @@ import duckdb
 from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import property_label
+from query.figures.drawing.labels import method_label, property_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -112,7 +112,8 @@ def _draw(rows: Sequence[Row], kinds: Kinds) -> Any:
     known = [row for row in rows if row["value"] is not None]
     lows = [row["value"] if row["low"] is None else row["low"] for row in known]
     ends = (max(min([0.0, *lows]) - 0.02, _LOWEST), 1.02)
-    score = axis_of("shown", f"{_SCORES[first['score']]} ({first['method']})", ends, tickCount=6)
+    how = method_label(first["method"])
+    score = axis_of("shown", f"{_SCORES[first['score']]} ({how})", ends, tickCount=6)
     what = _WRONG if first["score"] == "auc" else f"mean absolute error ({first['unit']})"
     errors = [row["error"] for row in known]
     error = axis_of("error", what, (0.0, 1.08 * max(errors) or 1.0), tickCount=5)
@@ -153,8 +154,8 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     """Return what marks mean, how folds were made, and what weakens the numbers."""
     known = [row for row in rows if row["value"] is not None]
     found = [
-        f"Labels of {first['source']}; {first['folds']} folds, none of which splits one of "
-        f"{first['n_groups']} groups by {first['groups']}. Lines: 95 % intervals."
+        f"Labels of {first['source']}. {first['folds']} folds; systems of the same "
+        f"{first['groups']} are in one fold ({first['n_groups']} groups). Lines: 95 % intervals."
     ]
     if any(row["kind"] == "twin" for row in rows):
         found.append("Rings, a little lower: the untrained twin of the model.")
