@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,12 +12,15 @@ import duckdb
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
+from query.figures.drawing.labels import method_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _ROW = 18  # px per model
+_HEIGHT = 260  # px of the distributions, and of the rows if they are few
+_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # of the first, second, … model of a family
 _LEVEL = 0.05  # the p-value up to which a system counts as novel, as in the statement
 _TITLES = {
     "model_id": "model",
@@ -70,13 +74,14 @@ def novelty(
     found = {row["family"] for row in rows}
     looks = family_looks(connection, dataset)
     kinds = encode_kinds("family", {name: look for name, look in looks.items() if name in found})
-    how = known[0]["method"] + (f", k = {known[0]['k']}" if known[0]["k"] else "")
+    how = method_label(known[0]["method"]) + (f", k = {known[0]['k']}" if known[0]["k"] else "")
     return finish(
         _draw(rows, kinds, dataset, reference),
         answer,
         f"What of {dataset} is novel beside {reference} ({how})",
         notes=[
-            f"Dotted and dashed: systems like those of {reference}. Descriptors are shown, too.",
+            f"Dotted line and straight diagonal: systems like those of {reference}.",
+            "Untrained twins and controls are left out. Dashes tell models of one family apart.",
         ],
         models=[row["row_of"] for row in rows],
     )
@@ -90,7 +95,8 @@ def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> An
     left[-1] = left[-1].add_params(kinds.chosen)
     p = axis_of("p", f"p, by the systems of {reference}", (0, 1), tickCount=5)
     part = axis_of("share", f"share of {dataset} with at most this p", (0, 1), across=False)
-    lines = alt.Chart(inline(list(_steps(rows)), ("row_of", "family", *_LINES)))
+    lines = alt.Chart(inline(list(_steps(rows)), ("row_of", "family", "nth", *_LINES)))
+    dashes = alt.Scale(domain=list(range(len(_DASHES))), range=_DASHES)
     right = [
         diagonal(p, part, (0, 1)),
         lines.mark_line(interpolate="step-after", strokeWidth=1.5).encode(
@@ -98,20 +104,24 @@ def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> An
             y=part,
             color=kinds.color,
             detail=alt.Detail(field="row_of", type="nominal"),
+            strokeDash=alt.StrokeDash(field="nth", type="ordinal", scale=dashes, legend=None),
             opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.8),
             tooltip=tooltips(_LINES),
         ),
     ]
     return alt.hconcat(
-        layered(*left, width=280, height=alt.Step(_ROW)),
-        layered(*right, width=280, height=280),
+        layered(*left, width=280, height=max(_HEIGHT, _ROW * len(rows))),
+        layered(*right, width=280, height=_HEIGHT),
         spacing=36,
     )
 
 
 def _steps(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the points of each model's distribution, from p = 0."""
+    """Yield the points of each model's distribution, from p = 0, and its place in its family."""
+    known: Counter[str] = Counter()
     for row in rows:
         values = row["p_values"] or []
+        nth = known[row["family"]] % len(_DASHES)
+        known[row["family"]] += bool(values)
         for i, value in enumerate(values):
-            yield row | {"p": value, "share": i / (len(values) - 1)}
+            yield row | {"nth": nth, "p": value, "share": i / (len(values) - 1)}

@@ -30,6 +30,8 @@ def test_shares_and_steps_are_of_p_values(small: Connection) -> None:
     assert steps[0][1] == 0 and steps[-1] == (pytest.approx(p[-1], rel=1e-4), 1)
     for value, share in steps[1:]:
         assert (p <= value * (1 + 1e-4)).mean() >= share - 1e-9
+    patterns = {(r["family"], r["nth"]) for r in lines.rows}
+    assert len(patterns) == len({r["row_of"] for r in lines.rows})  # no two look the same
     assert overlapping(chart) == []
 
 
