@@ -127,7 +127,7 @@ def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:
         return []
     across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
     label = alt.Chart({"values": [{"on_b": up, "text": "chance"}]})
-    words = label.mark_text(style="soft", align="left", dx=4).encode(
+    words = label.mark_text(style="soft", align="right", dx=-4, dy=8).encode(
         x=alt.XValue("width"), y=y, text=alt.Text(field="text", type="nominal")
     )
     return [level(x, across), level(y, up), words]

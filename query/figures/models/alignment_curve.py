@@ -29,6 +29,7 @@ _MEANINGS = {
     ("lowest", True): "most alike",
 }
 _WIDTH, _HEIGHT = 340, 260  # px of a panel
+_CLOSE = 1.15  # times a tick, up to which there is no other tick
 _ALONG = {"n": "systems, n", "k": "neighbors, k"}
 _TITLES = {
     "line": "pair",
@@ -137,13 +138,7 @@ def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: in
         if row["value"] is not None
         for spread in [row["std"] or 0.0]
     ]
-    ticks = sorted({row[along] for row in rows})
-    x = alt.X(
-        f"{along}:Q",
-        title=f"{_ALONG[along]}{at}",
-        axis=alt.Axis(values=ticks, format="d", labelOverlap="greedy"),
-        scale=alt.Scale(type="log", domain=[ticks[0] / 1.1, ticks[-1] * 1.1], nice=False),
-    )
+    x = _across(rows, along, f"{_ALONG[along]}{at}")
     title = f"{metric_label(metric)} ({direction_label(metric)})"
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
     columns = [*_TITLES, "low", "high"]
@@ -168,6 +163,30 @@ def _panel(rows: Sequence[Row], along: str, kinds: Kinds, metric: str, place: in
         width=_WIDTH,
         height=_HEIGHT,
     )
+
+
+def _across(rows: Sequence[Row], along: str, title: str) -> alt.X:
+    """Return a logarithmic axis with a tick where there are values."""
+    ticks = _apart(sorted({row[along] for row in rows}))
+    return alt.X(
+        f"{along}:Q",
+        title=title,
+        axis=alt.Axis(values=ticks, format="d", labelOverlap="greedy"),
+        scale=alt.Scale(
+            type="log",
+            domain=[ticks[0] / 1.1, max(row[along] for row in rows) * 1.1],
+            nice=False,
+        ),
+    )
+
+
+def _apart(values: Sequence[int]) -> list[int]:
+    """Return values of which each is well above the one before."""
+    found = [values[0]]
+    for value in values:
+        if value > _CLOSE * found[-1]:
+            found.append(value)
+    return found
 
 
 def _name(row: Row, metric: Metric) -> str:

@@ -19,7 +19,7 @@ from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missi
 _LEAST = 3  # models, below which there is no correlation
 _FEW = 5  # models, below which a correlation says nothing
 _COMPLAINTS = ("no score", "no model with a score", "no labels of")
-_WIDTH, _HEIGHT = 360, 300  # px of a panel
+_WIDTH, _HEIGHT = 360, 260  # px of a panel
 _ROOM = 0.12  # of the span of the values, beyond them
 _TITLES = {
     "model_id": "model",
@@ -98,6 +98,7 @@ def convergence(
         panels = [
             _panel(answer.rows, group, relation, 2 * place + side, kinds)
             for side, relation in enumerate(_PANELS)
+            if len(_drawn(answer.rows, group, relation)) >= _LEAST
         ]
         lines.append(alt.hconcat(*panels).resolve_scale(x="shared", y="shared"))
     return finish(
@@ -107,6 +108,16 @@ def convergence(
         notes=_notes(answer.rows, groups),
         models=[row["model_id"] for row in answer.rows],
     )
+
+
+def _drawn(rows: Sequence[Row], group: tuple[str, str], relation: str) -> list[Row]:
+    return [
+        row
+        for row in rows
+        if (row["test_set"], row["unit"]) == group
+        and row["relation"] == relation
+        and row["value"] is not None
+    ]
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -124,13 +135,14 @@ def _panel(
 ) -> Any:
     """Draw one point per model of a test set, with its name, and the rank correlation."""
     test_set, unit = group
+    where = [] if test_set == every[0]["dataset"] else [f"on {test_set}"]
     of_group = [row for row in every if (row["test_set"], row["unit"]) == group]
     shown = [row for row in of_group if row["value"] is not None]
     mine = [row for row in of_group if row["relation"] == relation]
-    rows = [row for row in mine if row["value"] is not None]
+    rows = _drawn(every, group, relation)
     unit = "" if unit == "1" else f" ({unit})"
     ends = [_ends([row[column] for row in shown]) for column in ("score_value", "value")]
-    x = axis_of("score_value", [f"{score_label(every[0]['score'])}{unit}", test_set], ends[0])
+    x = axis_of("score_value", [f"{score_label(every[0]['score'])}{unit}", *where], ends[0])
     title = f"{metric_label(every[0]['metric'])} with {every[0]['reference']}"
     y = axis_of("value", f"{title} ({sample_label(every)})", ends[1], across=False)
     points = alt.Chart(inline(rows, [*_TITLES, "family"])).mark_point(filled=True, size=80)
@@ -181,5 +193,10 @@ def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:
         {f"{row['model_id']} ({row['reason']})" for row in every if row["value"] is None}
     )
     words = [f"Fewer than three models: {'; '.join(few)}"] if few else []
+    for group in groups:
+        n = len(_drawn(rows, group, "cross-family"))
+        if n < _LEAST:
+            reference = rows[0]["reference"]
+            words.append(f"Without the family of {reference}, only {n} models: not drawn.")
     words += [f"Not drawn: {'; '.join(absent)}"] if absent else []
     return words

@@ -63,7 +63,7 @@ def test_a_point_is_a_model(scored: Connection) -> None:
         assert f"rank correlation {found:.2f}" in words
         assert ("too few to conclude" in words) == (len(models) < 5)
     assert {"all models", "without its own family", "Fewer than three models: elsewhere"} <= texts
-    assert "energy, mean absolute error (meV) held out" in texts
+    assert "energy, mean absolute error (meV) on held out" in texts
     assert overlapping(chart) == []
 
 
@@ -73,17 +73,17 @@ def test_the_best_model_is_the_reference(scored: Connection) -> None:
     assert chart.to_dict()["usermeta"]["title"] == "Alignment with beta-2 on crystals"
 
 
-def test_if_all_are_of_one_family_the_other_panel_is_empty(scored: Connection) -> None:
+def test_if_all_are_of_one_family_there_is_no_other_panel(scored: Connection) -> None:
     scored.execute("DELETE FROM scores WHERE starts_with(model_id, 'beta')")
     scored.execute(
         "INSERT INTO scores "
         "VALUES ('alpha-0@untrained', 'energy_mae', 9, 'meV', 'held out', 'paper')"
     )
     chart = convergence(scored, "crystals", "energy_mae", reference="alpha-0", test_set="held out")
-    everyone, others = layers(chart, "point")
-    assert (len(everyone.rows), others.rows) == (3, [])
-    words = "0 models: no rank correlation (three are needed)"
-    assert words in [row.get("text") for layer in layers(chart, "text") for row in layer.rows]
+    (everyone,) = layers(chart, "point")
+    assert len(everyone.rows) == 3
+    notes = chart.to_dict()["usermeta"]["notes"]
+    assert "Without the family of alpha-0, only 0 models: not drawn." in notes
 
 
 def test_a_message_names_what_is_missing(scored: Connection) -> None:
