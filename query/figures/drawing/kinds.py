@@ -26,13 +26,16 @@ class Kinds:
     chosen: alt.Parameter
 
 
-def encode_kinds(column: str, looks: Mapping[str, Look], title: str | None = None) -> Kinds:
+def encode_kinds(
+    column: str, looks: Mapping[str, Look], title: str | None = None, *, legend: bool = True
+) -> Kinds:
     """Make the encodings of a column of kinds.
 
     Args:
         column: The column that says of which kind a mark is.
         looks: The look of each kind, in the legend's order.
         title: The legend's title; None is the column's name.
+        legend: Whether there is a legend.
 
     Returns:
         The encodings.
@@ -47,8 +50,14 @@ def encode_kinds(column: str, looks: Mapping[str, Look], title: str | None = Non
             type="nominal",
             scale=colors,
             title=title,
-            legend=alt.Legend(symbolOpacity=1),
+            legend=alt.Legend(symbolOpacity=1) if legend else None,
         ),
-        alt.Shape(field=column, type="nominal", scale=shapes, title=title),
+        alt.Shape(
+            field=column,
+            type="nominal",
+            scale=shapes,
+            title=title,
+            **({} if legend else {"legend": None}),
+        ),
         alt.selection_point(name=f"chosen_{column}", fields=[column], bind="legend"),
     )

@@ -30,7 +30,7 @@ _ANSWERS = {
 _TITLES = {
     "model_id": "model",
     "family": "family",
-    "answer": "trained on it",
+    "answer": "exposure",
     "training_set": "by",
     "reason": "because",
     "source": "source",
@@ -62,7 +62,7 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
     return finish(
         _draw(rows),
         answer,
-        f"What models may have seen of {dataset} in training",
+        f"Exposure of models to {dataset} in training",
         notes=["By the names of training sets; no system was compared with another."],
         models=[row["row_of"] for row in rows],
     )
@@ -72,7 +72,7 @@ def _draw(rows: Sequence[Row]) -> Any:
     """Draw marks in a column per answer that some model has, and names of sets on the right."""
     found = {row["answer"] for row in rows}
     looks = {words: look for words, look in _ANSWERS.values() if words in found}
-    kinds = encode_kinds("answer", looks, "trained on it")
+    kinds = encode_kinds("answer", looks, legend=False)  # the columns say the same
     x = alt.X(
         field="answer",
         type="nominal",
@@ -82,7 +82,7 @@ def _draw(rows: Sequence[Row]) -> Any:
         axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False, labelLimit=_COLUMN),
     )
     y = row_axis([row["row_of"] for row in rows])
-    opacity = fade_unless(picked("row_of"), kinds.chosen)
+    opacity = fade_unless(picked("row_of"))
     data = inline(rows, ("row_of", *_TITLES))
     marks = alt.Chart(data).mark_point(filled=True, size=80)
     named = [
@@ -105,7 +105,7 @@ def _draw(rows: Sequence[Row]) -> Any:
             shape=kinds.shape,
             opacity=opacity,
             tooltip=tooltips(_TITLES),
-        ).add_params(kinds.chosen),
+        ),
         width=_COLUMN * len(looks),
         height=alt.Step(_ROW),
     )
