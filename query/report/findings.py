@@ -95,7 +95,8 @@ def _control_alignment(rows: Rows) -> Iterator[str]:
     # If a check fails, `failed_controls` warns about it.
     if rows and all(row["holds"] for row in rows):
         metrics = len({row["metric"] for row in rows})
-        yield f"All {len(rows)} checks hold: {len(rows) // metrics} controls, {metrics} metrics."
+        of = plural(len(rows) // metrics, "control"), plural(metrics, "metric")
+        yield f"All {len(rows)} checks hold: {', '.join(of)}."
 
 
 def _alignment_matrix(rows: Rows) -> Iterator[str]:
@@ -154,20 +155,14 @@ def _verdict(row: Row) -> str:
 
 
 def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
+    defined = [row for row in rows if None not in (row["on_a"], row["on_b"])]
     for metric in dict.fromkeys(row["metric"] for row in rows):
-        pairs = [
-            row
-            for row in rows
-            if row["metric"] == metric and None not in (row["on_a"], row["on_b"])
-        ]
+        pairs = [row for row in defined if row["metric"] == metric]
         if pairs:
-            first, second = (
-                format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")
-            )
-            yield (
-                f"The mean {metric_label(metric)} of {plural(len(pairs), 'pair')} is {first} on "
-                f"the first of these datasets and {second} on the second."
-            )
+            means = [format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
+            where = f"{means[0]} on {pairs[0]['dataset_a']} and {means[1]} on"
+            of = f"{metric_label(metric)} of {plural(len(pairs), 'pair')}"
+            yield f"The mean {of} is {where} {pairs[0]['dataset_b']}."
 
 
 def _dimensions(rows: Rows) -> Iterator[str]:
@@ -207,12 +202,13 @@ def _training_effect(rows: Rows) -> Iterator[str]:
     found = [r for r in rows if r["gained"] is not None and r["family_a"] != r["family_b"]]
     if found:
         spread = [row["gained_low"] for row in found]
-        least = [
-            row["gained"] if low is None else low for row, low in zip(found, spread, strict=True)
-        ]
-        more = f"{sum(value > 0 for value in least)} of {len(found)} cross-family pairs"
+        count = sum(
+            (r["gained"] if r["gained_low"] is None else r["gained_low"]) > 0 for r in found
+        )
+        more = f"{count} {'is' if count == 1 else 'are'} more alike"
         twins = "these twins" if spread == [None] * len(found) else "any of these twins"
-        yield f"{more} that have untrained twins are more alike than {twins}."
+        every = plural(len(found), "cross-family pair")
+        yield f"Of {every} with untrained twins, {more} than {twins}."
 
 
 def _energy_errors(rows: Rows) -> Iterator[str]:
@@ -223,7 +219,9 @@ def _energy_errors(rows: Rows) -> Iterator[str]:
     best = min(by_model.values(), key=lambda row: float(row["mae_per_atom"]))
     low, high = best["low_per_atom"], best["high_per_atom"]
     interval = "" if low is None else f" (95 % interval {_range(low, high)})"
-    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {best['n']}"
+    n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
+    of = f" of {every} systems" if every > n else ""
+    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n}{of}"
     if best["compared_with"] == "labels":
         label = f"{property_label(best['property'])} of {best['source']}"
         yield (

@@ -56,7 +56,7 @@ SELECT a.metric, l.model_id AS model_a, r.model_id AS model_b, l.family AS famil
        r.family AS family_b, a.value AS on_a, b.value AS on_b, a.calibrated AS calibrated_a,
        b.calibrated AS calibrated_b, a.p_value AS p_value_a, b.p_value AS p_value_b,
        a.null_mean AS null_mean_a, b.null_mean AS null_mean_b, a.n AS n_a, b.n AS n_b, a.k,
-       a.estimator,
+       a.estimator, getvariable('dataset_a') AS dataset_a, getvariable('dataset_b') AS dataset_b,
        CASE WHEN a.metric IS NULL
             THEN 'one of the two sees less than half of the systems that others see'
             ELSE coalesce(a.reason, b.reason) END AS reason

@@ -154,7 +154,7 @@ def test_controls_hold_or_are_a_warning() -> None:
         {"control": control, "metric": "cka", "holds": True} for control in ("rotated", "shuffled")
     ]
     assert sentences(drawn("control_alignment", rows)) == {
-        "crystals": ["All 2 checks hold: 2 controls, 1 metrics."]
+        "crystals": ["All 2 checks hold: 2 controls, 1 metric."]
     }
     assert failed_controls([drawn("control_alignment", rows)]) == []
     rows[1]["holds"] = False
@@ -166,6 +166,14 @@ def test_controls_hold_or_are_a_warning() -> None:
     ]
 
 
+def test_two_datasets_are_named() -> None:
+    names = {"dataset_a": "crystals", "dataset_b": "molecules", "metric": "cka"}
+    rows = [{**names, "on_a": 0.2, "on_b": 0.4}, {**names, "on_a": 0.3, "on_b": 0.6}]
+    rows.append({**names, "on_a": None, "on_b": 0.9})
+    (sentence,) = sentences(drawn("alignment_across_datasets", rows))["crystals"]
+    assert sentence == "The mean CKA of 2 pairs is 0.25 on crystals and 0.5 on molecules."
+
+
 def test_unknown_values_are_in_no_sentence() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None, "gained_low": None}
     assert sentences(drawn("training_effect", [empty])) == {}
@@ -173,7 +181,7 @@ def test_unknown_values_are_in_no_sentence() -> None:
         drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])
     ) == {
         "crystals": [
-            "1 of 2 cross-family pairs that have untrained twins are more alike than these twins."
+            "Of 2 cross-family pairs with untrained twins, 1 is more alike than these twins."
         ]
     }
 
@@ -183,7 +191,7 @@ def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
     rows = [pair, {**pair, "gained_low": 0.05}, {**pair, "gained_low": None}]
     assert sentences(drawn("training_effect", rows)) == {
         "crystals": [
-            "2 of 3 cross-family pairs that have untrained twins are more alike than any of these "
+            "Of 3 cross-family pairs with untrained twins, 2 are more alike than any of these "
             "twins."
         ]
     }
