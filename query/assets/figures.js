@@ -2,7 +2,8 @@
 // Figures are drawn by Vega-Embed, as wide as there is room, in the colors of the page. Beside a
 // map is the structure of the system under the cursor, or of the one that is chosen by name.
 const configs = "CONFIGS"; // of Vega-Lite: light and dark
-const MOST = 1.7; // how much wider than its natural size a panel may become
+const MOST = 2.4; // how much wider than its natural size a panel may become
+const TALLEST = 0.8; // of the window, how high a square panel may become
 const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
 const SMALLEST = 150; // px to which a panel shrinks
 const LINE = 12; // px from a name that is written upright to the next
@@ -50,11 +51,23 @@ function names(panel) {
   return Math.max(panel.encoding?.x?.sort?.length ?? 0, ...(panel.layer ?? []).map(names));
 }
 
+/** Return whether a panel is as wide as it is high. */
+function isSquare({ width, height }) {
+  return typeof height === "number" && Math.abs(width - height) < 2;
+}
+
+/** Return how much wider panels may become, so that one sees all of a square one at once. */
+function most(spec) {
+  const high = TALLEST * innerHeight;
+  const squares = panels(spec).filter(isSquare);
+  return Math.min(MOST, ...squares.map(({ height }) => Math.max(1, high / height)));
+}
+
 /** Make panels wider or narrower; those that are square stay so. */
 function scale(spec, factor) {
   for (const panel of panels(spec)) {
     if (typeof panel.width !== "number") continue;
-    const square = typeof panel.height === "number" && Math.abs(panel.width - panel.height) < 2;
+    const square = isSquare(panel);
     const least = Math.max(SMALLEST, LINE * names(panel)); // where names do not cover each other
     panel.width = Math.max(Math.round(panel.width * factor), Math.min(panel.width, least));
     if (square) panel.height = panel.width;
@@ -65,6 +78,7 @@ function scale(spec, factor) {
 function wrap(spec, width = spec.width) {
   const lines = [spec.encoding?.x?.title ?? []].flat();
   const letters = Math.floor(width / LETTER);
+  for (const [i, line] of lines.entries()) lines[i] = line.replaceAll(" = ", "\u00a0=\u00a0");
   if (width && lines.some((line) => line.length > letters)) {
     const part = new RegExp(`.{1,${letters}}(?= |$)|\\S+`, "g");
     spec.encoding.x.title = lines.flatMap((line) => line.match(part)).map((line) => line.trim());
@@ -113,10 +127,11 @@ async function fill(place, spec) {
     await again();
   }
   let grown = 1;
+  const largest = most(spec);
   for (let pass = 0; pass < 3; pass += 1) { // titles that are broken leave more room
     const [plots, whole] = [across(spec), width()];
     const wished = (room - (whole - plots)) / plots;
-    const factor = Math.max(LEAST, Math.min(MOST, grown * wished)) / grown;
+    const factor = Math.max(LEAST, Math.min(largest, grown * wished)) / grown;
     if (plots === 0 || factor === 1 || (factor > 0.98 && factor <= 1.02 && whole <= room)) break;
     grown *= factor;
     scale(spec, factor);
@@ -125,6 +140,7 @@ async function fill(place, spec) {
   }
   if (width() > room) await again(1);
   place.classList.toggle("wider", width() > room);
+  place.style.setProperty("--drawn", `${width()}px`); // the menu stands there
   place.tabIndex = width() > room ? 0 : -1; // so that it can be moved by keys
   // A layer without rows is no picture that lacks a description.
   for (const layer of place.querySelectorAll("g[role=graphics-symbol]:empty")) {
@@ -171,7 +187,9 @@ async function showSystems(place, made) {
     if (row.system_id) names.add(row.system_id);
   }
   const sorted = [...names].sort();
-  choice.replaceChildren(...sorted.map((name) => new Option(name)));
+  // All are of one dataset, which the title names.
+  choice.replaceChildren(
+    ...sorted.map((name) => new Option(name.slice(name.indexOf("/") + 1), name)));
   const show = (name, mark) => {
     lastSystem = name;
     choice.value = name;
