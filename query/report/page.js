@@ -90,6 +90,13 @@ for (const panel of document.querySelectorAll(".panel")) {
     input.addEventListener("change", () => choose(panel, input.dataset.switch, input.value));
   }
 }
+/** Mark the tables that are wider than there is room, so that one knows to move them. */
+function markTables() {
+  for (const table of document.querySelectorAll(".table")) {
+    table.classList.toggle("wider", table.scrollWidth > table.clientWidth);
+  }
+}
+markTables();
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }
@@ -97,5 +104,5 @@ pick?.addEventListener("change", () => {
   for (const { made } of drawn.values()) if (made) show(made);
 });
 dark.addEventListener("change", () => redraw(true));
-addEventListener("resize", () => redraw(false));
+addEventListener("resize", () => { redraw(false); markTables(); });
 addEventListener("beforeprint", () => document.querySelectorAll(".view:not([hidden])").forEach((view) => draw(view)));

@@ -17,7 +17,8 @@ from query.assets import structure_html
 from query.figures.drawing.labels import choice_label
 from query.report.findings import Finding
 from query.report.html_table import html_table
-from query.report.views import DrawnSection, Image, View
+from query.report.navigation import contents_html, picker_html
+from query.report.views import FAILED, DrawnSection, Image, View
 from query.statements import Answer
 
 _FOLDER = Path(__file__).parent
@@ -25,7 +26,8 @@ _STYLE = assets.STYLE + (_FOLDER / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
 # What marks a page as a report: only such a page is ever replaced.
 GENERATOR = '<meta name="generator" content="matterzoo">'
-_MODELS = ("model_a", "model_b", "row_of", "model")  # columns that hold names of models
+_COPY = '<button type="button" class="copy">copy</button>'
+_COMMAND = re.compile(r"(.*?)(?:[:;,]? (matterzoo .*))?", re.DOTALL)  # at the end of a reason
 _PROVENANCE = ("provenance", "Where does all this come from?")
 
 
@@ -110,7 +112,8 @@ def render_page(page: Page) -> str:
 <header>
 <h1>{escape(page.title)}</h1>
 <p class="facts">{escape(page.facts)}</p>
-{_warnings(page.warnings)}{_findings(page.findings)}{_contents(page.sections)}{_picker(page)}
+{_warnings(page.warnings)}{_findings(page.findings)}
+{contents_html(page.sections, _PROVENANCE)}{_picker(page)}
 </header>
 <main>
 {sections}{_provenance(page.tables, page.versions)}
@@ -145,37 +148,24 @@ def _finding(finding: Finding) -> str:
     return f"<li>{escape(finding.text)} {link}</li>"
 
 
-def _contents(sections: Iterable[DrawnSection]) -> str:
-    entries = [(drawn.section.name, drawn.section.question) for drawn in sections] + [_PROVENANCE]
-    lines = "".join(
-        f'<li><a href="#{name}">{escape(question)}</a></li>' for name, question in entries
-    )
-    return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>'
-
-
 def _picker(page: Page) -> str:
-    """Return a choice of one model that all figures pick out, if they have any."""
-    names = {
-        name
-        for drawn in page.sections
-        for _, answer in drawn.answers()
-        for column in _MODELS
-        if column in answer.table.column_names
-        for name in answer.table.column(column).to_pylist()
-        if name
+    kinds = {
+        row["model_id"]: row["kind"]
+        for table in page.tables
+        if table.name == "provenance_models"
+        for row in table.answer.rows
     }
-    if not names:
-        return ""
-    options = "".join(f"<option>{escape(name)}</option>" for name in sorted(names))
-    return (
-        '<p class="picker"><label for="pick">Pick out a model in all figures</label> '
-        f'<select id="pick" autocomplete="off"><option value="">all models</option>{options}'
-        "</select></p>"
-    )
+    return picker_html(page.sections, kinds)
 
 
 def _section(drawn: DrawnSection) -> str:
-    section = drawn.section
+    section, lacking = drawn.section, drawn.lacking
+    if lacking is not None and not lacking.startswith(FAILED):
+        return (
+            f'<section id="{section.name}" class="empty">\n<h2>{escape(section.question)}</h2>\n'
+            f'<div class="panel">{_nothing(lacking)}</div>\n<details><summary>What it would show'
+            f'</summary><p class="reading">{_with_code(section.reading)}</p></details></section>\n'
+        )
     panels = "".join(_panel(views) for views in drawn.panels)
     return (
         f'<section id="{section.name}">\n<h2>{escape(section.question)}</h2>\n'
@@ -197,7 +187,10 @@ def _panel(views: Sequence[View]) -> str:
 
 
 def _nothing(reason: str) -> str:
-    return f'<p class="nothing">Nothing to draw: {escape(reason)}</p>'
+    """Return a reason, and the command that it ends with as text to copy."""
+    why, command = _COMMAND.fullmatch(reason).groups()  # type: ignore[union-attr]  # fits all
+    paste = f'{_COPY}<pre tabindex="0">{escape(command)}</pre>' if command else ""
+    return f'<div class="nothing"><p>Nothing to draw: {escape(why)}.</p>{paste}</div>'
 
 
 def _switches(views: Sequence[View], first: View) -> str:
@@ -271,8 +264,7 @@ def _links(name: str, answer: Answer, forms: Sequence[str]) -> str:
     links = "".join(f'<a href="figures/{escape(name)}.{form}">{form.upper()}</a>' for form in forms)
     return (
         f'<div class="links">{links}<details><summary>SQL</summary>'
-        '<button type="button" class="copy">copy</button>'
-        f'<pre tabindex="0">{escape(answer.sql)}</pre>'
+        f'{_COPY}<pre tabindex="0">{escape(answer.sql)}</pre>'
         f'<a href="figures/{escape(name)}.sql">{escape(name)}.sql</a></details></div>'
     )
 

@@ -120,6 +120,14 @@ class DrawnSection:
     section: Section
     panels: list[list[View]] = field(default_factory=list)
 
+    @property
+    def lacking(self) -> str | None:
+        """Why there is no figure, as of the first that there could be; None if there is one."""
+        views = [view for some in self.panels for view in some]
+        if not views or any(view.image is not None for view in views):
+            return None
+        return views[0].reason
+
     def answers(self) -> Iterator[tuple[Version, Answer]]:
         """Yield the version and the answer of each view that has a figure."""
         for views in self.panels:

@@ -107,7 +107,8 @@ def test_a_section_names_what_it_lacks(store_path: Path, tmp_path: Path) -> None
     with query.connect(store_path) as connection:
         page = report(connection, ["crystals"], tmp_path, TWO)
     text = page.read_text(encoding="utf-8")
-    assert "Nothing to draw: two datasets are needed: matterzoo report crystals,…" in text
+    assert "Nothing to draw: two datasets are needed.</p>" in text
+    assert ">matterzoo report crystals,…</pre>" in text  # to be copied
 
 
 def test_a_section_opens_on_what_can_be_drawn(store_path: Path, tmp_path: Path) -> None:

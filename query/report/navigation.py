@@ -1,0 +1,71 @@
+"""What leads a reader through the page: its contents, and the choice of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from query.report.views import FAILED, DrawnSection
+
+_COLUMNS = ("model_a", "model_b", "row_of", "model")  # that hold names of models
+_BASELINES = "baselines"  # names in these columns that are of no model
+_GROUPS = {
+    "model": "trained models",
+    "descriptor": "descriptors",
+    "twin": "untrained twins",
+    "control": "controls",
+    _BASELINES: _BASELINES,
+}
+
+
+def contents_html(sections: Iterable[DrawnSection], last: tuple[str, str]) -> str:
+    """Return links to the sections, with a mark at those that have no figure.
+
+    Args:
+        sections: The sections.
+        last: The name and the title of what comes after them.
+    """
+    lines = [_entry(one.section.name, one.section.question, one.lacking) for one in sections]
+    return f'<nav aria-label="Contents"><ol>{"".join(lines)}{_entry(*last, None)}</ol></nav>'
+
+
+def _entry(name: str, question: str, lacking: str | None) -> str:
+    link = f'<a href="#{name}">{escape(question)}</a>'
+    if lacking is None:
+        return f"<li>{link}</li>"
+    state = "failed" if lacking.startswith(FAILED) else "no data yet"
+    return f'<li class="empty">{link} <small>{state}</small></li>'
+
+
+def picker_html(sections: Iterable[DrawnSection], kinds: Mapping[str, str]) -> str:
+    """Return a choice of one model that all figures pick out, or nothing if they have none.
+
+    Args:
+        sections: The sections.
+        kinds: The kind of each model: "model", "descriptor", "twin" or "control".
+    """
+    names = {
+        name
+        for one in sections
+        for _, answer in one.answers()
+        for column in _COLUMNS
+        if column in answer.table.column_names
+        for name in answer.table.column(column).to_pylist()
+        if name
+    }
+    if not names:
+        return ""
+    by_kind: dict[str, list[str]] = {kind: [] for kind in _GROUPS}
+    for name in sorted(names):
+        by_kind[kinds.get(name, _BASELINES)].append(name)
+    groups = "".join(_group(_GROUPS[kind], found) for kind, found in by_kind.items() if found)
+    return (
+        '<p class="picker"><label for="pick">Pick out a model in all figures</label> '
+        f'<select id="pick" autocomplete="off"><option value="">all models</option>{groups}'
+        "</select></p>"
+    )
+
+
+def _group(title: str, names: Sequence[str]) -> str:
+    options = "".join(f"<option>{escape(name)}</option>" for name in names)
+    return f'<optgroup label="{title}">{options}</optgroup>'

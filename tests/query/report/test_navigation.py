@@ -1,0 +1,45 @@
+"""The contents mark what has no figure; models to pick from stand in groups."""
+
+from __future__ import annotations
+
+import re
+
+from query.report.navigation import contents_html, picker_html
+from query.report.views import FAILED, DrawnSection, Section, Version, View
+from tests.query.report.test_findings import drawn
+
+
+def without(reason: str) -> DrawnSection:
+    """A section with two versions, neither of which can be drawn."""
+    views = [View("x", Version({}, {}), None, reason) for _ in range(2)]
+    return DrawnSection(Section("x", "Why?", "", []), [views])
+
+
+def test_the_contents_mark_what_has_no_figure() -> None:
+    sections = [drawn("exposure", [{"row_of": "m"}]), without("no models"), without(f"{FAILED}: 0")]
+    lines = re.findall(r"<li.*?</li>", contents_html(sections, ("last", "Where?")))
+    marks = [re.findall(r"<small>(.*?)</small>", line) for line in lines]
+    assert marks == [[], ["no data yet"], ["failed"], []]
+    assert [re.findall('href="(.*?)"', line) for line in lines] == [
+        ["#exposure"],
+        ["#x"],
+        ["#x"],
+        ["#last"],
+    ]
+
+
+def test_models_to_pick_from_are_in_groups() -> None:
+    names = ["z", "a", "a@untrained", "rotated", "soap", "mean label"]
+    kinds = {"a": "model", "z": "model", "a@untrained": "twin", "rotated": "control"}
+    html = picker_html(
+        [drawn("probe", [{"row_of": name} for name in names])], {**kinds, "soap": "descriptor"}
+    )
+    groups = re.findall(r'<optgroup label="(.*?)">(.*?)</optgroup>', html)
+    assert {title: re.findall("<option>(.*?)</option>", inside) for title, inside in groups} == {
+        "trained models": ["a", "z"],
+        "descriptors": ["soap"],
+        "untrained twins": ["a@untrained"],
+        "controls": ["rotated"],
+        "baselines": ["mean label"],
+    }
+    assert picker_html([drawn("exposure", [{"value": 1}])], kinds) == ""
