@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MatterzooError
-from zoo.imports import WITHOUT_PANDAS, leave_out
+from zoo.imports import import_little
 from zoo.variables import NO_SPINNING
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)
     os.environ |= NO_SPINNING | dict(os.environ)
     if arguments is None:  # the process has no other purpose
-        leave_out("pandas", WITHOUT_PANDAS)
+        import_little()
     try:
         from zoo.command_line import run
 

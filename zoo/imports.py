@@ -1,7 +1,8 @@
-"""Leave out a package that others import for a look at our values, and that takes long to import.
+"""Leave out of a command what packages import for nothing that it does, and what takes long.
 
 Before DuckDB binds a parameter it looks whether the value is one of pandas, and so does pyarrow
 before it makes an array of a list. For that both import pandas, half a second of every command.
+Others import modules of which a command needs nothing but that they are there; see `STAND_INS`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,30 @@ import sys
 from collections.abc import Collection, Sequence
 from importlib.abc import MetaPathFinder
 from types import FrameType, ModuleType
+from typing import Any
 
 OURS = ("matterzoo", "zoo", "schemas", "ingest", "query")  # the top-level modules of the project
 # scikit-learn would import it too, to know its tables, which we never give it.
 WITHOUT_PANDAS = (*OURS, "sklearn")
+
+# By module, what is imported of it, and never used. UMAP is given the nearest neighbors, while
+# pynndescent, which would search them, compiles for 25 s at its first import.
+STAND_INS: dict[str, dict[str, Any]] = {
+    "pynndescent": {"NNDescent": type("NNDescent", (), {})},
+    "pynndescent.distances": {"named_distances": {}},
+    "pynndescent.sparse": {"sparse_named_distances": {}},
+}
+
+
+def import_little() -> None:
+    """Spare a process what it imports for nothing.
+
+    This is for the process of a command alone, in which no one else imports anything.
+    """
+    leave_out("pandas", WITHOUT_PANDAS)
+    for name in STAND_INS.keys() - sys.modules.keys():
+        sys.modules[name] = ModuleType(name, "It stands in for a module: see zoo/imports.py.")
+        vars(sys.modules[name]).update(STAND_INS[name])
 
 
 class _LeftOut(MetaPathFinder):

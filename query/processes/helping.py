@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from zoo.imports import WITHOUT_PANDAS, leave_out
+from zoo.imports import import_little
 
 ENDING = 5.0  # s that a process may take to remove its temporary files
 
@@ -52,7 +52,7 @@ def help_out(pipe: Connection, modules: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
     # Bars of several processes would write over one another; what fails is told through the pipe.
     sys.stderr = sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    leave_out("pandas", WITHOUT_PANDAS)
+    import_little()
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
         for module in modules:

@@ -36,3 +36,23 @@ def test_what_is_asked_for_inside_of_a_package_goes_without_pandas() -> None:
         "tests.query [([1], 'b')] True",
         "queries [([1], 'b')] True",
     ]
+
+
+STOOD_IN = """
+import sys
+from zoo.imports import import_little
+
+import_little()
+import numpy as np
+from query.tables.shared.planes import umap_plane
+
+plane = umap_plane(np.random.default_rng(0).normal(size=(20, 3)), 5, seed=0)
+print(np.isfinite(plane).all(), plane.shape)
+print([name for name in ("pandas", "pynndescent.utils") if name in sys.modules])
+"""
+
+
+def test_a_command_draws_by_umap_without_what_it_never_needs() -> None:
+    command = [sys.executable, "-c", STOOD_IN]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines() == ["True (20, 2)", "[]"]
