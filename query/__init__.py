@@ -45,12 +45,12 @@ def connect(
 
     path = default_store() if path is None else path
     connection = store.connect(path, read_only=read_only)
+    connection.execute("SET threads = 1")  # with more, the functions take twice as long to make
     _report_damage(connection, path)
     if functions:
         from query.sql.registration import register as register_functions
 
         register_functions(connection)
-    connection.execute("SET threads = 1")
     return connection
 
 

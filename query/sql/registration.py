@@ -67,8 +67,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
         # They are made in one order, so behind one that is missing, all are.
         for name in itertools.dropwhile(functools.partial(_is_known, connection), _functions()):
             _create(connection, name, _functions()[name])
-    for statement in macros():
-        connection.execute(statement)
+    connection.execute(";\n".join(macros()))  # one by one, they take a sixth longer
     return connection
 
 
