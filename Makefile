@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report site serve test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
-    matrix nearest lock check status cancel test-cluster test-containers test-families test-gpu lint host-lock package
+    matrix nearest lock check status cancel test-cluster test-containers test-families test-gpu suite lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -146,7 +146,10 @@ site: install  ## a page per model, pair and dataset of DATASET=a,b, for any web
 serve: install  ## a SQL prompt on the store as a page in the browser, read-only [ADDRESS= PORT= PAGES=report]
 	@$(MATTERZOO) serve $(call flag,ADDRESS,address) $(call flag,PORT,port) $(call flag,PAGES,pages)
 
-test: demo-envs lint  ## everything that needs no GPU, network or container engine
+test: demo-envs  ## everything that needs no GPU, network or container engine
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+suite: install  # the tests of `make test`, beside which mypy takes the time that they leave
 	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
 	    -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
