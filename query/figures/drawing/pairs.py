@@ -108,17 +108,19 @@ def count_undefined(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     """Return small print on pairs without a value: how many, and the most frequent reason.
 
     Args:
-        rows: One row per pair of models, with reason.
+        rows: One row per pair of models, or several as of metrics or datasets, with reason.
         columns: The columns of which none may be NULL.
 
     Returns:
         A sentence, or none.
     """
-    reasons = [row["reason"] for row in rows if any(row[column] is None for column in columns)]
-    if not reasons:
+    undefined = [row for row in rows if any(row[column] is None for column in columns)]
+    if not undefined:
         return []
+    reasons = [row["reason"] for row in undefined]
     most = max(sorted(set(reasons)), key=reasons.count)
+    some, every = ({(r["model_a"], r["model_b"]) for r in each} for each in (undefined, rows))
     return [
-        f"{len(reasons)} of {len(rows)} pairs are undefined and not drawn; "
+        f"{len(some)} of {len(every)} pairs are undefined and not drawn; "
         f"the most frequent reason: {most}"
     ]

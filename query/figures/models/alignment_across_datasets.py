@@ -127,8 +127,11 @@ def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:
         return []
     across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
     label = alt.Chart({"values": [{"on_b": up, "text": "chance"}]})
-    words = label.mark_text(style="soft", align="right", dx=-4, dy=8).encode(
-        x=alt.XValue("width"), y=y, text=alt.Text(field="text", type="nominal")
+    # On the side that has no count of pairs at this height.
+    lower = find_metric(drawn[0]["metric"]).lower_is_closer
+    side: dict[str, Any] = {"align": "right", "dx": -4} if lower else {"align": "left", "dx": 4}
+    words = label.mark_text(style="soft", dy=-6, **side).encode(
+        x=alt.XValue("width" if lower else 0), y=y, text=alt.Text(field="text", type="nominal")
     )
     return [level(x, across), level(y, up), words]
 

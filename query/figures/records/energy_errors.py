@@ -102,9 +102,18 @@ def energy_errors(
         alt.vconcat(*charts),
         answer,
         f"Energies on {dataset} against the {against}",
-        notes=["Lines: 95 % intervals.", *_source(first), *_absorbed(answer.rows), *warnings],
+        notes=[
+            "Lines: 95 % intervals.",
+            *_source(first),
+            *_absorbed(answer.rows),
+            *map(_sentence, warnings),
+        ],
         models=[row["model_id"] for row in models],
     )
+
+
+def _sentence(warning: str) -> str:
+    return f"{warning[0].upper()}{warning[1:]}."
 
 
 def _absorbed(rows: Sequence[Row]) -> list[str]:
