@@ -64,8 +64,8 @@ SECTIONS = (
         "error. The reference is the best model unless the figure names another one. If models "
         "converge as they get better, alignment falls as the error grows. Models of the "
         "reference's own family tend to be both similar to it and good, for one and the same "
-        "reason, so the right panel leaves them out. A correlation over a handful of models is "
-        "weak evidence: look at its interval.",
+        "reason, so a second panel leaves them out, if enough others are left. A correlation "
+        "over a handful of models is weak evidence: look at its interval.",
         [Panel("convergence", figures.convergence, per_score)],
     ),
     Section(
