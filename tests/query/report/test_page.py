@@ -186,7 +186,38 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(
 ) -> None:
     tab = Opened(browser, page_path, width=420)
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 420
+    hint = tab.page.locator("#provenance .table.wider").first.evaluate(
+        "table => getComputedStyle(table, '::before').content"
+    )
+    assert "move it sideways" in hint
     tab.page.close()
+
+
+def test_a_wide_window_is_used_and_the_menu_stands_at_the_figure(
+    browser: Browser, page_path: Path
+) -> None:
+    tab = Opened(browser, page_path, width=2000)
+    view = tab.page.locator("#alignment_matrix .view:visible")
+    view.scroll_into_view_if_needed()
+    expect(view.locator("svg.marks")).to_be_visible()
+    view.locator("summary[aria-label]").wait_for()
+    figure, menu = (
+        box
+        for selector in ("svg.marks", "summary[aria-label]")
+        if (box := view.locator(selector).bounding_box()) is not None
+    )
+    assert figure["width"] > 650  # and 288 px of cells where there is less room
+    assert abs(menu["x"] - figure["x"] - figure["width"]) < 20
+    assert (tab.complaints, tab.fetched()) == ([], [])
+    tab.page.close()
+
+
+def test_a_section_without_data_has_a_command_to_copy(opened: Opened) -> None:
+    section = opened.page.locator("#layer_alignment.empty")
+    command = section.locator(".nothing pre")
+    expect(command).to_have_text("matterzoo ingest MODEL crystals --representation layers")
+    section.locator("button.copy").click()
+    assert opened.page.evaluate("getSelection().toString()") == command.inner_text()
 
 
 def test_without_scripts_the_text_and_the_data_are_there(browser: Browser, page_path: Path) -> None:
