@@ -1,4 +1,4 @@
-"""What a page of a pair of models says first: how alike they are, in a sentence per dataset."""
+"""What a page says first, in sentences: how alike two models are, and which are most alike."""
 
 from __future__ import annotations
 
@@ -42,10 +42,43 @@ class Answers:
             results: What the site shows.
         """
         self._models = results.models
+        self._alignments = results.alignments
         self._values: dict[_Class, list[float]] = defaultdict(list)
         for row in results.alignments.values():
             if row["model_a"] != row["model_b"] and row["value"] is not None:
                 insort(self._values[self._class(row)], -row["value"])
+
+    def most_alike(self, dataset: str) -> Row | None:
+        """Return the alignment of the trained models of two families that are most alike.
+
+        Args:
+            dataset: The dataset.
+
+        Returns:
+            Of the first of METRICS, None if no two families can be compared.
+        """
+        trained = [
+            row
+            for (on, metric, _), row in self._alignments.items()
+            if (on, metric) == (dataset, METRICS[0]) and row["value"] is not None
+            if self._class(row)[-1] == ("model", "model") and self._is_across(row)
+        ]
+        return max(trained, key=lambda row: float(row["value"]), default=None)
+
+    def headline(self, row: Row) -> str:
+        """Return what `most_alike` found, as the rest of a sentence that names the models.
+
+        It has no p, which is that of one pair and not of the best of many.
+
+        Args:
+            row: Its alignment.
+        """
+        return f"{_value(row)}{_interval(row)}{_chance(row)}, over {row['n']:,} systems"
+
+    def _is_across(self, row: Row) -> bool:
+        """Return whether an alignment is of models of two families."""
+        a, b = (self._models[row[name]]["family"] for name in ("model_a", "model_b"))
+        return bool(a != b)
 
     def on_each_dataset(self, rows: list[Row]) -> list[Answer]:
         """Return what is said of a pair, a sentence per dataset.
@@ -64,9 +97,8 @@ class Answers:
             name = metric_label(first["metric"])
             reason = f"{name} is undefined ({first['reason']})"
             return Answer(dataset, "cannot be compared", "; ".join([reason, *self._more(others)]))
-        chance = "" if first["p_value"] is None else _chance(first)
-        details = f"{_value(first)}{_interval(first)}{chance}, over {first['n']:,} systems"
-        details += self._place(first)
+        details = f"{_value(first)}{_interval(first)}{_chance(first)}{_p(first)}, "
+        details += f"over {first['n']:,} systems{self._place(first)}"
         return Answer(dataset, _verdict(first), "; ".join([details, *self._more(others)]))
 
     def _more(self, rows: list[Row]) -> list[str]:
@@ -114,7 +146,9 @@ def _interval(row: Row) -> str:
 
 
 def _chance(row: Row) -> str:
-    return f", where systems paired at random give {fixed(row['null_mean'])}{_p(row)}"
+    if row["p_value"] is None:
+        return ""
+    return f", where systems paired at random give {fixed(row['null_mean'])}"
 
 
 def _p(row: Row) -> str:

@@ -60,11 +60,15 @@ def render_pages(
         html = environment.get_template(template).render(root=root, here=path, **content)
         return path, _IMPLIED.sub("", html)
 
+    answers = Answers(results)
+    heads = {row["dataset"]: answers.most_alike(row["dataset"]) for row in results.datasets}
+    environment.globals |= {"heads": heads, "headline": answers.headline}
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
     counts = {"families": families, "kind_counts": _count_kinds(results)}
     yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
+    yield page("404.html", "404.html")
     if prompt is not None:
         yield page("sql.html", "sql.html", prompt=prompt)
     for dataset in results.datasets:
@@ -79,7 +83,6 @@ def render_pages(
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
     pairs = results.pairs()
-    answers = Answers(results)
     for (a, b), rows in pairs.items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
         of_twins = _pairs_of_twins(results, pairs, a, b)

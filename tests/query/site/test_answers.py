@@ -68,6 +68,18 @@ def test_numbers_are_those_of_sql(results: Results, store_path: Path) -> None:  
     )
 
 
+def test_the_most_alike_are_of_two_families(results: Results) -> None:
+    answers = Answers(results)
+    found = answers.most_alike("crystals")
+    pairs = [(f"alpha-{i}", f"beta-{j}") for i in range(3) for j in range(3)]
+    values = {pair: results.alignments["crystals", "cknna", pair]["value"] for pair in pairs}
+    best = max(values, key=lambda pair: values[pair])
+    assert found is not None and (found["model_a"], found["model_b"]) == best
+    assert answers.headline(found).startswith(f"CKNNA is {fixed(values[best])} (95 % interval ")
+    assert "p = " not in answers.headline(found)
+    assert answers.most_alike("elsewhere") is None
+
+
 def test_a_model_turned_is_the_same(results: Results) -> None:
     found = answer(results, "yard", "yard-rotated")
     assert found.verdict == "see the same"

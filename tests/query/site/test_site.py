@@ -185,6 +185,35 @@ def test_tables_sort_and_filter(
     assert counts == sorted(counts, reverse=True)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["index.html", "submit.html", "404.html", "families/alpha.html", "models/beta-0.html"]
+    + [f"datasets/{DATASETS[0]}.html", pair_page("alpha-0", "beta-1"), pair_page("yard", "flat")],
+)
+def test_every_kind_of_page_suits_a_phone(
+    phone: Page,
+    folder: Path,
+    axe: str,  # noqa: F811
+    address: str,
+) -> None:
+    phone.goto((folder / address).as_uri())
+    assert find_faults(phone, axe) == []
+    for table in phone.locator(".table").all():
+        is_cut, is_hinted = table.evaluate(
+            "it => [it.scrollWidth > it.clientWidth + 1, it.classList.contains('wider')]"
+        )
+        assert is_cut == is_hinted
+        assert not (is_cut and "cards" in str(table.get_attribute("class")))
+
+
+def test_a_page_that_is_missing_leads_to_the_first(phone: Page, folder: Path) -> None:
+    page = folder.joinpath("404.html").read_text()
+    phone.route("**/gone.html", lambda route: route.fulfill(body=page, content_type="text/html"))
+    phone.goto((folder / "pairs" / "a" / "gone.html").as_uri())
+    phone.get_by_role("link", name="The first page").click()
+    phone.wait_for_url(folder.joinpath("index.html").as_uri())
+
+
 def test_figures_are_drawn_in_the_colors_chosen(
     phone: Page,
     folder: Path,

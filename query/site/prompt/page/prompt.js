@@ -77,6 +77,12 @@ function draw() {
   at("answer").replaceChildren(table);
   at("answer").hidden = false;
   drawRows(result.rows);
+  markWider();
+}
+
+/** Say where columns are out of sight. */
+function markWider() {
+  at("answer").classList.toggle("wider", at("answer").scrollWidth > at("answer").clientWidth + 1);
 }
 
 function describe() {
@@ -183,6 +189,7 @@ export function begin(ask, examples, script) {
   at("save").addEventListener("click", save);
   at("charted").addEventListener("change", drawChart);
   dark.addEventListener("change", drawChart);
+  addEventListener("resize", markWider);
   at("sql").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run(event);
   });
