@@ -158,7 +158,7 @@ def per_score(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) ->
     if not found:
         raise NothingToDraw(
             f"no error is known for {_SCORED} models with vectors on {' or '.join(datasets)}: "
-            "see FROM scores"
+            "matterzoo query 'FROM scores'"
         )
     return found
 

@@ -19,7 +19,8 @@ from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
 _ROW = 18  # px per model
-_HEIGHT = 260  # px of the distributions, and of the rows if they are few
+_HEIGHT = 260  # px of the rows at least, however few they are, and of the distributions
+_HIGHEST = 400  # px of the distributions at most
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # of the first, second, … model of a family
 _LEVEL = 0.05  # the p-value up to which a system counts as novel, as in the statement
 _TITLES = {
@@ -81,7 +82,8 @@ def novelty(
         f"What of {dataset} is novel beside {reference} ({how})",
         notes=[
             f"Dotted line and straight diagonal: systems like those of {reference}.",
-            "Untrained twins and controls are left out. Dashes tell models of one family apart.",
+            "Untrained twins and controls are left out. Dashes tell up to "
+            f"{len(_DASHES)} models of one family apart.",
         ],
         models=[row["row_of"] for row in rows],
     )
@@ -109,9 +111,10 @@ def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> An
             tooltip=tooltips(_LINES),
         ),
     ]
+    high = max(_HEIGHT, _ROW * len(rows))
     return alt.hconcat(
-        layered(*left, width=280, height=max(_HEIGHT, _ROW * len(rows))),
-        layered(*right, width=280, height=_HEIGHT),
+        layered(*left, width=280, height=high),
+        layered(*right, width=280, height=min(high, _HIGHEST)),
         spacing=36,
     )
 
