@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import altair as alt
 
@@ -17,6 +18,21 @@ _LETTERS = 110  # per line of small print
 _DIGITS = 5  # significant ones of what is drawn: far below a pixel
 FADED = 0.1  # opacity of what a reader did not pick
 _PICKED = "model"  # the parameter that holds the model a reader picked, "" for none
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A part of a specification as it will be written, which Altair neither copies nor looks into.
+
+    It copies and looks into lists, dictionaries and objects of its own, a dozen times each on the
+    way to a figure.
+    """
+
+    part: Any
+    _schema: ClassVar[dict[str, Any]] = {}  # by which Altair knows what has a `to_dict`
+
+    def to_dict(self) -> Any:
+        return self.part
 
 
 def inline(rows: Iterable[Row], columns: Sequence[str]) -> dict[str, Any]:
@@ -109,8 +125,8 @@ def zoom(layer: alt.Chart, place: int = 0) -> alt.Chart:
 def layered(*charts: alt.Chart | alt.LayerChart, **properties: Any) -> alt.LayerChart:
     """Put charts over each other in one panel.
 
-    Altair copies each layer a dozen times on the way to a figure, with the hundreds of properties
-    that nobody set. So those that were set are taken out first, which is most of the time.
+    Altair would copy each layer a dozen times on the way to a figure, with the hundreds of
+    properties that nobody set. So those that were set are taken out first.
 
     Args:
         *charts: The layers, the lowest first.
@@ -126,9 +142,10 @@ def _without_unset(chart: Any) -> Any:
     """Return a chart whose mark and encoding hold nothing but what was set."""
     if isinstance(chart, alt.Chart):
         chart = chart.copy(deep=False)
-        chart.encoding = alt.FacetedEncoding(**chart.encoding.to_dict(validate=False))
+        channels = chart.encoding.to_dict(validate=False)
+        chart.encoding = alt.FacetedEncoding(**{key: _Made(channels[key]) for key in channels})
         if not isinstance(chart.mark, str):
-            chart.mark = chart.mark.to_dict(validate=False)
+            chart.mark = _Made(chart.mark.to_dict(validate=False))
     return chart
 
 
