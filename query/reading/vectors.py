@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from query.engine.undefined import Undefined
-from query.reading.dataset_files import DatasetFiles, Model
+from query.reading.dataset_files import Model
 from query.reading.files import find_damage
 from query.reading.kept.files import KeptFiles
 from query.reading.selection import OF_DATASET, Selection, Source
@@ -140,7 +140,7 @@ class StoredVectors:
         found = self._connection.execute(VECTORS, chosen | self._selection.parameters())
         return column_to_table(found.to_arrow_table()["vector"], source.label)
 
-    def _codes_of_files(self, files: DatasetFiles, names: Sequence[Model]) -> dict[Model, Codes]:
+    def _codes_of_files(self, files: KeptFiles, names: Sequence[Model]) -> dict[Model, Codes]:
         """Return the codes of models; nothing is sorted if all have the same systems."""
         groups: list[tuple[pa.Table, list[Model]]] = []
         for name in names:
@@ -155,7 +155,7 @@ class StoredVectors:
                 alike.append(name)
         if len(groups) == 1:
             return dict.fromkeys(names, _number(groups[0][0]))
-        return self._codes_of_groups([models for _, models in groups])
+        return files.keep_codes([models for _, models in groups], self._codes_of_groups)
 
     def _group_by_fingerprint(self, names: Sequence[Model]) -> list[list[Model]]:
         """Return the models that have vectors, those together that have the same systems."""

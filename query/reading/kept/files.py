@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from query.reading.dataset_files import DatasetFiles, Model, Vectors
 from query.reading.kept.finds import keep
+
+Codes = dict[Model, NDArray[np.int64]]
 
 
 class KeptFiles(DatasetFiles):
@@ -69,6 +74,21 @@ class KeptFiles(DatasetFiles):
         key = "vectors", self.fingerprint(model)
         vectors: Vectors = keep(key, find, lambda found: int(found.nbytes))
         return vectors
+
+    def keep_codes(
+        self, groups: Sequence[list[Model]], find: Callable[[Sequence[list[Model]]], Codes]
+    ) -> Codes:
+        """Return what is found for groups of models, each of which has the same systems.
+
+        Args:
+            groups: The groups.
+            find: How the codes of all models are found.
+        """
+        key = "codes", tuple((self.fingerprint(first), first, *rest) for first, *rest in groups)
+        codes: Codes = keep(
+            key, lambda: find(groups), lambda found: sum(each.nbytes for each in found.values())
+        )
+        return codes
 
     def _superseded_of(self, model: Model, runs: set[str]) -> list[tuple[str, str]]:
         """Return run and system of the rows of a model's files that do not count."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import duckdb
+import pyarrow as pa
 
 from query.engine.normalization import normalize as scale
 from query.engine.suggestions import unknown_name
 from query.metrics import NORMALIZATIONS, Undefined
-from query.reading.selection import find_dataset, find_source
-from query.reading.vectors import Vectors, column_to_table, refuse_damaged
+from query.reading.kept.finds import keep
+from query.reading.selection import Selection, find_dataset, find_source
+from query.reading.vectors import StoredVectors, Vectors, column_to_table, refuse_damaged
 from query.tables.shared.declare import Parameter, TableFunction
 from query.tables.shared.parameters import MODEL, ONE_DATASET, SEED
 from query.tables.shared.planes import Explained, Plane, principal_plane, umap_plane
@@ -87,10 +89,20 @@ def system_map(
     name, source = find_dataset(connection, dataset), find_source(connection, model)
     refuse_damaged(connection, [source], name)
     layout = _Layout.of(method, k, normalize, seed)
-    chosen = {"model": source.model_id, "representation": source.representation, "dataset": name}
-    table = connection.execute(
-        _VECTORS, chosen | {"seed": seed, "most": max_systems}
-    ).to_arrow_table()
+    chosen: dict[str, Any] = {
+        "model": source.model_id,
+        "representation": source.representation,
+        "dataset": name,
+        "seed": seed,
+        "most": max_systems,
+    }
+    fingerprint = StoredVectors(connection, Selection(name)).fingerprint(source)
+
+    def find() -> pa.Table:
+        return connection.execute(_VECTORS, chosen).to_arrow_table()
+
+    key = "map", fingerprint, name, seed, max_systems
+    table = find() if fingerprint is None else keep(key, find, lambda found: int(found.nbytes))
     known = {"model_id": source.label, "dataset": name, **layout.columns(), "n": table.num_rows}
     try:
         if not table.num_rows:

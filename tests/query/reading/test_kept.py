@@ -20,7 +20,12 @@ SYSTEMS = [f"d/{i:03d}" for i in range(110)]
 MATRIX = (
     "FROM alignment_matrix('d', k := 5, permutations := 9, metric := 'cknna, cka') ORDER BY ALL"
 )
-QUESTIONS = (MATRIX, "FROM model_tree('d', k := 5)", "FROM dimensions('d', subsamples := 3)")
+QUESTIONS = (
+    MATRIX,
+    "FROM model_tree('d', k := 5)",
+    "FROM dimensions('d', subsamples := 3)",
+    "FROM system_map('b', dataset := 'd')",
+)
 
 
 @pytest.fixture
