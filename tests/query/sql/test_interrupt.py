@@ -15,7 +15,7 @@ from query.sql.interrupt import INTERRUPTED
 from tests.query import stores
 
 ROOT = Path(__file__).resolve().parents[3]
-MODELS, N, DIMENSION = 10, 4000, 64
+MODELS, N, DIMENSION = 7, 4000, 64
 ASK = (
     "SELECT count(value) AS n FROM alignment_matrix(metric := 'cknna, "
     "distance_correlation', permutations := 0)"
