@@ -73,15 +73,15 @@ def probe(
         NothingToDraw: If there is no such label, or too few systems have it.
     """
     given = {"property": property, "method": method, "groups": groups}
-    answer = ask_unless_missing(
-        connection,
-        "probe",
-        ("no property was named", "no label '"),
-        _REMEDY,
-        dataset=dataset,
-        permutations=permutations,
-        **given,
-    )
+    unknown = ("no property was named", "no label '")
+    values = {"dataset": dataset, "permutations": permutations, **given}
+    try:
+        answer = ask_unless_missing(connection, "probe", unknown, _REMEDY, **values)
+    except NothingToDraw as nothing:
+        if property is not None:
+            raise
+        known = f"no property of the systems of {dataset} is known, but what models predict"
+        raise NothingToDraw(known + _REMEDY) from nothing
     rows = [row | {"look": _look_of(row)} for row in answer.rows]
     models = [row for row in rows if row["kind"] != "baseline" and row["value"] is not None]
     if not models:

@@ -72,7 +72,7 @@ def test_classes_have_an_area_and_a_share(labeled: Connection) -> None:
 
 
 def test_without_labels_there_is_nothing_to_draw(small: Connection) -> None:
-    with pytest.raises(NothingToDraw, match="no property was named; crystals has labels of: none"):
+    with pytest.raises(NothingToDraw, match="no property of the systems of crystals is known"):
         probe(small, "crystals")
     with pytest.raises(NothingToDraw, match="no label 'gap' .*matterzoo ingest MODEL mine.parquet"):
         probe(small, "crystals", property="gap")
