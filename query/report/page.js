@@ -77,9 +77,12 @@ function redraw(again) {
   for (const place of drawn.keys()) draw(place.closest(".view"), again);
 }
 
+let lastDrawing = Promise.resolve(); // one figure at a time, so that the first is there soon
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
-    if (isIntersecting) draw(target.querySelector(".view:not([hidden])"));
+    if (!isIntersecting) continue;
+    const drawNow = () => draw(target.querySelector(".view:not([hidden])"));
+    lastDrawing = lastDrawing.then(drawNow).catch(reportError);
   }
 }, { rootMargin: "300px" });
 for (const panel of document.querySelectorAll(".panel")) {
