@@ -53,7 +53,8 @@ def touch(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
     return os.getpid()
 
 
-def die(connection: duckdb.DuckDBPyConnection) -> None:
+def die(connection: duckdb.DuckDBPyConnection, begun: Path) -> None:
+    begun.touch()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -66,18 +67,19 @@ def interrupt(connection: duckdb.DuckDBPyConnection) -> None:
 def test_a_process_finds_the_same_and_its_death_costs_one_task(
     store_path: Path, tmp_path: Path
 ) -> None:
-    begun = tmp_path / "begun"
+    begun, touched = tmp_path / "begun", tmp_path / "touched"
+    # This process takes no other task before the last of them has begun, which would kill it.
     here = Task("here", "", wait_for, (begun,))
     there = [
         Task("answer", "there", answer),
-        Task("touch", "there", touch, (begun,)),
-        Task("die", "there", die),
+        Task("touch", "there", touch, (touched,)),
+        Task("die", "there", die, (begun,)),
     ]
     found: dict[object, Outcome] = {}
 
     def then(task: Task, outcome: Outcome) -> Iterable[Task]:
         found[task.place] = outcome
-        return [Task("more", "more", touch, (begun,))] if task.place == "die" else []
+        return [Task("more", "more", touch, (touched,))] if task.place == "die" else []
 
     with Helpers(2) as helpers, query.connect(store_path) as connection:
         run_tasks(connection, [], nothing, helpers)  # the helper still opens the store behind it
