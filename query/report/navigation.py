@@ -11,9 +11,9 @@ _COLUMNS = ("model_a", "model_b", "row_of", "model")  # that hold names of model
 _BASELINES = "baselines"  # names in these columns that are of no model
 _GROUPS = {
     "model": "trained models",
-    "descriptor": "descriptors",
+    "descriptor": "descriptors, by rule",
     "twin": "untrained twins",
-    "control": "controls",
+    "control": "controls, of known agreement",
     _BASELINES: _BASELINES,
 }
 

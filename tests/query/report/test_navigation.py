@@ -37,9 +37,9 @@ def test_models_to_pick_from_are_in_groups() -> None:
     groups = re.findall(r'<optgroup label="(.*?)">(.*?)</optgroup>', html)
     assert {title: re.findall("<option>(.*?)</option>", inside) for title, inside in groups} == {
         "trained models": ["a", "z"],
-        "descriptors": ["soap"],
+        "descriptors, by rule": ["soap"],
         "untrained twins": ["a@untrained"],
-        "controls": ["rotated"],
+        "controls, of known agreement": ["rotated"],
         "baselines": ["mean label"],
     }
     assert picker_html([drawn("exposure", [{"value": 1}])], kinds) == ""
